@@ -1,0 +1,68 @@
+"""Errors as problem details (RFC 9457); one place turns each into a response."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from api.messages import FieldProblem, Problem
+
+_MEDIA_TYPE = "application/problem+json"
+_SHOWN = 200
+
+
+def declare(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI declaration of a route's problems."""
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        status.value: {
+            "model": Problem,
+            "description": status.phrase,
+            "content": {_MEDIA_TYPE: schema},
+        }
+        for status in statuses
+    }
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of the app with problem details."""
+    app.add_exception_handler(HTTPException, _on_http_error)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _on_invalid)  # type: ignore[arg-type]
+
+
+async def _on_http_error(_: Request, error: HTTPException) -> JSONResponse:
+    status = HTTPStatus(error.status_code)
+    problem = Problem(title=status.phrase, status=status, detail=str(error.detail))
+    return _respond(problem, dict(error.headers or {}))
+
+
+async def _on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    errors = [_field_problem(detail) for detail in error.errors()]
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    detail = "; ".join(
+        f"{one.field}: {one.message}" + ("" if one.value is None else f" (found {one.value!r})")
+        for one in errors
+    )
+    return _respond(Problem(title=status.phrase, status=status, detail=detail, errors=errors), {})
+
+
+def _field_problem(detail: dict[str, Any]) -> FieldProblem:
+    place = ".".join(str(part) for part in detail["loc"] if part not in ("body", "query"))
+    if detail["type"] == "missing":
+        return FieldProblem(field=place or "body", message="this field is required", value=None)
+    if detail["type"] == "extra_forbidden":
+        return FieldProblem(
+            field=place, message="there is no such field; see /docs for the fields", value=None
+        )
+    found = detail.get("input")
+    value = found if isinstance(found, int | float | bool | None) else str(found)[:_SHOWN]
+    return FieldProblem(field=place or "body", message=detail["msg"], value=value)
+
+
+def _respond(problem: Problem, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse(
+        problem.model_dump(), problem.status, headers=headers, media_type=_MEDIA_TYPE
+    )

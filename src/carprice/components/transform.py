@@ -1,0 +1,20 @@
+"""Transform: training listings → features and the target, ln(price)."""
+
+import numpy as np
+import pandas as pd
+
+from carprice.features import parse
+from carprice.frames import as_columns, write_features
+from carprice.market import Market
+from carprice.schema import PRICE
+from carprice.workspace import Workspace, need, read_json, writing
+
+
+def transform(workspace: Workspace) -> int:
+    """Parse the training listings and write their features; return their number."""
+    listings = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
+    market = Market.from_json(read_json(workspace.market, made_by="ingest"))
+    features = parse(as_columns(listings), market.valuation_date, market.distance_unit)
+    with writing(workspace.train_features) as path:
+        write_features(path, features, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
+    return len(features)

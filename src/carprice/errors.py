@@ -1,0 +1,25 @@
+"""The errors a person can act on. Everything else is a bug and keeps its stack trace."""
+
+
+class CarpriceError(Exception):
+    """Root of all expected errors. ``exit_code`` is what the command line exits with."""
+
+    exit_code = 1
+
+
+class InputError(CarpriceError):
+    """Bad input or configuration: a file, column, key or value that the caller must change."""
+
+    exit_code = 2
+
+
+class RefusedError(CarpriceError):
+    """A well-formed request that was turned down, or that could not be carried out."""
+
+
+class CorruptModelError(CarpriceError):
+    """A model folder whose bytes are not the ones that were written."""
+
+
+class NoProductionModelError(CarpriceError):
+    """The registry holds no version under the alias that was asked for."""

@@ -1,0 +1,139 @@
+"""What an unknown number is taken to be: the model's usual value, else its make's, else everybody's.
+
+Without this, trees send a listing that leaves out what nearly every training row has (an engine,
+say) to the few odd rows that lacked it. A number that all cars of a model lack (an electric car's
+displacement) stays unknown, and so does an odometer where the market often leaves it out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from carprice.features import Features, Floats
+
+USUAL_OF_MODEL: Final = (
+    "litres",
+    "ownership",
+    "fitness_age",
+    "power_bhp",
+    "cylinders",
+    "seats",
+    "fuel_economy",
+    "road_tax",
+)
+_AGES: Final = 26
+_OFTEN_MISSING: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Medians of :data:`USUAL_OF_MODEL` by model, by make and overall; of the odometer by age.
+
+    Attributes
+    ----------
+    by_group : a model's or make's key → its medians; NaN where all its rows lack the number.
+    overall : medians of all rows.
+    odometer_by_age : 26 medians, of 0 to 25 years and more; NaN where odometers stay unknown.
+    """
+
+    by_group: dict[str, Floats]
+    overall: Floats
+    odometer_by_age: Floats
+
+    @classmethod
+    def fit(cls, features: Features) -> Self:
+        """Learn the medians of training rows."""
+        numbers = np.column_stack([features.numbers[name] for name in USUAL_OF_MODEL])
+        by_group = {
+            key: medians
+            for level in ("make", "model")
+            for key, medians in _medians_by_key(features.texts[level], numbers).items()
+        }
+        odometer = features.numbers["odometer"]
+        if np.isnan(odometer).mean() > _OFTEN_MISSING:
+            by_age = np.full(_AGES, np.nan)
+        else:
+            ages = _age_codes(features)
+            groups = [_median(odometer[ages == age]) for age in range(_AGES)]
+            by_age = np.where(np.isnan(groups), _median(odometer), groups)
+        return cls(by_group, _column_medians(numbers), by_age)
+
+    def fill(self, features: Features) -> dict[str, Floats]:
+        """Return the numbers of the features with unknown ones filled."""
+        numbers = dict(features.numbers)
+        groups = _Groups(self, features)
+        for place, name in enumerate(USUAL_OF_MODEL):
+            unknown = np.flatnonzero(np.isnan(numbers[name]))
+            if len(unknown):
+                numbers[name] = numbers[name].copy()
+                numbers[name][unknown] = [groups.usual(row)[place] for row in unknown.tolist()]
+        odometer = numbers["odometer"]
+        if np.isnan(odometer).any():
+            usual = self.odometer_by_age[_age_codes(features)]
+            numbers["odometer"] = np.where(np.isnan(odometer), usual, odometer)
+            numbers["odometer_per_year"] = numbers["odometer"] / (numbers["age"] + 0.5)
+        return numbers
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the medians as plain JSON values; null for NaN."""
+        return {
+            "numbers": USUAL_OF_MODEL,
+            "by_group": {key: _nulls(medians) for key, medians in self.by_group.items()},
+            "overall": _nulls(self.overall),
+            "odometer_by_age": _nulls(self.odometer_by_age),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        groups = {key: _floats(medians) for key, medians in content["by_group"].items()}
+        return cls(groups, _floats(content["overall"]), _floats(content["odometer_by_age"]))
+
+
+class _Groups:
+    """Finds the medians that speak for a row: its model's, else its make's, else all rows'."""
+
+    def __init__(self, defaults: Defaults, features: Features) -> None:
+        self._defaults = defaults
+        self._models, self._makes = features.texts["model"], features.texts["make"]
+
+    def usual(self, row: int) -> Floats:
+        by_group = self._defaults.by_group
+        found = by_group.get(self._models[row])
+        if found is None:
+            found = by_group.get(self._makes[row])
+        return self._defaults.overall if found is None else found
+
+
+def _medians_by_key(keys: Sequence[str], numbers: Floats) -> dict[str, Floats]:
+    names = sorted(set(keys))
+    position = {name: code for code, name in enumerate(names)}
+    codes = np.array([position[key] for key in keys], dtype=np.intp)
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(1, len(names)))
+    groups = np.split(numbers[order], starts)
+    return {name: _column_medians(rows) for name, rows in zip(names, groups, strict=True)}
+
+
+def _column_medians(numbers: Floats) -> Floats:
+    return np.array([_median(column) for column in numbers.T])
+
+
+def _median(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def _age_codes(features: Features) -> npt.NDArray[np.intp]:
+    return np.clip(features.numbers["age"], 0, _AGES - 1).astype(np.intp)
+
+
+def _nulls(values: Floats) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def _floats(values: Sequence[float | None]) -> Floats:
+    return np.array(values, dtype=np.float64)

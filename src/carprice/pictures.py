@@ -1,0 +1,66 @@
+"""Pictures for people, drawn from the same tables that DVC plots."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+_BLUE: Final = "#2b6cb0"
+_GREY: Final = "#718096"
+
+
+def draw_evaluation(
+    tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Any], currency: str, path: Path
+) -> None:
+    """Draw predictions, errors by segment, coverage and importance into one PNG."""
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    axes = figure.subplots(2, 3)
+    figure.suptitle(
+        f"MAPE {figures['mape']:.1f} %, MdAPE {figures['mdape']:.1f} %, "
+        f"{figures['within_10']:.0f} % within ±10 %, ranges cover {figures['coverage']:.1f} % "
+        f"of {figures['rows_test']:,} test cars"
+    )
+    _predictions(axes[0, 0], tables["predictions"], currency)
+    _bars(axes[0, 1], tables["error_by_price_decile"], "decile", "mdape", "MdAPE by price decile")
+    _bars(axes[0, 2], tables["error_by_age_band"], "age_band", "mdape", "MdAPE by age, years")
+    _lying_bars(axes[1, 0], tables["error_by_make"], "make", "mdape", "MdAPE by make")
+    _bars(
+        axes[1, 1],
+        tables["coverage_by_age_band"],
+        "age_band",
+        "coverage",
+        "Prices inside the range by age, years",
+    )
+    axes[1, 1].axhline(100 * figures["confidence"], color=_GREY, linestyle="--")
+    axes[1, 1].set_ylim(0, 105)
+    _lying_bars(axes[1, 2], tables["importance"], "feature", "gain", "Share of the booster's gain")
+    figure.savefig(path, format="png", dpi=80, metadata={"Software": None})
+
+
+def _predictions(axes: Axes, table: pd.DataFrame, currency: str) -> None:
+    axes.scatter(table["actual"], table["predicted"], s=5, alpha=0.4, color=_BLUE)
+    ends = [table.to_numpy().min(), table.to_numpy().max()]
+    axes.plot(ends, ends, color=_GREY, linewidth=1)
+    axes.set(xscale="log", yscale="log", title="Predicted against asked")
+    axes.set_xlabel(f"asked, {currency}")
+    axes.set_ylabel(f"predicted, {currency}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.tick_params(axis="x", labelrotation=30)
+
+
+def _bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:
+    bars = axes.bar(table[name], table[figure], color=_BLUE)
+    axes.bar_label(bars, fmt="%.1f", fontsize=7)
+    axes.set_title(title)
+    axes.set_ylabel("%")
+
+
+def _lying_bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:
+    axes.barh(table[name][::-1], table[figure][::-1], color=_BLUE)
+    axes.set_title(title)
+    axes.tick_params(axis="y", labelsize=7)

@@ -1,0 +1,65 @@
+"""Loader of the model folder for MLflow's pyfunc flavour: ``mlflow models serve`` uses it."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carprice.errors import InputError
+from carprice.model import DEFAULT_CONFIDENCE, PriceModel
+from carprice.model.valuation import value
+from carprice.schema import FIELDS, alias
+
+
+class PricePyfunc:
+    """Answers data frames of listings, in camelCase or snake_case columns."""
+
+    def __init__(self, model: PriceModel) -> None:
+        self.model = model
+
+    def predict(self, listings: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return one row a listing: the fields that the service answers with.
+
+        Parameters
+        ----------
+        listings : one row a listing.
+        params : ``confidence``, from 0.5 to 0.99.
+        """
+        confidence = float((params or {}).get("confidence", DEFAULT_CONFIDENCE))
+        columns = {}
+        for field in FIELDS:
+            for name in (alias(field), field):
+                if name in listings:
+                    columns[field] = _plain(listings[name])
+        market = self.model.market
+        return pd.DataFrame(
+            {
+                "predictedPrice": valuation.predicted_price,
+                "priceLow": valuation.price_low,
+                "priceHigh": valuation.price_high,
+                "confidence": confidence,
+                "currency": market.currency,
+                "valuationDate": market.valuation_date.isoformat(),
+                "modelDigest": self.model.digest,
+                "warnings": [vars(caution) for caution in valuation.warnings],
+            }
+            for valuation in value(self.model, columns, confidence)
+        )
+
+
+def _plain(values: pd.Series) -> list[Any]:
+    return [
+        None if value is pd.NaT or (isinstance(value, float) and value != value)
+        else list(value) if isinstance(value, (list, tuple)) or hasattr(value, "tolist") and getattr(value, "ndim", 0)
+        else value
+        for value in values.astype(object)
+    ]
+
+
+def _load_pyfunc(path: str) -> PricePyfunc:
+    """Load the model folder; MLflow calls this by name."""
+    folder = Path(path)
+    try:
+        return PricePyfunc(PriceModel.load(folder))
+    except InputError as error:
+        raise RuntimeError(str(error)) from error

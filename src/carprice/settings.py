@@ -1,0 +1,292 @@
+"""params.yaml, parsed once into strict and frozen models: an unknown key is an error.
+
+Environment variables are expanded in text values as ``${NAME}`` or ``${NAME:-default}``, so that no
+secret has to stand in a file.
+"""
+
+import datetime
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from carprice.errors import InputError
+from carprice.schema import FIELDS, PRICE, PRICE_ALIASES, alias
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def expand(text: str) -> str:
+    """Replace ``${NAME}`` and ``${NAME:-default}`` by the environment's values.
+
+    Raises
+    ------
+    ValueError
+        If a variable is not set and has no default.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        found = os.environ.get(name, default)
+        if found is None:
+            raise ValueError(f"the environment variable {name} is not set; export it first")
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
+Expanded = Annotated[str, AfterValidator(expand)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+
+class ColumnRule(_Settings):
+    """How one field is read from a file. Applied in the order in which the keys stand here.
+
+    Exactly one of ``from``, ``constant``, ``filename`` and ``flags`` says where the value is from.
+    """
+
+    source: str | None = Field(None, alias="from", description="the file's column")
+    constant: str | int | float | None = Field(None, description="the same value for every row")
+    filename: bool = Field(False, description="take the file's name, without folder and endings")
+    flags: tuple[str, ...] | None = Field(
+        None, description="0/1 columns whose names become a list of equipment (field features)"
+    )
+    match: str | None = Field(None, description="keep the first group of this regular expression")
+    words: str | int | None = Field(
+        None, description='keep these words, counted from 1: 1, "2" or "2-3" or "3-" (to the end)'
+    )
+    phrases: tuple[str, ...] = Field(
+        (), description="names of several words that count as one word for `words`"
+    )
+    values: dict[str | int | float | bool, str | int | float | None] | None = Field(
+        None, description="replace these values; the others stay as they are"
+    )
+    ordinal: bool = Field(False, description='read "Second Owner" or "2nd" as 2')
+    number: bool = Field(
+        False,
+        description='read the first number inside a text: "23.4 kmpl", "1,248 CC", "4.5 lakh"',
+    )
+    date: bool | str = Field(
+        False, description="read a date; a text gives its format, such as %d/%m/%Y"
+    )
+    split: str | None = Field(None, description="separator of a list in one text (field features)")
+    multiply: float | None = Field(None, description="multiply by this, such as 100000 for lakh")
+    add: float | None = Field(None, description="then add this")
+    unit: Literal["km", "miles"] | None = Field(
+        None, description="unit of this distance, converted to ingest.units.distance"
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        origins = {
+            "from": self.source is not None,
+            "constant": self.constant is not None,
+            "filename": self.filename,
+            "flags": self.flags is not None,
+        }
+        if sum(origins.values()) != 1:
+            given = ", ".join(name for name, is_set in origins.items() if is_set) or "none of them"
+            raise ValueError(
+                f"a rule needs exactly one of from, constant, filename and flags, has {given}"
+            )
+        if self.match is not None:
+            try:
+                groups = re.compile(self.match).groups
+            except re.error as error:
+                raise ValueError(
+                    f"match {self.match!r} is no regular expression: {error}"
+                ) from None
+            if groups < 1:
+                raise ValueError(f"match {self.match!r} needs a group, such as ({self.match})")
+        if self.words is not None and not re.fullmatch(
+            r"[1-9]\d*(-([1-9]\d*)?)?", str(self.words)
+        ):
+            raise ValueError(f'words is {self.words!r}; write 1, "2-3" or "3-"')
+        return self
+
+
+class Units(_Settings):
+    """Currency and distance unit of the market; the model and the service answer in them."""
+
+    currency: str = Field("INR", min_length=1, max_length=10)
+    distance: Literal["km", "miles"] = "km"
+
+
+class SampleSettings(_Settings):
+    """Size and seed of the embedded sample."""
+
+    rows: int = Field(10_000, ge=100, le=100_000_000)
+    seed: int = Field(7, ge=0)
+
+
+class SplitSettings(_Settings):
+    """How test rows are chosen: at random, or the newest share by listing date."""
+
+    method: Literal["random", "time"] = "random"
+    test_size: float = Field(0.2, gt=0, lt=1)
+    seed: int = Field(42, ge=0)
+
+
+class IngestSettings(_Settings):
+    """Where listings come from and how they are read, cleaned and split."""
+
+    source: Expanded = "sample"
+    query: str | None = Field(None, description="SQL, where the source is a database URL")
+    columns: dict[str, ColumnRule | None] = {}
+    units: Units = Units()
+    encoding: str = "utf-8-sig"
+    separator: str | None = Field(None, description="of a CSV file; found out where not given")
+    decimal: Literal[".", ","] = "."
+    sheet: str | int = Field(0, description="of an Excel file: name, or number from 0")
+    price_range: tuple[float, float] | None = Field(
+        None, description="prices outside are rejected; default: median/100 to median*1000"
+    )
+    valuation_date: datetime.date | None = Field(
+        None, description="day the prices are for, where listings have no date of their own"
+    )
+    max_unreadable: float = Field(
+        0.05, ge=0, le=1, description="largest share of unreadable numbers that is put up with"
+    )
+    sample: SampleSettings = SampleSettings()
+    split: SplitSettings = SplitSettings()
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _read_columns(cls, columns: Any) -> Any:
+        """Accept ``field: column`` for ``field: {from: column}``, in camelCase or snake_case."""
+        if not isinstance(columns, dict):
+            return columns
+        names = {alias(field): field for field in FIELDS} | {field: field for field in FIELDS}
+        names |= dict.fromkeys(PRICE_ALIASES, PRICE)
+        read: dict[str, Any] = {}
+        for key, rule in columns.items():
+            if key not in names:
+                known = ", ".join([PRICE, *map(alias, FIELDS)])
+                raise ValueError(f"{key!r} is not a field of a listing; the fields are {known}")
+            read[names[key]] = {"from": rule} if isinstance(rule, str) else rule
+        return read
+
+    @field_validator("price_range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 < value[0] < value[1]:
+            raise ValueError(f"needs 0 < low < high, has {list(value)}")
+        return value
+
+
+class BoosterSettings(_Settings):
+    """XGBoost's own parameters, by its own names."""
+
+    n_estimators: int = Field(400, ge=1, le=100_000)
+    max_depth: int = Field(6, ge=1, le=16)
+    learning_rate: float = Field(0.04, gt=0, le=1)
+    subsample: float = Field(0.8, gt=0, le=1)
+    colsample_bytree: float = Field(0.5, gt=0, le=1)
+    min_child_weight: float = Field(5, ge=0)
+    reg_lambda: float = Field(3, ge=0)
+
+
+class TrainSettings(_Settings):
+    """How the model is fitted and its ranges are calibrated."""
+
+    seed: int = Field(0, ge=0)
+    folds: int = Field(5, ge=2, le=50, description="of the cross-fitting behind the ranges")
+    shrinkage: float = Field(
+        3.0, gt=0, description="rows of prior weight that pull a rare group to its parent"
+    )
+    booster: BoosterSettings = BoosterSettings()
+
+
+class GateSettings(_Settings):
+    """What a candidate must reach before it may become ``staging``."""
+
+    max_mape: float | None = Field(30.0, gt=0, description="largest MAPE, per cent; null: no limit")
+    naive_factor: float = Field(
+        0.9, gt=0, description="MAPE must be below this factor times a per-median model's"
+    )
+    coverage: tuple[float, float] = Field(
+        (0.85, 0.95), description="smallest and largest share of prices inside the 90 % range"
+    )
+    champion_margin: float = Field(
+        0.02, ge=0, description="how much worse than production's MAPE is put up with, relative"
+    )
+
+
+class RegisterSettings(_Settings):
+    """The model's name in the registry, and the gate before ``staging``."""
+
+    name: str = Field("used-car-price", pattern=r"^[\w.\- ]{1,100}$")
+    gate: GateSettings = GateSettings()
+
+
+class TrackingSettings(_Settings):
+    """Where runs and models are kept; ``MLFLOW_TRACKING_URI`` wins over ``uri``."""
+
+    uri: Expanded | None = Field(None, description="default: mlflow.db in the working folder")
+    experiment: str = Field("dvc-pipeline", min_length=1)
+
+
+class Settings(_Settings):
+    """The whole of params.yaml."""
+
+    ingest: IngestSettings = IngestSettings()
+    train: TrainSettings = TrainSettings()
+    register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+    tracking: TrackingSettings = TrackingSettings()
+
+
+def _describe(error: ValidationError) -> str:
+    problems = []
+    for detail in error.errors(include_url=False):
+        key = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            problems.append(f"{key} is not a parameter; remove it or correct its spelling")
+        else:
+            found = "" if detail["type"] == "value_error" else f" (found {detail['input']!r})"
+            problems.append(f"{key}: {message}{found}")
+    return "; ".join(problems)
+
+
+def load_settings(path: Path, source: str | None = None) -> Settings:
+    """Read a params file; ``source`` takes the place of its ``ingest.source``.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is not YAML, or holds a key or value that is not allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"params file {path} does not exist; give another with --params"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"params file {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        place = " ".join(str(error).split())
+        raise InputError(f"params file {path} is not valid YAML: {place}") from None
+    content = {} if content is None else content
+    if source is not None and isinstance(content, dict):
+        content = {**content, "ingest": {**(content.get("ingest") or {}), "source": source}}
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"params file {path}: {_describe(error)}") from None

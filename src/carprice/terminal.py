@@ -1,0 +1,56 @@
+"""What a person sees: progress while something runs, tables after. Quiet without a terminal."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+console = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def step(name: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner, the name, what is being done and the time taken, until the block ends."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("[bold]{task.fields[name]}[/bold] {task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", name=name, total=None)
+        yield lambda text: bar.update(task, description=text)
+
+
+def say(text: str) -> None:
+    """Print one line for people."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for people."""
+    shown = Table(title=title, title_justify="left")
+    for number, name in enumerate(header):
+        shown.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    console.print(shown)
+
+
+def figures_table(title: str, figures: Mapping[str, float], currency: str) -> None:
+    """Print the main figures of a model as a table."""
+    rows = (
+        ("MAPE", f"{figures['mape']:.2f} %"),
+        ("MdAPE", f"{figures['mdape']:.2f} %"),
+        ("within ±10 %", f"{figures['within_10']:.1f} %"),
+        ("RMSLE", f"{figures['rmsle']:.3f}"),
+        ("MAE", f"{figures['mae']:,.0f} {currency}"),
+        ("R²", f"{figures['r2']:.3f}"),
+        ("90 % range covers", f"{figures['coverage']:.1f} %"),
+        ("mean width of the range", f"{figures['mean_width']:.1f} %"),
+        ("test rows", f"{figures['rows_test']:,}"),
+    )
+    table(title, ("figure", "value"), rows)

@@ -1,0 +1,125 @@
+"""Where runs are logged: a local database by default, any MLflow server by configuration."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from carprice.errors import RefusedError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_CLIENT_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+
+
+def tracking_uri(workdir: Path, configured: str | None) -> str:
+    """Return the MLflow address: the environment's, the configured one or a local database."""
+    return (
+        os.environ.get("MLFLOW_TRACKING_URI")
+        or configured
+        or f"sqlite:///{(workdir / 'mlflow.db').resolve().as_posix()}"
+    )
+
+
+def shown(uri: str) -> str:
+    """Return an address without user name, password and query, for people to read.
+
+    Examples
+    --------
+    >>> shown("https://me:secret@mlflow.example.org/path?token=x")
+    'https://mlflow.example.org/path'
+    """
+    parts = urlsplit(uri)
+    if not parts.netloc:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def connect(uri: str) -> "MlflowClient":
+    """Return a client of the MLflow server or database at ``uri``, with bounded retries."""
+    for name, value in _CLIENT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    with clear_errors(uri):
+        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def clear_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow and its transport raise into one line that names the server.
+
+    Raises
+    ------
+    RefusedError
+        If the server cannot be reached, or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        reason = " ".join(str(error).split())[:300].replace(uri, shown(uri))
+        raise RefusedError(
+            f"MLflow at {shown(uri)} did not do what was asked: {reason}; check "
+            "MLFLOW_TRACKING_URI, the server and its login"
+        ) from None
+
+
+@contextmanager
+def start_run(
+    uri: str,
+    experiment: str,
+    workdir: Path,
+    *,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> "Iterator[Run]":
+    """Start a run under an experiment's name, making the experiment where it is new."""
+    import mlflow
+
+    client = connect(uri)
+    with clear_errors(uri):
+        if client.get_experiment_by_name(experiment) is None:
+            local = uri.startswith("sqlite:")
+            artifacts = (workdir / "mlartifacts").resolve().as_uri() if local else None
+            client.create_experiment(experiment, artifact_location=artifacts)
+        mlflow.set_experiment(experiment)
+        with mlflow.start_run(tags=dict(tags)) as run:
+            mlflow.log_params(dict(params))
+            yield run
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings or figures as dotted keys.
+
+    Examples
+    --------
+    >>> flatten({"train": {"seed": 0, "booster": {"max_depth": 6}}})
+    {'train.seed': 0, 'train.booster.max_depth': 6}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

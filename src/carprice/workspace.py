@@ -1,0 +1,115 @@
+"""Where the pipeline's files stand below its working folder, and how they are written."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carprice.errors import InputError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The pipeline's files; each stage writes its own and reads those of the stages before."""
+
+    root: Path
+
+    @property
+    def train_listings(self) -> Path:
+        return self.root / "data" / "listings" / "train.parquet"
+
+    @property
+    def test_listings(self) -> Path:
+        return self.root / "data" / "listings" / "test.parquet"
+
+    @property
+    def market(self) -> Path:
+        return self.root / "data" / "listings" / "market.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "data" / "report.json"
+
+    @property
+    def data_card(self) -> Path:
+        return self.root / "data" / "data_card.md"
+
+    @property
+    def train_features(self) -> Path:
+        return self.root / "data" / "features" / "train.parquet"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "models" / "candidate"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "reports" / "metrics.json"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "reports" / "plots"
+
+    @property
+    def picture(self) -> Path:
+        return self.root / "reports" / "evaluation.png"
+
+    @property
+    def registration(self) -> Path:
+        return self.root / "reports" / "registration.json"
+
+    @property
+    def model_cache(self) -> Path:
+        return self.root / ".carprice" / "models"
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[Path]:
+    """Give a path beside ``target`` that takes its place when the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        written = Path(scratch) / target.name
+        yield written
+        written.replace(target)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file in one step."""
+    with writing(target) as path:
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write a JSON file in one step."""
+    write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """Read a JSON file of an earlier stage.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged; the message names the stage that writes it.
+    """
+    need(path, made_by)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{path} is not readable JSON; run `carprice {made_by}` again") from None
+
+
+def need(path: Path, made_by: str) -> Path:
+    """Return a path that an earlier stage must have written.
+
+    Raises
+    ------
+    InputError
+        If it is not there.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; run `carprice {made_by}` first")
+    return path
