@@ -34,7 +34,7 @@ class Caution(_Answer):
     field: str = Field(examples=["variant"])
     message: str = Field(
         examples=[
-            "variant 'VXI AMT' was not in the training data; priced like its model on average"
+            "variant 'VXI CVT' was not in the training data; priced like its model on average"
         ]
     )
 

@@ -35,5 +35,5 @@ class ServiceSettings(BaseModel):
         }
         return cls(
             tracking_uri=tracking_uri(Path(), None),
-            **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
+            **{name: value for name, value in given.items() if value},
         )

@@ -402,7 +402,7 @@ def _free_port() -> int:
 def _answers(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        opener.open(url, timeout=1).close()  # noqa: S310
+        opener.open(url, timeout=1).close()
     except urllib.error.HTTPError as error:
         error.close()
         return True

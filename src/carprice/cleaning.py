@@ -66,7 +66,8 @@ def find_valuation_date(frame: pd.DataFrame) -> datetime.date:
         If no row has a year.
     """
     if frame["listed_on"].notna().any():
-        return pd.Timestamp(frame["listed_on"].max()).date()
+        newest_day: datetime.date = frame["listed_on"].max().date()
+        return newest_day
     shares = frame["year"].value_counts(normalize=True)
     if shares.empty:
         raise InputError("no row has a readable model year; correct ingest.columns.year")

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 import os
+import socket
 import subprocess
 import sys
 from enum import StrEnum
@@ -50,6 +51,7 @@ Confidence = Annotated[
     float, typer.Option("--confidence", min=0.5, max=0.99, help="Confidence of the range.")
 ]
 _PARAMS, _WORKDIR, _HOST, _PORT = Path("params.yaml"), Path(), "127.0.0.1", 8000
+_LOCAL = ("0.0.0.0", "127.0.0.1")  # noqa: S104
 
 
 class SampleFormat(StrEnum):
@@ -83,7 +85,7 @@ def up(host: Host = _HOST, port: Port = _PORT) -> None:
     market = read_json(workspace.market, made_by="ingest")
     figures = read_json(workspace.metrics, made_by="evaluate")
     figures_table(f"Model version {registration.version}", figures, market["currency"])
-    _serve(settings, workspace, host, port)
+    _serve(settings, workspace, host, port, wait=True)
 
 
 @app.command(rich_help_panel=_SERVE)
@@ -256,9 +258,7 @@ def rollback(
 
 
 @app.command(rich_help_panel=_REGISTRY)
-def status(
-    params: Params = _PARAMS, workdir: Workdir = _WORKDIR, as_json: AsJson = False
-) -> None:
+def status(params: Params = _PARAMS, workdir: Workdir = _WORKDIR, as_json: AsJson = False) -> None:
     """Show which versions there are, which is where since when, and their figures."""
     registry = _registry(params, workdir)
     versions = registry.versions()
@@ -335,23 +335,42 @@ def _say_registration(registration: "Registration") -> None:
             say(f"  {reason}")
 
 
-def _serve(settings: Settings, workspace: Workspace, host: str, port: int) -> None:
+def _serve(
+    settings: Settings, workspace: Workspace, host: str, port: int, *, wait: bool = False
+) -> None:
+    """Run the service until it is stopped; with ``wait``, load the model before it starts."""
     import uvicorn
 
     from api.app import create_app
+    from api.serving import load_production
     from api.settings import ServiceSettings
     from carprice.schema import example_listing
 
+    _check_port_is_free(host, port)
     service = ServiceSettings(
         tracking_uri=_uri(settings, workspace),
         model_name=settings.register_.name,
         model_cache=workspace.model_cache,
     )
+    served = load_production(service) if wait else None
     address = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"
     body = json.dumps(example_listing(), separators=(",", ":"))
     say(f"\nService at {address}, its pages at {address}/docs. Try:\n")
     say(f"curl -s {address}/predict -H 'Content-Type: application/json' -d '{body}'\n")
-    uvicorn.run(create_app(service), host=host, port=port, log_level="warning")
+    application = create_app(service, load=(lambda: served) if served else None)
+    uvicorn.run(application, host=host, port=port, log_level="warning")
+
+
+def _check_port_is_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RefusedError(
+                f"cannot listen on {host}:{port}: {reason.lower()}; choose another with --port"
+            ) from None
 
 
 def main() -> None:
@@ -365,4 +384,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-

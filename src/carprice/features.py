@@ -110,19 +110,24 @@ class Variant:
         return " ".join(self.tokens)
 
 
-_GEARS: Final = frozenset(
-    "AMT CVT DCT DSG IMT IVT AGS DCA ECVT AT MT TCT EDC DDCT TIPTRONIC STRONIC 4AT 5AT 6AT 7AT 8AT "
-    "5MT 6MT".split()
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(word for line in lines for word in line.split())
+
+
+_GEARS: Final = _words(
+    "AMT CVT DCT DSG IMT IVT AGS DCA ECVT AT MT TCT EDC DDCT TIPTRONIC STRONIC",
+    "4AT 5AT 6AT 7AT 8AT 5MT 6MT",
 )
-_DRIVES: Final = frozenset("4X4 4WD AWD 4MATIC QUATTRO XDRIVE 4X2 2WD FWD RWD".split())
-_FUELS: Final = frozenset(
-    "PETROL DIESEL CNG LPG ELECTRIC EV HYBRID CRDI TDI TDCI TSI TFSI MPI GDI DDIS DTEC VTEC IVTEC "
-    "VTVT MULTIJET REVOTRON REVOTORQ MHAWK KAPPA DUALJET VVT IDTEC".split()
+_DRIVES: Final = _words("4X4 4WD AWD 4MATIC QUATTRO XDRIVE 4X2 2WD FWD RWD")
+_FUELS: Final = _words(
+    "PETROL DIESEL CNG LPG ELECTRIC EV HYBRID CRDI TDI TDCI TSI TFSI MPI GDI DDIS DTEC VTEC IVTEC",
+    "VTVT MULTIJET REVOTRON REVOTORQ MHAWK KAPPA DUALJET VVT IDTEC",
 )
-_FILLERS: Final = frozenset(
-    "BS BSIV BSIII BSVI BS4 BS3 BS6 II III IV VI OPT PLUS STR SEATER WITH AND DUAL TONE EDITION NEW "
-    "LIMITED TURBO".split()
+_FILLERS: Final = _words(
+    "BS BSIV BSIII BSVI BS4 BS3 BS6 II III IV VI OPT PLUS STR SEATER WITH AND DUAL TONE EDITION",
+    "NEW LIMITED TURBO",
 )
+_DESCRIBED: Final = _GEARS | _DRIVES | _FUELS | _FILLERS
 _SPELLINGS: Final = (
     (re.compile(r"\(\s*O\s*\)"), " OPT "),
     (re.compile(r"\+"), " PLUS "),
@@ -155,14 +160,13 @@ def parse_variant(text: str) -> Variant:
     for pattern, replacement in _SPELLINGS:
         spelling = pattern.sub(replacement, spelling)
     tokens = tuple(spelling.split())
-    described = _GEARS | _DRIVES | _FUELS | _FILLERS
     return Variant(
         tokens,
         gear=next((token for token in tokens if token in _GEARS), ""),
         drive=next((token for token in tokens if token in _DRIVES), ""),
         litres=next((float(token) for token in tokens if _ENGINE.fullmatch(token)), float("nan")),
         trim=next(
-            (token for token in tokens if token not in described and not token[0].isdigit()), ""
+            (token for token in tokens if token not in _DESCRIBED and not token[0].isdigit()), ""
         ),
     )
 
@@ -186,8 +190,8 @@ def plausible_odometer(odometer: Floats, age: Floats, distance_unit: str) -> Flo
 
     Examples
     --------
-    >>> plausible_odometer(np.array([5.0, 5.0, 42e3, 9e5]), np.array([0.0, 6, 6, 6]), "km")
-    array([    5.,    nan, 42000.,    nan])
+    >>> plausible_odometer(np.array([5.0, 5, 42e3, 9e5]), np.array([0.0, 6, 6, 6]), "km").tolist()
+    [5.0, nan, 42000.0, nan]
     """
     low, high = odometer_limits(distance_unit)
     impossible = (odometer > high) | ((odometer < low) & (age > 1))

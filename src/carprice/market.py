@@ -28,6 +28,4 @@ class Market:
     def from_json(cls, content: Mapping[str, str]) -> Self:
         """Read what :meth:`to_json` wrote."""
         day = datetime.date.fromisoformat(content["valuation_date"])
-        return cls(
-            content["currency"], content["distance_unit"], day, content["data_digest"]
-        )
+        return cls(content["currency"], content["distance_unit"], day, content["data_digest"])

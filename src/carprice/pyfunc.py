@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
@@ -48,12 +49,8 @@ class PricePyfunc:
 
 
 def _plain(values: pd.Series) -> list[Any]:
-    return [
-        None if value is pd.NaT or (isinstance(value, float) and value != value)
-        else list(value) if isinstance(value, (list, tuple)) or hasattr(value, "tolist") and getattr(value, "ndim", 0)
-        else value
-        for value in values.astype(object)
-    ]
+    known = values.astype(object).where(values.notna(), None)
+    return [value.tolist() if isinstance(value, np.ndarray) else value for value in known]
 
 
 def _load_pyfunc(path: str) -> PricePyfunc:

@@ -18,7 +18,6 @@ from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
 from carprice.tracking import clear_errors, connect, shown
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
 STAGING: Final = "staging"
@@ -256,21 +255,21 @@ def _serving_requirements() -> list[str]:
 
 def _signature() -> "ModelSignature":
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
 
     types: dict[Kind, Any] = {
         Kind.TEXT: DataType.string,
         Kind.NUMBER: DataType.double,
         Kind.INTEGER: DataType.double,
         Kind.DATE: DataType.string,
-        Kind.FEATURES: Array(DataType.string),
+        Kind.FEATURES: AnyType(),  # type: ignore[no-untyped-call]
     }
-    inputs = [
+    inputs: list[ColSpec | TensorSpec] = [
         ColSpec(types[kind], alias(field), required=field in REQUIRED)
         for field, kind in KINDS.items()
     ]
-    outputs = [
+    outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, name) for name in ("predictedPrice", "priceLow", "priceHigh")
     ]
     parameters = ParamSchema([ParamSpec("confidence", DataType.double, 0.9)])

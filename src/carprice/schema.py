@@ -132,10 +132,10 @@ class Listing(BaseModel):
     make: Text = Field(description="Manufacturer", examples=["Maruti"])
     model: Text = Field(description="Model line of the manufacturer", examples=["Swift"])
     variant: Text | None = Field(
-        None, description="Trim, engine and gearbox as advertised", examples=["VXI AMT"]
+        None, description="Trim, engine and gearbox as advertised", examples=["VXI 1.2 AMT"]
     )
     year: int = Field(description="Model year", ge=1900, le=2100, examples=[2019])
-    transmission_type: Text | None = Field(None, description="Gearbox", examples=["Manual"])
+    transmission_type: Text | None = Field(None, description="Gearbox", examples=["Automatic"])
     body_type: Text | None = Field(None, description="Body style", examples=["Hatchback"])
     fuel_type: Text | None = Field(None, description="Fuel", examples=["Petrol"])
     ownership: Annotated[int, BeforeValidator(parse_ordinal)] | None = Field(
@@ -166,7 +166,7 @@ class Listing(BaseModel):
         None, description="Engine displacement, cubic centimetres", ge=0, le=20000, examples=[1197]
     )
     power_bhp: float | None = Field(
-        None, description="Engine power, brake horsepower", ge=0, le=2500, examples=[82]
+        None, description="Engine power, brake horsepower", ge=0, le=2500, examples=[83]
     )
     cylinders: float | None = Field(
         None, description="Number of cylinders", ge=0, le=20, examples=[4]
@@ -192,6 +192,8 @@ class Listing(BaseModel):
 
 
 FIELDS: Final = tuple(Listing.model_fields)
+REFERENCE_FIELDS: Final = FIELDS[: FIELDS.index("features") + 1]
+"""The twelve fields of the reference data; the others are for markets that have them."""
 
 
 def alias(field: str) -> str:
@@ -268,9 +270,5 @@ def join_features(names: Iterable[str]) -> str:
 
 def example_listing() -> dict[str, Any]:
     """Return the example that every page and test shows, in camelCase."""
-    skipped = {"cylinders", "road_tax", "drive", "condition", "seller_type", "region"}
-    return {
-        alias(name): info.examples[0]
-        for name, info in Listing.model_fields.items()
-        if info.examples and name not in skipped
-    }
+    shown = (*REFERENCE_FIELDS, "engine_cc", "power_bhp", "seats")
+    return {alias(name): (Listing.model_fields[name].examples or [None])[0] for name in shown}

@@ -114,9 +114,7 @@ class ColumnRule(_Settings):
                 ) from None
             if groups < 1:
                 raise ValueError(f"match {self.match!r} needs a group, such as ({self.match})")
-        if self.words is not None and not re.fullmatch(
-            r"[1-9]\d*(-([1-9]\d*)?)?", str(self.words)
-        ):
+        if self.words is not None and not re.fullmatch(r"[1-9]\d*(-([1-9]\d*)?)?", str(self.words)):
             raise ValueError(f'words is {self.words!r}; write 1, "2-3" or "3-"')
         return self
 
@@ -275,9 +273,7 @@ def load_settings(path: Path, source: str | None = None) -> Settings:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(
-            f"params file {path} does not exist; give another with --params"
-        ) from None
+        raise InputError(f"params file {path} does not exist; give another with --params") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"params file {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:

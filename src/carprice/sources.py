@@ -290,7 +290,7 @@ def _downloaded(name: str, fetch: Callable[[Path], None]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _s3_errors(label: str) -> Iterator[None]:
-    from botocore.exceptions import (  # type: ignore[import-untyped]
+    from botocore.exceptions import (
         BotoCoreError,
         NoCredentialsError,
     )
@@ -569,8 +569,8 @@ def _json_array(text: str, label: str) -> pd.DataFrame:
 
 def _read_parquet(
     file: _Local,
-    settings: IngestSettings,
-    chunk_rows: int,  # noqa: ARG001
+    settings: IngestSettings,  # noqa: ARG001
+    chunk_rows: int,
 ) -> Generator[pd.DataFrame, None, None]:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -19,50 +19,62 @@ class Workspace:
 
     @property
     def train_listings(self) -> Path:
+        """Clean listings to learn from."""
         return self.root / "data" / "listings" / "train.parquet"
 
     @property
     def test_listings(self) -> Path:
+        """Clean listings to test on."""
         return self.root / "data" / "listings" / "test.parquet"
 
     @property
     def market(self) -> Path:
+        """What the numbers mean."""
         return self.root / "data" / "listings" / "market.json"
 
     @property
     def report(self) -> Path:
+        """What ingest read, rejected and repaired."""
         return self.root / "data" / "report.json"
 
     @property
     def data_card(self) -> Path:
+        """The report for people."""
         return self.root / "data" / "data_card.md"
 
     @property
     def train_features(self) -> Path:
+        """Features and target of the training rows."""
         return self.root / "data" / "features" / "train.parquet"
 
     @property
     def model(self) -> Path:
+        """The candidate's model folder."""
         return self.root / "models" / "candidate"
 
     @property
     def metrics(self) -> Path:
+        """Figures of the candidate."""
         return self.root / "reports" / "metrics.json"
 
     @property
     def plots(self) -> Path:
+        """Tables behind the plots."""
         return self.root / "reports" / "plots"
 
     @property
     def picture(self) -> Path:
+        """All plots in one picture."""
         return self.root / "reports" / "evaluation.png"
 
     @property
     def registration(self) -> Path:
+        """What the registry made of the candidate."""
         return self.root / "reports" / "registration.json"
 
     @property
     def model_cache(self) -> Path:
+        """Model folders fetched from the registry."""
         return self.root / ".carprice" / "models"
 
 

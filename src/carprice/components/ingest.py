@@ -129,10 +129,7 @@ def data_card(report: dict[str, Any]) -> str:
         *_table(("missing after cleaning", "rows"), _shares(report["missing"], kept)),
         *_table(
             ("ignored column", "looks computed from the price"),
-            [
-                (column["name"], column["evidence"] or "no")
-                for column in report["ignored_columns"]
-            ],
+            [(column["name"], column["evidence"] or "no") for column in report["ignored_columns"]],
         ),
     ]
     return "\n".join(lines) + "\n"
@@ -186,9 +183,10 @@ def _mapped_chunks(settings: IngestSettings) -> Iterator[tuple[Chunk, MappedChun
 
 def _row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
     try:
-        return pd.util.hash_pandas_object(raw, index=False).to_numpy()
+        digests = pd.util.hash_pandas_object(raw, index=False)
     except TypeError:
-        return pd.util.hash_pandas_object(raw.astype(str), index=False).to_numpy()
+        digests = pd.util.hash_pandas_object(raw.astype(str), index=False)
+    return np.asarray(digests, dtype=np.uint64)
 
 
 def _count_unreadable(read: _Read, settings: IngestSettings, counts: Counts) -> None:
@@ -215,14 +213,10 @@ def _check_enough(listings: pd.DataFrame, counts: Counts, settings: IngestSettin
     )
 
 
-def _split(
-    listings: pd.DataFrame, settings: IngestSettings
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _split(listings: pd.DataFrame, settings: IngestSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
     split = settings.split
     if split.method == "random":
-        train, test = train_test_split(
-            listings, test_size=split.test_size, random_state=split.seed
-        )
+        train, test = train_test_split(listings, test_size=split.test_size, random_state=split.seed)
         return train, test
     if listings["listed_on"].isna().any():
         raise InputError(

@@ -81,7 +81,7 @@ def _answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd
         answers.loc[good.index, "warnings"] = [
             "; ".join(caution.message for caution in one.warnings) for one in valued
         ]
-    numbers = {name: "float64" for name in _PRICED[:3]}
+    numbers = dict.fromkeys(_PRICED[:3], "float64")
     return answers.astype({**numbers, "warnings": "str", "problem": "str"})
 
 

@@ -1,4 +1,4 @@
-"""What an unknown number is taken to be: the model's usual value, else its make's, else everybody's.
+"""What an unknown number is taken to be: usual for the model, else for its make, else for all.
 
 Without this, trees send a listing that leaves out what nearly every training row has (an engine,
 say) to the few odd rows that lacked it. A number that all cars of a model lack (an electric car's

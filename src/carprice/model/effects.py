@@ -16,7 +16,7 @@ from carprice.features import CATEGORIES, Features, Floats
 
 LEVELS: Final = ("make", "model", "model_powertrain", "model_trim", "model_variant")
 SIDE_LEVELS: Final = (*CATEGORIES, "gear")
-"""Categories outside the hierarchy; their effects are features of the booster, not of the anchor."""
+"""Categories outside the hierarchy; their effects go to the booster, not into the anchor."""
 _AGES: Final = 26
 _AGE_SHRINKAGE: Final = 5.0
 
@@ -110,9 +110,7 @@ def _age_codes(features: Features) -> Codes:
     return np.clip(features.numbers["age"], 0, _AGES - 1).astype(np.intp)
 
 
-def _fit_table(
-    keys: Sequence[str], residual: Floats, shrinkage: float
-) -> tuple[Table, Floats]:
+def _fit_table(keys: Sequence[str], residual: Floats, shrinkage: float) -> tuple[Table, Floats]:
     names = sorted(set(keys))
     position = {name: code for code, name in enumerate(names)}
     codes = np.array([position[key] for key in keys], dtype=np.intp)

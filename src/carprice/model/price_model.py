@@ -34,6 +34,10 @@ _RARE_EQUIPMENT: Final = 20
 Progress = Callable[[str], None]
 
 
+def _quiet(_: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True)
 class Prices:
     """Prices and their ranges, in the market's currency; one entry a listing."""
@@ -121,7 +125,7 @@ class PriceModel:
         folds: int = 5,
         shrinkage: float = 3.0,
         seed: int = 0,
-        progress: Progress = lambda step: None,
+        progress: Progress = _quiet,
     ) -> Self:
         """Fit on parsed listings.
 
@@ -156,17 +160,13 @@ class PriceModel:
                 for values in [features.numbers[name]]
             }
             | {"price": (float(price.min()), float(price.max()))},
-            importance=dict(
-                zip(final.encoder.columns, final.importance.tolist(), strict=True)
-            ),
+            importance=dict(zip(final.encoder.columns, final.importance.tolist(), strict=True)),
             metrics=price_metrics(price, np.exp(held_out)),
         )
 
     def parse(self, columns: Columns) -> Features:
         """Return the features of listings given by column."""
-        return feature_code.parse(
-            columns, self.market.valuation_date, self.market.distance_unit
-        )
+        return feature_code.parse(columns, self.market.valuation_date, self.market.distance_unit)
 
     def predict(self, columns: Columns, confidence: float = DEFAULT_CONFIDENCE) -> Prices:
         """Price listings given by column (field name → one value a listing).

@@ -3,9 +3,8 @@
 The service, the MLflow pyfunc and ``carprice predict`` all call :func:`value`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -110,8 +109,8 @@ def _warn_of_unseen_names(
 ) -> None:
     tables = model.encoder.effects.tables
     texts = features.texts
-    known_variants = len(tables["model_variant"].rows) > len(tables["model"].rows)
-    variants: Sequence[Any] = columns.get("variant") if known_variants else None  # type: ignore[assignment]
+    market_has_variants = len(tables["model_variant"].rows) > len(tables["model"].rows)
+    variants = columns.get("variant") if market_has_variants else None
     for row in range(len(features)):
         if texts["make"][row] not in tables["make"].rows:
             field, parent = _PARENT_OF[0]
