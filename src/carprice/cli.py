@@ -353,7 +353,7 @@ def _serve(
         model_cache=workspace.model_cache,
     )
     served = load_production(service) if wait else None
-    address = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1') else host}:{port}"
+    address = f"http://{'localhost' if host in _LOCAL else host}:{port}"
     body = json.dumps(example_listing(), separators=(",", ":"))
     say(f"\nService at {address}, its pages at {address}/docs. Try:\n")
     say(f"curl -s {address}/predict -H 'Content-Type: application/json' -d '{body}'\n")
