@@ -68,7 +68,8 @@ def find_valuation_date(frame: pd.DataFrame) -> datetime.date:
     if frame["listed_on"].notna().any():
         newest_day: datetime.date = frame["listed_on"].max().date()
         return newest_day
-    shares = frame["year"].value_counts(normalize=True)
+    years = frame["year"]
+    shares = years[years.between(*bounds("year"))].value_counts(normalize=True)
     if shares.empty:
         raise InputError("no row has a readable model year; correct ingest.columns.year")
     newest = shares.index[shares >= min(_SMALLEST_YEAR_SHARE, shares.max())].max()

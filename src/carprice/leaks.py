@@ -10,9 +10,11 @@ import pandas as pd
 from carprice.features import Floats
 
 _NAME: Final = re.compile(
-    r"(?<![a-z])(emi|roi|price|payment|down|instal?ment|loan|apr|valuation|msrp|discount|deposit)",
+    r"(?<![a-z])((?:emi|roi|apr|down)(?![a-z])|downpay|price|payment|instal?ment|loan|valuation|msrp"
+    r"|discount|deposit)",
     re.IGNORECASE,
 )
+_NUMBER: Final = r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
 _EXPLAINED: Final = 0.9
 _ROWS: Final = 5000
 _SMALLEST: Final = 50
@@ -64,12 +66,13 @@ def _judge(name: str, values: pd.Series, log_price: Floats, year: Floats) -> Ign
 
 def _explained(values: pd.Series, log_price: Floats, year: Floats) -> float:
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import KFold, cross_val_score
 
-    digits = values.astype(str).str.replace(r"[^\d.\-eE]", "", regex=True)
-    numbers = pd.to_numeric(digits, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    first = values.astype(str).str.replace(",", "").str.extract(_NUMBER, expand=False)
+    numbers = pd.to_numeric(first, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     if len(numbers) < _SMALLEST or len(np.unique(numbers[np.isfinite(numbers)])) < _SMALLEST:
         return 0.0
     trees = HistGradientBoostingRegressor(max_iter=60, random_state=0)
     pairs = np.column_stack([numbers, year])
-    return float(cross_val_score(trees, pairs, log_price, cv=3, scoring="r2").mean())
+    folds = KFold(3, shuffle=True, random_state=0)  # files are often sorted by price
+    return float(cross_val_score(trees, pairs, log_price, cv=folds, scoring="r2").mean())

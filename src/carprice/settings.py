@@ -177,6 +177,8 @@ class IngestSettings(_Settings):
             if key not in names:
                 known = ", ".join([PRICE, *map(alias, FIELDS)])
                 raise ValueError(f"{key!r} is not a field of a listing; the fields are {known}")
+            if names[key] in read:
+                raise ValueError(f"{key!r} is given a second time; keep one of its spellings")
             read[names[key]] = {"from": rule} if isinstance(rule, str) else rule
         return read
 
@@ -225,6 +227,13 @@ class GateSettings(_Settings):
         0.02, ge=0, description="how much worse than production's MAPE is put up with, relative"
     )
 
+    @field_validator("coverage")
+    @classmethod
+    def _shares(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] < value[1] <= 1:
+            raise ValueError(f"needs 0 <= low < high <= 1, has {list(value)}")
+        return value
+
 
 class RegisterSettings(_Settings):
     """The model's name in the registry, and the gate before ``staging``."""
@@ -252,7 +261,7 @@ class Settings(_Settings):
 def _describe(error: ValidationError) -> str:
     problems = []
     for detail in error.errors(include_url=False):
-        key = ".".join(str(part) for part in detail["loc"])
+        key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
             problems.append(f"{key} is not a parameter; remove it or correct its spelling")
@@ -281,7 +290,9 @@ def load_settings(path: Path, source: str | None = None) -> Settings:
         raise InputError(f"params file {path} is not valid YAML: {place}") from None
     content = {} if content is None else content
     if source is not None and isinstance(content, dict):
-        content = {**content, "ingest": {**(content.get("ingest") or {}), "source": source}}
+        ingest = content.get("ingest") or {}
+        if isinstance(ingest, dict):
+            content = {**content, "ingest": {**ingest, "source": source}}
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
