@@ -116,7 +116,7 @@ async def predict(
         price_high=valuation.price_high,
         confidence=confidence,
         currency=market.currency,
-        valuation_date=listing.listed_on or market.valuation_date,
+        valuation_date=valuation.valuation_date,
         model_version=served.version,
         model_digest=served.model.digest,
         warnings=cautions,

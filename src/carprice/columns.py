@@ -226,7 +226,7 @@ def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: boo
 
 
 def _label(chunk: "Chunk", settings: IngestSettings) -> str:
-    from carprice.sources import redact
+    from carprice.redaction import redact
 
     return chunk.label or chunk.filename or redact(settings.source)
 

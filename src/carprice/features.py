@@ -268,13 +268,20 @@ def _listing_time(
     columns: Columns, valuation_date: datetime.date, rows: int
 ) -> tuple[Floats, Floats]:
     """Return each listing's calendar year, and its years after the valuation date."""
+    days = listing_days(columns, valuation_date, rows)
+    years = days.astype("datetime64[Y]").astype(np.float64) + 1970.0
+    return years, (days - np.datetime64(valuation_date, "D")).astype(np.float64) / 365.25
+
+
+def listing_days(
+    columns: Columns, valuation_date: datetime.date, rows: int
+) -> npt.NDArray[np.datetime64]:
+    """Return the day of each listing's price: its own date, else the valuation date."""
     day = np.datetime64(valuation_date, "D")
     if columns.get("listed_on") is None:
-        return np.full(rows, float(valuation_date.year)), np.zeros(rows)
+        return np.full(rows, day)
     days = np.asarray(columns["listed_on"], dtype="datetime64[D]")
-    days = np.where(np.isnat(days), day, days)
-    years = days.astype("datetime64[Y]").astype(np.float64) + 1970.0
-    return years, (days - day).astype(np.float64) / 365.25
+    return np.where(np.isnat(days), day, days)
 
 
 def _values(columns: Columns, field: str, rows: int) -> Sequence[Any]:

@@ -65,14 +65,14 @@ def _judge(name: str, values: pd.Series, log_price: Floats, year: Floats) -> Ign
 
 
 def _explained(values: pd.Series, log_price: Floats, year: Floats) -> float:
-    from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.model_selection import KFold, cross_val_score
+    from sklearn.tree import DecisionTreeRegressor
 
     first = values.astype(str).str.replace(",", "").str.extract(_NUMBER, expand=False)
     numbers = pd.to_numeric(first, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     if len(numbers) < _SMALLEST or len(np.unique(numbers[np.isfinite(numbers)])) < _SMALLEST:
         return 0.0
-    trees = HistGradientBoostingRegressor(max_iter=60, random_state=0)
+    tree = DecisionTreeRegressor(min_samples_leaf=5, random_state=0)
     pairs = np.column_stack([numbers, year])
     folds = KFold(3, shuffle=True, random_state=0)  # files are often sorted by price
-    return float(cross_val_score(trees, pairs, log_price, cv=folds, scoring="r2").mean())
+    return float(cross_val_score(tree, pairs, log_price, cv=folds, scoring="r2").mean())

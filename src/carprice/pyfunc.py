@@ -40,7 +40,7 @@ class PricePyfunc:
                 "priceHigh": valuation.price_high,
                 "confidence": confidence,
                 "currency": market.currency,
-                "valuationDate": market.valuation_date.isoformat(),
+                "valuationDate": valuation.valuation_date.isoformat(),
                 "modelDigest": self.model.digest,
                 "warnings": [vars(caution) for caution in valuation.warnings],
             }

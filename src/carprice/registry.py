@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
 from carprice.model.folder import MANIFEST, folder_digest, read_manifest
+from carprice.redaction import redact
 from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
-from carprice.tracking import clear_errors, connect, shown
+from carprice.tracking import clear_errors, connect
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -146,7 +147,7 @@ class Registry:
             read_manifest(folder)
             if folder_digest(folder) != version.digest:
                 raise CorruptModelError(
-                    f"version {version.number} of {self.name} in {shown(self.uri)} is not the "
+                    f"version {version.number} of {self.name} in {redact(self.uri)} is not the "
                     "model that was registered (its digest differs); register it again"
                 )
             shutil.rmtree(target, ignore_errors=True)
@@ -163,7 +164,7 @@ class Registry:
         found = list(Path(downloaded).glob(f"data/*/{MANIFEST}"))
         if len(found) != 1:
             raise CorruptModelError(
-                f"version {version.number} of {self.name} in {shown(self.uri)} holds no model "
+                f"version {version.number} of {self.name} in {redact(self.uri)} holds no model "
                 "folder of carprice; register it with `carprice register`"
             )
         return found[0].parent
@@ -184,7 +185,7 @@ def production_version(registry: Registry) -> Version:
     version = registry.at(PRODUCTION)
     if version is None:
         raise NoProductionModelError(
-            f"registry {shown(registry.uri)} has no production version of {registry.name}; "
+            f"registry {redact(registry.uri)} has no production version of {registry.name}; "
             "run the pipeline, then `carprice promote`"
         )
     return version
@@ -221,7 +222,7 @@ def rollback(registry: Registry, now: datetime.datetime, why: str) -> Version:
     current, earlier = registry.at(PRODUCTION), registry.at(PREVIOUS)
     if earlier is None or current is None or earlier.number == current.number:
         raise RefusedError(
-            f"registry {shown(registry.uri)} knows no earlier production version of "
+            f"registry {redact(registry.uri)} knows no earlier production version of "
             f"{registry.name} to go back to"
         )
     registry.point(PRODUCTION, earlier.number, now, why)
@@ -230,7 +231,7 @@ def rollback(registry: Registry, now: datetime.datetime, why: str) -> Version:
 
 
 def _nothing_staged(registry: Registry) -> str:
-    message = f"registry {shown(registry.uri)} has no staging version of {registry.name}"
+    message = f"registry {redact(registry.uri)} has no staging version of {registry.name}"
     refused = next((one for one in registry.versions() if one.tags.get("gate") == "refused"), None)
     if refused is None:
         return f"{message}; run the pipeline first: carprice register"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from carprice.errors import RefusedError
+from carprice.redaction import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,20 +30,6 @@ def tracking_uri(workdir: Path, configured: str | None) -> str:
         or configured
         or f"sqlite:///{(workdir / 'mlflow.db').resolve().as_posix()}"
     )
-
-
-def shown(uri: str) -> str:
-    """Return an address without user name, password and query, for people to read.
-
-    Examples
-    --------
-    >>> shown("https://me:secret@mlflow.example.org/path?token=x")
-    'https://mlflow.example.org/path'
-    """
-    parts = urlsplit(uri)
-    if not parts.netloc:
-        return uri
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 def connect(uri: str) -> "MlflowClient":
@@ -77,9 +63,9 @@ def clear_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        reason = " ".join(str(error).split())[:300].replace(uri, shown(uri))
+        reason = " ".join(str(error).split())[:300].replace(uri, redact(uri))
         raise RefusedError(
-            f"MLflow at {shown(uri)} did not do what was asked: {reason}; check "
+            f"MLflow at {redact(uri)} did not do what was asked: {reason}; check "
             "MLFLOW_TRACKING_URI, the server and its login"
         ) from None
 

@@ -22,9 +22,10 @@ from carprice.columns import MappedChunk, Unreadable, map_columns
 from carprice.errors import InputError
 from carprice.leaks import inspect_ignored
 from carprice.market import Market
+from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
-from carprice.sources import Chunk, read_chunks, redact
+from carprice.sources import Chunk, read_chunks
 from carprice.workspace import Workspace, write_json, write_text, writing
 
 Progress = Callable[[str], None]

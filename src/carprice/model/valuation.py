@@ -3,12 +3,14 @@
 The service, the MLflow pyfunc and ``carprice predict`` all call :func:`value`.
 """
 
+import datetime
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from carprice.features import Columns, Features, Floats
+from carprice.features import Columns, Features, Floats, listing_days
 from carprice.model.price_model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.schema import alias
 
@@ -43,11 +45,12 @@ class Caution:
 
 @dataclass(frozen=True)
 class Valuation:
-    """One listing's price and range in the market's currency, rounded to 0.01."""
+    """One listing's price and range in the market's currency, rounded to 0.01, and their day."""
 
     predicted_price: float
     price_low: float
     price_high: float
+    valuation_date: datetime.date
     warnings: tuple[Caution, ...]
 
 
@@ -63,18 +66,27 @@ def value(
     """
     features = model.parse(columns)
     prices = model.predict_features(features, confidence)
+    days = listing_days(columns, model.market.valuation_date, len(features))
     rounded = (np.round(side, 2).tolist() for side in (prices.price, prices.low, prices.high))
+    found: list[list[Caution]] = [[] for _ in range(len(features))]
+    _warn_of_unseen_names(model, columns, features, found)
+    _warn_of_the_impossible(model, columns, features, days, found)
+    _warn_of_unseen_numbers(model, features, found)
     return [
-        Valuation(price, low, high, tuple(warnings))
-        for price, low, high, warnings in zip(
-            *rounded, _warnings(model, columns, features), strict=True
+        Valuation(price, low, high, day, tuple(cautions))
+        for price, low, high, day, cautions in zip(
+            *rounded, days.astype(object).tolist(), found, strict=True
         )
     ]
 
 
-def _warnings(model: PriceModel, columns: Columns, features: Features) -> list[list[Caution]]:
-    found: list[list[Caution]] = [[] for _ in range(len(features))]
-    _warn_of_unseen_names(model, columns, features, found)
+def _warn_of_the_impossible(
+    model: PriceModel,
+    columns: Columns,
+    features: Features,
+    days: npt.NDArray[np.datetime64],
+    found: list[list[Caution]],
+) -> None:
     if "odometer" in columns:
         given = np.asarray(columns["odometer"], dtype=np.float64)
         impossible = ~np.isnan(given) & np.isnan(features.numbers["odometer"])
@@ -87,12 +99,21 @@ def _warnings(model: PriceModel, columns: Columns, features: Features) -> list[l
                     f"{features.numbers['age'][row]:.0f} years; priced as if it were not known",
                 )
             )
+    years = np.asarray(columns["year"], dtype=np.float64)
+    newest = days.astype("datetime64[Y]").astype(np.float64) + 1971.0
+    for row in np.flatnonzero(years > newest):
+        message = f"{years[row]:.0f} is after the day of the price; priced as a new car"
+        found[row].append(Caution("implausible", "year", message))
+
+
+def _warn_of_unseen_numbers(
+    model: PriceModel, features: Features, found: list[list[Caution]]
+) -> None:
     for name, field in CHECKED_NUMBERS.items():
         low, high = model.trained_on.get(name, (-np.inf, np.inf))
         values = features.numbers[name]
         for row in np.flatnonzero((values < low) | (values > high)):
             found[row].append(_out_of_range(name, field, values[row], low, high))
-    return found
 
 
 def _out_of_range(name: str, field: str, value: Floats, low: float, high: float) -> Caution:
