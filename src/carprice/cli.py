@@ -304,6 +304,9 @@ def _reproduce_until_evaluated() -> None:
             "dvc.yaml is not in this folder; run `carprice up` in the project's folder, or "
             "`carprice run` anywhere"
         )
+    here = Path.cwd()
+    if not any((folder / ".git").exists() for folder in (here, *here.parents)):
+        raise InputError(f"{here} is not a git repository, which DVC needs; run `git init` first")
     say("Running the pipeline; stages that are up to date are skipped.")
     beside_python = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": os.pathsep.join([beside_python, os.environ["PATH"]])}
