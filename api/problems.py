@@ -1,11 +1,12 @@
 """Errors as problem details (RFC 9457); one place turns each into a response."""
 
+import json
+import math
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.messages import FieldProblem, Problem
@@ -33,13 +34,13 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)  # type: ignore[arg-type]
 
 
-async def _on_http_error(_: Request, error: HTTPException) -> JSONResponse:
+async def _on_http_error(_: Request, error: HTTPException) -> Response:
     status = HTTPStatus(error.status_code)
     problem = Problem(title=status.phrase, status=status, detail=str(error.detail))
     return _respond(problem, dict(error.headers or {}))
 
 
-async def _on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+async def _on_invalid(_: Request, error: RequestValidationError) -> Response:
     errors = [_field_problem(detail) for detail in error.errors()]
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     detail = "; ".join(
@@ -58,11 +59,15 @@ def _field_problem(detail: dict[str, Any]) -> FieldProblem:
             field=place, message="there is no such field; see /docs for the fields", value=None
         )
     found = detail.get("input")
-    value = found if isinstance(found, int | float | bool | None) else str(found)[:_SHOWN]
+    is_json = found is None or isinstance(found, int) or _is_finite(found)
+    value = found if is_json else str(found)[:_SHOWN]
     return FieldProblem(field=place or "body", message=detail["msg"], value=value)
 
 
-def _respond(problem: Problem, headers: dict[str, str]) -> JSONResponse:
-    return JSONResponse(
-        problem.model_dump(), problem.status, headers=headers, media_type=_MEDIA_TYPE
-    )
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _respond(problem: Problem, headers: dict[str, str]) -> Response:
+    content = json.dumps(problem.model_dump())  # in ASCII: half a surrogate pair has no UTF-8
+    return Response(content, problem.status, headers=headers, media_type=_MEDIA_TYPE)

@@ -20,8 +20,9 @@ import pandas as pd
 import pytest
 
 from carprice.errors import InputError
+from carprice.redaction import redact
 from carprice.settings import IngestSettings
-from carprice.sources import Chunk, read_chunks, redact
+from carprice.sources import Chunk, read_chunks
 
 CARS = pd.DataFrame(
     {"make": ["Kia", "Ford", "BMW"], "year": [2019, 2015, 2011], "note": ["é", None, "a,b"]}

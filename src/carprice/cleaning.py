@@ -20,6 +20,8 @@ from carprice.schema import KINDS, PRICE, Kind, bounds, fields_of
 
 _NAMES: Final = ("make", "model", "year")
 _SMALLEST_YEAR_SHARE: Final = 0.005
+_LONGEST_GAP_YEARS: Final = 10
+_DATED_SHARE: Final = 0.999
 _PRICE_SPREAD: Final = (1 / 100, 1000.0)
 """Default price limits, as factors of the median price."""
 
@@ -57,8 +59,9 @@ def drop_duplicates(frame: pd.DataFrame, row_digests: npt.NDArray[np.uint64]) ->
 def find_valuation_date(frame: pd.DataFrame) -> datetime.date:
     """Return the day the data's prices are for.
 
-    The newest listing date; without any, the end of the newest model year that at least 0.5 % of
-    the rows have, so that one car of the year 2060 does not move it.
+    The newest listing date but for one in a thousand; without any, the end of the newest model year
+    that 0.5 % of the rows have and that follows another within ten years, so that one car of the
+    year 2060 does not move it.
 
     Raises
     ------
@@ -66,14 +69,17 @@ def find_valuation_date(frame: pd.DataFrame) -> datetime.date:
         If no row has a year.
     """
     if frame["listed_on"].notna().any():
-        newest_day: datetime.date = frame["listed_on"].max().date()
+        days = frame["listed_on"].dropna()
+        newest_day: datetime.date = days.quantile(_DATED_SHARE, interpolation="higher").date()
         return newest_day
     years = frame["year"]
     shares = years[years.between(*bounds("year"))].value_counts(normalize=True)
     if shares.empty:
         raise InputError("no row has a readable model year; correct ingest.columns.year")
-    newest = shares.index[shares >= min(_SMALLEST_YEAR_SHARE, shares.max())].max()
-    return datetime.date(int(newest), 12, 31)
+    common = sorted(shares.index[shares >= min(_SMALLEST_YEAR_SHARE, shares.max())])
+    while len(common) > 1 and common[-1] - common[-2] > _LONGEST_GAP_YEARS:
+        common.pop()
+    return datetime.date(int(common[-1]), 12, 31)
 
 
 def default_price_range(price: pd.Series) -> tuple[float, float]:

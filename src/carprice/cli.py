@@ -221,8 +221,8 @@ def sample(
     ending = out.suffix.lower()
     if ending not in {*SampleFormat}:
         raise InputError(f"--out {out}: the ending must be .csv or .parquet")
+    from carprice.atomic import writing
     from carprice.sample_market import generate
-    from carprice.workspace import writing
 
     with step("sample") as progress:
         progress(f"{rows:,} rows")

@@ -239,6 +239,9 @@ def _rules(
     columns: Sequence[str], settings: IngestSettings, label: str, *, price_required: bool
 ) -> dict[str, ColumnRule]:
     rules = {field: rule for field, rule in settings.columns.items() if rule is not None}
+    price = rules.get(PRICE)
+    if not price_required and price and price.source and price.source.strip() not in columns:
+        del rules[PRICE]  # listings that are to be priced have none yet
     for field, rule in rules.items():
         _rule_fits(field, rule)
     for field, names in auto_columns(columns, settings).items():

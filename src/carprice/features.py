@@ -131,14 +131,15 @@ _DESCRIBED: Final = _GEARS | _DRIVES | _FUELS | _FILLERS
 _SPELLINGS: Final = (
     (re.compile(r"\(\s*O\s*\)"), " OPT "),
     (re.compile(r"\+"), " PLUS "),
-    (re.compile(r"[^A-Z0-9.]+"), " "),
+    (re.compile(r"[^\w.]+|_"), " "),
     (re.compile(r"(?<!\d)\.|\.(?!\d)"), " "),
     (re.compile(r"(\d\.\d)\s*(?:LITRES?|LITERS?|LTR|L)\b"), r"\1 "),
     (re.compile(r"([A-Z])(\d\.\d)"), r"\1 \2"),
     (re.compile(r"(\d\.\d)([A-Z])"), r"\1 \2"),
     (re.compile(r"\bI VTEC\b"), "IVTEC"),
     (re.compile(r"\b4 MATIC\b"), "4MATIC"),
-    (re.compile(r"\b([42]) (WD|X4|X2)\b"), r"\1\2"),
+    (re.compile(r"\b([42]) ?(WD|X) ?([42]?)\b"), r"\1\2\3"),
+    (re.compile(r"\bE CVT\b"), "ECVT"),
     (re.compile(r"\bS TRONIC\b"), "STRONIC"),
 )
 _ENGINE = re.compile(r"\d\.\d")
@@ -194,7 +195,7 @@ def plausible_odometer(odometer: Floats, age: Floats, distance_unit: str) -> Flo
     [5.0, nan, 42000.0, nan]
     """
     low, high = odometer_limits(distance_unit)
-    impossible = (odometer > high) | ((odometer < low) & (age > 1))
+    impossible = (odometer > high) | (odometer < 0) | ((odometer < low) & (age > 1))
     return np.where(impossible, np.nan, odometer)
 
 

@@ -16,7 +16,8 @@ def price_metrics(actual: Floats, predicted: Floats) -> dict[str, float]:
     dict
         ``mape`` and ``mdape`` (mean and median of |predicted/actual - 1|) and ``within_10`` (share
         of prices off by 10 % at most), all in per cent; ``rmsle``, the root mean square of
-        ln(1 + predicted) - ln(1 + actual); ``mae`` and ``rmse`` in currency; ``r2`` of the price.
+        ln(1 + predicted) - ln(1 + actual); ``mae`` and ``rmse`` in currency; ``r2`` of the price,
+        where all prices are equal 1 for a perfect prediction, else 0.
 
     Examples
     --------
@@ -34,7 +35,7 @@ def price_metrics(actual: Floats, predicted: Floats) -> dict[str, float]:
         "rmsle": float(np.sqrt(np.mean((np.log1p(predicted) - np.log1p(actual)) ** 2))),
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt(np.mean(error**2))),
-        "r2": float(1 - np.sum(error**2) / spread) if spread else float("nan"),
+        "r2": float(1 - np.sum(error**2) / spread) if spread else float(not error.any()),
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.errors import CarpriceError, CorruptModelError, NoProductionModelError, RefusedError
 from carprice.model.folder import MANIFEST, folder_digest, read_manifest
 from carprice.redaction import redact
 from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
@@ -138,8 +138,7 @@ class Registry:
             If the bytes are not those that were registered.
         """
         target = cache / version.digest
-        if version.digest and target.is_dir():
-            read_manifest(target)
+        if version.digest and _is_intact(target, version.digest):
             return target
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as scratch:
@@ -228,6 +227,14 @@ def rollback(registry: Registry, now: datetime.datetime, why: str) -> Version:
     registry.point(PRODUCTION, earlier.number, now, why)
     registry.point(PREVIOUS, current.number, now, f"rolled back to version {earlier.number}")
     return earlier
+
+
+def _is_intact(folder: Path, digest: str) -> bool:
+    try:
+        read_manifest(folder)
+    except CarpriceError:
+        return False
+    return folder_digest(folder) == digest
 
 
 def _nothing_staged(registry: Registry) -> str:

@@ -1,7 +1,7 @@
 """params.yaml, parsed once into strict and frozen models: an unknown key is an error.
 
-Environment variables are expanded in text values as ``${NAME}`` or ``${NAME:-default}``, so that no
-secret has to stand in a file.
+``ingest.source`` and ``tracking.uri`` may hold ``${NAME}`` or ``${NAME:-default}``: environment
+variables that are expanded, so that no secret has to stand in a file.
 """
 
 import datetime
@@ -271,6 +271,20 @@ def _describe(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice in one place is an error, not the last one's win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Read a mapping; see the class."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def load_settings(path: Path, source: str | None = None) -> Settings:
     """Read a params file; ``source`` takes the place of its ``ingest.source``.
 
@@ -280,7 +294,7 @@ def load_settings(path: Path, source: str | None = None) -> Settings:
         If the file is missing, is not YAML, or holds a key or value that is not allowed.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     except FileNotFoundError:
         raise InputError(f"params file {path} does not exist; give another with --params") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -20,6 +20,7 @@ _CLIENT_DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -63,7 +64,7 @@ def clear_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        reason = " ".join(str(error).split())[:300].replace(uri, redact(uri))
+        reason = " ".join(str(error).split()).replace(uri, redact(uri))[:300]
         raise RefusedError(
             f"MLflow at {redact(uri)} did not do what was asked: {reason}; check "
             "MLFLOW_TRACKING_URI, the server and its login"
@@ -92,6 +93,17 @@ def start_run(
         with mlflow.start_run(tags=dict(tags)) as run:
             mlflow.log_params(dict(params))
             yield run
+
+
+def log_results(uri: str, figures: Mapping[str, float], files: Mapping[Path, str | None]) -> None:
+    """Log figures to the active run, and files and folders under the artifact folder of each."""
+    import mlflow
+
+    with clear_errors(uri):
+        mlflow.log_metrics(dict(figures))
+        for path, folder in files.items():
+            log = mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact
+            log(str(path), folder)
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,13 +1,11 @@
 """Where the pipeline's files stand below its working folder, and how they are written."""
 
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from carprice.atomic import writing
 from carprice.errors import InputError
 
 
@@ -76,16 +74,6 @@ class Workspace:
     def model_cache(self) -> Path:
         """Model folders fetched from the registry."""
         return self.root / ".carprice" / "models"
-
-
-@contextmanager
-def writing(target: Path) -> Iterator[Path]:
-    """Give a path beside ``target`` that takes its place when the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        written = Path(scratch) / target.name
-        yield written
-        written.replace(target)
 
 
 def write_text(target: Path, text: str) -> None:

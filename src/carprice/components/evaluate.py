@@ -6,15 +6,15 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from carprice.atomic import replacing, writing
 from carprice.features import Floats
 from carprice.frames import as_columns
 from carprice.metrics import by_segment, price_metrics, range_metrics
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
-from carprice.model.folder import replacing
 from carprice.model.intervals import AGE_BANDS, age_bands
 from carprice.pictures import draw_evaluation
 from carprice.schema import PRICE
-from carprice.workspace import Workspace, need, write_json, writing
+from carprice.workspace import Workspace, need, write_json
 
 _POINTS: Final = 2000
 _MAKES: Final = 15

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from carprice.atomic import replacing
 from carprice.cleaning import (
     Counts,
     clean,
@@ -26,7 +26,7 @@ from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
 from carprice.sources import Chunk, read_chunks
-from carprice.workspace import Workspace, write_json, write_text, writing
+from carprice.workspace import Workspace, write_json, write_text
 
 Progress = Callable[[str], None]
 _ROWS_INSPECTED: Final = 20_000
@@ -101,9 +101,10 @@ def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -
         **market.to_json(),
     }
     progress("writing")
-    _write_frame(train, workspace.train_listings)
-    _write_frame(test, workspace.test_listings)
-    write_json(workspace.market, market.to_json())
+    with replacing(workspace.train_listings.parent) as folder:
+        train.to_parquet(folder / workspace.train_listings.name, index=False)
+        test.to_parquet(folder / workspace.test_listings.name, index=False)
+        write_json(folder / workspace.market.name, market.to_json())
     write_json(workspace.report, report)
     write_text(workspace.data_card, data_card(report))
     return report
@@ -236,8 +237,3 @@ def _digest(*frames: pd.DataFrame) -> str:
         digest.update(",".join(frame.columns).encode())
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     return digest.hexdigest()
-
-
-def _write_frame(frame: pd.DataFrame, target: Path) -> None:
-    with writing(target) as path:
-        frame.to_parquet(path, index=False)

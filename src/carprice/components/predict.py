@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from carprice.atomic import writing
 from carprice.columns import map_columns
 from carprice.errors import InputError
 from carprice.frames import as_columns
@@ -16,7 +17,6 @@ from carprice.model import PriceModel
 from carprice.model.valuation import value
 from carprice.settings import IngestSettings
 from carprice.sources import read_chunks
-from carprice.workspace import writing
 
 Progress = Callable[[int], None]
 _PRICED: Final = ("predictedPrice", "priceLow", "priceHigh", "warnings", "problem")
@@ -72,7 +72,7 @@ def _answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd
         problems[listings[field].isna() & (problems == "")] = f"{field} is missing or unreadable"
     good = listings.loc[problems == ""]
     answers = pd.DataFrame(index=listings.index, columns=[*_PRICED], dtype=object)
-    answers["problem"] = problems
+    answers["problem"], answers["warnings"] = problems, ""
     if len(good):
         valued = value(model, as_columns(good), confidence)
         answers.loc[good.index, "predictedPrice"] = [one.predicted_price for one in valued]
@@ -124,7 +124,14 @@ class _ParquetWriter:
         table = pa.Table.from_pandas(frame, preserve_index=False)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, table.schema)
-        self._writer.write_table(table.cast(self._writer.schema))
+        try:
+            table = table.cast(self._writer.schema)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(
+                f"{self._path.name}: a column changes its kind within the source ({error}); write "
+                ".csv or .jsonl instead"
+            ) from None
+        self._writer.write_table(table)
 
     def close(self) -> None:
         if self._writer is not None:

@@ -23,7 +23,7 @@ from carprice.model.folder import folder_digest
 from carprice.registry import PRODUCTION, STAGING, Registry, Version
 from carprice.schema import PRICE
 from carprice.settings import Settings
-from carprice.tracking import clear_errors, flatten, start_run, tracking_uri
+from carprice.tracking import flatten, log_results, start_run, tracking_uri
 from carprice.workspace import Workspace, need, read_json, write_json
 
 Progress = Callable[[str], None]
@@ -109,8 +109,6 @@ def _log(
     metrics: Mapping[str, Any],
     decision: Decision,
 ) -> Version:
-    import mlflow
-
     market = read_json(workspace.market, made_by="ingest")
     commit = git_commit(workspace.root)
     tags = {
@@ -136,16 +134,16 @@ def _log(
         params={"ingest.source": report["source"], **params},
         tags={"data_digest": market["data_digest"], "git_commit": commit},
     ):
-        with clear_errors(registry.uri):
-            mlflow.log_metrics(figures)
-            mlflow.log_artifact(str(workspace.picture))
-            mlflow.log_artifact(str(workspace.metrics))
-            mlflow.log_artifacts(str(workspace.plots), "plots")
-            for path in (workspace.report, workspace.data_card):
-                mlflow.log_artifact(str(path), "data")
-            for path in (workspace.root / "dvc.lock", workspace.root / "params.yaml"):
-                if path.is_file():
-                    mlflow.log_artifact(str(path))
+        optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
+        files = {
+            workspace.picture: None,
+            workspace.metrics: None,
+            workspace.plots: "plots",
+            workspace.report: "data",
+            workspace.data_card: "data",
+            **{path: None for path in optional if path.is_file()},
+        }
+        log_results(registry.uri, figures, files)
         return registry.log_version(workspace.model, tags)
 
 

@@ -1,18 +1,17 @@
 """The model folder: plain files named and signed by ``model.json``; no pickle anywhere.
 
-``model.json`` holds the format version, the SHA-256 of every other file and the description of the
-model. Its own SHA-256 is the folder's digest: the bytes that were tested are the bytes promoted.
+``model.json`` holds the format version, the SHA-256 of every other file, the description of the
+model, and a checksum of all that, so that a change of its own is found too. Its SHA-256 is the
+folder's digest: the bytes that were tested are the bytes promoted.
 """
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from carprice.atomic import replacing
 from carprice.errors import CorruptModelError, InputError
 
 FORMAT_VERSION: Final = 1
@@ -28,19 +27,6 @@ def file_digest(path: Path) -> str:
 def folder_digest(folder: Path) -> str:
     """Return the digest that names a model folder."""
     return file_digest(folder / MANIFEST)
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a new folder beside ``target`` that takes its place when the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        written = Path(scratch) / "new"
-        written.mkdir()
-        yield written
-        if target.exists():
-            target.rename(Path(scratch) / "old")
-        written.rename(target)
 
 
 def write_folder(
@@ -62,7 +48,7 @@ def write_folder(
             "files": {path.name: file_digest(path) for path in sorted(folder.iterdir())},
         }
         (folder / MANIFEST).write_text(
-            json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n"
+            _json({**manifest, "checksum": _checksum(manifest)}), encoding="utf-8", newline="\n"
         )
     return folder_digest(target)
 
@@ -75,7 +61,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     InputError
         If there is no model folder, or its format is newer than this program reads.
     CorruptModelError
-        If a file is missing, unknown or changed.
+        If a file is missing or changed.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -92,6 +78,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} has format version {version!r}, this carprice reads {FORMAT_VERSION}; "
             "upgrade carprice or train the model again"
         )
+    if manifest.pop("checksum", "") != _checksum(manifest):
+        raise CorruptModelError(
+            f"{path} is not what was written (its checksum differs); fetch or train the model again"
+        )
     for name, digest in files.items():
         if not (folder / name).is_file() or file_digest(folder / name) != digest:
             raise CorruptModelError(
@@ -101,7 +91,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest  # type: ignore[no-any-return]
 
 
-def copy_folder(source: Path, target: Path) -> None:
-    """Copy a model folder into place in one step."""
-    with replacing(target) as folder:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_json(manifest).encode()).hexdigest()

@@ -1,0 +1,202 @@
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from carprice.columns import map_columns
+from carprice.components import predict as component
+from carprice.components.predict import predict
+from carprice.errors import InputError
+from carprice.frames import as_columns
+from carprice.model import PriceModel
+from carprice.model.valuation import value
+from carprice.settings import IngestSettings
+from carprice.sources import Chunk, read_chunks
+
+ADDED = ["predictedPrice", "priceLow", "priceHigh", "warnings", "problem"]
+CARS = pd.DataFrame(
+    {
+        "id": ["a", "b", "c", "d", "e"],
+        "make": ["Maruti", None, "Maruti", "Nobody", "Hyundai"],
+        "model": ["Swift", "Swift", "Swift", "Never", "i20"],
+        "year": ["2019", "2019", "soon", "2018", "2015"],
+        "odometer": ["42000", "42000", "42000", "10000", "900000"],
+        "note": [None, None, None, "x", None],
+    }
+)
+
+
+class BrokenError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def model(finished) -> PriceModel:
+    return PriceModel.load(finished[0].model)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    CARS.to_csv(tmp_path / "cars.csv", index=False)
+    return str(tmp_path / "cars.csv")
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(component, "read_chunks", partial(read_chunks, chunk_rows=2))
+
+
+def score(model: PriceModel, source: str, target: Path, **given: Any) -> tuple[int, int]:
+    progress = given.pop("progress", lambda _: None)
+    settings = IngestSettings.model_validate(given)
+    return predict(model, settings, source, target, 0.9, progress)
+
+
+def read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    if path.suffix == ".csv":
+        return pd.read_csv(path, dtype={"year": str, "odometer": str})
+    return pd.DataFrame(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+
+
+def expected(model: PriceModel) -> list[float | None]:
+    mapped = map_columns(Chunk(CARS, "cars"), IngestSettings(), price_required=False).frame
+    good = mapped[mapped[["make", "year"]].notna().all(axis=1)]
+    prices = dict(zip(good.index, value(model, as_columns(good)), strict=True))
+    return [prices[row].predicted_price if row in prices else None for row in mapped.index]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl", ".CSV"])
+def test_every_row_comes_back_with_the_models_price(
+    ending: str, model: PriceModel, source: str, small_chunks: None, tmp_path: Path
+) -> None:
+    target = tmp_path / "new" / f"out{ending}"
+    assert score(model, source, target) == (5, 3)
+    written = read(target.rename(target.with_suffix(ending.lower())))
+    assert list(written.columns) == [*CARS.columns, *ADDED]
+    for name in ("id", "make", "year", "odometer", "note"):
+        assert (
+            written[name].where(written[name].notna(), None).tolist()
+            == CARS[name].where(CARS[name].notna(), None).tolist()
+        )
+    prices = written["predictedPrice"].astype(float)
+    assert prices.tolist() == pytest.approx(
+        [np.nan if price is None else price for price in expected(model)], nan_ok=True
+    )
+    priced = written[prices.notna()]
+    assert (priced["priceLow"] <= priced["predictedPrice"]).all()
+    assert (priced["predictedPrice"] <= priced["priceHigh"]).all()
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_a_row_that_cannot_be_priced_says_why(
+    ending: str, model: PriceModel, source: str, tmp_path: Path
+) -> None:
+    target = tmp_path / f"out{ending}"
+    score(model, source, target)
+    written = read(target).fillna({"problem": "", "warnings": ""})
+    assert written["problem"].tolist() == [
+        "",
+        "make is missing or unreadable",
+        "year is missing or unreadable",
+        "",
+        "",
+    ]
+    assert written["warnings"].tolist()[:3] == ["", "", ""]
+    assert written["warnings"][3].startswith("make 'Nobody' was not in the training data")
+    assert "900,000 km cannot be right" in written["warnings"][4]
+
+
+def test_a_source_without_one_good_row_has_only_problems(model: PriceModel, tmp_path: Path) -> None:
+    CARS.assign(year="soon").to_csv(tmp_path / "cars.csv", index=False)
+    assert score(model, str(tmp_path / "cars.csv"), tmp_path / "out.parquet") == (5, 0)
+    written = pd.read_parquet(tmp_path / "out.parquet")
+    assert written["predictedPrice"].isna().all()
+    assert (written["problem"] != "").all()
+
+
+def test_chunks_give_what_one_piece_gives(
+    model: PriceModel, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(model, source, tmp_path / "whole.csv")
+    told: list[int] = []
+    monkeypatch.setattr(component, "read_chunks", partial(read_chunks, chunk_rows=2))
+    score(model, source, tmp_path / "chunks.csv", progress=told.append)
+    assert (tmp_path / "chunks.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert told == [2, 4, 5]
+
+
+def test_columns_of_an_earlier_scoring_are_replaced(
+    model: PriceModel, source: str, tmp_path: Path
+) -> None:
+    score(model, source, tmp_path / "one.csv")
+    score(model, str(tmp_path / "one.csv"), tmp_path / "two.csv")
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+
+
+def test_a_file_may_be_scored_onto_itself(model: PriceModel, source: str) -> None:
+    assert score(model, source, Path(source)) == (5, 3)
+    assert len(read(Path(source))) == 5
+
+
+@pytest.mark.parametrize("late", [{"odometer": 42000.5}, {"x": "text"}])
+def test_parquet_needs_columns_of_one_kind_and_says_so(
+    late: dict[str, Any], model: PriceModel, small_chunks: None, tmp_path: Path
+) -> None:
+    car = {"make": "Maruti", "model": "Swift", "year": 2019, "odometer": 42000, "x": 1}
+    path = tmp_path / "cars.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [car, car, car | late]))
+    with pytest.raises(InputError, match=r"changes its kind .*; write \.csv or \.jsonl instead"):
+        score(model, str(path), tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+    assert score(model, str(path), tmp_path / "out.csv") == (3, 3)
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out", "out.csv.gz"])
+def test_another_ending_is_an_error_before_anything_is_read(
+    name: str, model: PriceModel, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"the ending must be one of \.csv, \.jsonl, \.parquet"):
+        score(model, "nowhere.csv", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_a_failure_midway_leaves_no_file_and_keeps_an_old_one(
+    ending: str, model: PriceModel, source: str, small_chunks: None, tmp_path: Path
+) -> None:
+    def break_off(rows: int) -> None:
+        if rows > 2:
+            raise BrokenError
+
+    folder = tmp_path / "out"
+    target = folder / f"out{ending}"
+    with pytest.raises(BrokenError):
+        score(model, source, target, progress=break_off)
+    assert list(folder.iterdir()) == []
+    target.write_text("old")
+    with pytest.raises(BrokenError):
+        score(model, source, target, progress=break_off)
+    assert [path.name for path in folder.iterdir()] == [target.name]
+    assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("source_name", "columns", "message"),
+    [
+        ("nowhere.csv", {}, "does not exist"),
+        ("cars.csv", {"make": "Marke"}, "no column 'Marke'"),
+    ],
+)
+def test_a_source_that_cannot_be_read_leaves_no_file(
+    source_name: str, columns: dict, message: str, model: PriceModel, source: str, tmp_path: Path
+) -> None:
+    path = str(Path(source).with_name(source_name))
+    with pytest.raises(InputError, match=message):
+        score(model, path, tmp_path / "out.csv", columns=columns)
+    assert not (tmp_path / "out.csv").exists()

@@ -1,0 +1,235 @@
+import datetime
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from carprice.components.evaluate import evaluate
+from carprice.components.register import git_commit, register
+from carprice.components.train import train
+from carprice.errors import InputError, RefusedError
+from carprice.registry import Registry, promote
+from carprice.settings import Settings
+from carprice.tracking import connect
+from carprice.workspace import Workspace
+
+NOW = datetime.datetime(2025, 7, 2, 12, 0, tzinfo=datetime.UTC)
+
+
+def quiet(_: str) -> None:
+    """Tell nobody."""
+
+
+@pytest.fixture
+def workspace(promoted: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A finished run of its own, with version 1 in production."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(promoted.root, tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
+
+
+def address(workspace: Workspace) -> str:
+    return f"sqlite:///{workspace.root}/mlflow.db"
+
+
+def registry_of(workspace: Workspace) -> Registry:
+    return Registry(address(workspace), "used-car-price")
+
+
+def tolerant(settings: Settings) -> Settings:
+    """Settings whose gate asks only how a candidate compares with production."""
+    gate = {"max_mape": None, "naive_factor": 100, "coverage": [0, 1]}
+    return Settings.model_validate(
+        {**settings.model_dump(by_alias=True), "register": {"gate": gate}}
+    )
+
+
+def train_on_shuffled_prices(settings: Settings, workspace: Workspace) -> None:
+    features = pd.read_parquet(workspace.train_features)
+    rng = np.random.default_rng(0)
+    features["ln_price"] = rng.permutation(features["ln_price"].to_numpy())
+    features.to_parquet(workspace.train_features, index=False)
+    train(settings.train, workspace, quiet)
+    evaluate(workspace, quiet)
+
+
+def test_a_worse_candidate_is_refused_with_reasons_and_not_staged(
+    workspace: Workspace, small_settings: Settings
+) -> None:
+    train_on_shuffled_prices(small_settings, workspace)
+    registration = register(tolerant(small_settings), workspace, NOW, quiet)
+    assert (registration.version, registration.is_new, registration.accepted) == (2, True, False)
+    failed = [reason for reason in registration.reasons if reason.startswith("failed")]
+    assert len(failed) == 1
+    assert "of production, on the same rows, with 2 % margin" in failed[0]
+    registry = registry_of(workspace)
+    assert registry.at("staging").number == 1
+    refused = registry.versions()[0]
+    assert (refused.aliases, refused.accepted) == ((), False)
+    assert refused.tags["gate_reasons"] == "; ".join(registration.reasons)
+
+
+def test_production_is_judged_on_the_rows_of_the_candidate(
+    workspace: Workspace, small_settings: Settings
+) -> None:
+    test = pd.read_parquet(workspace.test_listings)
+    test.iloc[:100].to_parquet(workspace.test_listings, index=False)
+    train_on_shuffled_prices(small_settings, workspace)
+    registration = register(small_settings, workspace, NOW, quiet)
+    published = json.loads(
+        (workspace.root / "reports" / "registration.json").read_text(encoding="utf-8")
+    )
+    assert published["reasons"] == list(registration.reasons)
+    from carprice.components.evaluate import error_figures
+    from carprice.frames import as_columns
+    from carprice.model import PriceModel
+
+    registry = registry_of(workspace)
+    champion = PriceModel.load(registry.fetch(registry.at("production"), workspace.model_cache))
+    few = test.iloc[:100]
+    figures = error_figures(few["price"].to_numpy(float), champion.predict(as_columns(few)))
+    assert f"against {figures['mape']:.2f} % of production" in registration.reasons[-1]
+
+
+def test_an_equal_candidate_is_accepted_and_staged(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    equal = another_model(workspace.model, workspace.root / "equal")
+    shutil.rmtree(workspace.model)
+    equal.rename(workspace.model)
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert (registration.version, registration.accepted) == (2, True)
+    registry = registry_of(workspace)
+    assert registry.at("staging").number == 2
+    assert registry.at("production").number == 1
+    assert promote(registry, NOW, "equal").number == 2
+
+
+def test_the_same_model_again_makes_no_second_version_and_no_run(
+    workspace: Workspace, small_settings: Settings
+) -> None:
+    client = connect(address(workspace))
+    experiment = client.get_experiment_by_name("dvc-pipeline").experiment_id
+    before = len(client.search_runs([experiment]))
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert (registration.version, registration.is_new, registration.accepted) == (1, False, True)
+    assert registration.reasons[-1] == "passed: no production model to compare with"
+    assert len(client.search_runs([experiment])) == before
+    assert len(registry_of(workspace).versions()) == 1
+
+
+def test_a_known_model_made_again_goes_back_to_staging(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    shutil.copytree(workspace.model, workspace.root / "first")
+    for mark in (1, 2):
+        shutil.rmtree(workspace.model)
+        another_model(workspace.root / "first", workspace.model, mark)
+        register(small_settings, workspace, NOW, quiet)
+        promote(registry_of(workspace), NOW, "next")
+    shutil.rmtree(workspace.model)
+    (workspace.root / "first").rename(workspace.model)
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert (registration.version, registration.is_new) == (1, False)
+    assert registry_of(workspace).at("staging").number == 1
+    assert registry_of(workspace).at("production").number == 3
+
+
+def test_a_corrupt_production_model_does_not_block_its_successor_but_is_reported(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    registry = registry_of(workspace)
+    cached = registry.fetch(registry.at("production"), workspace.model_cache)
+    (cached / "booster.onnx").write_bytes(b"broken")
+    equal = another_model(workspace.model, workspace.root / "equal")
+    shutil.rmtree(workspace.model)
+    equal.rename(workspace.model)
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert registration.accepted
+    assert registration.reasons[-1].startswith("note: production was not compared: ")
+
+
+def test_the_run_holds_params_metrics_artifacts_and_a_described_model(
+    finished, small_settings: Settings
+) -> None:
+    import mlflow
+
+    workspace, outcome = finished
+    client = connect(address(workspace))
+    experiment = client.get_experiment_by_name("dvc-pipeline")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.params["ingest.source"] == "sample"
+    assert run.data.params["train.booster.n_estimators"] == "60"
+    assert run.data.params["register.gate.max_mape"] == "30.0"
+    assert run.data.metrics["mape"] == pytest.approx(outcome.figures["mape"])
+    assert run.data.metrics["by.age_band.10 and more.coverage"] > 0
+    assert run.data.tags["data_digest"] == outcome.report["data_digest"]
+    names = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"evaluation.png", "metrics.json", "plots", "data"} <= names
+    plots = {file.path for file in client.list_artifacts(run.info.run_id, "plots")}
+    assert "plots/coverage_by_age_band.csv" in plots
+    data = {file.path for file in client.list_artifacts(run.info.run_id, "data")}
+    assert data == {"data/report.json", "data/data_card.md"}
+    info = mlflow.models.get_model_info("models:/used-car-price/1")
+    columns = info.signature.inputs.input_names()
+    assert columns[:3] == ["make", "model", "variant"]
+    assert "transmissionType" in columns
+    assert info.signature.inputs.required_input_names() == ["make", "model", "year", "odometer"]
+    assert info.signature.outputs.input_names() == ["predictedPrice", "priceLow", "priceHigh"]
+    assert info.saved_input_example_info is not None
+
+
+def test_a_version_names_data_figures_and_gate(finished) -> None:
+    workspace, outcome = finished
+    (version,) = registry_of(workspace).versions()
+    assert version.tags["data_digest"] == outcome.report["data_digest"]
+    assert version.tags["gate"] == "accepted"
+    assert version.tags["mape"] == f"{outcome.figures['mape']:.4g}"
+    assert version.tags["git_commit"] == ""
+
+
+def test_the_commit_of_the_repository_is_recorded(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    def git(*arguments: str) -> str:
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        asked = ["git", *identity, "-C", str(workspace.root), *arguments]
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "-m", "first")
+    commit = git("rev-parse", "HEAD")
+    assert git_commit(workspace.root) == commit
+    equal = another_model(workspace.model, workspace.root / "equal")
+    shutil.rmtree(workspace.model)
+    equal.rename(workspace.model)
+    number = register(small_settings, workspace, NOW, quiet).version
+    newest = registry_of(workspace).versions()[0]
+    assert (newest.number, newest.tags["git_commit"]) == (number, commit)
+
+
+def test_outside_of_a_repository_there_is_no_commit(tmp_path: Path) -> None:
+    assert git_commit(tmp_path) == ""
+
+
+def test_registering_before_evaluating_names_the_stage(
+    workspace: Workspace, small_settings: Settings
+) -> None:
+    workspace.metrics.unlink()
+    with pytest.raises(InputError, match=r"metrics\.json does not exist; run `carprice evaluate`"):
+        register(small_settings, workspace, NOW, quiet)
+
+
+def test_an_unreachable_registry_leaves_no_registration(
+    workspace: Workspace, small_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.registration.unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(RefusedError, match=r"MLflow at http://127\.0\.0\.1:9"):
+        register(small_settings, workspace, NOW, quiet)
+    assert not workspace.registration.exists()

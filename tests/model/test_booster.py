@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from xgboost import XGBRegressor
+
+from carprice.model.booster import Booster
+
+PARAMETERS = {"n_estimators": 40, "max_depth": 4, "learning_rate": 0.2, "n_jobs": 1}
+FITTED = {name: value for name, value in PARAMETERS.items() if name != "n_jobs"}
+
+
+@pytest.fixture(scope="module")
+def matrix() -> np.ndarray:
+    drawn = np.random.default_rng(3).normal(size=(500, 6)).astype(np.float32)
+    drawn[::7, 2] = np.nan
+    drawn[:, 5] = 0
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def target(matrix: np.ndarray) -> np.ndarray:
+    return np.sin(matrix[:, 0]) + 0.3 * (matrix[:, 1] > 0) * np.nan_to_num(matrix[:, 2])
+
+
+@pytest.fixture(scope="module")
+def fitted(matrix: np.ndarray, target: np.ndarray) -> tuple[Booster, np.ndarray]:
+    return Booster.fit(matrix, target, FITTED, seed=0)
+
+
+def test_it_agrees_with_xgboost(fitted, matrix, target) -> None:
+    trees = XGBRegressor(**PARAMETERS, base_score=0.0, random_state=0, tree_method="hist")
+    trees.fit(matrix, target)
+    assert fitted[0].predict(matrix) == pytest.approx(trees.predict(matrix), abs=1e-5)
+    assert np.std(trees.predict(matrix)) > 0.3
+
+
+def test_missing_values_go_the_way_that_was_learned(fitted, matrix, target) -> None:
+    gaps = np.full((1, matrix.shape[1]), np.nan, dtype=np.float32)
+    trees = XGBRegressor(**PARAMETERS, base_score=0.0, random_state=0, tree_method="hist")
+    trees.fit(matrix, target)
+    assert fitted[0].predict(gaps) == pytest.approx(trees.predict(gaps), abs=1e-5)
+
+
+def test_one_row_gives_the_bits_of_the_batch(fitted, matrix) -> None:
+    booster = fitted[0]
+    batch = booster.predict(matrix)
+    single = [booster.predict(matrix[[row]]).item() for row in range(len(matrix))]
+    assert single == batch.tolist()
+
+
+def test_no_rows_give_no_rows(fitted, matrix) -> None:
+    assert fitted[0].predict(matrix[:0]).shape == (0,)
+
+
+def test_importance_is_the_share_of_the_gain(fitted) -> None:
+    importance = fitted[1]
+    assert importance.sum() == pytest.approx(1, abs=1e-5)
+    assert importance[0] == importance.max()
+    assert importance[5] == 0
+
+
+def test_the_same_rows_and_seed_give_the_same_bytes(fitted, matrix, target) -> None:
+    assert Booster.fit(matrix, target, FITTED, seed=0)[0].graph == fitted[0].graph
+
+
+def test_a_loaded_booster_predicts_the_same(fitted, matrix, tmp_path: Path) -> None:
+    path = tmp_path / "booster.onnx"
+    path.write_bytes(fitted[0].graph)
+    assert np.array_equal(Booster.load(path).predict(matrix), fitted[0].predict(matrix))

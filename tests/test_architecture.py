@@ -1,0 +1,214 @@
+import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from carprice.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES = ("ingest", "transform", "train", "evaluate")
+
+
+def module_name(path: Path) -> str:
+    base = SOURCE if path.is_relative_to(SOURCE) else ROOT
+    parts = path.relative_to(base).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {
+    module_name(path): path
+    for folder in (SOURCE / "carprice", ROOT / "api")
+    for path in folder.rglob("*.py")
+}
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not is_type_checking(child):
+            yield child
+            yield from statements(child)
+
+
+@functools.cache
+def imports(module: str) -> frozenset[str]:
+    """Return what a module imports anywhere: modules as they are, names of ours as modules."""
+    found = set()
+    for node in statements(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            names = {f"{node.module}.{name.name}" for name in node.names}
+            ours = names & set(FILES)
+            found |= ours or {str(node.module)}
+            found.add(str(node.module))
+    return frozenset(found)
+
+
+def closure(module: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = {module}
+    while waiting:
+        one = waiting.pop()
+        seen.add(one)
+        waiting |= {name for name in imports(one) if name in FILES} - seen
+    return seen
+
+
+def below(package: str) -> list[str]:
+    return sorted(name for name in FILES if name == package or name.startswith(f"{package}."))
+
+
+def starts(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+LAYERS = ("carprice.components", "carprice.pipeline", "carprice.cli", "carprice.experiments", "api")
+HEAVY = ("mlflow", "fastapi", "boto3", "pandas", "sklearn", "dvc", "matplotlib")
+REGISTRY = ("carprice.registry", "carprice.tracking")
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("carprice.errors", ("carprice",)),
+        ("carprice.schema", ("carprice", *HEAVY)),
+        ("carprice.workspace", (*LAYERS, *REGISTRY, "carprice.model", *HEAVY)),
+        ("carprice.settings", (*LAYERS, *REGISTRY, "carprice.model", *HEAVY)),
+        ("carprice.features", (*LAYERS, *REGISTRY, "carprice.model", "carprice.cleaning", *HEAVY)),
+        ("carprice.metrics", (*LAYERS, *REGISTRY, "carprice.model", *HEAVY)),
+        ("carprice.gate", (*LAYERS, *REGISTRY, "carprice.model", *HEAVY)),
+        ("carprice.cleaning", (*LAYERS, *REGISTRY, "carprice.model", "mlflow", "fastapi")),
+        ("carprice.columns", (*LAYERS, *REGISTRY, "carprice.model", "mlflow", "fastapi")),
+        ("carprice.sources", (*LAYERS, *REGISTRY, "carprice.model", "mlflow", "fastapi")),
+        ("carprice.model", (*LAYERS, *REGISTRY, *HEAVY)),
+        ("carprice.registry", (*LAYERS, "fastapi")),
+        ("carprice.tracking", (*LAYERS, "carprice.registry", "carprice.model", "fastapi")),
+        ("carprice.components", ("api", "carprice.cli", "carprice.pipeline", "fastapi", "mlflow")),
+        ("carprice.pipeline", ("api", "carprice.cli", "fastapi", "mlflow")),
+        ("api", ("carprice.components", "carprice.experiments", "carprice.cli", *HEAVY[2:])),
+    ],
+)
+def test_imports_point_one_way(package: str, forbidden: tuple[str, ...]) -> None:
+    modules = below(package)
+    assert modules, f"there is no {package}"
+    for module in modules:
+        inside = {name for name in imports(module) if starts(name, (package,))}
+        broken = {name for name in imports(module) - inside if starts(name, forbidden)}
+        assert broken - {"carprice"} == set(), module
+
+
+def test_only_the_command_line_knows_the_service() -> None:
+    users = {
+        module
+        for module in below("carprice")
+        if any(starts(name, ("api",)) for name in imports(module))
+    }
+    assert users == {"carprice.cli"}
+
+
+def test_only_the_registry_and_tracking_import_mlflow() -> None:
+    users = {
+        module for module in FILES if any(starts(name, ("mlflow",)) for name in imports(module))
+    }
+    assert users == {"carprice.registry", "carprice.tracking"}
+
+
+def test_the_checks_above_see_lazy_imports_and_not_those_for_types() -> None:
+    assert "onnxmltools.convert" in imports("carprice.model.booster")
+    assert "mlflow" in imports("carprice.tracking")
+    assert "carprice.sources" not in imports("carprice.schema")
+    assert "carprice.sample_catalog" in closure("carprice.components.ingest")
+
+
+def loaded_after(module: str) -> set[str]:
+    """Return the modules that are loaded after an import in a new process."""
+    program = f"import sys, {module}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_the_service_starts_without_what_only_training_needs() -> None:
+    loaded = loaded_after("api.main")
+    heavy = {"pandas", "sklearn", "dvc", "dagshub", "matplotlib", "mlflow", "xgboost"}
+    assert "carprice.model.price_model" in loaded
+    assert heavy & loaded == set()
+
+
+def declared(stage: str) -> dict[str, set[str]]:
+    """Return the modules of each of a stage's code dependencies; a folder covers its files."""
+    deps = [dep for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("src/")]
+    return {dep: {name for name, path in FILES.items() if covers(ROOT / dep, path)} for dep in deps}
+
+
+def covers(dep: Path, path: Path) -> bool:
+    return path == dep or path.is_relative_to(dep)
+
+
+def without_packages(modules: set[str]) -> set[str]:
+    return {module for module in modules if FILES[module].name != "__init__.py"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_exactly_the_code_that_it_runs(stage: str) -> None:
+    component = f"carprice.components.{stage}"
+    needed = closure(component)
+    at_import = {name for name in loaded_after(component) if name.split(".")[0] == "carprice"}
+    assert without_packages(at_import) <= needed
+    found = declared(stage)
+    assert without_packages(needed) - set().union(*found.values()) == set()
+    assert [dep for dep, covered in found.items() if not covered & needed] == []
+
+
+@pytest.mark.parametrize("stage", [*PIPELINE["stages"]])
+def test_a_stage_runs_the_command_of_its_name(stage: str) -> None:
+    assert PIPELINE["stages"][stage]["cmd"] == f"carprice {stage}"
+    assert stage in (*STAGES, "register")
+
+
+def keys(stage: str) -> list[str]:
+    return PIPELINE["stages"][stage].get("params", [])
+
+
+@pytest.mark.parametrize(
+    "key", sorted({key for stage in PIPELINE["stages"] for key in keys(stage)})
+)
+def test_a_declared_param_stands_in_the_file_and_is_a_setting(key: str) -> None:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    model: type[BaseModel] | None = Settings
+    for part in key.split("."):
+        content = content[part]
+        assert model is not None
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        kind = fields[part].annotation
+        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+@pytest.mark.parametrize(
+    ("stage", "section"), [("ingest", "ingest"), ("train", "train"), ("register", "register")]
+)
+def test_every_setting_of_a_stage_is_declared(stage: str, section: str) -> None:
+    fields = {field.alias or name: field for name, field in Settings.model_fields.items()}
+    kind = fields[section].annotation
+    assert kind is not None
+    every = {f"{section}.{name}" for name in kind.model_fields}
+    assert section in keys(stage) or every <= set(keys(stage))
+
+
+def test_only_register_runs_always() -> None:
+    always = [name for name, stage in PIPELINE["stages"].items() if stage.get("always_changed")]
+    assert always == ["register"]

@@ -1,0 +1,499 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from carprice.cli import main
+from carprice.schema import example_listing
+from carprice.workspace import Workspace
+
+COMMANDS = (
+    *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),
+    *("sample", "promote", "rollback", "status"),
+)
+SMALL = {
+    "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},
+    "train": {"folds": 2, "booster": {"n_estimators": 5, "max_depth": 3, "learning_rate": 0.3}},
+    "register": {"gate": {"max_mape": None, "naive_factor": 100, "coverage": [0, 1]}},
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """Return the one line that a refused command prints."""
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("carprice: ")
+        return lines[0]
+
+
+Carprice = Callable[..., Done]
+
+
+@pytest.fixture
+def carprice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Carprice:
+    """Run a command in an empty folder, with small settings in params.yaml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PORT", raising=False)
+    write_params(tmp_path / "params.yaml", SMALL)
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["carprice", *map(str, arguments)])
+        capsys.readouterr()
+        with environment_kept(), pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return Done(int(stop.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """MLflow leaves its last address in the environment; a process of its own would not."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def write_params(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def copied(workspace: Workspace, tmp_path: Path) -> Path:
+    shutil.copytree(workspace.root, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_every_command_says_what_it_does(carprice: Carprice) -> None:
+    everything = carprice("--help")
+    assert everything.code == 0
+    for command in COMMANDS:
+        assert f" {command} " in everything.out
+        shown = carprice(command, "--help")
+        assert shown.code == 0
+        assert f"carprice {command}" in shown.out
+        assert len(shown.out.splitlines()) > 5
+
+
+def test_without_a_command_the_help_is_shown(carprice: Carprice) -> None:
+    shown = carprice()
+    assert "Start with `carprice up`" in shown.out + shown.err
+
+
+def test_the_installed_command_ends_in_one_line_and_the_exit_code(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("carprice")), "run", "--params", "none.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "carprice: params file none.yaml does not exist; give another with --params\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "run", "ingest", "train", "register", "promote", "rollback", "status", "up"],
+)
+def test_a_missing_params_file_is_named(carprice: Carprice, tmp_path: Path, command: str) -> None:
+    (tmp_path / "params.yaml").unlink()
+    done = carprice(command)
+    assert done.code == 2
+    assert "params.yaml does not exist" in done.line
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"tran": {}}, "tran is not a parameter; remove it or correct its spelling"),
+        ({"train": {"booster": {"depth": 3}}}, "train.booster.depth is not a parameter"),
+        ({"train": {"folds": "many"}}, "train.folds: "),
+        ({"train": {"folds": "many"}}, "found 'many'"),
+        ({"ingest": {"columns": {"makes": "brand"}}}, "'makes' is not a field of a listing"),
+        ({"ingest": {"source": "${CARPRICE_NOT_SET}"}}, "CARPRICE_NOT_SET is not set"),
+    ],
+)
+def test_a_wrong_params_key_or_value_is_named(
+    carprice: Carprice, tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
+    done = carprice("run", "--params", write_params(tmp_path / "wrong.yaml", content))
+    assert done.code == 2
+    assert "wrong.yaml" in done.line
+    assert words in done.line
+
+
+def test_a_params_file_that_is_no_yaml_is_named(carprice: Carprice, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("ingest: [")
+    done = carprice("run", "--params", "wrong.yaml")
+    assert done.code == 2
+    assert "params file wrong.yaml is not valid YAML" in done.line
+
+
+GOOD = "make,model,year,odometer,price\n" + "".join(
+    f"Kia,Rio,{2010 + n % 10},{20000 + n},{5000 + n}\n" for n in range(80)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "words"),
+    [
+        (None, {}, "cars.csv does not exist; correct ingest.source"),
+        ("", {}, "cars.csv is empty"),
+        ("make,model,year,odometer,price\n", {}, "no rows below its header"),
+        (GOOD, {"color": "paint"}, "cars.csv has no column 'paint', which ingest.columns names"),
+        (GOOD.replace("price", "asked"), {}, "cars.csv has no column for price"),
+        (GOOD.replace(",2", ",about 2"), {}, "year is 'about 2010' in row 0, and cannot be read"),
+        ("\n".join(GOOD.splitlines()[:20]), {}, "leaves 19 listings to learn from, fewer than 50"),
+        ("\x1f\x8b\x08 not gzip", {}, "it is gzip"),
+    ],
+)
+def test_a_source_that_cannot_be_learned_from_is_named_and_nothing_is_written(
+    carprice: Carprice, tmp_path: Path, content: str | None, columns: dict[str, Any], words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "cars.csv").write_text(content, encoding="latin-1")
+    write_params(tmp_path / "params.yaml", {"ingest": {"source": "cars.csv", "columns": columns}})
+    done = carprice("run", "--workdir", tmp_path / "out")
+    assert done.code == 2
+    assert words in done.line
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "stage"),
+    [
+        ("transform", "train.parquet", "ingest"),
+        ("train", "train.parquet", "transform"),
+        ("evaluate", "candidate", "train"),
+        ("register", "candidate", "train"),
+    ],
+)
+def test_a_stage_out_of_order_names_the_one_before(
+    carprice: Carprice, command: str, missing: str, stage: str
+) -> None:
+    done = carprice(command)
+    assert done.code == 2
+    assert f"{missing} does not exist; run `carprice {stage}` first" in done.line
+
+
+def test_the_stages_one_by_one_say_what_they_did(carprice: Carprice, tmp_path: Path) -> None:
+    said = {name: carprice(name) for name in ("ingest", "transform", "train", "evaluate")}
+    assert [done.code for done in said.values()] == [0, 0, 0, 0]
+    assert "of 300 rows kept; see data/data_card.md" in said["ingest"].err
+    assert "rows" in said["transform"].err
+    assert "cross-validated MAPE" in said["train"].err
+    assert "ranges cover" in said["evaluate"].err
+    assert "version 1 is new; the gate accepted it" in carprice("register").err
+    assert "version 1 is already there; the gate accepted it" in carprice("register").err
+    assert (tmp_path / "reports" / "registration.json").is_file()
+
+
+def test_run_prints_the_figures_and_what_the_registry_said(carprice: Carprice) -> None:
+    done = carprice("run", "--workdir", "here")
+    assert done.code == 0
+    assert done.out == ""
+    for words in ("Figures of the test rows", "MAPE", "90 % range covers", "version 1 is new"):
+        assert words in done.err
+
+
+def test_run_prints_pure_json_on_standard_output(carprice: Carprice, tmp_path: Path) -> None:
+    write_params(tmp_path / "other.yaml", SMALL)
+    sample = tmp_path / "cars.csv"
+    assert carprice("sample", "--rows", 300, "--out", sample).code == 0
+    where = ("--params", "other.yaml", "--workdir", "out", "--source", sample)
+    done = carprice("run", *where, "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert figures["mape"] > 0
+    assert figures["registration"]["version"] == 1
+    assert figures == {
+        **json.loads((tmp_path / "out" / "reports" / "metrics.json").read_text()),
+        "registration": figures["registration"],
+    }
+    report = json.loads((tmp_path / "out" / "data" / "report.json").read_text())
+    assert report["source"] == str(sample)
+
+
+def test_a_refused_candidate_says_why(carprice: Carprice, tmp_path: Path) -> None:
+    strict = {**SMALL, "register": {"gate": {"max_mape": 1}}}
+    write_params(tmp_path / "params.yaml", strict)
+    done = carprice("run")
+    assert done.code == 0
+    assert "version 1 is new; the gate refused it" in done.err
+    assert "failed: MAPE" in done.err
+    promoted = carprice("promote")
+    assert promoted.code == 1
+    assert "the gate refused version 1: failed: MAPE" in promoted.line
+
+
+@pytest.mark.parametrize(("ending", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
+def test_sample_writes_the_same_rows_for_the_same_seed(
+    carprice: Carprice, tmp_path: Path, ending: str, read: Callable[[Path], pd.DataFrame]
+) -> None:
+    for name in ("one", "two"):
+        done = carprice("sample", "--rows", 50, "--seed", 3, "--out", tmp_path / f"{name}{ending}")
+        assert (done.code, done.out) == (0, "")
+        assert "50 rows in " in done.err
+    one, two = (read(tmp_path / f"{name}{ending}") for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two)
+    assert len(one) == 50
+    assert "truePrice" not in one
+
+
+def test_sample_adds_the_truth_when_asked(carprice: Carprice, tmp_path: Path) -> None:
+    assert carprice("sample", "--rows", 50, "--with-truth", "-o", "cars.csv").code == 0
+    frame = pd.read_csv(tmp_path / "cars.csv")
+    assert frame.columns[-1] == "truePrice"
+    assert (frame["truePrice"] > 0).all()
+
+
+def test_an_ending_that_cannot_be_written_is_named(
+    carprice: Carprice, promoted: Workspace, tmp_path: Path
+) -> None:
+    done = carprice("sample", "--out", "cars.xlsx")
+    assert done.code == 2
+    assert "--out cars.xlsx: the ending must be .csv or .parquet" in done.line
+    done = carprice("predict", "sample", "--out", "out.xlsx", "--model", promoted.model)
+    assert done.code == 2
+    assert "--out out.xlsx: the ending must be one of .csv, .jsonl, .parquet" in done.line
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
+
+
+@pytest.fixture
+def two_versions(promoted: Workspace, another_model: Callable[..., Path], tmp_path: Path) -> Path:
+    """A workspace whose registry has version 1 in production and 2 in staging."""
+    import datetime
+
+    from carprice.components.register import register
+    from carprice.settings import Settings
+
+    workspace = Workspace(copied(promoted, tmp_path))
+    equal = another_model(workspace.model, tmp_path / "equal")
+    shutil.rmtree(workspace.model)
+    equal.rename(workspace.model)
+    now = datetime.datetime(2025, 7, 3, tzinfo=datetime.UTC)
+    register(Settings.model_validate(SMALL), workspace, now, lambda _: None)
+    return workspace.root
+
+
+def test_status_promote_and_rollback_tell_what_is_where(
+    carprice: Carprice, two_versions: Path
+) -> None:
+    where = ("--workdir", two_versions)
+
+    def aliases() -> dict[int, set[str]]:
+        versions = json.loads(carprice("status", "--json", *where).out)
+        return {one["number"]: set(one["aliases"]) for one in versions}
+
+    assert aliases() == {1: {"production"}, 2: {"staging"}}
+    done = carprice("promote", "--why", "it is better", *where)
+    assert (done.code, done.err.strip()) == (0, "Version 2 is in production.")
+    assert aliases() == {1: {"previous"}, 2: {"staging", "production"}}
+    table = carprice("status", *where)
+    assert table.code == 0
+    for words in ("production", "staging", "previous", "accepted", "MAPE"):
+        assert words in table.err
+    done = carprice("rollback", "--why", "complaints", *where)
+    assert (done.code, done.err.strip()) == (0, "Version 1 is in production again.")
+    assert aliases() == {1: {"production"}, 2: {"staging", "previous"}}
+
+
+def test_status_of_an_empty_registry_names_the_next_step(carprice: Carprice) -> None:
+    done = carprice("status")
+    assert done.code == 0
+    assert "No version is registered; run `carprice up` or `dvc repro`" in done.err
+    assert json.loads(carprice("status", "--json").out) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("promote", "has no staging version of used-car-price; run the pipeline first"),
+        ("rollback", "knows no earlier production version"),
+        ("predict", "has no production version of used-car-price; run the pipeline, then"),
+    ],
+)
+def test_an_empty_registry_refuses_with_exit_code_1(
+    carprice: Carprice, tmp_path: Path, command: str, words: str
+) -> None:
+    more = ("sample", "--out", "out.csv") if command == "predict" else ()
+    done = carprice(command, *more)
+    assert done.code == 1
+    assert words in done.line
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["status", "promote", "rollback", "register"])
+def test_a_registry_that_does_not_answer_is_one_line(
+    carprice: Carprice,
+    promoted: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")
+    done = carprice(command, "--workdir", copied(promoted, tmp_path))
+    assert done.code == 1
+    assert "127.0.0.1:9 did not do what was asked" in done.line
+    assert "s3cret" not in done.line
+
+
+def test_predict_prices_every_row_with_the_production_model(
+    carprice: Carprice, promoted: Workspace, tmp_path: Path
+) -> None:
+    rows = [example_listing(), {**example_listing(), "make": None}, example_listing()]
+    frame = pd.DataFrame(rows)
+    frame["features"] = "Bluetooth|AlloyWheels"
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    workdir = copied(promoted, tmp_path)
+    for ending in ("csv", "jsonl", "parquet"):
+        done = carprice("predict", "in.csv", "--out", f"out.{ending}", "--workdir", workdir)
+        assert done.code == 0, done.err
+        assert f"2 of 3 rows priced into out.{ending}." in done.err
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert list(out.columns[: len(frame.columns)]) == list(frame.columns)
+    assert out["predictedPrice"].notna().tolist() == [True, False, True]
+    assert out["problem"].fillna("").tolist() == ["", "make is missing or unreadable", ""]
+    others = (pd.read_json(tmp_path / "out.jsonl", lines=True), pd.read_parquet("out.parquet"))
+    for other in others:
+        assert other["predictedPrice"].tolist()[::2] == out["predictedPrice"].tolist()[::2]
+
+
+def test_predict_with_a_corrupt_model_folder_writes_nothing(
+    carprice: Carprice, promoted: Workspace, tmp_path: Path
+) -> None:
+    workdir = copied(promoted, tmp_path)
+    booster = workdir / "models" / "candidate" / "booster.onnx"
+    content = bytearray(booster.read_bytes())
+    content[100] ^= 1
+    booster.write_bytes(content)
+    done = carprice("predict", "sample", "-o", "out.csv", "--model", booster.parent)
+    assert done.code == 1
+    assert "booster.onnx is missing or not the file that was written" in done.line
+    assert not (tmp_path / "out.csv").exists()
+    evaluated = carprice("evaluate", "--workdir", workdir)
+    assert evaluated.code == 1
+    assert "booster.onnx is missing or not the file that was written" in evaluated.line
+
+
+def test_predict_of_a_folder_that_is_no_model_is_bad_input(
+    carprice: Carprice, tmp_path: Path
+) -> None:
+    done = carprice("predict", "sample", "-o", "out.csv", "--model", tmp_path)
+    assert done.code == 2
+    assert "is not a model folder: it has no model.json" in done.line
+
+
+def test_predict_of_a_missing_file_leaves_no_output(
+    carprice: Carprice, promoted: Workspace, tmp_path: Path
+) -> None:
+    done = carprice("predict", "none.csv", "-o", "out.csv", "--model", promoted.model)
+    assert done.code == 2
+    assert "none.csv does not exist" in done.line
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
+
+
+def test_predict_that_breaks_off_leaves_the_older_output(
+    carprice: Carprice, promoted: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text("make,model,year,odometer\nKia,Rio,2019,1\nKia,Rio,2019,1,9\n")
+    (tmp_path / "out.csv").write_text("older")
+    done = carprice("predict", "in.csv", "-o", "out.csv", "--model", promoted.model)
+    assert done.code == 2
+    assert "in.csv has rows that do not fit its header" in done.line
+    assert (tmp_path / "out.csv").read_text() == "older"
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+def test_serving_on_a_port_in_use_is_refused(carprice: Carprice, taken_port: int) -> None:
+    done = carprice("serve", "--port", taken_port)
+    assert done.code == 1
+    assert f"cannot listen on 127.0.0.1:{taken_port}: address already in use" in done.line
+    assert "--port" in done.line
+
+
+def test_serve_answers_503_until_a_model_is_promoted_and_then_200(
+    finished: Any, carprice: Carprice, serve: Any, tmp_path: Path
+) -> None:
+    """The service heals by itself; nobody restarts it."""
+    import time
+
+    workdir = copied(finished[0], tmp_path)
+    command = [sys.executable, "-m", "carprice.cli", "serve", "--port", "{port}"]
+    with serve([*command, "--workdir", str(workdir)], tmp_path, "/openapi.json") as server:
+        deadline = time.monotonic() + 60
+        while "carprice promote" not in (answer := server.get("/"))[1]:
+            assert answer[0] == 503
+            assert time.monotonic() < deadline, answer
+        assert carprice("promote", "--workdir", workdir).code == 0
+        while (answer := server.get("/"))[0] != 200:
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.1)
+        assert json.loads(answer[1])["modelVersion"] == "1"
+        assert server.post("/predict", example_listing())[0] == 200
+        printed = server.log.read_text()
+        assert f"Service at http://localhost:{server.port}" in printed
+        assert f"curl -s http://localhost:{server.port}/predict" in printed
+
+
+def test_up_outside_of_the_project_names_the_way_out(carprice: Carprice) -> None:
+    done = carprice("up")
+    assert done.code == 2
+    assert "dvc.yaml is not in this folder" in done.line
+    assert "carprice run" in done.line
+
+
+def test_up_with_the_pipeline_done_promotes_the_first_model_and_serves_it(
+    carprice: Carprice,
+    finished: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pipeline and the server are stood in for; test_up.py runs both for real."""
+    for source in finished[0].root.iterdir():
+        target = tmp_path / source.name
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    served = []
+    monkeypatch.setattr("carprice.cli._reproduce_until_evaluated", lambda: None)
+    monkeypatch.setattr("uvicorn.run", lambda _, **options: served.append(options))
+    first = carprice("up", "--port", 8123)
+    assert first.code == 0
+    assert "Version 1 is the first model, and now in production." in first.err
+    assert "Model version 1" in first.err
+    assert "curl -s http://localhost:8123/predict" in first.err
+    again = carprice("up", "--port", 8123)
+    assert "is the first model" not in again.err
+    assert served == [{"host": "127.0.0.1", "port": 8123, "log_level": "warning"}] * 2

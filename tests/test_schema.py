@@ -1,0 +1,195 @@
+import math
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from carprice.schema import (
+    FIELDS,
+    KINDS,
+    REFERENCE_FIELDS,
+    REQUIRED,
+    Kind,
+    Listing,
+    alias,
+    bounds,
+    example_listing,
+    fields_of,
+    join_features,
+    parse_ordinal,
+    split_features,
+)
+
+CAR = {"make": "Kia", "model": "Rio", "year": 2019, "odometer": 45000}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Second Owner", 2),
+        ("1st owner", 1),
+        ("Fourth & Above Owner", 4),
+        ("UNREGISTERED Car", 0),
+        ("tenth", 10),
+        ("12", 12),
+        (3, 3),
+        (None, None),
+        ("Test Drive Car", "Test Drive Car"),
+        ("", ""),
+    ],
+)
+def test_owners_are_read_from_words(value: object, expected: object) -> None:
+    assert parse_ordinal(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Bluetooth, AlloyWheels", ["Bluetooth", "AlloyWheels"]),
+        ("Bluetooth|Tpms;RearAc", ["Bluetooth", "Tpms", "RearAc"]),
+        (" , ", []),
+        ("", []),
+        (["Bluetooth"], ["Bluetooth"]),
+        (None, None),
+    ],
+)
+def test_equipment_in_one_text_is_split(value: object, expected: object) -> None:
+    assert split_features(value) == expected
+
+
+def test_both_spellings_of_a_field_are_accepted() -> None:
+    snake = Listing.model_validate({**CAR, "fuel_type": "Petrol", "engine_cc": 1197})
+    assert snake == Listing.model_validate({**CAR, "fuelType": "Petrol", "engineCc": 1197})
+    assert snake.model_dump(by_alias=True, exclude_none=True)["engineCc"] == 1197
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "read"),
+    [
+        ("make", "  Kia ", "Kia"),
+        ("ownership", "Second Owner", 2),
+        ("features", "Bluetooth, Tpms", ("Bluetooth", "Tpms")),
+        ("features", [], ()),
+        ("odometer", "45000", 45000.0),
+        ("year", 1900, 1900),
+        ("color", None, None),
+    ],
+)
+def test_a_value_is_read_leniently(field: str, value: object, read: object) -> None:
+    assert getattr(Listing.model_validate({**CAR, field: value}), field) == read
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("make", ""),
+        ("make", "   "),
+        ("make", "x" * 201),
+        ("make", None),
+        ("year", 1899),
+        ("year", 2101),
+        ("year", 2019.5),
+        ("year", "new"),
+        ("odometer", -1),
+        ("odometer", 1e8),
+        ("odometer", math.nan),
+        ("odometer", math.inf),
+        ("odometer", None),
+        ("ownership", "Test Drive Car"),
+        ("ownership", 21),
+        ("seats", 0),
+        ("engineCc", -1),
+        ("listedOn", "yesterday"),
+        ("features", ["x"] * 201),
+        ("features", [""]),
+    ],
+)
+def test_a_value_that_cannot_be_is_an_error_that_names_the_field(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Listing.model_validate({**CAR, field: value})
+    assert caught.value.errors()[0]["loc"][0] == field
+
+
+@pytest.mark.parametrize("field", ["make", "model", "year", "odometer"])
+def test_a_required_field_may_not_be_left_out(field: str) -> None:
+    assert field in REQUIRED
+    with pytest.raises(ValidationError, match=f"{field}\n  Field required"):
+        Listing.model_validate({name: value for name, value in CAR.items() if name != field})
+
+
+def test_all_other_fields_may_be_left_out() -> None:
+    assert REQUIRED == ("make", "model", "year", "odometer")
+    assert Listing.model_validate(CAR).variant is None
+
+
+def test_an_unknown_field_is_an_error_that_names_it() -> None:
+    with pytest.raises(ValidationError, match="colour\n  Extra inputs are not permitted"):
+        Listing.model_validate({**CAR, "colour": "Red"})
+
+
+def test_a_listing_cannot_be_changed() -> None:
+    listing = Listing.model_validate(CAR)
+    with pytest.raises(ValidationError, match="frozen"):
+        listing.year = 2020  # type: ignore[misc]
+
+
+def test_the_reference_fields_are_the_twelve_of_the_reference_data() -> None:
+    assert [alias(field) for field in REFERENCE_FIELDS] == [
+        "make",
+        "model",
+        "variant",
+        "year",
+        "transmissionType",
+        "bodyType",
+        "fuelType",
+        "ownership",
+        "color",
+        "odometer",
+        "fitnessAge",
+        "features",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [
+        ("make", Kind.TEXT),
+        ("variant", Kind.TEXT),
+        ("year", Kind.INTEGER),
+        ("ownership", Kind.INTEGER),
+        ("odometer", Kind.NUMBER),
+        ("features", Kind.FEATURES),
+        ("listed_on", Kind.DATE),
+    ],
+)
+def test_each_field_has_the_kind_of_its_annotation(field: str, kind: Kind) -> None:
+    assert KINDS[field] is kind
+    assert field in fields_of(kind)
+
+
+def test_every_field_has_one_kind() -> None:
+    assert sorted(fields_of(*Kind)) == sorted(FIELDS) == sorted(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("field", "limits"),
+    [("year", (1900, 2100)), ("seats", (1, 100)), ("make", (-math.inf, math.inf))],
+)
+def test_bounds_are_those_of_the_declaration(field: str, limits: tuple[float, float]) -> None:
+    assert bounds(field) == limits
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [([], ""), (["b"], "b"), (["b", "a", "b"], "a|b")],
+)
+def test_equipment_is_joined_in_one_canonical_way(names: list[str], text: str) -> None:
+    assert join_features(names) == text
+
+
+def test_the_example_is_a_listing_with_all_reference_fields() -> None:
+    example = example_listing()
+    assert {alias(field) for field in REFERENCE_FIELDS} <= set(example)
+    read = Listing.model_validate(example)
+    assert (read.make, read.odometer) == ("Maruti", 42000)
+    assert read.features == ("Bluetooth", "AlloyWheels")
