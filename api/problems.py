@@ -1,5 +1,6 @@
 """Errors as problem details (RFC 9457); one place turns each into a response."""
 
+import difflib
 import json
 import math
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api.messages import FieldProblem, Problem
+from carprice.schema import FIELDS, alias
 
 _MEDIA_TYPE = "application/problem+json"
 _SHOWN = 200
@@ -55,13 +57,17 @@ def _field_problem(detail: dict[str, Any]) -> FieldProblem:
     if detail["type"] == "missing":
         return FieldProblem(field=place or "body", message="this field is required", value=None)
     if detail["type"] == "extra_forbidden":
-        return FieldProblem(
-            field=place, message="there is no such field; see /docs for the fields", value=None
-        )
+        return FieldProblem(field=place, message=f"there is no such field; {_nearest(place)}")
     found = detail.get("input")
     is_json = found is None or isinstance(found, int) or _is_finite(found)
     value = found if is_json else str(found)[:_SHOWN]
     return FieldProblem(field=place or "body", message=detail["msg"], value=value)
+
+
+def _nearest(name: str) -> str:
+    known = {spelling: alias(field) for field in FIELDS for spelling in (field, alias(field))}
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {known[close[0]]}?" if close else "see /docs for the fields"
 
 
 def _is_finite(value: object) -> bool:

@@ -35,11 +35,6 @@ SMALL = {
 }
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Put up with Starlette's wish for httpx2, where only httpx is installed."""
-    config.addinivalue_line("filterwarnings", "ignore:Using `httpx` with:UserWarning")
-
-
 @contextmanager
 def silent_step(_: str) -> Iterator:
     yield lambda _: None

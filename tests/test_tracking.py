@@ -63,7 +63,7 @@ def test_a_server_that_is_not_there_is_named_in_one_line_without_credentials() -
     with pytest.raises(RefusedError) as refused:
         Registry("http://anna:s3cret@127.0.0.1:9", "used-car-price").versions()
     message = str(refused.value)
-    assert re.match(r"MLflow at http://\S*127\.0\.0\.1:9 did not do what was asked: ", message)
+    assert re.match(r"MLflow at http://\S*127\.0\.0\.1:9 cannot be reached ", message)
     assert message.endswith("check MLFLOW_TRACKING_URI, the server and its login")
     assert "s3cret" not in message
     assert "\n" not in message
@@ -78,7 +78,7 @@ def test_credentials_stay_hidden_where_a_long_message_is_cut() -> None:
 
 def test_a_failing_server_is_asked_three_times_and_no_more(failing_server: _Failing) -> None:
     registry = Registry(f"http://127.0.0.1:{failing_server.server_port}", "used-car-price")
-    with pytest.raises(RefusedError, match="Max retries exceeded"):
+    with pytest.raises(RefusedError, match="answers with HTTP status 503"):
         registry.versions()
     assert 1 <= failing_server.asked <= 3
 

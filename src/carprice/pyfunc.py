@@ -9,7 +9,7 @@ import pandas as pd
 from carprice.errors import InputError
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.valuation import value
-from carprice.schema import FIELDS, alias
+from carprice.schema import FIELDS, KINDS, Kind, alias, parse_ordinal
 
 
 class PricePyfunc:
@@ -31,7 +31,7 @@ class PricePyfunc:
         for field in FIELDS:
             for name in (alias(field), field):
                 if name in listings:
-                    columns[field] = _plain(listings[name])
+                    columns[field] = [_readable(field, value) for value in _plain(listings[name])]
         market = self.model.market
         return pd.DataFrame(
             {
@@ -51,6 +51,17 @@ class PricePyfunc:
 def _plain(values: pd.Series) -> list[Any]:
     known = values.astype(object).where(values.notna(), None)
     return [value.tolist() if isinstance(value, np.ndarray) else value for value in known]
+
+
+def _readable(field: str, value: Any) -> Any:
+    """Read numbers given as text, as the service does."""
+    if value is None or KINDS[field] not in (Kind.NUMBER, Kind.INTEGER):
+        return value
+    try:
+        number: Any = parse_ordinal(value) if field == "ownership" else value
+        return float(number)
+    except (TypeError, ValueError):
+        raise ValueError(f"{alias(field)} is {value!r}; it must be a number") from None
 
 
 def _load_pyfunc(path: str) -> PricePyfunc:

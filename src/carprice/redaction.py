@@ -4,7 +4,7 @@ import re
 
 
 def redact(source: str) -> str:
-    """Hide the passwords and tokens of an address, so that it may be shown.
+    """Hide the passwords and tokens of an address, so that it may be shown; a web login wholly.
 
     Examples
     --------
@@ -15,8 +15,8 @@ def redact(source: str) -> str:
     >>> redact("data/cars.csv")
     'data/cars.csv'
     """
-    hidden = re.sub(r"(://[^:/@?#\s]*):\S*@", r"\1:***@", source)
-    hidden = re.sub(r"(https?://)[^:/@?#\s]+@", r"\1***@", hidden)
+    hidden = re.sub(r"(https?://)[^/?#\s]+@", r"\1***@", source)
+    hidden = re.sub(r"(://[^:/@?#\s]*):\S*@", r"\1:***@", hidden)
     return re.sub(
         r"(?i)([?&;][^=&#]*(?:token|key|secret|sig|pass|pwd|auth|cred)[^=&#]*=)[^&#\s]*",
         r"\1***",

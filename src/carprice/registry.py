@@ -7,7 +7,7 @@ import datetime
 import getpass
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ from carprice.errors import CarpriceError, CorruptModelError, NoProductionModelE
 from carprice.model.folder import MANIFEST, folder_digest, read_manifest
 from carprice.redaction import redact
 from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
-from carprice.tracking import clear_errors, connect
+from carprice.tracking import clear_errors, connect, use
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -93,6 +93,7 @@ class Registry:
         """Log a model folder to the active run as a pyfunc, and register it as a new version."""
         import mlflow
 
+        use(self.uri)
         with clear_errors(self.uri):
             logged = mlflow.pyfunc.log_model(
                 name="model",
@@ -156,6 +157,7 @@ class Registry:
     def _download(self, version: Version, scratch: Path) -> Path:
         import mlflow
 
+        use(self.uri)
         with clear_errors(self.uri):
             downloaded = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"models:/{self.name}/{version.number}", dst_path=str(scratch)
@@ -266,12 +268,13 @@ def _signature() -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
+    any_type = AnyType()  # type: ignore[no-untyped-call]
     types: dict[Kind, Any] = {
         Kind.TEXT: DataType.string,
-        Kind.NUMBER: DataType.double,
-        Kind.INTEGER: DataType.double,
+        Kind.NUMBER: any_type,  # MLflow refuses whole numbers for a column of doubles
+        Kind.INTEGER: any_type,
         Kind.DATE: DataType.string,
-        Kind.FEATURES: AnyType(),  # type: ignore[no-untyped-call]
+        Kind.FEATURES: any_type,  # an array of strings may not be missing
     }
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(types[kind], alias(field), required=field in REQUIRED)
@@ -287,14 +290,4 @@ def _signature() -> "ModelSignature":
 def _input_example() -> Any:
     import pandas as pd
 
-    listing: Mapping[str, Any] = example_listing()
-    numeric: Sequence[Kind] = (Kind.NUMBER, Kind.INTEGER)
-    kinds = {alias(field): kind for field, kind in KINDS.items()}
-    return pd.DataFrame(
-        [
-            {
-                name: float(value) if kinds[name] in numeric else value
-                for name, value in listing.items()
-            }
-        ]
-    )
+    return pd.DataFrame([example_listing()])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ _CLIENT_DEFAULTS = {
 }
 
 
+_STATUS = re.compile(r"too many (\d{3}) error responses")
+
+
 def tracking_uri(workdir: Path, configured: str | None) -> str:
     """Return the MLflow address: the environment's, the configured one or a local database."""
     return (
@@ -42,10 +46,22 @@ def connect(uri: str) -> "MlflowClient":
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    use(uri)
     with clear_errors(uri):
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def use(uri: str) -> None:
+    """Point MLflow's module-level functions at a server, without leaving it in the environment."""
+    import mlflow
+
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    if given is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = given
 
 
 @contextmanager
@@ -64,11 +80,19 @@ def clear_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        reason = " ".join(str(error).split()).replace(uri, redact(uri))[:300]
         raise RefusedError(
-            f"MLflow at {redact(uri)} did not do what was asked: {reason}; check "
+            f"MLflow at {redact(uri)} {_reason(str(error).replace(uri, redact(uri)))}; check "
             "MLFLOW_TRACKING_URI, the server and its login"
         ) from None
+
+
+def _reason(text: str) -> str:
+    if status := _STATUS.search(text):
+        return f"answers with HTTP status {status[1]}"
+    if "Max retries exceeded" in text:
+        cause = text.rpartition(": ")[2].strip(" '\")>")
+        return f"cannot be reached ({cause})"
+    return f"did not do what was asked: {' '.join(text.split())[:300]}"
 
 
 @contextmanager

@@ -205,6 +205,7 @@ def test_a_usual_car_is_answered_without_warnings(client: TestClient, finished) 
     ("change", "field", "words"),
     [
         ({"milage": 5}, "milage", "there is no such field; see /docs"),
+        ({"odometr": 5}, "odometr", "there is no such field; did you mean odometer?"),
         ({"odometer": "far"}, "odometer", "found 'far'"),
         ({"odometer": "far"}, "odometer", "valid number"),
         ({"odometer": None}, "odometer", "valid number"),
