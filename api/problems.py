@@ -66,7 +66,7 @@ def _field_problem(detail: dict[str, Any]) -> FieldProblem:
 
 def _nearest(name: str) -> str:
     known = {spelling: alias(field) for field in FIELDS for spelling in (field, alias(field))}
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     return f"did you mean {known[close[0]]}?" if close else "see /docs for the fields"
 
 
