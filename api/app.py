@@ -10,7 +10,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 
 from api import problems
-from api.messages import Caution, Health, ListingRequest, PriceAnswer
+from api.messages import (
+    Caution,
+    ExplanationAnswer,
+    Health,
+    ListingRequest,
+    PriceAnswer,
+    ReasonAnswer,
+)
 from api.serving import ModelKeeper, ServedModel, load_production
 from api.settings import ServiceSettings
 from carprice import __version__
@@ -103,8 +110,7 @@ async def predict(
     ] = DEFAULT_CONFIDENCE,
 ) -> PriceAnswer:
     """Value one listing."""
-    columns: dict[str, list[Any]] = {field: [getattr(listing, field)] for field in FIELDS}
-    (valuation,) = value(served.model, columns, confidence)
+    (valuation,) = value(served.model, _columns(listing), confidence)
     cautions = [Caution(**vars(caution)) for caution in valuation.warnings]
     if "feature_count" in listing.model_fields_set:
         cautions.append(_NOT_USED)
@@ -121,3 +127,30 @@ async def predict(
         model_digest=served.model.digest,
         warnings=cautions,
     )
+
+
+@router.post(
+    "/explain",
+    tags=["prices"],
+    response_model=ExplanationAnswer,
+    responses=problems.declare(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+async def explain(
+    listing: ListingRequest,
+    served: Annotated[ServedModel, Depends(served_model)],
+    response: Response,
+) -> ExplanationAnswer:
+    """Tell why one listing is valued as it is."""
+    (told,) = served.model.explain(_columns(listing))
+    response.headers["X-Model-Version"] = served.version
+    return ExplanationAnswer(
+        predicted_price=told.price,
+        start=told.start,
+        reasons=[ReasonAnswer(**vars(reason)) for reason in told.reasons],
+        currency=served.model.market.currency,
+        model_version=served.version,
+    )
+
+
+def _columns(listing: ListingRequest) -> dict[str, list[Any]]:
+    return {field: [getattr(listing, field)] for field in FIELDS}

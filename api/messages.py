@@ -53,6 +53,24 @@ class PriceAnswer(_Answer):
     warnings: list[Caution]
 
 
+class ReasonAnswer(_Answer):
+    """One part of a price: the factor it multiplies the price by, and that in currency."""
+
+    name: str = Field(examples=["age"])
+    factor: float = Field(examples=[0.86])
+    amount: float = Field(examples=[-81000.0])
+
+
+class ExplanationAnswer(_Answer):
+    """A price as the market's typical car times all factors, and as it plus all amounts."""
+
+    predicted_price: float = Field(examples=[512000.0])
+    start: float = Field(description="Price of the market's typical car", examples=[554000.0])
+    reasons: list[ReasonAnswer]
+    currency: str = Field(examples=["INR"])
+    model_version: str = Field(examples=["1"])
+
+
 class Health(_Answer):
     """Whether the service can answer."""
 

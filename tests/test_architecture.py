@@ -93,7 +93,7 @@ REGISTRY = ("carprice.registry", "carprice.tracking")
         ("carprice.cleaning", (*LAYERS, *REGISTRY, "carprice.model", "mlflow", "fastapi")),
         ("carprice.columns", (*LAYERS, *REGISTRY, "carprice.model", "mlflow", "fastapi")),
         ("carprice.sources", (*LAYERS, *REGISTRY, "carprice.model", "mlflow", "fastapi")),
-        ("carprice.model", (*LAYERS, *REGISTRY, *HEAVY)),
+        ("carprice.model", (*LAYERS, *REGISTRY, *(name for name in HEAVY if name != "sklearn"))),
         ("carprice.registry", (*LAYERS, "fastapi")),
         ("carprice.tracking", (*LAYERS, "carprice.registry", "carprice.model", "fastapi")),
         ("carprice.components", ("api", "carprice.cli", "carprice.pipeline", "fastapi", "mlflow")),
@@ -126,6 +126,15 @@ def test_only_the_registry_and_tracking_import_mlflow() -> None:
     assert users == {"carprice.registry", "carprice.tracking"}
 
 
+def test_in_the_model_only_the_fit_of_the_ridge_needs_scikit_learn_and_scipy() -> None:
+    users = {
+        module
+        for module in below("carprice.model")
+        if any(starts(name, ("sklearn", "scipy")) for name in imports(module))
+    }
+    assert users == {"carprice.model.hedonic_fit", "carprice.model.normal_equations"}
+
+
 def test_the_checks_above_see_lazy_imports_and_not_those_for_types() -> None:
     assert "onnxmltools.convert" in imports("carprice.model.booster")
     assert "mlflow" in imports("carprice.tracking")
@@ -144,7 +153,7 @@ def loaded_after(module: str) -> set[str]:
 
 def test_the_service_starts_without_what_only_training_needs() -> None:
     loaded = loaded_after("api.main")
-    heavy = {"pandas", "sklearn", "dvc", "dagshub", "matplotlib", "mlflow", "xgboost"}
+    heavy = {"pandas", "scipy", "sklearn", "dvc", "dagshub", "matplotlib", "mlflow", "xgboost"}
     assert "carprice.model.price_model" in loaded
     assert heavy & loaded == set()
 

@@ -325,7 +325,7 @@ def test_flags_become_the_names_of_their_columns() -> None:
     names = ["Bluetooth", "Bluetooth|Sunroof", "", None, "Sunroof"]
     assert result.frame["features"].tolist() == names
     assert result.unreadable["features"] == Unreadable(1, "perhaps", 4)
-    assert {"Sunroof", "Bluetooth"} <= result.used
+    assert {"Sunroof", "Bluetooth"} <= {*result.origin["features"]}
 
 
 def test_a_constant_and_the_file_name_fill_every_row() -> None:

@@ -49,9 +49,12 @@ def test_cars24_is_priced_better_than_the_reference_does(
 ) -> None:
     figures = cars24[1].figures
     assert figures["rows_test"] == 1479
-    assert figures["mape"] <= 15.0
-    assert figures["mdape"] <= 10.3
-    assert figures["within_10"] >= 48
+    assert figures["mape"] <= 12.3
+    assert figures["mdape"] <= 8.7
+    assert figures["within_10"] >= 56
+    assert figures["mae"] <= 75_500
+    assert figures["rmsle"] <= 0.171
+    assert figures["r2"] >= 0.94
 
 
 def test_cars24_has_no_error_that_only_a_leak_explains(

@@ -173,7 +173,7 @@ def test_a_fetched_model_is_taken_from_the_cache_the_second_time(
     assert store.registry.fetch(version, tmp_path / "cache") == first
 
 
-@pytest.mark.parametrize("name", ["booster.onnx", "effects.json"])
+@pytest.mark.parametrize("name", ["booster.onnx", "hedonic.json"])
 def test_a_byte_changed_in_the_store_is_refused_and_leaves_no_folder(
     store: Store, model: Path, tmp_path: Path, name: str
 ) -> None:

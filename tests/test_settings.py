@@ -22,7 +22,7 @@ def load(folder: Path, text: str, source: str | None = None) -> Settings:
     ("text", "key", "expected"),
     [
         ("", "ingest.source", "sample"),
-        ("# nothing yet", "train.folds", 5),
+        ("# nothing yet", "train.folds", 10),
         ("ingest: {source: cars.csv}", "ingest.source", "cars.csv"),
         ("ingest: {sample: {rows: 100}}", "ingest.sample.rows", 100),
         ("ingest: {price_range: [1, 5]}", "ingest.price_range", (1, 5)),
@@ -75,7 +75,7 @@ FIELDS = "the fields are price, make, model,"
             ["ingest.columns.make.form is not a parameter"],
         ),
         ("train: {folds: 1}", ["train.folds", "or equal to 2", "found 1"]),
-        ("train: {shrinkage: .nan}", ["train.shrinkage", "finite"]),
+        ("train: {hedonic: {make: .nan}}", ["train.hedonic.make", "finite"]),
         ("register: {name: a/b}", ["register.name", "pattern", "'a/b'"]),
         ("register: {gate: {coverage: [0.9]}}", ["register.gate.coverage.1", "required"]),
         (

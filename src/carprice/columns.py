@@ -97,8 +97,8 @@ class MappedChunk:
         :func:`carprice.schema.join_features` (``None`` if not known). The index is the chunk's.
     unreadable
         What could not be read, per field.
-    used
-        The source's columns that were read.
+    origin
+        The source's columns that each field was read from.
     ignored
         The others, in the source's order.
     respaced
@@ -107,7 +107,7 @@ class MappedChunk:
 
     frame: pd.DataFrame
     unreadable: dict[str, Unreadable]
-    used: frozenset[str]
+    origin: dict[str, tuple[str, ...]]
     ignored: tuple[str, ...]
     respaced: dict[str, int]
 
@@ -198,14 +198,14 @@ def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: boo
     data: dict[str, np.ndarray] = {}
     unreadable: dict[str, Unreadable] = {}
     respaced: dict[str, int] = {}
-    used: set[str] = set()
+    origin: dict[str, tuple[str, ...]] = {}
     for field in (*FIELDS, *([PRICE] if PRICE in rules else [])):
         rule = rules.get(field)
         if rule is None:
             data[field] = _all_missing(field, len(chunk.frame))
             continue
         raw, read = _raw_values(field, rule, chunk, columns, label)
-        used.update(read)
+        origin[field] = tuple(read)
         if _kind(field) is Kind.TEXT and (rows := _count_respaced(raw)):
             respaced[field] = rows
         data[field], bad = _read_field(field, raw, rule, settings, label)
@@ -215,14 +215,9 @@ def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: boo
     frame = pd.DataFrame(
         {field: pd.Series(values, index, dtype=values.dtype) for field, values in data.items()}
     )
+    used = {name for read in origin.values() for name in read}
     ignored = tuple(name for name in names if name not in used)
-    return MappedChunk(
-        frame,
-        unreadable,
-        frozenset(used),
-        ignored,
-        respaced,
-    )
+    return MappedChunk(frame, unreadable, origin, ignored, respaced)
 
 
 def _label(chunk: "Chunk", settings: IngestSettings) -> str:

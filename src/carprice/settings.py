@@ -190,15 +190,36 @@ class IngestSettings(_Settings):
         return value
 
 
-class BoosterSettings(_Settings):
-    """XGBoost's own parameters, by its own names."""
+class HedonicScales(_Settings):
+    """How little each block of the hedonic ridge is shrunk; see docs/model.md for the blocks."""
 
-    n_estimators: int = Field(400, ge=1, le=100_000)
-    max_depth: int = Field(6, ge=1, le=16)
-    learning_rate: float = Field(0.04, gt=0, le=1)
-    subsample: float = Field(0.8, gt=0, le=1)
-    colsample_bytree: float = Field(0.5, gt=0, le=1)
-    min_child_weight: float = Field(5, ge=0)
+    trend: float = Field(1.35, gt=0)
+    make: float = Field(2.98, gt=0)
+    model: float = Field(2.50, gt=0)
+    trim: float = Field(0.155, gt=0)
+    variant: float = Field(0.110, gt=0)
+    powertrain: float = Field(0.362, gt=0)
+    make_age: float = Field(0.764, gt=0)
+    model_age: float = Field(0.472, gt=0)
+    model_distance: float = Field(0.264, gt=0)
+    model_year: float = Field(0.238, gt=0)
+    category: float = Field(1.94, gt=0)
+    kind: float = Field(0.664, gt=0)
+    word: float = Field(0.931, gt=0)
+    model_word: float = Field(0.193, gt=0)
+    equipment: float = Field(0.266, gt=0)
+    color: float = Field(0.05, gt=0)
+
+
+class BoosterSettings(_Settings):
+    """XGBoost's own parameters, by its own names; ``n_estimators`` is the most that it may use."""
+
+    n_estimators: int = Field(1500, ge=1, le=100_000)
+    max_depth: int = Field(8, ge=1, le=16)
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    subsample: float = Field(0.7, gt=0, le=1)
+    colsample_bytree: float = Field(0.6, gt=0, le=1)
+    min_child_weight: float = Field(8, ge=0)
     reg_lambda: float = Field(3, ge=0)
 
 
@@ -206,10 +227,11 @@ class TrainSettings(_Settings):
     """How the model is fitted and its ranges are calibrated."""
 
     seed: int = Field(0, ge=0)
-    folds: int = Field(5, ge=2, le=50, description="of the cross-fitting behind the ranges")
-    shrinkage: float = Field(
-        3.0, gt=0, description="rows of prior weight that pull a rare group to its parent"
+    folds: int = Field(10, ge=2, le=50, description="of the cross-fitting behind the ranges")
+    patience: int = Field(
+        50, ge=1, description="trees without improvement on held-out folds that end boosting"
     )
+    hedonic: HedonicScales = HedonicScales()
     booster: BoosterSettings = BoosterSettings()
 
 

@@ -2,10 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from carprice.components.ingest import ingest
 from carprice.components.train import train
+from carprice.components.transform import transform
 from carprice.errors import InputError
 from carprice.model import PriceModel
-from carprice.settings import TrainSettings
+from carprice.noise import NoiseFloor
+from carprice.sample_market import generate
+from carprice.settings import IngestSettings, TrainSettings
 from carprice.workspace import Workspace
 
 QUICK = TrainSettings.model_validate({"folds": 2, "booster": {"n_estimators": 3, "max_depth": 2}})
@@ -20,20 +24,28 @@ def copy(source: Workspace, target: Workspace, *names: str) -> None:
 
 def test_the_model_is_written_as_it_is_returned(finished, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    copy(finished[0], workspace, "train_features", "market")
+    copy(finished[0], workspace, "train_features", "market", "report")
     told: list[str] = []
     model = train(QUICK, workspace, told.append)
     loaded = PriceModel.load(workspace.model)
     assert (loaded.metrics, loaded.market) == (model.metrics, model.market)
-    assert told == ["fold 1 of 2", "fold 2 of 2", "all rows", "writing the model folder"]
+    assert told == [
+        "looking for columns that know the price",
+        "hedonic ridge",
+        "number of trees",
+        "trees",
+        "ranges",
+        "writing the model folder",
+    ]
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"folds": 3}, {"shrinkage": 9.0}, {"booster": {"n_estimators": 4}}]
+    "change",
+    [{"seed": 1}, {"folds": 3}, {"hedonic": {"word": 9.0}}, {"booster": {"learning_rate": 0.3}}],
 )
 def test_every_parameter_makes_another_model(change: dict, finished, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    copy(finished[0], workspace, "train_features", "market")
+    copy(finished[0], workspace, "train_features", "market", "report")
     train(QUICK, workspace, lambda _: None)
     digest = PriceModel.load(workspace.model).digest
     other = TrainSettings.model_validate({**QUICK.model_dump(), **change})
@@ -46,6 +58,7 @@ def test_every_parameter_makes_another_model(change: dict, finished, tmp_path: P
     [
         ((), "run `carprice transform` first"),
         (("train_features",), "run `carprice ingest` first"),
+        (("train_features", "market"), "run `carprice ingest` first"),
     ],
 )
 def test_a_missing_input_names_the_stage_to_run(
@@ -54,5 +67,40 @@ def test_a_missing_input_names_the_stage_to_run(
     workspace = Workspace(tmp_path)
     copy(finished[0], workspace, *there)
     with pytest.raises(InputError, match=message):
+        train(QUICK, workspace, lambda _: None)
+    assert not workspace.model.exists()
+
+
+@pytest.mark.parametrize("column", ["avgEmi", "monthly"])
+@pytest.mark.parametrize(
+    ("field", "multiply"),
+    [("roadTax", 1), ("fuelEconomy", 0.005), ("powerBhp", 0.02), ("engineCc", 0.2)],
+)
+def test_a_column_made_of_the_price_is_refused_by_name_under_any_field(
+    field: str, multiply: float, column: str, tmp_path: Path
+) -> None:
+    listings = generate(2000, 7).rename(columns={"avgEmi": column})
+    listings.to_csv(tmp_path / "listings.csv", index=False)
+    rule = {"from": column, "multiply": multiply}
+    settings = IngestSettings.model_validate(
+        {"source": str(tmp_path / "listings.csv"), "columns": {field: rule}}
+    )
+    workspace = Workspace(tmp_path / "work")
+    ingest(settings, workspace, lambda _: None)
+    transform(workspace)
+    with pytest.raises(InputError, match=rf"{field} \(column {column}\) explains \d+ %"):
+        train(QUICK, workspace, lambda _: None)
+    assert not workspace.model.exists()
+
+
+def test_an_error_below_what_like_cars_differ_by_is_refused(
+    finished, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path)
+    copy(finished[0], workspace, "train_features", "market", "report")
+    monkeypatch.setattr(
+        "carprice.components.train.noise_floor", lambda *_: NoiseFloor(99, 1000.0, 1000.0)
+    )
+    with pytest.raises(InputError, match="is below half of what like cars differ by"):
         train(QUICK, workspace, lambda _: None)
     assert not workspace.model.exists()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from xgboost import XGBRegressor
 
-from carprice.model.booster import Booster
+from carprice.model.booster import Booster, cross_fit, new_trees
 
 PARAMETERS = {"n_estimators": 40, "max_depth": 4, "learning_rate": 0.2, "n_jobs": 1}
 FITTED = {name: value for name, value in PARAMETERS.items() if name != "n_jobs"}
@@ -23,9 +23,14 @@ def target(matrix: np.ndarray) -> np.ndarray:
     return np.sin(matrix[:, 0]) + 0.3 * (matrix[:, 1] > 0) * np.nan_to_num(matrix[:, 2])
 
 
+def fit(matrix: np.ndarray, target: np.ndarray) -> tuple[Booster, np.ndarray]:
+    trees = new_trees(FITTED, seed=0).fit(matrix, target)
+    return Booster.of(trees, matrix.shape[1]), trees.feature_importances_
+
+
 @pytest.fixture(scope="module")
 def fitted(matrix: np.ndarray, target: np.ndarray) -> tuple[Booster, np.ndarray]:
-    return Booster.fit(matrix, target, FITTED, seed=0)
+    return fit(matrix, target)
 
 
 def test_it_agrees_with_xgboost(fitted, matrix, target) -> None:
@@ -61,10 +66,43 @@ def test_importance_is_the_share_of_the_gain(fitted) -> None:
 
 
 def test_the_same_rows_and_seed_give_the_same_bytes(fitted, matrix, target) -> None:
-    assert Booster.fit(matrix, target, FITTED, seed=0)[0].graph == fitted[0].graph
+    assert fit(matrix, target)[0].graph == fitted[0].graph
 
 
 def test_a_loaded_booster_predicts_the_same(fitted, matrix, tmp_path: Path) -> None:
     path = tmp_path / "booster.onnx"
     path.write_bytes(fitted[0].graph)
     assert np.array_equal(Booster.load(path).predict(matrix), fitted[0].predict(matrix))
+
+
+@pytest.mark.parametrize(("direction", "sign"), [(1, 1), (-1, -1)])
+def test_a_direction_keeps_the_trees_from_going_the_other_way(
+    direction: int, sign: int, matrix: np.ndarray, target: np.ndarray
+) -> None:
+    trees = new_trees(FITTED, 0, [direction, 0, 0, 0, 0, 0]).fit(matrix, target)
+    grid = np.repeat(matrix[:1], 50, axis=0)
+    grid[:, 0] = np.linspace(-3, 3, 50)
+    steps = np.diff(Booster.of(trees, 6).predict(grid)) * sign
+    free = np.diff(Booster.of(new_trees(FITTED, 0).fit(matrix, target), 6).predict(grid)) * sign
+    assert steps.min() >= -1e-6
+    assert free.min() < -1e-3
+
+
+def test_held_out_predictions_are_those_of_trees_without_the_fold(matrix, target) -> None:
+    folds = np.arange(len(target)) % 3
+    found = cross_fit(matrix, target, folds, FITTED, patience=10, seed=0)
+    for fold in range(3):
+        trees = new_trees({**FITTED, "n_estimators": found.n_estimators}, seed=0)
+        trees.fit(matrix[folds != fold], target[folds != fold])
+        expected = trees.predict(matrix[folds == fold])
+        assert found.held_out[folds == fold] == pytest.approx(expected, abs=1e-6)
+
+
+def test_noise_gets_fewer_trees_than_a_signal(matrix, target) -> None:
+    folds = np.arange(len(target)) % 3
+    noise = np.random.default_rng(0).normal(size=len(target))
+    counts = [
+        cross_fit(matrix, one, folds, FITTED, patience=10, seed=0).n_estimators
+        for one in (noise, target)
+    ]
+    assert 1 <= counts[0] < counts[1] <= FITTED["n_estimators"]

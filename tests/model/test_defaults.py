@@ -60,9 +60,9 @@ def test_what_is_given_is_kept_and_the_features_are_not_changed() -> None:
 def test_an_unknown_odometer_is_usual_for_the_age() -> None:
     training = features(year=[2020, 2020, 2014], odometer=[30_000, 40_000, 100_000])
     filled = Defaults.fit(training).fill(features(year=[2020, 2014, 2017], odometer=[NAN] * 3))
-    assert filled["odometer"].tolist() == [35_000, 100_000, 40_000]
+    assert filled["odometer"].tolist() == [35_000, 100_000, 35_000]
     assert filled["odometer_per_year"] == pytest.approx(
-        [35_000 / 4.5, 100_000 / 10.5, 40_000 / 7.5]
+        [35_000 / 4.5, 100_000 / 10.5, 35_000 / 7.5]
     )
 
 

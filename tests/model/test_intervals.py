@@ -10,8 +10,12 @@ SEEDS = 300
 BAND_AGES = np.array([2.0, 5.0, 8.0, 15.0])
 
 
+def calibrate(residual: np.ndarray, age: np.ndarray) -> ConformalRanges:
+    return ConformalRanges.fit(residual, np.ones_like(residual), age)
+
+
 def coverage(residual: np.ndarray, age: np.ndarray, ranges: ConformalRanges, level: float) -> float:
-    low, high = ranges.offsets(age, level)
+    low, high = ranges.offsets(np.ones_like(age), age, level)
     return float(np.mean((low <= residual) & (residual <= high)))
 
 
@@ -30,7 +34,7 @@ def test_ranges_cover_what_theory_says_on_exchangeable_data(draw, rows: int, lev
     shares = []
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
-        ranges = ConformalRanges.fit(draw(rng, rows), np.full(rows, 5.0))
+        ranges = calibrate(draw(rng, rows), np.full(rows, 5.0))
         shares.append(coverage(draw(rng, 200), np.full(200, 5.0), ranges, level))
     four_errors = 4 * np.std(shares) / math.sqrt(SEEDS)
     assert level - four_errors <= np.mean(shares) <= level + 2 / (rows + 1) + four_errors
@@ -41,7 +45,7 @@ def test_every_age_band_is_covered_where_noise_grows_with_age() -> None:
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
         age = np.repeat(BAND_AGES, 99)
-        ranges = ConformalRanges.fit(rng.normal(0, 0.02 * age), age)
+        ranges = calibrate(rng.normal(0, 0.02 * age), age)
         for place, band in enumerate(BAND_AGES):
             fresh = np.full(100, band)
             shares[seed, place] = coverage(rng.normal(0, 0.02 * fresh), fresh, ranges, 0.9)
@@ -61,15 +65,15 @@ def test_a_small_band_is_given_the_ranges_of_all_rows(rows: int, is_own: bool) -
     rng = np.random.default_rng(0)
     residual = np.concatenate([rng.normal(0, 0.1, 200), rng.normal(0, 1.0, rows)])
     age = np.repeat([2.0, 15.0], [200, rows])
-    ranges = ConformalRanges.fit(residual, age)
-    everything = ConformalRanges.fit(residual, np.full(len(residual), 5.0))
+    ranges = calibrate(residual, age)
+    everything = calibrate(residual, np.full(len(residual), 5.0))
     assert np.array_equal(ranges.high[3], everything.high[1]) != is_own
     assert np.array_equal(ranges.high[2], everything.high[1])
 
 
 def test_offsets_are_the_ranks_that_the_formula_names() -> None:
     residual = np.arange(-49.0, 50.0)
-    low, high = ConformalRanges.fit(residual, np.full(99, 5.0)).offsets(np.array([5.0]), 0.9)
+    low, high = calibrate(residual, np.full(99, 5.0)).offsets(np.ones(1), np.array([5.0]), 0.9)
     assert (low.item(), high.item()) == (-45, 45)
 
 
@@ -78,16 +82,19 @@ def test_the_range_always_holds_the_price(
     shift: float, low: float | None, high: float | None
 ) -> None:
     residual = np.random.default_rng(0).normal(shift, 1, 200)
-    below, above = ConformalRanges.fit(residual, np.full(200, 5.0)).offsets(np.array([5.0]), 0.9)
+    below, above = calibrate(residual, np.full(200, 5.0)).offsets(np.ones(1), np.array([5.0]), 0.9)
     assert below.item() <= 0 <= above.item()
     assert below.item() == low or above.item() == high
 
 
 def test_more_confidence_is_never_narrower() -> None:
     residual = np.random.default_rng(0).normal(0, 1, 200)
-    ranges = ConformalRanges.fit(residual, np.full(200, 5.0))
-    widths = [np.subtract(*ranges.offsets(np.array([5.0]), c)[::-1]).item() for c in CONFIDENCES]
-    between = np.subtract(*ranges.offsets(np.array([5.0]), 0.905)[::-1]).item()
+    ranges = calibrate(residual, np.full(200, 5.0))
+    widths = [
+        np.subtract(*ranges.offsets(np.ones(1), np.array([5.0]), c)[::-1]).item()
+        for c in CONFIDENCES
+    ]
+    between = np.subtract(*ranges.offsets(np.ones(1), np.array([5.0]), 0.905)[::-1]).item()
     assert widths == sorted(widths)
     assert widths[0] < widths[-1]
     assert widths[CONFIDENCES.index(0.9)] <= between <= widths[CONFIDENCES.index(0.91)]
@@ -95,21 +102,54 @@ def test_more_confidence_is_never_narrower() -> None:
 
 @pytest.mark.parametrize("confidence", [0.49, 0.991, 1.0, 0.0, -1.0, math.nan])
 def test_a_confidence_outside_is_an_error_that_names_it(confidence: float) -> None:
-    ranges = ConformalRanges.fit(np.arange(60.0), np.full(60, 5.0))
+    ranges = calibrate(np.arange(60.0), np.full(60, 5.0))
     with pytest.raises(ValueError, match=f"confidence is {confidence}; it must be from 0.5 to 0.9"):
-        ranges.offsets(np.array([5.0]), confidence)
+        ranges.offsets(np.ones(1), np.array([5.0]), confidence)
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.99])
 def test_the_ends_of_confidence_are_allowed(confidence: float) -> None:
-    ranges = ConformalRanges.fit(np.arange(-30.0, 30), np.full(60, 5.0))
-    low, high = ranges.offsets(np.array([5.0, 12.0]), confidence)
+    ranges = calibrate(np.arange(-30.0, 30), np.full(60, 5.0))
+    low, high = ranges.offsets(np.ones(2), np.array([5.0, 12.0]), confidence)
     assert low.shape == high.shape == (2,)
     assert np.all(low < high)
 
 
 def test_ranges_survive_json() -> None:
-    ranges = ConformalRanges.fit(np.random.default_rng(0).normal(size=300), np.arange(300.0) % 20)
+    ranges = calibrate(np.random.default_rng(0).normal(size=300), np.arange(300.0) % 20)
     read = ConformalRanges.from_json(json.loads(json.dumps(ranges.to_json())))
     assert np.array_equal(read.low, ranges.low)
     assert np.array_equal(read.high, ranges.high)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
+def test_ranges_scaled_locally_cover_as_promised_where_noise_differs_by_row(level: float) -> None:
+    shares = []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        scale, fresh = rng.uniform(0.05, 0.5, (2, 400))
+        ranges = ConformalRanges.fit(rng.normal(0, scale), scale, np.full(400, 5.0))
+        low, high = ranges.offsets(fresh, np.full(400, 5.0), level)
+        residual = rng.normal(0, fresh)
+        shares.append(np.mean((low <= residual) & (residual <= high)))
+    assert np.mean(shares) == pytest.approx(level, abs=0.02)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_asymmetric_residuals_give_asymmetric_ranges_that_miss_alike_on_both_sides(
+    sign: int,
+) -> None:
+    rng = np.random.default_rng(0)
+    ranges = calibrate(sign * skewed(rng, 4000), np.full(4000, 5.0))
+    low, high = (side.item() for side in ranges.offsets(np.ones(1), np.array([5.0]), 0.9))
+    longer, shorter = (high, -low) if sign == 1 else (-low, high)
+    assert longer > 2 * shorter
+    fresh = sign * skewed(rng, 100_000)
+    assert [np.mean(fresh < low), np.mean(fresh > high)] == pytest.approx([0.05, 0.05], abs=0.015)
+
+
+def test_twice_the_scale_is_twice_the_range() -> None:
+    ranges = calibrate(np.random.default_rng(0).normal(size=200), np.full(200, 5.0))
+    low, high = ranges.offsets(np.array([1.0, 2.0]), np.full(2, 5.0), 0.9)
+    assert low[1] == 2 * low[0] < 0
+    assert high[1] == 2 * high[0] > 0

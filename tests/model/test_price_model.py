@@ -18,6 +18,15 @@ from carprice.model.folder import MANIFEST, folder_digest
 from carprice.workspace import Workspace, write_json
 
 ROWS = 60
+FILES = (
+    MANIFEST,
+    "booster.onnx",
+    "defaults.json",
+    "encoder.json",
+    "hedonic.json",
+    "ranges.json",
+    "scale.onnx",
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +93,9 @@ def test_saved_and_loaded_it_has_the_same_digest_and_prices(
 
 def test_trained_again_it_has_the_same_digest(finished, small_settings, tmp_path: Path) -> None:
     workspace, again = finished[0], Workspace(tmp_path)
-    for path in (workspace.train_features, workspace.market):
+    for path in (workspace.train_features, workspace.market, workspace.report):
         target = again.root / path.relative_to(workspace.root)
-        target.parent.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     train(small_settings.train, again, lambda _: None)
     assert folder_digest(again.model) == folder_digest(workspace.model)
@@ -152,7 +161,7 @@ def test_a_missing_number_is_priced_as_the_usual_one(
 ) -> None:
     missing = common_car | {field: math.nan, "variant": None}
     features = model.parse(one(missing))
-    usual = model.encoder.defaults.fill(features)[number].item() * scale
+    usual = model.defaults.fill(features)[number].item() * scale
     assert price(model, missing) == pytest.approx(price(model, missing | {field: usual}))
     assert not math.isnan(usual)
 
@@ -203,16 +212,14 @@ def test_importance_names_every_column_of_the_matrix(model: PriceModel) -> None:
 def test_the_folder_holds_no_pickle_and_names_the_data(finished) -> None:
     folder = finished[0].model
     names = {path.name for path in folder.iterdir()}
-    assert names == {MANIFEST, "booster.onnx", "defaults.json", "effects.json", "ranges.json"}
+    assert names == set(FILES)
     manifest = json.loads((folder / MANIFEST).read_text())
     assert manifest["market"]["data_digest"] == finished[1].report["data_digest"]
     assert datetime.date.fromisoformat(manifest["market"]["valuation_date"]).year == 2025
     assert {"numpy", "onnxruntime"} <= set(manifest["libraries"])
 
 
-@pytest.mark.parametrize(
-    "name", [MANIFEST, "booster.onnx", "defaults.json", "effects.json", "ranges.json"]
-)
+@pytest.mark.parametrize("name", FILES)
 def test_a_changed_byte_anywhere_keeps_it_from_loading(name: str, finished, tmp_path: Path) -> None:
     shutil.copytree(finished[0].model, tmp_path / "model")
     path = tmp_path / "model" / name

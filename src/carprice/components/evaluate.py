@@ -1,6 +1,8 @@
 """Evaluate: the model folder on the test rows → figures, plot tables and one picture."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +14,7 @@ from carprice.frames import as_columns
 from carprice.metrics import by_segment, price_metrics, range_metrics
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
 from carprice.model.intervals import AGE_BANDS, age_bands
+from carprice.noise import noise_floor
 from carprice.pictures import draw_evaluation
 from carprice.schema import PRICE
 from carprice.workspace import Workspace, need, write_json
@@ -20,6 +23,8 @@ _POINTS: Final = 2000
 _MAKES: Final = 15
 _COLUMNS: Final = 20
 _DECILES: Final = 10
+_FEWEST_OF_MAKE: Final = 30
+_CARS_OF_MODEL: Final = {"0": 0, "1-4": 4, "5-19": 19, "20-99": 99, "100 or more": np.inf}
 
 Figures = dict[str, Any]
 
@@ -30,7 +35,7 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
     model = PriceModel.load(need(workspace.model, made_by="train"))
     train = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
     test = pd.read_parquet(need(workspace.test_listings, made_by="ingest"))
-    features = model.parse(as_columns(test))
+    features, learned = model.parse(as_columns(test)), model.parse(as_columns(train))
     prices = model.predict_features(features, DEFAULT_CONFIDENCE)
     actual = test[PRICE].to_numpy(dtype=np.float64)
     bands = np.array(list(AGE_BANDS))[age_bands(features.numbers["age"])]
@@ -39,7 +44,13 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
         "age_band": {band: by_band[band] for band in AGE_BANDS if band in by_band},
         "price_decile": segment_figures(_deciles(actual), actual, prices),
         "make": segment_figures(features.texts["make"], actual, prices),
+        "cars_of_model": segment_figures(
+            cars_of_model(learned.texts["model"], features.texts["model"]), actual, prices
+        ),
     }
+    listings = pd.concat([train, test], ignore_index=True)
+    all_prices = listings[PRICE].to_numpy(dtype=np.float64)
+    floor = noise_floor(model.parse(as_columns(listings)), np.log(all_prices))
     figures = {
         **error_figures(actual, prices),
         "confidence": DEFAULT_CONFIDENCE,
@@ -47,7 +58,15 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
         "rows_test": len(test),
         "naive": price_metrics(actual, naive_prices(train, test)),
         "cross_validated": model.metrics,
-        "by": {name: segments[name] for name in ("age_band", "price_decile")},
+        "noise_floor": asdict(floor),
+        "by": {
+            **segments,
+            "make": {
+                make: one
+                for make, one in segments["make"].items()
+                if one["rows"] >= _FEWEST_OF_MAKE
+            },
+        },
     }
     progress("drawing")
     tables = plot_tables(actual, prices, segments, model.importance)
@@ -71,6 +90,21 @@ def error_figures(actual: Floats, prices: Prices) -> dict[str, float]:
 def segment_figures(names: Any, actual: Floats, prices: Prices) -> dict[str, dict[str, float]]:
     """Return the figures of each segment."""
     return by_segment(names, actual, prices.price, prices.low, prices.high)
+
+
+def cars_of_model(learned: Sequence[str], models: Sequence[str]) -> list[str]:
+    """Return how many cars of each row's model were learned from, in classes.
+
+    Examples
+    --------
+    >>> cars_of_model(["kia|rio"] * 7, ["kia|rio", "kia|soul"])
+    ['5-19', '0']
+    """
+    counts = Counter(learned)
+    return [
+        next(name for name, most in _CARS_OF_MODEL.items() if counts[model] <= most)
+        for model in models
+    ]
 
 
 def naive_prices(train: pd.DataFrame, test: pd.DataFrame) -> Floats:

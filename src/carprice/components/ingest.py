@@ -40,6 +40,7 @@ class _Read:
     ignored: pd.DataFrame
     unreadable: dict[str, Unreadable]
     respaced: dict[str, int]
+    origin: dict[str, tuple[str, ...]]
 
 
 def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -
         "rejected": dict(counts.rejected),
         "repaired": dict(counts.repaired),
         "ignored_columns": [asdict(column) for column in ignored],
+        "columns": {alias(name): ", ".join(names) for name, names in read.origin.items() if names},
         "missing": {
             alias(name): int(listings[name].isna().sum()) for name in listings if name != PRICE
         },
@@ -156,6 +158,7 @@ def _read(settings: IngestSettings, progress: Progress) -> _Read:
     frames, digests, ignored = [], [], []
     unreadable: dict[str, Unreadable] = {}
     respaced: dict[str, int] = {}
+    origin: dict[str, tuple[str, ...]] = {}
     rows = 0
     for chunk, mapped in _mapped_chunks(settings):
         frames.append(mapped.frame)
@@ -167,6 +170,7 @@ def _read(settings: IngestSettings, progress: Progress) -> _Read:
             unreadable[name] = found if name not in unreadable else unreadable[name].plus(found)
         for name, count in mapped.respaced.items():
             respaced[name] = respaced.get(name, 0) + count
+        origin |= mapped.origin
         rows += len(mapped.frame)
         progress(f"reading {redact(settings.source)}: {rows:,} rows")
     return _Read(
@@ -175,6 +179,7 @@ def _read(settings: IngestSettings, progress: Progress) -> _Read:
         pd.concat(ignored, ignore_index=True),
         unreadable,
         respaced,
+        origin,
     )
 
 

@@ -5,6 +5,7 @@ again makes no second version.
 """
 
 import datetime
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def _log(
     params.pop("ingest.source")
     report = read_json(workspace.report, made_by="ingest")
     figures = {
-        name.replace("+", " and more"): value
+        re.sub(r"[^\w./ -]", "_", name.replace("+", " and more"), flags=re.ASCII): value
         for name, value in flatten(metrics).items()
         if value is not None
     }

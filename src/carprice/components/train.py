@@ -1,10 +1,14 @@
-"""Train: features → a model folder."""
+"""Train: features → a model folder, unless a feature knows the price."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+from carprice.errors import InputError
 from carprice.frames import read_features
+from carprice.leak_alarm import Suspect, is_below_floor, suspects
 from carprice.market import Market
 from carprice.model import PriceModel
+from carprice.noise import noise_floor
+from carprice.schema import alias
 from carprice.settings import TrainSettings
 from carprice.workspace import Workspace, need, read_json
 
@@ -12,19 +16,48 @@ from carprice.workspace import Workspace, need, read_json
 def train(
     settings: TrainSettings, workspace: Workspace, progress: Callable[[str], None]
 ) -> PriceModel:
-    """Fit the model and write its folder."""
+    """Fit the model and write its folder.
+
+    Raises
+    ------
+    InputError
+        If a feature explains the price as only a column computed from it can.
+    """
     features, log_price = read_features(need(workspace.train_features, made_by="transform"))
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
+    columns = read_json(workspace.report, made_by="ingest")["columns"]
+    progress("looking for columns that know the price")
+    if found := suspects(features, log_price):
+        raise InputError(
+            f"{_named(found, columns)} of how the prices of like cars differ; it looks computed "
+            "from the price and must not be learned from: switch it off in ingest.columns, such as "
+            f"'{alias(found[0].field)}: null'"
+        )
     model = PriceModel.fit(
         features,
         log_price,
         market,
+        scales=settings.hedonic.model_dump(),
         booster=settings.booster.model_dump(),
+        patience=settings.patience,
         folds=settings.folds,
-        shrinkage=settings.shrinkage,
         seed=settings.seed,
         progress=progress,
     )
+    if is_below_floor(model.metrics["mdape"], noise_floor(features, log_price)):
+        closest = _named(suspects(features, log_price, explaining=0.0)[:3], columns)
+        raise InputError(
+            f"the cross-validated MdAPE of {model.metrics['mdape']:.2f} % is below half of what "
+            f"like cars differ by: a column must know the price; closest to it: {closest} of it"
+        )
     progress("writing the model folder")
     model.save(workspace.model)
     return model
+
+
+def _named(found: Sequence[Suspect], columns: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{alias(one.field)} (column {columns.get(alias(one.field), '?')}) explains "
+        f"{100 * one.explained:.0f} %"
+        for one in found
+    )

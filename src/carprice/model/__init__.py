@@ -1,7 +1,7 @@
-"""The model: group effects, a residual booster and conformal ranges in one self-contained folder.
+"""The model: hedonic ridge, residual booster and conformal ranges in one self-contained folder.
 
-Loading and predicting need numpy and onnxruntime alone; nothing here imports mlflow, fastapi,
-boto3, pandas or scikit-learn, and xgboost only while fitting.
+Loading and predicting need numpy and onnxruntime alone; scipy, scikit-learn and xgboost are
+imported while fitting only. Nothing here imports mlflow, fastapi, boto3 or pandas.
 """
 
 from carprice.model.price_model import DEFAULT_CONFIDENCE, PriceModel, Prices

@@ -1,24 +1,29 @@
-"""The residual booster: XGBoost trees fitted on what the group effects leave, run by ONNX Runtime.
+"""Gradient-boosted trees: fitted by XGBoost, run by ONNX Runtime.
 
-The trees learn ln(price) minus its anchor, a number near zero, so that single precision in the
-evaluator costs less than 1e-6 of the price.
+The trees learn a number near zero, so that single precision in the evaluator costs less than 1e-6
+of the price.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
 from carprice.features import Floats
+from carprice.model.encoder import Matrix
 
-Matrix = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from xgboost import XGBRegressor
+
+Codes = npt.NDArray[np.intp]
 
 
 class Booster:
-    """Gradient-boosted trees as an ONNX graph; one thread, so that equal rows give equal bits."""
+    """Trees as an ONNX graph; one thread, so that equal rows give equal bits."""
 
     def __init__(self, graph: bytes) -> None:
         options = onnxruntime.SessionOptions()
@@ -35,34 +40,91 @@ class Booster:
         return np.asarray(output, dtype=np.float64).ravel()
 
     @classmethod
-    def fit(
-        cls, matrix: Matrix, residual: Floats, parameters: Mapping[str, Any], seed: int
-    ) -> tuple[Self, Floats]:
-        """Fit the trees; return them with each column's share of the total gain."""
+    def of(cls, trees: "XGBRegressor", columns: int) -> Self:
+        """Convert fitted trees."""
         from onnxmltools.convert import convert_xgboost
         from onnxmltools.convert.common.data_types import FloatTensorType
-        from xgboost import XGBRegressor
 
-        trees = XGBRegressor(
-            **parameters,
-            base_score=0.0,
-            random_state=seed,
-            tree_method="hist",
-            importance_type="total_gain",
-            n_jobs=-1,
-        )
-        trees.fit(matrix, residual)
         graph = convert_xgboost(
             trees,
             name="booster",
-            initial_types=[("features", FloatTensorType([None, matrix.shape[1]]))],
+            initial_types=[("features", FloatTensorType([None, columns]))],
             target_opset=15,
         )
-        return cls(graph.SerializeToString()), np.asarray(
-            trees.feature_importances_, dtype=np.float64
-        )
+        return cls(graph.SerializeToString())
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Load the graph from a file."""
         return cls(path.read_bytes())
+
+
+def new_trees(
+    parameters: Mapping[str, Any], seed: int, directions: Sequence[int] | None = None
+) -> "XGBRegressor":
+    """Return unfitted trees; ``directions`` are XGBoost's monotone constraints."""
+    from xgboost import XGBRegressor
+
+    constraints = {} if directions is None else {"monotone_constraints": tuple(directions)}
+    return XGBRegressor(
+        **parameters,
+        **constraints,
+        base_score=0.0,
+        random_state=seed,
+        tree_method="hist",
+        importance_type="total_gain",
+        n_jobs=-1,
+    )
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """What cross-fitting found: each row's prediction by other rows' trees, and how many trees."""
+
+    held_out: Floats
+    n_estimators: int
+
+
+def cross_fit(
+    matrix: Matrix,
+    target: Floats,
+    folds: Codes,
+    parameters: Mapping[str, Any],
+    patience: int,
+    seed: int,
+    directions: Sequence[int] | None = None,
+) -> CrossFit:
+    """Fit trees without each fold, and choose their number by the mean error of all folds.
+
+    Parameters
+    ----------
+    folds : the fold of each row, from 0.
+    parameters : of XGBoost; ``n_estimators`` is the largest number of trees.
+    patience : a fold stops when so many more trees do not lower its error.
+    """
+    count = int(folds.max()) + 1
+    fitted, curves = [], []
+    for fold in range(count):
+        seen, unseen = folds != fold, folds == fold
+        trees = new_trees({**parameters, "early_stopping_rounds": patience}, seed, directions)
+        trees.fit(
+            matrix[seen],
+            target[seen],
+            eval_set=[(matrix[unseen], target[unseen])],
+            verbose=False,
+        )
+        fitted.append(trees)
+        curves.append(np.array(trees.evals_result()["validation_0"]["rmse"]) ** 2)
+    best = 1 + int(np.argmin(_mean_curve(curves)))
+    held_out = np.empty_like(target)
+    for fold, trees in enumerate(fitted):
+        own = min(best, len(curves[fold]))
+        held_out[folds == fold] = trees.predict(matrix[folds == fold], iteration_range=(0, own))
+    return CrossFit(held_out, best)
+
+
+def _mean_curve(curves: Sequence[Floats]) -> Floats:
+    """Return the mean of curves of several lengths; one that ended goes on as it ended."""
+    longest = max(map(len, curves))
+    padded = [np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves]
+    return np.asarray(np.mean(padded, axis=0), dtype=np.float64)

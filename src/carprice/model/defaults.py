@@ -5,6 +5,7 @@ say) to the few odd rows that lacked it. A number that all cars of a model lack 
 displacement) stays unknown, and so does an odometer where the market often leaves it out.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -24,6 +25,7 @@ USUAL_OF_MODEL: Final = (
     "fuel_economy",
     "road_tax",
 )
+KIND: Final = ("transmission", "body", "fuel")
 _AGES: Final = 26
 _OFTEN_MISSING: Final = 0.05
 
@@ -35,11 +37,13 @@ class Defaults:
     Attributes
     ----------
     by_group : a model's or make's key → its medians; NaN where all its rows lack the number.
+    kinds : a model's or make's key, or "" for all rows → the commonest transmission, body and fuel.
     overall : medians of all rows.
     odometer_by_age : 26 medians, of 0 to 25 years and more; NaN where odometers stay unknown.
     """
 
     by_group: dict[str, Floats]
+    kinds: dict[str, tuple[str, ...]]
     overall: Floats
     odometer_by_age: Floats
 
@@ -58,8 +62,26 @@ class Defaults:
         else:
             ages = _age_codes(features)
             groups = [_median(odometer[ages == age]) for age in range(_AGES)]
-            by_age = np.where(np.isnan(groups), _median(odometer), groups)
-        return cls(by_group, _column_medians(numbers), by_age)
+            by_age = _never_falling(np.array(groups))
+        return cls(by_group, _commonest_kinds(features), _column_medians(numbers), by_age)
+
+    def complete(self, features: Features) -> Features:
+        """Return the features with unknown numbers, transmission, body and fuel filled."""
+        numbers = self.fill(features)
+        texts = dict(features.texts)
+        for place, name in enumerate(KIND):
+            if "" in texts[name]:
+                keys = zip(texts[name], texts["model"], texts["make"], strict=True)
+                texts[name] = [own or self._kind(model, make)[place] for own, model, make in keys]
+        if any(texts[name] is not features.texts[name] for name in KIND):
+            texts["model_powertrain"] = [
+                "|".join(row)
+                for row in zip(texts["model"], texts["fuel"], texts["transmission"], strict=True)
+            ]
+        return Features(texts, numbers, features.equipment)
+
+    def _kind(self, model: str, make: str) -> tuple[str, ...]:
+        return self.kinds.get(model) or self.kinds.get(make) or self.kinds[""]
 
     def fill(self, features: Features) -> dict[str, Floats]:
         """Return the numbers of the features with unknown ones filled."""
@@ -82,6 +104,7 @@ class Defaults:
         return {
             "numbers": USUAL_OF_MODEL,
             "by_group": {key: _nulls(medians) for key, medians in self.by_group.items()},
+            "kinds": self.kinds,
             "overall": _nulls(self.overall),
             "odometer_by_age": _nulls(self.odometer_by_age),
         }
@@ -90,7 +113,12 @@ class Defaults:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
         groups = {key: _floats(medians) for key, medians in content["by_group"].items()}
-        return cls(groups, _floats(content["overall"]), _floats(content["odometer_by_age"]))
+        return cls(
+            groups,
+            {key: tuple(kind) for key, kind in content["kinds"].items()},
+            _floats(content["overall"]),
+            _floats(content["odometer_by_age"]),
+        )
 
 
 class _Groups:
@@ -108,6 +136,21 @@ class _Groups:
         return self._defaults.overall if found is None else found
 
 
+def _commonest_kinds(features: Features) -> dict[str, tuple[str, ...]]:
+    texts = features.texts
+    counts: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
+    kinds = zip(*(texts[name] for name in KIND), strict=True)
+    for kind, model, make in zip(kinds, texts["model"], texts["make"], strict=True):
+        for key in (model, make, ""):
+            counts[key][kind] += 1
+    return {key: _commonest(count) for key, count in counts.items()}
+
+
+def _commonest(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
+    most = max(counts.values())
+    return min(kind for kind, rows in counts.items() if rows == most)
+
+
 def _medians_by_key(keys: Sequence[str], numbers: Floats) -> dict[str, Floats]:
     names = sorted(set(keys))
     position = {name: code for code, name in enumerate(names)}
@@ -116,6 +159,13 @@ def _medians_by_key(keys: Sequence[str], numbers: Floats) -> dict[str, Floats]:
     starts = np.searchsorted(codes[order], np.arange(1, len(names)))
     groups = np.split(numbers[order], starts)
     return {name: _column_medians(rows) for name, rows in zip(names, groups, strict=True)}
+
+
+def _never_falling(medians: Floats) -> Floats:
+    """Let no age have driven less than a younger one; an unknown one as much as the one before."""
+    known = medians[~np.isnan(medians)]
+    start = known[0] if len(known) else np.nan
+    return np.maximum.accumulate(np.where(np.isnan(medians), start, medians))
 
 
 def _column_medians(numbers: Floats) -> Floats:

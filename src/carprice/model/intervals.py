@@ -1,9 +1,9 @@
-"""Conformal price ranges, calibrated per age band on out-of-fold residuals.
+"""Conformal price ranges: residuals divided by a local scale, calibrated per age band.
 
-Split-conformal quantiles on the log scale (Vovk et al. 2005; Lei et al. 2018), one pair per age
-band (Mondrian conformal): with n residuals the upper limit at confidence c is the
-⌈(n + 1)(1 + c)/2⌉-th smallest, the lower one mirrors it, so each side misses (1 - c)/2.
-The range always holds the price itself.
+Normalised split-conformal prediction (Lei et al. 2018, sec. 5.2) within groups (Mondrian; Vovk et
+al. 2005): out-of-fold residuals ln(price) - prediction are divided by the size that a model of them
+expects; with n of them in an age band, the upper limit at confidence c is the ⌈(n + 1)(1 + c)/2⌉-th
+smallest, the lower one mirrors it, so each side misses (1 - c)/2. The range holds the price itself.
 """
 
 from collections.abc import Mapping
@@ -34,27 +34,28 @@ def age_bands(age: Floats) -> npt.NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class ConformalRanges:
-    """Log-scale offsets of the range by age band (rows) and confidence (columns)."""
+    """Offsets in local scales by age band (rows) and confidence (columns)."""
 
     low: Floats
     high: Floats
 
     @classmethod
-    def fit(cls, residual: Floats, age: Floats) -> Self:
-        """Calibrate on out-of-fold residuals ln(price) - prediction.
+    def fit(cls, residual: Floats, scale: Floats, age: Floats) -> Self:
+        """Calibrate on out-of-fold residuals and their local scales, n rows.
 
         A band of fewer than 50 rows is given the offsets of all rows.
         """
+        scaled = residual / scale
         bands = age_bands(age)
         offsets = []
         for band in range(len(AGE_BANDS)):
-            own = residual[bands == band]
-            offsets.append(_offsets(own if len(own) >= _SMALLEST_BAND else residual))
+            own = scaled[bands == band]
+            offsets.append(_offsets(own if len(own) >= _SMALLEST_BAND else scaled))
         low, high = zip(*offsets, strict=True)
         return cls(np.array(low), np.array(high))
 
-    def offsets(self, age: Floats, confidence: float) -> tuple[Floats, Floats]:
-        """Return the log-scale offsets below and above the price for each row.
+    def offsets(self, scale: Floats, age: Floats, confidence: float) -> tuple[Floats, Floats]:
+        """Return what is added to ln(price) for the lower and the upper end of each row's range.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class ConformalRanges:
             for side in (self.low, self.high)
         ]
         low, high = np.array(by_band)
-        return low[bands], high[bands]
+        return low[bands] * scale, high[bands] * scale
 
     def to_json(self) -> dict[str, Any]:
         """Return the offsets as plain JSON values."""
@@ -81,8 +82,8 @@ class ConformalRanges:
         return cls(np.array(content["low"]), np.array(content["high"]))
 
 
-def _offsets(residual: Floats) -> tuple[Floats, Floats]:
-    ordered = np.sort(residual)
+def _offsets(scaled: Floats) -> tuple[Floats, Floats]:
+    ordered = np.sort(scaled)
     rows = len(ordered)
     rank = np.ceil((rows + 1) * (1 + np.array(CONFIDENCES)) / 2).astype(np.intp)
     upper = np.minimum(rank, rows) - 1

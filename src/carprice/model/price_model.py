@@ -2,34 +2,43 @@
 
 import importlib.metadata
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from carprice import features as feature_code
-from carprice.features import NUMBERS, Columns, Features, Floats
+from carprice.features import KM_PER_MILE, Columns, Features, Floats
 from carprice.market import Market
 from carprice.metrics import price_metrics
-from carprice.model.booster import Booster, Matrix
+from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.defaults import Defaults
-from carprice.model.effects import GroupEffects
+from carprice.model.encoder import Anchor, Encoder
+from carprice.model.explanation import FACTORS, Explanation, explanation
 from carprice.model.folder import folder_digest, read_manifest, write_folder
+from carprice.model.hedonic import Hedonic, total_of
 from carprice.model.intervals import ConformalRanges
-from carprice.schema import FEATURE_SEPARATOR
 
 DEFAULT_CONFIDENCE: Final = 0.9
-_EFFECTS_FILE: Final = "effects.json"
-_DEFAULTS_FILE: Final = "defaults.json"
-_RANGES_FILE: Final = "ranges.json"
+_JSON_FILES: Final = ("hedonic.json", "defaults.json", "encoder.json", "ranges.json")
 _BOOSTER_FILE: Final = "booster.onnx"
-_LIBRARIES: Final = ("numpy", "onnxruntime", "xgboost", "xgboost-cpu", "onnxmltools")
-_RARE_EQUIPMENT: Final = 20
+_SCALE_FILE: Final = "scale.onnx"
+_LIBRARIES: Final = ("numpy", "onnxruntime", "scipy", "xgboost", "xgboost-cpu", "onnxmltools")
+_CALIBRATION_ROWS: Final = 100_000
+_SMALLEST_RESIDUAL: Final = 0.01
+_SCALE_TREES: Final = {
+    "n_estimators": 150,
+    "max_depth": 3,
+    "learning_rate": 0.05,
+    "min_child_weight": 30,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+}
 
 Progress = Callable[[str], None]
 
@@ -48,57 +57,12 @@ class Prices:
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """Features → the booster's matrix, by effects and vocabularies learned in training."""
-
-    effects: GroupEffects
-    defaults: Defaults
-    numbers: tuple[str, ...]
-    equipment: tuple[str, ...]
-
-    @classmethod
-    def fit(cls, features: Features, target: Floats, shrinkage: float) -> Self:
-        """Learn effects, the numbers that this market has, and its common equipment."""
-        counts: Counter[str] = Counter()
-        for names, rows in Counter(features.equipment).items():
-            counts.update(dict.fromkeys(filter(None, names.split(FEATURE_SEPARATOR)), rows))
-        return cls(
-            GroupEffects.fit(features, target, shrinkage),
-            Defaults.fit(features),
-            tuple(name for name in NUMBERS if not np.isnan(features.numbers[name]).all()),
-            tuple(sorted(name for name, rows in counts.items() if rows >= _RARE_EQUIPMENT)),
-        )
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the matrix's columns."""
-        empty = Features({name: [] for name in feature_code.TEXTS}, {}, [])
-        return (*self.numbers, *self.effects.encode(empty), *self.equipment)
-
-    def matrix(self, features: Features) -> Matrix:
-        """Return the booster's input: one float32 row a listing."""
-        numbers = self.defaults.fill(features)
-        columns = [numbers[name] for name in self.numbers]
-        columns.extend(self.effects.encode(features).values())
-        return np.column_stack([*columns, self._flags(features.equipment)]).astype(np.float32)
-
-    def _flags(self, equipment: Sequence[str]) -> Floats:
-        position = {name: code for code, name in enumerate(self.equipment)}
-        distinct = {names: row for row, names in enumerate(dict.fromkeys(equipment))}
-        flags = np.zeros((len(distinct), len(position)))
-        for names, row in distinct.items():
-            for name in names.split(FEATURE_SEPARATOR):
-                if name in position:
-                    flags[row, position[name]] = 1.0
-        return flags[[distinct[names] for names in equipment]]
-
-
-@dataclass(frozen=True)
 class PriceModel:
-    """A fitted model: group effects, a residual booster and conformal ranges.
+    """A fitted model: hedonic ridge, residual booster and conformal ranges.
 
     Attributes
     ----------
+    scale : trees for the logarithm of a residual's expected size.
     trained_on : smallest and largest value of each number in training.
     importance : each booster column's share of the total gain.
     metrics : cross-validated figures of the training rows.
@@ -106,8 +70,11 @@ class PriceModel:
     """
 
     market: Market
+    hedonic: Hedonic
+    defaults: Defaults
     encoder: Encoder
     booster: Booster
+    scale: Booster
     ranges: ConformalRanges
     trained_on: dict[str, tuple[float, float]]
     importance: dict[str, float]
@@ -121,9 +88,10 @@ class PriceModel:
         log_price: Floats,
         market: Market,
         *,
+        scales: Mapping[str, float],
         booster: Mapping[str, Any],
-        folds: int = 5,
-        shrinkage: float = 3.0,
+        patience: int = 50,
+        folds: int = 10,
         seed: int = 0,
         progress: Progress = _quiet,
     ) -> Self:
@@ -133,35 +101,58 @@ class PriceModel:
         ----------
         features : parsed listings, n rows.
         log_price : their target, n values of ln(price in the market's currency).
-        booster : XGBoost parameters.
+        scales : block scales of the hedonic ridge.
+        booster : XGBoost parameters; ``n_estimators`` is the largest number of trees.
+        patience : trees without improvement on held-out folds after which boosting stops.
         folds : number of cross-fitting folds; ranges come from rows that a fold did not see.
         progress : told the name of each step.
         """
-        recipe = _Recipe(booster, folds, shrinkage, seed)
-        held_out = np.empty_like(log_price)
+        from carprice.model.hedonic_fit import fit_hedonic
+
+        progress("hedonic ridge")
+        defaults = Defaults.fit(features)
+        raw_numbers, features = features.numbers, defaults.complete(features)
+        numbers = features.numbers
         assignment = _assign_folds(len(log_price), folds, seed)
-        for fold in range(folds):
-            progress(f"fold {fold + 1} of {folds}")
-            seen, unseen = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
-            fitted = recipe.fit(features.take(seen), log_price[seen])
-            held_out[unseen] = fitted.predict(features.take(unseen))
-        progress("all rows")
-        final = recipe.fit(features, log_price)
+        km_per_unit = KM_PER_MILE if market.distance_unit == "miles" else 1.0
+        hedonic, anchor = fit_hedonic(features, numbers, log_price, assignment, scales, km_per_unit)
+        encoder = Encoder.fit(features)
+        matrix = encoder.matrix(features, numbers, anchor, learned_from=True)
+        residual = log_price - anchor.log_price
+        some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
+        some.sort()
+        parts = assignment[some]
+        progress("number of trees")
+        held_out = cross_fit(
+            matrix[some], residual[some], parts, booster, patience, seed, encoder.directions
+        )
+        progress("trees")
+        trees = new_trees(
+            {**booster, "n_estimators": held_out.n_estimators}, seed, encoder.directions
+        ).fit(matrix, residual)
+        progress("ranges")
+        missed = residual[some] - held_out.held_out
+        size = np.log(np.abs(missed) + _SMALLEST_RESIDUAL)
+        expected = cross_fit(matrix[some], size - size.mean(), parts, _SCALE_TREES, patience, seed)
+        scale = new_trees({**_SCALE_TREES, "n_estimators": expected.n_estimators}, seed)
+        scale.fit(matrix[some], size - size.mean())
         price = np.exp(log_price)
-        ranges = ConformalRanges.fit(log_price - held_out, features.numbers["age"])
         return cls(
             market=market,
-            encoder=final.encoder,
-            booster=final.booster,
-            ranges=ranges,
+            hedonic=hedonic,
+            defaults=defaults,
+            encoder=encoder,
+            booster=Booster.of(trees, matrix.shape[1]),
+            scale=Booster.of(scale, matrix.shape[1]),
+            ranges=ConformalRanges.fit(missed, np.exp(expected.held_out), numbers["age"][some]),
             trained_on={
                 name: (float(np.nanmin(values)), float(np.nanmax(values)))
-                for name in final.encoder.numbers
-                for values in [features.numbers[name]]
+                for name, values in raw_numbers.items()
+                if not np.isnan(values).all()
             }
             | {"price": (float(price.min()), float(price.max()))},
-            importance=dict(zip(final.encoder.columns, final.importance.tolist(), strict=True)),
-            metrics=price_metrics(price, np.exp(held_out)),
+            importance=dict(zip(encoder.columns, trees.feature_importances_.tolist(), strict=True)),
+            metrics=price_metrics(price[some], np.exp(log_price[some] - missed)),
         )
 
     def parse(self, columns: Columns) -> Features:
@@ -182,23 +173,58 @@ class PriceModel:
         self, features: Features, confidence: float = DEFAULT_CONFIDENCE
     ) -> Prices:
         """Price parsed listings."""
-        price = np.exp(_predict(self.encoder, self.booster, features))
-        low, high = self.ranges.offsets(features.numbers["age"], confidence)
+        given, features = features, self.defaults.complete(features)
+        numbers = features.numbers
+        anchor = self._anchor(features, self.hedonic.predict(features, numbers))
+        matrix = self.encoder.matrix(features, numbers, anchor)
+        price = np.exp(anchor.log_price + self.booster.predict(matrix))
+        low, high = self.ranges.offsets(
+            np.exp(self.scale.predict(matrix)), features.numbers["age"], confidence
+        )
+        open_part = NormalDist().inv_cdf((1 + confidence) / 2) * np.sqrt(
+            self.hedonic.unknown_variance(given, numbers)
+        )
+        low, high = -np.hypot(low, open_part), np.hypot(high, open_part)
         return Prices(price, price * np.exp(low), price * np.exp(high))
+
+    def _anchor(self, features: Features, log_price: Floats) -> Anchor:
+        return Anchor(log_price, **self.hedonic.names_worth(features))
+
+    def explain(self, columns: Columns) -> list[Explanation]:
+        """Tell each listing's price as the market's typical car times named factors.
+
+        The factors multiply to the price, and the amounts sum to it.
+        """
+        features = self.defaults.complete(self.parse(columns))
+        numbers = features.numbers
+        worth = self.hedonic.contributions(features, numbers)
+        anchor = self._anchor(features, total_of(self.hedonic.intercept, worth))
+        trees = self.booster.predict(self.encoder.matrix(features, numbers, anchor))
+        worth = self.hedonic.relative(features, worth)
+        worth[FACTORS[-1]] = worth.get(FACTORS[-1], 0.0) + trees
+        start = float(np.exp(self.hedonic.intercept + sum(self.hedonic.typical.values())))
+        return [
+            explanation(start, {name: float(values[row]) for name, values in worth.items()})
+            for row in range(len(features))
+        ]
 
     def save(self, folder: Path) -> str:
         """Write the model folder, replacing an older one in one step; return its digest."""
+        parts = (
+            self.hedonic.to_json(),
+            self.defaults.to_json(),
+            self.encoder.to_json(),
+            self.ranges.to_json(),
+        )
 
         def write_files(target: Path) -> None:
             (target / _BOOSTER_FILE).write_bytes(self.booster.graph)
-            _write_json(target / _EFFECTS_FILE, self.encoder.effects.to_json())
-            _write_json(target / _DEFAULTS_FILE, self.encoder.defaults.to_json())
-            _write_json(target / _RANGES_FILE, self.ranges.to_json())
+            (target / _SCALE_FILE).write_bytes(self.scale.graph)
+            for name, part in zip(_JSON_FILES, parts, strict=True):
+                _write_json(target / name, part)
 
         description = {
             "market": self.market.to_json(),
-            "numbers": self.encoder.numbers,
-            "equipment": self.encoder.equipment,
             "trained_on": self.trained_on,
             "importance": self.importance,
             "metrics": self.metrics,
@@ -216,60 +242,20 @@ class PriceModel:
             See :func:`carprice.model.folder.read_manifest`.
         """
         manifest = read_manifest(folder)
-        encoder = Encoder(
-            GroupEffects.from_json(_read_json(folder / _EFFECTS_FILE)),
-            Defaults.from_json(_read_json(folder / _DEFAULTS_FILE)),
-            tuple(manifest["numbers"]),
-            tuple(manifest["equipment"]),
-        )
+        hedonic, defaults, encoder, ranges = (_read_json(folder / name) for name in _JSON_FILES)
         return cls(
             market=Market.from_json(manifest["market"]),
-            encoder=encoder,
+            hedonic=Hedonic.from_json(hedonic),
+            defaults=Defaults.from_json(defaults),
+            encoder=Encoder.from_json(encoder),
             booster=Booster.load(folder / _BOOSTER_FILE),
-            ranges=ConformalRanges.from_json(_read_json(folder / _RANGES_FILE)),
+            scale=Booster.load(folder / _SCALE_FILE),
+            ranges=ConformalRanges.from_json(ranges),
             trained_on={name: (low, high) for name, (low, high) in manifest["trained_on"].items()},
             importance=manifest["importance"],
             metrics=manifest["metrics"],
             digest=folder_digest(folder),
         )
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    encoder: Encoder
-    booster: Booster
-    importance: Floats
-
-    def predict(self, features: Features) -> Floats:
-        return _predict(self.encoder, self.booster, features)
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    booster: Mapping[str, Any]
-    folds: int
-    shrinkage: float
-    seed: int
-
-    def fit(self, features: Features, target: Floats) -> _Fitted:
-        """Fit the booster on effects of other rows only, then the effects on all rows."""
-        encoder = Encoder.fit(features, target, self.shrinkage)
-        matrix = np.empty((len(target), len(encoder.columns)), dtype=np.float32)
-        anchor = np.empty_like(target)
-        assignment = _assign_folds(len(target), self.folds, self.seed + 1)
-        for fold in range(self.folds):
-            seen, unseen = np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold)
-            effects = GroupEffects.fit(features.take(seen), target[seen], self.shrinkage)
-            held_out = features.take(unseen)
-            cross_fitted = replace(encoder, effects=effects)
-            matrix[unseen] = cross_fitted.matrix(held_out)
-            anchor[unseen] = effects.predict(held_out)
-        booster, importance = Booster.fit(matrix, target - anchor, self.booster, self.seed)
-        return _Fitted(encoder, booster, importance)
-
-
-def _predict(encoder: Encoder, booster: Booster, features: Features) -> Floats:
-    return encoder.effects.predict(features) + booster.predict(encoder.matrix(features))
 
 
 def _assign_folds(rows: int, folds: int, seed: int) -> npt.NDArray[np.intp]:

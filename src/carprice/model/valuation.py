@@ -128,19 +128,19 @@ def _out_of_range(name: str, field: str, value: Floats, low: float, high: float)
 def _warn_of_unseen_names(
     model: PriceModel, columns: Columns, features: Features, found: list[list[Caution]]
 ) -> None:
-    tables = model.encoder.effects.tables
+    known = model.hedonic.coefficients
     texts = features.texts
-    market_has_variants = len(tables["model_variant"].rows) > len(tables["model"].rows)
+    market_has_variants = bool(known["word"])
     variants = columns.get("variant") if market_has_variants else None
     for row in range(len(features)):
-        if texts["make"][row] not in tables["make"].rows:
+        if texts["make"][row] not in known["make"]:
             field, parent = _PARENT_OF[0]
-        elif texts["model"][row] not in tables["model"].rows:
+        elif texts["model"][row] not in known["model"]:
             field, parent = _PARENT_OF[1]
         elif (
             variants is not None
             and isinstance(variants[row], str)
-            and texts["model_variant"][row] not in tables["model_variant"].rows
+            and texts["model_variant"][row] not in known["variant"]
         ):
             field, parent = _PARENT_OF[2]
         else:

@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from carprice.features import Features
+from carprice.frames import as_columns, read_features
+from carprice.model import PriceModel
+from carprice.model.encoder import Anchor, Encoder
+from carprice.settings import TrainSettings
+
+
+@pytest.fixture(scope="module")
+def features(finished) -> Features:
+    return read_features(finished[0].train_features)[0]
+
+
+@pytest.fixture(scope="module")
+def encoder(features: Features) -> Encoder:
+    return Encoder.fit(features)
+
+
+def matrix(encoder: Encoder, features: Features) -> np.ndarray:
+    told = (np.full(len(features), value) for value in (13.0, 0.5, 0.25))
+    return encoder.matrix(features, features.numbers, Anchor(*told))
+
+
+def test_the_matrix_has_the_columns_that_it_names(encoder: Encoder, features: Features) -> None:
+    found = matrix(encoder, features)
+    assert found.shape == (len(features), len(encoder.columns))
+    assert found.dtype == np.float32
+    column = dict(zip(encoder.columns, found.T, strict=True))
+    assert np.all(column["hedonic_price"] == 13)
+    assert np.all(column["hedonic_make"] == 0.5)
+    assert np.all(column["hedonic_model"] == 0.25)
+    assert column["age"] == pytest.approx(features.numbers["age"])
+    diesel = [fuel == "diesel" for fuel in features.texts["fuel"]]
+    assert column["fuel=diesel"].tolist() == diesel
+    name = encoder.equipment[0]
+    assert column[name].tolist() == [name in one.split("|") for one in features.equipment]
+
+
+def test_rare_and_unknown_values_have_no_column(features: Features) -> None:
+    texts = {**features.texts, "color": ["odd"] * 19 + ["plain"] * 20 + [""] * (len(features) - 39)}
+    odd = Features(texts, features.numbers, features.equipment)
+    assert Encoder.fit(odd).levels["color"] == ("plain",)
+    empty = {**features.numbers, "seats": np.full(len(features), np.nan)}
+    assert "seats" not in Encoder.fit(Features(texts, empty, features.equipment)).numbers
+
+
+def test_a_training_row_does_not_count_itself(encoder: Encoder, features: Features) -> None:
+    told = Anchor(*(np.zeros(len(features)) for _ in range(3)))
+    place = encoder.columns.index("model_rows")
+    learned = encoder.matrix(features, features.numbers, told, learned_from=True)[:, place]
+    others = matrix(encoder, features)[:, place]
+    assert np.expm1(others) - np.expm1(learned) == pytest.approx(np.ones(len(features)), rel=1e-3)
+
+
+def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) -> None:
+    directions = dict(zip(encoder.columns, encoder.directions, strict=True))
+    assert {name for name, one in directions.items() if one == -1} == {
+        "age",
+        "odometer",
+        "ownership",
+    }
+
+
+def test_the_order_of_columns_survives_json_with_sorted_keys(
+    encoder: Encoder, features: Features
+) -> None:
+    read = Encoder.from_json(json.loads(json.dumps(encoder.to_json(), sort_keys=True)))
+    assert list(encoder.levels) != sorted(encoder.levels)
+    assert read.columns == encoder.columns
+    assert np.array_equal(matrix(read, features), matrix(encoder, features), equal_nan=True)
+
+
+def test_a_model_fitted_and_the_same_model_loaded_price_alike_to_the_bit(
+    finished, tmp_path: Path
+) -> None:
+    workspace = finished[0]
+    rows, log_price = read_features(workspace.train_features)
+    color, gearbox = (np.array(rows.texts[name]) for name in ("color", "transmission"))
+    for_trees_alone = (color == "white") != (gearbox == "automatic")
+    log_price = log_price + 0.5 * for_trees_alone
+    settings = TrainSettings.model_validate({"folds": 2, "booster": {"n_estimators": 60}})
+    model = PriceModel.fit(
+        rows,
+        log_price,
+        PriceModel.load(workspace.model).market,
+        scales=settings.hedonic.model_dump(),
+        booster=settings.booster.model_dump() | {"learning_rate": 0.1},
+        folds=2,
+    )
+    model.save(tmp_path / "model")
+    loaded = PriceModel.load(tmp_path / "model")
+    columns = as_columns(pd.read_parquet(workspace.test_listings))
+    fitted, again = model.predict(columns), loaded.predict(columns)
+    for side in ("price", "low", "high"):
+        assert np.array_equal(getattr(fitted, side), getattr(again, side)), side
+    assert loaded.explain(columns) == model.explain(columns)
+    assert max(value for name, value in model.importance.items() if "=" in name) > 0

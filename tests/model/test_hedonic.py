@@ -1,0 +1,211 @@
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from carprice.features import Features, Floats, parse
+from carprice.frames import as_columns, read_features
+from carprice.model import PriceModel, hedonic_fit
+from carprice.model.defaults import Defaults
+from carprice.model.encoder import Anchor
+from carprice.model.hedonic import Hedonic, bases_of, total_of
+from carprice.model.hedonic_fit import age_weight, fit_hedonic
+from carprice.settings import HedonicScales
+
+SCALES = HedonicScales().model_dump()
+FOLDS = 3
+
+
+class Fitted:
+    """A hedonic ridge of a small sample, and all that it was fitted on."""
+
+    def __init__(self, features: Features, log_price: Floats) -> None:
+        self.features, self.log_price = features, log_price
+        self.numbers = Defaults.fit(features).fill(features)
+        self.folds = np.arange(len(features)) % FOLDS
+        self.hedonic, anchor = self.fit()
+        self.held_out = anchor.log_price
+
+    def fit(self) -> tuple[Hedonic, Anchor]:
+        return fit_hedonic(
+            self.features, self.numbers, self.log_price, self.folds, SCALES, km_per_unit=1.0
+        )
+
+    def without_corrections(self, predicted: Floats) -> Floats:
+        return predicted - sum(self.hedonic.corrections(self.numbers).values())
+
+    def age_curve(self) -> Floats:
+        """The mean over all cars of what age adds, before it is corrected."""
+        ages = np.arange(len(self.hedonic.by_age), dtype=np.float64)
+        return np.array([self._mean_at(age) for age in ages]) - self.hedonic.by_age
+
+    def _mean_at(self, age: float) -> float:
+        numbers = {**self.numbers, "age": np.full(len(self.features), age)}
+        told = self.hedonic.contributions(self.features, numbers)
+        return float(told["age"].mean() + told["distance"].mean())
+
+
+@pytest.fixture(scope="module")
+def fitted(finished) -> Fitted:
+    features, log_price = read_features(finished[0].train_features)
+    some = np.arange(900)
+    return Fitted(features.take(some), log_price[some])
+
+
+def design(fitted: Fitted) -> hedonic_fit._Design:
+    return hedonic_fit._Design.learn(
+        fitted.features, fitted.numbers, SCALES, 1.0, fitted.hedonic.oldest
+    )
+
+
+def matrix_of(fitted: Fitted) -> np.ndarray:
+    return np.vstack([m.toarray() for _, m in design(fitted).chunks(len(fitted.features))])
+
+
+def ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    gram = (matrix * weight[:, None]).T @ matrix + np.eye(matrix.shape[1])
+    gram[0, 0] -= 1
+    return np.linalg.solve(gram, (matrix * weight[:, None]).T @ target)
+
+
+def test_contributions_and_the_intercept_are_the_prediction(fitted: Fitted) -> None:
+    hedonic = fitted.hedonic
+    worth = hedonic.contributions(fitted.features, fitted.numbers)
+    total = total_of(hedonic.intercept, worth)
+    assert total == pytest.approx(hedonic.predict(fitted.features, fitted.numbers), abs=1e-12)
+    assert np.std(fitted.log_price - total) < 0.25 * np.std(fitted.log_price)
+
+
+def test_the_coefficients_are_those_of_the_design_matrix(fitted: Fitted) -> None:
+    matrix, words = matrix_of(fitted), fitted.hedonic.coefficients["word"]
+    weight = age_weight(fitted.numbers["age"])
+    expected = matrix @ ridge(matrix, fitted.log_price, weight)
+    predicted = fitted.hedonic.predict(fitted.features, fitted.numbers)
+    variants = [text.split("|", 2)[2] for text in fitted.features.texts["model_variant"]]
+    known = np.array([any(word in words for word in text.split()) for text in variants])
+    found = fitted.without_corrections(predicted)
+    assert known.mean() > 0.5
+    assert found[known] == pytest.approx(expected[known], abs=1e-6)
+
+
+def test_a_fit_in_chunks_is_the_fit_in_one_piece(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hedonic_fit, "_CHUNK_ROWS", 170)
+    assert len(list(design(fitted).chunks(len(fitted.features)))) == 6
+    hedonic, anchor = fitted.fit()
+    assert anchor.log_price == pytest.approx(fitted.held_out, abs=1e-7)
+    expected = fitted.hedonic.predict(fitted.features, fitted.numbers)
+    assert hedonic.predict(fitted.features, fitted.numbers) == pytest.approx(expected, abs=1e-7)
+
+
+def test_held_out_predictions_are_those_of_refits_without_the_fold(fitted: Fitted) -> None:
+    matrix, weight = matrix_of(fitted), age_weight(fitted.numbers["age"])
+    found = fitted.without_corrections(fitted.held_out)
+    for fold in range(FOLDS):
+        out = fitted.folds == fold
+        coefficients = ridge(matrix[~out], fitted.log_price[~out], weight[~out])
+        assert found[out] == pytest.approx(matrix[out] @ coefficients, rel=1e-6)
+
+
+def test_held_out_prices_are_further_off_than_fitted_ones(fitted: Fitted) -> None:
+    within = fitted.log_price - fitted.hedonic.predict(fitted.features, fitted.numbers)
+    assert np.std(fitted.log_price - fitted.held_out) > 1.1 * np.std(within)
+
+
+@pytest.mark.parametrize("age", [0.0, 7.0, 12.0])
+def test_the_bases_are_the_functions_that_the_docstring_names(age: float) -> None:
+    numbers = {name: np.array([value]) for name, value in (("age", age), ("odometer", 80_000.0))}
+    bases = bases_of(numbers | {"listed": np.array([0.5])}, 1.0, 10)
+    a = min(age, 10) / 5 - 1.4
+    so = np.sqrt(1.6) - 1
+    expected = {"a": a, "a2": a**2, "a3": a**3, "so": so, "so2": so**2, "a_so": a * so}
+    expected |= {"one": 1.0, "a2_half": 0.7 * a**2, "lo": np.log(80_000) - 10.8, "listed": 0.5}
+    assert {name: values.item() for name, values in bases.items()} == pytest.approx(expected)
+
+
+def test_a_mile_is_more_than_a_kilometre() -> None:
+    numbers = {"age": np.array([5.0]), "odometer": np.array([50_000.0]), "listed": np.zeros(1)}
+    assert bases_of(numbers, 1.0, 10)["so"].item() == pytest.approx(0)
+    assert bases_of(numbers, 1.609344, 10)["so"].item() == pytest.approx(np.sqrt(1.609344) - 1)
+
+
+def worth_of(fitted: Fitted, factor: str, **change: Any) -> float:
+    row = pd.Series(fitted.features.texts["model"]).value_counts().index[0]
+    make, model = row.split("|")
+    car = {"make": make, "model": model, "year": 2018, "odometer": 50_000.0} | change
+    columns = {name: [value] for name, value in car.items()}
+    features = parse(columns, pd.Timestamp("2025-06-30").date(), "km")
+    numbers = Defaults.fit(fitted.features).fill(features)
+    return fitted.hedonic.contributions(features, numbers)[factor].item()
+
+
+def test_an_unseen_variant_is_worth_what_its_known_words_are(fitted: Fitted) -> None:
+    words = fitted.hedonic.coefficients["word"]
+    ordered = sorted(words, key=lambda word: words[word])
+    poor, rich = ordered[0].lower(), ordered[-1].lower()
+    low, high = (worth_of(fitted, "variant", variant=f"{w} never-seen") for w in (poor, rich))
+    assert low < high - 0.05
+
+
+def test_an_unseen_variant_without_a_known_word_is_worth_a_missing_one(fitted: Fitted) -> None:
+    never = worth_of(fitted, "variant", variant="qqq xyzzy")
+    assert never == worth_of(fitted, "variant", variant=None)
+
+
+def test_an_unseen_model_is_worth_the_mean_of_its_makes(fitted: Fitted) -> None:
+    usual = fitted.hedonic.usual["model"]
+    make = pd.Series(fitted.features.texts["make"]).value_counts().index[0]
+    models = np.array(fitted.features.texts["model"])
+    own = np.array(fitted.features.texts["make"]) == make
+    worth = fitted.hedonic.coefficients["model"]
+    assert usual[make] == pytest.approx(np.mean([worth[model] for model in models[own]]))
+    names = {"body_type": None, "make": make}
+    unseen = worth_of(fitted, "make and model", model="Never Seen", **names)
+    known = worth_of(fitted, "make and model", model=models[own][0].split("|")[1], **names)
+    assert unseen - known == pytest.approx(usual[make] - worth[models[own][0]])
+
+
+def test_an_unseen_car_is_worth_what_makes_are(fitted: Fitted) -> None:
+    unseen = [
+        worth_of(fitted, "make and model", make=make, model="Never", body_type=None)
+        for make in ("Nobody", "No One")
+    ]
+    usual = fitted.hedonic.usual
+    assert unseen[0] == unseen[1]
+    body = fitted.hedonic.coefficients["body"].get("", 0.0)
+    assert unseen[0] == pytest.approx(usual["make"][""] + usual["model"][""] + body)
+
+
+def test_it_survives_json(fitted: Fitted) -> None:
+    read = Hedonic.from_json(json.loads(json.dumps(fitted.hedonic.to_json(), sort_keys=True)))
+    rows = fitted.features, fitted.numbers
+    assert np.array_equal(read.predict(*rows), fitted.hedonic.predict(*rows))
+    assert read.to_json() == fitted.hedonic.to_json()
+
+
+def test_the_average_car_falls_with_every_year_of_age(fitted: Fitted) -> None:
+    curve = fitted.age_curve() + fitted.hedonic.by_age
+    assert len(curve) > 10
+    assert np.diff(curve).max() < 0
+
+
+def test_a_rise_with_age_in_the_data_is_not_passed_on(fitted: Fitted) -> None:
+    turned = Fitted(fitted.features, fitted.log_price + 0.3 * fitted.numbers["age"])
+    curve = turned.age_curve()
+    assert np.diff(curve).mean() > 0.05
+    assert np.diff(curve + turned.hedonic.by_age).mean() < 0
+
+
+def test_one_row_has_the_bits_of_the_batch_even_if_all_is_unseen(finished) -> None:
+    model = PriceModel.load(finished[0].model)
+    columns = as_columns(pd.read_parquet(finished[0].test_listings).iloc[:20])
+    columns = {**columns, "make": ["Nobody", *columns["make"][1:]]}
+    features = model.parse(columns)
+    batch = model.hedonic.predict(features, model.defaults.fill(features))
+    for row in range(20):
+        single = features.take(np.array([row]))
+        alone = model.hedonic.predict(single, model.defaults.fill(single)).item()
+        assert alone == pytest.approx(batch[row], abs=1e-12)
