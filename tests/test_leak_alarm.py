@@ -104,3 +104,16 @@ def test_an_error_below_half_of_the_datas_noise_is_an_alarm(
     mdape: float, floor: float | None, is_below: bool
 ) -> None:
     assert is_below_floor(mdape, NoiseFloor(100, floor, floor)) == is_below
+
+
+def test_an_instalment_written_as_text_is_suspect(rows) -> None:
+    features, log_price = rows
+    texts = [f"{value:.0f}" for value in instalment(log_price)]
+    (found,) = suspects(with_text(features, "condition", texts), log_price)
+    assert found.field == "condition"
+
+
+def test_many_names_that_are_no_numbers_are_not_suspect(rows) -> None:
+    features, log_price = rows
+    names = [f"seller {row}" for row in range(len(features))]
+    assert suspects(with_text(features, "seller", names), log_price) == []

@@ -360,3 +360,18 @@ def test_uvicorn_serves_the_registry_that_the_environment_names(
         assert answer["predictedPrice"] == price(client, REFERENCE)["predictedPrice"]
         status, answer = server.post("/predict", {**REFERENCE, "odometer": "far"})
         assert (status, answer["errors"][0]["value"]) == (422, "far")
+
+
+def test_an_explanation_multiplies_and_sums_to_the_price(client: TestClient) -> None:
+    answer = client.post("/explain", json=BARE)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert answer.headers["X-Model-Version"] == told["modelVersion"]
+    product, total = told["start"], told["start"]
+    for reason in told["reasons"]:
+        product *= reason["factor"]
+        total += reason["amount"]
+    assert product == pytest.approx(told["predictedPrice"], rel=1e-6)
+    assert total == pytest.approx(told["predictedPrice"], rel=1e-6)
+    assert told["predictedPrice"] == pytest.approx(price(client, BARE)["predictedPrice"], abs=0.01)
+    assert problem(client.post("/explain", json={**BARE, "odometer": "far"}), 422)

@@ -58,7 +58,7 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
         "rows_test": len(test),
         "naive": price_metrics(actual, naive_prices(train, test)),
         "cross_validated": model.metrics,
-        "noise_floor": asdict(floor),
+        "noise_floor": {name: one for name, one in asdict(floor).items() if one is not None},
         "by": {
             **segments,
             "make": {
