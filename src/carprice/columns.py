@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
+from carprice.features import KM_PER_MILE
 from carprice.schema import (
     FIELDS,
     KINDS,
@@ -32,8 +33,6 @@ from carprice.settings import ColumnRule, IngestSettings
 
 if TYPE_CHECKING:
     from carprice.sources import Chunk
-
-MILE_KM: Final = 1.609344
 
 _NEEDED: Final = ("make", "model", "year", "odometer")
 _MULTIPLIERS: Final = {
@@ -512,7 +511,7 @@ def _scaled(numbers: np.ndarray, rule: ColumnRule, settings: IngestSettings) -> 
     if rule.add is not None:
         numbers = numbers + rule.add
     if rule.unit is not None and rule.unit != settings.units.distance:
-        numbers = numbers * MILE_KM if rule.unit == "miles" else numbers / MILE_KM
+        numbers = numbers * KM_PER_MILE if rule.unit == "miles" else numbers / KM_PER_MILE
     return numbers
 
 
