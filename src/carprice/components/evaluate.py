@@ -35,7 +35,9 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
     model = PriceModel.load(need(workspace.model, made_by="train"))
     train = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
     test = pd.read_parquet(need(workspace.test_listings, made_by="ingest"))
-    features, learned = model.parse(as_columns(test)), model.parse(as_columns(train))
+    listings = pd.concat([train, test], ignore_index=True)
+    parsed, rows = model.parse(as_columns(listings)), np.arange(len(listings))
+    learned, features = parsed.take(rows[: len(train)]), parsed.take(rows[len(train) :])
     prices = model.predict_features(features, DEFAULT_CONFIDENCE)
     actual = test[PRICE].to_numpy(dtype=np.float64)
     bands = np.array(list(AGE_BANDS))[age_bands(features.numbers["age"])]
@@ -48,9 +50,7 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
             cars_of_model(learned.texts["model"], features.texts["model"]), actual, prices
         ),
     }
-    listings = pd.concat([train, test], ignore_index=True)
-    all_prices = listings[PRICE].to_numpy(dtype=np.float64)
-    floor = noise_floor(model.parse(as_columns(listings)), np.log(all_prices))
+    floor = noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
     figures = {
         **error_figures(actual, prices),
         "confidence": DEFAULT_CONFIDENCE,
