@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
 PREVIOUS: Final = "previous"
-ALIASES: Final = (PRODUCTION, STAGING, PREVIOUS)
 
 
 @dataclass(frozen=True)
