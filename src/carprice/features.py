@@ -35,7 +35,7 @@ CATEGORIES: Final = {
     "seller": "seller_type",
     "region": "region",
 }
-_PLAIN_NUMBERS: Final = (
+PLAIN_NUMBERS: Final = (
     "ownership",
     "fitness_age",
     "power_bhp",
@@ -60,7 +60,7 @@ NUMBERS: Final = (
     "feature_count",
     "litres",
     "listed",
-    *_PLAIN_NUMBERS,
+    *PLAIN_NUMBERS,
 )
 
 
@@ -231,7 +231,7 @@ def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -
     rows = len(columns["make"])
     make = _texts(columns, "make", rows)
     line = _texts(columns, "model", rows)
-    variants = _each(_values(columns, "variant", rows), _variant)
+    variants = _each(_values(columns, "variant", rows), variant_of)
     categories = {name: _texts(columns, field, rows) for name, field in CATEGORIES.items()}
     categories["drive"] = [
         given or variant.drive.lower()
@@ -252,15 +252,15 @@ def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -
     odometer = plausible_odometer(_numbers(columns, "odometer", rows), age, distance_unit)
     engine = _numbers(columns, "engine_cc", rows)
     litres = np.array([variant.litres for variant in variants])
-    equipment = _each(_values(columns, "features", rows), _equipment)
+    equipment = _each(_values(columns, "features", rows), equipment_of)
     numbers = {
         "age": age,
         "odometer": odometer,
         "odometer_per_year": odometer / (age + 0.5),
-        "feature_count": np.array([_count(names) for names in equipment], dtype=np.float64),
+        "feature_count": np.array([count_of(names) for names in equipment], dtype=np.float64),
         "litres": np.where(np.isnan(engine), litres, np.round(engine / 1000, 1)),
         "listed": listed,
-        **{name: _numbers(columns, name, rows) for name in _PLAIN_NUMBERS},
+        **{name: _numbers(columns, name, rows) for name in PLAIN_NUMBERS},
     }
     return Features(texts, numbers, equipment)
 
@@ -301,26 +301,30 @@ def _each(values: Sequence[Any], parse_one: Callable[[Any], T]) -> list[T]:
 
 
 def _texts(columns: Columns, field: str, rows: int) -> list[str]:
-    return _each(_values(columns, field, rows), _text)
+    return _each(_values(columns, field, rows), text_of)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a category normalised; empty where it is missing."""
     return normalise(value) if isinstance(value, str) else ""
 
 
-def _variant(value: Any) -> Variant:
+def variant_of(value: Any) -> Variant:
+    """Return what a variant's text says; nothing where it is missing."""
     return parse_variant(value if isinstance(value, str) else "")
 
 
-def _equipment(value: Any) -> str:
+def equipment_of(value: Any) -> str:
+    """Return the normalised names of equipment, sorted and joined by ``|``."""
     if isinstance(value, tuple):
         return FEATURE_SEPARATOR.join(sorted({normalise(name) for name in value}))
     if isinstance(value, str) and value:
-        return _equipment(tuple(value.split(FEATURE_SEPARATOR)))
+        return equipment_of(tuple(value.split(FEATURE_SEPARATOR)))
     return ""
 
 
-def _count(equipment: str) -> int:
+def count_of(equipment: str) -> int:
+    """Return how many names :func:`equipment_of` has joined."""
     return equipment.count(FEATURE_SEPARATOR) + 1 if equipment else 0
 
 

@@ -54,6 +54,15 @@ def test_one_row_gives_the_bits_of_the_batch(fitted, matrix) -> None:
     assert single == batch.tolist()
 
 
+def test_bound_to_a_row_it_gives_the_same_bits(fitted, matrix) -> None:
+    row = np.zeros((1, matrix.shape[1]), dtype=np.float32)
+    bound, found = fitted[0].bound_to(row), []
+    for given in matrix:
+        row[:] = given
+        found.append(bound.predict())
+    assert found == fitted[0].predict(matrix).tolist()
+
+
 def test_no_rows_give_no_rows(fitted, matrix) -> None:
     assert fitted[0].predict(matrix[:0]).shape == (0,)
 

@@ -14,7 +14,7 @@ from carprice.errors import CorruptModelError, InputError
 from carprice.features import Columns
 from carprice.frames import as_columns
 from carprice.model import PriceModel, Prices
-from carprice.model.folder import MANIFEST, folder_digest
+from carprice.model_folder import MANIFEST, folder_digest
 from carprice.workspace import Workspace, write_json
 
 ROWS = 60

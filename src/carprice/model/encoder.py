@@ -27,7 +27,7 @@ _CATEGORIES: Final = (
     "seller",
     "region",
 )
-_COUNTED: Final = ("model", "model_trim", "model_variant")
+COUNTED: Final = ("model", "model_trim", "model_variant")
 _LEFT_OUT: Final = ("odometer_per_year",)
 _FEWEST: Final = 20
 _MOST_LEVELS: Final = 30
@@ -73,14 +73,14 @@ class Encoder:
             ),
             {name: _common(Counter(features.texts[name])) for name in _CATEGORIES},
             _common(counts, most=200),
-            {name: dict(Counter(features.texts[name])) for name in _COUNTED},
+            {name: dict(Counter(features.texts[name])) for name in COUNTED},
         )
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the matrix's columns."""
         levels = (f"{name}={level}" for name, values in self.levels.items() for level in values)
-        counted = (f"{name}_rows" for name in _COUNTED)
+        counted = (f"{name}_rows" for name in COUNTED)
         return (*ANCHORS, *self.numbers, *levels, *self.equipment, *counted)
 
     @property
@@ -118,7 +118,7 @@ class Encoder:
         itself = 1 if learned_from else 0
         counts = [
             [self.rows[name].get(text, 0) - itself for text in features.texts[name]]
-            for name in _COUNTED
+            for name in COUNTED
         ]
         return np.log1p(np.array(counts, dtype=np.float64).T)
 

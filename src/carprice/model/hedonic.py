@@ -56,24 +56,28 @@ class Block:
     idf: bool = False
 
 
-def _itself(text: str) -> Terms:
+def itself(text: str) -> Terms:
+    """Return the text as its own one term."""
     return ((text, 1.0),)
 
 
-def _words(text: str) -> Terms:
+def words_in(text: str) -> Terms:
+    """Return the distinct words of a text."""
     return tuple((word, 1.0) for word in sorted(set(text.split())))
 
 
-def _words_of_model(text: str) -> Terms:
+def words_of_model(text: str) -> Terms:
+    """Return the distinct words of a variant, each as a word of its model alone."""
     make, model, variant = text.split("|", 2)
     return tuple((f"{make}|{model}#{word}", 1.0) for word in sorted(set(variant.split())))
 
 
-def _items(text: str) -> Terms:
+def items_in(text: str) -> Terms:
+    """Return the names that a text joins by ``|``."""
     return tuple((name, 1.0) for name in text.split("|") if name)
 
 
-def _numbers(text: str) -> Terms:
+def printed_terms(text: str) -> Terms:
     """Read terms with values printed by :func:`_print_terms`."""
     pairs = (pair.rpartition("=") for pair in text.split(";") if pair)
     return tuple((name, float(value)) for name, _, value in pairs)
@@ -93,7 +97,7 @@ def blocks_of(scales: Mapping[str, float]) -> tuple[Block, ...]:
     s = scales
 
     def block(name: str, factor: str, text: str, basis: str, scale: float, **more: Any) -> Block:
-        return Block(name, factor, text, basis, scale, more.pop("expand", _itself), **more)
+        return Block(name, factor, text, basis, scale, more.pop("expand", itself), **more)
 
     age, distance, variant = "age", "distance", "variant"
     powertrain, equipment = POWERTRAIN, "equipment"
@@ -103,17 +107,17 @@ def blocks_of(scales: Mapping[str, float]) -> tuple[Block, ...]:
         block("body", "make and model", "body", "one", s["category"]),
         block("trim", variant, "model_trim", "one", s["trim"]),
         block("variant", variant, "model_variant", "one", s["variant"]),
-        block("word", variant, "words", "one", s["word"], expand=_words, fewest=3, idf=True),
+        block("word", variant, "words", "one", s["word"], expand=words_in, fewest=3, idf=True),
         block(
             "model_word",
             variant,
             "model_variant",
             "one",
             s["model_word"],
-            expand=_words_of_model,
+            expand=words_of_model,
             fewest=2,
         ),
-        block("engine", powertrain, "engine", "one", s["trend"], expand=_numbers),
+        block("engine", powertrain, "engine", "one", s["trend"], expand=printed_terms),
         block("model_engine", powertrain, "model_engine", "one", s["powertrain"]),
         *(block(f"trend_{basis}", age, "", basis, s["trend"]) for basis in ("a", "a2", "a3")),
         block("age", age, "age", "one", s["category"]),
@@ -137,11 +141,11 @@ def blocks_of(scales: Mapping[str, float]) -> tuple[Block, ...]:
             block(f"kind_{basis}", powertrain, "kind", basis, s["kind"])
             for basis in ("one", "a", "so")
         ),
-        block("owners", "owners", "owners", "one", s["trend"], expand=_numbers),
-        block("equipment", equipment, "equipment", "one", s["equipment"], expand=_items),
-        block("equipment_a", equipment, "equipment", "a", s["equipment"], expand=_items),
-        block("extent", equipment, "extent", "one", s["trend"], expand=_numbers),
-        block("extent_a", equipment, "extent_a", "a", s["trend"], expand=_numbers),
+        block("owners", "owners", "owners", "one", s["trend"], expand=printed_terms),
+        block("equipment", equipment, "equipment", "one", s["equipment"], expand=items_in),
+        block("equipment_a", equipment, "equipment", "a", s["equipment"], expand=items_in),
+        block("extent", equipment, "extent", "one", s["trend"], expand=printed_terms),
+        block("extent_a", equipment, "extent_a", "a", s["trend"], expand=printed_terms),
         block("color", "colour", "color", "one", s["color"]),
         *(
             block(name, "everything else", name, "one", s["category"])
@@ -179,7 +183,7 @@ def texts_of(
         "equipment": features.equipment,
         "extent": [_print_terms(many=n / 8, none=float(n == 0)) for n in numbers["feature_count"]],
         "extent_a": [_print_terms(many=n / 8) for n in numbers["feature_count"]],
-        "fitness": [_print(f) for f in numbers["fitness_age"]],
+        "fitness": [printed(f) for f in numbers["fitness_age"]],
         "model_engine": [
             f"{model}|{row}" for model, row in zip(texts["model"], engine, strict=True)
         ],
@@ -187,12 +191,13 @@ def texts_of(
     }
 
 
-def _print(value: float) -> str:
+def printed(value: float) -> str:
+    """Return a number as a term's text; empty for NaN."""
     return "" if math.isnan(value) else f"{value:g}"
 
 
 def _each_row(numbers: Mapping[str, Floats], names: Sequence[str]) -> list[str]:
-    columns = [[_print(value) for value in numbers[name].tolist()] for name in names]
+    columns = [[printed(value) for value in numbers[name].tolist()] for name in names]
     return ["|".join(row) for row in zip(*columns, strict=True)]
 
 
@@ -205,13 +210,14 @@ def _owners(ownership: Floats) -> list[str]:
     ]
 
 
-_LOGGED: Final = {"litres": 1.5, "power_bhp": 100.0, "fuel_economy": 20.0, "road_tax": 150.0}
+LOGGED: Final = {"litres": 1.5, "power_bhp": 100.0, "fuel_economy": 20.0, "road_tax": 150.0}
+"""Numbers whose logarithm is a term of the engine, and the value at which it is 0."""
 
 
 def _engine_terms(numbers: Mapping[str, Floats]) -> list[str]:
     columns = {
         name: np.round(np.log(np.maximum(numbers[name], usual / 20) / usual), 3).tolist()
-        for name, usual in _LOGGED.items()
+        for name, usual in LOGGED.items()
     }
     columns["seats"] = (np.clip(numbers["seats"], 2, 9) / 5 - 1).tolist()
     names = tuple(columns)
@@ -222,13 +228,13 @@ def _engine_terms(numbers: Mapping[str, Floats]) -> list[str]:
 
 
 KM_KNOTS: Final = np.round(np.linspace(1_000**0.5, 400_000**0.5, 61) ** 2)
-_USUAL_KM: Final = 50_000.0
+USUAL_KM: Final = 50_000.0
 
 
 def km_of(numbers: Mapping[str, Floats], km_per_unit: float) -> Floats:
     """Return distances in km within what the model tells apart; 50,000 where unknown."""
     distance = numbers["odometer"] * km_per_unit
-    return np.clip(np.where(np.isnan(distance), _USUAL_KM, distance), KM_KNOTS[0], KM_KNOTS[-1])
+    return np.clip(np.where(np.isnan(distance), USUAL_KM, distance), KM_KNOTS[0], KM_KNOTS[-1])
 
 
 def bases_of(numbers: Mapping[str, Floats], km_per_unit: float, oldest: int) -> dict[str, Floats]:

@@ -62,15 +62,24 @@ class ConformalRanges:
         ValueError
             If the confidence is outside 0.5–0.99.
         """
+        bands = age_bands(age)
+        low, high = self.by_band(confidence)
+        return low[bands] * scale, high[bands] * scale
+
+    def by_band(self, confidence: float) -> Floats:
+        """Return the offsets in local scales: two rows, low and high, of one value an age band.
+
+        Raises
+        ------
+        ValueError
+            If the confidence is outside 0.5–0.99.
+        """
         if not CONFIDENCES[0] <= confidence <= CONFIDENCES[-1]:
             raise ValueError(f"confidence is {confidence}; it must be from 0.5 to 0.99")
-        bands = age_bands(age)
-        by_band = [
-            [np.interp(confidence, CONFIDENCES, row) for row in side]
-            for side in (self.low, self.high)
-        ]
-        low, high = np.array(by_band)
-        return low[bands] * scale, high[bands] * scale
+        sides = (self.low, self.high)
+        return np.array(
+            [[np.interp(confidence, CONFIDENCES, row) for row in side] for side in sides]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the offsets as plain JSON values."""

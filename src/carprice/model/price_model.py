@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Final, Self
@@ -20,9 +21,10 @@ from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Anchor, Encoder
 from carprice.model.explanation import FACTORS, Explanation, explanation
-from carprice.model.folder import folder_digest, read_manifest, write_folder
 from carprice.model.hedonic import Hedonic, total_of
 from carprice.model.intervals import ConformalRanges
+from carprice.model.vocabulary import Vocabulary
+from carprice.model_folder import folder_digest, read_manifest, write_folder
 
 DEFAULT_CONFIDENCE: Final = 0.9
 _JSON_FILES: Final = ("hedonic.json", "defaults.json", "encoder.json", "ranges.json")
@@ -155,6 +157,11 @@ class PriceModel:
             metrics=price_metrics(price[some], np.exp(log_price[some] - missed)),
         )
 
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The makes, models and variants that training had."""
+        return Vocabulary.of(self.hedonic)
+
     def parse(self, columns: Columns) -> Features:
         """Return the features of listings given by column."""
         return feature_code.parse(columns, self.market.valuation_date, self.market.distance_unit)
@@ -239,7 +246,7 @@ class PriceModel:
         Raises
         ------
         InputError, CorruptModelError
-            See :func:`carprice.model.folder.read_manifest`.
+            See :func:`carprice.model_folder.read_manifest`.
         """
         manifest = read_manifest(folder)
         hedonic, defaults, encoder, ranges = (_read_json(folder / name) for name in _JSON_FILES)

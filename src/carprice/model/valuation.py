@@ -1,46 +1,26 @@
 """What a listing is answered with: price, range and warnings, the same from every door.
 
-The service, the MLflow pyfunc and ``carprice predict`` all call :func:`value`.
+The MLflow pyfunc and ``carprice predict`` call :func:`value`;
+:class:`carprice.model.single.SinglePricer` says the same of one listing, sooner.
 """
 
 import datetime
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from carprice.features import Columns, Features, Floats, listing_days
+from carprice.features import Columns, Features, listing_days
+from carprice.model.cautions import (
+    CHECKED_NUMBERS,
+    Caution,
+    first_unseen,
+    future_year,
+    impossible_odometer,
+    out_of_range,
+    unseen,
+)
 from carprice.model.price_model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.schema import alias
-
-CHECKED_NUMBERS: Final = {
-    "age": "year",
-    "odometer": "odometer",
-    "ownership": "ownership",
-    "litres": "engine_cc",
-    "power_bhp": "power_bhp",
-    "seats": "seats",
-    "cylinders": "cylinders",
-}
-"""Numbers whose training range is checked, and the listing's field behind each."""
-_PARENT_OF: Final = (("make", "every make"), ("model", "its make"), ("variant", "its model"))
-
-
-@dataclass(frozen=True)
-class Caution:
-    """Why an answer deserves less trust.
-
-    Attributes
-    ----------
-    kind : ``unseen_make``, ``unseen_model``, ``unseen_variant``, ``out_of_range`` or
-        ``implausible``.
-    field : the listing's field, in camelCase.
-    """
-
-    kind: str
-    field: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -80,6 +60,19 @@ def value(
     ]
 
 
+def _warn_of_unseen_names(
+    model: PriceModel, columns: Columns, features: Features, found: list[list[Caution]]
+) -> None:
+    known, texts = model.hedonic.coefficients, features.texts
+    given = columns.get("variant")
+    for row, line in enumerate(texts["model"]):
+        has_variant = given is not None and isinstance(given[row], str)
+        variant = texts["model_variant"][row] if has_variant else None
+        field = first_unseen(known, texts["make"][row], line, variant)
+        if field is not None:
+            found[row].append(unseen(field, columns[field][row], line, model.vocabulary))
+
+
 def _warn_of_the_impossible(
     model: PriceModel,
     columns: Columns,
@@ -88,68 +81,21 @@ def _warn_of_the_impossible(
     found: list[list[Caution]],
 ) -> None:
     if "odometer" in columns:
-        given = np.asarray(columns["odometer"], dtype=np.float64)
+        given, age = np.asarray(columns["odometer"], dtype=np.float64), features.numbers["age"]
         impossible = ~np.isnan(given) & np.isnan(features.numbers["odometer"])
         for row in np.flatnonzero(impossible):
-            found[row].append(
-                Caution(
-                    "implausible",
-                    "odometer",
-                    f"{given[row]:,.0f} {model.market.distance_unit} cannot be right for a car of "
-                    f"{features.numbers['age'][row]:.0f} years; priced as if it were not known",
-                )
-            )
+            found[row].append(impossible_odometer(given[row], age[row], model.market.distance_unit))
     years = np.asarray(columns["year"], dtype=np.float64)
     newest = days.astype("datetime64[Y]").astype(np.float64) + 1971.0
     for row in np.flatnonzero(years > newest):
-        message = f"{years[row]:.0f} is after the day of the price; priced as a new car"
-        found[row].append(Caution("implausible", "year", message))
+        found[row].append(future_year(years[row]))
 
 
 def _warn_of_unseen_numbers(
     model: PriceModel, features: Features, found: list[list[Caution]]
 ) -> None:
-    for name, field in CHECKED_NUMBERS.items():
+    for name in CHECKED_NUMBERS:
         low, high = model.trained_on.get(name, (-np.inf, np.inf))
         values = features.numbers[name]
         for row in np.flatnonzero((values < low) | (values > high)):
-            found[row].append(_out_of_range(name, field, values[row], low, high))
-
-
-def _out_of_range(name: str, field: str, value: Floats, low: float, high: float) -> Caution:
-    what = "an age of {:g} years" if name == "age" else f"{alias(field)} {{:g}}"
-    return Caution(
-        "out_of_range",
-        alias(field),
-        f"{what.format(value)} is outside {low:g}–{high:g}, what the model has seen",
-    )
-
-
-def _warn_of_unseen_names(
-    model: PriceModel, columns: Columns, features: Features, found: list[list[Caution]]
-) -> None:
-    known = model.hedonic.coefficients
-    texts = features.texts
-    market_has_variants = bool(known["word"])
-    variants = columns.get("variant") if market_has_variants else None
-    for row in range(len(features)):
-        if texts["make"][row] not in known["make"]:
-            field, parent = _PARENT_OF[0]
-        elif texts["model"][row] not in known["model"]:
-            field, parent = _PARENT_OF[1]
-        elif (
-            variants is not None
-            and isinstance(variants[row], str)
-            and texts["model_variant"][row] not in known["variant"]
-        ):
-            field, parent = _PARENT_OF[2]
-        else:
-            continue
-        found[row].append(
-            Caution(
-                f"unseen_{field}",
-                field,
-                f"{field} {columns[field][row]!r} was not in the training data; "
-                f"priced like {parent} on average",
-            )
-        )
+            found[row].append(out_of_range(name, values[row], low, high))

@@ -1,0 +1,107 @@
+"""Why an answer deserves less trust: the warnings, and how they are worded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from carprice.model.vocabulary import Vocabulary
+from carprice.schema import alias
+
+CHECKED_NUMBERS: Final = {
+    "age": "year",
+    "odometer": "odometer",
+    "ownership": "ownership",
+    "litres": "engine_cc",
+    "power_bhp": "power_bhp",
+    "seats": "seats",
+    "cylinders": "cylinders",
+}
+"""Numbers whose training range is checked, and the listing's field behind each."""
+_PARENT_OF: Final = {"make": "every make", "model": "its make", "variant": "its model"}
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Why an answer deserves less trust.
+
+    Attributes
+    ----------
+    kind : ``unseen_make``, ``unseen_model``, ``unseen_variant``, ``out_of_range`` or
+        ``implausible``.
+    field : the listing's field, in camelCase.
+    """
+
+    kind: str
+    field: str
+    message: str
+
+
+def first_unseen(
+    known: Mapping[str, Mapping[str, float]], make: str, model: str, variant: str | None
+) -> str | None:
+    """Return the first field of make, model and variant whose value training did not have.
+
+    Parameters
+    ----------
+    known : the ridge's coefficients.
+    make, model, variant : normalised as :class:`carprice.features.Features` has them
+        (``make``, ``model``, ``model_variant``); no variant if the listing tells none.
+    """
+    if make not in known["make"]:
+        return "make"
+    if model not in known["model"]:
+        return "model"
+    # A market without variants has no words of them, and their absence is nothing to tell.
+    if variant is not None and known["word"] and variant not in known["variant"]:
+        return "variant"
+    return None
+
+
+def unseen(field: str, given: object, model: str, vocabulary: Vocabulary) -> Caution:
+    """Tell that a name was not in the training data, and what it may have meant.
+
+    Parameters
+    ----------
+    field : ``make``, ``model`` or ``variant``.
+    given : its value as the listing has it.
+    model : ``make|model``, normalised.
+    """
+    make, _, line = model.partition("|")
+    if field == "make":
+        nearest = vocabulary.nearest_makes(make)
+    elif field == "model":
+        nearest = vocabulary.nearest_models(make, line)
+    else:
+        nearest = vocabulary.nearest_variants(make, line, str(given))
+    message = (
+        f"{field} {given!r} was not in the training data; "
+        f"priced like {_PARENT_OF[field]} on average"
+    )
+    if nearest:
+        message += f"; nearest known: {', '.join(nearest)}"
+    return Caution(f"unseen_{field}", field, message)
+
+
+def impossible_odometer(odometer: float, age: float, distance_unit: str) -> Caution:
+    """Tell that a distance is not one that a car of so many years can have driven."""
+    return Caution(
+        "implausible",
+        "odometer",
+        f"{odometer:,.0f} {distance_unit} cannot be right for a car of {age:.0f} years; "
+        "priced as if it were not known",
+    )
+
+
+def future_year(year: float) -> Caution:
+    """Tell that a model year lies after the year that follows the price's day."""
+    message = f"{year:.0f} is after the day of the price; priced as a new car"
+    return Caution("implausible", "year", message)
+
+
+def out_of_range(number: str, value: float, low: float, high: float) -> Caution:
+    """Tell that a number of :data:`CHECKED_NUMBERS` lies outside what training had."""
+    field = alias(CHECKED_NUMBERS[number])
+    what = f"an age of {value:g} years" if number == "age" else f"{field} {value:g}"
+    return Caution(
+        "out_of_range", field, f"{what} is outside {low:g}–{high:g}, what the model has seen"
+    )
