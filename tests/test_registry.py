@@ -8,7 +8,7 @@ import pytest
 
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
 from carprice.model import PriceModel
-from carprice.model.folder import folder_digest
+from carprice.model_folder import folder_digest
 from carprice.registry import Registry, Version, production_version, promote, rollback
 from carprice.tracking import connect, start_run, tracking_uri
 

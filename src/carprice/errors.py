@@ -1,5 +1,7 @@
 """The errors a person can act on. Everything else is a bug and keeps its stack trace."""
 
+from typing import Self
+
 
 class CarpriceError(Exception):
     """Root of all expected errors. ``exit_code`` is what the command line exits with."""
@@ -23,3 +25,11 @@ class CorruptModelError(CarpriceError):
 
 class NoProductionModelError(CarpriceError):
     """The registry holds no version under the alias that was asked for."""
+
+    @classmethod
+    def of(cls, registry: str, name: str) -> Self:
+        """Return the error of a registry, its address without a login, and a model's name."""
+        return cls(
+            f"registry {registry} has no production version of {name}; "
+            "run the pipeline, then `carprice promote`"
+        )

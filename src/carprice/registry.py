@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from carprice.errors import CarpriceError, CorruptModelError, NoProductionModelError, RefusedError
-from carprice.model.folder import MANIFEST, folder_digest, read_manifest
+from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.model_folder import MANIFEST, check, is_intact
 from carprice.redaction import redact
 from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
 from carprice.tracking import clear_errors, connect, use
@@ -136,19 +136,17 @@ class Registry:
         ------
         CorruptModelError
             If the bytes are not those that were registered.
+        InputError
+            If the folder's format is newer than this program reads.
         """
         target = cache / version.digest
-        if version.digest and _is_intact(target, version.digest):
+        if version.digest and is_intact(target, version.digest):
             return target
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as scratch:
             folder = self._download(version, Path(scratch))
-            read_manifest(folder)
-            if folder_digest(folder) != version.digest:
-                raise CorruptModelError(
-                    f"version {version.number} of {self.name} in {redact(self.uri)} is not the "
-                    "model that was registered (its digest differs); register it again"
-                )
+            what = f"version {version.number} of {self.name} in {redact(self.uri)}"
+            check(folder, version.digest, what)
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
         return target
@@ -184,10 +182,7 @@ def production_version(registry: Registry) -> Version:
     """
     version = registry.at(PRODUCTION)
     if version is None:
-        raise NoProductionModelError(
-            f"registry {redact(registry.uri)} has no production version of {registry.name}; "
-            "run the pipeline, then `carprice promote`"
-        )
+        raise NoProductionModelError.of(redact(registry.uri), registry.name)
     return version
 
 
@@ -228,14 +223,6 @@ def rollback(registry: Registry, now: datetime.datetime, why: str) -> Version:
     registry.point(PRODUCTION, earlier.number, now, why)
     registry.point(PREVIOUS, current.number, now, f"rolled back to version {earlier.number}")
     return earlier
-
-
-def _is_intact(folder: Path, digest: str) -> bool:
-    try:
-        read_manifest(folder)
-    except CarpriceError:
-        return False
-    return folder_digest(folder) == digest
 
 
 def _nothing_staged(registry: Registry) -> str:

@@ -20,7 +20,7 @@ from carprice.errors import CorruptModelError
 from carprice.frames import as_columns
 from carprice.gate import Decision, decide
 from carprice.model import PriceModel
-from carprice.model.folder import folder_digest
+from carprice.model_folder import folder_digest
 from carprice.registry import PRODUCTION, STAGING, Registry, Version
 from carprice.schema import PRICE
 from carprice.settings import Settings
