@@ -1,3 +1,4 @@
+import datetime
 import math
 from typing import Any
 
@@ -66,12 +67,14 @@ def test_both_spellings_of_a_field_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "read"),
     [
-        ("make", "  Kia ", "Kia"),
         ("ownership", "Second Owner", 2),
         ("features", "Bluetooth, Tpms", ("Bluetooth", "Tpms")),
         ("features", [], ()),
-        ("odometer", "45000", 45000.0),
+        ("ownership", "1st owner", 1),
+        ("odometer", 45000, 45000.0),
         ("year", 1900, 1900),
+        ("year", 2019.0, 2019),
+        ("listed_on", "2024-11-30", datetime.date(2024, 11, 30)),
         ("color", None, None),
     ],
 )
@@ -89,7 +92,10 @@ def test_a_value_is_read_leniently(field: str, value: object, read: object) -> N
         ("year", 1899),
         ("year", 2101),
         ("year", 2019.5),
-        ("year", "new"),
+        ("year", "2019"),
+        ("year", True),
+        ("odometer", "45000"),
+        ("odometer", True),
         ("odometer", -1),
         ("odometer", 1e8),
         ("odometer", math.nan),
@@ -100,6 +106,9 @@ def test_a_value_is_read_leniently(field: str, value: object, read: object) -> N
         ("seats", 0),
         ("engineCc", -1),
         ("listedOn", "yesterday"),
+        ("listedOn", 0),
+        ("listedOn", "2024-02-30"),
+        ("features", "a," * 201),
         ("features", ["x"] * 201),
         ("features", [""]),
     ],

@@ -8,12 +8,14 @@ import datetime
 import re
 import types
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 PRICE: Final = "price"
 PRICE_ALIASES: Final = ("price", "listingPrice", "listing_price")
@@ -103,7 +105,54 @@ def split_features(value: object) -> object:
     return value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=200)]
+_ORDINAL_FORM: Final = (
+    r"^(?:(?:1?[0-9]|20)(?:st|nd|rd|th)?|"
+    + "|".join(form for word in _ORDINALS for form in (word, word.capitalize(), word.upper()))
+    + r")(?: (?:& [Aa]bove )?(?:[Oo]wner|OWNER)| [Cc]ar)?$"
+)
+_FEATURES_FORM: Final = r"^[^,;|]{0,200}(?:[,;|][^,;|]{0,200}){0,199}$"
+
+
+def _owners(value: object) -> object:
+    if isinstance(value, str) and re.search(_ORDINAL_FORM, value):
+        return parse_ordinal(value)
+    return _whole(value)
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, (str, bool)):
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+def _list_of_features(value: object) -> object:
+    if isinstance(value, str) and not re.search(_FEATURES_FORM, value):
+        raise PydanticCustomError("too_long", "Input should be at most 200 names of 200 characters")
+    return split_features(value)
+
+
+def _bounds_are_in_its_parts(schema: dict[str, Any]) -> None:
+    for bound in ("ge", "le"):
+        schema.pop(bound, None)
+
+
+def _day(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        with suppress(ValueError):
+            return datetime.date.fromisoformat(value)
+    if type(value) is datetime.date:
+        return value
+    raise PydanticCustomError("date_type", "Input should be a day such as 2024-11-30")
+
+
+# What is read must be just what the JSON schema of each field allows: forms and clients rely on it.
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"[^\s\x1c-\x1f]")]
+Number = Annotated[float, Field(strict=True)]
+Year = Annotated[
+    int, BeforeValidator(_whole, json_schema_input_type=Annotated[int, Field(ge=1900, le=2100)])
+]
+OwnersInWords = Annotated[str, Field(pattern=_ORDINAL_FORM)]
+FeaturesInOneText = Annotated[str, Field(pattern=_FEATURES_FORM)]
 
 
 class Listing(BaseModel):
@@ -123,7 +172,6 @@ class Listing(BaseModel):
         populate_by_name=True,
         extra="forbid",
         frozen=True,
-        str_strip_whitespace=True,
         allow_inf_nan=False,
         protected_namespaces=(),
         title="Listing",
@@ -134,60 +182,81 @@ class Listing(BaseModel):
     variant: Text | None = Field(
         None, description="Trim, engine and gearbox as advertised", examples=["VXI 1.2 AMT"]
     )
-    year: int = Field(description="Model year", ge=1900, le=2100, examples=[2019])
+    year: Year = Field(description="Model year", ge=1900, le=2100, examples=[2019])
     transmission_type: Text | None = Field(None, description="Gearbox", examples=["Automatic"])
     body_type: Text | None = Field(None, description="Body style", examples=["Hatchback"])
     fuel_type: Text | None = Field(None, description="Fuel", examples=["Petrol"])
-    ownership: Annotated[int, BeforeValidator(parse_ordinal)] | None = Field(
+    ownership: (
+        Annotated[
+            int,
+            BeforeValidator(
+                _owners, json_schema_input_type=Annotated[int, Field(ge=0, le=20)] | OwnersInWords
+            ),
+        ]
+        | None
+    ) = Field(
         None,
-        description="Which owner sells: 1 is the first owner, 0 never registered",
         ge=0,
         le=20,
+        description="Which owner sells, as a number or a word: 1 is the first, 0 never registered",
         examples=[1],
+        json_schema_extra=_bounds_are_in_its_parts,
     )
     color: Text | None = Field(None, description="Paint colour", examples=["White"])
-    odometer: float = Field(
+    odometer: Number = Field(
         description="Distance driven, in the market's distance unit", ge=0, le=1e7, examples=[42000]
     )
-    fitness_age: float | None = Field(
+    fitness_age: Number | None = Field(
         None,
         description="Years for which the registration is valid from new",
         ge=0,
         le=50,
         examples=[15],
     )
-    features: Annotated[tuple[Text, ...], BeforeValidator(split_features)] | None = Field(
+    features: (
+        Annotated[
+            tuple[Text, ...],
+            Field(max_length=200),
+            BeforeValidator(
+                _list_of_features,
+                json_schema_input_type=Annotated[tuple[Text, ...], Field(max_length=200)]
+                | FeaturesInOneText,
+            ),
+        ]
+        | None
+    ) = Field(
         None,
         description="Names of equipment that the car has",
-        max_length=200,
         examples=[["Bluetooth", "AlloyWheels"]],
     )
-    engine_cc: float | None = Field(
+    engine_cc: Number | None = Field(
         None, description="Engine displacement, cubic centimetres", ge=0, le=20000, examples=[1197]
     )
-    power_bhp: float | None = Field(
+    power_bhp: Number | None = Field(
         None, description="Engine power, brake horsepower", ge=0, le=2500, examples=[83]
     )
-    cylinders: float | None = Field(
+    cylinders: Number | None = Field(
         None, description="Number of cylinders", ge=0, le=20, examples=[4]
     )
-    seats: float | None = Field(None, description="Number of seats", ge=1, le=100, examples=[5])
-    fuel_economy: float | None = Field(
+    seats: Number | None = Field(None, description="Number of seats", ge=1, le=100, examples=[5])
+    fuel_economy: Number | None = Field(
         None,
         description="Distance per volume of fuel, in the market's own unit",
         ge=0,
         le=1000,
         examples=[21.2],
     )
-    road_tax: float | None = Field(
+    road_tax: Number | None = Field(
         None, description="Yearly road tax, in the market's currency", ge=0, le=1e9, examples=[145]
     )
     drive: Text | None = Field(None, description="Driven wheels", examples=["4WD"])
     condition: Text | None = Field(None, description="Condition as advertised", examples=["good"])
     seller_type: Text | None = Field(None, description="Who sells", examples=["Dealer"])
     region: Text | None = Field(None, description="Where the car is sold", examples=["Delhi"])
-    listed_on: datetime.date | None = Field(
-        None, description="Day the listing was seen; the price is for that day"
+    listed_on: Annotated[datetime.date, BeforeValidator(_day)] | None = Field(
+        None,
+        description="Day the listing was seen; the price is for that day",
+        examples=["2024-11-30"],
     )
 
 
