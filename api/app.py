@@ -1,156 +1,108 @@
-"""The FastAPI application: health, prices and the pages that describe them."""
+"""The FastAPI application: its parts put together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
-from http import HTTPStatus
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from api import problems
-from api.messages import (
-    Caution,
-    ExplanationAnswer,
-    Health,
-    ListingRequest,
-    PriceAnswer,
-    ReasonAnswer,
-)
-from api.serving import ModelKeeper, ServedModel, load_production
+from api.draining import Drain
+from api.gateway import HEALTH, Gateway
+from api.keys import ApiKeys
+from api.logs import AccessLog
+from api.metrics import Metrics
+from api.openapi import describe
+from api.routes import about, batches, health, inference, prices, scoring
+from api.routing import PlainRoute, by_method_and_path
+from api.service import BatchPool, Service
+from api.serving import ModelKeeper, ServedModel
 from api.settings import ServiceSettings
 from carprice import __version__
-from carprice.model import DEFAULT_CONFIDENCE
-from carprice.model.valuation import value
-from carprice.schema import FIELDS
 
-_RETRY_SECONDS = "5"
-_NOT_USED = Caution(
-    kind="not_used", field="featureCount", message="featureCount is not used; send features"
-)
-
-router = APIRouter()
+_DESCRIPTION = """
+Errors are problem details (RFC 9457). Prices are for the day that they name, in the currency of
+the market that the model learned from.
+"""
 
 
 def create_app(
-    settings: ServiceSettings | None = None, load: Callable[[], ServedModel] | None = None
+    settings: ServiceSettings | None = None, served: ServedModel | None = None
 ) -> FastAPI:
     """Return the service.
 
     Parameters
     ----------
-    settings : where the model comes from; read from the environment at start-up where not given.
-    load : loads the model to serve; default: the registry's production model.
+    settings : read from the environment where not given.
+    served : the model to serve from the start; default: the registry's production model, as soon
+        as it can be had.
+
+    Raises
+    ------
+    InputError
+        If the settings are not allowed.
     """
+    settings = settings or ServiceSettings.from_environment()
+    service = Service(
+        settings=settings,
+        keeper=ModelKeeper(settings, served),
+        metrics=Metrics(),
+        drain=Drain(settings.drain_seconds),
+        batches=BatchPool(settings.batch_workers, settings.batch_queue),
+        access_log=AccessLog(),
+    )
+    service.keeper.on_swap = lambda served: service.metrics.loaded(served.source)
+    service.keeper.on_failure = service.metrics.registry_failed
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loader = load or partial(load_production, settings or ServiceSettings.from_environment())
-        app.state.keeper = ModelKeeper(loader)
-        loading = asyncio.create_task(app.state.keeper.keep_trying())
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.drain.watch()
+        keeping = asyncio.create_task(service.keeper.run())
         yield
-        loading.cancel()
+        keeping.cancel()
         with suppress(asyncio.CancelledError):
-            await loading
+            await keeping
+        service.batches.close()
+        service.access_log.flush()
 
-    app = FastAPI(
+    app = (FastAPIOffline if settings.docs else _without_pages)(
         title="carprice",
         summary="What a used car is worth: a price, an honest range and what to be careful about.",
+        description=_DESCRIPTION,
         version=__version__,
         lifespan=lifespan,
+        telemetry=_telemetry(on=settings.opentelemetry),
     )
+    pages = app.router.routes.copy()
+    app.router.routes.clear()
+    app.router.route_class = PlainRoute
+    for module in (prices, batches, health, about, scoring, inference):
+        module.add_routes(app.router, service)
+    app.router.routes.extend(pages)  # last, since paths are tried in turn
     problems.add_handlers(app)
-    app.include_router(router)
+    describe(app, with_keys=bool(ApiKeys.of(settings)))
+    direct = {} if settings.opentelemetry else by_method_and_path(app.router)
+    app.add_middleware(Gateway, service=service, routes=direct)
+    if settings.cors_origins:
+        origins = [origin.strip() for origin in settings.cors_origins.split(",")]
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
+        )
     return app
 
 
-def keeper(request: Request) -> ModelKeeper:
-    """Return the app's model keeper."""
-    found: ModelKeeper = request.app.state.keeper
-    return found
+def _telemetry(*, on: bool) -> TelemetryConfig:
+    return {
+        "tracing": on,
+        "metrics": on,
+        "logs": on,
+        "auto_configure": on,
+        "exclude": lambda scope: scope["path"] in HEALTH,
+    }
 
 
-def served_model(keeper: Annotated[ModelKeeper, Depends(keeper)]) -> ServedModel:
-    """Return the model to answer with; 503 while there is none."""
-    if keeper.served is None:
-        raise HTTPException(
-            HTTPStatus.SERVICE_UNAVAILABLE, keeper.problem, {"Retry-After": _RETRY_SECONDS}
-        )
-    return keeper.served
-
-
-@router.get(
-    "/",
-    tags=["health"],
-    response_model=Health,
-    responses={HTTPStatus.SERVICE_UNAVAILABLE.value: {"model": Health}},
-)
-async def health(keeper: Annotated[ModelKeeper, Depends(keeper)], response: Response) -> Health:
-    """Answer 200 once the production model is loaded, else 503."""
-    if keeper.served is None:
-        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        response.headers["Retry-After"] = _RETRY_SECONDS
-        return Health(status="loading", model_version=None, detail=keeper.problem)
-    return Health(status="ok", model_version=keeper.served.version)
-
-
-@router.post(
-    "/predict",
-    tags=["prices"],
-    response_model=PriceAnswer,
-    responses=problems.declare(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
-)
-async def predict(
-    listing: ListingRequest,
-    served: Annotated[ServedModel, Depends(served_model)],
-    response: Response,
-    confidence: Annotated[
-        float, Query(ge=0.5, le=0.99, description="Share of prices that the range shall hold")
-    ] = DEFAULT_CONFIDENCE,
-) -> PriceAnswer:
-    """Value one listing."""
-    (valuation,) = value(served.model, _columns(listing), confidence)
-    cautions = [Caution(**vars(caution)) for caution in valuation.warnings]
-    if "feature_count" in listing.model_fields_set:
-        cautions.append(_NOT_USED)
-    market = served.model.market
-    response.headers["X-Model-Version"] = served.version
-    return PriceAnswer(
-        predicted_price=valuation.predicted_price,
-        price_low=valuation.price_low,
-        price_high=valuation.price_high,
-        confidence=confidence,
-        currency=market.currency,
-        valuation_date=valuation.valuation_date,
-        model_version=served.version,
-        model_digest=served.model.digest,
-        warnings=cautions,
-    )
-
-
-@router.post(
-    "/explain",
-    tags=["prices"],
-    response_model=ExplanationAnswer,
-    responses=problems.declare(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
-)
-async def explain(
-    listing: ListingRequest,
-    served: Annotated[ServedModel, Depends(served_model)],
-    response: Response,
-) -> ExplanationAnswer:
-    """Tell why one listing is valued as it is."""
-    (told,) = served.model.explain(_columns(listing))
-    response.headers["X-Model-Version"] = served.version
-    return ExplanationAnswer(
-        predicted_price=told.price,
-        start=told.start,
-        reasons=[ReasonAnswer(**vars(reason)) for reason in told.reasons],
-        currency=served.model.market.currency,
-        model_version=served.version,
-    )
-
-
-def _columns(listing: ListingRequest) -> dict[str, list[Any]]:
-    return {field: [getattr(listing, field)] for field in FIELDS}
+def _without_pages(**options: object) -> FastAPI:
+    return FastAPI(openapi_url=None, docs_url=None, redoc_url=None, **options)  # type: ignore[arg-type]

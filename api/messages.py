@@ -1,36 +1,61 @@
 """Requests and answers, as OpenAPI shows them."""
 
 import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from carprice.schema import Listing, example_listing
+from carprice.schema import Listing, Number, example_listing
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, protected_namespaces=()
+        alias_generator=to_camel, populate_by_name=True, protected_namespaces=(), extra="forbid"
     )
 
 
 class ListingRequest(Listing):
     """One listing to value; the reference service's form is accepted too."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [example_listing()]})
+    model_config = ConfigDict(json_schema_extra={"examples": [example_listing()]}, title="Listing")
 
-    feature_count: float | None = Field(
+    feature_count: Number | None = Field(
         None,
         deprecated=True,
         description="Accepted for older clients and not used; send features instead",
+        examples=[2],
     )
+
+
+class BatchRequest(BaseModel):
+    """Listings to value in one request."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"listings": [example_listing()]}]}
+    )
+
+    listings: list[
+        Annotated[
+            Any,
+            WithJsonSchema(
+                {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/ListingRequest"},
+                        {"description": "Anything else gets its own problem"},
+                    ]
+                }
+            ),
+        ]
+    ]
 
 
 class Caution(_Answer):
     """Why an answer deserves less trust."""
 
-    kind: str = Field(examples=["unseen_variant"])
+    kind: Literal[
+        "unseen_make", "unseen_model", "unseen_variant", "out_of_range", "implausible", "not_used"
+    ] = Field(examples=["unseen_variant"])
     field: str = Field(examples=["variant"])
     message: str = Field(
         examples=[
@@ -39,18 +64,25 @@ class Caution(_Answer):
     )
 
 
-class PriceAnswer(_Answer):
-    """A price with its range, in the currency and for the day that it names."""
+class Price(_Answer):
+    """A price with its range, in the currency and for the day that the answer names."""
 
     predicted_price: float = Field(examples=[512000.0])
     price_low: float = Field(examples=[421000.0])
     price_high: float = Field(examples=[615000.0])
+    valuation_date: datetime.date = Field(
+        description="Day the price is for", examples=["2025-06-01"]
+    )
+    warnings: list[Caution]
+
+
+class PriceAnswer(Price):
+    """A price with its range, and the model that says so."""
+
     confidence: float = Field(description="Share of prices that the range holds", examples=[0.9])
     currency: str = Field(examples=["INR"])
-    valuation_date: datetime.date = Field(description="Day the price is for")
     model_version: str = Field(examples=["1"])
     model_digest: str = Field(description="SHA-256 that names the model's bytes")
-    warnings: list[Caution]
 
 
 class ReasonAnswer(_Answer):
@@ -74,9 +106,23 @@ class ExplanationAnswer(_Answer):
 class Health(_Answer):
     """Whether the service can answer."""
 
-    status: Literal["ok", "loading"]
+    status: Literal["ok", "loading", "draining"]
     model_version: str | None = Field(examples=["1"])
-    detail: str | None = Field(None, description="Why there is no model yet")
+    source: Literal["registry", "cache", "image"] | None = Field(
+        None, description="Where the model was had from", examples=["registry"]
+    )
+    since: datetime.datetime | None = Field(
+        None, description="When the registry last said that this model is in production"
+    )
+    detail: str | None = Field(
+        None, description="Why there is no model yet, or why it is not the registry's"
+    )
+
+
+class Alive(_Answer):
+    """The process lives."""
+
+    status: Literal["alive"] = "alive"
 
 
 class FieldProblem(BaseModel):
@@ -84,14 +130,64 @@ class FieldProblem(BaseModel):
 
     field: str = Field(examples=["odometer"])
     message: str = Field(examples=["Input should be a valid number"])
-    value: Any = Field(None, examples=["abc"])
+    value: Any = Field(None, description="What was found", examples=["abc"])
 
 
 class Problem(BaseModel):
     """Problem details, RFC 9457."""
 
-    type: str = Field("about:blank", examples=["about:blank"])
-    title: str = Field(examples=["Unprocessable Content"])
-    status: int = Field(examples=[422])
+    type: str = Field(examples=["urn:carprice:problem:invalid-listing"])
+    title: str = Field(examples=["Invalid listing"])
+    status: Annotated[int, Field(ge=400, le=599, examples=[422])]
     detail: str = Field(examples=["odometer: Input should be a valid number (found 'abc')"])
     errors: list[FieldProblem] = []
+
+
+class BatchRow(_Answer):
+    """One listing of a batch: its price or its problem."""
+
+    row: int = Field(description="Position in the request, from 0", examples=[0])
+    price: Price | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(_Answer):
+    """The rows of a batch in the order of the request."""
+
+    rows: list[BatchRow]
+    priced: int = Field(description="Number of rows with a price", examples=[1])
+    confidence: float = Field(description="Share of prices that the ranges hold", examples=[0.9])
+    currency: str = Field(examples=["INR"])
+    model_version: str = Field(examples=["1"])
+    model_digest: str = Field(description="SHA-256 that names the model's bytes")
+
+
+class ModelAnswer(_Answer):
+    """The model that is served."""
+
+    name: str = Field(examples=["used-car-price"])
+    version: str = Field(examples=["1"])
+    digest: str = Field(description="SHA-256 that names the model's bytes")
+    source: Literal["registry", "cache", "image"]
+    since: datetime.datetime = Field(
+        description="When the registry last said that this model is in production"
+    )
+    loaded: datetime.datetime = Field(description="When this process loaded it")
+    valuation_date: datetime.date = Field(description="Day the prices are for")
+    currency: str = Field(examples=["INR"])
+    distance_unit: Literal["km", "miles"]
+    training_data: str = Field(description="SHA-256 of the training data")
+    trained_on: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        description="Smallest and largest value of each number in training"
+    )
+    metrics: dict[str, float] = Field(description="Cross-validated figures of the training rows")
+
+
+class VocabularyAnswer(_Answer):
+    """The names that the model knows, as it spells them."""
+
+    makes: dict[str, dict[str, list[str]]] = Field(
+        description="Make → model → variants",
+        examples=[{"maruti": {"swift": ["VXI 1.2 AMT"]}}],
+    )
+    model_version: str = Field(examples=["1"])

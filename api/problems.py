@@ -1,79 +1,212 @@
-"""Errors as problem details (RFC 9457); one place turns each into a response."""
+"""Errors as problem details (RFC 9457): each kind's stable type, status and title in one table."""
 
 import difflib
 import json
 import math
-from http import HTTPStatus
+from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from api.messages import FieldProblem, Problem
 from carprice.schema import FIELDS, alias
 
-_MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 25
+"""How many wrong fields a problem names: naming each of thousands would take seconds."""
 _SHOWN = 200
+_SHOWN_BITS = 64
+_RETRY_SECONDS = "5"
 
 
-def declare(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI declaration of a route's problems."""
-    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {
-        status.value: {
-            "model": Problem,
-            "description": status.phrase,
-            "content": {_MEDIA_TYPE: schema},
-        }
-        for status in statuses
-    }
+class Kind(Enum):
+    """What can go wrong: the last part of the problem's type, and its HTTP status."""
+
+    UNAUTHORIZED = ("unauthorized", 401)
+    NOT_FOUND = ("not-found", 404)
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405)
+    TOO_SLOW = ("request-too-slow", 408)
+    TOO_LARGE = ("request-too-large", 413)
+    MEDIA_TYPE = ("unsupported-media-type", 415)
+    MALFORMED = ("malformed-body", 422)
+    LISTING = ("invalid-listing", 422)
+    PARAMETER = ("invalid-parameter", 422)
+    TOO_MANY = ("too-many-requests", 429)
+    INTERNAL = ("internal-error", 500)
+    NO_MODEL = ("no-model", 503)
+    BUSY = ("busy", 503)
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return self.value[1]
+
+    @property
+    def type(self) -> str:
+        """URI that names the kind, for programs."""
+        return f"urn:carprice:problem:{self.value[0]}"
+
+    @property
+    def title(self) -> str:
+        """The kind in words."""
+        return self.value[0].replace("-", " ").capitalize()
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Answer every error of the app with problem details."""
-    app.add_exception_handler(HTTPException, _on_http_error)  # type: ignore[arg-type]
-    app.add_exception_handler(RequestValidationError, _on_invalid)  # type: ignore[arg-type]
+class ProblemError(Exception):
+    """A request that gets a problem for an answer."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        errors: Iterable[FieldProblem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.headers = dict(headers or {})
+        self.problem = Problem(
+            type=kind.type, title=kind.title, status=kind.status, detail=detail, errors=list(errors)
+        )
 
 
-async def _on_http_error(_: Request, error: HTTPException) -> Response:
-    status = HTTPStatus(error.status_code)
-    problem = Problem(title=status.phrase, status=status, detail=str(error.detail))
-    return _respond(problem, dict(error.headers or {}))
+def no_model(reason: str) -> ProblemError:
+    """Return the problem of a service without a model."""
+    return ProblemError(Kind.NO_MODEL, reason, headers={"Retry-After": _RETRY_SECONDS})
 
 
-async def _on_invalid(_: Request, error: RequestValidationError) -> Response:
-    errors = [_field_problem(detail) for detail in error.errors()]
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
+def busy(reason: str) -> ProblemError:
+    """Return the problem of a service that has too much to do."""
+    return ProblemError(Kind.BUSY, reason, headers={"Retry-After": _RETRY_SECONDS})
+
+
+def invalid_listing(error: ValidationError, prefix: str = "") -> ProblemError:
+    """Return the problem of a listing, or of a body that is no JSON; ``prefix`` names the place."""
+    details = error.errors(include_url=False, include_context=False)[:MOST_ERRORS]
+    if details[0]["type"] == "json_invalid":
+        return ProblemError(Kind.MALFORMED, f"the body is not valid JSON: {details[0]['msg']}")
+    return invalid_fields(
+        [_field_problem(detail["type"], detail["loc"], detail, prefix) for detail in details]
+    )
+
+
+def invalid_fields(errors: list[FieldProblem], kind: Kind = Kind.LISTING) -> ProblemError:
+    """Return the problem of fields that are wrong."""
     detail = "; ".join(
         f"{one.field}: {one.message}" + ("" if one.value is None else f" (found {one.value!r})")
         for one in errors
     )
-    return _respond(Problem(title=status.phrase, status=status, detail=detail, errors=errors), {})
+    return ProblemError(kind, detail, errors)
 
 
-def _field_problem(detail: dict[str, Any]) -> FieldProblem:
-    place = ".".join(str(part) for part in detail["loc"] if part not in ("body", "query"))
-    if detail["type"] == "missing":
-        return FieldProblem(field=place or "body", message="this field is required", value=None)
-    if detail["type"] == "extra_forbidden":
-        return FieldProblem(field=place, message=f"there is no such field; {_nearest(place)}")
-    found = detail.get("input")
-    is_json = found is None or isinstance(found, int) or _is_finite(found)
-    value = found if is_json else str(found)[:_SHOWN]
-    return FieldProblem(field=place or "body", message=detail["msg"], value=value)
+def respond(error: ProblemError) -> Response:
+    """Return a problem as a response."""
+    content = json.dumps(error.problem.model_dump())  # ASCII: half a surrogate pair has no UTF-8
+    return Response(content, error.kind.status, error.headers, MEDIA_TYPE)
 
 
-def _nearest(name: str) -> str:
+def add_handlers(app: FastAPI) -> None:
+    """Answer the app's own errors, such as of unknown paths, with problem details too."""
+    app.add_exception_handler(ProblemError, _on_problem)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _on_http_error)  # type: ignore[arg-type]
+
+
+def declare(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI declaration of a route's problems."""
+    by_status: dict[int, list[Kind]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {
+        status: {
+            "description": " or ".join(kind.title for kind in of_status).capitalize(),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {kind.value[0]: {"value": _EXAMPLES[kind]} for kind in of_status},
+                }
+            },
+        }
+        for status, of_status in sorted(by_status.items())
+    }
+
+
+def nearest_field(name: str) -> str:
+    """Say which field an unknown name may stand for."""
     known = {spelling: alias(field) for field in FIELDS for spelling in (field, alias(field))}
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    close = difflib.get_close_matches(name[:_SHOWN], known, n=1, cutoff=0.75)
     return f"did you mean {known[close[0]]}?" if close else "see /docs for the fields"
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
+async def _on_problem(_: Request, error: ProblemError) -> Response:
+    return respond(error)
 
 
-def _respond(problem: Problem, headers: dict[str, str]) -> Response:
-    content = json.dumps(problem.model_dump())  # in ASCII: half a surrogate pair has no UTF-8
-    return Response(content, problem.status, headers=headers, media_type=_MEDIA_TYPE)
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    path, headers = request.url.path, error.headers
+    if error.status_code == Kind.METHOD_NOT_ALLOWED.status:
+        allowed = (headers or {}).get("Allow", "another method")
+        detail = f"{path} does not answer {request.method}; use {allowed}"
+        return respond(ProblemError(Kind.METHOD_NOT_ALLOWED, detail, headers=headers))
+    return respond(ProblemError(Kind.NOT_FOUND, f"there is no {path}; see /docs for what there is"))
+
+
+def _field_problem(
+    type_: str, loc: tuple[int | str, ...], detail: Mapping[str, Any], prefix: str
+) -> FieldProblem:
+    place = prefix + ".".join(str(part) for part in loc)[:_SHOWN]
+    if type_ == "missing":
+        return FieldProblem(field=place or "body", message="this field is required", value=None)
+    if type_ == "extra_forbidden":
+        return FieldProblem(
+            field=place, message=f"there is no such field; {nearest_field(str(loc[-1]))}"
+        )
+    if not loc:
+        return FieldProblem(field="body", message="must be a JSON object of a listing's fields")
+    return FieldProblem(field=place, message=detail["msg"], value=_shown(detail.get("input")))
+
+
+def _shown(found: Any) -> Any:
+    """Return a value as an error may repeat it: plain JSON, and not long."""
+    if isinstance(found, int) and found.bit_length() > _SHOWN_BITS:
+        return "a huge number"  # Python refuses to print some of them
+    if found is None or isinstance(found, int):
+        return found
+    if isinstance(found, float) and math.isfinite(found):
+        return found
+    text = found if isinstance(found, str) else repr(found)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _example(kind: Kind, detail: str, *errors: FieldProblem) -> dict[str, Any]:
+    return ProblemError(kind, detail, errors).problem.model_dump()
+
+
+_EXAMPLES = {
+    kind: _example(kind, detail)
+    for kind, detail in {
+        Kind.UNAUTHORIZED: "send a valid key in the header X-API-Key",
+        Kind.NOT_FOUND: "there is no /predictions; see /docs for what there is",
+        Kind.METHOD_NOT_ALLOWED: "/predict does not answer GET; use POST",
+        Kind.TOO_SLOW: "the request's body did not arrive within 10 seconds; send it again",
+        Kind.TOO_LARGE: "the request has more than 65,536 bytes; use /predict/batch",
+        Kind.MEDIA_TYPE: "Content-Type is 'text/plain'; it must be application/json",
+        Kind.MALFORMED: "the body is not valid JSON: EOF while parsing a value at line 1 column 0",
+        Kind.TOO_MANY: "this key may make 600 requests a minute; try again in 2 seconds",
+        Kind.INTERNAL: "an error of ours; it is logged under the request's X-Request-ID",
+        Kind.NO_MODEL: "the production model is being loaded",
+        Kind.BUSY: "8 batches are waiting already; try again",
+    }.items()
+} | {
+    kind: invalid_fields([error], kind).problem.model_dump()
+    for kind, error in {
+        Kind.LISTING: FieldProblem(
+            field="odometer", message="Input should be a valid number", value="abc"
+        ),
+        Kind.PARAMETER: FieldProblem(
+            field="confidence", message="must be a number from 0.5 to 0.99", value="2"
+        ),
+    }.items()
+}

@@ -1,58 +1,247 @@
-"""The production model in memory: pulled from the registry in the background, then served."""
+"""The served model: from the registry, else the last known good one, else the image's.
+
+A service without a model goes on asking for one, so that it heals by itself.
+"""
 
 import asyncio
+import datetime
 import logging
+import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, Self
 
+from api.asking import Answer, ask
 from api.settings import ServiceSettings
-from carprice.errors import CarpriceError
+from carprice.errors import CarpriceError, CorruptModelError
 from carprice.model import PriceModel
-from carprice.registry import Registry, production_version
+from carprice.model_cache import last_known_good
+from carprice.model_folder import MANIFEST
 
-logger = logging.getLogger("uvicorn.error")
-_FIRST_WAIT_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 30.0
+logger = logging.getLogger("carprice.service")
+Source = Literal["registry", "cache", "image"]
+_FIRST_WAIT_SECONDS: float = 1.0
+_LONGEST_WAIT_SECONDS: float = 30.0
+_SHORT_DIGEST: Final = 12
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded model and its version in the registry."""
+    """A loaded model, and where it came from.
+
+    Attributes
+    ----------
+    pricer : values one listing at a time.
+    version : its number in the registry; of an image's model the start of its digest.
+    source : the registry, the cache of the last known good model, or the image.
+    since : when the registry last confirmed it; of an image's model when that was made.
+    loaded : when this process loaded it.
+    """
 
     model: PriceModel
+    pricer: Any
     version: str
+    source: Source
+    since: datetime.datetime
+    loaded: datetime.datetime
+
+    @classmethod
+    def of(
+        cls,
+        model: PriceModel,
+        version: str,
+        *,
+        source: Source = "registry",
+        since: datetime.datetime | None = None,
+    ) -> Self:
+        """Return the served model; ``since`` is now where it is not given."""
+        from carprice.model.single import SinglePricer
+
+        now = _now()
+        return cls(model, SinglePricer(model), version, source, since or now, now)
 
 
-def load_production(settings: ServiceSettings) -> ServedModel:
-    """Pull the production model from the registry and load it.
+async def fetch_production(settings: ServiceSettings) -> ServedModel:
+    """Return the registry's production model, loaded.
 
     Raises
     ------
     CarpriceError
-        If there is none, it cannot be had, or its bytes are wrong.
+        If there is none, it cannot be had in time, or its bytes are wrong.
     """
-    registry = Registry(settings.tracking_uri, settings.model_name)
-    version = production_version(registry)
-    folder = registry.fetch(version, settings.model_cache)
-    return ServedModel(PriceModel.load(folder), str(version.number))
+    answer = await ask(settings)
+    return await asyncio.to_thread(_load, answer)
 
 
 class ModelKeeper:
-    """Holds the served model, or the reason why there is none yet."""
+    """Holds the served model, and keeps asking the registry.
 
-    def __init__(self, load: Callable[[], ServedModel]) -> None:
-        self._load = load
-        self.served: ServedModel | None = None
-        self.problem = "the production model is being loaded"
+    Parameters
+    ----------
+    served : a model to begin with; the registry is then only polled.
 
-    async def keep_trying(self) -> None:
-        """Load the model, and try again with growing pauses until that succeeds."""
+    Attributes
+    ----------
+    served : the model to answer with, or None as long as there is none.
+    problem : why there is none, or why the one there is may not be the production model; or empty.
+    on_swap : called when another model, version or source takes the place of the one before.
+    on_failure : called with the reason whenever the registry's model could not be had.
+    """
+
+    def __init__(self, settings: ServiceSettings, served: ServedModel | None = None) -> None:
+        self._settings = settings
+        self._warning = ""
+        self.served = served
+        self.problem = "" if served else "the production model is being loaded"
+        self.on_swap: Callable[[ServedModel], object] = _ignore
+        self.on_failure: Callable[[str], object] = _ignore
+
+    async def run(self) -> None:
+        """Ask until the registry answered once, then poll it if the settings say so.
+
+        Returns only where nothing is to be polled; cancel it to stop.
+        """
         wait = _FIRST_WAIT_SECONDS
-        while self.served is None:
-            try:
-                self.served = await asyncio.to_thread(self._load)
-            except CarpriceError as error:
-                self.problem = str(error)
-                logger.warning("No model to serve yet: %s", error)
-                await asyncio.sleep(wait)
+        answered = self.served is not None
+        while not answered:
+            answered = await self._ask()
+            if not answered:
+                await asyncio.sleep(_about(wait))
                 wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+        while self._settings.poll_seconds > 0:
+            await asyncio.sleep(_about(self._settings.poll_seconds))
+            await self._ask()
+
+    async def _ask(self) -> bool:
+        """Take what the registry has in production; whether that could be had."""
+        try:
+            await self._take(await ask(self._settings, self._digest))
+        except CarpriceError as error:
+            await self._fail(str(error))
+        except Exception as error:
+            logger.exception("The production model cannot be loaded")
+            await self._fail(f"the production model cannot be loaded: {error!r}")
+        else:
+            self.problem = ""
+            return True
+        return False
+
+    @property
+    def _digest(self) -> str:
+        return self.served.model.digest if self.served else ""
+
+    async def _take(self, answer: Answer) -> None:
+        if answer.folder is not None:
+            if answer.warning and answer.warning != self._warning:
+                logger.warning("%s", answer.warning)
+            self._warning = answer.warning
+        if self.served is not None and answer.digest == self._digest:
+            answer.discard()
+            self._serve(
+                replace(self.served, version=answer.version, source="registry", since=_now())
+            )
+        else:
+            self._serve(await asyncio.to_thread(_load, answer))
+
+    def _serve(self, served: ServedModel) -> None:
+        before, self.served = self.served, served
+        if before is None or _identity(before) != _identity(served):
+            logger.info(
+                "Serving version %s from the %s (digest %s)",
+                served.version,
+                served.source,
+                served.model.digest,
+            )
+            _tell(self.on_swap, served)
+
+    async def _fail(self, reason: str) -> None:
+        if self.served is None:
+            await self._fall_back()
+        self.problem = reason if self.served is None else f"{reason}; {_described(self.served)}"
+        logger.warning("%s", self.problem)
+        _tell(self.on_failure, reason)
+
+    async def _fall_back(self) -> None:
+        """Serve the last known good model, else the image's, else none."""
+        for load in (_load_last_known_good, _load_baked):
+            try:
+                served = await asyncio.to_thread(load, self._settings)
+            except CarpriceError as error:
+                logger.warning("%s", error)
+            except Exception:
+                logger.exception("A model that was kept for this cannot be loaded")
+            else:
+                if served is not None:
+                    self._serve(served)
+                    return
+
+
+def _load(answer: Answer) -> ServedModel:
+    try:
+        if answer.folder is None:
+            raise CorruptModelError("the registry's answer names no model folder")
+        model = PriceModel.load(answer.folder)
+    finally:
+        answer.discard()
+    if model.digest != answer.digest:
+        raise CorruptModelError(
+            f"{answer.folder} is not the model that was fetched; fetch it again"
+        )
+    return ServedModel.of(model, answer.version)
+
+
+def _load_last_known_good(settings: ServiceSettings) -> ServedModel | None:
+    known = last_known_good(settings.model_cache, settings.model_name, settings.tracking_uri)
+    if known is None:
+        return None
+    model = PriceModel.load(known.folder)
+    if model.digest != known.digest:
+        raise CorruptModelError(f"{known.folder} is not the model that its name says; delete it")
+    return ServedModel.of(model, known.version, source="cache", since=known.confirmed)
+
+
+def _load_baked(settings: ServiceSettings) -> ServedModel | None:
+    folder = settings.baked_model
+    if folder is None:
+        return None
+    model = PriceModel.load(folder)
+    return ServedModel.of(
+        model, model.digest[:_SHORT_DIGEST], source="image", since=_modified(folder / MANIFEST)
+    )
+
+
+def _modified(path: Path) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+
+
+def _described(served: ServedModel) -> str:
+    since = served.since.isoformat(timespec="seconds")
+    if served.source == "image":
+        return f"serving the model of the image, made {since}"
+    return f"serving version {served.version}, which the registry confirmed last {since}"
+
+
+def _identity(served: ServedModel) -> tuple[str, str, Source]:
+    return served.model.digest, served.version, served.source
+
+
+def _tell(hook: Callable[[Any], object], about: object) -> None:
+    """Call a hook whose failure must not end the asking."""
+    try:
+        hook(about)
+    except Exception:
+        logger.exception("A hook of the model keeper failed")
+
+
+def _ignore(_: object) -> None:
+    """Do nothing."""
+
+
+def _about(seconds: float) -> float:
+    """Return a time near this one, so that workers that started together ask apart."""
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -3,21 +3,48 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from carprice.errors import InputError
 from carprice.tracking import tracking_uri
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_PREFIX = "CARPRICE_"
+_SECRET = ("api_keys",)
 
 
 class ServiceSettings(BaseModel):
-    """Where the model comes from.
+    """Where the model comes from, and what the service allows.
+
+    Each setting is read from the environment variable of its name in capitals with ``CARPRICE_``
+    before it (``poll_seconds``: ``CARPRICE_POLL_SECONDS``), the first from
+    ``MLFLOW_TRACKING_URI``.
 
     Attributes
     ----------
     tracking_uri : MLflow server or database that holds the registry.
     model_name : name of the registered model; its alias ``production`` is served.
-    model_cache : folder for downloaded models.
+    model_cache : folder for downloaded models; the last one in production is kept.
+    baked_model : model folder to start from when neither registry nor cache has a model.
+    start_seconds : after so long without the registry's answer, start from cache or folder.
+    poll_seconds : how often to look for a new production model; 0: never once it was had.
+    drain_seconds : how long to go on serving after SIGTERM, so that load balancers notice.
+    body_seconds : how long a client may take to send a request's head, and then its body.
+    body_bytes : largest request for one listing.
+    batch_bytes, batch_rows : largest batch.
+    batch_workers : threads that price batches.
+    batch_queue : batches that may wait for a thread; more are turned away.
+    api_keys : comma-separated ``name:SHA-256 of a key``; empty: no key is asked for.
+    api_keys_file : file with one ``name:SHA-256`` a line, beside ``api_keys``.
+    rate_limit : requests a minute that a key may make in each worker; 0: any number.
+    cors_origins : comma-separated origins whose pages may ask; empty: none.
+    docs : whether to answer ``/docs`` and ``/openapi.json``.
+    metrics : whether to answer ``/metrics``.
+    opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -25,15 +52,43 @@ class ServiceSettings(BaseModel):
     tracking_uri: str = Field(min_length=1)
     model_name: str = Field("used-car-price", min_length=1)
     model_cache: Path = Path(".carprice") / "models"
+    baked_model: Path | None = None
+    start_seconds: float = Field(30.0, gt=0)
+    poll_seconds: float = Field(0.0, ge=0)
+    drain_seconds: float = Field(5.0, ge=0, le=15)
+    body_seconds: float = Field(10.0, gt=0)
+    body_bytes: int = Field(64 * 1024, gt=0)
+    batch_bytes: int = Field(10 * 1024 * 1024, gt=0)
+    batch_rows: int = Field(10_000, gt=0)
+    batch_workers: int = Field(1, gt=0)
+    batch_queue: int = Field(8, ge=0)
+    api_keys: SecretStr = SecretStr("")
+    api_keys_file: Path | None = None
+    rate_limit: int = Field(0, ge=0)
+    cors_origins: str = ""
+    docs: bool = True
+    metrics: bool = True
+    opentelemetry: bool = False
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read ``MLFLOW_TRACKING_URI``, ``CARPRICE_MODEL_NAME`` and ``CARPRICE_MODEL_CACHE``."""
-        given = {
-            "model_name": environment.get("CARPRICE_MODEL_NAME"),
-            "model_cache": environment.get("CARPRICE_MODEL_CACHE"),
-        }
-        return cls(
-            tracking_uri=tracking_uri(Path(), None),
-            **{name: value for name, value in given.items() if value},
-        )
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: object) -> Self:
+        """Read the environment; what is given goes before it.
+
+        Raises
+        ------
+        InputError
+            If a variable's value is not allowed; the value of a secret is not shown.
+        """
+        variables = {name: environment.get(_PREFIX + name.upper()) for name in cls.model_fields}
+        found = {name: value for name, value in variables.items() if value}
+        found["tracking_uri"] = tracking_uri(Path(), None)
+        try:
+            return cls.model_validate({**found, **given})
+        except ValidationError as error:
+            raise InputError("; ".join(_told(one) for one in error.errors())) from None
+
+
+def _told(error: "ErrorDetails") -> str:
+    field = str(error["loc"][0])
+    found = "a secret" if field in _SECRET else repr(error["input"])
+    return f"{_PREFIX}{field.upper()}: {error['msg']} (found {found})"

@@ -218,6 +218,68 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
         *("--host", "127.0.0.1", "--port", "{port}", "--workers", "1"),
     ]
-    environment = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     with running(command, folder, "/health", environment) as server:
         yield server
+
+
+def put_in_registry(uri: str, name: str, folder: Path, scratch: Path) -> int:
+    """Register a model folder under a name and return its version."""
+    from carprice.model_folder import folder_digest
+    from carprice.registry import Registry
+    from carprice.tracking import start_run
+
+    registry = Registry(uri, name)
+    with start_run(uri, "test", scratch, params={}, tags={}):
+        return registry.log_version(folder, {"digest": folder_digest(folder)}).number
+
+
+@pytest.fixture(scope="session")
+def register() -> Callable[[str, str, Path, Path], int]:
+    return put_in_registry
+
+
+def of_newer_format(folder: Path, target: Path) -> Path:
+    """Copy a model folder such that its format alone is one that nothing here can read."""
+    import hashlib
+
+    shutil.copytree(folder, target)
+    manifest = json.loads((target / "model.json").read_text(encoding="utf-8"))
+    del manifest["checksum"]
+    manifest["format_version"] = 99
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    manifest["checksum"] = hashlib.sha256(text.encode()).hexdigest()
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    (target / "model.json").write_text(text, encoding="utf-8")
+    return target
+
+
+@pytest.fixture(scope="session")
+def newer_model() -> Callable[[Path, Path], Path]:
+    return of_newer_format
+
+
+@contextmanager
+def filled_up(folder: Path) -> Iterator[Path]:
+    """Give a folder on a disk of its own that has room for nothing but a few bytes."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a full disk needs leave to mount one")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    with filled_up(tmp_path / "disk") as folder:
+        yield folder

@@ -26,8 +26,8 @@ RECORDS: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def priced_by_service(promoted: Workspace) -> list[dict[str, Any]]:
     """What POST /predict of our own service answers."""
-    served = ServedModel(PriceModel.load(promoted.model), "1")
-    with TestClient(create_app(load=lambda: served)) as client:
+    served = ServedModel.of(PriceModel.load(promoted.model), "1")
+    with TestClient(create_app(served=served)) as client:
         while client.get("/").status_code != 200:
             pass
         return [client.post("/predict", json=record).json() for record in RECORDS]

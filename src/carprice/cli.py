@@ -90,13 +90,30 @@ def up(host: Host = _HOST, port: Port = _PORT) -> None:
 
 @app.command(rich_help_panel=_SERVE)
 def serve(
-    params: Params = _PARAMS, workdir: Workdir = _WORKDIR, host: Host = _HOST, port: Port = _PORT
+    params: Params = _PARAMS,
+    workdir: Workdir = _WORKDIR,
+    host: Host = _HOST,
+    port: Port = _PORT,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to serve with.")] = 1,
 ) -> None:
     """Start the service with the production model of the registry.
 
-    Without a production model it answers 503 and keeps asking the registry.
+    Without a production model it answers 503 and keeps asking the registry. What it allows is set
+    by environment variables, see docs/service.md.
     """
-    _serve(load_settings(params), Workspace(workdir), host, port)
+    _serve(load_settings(params), Workspace(workdir), host, port, workers=workers)
+
+
+@app.command("api-key", rich_help_panel=_SERVE)
+def api_key(
+    name: Annotated[str, typer.Argument(help="Who it is for: letters, digits, dots, dashes.")],
+) -> None:
+    """Make an API key: prints the key, to hand over, and its entry for CARPRICE_API_KEYS."""
+    from api.keys import entry, new_key
+
+    key = new_key()
+    line = entry(name, key)
+    typer.echo(f"key: {key}\nentry: {line}")
 
 
 @app.command(rich_help_panel=_SERVE)
@@ -339,29 +356,41 @@ def _say_registration(registration: "Registration") -> None:
 
 
 def _serve(
-    settings: Settings, workspace: Workspace, host: str, port: int, *, wait: bool = False
+    settings: Settings,
+    workspace: Workspace,
+    host: str,
+    port: int,
+    *,
+    workers: int = 1,
+    wait: bool = False,
 ) -> None:
     """Run the service until it is stopped; with ``wait``, load the model before it starts."""
-    import uvicorn
+    import asyncio
 
     from api.app import create_app
-    from api.serving import load_production
+    from api.server import run as run_server
+    from api.serving import fetch_production
     from api.settings import ServiceSettings
     from carprice.schema import example_listing
 
     _check_port_is_free(host, port)
-    service = ServiceSettings(
+    service = ServiceSettings.from_environment(
         tracking_uri=_uri(settings, workspace),
         model_name=settings.register_.name,
         model_cache=workspace.model_cache,
     )
-    served = load_production(service) if wait else None
+    served = asyncio.run(fetch_production(service)) if wait else None
     address = f"http://{'localhost' if host in _LOCAL else host}:{port}"
     body = json.dumps(example_listing(), separators=(",", ":"))
     say(f"\nService at {address}, its pages at {address}/docs. Try:\n")
     say(f"curl -s {address}/predict -H 'Content-Type: application/json' -d '{body}'\n")
-    application = create_app(service, load=(lambda: served) if served else None)
-    uvicorn.run(application, host=host, port=port, log_level="warning")
+    if workers == 1:
+        run_server(create_app(service, served), host, port)
+        return
+    os.environ["MLFLOW_TRACKING_URI"] = service.tracking_uri
+    os.environ["CARPRICE_MODEL_NAME"] = service.model_name
+    os.environ["CARPRICE_MODEL_CACHE"] = str(service.model_cache)
+    run_server("api.main:app", host, port, workers)
 
 
 def _check_port_is_free(host: str, port: int) -> None:

@@ -1,7 +1,6 @@
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.serving import ServedModel, load_production
+from api.messages import ExplanationAnswer, Health, ModelAnswer, PriceAnswer, VocabularyAnswer
 from api.settings import ServiceSettings
-from carprice.errors import NoProductionModelError
+from carprice.errors import InputError
 from carprice.model import PriceModel
-from carprice.registry import Registry, promote
 from carprice.schema import example_listing
-from carprice.workspace import Workspace
 
 BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 REFERENCE = {
@@ -33,84 +30,48 @@ REFERENCE = {
 }
 
 
-def wait_for(client: TestClient, status: int) -> Any:
-    deadline = time.monotonic() + 60
-    while (answer := client.get("/")).status_code != status:
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.01)
-    return answer
-
-
-@pytest.fixture(scope="module")
-def model(finished) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
-@pytest.fixture(scope="module")
-def client(model: PriceModel) -> Iterator[TestClient]:
-    with TestClient(create_app(load=lambda: ServedModel(model, "7"))) as client:
-        wait_for(client, 200)
-        yield client
-
-
 def price(client: TestClient, listing: dict[str, Any], **query: Any) -> dict[str, Any]:
     answer = client.post("/predict", json=listing, params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-def problem(answer: Any, status: int) -> dict[str, Any]:
+def problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     content = answer.json()
-    assert (content["status"], content["type"]) == (status, "about:blank")
+    assert (content["status"], content["type"]) == (status, f"urn:carprice:problem:{kind}")
     assert content["title"]
     assert content["detail"]
     return content
 
 
-def test_before_there_is_a_model_every_answer_is_503_with_the_reason() -> None:
-    def load() -> ServedModel:
-        raise NoProductionModelError("no production version; run `carprice promote`")
-
-    with TestClient(create_app(load=load)) as client:
+def test_before_there_is_a_model_every_answer_is_503_with_the_reason(tmp_path: Path) -> None:
+    settings = ServiceSettings(tracking_uri="http://127.0.0.1:9", model_cache=tmp_path)
+    with TestClient(create_app(settings)) as client:
         deadline = time.monotonic() + 60
-        while "promote" not in (health := client.get("/")).text:
+        while "127.0.0.1:9" not in (health := client.get("/")).text:
             assert time.monotonic() < deadline, health.text
-        assert health.status_code == 503
+            time.sleep(0.01)
+        assert health.status_code == client.get("/ready").status_code == 503
         assert health.json()["status"] == "loading"
         assert int(health.headers["Retry-After"]) > 0
         refused = client.post("/predict", json=BARE)
-        assert "carprice promote" in problem(refused, 503)["detail"]
+        assert "127.0.0.1:9" in problem(refused, 503, "no-model")["detail"]
         assert int(refused.headers["Retry-After"]) > 0
-        assert client.get("/docs").status_code == 200
-
-
-def test_the_service_heals_when_the_registry_gets_its_production_model(
-    finished, registry_address: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import datetime
-    import shutil
-
-    monkeypatch.setattr("api.serving._FIRST_WAIT_SECONDS", 0.05)
-    workspace = Workspace(tmp_path / "workspace")
-    shutil.copytree(finished[0].root, workspace.root)
-    uri = registry_address(workspace)
-    settings = ServiceSettings(tracking_uri=uri, model_cache=tmp_path / "cache")
-    with TestClient(create_app(settings)) as client:
-        deadline = time.monotonic() + 60
-        while "no production version" not in client.get("/").text:
-            assert time.monotonic() < deadline
-        now = datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC)
-        promote(Registry(uri, "used-car-price"), now, "at last")
-        assert wait_for(client, 200).json()["modelVersion"] == "1"
-        assert price(client, BARE)["modelVersion"] == "1"
+        assert client.get("/docs").status_code == client.get("/live").status_code == 200
 
 
 def test_health_names_status_and_version_as_json(client: TestClient) -> None:
     answer = client.get("/")
     assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json() == {"status": "ok", "modelVersion": "7", "detail": None}
+    content = answer.json()
+    assert (content["status"], content["modelVersion"], content["source"]) == (
+        "ok",
+        "7",
+        "registry",
+    )
+    assert content["detail"] is None
 
 
 def test_a_price_comes_with_range_currency_date_version_and_warnings(
@@ -217,9 +178,12 @@ def test_a_usual_car_is_answered_without_warnings(client: TestClient, finished) 
         ({"year": 1700}, "year", "1900"),
         ({"make": ""}, "make", "at least 1 character"),
         ({"make": 5}, "make", "valid string (found 5)"),
-        ({"make": "x" * 100_000}, "make", "at most 200 characters"),
+        ({"make": "x" * 60_000}, "make", "at most 200 characters"),
         ({"ownership": "many"}, "ownership", "found 'many'"),
         ({"features": {"a": 1}}, "features", "features"),
+        ({"odometer": "42000"}, "odometer", "valid number (found '42000')"),
+        ({"odometer": True}, "odometer", "valid number (found True)"),
+        ({"year": "2018"}, "year", "valid integer (found '2018')"),
         ({"features": [1]}, "features.0", "valid string"),
         ({"features": ["x"] * 300}, "features", "200"),
         ({"listedOn": "yesterday"}, "listedOn", "found 'yesterday'"),
@@ -230,7 +194,7 @@ def test_a_bad_value_is_refused_with_its_field_and_the_value(
     client: TestClient, change: dict[str, Any], field: str, words: str
 ) -> None:
     answer = client.post("/predict", json={**BARE, **change})
-    content = problem(answer, 422)
+    content = problem(answer, 422, "invalid-listing")
     assert [one["field"] for one in content["errors"]] == [field]
     assert words in content["detail"]
     assert len(answer.content) < 5000
@@ -239,12 +203,14 @@ def test_a_bad_value_is_refused_with_its_field_and_the_value(
 @pytest.mark.parametrize("name", ["make", "model", "year", "odometer"])
 def test_a_missing_field_is_named(client: TestClient, name: str) -> None:
     listing = {key: value for key, value in BARE.items() if key != name}
-    content = problem(client.post("/predict", json=listing), 422)
+    content = problem(client.post("/predict", json=listing), 422, "invalid-listing")
     assert content["detail"] == f"{name}: this field is required"
 
 
 def test_all_that_is_wrong_is_named_at_once(client: TestClient) -> None:
-    content = problem(client.post("/predict", json={"make": "Kia", "year": "x"}), 422)
+    content = problem(
+        client.post("/predict", json={"make": "Kia", "year": "x"}), 422, "invalid-listing"
+    )
     assert {one["field"] for one in content["errors"]} == {"model", "year", "odometer"}
 
 
@@ -253,7 +219,7 @@ def test_all_that_is_wrong_is_named_at_once(client: TestClient) -> None:
 def test_a_number_that_is_not_finite_is_refused(client: TestClient, name: str, number: str) -> None:
     body = json.dumps({**BARE, name: "@"}).replace('"@"', number)
     answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
-    content = problem(answer, 422)
+    content = problem(answer, 422, "invalid-listing")
     assert content["errors"][0]["field"] == name
     assert not any(isinstance(v, float) and math.isnan(v) for v in content["errors"][0].values())
 
@@ -277,8 +243,9 @@ def test_a_number_that_is_not_finite_is_refused(client: TestClient, name: str, n
 )
 def test_a_body_that_is_no_listing_is_refused(client: TestClient, body: bytes) -> None:
     answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
-    assert 400 <= answer.status_code < 500
-    problem(answer, answer.status_code)
+    assert answer.status_code in (413, 422)
+    kinds = {413: ("request-too-large",), 422: ("malformed-body", "invalid-listing")}
+    assert answer.json()["type"].rpartition(":")[2] in kinds[answer.status_code]
 
 
 def test_half_a_surrogate_pair_is_refused_or_priced_but_no_failure(client: TestClient) -> None:
@@ -289,20 +256,20 @@ def test_half_a_surrogate_pair_is_refused_or_priced_but_no_failure(client: TestC
 
 def test_a_body_of_another_type_is_refused(client: TestClient) -> None:
     form = client.post("/predict", data={"make": "Kia"})
-    problem(form, 422)
+    problem(form, 415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize("confidence", ["0.3", "1", "NaN", "much"])
 def test_a_confidence_outside_its_limits_is_refused(client: TestClient, confidence: str) -> None:
     answer = client.post("/predict", json=BARE, params={"confidence": confidence})
-    content = problem(answer, 422)
+    content = problem(answer, 422, "invalid-parameter")
     assert content["errors"][0]["field"] == "confidence"
 
 
 def test_unknown_pages_and_wrong_methods_are_problems_too(client: TestClient) -> None:
-    problem(client.get("/nowhere"), 404)
+    problem(client.get("/nowhere"), 404, "not-found")
     wrong = client.get("/predict")
-    problem(wrong, 405)
+    problem(wrong, 405, "method-not-allowed")
     assert wrong.headers["Allow"] == "POST"
 
 
@@ -316,62 +283,85 @@ def test_openapi_shows_an_example_that_gets_a_price(client: TestClient) -> None:
 
 def test_openapi_declares_the_problems_of_predict(client: TestClient) -> None:
     responses = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
-    assert set(responses) == {"200", "422", "503"}
-    for status in ("422", "503"):
-        assert "application/problem+json" in responses[status]["content"]
+    problems = {"401", "408", "413", "415", "422", "429", "500", "503"}
+    assert set(responses) == {"200", *problems}
+    for status in problems:
+        (shown,) = responses[status]["content"].items()
+        assert shown[0] == "application/problem+json"
+        for example in shown[1]["examples"].values():
+            assert example["value"]["status"] == int(status)
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ('{"make":"Kia","make":"Kia","model":"Rio","year":2018,"odometer":5000}', "make"),
+        ('{"fuelType":"Petrol","fuel_type":"Petrol","make":"Kia","model":"Rio","year":2018,'
+         '"odometer":5000}', "fuel_type"),
+        ('{"make":"Kia:Rio","model":"Rio","year":2018,"odometer":5000,"y\\u0065ar":2018}', "year"),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_there_twice_is_refused(client: TestClient, body: str, key: str) -> None:
+    answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
+    content = problem(answer, 422, "invalid-listing")
+    assert content["errors"][0]["field"] == key
+
+
+def test_a_colon_in_a_value_is_not_a_key(client: TestClient) -> None:
+    assert price(client, {**BARE, "variant": "SX: 1.6:2"})["predictedPrice"] > 0
+
+
+@pytest.mark.parametrize(
+    "query", ["confidance=0.8", "confidence=0.8&confidence=0.9", "confidence=0.8&x=1"]
+)
+def test_other_parameters_are_refused_by_name(client: TestClient, query: str) -> None:
+    problem(client.post(f"/predict?{query}", json=BARE), 422, "invalid-parameter")
+
+
+def test_the_model_tells_what_it_is(client: TestClient, model: PriceModel) -> None:
+    content = client.get("/model").json()
+    assert (content["version"], content["digest"]) == ("7", model.digest)
+    assert content["valuationDate"] == model.market.valuation_date.isoformat()
+    assert content["metrics"]["mape"] == model.metrics["mape"]
+    assert content["trainingData"] == model.market.data_digest
+    assert ModelAnswer.model_validate_json(client.get("/model").content).currency == "INR"
+
+
+def test_the_vocabulary_lists_what_is_priced_without_a_warning(client: TestClient) -> None:
+    makes = VocabularyAnswer.model_validate_json(client.get("/vocabulary").content).makes
+    make, models = next(iter(makes.items()))
+    name, variants = next(iter(models.items()))
+    car = {**BARE, "make": make, "model": name, "variant": variants[0]}
+    assert not [one for one in price(client, car)["warnings"] if "unseen" in one["kind"]]
+
+
+def test_answers_have_the_form_that_openapi_promises(client: TestClient) -> None:
+    answer = client.post("/predict", json={**BARE, "model": "Nonesuch", "featureCount": 3})
+    assert len(PriceAnswer.model_validate_json(answer.content).warnings) == 2
+    ExplanationAnswer.model_validate_json(client.post("/explain", json=BARE).content)
+    Health.model_validate_json(client.get("/").content)
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://registry:5000")
-    settings = ServiceSettings.from_environment(
-        {"CARPRICE_MODEL_NAME": "other", "CARPRICE_MODEL_CACHE": "/var/cache"}
-    )
+    monkeypatch.setenv("CARPRICE_MODEL_NAME", "other")
+    monkeypatch.setenv("CARPRICE_MODEL_CACHE", "/var/cache")
+    settings = ServiceSettings.from_environment()
     assert settings.tracking_uri == "http://registry:5000"
     assert (settings.model_name, settings.model_cache) == ("other", Path("/var/cache"))
 
 
-def test_the_production_model_is_loaded_from_the_registry(
-    promoted: Workspace, registry_address: Any, tmp_path: Path
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CARPRICE_POLL_SECONDS", "-1"),
+        ("CARPRICE_BATCH_ROWS", "many"),
+        ("CARPRICE_DOCS", "perhaps"),
+    ],
+)
+def test_a_setting_that_is_not_allowed_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    uri = registry_address(promoted)
-    served = load_production(ServiceSettings(tracking_uri=uri, model_cache=tmp_path / "cache"))
-    assert served.version == "1"
-    assert served.model.digest == PriceModel.load(promoted.model).digest
-
-
-def test_uvicorn_serves_the_registry_that_the_environment_names(
-    promoted: Workspace, client: TestClient, registry_address: Any, serve: Any, tmp_path: Path
-) -> None:
-    import sys
-
-    root = str(Path(__file__).resolve().parents[2])
-    command = [
-        *(sys.executable, "-m", "uvicorn", "api.main:app"),
-        *("--host", "127.0.0.1", "--port", "{port}"),
-    ]
-    environment = {
-        "MLFLOW_TRACKING_URI": registry_address(promoted),
-        "PYTHONPATH": root,
-    }
-    with serve(command, tmp_path, "/", environment) as server:
-        assert json.loads(server.get("/")[1])["modelVersion"] == "1"
-        status, answer = server.post("/predict", REFERENCE)
-        assert status == 200
-        assert answer["predictedPrice"] == price(client, REFERENCE)["predictedPrice"]
-        status, answer = server.post("/predict", {**REFERENCE, "odometer": "far"})
-        assert (status, answer["errors"][0]["value"]) == (422, "far")
-
-
-def test_an_explanation_multiplies_and_sums_to_the_price(client: TestClient) -> None:
-    answer = client.post("/explain", json=BARE)
-    assert answer.status_code == 200
-    told = answer.json()
-    assert answer.headers["X-Model-Version"] == told["modelVersion"]
-    product, total = told["start"], told["start"]
-    for reason in told["reasons"]:
-        product *= reason["factor"]
-        total += reason["amount"]
-    assert product == pytest.approx(told["predictedPrice"], rel=1e-6)
-    assert total == pytest.approx(told["predictedPrice"], rel=1e-6)
-    assert told["predictedPrice"] == pytest.approx(price(client, BARE)["predictedPrice"], abs=0.01)
-    assert problem(client.post("/explain", json={**BARE, "odometer": "far"}), 422)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=f"{variable}: .*found '{value}'"):
+        ServiceSettings.from_environment()

@@ -1,0 +1,49 @@
+"""Prices as the answers' plain content, built once a request and written by pydantic's encoder."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import Response
+from pydantic_core import to_json
+
+from api.messages import ListingRequest
+from api.serving import ServedModel
+from carprice.model.cautions import Caution
+from carprice.model.valuation import Valuation
+
+_NOT_USED = Caution("not_used", "featureCount", "featureCount is not used; send features")
+
+
+def json_response(
+    content: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return content as a JSON response."""
+    return Response(to_json(content), status, headers, "application/json")
+
+
+def cautions_of(valuation: Valuation, listing: ListingRequest) -> Iterable[Caution]:
+    """Return a price's cautions, and those about the request's form."""
+    if "feature_count" in listing.model_fields_set:
+        return (*valuation.warnings, _NOT_USED)
+    return valuation.warnings
+
+
+def price_content(valuation: Valuation, cautions: Iterable[Caution]) -> dict[str, Any]:
+    """Return the content of :class:`api.messages.Price`."""
+    return {
+        "predictedPrice": valuation.predicted_price,
+        "priceLow": valuation.price_low,
+        "priceHigh": valuation.price_high,
+        "valuationDate": valuation.valuation_date.isoformat(),
+        "warnings": [vars(caution) for caution in cautions],
+    }
+
+
+def model_content(served: ServedModel, confidence: float) -> dict[str, Any]:
+    """Return what all answers with prices say of their model."""
+    return {
+        "confidence": confidence,
+        "currency": served.model.market.currency,
+        "modelVersion": served.version,
+        "modelDigest": served.model.digest,
+    }

@@ -1,0 +1,194 @@
+"""Asks the registry for the production model under one hard deadline, see :mod:`carprice.fetch`.
+
+By plain HTTP in a thread, which takes milliseconds; where MLflow's own client is needed, by a child
+process, which can be killed and takes MLflow's memory with it.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from api.settings import ServiceSettings
+from carprice import errors
+from carprice.errors import CarpriceError, RefusedError
+from carprice.fetch import fetch_by_http
+from carprice.redaction import redact
+from carprice.registry_http import HttpRegistry, LeftToMlflowError
+
+logger = logging.getLogger("carprice.service")
+_POLITE_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the registry has in production.
+
+    Attributes
+    ----------
+    folder : the model folder, or None where the asker has that model.
+    temporary : whether the folder lies outside the cache; :meth:`discard` deletes it.
+    warning : why the model is not kept for a start without the registry; mostly empty.
+    """
+
+    version: str
+    digest: str
+    folder: Path | None
+    temporary: bool
+    warning: str
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """Return the answer that was told."""
+        folder = told["folder"]
+        return cls(
+            version=str(told["version"]),
+            digest=str(told["digest"]),
+            folder=None if folder is None else Path(folder),
+            temporary=bool(told.get("temporary")),
+            warning=str(told.get("warning", "")),
+        )
+
+    def discard(self) -> None:
+        """Delete the folder if it is of no use once it was loaded."""
+        if self.temporary and self.folder is not None:
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+
+async def ask(settings: ServiceSettings, have: str = "") -> Answer:
+    """Return what is in production, its folder checked byte for byte.
+
+    Parameters
+    ----------
+    have : digest of the model that is loaded; it is not fetched again.
+
+    Raises
+    ------
+    CarpriceError
+        If the registry did not answer in time, has no production model, or holds a corrupt one.
+    """
+    try:
+        async with asyncio.timeout(settings.start_seconds):
+            return await _by_http(settings, have) or await _by_child(settings, have)
+    except TimeoutError:
+        raise RefusedError(
+            f"MLflow at {redact(settings.tracking_uri)} did not answer within "
+            f"{settings.start_seconds:g} s; check MLFLOW_TRACKING_URI and the server, or raise "
+            "CARPRICE_START_SECONDS"
+        ) from None
+
+
+async def _by_http(settings: ServiceSettings, have: str) -> Answer | None:
+    """Return what is told by plain HTTP; None where only MLflow's client knows the way."""
+    uri, name = settings.tracking_uri, settings.model_name
+    try:
+        registry = HttpRegistry(uri, name, settings.start_seconds)
+    except LeftToMlflowError:
+        return None
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[Answer | None] = loop.create_future()
+
+    def settle(found: Answer | None, error: Exception | None) -> None:
+        if told.done():
+            return
+        if error is None:
+            told.set_result(found)
+        else:
+            told.set_exception(error)
+
+    def work() -> None:
+        found, failed = None, None
+        try:
+            found = Answer.of(fetch_by_http(registry, uri, name, settings.model_cache, have))
+        except LeftToMlflowError:
+            pass
+        except Exception as error:
+            failed = error
+        finally:
+            registry.close()
+        with suppress(RuntimeError):  # the event loop is closed, nobody waits
+            loop.call_soon_threadsafe(settle, found, failed)
+
+    # A daemon, so that one that hangs does not keep the process alive.
+    threading.Thread(target=work, name="registry", daemon=True).start()
+    try:
+        return await told
+    finally:
+        registry.close()
+
+
+async def _by_child(settings: ServiceSettings, have: str) -> Answer:
+    try:
+        process = subprocess.Popen(
+            _command(settings, have),
+            env=_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=os.name == "posix",
+        )
+    except OSError as error:
+        reason = error.strerror or error
+        raise RefusedError(f"no process to ask the registry can be started: {reason}") from None
+    talking = asyncio.ensure_future(asyncio.to_thread(process.communicate))
+    try:
+        told, complaints = await asyncio.shield(talking)
+    finally:
+        if not talking.done():
+            await asyncio.to_thread(_end, process)
+            await asyncio.wait([talking], timeout=_POLITE_SECONDS)
+    return _understood(told, complaints, process.returncode)
+
+
+def _command(settings: ServiceSettings, have: str) -> list[str]:
+    # -P: a file in the working folder must not take the place of a library.
+    command = [sys.executable, "-P", "-m", "carprice.fetch", f"--name={settings.model_name}"]
+    return [*command, f"--cache={settings.model_cache}", f"--have={have}"]
+
+
+def _environment(settings: ServiceSettings) -> dict[str, str]:
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(math.ceil(settings.start_seconds))}
+    return {**patience, **os.environ, "MLFLOW_TRACKING_URI": settings.tracking_uri}
+
+
+def _understood(told: bytes, complaints: bytes, code: int) -> Answer:
+    try:
+        content = json.loads(told)
+        if "error" not in content:
+            return Answer.of(content)
+        kind = getattr(errors, content["kind"], None)
+        message = str(content["error"])
+    except (ValueError, KeyError, TypeError):
+        kind, message = None, f"the process that asks the registry ended with {code} unheard"
+    if isinstance(kind, type) and issubclass(kind, CarpriceError):
+        raise kind(message)
+    logger.error("%s\n%s", message, redact(complaints.decode(errors="replace"))[-4000:])
+    raise RefusedError(message)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a child and its own children, politely first so that it deletes what it began."""
+    _send(process, force=False)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_POLITE_SECONDS)
+    _send(process, force=True)
+    process.wait()
+
+
+def _send(process: "subprocess.Popen[bytes]", *, force: bool) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL if force else signal.SIGTERM)

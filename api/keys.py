@@ -1,0 +1,112 @@
+"""API keys, kept as hashes, and how often each may ask."""
+
+import hashlib
+import hmac
+import math
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from api.settings import ServiceSettings
+from carprice.errors import InputError
+
+_ENTRY = re.compile(r"([A-Za-z0-9_.-]{1,64}):([0-9a-f]{64})")
+
+
+def new_key() -> str:
+    """Return a new random key: 256 bits, so that its plain hash cannot be turned back."""
+    return secrets.token_urlsafe(32)
+
+
+def hashed(key: str) -> str:
+    """Return the SHA-256 under which a key is kept."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def entry(name: str, key: str) -> str:
+    """Return what ``CARPRICE_API_KEYS`` holds of a key.
+
+    Raises
+    ------
+    InputError
+        If the name has other signs than letters, digits, dots, dashes and underscores.
+    """
+    line = f"{name}:{hashed(key)}"
+    if not _ENTRY.fullmatch(line):
+        raise InputError(f"{name!r} is no name of a key; use letters, digits, '.', '-' and '_'")
+    return line
+
+
+class ApiKeys:
+    """The keys that are allowed; several at once, so that one can follow another."""
+
+    def __init__(self, names_by_hash: dict[str, str]) -> None:
+        self._names = names_by_hash
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def name_of(self, key: str) -> str | None:
+        """Return the name of a key, or None; in the same time whichever key it is."""
+        given, found = hashed(key), None
+        for known, name in self._names.items():
+            if hmac.compare_digest(known, given):
+                found = name
+        return found
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> "ApiKeys":
+        """Read the keys of the environment and of the file.
+
+        Raises
+        ------
+        InputError
+            If an entry is not ``name:hash``, or the file cannot be read.
+        """
+        entries = [
+            ("CARPRICE_API_KEYS", place, entry)
+            for place, entry in enumerate(settings.api_keys.get_secret_value().split(","), 1)
+        ]
+        if settings.api_keys_file is not None:
+            path = settings.api_keys_file
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(f"CARPRICE_API_KEYS_FILE: cannot read {path}: {error}") from None
+            entries += [(str(path), number, line) for number, line in enumerate(lines, 1)]
+        names = {}
+        for where, place, entry in entries:
+            text = entry.strip()
+            if not text or text.startswith("#"):
+                continue
+            match = _ENTRY.fullmatch(text)
+            if match is None:
+                raise InputError(
+                    f"{where}, entry {place}: is not name:hash; make one with `carprice api-key`"
+                )
+            names[match[2]] = match[1]
+        return cls(names)
+
+
+@dataclass
+class RateLimit:
+    """How many requests a minute each name may make: a token bucket of a minute's requests."""
+
+    per_minute: int
+    now: Callable[[], float] = time.monotonic
+    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def wait(self, name: str) -> int:
+        """Count a request; return 0, or after how many seconds the next one is allowed."""
+        if not self.per_minute:
+            return 0
+        now, rate = self.now(), self.per_minute / 60
+        tokens, then = self._left.get(name, (float(self.per_minute), now))
+        tokens = min(float(self.per_minute), tokens + (now - then) * rate)
+        if tokens < 1:
+            self._left[name] = (tokens, now)
+            return math.ceil((1 - tokens) / rate)
+        self._left[name] = (tokens - 1, now)
+        return 0

@@ -1,0 +1,258 @@
+"""Bodies → listings: JSON and CSV, one or many; each row of a batch is read or has its problem."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from api.messages import FieldProblem, ListingRequest
+from api.problems import (
+    MOST_ERRORS,
+    Kind,
+    ProblemError,
+    invalid_fields,
+    invalid_listing,
+    nearest_field,
+)
+from carprice.schema import KINDS, alias
+from carprice.schema import Kind as FieldKind
+
+_read_json = ListingRequest.__pydantic_validator__.validate_json
+_read_fields = ListingRequest.__pydantic_validator__.validate_python
+_FIELD_OF: Final = {
+    spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
+}
+_NUMERIC: Final = (FieldKind.NUMBER, FieldKind.INTEGER)
+
+Row = ListingRequest | ProblemError
+
+
+@dataclass(frozen=True)
+class Table:
+    """A batch: its rows, and the cells as they came where it was CSV."""
+
+    rows: Sequence[Row]
+    header: Sequence[str] = ()
+    cells: Sequence[Sequence[str]] = ()
+
+
+def read_listing(body: bytes) -> ListingRequest:
+    """Read one listing from JSON.
+
+    Raises
+    ------
+    ProblemError
+        422, naming each wrong field, its value and the remedy.
+    """
+    try:
+        listing: ListingRequest = _read_json(body)
+    except ValidationError as error:
+        raise invalid_listing(error) from None
+    # Each key has a colon: only where there are more colons can a key be there twice.
+    if body.count(b":") != len(listing.model_fields_set):
+        repeated = _parse_noting_repeats(body)
+        if isinstance(repeated, _Repeated):
+            raise repeated.problem()
+    return listing
+
+
+def read_json_batch(body: bytes, most: int) -> Table:
+    """Read ``{"listings": […]}``.
+
+    Raises
+    ------
+    ProblemError
+        422 if the body is not of that form; 413 if it has more than ``most`` rows.
+    """
+    content = parse_json(body)
+    if not isinstance(content, dict) or set(content) != {"listings"}:
+        raise ProblemError(Kind.MALFORMED, 'the body must be {"listings": [ … ]} and nothing else')
+    rows = content["listings"]
+    if not isinstance(rows, list):
+        error = FieldProblem(field="listings", message="must be an array of listings")
+        raise invalid_fields([error])
+    check_rows(len(rows), most)
+    return Table([read_row(row) for row in rows])
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON; an object in which a key is repeated comes as one that is no valid listing.
+
+    Raises
+    ------
+    ProblemError
+        422 if it is not JSON.
+    """
+    content = _parse(body)
+    if body.count(b":") != _count_keys(content):
+        content = _parse_noting_repeats(body)
+    if isinstance(content, _Repeated):
+        raise content.problem()
+    return content
+
+
+def parse_strictly(body: bytes) -> Any:
+    """Parse JSON; refuse it with 422 if it is none, or repeats a key anywhere in it."""
+    content = _parse(body)
+    if body.count(b":") != _count_keys(content):
+        json.loads(body, object_pairs_hook=_object_without_repeats)
+    return content
+
+
+def check_rows(count: int, most: int) -> None:
+    """Refuse a batch of too many rows with 413."""
+    if count > most:
+        raise ProblemError(
+            Kind.TOO_LARGE, f"the batch has {count:,} rows; send at most {most:,} in one request"
+        )
+
+
+def read_row(row: object) -> Row:
+    """Read one row of a batch; where it is wrong, return its problem."""
+    if isinstance(row, _Repeated):
+        return row.problem()
+    try:
+        return _read_fields(row)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        return invalid_listing(error)
+
+
+def read_csv(body: bytes, most: int) -> Table:
+    """Read CSV with a header of field names, camelCase or snake_case, in any order.
+
+    Empty cells are missing values.
+
+    Raises
+    ------
+    ProblemError
+        422 if it is not UTF-8, or a column is unknown or there twice; 413 for too many rows.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"the body is not UTF-8 (byte {error.start}); save the file as UTF-8"
+        raise ProblemError(Kind.MALFORMED, message) from None
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(lines, [])
+        fields = read_header(header)
+        cells = []
+        for line in lines:
+            if line:
+                cells.append(line)
+                check_rows(len(cells), most)
+    except csv.Error as error:
+        message = f"line {lines.line_num} is not CSV: {error}"
+        raise ProblemError(Kind.MALFORMED, message) from None
+    return Table([_read_cells(fields, line) for line in cells], header, cells)
+
+
+def read_header(header: Sequence[str]) -> list[str]:
+    """Return the fields that columns stand for.
+
+    Raises
+    ------
+    ProblemError
+        422 naming the columns that are unknown, there twice, or missing and required.
+    """
+    fields: list[str] = []
+    errors: list[FieldProblem] = []
+    for name in (cell.strip() for cell in header):
+        if len(errors) == MOST_ERRORS:
+            break
+        field = _FIELD_OF.get(name)
+        if field is None:
+            errors.append(
+                FieldProblem(
+                    field=name[:200] or "(empty)",
+                    message=f"there is no such column; {nearest_field(name)}",
+                )
+            )
+        elif field in fields:
+            errors.append(FieldProblem(field=name, message="is there twice; leave one column out"))
+        else:
+            fields.append(field)
+    missing = [alias(name) for name in ("make", "model", "year", "odometer") if name not in fields]
+    errors += [FieldProblem(field=name, message="this column is required") for name in missing]
+    if errors:
+        raise invalid_fields(errors)
+    return fields
+
+
+def columns_of(listings: Sequence[ListingRequest]) -> dict[str, list[Any]]:
+    """Return listings by column, as models take them."""
+    values = [vars(listing) for listing in listings]
+    return {field: [one[field] for one in values] for field in KINDS}
+
+
+def _read_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
+    if len(cells) != len(fields):
+        message = f"the row has {len(cells)} cells, the header {len(fields)}"
+        return ProblemError(Kind.LISTING, message)
+    return read_row({field: typed(field, cell) for field, cell in zip(fields, cells, strict=True)})
+
+
+def typed(field: str, cell: str) -> Any:
+    """Return a text as the field's kind where it can be read so; None where it is empty."""
+    text = cell.strip()
+    if not text:
+        return None
+    if KINDS.get(field, FieldKind.NUMBER) in _NUMERIC:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text
+
+
+class _Repeated(dict[str, Any]):
+    """A JSON object in which a key is there twice."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self._key = key
+
+    def problem(self) -> ProblemError:
+        message = "is there twice; leave one out"
+        return invalid_fields([FieldProblem(field=self._key[:200], message=message)])
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError as error:
+        raise ProblemError(Kind.MALFORMED, f"the body is not valid JSON: {error}") from None
+
+
+def _parse_noting_repeats(body: bytes) -> Any:
+    return json.loads(body, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        name = _FIELD_OF.get(key, key)
+        if name in seen:
+            return _Repeated(key)
+        seen.add(name)
+    return dict(pairs)
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = _object(pairs)
+    if isinstance(content, _Repeated):
+        raise content.problem()
+    return content
+
+
+def _count_keys(content: Any) -> int:
+    if isinstance(content, dict):
+        return len(content) + sum(map(_count_keys, content.values()))
+    if isinstance(content, list):
+        return sum(map(_count_keys, content))
+    return 0

@@ -1,0 +1,176 @@
+"""JSON schemas of other people's protocols that depend on the listing's fields.
+
+JSON Schema cannot say that lists are of one length, or tie a cell to its column's name. What these
+schemas allow is accepted, and what more is accepted the descriptions say.
+"""
+
+from typing import Any, Final
+
+from api.messages import ListingRequest
+from carprice.schema import FIELDS, KINDS, REQUIRED, Kind, alias, bounds, example_listing
+
+FORMS: Final = ("dataframe_split", "dataframe_records", "inputs", "instances")
+"""MLflow's names for the ways to write a data frame as JSON."""
+WHOLE: Final = tuple(f"{sign}INT{bits}" for sign in ("", "U") for bits in (64, 32, 16, 8))
+"""Data types of the Open Inference Protocol whose values are whole numbers."""
+FLOATS: Final = ("FP64", "FP32", "FP16")
+TENSORS: Final = (*REQUIRED, *(name for name in FIELDS if name not in REQUIRED))
+"""Fields in the order in which the API's description shows them as columns and tensors."""
+
+_LISTING: Final = {"$ref": "#/components/schemas/ListingRequest"}
+_SPLIT: Final = {"$ref": "#/components/schemas/DataframeSplit"}
+_PARAMS: Final = {"$ref": "#/components/schemas/ScoringParams"}
+_PROPERTIES: Final = ListingRequest.model_json_schema()["properties"]
+_EXAMPLE: Final = example_listing()
+
+OUTPUTS: Final[dict[str, str]] = {
+    "predictedPrice": "FP64",
+    "priceLow": "FP64",
+    "priceHigh": "FP64",
+    "valuationDate": "BYTES",
+    "warnings": "BYTES",
+}
+"""Output tensors and their data types."""
+
+
+def _tuple_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    size = len(schemas)
+    return {"type": "array", "prefixItems": schemas, "minItems": size, "maxItems": size}
+
+
+def _shape_of(field: str) -> dict[str, Any]:
+    """Return a field's JSON schema without what is said of it elsewhere."""
+    told = ("title", "description", "examples", "default")
+    return {key: part for key, part in _PROPERTIES[alias(field)].items() if key not in told}
+
+
+def _split_of(fields: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "columns": {"const": [alias(field) for field in fields]},
+            "data": {"type": "array", "items": _tuple_of([_shape_of(field) for field in fields])},
+            "index": {"type": "array", "items": {}},
+        },
+        "required": ["columns", "data"],
+        "additionalProperties": False,
+    }
+
+
+def split_schema(schema: dict[str, Any]) -> None:
+    """Show two choices of columns in place of a model's own schema."""
+    described = {key: schema[key] for key in ("title", "description")}
+    schema.clear()
+    schema |= {**described, "anyOf": [_split_of(REQUIRED), _split_of(TENSORS)]}
+
+
+def _form(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: schema, "params": _PARAMS},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+_LISTINGS: Final = {"type": "array", "items": _LISTING}
+SCORING_SCHEMA: Final = {
+    "description": "One of MLflow's forms; inputs and instances may be an object of columns too",
+    "anyOf": [
+        _form("dataframe_split", _SPLIT),
+        _form("dataframe_records", _LISTINGS),
+        *(_form(name, {"anyOf": [_LISTINGS, _LISTING]}) for name in ("inputs", "instances")),
+        _SPLIT,
+        _LISTINGS,
+    ],
+}
+_NAME_CELL: Final = "[A-Za-z0-9][A-Za-z0-9 .-]{0,99}"
+CSV_SCHEMA: Final = {
+    "type": "string",
+    "description": "A header of field names, one listing a line. Shown for the required columns: "
+    "they and any others may come in any order, quoted where they need it",
+    "pattern": rf"^{','.join(alias(field) for field in REQUIRED)}\r?\n"
+    rf"({_NAME_CELL},{_NAME_CELL},(19|20)[0-9]{{2}},[0-9]{{1,6}}\r?\n)*$",
+}
+CSV_EXAMPLE: Final = "make,model,year,odometer\r\nMaruti,Swift,2019,42000\r\n"
+SCORING_EXAMPLES: Final = {
+    "dataframe_split": {
+        "value": {
+            "dataframe_split": {
+                "columns": [alias(field) for field in REQUIRED],
+                "data": [["Maruti", "Swift", 2019, 42000]],
+            }
+        }
+    },
+    "dataframe_records": {
+        "value": {"dataframe_records": [_EXAMPLE], "params": {"confidence": 0.8}}
+    },
+    "inputs": {"value": {"inputs": [_EXAMPLE]}},
+}
+
+
+def datatypes_of(field: str) -> tuple[str, ...]:
+    """Return the data types that a field's tensor may have; the first one is the usual one."""
+    kind = KINDS.get(field, Kind.NUMBER)
+    if kind is Kind.INTEGER:
+        return (*WHOLE, *FLOATS)
+    return (*FLOATS, *WHOLE) if kind is Kind.NUMBER else ("BYTES",)
+
+
+def _tensor(field: str, datatypes: tuple[str, ...], cell: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": alias(field)},
+            "shape": {"const": [1]},
+            "datatype": {"enum": list(datatypes)},
+            "parameters": {"$ref": "#/components/schemas/TensorParameters"},
+            "data": _tuple_of([cell if field in REQUIRED else {"anyOf": [cell, {"type": "null"}]}]),
+        },
+        "required": ["name", "shape", "datatype", "data"],
+        "additionalProperties": False,
+    }
+
+
+def _tensor_of(field: str) -> dict[str, Any]:
+    datatypes = datatypes_of(field)
+    if datatypes == ("BYTES",):
+        cell = _PROPERTIES[alias(field)]
+        texts = [one for one in cell.get("anyOf", [_shape_of(field)]) if one["type"] == "string"]
+        empty = [] if field in REQUIRED else [{"const": ""}]
+        return _tensor(field, datatypes, {"anyOf": [*texts, *empty]})
+    low, high = bounds(field)
+    numbers = {"minimum": low, "maximum": high}
+    if KINDS[field] is Kind.INTEGER:
+        return _tensor(field, datatypes, {"type": "integer", **numbers})
+    return {
+        "anyOf": [
+            _tensor(field, FLOATS, {"type": "number", **numbers}),
+            _tensor(field, WHOLE, {"type": "integer", **numbers}),
+        ]
+    }
+
+
+def inputs_schema(schema: dict[str, Any]) -> None:
+    """Show the tensors of one listing in place of a list's own schema."""
+    description = schema["description"]
+    schema.clear()
+    schema |= {**_tuple_of([_tensor_of(field) for field in TENSORS]), "description": description}
+    schema["minItems"] = len(REQUIRED)
+
+
+def _example_tensor(field: str) -> dict[str, Any]:
+    value = _EXAMPLE[alias(field)]
+    return {
+        "name": alias(field),
+        "shape": [1],
+        "datatype": datatypes_of(field)[0],
+        "data": [value],
+    }
+
+
+INFERENCE_EXAMPLE: Final = {
+    "id": "42",
+    "parameters": {"confidence": 0.9},
+    "inputs": [_example_tensor(field) for field in REQUIRED],
+}

@@ -1,0 +1,1 @@
+"""The service's paths, one module for each kind of client."""

@@ -1,0 +1,68 @@
+"""One listing: its price, and the reasons."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from api.answers import cautions_of, json_response, model_content, price_content
+from api.bodies import JSON, confidence_of, media_type, read_body
+from api.listings import columns_of, read_listing
+from api.messages import ExplanationAnswer, ListingRequest, PriceAnswer
+from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
+from api.service import Service
+
+
+def add_routes(router: APIRouter, service: Service) -> None:
+    """Add ``/predict`` and ``/explain``."""
+
+    async def predict(request: Request) -> Response:
+        """Value one listing."""
+        served = service.served(request)
+        confidence = confidence_of(request)
+        listing = await _read(request, service)
+        valuation = served.pricer.value(vars(listing), confidence)
+        cautions = cautions_of(valuation, listing)
+        for caution in cautions:
+            service.metrics.cautioned(caution.kind)
+        content = price_content(valuation, cautions)
+        content.update(model_content(served, confidence))
+        return json_response(content)
+
+    async def explain(request: Request) -> Response:
+        """Tell why one listing is valued as it is."""
+        served = service.served(request)
+        listing = await _read(request, service)
+        (told,) = served.model.explain(columns_of([listing]))
+        content: dict[str, Any] = {
+            "predictedPrice": told.price,
+            "start": told.start,
+            "reasons": [vars(reason) for reason in told.reasons],
+            "currency": served.model.market.currency,
+            "modelVersion": served.version,
+        }
+        return json_response(content)
+
+    router.add_api_route(
+        "/predict",
+        predict,
+        methods=["POST"],
+        tags=["prices"],
+        response_model=PriceAnswer,
+        responses=PROBLEMS,
+        openapi_extra={**body_of(LISTING), "parameters": [CONFIDENCE]},
+    )
+    router.add_api_route(
+        "/explain",
+        explain,
+        methods=["POST"],
+        tags=["prices"],
+        response_model=ExplanationAnswer,
+        responses=PROBLEMS,
+        openapi_extra=body_of(LISTING),
+    )
+
+
+async def _read(request: Request, service: Service) -> ListingRequest:
+    media_type(request, JSON)
+    settings = service.settings
+    return read_listing(await read_body(request, settings.body_bytes, settings.body_seconds))

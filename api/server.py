@@ -1,0 +1,90 @@
+"""Runs the service: Uvicorn with the limits that a service behind a load balancer needs."""
+
+import asyncio
+import functools
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api import logs
+from api.metrics import SHARED_FOLDER
+from api.settings import ServiceSettings
+
+_KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's 60, so that it is the one to close
+_GRACE_SECONDS = 8
+
+
+@functools.cache
+def _patience() -> float:
+    return ServiceSettings.from_environment().body_seconds
+
+
+class ImpatientProtocol(HttpToolsProtocol):
+    """Closes connections whose request head does not arrive in time, which Uvicorn keeps."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _waits_for_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request's head."""
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._waits_for_head = False
+        self._watch()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait where a head has begun and is not there whole."""
+        super().data_received(data)
+        self._watch()
+
+    def on_message_begin(self) -> None:
+        """Note that a head begins."""
+        self._waits_for_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is there."""
+        self._waits_for_head = False
+        super().on_headers_complete()
+
+    def _watch(self) -> None:
+        if self._waits_for_head and self._head_timer is None:
+            self._head_timer = self.loop.call_later(_patience(), self.transport.close)
+        elif self._head_timer is not None and not self._waits_for_head:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def run(app: FastAPI | str, host: str, port: int, workers: int = 1) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    app : the application; for several workers its import string.
+    """
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "http": "api.server:ImpatientProtocol",
+        "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
+        "timeout_graceful_shutdown": _GRACE_SECONDS,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": bool(os.environ.get("FORWARDED_ALLOW_IPS")),
+        "log_config": logs.CONFIGURATION,
+    }
+    if workers == 1:
+        uvicorn.run(app, **options)
+        return
+    with tempfile.TemporaryDirectory(prefix="carprice-metrics-") as shared:
+        os.environ[SHARED_FOLDER] = str(Path(shared))
+        uvicorn.run(app, workers=workers, **options)

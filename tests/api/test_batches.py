@@ -1,0 +1,192 @@
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.messages import BatchAnswer
+from api.serving import ServedModel
+from api.settings import ServiceSettings
+
+BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
+FULL = {**BARE, "variant": "SX 1.6 CRDI", "fuelType": "Diesel", "features": ["Bluetooth", "Tpms"]}
+AS_CSV = {"Content-Type": "text/csv"}
+
+
+def post(client: TestClient, listings: object, **headers: str) -> Any:
+    return client.post("/predict/batch", json={"listings": listings}, headers=headers)
+
+
+def test_each_row_gets_the_price_that_it_gets_alone_in_its_place(client: TestClient) -> None:
+    listings = [FULL, {**BARE, "make": "Trabant"}, BARE, {**BARE, "featureCount": 3}]
+    answer = post(client, listings)
+    batch = BatchAnswer.model_validate_json(answer.content)
+    assert (batch.priced, [row.row for row in batch.rows]) == (4, [0, 1, 2, 3])
+    for row, listing in zip(answer.json()["rows"], listings, strict=True):
+        alone = client.post("/predict", json=listing).json()
+        assert row["price"] == {key: alone[key] for key in row["price"]}
+        assert row["problem"] is None
+    assert {key: alone[key] for key in ("currency", "modelVersion", "modelDigest")} == {
+        key: answer.json()[key] for key in ("currency", "modelVersion", "modelDigest")
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('{"make": "Kia"}', "odometer: this field is required"),
+        (json.dumps({**BARE, "odometr": 5}), "did you mean odometer?"),
+        (json.dumps({**BARE, "odometer": "far"}), "found 'far'"),
+        (json.dumps({**BARE, "year": "@"}).replace('"@"', "9" * 4000), "year"),
+        (json.dumps({**BARE, "year": "@"}).replace('"@"', "NaN"), "year"),
+        ("5", "must be a JSON object"),
+        ("null", "must be a JSON object"),
+        ("[]", "must be a JSON object"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_row_that_is_wrong_gets_its_own_problem(client: TestClient, row: str, words: str) -> None:
+    body = json.dumps({"listings": [BARE, "@", BARE]}).replace('"@"', row)
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/predict/batch", content=body, headers=headers)
+    batch = BatchAnswer.model_validate_json(answer.content)
+    assert [row.price is not None for row in batch.rows] == [True, False, True]
+    problem = batch.rows[1].problem
+    assert problem is not None
+    assert (problem.status, batch.priced) == (422, 2)
+    assert words in problem.detail
+
+
+def test_a_row_with_a_key_twice_is_the_one_with_the_problem(client: TestClient) -> None:
+    body = '{"listings":[%s,{"make":"Kia","make":"Kia","model":"Rio","year":2018,"odometer":1}]}'
+    answer = client.post(
+        "/predict/batch",
+        content=body % json.dumps({**BARE, "variant": "a:b"}),
+        headers={"Content-Type": "application/json"},
+    )
+    good, bad = answer.json()["rows"]
+    assert good["price"]["predictedPrice"] > 0
+    assert bad["problem"]["detail"] == "make: is there twice; leave one out"
+
+
+def test_no_row_is_no_error(client: TestClient) -> None:
+    assert post(client, []).json()["rows"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        (b"", 422, "malformed-body"),
+        (b"[]", 422, "malformed-body"),
+        (b"{}", 422, "malformed-body"),
+        (b'{"listings": []', 422, "malformed-body"),
+        (b'{"listings": [], "more": 1}', 422, "malformed-body"),
+        (b'{"listings": 5}', 422, "invalid-listing"),
+        (b'{"listings": [], "listings": []}', 422, "invalid-listing"),
+        (b'{"listings": [' + b"[" * 5000, 422, "malformed-body"),
+        (b'{"listings": ["\xff"]}', 422, "malformed-body"),
+    ],
+)
+def test_a_body_that_is_no_batch_is_refused(
+    client: TestClient, body: bytes, status: int, kind: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/predict/batch", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:carprice:problem:{kind}")
+
+
+def test_csv_columns_may_come_in_any_order_and_both_spellings(client: TestClient) -> None:
+    text = (
+        "odometer,year,fuel_type,model,make,variant,features,bodyType\r\n"
+        "61000,2018,Diesel,Creta,Hyundai,SX 1.6 CRDI,Bluetooth|Tpms,\r\n"
+    )
+    answer = client.post("/predict/batch", content="\ufeff" + text, headers=AS_CSV)
+    (row,) = answer.json()["rows"]
+    alone = client.post("/predict", json=FULL).json()
+    assert row["price"]["predictedPrice"] == alone["predictedPrice"]
+
+
+def test_csv_comes_back_with_the_columns_that_came_and_each_row_in_its_place(
+    client: TestClient,
+) -> None:
+    text = (
+        "make,model,year,odometer,ownership\n"
+        "Hyundai,Creta,2018,61000,2.0\n"
+        "Hyundai,Creta,2018,far,\n"
+        "Hyundai,Creta,2018\n"
+        '"Hyundai","Creta",2018,61000,Second Owner\n'
+    )
+    answer = client.post("/predict/batch", content=text, headers={**AS_CSV, "Accept": "text/csv"})
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["make"] for row in rows] == ["Hyundai"] * 4
+    alone = client.post("/predict", json={**BARE, "ownership": 2}).json()
+    assert float(rows[0]["predictedPrice"]) == alone["predictedPrice"]
+    assert rows[0]["predictedPrice"] == rows[3]["predictedPrice"]
+    assert (rows[1]["predictedPrice"], rows[2]["predictedPrice"]) == ("", "")
+    assert "found 'far'" in rows[1]["problem"]
+    assert rows[2]["problem"] == "the row has 3 cells, the header 5"
+    assert (rows[0]["currency"], rows[0]["modelVersion"]) == ("INR", "7")
+
+
+def test_json_can_be_answered_as_csv(client: TestClient) -> None:
+    answer = post(client, [BARE, {}], Accept="text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["row"] for row in rows] == ["0", "1"]
+    assert (rows[0]["problem"], rows[1]["predictedPrice"]) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "make: this column is required"),
+        (b"make,model,year\n", "odometer: this column is required"),
+        (b"make,model,year,odometer,colour\n", "colour: there is no such column; did you mean"),
+        (b"make,model,year,odometer,make\n", "make: is there twice"),
+        (b"fuelType,fuel_type,make,model,year,odometer\n", "fuel_type: is there twice"),
+        (b"make,model,year,odometer\n\xff,b,1,2\n", "is not UTF-8 (byte 25)"),
+        (b'make,model,year,odometer\n"a"b,c,1,2\n', "line 2 is not CSV"),
+    ],
+)
+def test_csv_that_cannot_be_read_is_refused(client: TestClient, text: bytes, words: str) -> None:
+    answer = client.post("/predict/batch", content=text, headers=AS_CSV)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+def test_a_batch_may_have_so_many_rows_and_bytes(
+    settings: ServiceSettings, served: ServedModel
+) -> None:
+    tight = settings.model_copy(update={"batch_rows": 2, "batch_bytes": 400})
+    with TestClient(create_app(tight, served)) as client:
+        assert post(client, [BARE] * 2).json()["priced"] == 2
+        answer = post(client, [BARE] * 3)
+        assert (answer.status_code, answer.json()["type"]) == (
+            413,
+            "urn:carprice:problem:request-too-large",
+        )
+        assert "3 rows; send at most 2" in answer.json()["detail"]
+        assert "more than 400 bytes" in post(client, [BARE] * 10).json()["detail"]
+        text = "make,model,year,odometer\n" + "Kia,Rio,2018,5000\n" * 3
+        assert client.post("/predict/batch", content=text, headers=AS_CSV).status_code == 413
+
+
+def test_the_batches_that_wait_are_few(settings: ServiceSettings, served: ServedModel) -> None:
+    none = settings.model_copy(update={"batch_queue": 0})
+    app = create_app(none, served)
+    with TestClient(app) as client:
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+
+        start = threading.Barrier(4)
+
+        def ask(_: int) -> int:
+            start.wait()
+            return int(post(client, [FULL] * 3000).status_code)
+
+        with ThreadPoolExecutor(4) as threads:
+            statuses = list(threads.map(ask, range(4)))
+    assert set(statuses) == {200, 503}

@@ -1,0 +1,114 @@
+"""The running service keeps to its own OpenAPI document, in a fuzzer's and a browser's hands."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+
+
+@pytest.fixture(scope="module")
+def server(
+    promoted: Any, registry_address: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("service")
+    environment = {
+        "MLFLOW_TRACKING_URI": registry_address(promoted),
+        "CARPRICE_MODEL_CACHE": str(promoted.root / "served"),
+        "CARPRICE_DRAIN_SECONDS": "0",
+    }
+    command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
+    with serve(command, folder, "/", environment) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def document(server: Any) -> dict[str, Any]:
+    return json.loads(server.get("/openapi.json")[1])  # type: ignore[no-any-return]
+
+
+def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    validate(document)
+
+
+def test_each_body_and_each_error_has_an_example(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            bodies = operation.get("requestBody", {}).get("content", {}).values()
+            assert all("example" in body or "examples" in body for body in bodies), path
+            for status, response in operation["responses"].items():
+                if not status.startswith("2"):
+                    assert response["content"], (path, method, status)
+    problem = document["components"]["schemas"]["Problem"]["properties"]
+    assert all("examples" in problem[name] for name in ("type", "title", "status", "detail"))
+
+
+def test_the_examples_get_the_answers_that_they_promise(
+    server: Any, document: dict[str, Any]
+) -> None:
+    for path, methods in document["paths"].items():
+        body = methods.get("post", {}).get("requestBody", {}).get("content", {})
+        example = body.get("application/json", {}).get("example")
+        if example is not None and "{" not in path:
+            status, answer = server.post(path, example)
+            assert status == 200, (path, answer)
+
+
+def test_a_fuzzer_finds_nothing(server: Any, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
+            *("--checks", "all", "--max-examples", "150", "--continue-on-failure", "--no-color"),
+            *("--seed", "1", "--report", "json", "--report-json-path", str(report)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    generated = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
+    assert generated, done.stdout[-2000:]
+    assert int(generated[1]) == int(generated[2]) >= 2000
+    statuses = {
+        json.loads(line)["status"]
+        for line in server.log.read_text().splitlines()
+        if '"carprice.access"' in line
+    }
+    assert {200, 422} <= statuses
+    assert not {status for status in statuses if status >= 500}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: Chromium is not installed")
+def test_swagger_ui_tries_a_price_out_in_a_browser(server: Any) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    flags = ["--no-sandbox", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{server.url}/docs")
+        operation = page.locator("[id$='predict_predict_post']").first
+        operation.locator(".opblock-summary-control").click()
+        operation.get_by_role("button", name="Try it out").click()
+        operation.get_by_role("button", name="Execute").click()
+        answer = operation.locator(".live-responses-table")
+        expect(answer.locator(".response-col_status").last).to_contain_text("200")
+        expect(answer.locator(".response-col_description").last).to_contain_text("predictedPrice")
+        browser.close()
+    assert complaints == []
+    assert [url for url in asked if not url.startswith((server.url, "data:"))] == []

@@ -1,0 +1,265 @@
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.keys import ApiKeys, RateLimit, entry, hashed, new_key
+from api.serving import ServedModel
+from api.settings import ServiceSettings
+from carprice.errors import InputError
+
+BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Any:
+    """The access log's lines so far, by request id."""
+
+    def read() -> dict[str, dict[str, Any]]:
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return {line["requestId"]: line for line in found}
+
+    return read
+
+
+def test_a_request_id_is_echoed_and_logged_once(
+    settings: ServiceSettings, served: ServedModel, lines: Any
+) -> None:
+    with TestClient(create_app(settings, served)) as client:
+        answer = client.post(
+            "/predict?confidence=0.8", json=BARE, headers={"X-Request-ID": "order-7/a"}
+        )
+        assert answer.headers["X-Request-ID"] == "order-7/a"
+        assert answer.headers["X-Model-Version"] == "7"
+        refused = client.post("/predict", json={}, headers={"X-Request-ID": "bad"})
+    logged = lines()
+    assert set(logged) == {"order-7/a", "bad"}
+    line = logged["order-7/a"]
+    assert (line["method"], line["path"], line["status"]) == ("POST", "/predict", 200)
+    assert (line["modelVersion"], line["key"]) == ("7", None)
+    assert line["milliseconds"] > 0
+    assert refused.headers["X-Model-Version"] == "7"
+    assert logged["bad"]["status"] == 422
+    assert "Creta" not in json.dumps(logged)
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, 'a"b', "é"])
+def test_a_request_id_that_is_none_is_replaced(client: TestClient, given: str) -> None:
+    answer = client.get("/live", headers={"X-Request-ID": given.encode()})
+    assert len(answer.headers["X-Request-ID"]) == 32
+
+
+def test_health_stays_out_of_the_log(
+    settings: ServiceSettings, served: ServedModel, lines: Any
+) -> None:
+    with TestClient(create_app(settings, served)) as client:
+        for path in ("/", "/ready", "/live", "/metrics"):
+            assert client.get(path).status_code == 200
+    assert lines() == {}
+
+
+@pytest.mark.parametrize("path", ["/", "/model", "/nowhere", "/docs"])
+def test_all_answers_have_security_headers(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert ("script-src" in headers["Content-Security-Policy"]) == (path == "/docs")
+
+
+def test_a_crash_is_a_problem_without_its_insides(
+    settings: ServiceSettings, model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def value(self, *_: object) -> None:
+            raise RuntimeError("secret place /srv/models")
+
+    broken = ServedModel.of(model, "7")
+    object.__setattr__(broken, "pricer", Broken())
+    logging.getLogger("carprice").propagate = True
+    with (
+        TestClient(create_app(settings, broken)) as client,
+        caplog.at_level(logging.ERROR, "carprice.service"),
+    ):
+        answer = client.post("/predict", json=BARE, headers={"X-Request-ID": "crash-1"})
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "urn:carprice:problem:internal-error"
+    assert "srv" not in answer.text
+    assert answer.headers["X-Request-ID"] == "crash-1"
+    (record,) = caplog.records
+    assert "secret place" in str(record.exc_info and record.exc_info[1])
+
+
+def test_a_body_may_have_so_many_bytes(settings: ServiceSettings, served: ServedModel) -> None:
+    small = settings.model_copy(update={"body_bytes": 100})
+    with TestClient(create_app(small, served)) as client:
+        assert client.post("/predict", json=BARE).status_code == 200
+        declared = client.post("/predict", json={**BARE, "variant": "x" * 100})
+        headers = {"Content-Type": "application/json"}
+        chunks = iter([b"{" + b" " * 60, b" " * 60])
+        streamed = client.post("/predict", content=chunks, headers=headers)
+    for answer in (declared, streamed):
+        assert answer.status_code == 413
+        assert "more than 100 bytes" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("Application/JSON;charset=UTF-8", 200),
+        ("text/plain", 415),
+        ("application/json; charset=latin-1", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("", 415),
+    ],
+)
+def test_a_body_is_of_a_known_type(client: TestClient, kind: str, status: int) -> None:
+    answer = client.post("/predict", content=json.dumps(BARE), headers={"Content-Type": kind})
+    assert answer.status_code == status
+
+
+KEYS = {name: new_key() for name in ("market", "dealer")}
+
+
+@pytest.fixture(scope="module")
+def locked(
+    settings: ServiceSettings, served: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    file: Path = tmp_path_factory.mktemp("keys") / "keys"
+    file.write_text(f"# of dealers\n\n{entry('dealer', KEYS['dealer'])}\n")
+    keys = {"api_keys": entry("market", KEYS["market"]), "api_keys_file": file}
+    changed = ServiceSettings(**{**settings.model_dump(), **keys, "rate_limit": 60})
+    with TestClient(create_app(changed, served)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_each_key_opens_by_either_header(locked: TestClient, name: str) -> None:
+    for header in ({"X-API-Key": KEYS[name]}, {"Authorization": f"Bearer {KEYS[name]}"}):
+        assert locked.post("/predict", json=BARE, headers=header).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/model", "/metrics", "/nowhere"])
+@pytest.mark.parametrize(
+    "header", [{}, {"X-API-Key": ""}, {"X-API-Key": "wrong"}, {"X-API-Key": hashed("wrong")}]
+)
+def test_without_a_key_there_is_nothing_to_see(
+    locked: TestClient, path: str, header: dict[str, str]
+) -> None:
+    answer = locked.post(path, json=BARE, headers=header)
+    assert answer.status_code == 401
+    assert "X-API-Key" in answer.headers["WWW-Authenticate"]
+    assert answer.json()["type"] == "urn:carprice:problem:unauthorized"
+
+
+def test_health_and_pages_need_no_key(locked: TestClient) -> None:
+    for path in ("/", "/ready", "/live", "/docs", "/openapi.json"):
+        assert locked.get(path).status_code == 200
+    document = locked.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(locked: TestClient) -> None:
+    header = {"X-API-Key": KEYS["dealer"]}
+    statuses = []
+    for _ in range(70):
+        answer = locked.post("/predict", json=BARE, headers=header)
+        statuses.append(answer.status_code)
+    assert set(statuses) == {200, 429}
+    assert answer.json()["type"] == "urn:carprice:problem:too-many-requests"
+    assert int(answer.headers["Retry-After"]) == 1
+    other = locked.post("/predict", json=BARE, headers={"X-API-Key": KEYS["market"]})
+    assert other.status_code == 200
+
+
+def test_the_allowance_comes_back_with_time() -> None:
+    clock = [0.0]
+    limit = RateLimit(6, now=lambda: clock[0])
+    assert [limit.wait("a") for _ in range(7)] == [0] * 6 + [10]
+    clock[0] = 10.0
+    assert [limit.wait("a"), limit.wait("a"), limit.wait("b")] == [0, 10, 0]
+    assert RateLimit(0).wait("a") == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("secret", "CARPRICE_API_KEYS, entry 1: is not name:hash"),
+        (f"{entry('a', 'k')},b:123", "CARPRICE_API_KEYS, entry 2"),
+        ("a b:" + "0" * 64, "carprice api-key"),
+    ],
+)
+def test_an_entry_that_is_no_key_is_refused_without_showing_it(keys: str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        ApiKeys.of(ServiceSettings(tracking_uri="x", api_keys=keys))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_of_keys_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"CARPRICE_API_KEYS_FILE: cannot read .*missing"):
+        ApiKeys.of(ServiceSettings(tracking_uri="x", api_keys_file=tmp_path / "missing"))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "x" * 65])
+def test_a_key_has_a_plain_name(name: str) -> None:
+    with pytest.raises(InputError, match="no name of a key"):
+        entry(name, "k")
+
+
+def test_pages_and_metrics_can_be_closed(settings: ServiceSettings, served: ServedModel) -> None:
+    closed = settings.model_copy(update={"docs": False, "metrics": False})
+    with TestClient(create_app(closed, served)) as client:
+        for path in ("/docs", "/redoc", "/openapi.json", "/metrics"):
+            assert client.get(path).status_code == 404
+        assert client.post("/predict", json=BARE).status_code == 200
+
+
+def test_other_origins_may_ask_only_where_they_are_named(
+    settings: ServiceSettings, served: ServedModel, client: TestClient
+) -> None:
+    ask = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+    assert (
+        "Access-Control-Allow-Origin" not in client.post("/predict", json=BARE, headers=ask).headers
+    )
+    named = settings.model_copy(update={"cors_origins": "https://shop.example, https://b.example"})
+    with TestClient(create_app(named, served)) as open_client:
+        for answer in (
+            open_client.options("/predict", headers=ask),
+            open_client.post("/predict", json=BARE, headers=ask),
+        ):
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+        other = open_client.post("/predict", json=BARE, headers={"Origin": "https://evil.example"})
+        assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_metrics_count_requests_batches_and_warnings(
+    settings: ServiceSettings, served: ServedModel
+) -> None:
+    with TestClient(create_app(settings, served)) as client:
+        for _ in range(3):
+            client.post("/predict", json={**BARE, "make": "Trabant"})
+        client.post("/predict", json={})
+        client.post("/predict/batch", json={"listings": [BARE] * 25})
+        client.get("/no/such/page")
+        client.get("/another")
+        text = client.get("/metrics").text
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    requests = 'carprice_requests_total{method="%s",path="%s",status="%s"}'
+    assert float(values[requests % ("POST", "/predict", 200)]) == 3
+    assert float(values[requests % ("POST", "/predict", 422)]) == 1
+    assert float(values[requests % ("GET", "unmatched", 404)]) == 2
+    assert float(values['carprice_request_seconds_count{path="/predict"}']) == 4
+    assert float(values['carprice_warnings_total{kind="unseen_make"}']) == 3
+    assert float(values["carprice_batch_rows_sum"]) == 25
+    assert float(values["carprice_requests_in_flight"]) == 1
+    digest = served.model.digest
+    info = f'carprice_model_info{{digest="{digest}",source="registry",version="7"}}'
+    assert float(values[info]) == 1
+    assert float(values["carprice_model_loaded_age_seconds"]) > 0
