@@ -1,0 +1,65 @@
+"""A registry to serve from: a real MLflow server with a model in production."""
+
+import contextlib
+import datetime
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from servers import clean_environment, free_port, running
+
+from carprice.pipeline import run
+from carprice.registry import PRODUCTION, Registry, promote
+from carprice.settings import Settings
+from carprice.workspace import Workspace
+
+SETTINGS: Final = Settings.model_validate(
+    {"ingest": {"source": "sample", "sample": {"rows": 5000, "seed": 7}}}
+)
+MODEL: Final = SETTINGS.register_.name
+MODEL_URI: Final = f"models:/{MODEL}@{PRODUCTION}"
+
+
+@contextlib.contextmanager
+def sample_registry(
+    workdir: Path | None, scratch: Path, progress: Callable[[str], None]
+) -> Iterator[str]:
+    """Serve a registry over HTTP until the block ends; return its address.
+
+    Parameters
+    ----------
+    workdir : folder with the database ``mlflow.db`` of an earlier run; default: train a model.
+    scratch : folder for all that is written.
+    progress : told what is being done.
+    """
+    progress("starting an MLflow server")
+    database = (workdir or scratch) / "mlflow.db"
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{database.resolve().as_posix()}"),
+        *("--artifacts-destination", str(scratch / "artifacts"), "--serve-artifacts"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+    ]
+    environment = clean_environment({"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    with running(command, port, scratch, environment) as server:
+        server.wait_for_answer("/version")
+        uri = f"http://127.0.0.1:{port}"
+        if workdir is None:
+            progress("training a model on the sample market")
+            _train(uri, scratch)
+        yield uri
+
+
+def _train(uri: str, scratch: Path) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    now = datetime.datetime.now(datetime.UTC)
+    run(SETTINGS, Workspace(scratch / "work"), now, _silent_step)
+    promote(Registry(uri, MODEL), now, "for the benchmark")
+
+
+@contextlib.contextmanager
+def _silent_step(_: str) -> Iterator[Callable[[str], None]]:
+    yield lambda _: None
