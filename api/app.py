@@ -13,9 +13,9 @@ from api import problems
 from api.draining import Drain
 from api.gateway import HEALTH, Gateway
 from api.keys import ApiKeys
-from api.logs import AccessLog
 from api.metrics import Metrics
 from api.openapi import describe
+from api.recording import Recorder
 from api.routes import about, batches, health, inference, prices, scoring
 from api.routing import PlainRoute, by_method_and_path
 from api.service import BatchPool, Service
@@ -46,13 +46,14 @@ def create_app(
         If the settings are not allowed.
     """
     settings = settings or ServiceSettings.from_environment()
+    metrics = Metrics()
     service = Service(
         settings=settings,
         keeper=ModelKeeper(settings, served),
-        metrics=Metrics(),
+        metrics=metrics,
         drain=Drain(settings.drain_seconds),
         batches=BatchPool(settings.batch_workers, settings.batch_queue),
-        access_log=AccessLog(),
+        recorder=Recorder(metrics),
     )
     service.keeper.on_swap = lambda served: service.metrics.loaded(served.source)
     service.keeper.on_failure = service.metrics.registry_failed
@@ -66,7 +67,7 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await keeping
         service.batches.close()
-        service.access_log.flush()
+        service.recorder.flush()
 
     app = (FastAPIOffline if settings.docs else _without_pages)(
         title="carprice",

@@ -8,7 +8,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Mapping
-from time import perf_counter
+from time import perf_counter, time
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.keys import ApiKeys, RateLimit
 from api.logs import log_crash
 from api.problems import Kind, ProblemError, respond
+from api.recording import Answered
 from api.routing import PlainRoute
 from api.service import Service
 
@@ -78,8 +79,7 @@ class Gateway:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send, self._service)
-        in_flight = self._service.metrics.in_flight
-        in_flight.inc()
+        self._service.recorder.begin()
         try:
             exchange.key_name = self._admit(scope["path"], exchange.key)
             await self._pass_on(scope, receive, exchange.send)
@@ -93,7 +93,6 @@ class Gateway:
                 raise
             await respond(_CRASH)(scope, receive, exchange.send)
         finally:
-            in_flight.dec()
             self._record(scope, exchange)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,26 +104,24 @@ class Gateway:
             await route.app(scope, receive, send)
 
     def _record(self, scope: Scope, exchange: "_Exchange") -> None:
-        seconds = perf_counter() - exchange.started
-        path, method = scope["path"], scope["method"]
-        template = getattr(scope.get("route"), "path", "unmatched")
-        counted = method if method in _METHODS else "other"
-        self._service.metrics.answered(template, counted, exchange.status, seconds)
-        if path in _UNLOGGED:
-            return
-        self._service.drain.last_request = asyncio.get_running_loop().time()
-        client = scope.get("client")
-        self._service.access_log.add(
-            {
-                "requestId": exchange.request_id.decode(),
-                "method": method,
-                "path": path,
-                "status": exchange.status,
-                "milliseconds": round(seconds * 1000, 3),
-                "client": client[0] if client else None,
-                "key": exchange.key_name,
-                "modelVersion": exchange.version,
-            }
+        path, method, client = scope["path"], scope["method"], scope.get("client")
+        is_logged = path not in _UNLOGGED
+        if is_logged:
+            self._service.drain.last_request = asyncio.get_running_loop().time()
+        self._service.recorder.end(
+            Answered(
+                moment=time(),
+                seconds=perf_counter() - exchange.started,
+                request_id=exchange.request_id.decode(),
+                method=method if method in _METHODS else "other",
+                path=path,
+                route=getattr(scope.get("route"), "path", "unmatched"),
+                status=exchange.status,
+                client=client[0] if client else None,
+                key=exchange.key_name,
+                version=exchange.version,
+                is_logged=is_logged,
+            )
         )
 
     def _admit(self, path: str, key: str) -> str | None:

@@ -1,17 +1,25 @@
 """Logs as JSON, one object a line: what happened, and one line a request."""
 
-import asyncio
 import datetime
 import logging
 import logging.config
-import sys
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any
 
 from pydantic_core import to_json
 
 _FIELDS = "carprice_fields"
-_FLUSH_SECONDS = 0.05
+
+
+def printed_time(seconds: float) -> str:
+    """Return a moment, in seconds since 1970, as all lines have it.
+
+    Examples
+    --------
+    >>> printed_time(0.25)
+    '1970-01-01T00:00:00.250+00:00'
+    """
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds")
 
 
 class JsonFormatter(logging.Formatter):
@@ -19,9 +27,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         content: dict[str, Any] = {
-            "time": moment.isoformat(timespec="milliseconds"),
+            "time": printed_time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -62,32 +69,3 @@ def log_crash(request_id: str) -> None:
     logging.getLogger("carprice.service").exception(
         "a request failed by an error of ours", extra={_FIELDS: {"requestId": request_id}}
     )
-
-
-class AccessLog:
-    """Writes one line of JSON a request, many at a time.
-
-    The lines of 50 ms are written together: one at a time through :mod:`logging` would cost as
-    much as a price.
-    """
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
-        self._lines: list[bytes] = []
-
-    def add(self, fields: Mapping[str, Any]) -> None:
-        """Log one answered request; called in the event loop."""
-        if not self._lines:
-            asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
-        moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        self._lines.append(
-            to_json({"time": moment, "level": "info", "logger": "carprice.access", **fields})
-        )
-
-    def flush(self) -> None:
-        """Write the lines that wait."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            stream = self._stream or sys.stdout
-            stream.write(b"\n".join(lines).decode() + "\n")
-            stream.flush()

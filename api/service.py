@@ -10,9 +10,9 @@ from typing import TypeVar
 from fastapi import Request
 
 from api.draining import Drain
-from api.logs import AccessLog
 from api.metrics import Metrics
 from api.problems import busy, no_model
+from api.recording import Recorder
 from api.serving import ModelKeeper, ServedModel
 from api.settings import ServiceSettings
 
@@ -29,7 +29,7 @@ class Service:
     metrics: Metrics
     drain: Drain
     batches: "BatchPool"
-    access_log: AccessLog
+    recorder: Recorder
 
     @property
     def is_ready(self) -> bool:

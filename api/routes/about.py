@@ -39,6 +39,7 @@ def add_routes(router: APIRouter, service: Service) -> None:
         return json_response({"makes": makes, "modelVersion": served.version})
 
     async def metrics(_: Request) -> Response:
+        service.recorder.flush()
         content, kind = service.metrics.exposition(service.keeper)
         return Response(content, media_type=kind)
 

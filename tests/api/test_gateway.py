@@ -18,11 +18,11 @@ BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Any:
-    """The access log's lines so far, by request id."""
+    """The access log's lines so far, by request id; other clients have ids of their own."""
 
-    def read() -> dict[str, dict[str, Any]]:
+    def read(own: str) -> dict[str, dict[str, Any]]:
         found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        return {line["requestId"]: line for line in found}
+        return {line["requestId"]: line for line in found if line["requestId"].startswith(own)}
 
     return read
 
@@ -32,19 +32,19 @@ def test_a_request_id_is_echoed_and_logged_once(
 ) -> None:
     with TestClient(create_app(settings, served)) as client:
         answer = client.post(
-            "/predict?confidence=0.8", json=BARE, headers={"X-Request-ID": "order-7/a"}
+            "/predict?confidence=0.8", json=BARE, headers={"X-Request-ID": "mine-7/a"}
         )
-        assert answer.headers["X-Request-ID"] == "order-7/a"
+        assert answer.headers["X-Request-ID"] == "mine-7/a"
         assert answer.headers["X-Model-Version"] == "7"
-        refused = client.post("/predict", json={}, headers={"X-Request-ID": "bad"})
-    logged = lines()
-    assert set(logged) == {"order-7/a", "bad"}
-    line = logged["order-7/a"]
+        refused = client.post("/predict", json={}, headers={"X-Request-ID": "mine-bad"})
+    logged = lines("mine")
+    assert set(logged) == {"mine-7/a", "mine-bad"}
+    line = logged["mine-7/a"]
     assert (line["method"], line["path"], line["status"]) == ("POST", "/predict", 200)
     assert (line["modelVersion"], line["key"]) == ("7", None)
     assert line["milliseconds"] > 0
     assert refused.headers["X-Model-Version"] == "7"
-    assert logged["bad"]["status"] == 422
+    assert logged["mine-bad"]["status"] == 422
     assert "Creta" not in json.dumps(logged)
 
 
@@ -59,8 +59,8 @@ def test_health_stays_out_of_the_log(
 ) -> None:
     with TestClient(create_app(settings, served)) as client:
         for path in ("/", "/ready", "/live", "/metrics"):
-            assert client.get(path).status_code == 200
-    assert lines() == {}
+            assert client.get(path, headers={"X-Request-ID": "probe"}).status_code == 200
+    assert lines("probe") == {}
 
 
 @pytest.mark.parametrize("path", ["/", "/model", "/nowhere", "/docs"])
@@ -73,7 +73,10 @@ def test_all_answers_have_security_headers(client: TestClient, path: str) -> Non
 
 
 def test_a_crash_is_a_problem_without_its_insides(
-    settings: ServiceSettings, model: Any, caplog: pytest.LogCaptureFixture
+    settings: ServiceSettings,
+    model: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Broken:
         def value(self, *_: object) -> None:
@@ -81,7 +84,7 @@ def test_a_crash_is_a_problem_without_its_insides(
 
     broken = ServedModel.of(model, "7")
     object.__setattr__(broken, "pricer", Broken())
-    logging.getLogger("carprice").propagate = True
+    monkeypatch.setattr(logging.getLogger("carprice"), "propagate", True)
     with (
         TestClient(create_app(settings, broken)) as client,
         caplog.at_level(logging.ERROR, "carprice.service"),
@@ -91,7 +94,7 @@ def test_a_crash_is_a_problem_without_its_insides(
     assert answer.json()["type"] == "urn:carprice:problem:internal-error"
     assert "srv" not in answer.text
     assert answer.headers["X-Request-ID"] == "crash-1"
-    (record,) = caplog.records
+    (record,) = [one for one in caplog.records if one.name == "carprice.service"]
     assert "secret place" in str(record.exc_info and record.exc_info[1])
 
 

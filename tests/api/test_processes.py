@@ -169,6 +169,7 @@ def test_the_counters_of_several_workers_add_up(start: Start) -> None:
             assert time.monotonic() < deadline
         for _ in range(40):
             assert server.post("/predict", BARE)[0] == 200
+        time.sleep(0.2)  # each worker counts its requests some milliseconds later
         texts = [server.get("/metrics")[1] for _ in range(6)]
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(25) == 0

@@ -9,12 +9,12 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from operator import itemgetter
 from statistics import NormalDist
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -31,22 +31,48 @@ from carprice.model.encoder import ANCHORS, COUNTED, Encoder, Matrix
 from carprice.model.hedonic import POWERTRAIN, Hedonic
 from carprice.model.intervals import AGE_BANDS
 from carprice.model.price_model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.model.single_car import Car, CarCompleter, CarReader
-from carprice.model.single_hedonic import SingleHedonic
+from carprice.model.single_car import (
+    LEVELS,
+    TYPE_CATEGORIES,
+    TYPE_FIELDS,
+    Car,
+    CarReader,
+    CarType,
+    TypeReader,
+)
+from carprice.model.single_hedonic import SingleHedonic, TypeWorth
 from carprice.model.valuation import Valuation
+
+_KEPT_TYPES: Final = 5_000
+
+
+@dataclass(slots=True, frozen=True)
+class _Study:
+    """All that a car's type decides: its worth, the trees' row, what is open, and cautions."""
+
+    car_type: CarType
+    worth: TypeWorth
+    row: bytes
+    variance: float
+    cautions: tuple[Caution, ...]
 
 
 class SinglePricer:
-    """Values one listing at a time, the same as :func:`carprice.model.valuation.value`."""
+    """Values one listing at a time, the same as :func:`carprice.model.valuation.value`.
+
+    What is known of the types of car that were asked for last is kept, as the valuation of many
+    listings works once on each distinct text.
+    """
 
     def __init__(self, model: PriceModel) -> None:
-        self._reader = CarReader(model.market)
-        self._completer = CarCompleter(model.defaults)
+        self._types = TypeReader(model.defaults)
+        self._reader = CarReader(model.market, model.defaults)
         self._hedonic = SingleHedonic(model.hedonic)
         self._trees = _Trees(model)
         self._ranges = _Ranges(model)
         self._open = _OpenVariance(model.hedonic)
         self._cautions = _Cautions(model)
+        self._study = lru_cache(maxsize=_KEPT_TYPES)(self._look_at)
 
     def value(self, fields: Mapping[str, Any], confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
         """Value a listing.
@@ -61,22 +87,32 @@ class SinglePricer:
         ValueError
             If the confidence is outside 0.5–0.99.
         """
-        given = self._reader.read(fields)
-        car = self._completer.complete(given)
-        log_price = self._hedonic.log_price(car)
-        residual, log_scale = self._trees.sums(
-            car, (log_price, *self._hedonic.names_worth(car.texts))
-        )
+        study = self._study(*map(fields.get, TYPE_FIELDS))
+        car = self._reader.read(fields, study.car_type)
+        log_price = self._hedonic.log_price(study.worth, car)
+        residual, log_scale = self._trees.sums(study.row, car, log_price)
         log_price += residual
+        variance = study.variance + self._open.of_car(car)
         low, high = self._ranges.offsets(
-            math.exp(log_scale), car.numbers["age"], confidence, self._open.variance(given, car)
+            math.exp(log_scale), car.given["age"], confidence, variance
         )
         return Valuation(
             _cents(math.exp(log_price)),
             _cents(math.exp(log_price + low)),
             _cents(math.exp(log_price + high)),
             car.day,
-            self._cautions.of(fields, given),
+            study.cautions + self._cautions.of_car(fields, car),
+        )
+
+    def _look_at(self, *names: Any) -> _Study:
+        car_type = self._types.read(*names)
+        worth = self._hedonic.of_type(car_type)
+        return _Study(
+            car_type,
+            worth,
+            self._trees.row_of_type(car_type, worth),
+            self._open.of_type(car_type),
+            self._cautions.of_type(dict(zip(TYPE_FIELDS, names, strict=True)), car_type),
         )
 
 
@@ -89,10 +125,15 @@ class _Trees:
         self._booster, self._scale = model.booster.bound_to(row), model.scale.bound_to(row)
         self._lock = Lock()
 
-    def sums(self, car: Car, anchor: tuple[float, float, float]) -> tuple[float, float]:
+    def row_of_type(self, car_type: CarType, worth: TypeWorth) -> bytes:
+        """Return the row of a type, in which what differs from car to car is 0."""
+        with self._lock:
+            return self._writer.write_type(car_type, worth)
+
+    def sums(self, row: bytes, car: Car, log_price: float) -> tuple[float, float]:
         """Return what trees add to ln(price), and what they say of the size of the error."""
         with self._lock:
-            self._writer.write(car, anchor)
+            self._writer.write_car(row, car, log_price)
             return self._booster.predict(), self._scale.predict()
 
 
@@ -105,31 +146,43 @@ class _RowWriter:
         self._cells = self._bytes.cast("f")
         self._blank = bytes(row.nbytes)
         self._numbers = [(name, next(place)) for name in encoder.numbers]
-        self._levels = [
-            {level: next(place) for level in levels} for levels in encoder.levels.values()
-        ]
-        self._categories = itemgetter(*encoder.levels)
+        places = {
+            name: {level: next(place) for level in levels}
+            for name, levels in encoder.levels.items()
+        }
+        self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
+        self._of_cars = [places[name] for name in LEVELS]
         self._equipment = {name: next(place) for name in encoder.equipment}
         self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
 
-    def write(self, car: Car, anchor: tuple[float, float, float]) -> None:
-        """Write one car over the one before; ``anchor`` is what the ridge says of it."""
-        cells, texts, numbers = self._cells, car.texts, car.numbers
+    def write_type(self, car_type: CarType, worth: TypeWorth) -> bytes:
+        """Write a type over what was there, and return the row."""
+        cells, texts = self._cells, car_type.texts
         self._bytes[:] = self._blank
-        cells[0], cells[1], cells[2] = anchor
+        cells[1], cells[2] = worth.names
+        for name, places in self._of_types:
+            if texts[name] in places:
+                cells[places[texts[name]]] = 1.0
+        for name, rows, place in self._rows:
+            cells[place] = math.log1p(rows.get(texts[name], 0))
+        return bytes(self._bytes)
+
+    def write_car(self, row: bytes, car: Car, log_price: float) -> None:
+        """Write a car of the type whose row is given."""
+        cells, numbers = self._cells, car.numbers
+        self._bytes[:] = row
+        cells[0] = log_price
         for name, place in self._numbers:
             cells[place] = numbers[name]
         # No place is 0, which is the anchor's: 0 would be lost with the None of unknown values.
-        for place in filter(None, map(dict.get, self._levels, self._categories(texts))):
+        for place in filter(None, map(dict.get, self._of_cars, car.levels)):
             cells[place] = 1.0
         for place in filter(None, map(self._equipment.get, car.equipment)):
             cells[place] = 1.0
-        for name, rows, place in self._rows:
-            cells[place] = math.log1p(rows.get(texts[name], 0))
 
 
 class _OpenVariance:
-    """Says how much is open where attributes are unknown.
+    """Says how much is open where attributes are unknown: the variance of ln(price).
 
     The same as :meth:`carprice.model.hedonic.Hedonic.unknown_variance`.
     """
@@ -141,9 +194,9 @@ class _OpenVariance:
         self._asked = [name for name in ("fuel", "transmission") if "" not in known[name]]
         self._spread = defaultdict(float, hedonic.spread)
 
-    def variance(self, given: Car, car: Car) -> float:
-        """Return the variance of ln(price); ``car`` is the given one completed."""
-        texts, spread, variance = given.texts, self._spread, 0.0
+    def of_type(self, car_type: CarType) -> float:
+        """Return what unknown names, fuel and transmission leave open."""
+        texts, spread, variance = car_type.given, self._spread, 0.0
         if texts["make"] not in self._makes:
             variance += spread["make"]
         is_unseen = texts["model"] not in self._models
@@ -153,9 +206,14 @@ class _OpenVariance:
             variance += spread["variant"]
         if "" in [texts[name] for name in self._asked]:
             variance += spread[POWERTRAIN]
+        return variance
+
+    def of_car(self, car: Car) -> float:
+        """Return what unknown owners and distance leave open, where they were filled."""
+        variance = 0.0
         for number, factor in (("ownership", "owners"), ("odometer", "distance")):
-            if math.isnan(given.numbers[number]) and not math.isnan(car.numbers[number]):
-                variance += spread[factor]
+            if number not in car.given and not math.isnan(car.numbers[number]):
+                variance += self._spread[factor]
         return variance
 
 
@@ -189,24 +247,30 @@ class _Cautions:
         limits = model.trained_on
         self._limits = [(name, *limits[name]) for name in CHECKED_NUMBERS if name in limits]
 
-    def of(self, fields: Mapping[str, Any], given: Car) -> tuple[Caution, ...]:
-        """Return the cautions of a listing that was read as the given car, not completed."""
-        found = []
-        texts, numbers = given.texts, given.numbers
-        model, known = self._model, self._model.hedonic.coefficients
-        variant = None if fields.get("variant") is None else texts["model_variant"]
+    def of_type(self, fields: Mapping[str, Any], car_type: CarType) -> tuple[Caution, ...]:
+        """Return the cautions about names."""
+        texts, model = car_type.given, self._model
+        variant = None if fields["variant"] is None else texts["model_variant"]
+        known = model.hedonic.coefficients
         name = first_unseen(known, texts["make"], texts["model"], variant)
-        if name is not None:
-            found.append(unseen(name, fields[name], texts["model"], model.vocabulary))
+        if name is None:
+            return ()
+        return (unseen(name, fields[name], texts["model"], model.vocabulary),)
+
+    def of_car(self, fields: Mapping[str, Any], car: Car) -> tuple[Caution, ...]:
+        """Return the cautions about numbers."""
+        found: list[Caution] = []
+        given = car.given
         odometer = fields.get("odometer")
-        if math.isnan(numbers["odometer"]) and odometer is not None and not math.isnan(odometer):
-            unit = model.market.distance_unit
-            found.append(impossible_odometer(odometer, numbers["age"], unit))
-        if fields["year"] > given.day.year + 1:
+        if "odometer" not in given and odometer is not None and not math.isnan(odometer):
+            unit = self._model.market.distance_unit
+            found.append(impossible_odometer(odometer, given["age"], unit))
+        if fields["year"] > car.day.year + 1:
             found.append(future_year(fields["year"]))
-        for number, low, high in self._limits:
-            if numbers[number] < low or numbers[number] > high:
-                found.append(out_of_range(number, numbers[number], low, high))
+        for name, low, high in self._limits:
+            number = given.get(name)
+            if number is not None and not low <= number <= high:
+                found.append(out_of_range(name, number, low, high))
         return tuple(found)
 
 

@@ -1,19 +1,20 @@
 """One listing → numbers and categories: :mod:`carprice.features` without arrays.
 
 Reads one listing as :func:`carprice.features.parse` reads many, and completes it as
-:meth:`carprice.model.defaults.Defaults.complete` does.
+:meth:`carprice.model.defaults.Defaults.complete` does. What its names say together, its type, is
+read apart from what differs from car to car, so that a type's work need be done but once.
 """
 
 import datetime
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 from carprice.features import (
     CATEGORIES,
     PLAIN_NUMBERS,
-    count_of,
     equipment_of,
     normalise,
     odometer_limits,
@@ -24,76 +25,62 @@ from carprice.market import Market
 from carprice.model.defaults import KIND, USUAL_OF_MODEL, Defaults
 from carprice.schema import FEATURE_SEPARATOR
 
-_UNKNOWN: Final = math.nan
-_CATEGORIES: Final = tuple(CATEGORIES.items())
+TYPE_FIELDS: Final = (
+    "make",
+    "model",
+    "variant",
+    *(CATEGORIES[name] for name in ("transmission", "body", "fuel", "drive")),
+)
+"""Fields of a listing that make up its type, in the order that :meth:`TypeReader.read` takes."""
+TYPE_CATEGORIES: Final = ("transmission", "body", "fuel", "gear", "drive")
+LEVELS: Final = tuple(name for name in CATEGORIES if name not in TYPE_CATEGORIES)
+"""Categories that differ from car to car of a type."""
+
+
+@dataclass(slots=True, frozen=True)
+class CarType:
+    """What make, model, variant, transmission, body, fuel and drive say together.
+
+    Attributes
+    ----------
+    given : normalised texts by name (:data:`carprice.features.TEXTS`); empty where unknown.
+    texts : the same with what is usual where unknown.
+    litres : displacement that the variant tells, or None.
+    usual : numbers that such cars have where a listing leaves them out; NaN where unknown too.
+    """
+
+    given: dict[str, str]
+    texts: dict[str, str]
+    litres: float | None
+    usual: dict[str, float]
 
 
 @dataclass(slots=True)
 class Car:
-    """A parsed listing.
+    """The rest of a listing.
 
     Attributes
     ----------
-    texts : normalised categories by name (:data:`carprice.features.TEXTS`); empty where unknown.
-    numbers : values by name (:data:`carprice.features.NUMBERS` but ``odometer_per_year``, which
-        the model does not read); NaN where unknown.
+    given : the numbers (:data:`carprice.features.NUMBERS` but ``odometer_per_year``, which the
+        model does not read) that the listing tells.
+    numbers : all of them; what the listing leaves out is the usual one, or NaN.
+    levels : normalised texts of :data:`LEVELS`; empty where unknown.
     equipment : normalised names.
     day : the day of the price.
     """
 
-    texts: dict[str, str]
+    given: dict[str, float]
     numbers: dict[str, float]
-    equipment: list[str]
+    levels: list[str]
+    equipment: Sequence[str]
     day: datetime.date
 
 
-class CarReader:
-    """Turns a listing's fields into a :class:`Car`."""
-
-    def __init__(self, market: Market) -> None:
-        self._valuation_date = market.valuation_date
-        self._shortest, self._longest = odometer_limits(market.distance_unit)
-
-    def read(self, fields: Mapping[str, Any]) -> Car:
-        """Parse a listing's values by field."""
-        get = fields.get
-        equipment = equipment_of(get("features"))
-        day = get("listed_on") or self._valuation_date
-        variant = variant_of(get("variant"))
-        texts = {
-            name: normalise(text) if isinstance(text := get(field), str) else ""
-            for name, field in _CATEGORIES
-        }
-        texts["drive"] = texts["drive"] or variant.drive.lower()
-        texts["make"] = make = text_of(fields["make"])
-        texts["model"] = model = f"{make}|{text_of(fields['model'])}"
-        texts["model_trim"] = f"{model}|{variant.trim}"
-        texts["model_variant"] = f"{model}|{variant.text}"
-        texts["gear"] = variant.gear
-        numbers = {
-            name: _UNKNOWN if (number := get(name)) is None else float(number)
-            for name in PLAIN_NUMBERS
-        }
-        numbers["age"] = age = max(day.year - float(fields["year"]), 0.0)
-        numbers["odometer"] = self._plausible(get("odometer"), age)
-        numbers["feature_count"] = float(count_of(equipment))
-        numbers["litres"] = _litres(get("engine_cc"), variant.litres)
-        numbers["listed"] = (day - self._valuation_date).days / 365.25
-        return Car(texts, numbers, equipment.split(FEATURE_SEPARATOR), day)
-
-    def _plausible(self, odometer: float | None, age: float) -> float:
-        if odometer is None:
-            return _UNKNOWN
-        if odometer > self._longest or odometer < 0 or (odometer < self._shortest and age > 1):
-            return _UNKNOWN
-        return float(odometer)
-
-
-class CarCompleter:
-    """Fills what a listing leaves out with what is usual."""
+class TypeReader:
+    """Turns names into a :class:`CarType`."""
 
     def __init__(self, defaults: Defaults) -> None:
-        self._numbers = {
+        self._usual = {
             key: dict(zip(USUAL_OF_MODEL, medians.tolist(), strict=True))
             for key, medians in defaults.by_group.items()
         }
@@ -101,27 +88,82 @@ class CarCompleter:
         self._kinds = {
             key: dict(zip(KIND, kind, strict=True)) for key, kind in defaults.kinds.items()
         }
+
+    def read(self, make: str, model: str, variant: str | None, *kind: str | None) -> CarType:
+        """Parse the values of :data:`TYPE_FIELDS`."""
+        parsed = variant_of(variant)
+        transmission, body, fuel, drive = map(text_of, kind)
+        first = text_of(make)
+        both = f"{first}|{text_of(model)}"
+        given = {
+            "make": first,
+            "model": both,
+            "model_trim": f"{both}|{parsed.trim}",
+            "model_variant": f"{both}|{parsed.text}",
+            "transmission": transmission,
+            "body": body,
+            "fuel": fuel,
+            "gear": parsed.gear,
+            "drive": drive or parsed.drive.lower(),
+        }
+        usual = self._kinds.get(both) or self._kinds.get(first) or self._kinds[""]
+        texts = given | {name: given[name] or usual[name] for name in KIND}
+        texts["model_powertrain"] = f"{both}|{texts['fuel']}|{texts['transmission']}"
+        litres = parsed.litres if parsed.litres == parsed.litres else None
+        numbers = self._usual.get(both) or self._usual.get(first) or self._overall
+        return CarType(given, texts, litres, numbers)
+
+
+class CarReader:
+    """Turns a listing's fields into a :class:`Car`."""
+
+    def __init__(self, market: Market, defaults: Defaults) -> None:
+        self._valuation_date = market.valuation_date
+        self._shortest, self._longest = odometer_limits(market.distance_unit)
         self._odometer_by_age = defaults.odometer_by_age.tolist()
 
-    def complete(self, car: Car) -> Car:
-        """Return the car with unknown numbers, transmission, body and fuel filled."""
-        texts, numbers = car.texts.copy(), car.numbers.copy()
-        model, make = texts["model"], texts["make"]
-        usual = self._numbers.get(model) or self._numbers.get(make) or self._overall
-        for name in USUAL_OF_MODEL:
-            if math.isnan(numbers[name]):
-                numbers[name] = usual[name]
-        if math.isnan(numbers["odometer"]):
+    def read(self, fields: Mapping[str, Any], car_type: CarType) -> Car:
+        """Parse a listing's values by field; NaN is missing, like None."""
+        get = fields.get
+        day = get("listed_on") or self._valuation_date
+        equipment = _equipment(get("features"))
+        age = max(day.year - float(fields["year"]), 0.0)
+        given = {
+            "age": age,
+            "feature_count": float(len(equipment)),
+            "listed": (day - self._valuation_date).days / 365.25,
+        }
+        for name in PLAIN_NUMBERS:
+            number = get(name)
+            if number is not None and number == number:  # noqa: PLR0124 - NaN
+                given[name] = float(number)
+        engine = get("engine_cc")
+        if engine is not None and engine == engine:  # noqa: PLR0124 - NaN
+            given["litres"] = round(engine / 1000 * 10) / 10
+        elif car_type.litres is not None:
+            given["litres"] = car_type.litres
+        odometer = get("odometer")
+        if odometer is not None and self._is_plausible(odometer, age):
+            given["odometer"] = float(odometer)
+        numbers = car_type.usual | given
+        if "odometer" not in given:
             oldest = len(self._odometer_by_age) - 1
-            numbers["odometer"] = self._odometer_by_age[int(min(numbers["age"], oldest))]
-        kind = self._kinds.get(model) or self._kinds.get(make) or self._kinds[""]
-        for name in KIND:
-            texts[name] = texts[name] or kind[name]
-        texts["model_powertrain"] = f"{model}|{texts['fuel']}|{texts['transmission']}"
-        return Car(texts, numbers, car.equipment, car.day)
+            numbers["odometer"] = self._odometer_by_age[int(min(age, oldest))]
+        levels = [
+            normalise(text) if isinstance(text := get(field), str) else ""
+            for field in _LEVEL_FIELDS
+        ]
+        return Car(given, numbers, levels, equipment, day)
+
+    def _is_plausible(self, odometer: float, age: float) -> bool:
+        """Whether a car can have driven so far; NaN it cannot."""
+        return 0 <= odometer <= self._longest and (odometer >= self._shortest or age <= 1)
 
 
-def _litres(engine_cc: float | None, of_variant: float) -> float:
-    if engine_cc is None or math.isnan(engine_cc):
-        return of_variant
-    return round(engine_cc / 1000 * 10) / 10
+@lru_cache(maxsize=4096)
+def _equipment(features: Any) -> tuple[str, ...]:
+    joined = equipment_of(features)
+    return tuple(joined.split(FEATURE_SEPARATOR)) if joined else ()
+
+
+_LEVEL_FIELDS: Final = itemgetter(*LEVELS)(CATEGORIES)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import repeat
 from math import isnan, log, sqrt
-from operator import itemgetter, mul
 from typing import Final
 
 from carprice.features import Floats
@@ -22,7 +21,7 @@ from carprice.model.hedonic import (
     itself,
     printed,
 )
-from carprice.model.single_car import Car
+from carprice.model.single_car import LEVELS, Car, CarType
 
 Worth = dict[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
@@ -31,6 +30,28 @@ Numbers = Mapping[str, float]
 
 _VARIANT: Final = "variant"
 _ZEROS: Final = repeat(0.0)
+_BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
+_OF_CARS: Final = frozenset(("age", "model_age", "fitness", "model_engine", *LEVELS))
+"""Texts of blocks that differ from car to car of a type."""
+
+
+@dataclass(slots=True, frozen=True)
+class TypeWorth:
+    """What a type of car adds to ln(price).
+
+    Attributes
+    ----------
+    slopes : per unit of each basis: 1, a, a², a³, so, so², lo, a·so, years after the valuation
+        date, see :func:`carprice.model.hedonic.bases_of`.
+    names : what make alone and model alone add; 0 where unseen. They are part of the slopes.
+    by_age : of that model, for an age in whole years.
+    by_engine : of that model, for displacement, power and cylinders as printed.
+    """
+
+    slopes: tuple[float, ...]
+    names: tuple[float, float]
+    by_age: Mapping[int, float]
+    by_engine: Worth
 
 
 class SingleHedonic:
@@ -41,37 +62,77 @@ class SingleHedonic:
         self._intercept = hedonic.intercept
         self._oldest = hedonic.oldest
         self._km_per_unit = hedonic.km_per_unit
-        self._by_age = hedonic.by_age.tolist()
+        self._by_age = [
+            worth + known["age"].get(str(age), 0.0)
+            for age, worth in enumerate(hedonic.by_age.tolist())
+        ]
         self._by_distance = _Curve.of(KM_KNOTS, hedonic.by_distance)
         self._makes, self._models = known["make"], known["model"]
         self._usual_make = hedonic.usual.get("make", {})
         self._usual_model = hedonic.usual.get("model", {})
-        self._categories = _CategoriesWorth(hedonic)
+        self._of_types = [
+            (block.text, block.basis, known[block.name])
+            for block in hedonic.blocks
+            if block.expand is itself
+            and block.factor != _VARIANT
+            and block.text not in _OF_CARS
+            and known[block.name]
+        ]
+        self._years = {
+            model: {int(age): worth for age, worth in of_model.items()}
+            for model, of_model in _by_model(known["model_year"]).items()
+        }
+        self._engines = _by_model(known["model_engine"])
+        self._fitness, self._fitness_by_age = known["fitness"], known["fitness_a"]
+        self._levels = [known[name] for name in LEVELS]
         self._variant = _VariantWorth(hedonic)
         self._numbers = _NumbersWorth(hedonic)
         self._equipment = _EquipmentWorth(hedonic)
 
-    def names_worth(self, texts: Texts) -> tuple[float, float]:
-        """Return what make alone and model alone add to ln(price); 0 where unseen."""
-        return self._makes.get(texts["make"], 0.0), self._models.get(texts["model"], 0.0)
+    def of_type(self, car_type: CarType) -> TypeWorth:
+        """Return what a type adds."""
+        given = car_type.texts
+        kind = "|".join((given["fuel"], given["transmission"], given["body"]))
+        texts = {**given, "": "", "kind": kind}
+        sums = dict.fromkeys(_BASES, 0.0)
+        for text, basis, worth in self._of_types:
+            sums[basis] += worth.get(texts[text], 0.0)
+        sums["one"] += self._intercept + self._of_unseen_names(texts) + self._variant.of(texts)
+        sums["a2"] += 0.7 * sums.pop("a2_half")
+        make, model = texts["make"], texts["model"]
+        return TypeWorth(
+            slopes=tuple(sums.values()),
+            names=(self._makes.get(make, 0.0), self._models.get(model, 0.0)),
+            by_age=self._years.get(model, {}),
+            by_engine=self._engines.get(model, {}),
+        )
 
-    def log_price(self, car: Car) -> float:
-        """Return ln(price) of a completed car."""
+    def log_price(self, worth: TypeWorth, car: Car) -> float:
+        """Return ln(price) of a car of a type."""
         numbers = car.numbers
         age = min(numbers["age"], self._oldest)
         km = self._km_of(numbers["odometer"])
-        bases = _bases(age, km, numbers["listed"])
-        texts = car.texts | _texts_of_numbers(car.texts, numbers, str(int(age)))
+        a = age / 5 - 1.4
+        so = sqrt(km / 50_000) - 1
+        one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so, by_listed = worth.slopes
         total: float = (
-            self._intercept
+            one
+            + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
+            + so * (by_so + so * by_so2)
+            + by_lo * (log(km) - 10.8)
+            + by_listed * numbers["listed"]
             + self._by_age[int(age)]
             + self._by_distance.at(km)
-            + self._of_unseen_names(texts)
-            + self._categories.of(texts, bases)
-            + self._variant.of(*_names_of(texts))
+            + worth.by_age.get(int(age), 0.0)
+            + sum(map(dict.get, self._levels, car.levels, _ZEROS))
             + self._numbers.of(numbers)
-            + self._equipment.of(car.equipment, numbers["feature_count"], bases["a"])
+            + self._equipment.of(car.equipment, a)
         )
+        if self._fitness or self._fitness_by_age:
+            years = _printed(numbers["fitness_age"])
+            total += self._fitness.get(years, 0.0) + a * self._fitness_by_age.get(years, 0.0)
+        if worth.by_engine:
+            total += worth.by_engine.get(_printed_engine(numbers), 0.0)
         return total
 
     def _km_of(self, odometer: float) -> float:
@@ -89,38 +150,13 @@ class SingleHedonic:
         return worth
 
 
-class _CategoriesWorth:
-    """What all that is one of several values adds, and the trends that all cars share."""
-
-    def __init__(self, hedonic: Hedonic) -> None:
-        worth: dict[str, dict[str, Worth]] = {}
-        for block in hedonic.blocks:
-            if block.expand is itself and block.factor != _VARIANT:
-                worth.setdefault(block.text, {})[block.basis] = hedonic.coefficients[block.name]
-        level = {
-            text: by_basis["one"] for text, by_basis in worth.items() if [*by_basis] == ["one"]
-        }
-        self._levels, self._texts = list(level.values()), itemgetter(*level)
-        self._slopes = [
-            (text, _terms_by_basis(by_basis), itemgetter("one", *by_basis))
-            for text, by_basis in worth.items()
-            if text not in level
-        ]
-
-    def of(self, texts: Texts, bases: Mapping[str, float]) -> float:
-        """Return the sum; a value that training did not have adds nothing."""
-        worth: float = sum(map(dict.get, self._levels, self._texts(texts), _ZEROS))
-        for text, terms, own_bases in self._slopes:
-            slopes = terms.get(texts[text])
-            if slopes is not None:
-                worth += sum(map(mul, slopes, own_bases(bases)))
-        return worth
-
-
-def _terms_by_basis(by_basis: Mapping[str, Worth]) -> dict[str, tuple[float, ...]]:
-    """Return term → 0 and its worth for each basis; the 0 is for the basis "one"."""
-    terms = dict.fromkeys(term for worth in by_basis.values() for term in worth)
-    return {term: (0.0, *(worth.get(term, 0.0) for worth in by_basis.values())) for term in terms}
+def _by_model(worth: Worth) -> dict[str, Worth]:
+    """Return terms of make, model and something more by make and model."""
+    found: dict[str, Worth] = {}
+    for term, each in worth.items():
+        make, model, rest = term.split("|", 2)
+        found.setdefault(f"{make}|{model}", {})[rest] = each
+    return found
 
 
 class _VariantWorth:
@@ -132,16 +168,16 @@ class _VariantWorth:
         self._words = {word: (idf[word], worth) for word, worth in known["word"].items()}
         self._words_of_model = known["model_word"]
         self._usual = hedonic.usual.get(_VARIANT, {})
-        self.of = lru_cache(maxsize=10_000)(self._sum)
 
-    def _sum(self, make: str, model: str, trim: str, variant: str) -> float:
+    def of(self, texts: Texts) -> float:
         """Return what a variant adds; what is usual for the model where no word is known."""
+        make, model, variant = texts["make"], texts["model"], texts["model_variant"]
         first, second, text = variant.split("|", 2)
         words = sorted(set(text.split()))
         known = [self._words[word] for word in words if word in self._words]
         if not known and self._words and self._usual:
             return next(self._usual[key] for key in (model, make, "") if key in self._usual)
-        worth = self._trims.get(trim, 0.0) + self._variants.get(variant, 0.0)
+        worth = self._trims.get(texts["model_trim"], 0.0) + self._variants.get(variant, 0.0)
         if known:
             length = sqrt(sum([idf * idf for idf, _ in known]))
             worth += sum([idf * each for idf, each in known]) / length
@@ -200,8 +236,9 @@ class _EquipmentWorth:
         self._many, self._none = known["extent"].get("many", 0.0), known["extent"].get("none", 0.0)
         self._many_by_age = known["extent_a"].get("many", 0.0)
 
-    def of(self, names: Sequence[str], count: float, a: float) -> float:
+    def of(self, names: Sequence[str], a: float) -> float:
         """Return the sum; ``a`` is the basis of age."""
+        count = len(names)
         worth = sum(map(self._items.get, names, _ZEROS)) + self._many * count / 8
         if count == 0:
             worth += self._none
@@ -228,39 +265,10 @@ class _Curve:
         return self.heights[place] + self.slopes[place] * (x - self.knots[place])
 
 
-_names_of = itemgetter("make", "model", "model_trim", "model_variant")
-
-
-def _bases(age: float, km: float, listed: float) -> dict[str, float]:
-    """Return what :func:`carprice.model.hedonic.bases_of` does, for one car."""
-    a = age / 5 - 1.4
-    so = sqrt(km / 50_000) - 1
-    return {
-        "one": 1.0,
-        "a": a,
-        "a2": a * a,
-        "a2_half": 0.7 * a * a,
-        "a3": a * a * a,
-        "so": so,
-        "so2": so * so,
-        "lo": log(km) - 10.8,
-        "a_so": a * so,
-        "listed": listed,
-    }
-
-
-def _texts_of_numbers(texts: Texts, numbers: Numbers, age: str) -> dict[str, str]:
-    """Return what :func:`carprice.model.hedonic.texts_of` adds to the texts, for one car."""
-    model = texts["model"]
-    litres, power = _printed(numbers["litres"]), _printed(numbers["power_bhp"])
-    return {
-        "": "",
-        "age": age,
-        "model_age": f"{model}|{age}",
-        "kind": f"{texts['fuel']}|{texts['transmission']}|{texts['body']}",
-        "fitness": _printed(numbers["fitness_age"]),
-        "model_engine": f"{model}|{litres}|{power}|{_printed(numbers['cylinders'])}",
-    }
-
-
 _printed = lru_cache(maxsize=4096)(printed)
+
+
+def _printed_engine(numbers: Numbers) -> str:
+    """Return the last part of the ridge's text ``model_engine``."""
+    litres, power = _printed(numbers["litres"]), _printed(numbers["power_bhp"])
+    return f"{litres}|{power}|{_printed(numbers['cylinders'])}"
