@@ -17,7 +17,7 @@ from api.metrics import Metrics
 from api.openapi import describe
 from api.recording import Recorder
 from api.routes import about, batches, health, inference, prices, scoring
-from api.routing import PlainRoute, by_method_and_path
+from api.routing import by_method_and_path
 from api.service import BatchPool, Service
 from api.serving import ModelKeeper, ServedModel
 from api.settings import ServiceSettings
@@ -79,7 +79,6 @@ def create_app(
     )
     pages = app.router.routes.copy()
     app.router.routes.clear()
-    app.router.route_class = PlainRoute
     for module in (prices, batches, health, about, scoring, inference):
         module.add_routes(app.router, service)
     app.router.routes.extend(pages)  # last, since paths are tried in turn

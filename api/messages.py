@@ -11,7 +11,11 @@ from carprice.schema import Listing, Number, example_listing
 
 class _Answer(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, protected_namespaces=(), extra="forbid"
+        alias_generator=to_camel,
+        populate_by_name=True,
+        protected_namespaces=(),
+        extra="forbid",
+        defer_build=True,  # answers are only described, which most processes are never asked for
     )
 
 

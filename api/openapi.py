@@ -16,6 +16,7 @@ from api.protocol_messages import (
     ScoringParams,
     TensorParameters,
 )
+from api.routing import documented
 from carprice.model import DEFAULT_CONFIDENCE
 from carprice.schema import example_listing
 
@@ -103,7 +104,7 @@ def describe(app: FastAPI, *, with_keys: bool) -> None:
                 version=app.version,
                 summary=app.summary,
                 description=app.description,
-                routes=app.routes,
+                routes=documented(app.routes),
                 tags=app.openapi_tags,
             )
             _, schemas = models_json_schema(

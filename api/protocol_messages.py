@@ -64,7 +64,7 @@ class Prediction(Price):
 class Predictions(BaseModel):
     """Predictions in the order of the rows."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     predictions: list[Prediction]
 
@@ -126,7 +126,11 @@ class InferenceRequest(_Strict):
     outputs: list[RequestOutput] = Field([], description="Tensors to answer with; default: all")
 
 
-class MetadataTensor(_Strict):
+class _StrictAnswer(_Strict):
+    model_config = ConfigDict(defer_build=True)
+
+
+class MetadataTensor(_StrictAnswer):
     """A tensor that the model takes or gives; -1 is the number of listings."""
 
     name: str = Field(examples=["odometer"])
@@ -134,7 +138,7 @@ class MetadataTensor(_Strict):
     shape: list[int] = Field(examples=[[-1]])
 
 
-class ModelMetadata(_Strict):
+class ModelMetadata(_StrictAnswer):
     """The model in the protocol's terms."""
 
     name: str = Field(examples=["used-car-price"])
@@ -144,7 +148,7 @@ class ModelMetadata(_Strict):
     outputs: list[MetadataTensor]
 
 
-class ServerMetadata(_Strict):
+class ServerMetadata(_StrictAnswer):
     """The server in the protocol's terms."""
 
     name: str = Field(examples=["carprice"])
@@ -152,13 +156,13 @@ class ServerMetadata(_Strict):
     extensions: list[str] = Field(examples=[[]])
 
 
-class ServerLive(_Strict):
+class ServerLive(_StrictAnswer):
     """The process lives."""
 
     live: bool
 
 
-class ServerReady(_Strict):
+class ServerReady(_StrictAnswer):
     """The server can answer."""
 
     ready: bool
@@ -170,7 +174,7 @@ class ModelReady(ServerReady):
     name: str = Field(examples=["used-car-price"])
 
 
-class ResponseOutput(_Strict):
+class ResponseOutput(_StrictAnswer):
     """A tensor of answers, one a listing."""
 
     name: OutputName
@@ -179,14 +183,14 @@ class ResponseOutput(_Strict):
     data: list[float | str] = Field(examples=[[512000.0]])
 
 
-class ResponseParameters(_Strict):
+class ResponseParameters(_StrictAnswer):
     """What holds for all prices of an answer."""
 
     confidence: float = Field(description="Share of prices that the ranges hold", examples=[0.9])
     currency: str = Field(examples=["INR"])
 
 
-class InferenceResponse(_Strict):
+class InferenceResponse(_StrictAnswer):
     """Prices as tensors."""
 
     model_name: str = Field(examples=["used-car-price"])

@@ -4,6 +4,8 @@ JSON Schema cannot say that lists are of one length, or tie a cell to its column
 schemas allow is accepted, and what more is accepted the descriptions say.
 """
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from api.messages import ListingRequest
@@ -20,7 +22,6 @@ TENSORS: Final = (*REQUIRED, *(name for name in FIELDS if name not in REQUIRED))
 _LISTING: Final = {"$ref": "#/components/schemas/ListingRequest"}
 _SPLIT: Final = {"$ref": "#/components/schemas/DataframeSplit"}
 _PARAMS: Final = {"$ref": "#/components/schemas/ScoringParams"}
-_PROPERTIES: Final = ListingRequest.model_json_schema()["properties"]
 _EXAMPLE: Final = example_listing()
 
 OUTPUTS: Final[dict[str, str]] = {
@@ -33,6 +34,11 @@ OUTPUTS: Final[dict[str, str]] = {
 """Output tensors and their data types."""
 
 
+@cache
+def _properties() -> Mapping[str, Any]:
+    return ListingRequest.model_json_schema()["properties"]  # type: ignore[no-any-return]
+
+
 def _tuple_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
     size = len(schemas)
     return {"type": "array", "prefixItems": schemas, "minItems": size, "maxItems": size}
@@ -41,7 +47,7 @@ def _tuple_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
 def _shape_of(field: str) -> dict[str, Any]:
     """Return a field's JSON schema without what is said of it elsewhere."""
     told = ("title", "description", "examples", "default")
-    return {key: part for key, part in _PROPERTIES[alias(field)].items() if key not in told}
+    return {key: part for key, part in _properties()[alias(field)].items() if key not in told}
 
 
 def _split_of(fields: tuple[str, ...]) -> dict[str, Any]:
@@ -135,7 +141,7 @@ def _tensor(field: str, datatypes: tuple[str, ...], cell: dict[str, Any]) -> dic
 def _tensor_of(field: str) -> dict[str, Any]:
     datatypes = datatypes_of(field)
     if datatypes == ("BYTES",):
-        cell = _PROPERTIES[alias(field)]
+        cell = _properties()[alias(field)]
         texts = [one for one in cell.get("anyOf", [_shape_of(field)]) if one["type"] == "string"]
         empty = [] if field in REQUIRED else [{"const": ""}]
         return _tensor(field, datatypes, {"anyOf": [*texts, *empty]})

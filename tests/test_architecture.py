@@ -160,6 +160,23 @@ def test_the_service_starts_without_what_only_training_needs() -> None:
     assert heavy & loaded == set()
 
 
+def test_the_service_starts_without_what_the_first_price_does_not_need() -> None:
+    # FastAPI loads pydantic's old version for the first response model that it builds.
+    assert {"rapidfuzz", "pydantic.v1"} & loaded_after("api.main") == set()
+
+
+def test_the_service_collects_garbage_again_once_it_is_there() -> None:
+    program = (
+        "import gc; gc.disable(); import api.main; print(gc.isenabled(), gc.get_freeze_count())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    is_enabled, frozen = done.stdout.split()
+    assert is_enabled == "True"
+    assert int(frozen) > 0
+
+
 def declared(stage: str) -> dict[str, set[str]]:
     """Return the modules of each of a stage's code dependencies; a folder covers its files."""
     deps = [dep for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("src/")]

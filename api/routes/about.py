@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 from api.answers import json_response
 from api.messages import ModelAnswer, VocabularyAnswer
 from api.openapi import READING_PROBLEMS
+from api.routing import add_route
 from api.service import Service
 
 
@@ -47,8 +48,13 @@ def add_routes(router: APIRouter, service: Service) -> None:
         ("/model", model, ModelAnswer),
         ("/vocabulary", vocabulary, VocabularyAnswer),
     ):
-        router.add_api_route(
-            path, endpoint, tags=["model"], response_model=answer, responses=READING_PROBLEMS
+        add_route(
+            router,
+            path,
+            endpoint,
+            tags=["model"],
+            response_model=answer,
+            responses=READING_PROBLEMS,
         )
     if service.settings.metrics:
-        router.add_api_route("/metrics", metrics, include_in_schema=False)
+        add_route(router, "/metrics", metrics, include_in_schema=False)

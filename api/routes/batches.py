@@ -16,6 +16,7 @@ from api.listings import Table, read_csv, read_json_batch
 from api.messages import BatchAnswer
 from api.openapi import BATCH, CONFIDENCE, CSV_ANSWER, PROBLEMS, body_of
 from api.pricing import PricedRow, in_chunks, price_rows
+from api.routing import add_route
 from api.service import Service
 
 _COLUMNS = (
@@ -69,7 +70,8 @@ def add_routes(router: APIRouter, service: Service) -> None:
             service.metrics.cautioned(kind, count)
         return Response(batch.content, media_type=CSV if wants_csv else JSON)
 
-    router.add_api_route(
+    add_route(
+        router,
         "/predict/batch",
         predict_batch,
         methods=["POST"],

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.answers import json_response
 from api.messages import Alive, Health
+from api.routing import add_route
 from api.service import Service
 
 _NOT_READY: dict[int | str, dict[str, Any]] = {
@@ -27,10 +28,16 @@ def add_routes(router: APIRouter, service: Service) -> None:
         return json_response({"status": "alive"})
 
     for path, name in (("/", "health"), ("/ready", "ready")):
-        router.add_api_route(
-            path, ready, name=name, tags=["health"], response_model=Health, responses=_NOT_READY
+        add_route(
+            router,
+            path,
+            ready,
+            name=name,
+            tags=["health"],
+            response_model=Health,
+            responses=_NOT_READY,
         )
-    router.add_api_route("/live", live, tags=["health"], response_model=Alive)
+    add_route(router, "/live", live, tags=["health"], response_model=Alive)
 
 
 def health_of(service: Service) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """The Open Inference Protocol, version 2, over REST."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial, wraps
 from typing import Any, Final
 
@@ -23,13 +22,12 @@ from api.protocol_messages import (
     ServerReady,
 )
 from api.protocol_schemas import INFERENCE_EXAMPLE, OUTPUTS, TENSORS, datatypes_of
+from api.routing import Endpoint, add_route
 from api.service import Service
 from api.serving import ServedModel
 from api.tensors import Inference, output_tensors, read_inference
 from carprice import __version__
 from carprice.schema import alias
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 _MODEL: Final = "/v2/models/{name}"
 _VERSION: Final = "/v2/models/{name}/versions/{version}"
@@ -92,7 +90,7 @@ def add_routes(router: APIRouter, service: Service) -> None:
     def add(path: str, endpoint: Endpoint, answer: type[BaseModel], **options: Any) -> None:
         tags = ["Open Inference Protocol"]
         telling = _telling_error(endpoint)
-        router.add_api_route(path, telling, tags=[*tags], response_model=answer, **options)
+        add_route(router, path, telling, tags=[*tags], response_model=answer, **options)
 
     add("/v2", server_metadata, ServerMetadata, responses=READING_PROBLEMS)
     add("/v2/health/live", live, ServerLive)

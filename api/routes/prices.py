@@ -9,6 +9,7 @@ from api.bodies import JSON, confidence_of, media_type, read_body
 from api.listings import columns_of, read_listing
 from api.messages import ExplanationAnswer, ListingRequest, PriceAnswer
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
+from api.routing import add_route
 from api.service import Service
 
 
@@ -42,7 +43,8 @@ def add_routes(router: APIRouter, service: Service) -> None:
         }
         return json_response(content)
 
-    router.add_api_route(
+    add_route(
+        router,
         "/predict",
         predict,
         methods=["POST"],
@@ -51,7 +53,8 @@ def add_routes(router: APIRouter, service: Service) -> None:
         responses=PROBLEMS,
         openapi_extra={**body_of(LISTING), "parameters": [CONFIDENCE]},
     )
-    router.add_api_route(
+    add_route(
+        router,
         "/explain",
         explain,
         methods=["POST"],

@@ -18,6 +18,7 @@ from api.pricing import Exchange, Priced, answer_all, in_chunks
 from api.problems import Kind, declare
 from api.protocol_messages import Predictions
 from api.protocol_schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
+from api.routing import add_route
 from api.service import Service
 from api.serving import ServedModel
 
@@ -75,17 +76,25 @@ def add_routes(router: APIRouter, service: Service) -> None:
         return Response(content, media_type=CSV if wants_csv else JSON)
 
     for path, name in (("/ping", "ping"), ("/health", "mlflow_health")):
-        router.add_api_route(
-            path, ping, name=name, tags=[*_TAGS], response_class=Response, responses=_NOT_READY
+        add_route(
+            router,
+            path,
+            ping,
+            name=name,
+            tags=[*_TAGS],
+            response_class=Response,
+            responses=_NOT_READY,
         )
-    router.add_api_route(
+    add_route(
+        router,
         "/version",
         version,
         tags=[*_TAGS],
         response_class=Response,
         responses={200: _VERSION, **READING_PROBLEMS},
     )
-    router.add_api_route(
+    add_route(
+        router,
         "/invocations",
         invocations,
         methods=["POST"],

@@ -82,7 +82,7 @@ def test_a_fuzzer_finds_nothing(server: Any, tmp_path: Path) -> None:
     assert int(generated[1]) == int(generated[2]) >= 2000
     statuses = {
         json.loads(line)["status"]
-        for line in server.log.read_text().splitlines()
+        for line in server.log.read_text().split("\n")  # paths hold other ends of lines
         if '"carprice.access"' in line
     }
     assert {200, 422} <= statuses

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Self
 
-from rapidfuzz import fuzz, process
-
 from carprice.features import normalise, parse_variant
 from carprice.model.hedonic import Hedonic
 
@@ -78,6 +76,8 @@ class Vocabulary:
 @lru_cache(maxsize=4096)
 def _nearest(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """Order by the words in common, where many are alike by the whole spelling."""
+    from rapidfuzz import fuzz, process  # not for a start to wait for
+
     found: Iterable[tuple[str, float, int]] = process.extract(
         name, known, scorer=fuzz.token_ratio, score_cutoff=_LEAST_LIKENESS, limit=None
     )
