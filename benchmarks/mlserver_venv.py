@@ -9,8 +9,16 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DEFAULT_FOLDER: Final = Path.home() / ".cache" / "carprice-benchmarks" / "mlserver"
-_PACKAGES: Final = ("mlserver", "mlserver-mlflow", "pandas<3", "-e", str(ROOT))
-"""MLServer 1.7 cannot encode the text columns of pandas 3."""
+_PACKAGES: Final = (
+    "mlserver>=1.7",
+    "mlserver-mlflow>=1.7",
+    "mlflow>=3.17,<4",
+    "pandas<3",
+    "onnxruntime>=1.20",
+    "rapidfuzz>=3.10",
+)
+"""MLServer 1.7 cannot encode the text columns of pandas 3, and wants an older FastAPI than the
+service; what loads the model needs neither the service nor the pipeline."""
 _SHOWN_CHARACTERS: Final = 300
 
 
@@ -35,7 +43,9 @@ def ensure_mlserver(folder: Path, progress: Callable[[str], None]) -> Path:
     progress(f"installing MLServer into {folder}, which takes a minute or two")
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
     stamp.write_text("unfinished", encoding="utf-8")
-    _run([str(programs / "python"), "-m", "pip", "install", "--quiet", *_PACKAGES])
+    install = [str(programs / "python"), "-m", "pip", "install", "--quiet"]
+    _run([*install, *_PACKAGES])
+    _run([*install, "--no-deps", "-e", str(ROOT)])
     stamp.write_text(wanted, encoding="utf-8")
     return programs
 
