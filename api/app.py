@@ -75,6 +75,7 @@ def create_app(
         description=_DESCRIPTION,
         version=__version__,
         lifespan=lifespan,
+        redirect_slashes=False,
         telemetry=_telemetry(on=settings.opentelemetry),
     )
     pages = app.router.routes.copy()
@@ -84,13 +85,19 @@ def create_app(
     app.router.routes.extend(pages)  # last, since paths are tried in turn
     problems.add_handlers(app)
     describe(app, with_keys=bool(ApiKeys.of(settings)))
-    direct = {} if settings.opentelemetry else by_method_and_path(app.router)
-    app.add_middleware(Gateway, service=service, routes=direct)
+    direct = by_method_and_path(app.router)
     if settings.cors_origins:
         origins = [origin.strip() for origin in settings.cors_origins.split(",")]
         app.add_middleware(
-            CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-ID", "X-Model-Version", "Retry-After"],
         )
+    if settings.cors_origins or settings.opentelemetry:
+        direct = {}  # what is called directly passes no other middleware
+    app.add_middleware(Gateway, service=service, routes=direct)
     return app
 
 

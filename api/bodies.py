@@ -5,6 +5,7 @@ import re
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from api.messages import FieldProblem
 from api.problems import Kind, ProblemError, invalid_fields
@@ -66,6 +67,8 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
 
 async def _join(request: Request, limit: int) -> bytes:
     message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         if len(body) > limit:

@@ -8,10 +8,12 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from types import FrameType
 
 _LONGEST_SECONDS = 15.0
 _QUIET_SECONDS = 1.0
+_SAME_SECONDS = 1.0
 
 
 class Drain:
@@ -27,6 +29,7 @@ class Drain:
         self.begun = False
         self.last_request = 0.0
         self._seconds = seconds
+        self._told = 0.0
         self._server_handler: object = None
         self._task: asyncio.Task[None] | None = None
 
@@ -41,9 +44,11 @@ class Drain:
 
         def on_term(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
             if self.begun:
-                self._stop()
+                # A worker may be told by its parent and by who told that, which is one request.
+                if time.monotonic() > self._told + _SAME_SECONDS:
+                    self._stop()
                 return
-            self.begun = True
+            self.begun, self._told = True, time.monotonic()
             loop.call_soon_threadsafe(self._begin)
 
         self._server_handler = handler

@@ -81,7 +81,8 @@ class Gateway:
         exchange = _Exchange(scope, send, self._service)
         self._service.recorder.begin()
         try:
-            exchange.key_name = self._admit(scope["path"], exchange.key)
+            if not _is_preflight(scope):
+                exchange.key_name = self._admit(scope["path"], exchange.key)
             await self._pass_on(scope, receive, exchange.send)
         except ProblemError as error:
             await respond(error)(scope, receive, exchange.send)
@@ -189,6 +190,13 @@ class _Exchange:
             self.status = message["status"]
             message["headers"] = [*message["headers"], *self._headers]
         await self._send(message)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks what it may ask, for which it has no key."""
+    return scope["method"] == "OPTIONS" and any(
+        name == b"access-control-request-method" for name, _ in scope["headers"]
+    )
 
 
 def _identification(scope: Scope) -> tuple[bytes, str]:

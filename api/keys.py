@@ -87,6 +87,10 @@ class ApiKeys:
                     f"{where}, entry {place}: is not name:hash; make one with `carprice api-key`"
                 )
             names[match[2]] = match[1]
+        if settings.api_keys_file is not None and not names:
+            raise InputError(f"CARPRICE_API_KEYS_FILE: {settings.api_keys_file} holds no entry")
+        if settings.rate_limit and not names:
+            raise InputError("CARPRICE_RATE_LIMIT is for each API key; set CARPRICE_API_KEYS")
         return cls(names)
 
 

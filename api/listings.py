@@ -28,6 +28,8 @@ _FIELD_OF: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
 }
 _NUMERIC: Final = (FieldKind.NUMBER, FieldKind.INTEGER)
+_MOST_KEYS: Final = 2 * len(ListingRequest.model_fields)
+_ERRORS_OF_ROW: Final = 5
 
 Row = ListingRequest | ProblemError
 
@@ -116,10 +118,13 @@ def read_row(row: object) -> Row:
     """Read one row of a batch; where it is wrong, return its problem."""
     if isinstance(row, _Repeated):
         return row.problem()
+    if isinstance(row, dict) and len(row) > _MOST_KEYS:
+        message = f"the row has {len(row):,} keys; a listing has at most {_MOST_KEYS}"
+        return ProblemError(Kind.LISTING, message)
     try:
         return _read_fields(row)  # type: ignore[no-any-return]
     except ValidationError as error:
-        return invalid_listing(error)
+        return invalid_listing(error, most=_ERRORS_OF_ROW)
 
 
 def read_csv(body: bytes, most: int) -> Table:

@@ -36,7 +36,7 @@ class JsonFormatter(logging.Formatter):
         content.update(getattr(record, _FIELDS, {}))
         if record.exc_info:
             content["trace"] = self.formatException(record.exc_info)
-        return to_json(content, fallback=str).decode()
+        return to_json(content, fallback=str, ensure_ascii=True).decode("ascii")
 
 
 CONFIGURATION: dict[str, Any] = {

@@ -42,7 +42,7 @@ _READ_BY_ROUTES: Final = (
 
 READING_PROBLEMS: Final = declare(Kind.UNAUTHORIZED, Kind.TOO_MANY, Kind.INTERNAL, Kind.NO_MODEL)
 """What may go wrong with a route that reads no body."""
-PROBLEMS: Final = declare(*(kind for kind in Kind if kind.status not in (404, 405)))
+PROBLEMS: Final = declare(*Kind)
 """What may go wrong with a route that reads a body."""
 
 CONFIDENCE: Final = {

@@ -1,6 +1,5 @@
 """Errors as problem details (RFC 9457): each kind's stable type, status and title in one table."""
 
-import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,8 @@ MOST_ERRORS = 25
 """How many wrong fields a problem names: naming each of thousands would take seconds."""
 _SHOWN = 200
 _SHOWN_BITS = 64
+_LONGEST_NAME = 40
+_SPELLINGS = {spelling: alias(field) for field in FIELDS for spelling in (field, alias(field))}
 _RETRY_SECONDS = "5"
 
 
@@ -83,9 +84,11 @@ def busy(reason: str) -> ProblemError:
     return ProblemError(Kind.BUSY, reason, headers={"Retry-After": _RETRY_SECONDS})
 
 
-def invalid_listing(error: ValidationError, prefix: str = "") -> ProblemError:
+def invalid_listing(
+    error: ValidationError, prefix: str = "", most: int = MOST_ERRORS
+) -> ProblemError:
     """Return the problem of a listing, or of a body that is no JSON; ``prefix`` names the place."""
-    details = error.errors(include_url=False, include_context=False)[:MOST_ERRORS]
+    details = error.errors(include_url=False, include_context=False)[:most]
     if details[0]["type"] == "json_invalid":
         return ProblemError(Kind.MALFORMED, f"the body is not valid JSON: {details[0]['msg']}")
     return invalid_fields(
@@ -135,9 +138,10 @@ def declare(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 
 def nearest_field(name: str) -> str:
     """Say which field an unknown name may stand for."""
-    known = {spelling: alias(field) for field in FIELDS for spelling in (field, alias(field))}
-    close = difflib.get_close_matches(name[:_SHOWN], known, n=1, cutoff=0.75)
-    return f"did you mean {known[close[0]]}?" if close else "see /docs for the fields"
+    from rapidfuzz import fuzz, process
+
+    close = process.extractOne(name[:_LONGEST_NAME], _SPELLINGS, scorer=fuzz.ratio, score_cutoff=75)
+    return f"did you mean {_SPELLINGS[close[0]]}?" if close else "see /docs for the fields"
 
 
 async def _on_problem(_: Request, error: ProblemError) -> Response:

@@ -69,7 +69,7 @@ class Recorder:
         lines = [_line(one) for one in answered if one.is_logged]
         if lines:
             stream = self._stream or sys.stdout
-            stream.write(b"\n".join(lines).decode() + "\n")
+            stream.write(b"\n".join(lines).decode("ascii") + "\n")
             stream.flush()
 
     def _plan(self) -> None:
@@ -96,5 +96,6 @@ def _line(one: Answered) -> bytes:
             "client": one.client,
             "key": one.key,
             "modelVersion": one.version,
-        }
+        },
+        ensure_ascii=True,  # whatever the stream's encoding, and whatever ends a reader's line
     )

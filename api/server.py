@@ -56,6 +56,13 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._waits_for_head = False
         super().on_headers_complete()
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Drop a client that does not read its answer, which a polite end would wait for."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
     def _watch(self) -> None:
         if self._waits_for_head and self._head_timer is None:
             self._head_timer = self.loop.call_later(_patience(), self.transport.close)
@@ -78,6 +85,7 @@ def run(app: FastAPI | str, host: str, port: int, workers: int = 1) -> None:
         "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": _GRACE_SECONDS,
         "access_log": False,
+        "ws": "none",
         "server_header": False,
         "proxy_headers": bool(os.environ.get("FORWARDED_ALLOW_IPS")),
         "log_config": logs.CONFIGURATION,

@@ -90,5 +90,5 @@ class BatchPool:
             self._inside -= 1
 
     def close(self) -> None:
-        """Let no new work in."""
-        self._threads.shutdown(wait=False)
+        """Let no new work in, and none begin that waits."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

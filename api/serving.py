@@ -6,7 +6,10 @@ A service without a model goes on asking for one, so that it heals by itself.
 import asyncio
 import datetime
 import logging
+import math
+import os
 import random
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +19,13 @@ from api.asking import Answer, ask
 from api.settings import ServiceSettings
 from carprice.errors import CarpriceError, CorruptModelError
 from carprice.model import PriceModel
+from carprice.model.single import SinglePricer
+from carprice.model.valuation import value
 from carprice.model_cache import last_known_good
 from carprice.model_folder import MANIFEST
+from carprice.redaction import redact
+from carprice.registry_http import hide_logins
+from carprice.schema import FIELDS, Listing, example_listing
 
 logger = logging.getLogger("carprice.service")
 Source = Literal["registry", "cache", "image"]
@@ -40,7 +48,7 @@ class ServedModel:
     """
 
     model: PriceModel
-    pricer: Any
+    pricer: SinglePricer
     version: str
     source: Source
     since: datetime.datetime
@@ -55,11 +63,17 @@ class ServedModel:
         source: Source = "registry",
         since: datetime.datetime | None = None,
     ) -> Self:
-        """Return the served model; ``since`` is now where it is not given."""
-        from carprice.model.single import SinglePricer
+        """Return the served model; ``since`` is now where it is not given.
 
+        Raises
+        ------
+        CorruptModelError
+            If it cannot price a listing, as one that another version of carprice trained.
+        """
+        pricer = SinglePricer(model)
+        _try(model, pricer)
         now = _now()
-        return cls(model, SinglePricer(model), version, source, since or now, now)
+        return cls(model, pricer, version, source, since or now, now)
 
 
 async def fetch_production(settings: ServiceSettings) -> ServedModel:
@@ -120,8 +134,10 @@ class ModelKeeper:
         except CarpriceError as error:
             await self._fail(str(error))
         except Exception as error:
-            logger.exception("The production model cannot be loaded")
-            await self._fail(f"the production model cannot be loaded: {error!r}")
+            trace = hide_logins(traceback.format_exc(), os.environ)
+            logger.error("The production model cannot be loaded\n%s", trace)
+            kind = type(error).__name__
+            await self._fail(f"the production model cannot be loaded ({kind}); see the log")
         else:
             self.problem = ""
             return True
@@ -158,9 +174,23 @@ class ModelKeeper:
     async def _fail(self, reason: str) -> None:
         if self.served is None:
             await self._fall_back()
-        self.problem = reason if self.served is None else f"{reason}; {_described(self.served)}"
-        logger.warning("%s", self.problem)
+        told = reason if self.served is None else f"{reason}; {_described(self.served)}"
+        logger.warning("%s", told)
+        self.problem = self._without_places(told)
         _tell(self.on_failure, reason)
+
+    def _without_places(self, text: str) -> str:
+        """Return a text without addresses and paths: everybody may read why there is no model."""
+        settings = self._settings
+        places = {
+            settings.tracking_uri: "the registry",
+            redact(settings.tracking_uri): "the registry",
+            str(settings.model_cache): "the model cache",
+            str(settings.baked_model): "the image",
+        }
+        for place, name in places.items():
+            text = text.replace(place, name)
+        return text
 
     async def _fall_back(self) -> None:
         """Serve the last known good model, else the image's, else none."""
@@ -175,6 +205,26 @@ class ModelKeeper:
                 if served is not None:
                     self._serve(served)
                     return
+
+
+def _try(model: PriceModel, pricer: SinglePricer) -> None:
+    """Price one listing in both ways."""
+    listing = vars(Listing.model_validate(example_listing()))
+    try:
+        alone = pricer.value(listing)
+        (among_many,) = value(model, {field: [listing[field]] for field in FIELDS})
+        agree = math.isclose(alone.predicted_price, among_many.predicted_price, rel_tol=1e-6)
+    except Exception as error:
+        logger.warning("The model does not price the example listing", exc_info=True)
+        reason = f"it fails with {type(error).__name__}"
+    else:
+        if agree:
+            return
+        reason = "its two ways to price do not agree"
+    raise CorruptModelError(
+        f"model {model.digest[:_SHORT_DIGEST]} cannot be served: {reason}; train it again with "
+        "this version of carprice"
+    )
 
 
 def _load(answer: Answer) -> ServedModel:

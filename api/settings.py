@@ -47,7 +47,9 @@ class ServiceSettings(BaseModel):
     opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
     tracking_uri: str = Field(min_length=1)
     model_name: str = Field("used-car-price", min_length=1)

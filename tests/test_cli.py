@@ -486,9 +486,9 @@ def test_up_with_the_pipeline_done_promotes_the_first_model_and_serves_it(
     for source in finished[0].root.iterdir():
         target = tmp_path / source.name
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    served = []
+    served: list[tuple[str, int]] = []
     monkeypatch.setattr("carprice.cli._reproduce_until_evaluated", lambda: None)
-    monkeypatch.setattr("uvicorn.run", lambda _, **options: served.append(options))
+    monkeypatch.setattr("uvicorn.run", lambda _, host, port, **__: served.append((host, port)))
     first = carprice("up", "--port", 8123)
     assert first.code == 0
     assert "Version 1 is the first model, and now in production." in first.err
@@ -496,4 +496,4 @@ def test_up_with_the_pipeline_done_promotes_the_first_model_and_serves_it(
     assert "curl -s http://localhost:8123/predict" in first.err
     again = carprice("up", "--port", 8123)
     assert "is the first model" not in again.err
-    assert served == [{"host": "127.0.0.1", "port": 8123, "log_level": "warning"}] * 2
+    assert served == [("127.0.0.1", 8123)] * 2

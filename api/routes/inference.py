@@ -93,6 +93,7 @@ def add_routes(router: APIRouter, service: Service) -> None:
         add_route(router, path, telling, tags=[*tags], response_model=answer, **options)
 
     add("/v2", server_metadata, ServerMetadata, responses=READING_PROBLEMS)
+    add("/v2/", server_metadata, ServerMetadata, include_in_schema=False)  # as some clients ask
     add("/v2/health/live", live, ServerLive)
     add("/v2/health/ready", ready, ServerReady, responses=_NOT_READY)
     for path in (_MODEL, _VERSION):

@@ -24,6 +24,8 @@ Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 KM_PER_MILE: Final = 1.609344
 ODOMETER_KM: Final = (100.0, 500_000.0)
 """Distances that a used car can have driven; a car of up to a year may have driven less."""
+LISTED_YEARS: Final = (-20.0, 2.0)
+"""Years after the valuation date that prices are told for; a trend leads nowhere far from it."""
 
 CATEGORIES: Final = {
     "transmission": "transmission_type",
@@ -145,7 +147,7 @@ _SPELLINGS: Final = (
 _ENGINE = re.compile(r"\d\.\d")
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=20_000)
 def parse_variant(text: str) -> Variant:
     """Read a variant's text; spellings of the same variant give the same result.
 
@@ -172,7 +174,7 @@ def parse_variant(text: str) -> Variant:
     )
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=20_000)
 def normalise(text: str) -> str:
     """Return a category's spelling without case and stray spaces.
 
@@ -271,7 +273,8 @@ def _listing_time(
     """Return each listing's calendar year, and its years after the valuation date."""
     days = listing_days(columns, valuation_date, rows)
     years = days.astype("datetime64[Y]").astype(np.float64) + 1970.0
-    return years, (days - np.datetime64(valuation_date, "D")).astype(np.float64) / 365.25
+    after = (days - np.datetime64(valuation_date, "D")).astype(np.float64) / 365.25
+    return years, np.clip(after, *LISTED_YEARS)
 
 
 def listing_days(

@@ -105,6 +105,7 @@ class HttpRegistry:
 
     def close(self) -> None:
         """End the connection, and with an error what waits for it in another thread."""
+        self._connection.auto_open = 0  # a thread that goes on shall not connect again
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
@@ -128,7 +129,10 @@ class HttpRegistry:
     def _reply(self, call: str) -> Iterator[http.client.HTTPResponse]:
         path = f"{self._path}/api/2.0/{call}"
         try:
-            self._connection.request("GET", path, headers=self._login)
+            try:
+                self._connection.request("GET", path, headers=self._login)
+            except ValueError:  # it shows the login
+                raise LeftToMlflowError from None
             self._socket = self._connection.sock
             reply = self._connection.getresponse()
             if reply.status != http.HTTPStatus.OK:
@@ -185,11 +189,13 @@ def split(uri: str) -> SplitResult:
 def login(uri: str) -> dict[str, str]:
     """Return the header of the login in the address or the environment, as MLflow sends it."""
     parts = split(uri)
-    user, password = (os.environ.get(variable) for variable in _LOGIN_VARIABLES)
+    user, password = (os.environ.get(variable, "").strip() for variable in _LOGIN_VARIABLES)
     if parts.username or parts.password:
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
     elif not (user and password):
-        token = os.environ.get(_TOKEN_VARIABLE)
+        token = os.environ.get(_TOKEN_VARIABLE, "").strip()
+        if not token.isascii() or not token.isprintable():
+            raise LeftToMlflowError
         return {"Authorization": f"Bearer {token}"} if token else {}
     encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {encoded}"}

@@ -50,14 +50,15 @@ def test_before_there_is_a_model_every_answer_is_503_with_the_reason(tmp_path: P
     settings = ServiceSettings(tracking_uri="http://127.0.0.1:9", model_cache=tmp_path)
     with TestClient(create_app(settings)) as client:
         deadline = time.monotonic() + 60
-        while "127.0.0.1:9" not in (health := client.get("/")).text:
+        while "cannot be reached" not in (health := client.get("/")).text:
             assert time.monotonic() < deadline, health.text
             time.sleep(0.01)
         assert health.status_code == client.get("/ready").status_code == 503
         assert health.json()["status"] == "loading"
         assert int(health.headers["Retry-After"]) > 0
         refused = client.post("/predict", json=BARE)
-        assert "127.0.0.1:9" in problem(refused, 503, "no-model")["detail"]
+        assert "MLflow at the registry" in problem(refused, 503, "no-model")["detail"]
+        assert "127.0.0.1" not in health.text + refused.text
         assert int(refused.headers["Retry-After"]) > 0
         assert client.get("/docs").status_code == client.get("/live").status_code == 200
 
@@ -283,7 +284,7 @@ def test_openapi_shows_an_example_that_gets_a_price(client: TestClient) -> None:
 
 def test_openapi_declares_the_problems_of_predict(client: TestClient) -> None:
     responses = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
-    problems = {"401", "408", "413", "415", "422", "429", "500", "503"}
+    problems = {"401", "404", "405", "408", "413", "415", "422", "429", "500", "503"}
     assert set(responses) == {"200", *problems}
     for status in problems:
         (shown,) = responses[status]["content"].items()
@@ -365,3 +366,19 @@ def test_a_setting_that_is_not_allowed_is_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(InputError, match=f"{variable}: .*found '{value}'"):
         ServiceSettings.from_environment()
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2100-06-30"])
+def test_a_day_far_from_the_data_is_priced_as_a_near_one_with_a_warning(
+    client: TestClient, day: str
+) -> None:
+    answer = price(client, {**BARE, "listedOn": day})
+    assert 1_000 < answer["predictedPrice"] < 1e8
+    told = {warning["field"] for warning in answer["warnings"]}
+    assert "listedOn" in told
+
+
+def test_a_row_with_thousands_of_keys_is_refused_at_once(client: TestClient) -> None:
+    row = {f"odometer{number}": number for number in range(5000)}
+    answer = client.post("/predict/batch", json={"listings": [row]})
+    assert "5,000 keys" in answer.json()["rows"][0]["problem"]["detail"]

@@ -266,3 +266,35 @@ def test_metrics_count_requests_batches_and_warnings(
     info = f'carprice_model_info{{digest="{digest}",source="registry",version="7"}}'
     assert float(values[info]) == 1
     assert float(values["carprice_model_loaded_age_seconds"]) > 0
+
+
+def test_a_file_without_any_key_does_not_open_the_service(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("# none\n")
+    with pytest.raises(InputError, match=r"keys holds no entry"):
+        ApiKeys.of(ServiceSettings(tracking_uri="x", api_keys_file=tmp_path / "keys"))
+    with pytest.raises(InputError, match="CARPRICE_RATE_LIMIT is for each API key"):
+        ApiKeys.of(ServiceSettings(tracking_uri="x", rate_limit=5))
+
+
+def test_a_page_of_a_named_origin_may_ask_with_a_key(
+    settings: ServiceSettings, served: ServedModel
+) -> None:
+    named = {"cors_origins": "https://shop.example", "api_keys": entry("shop", KEYS["market"])}
+    changed = ServiceSettings(**{**settings.model_dump(), **named})
+    origin = {"Origin": "https://shop.example"}
+    with TestClient(create_app(changed, served)) as client:
+        preflight = client.options(
+            "/predict", headers={**origin, "Access-Control-Request-Method": "POST"}
+        )
+        assert preflight.status_code == 200
+        assert preflight.headers["X-Request-ID"]
+        key = {**origin, "X-API-Key": KEYS["market"]}
+        answer = client.post("/predict", json=BARE, headers=key)
+        assert answer.status_code == 200
+        assert "X-Request-ID" in answer.headers["Access-Control-Expose-Headers"]
+        assert client.post("/predict", json=BARE, headers=origin).status_code == 401
+
+
+def test_a_trailing_slash_is_another_path(client: TestClient) -> None:
+    headers = {"Host": "evil.example"}
+    assert client.get("/model/", headers=headers, follow_redirects=False).status_code == 404

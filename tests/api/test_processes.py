@@ -117,6 +117,7 @@ def test_a_second_sigterm_stops_at_once(start: Start) -> None:
         server.process.send_signal(signal.SIGTERM)
         while server.get("/ready")[0] != 503:
             time.sleep(0.01)
+        time.sleep(1.1)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(5) == 0
 

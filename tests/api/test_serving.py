@@ -3,6 +3,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import logging
 import socket
 import threading
 import time
@@ -210,7 +211,7 @@ def test_polling_swaps_tells_and_outlives_failures_and_failing_hooks(
     assert swaps == [("9", "registry")]
     assert failures[0] == "the registry is down"
     assert "not a model folder" in failures[1]
-    assert "ValueError('odd')" in failures[2]
+    assert "cannot be loaded (ValueError)" in failures[2]
     assert (len(failures), keeper.problem) == (3, "")
     assert not other.parent.exists()
     assert keeper.served is not None
@@ -263,3 +264,33 @@ def test_a_cached_folder_of_another_model_is_not_served(
     made = datetime.datetime.now(datetime.UTC) - keeper.served.since
     assert datetime.timedelta(0) < made < datetime.timedelta(hours=1)
     assert keeper.problem.startswith("the registry is down; serving the model of the image")
+
+
+@pytest.mark.parametrize("token", ["s3cr3t-token\n", "s3cr3t-\u20ac"])
+def test_a_token_that_is_no_header_is_not_shown(
+    token: str,
+    stubborn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
+    monkeypatch.setattr(logging.getLogger("carprice"), "propagate", True)
+    keeper = ModelKeeper(settings_of(stubborn, tmp_path, start_seconds=20))
+    failures: list[str] = []
+    keeper.on_failure = failures.append
+    asyncio.run(run_until(keeper, lambda: failures))
+    assert "s3cr3t" not in keeper.problem + caplog.text + "".join(failures)
+
+
+@pytest.fixture
+def stubborn() -> str:
+    """The address of a server that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_model_that_cannot_price_is_not_served(model: PriceModel) -> None:
+    encoder = dataclasses.replace(model.encoder, numbers=model.encoder.numbers[:-2])
+    with pytest.raises(CorruptModelError, match=r"cannot be served: it fails with"):
+        ServedModel.of(dataclasses.replace(model, encoder=encoder), "9")

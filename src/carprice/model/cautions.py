@@ -1,9 +1,11 @@
 """Why an answer deserves less trust: the warnings, and how they are worded."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from carprice.features import LISTED_YEARS
 from carprice.model.vocabulary import Vocabulary
 from carprice.schema import alias
 
@@ -96,6 +98,21 @@ def future_year(year: float) -> Caution:
     """Tell that a model year lies after the year that follows the price's day."""
     message = f"{year:.0f} is after the day of the price; priced as a new car"
     return Caution("implausible", "year", message)
+
+
+def is_far(day: datetime.date, valuation_date: datetime.date) -> bool:
+    """Whether prices are not told for a day, being so far from the data's."""
+    low, high = LISTED_YEARS
+    return not low <= (day - valuation_date).days / 365.25 <= high
+
+
+def far_day(day: datetime.date, valuation_date: datetime.date) -> Caution:
+    """Tell that a listing's day is far from the data's."""
+    message = (
+        f"{day} is far from {valuation_date}, the day of the data; the market's trend is taken "
+        f"for {abs(LISTED_YEARS[day > valuation_date]):g} years at most"
+    )
+    return Caution("out_of_range", alias("listed_on"), message)
 
 
 def out_of_range(number: str, value: float, low: float, high: float) -> Caution:

@@ -21,9 +21,11 @@ import numpy as np
 from carprice.model.cautions import (
     CHECKED_NUMBERS,
     Caution,
+    far_day,
     first_unseen,
     future_year,
     impossible_odometer,
+    is_far,
     out_of_range,
     unseen,
 )
@@ -43,7 +45,7 @@ from carprice.model.single_car import (
 from carprice.model.single_hedonic import SingleHedonic, TypeWorth
 from carprice.model.valuation import Valuation
 
-_KEPT_TYPES: Final = 5_000
+_KEPT_TYPES: Final = 2_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -267,6 +269,8 @@ class _Cautions:
             found.append(impossible_odometer(odometer, given["age"], unit))
         if fields["year"] > car.day.year + 1:
             found.append(future_year(fields["year"]))
+        if is_far(car.day, self._model.market.valuation_date):
+            found.append(far_day(car.day, self._model.market.valuation_date))
         for name, low, high in self._limits:
             number = given.get(name)
             if number is not None and not low <= number <= high:

@@ -8,12 +8,12 @@ read apart from what differs from car to car, so that a type's work need be done
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
 
 from carprice.features import (
     CATEGORIES,
+    LISTED_YEARS,
     PLAIN_NUMBERS,
     equipment_of,
     normalise,
@@ -127,11 +127,12 @@ class CarReader:
         get = fields.get
         day = get("listed_on") or self._valuation_date
         equipment = _equipment(get("features"))
+        after = (day - self._valuation_date).days / 365.25
         age = max(day.year - float(fields["year"]), 0.0)
         given = {
             "age": age,
             "feature_count": float(len(equipment)),
-            "listed": (day - self._valuation_date).days / 365.25,
+            "listed": min(max(after, LISTED_YEARS[0]), LISTED_YEARS[1]),
         }
         for name in PLAIN_NUMBERS:
             number = get(name)
@@ -160,7 +161,6 @@ class CarReader:
         return 0 <= odometer <= self._longest and (odometer >= self._shortest or age <= 1)
 
 
-@lru_cache(maxsize=4096)
 def _equipment(features: Any) -> tuple[str, ...]:
     joined = equipment_of(features)
     return tuple(joined.split(FEATURE_SEPARATOR)) if joined else ()

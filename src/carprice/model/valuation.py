@@ -14,9 +14,11 @@ from carprice.features import Columns, Features, listing_days
 from carprice.model.cautions import (
     CHECKED_NUMBERS,
     Caution,
+    far_day,
     first_unseen,
     future_year,
     impossible_odometer,
+    is_far,
     out_of_range,
     unseen,
 )
@@ -89,6 +91,11 @@ def _warn_of_the_impossible(
     newest = days.astype("datetime64[Y]").astype(np.float64) + 1971.0
     for row in np.flatnonzero(years > newest):
         found[row].append(future_year(years[row]))
+    is_dated = columns.get("listed_on") is not None
+    valuation_date = model.market.valuation_date
+    for place, day in enumerate(days.astype(object).tolist() if is_dated else ()):
+        if is_far(day, valuation_date):
+            found[place].append(far_day(day, valuation_date))
 
 
 def _warn_of_unseen_numbers(
