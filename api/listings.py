@@ -24,7 +24,7 @@ from carprice.schema import Kind as FieldKind
 
 _read_json = ListingRequest.__pydantic_validator__.validate_json
 _read_fields = ListingRequest.__pydantic_validator__.validate_python
-_FIELD_OF: Final = {
+FIELD_OF: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
 }
 _NUMERIC: Final = (FieldKind.NUMBER, FieldKind.INTEGER)
@@ -170,7 +170,7 @@ def read_header(header: Sequence[str]) -> list[str]:
     for name in (cell.strip() for cell in header):
         if len(errors) == MOST_ERRORS:
             break
-        field = _FIELD_OF.get(name)
+        field = FIELD_OF.get(name)
         if field is None:
             errors.append(
                 FieldProblem(
@@ -241,7 +241,7 @@ def _parse_noting_repeats(body: bytes) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: set[str] = set()
     for key, _ in pairs:
-        name = _FIELD_OF.get(key, key)
+        name = FIELD_OF.get(key, key)
         if name in seen:
             return _Repeated(key)
         seen.add(name)

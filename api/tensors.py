@@ -8,18 +8,13 @@ from typing import Any
 from pydantic_core import to_json
 
 from api.frames import all_or_problem, known, validated
-from api.listings import check_rows, parse_strictly, read_row
+from api.listings import FIELD_OF, check_rows, parse_strictly, read_row
 from api.messages import FieldProblem, ListingRequest
 from api.pricing import Priced
-from api.problems import invalid_fields, nearest_field
+from api.problems import MOST_ERRORS, invalid_fields, nearest_field
 from api.protocol_messages import InferenceRequest, RequestInput
 from api.protocol_schemas import OUTPUTS, WHOLE, datatypes_of
 from carprice.schema import REQUIRED, alias
-
-_SHOWN_ERRORS = 25
-_FIELD_OF = {
-    spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
-}
 
 
 @dataclass(frozen=True)
@@ -88,9 +83,9 @@ def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[An
     """
     columns = {}
     errors = []
-    counted = Counter(_FIELD_OF.get(tensor.name, tensor.name) for tensor in tensors)
+    counted = Counter(FIELD_OF.get(tensor.name, tensor.name) for tensor in tensors)
     for tensor in tensors:
-        field = _FIELD_OF.get(tensor.name)
+        field = FIELD_OF.get(tensor.name)
         if field is None:
             message = f"there is no such tensor; {nearest_field(tensor.name)}"
         elif counted[field] > 1:
@@ -101,7 +96,7 @@ def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[An
             errors.append(FieldProblem(field=f"tensor {tensor.name[:200]}", message=message))
         elif field is not None:
             columns[field] = _flat(tensor)
-        if len(errors) == _SHOWN_ERRORS:
+        if len(errors) == MOST_ERRORS:
             break
     errors += [
         FieldProblem(field=f"tensor {alias(field)}", message="this tensor is required")
