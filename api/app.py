@@ -46,6 +46,7 @@ def create_app(
         If the settings are not allowed.
     """
     settings = settings or ServiceSettings.from_environment()
+    keys = ApiKeys.of(settings)
     metrics = Metrics()
     service = Service(
         settings=settings,
@@ -84,7 +85,7 @@ def create_app(
         module.add_routes(app.router, service)
     app.router.routes.extend(pages)  # last, since paths are tried in turn
     problems.add_handlers(app)
-    describe(app, with_keys=bool(ApiKeys.of(settings)))
+    describe(app, with_keys=bool(keys))
     direct = by_method_and_path(app.router)
     if settings.cors_origins:
         origins = [origin.strip() for origin in settings.cors_origins.split(",")]
@@ -97,7 +98,7 @@ def create_app(
         )
     if settings.cors_origins or settings.opentelemetry:
         direct = {}  # what is called directly passes no other middleware
-    app.add_middleware(Gateway, service=service, routes=direct)
+    app.add_middleware(Gateway, service=service, keys=keys, routes=direct)
     return app
 
 

@@ -61,16 +61,21 @@ class Gateway:
     Parameters
     ----------
     app : what answers the rest.
+    keys : who may ask; none: everybody.
     routes : routes by method and path that are answered without a walk through the router.
     """
 
     def __init__(
-        self, app: ASGIApp, service: Service, routes: Mapping[tuple[str, str], PlainRoute]
+        self,
+        app: ASGIApp,
+        service: Service,
+        keys: ApiKeys,
+        routes: Mapping[tuple[str, str], PlainRoute],
     ) -> None:
         self._app = app
         self._routes = routes
         self._service = service
-        self._keys = ApiKeys.of(service.settings)
+        self._keys = keys
         self._limit = RateLimit(service.settings.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

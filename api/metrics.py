@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from multiprocessing import parent_process
@@ -48,7 +48,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self.batch_rows = prometheus.Histogram(
+        self._batch_rows = prometheus.Histogram(
             "carprice_batch_rows",
             "Rows of a batch",
             buckets=_BATCH_BUCKETS,
@@ -83,6 +83,12 @@ class Metrics:
     def cautioned(self, kind: str, times: int = 1) -> None:
         """Count cautions of a kind."""
         self._warnings.labels(kind).inc(times)
+
+    def priced_together(self, rows: int, cautions: Mapping[str, int]) -> None:
+        """Count a batch's rows, and its cautions by kind."""
+        self._batch_rows.observe(rows)
+        for kind, count in cautions.items():
+            self.cautioned(kind, count)
 
     def loaded(self, source: str) -> None:
         """Count a loaded model."""

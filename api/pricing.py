@@ -118,7 +118,6 @@ async def answer_all(
             content, priced = price(asked)
         else:
             content, priced = await service.batches.run(lambda: price(asked))
-    service.metrics.batch_rows.observe(len(priced))
-    for kind, count in Counter(one.kind for row in priced for one in row.cautions).items():
-        service.metrics.cautioned(kind, count)
+    cautions = Counter(one.kind for row in priced for one in row.cautions)
+    service.metrics.priced_together(len(priced), cautions)
     return content

@@ -65,9 +65,7 @@ def add_routes(router: APIRouter, service: Service) -> None:
             return PricedBatch(content, len(priced), cautions)
 
         batch = await service.batches.run(work)
-        service.metrics.batch_rows.observe(batch.rows)
-        for kind, count in batch.cautions.items():
-            service.metrics.cautioned(kind, count)
+        service.metrics.priced_together(batch.rows, batch.cautions)
         return Response(batch.content, media_type=CSV if wants_csv else JSON)
 
     add_route(
