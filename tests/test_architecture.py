@@ -118,7 +118,7 @@ def test_only_the_command_line_knows_the_service() -> None:
         for module in below("carprice")
         if any(starts(name, ("api",)) for name in imports(module))
     }
-    assert users == {"carprice.cli"}
+    assert users == {"carprice.cli.serving"}
 
 
 def test_only_the_registry_and_tracking_import_mlflow() -> None:

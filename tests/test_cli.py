@@ -487,7 +487,7 @@ def test_up_with_the_pipeline_done_promotes_the_first_model_and_serves_it(
         target = tmp_path / source.name
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     served: list[tuple[str, int]] = []
-    monkeypatch.setattr("carprice.cli._reproduce_until_evaluated", lambda: None)
+    monkeypatch.setattr("carprice.cli.serving._reproduce_until_evaluated", lambda: None)
     monkeypatch.setattr("uvicorn.run", lambda _, host, port, **__: served.append((host, port)))
     first = carprice("up", "--port", 8123)
     assert first.code == 0

@@ -1,0 +1,17 @@
+"""The command line. Each command imports what it needs when it runs, so that --help is quick."""
+
+from carprice.cli import pipeline, registry, serving
+from carprice.cli.app import app
+from carprice.errors import CarpriceError
+from carprice.terminal import console
+
+__all__ = ["app", "main", "pipeline", "registry", "serving"]
+
+
+def main() -> None:
+    """Run the command line: one clear line and an exit code for what a person can act on."""
+    try:
+        app()
+    except CarpriceError as error:
+        console.print(f"carprice: {error}", style="red", markup=False, soft_wrap=True)
+        raise SystemExit(error.exit_code) from None

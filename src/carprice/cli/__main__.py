@@ -1,0 +1,5 @@
+"""``python -m carprice.cli``."""
+
+from carprice.cli import main
+
+main()

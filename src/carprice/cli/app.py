@@ -1,0 +1,58 @@
+"""The command line's frame: the application, the options that commands share, the registry."""
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from carprice.settings import Settings, load_settings
+from carprice.workspace import Workspace
+
+if TYPE_CHECKING:
+    from carprice.registry import Registry
+
+app = typer.Typer(
+    help=(
+        "Used-car valuation: learn prices from listings, keep the models in a registry, serve "
+        "them.\n\nStart with `carprice up`. Exit codes: 0 done, 1 refused or failed, 2 bad input "
+        "or configuration."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+SERVE: Final = "Serve and score"
+PIPELINE: Final = "Pipeline"
+REGISTRY: Final = "Registry"
+
+Params = Annotated[
+    Path, typer.Option("--params", "-p", help="Params file; see examples/ and params.yaml.")
+]
+Workdir = Annotated[
+    Path, typer.Option("--workdir", "-w", help="Folder that data, models and reports go to.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+PARAMS: Final = Path("params.yaml")
+WORKDIR: Final = Path()
+
+
+def now() -> datetime.datetime:
+    """Return the time that records carry."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def registry_uri(settings: Settings, workspace: Workspace) -> str:
+    """Return the address of the registry."""
+    from carprice.tracking import tracking_uri
+
+    return tracking_uri(workspace.root, settings.tracking.uri)
+
+
+def open_registry(params: Path, workdir: Path) -> "Registry":
+    """Return the registry that a params file and the environment name."""
+    settings = load_settings(params)
+    from carprice.registry import Registry
+
+    return Registry(registry_uri(settings, Workspace(workdir)), settings.register_.name)

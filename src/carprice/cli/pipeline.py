@@ -1,0 +1,148 @@
+"""The stages as commands, and what belongs to them."""
+
+import dataclasses
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from carprice.cli.app import PARAMS, PIPELINE, WORKDIR, AsJson, Params, Workdir, app, now
+from carprice.errors import InputError
+from carprice.settings import Settings, load_settings
+from carprice.terminal import figures_table, say, step
+from carprice.workspace import Workspace
+
+if TYPE_CHECKING:
+    from carprice.components.register import Registration
+
+
+class SampleFormat(StrEnum):
+    """Endings that ``carprice sample`` can write."""
+
+    CSV = ".csv"
+    PARQUET = ".parquet"
+
+
+@app.command(rich_help_panel=PIPELINE)
+def run(
+    params: Params = PARAMS,
+    workdir: Workdir = WORKDIR,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Listings, instead of ingest.source.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run all five stages in any folder, without DVC, and print the figures."""
+    settings = load_settings(params, source=source)
+    from carprice.pipeline import run as run_stages
+
+    outcome = run_stages(settings, Workspace(workdir), now(), step)
+    if as_json:
+        registration = dataclasses.asdict(outcome.registration)
+        typer.echo(json.dumps({**outcome.figures, "registration": registration}, indent=2))
+        return
+    figures_table("Figures of the test rows", outcome.figures, settings.ingest.units.currency)
+    say_registration(outcome.registration)
+
+
+@app.command(rich_help_panel=PIPELINE)
+def ingest(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
+    """Stage 1: read, clean and split the listings."""
+    settings = load_settings(params)
+    from carprice.components.ingest import ingest as ingest_source
+
+    with step("ingest") as progress:
+        report = ingest_source(settings.ingest, Workspace(workdir), progress)
+    say(
+        f"ingest: {report['rows_kept']:,} of {report['rows_read']:,} rows kept; "
+        f"see {Workspace(workdir).data_card}"
+    )
+
+
+@app.command(rich_help_panel=PIPELINE)
+def transform(workdir: Workdir = WORKDIR) -> None:
+    """Stage 2: turn listings into features and the target, ln(price)."""
+    from carprice.components.transform import transform as transform_listings
+
+    with step("transform"):
+        rows = transform_listings(Workspace(workdir))
+    say(f"transform: {rows:,} rows")
+
+
+@app.command(rich_help_panel=PIPELINE)
+def train(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
+    """Stage 3: fit the model and write its folder."""
+    settings = load_settings(params)
+    from carprice.components.train import train as train_model
+
+    with step("train") as progress:
+        model = train_model(settings.train, Workspace(workdir), progress)
+    say(f"train: cross-validated MAPE {model.metrics['mape']:.2f} %")
+
+
+@app.command(rich_help_panel=PIPELINE)
+def evaluate(workdir: Workdir = WORKDIR) -> None:
+    """Stage 4: measure the model on the test rows, write figures and plots."""
+    from carprice.components.evaluate import evaluate as evaluate_model
+
+    with step("evaluate") as progress:
+        figures = evaluate_model(Workspace(workdir), progress)
+    say(f"evaluate: MAPE {figures['mape']:.2f} %, ranges cover {figures['coverage']:.1f} %")
+
+
+@app.command(rich_help_panel=PIPELINE)
+def register(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
+    """Stage 5: register the model; alias `staging` if the gate accepts it.
+
+    The only stage with an outside effect. The same model registered again makes no second version.
+    """
+    register_candidate(load_settings(params), Workspace(workdir))
+
+
+@app.command(rich_help_panel=PIPELINE)
+def sample(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .csv or .parquet")],
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Number of rows.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same rows.")] = 7,
+    with_truth: Annotated[
+        bool, typer.Option("--with-truth", help="Add the true price, column truePrice.")
+    ] = False,
+) -> None:
+    """Write the embedded synthetic market; see docs/sample-market.md."""
+    ending = out.suffix.lower()
+    if ending not in {*SampleFormat}:
+        raise InputError(f"--out {out}: the ending must be .csv or .parquet")
+    from carprice.atomic import writing
+    from carprice.sample_market import generate
+
+    with step("sample") as progress:
+        progress(f"{rows:,} rows")
+        frame = generate(rows, seed, with_truth=with_truth)
+        with writing(out) as path:
+            if ending == SampleFormat.CSV:
+                frame.to_csv(path, index=False, lineterminator="\n")
+            else:
+                frame.to_parquet(path, index=False)
+    say(f"{rows:,} rows in {out}")
+
+
+def register_candidate(settings: Settings, workspace: Workspace) -> "Registration":
+    """Run the register stage and say what came of it."""
+    from carprice.components.register import register as register_model
+
+    with step("register") as progress:
+        registration = register_model(settings, workspace, now(), progress)
+    say_registration(registration)
+    return registration
+
+
+def say_registration(registration: "Registration") -> None:
+    """Tell people what the registry made of a candidate."""
+    is_new = "is new" if registration.is_new else "is already there"
+    verdict = "accepted it" if registration.accepted else "refused it"
+    say(f"register: version {registration.version} {is_new}; the gate {verdict}")
+    if not registration.accepted:
+        for reason in registration.reasons:
+            say(f"  {reason}")

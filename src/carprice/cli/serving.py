@@ -1,0 +1,188 @@
+"""Commands that serve and score."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carprice.cli.app import PARAMS, SERVE, WORKDIR, Params, Workdir, app, now, registry_uri
+from carprice.cli.pipeline import register_candidate
+from carprice.errors import InputError, RefusedError
+from carprice.settings import Settings, load_settings
+from carprice.terminal import figures_table, say, step
+from carprice.workspace import Workspace, read_json
+
+Port = Annotated[
+    int, typer.Option("--port", envvar="PORT", min=1, max=65535, help="Port to listen on.")
+]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")]
+Confidence = Annotated[
+    float, typer.Option("--confidence", min=0.5, max=0.99, help="Confidence of the range.")
+]
+_HOST, _PORT = "127.0.0.1", 8000
+_LOCAL = ("0.0.0.0", "127.0.0.1")  # noqa: S104
+
+
+@app.command(rich_help_panel=SERVE)
+def up(host: Host = _HOST, port: Port = _PORT) -> None:
+    """Do it all: run the pipeline, promote the first model, start the service.
+
+    Run in the project's folder. What is up to date is reused, so that a second start takes seconds.
+    """
+    settings, workspace = load_settings(PARAMS), Workspace(WORKDIR)
+    _reproduce_until_evaluated()
+    from carprice.registry import PRODUCTION, Registry, promote
+
+    registration = register_candidate(settings, workspace)
+    registry = Registry(registry_uri(settings, workspace), settings.register_.name)
+    production = registry.at(PRODUCTION)
+    if production is None:
+        production = promote(registry, now(), "first model, promoted by `carprice up`")
+        say(f"Version {production.number} is the first model, and now in production.")
+    elif registration.accepted and registration.version != production.number:
+        say(
+            f"Version {registration.version} waits in staging; production stays version "
+            f"{production.number} until `carprice promote`."
+        )
+    market = read_json(workspace.market, made_by="ingest")
+    figures = read_json(workspace.metrics, made_by="evaluate")
+    figures_table(f"Model version {registration.version}", figures, market["currency"])
+    _serve(settings, workspace, host, port, wait=True)
+
+
+@app.command(rich_help_panel=SERVE)
+def serve(
+    params: Params = PARAMS,
+    workdir: Workdir = WORKDIR,
+    host: Host = _HOST,
+    port: Port = _PORT,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to serve with.")] = 1,
+) -> None:
+    """Start the service with the production model of the registry.
+
+    Without a production model it answers 503 and keeps asking the registry. What it allows is set
+    by environment variables, see docs/service.md.
+    """
+    _serve(load_settings(params), Workspace(workdir), host, port, workers=workers)
+
+
+@app.command("api-key", rich_help_panel=SERVE)
+def api_key(
+    name: Annotated[str, typer.Argument(help="Who it is for: letters, digits, dots, dashes.")],
+) -> None:
+    """Make an API key: prints the key, to hand over, and its entry for CARPRICE_API_KEYS."""
+    from api.keys import entry, new_key
+
+    key = new_key()
+    line = entry(name, key)
+    typer.echo(f"key: {key}\nentry: {line}")
+
+
+@app.command(rich_help_panel=SERVE)
+def predict(
+    source: Annotated[str, typer.Argument(help="Listings: a path, glob, s3://…, https://… …")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .csv, .parquet, .jsonl")],
+    params: Params = PARAMS,
+    workdir: Workdir = WORKDIR,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Model folder; default: the production model.")
+    ] = None,
+    confidence: Confidence = 0.9,
+) -> None:
+    """Price every row of a source, by the column map of the params file."""
+    from carprice.components.predict import predict as predict_source
+    from carprice.model import PriceModel
+    from carprice.registry import Registry, production_version
+
+    settings, workspace = load_settings(params), Workspace(workdir)
+    with step("predict") as progress:
+        if model is None:
+            progress("fetching the production model")
+            registry = Registry(registry_uri(settings, workspace), settings.register_.name)
+            model = registry.fetch(production_version(registry), workspace.model_cache)
+        rows, priced = predict_source(
+            PriceModel.load(model),
+            settings.ingest,
+            source,
+            out,
+            confidence,
+            lambda rows: progress(f"{rows:,} rows"),
+        )
+    say(f"{priced:,} of {rows:,} rows priced into {out}.")
+
+
+def _reproduce_until_evaluated() -> None:
+    if not Path("dvc.yaml").is_file():
+        raise InputError(
+            "dvc.yaml is not in this folder; run `carprice up` in the project's folder, or "
+            "`carprice run` anywhere"
+        )
+    here = Path.cwd()
+    if not any((folder / ".git").exists() for folder in (here, *here.parents)):
+        raise InputError(f"{here} is not a git repository, which DVC needs; run `git init` first")
+    say("Running the pipeline; stages that are up to date are skipped.")
+    beside_python = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": os.pathsep.join([beside_python, os.environ["PATH"]])}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", "evaluate"],
+        stdout=sys.stderr,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        raise RefusedError("the pipeline failed; the lines above say why")
+
+
+def _serve(
+    settings: Settings,
+    workspace: Workspace,
+    host: str,
+    port: int,
+    *,
+    workers: int = 1,
+    wait: bool = False,
+) -> None:
+    """Run the service until it is stopped; with ``wait``, load the model before it starts."""
+    import asyncio
+
+    from api.app import create_app
+    from api.server import run as run_server
+    from api.serving import fetch_production
+    from api.settings import ServiceSettings
+    from carprice.schema import example_listing
+
+    _check_port_is_free(host, port)
+    service = ServiceSettings.from_environment(
+        tracking_uri=registry_uri(settings, workspace),
+        model_name=settings.register_.name,
+        model_cache=workspace.model_cache,
+    )
+    served = asyncio.run(fetch_production(service)) if wait else None
+    address = f"http://{'localhost' if host in _LOCAL else host}:{port}"
+    body = json.dumps(example_listing(), separators=(",", ":"))
+    say(f"\nService at {address}, its pages at {address}/docs. Try:\n")
+    say(f"curl -s {address}/predict -H 'Content-Type: application/json' -d '{body}'\n")
+    if workers == 1:
+        run_server(create_app(service, served), host, port)
+        return
+    os.environ["MLFLOW_TRACKING_URI"] = service.tracking_uri
+    os.environ["CARPRICE_MODEL_NAME"] = service.model_name
+    os.environ["CARPRICE_MODEL_CACHE"] = str(service.model_cache)
+    run_server("api.main:app", host, port, workers)
+
+
+def _check_port_is_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RefusedError(
+                f"cannot listen on {host}:{port}: {reason.lower()}; choose another with --port"
+            ) from None
