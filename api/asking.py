@@ -25,7 +25,7 @@ from carprice import errors
 from carprice.errors import CarpriceError, RefusedError
 from carprice.fetch import fetch_by_http
 from carprice.redaction import redact
-from carprice.registry_http import HttpRegistry, LeftToMlflowError
+from carprice.registry_http import HttpRegistry, LeftToMlflowError, hide_logins
 
 logger = logging.getLogger("carprice.service")
 _POLITE_SECONDS: Final = 1.0
@@ -173,8 +173,12 @@ def _understood(told: bytes, complaints: bytes, code: int) -> Answer:
         kind, message = None, f"the process that asks the registry ended with {code} unheard"
     if isinstance(kind, type) and issubclass(kind, CarpriceError):
         raise kind(message)
-    logger.error("%s\n%s", message, redact(complaints.decode(errors="replace"))[-4000:])
+    logger.error("%s\n%s", message, _without_logins(complaints)[-4000:])
     raise RefusedError(message)
+
+
+def _without_logins(complaints: bytes) -> str:
+    return redact(hide_logins(complaints.decode(errors="replace"), os.environ))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Self
 
 from api.asking import Answer, ask
 from api.settings import ServiceSettings
+from carprice import dagshub
 from carprice.errors import CarpriceError, CorruptModelError
 from carprice.model import PriceModel
 from carprice.model.single import SinglePricer
@@ -188,6 +189,9 @@ class ModelKeeper:
             str(settings.model_cache): "the model cache",
             str(settings.baked_model): "the image",
         }
+        if dagshub.is_dagshub(settings.tracking_uri):
+            places[dagshub.host()] = "its address"
+            places[f"repository {dagshub.repository(settings.tracking_uri)},"] = "such repository,"
         for place, name in places.items():
             text = text.replace(place, name)
         return text

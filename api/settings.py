@@ -83,7 +83,7 @@ class ServiceSettings(BaseModel):
         """
         variables = {name: environment.get(_PREFIX + name.upper()) for name in cls.model_fields}
         found = {name: value for name, value in variables.items() if value}
-        found["tracking_uri"] = tracking_uri(Path(), None)
+        found["tracking_uri"] = tracking_uri(Path())
         try:
             return cls.model_validate({**found, **given})
         except ValidationError as error:

@@ -1,4 +1,5 @@
 import datetime
+import itertools
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from carprice.workspace import Workspace
 
 if TYPE_CHECKING:
     from carprice.pipeline import Outcome
+    from carprice.registry import Registry, Version
 
 # Threads of several test runs that share few cores spin while they wait for each other: a fit
 # of two seconds then takes a minute. Set before the first import of a library that reads it.
@@ -42,7 +44,12 @@ def silent_step(_: str) -> Iterator:
 
 @pytest.fixture(autouse=True)
 def _no_tracking_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in (
+        *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+        *("MLFLOW_TRACKING_TOKEN", "DAGSHUB_USER_TOKEN", "DAGSHUB_PAT", "DAGSHUB_CLIENT_HOST"),
+    ):
+        monkeypatch.setenv(name, "")  # so that what the test leaves there is deleted at its end
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
@@ -84,11 +91,16 @@ def promoted(
     tmp_path_factory: pytest.TempPathFactory, finished: "tuple[Workspace, Outcome]"
 ) -> Workspace:
     """A copy of the finished run whose version 1 is in production. Read only."""
-    from carprice.registry import Registry, promote
+    from carprice.promotion import promote, record_tests
+    from carprice.registry import Registry
 
     workspace = Workspace(tmp_path_factory.mktemp("promoted") / "workspace")
     shutil.copytree(finished[0].root, workspace.root)
-    promote(Registry(database(workspace), "used-car-price"), NOW, "for the tests")
+    registry = Registry(database(workspace), "used-car-price")
+    staged = registry.at("staging")
+    assert staged is not None
+    record_tests(registry, staged, (), NOW)
+    promote(registry, NOW, "for the tests")
     return workspace
 
 
@@ -283,3 +295,184 @@ def filled_up(folder: Path) -> Iterator[Path]:
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     with filled_up(tmp_path / "disk") as folder:
         yield folder
+
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A registry and where its artifacts lie on the disk."""
+
+    registry: "Registry"
+    folder: Path
+
+    def log(self, model: Path, **tags: str) -> "Version":
+        registry = self.registry
+        from carprice.model_folder import folder_digest
+        from carprice.tracking import start_run
+
+        tags = {"digest": folder_digest(model), "gate": "accepted", **tags}
+        with start_run(registry.uri, "test", self.folder, params={}, tags={}):
+            return registry.log_version(model, tags)
+
+    def stage(self, model: Path, *failures: str, **tags: str) -> "Version":
+        """Log a version as the gate leaves it, with its model tests run."""
+        from carprice.promotion import champion_of, record_tests
+
+        champion = champion_of(self.registry.at("production"))
+        version = self.log(model, gate_champion=champion, **tags)
+        self.registry.point("staging", version.number, NOW)
+        record_tests(self.registry, version, failures, NOW)
+        return version
+
+    def artifact(self, version: "Version", name: str) -> Path:
+        from carprice.tracking import connect
+
+        client = connect(self.registry.uri)
+        source = client.get_model_version(self.registry.name, str(version.number)).source
+        (path,) = self.folder.rglob(f"{source.removeprefix('models:/')}/**/{name}")
+        return path
+
+
+@pytest.fixture(scope="session")
+def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("local-registry")
+
+
+@pytest.fixture(params=["database", "server"])
+def store(request: pytest.FixtureRequest, local_folder: Path) -> Store:
+    """A registry of its own name: in a local database, and on a real server."""
+    from carprice.registry import Registry
+    from carprice.tracking import tracking_uri
+
+    name = f"cars-{next(_numbers)}"
+    if request.param == "database":
+        return Store(Registry(tracking_uri(local_folder, None), name), local_folder)
+    server = request.getfixturevalue("mlflow_server")
+    return Store(Registry(server.url, name), server.log.parent)
+
+
+@dataclass(frozen=True)
+class DagsHub:
+    """A stand-in for DagsHub with one repository, before a real MLflow server with logins."""
+
+    host: str
+    repo: str
+    user: str
+    token: str
+    upstream: Server
+
+    @property
+    def uri(self) -> str:
+        """The MLflow address of the repository."""
+        return f"{self.host}/{self.repo}.mlflow"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a user sets."""
+        return {"DAGSHUB_CLIENT_HOST": self.host, "DAGSHUB_USER_TOKEN": self.token}
+
+
+@contextmanager
+def dagshub_before(
+    upstream: Server, folder: Path, token: str, user: str, repo: str, *options: str
+) -> Iterator[DagsHub]:
+    """Run the stand-in before an MLflow server; ``options`` are the program's."""
+    command = [
+        *(sys.executable, str(ROOT / "tests" / "dagshub_server.py"), "--port", "{port}"),
+        *("--user", user, "--repository", repo, "--upstream", upstream.url, *options),
+    ]
+    with running(command, folder, "/health", {"DAGSHUB_USER_TOKEN": token}) as server:
+        yield DagsHub(server.url, repo, user, token, upstream)
+
+
+@pytest.fixture(scope="session")
+def dagshub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsHub]:
+    folder, user, token = tmp_path_factory.mktemp("dagshub"), "me", "dhp-the-token-of-the-tests"
+    (folder / "auth.ini").write_text(
+        f"[mlflow]\ndefault_permission = READ\nadmin_username = {user}\n"
+        f"admin_password = {token}\ndatabase_uri = sqlite:///{folder / 'auth.db'}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
+        *("--host", "127.0.0.1", "--port", "{port}", "--workers", "1"),
+    ]
+    environment = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "<a key of the tests>",
+    }
+    with (
+        running(command, folder, "/health", environment) as upstream,
+        dagshub_before(upstream, folder, token, user, "me/cars") as found,
+    ):
+        yield found
+
+
+@pytest.fixture(scope="session")
+def dagshub_like() -> Callable[..., AbstractContextManager[DagsHub]]:
+    return dagshub_before
+
+
+@pytest.fixture(scope="session")
+def dvc_config() -> str:
+    """``.dvc/config`` as it is shipped; a clone's own names its own remote."""
+    return (
+        "[core]\n    analytics = false\n    check_update = false\n    autostage = false\n"
+        "    remote = storage\n['remote \"storage\"']\n    url = s3://<your-bucket>/carprice\n"
+    )
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real S3 store over HTTP, empty at first, that takes any login."""
+    pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1"]
+    folder = tmp_path_factory.mktemp("s3")
+    with running([*command, "-p", "{port}"], folder, "/moto-api/") as server:
+        yield server.url
+
+
+@pytest.fixture
+def no_aws_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine on which the usual AWS chain finds nothing."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "ENDPOINT_URL"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("no_proxy", "*")
+
+
+AWS_SECRET = "<p4ss-W0rd>"
+
+
+@pytest.fixture
+def aws(no_aws_login: None, s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment of someone with a login to the S3 store; returns the secret of it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", AWS_SECRET)
+    return AWS_SECRET
+
+
+@pytest.fixture
+def bucket(aws: str) -> Iterator[Any]:
+    """A client of the S3 store, where the bucket ``market`` stands empty."""
+    import boto3
+
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="market")
+    yield client
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="market"):
+        for item in page.get("Contents", []):
+            client.delete_object(Bucket="market", Key=item["Key"])
+    client.delete_bucket(Bucket="market")
+    client.close()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-SCRIPTS = ("accuracy.py", "load.py", "one_price.py", "scaling.py", "serving.py")
+SCRIPTS = ("accuracy.py", "gate.py", "load.py", "one_price.py", "scaling.py", "serving.py")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
@@ -33,6 +33,31 @@ def test_lasting_load_brings_no_error_and_holds_no_memory(promoted: Any, tmp_pat
     assert figures["errors"] == {}
     assert figures["answers"] > 1000
     assert figures["growth"] <= 1.05
+
+
+def test_the_gate_benchmark_judges_good_and_bad_candidates(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(
+        "ingest: {sample: {rows: 1500}}\n"
+        "train: {folds: 2, booster: {n_estimators: 20, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    report = tmp_path / "gate.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, str(BENCHMARKS / "gate.py")),
+            *("--params", str(tmp_path / "params.yaml"), "--json", str(report)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    accepted = {one["candidate"]: one["accepted"] for one in json.loads(report.read_text())}
+    assert accepted["all prices shuffled"] is False
+    assert accepted["a tenth of the rows"] is False
+    assert "this gate: right about" in done.stdout
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -20,7 +20,7 @@ from carprice.workspace import Workspace
 
 COMMANDS = (
     *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),
-    *("sample", "promote", "rollback", "status"),
+    *("sample", "snapshot", "setup", "promote", "rollback", "status"),
 )
 SMALL = {
     "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},
@@ -209,8 +209,8 @@ def test_the_stages_one_by_one_say_what_they_did(carprice: Carprice, tmp_path: P
     assert "rows" in said["transform"].err
     assert "cross-validated MAPE" in said["train"].err
     assert "ranges cover" in said["evaluate"].err
-    assert "version 1 is new; the gate accepted it" in carprice("register").err
-    assert "version 1 is already there; the gate accepted it" in carprice("register").err
+    assert "version 1 is new, and may be staged" in carprice("register").err
+    assert "version 1 is already there, and may be staged" in carprice("register").err
     assert (tmp_path / "reports" / "registration.json").is_file()
 
 
@@ -245,8 +245,9 @@ def test_a_refused_candidate_says_why(carprice: Carprice, tmp_path: Path) -> Non
     write_params(tmp_path / "params.yaml", strict)
     done = carprice("run")
     assert done.code == 0
-    assert "version 1 is new; the gate refused it" in done.err
-    assert "failed: MAPE" in done.err
+    assert "version 1 is new, and is refused" in done.err
+    assert "The gate on version 1" in done.err
+    assert "FAILED" in done.err
     promoted = carprice("promote")
     assert promoted.code == 1
     assert "the gate refused version 1: failed: MAPE" in promoted.line
@@ -312,6 +313,11 @@ def test_status_promote_and_rollback_tell_what_is_where(
         return {one["number"]: set(one["aliases"]) for one in versions}
 
     assert aliases() == {1: {"production"}, 2: {"staging"}}
+    done = carprice("promote", *where)
+    assert done.code == 1
+    assert "it has not been through the model tests; run `carprice test-model`" in done.line
+    done = carprice("test-model", *where)
+    assert (done.code, done.err.splitlines()[-1][:21]) == (0, "Version 2 passed all ")
     done = carprice("promote", "--why", "it is better", *where)
     assert (done.code, done.err.strip()) == (0, "Version 2 is in production.")
     assert aliases() == {1: {"previous"}, 2: {"staging", "production"}}
@@ -321,7 +327,23 @@ def test_status_promote_and_rollback_tell_what_is_where(
         assert words in table.err
     done = carprice("rollback", "--why", "complaints", *where)
     assert (done.code, done.err.strip()) == (0, "Version 1 is in production again.")
-    assert aliases() == {1: {"production"}, 2: {"staging", "previous"}}
+    assert aliases() == {1: {"production"}, 2: {"previous"}}
+    done = carprice("rollback", "--to", 2, *where)
+    assert (done.code, done.err.strip()) == (0, "Version 2 is in production again.")
+    assert aliases() == {1: {"previous"}, 2: {"production"}}
+
+
+def test_history_tells_what_happened(carprice: Carprice, two_versions: Path) -> None:
+    where = ("--workdir", two_versions)
+    events = json.loads(carprice("history", "--json", *where).out)
+    assert [(one["version"], one["what"]) for one in events if one["version"] == 2] == [
+        (2, "registered"),
+        (2, "accepted by the gate"),
+    ]
+    assert {"time", "version", "what", "by", "why"} == {*events[0]}
+    table = carprice("history", *where)
+    assert table.code == 0
+    assert "accepted by the gate" in " ".join(table.err.split())
 
 
 def test_status_of_an_empty_registry_names_the_next_step(carprice: Carprice) -> None:
@@ -357,7 +379,7 @@ def test_a_registry_that_does_not_answer_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     command: str,
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:<s3cret>@127.0.0.1:9")
     done = carprice(command, "--workdir", copied(promoted, tmp_path))
     assert done.code == 1
     assert "127.0.0.1:9 cannot be reached" in done.line
@@ -458,6 +480,7 @@ def test_serve_answers_503_until_a_model_is_promoted_and_then_200(
         while "carprice promote" not in (answer := server.get("/"))[1]:
             assert answer[0] == 503
             assert time.monotonic() < deadline, answer
+        assert carprice("test-model", "--workdir", workdir).code == 0
         assert carprice("promote", "--workdir", workdir).code == 0
         while (answer := server.get("/"))[0] != 200:
             assert time.monotonic() < deadline, answer

@@ -210,7 +210,8 @@ def test_a_local_database_is_asked_by_mlflow(
     assert last_known_good(cache, "used-car-price", uri) is not None
     error = refused(uri, cache, "NoProductionModelError", name="other")
     assert error.endswith(
-        "no production version of other; run the pipeline, then `carprice promote`"
+        "no production version of other; run the pipeline, `carprice test-model` and "
+        "`carprice promote`"
     )
 
 
@@ -227,7 +228,7 @@ def test_a_registry_without_production_is_told_with_the_remedy_and_without_mlflo
 ) -> None:
     found = fetch(mlflow_server.url, tmp_path, name="nowhere")
     assert (found.code, found.answer["kind"]) == (1, "NoProductionModelError")
-    assert "run the pipeline, then `carprice promote`" in found.answer["error"]
+    assert "run the pipeline, `carprice test-model` and `carprice promote`" in found.answer["error"]
     assert not found.used_mlflow
 
 
@@ -340,7 +341,7 @@ def test_without_an_address_the_variable_is_named(tmp_path: Path) -> None:
 
 
 def test_a_bug_is_told_without_secrets_and_with_its_trace(tmp_path: Path) -> None:
-    uri = "http://ann:s3cret@localhost:1"
+    uri = "http://ann:<s3cret>@localhost:1"
     program = (
         "import sys, carprice.fetch as f\n"
         f"def fail(*_): raise KeyError('{uri}')\n"
@@ -384,7 +385,7 @@ def test_a_record_of_something_else_or_damaged_is_no_last_known_good(
     path = tmp_path / f"{NAME}.json"
     assert last_known_good(tmp_path, NAME, "http://registry:5000") is None
     path.write_text(json.dumps(record))
-    for uri in ("http://registry:5000", "http://ann:s3cret@Registry:5000/"):
+    for uri in ("http://registry:5000", "http://ann:<s3cret>@Registry:5000/"):
         assert last_known_good(tmp_path, NAME, uri) is not None
     path.write_text(json.dumps({**record, **change}))
     assert last_known_good(tmp_path, NAME, "http://registry:5000") is None
@@ -395,7 +396,7 @@ def test_a_record_of_something_else_or_damaged_is_no_last_known_good(
 
 def test_the_record_holds_no_login(stub: Stub, tmp_path: Path) -> None:
     stub.answer = production(cached(tmp_path))
-    had(stub.url.replace("://", "://ann:s3cret@"), tmp_path)
+    had(stub.url.replace("://", "://ann:<s3cret>@"), tmp_path)
     assert "s3cret" not in (tmp_path / f"{NAME}.json").read_text()
 
 

@@ -5,17 +5,12 @@ import http.server
 import json
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pandas as pd
 import pytest
 
@@ -28,7 +23,7 @@ CARS = pd.DataFrame(
     {"make": ["Kia", "Ford", "BMW"], "year": [2019, 2015, 2011], "note": ["é", None, "a,b"]}
 )
 CSV = 'make,year,note\nKia,2019,é\nFord,2015,\nBMW,2011,"a,b"\n'
-PASSWORD = "p4ss-W0rd"
+HIDDEN = "p4ss-W0rd"
 
 
 def chunks(source: object, rows: int = 200_000, **settings: Any) -> list[Chunk]:
@@ -240,7 +235,7 @@ def test_what_does_not_exist_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
-        ("postgresql+psycopg://ann:pw@db/cars", "postgresql+psycopg://ann:***@db/cars"),
+        ("postgresql+psycopg://ann:<pw>@db/cars", "postgresql+psycopg://ann:***@db/cars"),
         ("postgresql://ann:p@w/x@db/cars", "postgresql://ann:***@db/cars"),
         ("mysql://:pw@db/cars", "mysql://:***@db/cars"),
         ("https://ghp_token@example.com/x.csv", "https://***@example.com/x.csv"),
@@ -305,12 +300,12 @@ def test_a_misspelt_database_file_is_not_created(tmp_path: Path) -> None:
     ("url", "message"),
     [
         (
-            f"postgresql+nodriver://ann:{PASSWORD}@db/cars",
+            f"postgresql+nodriver://ann:{HIDDEN}@db/cars",
             r"nodriver:// is neither .*carprice\[sql",
         ),
-        (f"gs://ann:{PASSWORD}@bucket/cars.csv", r"gs:// is neither a file store nor"),
-        (f"firebird://ann:{PASSWORD}@db/cars", "firebird:// is neither"),
-        (f"oracle+oracledb://ann:{PASSWORD}@db/cars", r"needs the database driver oracledb"),
+        (f"gs://ann:{HIDDEN}@bucket/cars.csv", r"gs:// is neither a file store nor"),
+        (f"firebird://ann:{HIDDEN}@db/cars", "firebird:// is neither"),
+        (f"oracle+oracledb://ann:{HIDDEN}@db/cars", r"needs the database driver oracledb"),
     ],
 )
 def test_a_missing_driver_is_named_without_the_password(url: str, message: str) -> None:
@@ -320,7 +315,7 @@ def test_a_missing_driver_is_named_without_the_password(url: str, message: str) 
 
 
 def _leaks_nothing(error: BaseException) -> None:
-    assert PASSWORD not in str(error)
+    assert HIDDEN not in str(error)
     assert error.__suppress_context__ or error.__context__ is None
     assert error.__cause__ is None
 
@@ -342,7 +337,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def _login() -> str:
-    return "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
+    return "Basic " + base64.b64encode(f"ann:{HIDDEN}".encode()).decode()
 
 
 @pytest.fixture(scope="module")
@@ -373,24 +368,24 @@ def test_a_web_address_reads_the_same_rows(path: str, site: str) -> None:
 
 
 def test_the_login_of_a_web_address_is_used(site: str) -> None:
-    url = site.replace("//", f"//ann:{PASSWORD}@") + "/private/cars.csv"
+    url = site.replace("//", f"//ann:{HIDDEN}@") + "/private/cars.csv"
     assert rows(url) == EXPECTED
-    assert PASSWORD not in chunks(url)[0].label
+    assert HIDDEN not in chunks(url)[0].label
 
 
 def test_web_errors_name_the_status_and_hide_the_token(site: str) -> None:
-    url = site.replace("//", f"//ann:{PASSWORD}@")
+    url = site.replace("//", f"//ann:{HIDDEN}@")
     with pytest.raises(
         InputError, match=r"none\.csv\?token=\*\*\* answered HTTP status 404"
     ) as one:
-        chunks(f"{url}/none.csv?token={PASSWORD}")
+        chunks(f"{url}/none.csv?token={HIDDEN}")
     _leaks_nothing(one.value)
     with pytest.raises(InputError, match="answered HTTP status 401"):
         chunks(f"{site}/private/cars.csv")
     with pytest.raises(InputError, match=r"cut\.csv broke off after 19 of 1000 bytes"):
         chunks(f"{site}/cut.csv")
     with pytest.raises(InputError, match=r"cannot be reached: .*refused") as refused:
-        chunks(f"http://ann:{PASSWORD}@127.0.0.1:{_free_port()}/cars.csv")
+        chunks(f"http://ann:{HIDDEN}@127.0.0.1:{_free_port()}/cars.csv")
     _leaks_nothing(refused.value)
 
 
@@ -398,62 +393,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        opener.open(url, timeout=1).close()
-    except urllib.error.HTTPError as error:
-        error.close()
-        return True
-    except OSError:
-        return False
-    return True
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    port = _free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1"]
-    server = subprocess.Popen(
-        [*command, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while not _answers(url):
-        if server.poll() is not None or time.monotonic() > deadline:
-            server.kill()
-            pytest.fail("moto_server did not start")
-        time.sleep(0.1)
-    yield url
-    server.terminate()
-    server.wait(timeout=30)
-
-
-@pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    no_credentials(monkeypatch, tmp_path)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="market")
-    yield client
-    for item in client.list_objects_v2(Bucket="market").get("Contents", []):
-        client.delete_object(Bucket="market", Key=item["Key"])
-    client.delete_bucket(Bucket="market")
-    client.close()
-
-
-def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "ENDPOINT_URL"):
-        monkeypatch.delenv(f"AWS_{name}", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
 
 
 def test_s3_reads_the_same_rows(bucket: Any, tmp_path: Path) -> None:
@@ -491,21 +430,19 @@ def test_what_is_not_in_s3_is_named(source: str, message: str, bucket: Any) -> N
 
 
 def test_s3_without_credentials_says_how_to_give_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    no_aws_login: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    no_credentials(monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{_free_port()}")
     with pytest.raises(InputError, match=r"needs AWS credentials and none were found"):
         chunks("s3://market/cars.csv")
 
 
 def test_an_s3_store_that_does_not_answer_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    no_aws_login: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    no_credentials(monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{_free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", HIDDEN)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(InputError, match=r"cannot be read from S3: .*AWS_ENDPOINT_URL") as raised:
         chunks("s3://market/cars.csv")

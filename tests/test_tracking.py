@@ -1,13 +1,16 @@
 import http.server
+import os
 import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from carprice.errors import RefusedError
+from carprice.errors import InputError, RefusedError
 from carprice.registry import Registry
+from carprice.settings import TrackingSettings, load_settings
 from carprice.tracking import connect, flatten, start_run, tracking_uri
 
 
@@ -43,16 +46,140 @@ def failing_server() -> Iterator[_Failing]:
     server.server_close()
 
 
-def test_the_environment_wins_over_the_configured_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+SERVER, HUB = "https://server.example.org", "https://dagshub.com"
+
+
+@pytest.mark.parametrize(
+    ("environment", "tracking", "uri"),
+    [
+        ({}, {}, "sqlite:///{here}/mlflow.db"),
+        ({"MLFLOW_TRACKING_URI": ""}, {}, "sqlite:///{here}/mlflow.db"),
+        ({"DAGSHUB_USER_TOKEN": "t"}, {}, "sqlite:///{here}/mlflow.db"),
+        ({}, {"uri": SERVER}, SERVER),
+        ({"WHERE": SERVER}, {"uri": "${WHERE}"}, SERVER),
+        ({"MLFLOW_TRACKING_URI": SERVER}, {}, SERVER),
+        ({"MLFLOW_TRACKING_URI": SERVER}, {"uri": "https://other"}, SERVER),
+        ({"MLFLOW_TRACKING_URI": SERVER}, {"dagshub": "me/cars"}, SERVER),
+        ({"MLFLOW_TRACKING_URI": ""}, {"uri": SERVER}, SERVER),
+        ({}, {"dagshub": "me/cars"}, f"{HUB}/me/cars.mlflow"),
+        ({}, {"uri": "${NOT_SET:-}", "dagshub": "me/cars"}, f"{HUB}/me/cars.mlflow"),
+        ({"DAGSHUB_CLIENT_HOST": SERVER}, {"dagshub": "A-b/c_d.e"}, f"{SERVER}/A-b/c_d.e.mlflow"),
+        ({"DAGSHUB_CLIENT_HOST": f"{SERVER}/"}, {"dagshub": "m/c"}, f"{SERVER}/m/c.mlflow"),
+    ],
+)
+def test_configuration_says_where_runs_and_models_go(
+    environment: dict[str, str],
+    tracking: dict[str, str],
+    uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert tracking_uri(tmp_path, "https://configured") == "https://configured"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://environment")
-    assert tracking_uri(tmp_path, "https://configured") == "https://environment"
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = TrackingSettings.model_validate(tracking)
+    assert tracking_uri(tmp_path, settings) == uri.format(here=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tracking", "words"),
+    [
+        (
+            {"uri": SERVER, "dagshub": "me/cars"},
+            "tracking: tracking.uri and tracking.dagshub are both set; keep one of them",
+        ),
+        *(
+            ({"dagshub": name}, "tracking.dagshub: is no repository on DagsHub; write owner/repo")
+            for name in ("cars", "me/cars.mlflow", "me/cars.git", "/cars", "me/", "a/b/c", "m e/c")
+        ),
+        ({"dagshub": "https://me:<s3cret>@dagshub.com/me/cars"}, "is no repository on DagsHub"),
+        ({"dagshub": "me/.."}, "is no repository on DagsHub"),
+    ],
+)
+def test_a_place_that_is_none_or_two_is_an_error_that_names_the_keys(
+    tracking: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({"tracking": tracking}))
+    with pytest.raises(InputError) as refused:
+        load_settings(path)
+    assert words in str(refused.value)
+    assert "s3cret" not in str(refused.value)
 
 
 def test_without_an_address_runs_go_to_a_database_in_the_working_folder(tmp_path: Path) -> None:
-    assert tracking_uri(tmp_path, None) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+
+
+def test_the_login_of_dagshub_is_for_dagshub_alone(
+    dagshub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**dagshub.environment, LOGIN[0]: "ann"}.items():
+        monkeypatch.setenv(name, value)
+    connect(dagshub.uri)
+    assert [os.environ[name] for name in LOGIN] == [dagshub.user, dagshub.token]
+    connect(tracking_uri(tmp_path))
+    assert [os.environ.get(name) for name in LOGIN] == ["ann", None]
+    connect(dagshub.uri)
+    monkeypatch.setenv(LOGIN[0], "bob")
+    connect(tracking_uri(tmp_path))
+    assert [os.environ.get(name) for name in LOGIN] == ["bob", None]
+
+
+def told_as_lacking(error: RefusedError, uri: str, call: str) -> None:
+    import mlflow
+
+    assert str(error) == (
+        f"MLflow at {uri} does not know the call /api/2.0/mlflow/{call}, which the client (MLflow "
+        f"{mlflow.__version__}) makes: the server runs an older MLflow, or its address is not that "
+        "of an MLflow server; update it, or use another server"
+    )
+
+
+@pytest.mark.parametrize("how", ["page", "endpoint", "detail", "resource", "method", "page-501"])
+def test_a_call_that_the_server_lacks_is_named_and_not_taken_for_no_alias(
+    how: str, dagshub, dagshub_like, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = (dagshub.upstream, tmp_path, dagshub.token, dagshub.user, dagshub.repo)
+    lacking = ("--lacking", "registered-models/alias", "--unknown", how)
+    with dagshub_like(*place, *lacking) as lagging:
+        for name, value in lagging.environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(RefusedError) as refused:
+            Registry(lagging.uri, "cars that lag").at("production")
+    told_as_lacking(refused.value, lagging.uri, "registered-models/alias")
+
+
+@pytest.mark.parametrize("how", ["page", "endpoint"])
+def test_a_server_without_logged_models_is_told_when_a_version_is_registered(
+    how: str, dagshub, dagshub_like, register, finished, tmp_path: Path, monkeypatch
+) -> None:
+    place = (dagshub.upstream, tmp_path, dagshub.token, dagshub.user, dagshub.repo)
+    lacking = ("--lacking", "logged-models", "--unknown", how)
+    with dagshub_like(*place, *lacking) as lagging:
+        for name, value in lagging.environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(RefusedError) as refused:
+            register(lagging.uri, "cars that lag", finished[0].model, tmp_path)
+    told_as_lacking(refused.value, lagging.uri, "logged-models")
+
+
+def test_an_address_beside_the_server_is_told_as_that(mlflow_server) -> None:
+    with pytest.raises(RefusedError, match="its address is not that of an MLflow server"):
+        Registry(f"{mlflow_server.url}/nothing", "used-car-price").versions()
+
+
+def test_what_the_registry_does_not_have_is_no_missing_call(mlflow_server) -> None:
+    registry = Registry(mlflow_server.url, "an endpoint not found")
+    assert registry.at("production") is None
+    registry._client.create_registered_model(registry.name)
+    assert registry.at("production") is None
+    assert registry.versions() == []
+    with pytest.raises(RefusedError, match="did not do what was asked") as refused:
+        registry.tag(7, {"a": "b"})
+    assert "does not know the call" not in str(refused.value)
 
 
 def test_figures_are_logged_under_dotted_keys() -> None:
@@ -61,7 +188,7 @@ def test_figures_are_logged_under_dotted_keys() -> None:
 
 def test_a_server_that_is_not_there_is_named_in_one_line_without_credentials() -> None:
     with pytest.raises(RefusedError) as refused:
-        Registry("http://anna:s3cret@127.0.0.1:9", "used-car-price").versions()
+        Registry("http://anna:<s3cret>@127.0.0.1:9", "used-car-price").versions()
     message = str(refused.value)
     assert re.match(r"MLflow at http://\S*127\.0\.0\.1:9 cannot be reached ", message)
     assert message.endswith("check MLFLOW_TRACKING_URI, the server and its login")
@@ -70,7 +197,7 @@ def test_a_server_that_is_not_there_is_named_in_one_line_without_credentials() -
 
 
 def test_credentials_stay_hidden_where_a_long_message_is_cut() -> None:
-    uri = "http://anna:s3cret@127.0.0.1:9/" + "long/" * 60
+    uri = "http://anna:<s3cret>@127.0.0.1:9/" + "long/" * 60
     with pytest.raises(RefusedError) as refused:
         Registry(uri, "used-car-price").versions()
     assert "s3cret" not in str(refused.value)
@@ -100,7 +227,7 @@ def test_a_server_is_used_without_a_word_on_standard_output(
 
 
 def test_a_run_is_logged_to_an_experiment_that_is_made_on_the_way(tmp_path: Path) -> None:
-    uri = tracking_uri(tmp_path, None)
+    uri = tracking_uri(tmp_path)
     for seed in (1, 2):
         with start_run(uri, "trials", tmp_path, params={"seed": seed}, tags={"why": "test"}):
             pass
@@ -122,7 +249,7 @@ def test_a_run_is_logged_to_a_server(mlflow_server, tmp_path: Path) -> None:
 
 
 def test_a_run_that_fails_is_marked_as_failed(tmp_path: Path) -> None:
-    uri = tracking_uri(tmp_path, None)
+    uri = tracking_uri(tmp_path)
     with (
         pytest.raises(ZeroDivisionError),
         start_run(uri, "trials", tmp_path, params={}, tags={}) as run,

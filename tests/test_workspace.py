@@ -44,6 +44,13 @@ def test_a_failure_without_an_old_file_leaves_none(tmp_path: Path) -> None:
     assert files_below(tmp_path) == []
 
 
+def test_a_failure_takes_the_folders_along_that_it_made_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    with pytest.raises(BrokenError):
+        fail_halfway(tmp_path / "old" / "new" / "newer" / "report.txt")
+    assert files_below(tmp_path) == ["old"]
+
+
 def test_an_old_file_is_replaced(tmp_path: Path) -> None:
     target = tmp_path / "report.txt"
     write_text(target, "old, and longer")

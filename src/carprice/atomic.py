@@ -2,16 +2,15 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
     """Give a path beside ``target`` that takes its place when the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        written = Path(scratch) / target.name
+    with _scratch(target) as scratch:
+        written = scratch / target.name
         yield written
         written.replace(target)
 
@@ -19,11 +18,24 @@ def writing(target: Path) -> Iterator[Path]:
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a new folder beside ``target`` that takes its place when the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        written = Path(scratch) / "new"
+    with _scratch(target) as scratch:
+        written = scratch / "new"
         written.mkdir()
         yield written
         if target.exists():
-            target.rename(Path(scratch) / "old")
+            target.rename(scratch / "old")
         written.rename(target)
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """Give a folder beside ``target``; folders made for it go again if they stay empty."""
+    made = [folder for folder in target.parents if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+            yield Path(scratch)
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()

@@ -31,5 +31,5 @@ class NoProductionModelError(CarpriceError):
         """Return the error of a registry, its address without a login, and a model's name."""
         return cls(
             f"registry {registry} has no production version of {name}; "
-            "run the pipeline, then `carprice promote`"
+            "run the pipeline, `carprice test-model` and `carprice promote`"
         )

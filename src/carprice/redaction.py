@@ -8,7 +8,7 @@ def redact(source: str) -> str:
 
     Examples
     --------
-    >>> redact("postgresql+psycopg://ann:s3cret@db.example.com/cars")
+    >>> redact("postgresql+psycopg://ann:<s3cret>@db.example.com/cars")
     'postgresql+psycopg://ann:***@db.example.com/cars'
     >>> redact("https://example.com/cars.csv?day=7&X-Amz-Signature=abc")
     'https://example.com/cars.csv?day=7&X-Amz-Signature=***'

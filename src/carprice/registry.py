@@ -1,22 +1,22 @@
-"""The model registry by aliases: ``staging``, ``production`` and ``previous``.
+"""The model registry: versions of one model, their aliases, tags and files.
 
 MLflow is imported inside the functions that talk to it, so that importing the service stays light.
 """
 
 import datetime
-import getpass
+import json
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
-from carprice.model_folder import MANIFEST, check, is_intact
+from carprice.model_folder import MANIFEST, check, file_digest, is_intact
 from carprice.redaction import redact
 from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
-from carprice.tracking import clear_errors, connect, use
+from carprice.tracking import clear_errors, connect, unknown_call, use
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
 PREVIOUS: Final = "previous"
+WITHDRAWN: Final = "withdrawn"
+_FILES: Final = "files"
 
 
 @dataclass(frozen=True)
 class Version:
-    """A registered model version: its number, aliases and tags."""
+    """A registered model version: its number, aliases and tags, and the run that logged it."""
 
     number: int
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
+    run: str = ""
 
     @property
     def digest(self) -> str:
@@ -43,6 +46,11 @@ class Version:
     def accepted(self) -> bool:
         """Whether the gate accepted this version."""
         return self.tags.get("gate") == "accepted"
+
+    @property
+    def withdrawn(self) -> str:
+        """Why it was rolled back; empty where it was not, or was brought back."""
+        return self.tags.get(WITHDRAWN, "")
 
 
 class Registry:
@@ -66,6 +74,7 @@ class Registry:
                 int(one.version),
                 tuple(name for name, number in by_alias.items() if number == int(one.version)),
                 dict(one.tags),
+                one.run_id or "",
             )
             for one in found
         ]
@@ -79,10 +88,11 @@ class Registry:
             try:
                 one = self._client.get_model_version_by_alias(self.name, alias_name)
             except MlflowException as error:
-                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                nothing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+                if nothing and unknown_call(error) is None:
                     return None
                 raise
-        return Version(int(one.version), (alias_name,), dict(one.tags))
+        return Version(int(one.version), (alias_name,), dict(one.tags), one.run_id or "")
 
     def find(self, digest: str) -> Version | None:
         """Return the version with this digest, or None."""
@@ -111,23 +121,46 @@ class Registry:
                 model_id=logged.model_id,
                 tags=dict(tags),
             )
-        return Version(int(created.version), (), dict(tags))
+        version = Version(int(created.version), (), dict(tags), logged.run_id)
+        with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+            files = json.dumps(_file_digests(self.download(version, Path(scratch))))
+        self.tag(version.number, {_FILES: files})
+        return replace(version, tags={**tags, _FILES: files})
 
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
-        with clear_errors(self.uri):
-            for key, value in tags.items():
-                self._client.set_model_version_tag(self.name, str(number), key, value)
+        for key, value in tags.items():
+            self._write(self._client.set_model_version_tag, self.name, str(number), key, value)
 
-    def point(self, alias_name: str, number: int, now: datetime.datetime, why: str) -> None:
-        """Point an alias at a version, and record who did so, when and why."""
-        record = f"{now.isoformat(timespec='seconds')} {_user()}: {why}"
+    def untag(self, number: int, key: str) -> None:
+        """Remove a tag of a version, if it has it."""
         with clear_errors(self.uri):
-            self._client.set_registered_model_alias(self.name, alias_name, str(number))
-        self.tag(
-            number,
-            {f"{alias_name}_since": now.isoformat(timespec="seconds"), f"{alias_name}_by": record},
-        )
+            self._client.delete_model_version_tag(self.name, str(number), key)
+
+    def point(self, alias_name: str, number: int, now: datetime.datetime) -> None:
+        """Point an alias at a version, and note since when."""
+        self._write(self._client.set_registered_model_alias, self.name, alias_name, str(number))
+        self.tag(number, {f"{alias_name}_since": now.isoformat(timespec="seconds")})
+
+    def clear(self, alias_name: str) -> None:
+        """Point an alias at nothing."""
+        with clear_errors(self.uri):
+            self._client.delete_registered_model_alias(self.name, alias_name)
+
+    def log_files(self, version: Version, files: Mapping[Path, str]) -> None:
+        """Log files to the run of a version, each under the artifact folder that it maps to."""
+        with clear_errors(self.uri):
+            for path, folder in files.items():
+                self._client.log_artifact(version.run, str(path), folder)
+
+    def read_file(self, version: Version, path: str, folder: Path) -> Path | None:
+        """Download a file of a version's run into a folder; None where the run has none of it."""
+        with clear_errors(self.uri):
+            parent = path.rpartition("/")[0]
+            files = self._client.list_artifacts(version.run, parent) if version.run else []
+            if path not in {file.path for file in files}:
+                return None
+            return Path(self._client.download_artifacts(version.run, path, str(folder)))
 
     def fetch(self, version: Version, cache: Path) -> Path:
         """Return the version's model folder, downloaded into ``cache`` unless it is there.
@@ -144,28 +177,68 @@ class Registry:
             return target
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as scratch:
-            folder = self._download(version, Path(scratch))
-            what = f"version {version.number} of {self.name} in {redact(self.uri)}"
-            check(folder, version.digest, what)
+            folder = self.verified(version, self.download(version, Path(scratch)))
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
         return target
 
-    def _download(self, version: Version, scratch: Path) -> Path:
+    def download(self, version: Version, folder: Path) -> Path:
+        """Download the MLflow model of a version, unchecked, into an empty folder."""
         import mlflow
 
         use(self.uri)
         with clear_errors(self.uri):
-            downloaded = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{self.name}/{version.number}", dst_path=str(scratch)
+            return Path(
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"models:/{self.name}/{version.number}", dst_path=str(folder)
+                )
             )
-        found = list(Path(downloaded).glob(f"data/*/{MANIFEST}"))
+
+    def verified(self, version: Version, downloaded: Path) -> Path:
+        """Return the model folder inside of a version's MLflow model, its bytes checked.
+
+        Those of the MLflow model around it are too, where the version's tags tell them.
+
+        Raises
+        ------
+        CorruptModelError
+            If the bytes are not those that were registered.
+        InputError
+            If the folder's format is newer than this program reads.
+        """
+        what = f"version {version.number} of {self.name} in {redact(self.uri)}"
+        found = list(downloaded.glob(f"data/*/{MANIFEST}"))
         if len(found) != 1:
             raise CorruptModelError(
-                f"version {version.number} of {self.name} in {redact(self.uri)} holds no model "
-                "folder of carprice; register it with `carprice register`"
+                f"{what} holds no model folder of carprice; register it with `carprice register`"
             )
+        check(found[0].parent, version.digest, what)
+        registered = json.loads(version.tags.get(_FILES, "{}"))
+        if registered:
+            present = _file_digests(downloaded)
+            changed = [name for name in registered if present.get(name) != registered[name]]
+            for name in (*changed, *(present.keys() - registered.keys())):
+                raise CorruptModelError(
+                    f"{what}: {name} is missing, new, or not the file that was registered; "
+                    "register it again"
+                )
         return found[0].parent
+
+    def parameters(self, version: Version) -> dict[str, str]:
+        """Return the parameters of the run that made a version; none where it has no run."""
+        if not version.run:
+            return {}
+        with clear_errors(self.uri):
+            return dict(self._client.get_run(version.run).data.params)
+
+    def _write(self, write: Callable[..., Any], *values: str) -> None:
+        """Set something; once more if that fails, as it does while somebody else sets it too."""
+        try:
+            with clear_errors(self.uri):
+                write(*values)
+        except RefusedError:
+            with clear_errors(self.uri):
+                write(*values)
 
     def _numbers_by_alias(self) -> dict[str, int]:
         model = self._client.get_registered_model(self.name)
@@ -186,58 +259,21 @@ def production_version(registry: Registry) -> Version:
     return version
 
 
-def promote(registry: Registry, now: datetime.datetime, why: str) -> Version:
-    """Point ``production`` at the staging version, and ``previous`` at the one it replaces.
+def load_pyfunc(downloaded: Path) -> Any:
+    """Load a downloaded MLflow model as MLflow's own clients do."""
+    import mlflow
 
-    Raises
-    ------
-    RefusedError
-        If no version is in staging.
-    """
-    candidate = registry.at(STAGING)
-    if candidate is None:
-        raise RefusedError(_nothing_staged(registry))
-    current = registry.at(PRODUCTION)
-    if current is not None and current.number == candidate.number:
-        return current
-    if current is not None:
-        registry.point(PREVIOUS, current.number, now, f"replaced by version {candidate.number}")
-    registry.point(PRODUCTION, candidate.number, now, why)
-    return candidate
+    return mlflow.pyfunc.load_model(str(downloaded))
 
 
-def rollback(registry: Registry, now: datetime.datetime, why: str) -> Version:
-    """Swap ``production`` and ``previous``.
-
-    Raises
-    ------
-    RefusedError
-        If no earlier production version is known.
-    """
-    current, earlier = registry.at(PRODUCTION), registry.at(PREVIOUS)
-    if earlier is None or current is None or earlier.number == current.number:
-        raise RefusedError(
-            f"registry {redact(registry.uri)} knows no earlier production version of "
-            f"{registry.name} to go back to"
-        )
-    registry.point(PRODUCTION, earlier.number, now, why)
-    registry.point(PREVIOUS, current.number, now, f"rolled back to version {earlier.number}")
-    return earlier
-
-
-def _nothing_staged(registry: Registry) -> str:
-    message = f"registry {redact(registry.uri)} has no staging version of {registry.name}"
-    refused = next((one for one in registry.versions() if one.tags.get("gate") == "refused"), None)
-    if refused is None:
-        return f"{message}; run the pipeline first: carprice register"
-    return f"{message}; the gate refused version {refused.number}: {refused.tags['gate_reasons']}"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
+def _file_digests(downloaded: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of an MLflow model; MLflow adds one at the download."""
+    files = sorted(path for path in downloaded.rglob("*") if path.is_file())
+    return {
+        path.relative_to(downloaded).as_posix(): file_digest(path)
+        for path in files
+        if path.name != "registered_model_meta"
+    }
 
 
 def _serving_requirements() -> list[str]:

@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
+from carprice import dagshub
 from carprice.errors import NoProductionModelError, RefusedError
 from carprice.model_cache import Production
 from carprice.model_folder import MANIFEST
 from carprice.redaction import redact
+from carprice.tls import tls_context
 
 _ALIAS: Final = "production"
 _LARGEST_ANSWER: Final = 1_000_000
 _SECONDS: Final = 20.0
-_LOGIN_VARIABLES: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+LOGIN_VARIABLES: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _TOKEN_VARIABLE: Final = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
 # Ways to log in, and other headers, that only MLflow's own client knows.
 _MLFLOW_ONLY: Final = (
@@ -65,7 +67,7 @@ class HttpRegistry:
         ):
             raise LeftToMlflowError
         self._path = parts.path.rstrip("/")
-        self._login = login(uri)
+        self._login: dict[str, str] | None = None
         try:
             self._connection = _connection(parts, seconds)
         except (OSError, ValueError, http.client.HTTPException):
@@ -128,6 +130,8 @@ class HttpRegistry:
     @contextlib.contextmanager
     def _reply(self, call: str) -> Iterator[http.client.HTTPResponse]:
         path = f"{self._path}/api/2.0/{call}"
+        if self._login is None:  # not before: DagsHub is asked for it, under the asker's deadline
+            self._login = login(self._uri)
         try:
             try:
                 self._connection.request("GET", path, headers=self._login)
@@ -163,8 +167,8 @@ class HttpRegistry:
             raise LeftToMlflowError
         if status in (401, 403, 408, 429) or status >= 500:
             raise RefusedError(
-                f"MLflow at {redact(self._uri)} answers with HTTP status {status}; check "
-                "MLFLOW_TRACKING_URI, the server and its login"
+                f"MLflow at {redact(self._uri)} answers with HTTP status {status}; "
+                f"{remedy(self._uri)}"
             )
         raise LeftToMlflowError
 
@@ -187,10 +191,20 @@ def split(uri: str) -> SplitResult:
 
 
 def login(uri: str) -> dict[str, str]:
-    """Return the header of the login in the address or the environment, as MLflow sends it."""
+    """Return the header of the login in the address or the environment, as MLflow sends it.
+
+    At DagsHub its token, where there is one, is the login.
+
+    Raises
+    ------
+    CarpriceError
+        If DagsHub has to be asked for the user name, and does not tell it.
+    """
     parts = split(uri)
-    user, password = (os.environ.get(variable, "").strip() for variable in _LOGIN_VARIABLES)
-    if parts.username or parts.password:
+    user, password = (os.environ.get(variable, "").strip() for variable in LOGIN_VARIABLES)
+    if found := dagshub.login(uri):
+        user, password = found
+    elif parts.username or parts.password:
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
     elif not (user and password):
         token = os.environ.get(_TOKEN_VARIABLE, "").strip()
@@ -206,11 +220,20 @@ def hide_logins(text: str, environment: Mapping[str, str]) -> str:
     uri = environment.get("MLFLOW_TRACKING_URI", "")
     text = text.replace(uri, redact(uri)) if uri else text
     parts = split(uri)
-    secrets = (environment.get(_LOGIN_VARIABLES[1]), environment.get(_TOKEN_VARIABLE))
+    names = (LOGIN_VARIABLES[1], _TOKEN_VARIABLE, *dagshub.TOKEN_VARIABLES)
+    secrets = [environment.get(name, "").strip() for name in names]
     for secret in (*secrets, parts.password, unquote(parts.password or "")):
         if secret:
             text = text.replace(secret, "***")
     return text
+
+
+def remedy(uri: str) -> str:
+    """Return what to check when a server refuses."""
+    variable = dagshub.token_variable() if dagshub.is_dagshub(uri) else None
+    if variable:
+        return f"check that the token in {variable} may use this repository"
+    return "check MLFLOW_TRACKING_URI, the server and its login"
 
 
 def _may_know_another_login(uri: str) -> bool:
@@ -223,14 +246,4 @@ def _connection(parts: SplitResult, seconds: float) -> http.client.HTTPConnectio
     host, port = parts.hostname or "", parts.port
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=seconds)
-    path = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or os.environ.get(
-        "REQUESTS_CA_BUNDLE"
-    )
-    is_folder = path is not None and Path(path).is_dir()
-    context = ssl.create_default_context(
-        cafile=None if is_folder else path, capath=path if is_folder else None
-    )
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+    return http.client.HTTPSConnection(host, port, timeout=seconds, context=tls_context())

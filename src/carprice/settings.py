@@ -25,6 +25,7 @@ from carprice.errors import InputError
 from carprice.schema import FIELDS, PRICE, PRICE_ALIASES, alias
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.mlflow)(?<!\.git)", re.ASCII)
 
 
 def expand(text: str) -> str:
@@ -242,8 +243,27 @@ class GateSettings(_Settings):
     naive_factor: float = Field(
         0.9, gt=0, description="MAPE must be below this factor times a per-median model's"
     )
+    min_within_10: float | None = Field(
+        25.0, ge=0, le=100, description="smallest share of prices off by 10 % at most, per cent"
+    )
     coverage: tuple[float, float] = Field(
         (0.85, 0.95), description="smallest and largest share of prices inside the 90 % range"
+    )
+    band_coverage: float = Field(
+        0.85,
+        ge=0,
+        le=1,
+        description="smallest share of prices inside the range in an age band, less chance",
+    )
+    segment_factor: float = Field(
+        4.0, gt=1, description="MAPE of a segment may be this factor times that of all"
+    )
+    segment_rows: int = Field(
+        30, ge=1, description="test rows from which on a band or segment is judged by itself"
+    )
+    max_megabytes: float = Field(100.0, gt=0, description="largest model folder")
+    latency_factor: float = Field(
+        2.0, gt=0, description="one price may take this factor times production's time"
     )
     champion_margin: float = Field(
         0.02, ge=0, description="how much worse than production's MAPE is put up with, relative"
@@ -257,18 +277,67 @@ class GateSettings(_Settings):
         return value
 
 
+class ModelTestSettings(_Settings):
+    """What a registered model must do before it may go to production; see docs/model-tests.md."""
+
+    rise: float = Field(
+        0.03, ge=0, description="rise of a price from one year or distance to the next that is none"
+    )
+    max_rises: float = Field(
+        0.2, ge=0, le=1, description="largest share of the steps that may rise by more"
+    )
+    min_cheaper: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="smallest share of the cars that an expectation must hold for: the old one, "
+        "the one far driven, the one of a second owner is cheaper, …",
+    )
+    min_fall: float = Field(
+        0.2, ge=0, lt=1, description="what half of the cars must lose in ten years, as a share"
+    )
+    min_spread: float = Field(
+        0.25, ge=0, description="standard deviation of ln(price) among models, all else the same"
+    )
+    unseen_variant: float = Field(
+        0.03, ge=0, description="how far from one left out an unseen variant may be, as a share"
+    )
+    unseen_model_factor: float = Field(
+        3.0, ge=1, description="how many times its make's middle model an unseen one may cost"
+    )
+    start_seconds: float = Field(60.0, gt=0, description="how long the service may take to start")
+
+
 class RegisterSettings(_Settings):
-    """The model's name in the registry, and the gate before ``staging``."""
+    """The model's name in the registry, the gate before ``staging``, and the tests after it."""
 
     name: str = Field("used-car-price", pattern=r"^[\w.\- ]{1,100}$")
     gate: GateSettings = GateSettings()
+    tests: ModelTestSettings = ModelTestSettings()
 
 
 class TrackingSettings(_Settings):
-    """Where runs and models are kept; ``MLFLOW_TRACKING_URI`` wins over ``uri``."""
+    """Where runs and models are kept; ``MLFLOW_TRACKING_URI`` wins over ``uri`` and ``dagshub``."""
 
     uri: Expanded | None = Field(None, description="default: mlflow.db in the working folder")
+    dagshub: str | None = Field(
+        None, description="repository owner/repo on DagsHub; its token is DAGSHUB_USER_TOKEN"
+    )
     experiment: str = Field("dvc-pipeline", min_length=1)
+
+    @field_validator("dagshub")
+    @classmethod
+    def _repository(cls, value: str | None) -> str | None:
+        if value is not None and not _REPOSITORY.fullmatch(value):
+            # Not shown: an address with a login may have been put here.
+            raise ValueError("is no repository on DagsHub; write owner/repo, such as ann/used-cars")
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.uri and self.dagshub:
+            raise ValueError("tracking.uri and tracking.dagshub are both set; keep one of them")
+        return self
 
 
 class Settings(_Settings):

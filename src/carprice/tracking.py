@@ -6,14 +6,18 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from carprice import dagshub
 from carprice.errors import RefusedError
 from carprice.redaction import redact
+from carprice.registry_http import LOGIN_VARIABLES, hide_logins, remedy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from carprice.settings import TrackingSettings
 
 _CLIENT_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -23,22 +27,46 @@ _CLIENT_DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_STATUS: Final = re.compile(r"too many (\d{3}) error responses|failed with error code (40[13])\b")
+_CALL: Final = re.compile(r"API request to endpoint (\S+) failed with error code (\d{3})")
+_LACKING: Final = (404, 405, 501)
+_NO_SUCH_CALL: Final = re.compile(
+    r"(?i)\b(unsupported|unknown|no such) (api )?(endpoint|route)\b"
+    r"|\b(endpoint|route)\b.{0,80}\b(not found|not supported|unsupported|does not exist)"
+    r"|requested url was not found"
+)
+_RESOURCE: Final = re.compile(r"(?i)\b(registered model|model version|experiment|run|alias)\b")
+
+# What was put into the environment for MLflow's client: a variable's value before, and ours.
+_lent: dict[str, tuple[str | None, str]] = {}
 
 
-_STATUS = re.compile(r"too many (\d{3}) error responses")
+def tracking_uri(workdir: Path, tracking: "TrackingSettings | None" = None) -> str:
+    """Return the MLflow address: the environment's, the configured one or a local database.
 
-
-def tracking_uri(workdir: Path, configured: str | None) -> str:
-    """Return the MLflow address: the environment's, the configured one or a local database."""
-    return (
-        os.environ.get("MLFLOW_TRACKING_URI")
-        or configured
-        or f"sqlite:///{(workdir / 'mlflow.db').resolve().as_posix()}"
-    )
+    Raises
+    ------
+    InputError
+        If the settings name a repository on DagsHub, and the environment an odd host of it.
+    """
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        return given
+    if tracking and tracking.uri:
+        return tracking.uri
+    if tracking and tracking.dagshub:
+        return dagshub.address(tracking.dagshub)
+    return f"sqlite:///{(workdir / 'mlflow.db').resolve().as_posix()}"
 
 
 def connect(uri: str) -> "MlflowClient":
-    """Return a client of the MLflow server or database at ``uri``, with bounded retries."""
+    """Return a client of the MLflow server or database at ``uri``, with bounded retries.
+
+    Raises
+    ------
+    CarpriceError
+        If there is no login for DagsHub, or it is refused.
+    """
+    address = log_in(uri)  # before the import, which takes longer
     for name, value in _CLIENT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     import mlflow
@@ -48,16 +76,49 @@ def connect(uri: str) -> "MlflowClient":
 
     use(uri)
     with clear_errors(uri):
-        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def log_in(uri: str) -> str:
+    """Give MLflow's client the login for a DagsHub address; return the address to hand to it.
+
+    Raises
+    ------
+    CarpriceError
+        If there is no login for DagsHub, it is refused, or the repository is not there.
+    """
+    _take_back_login()
+    login = dagshub.login(uri)
+    if login is None:
+        return uri
+    dagshub.check_repository(uri)
+    # MLflow's client reads a login from the environment alone, and from an address, where it would
+    # be shown. Processes that this one starts need it too. It is for this server only.
+    for name, value in zip(LOGIN_VARIABLES, login, strict=True):
+        _lent[name] = (os.environ.get(name), value)
+        os.environ[name] = value
+    return dagshub.without_login(uri)
+
+
+def _take_back_login() -> None:
+    for name, (before, ours) in _lent.items():
+        if os.environ.get(name) != ours:
+            continue
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+    _lent.clear()
 
 
 def use(uri: str) -> None:
     """Point MLflow's module-level functions at a server, without leaving it in the environment."""
     import mlflow
 
+    address = log_in(uri)
     given = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
     if given is None:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     else:
@@ -80,15 +141,60 @@ def clear_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        raise RefusedError(
-            f"MLflow at {redact(uri)} {_reason(str(error).replace(uri, redact(uri)))}; check "
-            "MLFLOW_TRACKING_URI, the server and its login"
-        ) from None
+        raise RefusedError(f"MLflow at {redact(uri)} {_problem(uri, error)}") from None
+
+
+def _problem(uri: str, error: Exception) -> str:
+    call = unknown_call(error)
+    if call is not None:
+        import mlflow
+
+        return (
+            f"does not know the call {call}, which the client (MLflow {mlflow.__version__}) makes: "
+            "the server runs an older MLflow, or its address is not that of an MLflow server; "
+            "update it, or use another server"
+        )
+    text = hide_logins(str(error).replace(uri, redact(uri)), os.environ)
+    return f"{_reason(text)}; {remedy(uri)}"
+
+
+def unknown_call(error: Exception) -> str | None:
+    """Return the call that a server does not know, or None if that is not what an error says.
+
+    Servers say it in many ways: MLflow's own by a page or ``ENDPOINT_NOT_FOUND``, others by JSON of
+    their own, or even by the code of a resource that does not exist.
+    """
+    call, status = _failed_call(error)
+    text, code = str(error), getattr(error, "error_code", "")
+    says_so = bool(_NO_SUCH_CALL.search(text.replace(call, "")))
+    if code == "RESOURCE_DOES_NOT_EXIST":
+        lacks = says_so and not _RESOURCE.search(text.replace(call, ""))
+    elif status in _LACKING:
+        # An answer without an error's code is not of MLflow.
+        lacks = code in ("ENDPOINT_NOT_FOUND", "INTERNAL_ERROR", "NOT_IMPLEMENTED") or says_so
+    else:
+        lacks = code == "ENDPOINT_NOT_FOUND" or (code == "INTERNAL_ERROR" and says_so)
+    return (call or "that it was asked") if lacks else None
+
+
+def _failed_call(error: Exception) -> tuple[str, int]:
+    """Return path and HTTP status of the call that failed; of an error by JSON its text has none.
+
+    They are in the frame of MLflow's function that raised it, and nowhere else.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == "verify_rest_response":
+            found = trace.tb_frame.f_locals
+            return str(found.get("endpoint", "")), getattr(found.get("response"), "status_code", 0)
+        trace = trace.tb_next
+    told = _CALL.search(str(error))
+    return (told[1], int(told[2])) if told else ("", 0)
 
 
 def _reason(text: str) -> str:
     if status := _STATUS.search(text):
-        return f"answers with HTTP status {status[1]}"
+        return f"answers with HTTP status {status[1] or status[2]}"
     if "Max retries exceeded" in text:
         cause = text.rpartition(": ")[2].strip(" '\")>")
         return f"cannot be reached ({cause})"

@@ -16,6 +16,11 @@ class Workspace:
     root: Path
 
     @property
+    def snapshot(self) -> Path:
+        """The raw source as ingest read it, byte for byte."""
+        return self.root / "data" / "snapshot"
+
+    @property
     def train_listings(self) -> Path:
         """Clean listings to learn from."""
         return self.root / "data" / "listings" / "train.parquet"
@@ -69,6 +74,11 @@ class Workspace:
     def registration(self) -> Path:
         """What the registry made of the candidate."""
         return self.root / "reports" / "registration.json"
+
+    @property
+    def model_tests(self) -> Path:
+        """What the model tests leave: JUnit XML and the model card."""
+        return self.root / "reports" / "model-tests"
 
     @property
     def model_cache(self) -> Path:

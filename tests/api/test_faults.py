@@ -277,13 +277,13 @@ def guarded(
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of the tests",
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "<a key of the tests>",
     }
     with serve(command, folder, "/health", environment) as server:
         yield server
 
 
-LOGIN = {"username": "service", "password": "password-of-the-service"}
+LOGIN = {"username": "service", "password": "<password of the service>"}
 
 
 def manage(server: Any, method: str, action: str, content: Mapping[str, str]) -> None:

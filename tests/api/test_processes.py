@@ -197,7 +197,7 @@ def test_a_setting_that_is_not_allowed_is_told_in_one_line(tmp_path: Path) -> No
 
     done = subprocess.run(
         [sys.executable, "-m", "api"],
-        env={**os.environ, "CARPRICE_API_KEYS": "s3cret"},
+        env={**os.environ, "CARPRICE_API_KEYS": "<s3cret>"},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from carprice.components.evaluate import evaluate, naive_prices
+from carprice.components.evaluate import evaluate
 from carprice.errors import InputError
 from carprice.frames import as_columns
+from carprice.measurement import naive_prices
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model import PriceModel
 from carprice.workspace import Workspace, read_json

@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 
 from carprice.components.evaluate import evaluate
+from carprice.components.ingest import ingest
 from carprice.components.register import git_commit, register
 from carprice.components.train import train
+from carprice.components.transform import transform
 from carprice.errors import InputError, RefusedError
-from carprice.registry import Registry, promote
+from carprice.promotion import history, promote, record_tests, rollback
+from carprice.registry import Registry
 from carprice.settings import Settings
 from carprice.tracking import connect
 from carprice.workspace import Workspace
@@ -43,10 +46,37 @@ def registry_of(workspace: Workspace) -> Registry:
 
 def tolerant(settings: Settings) -> Settings:
     """Settings whose gate asks only how a candidate compares with production."""
-    gate = {"max_mape": None, "naive_factor": 100, "coverage": [0, 1]}
+    gate = {
+        "max_mape": None,
+        "naive_factor": 100,
+        "min_within_10": None,
+        "coverage": [0, 1],
+        "band_coverage": 0,
+        "segment_factor": 1000,
+        "latency_factor": 1000,
+    }
     return Settings.model_validate(
         {**settings.model_dump(by_alias=True), "register": {"gate": gate}}
     )
+
+
+def put_in_place(workspace: Workspace, model: Path) -> None:
+    shutil.rmtree(workspace.model)
+    shutil.copytree(model, workspace.model)
+
+
+def run_until_evaluated(settings: Settings, workspace: Workspace) -> None:
+    ingest(settings.ingest, workspace, quiet)
+    transform(workspace)
+    train(settings.train, workspace, quiet)
+    evaluate(workspace, quiet)
+
+
+def promote_after_tests(workspace: Workspace) -> int:
+    registry = registry_of(workspace)
+    staged = registry.at("staging")
+    record_tests(registry, staged, (), NOW)
+    return promote(registry, NOW, "for the test").number
 
 
 def train_on_shuffled_prices(settings: Settings, workspace: Workspace) -> None:
@@ -66,12 +96,14 @@ def test_a_worse_candidate_is_refused_with_reasons_and_not_staged(
     assert (registration.version, registration.is_new, registration.accepted) == (2, True, False)
     failed = [reason for reason in registration.reasons if reason.startswith("failed")]
     assert len(failed) == 1
-    assert "of production, on the same rows, with 2 % margin" in failed[0]
+    assert failed[0].startswith("failed: MAPE beside production (version 1) ")
+    assert failed[0].endswith(" in 10 folds of 396 rows; needs at most +2 %")
     registry = registry_of(workspace)
-    assert registry.at("staging").number == 1
+    assert registry.at("staging") is None
+    assert registry.at("production").number == 1
     refused = registry.versions()[0]
     assert (refused.aliases, refused.accepted) == ((), False)
-    assert refused.tags["gate_reasons"] == "; ".join(registration.reasons)
+    assert refused.tags["gate_reasons"] == " | ".join(registration.reasons)
 
 
 def test_production_is_judged_on_the_rows_of_the_candidate(
@@ -85,29 +117,33 @@ def test_production_is_judged_on_the_rows_of_the_candidate(
         (workspace.root / "reports" / "registration.json").read_text(encoding="utf-8")
     )
     assert published["reasons"] == list(registration.reasons)
-    from carprice.components.evaluate import error_figures
-    from carprice.frames import as_columns
+    assert published["checks"][0]["name"] == "MAPE"
+    from carprice.components.champion import compare
     from carprice.model import PriceModel
 
     registry = registry_of(workspace)
     champion = PriceModel.load(registry.fetch(registry.at("production"), workspace.model_cache))
-    few = test.iloc[:100]
-    figures = error_figures(few["price"].to_numpy(float), champion.predict(as_columns(few)))
-    assert f"against {figures['mape']:.2f} % of production" in registration.reasons[-1]
+    nobody = np.array([], dtype=np.uint64)
+    pair = compare(PriceModel.load(workspace.model), champion, test.iloc[:100], nobody)
+    own, other = map(np.mean, pair.fold_mape)
+    (beside,) = [
+        check for check in registration.checks if check.name.startswith("MAPE beside prod")
+    ]
+    assert beside.found.startswith(f"{own:.2f} % and {other:.2f} %, +")
+    assert beside.found.endswith("in 10 folds of 100 rows")
 
 
 def test_an_equal_candidate_is_accepted_and_staged(
     workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
 ) -> None:
     equal = another_model(workspace.model, workspace.root / "equal")
-    shutil.rmtree(workspace.model)
-    equal.rename(workspace.model)
+    put_in_place(workspace, equal)
     registration = register(small_settings, workspace, NOW, quiet)
     assert (registration.version, registration.accepted) == (2, True)
     registry = registry_of(workspace)
     assert registry.at("staging").number == 2
     assert registry.at("production").number == 1
-    assert promote(registry, NOW, "equal").number == 2
+    assert promote_after_tests(workspace) == 2
 
 
 def test_the_same_model_again_makes_no_second_version_and_no_run(
@@ -118,7 +154,7 @@ def test_the_same_model_again_makes_no_second_version_and_no_run(
     before = len(client.search_runs([experiment]))
     registration = register(small_settings, workspace, NOW, quiet)
     assert (registration.version, registration.is_new, registration.accepted) == (1, False, True)
-    assert registration.reasons[-1] == "passed: no production model to compare with"
+    assert registration.reasons[-1] == "note: no production model to compare with"
     assert len(client.search_runs([experiment])) == before
     assert len(registry_of(workspace).versions()) == 1
 
@@ -131,9 +167,8 @@ def test_a_known_model_made_again_goes_back_to_staging(
         shutil.rmtree(workspace.model)
         another_model(workspace.root / "first", workspace.model, mark)
         register(small_settings, workspace, NOW, quiet)
-        promote(registry_of(workspace), NOW, "next")
-    shutil.rmtree(workspace.model)
-    (workspace.root / "first").rename(workspace.model)
+        promote_after_tests(workspace)
+    put_in_place(workspace, workspace.root / "first")
     registration = register(small_settings, workspace, NOW, quiet)
     assert (registration.version, registration.is_new) == (1, False)
     assert registry_of(workspace).at("staging").number == 1
@@ -146,11 +181,92 @@ def test_a_corrupt_production_model_does_not_block_its_successor_but_is_reported
     registry = registry_of(workspace)
     registry.tag(registry.at("production").number, {"digest": "0" * 64})
     equal = another_model(workspace.model, workspace.root / "equal")
-    shutil.rmtree(workspace.model)
-    equal.rename(workspace.model)
+    put_in_place(workspace, equal)
     registration = register(small_settings, workspace, NOW, quiet)
     assert registration.accepted
-    assert registration.reasons[-1].startswith("note: production was not compared: ")
+    assert registration.reasons[-1].startswith(
+        "note: version 1 in production was not compared: version 1 of used-car-price in "
+    )
+
+
+def test_a_known_model_is_judged_again_beside_another_production_model(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    folders = [another_model(workspace.model, workspace.root / f"m{mark}", mark) for mark in (1, 2)]
+    for folder in folders:
+        put_in_place(workspace, folder)
+        register(small_settings, workspace, NOW, quiet)
+    registry = registry_of(workspace)
+    registry.point("staging", 2, NOW)
+    assert promote_after_tests(workspace) == 2
+    record_tests(registry, registry.versions()[0], (), NOW)
+    registry.point("staging", 3, NOW)
+    with pytest.raises(RefusedError, match=r"compared it with another .* run `carprice register`"):
+        promote(registry, NOW, "")
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert (registration.version, registration.is_new, registration.accepted) == (3, False, True)
+    assert registration.checks[-1].name == "time of one price beside production (version 2)"
+    assert promote(registry, NOW, "").number == 3
+
+
+def test_a_known_model_is_judged_again_by_other_thresholds(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    put_in_place(workspace, another_model(workspace.model, workspace.root / "m1", 1))
+    first = register(small_settings, workspace, NOW, quiet)
+    assert first.accepted, first.reasons
+    strict = {**small_settings.model_dump(by_alias=True), "register": {"gate": {"max_mape": 1}}}
+    registration = register(Settings.model_validate(strict), workspace, NOW, quiet)
+    assert (registration.version, registration.is_new, registration.accepted) == (2, False, False)
+    registry = registry_of(workspace)
+    assert registry.at("staging") is None
+    assert not registry.versions()[0].accepted
+    assert register(small_settings, workspace, NOW, quiet).accepted
+    assert registry.at("staging").number == 2
+
+
+def test_a_model_that_was_rolled_back_is_not_staged_again(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    put_in_place(workspace, another_model(workspace.model, workspace.root / "m1", 1))
+    register(small_settings, workspace, NOW, quiet)
+    promote_after_tests(workspace)
+    registry = registry_of(workspace)
+    rollback(registry, NOW, "complaints")
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert (registration.version, registration.accepted) == (2, False)
+    assert "note: version 2 was rolled back on 2025-07-02: complaints" in registration.reasons
+    assert registry.at("staging") is None
+    assert registry.at("production").number == 1
+
+
+def test_what_happens_to_a_version_is_recorded(
+    workspace: Workspace, small_settings: Settings
+) -> None:
+    train_on_shuffled_prices(small_settings, workspace)
+    register(small_settings, workspace, NOW, quiet)
+    events = [(event.version, event.what) for event in history(registry_of(workspace))]
+    assert sorted(events) == [
+        (1, "accepted by the gate"),
+        (1, "passed the model tests"),
+        (1, "promoted"),
+        (1, "registered"),
+        (2, "refused by the gate"),
+        (2, "registered"),
+    ]
+
+
+def test_of_other_data_the_cars_that_production_learned_from_are_left_out(
+    workspace: Workspace, small_settings: Settings
+) -> None:
+    content = small_settings.model_dump(by_alias=True)
+    content["ingest"]["split"].update(seed=1, test_size=0.4)
+    other = Settings.model_validate(content)
+    run_until_evaluated(other, workspace)
+    registration = register(tolerant(other), workspace, NOW, quiet)
+    first, second = [reason for reason in registration.reasons if reason.startswith("note: ")]
+    assert first.startswith("note: the data are not those of version 1 in production (")
+    assert "test rows were left out beside production, which learned from these cars" in second
 
 
 def test_the_run_holds_params_metrics_artifacts_and_a_described_model(
@@ -173,7 +289,7 @@ def test_the_run_holds_params_metrics_artifacts_and_a_described_model(
     plots = {file.path for file in client.list_artifacts(run.info.run_id, "plots")}
     assert "plots/coverage_by_age_band.csv" in plots
     data = {file.path for file in client.list_artifacts(run.info.run_id, "data")}
-    assert data == {"data/report.json", "data/data_card.md"}
+    assert data == {"data/report.json", "data/data_card.md", "data/train_cars.npy"}
     info = mlflow.models.get_model_info("models:/used-car-price/1")
     columns = info.signature.inputs.input_names()
     assert columns[:3] == ["make", "model", "variant"]
@@ -205,8 +321,7 @@ def test_the_commit_of_the_repository_is_recorded(
     commit = git("rev-parse", "HEAD")
     assert git_commit(workspace.root) == commit
     equal = another_model(workspace.model, workspace.root / "equal")
-    shutil.rmtree(workspace.model)
-    equal.rename(workspace.model)
+    put_in_place(workspace, equal)
     number = register(small_settings, workspace, NOW, quiet).version
     newest = registry_of(workspace).versions()[0]
     assert (newest.number, newest.tags["git_commit"]) == (number, commit)

@@ -1,11 +1,11 @@
 """The command line. Each command imports what it needs when it runs, so that --help is quick."""
 
-from carprice.cli import pipeline, registry, serving
+from carprice.cli import pipeline, registry, serving, setup
 from carprice.cli.app import app
 from carprice.errors import CarpriceError
 from carprice.terminal import console
 
-__all__ = ["app", "main", "pipeline", "registry", "serving"]
+__all__ = ["app", "main", "pipeline", "registry", "serving", "setup"]
 
 
 def main() -> None:

@@ -47,7 +47,14 @@ def registry_uri(settings: Settings, workspace: Workspace) -> str:
     """Return the address of the registry."""
     from carprice.tracking import tracking_uri
 
-    return tracking_uri(workspace.root, settings.tracking.uri)
+    return tracking_uri(workspace.root, settings.tracking)
+
+
+def log_in(settings: Settings, workspace: Workspace) -> None:
+    """Find out now, and not after the training, that there is no login for DagsHub."""
+    from carprice import tracking
+
+    tracking.log_in(registry_uri(settings, workspace))
 
 
 def open_registry(params: Path, workdir: Path) -> "Registry":

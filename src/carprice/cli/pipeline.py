@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carprice.cli.app import PARAMS, PIPELINE, WORKDIR, AsJson, Params, Workdir, app, now
+from carprice.cli.app import PARAMS, PIPELINE, WORKDIR, AsJson, Params, Workdir, app, log_in, now
 from carprice.errors import InputError
 from carprice.settings import Settings, load_settings
-from carprice.terminal import figures_table, say, step
+from carprice.terminal import figures_table, say, step, table
 from carprice.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def run(
 ) -> None:
     """Run all five stages in any folder, without DVC, and print the figures."""
     settings = load_settings(params, source=source)
+    log_in(settings, Workspace(workdir))
     from carprice.pipeline import run as run_stages
 
     outcome = run_stages(settings, Workspace(workdir), now(), step)
@@ -128,6 +129,19 @@ def sample(
     say(f"{rows:,} rows in {out}")
 
 
+@app.command(rich_help_panel=PIPELINE)
+def snapshot(
+    digest: Annotated[str, typer.Argument(help="As raw_digest in the report and the tags.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder to write.")],
+) -> None:
+    """Bring back the raw data that a run read, byte for byte, from DVC's cache or data remote."""
+    from carprice.data_remote import bring_back, project_root
+
+    with step("snapshot"):
+        files = bring_back(project_root(), digest, out)
+    say(f"{files} {'file' if files == 1 else 'files'} of {digest} in {out}.")
+
+
 def register_candidate(settings: Settings, workspace: Workspace) -> "Registration":
     """Run the register stage and say what came of it."""
     from carprice.components.register import register as register_model
@@ -141,8 +155,15 @@ def register_candidate(settings: Settings, workspace: Workspace) -> "Registratio
 def say_registration(registration: "Registration") -> None:
     """Tell people what the registry made of a candidate."""
     is_new = "is new" if registration.is_new else "is already there"
-    verdict = "accepted it" if registration.accepted else "refused it"
-    say(f"register: version {registration.version} {is_new}; the gate {verdict}")
-    if not registration.accepted:
-        for reason in registration.reasons:
+    if registration.checks:
+        rows = [
+            (check.name, check.found, check.needed, "passed" if check.passed else "FAILED")
+            for check in registration.checks
+        ]
+        title = f"The gate on version {registration.version}"
+        table(title, ("check", "found", "needs", "verdict"), rows)
+    verdict = "may be staged" if registration.accepted else "is refused"
+    say(f"register: version {registration.version} {is_new}, and {verdict}")
+    for reason in registration.reasons:
+        if reason.startswith("note") or not (registration.accepted or registration.checks):
             say(f"  {reason}")

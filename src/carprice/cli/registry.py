@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,10 @@ from carprice.cli.app import (
     now,
     open_registry,
 )
-from carprice.terminal import say, table
+from carprice.errors import RefusedError
+from carprice.settings import load_settings
+from carprice.terminal import say, step, table
+from carprice.workspace import Workspace
 
 Why = Annotated[str, typer.Option("--why", help="Reason, kept with the version.")]
 
@@ -26,8 +30,12 @@ Why = Annotated[str, typer.Option("--why", help="Reason, kept with the version."
 def promote(
     params: Params = PARAMS, workdir: Workdir = WORKDIR, why: Why = "promoted by hand"
 ) -> None:
-    """Make the staging version the production model; exit 1 with the reason if there is none."""
-    from carprice.registry import promote as promote_staging
+    """Make the staging version the production model, if it passed the model tests.
+
+    Exit 1 with the reasons if there is none, the gate or a test speaks against it, or its bytes
+    are not those that were tested.
+    """
+    from carprice.promotion import promote as promote_staging
 
     version = promote_staging(open_registry(params, workdir), now(), why)
     say(f"Version {version.number} is in production.")
@@ -35,13 +43,43 @@ def promote(
 
 @app.command(rich_help_panel=REGISTRY)
 def rollback(
-    params: Params = PARAMS, workdir: Workdir = WORKDIR, why: Why = "rolled back by hand"
+    params: Params = PARAMS,
+    workdir: Workdir = WORKDIR,
+    to: Annotated[
+        int | None,
+        typer.Option("--to", min=1, help="Version; default: the one in production before."),
+    ] = None,
+    why: Why = "rolled back by hand",
 ) -> None:
-    """Bring the previous production version back; exit 1 if there is none."""
-    from carprice.registry import rollback as roll_back
+    """Bring an earlier production version back; exit 1 if there is none.
 
-    version = roll_back(open_registry(params, workdir), now(), why)
+    The version that goes is withdrawn: the pipeline does not stage it again, only
+    `carprice rollback --to` brings it back.
+    """
+    from carprice.promotion import rollback as roll_back
+
+    version = roll_back(open_registry(params, workdir), now(), why, to)
     say(f"Version {version.number} is in production again.")
+
+
+@app.command(rich_help_panel=REGISTRY)
+def history(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
+    """Show what happened to the versions: when, what, by whom and why; the oldest first."""
+    from carprice.promotion import history as events_of
+
+    registry = open_registry(params, workdir)
+    events = events_of(registry)
+    if as_json:
+        typer.echo(json.dumps([event.to_json() for event in events], indent=2, ensure_ascii=False))
+        return
+    rows = [
+        (f"{event.time:%Y-%m-%d %H:%M:%S}", str(event.version), event.what, event.by, event.why)
+        for event in events
+    ]
+    header = ("time (UTC)", "version", "what", "by", "why")
+    table(f"History of {registry.name}", header, rows)
+    if not events:
+        say("Nothing happened yet; run `carprice up` or `dvc repro`.")
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -58,11 +96,55 @@ def status(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson 
             "\n".join(version.aliases),
             "\n".join(version.tags.get(f"{alias}_since", "?")[:16] for alias in version.aliases),
             version.tags.get("gate", "?"),
+            version.tags.get("tests", "not run"),
             *(version.tags.get(name, "?") for name in ("mape", "within_10", "coverage")),
         )
         for version in versions
     ]
-    header = ("no.", "where", "since (UTC)", "gate", "MAPE", "±10 %", "covers")
+    header = ("no.", "where", "since (UTC)", "gate", "tests", "MAPE", "±10 %", "covers")
     table(f"{registry.name} in the registry", header, rows)
     if not versions:
         say("No version is registered; run `carprice up` or `dvc repro`.")
+
+
+@app.command("test-model", rich_help_panel=REGISTRY)
+def run_tests(
+    alias: Annotated[
+        str, typer.Option("--alias", help="Which version: the one under this alias.")
+    ] = "staging",
+    number: Annotated[
+        int | None, typer.Option("--version", min=1, help="Which version, instead of an alias.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder of the results; default: reports/model-tests."),
+    ] = None,
+    params: Params = PARAMS,
+    workdir: Workdir = WORKDIR,
+) -> None:
+    """Test a version as it is downloaded from the registry; `promote` asks for that.
+
+    Its bytes, the service with it in a clean process, its signature, what a car buyer takes for
+    granted, its figures on the test set, and that MLflow's clients are told the same. Exit 1 if a
+    test fails.
+    """
+    settings, registry = load_settings(params).register_, open_registry(params, workdir)
+    out = out or Workspace(workdir).model_tests
+    from carprice.model_tests.run import JUNIT, run_model_tests, version_to_test
+
+    version = version_to_test(registry, alias, number)
+    with step("test-model") as progress:
+        report = run_model_tests(
+            registry, version, Workspace(workdir), settings, out, now(), progress
+        )
+    rows = [(one.title, one.verdict.value, one.message) for one in report.outcomes]
+    table(f"Tests of version {version.number} of {registry.name}", ("test", "", "found"), rows)
+    if report.failures:
+        first, *others = report.failures
+        more = f"; also {', '.join(one.title for one in others)}" if others else ""
+        raise RefusedError(
+            f"version {version.number} does not pass {len(report.failures)} of "
+            f"{len(report.outcomes)} model tests: {first.title}: {first.message}{more}; see "
+            f"{out / JUNIT}"
+        )
+    say(f"Version {version.number} passed all {len(report.outcomes)} tests; see {out}")

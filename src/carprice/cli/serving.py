@@ -6,16 +6,29 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carprice.cli.app import PARAMS, SERVE, WORKDIR, Params, Workdir, app, now, registry_uri
+from carprice.cli.app import (
+    PARAMS,
+    SERVE,
+    WORKDIR,
+    Params,
+    Workdir,
+    app,
+    log_in,
+    now,
+    registry_uri,
+)
 from carprice.cli.pipeline import register_candidate
 from carprice.errors import InputError, RefusedError
 from carprice.settings import Settings, load_settings
 from carprice.terminal import figures_table, say, step
 from carprice.workspace import Workspace, read_json
+
+if TYPE_CHECKING:
+    from carprice.registry import Registry, Version
 
 Port = Annotated[
     int, typer.Option("--port", envvar="PORT", min=1, max=65535, help="Port to listen on.")
@@ -35,19 +48,19 @@ def up(host: Host = _HOST, port: Port = _PORT) -> None:
     Run in the project's folder. What is up to date is reused, so that a second start takes seconds.
     """
     settings, workspace = load_settings(PARAMS), Workspace(WORKDIR)
+    log_in(settings, workspace)
     _reproduce_until_evaluated()
-    from carprice.registry import PRODUCTION, Registry, promote
+    from carprice.registry import PRODUCTION, Registry
 
     registration = register_candidate(settings, workspace)
     registry = Registry(registry_uri(settings, workspace), settings.register_.name)
     production = registry.at(PRODUCTION)
     if production is None:
-        production = promote(registry, now(), "first model, promoted by `carprice up`")
-        say(f"Version {production.number} is the first model, and now in production.")
+        production = _promote_first(registry, settings, workspace)
     elif registration.accepted and registration.version != production.number:
         say(
             f"Version {registration.version} waits in staging; production stays version "
-            f"{production.number} until `carprice promote`."
+            f"{production.number} until `carprice test-model` and `carprice promote`."
         )
     market = read_json(workspace.market, made_by="ingest")
     figures = read_json(workspace.metrics, made_by="evaluate")
@@ -114,6 +127,24 @@ def predict(
             lambda rows: progress(f"{rows:,} rows"),
         )
     say(f"{priced:,} of {rows:,} rows priced into {out}.")
+
+
+def _promote_first(registry: "Registry", settings: Settings, workspace: Workspace) -> "Version":
+    """Test and promote the first model."""
+    from carprice.model_tests.run import run_model_tests
+    from carprice.promotion import promote, staged_version
+
+    staged = staged_version(registry)
+    out = workspace.model_tests
+    with step("test-model") as progress:
+        report = run_model_tests(
+            registry, staged, workspace, settings.register_, out, now(), progress
+        )
+    passed = len(report.outcomes) - len(report.failures)
+    say(f"test-model: {passed} of {len(report.outcomes)} tests passed; see {out}")
+    promoted = promote(registry, now(), "first model, promoted by `carprice up`")
+    say(f"Version {promoted.number} is the first model, and now in production.")
+    return promoted
 
 
 def _reproduce_until_evaluated() -> None:

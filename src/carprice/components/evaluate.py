@@ -1,7 +1,6 @@
 """Evaluate: the model folder on the test rows → figures, plot tables and one picture."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -10,13 +9,9 @@ import pandas as pd
 
 from carprice.atomic import replacing, writing
 from carprice.features import Floats
-from carprice.frames import as_columns
-from carprice.metrics import by_segment, price_metrics, range_metrics
+from carprice.measurement import measure
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
-from carprice.model.intervals import AGE_BANDS, age_bands
-from carprice.noise import noise_floor
 from carprice.pictures import draw_evaluation
-from carprice.schema import PRICE
 from carprice.workspace import Workspace, need, write_json
 
 _POINTS: Final = 2000
@@ -35,30 +30,18 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
     model = PriceModel.load(need(workspace.model, made_by="train"))
     train = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
     test = pd.read_parquet(need(workspace.test_listings, made_by="ingest"))
-    listings = pd.concat([train, test], ignore_index=True)
-    parsed, rows = model.parse(as_columns(listings)), np.arange(len(listings))
-    learned, features = parsed.take(rows[: len(train)]), parsed.take(rows[len(train) :])
-    prices = model.predict_features(features, DEFAULT_CONFIDENCE)
-    actual = test[PRICE].to_numpy(dtype=np.float64)
-    bands = np.array(list(AGE_BANDS))[age_bands(features.numbers["age"])]
-    by_band = segment_figures(bands, actual, prices)
-    segments = {
-        "age_band": {band: by_band[band] for band in AGE_BANDS if band in by_band},
-        "price_decile": segment_figures(_deciles(actual), actual, prices),
-        "make": segment_figures(features.texts["make"], actual, prices),
-        "cars_of_model": segment_figures(
-            cars_of_model(learned.texts["model"], features.texts["model"]), actual, prices
-        ),
-    }
-    floor = noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
+    measured = measure(model, train, test)
+    segments, prices = measured.segments, measured.prices
     figures = {
-        **error_figures(actual, prices),
+        **measured.overall,
         "confidence": DEFAULT_CONFIDENCE,
         "rows_train": len(train),
         "rows_test": len(test),
-        "naive": price_metrics(actual, naive_prices(train, test)),
+        "naive": measured.naive,
         "cross_validated": model.metrics,
-        "noise_floor": {name: one for name, one in asdict(floor).items() if one is not None},
+        "noise_floor": {
+            name: one for name, one in asdict(measured.noise).items() if one is not None
+        },
         "by": {
             **segments,
             "make": {
@@ -69,7 +52,7 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
         },
     }
     progress("drawing")
-    tables = plot_tables(actual, prices, segments, model.importance)
+    tables = plot_tables(measured.actual, prices, segments, model.importance)
     with replacing(workspace.plots) as folder:
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
@@ -77,45 +60,6 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
         draw_evaluation(tables, figures, model.market.currency, path)
     write_json(workspace.metrics, figures)
     return figures
-
-
-def error_figures(actual: Floats, prices: Prices) -> dict[str, float]:
-    """Return errors, coverage and widths of predictions against the prices asked."""
-    return {
-        **price_metrics(actual, prices.price),
-        **range_metrics(actual, prices.price, prices.low, prices.high),
-    }
-
-
-def segment_figures(names: Any, actual: Floats, prices: Prices) -> dict[str, dict[str, float]]:
-    """Return the figures of each segment."""
-    return by_segment(names, actual, prices.price, prices.low, prices.high)
-
-
-def cars_of_model(learned: Sequence[str], models: Sequence[str]) -> list[str]:
-    """Return how many cars of each row's model were learned from, in classes.
-
-    Examples
-    --------
-    >>> cars_of_model(["kia|rio"] * 7, ["kia|rio", "kia|soul"])
-    ['5-19', '0']
-    """
-    counts = Counter(learned)
-    return [
-        next(name for name, most in _CARS_OF_MODEL.items() if counts[model] <= most)
-        for model in models
-    ]
-
-
-def naive_prices(train: pd.DataFrame, test: pd.DataFrame) -> Floats:
-    """Return what knowing only each model's median price says; its make's, or all's, if unseen."""
-    by_model = train.groupby(["make", "model"])[PRICE].median()
-    by_make = train.groupby("make")[PRICE].median()
-    keys = pd.MultiIndex.from_frame(test[["make", "model"]])
-    own = pd.Series(by_model.reindex(keys).to_numpy(), index=test.index)
-    make = test["make"].map(by_make)
-    naive = own.fillna(make).fillna(train[PRICE].median())
-    return np.asarray(naive, dtype=np.float64)
 
 
 def plot_tables(
@@ -150,8 +94,3 @@ def _segment_table(
             for segment, one in figures.items()
         ]
     )
-
-
-def _deciles(actual: Floats) -> list[str]:
-    edges = np.quantile(actual, np.arange(1, _DECILES) / _DECILES)
-    return [f"{decile + 1:02d}" for decile in np.searchsorted(edges, actual, side="right")]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from carprice.market import Market
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
+from carprice.snapshot import snapshot_digest
 from carprice.sources import Chunk, read_chunks
 from carprice.workspace import Workspace, write_json, write_text
 
@@ -51,8 +53,18 @@ def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -
     InputError
         If the source cannot be read, or too few listings are left to learn from.
     """
+    with replacing(workspace.snapshot) as snapshot:
+        report = _ingest(settings, workspace, snapshot, progress)
+    write_json(workspace.report, report)
+    write_text(workspace.data_card, data_card(report))
+    return report
+
+
+def _ingest(
+    settings: IngestSettings, workspace: Workspace, snapshot: Path, progress: Progress
+) -> dict[str, Any]:
     progress(f"reading {redact(settings.source)}")
-    read = _read(settings, progress)
+    read = _read(settings, workspace, snapshot, progress)
     progress("cleaning")
     counts = Counts()
     frame = drop_duplicates(read.frame, read.row_digests)
@@ -101,14 +113,13 @@ def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -
         "price_range": list(price_range),
         "split": settings.split.model_dump(),
         **market.to_json(),
+        "raw_digest": snapshot_digest(snapshot),
     }
     progress("writing")
     with replacing(workspace.train_listings.parent) as folder:
         train.to_parquet(folder / workspace.train_listings.name, index=False)
         test.to_parquet(folder / workspace.test_listings.name, index=False)
         write_json(folder / workspace.market.name, market.to_json())
-    write_json(workspace.report, report)
-    write_text(workspace.data_card, data_card(report))
     return report
 
 
@@ -124,6 +135,8 @@ def data_card(report: dict[str, Any]) -> str:
         f"Prices are in {currency}, distances in {report['distance_unit']}; cars are valued for "
         f"{report['valuation_date']} where a listing has no date of its own.",
         f"Data digest: `{report['data_digest']}`",
+        "",
+        f"Raw data: `{report['raw_digest']}`, which `carprice snapshot` brings back.",
         "",
         *_table(("rejected rows", "rows"), _shares(report["rejected"], read)),
         *_table(("repaired values", "rows"), _shares(report["repaired"], read)),
@@ -154,13 +167,15 @@ def _shares(counts: dict[str, int], total: int) -> list[tuple[str, str]]:
     ]
 
 
-def _read(settings: IngestSettings, progress: Progress) -> _Read:
+def _read(
+    settings: IngestSettings, workspace: Workspace, snapshot: Path, progress: Progress
+) -> _Read:
     frames, digests, ignored = [], [], []
     unreadable: dict[str, Unreadable] = {}
     respaced: dict[str, int] = {}
     origin: dict[str, tuple[str, ...]] = {}
     rows = 0
-    for chunk, mapped in _mapped_chunks(settings):
+    for chunk, mapped in _mapped_chunks(settings, workspace, snapshot):
         frames.append(mapped.frame)
         digests.append(_row_digests(chunk.frame))
         if rows < _ROWS_INSPECTED:
@@ -183,8 +198,10 @@ def _read(settings: IngestSettings, progress: Progress) -> _Read:
     )
 
 
-def _mapped_chunks(settings: IngestSettings) -> Iterator[tuple[Chunk, MappedChunk]]:
-    for chunk in read_chunks(settings):
+def _mapped_chunks(
+    settings: IngestSettings, workspace: Workspace, snapshot: Path
+) -> Iterator[tuple[Chunk, MappedChunk]]:
+    for chunk in read_chunks(settings, keep=snapshot, passed_over=workspace.snapshot):
         yield chunk, map_columns(chunk, settings, price_required=True)
 
 

@@ -7,27 +7,29 @@ again makes no second version.
 import datetime
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from carprice.components.evaluate import error_figures
+from carprice.components.champion import Digests, car_digests, compare
 from carprice.errors import CorruptModelError
-from carprice.frames import as_columns
-from carprice.gate import Decision, decide
+from carprice.gate import Candidate, Champion, Check, Decision, decide
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
+from carprice.promotion import ACCEPTED, REFUSED, REGISTERED, STAGED, champion_of, record
 from carprice.registry import PRODUCTION, STAGING, Registry, Version
-from carprice.schema import PRICE
-from carprice.settings import Settings
+from carprice.settings import GateSettings, Settings
 from carprice.tracking import flatten, log_results, start_run, tracking_uri
 from carprice.workspace import Workspace, need, read_json, write_json
 
 Progress = Callable[[str], None]
+_SEPARATOR: Final = " | "
+_LEARNED: Final = "data/train_cars.npy"
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,25 @@ class Registration:
     ----------
     version : number of the registered version.
     is_new : whether this call made it.
-    accepted : whether the gate accepts it as ``staging``.
+    accepted : whether it may be in ``staging``: the gate accepts it, and it was not rolled back.
     reasons : one sentence for each check of the gate.
+    checks : what the gate looked at, where it looked now.
     """
 
     version: int
     is_new: bool
     accepted: bool
     reasons: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
 
 
 def register(
     settings: Settings, workspace: Workspace, now: datetime.datetime, progress: Progress
 ) -> Registration:
     """Register the candidate unless its digest is there, and stage it if the gate accepts.
+
+    A version that is there already is judged again where production or the thresholds are others
+    than at the time.
 
     Raises
     ------
@@ -61,46 +68,121 @@ def register(
     progress("asking the registry")
     folder = need(workspace.model, made_by="train")
     metrics = read_json(workspace.metrics, made_by="evaluate")
-    uri = tracking_uri(workspace.root, settings.tracking.uri)
+    uri = tracking_uri(workspace.root, settings.tracking)
     registry = Registry(uri, settings.register_.name)
-    version = registry.find(folder_digest(folder))
-    if version is not None:
-        registration = _known(registry, version, now)
+    gate = settings.register_.gate
+    known, production = registry.find(folder_digest(folder)), registry.at(PRODUCTION)
+    basis = {
+        "gate_champion": champion_of(production),
+        "gate_thresholds": gate.model_dump_json(),
+    }
+    if known is not None and (_is(known, production) or basis.items() <= known.tags.items()):
+        registration = _as_it_was(registry, known, now)
     else:
         progress("comparing with production")
-        champion, note = _champion_figures(registry, workspace)
-        decision = decide(metrics, champion, metrics["naive"], settings.register_.gate)
-        decision = Decision(decision.accepted, (*decision.reasons, *note))
-        progress("logging the run and the model")
-        version = _log(settings, workspace, registry, metrics, decision)
-        if decision.accepted:
-            registry.point(STAGING, version.number, now, "accepted by the gate")
-        registration = Registration(version.number, True, decision.accepted, decision.reasons)
-    write_json(workspace.registration, vars(registration))
+        decision = _judge(workspace, metrics, registry, production, gate)
+        tags = {**basis, **_verdict(decision)}
+        if known is None:
+            progress("logging the run and the model")
+            version = _log(settings, workspace, registry, metrics, tags)
+            record(registry, version.number, REGISTERED, now)
+        else:
+            version = known
+            registry.tag(version.number, tags)
+        failed = "; ".join(reason for reason in decision.reasons if reason.startswith("failed"))
+        record(registry, version.number, ACCEPTED if decision.accepted else REFUSED, now, failed)
+        accepted = _stage(registry, version, decision.accepted, now)
+        registration = Registration(
+            version.number, known is None, accepted, decision.reasons, decision.checks
+        )
+    write_json(workspace.registration, asdict(registration))
     return registration
 
 
-def _known(registry: Registry, version: Version, now: datetime.datetime) -> Registration:
-    if version.accepted and not {STAGING, PRODUCTION} & {*version.aliases}:
-        registry.point(STAGING, version.number, now, "the pipeline made this version again")
-    reasons = tuple(version.tags.get("gate_reasons", "").split("; "))
-    return Registration(version.number, False, version.accepted, reasons)
+def _is(version: Version, other: Version | None) -> bool:
+    return other is not None and version.number == other.number
 
 
-def _champion_figures(
-    registry: Registry, workspace: Workspace
-) -> tuple[Mapping[str, float] | None, tuple[str, ...]]:
-    """Return the production model's figures on this candidate's test rows."""
-    champion = registry.at(PRODUCTION)
-    if champion is None:
-        return None, ()
+def _as_it_was(registry: Registry, version: Version, now: datetime.datetime) -> Registration:
+    is_staged = STAGING in version.aliases
+    accepted = _stage(registry, version, version.accepted, now)
+    if accepted and not is_staged:
+        record(registry, version.number, STAGED, now, "the pipeline made this version again")
+    reasons = tuple(version.tags.get("gate_reasons", "").split(_SEPARATOR))
+    return Registration(version.number, False, accepted, (*_withdrawal(version), *reasons))
+
+
+def _withdrawal(version: Version) -> list[str]:
+    return [f"note: version {version.number} was {version.withdrawn}"] if version.withdrawn else []
+
+
+def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.datetime) -> bool:
+    """Point ``staging`` at the pipeline's last candidate, or at nothing where that may not go on.
+
+    An older candidate left there would be tested and promoted in the place of the refused one.
+    """
+    staged = registry.at(STAGING)
+    if is_good and not version.withdrawn:
+        if staged is None or staged.number != version.number:
+            registry.point(STAGING, version.number, now)
+        return True
+    if staged is not None:
+        registry.clear(STAGING)
+    return False
+
+
+def _verdict(decision: Decision) -> dict[str, str]:
+    return {
+        "gate": "accepted" if decision.accepted else "refused",
+        "gate_reasons": _SEPARATOR.join(decision.reasons),
+    }
+
+
+def _judge(
+    workspace: Workspace,
+    metrics: Mapping[str, Any],
+    registry: Registry,
+    production: Version | None,
+    gate: GateSettings,
+) -> Decision:
+    data_digest = read_json(workspace.market, made_by="ingest")["data_digest"]
+    candidate = Candidate.of(metrics, workspace.model, data_digest=data_digest)
+    if production is None:
+        return decide(candidate, None, gate)
     try:
-        model = PriceModel.load(registry.fetch(champion, workspace.model_cache))
+        champion = PriceModel.load(registry.fetch(production, workspace.model_cache))
     except CorruptModelError as error:
-        return None, (f"note: production was not compared: {error}",)
-    test = pd.read_parquet(need(workspace.test_listings, made_by="ingest"))
-    actual = test[PRICE].to_numpy(dtype=np.float64)
-    return error_figures(actual, model.predict(as_columns(test))), ()
+        decision = decide(candidate, None, gate)
+        note = f"version {production.number} in production was not compared: {error}"
+        return Decision(decision.accepted, decision.checks, (note,))
+    pair = compare(
+        PriceModel.load(workspace.model),
+        champion,
+        pd.read_parquet(need(workspace.test_listings, made_by="ingest")),
+        _learned(registry, production, data_digest),
+    )
+    own, other = pair.fold_mape
+    return decide(
+        replace(candidate, fold_mape=own, microseconds=pair.microseconds[0]),
+        Champion(
+            production.number,
+            production.tags.get("data_digest", ""),
+            pair.rows,
+            other,
+            pair.microseconds[1],
+            pair.note,
+        ),
+        gate,
+    )
+
+
+def _learned(registry: Registry, production: Version, data_digest: str) -> Digests | None:
+    """Return which cars production learned from; of the same data none that is tested on."""
+    if production.tags.get("data_digest") == data_digest:
+        return np.array([], dtype=np.uint64)
+    with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+        path = registry.read_file(production, _LEARNED, Path(scratch))
+        return None if path is None else np.load(path, allow_pickle=False)
 
 
 def _log(
@@ -108,44 +190,58 @@ def _log(
     workspace: Workspace,
     registry: Registry,
     metrics: Mapping[str, Any],
-    decision: Decision,
+    verdict: Mapping[str, str],
 ) -> Version:
     market = read_json(workspace.market, made_by="ingest")
-    commit = git_commit(workspace.root)
+    report = read_json(workspace.report, made_by="ingest")
+    origin = {
+        "data_digest": market["data_digest"],
+        "raw_digest": report.get("raw_digest", ""),
+        "git_commit": git_commit(workspace.root),
+    }
     tags = {
         "digest": folder_digest(workspace.model),
-        "data_digest": market["data_digest"],
-        "git_commit": commit,
-        "gate": "accepted" if decision.accepted else "refused",
-        "gate_reasons": "; ".join(decision.reasons),
+        **origin,
+        **verdict,
         **{name: f"{metrics[name]:.4g}" for name in ("mape", "mdape", "within_10", "coverage")},
     }
     params = flatten(settings.model_dump(mode="json", by_alias=True, exclude={"tracking"}))
     params.pop("ingest.source")
-    report = read_json(workspace.report, made_by="ingest")
     figures = {
         re.sub(r"[^\w./ -]", "_", name.replace("+", " and more"), flags=re.ASCII): value
         for name, value in flatten(metrics).items()
         if value is not None
     }
-    with start_run(
-        registry.uri,
-        settings.tracking.experiment,
-        workspace.root,
-        params={"ingest.source": report["source"], **params},
-        tags={"data_digest": market["data_digest"], "git_commit": commit},
+    with (
+        tempfile.TemporaryDirectory(prefix="carprice-") as scratch,
+        start_run(
+            registry.uri,
+            settings.tracking.experiment,
+            workspace.root,
+            params={"ingest.source": report["source"], **params},
+            tags=origin,
+        ),
     ):
-        optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
-        files = {
-            workspace.picture: None,
-            workspace.metrics: None,
-            workspace.plots: "plots",
-            workspace.report: "data",
-            workspace.data_card: "data",
-            **{path: None for path in optional if path.is_file()},
-        }
+        files = _run_files(workspace, Path(scratch))
         log_results(registry.uri, figures, files)
         return registry.log_version(workspace.model, tags)
+
+
+def _run_files(workspace: Workspace, scratch: Path) -> dict[Path, str | None]:
+    """Return the files that a run keeps, and the artifact folder of each."""
+    learned = scratch / Path(_LEARNED).name
+    train = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
+    np.save(learned, car_digests(train))
+    optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
+    return {
+        workspace.picture: None,
+        workspace.metrics: None,
+        workspace.plots: "plots",
+        workspace.report: "data",
+        workspace.data_card: "data",
+        learned: "data",
+        **{path: None for path in optional if path.is_file()},
+    }
 
 
 def git_commit(folder: Path) -> str:

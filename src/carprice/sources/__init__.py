@@ -1,7 +1,8 @@
 """Read raw rows from files, S3, web addresses, databases or the embedded sample, chunk by chunk."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Final
 
 import pandas as pd
@@ -13,7 +14,8 @@ from carprice.settings import IngestSettings
 from carprice.sources.chunks import Chunk, scheme_of, slices
 from carprice.sources.databases import database_chunks
 from carprice.sources.formats import LocalFile, reader_for
-from carprice.sources.locations import File, locate
+from carprice.sources.locations import File, locate, names_of_copies
+from carprice.sources.parts import kept_in_parts
 
 __all__ = ["SAMPLE", "Chunk", "read_chunks"]
 
@@ -21,7 +23,12 @@ SAMPLE: Final = "sample"
 
 
 def read_chunks(
-    settings: IngestSettings, *, chunk_rows: int = 200_000, source: str | None = None
+    settings: IngestSettings,
+    *,
+    chunk_rows: int = 200_000,
+    source: str | None = None,
+    keep: Path | None = None,
+    passed_over: Path | None = None,
 ) -> Iterator[Chunk]:
     r"""Read the rows of a source in order, at most ``chunk_rows`` at a time.
 
@@ -34,6 +41,11 @@ def read_chunks(
     source
         Read this instead of ``settings.source``: a path, a pattern such as ``data/*.csv``,
         ``s3://…`` (patterns too), ``http(s)://…``, a SQLAlchemy URL, or ``sample``.
+    keep
+        An empty folder for a copy of the source: its files, byte for byte, or Parquet files with
+        the rows of a database or the sample. Files are copied before they are read.
+    passed_over
+        A folder whose files a pattern from outside it does not match: the last run's copy.
 
     Raises
     ------
@@ -55,15 +67,17 @@ def read_chunks(
         raise ValueError(f"chunk_rows must be at least 1, is {chunk_rows}")
     origin = settings.source if source is None else source
     scheme = scheme_of(origin)
+    if origin != SAMPLE and scheme in (None, "file", "s3", "http", "https"):
+        yield from _file_chunks(locate(origin, scheme, passed_over), settings, chunk_rows, keep)
+        return
     if origin == SAMPLE:
-        yield from _sample_chunks(settings, chunk_rows)
-    elif scheme in (None, "file", "s3", "http", "https"):
-        yield from _file_chunks(locate(origin, scheme), settings, chunk_rows)
+        chunks = _sample_chunks(settings, chunk_rows)
     else:
-        yield from database_chunks(origin, settings, chunk_rows)
+        chunks = database_chunks(origin, settings, chunk_rows)
+    yield from chunks if keep is None else kept_in_parts(chunks, keep)
 
 
-def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Iterator[Chunk]:
+def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Generator[Chunk, None, None]:
     from carprice.sample_market import generate
 
     frame = generate(settings.sample.rows, settings.sample.seed)
@@ -72,12 +86,13 @@ def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Iterator[Chunk]
 
 
 def _file_chunks(
-    files: Iterable[File], settings: IngestSettings, chunk_rows: int
+    files: list[File], settings: IngestSettings, chunk_rows: int, keep: Path | None
 ) -> Iterator[Chunk]:
     first: tuple[str, dict[str, tuple[str, ...]]] | None = None
-    for file in files:
+    for file, name in zip(files, names_of_copies(files), strict=True):
         columns: dict[str, tuple[str, ...]] | None = None
-        for chunk in _read_file(file, settings, chunk_rows):
+        copy = None if keep is None else keep / name
+        for chunk in _read_file(file, copy, settings, chunk_rows):
             if columns is None:
                 columns = auto_columns(chunk.frame.columns, settings)
                 first = first or (file.label, columns)
@@ -101,9 +116,11 @@ def _same_fields(
                 )
 
 
-def _read_file(file: File, settings: IngestSettings, chunk_rows: int) -> Iterator[Chunk]:
+def _read_file(
+    file: File, copy: Path | None, settings: IngestSettings, chunk_rows: int
+) -> Iterator[Chunk]:
     reader, gzipped = reader_for(file.name, file.label)
-    with file.opened() as path:
+    with file.opened(copy) as path:
         local = LocalFile(path, file.label, gzipped)
         if path.stat().st_size == 0:
             raise InputError(f"{file.label} is empty; export it again or name another source")

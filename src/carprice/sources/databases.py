@@ -4,7 +4,7 @@ import contextlib
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def _database_errors(origin: str) -> Iterator[None]:
         ) from None
     except ArgumentError:
         raise InputError(
-            f"{label} is not a SQLAlchemy URL; write dialect+driver://user:password@host/database"
+            f"{label} is not a SQLAlchemy URL; write dialect+driver://user:<password>@host/database"
         ) from None
     except SQLAlchemyError as error:
         reason = one_line(getattr(error, "orig", None) or error)
@@ -54,7 +54,9 @@ def _scrub(text: str, origin: str) -> str:
     return text
 
 
-def database_chunks(origin: str, settings: IngestSettings, chunk_rows: int) -> Iterator[Chunk]:
+def database_chunks(
+    origin: str, settings: IngestSettings, chunk_rows: int
+) -> Generator[Chunk, None, None]:
     """Read what ``settings.query`` selects from the database at a SQLAlchemy URL."""
     label = redact(origin)
     with _database_errors(origin):

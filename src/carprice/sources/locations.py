@@ -3,13 +3,13 @@
 import base64
 import contextlib
 import itertools
+import re
 import shutil
 import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -20,38 +20,75 @@ from carprice.sources.chunks import one_line
 
 _HTTP_TIMEOUT: Final = 60
 _BLOCK: Final = 1 << 20
+_UNFIT: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # for a file's name on some system
 
 
 @dataclass(frozen=True)
 class File:
-    """A file to read: its name, its address for messages, and how to have it on this machine."""
+    """A file to read: its name, its address for messages, and how to have a copy of its bytes.
+
+    ``path`` is where it stands if it is on this machine.
+    """
 
     name: str
     label: str
-    opened: Callable[[], AbstractContextManager[Path]]
+    fetch: Callable[[Path], None]
+    path: Path | None = None
+
+    @contextlib.contextmanager
+    def opened(self, copy: Path | None) -> Iterator[Path]:
+        """Give a path to read from: ``copy``, which is made and stays, or any where it is None."""
+        if copy is not None:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            self.fetch(copy)
+            yield copy
+        elif self.path is not None:
+            yield self.path
+        else:
+            with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
+                path = Path(folder, "download" + "".join(PurePosixPath(self.name).suffixes[-2:]))
+                self.fetch(path)
+                yield path
 
 
-def locate(origin: str, scheme: str | None) -> Iterator[File]:
-    """Find the files of a path, a pattern, or an S3 or web address."""
+def locate(origin: str, scheme: str | None, passed_over: Path | None = None) -> list[File]:
+    """Find the files of a path, a pattern, or an S3 or web address, in the order of reading.
+
+    A pattern that starts outside the folder ``passed_over`` matches no file in it.
+    """
     if scheme == "s3":
-        yield from _s3_files(origin)
-    elif scheme in ("http", "https"):
-        yield _web_file(origin)
-    elif scheme == "file":
-        path = urllib.request.url2pathname(urllib.parse.urlsplit(origin).path)
-        yield from _local_files(path)
-    else:
-        yield from _local_files(origin)
+        return _s3_files(origin)
+    if scheme in ("http", "https"):
+        return [_web_file(origin)]
+    if scheme == "file":
+        origin = urllib.request.url2pathname(urllib.parse.urlsplit(origin).path)
+    return _local_files(origin, passed_over)
+
+
+def names_of_copies(files: Sequence[File]) -> list[PurePosixPath]:
+    """Return a relative path for a copy of each file, which keeps the file's name.
+
+    Sorted, the paths have the order of the files, so that a pattern reads the copies as the files
+    were read. Where the names alone cannot do that, each copy gets a numbered folder of its own.
+    """
+    names = [file.name if file.path else _UNFIT.sub("_", file.name) for file in files]
+    if _ascends(names) and _ascends([name.casefold() for name in names]):
+        return [PurePosixPath(name) for name in names]
+    return [PurePosixPath(f"{place:06}", name) for place, name in enumerate(names, start=1)]
+
+
+def _ascends(names: Sequence[str]) -> bool:
+    return all(one < other for one, other in itertools.pairwise(names))
 
 
 def _is_pattern(text: str) -> bool:
     return any(sign in text for sign in "*?[")
 
 
-def _local_files(origin: str) -> Iterator[File]:
+def _local_files(origin: str, passed_over: Path | None) -> list[File]:
     path = Path(origin).expanduser()
     if _is_pattern(origin) and not path.exists():
-        matches = _glob(path)
+        matches = _glob(path, passed_over)
         if not matches:
             raise InputError(f"no file matches {origin}; correct ingest.source")
     elif path.is_dir():
@@ -65,23 +102,29 @@ def _local_files(origin: str) -> Iterator[File]:
         )
     else:
         matches = [path]
-    for match in matches:
-        yield File(match.name, str(match), lambda match=match: contextlib.nullcontext(match))  # type: ignore[misc]
+    return [_local_file(match) for match in matches]
 
 
-def _glob(path: Path) -> list[Path]:
+def _local_file(path: Path) -> File:
+    def copy(target: Path) -> None:
+        try:
+            shutil.copyfile(path, target)
+        except OSError as error:
+            raise InputError(f"{path} cannot be copied: {error.strerror or error}") from None
+
+    return File(path.name, str(path), copy, path)
+
+
+def _glob(path: Path, passed_over: Path | None) -> list[Path]:
     fixed = list(itertools.takewhile(lambda part: not _is_pattern(part), path.parts))
     pattern = "/".join(path.parts[len(fixed) :])
-    found = Path(*fixed).glob(pattern)
-    return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
-
-
-@contextlib.contextmanager
-def _downloaded(name: str, fetch: Callable[[Path], None]) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
-        path = Path(folder, "download" + "".join(PurePosixPath(name).suffixes[-2:]))
-        fetch(path)
-        yield path
+    start = Path(*fixed)
+    found = start.glob(pattern)
+    files = sorted(file for file in found if file.is_file() and not file.name.startswith("."))
+    if passed_over is None or start.resolve().is_relative_to(passed_over.resolve()):
+        return files
+    base, outside = start.resolve(), passed_over.resolve()
+    return [file for file in files if not (base / file.relative_to(start)).is_relative_to(outside)]
 
 
 @contextlib.contextmanager
@@ -110,7 +153,7 @@ def _s3_errors(label: str) -> Iterator[None]:
         ) from None
 
 
-def _s3_files(origin: str) -> Iterator[File]:
+def _s3_files(origin: str) -> list[File]:
     import fsspec
 
     label = redact(origin)
@@ -128,8 +171,7 @@ def _s3_files(origin: str) -> Iterator[File]:
         if not keys:
             _s3_bucket_exists(store, bucket)
             raise InputError(f"no object matches {label}; correct ingest.source")
-    for name in keys:
-        yield _s3_file(store, name)
+    return [_s3_file(store, name) for name in keys]
 
 
 def _s3_kind(store: Any, path: str, label: str) -> str:
@@ -159,14 +201,13 @@ def _s3_file(store: Any, name: str) -> File:
         with _s3_errors(label):
             store.get_file(name, str(path))
 
-    return File(PurePosixPath(name).name, label, lambda: _downloaded(name, fetch))
+    return File(PurePosixPath(name).name, label, fetch)
 
 
 def _web_file(origin: str) -> File:
     parts = urllib.parse.urlsplit(origin)
     name = PurePosixPath(urllib.parse.unquote(parts.path)).name
-    label = redact(origin)
-    return File(name, label, lambda: _downloaded(name, lambda path: _download(origin, path)))
+    return File(name, redact(origin), lambda path: _download(origin, path))
 
 
 def _request(origin: str) -> urllib.request.Request:

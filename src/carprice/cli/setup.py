@@ -1,0 +1,111 @@
+"""Commands that connect the project to what stands outside it."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from carprice.cli.app import PARAMS, WORKDIR, AsJson, Params, Workdir, app, open_registry
+from carprice.errors import CarpriceError, InputError, RefusedError
+from carprice.redaction import redact
+from carprice.settings import load_settings
+from carprice.terminal import say, table
+
+SETUP: Final = "Setup"
+setup = typer.Typer(
+    help="Connect the project: the data remote, and a check of all that is needed.",
+    no_args_is_help=True,
+)
+app.add_typer(setup, name="setup", rich_help_panel=SETUP)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: what was asked, whether it is in order, and what it is or the remedy."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@setup.command()
+def remote(
+    url: Annotated[str, typer.Argument(help="Where data goes: s3://bucket/path")],
+    endpoint_url: Annotated[
+        str | None, typer.Option("--endpoint-url", help="Address of an S3 store that is not AWS.")
+    ] = None,
+    region: Annotated[str | None, typer.Option("--region", help="Region of the bucket.")] = None,
+    check_it: Annotated[
+        bool, typer.Option("--check/--no-check", help="Ask the bucket before it is set.")
+    ] = True,
+) -> None:
+    """Set the data remote that `dvc push` and `dvc pull` use.
+
+    Credentials come from the usual AWS chain and are not kept. Exit 1 if the bucket cannot be
+    reached with them; `.dvc/config` then stays as it is.
+    """
+    from carprice.data_remote import default_remote, project_root, reach, s3_remote, set_default
+
+    root = project_root()
+    wanted = s3_remote(url, endpoint_url, region)
+    if check_it:
+        reach(wanted)
+    set_default(root, wanted)
+    say(f"The data remote is {wanted.url}; `dvc push` and `dvc pull` use it.")
+    used = default_remote(root)
+    if used is None or used.url != wanted.url:
+        say("But .dvc/config.local names another default remote, which wins here.")
+
+
+@setup.command()
+def check(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
+    """Check the params file, the data remote and the registry; exit 1 if one is not in order."""
+    # A server that hangs is found out in seconds, where a run would rather wait.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    findings = [
+        _finding("params file", lambda: _check_params(params)),
+        _finding("data remote", _check_data_remote),
+        _finding("registry", lambda: _check_registry(params, workdir)),
+    ]
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        rows = [(one.name, "ok" if one.ok else "NOT OK", escape(one.detail)) for one in findings]
+        table("Setup", ("what", "is", "found, or what to do"), rows)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(RefusedError.exit_code)
+
+
+def _finding(name: str, ask: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, ask())
+    except CarpriceError as error:
+        return Finding(name, False, str(error))
+
+
+def _check_params(params: Path) -> str:
+    settings = load_settings(params)
+    return f"{params}, source {redact(settings.ingest.source)}"
+
+
+def _check_data_remote() -> str:
+    from carprice.data_remote import SET_IT, default_remote, project_root, reach
+
+    found = default_remote(project_root())
+    if found is None or found.is_placeholder:
+        raise InputError(f"no data remote is set; {SET_IT}")
+    if not found.url.startswith("s3://"):
+        return f"{redact(found.url)}, not asked, for it is not S3"
+    reach(found)
+    return found.url
+
+
+def _check_registry(params: Path, workdir: Path) -> str:
+    registry = open_registry(params, workdir)
+    return f"{redact(registry.uri)}, {len(registry.versions())} versions of {registry.name}"

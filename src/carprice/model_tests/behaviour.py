@@ -1,0 +1,297 @@
+"""What a car buyer takes for granted, asked of the model for its fixed panel of cars.
+
+Real listings are noisy, so most limits are shares of cars or of steps and not each single one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from carprice.features import Floats
+from carprice.model import PriceModel, Prices
+from carprice.model.intervals import CONFIDENCES
+from carprice.model.single import SinglePricer
+from carprice.model_tests.outcomes import Check, need
+from carprice.model_tests.panel import (
+    UNSEEN,
+    Car,
+    Panel,
+    by_column,
+    usual_odometer,
+    with_unseen_names,
+)
+from carprice.schema import FIELDS, REQUIRED
+from carprice.settings import ModelTestSettings
+
+SUITE: Final = "behaviour"
+_OLDEST: Final = 20
+_OLD: Final = 10
+_KM: Final = np.geomspace(2_000, 250_000, 12)
+_MAKES: Final = 3
+_USUAL_AGE: Final = 6
+_SAME: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A model, its panel, and what is asked of it."""
+
+    model: PriceModel
+    panel: Panel
+    limits: ModelTestSettings
+
+    def price(self, **same: Any) -> Floats:
+        """Return the prices of the panel's cars with some fields the same for all."""
+        return self.model.predict(by_column(self.panel.cars, **same)).price
+
+    def grid(self, field: str, values: Sequence[Any]) -> Floats:
+        """Return prices by car (rows) and value of a field (columns)."""
+        return np.column_stack([self.price(**{field: value}) for value in values])
+
+    @property
+    def knows_variants(self) -> bool:
+        """Whether the market has variants."""
+        return bool(self.model.hedonic.coefficients["word"])
+
+    @property
+    def knows_owners(self) -> bool:
+        """Whether training had cars of first and of later owners."""
+        low, high = self.model.trained_on.get("ownership", (1.0, 1.0))
+        return low <= 1 < high
+
+
+def checks(model: PriceModel, panel: Panel, limits: ModelTestSettings) -> dict[str, Check]:
+    """Return the tests by their names."""
+    asked = _Asked(model, panel, limits)
+    tests = {
+        "prices are prices": _prices_are_prices,
+        "price falls with age": _falls_with_age,
+        "price falls with distance": _falls_with_distance,
+        "a second owner costs less": _second_owner,
+        "models differ in price": _models_differ,
+        "an unseen variant costs what one left out does": _unseen_variant,
+        "an unseen model costs about what its make does": _unseen_model,
+        "the least that is required has a price and no narrower range": _least,
+        "more confidence, wider range": _nested_ranges,
+        "one by one as in a batch": _one_by_one,
+        "the reasons multiply to the price": _reasons,
+    }
+    return {name: partial(test, asked) for name, test in tests.items()}
+
+
+def _prices_are_prices(asked: _Asked) -> str:
+    prices = asked.model.predict(by_column(asked.panel.cars))
+    low, high = asked.model.trained_on["price"]
+    good = _in_order(prices) & (prices.price > low / 2) & (prices.price < 2 * high)
+    return need(
+        len(good) > 0 and bool(good.all()),
+        f"{good.sum()} of {len(good)} cars have finite prices inside their ranges, and between "
+        f"half the lowest and twice the highest in training; needs all",
+    )
+
+
+def _falls_with_age(asked: _Asked) -> str:
+    oldest = min(asked.model.hedonic.oldest, _OLDEST)
+    year = asked.model.market.valuation_date.year
+    prices = asked.grid("year", [year - age for age in range(oldest + 1)])
+    old = min(_OLD, oldest)
+    fall = float(np.median(1 - prices[:, old] / prices[:, 0]))
+    enough = fall >= asked.limits.min_fall
+    told = (
+        f"half of the cars lose {100 * fall:.0f} % or more in {old} years; needs "
+        f"{100 * asked.limits.min_fall:g} %"
+    )
+    return need(enough & _is_falling(asked, prices), f"{_falling(asked, prices)}; {told}")
+
+
+def _falls_with_distance(asked: _Asked) -> str:
+    distances = _KM / asked.model.hedonic.km_per_unit
+    prices = asked.grid("odometer", [float(round(distance)) for distance in distances])
+    return need(_is_falling(asked, prices), _falling(asked, prices))
+
+
+def _is_falling(asked: _Asked, prices: Floats) -> bool:
+    return (
+        _rises(asked, prices) <= asked.limits.max_rises
+        and float(np.mean(prices[:, -1] < prices[:, 0])) >= asked.limits.min_cheaper
+    )
+
+
+def _falling(asked: _Asked, prices: Floats) -> str:
+    limits = asked.limits
+    return (
+        f"{100 * _rises(asked, prices):.1f} % of the steps rise by more than "
+        f"{100 * limits.rise:g} %; needs at most {100 * limits.max_rises:g} %; "
+        f"{100 * np.mean(prices[:, -1] < prices[:, 0]):.0f} % of the cars cost less at the end; "
+        f"needs {100 * limits.min_cheaper:g} %"
+    )
+
+
+def _rises(asked: _Asked, prices: Floats) -> float:
+    return float(np.mean(prices[:, 1:] / prices[:, :-1] > 1 + asked.limits.rise))
+
+
+def _second_owner(asked: _Asked) -> str:
+    first, second = asked.price(ownership=1), asked.price(ownership=2)
+    if not asked.knows_owners:
+        same = np.abs(second / first - 1) <= asked.limits.rise
+        return need(
+            bool(same.all()),
+            f"training had no owners, and {same.sum()} of {len(same)} cars cost the same with a "
+            "second one; needs all",
+        )
+    share = float(np.mean(second < first))
+    return need(
+        share >= asked.limits.min_cheaper,
+        f"{100 * share:.0f} % of the cars cost less, in the middle "
+        f"{100 * (1 - np.median(second / first)):.1f} %; needs "
+        f"{100 * asked.limits.min_cheaper:g} % of the cars",
+    )
+
+
+def _models_differ(asked: _Asked) -> str:
+    model = asked.model
+    prices = asked.price(
+        year=model.market.valuation_date.year - _USUAL_AGE,
+        odometer=usual_odometer(model, _USUAL_AGE),
+    )
+    spread = float(np.std(np.log(prices)))
+    return need(
+        spread >= asked.limits.min_spread,
+        f"ln(price) at the same age and distance has a standard deviation of {spread:.2f} among "
+        f"the models; needs {asked.limits.min_spread:g}",
+    )
+
+
+def _unseen_variant(asked: _Asked) -> str:
+    columns = by_column(asked.panel.cars, variant=None)
+    left_out, unseen = asked.model.predict(columns), asked.price(variant=UNSEEN["variant"])
+    apart = np.abs(unseen / left_out.price - 1)
+    if not asked.knows_variants:
+        inside = (left_out.low <= unseen) & (unseen <= left_out.high)
+        return need(
+            bool(inside.all()),
+            f"training had no variants; one that is given moves prices by {100 * apart.max():.0f} "
+            f"% at most, and {inside.sum()} of {len(inside)} stay inside the range; needs all",
+        )
+    near = float(np.mean(apart <= asked.limits.unseen_variant))
+    return need(
+        near >= asked.limits.min_cheaper,
+        f"{100 * near:.0f} % of the cars within {100 * asked.limits.unseen_variant:g} %, at most "
+        f"{100 * apart.max():.1f} % apart; needs {100 * asked.limits.min_cheaper:g} % of them",
+    )
+
+
+def _unseen_model(asked: _Asked) -> str:
+    ratios = {
+        make: _beside_make(asked, make, own) for make, own in asked.panel.makes(_MAKES).items()
+    }
+    most = asked.limits.unseen_model_factor
+    good = [1 / most <= ratio <= most for ratio in ratios.values()]
+    told = ", ".join(f"{make} {ratio:.2f}" for make, ratio in ratios.items())
+    return need(
+        bool(good) and all(good),
+        f"times the middle model of its make: {told}; needs {1 / most:.2f} to {most:g}",
+    )
+
+
+def _beside_make(asked: _Asked, make: str, models: Sequence[str]) -> float:
+    """Return an unseen model's price by that of the make's middle one, the well known first."""
+    model = asked.model
+    base = {
+        "year": model.market.valuation_date.year - _USUAL_AGE,
+        "odometer": usual_odometer(model, _USUAL_AGE),
+        "make": make,
+    }
+    cars: list[Car] = [{**base, "model": line} for line in (*models, UNSEEN["model"])]
+    *known, unseen = model.predict(by_column(cars)).price.tolist()
+    weights = [asked.panel.known[f"{make}|{line}"] for line in models]
+    return float(unseen / _weighted_median(np.array(known), np.array(weights)))
+
+
+def _weighted_median(values: Floats, weights: npt.NDArray[np.intp]) -> float:
+    order = np.argsort(values)
+    passed = np.cumsum(weights[order]) >= weights.sum() / 2
+    return float(values[order][np.argmax(passed)])
+
+
+def _least(asked: _Asked) -> str:
+    full = by_column(asked.panel.cars)
+    least = asked.model.predict({field: full[field] for field in REQUIRED})
+    wide, narrow = _widths(least), _widths(asked.model.predict(full))
+    ratio = float(np.median(wide / narrow))
+    share = float(np.mean(wide >= narrow * (1 - _SAME)))
+    needs_more = asked.knows_variants or asked.knows_owners
+    good = (
+        bool(_in_order(least).all())
+        and share >= asked.limits.min_cheaper
+        and (ratio > 1 + _SAME if needs_more else ratio >= 1 - _SAME)
+    )
+    return need(
+        good,
+        f"{_in_order(least).sum()} of {len(wide)} have prices, {100 * share:.0f} % no narrower "
+        f"range, in the middle {ratio:.2f} times as wide; needs all, "
+        f"{100 * asked.limits.min_cheaper:g} %, and {'more than' if needs_more else 'at least'} 1",
+    )
+
+
+def _widths(prices: Prices) -> Floats:
+    return np.asarray(np.log(prices.high / prices.low), dtype=np.float64)
+
+
+def _nested_ranges(asked: _Asked) -> str:
+    columns = by_column(asked.panel.cars)
+    every = [asked.model.predict(columns, confidence) for confidence in CONFIDENCES]
+    low, high = (np.column_stack([getattr(one, side) for one in every]) for side in ("low", "high"))
+    slack = 1 + _SAME
+    nested = (np.diff(low) <= low[:, 1:] * _SAME) & (np.diff(high) >= -high[:, 1:] * _SAME)
+    wider = high[:, -1] / low[:, -1] > high[:, 0] / low[:, 0] * slack
+    good = nested.all(axis=1) & wider
+    return need(
+        len(good) > 0 and bool(good.all()),
+        f"{good.sum()} of {len(good)} cars have ranges that hold each other at "
+        f"{len(CONFIDENCES)} confidences from {CONFIDENCES[0]:.0%} to {CONFIDENCES[-1]:.0%}; needs "
+        "all",
+    )
+
+
+def _one_by_one(asked: _Asked) -> str:
+    cars = with_unseen_names(asked.panel.cars)
+    batch = asked.model.predict(by_column(cars))
+    pricer = SinglePricer(asked.model)
+    alone = [pricer.value({**dict.fromkeys(FIELDS), **car}) for car in cars]
+    single = np.array([(one.predicted_price, one.price_low, one.price_high) for one in alone])
+    together = np.column_stack([batch.price, batch.low, batch.high])
+    apart = float(np.max((np.abs(single - together) - 0.01) / together))
+    return need(
+        apart <= _SAME,
+        f"prices and ranges of {len(cars)} cars, some of unseen names, differ by "
+        f"{max(apart, 0):.1e} beyond their last digit; needs at most {_SAME:g}",
+    )
+
+
+def _reasons(asked: _Asked) -> str:
+    columns = by_column(asked.panel.cars)
+    prices = asked.model.predict(columns).price
+    told = asked.model.explain(columns)
+    products = np.array([one.start * np.prod([r.factor for r in one.reasons]) for one in told])
+    sums = np.array([one.start + sum(r.amount for r in one.reasons) for one in told])
+    apart = float(np.max(np.abs(np.stack([products, sums]) / prices - 1)))
+    return need(
+        apart <= _SAME,
+        f"factors multiply, and amounts sum, to the prices of {len(told)} cars within {apart:.1e}; "
+        f"needs {_SAME:g}",
+    )
+
+
+def _in_order(prices: Prices) -> npt.NDArray[np.bool_]:
+    return (
+        np.isfinite(prices.high)
+        & (prices.low > 0)
+        & (prices.low <= prices.price)
+        & (prices.price <= prices.high)
+    )

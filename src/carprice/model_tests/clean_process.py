@@ -1,0 +1,236 @@
+"""The service in a clean process: the real one, with what serving requires and nothing else."""
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
+from carprice.redaction import redact
+from carprice.schema import alias, example_listing
+from carprice.serving_requirements import installed
+
+SUITE: Final = "clean process"
+_HOST: Final = "127.0.0.1"
+_ANSWER_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 30.0
+_PAUSE_SECONDS: Final = 0.02
+_SHOWN: Final = 1500
+_MODEL_NAME: Final = "used-car-price"
+# What the system itself needs to start a process; nothing else of the caller's environment.
+_KEPT: Final = (
+    *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL"),
+    *("SYSTEMROOT", "TEMP", "TMP", "TMPDIR"),
+)
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service and what it wrote."""
+
+    port: int
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def ask(
+        self, method: str, path: str, content: object = None, kind: str = _JSON
+    ) -> tuple[int, bytes]:
+        """Return status and body of a request.
+
+        Raises
+        ------
+        OSError, http.client.HTTPException
+            If there is no answer.
+        """
+        with contextlib.closing(self.connection()) as connection:
+            return asked(connection, method, path, content, kind)
+
+    def connection(self) -> http.client.HTTPConnection:
+        """Return a connection for one request after the other; no proxy is in between."""
+        return http.client.HTTPConnection(_HOST, self.port, timeout=_ANSWER_SECONDS)
+
+    def last_words(self) -> str:
+        """Return the end of what it wrote, fit to be shown."""
+        return redact(self.log.read_text(encoding="utf-8", errors="replace").strip()[-_SHOWN:])
+
+
+def asked(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    content: object = None,
+    kind: str = _JSON,
+) -> tuple[int, bytes]:
+    """Return status and body of a request on a connection; content that is no text goes as JSON."""
+    body = content if isinstance(content, str) or content is None else json.dumps(content)
+    headers = {} if body is None else {"Content-Type": kind}
+    connection.request(method, path, None if body is None else body.encode(), headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+@contextlib.contextmanager
+def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
+    """Run the service with a model folder until the block ends.
+
+    Parameters
+    ----------
+    model : what it is to serve; there is no registry, and its cache is empty.
+    scratch : an empty folder for its files.
+    seconds : how long it may take until it is ready.
+
+    Raises
+    ------
+    NotAsItShouldBe
+        If it does not get ready.
+    """
+    with socket.socket() as nobody:
+        nobody.bind((_HOST, 0))  # and never listens: the registry that is down
+        registry = f"http://{_HOST}:{nobody.getsockname()[1]}"
+        log = scratch / "service.log"
+        port = _free_port()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                _command(port),
+                cwd=scratch,
+                env=_environment(model, scratch, registry),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        service = Service(port, process, log)
+        try:
+            _wait(service, seconds)
+            yield service
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def checks(service: Service, digest: str) -> dict[str, Check]:
+    """Return the tests of a running service by their names."""
+    return {
+        "it serves the tested bytes": partial(_serves, service, digest),
+        "every page answers": partial(_every_page, service),
+    }
+
+
+def stop(service: Service) -> str:
+    """Ask the service to stop and see that it does; the last test of it.
+
+    Raises
+    ------
+    NotAsItShouldBe
+        If it does not end by itself, or with an error.
+    """
+    service.process.terminate()
+    try:
+        code = service.process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise NotAsItShouldBe(
+            f"it still runs {_STOP_SECONDS:g} s after SIGTERM: {service.last_words()}"
+        ) from None
+    if sys.platform == "win32":  # where nothing can ask politely
+        return "it was ended"
+    words = f": {service.last_words()}" if code else ""
+    return need(code == 0, f"exit code {code} after SIGTERM; needs 0{words}")
+
+
+def _command(port: int) -> list[str]:
+    # -I: neither the working folder nor the caller's PYTHONPATH can lend a library.
+    start = [sys.executable, "-I", "-m", "carprice.model_tests.clean_start", *installed()]
+    return [*start, "--", "--host", _HOST, "--port", str(port), "--workers", "1"]
+
+
+def _environment(model: Path, scratch: Path, registry: str) -> Mapping[str, str]:
+    given = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {
+        **given,
+        "HOME": str(scratch),
+        "MLFLOW_TRACKING_URI": registry,
+        "CARPRICE_MODEL_NAME": _MODEL_NAME,
+        "CARPRICE_MODEL_CACHE": str(scratch / "cache"),
+        "CARPRICE_BAKED_MODEL": str(model.resolve()),
+        "CARPRICE_START_SECONDS": "5",
+        "CARPRICE_DRAIN_SECONDS": "0",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(service: Service, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and service.process.poll() is None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if service.ask("GET", "/ready")[0] == 200:
+                return
+        time.sleep(_PAUSE_SECONDS)
+    code = service.process.poll()
+    ended = f"it is not ready after {seconds:g} s" if code is None else f"it ended with {code}"
+    raise NotAsItShouldBe(f"{ended}: {service.last_words()}")
+
+
+def _serves(service: Service, digest: str) -> str:
+    status, body = service.ask("GET", "/model")
+    found = json.loads(body) if status == 200 else {}
+    served, source = found.get("digest"), found.get("source")
+    return need(
+        served == digest and source == "image",
+        f"GET /model answers {status} with digest {str(served)[:12]} from the {source}; needs "
+        f"{digest[:12]} from the image",
+    )
+
+
+def _every_page(service: Service) -> str:
+    """Ask every page once, whatever it imports only then."""
+    listing = example_listing()
+    least = {name: listing[name] for name in ("make", "model", "year", "odometer")}
+    misspelt = {**listing, "model": f"{listing['model']}x", "variant": None}
+    table = f"{','.join(least)}\n{','.join(map(str, least.values()))}\n"
+    tensors = [_tensor(name, value) for name, value in least.items()]
+    pages: Sequence[tuple[str, str, Any, str]] = (
+        *(("GET", path, None, "") for path in ("/", "/live", "/ping", "/model", "/vocabulary")),
+        *(("GET", path, None, "") for path in ("/docs", "/openapi.json", "/metrics", "/v2")),
+        ("POST", "/predict", listing, _JSON),
+        ("POST", "/predict?confidence=0.5", misspelt, _JSON),
+        ("POST", "/explain", listing, _JSON),
+        ("POST", "/predict/batch", {"listings": [listing, misspelt]}, _JSON),
+        ("POST", "/predict/batch", table, "text/csv"),
+        ("POST", "/invocations", {"dataframe_records": [least]}, _JSON),
+        ("POST", f"/v2/models/{_MODEL_NAME}/infer", {"inputs": tensors}, _JSON),
+    )
+    wrong = []
+    for method, path, content, kind in pages:
+        status, body = service.ask(method, path, content, kind)
+        if status != 200:
+            wrong.append(f"{method} {path} answers {status} ({_shown(body)})")
+    status, body = service.ask("POST", "/predict", {**least, alias("fuel_type") + "x": "Petrol"})
+    if status != 422:
+        wrong.append(f"a misspelt field is answered with {status} ({_shown(body)})")
+    told = "; ".join(wrong) or f"{len(pages)} requests with 200, a misspelt field with 422"
+    return need(not wrong, told)
+
+
+def _tensor(name: str, value: object) -> dict[str, Any]:
+    datatype = "BYTES" if isinstance(value, str) else "FP64"
+    return {"name": name, "shape": [1], "datatype": datatype, "data": [value]}
+
+
+def _shown(body: bytes) -> str:
+    return body[:200].decode(errors="replace")

@@ -1,0 +1,69 @@
+"""``python -m carprice.model_tests.clean_start NAME… -- ARGUMENTS``: the service, all but alone.
+
+Of everything installed only carprice itself and the distributions of the given names can be
+imported; the rest is refused as if it were not there. What follows ``--`` is for ``python -m api``.
+"""
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Final
+
+_OURS: Final = ("carprice", "api")
+
+
+class OnlyTheseFinder(MetaPathFinder):
+    """Refuses every module that is neither Python's, nor ours, nor of an allowed distribution."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._files = {
+            _normal(str(distribution.locate_file(file)))
+            for distribution in map(importlib.metadata.distribution, names)
+            for file in distribution.files or ()
+        }
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Leave an allowed module to the finders after this one.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If the module is not allowed.
+        """
+        root = fullname.partition(".")[0]
+        if root in sys.stdlib_module_names or root in _OURS or root.startswith("_sysconfigdata"):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or (spec.origin and _normal(spec.origin) not in self._files):
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: serving does not require it", name=fullname
+            )
+        return None
+
+
+def _normal(path: str) -> str:
+    return os.path.normcase(os.path.abspath(path))  # noqa: PTH100 - many, and no links to follow
+
+
+def main() -> None:
+    """Refuse the rest, then run the service."""
+    end = sys.argv.index("--")
+    names, arguments = sys.argv[1:end], sys.argv[end + 1 :]
+    sys.meta_path.insert(0, OnlyTheseFinder(names))
+    sys.argv = ["python -m api", *arguments]
+    import runpy
+
+    runpy.run_module("api", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The figures of a model on the test set, measured anew, beside what the registry says of it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+import pandas as pd
+
+from carprice.gate import Candidate, decide
+from carprice.gate import Check as GateCheck
+from carprice.measurement import Measurement, measure
+from carprice.metrics import range_metrics
+from carprice.model import PriceModel
+from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
+from carprice.registry import Version
+from carprice.settings import GateSettings
+from carprice.workspace import Workspace, read_json
+
+SUITE: Final = "figures"
+CONFIDENCES: Final = (0.5, 0.8, 0.9, 0.95)
+_TAGGED: Final = ("mape", "mdape", "within_10", "coverage")
+_FOUR_DIGITS: Final = 1e-3
+_DECILES: Final = 10
+
+Segments = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A model measured on the test listings of its own data.
+
+    Attributes
+    ----------
+    covered : confidence asked for → share of the prices inside, in per cent.
+    """
+
+    test: pd.DataFrame
+    rows_train: int
+    measured: Measurement
+    covered: Mapping[float, float]
+
+    @classmethod
+    def measure(cls, model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Self:
+        """Price the test rows as the service would."""
+        measured = measure(model, train, test)
+        every = {asked: model.predict_features(measured.features, asked) for asked in CONFIDENCES}
+        covered = {
+            asked: range_metrics(measured.actual, one.price, one.low, one.high)["coverage"]
+            for asked, one in every.items()
+        }
+        return cls(test, len(train), measured, covered)
+
+
+def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) -> Figures:
+    """Measure a model on the workspace's test listings.
+
+    Raises
+    ------
+    NotAsItShouldBe
+        If they are not there, or not of the data that the model was trained and registered with.
+    """
+    remedy = "run `dvc pull` in the commit that made the model, or `carprice ingest` with its data"
+    places = (workspace.market, workspace.train_listings, workspace.test_listings)
+    missing = next((path for path in places if not path.is_file()), None)
+    if missing is not None:
+        raise NotAsItShouldBe(f"{missing} does not exist, so nothing can be measured; {remedy}")
+    found = read_json(workspace.market, made_by="ingest").get("data_digest", "")
+    for whose, wanted in (
+        ("the version", version.tags.get("data_digest", "")),
+        ("the model", model.market.data_digest),
+    ):
+        if found != wanted:
+            raise NotAsItShouldBe(
+                f"{workspace.market.parent} holds the data {_short(found)}, {whose} is of "
+                f"{_short(wanted)}; {remedy}"
+            )
+    train, test = (pd.read_parquet(path) for path in places[1:])
+    return Figures.measure(model, train, test)
+
+
+def checks(
+    figures: Figures, version: Version, folder: Path, gate: GateSettings
+) -> dict[str, Check]:
+    """Return the tests of measured figures by their names.
+
+    Parameters
+    ----------
+    folder : the model folder.
+    gate : the floors, those of the gate before ``staging``.
+    """
+    tagged = {
+        f"{name} is what the registry says": partial(_as_tagged, figures, version, name)
+        for name in _TAGGED
+    }
+    floors = {one.name: partial(_floor, one) for one in floors_of(figures, folder, gate)}
+    return {**tagged, **floors}
+
+
+def floors_of(figures: Figures, folder: Path, gate: GateSettings) -> tuple[GateCheck, ...]:
+    """Return what the gate asks of a model for itself, whatever is in production."""
+    measured = figures.measured
+    metrics = {**measured.overall, "naive": measured.naive, "by": measured.segments}
+    return decide(Candidate.of(metrics, folder), None, gate).checks
+
+
+def _as_tagged(figures: Figures, version: Version, name: str) -> str:
+    tag = version.tags.get(name, "")
+    found = figures.measured.overall[name]
+    try:
+        same = math.isclose(found, float(tag), rel_tol=_FOUR_DIGITS)
+    except ValueError:
+        same = False
+    told = tag or "nothing; register the model again"
+    return need(same, f"{found:.4g} % measured anew; the registry says {told}")
+
+
+def _floor(check: GateCheck) -> str:
+    return need(check.passed, f"{check.found}; needs {check.needed}")
+
+
+def _short(digest: str) -> str:
+    return digest[:12] or "an unknown digest"

@@ -1,0 +1,136 @@
+"""The fixed panel of cars that a model is asked about: made of the names that it knows itself.
+
+It depends on nothing but the model, so that the same model is always asked the same.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from carprice.model import PriceModel
+from carprice.model.defaults import KIND
+
+UNSEEN: Final = {"make": "Nobody", "model": "Never Seen", "variant": "qqq xyzzy"}
+"""Names that no market has."""
+_MODELS: Final = 40
+_STRANGE: Final = 5
+_SHARES: Final = (0.25, 0.75)
+_KM_A_YEAR: Final = 12_000.0
+_FIELDS_OF_KIND: Final = dict(
+    zip(KIND, ("transmission_type", "body_type", "fuel_type"), strict=True)
+)
+
+Car = Mapping[str, Any]
+"""A listing: field in snake_case → value; what is not known is left out."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Cars of the models that a model knows best.
+
+    Attributes
+    ----------
+    cars : a younger and an older car of each, as training had them.
+    known : ``make|model`` → how well it is known: of how many ages and variants training had cars.
+    """
+
+    cars: tuple[Car, ...]
+    known: Mapping[str, int]
+
+    @classmethod
+    def of(cls, model: PriceModel) -> Self:
+        """Choose the cars, in the same way for the same model."""
+        ages, variants = _ages(model), _variants(model)
+        known = {
+            name: len(ages[name]) + len(variants[name])
+            for name in model.hedonic.coefficients["model"]
+            if all(name.split("|", 1)) and ages[name]
+        }
+        best = sorted(known, key=lambda name: (-known[name], name))[:_MODELS]
+        cars = tuple(
+            _car(model, name, _at(ages[name], share), _at(variants[name], share))
+            for name in best
+            for share in _SHARES
+        )
+        return cls(cars, known)
+
+    def makes(self, count: int) -> dict[str, tuple[str, ...]]:
+        """Return the best known makes, and all models of each."""
+        weights: Counter[str] = Counter()
+        models: dict[str, list[str]] = defaultdict(list)
+        for name, weight in sorted(self.known.items()):
+            make, _, line = name.partition("|")
+            weights[make] += weight
+            models[make].append(line)
+        best = sorted(weights, key=lambda make: (-weights[make], make))[:count]
+        return {make: tuple(models[make]) for make in best}
+
+
+def by_column(cars: Sequence[Car], **same: Any) -> dict[str, list[Any]]:
+    """Return cars as columns of the model; what is given is the same for all of them.
+
+    Examples
+    --------
+    >>> by_column([{"make": "kia"}, {"make": "audi", "year": 2019}], year=2020)
+    {'make': ['kia', 'audi'], 'year': [2020, 2020]}
+    """
+    fields = dict.fromkeys([*(field for car in cars for field in car), *same])
+    return {
+        field: [same[field] if field in same else car.get(field) for car in cars]
+        for field in fields
+    }
+
+
+def with_unseen_names(cars: Sequence[Car]) -> list[Car]:
+    """Return the cars, and a few of them with a make, model or variant that nobody knows."""
+    strange = [{**car, field: name} for car in cars[:_STRANGE] for field, name in UNSEEN.items()]
+    return [*cars, *strange]
+
+
+def usual_odometer(model: PriceModel, age: int) -> float:
+    """Return what cars of an age have usually driven, in the model's distance unit."""
+    usual = model.defaults.odometer_by_age
+    found = float(usual[min(age, len(usual) - 1)])
+    if math.isnan(found):
+        found = _KM_A_YEAR * (age + 0.5) / model.hedonic.km_per_unit
+    return round(found)
+
+
+def _car(model: PriceModel, name: str, age: int, variant: str | None) -> Car:
+    make, _, line = name.partition("|")
+    car: dict[str, Any] = {
+        "make": make,
+        "model": line,
+        "year": model.market.valuation_date.year - age,
+        "odometer": usual_odometer(model, age),
+        "ownership": 1,
+    }
+    if variant:
+        car["variant"] = variant
+    kinds = model.defaults.kinds.get(name, ())
+    given = zip(_FIELDS_OF_KIND.values(), kinds, strict=False)
+    return {**car, **{field: kind for field, kind in given if kind}}
+
+
+def _ages(model: PriceModel) -> Mapping[str, list[int]]:
+    ages: dict[str, list[int]] = defaultdict(list)
+    for term in model.hedonic.coefficients["model_year"]:
+        name, _, age = term.rpartition("|")
+        ages[name].append(int(age))
+    return ages
+
+
+def _variants(model: PriceModel) -> Mapping[str, list[str]]:
+    variants: dict[str, list[str]] = defaultdict(list)
+    for term in model.hedonic.coefficients["variant"]:
+        make, line, variant = term.split("|", 2)
+        if variant:
+            variants[f"{make}|{line}"].append(variant)
+    return variants
+
+
+def _at(values: Sequence[Any], share: float) -> Any:
+    """Return the value that so large a share of all lies below; None of none."""
+    return sorted(values)[int(share * (len(values) - 1) + 0.5)] if values else None

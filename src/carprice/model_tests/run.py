@@ -1,0 +1,282 @@
+"""All model tests in a row, and what they leave: JUnit XML, the model card and the record."""
+
+import contextlib
+import datetime
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from carprice.errors import RefusedError
+from carprice.model import PriceModel
+from carprice.model_folder import read_manifest
+from carprice.model_tests import agreement, behaviour, clean_process, figures, signature
+from carprice.model_tests.card import Subject, model_card
+from carprice.model_tests.clean_process import Service
+from carprice.model_tests.figures import Figures
+from carprice.model_tests.junit import write_junit
+from carprice.model_tests.outcomes import Outcome, Outcomes
+from carprice.model_tests.page import page
+from carprice.model_tests.panel import Panel, with_unseen_names
+from carprice.promotion import record_tests, staged_version
+from carprice.redaction import redact
+from carprice.registry import STAGING, Registry, Version, load_pyfunc
+from carprice.serving_requirements import installed
+from carprice.settings import RegisterSettings
+from carprice.workspace import Workspace, write_text
+
+JUNIT: Final = "junit.xml"
+CARD: Final = "model_card.md"
+PAGE: Final = "model_card.html"
+_ARTIFACTS: Final = "model_tests"
+_DIGEST: Final = "digest"
+_LATER: Final = (
+    clean_process.SUITE,
+    signature.SUITE,
+    behaviour.SUITE,
+    figures.SUITE,
+    agreement.SUITE,
+)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a version's tests, and the files that say so."""
+
+    version: Version
+    outcomes: tuple[Outcome, ...]
+    failures: tuple[Outcome, ...]
+    folder: Path
+
+
+def version_to_test(registry: Registry, alias: str, number: int | None) -> Version:
+    """Return the version of a number, else the one under an alias.
+
+    Raises
+    ------
+    RefusedError
+        If there is none; the message says what to do.
+    """
+    if number is not None:
+        for version in registry.versions():
+            if version.number == number:
+                return version
+        raise RefusedError(f"{registry.name} has no version {number}; see `carprice status`")
+    found = registry.at(alias)
+    if found is not None:
+        return found
+    if alias == STAGING:
+        return staged_version(registry)
+    raise RefusedError(
+        f"registry {redact(registry.uri)} has no {alias} version of {registry.name}; see "
+        "`carprice status`"
+    )
+
+
+def run_model_tests(
+    registry: Registry,
+    version: Version,
+    workspace: Workspace,
+    settings: RegisterSettings,
+    out: Path,
+    now: datetime.datetime,
+    progress: Progress,
+) -> Report:
+    """Test a version as it is downloaded now; write, log and record what came of it.
+
+    Parameters
+    ----------
+    workspace : where the test listings lie.
+    out : folder of the files.
+
+    Raises
+    ------
+    RefusedError
+        If the registry does not take the record.
+    """
+    with tempfile.TemporaryDirectory(prefix="carprice-model-tests-") as scratch:
+        tests = _Tests(registry, version, workspace, settings, Path(scratch), progress)
+        tests.run()
+        subject = tests.subject()
+    outcomes = tests.outcomes
+    progress("writing the model card")
+    files = _write(subject, out)
+    progress("recording in the registry")
+    if version.run:
+        registry.log_files(version, dict.fromkeys(files, _ARTIFACTS))
+    failures = tuple(f"{one.title}: {one.message}" for one in outcomes.failures)
+    record_tests(registry, version, failures, now)
+    return Report(version, outcomes.by_suite(), outcomes.failures, out)
+
+
+def _write(subject: Subject, out: Path) -> tuple[Path, ...]:
+    card = model_card(subject)
+    title = f"{subject.name}, version {subject.version.number}"
+    write_junit(subject.outcomes, out / JUNIT)
+    write_text(out / CARD, card)
+    write_text(out / PAGE, page(title, card))
+    return out / JUNIT, out / CARD, out / PAGE
+
+
+class _Tests:
+    """The tests of one version, and what they found on the way."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        version: Version,
+        workspace: Workspace,
+        settings: RegisterSettings,
+        scratch: Path,
+        progress: Progress,
+    ) -> None:
+        self._registry, self._version, self._workspace = registry, version, workspace
+        self._settings, self._scratch, self._progress = settings, scratch, progress
+        self._downloaded = self._folder = scratch
+        self._model: PriceModel | None = None
+        self._pyfunc: Any = None
+        self._service: Service | None = None
+        self._figures: Figures | None = None
+        self.outcomes = Outcomes()
+
+    def run(self) -> None:
+        """Run every test that there is something left to run on."""
+        run, progress = self.outcomes.run, self._progress
+        progress("downloading the model")
+        for name, check in (
+            ("every byte is the registered one", self._get),
+            ("it loads", self._load),
+        ):
+            if not run(_DIGEST, name, check):
+                for suite in _LATER:
+                    self.outcomes.not_run(suite, "all", f"failed before: {name}")
+                return
+        with contextlib.ExitStack() as stack:
+            progress("starting the service in a clean process")
+            run(clean_process.SUITE, "it starts", partial(self._start, stack))
+            self._test_alone()
+            self._test_service()
+
+    def subject(self) -> Subject:
+        """Return all that the card tells."""
+        manifest = read_manifest(self._folder) if self._model else {}
+        return Subject(
+            self._registry.name,
+            self._version,
+            self.outcomes.by_suite(),
+            self._settings.gate,
+            self._model,
+            manifest.get("libraries"),
+            self._figures,
+            self._report_of_the_data(),
+            self._parameters(),
+        )
+
+    def _test_alone(self) -> None:
+        """Run what needs no service."""
+        assert self._model is not None  # noqa: S101 - it was loaded, else nothing of this runs
+        run, run_all, progress = self.outcomes.run, self.outcomes.run_all, self._progress
+        progress("loading it as MLflow does")
+        if run(signature.SUITE, "MLflow loads it", self._load_pyfunc):
+            run_all(signature.SUITE, signature.checks(self._pyfunc, self._downloaded))
+        progress("asking for a panel of cars")
+        run_all(
+            behaviour.SUITE,
+            behaviour.checks(self._model, Panel.of(self._model), self._settings.tests),
+        )
+        progress("measuring the test set")
+        if run(figures.SUITE, "the data are those of the model", self._measure):
+            assert self._figures is not None  # noqa: S101 - measured just now
+            own = figures.checks(self._figures, self._version, self._folder, self._settings.gate)
+            run_all(figures.SUITE, own)
+
+    def _test_service(self) -> None:
+        """Run what needs the service, and stop it."""
+        service, outcomes = self._service, self.outcomes
+        if service is None:
+            outcomes.not_run(agreement.SUITE, "all", "the service did not start")
+            return
+        outcomes.run_all(clean_process.SUITE, clean_process.checks(service, self._version.digest))
+        self._progress("comparing the service with MLflow's pyfunc")
+        if self._pyfunc is None:
+            outcomes.not_run(agreement.SUITE, "all", "MLflow does not load the model")
+        else:
+            self._test_agreement(service)
+        self._progress("stopping the service")
+        outcomes.run(
+            clean_process.SUITE,
+            "it stops when it is asked to",
+            partial(clean_process.stop, service),
+        )
+
+    def _test_agreement(self, service: Service) -> None:
+        assert self._model is not None  # noqa: S101 - as above
+        listings = None
+        if self._figures is None:
+            for name in agreement.NEED_LISTINGS:
+                self.outcomes.not_run(agreement.SUITE, name, "there are no test listings")
+        else:
+            listings = agreement.some_listings(self._figures.test)
+        panel = with_unseen_names(Panel.of(self._model).cars)
+        tests = agreement.checks(self._pyfunc, service, panel, listings)
+        self.outcomes.run_all(agreement.SUITE, tests)
+
+    def _get(self) -> str:
+        target = self._scratch / "downloaded"
+        target.mkdir()
+        self._downloaded = self._registry.download(self._version, target)
+        self._folder = self._registry.verified(self._version, self._downloaded)
+        files = [path.stat().st_size for path in self._folder.iterdir()]
+        return f"{len(files)} files, {sum(files):,} bytes, digest {self._version.digest[:12]}"
+
+    def _load(self) -> str:
+        self._model = PriceModel.load(self._folder)
+        return f"{len(self._model.hedonic.coefficients['model']):,} models of cars"
+
+    def _start(self, stack: contextlib.ExitStack) -> str:
+        own = self._scratch / "service"
+        own.mkdir()
+        seconds = self._settings.tests.start_seconds
+        start = time.perf_counter()
+        self._service = stack.enter_context(clean_process.running(self._folder, own, seconds))
+        took = time.perf_counter() - start
+        return (
+            f"ready after {took:.1f} s with {len(installed())} distributions; needs {seconds:g} s"
+        )
+
+    def _load_pyfunc(self) -> str:
+        self._pyfunc = load_pyfunc(self._downloaded)
+        return "loaded"
+
+    def _measure(self) -> str:
+        assert self._model is not None  # noqa: S101 - as above
+        self._figures = figures.read_and_measure(self._model, self._version, self._workspace)
+        return f"{len(self._figures.test):,} test rows"
+
+    def _report_of_the_data(self) -> Mapping[str, Any] | None:
+        """Return what ingest reported of this version's data, from here or from its run."""
+        own = self._workspace.report
+        logged = self._scratch / "report"
+        logged.mkdir()
+        for path in (own if own.is_file() else None, self._logged_report(logged)):
+            with contextlib.suppress(ValueError):
+                report: dict[str, Any] = json.loads(path.read_text("utf-8")) if path else {}
+                if report.get("data_digest") == self._version.tags.get("data_digest", ""):
+                    return report
+        return None
+
+    def _logged_report(self, folder: Path) -> Path | None:
+        with contextlib.suppress(RefusedError):
+            return self._registry.read_file(self._version, "data/report.json", folder)
+        return None
+
+    def _parameters(self) -> Mapping[str, str]:
+        with contextlib.suppress(RefusedError):
+            return self._registry.parameters(self._version)
+        return {}

@@ -1,0 +1,70 @@
+"""The MLflow model around the model folder: what it says it takes and gives, and its example."""
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from carprice.model_tests.outcomes import Check, need
+from carprice.schema import KINDS, REQUIRED, alias
+
+SUITE: Final = "signature"
+_OUTPUTS: Final = ("predictedPrice", "priceLow", "priceHigh")
+
+
+def checks(pyfunc: Any, downloaded: Path) -> dict[str, Check]:
+    """Return the tests of a loaded MLflow model by their names.
+
+    Parameters
+    ----------
+    pyfunc : what MLflow loads.
+    downloaded : the folder that it was loaded from.
+    """
+    return {
+        "inputs": partial(_inputs, pyfunc),
+        "outputs": partial(_outputs, pyfunc),
+        "input example": partial(_example, pyfunc, downloaded),
+    }
+
+
+def _inputs(pyfunc: Any) -> str:
+    schema = pyfunc.metadata.signature.inputs
+    found = [(column.name, bool(column.required)) for column in schema.inputs]
+    needed = [(alias(field), field in REQUIRED) for field in KINDS]
+    odd = sorted({name for name, _ in {*found} ^ {*needed}})
+    told = f"; {', '.join(odd)} is not as the schema has it" if odd else ""
+    required = sum(is_required for _, is_required in found)
+    return need(
+        found == needed,
+        f"{len(found)} columns, {required} of them required; needs the {len(needed)} fields of a "
+        f"listing in their order{told}",
+    )
+
+
+def _outputs(pyfunc: Any) -> str:
+    signature = pyfunc.metadata.signature
+    found = tuple(signature.outputs.input_names())
+    params = [one.name for one in signature.params.params] if signature.params else []
+    return need(
+        found == _OUTPUTS and params == ["confidence"],
+        f"columns {', '.join(found)}, parameters {', '.join(params) or 'none'}; needs "
+        f"{', '.join(_OUTPUTS)} and confidence",
+    )
+
+
+def _example(pyfunc: Any, downloaded: Path) -> str:
+    example = pyfunc.metadata.load_input_example(str(downloaded))
+    rows = 0 if example is None else len(example)
+    if not rows:
+        return need(False, "there is no input example; register the model again")
+    answer = pyfunc.predict(example)
+    prices = [
+        tuple(float(value) for value in row)
+        for row in answer[list(_OUTPUTS)].itertuples(index=False)
+    ]
+    good = [math.isfinite(high) and 0 < low <= price <= high for price, low, high in prices]
+    told = ", ".join(f"{price:,.0f} ({low:,.0f}–{high:,.0f})" for price, low, high in prices)
+    return need(
+        len(good) == rows and all(good),
+        f"{rows} listing priced {told}; needs a finite price above 0 inside its range",
+    )

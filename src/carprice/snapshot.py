@@ -1,0 +1,33 @@
+"""The raw data of a run, byte for byte, and the digest that names it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+
+def snapshot_digest(folder: Path) -> str:
+    r"""Return the digest that DVC gives a folder: the MD5 of its list of files and their MD5.
+
+    So the digest in a report is enough to have the folder from DVC's cache or remote again.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     _ = Path(name, "cars.csv").write_bytes(b"make,year\nKia,2019\n")
+    ...     snapshot_digest(Path(name))
+    '1765885a02f3fc707e0c868d22b2b3ff.dir'
+    """
+    files = {
+        path.relative_to(folder).as_posix(): _md5(path)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    listing = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
+    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return digest.hexdigest()

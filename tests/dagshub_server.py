@@ -1,0 +1,163 @@
+"""A stand-in for DagsHub: its interface for users and repositories, and MLflow behind a repository.
+
+``python tests/dagshub_server.py --port 8080 --upstream http://127.0.0.1:5000`` with the token in
+DAGSHUB_USER_TOKEN passes everything under ``/me/cars.mlflow/`` on to a real MLflow server, which
+checks user and password itself. ``--lacking`` makes it a server that does not know calls of some
+names, as hosted ones that lag do not.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import re
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+CHUNK = 1 << 16
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host"}
+UNKNOWN = {
+    "page": (404, "text/html", b"<!doctype html><title>404 Not Found</title>"),
+    "endpoint": (404, "application/json", b'{"error": "unsupported endpoint"}'),
+    "detail": (404, "application/json", b'{"detail": "Not Found"}'),
+    "resource": (
+        404,
+        "application/json",
+        b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "No such endpoint"}',
+    ),
+    "method": (405, "text/html", b"<!doctype html><title>405 Method Not Allowed</title>"),
+    "page-501": (501, "text/plain", b"not implemented"),
+}
+
+
+class StandIn(ThreadingHTTPServer):
+    """Knows one user, one token and one repository."""
+
+    daemon_threads = True
+
+    def __init__(self, options: argparse.Namespace, token: str) -> None:
+        self.options, self.token = options, token
+        self.prefix = f"/{options.repository}.mlflow"
+        self.upstream = urllib.parse.urlsplit(options.upstream)
+        super().__init__(("127.0.0.1", options.port), Handler)
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing: clients that give up are what some tests are about."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: StandIn
+
+    def answer(self) -> None:
+        path = urllib.parse.urlsplit(self.path).path
+        if path == "/health":
+            self.tell(200, {})
+        elif path.startswith("/api/v1/"):
+            self.tell(*self.interface(path.removeprefix("/api/v1/")))
+        elif not path.startswith(f"{self.server.prefix}/"):
+            self.send(404, "text/html", b"<!doctype html><title>no such page</title>")
+        elif (lacking := self.server.options.lacking) and re.search(lacking, path):
+            self.send(*UNKNOWN[self.server.options.unknown])
+        else:
+            self.pass_on()
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
+
+    def interface(self, path: str) -> tuple[int, dict[str, Any]]:
+        if self.headers.get("Authorization") != f"Bearer {self.server.token}":
+            return 401, {"message": "bad credentials"}
+        if path == "user":
+            return 200, {"id": 1, "username": self.server.options.user}
+        if path == f"repos/{self.server.options.repository}":
+            return 200, {"full_name": self.server.options.repository}
+        return 404, {"message": "not found"}
+
+    def tell(self, status: int, content: dict[str, Any]) -> None:
+        self.send(status, "application/json", json.dumps(content).encode())
+
+    def send(self, status: int, kind: str, body: bytes) -> None:
+        for _ in self.body():
+            pass
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def body(self) -> Iterator[bytes]:
+        """Yield the request's body, of a known length or in chunks."""
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                yield self.rfile.read(size)
+                self.rfile.readline()
+            while self.rfile.readline().strip():
+                pass
+            return
+        left = int(self.headers.get("Content-Length", 0))
+        while left:
+            part = self.rfile.read(min(CHUNK, left))
+            left -= len(part)
+            yield part
+
+    def pass_on(self) -> None:
+        upstream = self.server.upstream
+        connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=120)
+        try:
+            connection.putrequest(
+                self.command,
+                upstream.path + self.path.removeprefix(self.server.prefix),
+                skip_accept_encoding=True,
+            )
+            for key, value in self.headers.items():
+                if key.lower() not in HOP_BY_HOP:
+                    connection.putheader(key, value)
+            is_chunked = "Transfer-Encoding" in self.headers
+            if is_chunked:
+                connection.putheader("Transfer-Encoding", "chunked")
+            connection.endheaders(self.body(), encode_chunked=is_chunked)
+            with connection.getresponse() as reply:
+                self.relay(reply)
+        finally:
+            connection.close()
+
+    def relay(self, reply: http.client.HTTPResponse) -> None:
+        self.send_response_only(reply.status, reply.reason)
+        for key, value in reply.getheaders():
+            if key.lower() not in HOP_BY_HOP:
+                self.send_header(key, value)
+        has_body = self.command != "HEAD" and reply.status not in (204, 304)
+        is_chunked = has_body and reply.length is None
+        if is_chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while has_body and (part := reply.read1(CHUNK)):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if is_chunked else part)
+        if is_chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--upstream", required=True, help="address of the MLflow server")
+    parser.add_argument("--user", default="me", help="owner of the token")
+    parser.add_argument("--repository", default="me/cars")
+    parser.add_argument("--lacking", default="", help="regular expression of paths not known")
+    parser.add_argument("--unknown", choices=UNKNOWN, default="page", help="how to say so")
+    options = parser.parse_args()
+    token = os.environ.get("DAGSHUB_USER_TOKEN")
+    if not token:
+        sys.exit("DAGSHUB_USER_TOKEN is not set")
+    StandIn(options, token).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from carprice.components.train import train
+from carprice.model import PriceModel
+from carprice.model_tests.clean_process import Service, running
+from carprice.model_tests.panel import Panel
+from carprice.settings import Settings
+from carprice.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def model(finished: Any) -> PriceModel:
+    return PriceModel.load(finished[0].model)
+
+
+@pytest.fixture(scope="session")
+def panel(model: PriceModel) -> Panel:
+    return Panel.of(model)
+
+
+@pytest.fixture(scope="session")
+def shuffled(
+    finished: Any, small_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Workspace:
+    """A run whose model learned from prices that belong to other cars. Read only."""
+    workspace = Workspace(tmp_path_factory.mktemp("shuffled") / "workspace")
+    shutil.copytree(finished[0].root, workspace.root)
+    features = pd.read_parquet(workspace.train_features)
+    prices = features["ln_price"].to_numpy()
+    features["ln_price"] = np.random.default_rng(0).permutation(prices)
+    features.to_parquet(workspace.train_features, index=False)
+    train(small_settings.train, workspace, lambda _: None)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def downloaded(promoted: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The MLflow model of version 1, as the registry gives it. Read only."""
+    from carprice.registry import Registry
+
+    uri = f"sqlite:///{(promoted.root / 'mlflow.db').as_posix()}"
+    registry = Registry(uri, "used-car-price")
+    version = registry.at("production")
+    assert version is not None
+    return registry.download(version, tmp_path_factory.mktemp("downloaded"))
+
+
+@pytest.fixture(scope="session")
+def pyfunc(downloaded: Path) -> Any:
+    from carprice.registry import load_pyfunc
+
+    return load_pyfunc(downloaded)
+
+
+@pytest.fixture(scope="session")
+def service(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with the finished model, in a clean process."""
+    with running(finished[0].model, tmp_path_factory.mktemp("service"), 120) as found:
+        yield found

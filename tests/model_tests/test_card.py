@@ -1,0 +1,120 @@
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from carprice.model import PriceModel
+from carprice.model_folder import read_manifest
+from carprice.model_tests.card import Subject, model_card
+from carprice.model_tests.figures import Figures
+from carprice.model_tests.outcomes import Outcome, Verdict
+from carprice.model_tests.page import page
+from carprice.registry import Version
+from carprice.settings import GateSettings
+from carprice.workspace import read_json
+
+SECTIONS = (
+    *("What it is for", "Data", "Figures", "Figures by segment", "Ranges", "Limits", "Lineage"),
+    *("Model tests", "Gate"),
+)
+EVIL = '<b onclick="x()">|![a](https://example.invalid/a.png) <script>alert(1)</script> `c` *d*'
+
+
+@pytest.fixture(scope="module")
+def subject(finished: Any, model: PriceModel) -> Subject:
+    import pandas as pd
+
+    workspace = finished[0]
+    train, test = map(pd.read_parquet, (workspace.train_listings, workspace.test_listings))
+    tags = {
+        "digest": model.digest,
+        "data_digest": model.market.data_digest,
+        "git_commit": "abc123",
+        "gate": "accepted",
+        "gate_reasons": "passed: MAPE 13 %; needs at most 30 % | note: no production model",
+    }
+    return Subject(
+        name="used-car-price",
+        version=Version(3, ("staging",), tags, "run7"),
+        outcomes=(Outcome("digest", "bytes", Verdict.PASSED, "7 files", 0.1),),
+        gate=GateSettings(),
+        model=model,
+        libraries=read_manifest(workspace.model)["libraries"],
+        figures=Figures.measure(model, train, test),
+        report=read_json(workspace.report, made_by="ingest"),
+        parameters={"train.folds": "3"},
+    )
+
+
+def sections(card: str) -> dict[str, str]:
+    parts = re.split(r"^## (.+)$", card, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_the_card_tells_everything_there_is(subject: Subject, finished: Any) -> None:
+    card = model_card(subject)
+    found = sections(card)
+    assert tuple(found) == SECTIONS
+    assert card.startswith("# Model card: used-car-price, version 3\n\nAll 1 model tests passed.")
+    figures = finished[1].figures
+    assert f"| MAPE | {figures['mape']:.2f} % | {figures['naive']['mape']:.2f} % |" in card
+    assert "| source | `sample` |" in found["Data"]
+    assert "| exact duplicate | " in found["Data"]
+    for kind in ("age band", "price decile", "make", "cars of model"):
+        assert f"| {kind} | rows | MAPE |" in found["Figures by segment"]
+    assert f"| 90 % | {figures['coverage']:.1f} % |" in found["Ranges"]
+    assert "near-twins in the data: its own noise is not known" in found["Limits"]
+    assert subject.version.digest in found["Lineage"]
+    for fact in ("`abc123`", "`run7`", "onnxruntime", "| `train.folds` | 3 |"):
+        assert fact in found["Lineage"]
+    assert "| digest | bytes | passed | 7 files |" in found["Model tests"]
+    assert "- note: no production model" in found["Gate"]
+
+
+def test_a_card_of_what_could_not_be_loaded_says_so(subject: Subject) -> None:
+    outcome = Outcome("digest", "bytes", Verdict.FAILED, "SHA-256 differs", 0.1)
+    version = Version(3, (), {"digest": "d" * 64}, "")
+    bare = Subject("used-car-price", version, (outcome,), GateSettings())
+    found = model_card(bare)
+    assert "**1 of 1 model tests not passed.**" in found
+    assert "Not measured: see the tests below." in found
+    assert "Ingest's report of this model's data is not to be had here." in found
+    assert "| digest | bytes | **failed** | SHA-256 differs |" in found
+    assert "The gate before staging has not judged it." in found
+
+
+def test_the_page_has_no_remote_reference_and_shows_texts_of_the_data_as_they_are(
+    subject: Subject,
+) -> None:
+    figures = subject.figures
+    assert figures is not None
+    one = next(iter(figures.measured.segments["make"].values()))
+    segments = {**figures.measured.segments, "make": {EVIL: {**one, "rows": 500}}}
+    outcome = Outcome(EVIL, EVIL, Verdict.FAILED, EVIL)
+    evil = replace(
+        subject,
+        outcomes=(outcome,),
+        figures=replace(figures, measured=replace(figures.measured, segments=segments)),
+        report={**(subject.report or {}), "source": EVIL, "rejected": {EVIL: 1}},
+        parameters={EVIL: EVIL},
+    )
+    shown = page(EVIL, model_card(evil))
+    tags = {name.lower() for name in re.findall(r"<\s*/?\s*([a-zA-Z!][\w-]*)", shown)}
+    assert tags <= {
+        *("!doctype", "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "ul"),
+        *("li", "strong", "code", "table", "thead", "tbody", "tr", "th", "td"),
+    }
+    assert not re.search(r"<[^>]*\b(src|href|srcset|action|on\w+)\s*=", shown)
+    assert "url(" not in shown
+    assert "@import" not in shown
+    assert "<td>&lt;b onclick=&quot;x()&quot;&gt;|![a](https://example.invalid/a.png)" in shown
+    assert "`c` *d*</td>" in shown
+    assert "default-src 'none'" in shown
+
+
+def test_the_page_follows_the_readers_colours() -> None:
+    shown = page("a", "# a\n\n| b | c |\n| --- | --- |\n| 1 | 2 |\n")
+    assert "<h1>a</h1>" in shown
+    assert "<td>1</td>" in shown
+    assert "prefers-color-scheme: dark" in shown

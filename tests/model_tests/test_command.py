@@ -1,0 +1,343 @@
+import datetime
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from junitparser import JUnitXml
+
+from carprice.cli import main
+from carprice.components.evaluate import evaluate
+from carprice.components.register import register
+from carprice.model_tests import clean_process
+from carprice.pipeline import Outcome
+from carprice.promotion import history, promote
+from carprice.registry import Registry
+from carprice.settings import Settings
+from carprice.workspace import Workspace, read_json, write_json
+
+NOW = datetime.datetime(2025, 7, 3, 12, 0, tzinfo=datetime.UTC)
+ANY_FIGURES = {
+    "max_mape": None,
+    "naive_factor": 1000,
+    "min_within_10": None,
+    "coverage": [0, 1],
+    "band_coverage": 0,
+    "segment_factor": 1000,
+    "latency_factor": 1000,
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind: exit code and all that it printed."""
+
+    code: int
+    printed: str
+
+    @property
+    def line(self) -> str:
+        """Return the line that says why it was refused."""
+        return next(one for one in self.printed.splitlines() if one.startswith("carprice: "))
+
+
+Carprice = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def registered(
+    finished: tuple[Workspace, Outcome],
+    small_settings: Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Workspace:
+    """A finished run with its own registry, whose version 1 is in staging."""
+    workspace = Workspace(tmp_path_factory.mktemp("registered"))
+    for name in ("data", "models", "reports"):
+        shutil.copytree(finished[0].root / name, workspace.root / name)
+    with environment_kept():
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        assert register(small_settings, workspace, NOW, lambda _: None).accepted
+    return workspace
+
+
+@pytest.fixture
+def workspace(registered: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of its own, but for the artifacts, which stay where they are."""
+    folder = tmp_path / "workspace"
+    shutil.copytree(registered.root, folder, ignore=shutil.ignore_patterns("mlartifacts"))
+    return Workspace(folder)
+
+
+@pytest.fixture
+def carprice(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    workspace: Workspace,
+    small_settings: Settings,
+) -> Carprice:
+    """Run a command in the workspace's folder, with the settings of the finished run."""
+    monkeypatch.chdir(workspace.root)
+    monkeypatch.setenv("COLUMNS", "300")
+    write_params(workspace, small_settings)
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["carprice", *map(str, arguments)])
+        capsys.readouterr()
+        with environment_kept(), pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return Done(int(stop.value.code or 0), printed.out + printed.err)
+
+    return run
+
+
+def write_params(workspace: Workspace, settings: Settings, **register_section: Any) -> None:
+    content = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+    content["register"].update(register_section)
+    path = workspace.root / "params.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """MLflow leaves its last address in the environment; a process of its own would not."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def registry_of(workspace: Workspace, name: str = "used-car-price") -> Registry:
+    return Registry(f"sqlite:///{(workspace.root / 'mlflow.db').as_posix()}", name)
+
+
+def junit(folder: Path) -> JUnitXml:
+    return JUnitXml.fromfile(str(folder / "junit.xml"))
+
+
+def not_passed(folder: Path) -> dict[str, str]:
+    return {
+        f"{case.classname}: {case.name}": case.result[0].message
+        for suite in junit(folder)
+        for case in suite
+        if not case.is_passed
+    }
+
+
+@contextmanager
+def changed_byte(workspace: Workspace, name: str) -> Iterator[None]:
+    """Change one byte of a registered file until the block ends."""
+    (path,) = (workspace.root / "mlartifacts").rglob(f"data/**/{name}")
+    good = path.read_bytes()
+    middle = len(good) // 2
+    path.write_bytes(good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :])
+    try:
+        yield
+    finally:
+        path.write_bytes(good)
+
+
+def test_a_model_that_passes_may_go_to_production(
+    carprice: Carprice, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Recorded(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            started.append(self)
+
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(clean_process.subprocess, "Popen", Recorded)
+    done = carprice("test-model")
+    assert done.code == 0, done.printed
+    assert "Version 1 passed all 37 tests; see reports/model-tests" in done.printed
+    out = workspace.root / "reports" / "model-tests"
+    assert {one.name for one in out.iterdir()} == {"junit.xml", "model_card.md", "model_card.html"}
+    assert (junit(out).tests, junit(out).failures, junit(out).skipped) == (37, 0, 0)
+    assert "All 37 model tests passed." in (out / "model_card.md").read_text(encoding="utf-8")
+    assert all(process.poll() == 0 for process in started)
+    assert len(started) == 1
+    left = {one.name for one in (tmp_path / "temporary").iterdir()}
+    assert left <= {".ses"}  # of ONNX Runtime itself
+    registry = registry_of(workspace)
+    version = registry.at("staging")
+    assert version is not None
+    assert (version.tags["tests"], version.tags["tests_digest"]) == ("passed", version.digest)
+    for name in ("junit.xml", "model_card.md", "model_card.html"):
+        logged = registry.read_file(version, f"model_tests/{name}", tmp_path / "temporary")
+        assert logged is not None
+        assert logged.read_bytes() == (out / name).read_bytes()
+    assert promote(registry, NOW, "it passed").number == 1
+
+
+def test_one_changed_byte_fails_and_nothing_else_is_claimed(
+    carprice: Carprice, workspace: Workspace, registered: Workspace
+) -> None:
+    assert carprice("test-model").code == 0
+    with changed_byte(registered, "booster.onnx"):
+        done = carprice("test-model", "--out", "told")
+        refused = carprice("promote")
+    assert done.code == refused.code == 1
+    assert "it failed the model tests" in refused.line
+    assert "booster.onnx is missing" in refused.line
+    assert "booster.onnx is missing or not the file that was written" in done.line
+    assert done.line.endswith(f"; see {Path('told') / 'junit.xml'}")
+    found = not_passed(workspace.root / "told")
+    assert len(found) == junit(workspace.root / "told").tests == 6
+    whys = {name: why for name, why in found.items() if not name.startswith("digest")}
+    assert {*whys.values()} == {"failed before: every byte is the registered one"}
+    card = (workspace.root / "told" / "model_card.md").read_text(encoding="utf-8")
+    assert "**6 of 6 model tests not passed.**" in card
+    registry = registry_of(workspace)
+    version = registry.at("staging")
+    assert version is not None
+    assert version.tags["tests"] == "failed"
+    assert "booster.onnx" in history(registry)[-1].why
+
+
+def test_what_is_gone_from_the_store_fails_and_is_reported(
+    carprice: Carprice, workspace: Workspace, registered: Workspace
+) -> None:
+    artifacts = registered.root / "mlartifacts"
+    artifacts.rename(registered.root / "elsewhere")
+    try:
+        done = carprice("test-model")
+    finally:
+        shutil.rmtree(artifacts, ignore_errors=True)
+        (registered.root / "elsewhere").rename(artifacts)
+    assert done.code == 1
+    found = not_passed(workspace.root / "reports" / "model-tests")
+    assert len(found) == 6
+    assert "digest: every byte is the registered one" in done.line
+
+
+def test_a_model_of_shuffled_prices_fails_with_reasons(
+    carprice: Carprice, workspace: Workspace, shuffled: Workspace, small_settings: Settings
+) -> None:
+    shutil.rmtree(workspace.model)
+    shutil.copytree(shuffled.model, workspace.model)
+    evaluate(workspace, lambda _: None)
+    content = small_settings.model_dump(mode="json", by_alias=True)
+    content["register"]["gate"].update(ANY_FIGURES)
+    tolerant = Settings.model_validate(content)
+    assert register(tolerant, workspace, NOW, lambda _: None).accepted
+    write_params(workspace, small_settings, gate=tolerant.register_.gate.model_dump(mode="json"))
+    done = carprice("test-model")
+    assert done.code == 1
+    found = not_passed(workspace.root / "reports" / "model-tests")
+    assert {name.partition(":")[0] for name in found} == {"behaviour"}
+    assert "half of the cars lose" in found["behaviour: price falls with age"]
+    for name in found:
+        assert name in done.line
+    assert carprice("promote").code == 1
+
+
+def test_the_floors_are_those_of_the_settings(
+    carprice: Carprice, workspace: Workspace, small_settings: Settings
+) -> None:
+    write_params(workspace, small_settings, gate={"max_mape": 1}, tests={"min_fall": 0.99})
+    done = carprice("test-model")
+    assert done.code == 1
+    found = not_passed(workspace.root / "reports" / "model-tests")
+    assert {*found} == {"behaviour: price falls with age", "figures: MAPE"}
+    write_params(workspace, small_settings, tests={"min_fal": 0.5})
+    refused = carprice("test-model")
+    assert refused.code == 2
+    assert "register.tests.min_fal is not a parameter" in refused.line
+
+
+def test_a_pyfunc_that_differs_from_the_service_fails(
+    carprice: Carprice, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from carprice import pyfunc
+
+    def another(model: Any, columns: Any, confidence: float = 0.9) -> list[Any]:
+        return original(model, columns, min(confidence + 0.05, 0.99))
+
+    original = pyfunc.value
+    monkeypatch.setattr(pyfunc, "value", another)
+    done = carprice("test-model")
+    assert done.code == 1
+    found = not_passed(workspace.root / "reports" / "model-tests")
+    assert {name.partition(":")[0] for name in found} == {"agreement"}
+    assert len(found) == 4
+    assert "first listing 1 (" in found["agreement: the panel, one by one"]
+
+
+def test_other_data_in_the_workspace_fail_with_the_remedy_and_the_rest_is_tested(
+    carprice: Carprice, workspace: Workspace
+) -> None:
+    market = read_json(workspace.market, made_by="ingest")
+    write_json(workspace.market, {**market, "data_digest": "f" * 64})
+    done = carprice("test-model")
+    assert done.code == 1
+    assert "`dvc pull`" in done.line
+    assert {*not_passed(workspace.root / "reports" / "model-tests")} == {
+        "figures: the data are those of the model",
+        "agreement: test listings, one by one",
+        "agreement: test listings, in a batch",
+    }
+
+
+def test_a_service_that_does_not_start_fails_and_the_rest_is_tested(
+    carprice: Carprice, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean_process, "installed", lambda: ("pydantic",))
+    assert carprice("test-model").code == 1
+    found = not_passed(workspace.root / "reports" / "model-tests")
+    assert {*found} == {"clean process: it starts", "agreement: all"}
+    assert "serving does not require it" in found["clean process: it starts"]
+
+
+def test_without_a_version_the_next_step_is_named(carprice: Carprice, workspace: Workspace) -> None:
+    registry = registry_of(workspace)
+    registry.clear("staging")
+    done = carprice("test-model")
+    assert done.code == 1
+    assert "has no staging version of used-car-price; run `carprice register`" in done.line
+    registry.tag(1, {"gate": "refused", "gate_reasons": "failed: MAPE 45 %; needs at most 30 %"})
+    assert "the gate refused version 1: failed: MAPE 45 %" in carprice("test-model").line
+    assert "has no version 7; see `carprice status`" in carprice("test-model", "--version", 7).line
+    assert "has no champion version" in carprice("test-model", "--alias", "champion").line
+    assert not (workspace.root / "reports" / "model-tests").exists()
+
+
+def test_over_http_a_version_of_a_number_is_tested(
+    carprice: Carprice,
+    workspace: Workspace,
+    small_settings: Settings,
+    mlflow_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    name = f"tested-{tmp_path.name}"[:80]
+    content = small_settings.model_dump(mode="json", by_alias=True)
+    content["register"]["name"] = name
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
+    settings = Settings.model_validate(content)
+    with environment_kept():
+        assert register(settings, workspace, NOW, lambda _: None).version == 1
+    write_params(workspace, settings)
+    shutil.rmtree(workspace.root / "models")
+    workspace.report.unlink()
+    done = carprice("test-model", "--version", 1)
+    assert done.code == 0, done.printed
+    card = workspace.root / "reports" / "model-tests" / "model_card.md"
+    assert "| source | `sample` |" in card.read_text(encoding="utf-8")
+    version = Registry(mlflow_server.url, name).at("staging")
+    assert version is not None
+    assert version.tags["tests"] == "passed"

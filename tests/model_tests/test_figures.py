@@ -1,0 +1,101 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carprice.model import PriceModel
+from carprice.model_tests import figures
+from carprice.model_tests.figures import Figures, read_and_measure
+from carprice.model_tests.outcomes import NotAsItShouldBe, Outcomes
+from carprice.registry import Version
+from carprice.settings import GateSettings
+from carprice.workspace import Workspace, read_json
+
+
+@pytest.fixture(scope="module")
+def version(finished: Any) -> Version:
+    workspace, outcome = finished
+    names = ("mape", "mdape", "within_10", "coverage")
+    tags = {name: f"{outcome.figures[name]:.4g}" for name in names}
+    market = read_json(workspace.market, made_by="ingest")
+    return Version(1, (), {**tags, "data_digest": market["data_digest"]})
+
+
+@pytest.fixture(scope="module")
+def measured(finished: Any, model: PriceModel, version: Version) -> Figures:
+    return read_and_measure(model, version, finished[0])
+
+
+def outcomes(measured: Figures, version: Version, folder: Path, **gate: Any) -> Outcomes:
+    every = Outcomes()
+    every.run_all("figures", figures.checks(measured, version, folder, GateSettings(**gate)))
+    return every
+
+
+def test_what_is_measured_is_what_evaluate_wrote(finished: Any, measured: Figures) -> None:
+    expected = finished[1].figures
+    for name, value in measured.measured.overall.items():
+        assert value == pytest.approx(expected[name])
+    assert measured.measured.naive == pytest.approx(expected["naive"])
+    assert [*measured.measured.segments["age_band"]] == ["0-3", "4-6", "7-9", "10+"]
+    for kind in ("age_band", "price_decile", "cars_of_model"):
+        own = measured.measured.segments[kind]
+        assert {name: one["mape"] for name, one in own.items()} == pytest.approx(
+            {name: one["mape"] for name, one in expected["by"][kind].items()}
+        )
+    assert measured.measured.noise.pairs == expected["noise_floor"]["pairs"]
+    shares = [measured.covered[asked] for asked in (0.5, 0.8, 0.9, 0.95)]
+    assert shares == sorted(shares)
+    assert measured.covered[0.9] == pytest.approx(expected["coverage"])
+
+
+def test_honest_figures_pass(finished: Any, measured: Figures, version: Version) -> None:
+    every = outcomes(measured, version, finished[0].model)
+    assert [one.message for one in every.failures] == []
+    assert len(every.every) == 11
+
+
+def test_a_figure_that_the_registry_tells_otherwise_fails(
+    finished: Any, measured: Figures, version: Version
+) -> None:
+    tags = {**version.tags, "mape": "5.123"}
+    del tags["coverage"]
+    every = outcomes(measured, replace(version, tags=tags), finished[0].model)
+    first, second = every.failures
+    assert first.name == "mape is what the registry says"
+    assert first.message.endswith("the registry says 5.123")
+    assert second.message.endswith("the registry says nothing; register the model again")
+
+
+def test_a_figure_below_the_floor_of_the_gate_fails(
+    finished: Any, measured: Figures, version: Version
+) -> None:
+    every = outcomes(measured, version, finished[0].model, max_mape=1, min_within_10=99)
+    assert [one.name for one in every.failures] == ["MAPE", "share within 10 %"]
+    assert every.failures[0].message.endswith("; needs at most 1 %")
+
+
+def test_other_data_are_refused_with_the_remedy(
+    finished: Any, model: PriceModel, version: Version, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(finished[0].root / "data", tmp_path / "data")
+    market = read_json(workspace.market, made_by="ingest")
+    workspace.market.write_text(json.dumps({**market, "data_digest": "f" * 64}), encoding="utf-8")
+    with pytest.raises(
+        NotAsItShouldBe, match=r"holds the data f{12}, the version is of .*dvc pull"
+    ):
+        read_and_measure(model, version, workspace)
+    other = replace(version, tags={**version.tags, "data_digest": "f" * 64})
+    with pytest.raises(NotAsItShouldBe, match=r"holds the data f{12}, the model is of"):
+        read_and_measure(model, other, workspace)
+
+
+def test_missing_data_are_refused_with_the_remedy(
+    model: PriceModel, version: Version, tmp_path: Path
+) -> None:
+    with pytest.raises(NotAsItShouldBe, match=r"market\.json does not exist.*`dvc pull`.*ingest"):
+        read_and_measure(model, version, Workspace(tmp_path))

@@ -1,0 +1,45 @@
+from dataclasses import replace
+
+import numpy as np
+
+from carprice.model import PriceModel
+from carprice.model.valuation import value
+from carprice.model_tests.panel import Panel, by_column, usual_odometer, with_unseen_names
+
+
+def test_the_panel_is_the_same_for_the_same_model(model: PriceModel) -> None:
+    first, second = Panel.of(model), Panel.of(model)
+    assert first == second
+    assert len(first.cars) == 80
+
+
+def test_the_model_knows_every_car_of_its_panel(model: PriceModel, panel: Panel) -> None:
+    valuations = value(model, by_column(panel.cars))
+    assert [one.warnings for one in valuations if one.warnings] == []
+    assert all(car["variant"] for car in panel.cars)
+
+
+def test_of_each_model_there_is_a_younger_and_an_older_car(panel: Panel) -> None:
+    older, younger = panel.cars[1::2], panel.cars[::2]
+    names = [(car["make"], car["model"]) for car in younger]
+    assert names == [(car["make"], car["model"]) for car in older]
+    assert len({*names}) == 40
+    assert all(a["year"] >= b["year"] for a, b in zip(younger, older, strict=True))
+
+
+def test_makes_come_with_all_their_models_the_best_known_first(panel: Panel) -> None:
+    makes = panel.makes(2)
+    assert next(iter(makes)) == "maruti"
+    assert "swift" in makes["maruti"]
+
+
+def test_names_that_nobody_knows_are_warned_of(model: PriceModel, panel: Panel) -> None:
+    strange = with_unseen_names(panel.cars)[len(panel.cars) :]
+    kinds = {one.warnings[0].kind for one in value(model, by_column(strange))}
+    assert kinds == {"unseen_make", "unseen_model", "unseen_variant"}
+
+
+def test_where_odometers_stay_unknown_a_usual_distance_is_taken(model: PriceModel) -> None:
+    unknown = replace(model.defaults, odometer_by_age=np.full(26, np.nan))
+    assert usual_odometer(replace(model, defaults=unknown), 6) == 78_000
+    assert usual_odometer(model, 40) == usual_odometer(model, 25) > 0

@@ -1,0 +1,262 @@
+"""One project from its raw data on S3 to production and back, with real servers at every end.
+
+Data and DVC remote on S3, runs and models behind DagsHub's path and logins, and the service.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from carprice.sample_market import generate
+from carprice.schema import example_listing
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Project:
+    """A clone of the project, and everything that was printed in it."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self._environment = {**environment, "COLUMNS": "200"}
+        self.printed = folder.with_suffix(".log")
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a command; return all that it printed."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **self._environment, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        with self.printed.open("a", encoding="utf-8") as log:
+            log.write(f"$ {' '.join(command)}\n{done.stdout}")
+        assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def change(self, **ingest: Any) -> None:
+        """Change settings of ``ingest`` in params.yaml."""
+        path = self.folder / "params.yaml"
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+        params["ingest"].update(ingest)
+        path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+    def commit(self) -> None:
+        """Commit everything that git does not ignore."""
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        self.run("git", "add", "--all")
+        self.run("git", *identity, "commit", "--quiet", "--message", "A run")
+
+    def versions(self) -> dict[int, dict[str, Any]]:
+        """Return the versions of the registry."""
+        printed = subprocess.run(
+            [sys.executable, "-m", "carprice.cli", "status", "--json"],
+            cwd=self.folder,
+            env={**os.environ, **self._environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {one["number"]: one for one in json.loads(printed.stdout)}
+
+
+def aliases(project: Project) -> dict[str, int]:
+    return {alias: number for number, one in project.versions().items() for alias in one["aliases"]}
+
+
+def upload(bucket: Any, key: str, listings: pd.DataFrame) -> None:
+    bucket.put_object(Bucket="market", Key=key, Body=listings.to_csv(index=False).encode())
+
+
+@pytest.fixture
+def origin(tmp_path: Path, bucket: Any, dagshub: Any) -> Project:
+    """The project as its owner has it: connected, not yet run."""
+    folder = tmp_path / "origin"
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in names.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    project = Project(folder, dagshub.environment)
+    listings = generate(2000, 7)
+    upload(bucket, "raw/cars.csv", listings)
+    shuffled = listings["listingPrice"].sample(frac=1, random_state=0).to_numpy()
+    upload(bucket, "raw/shuffled.csv", listings.assign(listingPrice=shuffled))
+    upload(bucket, "raw/more.csv", generate(3000, 7))
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    params["ingest"]["source"] = "s3://market/raw/cars.csv"
+    params["train"].update(folds=3)
+    params["train"]["booster"].update(n_estimators=60, max_depth=4, learning_rate=0.1)
+    params["tracking"]["dagshub"] = dagshub.repo
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    project.run("git", "init", "--quiet")
+    return project
+
+
+@pytest.fixture
+def clone(origin: Project, tmp_path: Path, dagshub: Any) -> Project:
+    """An empty clone of the project that its owner has run and pushed."""
+    origin.run("carprice", "setup", "remote", "s3://market/dvc")
+    origin.run("dvc", "repro")
+    origin.run("dvc", "push")
+    origin.commit()
+    origin.run("git", "clone", "--quiet", str(origin.folder), str(tmp_path / "clone"))
+    return Project(tmp_path / "clone", dagshub.environment)
+
+
+@contextmanager
+def service(project: Project, dagshub: Any, serve: Callable[..., Any]) -> Iterator[Any]:
+    environment = {
+        **dagshub.environment,
+        "MLFLOW_TRACKING_URI": dagshub.uri,
+        "CARPRICE_DRAIN_SECONDS": "0",
+    }
+    command = [sys.executable, "-m", "api", "--port", "{port}"]
+    with serve(command, project.folder, "/ready", environment) as server:
+        yield server
+
+
+def served_version(project: Project, dagshub: Any, serve: Callable[..., Any]) -> str:
+    """Start the service, ask for a price, and return the version that it comes from."""
+    with service(project, dagshub, serve) as server:
+        status, answer = server.post("/predict", example_listing())
+        assert status == 200
+        assert 0 < answer["priceLow"] < answer["predictedPrice"] < answer["priceHigh"]
+        return str(answer["modelVersion"])
+
+
+def test_a_project_goes_from_data_on_s3_to_production_and_back(
+    clone: Project, dagshub: Any, aws: str, serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Each part rests on the one before; no login is ever shown or kept."""
+    an_empty_clone_pulls_and_reproduces(clone)
+    the_first_model_is_promoted_only_once_it_is_tested(clone)
+    assert served_version(clone, dagshub, serve) == "1"
+    a_worse_candidate_is_refused(clone)
+    a_changed_byte_is_found(clone, dagshub)
+    a_better_candidate_goes_to_production(clone)
+    assert served_version(clone, dagshub, serve) == "3"
+    clone.run("carprice", "rollback", "--why", "complaints")
+    assert aliases(clone) == {"production": 1, "previous": 3}
+    assert served_version(clone, dagshub, serve) == "1"
+    the_history_tells_it_all(clone)
+    no_login_is_anywhere(tmp_path, (dagshub.token, aws))
+
+
+def an_empty_clone_pulls_and_reproduces(clone: Project) -> None:
+    clone.run("dvc", "pull")
+    assert (clone.folder / "data" / "snapshot" / "cars.csv").is_file()
+    printed = clone.run("dvc", "repro")
+    assert "Running stage 'ingest'" not in printed
+    assert "Running stage 'train'" not in printed
+    assert "version 1 is already there" in printed
+    assert aliases(clone) == {"staging": 1}
+
+
+def the_first_model_is_promoted_only_once_it_is_tested(clone: Project) -> None:
+    refused = clone.run("carprice", "promote", code=1)
+    assert "it has not been through the model tests; run `carprice test-model`" in refused
+    clone.run("carprice", "test-model")
+    clone.run("carprice", "promote", "--why", "the first")
+    assert aliases(clone) == {"staging": 1, "production": 1}
+
+
+def a_worse_candidate_is_refused(clone: Project) -> None:
+    clone.change(source="s3://market/raw/shuffled.csv")
+    printed = " ".join(clone.run("dvc", "repro").split())
+    assert "The gate on version 2" in printed
+    assert re.search(r"│ MAPE │ [^│]+ │ at most 30 % │ FAILED │", printed)
+    assert "the data are not those of version 1 in production" in printed
+    for command in ("test-model", "promote"):
+        refused = clone.run("carprice", command, code=1)
+        assert "the gate refused version 2: failed: MAPE" in refused
+    assert aliases(clone) == {"production": 1}
+
+
+def a_changed_byte_is_found(clone: Project, dagshub: Any) -> None:
+    clone.change(source="s3://market/raw/more.csv")
+    clone.run("dvc", "repro")
+    assert aliases(clone) == {"staging": 3, "production": 1}
+    clone.run("carprice", "test-model")
+    digest = clone.versions()[3]["tags"]["digest"]
+    artifacts = dagshub.upstream.log.parent / "artifacts"
+    (manifest,) = (path for path in artifacts.rglob("model.json") if sha256(path) == digest)
+    trees = manifest.with_name("booster.onnx")
+    good = trees.read_bytes()
+    trees.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    refused = clone.run("carprice", "promote", code=1)
+    assert "booster.onnx is missing or not the file that was written" in refused
+    assert "booster.onnx" in clone.run("carprice", "test-model", code=1)
+    trees.write_bytes(good)
+    assert "it failed the model tests" in clone.run("carprice", "promote", code=1)
+    assert aliases(clone) == {"staging": 3, "production": 1}
+
+
+def a_better_candidate_goes_to_production(clone: Project) -> None:
+    clone.run("carprice", "test-model")
+    clone.run("carprice", "promote", "--why", "more cars")
+    assert aliases(clone) == {"staging": 3, "production": 3, "previous": 1}
+
+
+def the_history_tells_it_all(clone: Project) -> None:
+    printed = clone.run(sys.executable, "-W", "ignore", "-m", "carprice.cli", "history", "--json")
+    events = [(one["version"], one["what"]) for one in json.loads(printed)]
+    expected = [
+        (1, "registered"),
+        (1, "accepted by the gate"),
+        (1, "not promoted"),
+        (1, "passed the model tests"),
+        (1, "promoted"),
+        (2, "registered"),
+        (2, "refused by the gate"),
+        (3, "registered"),
+        (3, "accepted by the gate"),
+        (3, "passed the model tests"),
+        (3, "not promoted"),
+        (3, "failed the model tests"),
+        (3, "not promoted"),
+        (3, "passed the model tests"),
+        (1, "replaced"),
+        (3, "promoted"),
+        (3, "replaced"),
+        (1, "restored"),
+    ]
+    assert sorted(events) == sorted(expected)
+
+
+def no_login_is_anywhere(folder: Path, secrets: tuple[str, ...]) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    for path in files:
+        content = path.read_bytes()
+        for secret in secrets:
+            assert secret.encode() not in content, path
+
+
+def sha256(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,109 @@
+"""No commit holds a secret: detect-secrets reads every version of every file."""
+
+import json
+import secrets
+import string
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("detect_secrets", reason="needs detect-secrets")
+
+from detect_secrets import SecretsCollection
+from detect_secrets.settings import transient_settings
+
+ROOT = Path(__file__).parents[1]
+# Plugins and filters; the only exceptions are the placeholders that docs/ci.md lists.
+SETTINGS = json.loads((ROOT / ".secrets.baseline").read_text(encoding="utf-8"))
+EXCEPTIONS = "detect_secrets.filters.regex.should_exclude_"
+
+
+def git(folder: Path, *arguments: str) -> bytes:
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
+    command = ["git", *identity, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+
+
+def versions(repository: Path) -> Iterator[tuple[str, str]]:
+    """Yield blob and path of every version of every file that a commit of any branch has."""
+    listed = git(repository, "rev-list", "--all", "--objects", "--filter=object:type=blob")
+    for line in listed.decode().splitlines():
+        blob, _, path = line.partition(" ")
+        if path and git(repository, "cat-file", "-t", blob) == b"blob\n":
+            yield blob, path
+
+
+def found(folder: Path, paths: Iterable[str], settings: dict[str, Any] = SETTINGS) -> list[str]:
+    """Return file, line and kind of what detect-secrets finds in files below a folder."""
+    with transient_settings(settings):
+        collection = SecretsCollection(root=str(folder))
+        for path in paths:
+            collection.scan_file(path)
+        return [f"{path}:{secret.line_number} {secret.type}" for path, secret in collection]
+
+
+def found_in_history(repository: Path, scratch: Path) -> list[str]:
+    paths = []
+    for blob, path in versions(repository):
+        target = scratch / blob / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(git(repository, "cat-file", "blob", blob))
+        paths.append(f"{blob}/{path}")
+    return found(scratch, paths)
+
+
+def random_text(letters: str, length: int) -> str:
+    return "".join(secrets.choice(letters) for _ in range(length))
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The project's own repository with its whole history."""
+    try:
+        shallow = git(ROOT, "rev-parse", "--is-shallow-repository").decode().strip()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git repository here")
+    if shallow == "true":
+        pytest.skip("a shallow clone has no history; CI searches it in the job `lint`")
+    return ROOT
+
+
+def test_no_commit_holds_a_secret(repository: Path, tmp_path: Path) -> None:
+    assert found_in_history(repository, tmp_path) == []
+
+
+def test_the_present_files_need_no_exception(repository: Path) -> None:
+    listed = git(repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    paths = [path for path in listed.decode().split("\0") if path and (ROOT / path).is_file()]
+    filters = [one for one in SETTINGS["filters_used"] if not one["path"].startswith(EXCEPTIONS)]
+    assert len(filters) == len(SETTINGS["filters_used"]) - 2
+    assert found(ROOT, paths, {**SETTINGS, "filters_used": filters}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "letters", "length"),
+    [
+        ("notes.md", "ask with ghp_{}", string.ascii_letters, 36),
+        ("deploy.sh", "export AWS_ACCESS_KEY_ID=AKIA{}", string.ascii_uppercase, 16),
+        ("settings.py", 'password = "{}"', string.ascii_letters + string.digits, 20),
+        ("site.yaml", "source: postgresql://ann:{}@db/cars", string.ascii_letters, 12),
+    ],
+)
+def test_a_secret_is_found_though_a_later_commit_removed_it(
+    tmp_path: Path, name: str, text: str, letters: str, length: int
+) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    secret = random_text(letters, length)
+    for content in (f"first\n{text.format(secret)}\n", "nothing\n"):
+        (folder / name).write_text(content, encoding="utf-8")
+        git(folder, "add", name)
+        git(folder, "commit", "--quiet", "-m", "a commit")
+    told = found_in_history(folder, tmp_path / "versions")
+    assert told
+    assert all(f"/{name}:2 " in one for one in told)
+    assert secret not in str(told)

@@ -1,0 +1,355 @@
+"""The workflows keep the rules of docs/ci.md, and their jobs run to green with act."""
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from conftest import DagsHub
+
+ROOT = Path(__file__).parents[1]
+STAND_INS = Path(__file__).parent / "workflows"
+WORKFLOWS = {
+    path.name: yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
+    for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+}
+JOBS = [(name, job) for name, workflow in WORKFLOWS.items() for job in workflow["jobs"]]
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+SECRET = re.compile(r"\bsecrets\b *[.\[]\s*(?!py\b)")
+PROMOTING = [("ci.yml", "pipeline"), ("retrain.yml", "retrain")]
+LOGINS = {"DAGSHUB_USER_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
+# Commands of the pipeline that ask the registry, and so need its login.
+ASKING = ("carprice setup check", "dvc repro", "carprice test-model", "carprice promote",
+          "carprice status")  # fmt: skip
+
+at_each_job = pytest.mark.parametrize(("workflow", "job"), JOBS)
+
+
+def steps(workflow: str, job: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = WORKFLOWS[workflow]["jobs"][job]["steps"]
+    return found
+
+
+def commands(workflow: str, job: str) -> list[str]:
+    return [step["run"] for step in steps(workflow, job) if "run" in step]
+
+
+@at_each_job
+def test_every_action_is_pinned_by_commit_and_its_version_told(workflow: str, job: str) -> None:
+    text = (ROOT / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
+    used = [step["uses"] for step in steps(workflow, job) if "uses" in step]
+    assert used
+    for action in used:
+        assert PINNED.fullmatch(action)
+        assert re.search(re.escape(action) + r" # v\d+\.\d+\.\d+\n", text)
+
+
+def test_one_version_of_each_action() -> None:
+    used = {step["uses"] for one in JOBS for step in steps(*one) if "uses" in step}
+    assert len(used) == len({action.partition("@")[0] for action in used})
+
+
+@at_each_job
+def test_a_job_has_a_time_limit_and_no_more_than_it_needs(workflow: str, job: str) -> None:
+    content = WORKFLOWS[workflow]["jobs"][job]
+    assert WORKFLOWS[workflow]["permissions"] == {}
+    assert 0 < int(content["timeout-minutes"]) <= 120
+    allowed = {"contents": "read"}
+    if (workflow, job) in PROMOTING:
+        allowed["id-token"] = "write"
+    assert content["permissions"] == allowed
+    checkout = next(step for step in content["steps"] if "checkout" in step.get("uses", ""))
+    assert checkout["with"]["persist-credentials"] == "false"
+
+
+@at_each_job
+def test_a_secret_is_only_where_it_is_used(workflow: str, job: str) -> None:
+    content = WORKFLOWS[workflow]["jobs"][job]
+    rest = {**content, "steps": [{**step, "env": {}} for step in content["steps"]]}
+    assert not SECRET.search(str(rest))
+    assert not SECRET.search(str(WORKFLOWS[workflow].get("env", {})))
+    for step in content["steps"]:
+        named = {name for name, value in step.get("env", {}).items() if SECRET.search(value)}
+        asks = (workflow, job) in PROMOTING and step.get("run", "").startswith(ASKING)
+        # Reading the source again does not ask the registry.
+        asks = asks and "--single-item" not in step["run"]
+        assert named == (LOGINS if asks else set())
+        for name in named:
+            assert step["env"][name] == f"${{{{ secrets.{name} }}}}"
+
+
+@at_each_job
+def test_nothing_from_outside_is_pasted_into_a_script(workflow: str, job: str) -> None:
+    for command in commands(workflow, job):
+        assert "${{" not in command
+
+
+def test_forks_see_no_secret_and_promote_nothing() -> None:
+    events = WORKFLOWS["ci.yml"]["on"]
+    assert set(events) == {"push", "pull_request", "workflow_dispatch"}
+    assert events["push"]["branches"] == ["main"]
+    jobs = WORKFLOWS["ci.yml"]["jobs"]
+    assert jobs["pipeline"]["if"] == "github.event_name != 'pull_request'"
+    assert set(jobs["pipeline"]["needs"]) == {"lint", "test"}
+    assert jobs["sample"]["if"] == "github.event_name == 'pull_request'"
+    assert jobs["sample"]["env"] == {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    for job in ("lint", "test", "sample"):
+        assert not SECRET.search(str(jobs[job]))
+        assert "vars." not in str(jobs[job])
+
+
+def test_two_promotions_never_run_at_once() -> None:
+    for workflow, job in PROMOTING:
+        content = WORKFLOWS[workflow]["jobs"][job]
+        assert content["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
+        assert content["environment"] == "production"
+        assert set(content["outputs"]) == {"version", "digest"}
+
+
+def test_retraining_goes_through_the_same_steps_on_what_the_source_holds_now() -> None:
+    again = "dvc repro --force --single-item ingest"
+    retrain = [step for step in steps("retrain.yml", "retrain") if step.get("run") != again]
+    assert len(retrain) == len(steps("retrain.yml", "retrain")) - 1
+    pipeline = steps("ci.yml", "pipeline")
+    for content in (retrain, pipeline):
+        for step in content:
+            step.get("env", {}).pop("WHY", None)
+    assert retrain == pipeline
+    order = commands("retrain.yml", "retrain")
+    assert order.index("dvc pull --allow-missing") < order.index(again) < order.index("dvc repro")
+    assert set(WORKFLOWS["retrain.yml"]["on"]) == {"schedule", "workflow_dispatch"}
+
+
+def test_all_python_versions_of_the_package_are_tested() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.findall(r"Python :: (3\.\d+)", text)
+    assert WORKFLOWS["ci.yml"]["jobs"]["test"]["strategy"]["matrix"]["python"] == named
+
+
+def test_a_person_can_run_the_same_commands() -> None:
+    """Each call of ``carprice`` is one of the command line's, with options that it has."""
+    lines = [line for one in JOBS for command in commands(*one) for line in command.splitlines()]
+    calls = {line.strip() for line in lines if line.strip().startswith("carprice ")}
+    assert len(calls) >= 4
+    for call in calls:
+        words = call.partition(">")[0].split()[1:]
+        names = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)]
+        command = names[:2] if names[0] == "setup" else names[:1]
+        done = subprocess.run(
+            [sys.executable, "-m", "carprice.cli", *command, "--help"],
+            env={**os.environ, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{call}: {done.stderr}"
+        for option in (word for word in words if word.startswith("--")):
+            assert re.search(rf"{option}\b", done.stdout), f"{call}: no {option}"
+
+
+def program(name: str) -> str:
+    """Return a program beside this Python or on the PATH."""
+    beside = shutil.which(name, path=Path(sys.executable).parent)
+    found = beside or shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("actionlint",),
+        ("yamllint", "--strict", "."),
+        ("zizmor", "--offline", "--pedantic", "--no-progress", ".github"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_linter_finds_nothing(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [program(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def stand_ins(project: Path) -> Iterator[str]:
+    """Yield act's options that put the folders of tests/workflows in the place of the actions."""
+    for action in {step["uses"] for one in JOBS for step in steps(*one) if "uses" in step}:
+        folder = project / "tests" / "workflows" / action.partition("@")[0].rpartition("/")[2]
+        yield from ("--local-repository", f"{action}={folder}")
+
+
+class Act:
+    """Runs jobs of a copy of the project on this machine, as GitHub's runners would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.project = folder, folder / "project"
+        self.artifacts = folder / "artifacts"
+
+    def run(
+        self, event: str, workflow: str, job: str, *, secret: dict[str, str], **env: str
+    ) -> "subprocess.CompletedProcess[str]":
+        secrets_file = self.folder.parent / f"{self.folder.name}.secrets"
+        secrets_file.write_text("".join(f"{key}={text}\n" for key, text in secret.items()))
+        given = {**env, "OMP_NUM_THREADS": "1", "STAND_IN_ARTIFACTS": str(self.artifacts)}
+        command = [
+            *(program("act"), event, "--job", job, "--platform", "ubuntu-latest=-self-hosted"),
+            *("--workflows", f".github/workflows/{workflow}", "--no-cache-server"),
+            *("--action-cache-path", str(self.folder / "act"), *stand_ins(self.project)),
+            # GitHub would replace a secret in the log; here a test shall see that none is written.
+            *("--secret-file", str(secrets_file), "--insecure-secrets"),
+            *(part for key, text in given.items() for part in ("--env", f"{key}={text}")),
+        ]
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": path, "COLUMNS": "160"}
+        try:
+            done = subprocess.run(
+                command, cwd=self.project, env=environment, capture_output=True, text=True,
+                check=False, timeout=900,
+            )  # fmt: skip
+        finally:
+            secrets_file.unlink()
+        # act notes what the stand-in for AWS's action exports; GitHub's own action masks it.
+        done.stdout = re.sub(r".*::set-env:: AWS_.*\n", "", done.stdout)
+        log = self.folder / f"{workflow}-{job}.log"
+        log.write_text(done.stdout + done.stderr, encoding="utf-8")
+        return done
+
+    def files_with(self, text: str) -> list[str]:
+        """Return what the jobs left and holds a text: all below the folder but their source."""
+        return [
+            str(path.relative_to(self.folder))
+            for path in self.folder.rglob("*")
+            if not path.is_relative_to(self.project)
+            and path.is_file()
+            and not path.is_symlink()
+            and text.encode() in path.read_bytes()
+        ]
+
+
+@pytest.fixture
+def act(tmp_path: Path) -> Act:
+    """The project's present files in a repository of their own, with no job's needs."""
+    if os.environ.get("ACT"):
+        pytest.skip("act does not run in act")
+    program("act")
+    index = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "hatchling"]
+    if subprocess.run([*index, "--dest", tmp_path], capture_output=True, check=False).returncode:
+        pytest.skip("the jobs' `pip install -e .` needs the package index")
+    runner = Act(tmp_path / "act")
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("no git repository here")
+    for name in filter(None, done.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (runner.project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, runner.project / name)
+    workflow = runner.project / ".github" / "workflows" / "ci.yml"
+    text = workflow.read_text(encoding="utf-8")
+    workflow.write_text(text.replace("    needs: [lint, test]\n", ""), encoding="utf-8")
+    assert text != workflow.read_text(encoding="utf-8")
+    return runner
+
+
+def commit(project: Path) -> None:
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
+    for action in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "all")):
+        subprocess.run(["git", *identity, *action], cwd=project, check=True)
+
+
+def change(project: Path, **sections: Any) -> None:
+    """Set keys of params.yaml, over a small sample and model."""
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    params["ingest"] = {"source": "sample", "sample": {"rows": 2000, "seed": 7}}
+    params["train"]["folds"] = 3
+    params["train"]["booster"] |= {"n_estimators": 60, "max_depth": 4, "learning_rate": 0.1}
+    for name, keys in sections.items():
+        params[name] |= keys
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def test_lint_is_green_in_act(act: Act) -> None:
+    commit(act.project)
+    done = act.run("push", "ci.yml", "lint", secret={})
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "Job succeeded" in done.stdout
+
+
+def test_a_pull_request_runs_on_the_sample_without_secrets(act: Act) -> None:
+    change(act.project, tracking={"dagshub": "nobody/nothing"})
+    commit(act.project)
+    done = act.run("pull_request", "ci.yml", "sample", secret={})
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "Version 1 is in production." in done.stdout
+    assert (act.artifacts / "sample-reports" / "reports" / "metrics.json").is_file()
+
+
+@pytest.mark.usefixtures("no_aws_login")
+def test_the_pipeline_promotes_in_act_and_shows_no_token(
+    act: Act, s3: str, dagshub: "DagsHub"
+) -> None:
+    import boto3
+
+    aws = secrets.token_urlsafe(30)
+    store = boto3.client(
+        "s3", endpoint_url=s3, aws_access_key_id="tests", aws_secret_access_key=aws
+    )
+    store.create_bucket(Bucket="ci-data")
+    config = act.project / ".dvc" / "config"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("s3://<your-bucket>/", "s3://ci-data/"), encoding="utf-8")
+    change(act.project, tracking={"dagshub": dagshub.repo}, register={"name": "ci-cars"})
+    commit(act.project)
+    secret = {"DAGSHUB_USER_TOKEN": dagshub.token}
+    env = {
+        "DAGSHUB_CLIENT_HOST": dagshub.host,
+        "AWS_ENDPOINT_URL": s3,
+        "STAND_IN_AWS_SECRET": aws,
+        "NO_PROXY": "*",
+    }
+
+    done = act.run("push", "ci.yml", "pipeline", secret=secret, **env)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "Version 1 is in production." in done.stdout
+    reports = act.artifacts / "reports"
+    for name in ("metrics.json", "model-tests/junit.xml", "status.json"):
+        assert (reports / "reports" / name).is_file()
+    assert re.search(r"\bversion=1\n.*\bdigest=[0-9a-f]{64}\n", done.stdout)
+    assert re.search(r"\| reports/metrics.json +\|", done.stdout), "no figures in the summary"
+    assert store.list_objects_v2(Bucket="ci-data")["KeyCount"] > 5
+
+    logs = [done]
+    if os.environ.get("CARPRICE_ACT") == "all":  # a minute more; its steps are the pipeline's
+        logs.append(act.run("workflow_dispatch", "retrain.yml", "retrain", secret=secret, **env))
+        assert logs[-1].returncode == 0, logs[-1].stdout[-5000:]
+    for token in (dagshub.token, aws):
+        assert all(token not in log.stdout + log.stderr for log in logs)
+        assert act.files_with(token) == []
+
+
+def test_a_token_in_a_log_would_be_seen(act: Act) -> None:
+    """The search above can fail: a workflow that writes its token is found out."""
+    token = secrets.token_urlsafe(30)
+    leak = {"env": {"TOKEN": "${{ secrets.LEAK }}"}, "run": 'echo "$TOKEN"'}
+    content = {
+        "on": "push",
+        "jobs": {"leak": {"runs-on": "ubuntu-latest", "steps": [leak]}},
+    }
+    path = act.project / ".github" / "workflows" / "leak.yml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    commit(act.project)
+    done = act.run("push", "leak.yml", "leak", secret={"LEAK": token})
+    assert done.returncode == 0
+    assert token in done.stdout
+    assert act.files_with(token)
