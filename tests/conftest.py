@@ -2,6 +2,7 @@ import datetime
 import itertools
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -389,11 +390,11 @@ def dagshub_before(
 
 @pytest.fixture(scope="session")
 def dagshub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsHub]:
-    folder, user, token = tmp_path_factory.mktemp("dagshub"), "me", "dhp-the-token-of-the-tests"
+    folder, user, token = tmp_path_factory.mktemp("dagshub"), "me", secrets.token_hex(20)
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = READ\nadmin_username = {user}\n"
         f"admin_password = {token}\ndatabase_uri = sqlite:///{folder / 'auth.db'}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "authorization_function = remembered_logins:authenticate\n"
     )
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
@@ -404,6 +405,7 @@ def dagshub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsHub]:
     environment = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONPATH": str(ROOT / "tests"),
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "<a key of the tests>",
     }
@@ -451,7 +453,7 @@ def no_aws_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("no_proxy", "*")
 
 
-AWS_SECRET = "<p4ss-W0rd>"
+AWS_SECRET = secrets.token_hex(20)
 
 
 @pytest.fixture

@@ -50,11 +50,11 @@ class Project:
         assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}"
         return done.stdout
 
-    def change(self, **ingest: Any) -> None:
-        """Change settings of ``ingest`` in params.yaml."""
+    def change(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change params.yaml."""
         path = self.folder / "params.yaml"
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
-        params["ingest"].update(ingest)
+        change(params)
         path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
     def commit(self) -> None:
@@ -104,14 +104,14 @@ def origin(tmp_path: Path, bucket: Any, dagshub: Any) -> Project:
     upload(bucket, "raw/cars.csv", listings)
     shuffled = listings["listingPrice"].sample(frac=1, random_state=0).to_numpy()
     upload(bucket, "raw/shuffled.csv", listings.assign(listingPrice=shuffled))
-    upload(bucket, "raw/more.csv", generate(3000, 7))
-    path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params["ingest"]["source"] = "s3://market/raw/cars.csv"
-    params["train"].update(folds=3)
-    params["train"]["booster"].update(n_estimators=60, max_depth=4, learning_rate=0.1)
-    params["tracking"]["dagshub"] = dagshub.repo
-    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    project.change(
+        lambda params: (
+            params["ingest"].update(source="s3://market/raw/cars.csv"),
+            params["train"].update(folds=3),
+            params["train"]["booster"].update(n_estimators=60, max_depth=4, learning_rate=0.1),
+            params["tracking"].update(dagshub=dagshub.repo),
+        )
+    )
     project.run("git", "init", "--quiet")
     return project
 
@@ -185,7 +185,7 @@ def the_first_model_is_promoted_only_once_it_is_tested(clone: Project) -> None:
 
 
 def a_worse_candidate_is_refused(clone: Project) -> None:
-    clone.change(source="s3://market/raw/shuffled.csv")
+    clone.change(lambda params: params["ingest"].update(source="s3://market/raw/shuffled.csv"))
     printed = " ".join(clone.run("dvc", "repro").split())
     assert "The gate on version 2" in printed
     assert re.search(r"│ MAPE │ [^│]+ │ at most 30 % │ FAILED │", printed)
@@ -197,7 +197,13 @@ def a_worse_candidate_is_refused(clone: Project) -> None:
 
 
 def a_changed_byte_is_found(clone: Project, dagshub: Any) -> None:
-    clone.change(source="s3://market/raw/more.csv")
+    clone.change(
+        lambda params: (
+            params["ingest"].update(source="s3://market/raw/cars.csv"),
+            params["train"].update(folds=5),
+            params["train"]["booster"].update(n_estimators=300, learning_rate=0.05),
+        )
+    )
     clone.run("dvc", "repro")
     assert aliases(clone) == {"staging": 3, "production": 1}
     clone.run("carprice", "test-model")
@@ -217,7 +223,7 @@ def a_changed_byte_is_found(clone: Project, dagshub: Any) -> None:
 
 def a_better_candidate_goes_to_production(clone: Project) -> None:
     clone.run("carprice", "test-model")
-    clone.run("carprice", "promote", "--why", "more cars")
+    clone.run("carprice", "promote", "--why", "more trees")
     assert aliases(clone) == {"staging": 3, "production": 3, "previous": 1}
 
 

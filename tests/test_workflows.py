@@ -279,6 +279,13 @@ def change(project: Path, **sections: Any) -> None:
     path.write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
+in_full = pytest.mark.skipif(
+    os.environ.get("CARPRICE_ACT") != "all",
+    reason="some minutes for what the other tests do without act; CARPRICE_ACT=all runs it",
+)
+
+
+@in_full
 def test_lint_is_green_in_act(act: Act) -> None:
     commit(act.project)
     done = act.run("push", "ci.yml", "lint", secret={})
@@ -286,6 +293,7 @@ def test_lint_is_green_in_act(act: Act) -> None:
     assert "Job succeeded" in done.stdout
 
 
+@in_full
 def test_a_pull_request_runs_on_the_sample_without_secrets(act: Act) -> None:
     change(act.project, tracking={"dagshub": "nobody/nothing"})
     commit(act.project)

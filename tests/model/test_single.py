@@ -3,6 +3,7 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -218,3 +219,29 @@ def test_a_confidence_outside_is_the_same_error(confidence: float, model: PriceM
     with pytest.raises(ValueError, match="it must be from 0") as found:
         SinglePricer(model).value(CAR, confidence)
     assert str(found.value) == str(expected.value)
+
+
+def test_in_a_market_without_variants_one_that_is_given_changes_nothing(tmp_path: Path) -> None:
+    from carprice.components.ingest import ingest
+    from carprice.components.train import train
+    from carprice.components.transform import transform
+    from carprice.settings import Settings
+    from carprice.workspace import Workspace
+
+    settings = Settings.model_validate(
+        {
+            "ingest": {"sample": {"rows": 1000}, "columns": {"variant": None}},
+            "train": {"folds": 2, "booster": {"n_estimators": 20, "max_depth": 3}},
+        }
+    )
+    workspace = Workspace(tmp_path)
+    ingest(settings.ingest, workspace, lambda _: None)
+    transform(workspace)
+    train(settings.train, workspace, lambda _: None)
+    market = PriceModel.load(workspace.model)
+    assert not market.knows_variants
+    car = {"make": "Maruti", "model": "Swift", "year": 2019.0, "odometer": 42000.0}
+    given = {**car, "variant": "VXI 1.2 AMT"}
+    columns = [{name: [text] for name, text in one.items()} for one in (car, given)]
+    alone, among = SinglePricer(market), [value(market, one)[0] for one in columns]
+    assert alone.value(given) == alone.value(car) == among[0] == among[1]

@@ -122,4 +122,4 @@ def test_a_market_without_owners_or_variants_is_looked_at_too(model: PriceModel)
     assert owners.verdict is Verdict.FAILED
     assert "training had no owners, and 0 of 80 cars cost the same" in owners.message
     variant = found["an unseen variant costs what one left out does"].message
-    assert variant.startswith("training had no variants; one that is given moves prices by")
+    assert variant.startswith("training had no variants, and one that is given moves prices by 0.0")

@@ -162,8 +162,15 @@ class PriceModel:
         """The makes, models and variants that training had."""
         return Vocabulary.of(self.hedonic)
 
+    @property
+    def knows_variants(self) -> bool:
+        """Whether training had variants; without any, one that is given says nothing."""
+        return bool(self.hedonic.coefficients["word"])
+
     def parse(self, columns: Columns) -> Features:
         """Return the features of listings given by column."""
+        if not self.knows_variants:
+            columns = {field: values for field, values in columns.items() if field != "variant"}
         return feature_code.parse(columns, self.market.valuation_date, self.market.distance_unit)
 
     def predict(self, columns: Columns, confidence: float = DEFAULT_CONFIDENCE) -> Prices:

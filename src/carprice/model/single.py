@@ -67,6 +67,7 @@ class SinglePricer:
     """
 
     def __init__(self, model: PriceModel) -> None:
+        self._knows_variants = model.knows_variants
         self._types = TypeReader(model.defaults)
         self._reader = CarReader(model.market, model.defaults)
         self._hedonic = SingleHedonic(model.hedonic)
@@ -106,8 +107,9 @@ class SinglePricer:
             study.cautions + self._cautions.of_car(fields, car),
         )
 
-    def _look_at(self, *names: Any) -> _Study:
-        car_type = self._types.read(*names)
+    def _look_at(self, make: str, model: str, variant: str | None, *kind: Any) -> _Study:
+        names = (make, model, variant, *kind)
+        car_type = self._types.read(make, model, variant if self._knows_variants else None, *kind)
         worth = self._hedonic.of_type(car_type)
         return _Study(
             car_type,

@@ -53,11 +53,6 @@ class _Asked:
         return np.column_stack([self.price(**{field: value}) for value in values])
 
     @property
-    def knows_variants(self) -> bool:
-        """Whether the market has variants."""
-        return bool(self.model.hedonic.coefficients["word"])
-
-    @property
     def knows_owners(self) -> bool:
         """Whether training had cars of first and of later owners."""
         low, high = self.model.trained_on.get("ownership", (1.0, 1.0))
@@ -169,14 +164,13 @@ def _models_differ(asked: _Asked) -> str:
 
 def _unseen_variant(asked: _Asked) -> str:
     columns = by_column(asked.panel.cars, variant=None)
-    left_out, unseen = asked.model.predict(columns), asked.price(variant=UNSEEN["variant"])
-    apart = np.abs(unseen / left_out.price - 1)
-    if not asked.knows_variants:
-        inside = (left_out.low <= unseen) & (unseen <= left_out.high)
+    left_out, unseen = asked.model.predict(columns).price, asked.price(variant=UNSEEN["variant"])
+    apart = np.abs(unseen / left_out - 1)
+    if not asked.model.knows_variants:
         return need(
-            bool(inside.all()),
-            f"training had no variants; one that is given moves prices by {100 * apart.max():.0f} "
-            f"% at most, and {inside.sum()} of {len(inside)} stay inside the range; needs all",
+            bool(np.all(apart <= _SAME)),
+            f"training had no variants, and one that is given moves prices by {apart.max():.1e} at "
+            f"most; needs {_SAME:g}",
         )
     near = float(np.mean(apart <= asked.limits.unseen_variant))
     return need(
@@ -225,7 +219,7 @@ def _least(asked: _Asked) -> str:
     wide, narrow = _widths(least), _widths(asked.model.predict(full))
     ratio = float(np.median(wide / narrow))
     share = float(np.mean(wide >= narrow * (1 - _SAME)))
-    needs_more = asked.knows_variants or asked.knows_owners
+    needs_more = asked.model.knows_variants or asked.knows_owners
     good = (
         bool(_in_order(least).all())
         and share >= asked.limits.min_cheaper
