@@ -135,8 +135,7 @@ def rollback(
         )
     if earlier.number == current.number:
         return current
-    damage = _damage(registry, earlier)
-    if damage:
+    if damage := damage_of(registry, earlier):
         raise RefusedError(f"version {earlier.number} cannot be brought back: {damage}")
     _put_in_production(registry, earlier, current, now)
     if earlier.withdrawn:
@@ -194,12 +193,12 @@ def _objections(registry: Registry, candidate: Version, current: Version | None)
         reasons.append(
             f"it {state or 'has not been through the model tests'}; run `carprice test-model`"
         )
-    damage = _damage(registry, candidate)
+    damage = damage_of(registry, candidate)
     return [*reasons, damage] if damage else reasons
 
 
-def _damage(registry: Registry, version: Version) -> str:
-    """Return what is wrong with a version's bytes in the registry."""
+def damage_of(registry: Registry, version: Version) -> str:
+    """Return what is wrong with a version's bytes in the registry; empty if nothing is."""
     with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
         try:
             registry.verified(version, registry.download(version, Path(scratch)))

@@ -1,4 +1,5 @@
 import datetime
+import hashlib
 import json
 import shutil
 import subprocess
@@ -225,6 +226,25 @@ def test_a_known_model_is_judged_again_by_other_thresholds(
     assert registry.at("staging").number == 2
 
 
+def test_a_model_that_was_damaged_in_the_registry_is_registered_anew(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    put_in_place(workspace, another_model(workspace.model, workspace.root / "m1", 1))
+    register(small_settings, workspace, NOW, quiet)
+    registry = registry_of(workspace)
+    digest = registry.at("staging").digest
+    experiment = connect(address(workspace)).get_experiment_by_name("dvc-pipeline")
+    for path in Path(experiment.artifact_location.removeprefix("file://")).rglob("model.json"):
+        if hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+            path.with_name("ranges.json").write_text("{}")
+    assert not register(small_settings, workspace, NOW, quiet).is_new
+    record_tests(registry, registry.at("staging"), ("digest: ranges.json",), NOW)
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert (registration.version, registration.is_new) == (3, True)
+    assert registry.at("staging").digest == digest
+    assert promote_after_tests(workspace) == 3
+
+
 def test_a_model_that_was_rolled_back_is_not_staged_again(
     workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
 ) -> None:
@@ -288,6 +308,8 @@ def test_the_run_holds_params_metrics_artifacts_and_a_described_model(
     assert {"evaluation.png", "metrics.json", "plots", "data"} <= names
     plots = {file.path for file in client.list_artifacts(run.info.run_id, "plots")}
     assert "plots/coverage_by_age_band.csv" in plots
+    gate = client.list_artifacts(run.info.run_id, "gate")
+    assert [file.path for file in gate] == ["gate/registration.json"]
     data = {file.path for file in client.list_artifacts(run.info.run_id, "data")}
     assert data == {"data/report.json", "data/data_card.md", "data/train_cars.npy"}
     info = mlflow.models.get_model_info("models:/used-car-price/1")

@@ -26,6 +26,49 @@ from carprice.workspace import Workspace
 Why = Annotated[str, typer.Option("--why", help="Reason, kept with the version.")]
 
 
+@app.command("test-model", rich_help_panel=REGISTRY)
+def run_tests(
+    alias: Annotated[
+        str, typer.Option("--alias", help="Which version: the one under this alias.")
+    ] = "staging",
+    number: Annotated[
+        int | None, typer.Option("--version", min=1, help="Which version, instead of an alias.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder of the results; default: reports/model-tests."),
+    ] = None,
+    params: Params = PARAMS,
+    workdir: Workdir = WORKDIR,
+) -> None:
+    """Test a version as it is downloaded from the registry; `promote` asks for that.
+
+    Its bytes, the service with it in a clean process, its signature, what a car buyer takes for
+    granted, its figures on the test set, and that MLflow's clients are told the same. Exit 1 if a
+    test fails.
+    """
+    settings, registry = load_settings(params).register_, open_registry(params, workdir)
+    out = out or Workspace(workdir).model_tests
+    from carprice.model_tests.run import JUNIT, run_model_tests, version_to_test
+
+    version = version_to_test(registry, alias, number)
+    with step("test-model") as progress:
+        report = run_model_tests(
+            registry, version, Workspace(workdir), settings, out, now(), progress
+        )
+    rows = [(one.title, one.verdict.value, one.message) for one in report.outcomes]
+    table(f"Tests of version {version.number} of {registry.name}", ("test", "", "found"), rows)
+    if report.failures:
+        first, *others = report.failures
+        more = f"; also {', '.join(one.title for one in others)}" if others else ""
+        raise RefusedError(
+            f"version {version.number} does not pass {len(report.failures)} of "
+            f"{len(report.outcomes)} model tests: {first.title}: {first.message}{more}; see "
+            f"{out / JUNIT}"
+        )
+    say(f"Version {version.number} passed all {len(report.outcomes)} tests; see {out}")
+
+
 @app.command(rich_help_panel=REGISTRY)
 def promote(
     params: Params = PARAMS, workdir: Workdir = WORKDIR, why: Why = "promoted by hand"
@@ -105,46 +148,3 @@ def status(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson 
     table(f"{registry.name} in the registry", header, rows)
     if not versions:
         say("No version is registered; run `carprice up` or `dvc repro`.")
-
-
-@app.command("test-model", rich_help_panel=REGISTRY)
-def run_tests(
-    alias: Annotated[
-        str, typer.Option("--alias", help="Which version: the one under this alias.")
-    ] = "staging",
-    number: Annotated[
-        int | None, typer.Option("--version", min=1, help="Which version, instead of an alias.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder of the results; default: reports/model-tests."),
-    ] = None,
-    params: Params = PARAMS,
-    workdir: Workdir = WORKDIR,
-) -> None:
-    """Test a version as it is downloaded from the registry; `promote` asks for that.
-
-    Its bytes, the service with it in a clean process, its signature, what a car buyer takes for
-    granted, its figures on the test set, and that MLflow's clients are told the same. Exit 1 if a
-    test fails.
-    """
-    settings, registry = load_settings(params).register_, open_registry(params, workdir)
-    out = out or Workspace(workdir).model_tests
-    from carprice.model_tests.run import JUNIT, run_model_tests, version_to_test
-
-    version = version_to_test(registry, alias, number)
-    with step("test-model") as progress:
-        report = run_model_tests(
-            registry, version, Workspace(workdir), settings, out, now(), progress
-        )
-    rows = [(one.title, one.verdict.value, one.message) for one in report.outcomes]
-    table(f"Tests of version {version.number} of {registry.name}", ("test", "", "found"), rows)
-    if report.failures:
-        first, *others = report.failures
-        more = f"; also {', '.join(one.title for one in others)}" if others else ""
-        raise RefusedError(
-            f"version {version.number} does not pass {len(report.failures)} of "
-            f"{len(report.outcomes)} model tests: {first.title}: {first.message}{more}; see "
-            f"{out / JUNIT}"
-        )
-    say(f"Version {version.number} passed all {len(report.outcomes)} tests; see {out}")

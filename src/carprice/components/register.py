@@ -21,7 +21,7 @@ from carprice.errors import CorruptModelError
 from carprice.gate import Candidate, Champion, Check, Decision, decide
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
-from carprice.promotion import ACCEPTED, REFUSED, REGISTERED, STAGED, champion_of, record
+from carprice.promotion import ACCEPTED, REFUSED, REGISTERED, STAGED, champion_of, damage_of, record
 from carprice.registry import PRODUCTION, STAGING, Registry, Version
 from carprice.settings import GateSettings, Settings
 from carprice.tracking import flatten, log_results, start_run, tracking_uri
@@ -71,7 +71,7 @@ def register(
     uri = tracking_uri(workspace.root, settings.tracking)
     registry = Registry(uri, settings.register_.name)
     gate = settings.register_.gate
-    known, production = registry.find(folder_digest(folder)), registry.at(PRODUCTION)
+    known, production = _intact(registry, folder_digest(folder)), registry.at(PRODUCTION)
     basis = {
         "gate_champion": champion_of(production),
         "gate_thresholds": gate.model_dump_json(),
@@ -96,7 +96,16 @@ def register(
             version.number, known is None, accepted, decision.reasons, decision.checks
         )
     write_json(workspace.registration, asdict(registration))
+    if registration.checks and version.run:
+        registry.log_files(version, {workspace.registration: "gate"})
     return registration
+
+
+def _intact(registry: Registry, digest: str) -> Version | None:
+    """Return the version of a digest, unless its bytes in the registry turned out to be others."""
+    known = registry.find(digest)
+    failed = known is not None and known.tags.get("tests") == "failed"
+    return None if known is None or (failed and damage_of(registry, known)) else known
 
 
 def _is(version: Version, other: Version | None) -> bool:
