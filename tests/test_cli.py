@@ -25,7 +25,7 @@ COMMANDS = (
 SMALL = {
     "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},
     "train": {"folds": 2, "booster": {"n_estimators": 5, "max_depth": 3, "learning_rate": 0.3}},
-    "register": {"gate": {"max_mape": None, "naive_factor": 100, "coverage": [0, 1]}},
+    "register": {"gate": {"max_mape": None, "naive_factor": 1, "coverage": [0, 1]}},
 }
 
 
@@ -358,7 +358,7 @@ def test_status_of_an_empty_registry_names_the_next_step(carprice: Carprice) -> 
     [
         ("promote", "has no staging version of used-car-price; run the pipeline first"),
         ("rollback", "knows no earlier production version"),
-        ("predict", "has no production version of used-car-price; run the pipeline, then"),
+        ("predict", "has no production version of used-car-price; run the pipeline"),
     ],
 )
 def test_an_empty_registry_refuses_with_exit_code_1(
@@ -474,14 +474,17 @@ def test_serve_answers_503_until_a_model_is_promoted_and_then_200(
     import time
 
     workdir = copied(finished[0], tmp_path)
+    as_registered = {name: section for name, section in SMALL.items() if name != "register"}
+    write_params(tmp_path / "as-registered.yaml", as_registered)
     command = [sys.executable, "-m", "carprice.cli", "serve", "--port", "{port}"]
     with serve([*command, "--workdir", str(workdir)], tmp_path, "/openapi.json") as server:
         deadline = time.monotonic() + 60
         while "carprice promote" not in (answer := server.get("/"))[1]:
             assert answer[0] == 503
             assert time.monotonic() < deadline, answer
-        assert carprice("test-model", "--workdir", workdir).code == 0
-        assert carprice("promote", "--workdir", workdir).code == 0
+        where = ("--workdir", workdir, "--params", "as-registered.yaml")
+        assert carprice("test-model", *where).code == 0
+        assert carprice("promote", *where).code == 0
         while (answer := server.get("/"))[0] != 200:
             assert time.monotonic() < deadline, answer
             time.sleep(0.1)

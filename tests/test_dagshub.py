@@ -1,3 +1,4 @@
+import base64
 import http.client
 import http.server
 import json
@@ -11,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -237,6 +239,41 @@ def test_a_repository_that_is_not_there_is_named(
 def test_the_tokens_are_hidden_in_texts() -> None:
     environment = {"DAGSHUB_USER_TOKEN": "one ", "DAGSHUB_PAT": "two"}
     assert hide_logins("it is one, or two", environment) == "it is ***, or ***"
+
+
+@pytest.mark.parametrize(
+    ("uri", "environment"),
+    [
+        ("https://ann:<p%40ss%2Fw>@store/x", {}),
+        (
+            "https://store/x",
+            {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "<p@ss/w>"},
+        ),
+        ("", {"MLFLOW_TRACKING_URI": "https://ann:<p%40ss%2Fw>@store/x"}),
+    ],
+)
+def test_a_login_is_hidden_in_every_way_that_it_is_sent(
+    uri: str, environment: dict[str, str]
+) -> None:
+    secret = "<p@ss/w>"
+    sent = base64.b64encode(f"ann:{secret}".encode()).decode()
+    for form in (secret, sent, quote(sent), quote(secret), quote(secret, safe="")):
+        shown = hide_logins(f"asked with [{form}] by somebody", environment, uri)
+        assert shown == "asked with [***] by somebody"
+
+
+def test_the_name_alone_may_be_the_login() -> None:
+    sent = base64.b64encode(b"<token>:").decode()
+    hidden = hide_logins(f"[<token>] [{sent}]", {}, "https://<token>@store/x")
+    assert hidden == "[***] [***]"
+
+
+def test_the_header_with_dagshubs_token_is_hidden(
+    dagshub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, **dagshub.environment)
+    sent = login(dagshub.uri)["Authorization"]
+    assert hide_logins(sent, {}) == "Basic ***"
 
 
 @dataclass(frozen=True)

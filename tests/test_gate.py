@@ -186,6 +186,21 @@ CASES: dict[str, tuple[Any, Any, Any, list[str]]] = {
         {},
         [f"failed: {TIME} 2.01 times its 100 µs; needs at most 2 times"],
     ),
+    "a production model without an error": (
+        {},
+        {"fold_mape": (12.0, 0.0, 0.0, 12.0)},
+        {},
+        [
+            f"failed: {BESIDE} 12.00 % and 6.00 %, +inf ± nan % in 4 folds of 1,479 rows; needs at "
+            "most +2 %"
+        ],
+    ),
+    "a production model that takes no time": (
+        {},
+        {"microseconds": 0.0},
+        {},
+        [f"failed: {TIME} inf times its 0 µs; needs at most 2 times"],
+    ),
     "slow, allowed": ({"microseconds": 201.0}, {}, {"latency_factor": 3}, []),
     "no number at all": (
         {"mape": math.nan},

@@ -1,3 +1,4 @@
+import contextlib
 import datetime
 import json
 import threading
@@ -10,6 +11,7 @@ import pytest
 from carprice.errors import RefusedError
 from carprice.promotion import Event, history, promote, record, record_tests, rollback
 from carprice.registry import Registry
+from carprice.settings import GateSettings, ModelTestSettings, RegisterSettings
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(days=1)
@@ -159,17 +161,163 @@ def test_rolling_back_without_an_earlier_version_is_refused(store: Any, model: P
     assert aliases(store.registry)["production"] == 1
 
 
-def test_rolling_back_swaps_production_and_previous_and_back_again(
+def test_rolling_back_brings_the_one_before_back_and_withdraws_the_other(
     store: Any, model: Path, another_model: Another, tmp_path: Path
 ) -> None:
     promote_all(store, [model, another_model(model, tmp_path / "second")])
-    assert rollback(store.registry, NOW, "complaints").number == 1
+    assert rollback(store.registry, LATER, "complaints").number == 1
     assert aliases(store.registry) == {"production": 1, "previous": 2}
     assert told(store.registry, 1)[-1] == ("restored", "complaints")
-    assert store.registry.versions()[0].withdrawn == "rolled back on 2025-07-01: complaints"
-    assert rollback(store.registry, NOW, "false alarm").number == 2
+    assert told(store.registry, 2)[-2:] == [
+        ("rolled back", "complaints"),
+        ("replaced", "by version 1"),
+    ]
+    assert store.registry.versions()[0].withdrawn == "rolled back on 2025-07-02: complaints"
+
+
+def test_a_second_rollback_does_not_bring_the_bad_one_back(
+    store: Any, model: Path, another_model: Another, tmp_path: Path
+) -> None:
+    promote_all(store, [model, another_model(model, tmp_path / "second")])
+    rollback(store.registry, NOW, "complaints")
+    with pytest.raises(RefusedError, match=r"version 2 was rolled back .*`carprice rollback --to "):
+        rollback(store.registry, NOW, "again")
+    assert aliases(store.registry) == {"production": 1, "previous": 2}
+    assert rollback(store.registry, NOW, "false alarm", to=2).number == 2
     assert aliases(store.registry) == {"production": 2, "previous": 1}
     assert [one.withdrawn != "" for one in store.registry.versions()] == [False, True]
+
+
+def test_rolling_back_twice_goes_back_two_versions(
+    store: Any, model: Path, another_model: Another, tmp_path: Path
+) -> None:
+    folders = [another_model(model, tmp_path / f"m{mark}", mark) for mark in (2, 3)]
+    promote_all(store, [model, *folders])
+    assert rollback(store.registry, NOW, "bad").number == 2
+    assert rollback(store.registry, NOW, "bad too").number == 1
+
+
+class Killed(BaseException):
+    """Ends a call in its middle, as SIGKILL would."""
+
+
+@pytest.mark.parametrize("call", ["point", "tag", "clear"])
+def test_a_rollback_that_is_killed_lets_nothing_bad_through(
+    store: Any,
+    model: Path,
+    another_model: Another,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+) -> None:
+    promote_all(store, [model, another_model(model, tmp_path / "second")])
+    good = getattr(Registry, call)
+
+    def killed_after(self: Registry, *arguments: Any) -> None:
+        good(self, *arguments)
+        raise Killed
+
+    monkeypatch.setattr(Registry, call, killed_after)
+    with pytest.raises(Killed):
+        rollback(store.registry, NOW, "complaints")
+    monkeypatch.undo()
+    store.registry.point("staging", 2, NOW)
+    with contextlib.suppress(RefusedError):
+        promote(store.registry, NOW, "by the pipeline")
+    assert store.registry.versions()[0].withdrawn
+    assert rollback(store.registry, NOW, "complaints", to=1).number == 1
+    assert aliases(store.registry)["production"] == 1
+
+
+@pytest.mark.parametrize("alias", ["previous", "production"])
+def test_a_promotion_that_is_killed_is_finished_by_the_next(
+    store: Any,
+    model: Path,
+    another_model: Another,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    alias: str,
+) -> None:
+    folders = [another_model(model, tmp_path / f"m{mark}", mark) for mark in (2, 3)]
+    promote_all(store, [model, folders[0]])
+    store.stage(folders[1])
+    point = Registry.point
+
+    def killed_after(self: Registry, name: str, number: int, now: datetime.datetime) -> None:
+        point(self, name, number, now)
+        if name == alias:
+            raise Killed
+
+    monkeypatch.setattr(Registry, "point", killed_after)
+    with pytest.raises(Killed):
+        promote(store.registry, LATER, "third")
+    monkeypatch.undo()
+    promote(store.registry, LATER, "third")
+    assert aliases(store.registry) == {"staging": 3, "production": 3, "previous": 2}
+    assert told(store.registry, 3)[-1] == ("promoted", "third")
+    assert rollback(store.registry, LATER, "bad").number == 2
+
+
+def test_what_is_in_production_and_damaged_is_told_and_left(store: Any, model: Path) -> None:
+    changed_byte(store, model)
+    path = store.artifact(store.registry.at("staging"), "booster.onnx")
+    damaged = path.read_bytes()
+    path.write_bytes((model / "booster.onnx").read_bytes())
+    promote(store.registry, NOW, "good")
+    path.write_bytes(damaged)
+    with pytest.raises(RefusedError, match=r"is in production, but .*booster.onnx is missing or"):
+        promote(store.registry, NOW, "again")
+    assert aliases(store.registry)["production"] == 1
+
+
+def test_other_limits_than_those_in_force_are_refused(store: Any, model: Path) -> None:
+    version = store.stage(model, gate_thresholds=GateSettings().model_dump_json())
+    strict = RegisterSettings(gate=GateSettings(max_mape=5))
+    with pytest.raises(
+        RefusedError, match=r"judged it by other thresholds .* by other limits than"
+    ):
+        promote(store.registry, NOW, "", strict)
+    lenient = RegisterSettings(tests=ModelTestSettings(max_rises=1))
+    record_tests(store.registry, version, (), NOW, lenient)
+    with pytest.raises(RefusedError, match="passed the model tests by other limits than those in"):
+        promote(store.registry, NOW, "", RegisterSettings())
+    record_tests(store.registry, version, (), NOW, RegisterSettings())
+    assert promote(store.registry, NOW, "", RegisterSettings()).number == version.number
+
+
+def test_a_production_model_that_changes_meanwhile_ends_the_promotion(
+    store: Any,
+    model: Path,
+    another_model: Another,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    promote_all(store, [model])
+    other = store.log(another_model(model, tmp_path / "other", 2))
+    store.stage(another_model(model, tmp_path / "second", 3))
+    download = Registry.download
+
+    def slowly(self: Registry, version: Any, folder: Path) -> Path:
+        self.point("production", other.number, NOW)
+        return download(self, version, folder)
+
+    monkeypatch.setattr(Registry, "download", slowly)
+    with pytest.raises(RefusedError, match="changed to version 2 in the meantime; run"):
+        promote(store.registry, NOW, "late")
+    assert aliases(store.registry)["production"] == 2
+
+
+def test_a_tag_that_is_no_event_is_passed_over(store: Any, model: Path) -> None:
+    version = store.log(model)
+    store.registry.tag(version.number, {"event.odd": "x", "event.20250701T120000.0Z.y": "{}"})
+    assert history(store.registry) == []
+
+
+def test_a_damaged_list_of_files_is_one_line(store: Any, model: Path) -> None:
+    version = store.stage(model)
+    store.registry.tag(version.number, {"files": '{"MLmodel": "12'})
+    with pytest.raises(RefusedError, match="its tag 'files' is not what was written"):
+        promote(store.registry, NOW, "")
 
 
 def test_a_version_that_was_rolled_back_is_not_promoted_again(

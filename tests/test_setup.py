@@ -118,9 +118,21 @@ def test_other_remotes_and_settings_stay(project: Path, carprice: Carprice, buck
     assert "type = copy" in config(project)
 
 
+def test_what_is_not_of_the_bucket_goes_with_the_next_one(
+    project: Path, carprice: Carprice
+) -> None:
+    with (project / ".dvc" / "config").open("a") as file:
+        file.write("    profile = cars\n    sse = AES256\n    region = eu-central-1\n")
+    assert carprice("setup", "remote", "S3://Market/cars", "--no-check").code == 0
+    assert default_remote(project) == DataRemote("s3://Market/cars", profile="cars")
+    assert "sse = AES256" in config(project)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["s3://mar\nket/cars"], "the address holds a line break"),
+        (["s3://market", "--region", "eu\n[core]"], "--region holds a line break"),
         (["market/cars"], "market/cars is not s3://bucket/path; .*dvc remote modify storage url"),
         (["gs://market/cars"], "gs://market/cars is not s3://bucket/path"),
         (["s3://"], "s3:// is not s3://bucket/path"),
@@ -332,6 +344,26 @@ def test_check_finds_what_does_not_answer_in_time(
     assert done.code == 1
     assert [ok for ok, _ in findings(done).values()] == [True, False, False]
     assert "s3cret" not in done.out + done.err
+
+
+@pytest.mark.parametrize("address", ["", "sqlite:///own.db", "file:///tmp/mlruns", "dagshub.com/a"])
+def test_a_registry_of_this_machine_is_not_shared(
+    address: str, project: Path, carprice: Carprice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    done = carprice("setup", "check", "--shared", "--json")
+    assert done.code == 1
+    ok, detail = findings(done)["registry"]
+    assert not ok
+    assert "of this machine alone; set MLFLOW_TRACKING_URI, or tracking.dagshub in" in detail
+    assert not [*project.glob("*.db")]
+
+
+def test_a_server_is_shared(
+    project: Path, carprice: Carprice, mlflow_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
+    assert findings(carprice("setup", "check", "--shared", "--json"))["registry"][0]
 
 
 def test_check_does_not_ask_a_remote_of_another_kind(project: Path, carprice: Carprice) -> None:

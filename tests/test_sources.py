@@ -447,3 +447,11 @@ def test_an_s3_store_that_does_not_answer_is_named(
     with pytest.raises(InputError, match=r"cannot be read from S3: .*AWS_ENDPOINT_URL") as raised:
         chunks("s3://market/cars.csv")
     _leaks_nothing(raised.value)
+
+
+@pytest.mark.parametrize("source", ["", "  "])
+def test_an_empty_source_says_so(source: str) -> None:
+    with pytest.raises(
+        InputError, match=r"ingest\.source is empty; name a path, an address or sam"
+    ):
+        next(iter(read_chunks(IngestSettings(source=source))))

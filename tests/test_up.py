@@ -101,7 +101,7 @@ def second_repro_runs_register_alone(project: Path) -> None:
     run(project, "dvc", "repro")
     printed = run(project, "dvc", "repro")
     assert stages_run(printed) == ["register"]
-    assert "version 1 is already there; the gate accepted it" in printed
+    assert "version 1 is already there, and may be staged" in printed
 
 
 def dvc_shows_metrics_and_plots(project: Path) -> None:

@@ -26,6 +26,7 @@ JOBS = [(name, job) for name, workflow in WORKFLOWS.items() for job in workflow[
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 SECRET = re.compile(r"\bsecrets\b *[.\[]\s*(?!py\b)")
 PROMOTING = [("ci.yml", "pipeline"), ("retrain.yml", "retrain")]
+SOURCE = {"SOURCE_URL"}
 LOGINS = {"DAGSHUB_USER_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
 # Commands of the pipeline that ask the registry, and so need its login.
 ASKING = ("carprice setup check", "dvc repro", "carprice test-model", "carprice promote",
@@ -79,10 +80,11 @@ def test_a_secret_is_only_where_it_is_used(workflow: str, job: str) -> None:
     assert not SECRET.search(str(WORKFLOWS[workflow].get("env", {})))
     for step in content["steps"]:
         named = {name for name, value in step.get("env", {}).items() if SECRET.search(value)}
-        asks = (workflow, job) in PROMOTING and step.get("run", "").startswith(ASKING)
+        command = step.get("run", "") if (workflow, job) in PROMOTING else ""
         # Reading the source again does not ask the registry.
-        asks = asks and "--single-item" not in step["run"]
-        assert named == (LOGINS if asks else set())
+        asks = command.startswith(ASKING) and "--single-item" not in command
+        reads = command.startswith("dvc repro")
+        assert named == (LOGINS if asks else set()) | (SOURCE if reads else set())
         for name in named:
             assert step["env"][name] == f"${{{{ secrets.{name} }}}}"
 
@@ -98,13 +100,21 @@ def test_forks_see_no_secret_and_promote_nothing() -> None:
     assert set(events) == {"push", "pull_request", "workflow_dispatch"}
     assert events["push"]["branches"] == ["main"]
     jobs = WORKFLOWS["ci.yml"]["jobs"]
-    assert jobs["pipeline"]["if"] == "github.event_name != 'pull_request'"
+    on_main = "github.ref == 'refs/heads/main'"
+    assert jobs["pipeline"]["if"] == f"github.event_name != 'pull_request' && {on_main}"
+    assert WORKFLOWS["retrain.yml"]["jobs"]["retrain"]["if"] == on_main
     assert set(jobs["pipeline"]["needs"]) == {"lint", "test"}
     assert jobs["sample"]["if"] == "github.event_name == 'pull_request'"
     assert jobs["sample"]["env"] == {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     for job in ("lint", "test", "sample"):
         assert not SECRET.search(str(jobs[job]))
         assert "vars." not in str(jobs[job])
+
+
+def test_a_registry_that_ends_with_the_runner_is_refused_before_the_work() -> None:
+    for place in PROMOTING:
+        order = commands(*place)
+        assert order.index("carprice setup check --shared") < order.index("dvc repro")
 
 
 def test_two_promotions_never_run_at_once() -> None:

@@ -140,6 +140,11 @@ def check_repository(uri: str) -> None:
         _repositories.add(known)
 
 
+def known_logins() -> list[tuple[str, str]]:
+    """Return the user names and tokens that were used so far."""
+    return [(name, token) for (_, token), name in _users.items()]
+
+
 def without_login(uri: str) -> str:
     """Return an address without the user name and password in it."""
     parts = urlsplit(uri)

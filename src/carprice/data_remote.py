@@ -62,6 +62,10 @@ def s3_remote(url: str, endpoint_url: str | None = None, region: str | None = No
     >>> s3_remote("s3://market/carprice/").url
     's3://market/carprice'
     """
+    options = {"the address": url, "--endpoint-url": endpoint_url, "--region": region}
+    for name, given in options.items():
+        if given and not given.isprintable():  # not shown: what is cut in two is not redacted
+            raise InputError(f"{name} holds a line break or control character; leave it out")
     parts, shown = _split(url), redact(url)
     if parts.scheme != "s3" or not parts.netloc:
         raise InputError(f"{shown} is not s3://bucket/path; correct it, or {_OTHER_KINDS}")
@@ -79,7 +83,8 @@ def s3_remote(url: str, endpoint_url: str | None = None, region: str | None = No
         )
     if endpoint_url is not None:
         _check_endpoint(endpoint_url)
-    return DataRemote(url.rstrip("/"), endpoint_url, region)
+    path = parts.path.rstrip("/")
+    return DataRemote(f"s3://{parts.netloc}{path}", endpoint_url, region)
 
 
 def _split(url: str) -> urllib.parse.SplitResult:
@@ -145,13 +150,28 @@ def set_default(root: Path, remote: DataRemote) -> None:
         draft = Path(scratch, ".dvc", "config")
         draft.parent.mkdir()
         shutil.copyfile(config, draft)
-        commands = [["add", "--force", "--default", NAME, remote.url]]
-        options = {"endpointurl": remote.endpoint_url, "region": remote.region}
-        commands += [["modify", NAME, name, text] for name, text in options.items() if text]
-        for command in commands:
-            done = _dvc(Path(scratch), "remote", *command)
+
+        def dvc(*arguments: str) -> str:
+            done = _dvc(Path(scratch), *arguments)
             if done.returncode:
                 raise InputError(f"DVC cannot change {config}: {_reason(done)}; correct the file")
+            return done.stdout
+
+        given = {
+            line.partition("=")[0] for line in dvc("config", "--project", "--list").splitlines()
+        }
+        if f"remote.{NAME}.url" in given:
+            dvc("remote", "modify", NAME, "url", remote.url)
+            dvc("remote", "default", NAME)
+        else:
+            dvc("remote", "add", "--default", NAME, remote.url)
+        # Both belong to the bucket; profile, sse and the like are the project's, and stay.
+        options = {"endpointurl": remote.endpoint_url, "region": remote.region}
+        for name, text in options.items():
+            if text:
+                dvc("remote", "modify", NAME, name, text)
+            elif f"remote.{NAME}.{name}" in given:
+                dvc("remote", "modify", "--unset", NAME, name)
         with writing(config) as path:
             shutil.copyfile(draft, path)
 

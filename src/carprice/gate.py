@@ -86,6 +86,30 @@ class Champion:
     note: str = ""
 
 
+_SEPARATOR: Final = " | "
+
+
+def join_reasons(reasons: Sequence[str]) -> str:
+    """Return reasons as one text, which :func:`split_reasons` takes apart."""
+    return _SEPARATOR.join(reasons)
+
+
+def split_reasons(text: str) -> tuple[str, ...]:
+    """Return the reasons that :func:`join_reasons` joined."""
+    return tuple(text.split(_SEPARATOR)) if text else ()
+
+
+def failed_reasons(reasons: Sequence[str]) -> str:
+    """Return what speaks against a candidate, in one text.
+
+    Examples
+    --------
+    >>> failed_reasons(["passed: MAPE 12 %", "failed: model size 120 MB", "note: the first"])
+    'failed: model size 120 MB'
+    """
+    return "; ".join(reason for reason in reasons if reason.startswith("failed"))
+
+
 @dataclass(frozen=True)
 class Check:
     """One thing that the gate looked at: what was found, what is needed, and whether that is so."""
@@ -239,10 +263,12 @@ def _relative(candidate: Candidate, champion: Champion, thresholds: GateSettings
     differences = [100 * (own / other - 1) if other else math.inf for own, other in pairs]
     folds = len(differences)
     mean = statistics.fmean(differences) if folds else math.nan
-    error = statistics.stdev(differences) / math.sqrt(folds) if folds > 1 else math.nan
+    is_spread = folds > 1 and all(map(math.isfinite, differences))
+    error = statistics.stdev(differences) / math.sqrt(folds) if is_spread else math.nan
     own, other = map(_mean, (candidate.fold_mape, champion.fold_mape))
     margin = 100 * thresholds.champion_margin
-    ratio = candidate.microseconds / champion.microseconds
+    own_time, other_time = candidate.microseconds, champion.microseconds
+    ratio = own_time / other_time if other_time else math.inf
     return [
         Check(
             f"MAPE beside {production}",
@@ -253,7 +279,7 @@ def _relative(candidate: Candidate, champion: Champion, thresholds: GateSettings
         ),
         Check(
             f"time of one price beside {production}",
-            f"{ratio:.2f} times its {champion.microseconds:.0f} µs",
+            f"{ratio:.2f} times its {other_time:.0f} µs",
             f"at most {thresholds.latency_factor:g} times",
             ratio <= thresholds.latency_factor,
         ),

@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,13 +19,14 @@ from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
 from carprice.tracking import clear_errors, connect, unknown_call, use
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
 PREVIOUS: Final = "previous"
 WITHDRAWN: Final = "withdrawn"
-_FILES: Final = "files"
+FILES: Final = "files"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Registry:
     def versions(self) -> list[Version]:
         """Return all versions, newest first; none where the model is not registered."""
         with clear_errors(self.uri):
-            found = self._client.search_model_versions(f"name='{self.name}'")
+            found = self._all_versions()
             by_alias = self._numbers_by_alias() if found else {}
         versions = [
             Version(
@@ -79,6 +80,14 @@ class Registry:
             for one in found
         ]
         return sorted(versions, key=lambda version: version.number, reverse=True)
+
+    def _all_versions(self) -> "list[ModelVersion]":
+        page = self._client.search_model_versions(f"name='{self.name}'")
+        found = list(page)
+        while page.token:
+            page = self._client.search_model_versions(f"name='{self.name}'", page_token=page.token)
+            found += page
+        return found
 
     def at(self, alias_name: str) -> Version | None:
         """Return the version under an alias, or None."""
@@ -114,18 +123,17 @@ class Registry:
             )
             if not self._client.search_registered_models(f"name='{self.name}'"):
                 self._client.create_registered_model(self.name)
+            with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+                files = _file_digests(_downloaded(logged.model_uri, Path(scratch)))
+            tags = {**tags, FILES: json.dumps(files)}
             created = self._client.create_model_version(
                 self.name,
                 logged.model_uri,
                 run_id=logged.run_id,
                 model_id=logged.model_id,
-                tags=dict(tags),
+                tags=tags,
             )
-        version = Version(int(created.version), (), dict(tags), logged.run_id)
-        with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
-            files = json.dumps(_file_digests(self.download(version, Path(scratch))))
-        self.tag(version.number, {_FILES: files})
-        return replace(version, tags={**tags, _FILES: files})
+        return Version(int(created.version), (), tags, logged.run_id)
 
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
@@ -184,15 +192,9 @@ class Registry:
 
     def download(self, version: Version, folder: Path) -> Path:
         """Download the MLflow model of a version, unchecked, into an empty folder."""
-        import mlflow
-
         use(self.uri)
         with clear_errors(self.uri):
-            return Path(
-                mlflow.artifacts.download_artifacts(
-                    artifact_uri=f"models:/{self.name}/{version.number}", dst_path=str(folder)
-                )
-            )
+            return _downloaded(f"models:/{self.name}/{version.number}", folder)
 
     def verified(self, version: Version, downloaded: Path) -> Path:
         """Return the model folder inside of a version's MLflow model, its bytes checked.
@@ -213,7 +215,12 @@ class Registry:
                 f"{what} holds no model folder of carprice; register it with `carprice register`"
             )
         check(found[0].parent, version.digest, what)
-        registered = json.loads(version.tags.get(_FILES, "{}"))
+        try:
+            registered = dict(json.loads(version.tags.get(FILES, "{}")))
+        except (ValueError, TypeError):
+            raise CorruptModelError(
+                f"{what}: its tag {FILES!r} is not what was written; register it again"
+            ) from None
         if registered:
             present = _file_digests(downloaded)
             changed = [name for name in registered if present.get(name) != registered[name]]
@@ -264,6 +271,12 @@ def load_pyfunc(downloaded: Path) -> Any:
     import mlflow
 
     return mlflow.pyfunc.load_model(str(downloaded))
+
+
+def _downloaded(uri: str, folder: Path) -> Path:
+    import mlflow
+
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
 
 
 def _file_digests(downloaded: Path) -> dict[str, str]:

@@ -13,10 +13,10 @@ import re
 import socket
 import ssl
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, quote_plus, unquote, urlencode, urlsplit
 
 from carprice import dagshub
 from carprice.errors import NoProductionModelError, RefusedError
@@ -211,21 +211,42 @@ def login(uri: str) -> dict[str, str]:
         if not token.isascii() or not token.isprintable():
             raise LeftToMlflowError
         return {"Authorization": f"Bearer {token}"} if token else {}
-    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {encoded}"}
+    return {"Authorization": f"Basic {_basic(user, password)}"}
 
 
-def hide_logins(text: str, environment: Mapping[str, str]) -> str:
-    """Hide the logins of an environment in what is shown."""
-    uri = environment.get("MLFLOW_TRACKING_URI", "")
-    text = text.replace(uri, redact(uri)) if uri else text
-    parts = split(uri)
-    names = (LOGIN_VARIABLES[1], _TOKEN_VARIABLE, *dagshub.TOKEN_VARIABLES)
-    secrets = [environment.get(name, "").strip() for name in names]
-    for secret in (*secrets, parts.password, unquote(parts.password or "")):
-        if secret:
-            text = text.replace(secret, "***")
+def hide_logins(text: str, environment: Mapping[str, str], uri: str = "") -> str:
+    """Hide the logins of an environment, and of the address in use, in what is shown.
+
+    Also as they are sent and as addresses spell them, for a server may say what it was asked.
+    """
+    uris = [one for one in (uri, environment.get("MLFLOW_TRACKING_URI", "")) if one]
+    for one in uris:
+        text = text.replace(one, redact(one))
+    for form in sorted(_spellings(environment, uris), key=len, reverse=True):
+        text = text.replace(form, "***")
     return text
+
+
+def _spellings(environment: Mapping[str, str], uris: Iterable[str]) -> set[str]:
+    user, password = (environment.get(name, "").strip() for name in LOGIN_VARIABLES)
+    logins = {(user, password), *dagshub.known_logins()}
+    logins |= {
+        (user, environment.get(name, "").strip())
+        for name in (_TOKEN_VARIABLE, *dagshub.TOKEN_VARIABLES)
+    }
+    for parts in map(split, uris):
+        user, password = parts.username or "", parts.password or ""
+        logins |= {(user, password), (unquote(user), unquote(password))}
+        if not password:  # the name is the token
+            logins |= {("", user), ("", unquote(user))}
+    secrets = {password for _, password in logins if password}
+    secrets |= {_basic(*login) for login in logins if login[1]}
+    secrets |= {_basic(user, "") for given, user in logins if user and not given}
+    return {form for one in secrets for form in (one, quote(one), quote_plus(one))}
+
+
+def _basic(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def remedy(uri: str) -> str:

@@ -241,7 +241,7 @@ class GateSettings(_Settings):
 
     max_mape: float | None = Field(30.0, gt=0, description="largest MAPE, per cent; null: no limit")
     naive_factor: float = Field(
-        0.9, gt=0, description="MAPE must be below this factor times a per-median model's"
+        0.9, gt=0, le=1, description="MAPE must be below this factor times a per-median model's"
     )
     min_within_10: float | None = Field(
         25.0, ge=0, le=100, description="smallest share of prices off by 10 % at most, per cent"
@@ -259,14 +259,20 @@ class GateSettings(_Settings):
         4.0, gt=1, description="MAPE of a segment may be this factor times that of all"
     )
     segment_rows: int = Field(
-        30, ge=1, description="test rows from which on a band or segment is judged by itself"
+        30,
+        ge=1,
+        le=1000,
+        description="test rows from which on a band or segment is judged by itself",
     )
     max_megabytes: float = Field(100.0, gt=0, description="largest model folder")
     latency_factor: float = Field(
         2.0, gt=0, description="one price may take this factor times production's time"
     )
     champion_margin: float = Field(
-        0.02, ge=0, description="how much worse than production's MAPE is put up with, relative"
+        0.02,
+        ge=0,
+        le=1,
+        description="how much worse than production's MAPE is put up with, relative",
     )
 
     @field_validator("coverage")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from carprice import dagshub
 from carprice.errors import RefusedError
 from carprice.redaction import redact
-from carprice.registry_http import LOGIN_VARIABLES, hide_logins, remedy
+from carprice.registry_http import LOGIN_VARIABLES, hide_logins, remedy, split
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,6 +56,18 @@ def tracking_uri(workdir: Path, tracking: "TrackingSettings | None" = None) -> s
     if tracking and tracking.dagshub:
         return dagshub.address(tracking.dagshub)
     return f"sqlite:///{(workdir / 'mlflow.db').resolve().as_posix()}"
+
+
+def is_local(uri: str) -> bool:
+    """Whether a registry is a file or folder of this machine.
+
+    Examples
+    --------
+    >>> [is_local(uri) for uri in ("sqlite:///mlflow.db", "mlruns", "https://dagshub.com/a/b.mlflow")]
+    [True, True, False]
+    """
+    scheme = split(uri).scheme.partition("+")[0]
+    return scheme in ("", "file", "sqlite") or len(scheme) == 1  # C:\\mlruns
 
 
 def connect(uri: str) -> "MlflowClient":
@@ -154,7 +166,7 @@ def _problem(uri: str, error: Exception) -> str:
             "the server runs an older MLflow, or its address is not that of an MLflow server; "
             "update it, or use another server"
         )
-    text = hide_logins(str(error).replace(uri, redact(uri)), os.environ)
+    text = hide_logins(str(error), os.environ, uri)
     return f"{_reason(text)}; {remedy(uri)}"
 
 

@@ -43,7 +43,7 @@ def test_figures_are_those_of_the_models_predictions(finished, test_rows: pd.Dat
     assert figures == finished[1].figures
 
 
-@pytest.mark.parametrize("segment", ["age_band", "price_decile"])
+@pytest.mark.parametrize("segment", ["age_band", "price_decile", "make", "cars_of_model"])
 def test_segments_add_up_to_the_whole(segment: str, finished) -> None:
     figures = finished[1].figures
     parts = figures["by"][segment].values()

@@ -49,7 +49,7 @@ def tolerant(settings: Settings) -> Settings:
     """Settings whose gate asks only how a candidate compares with production."""
     gate = {
         "max_mape": None,
-        "naive_factor": 100,
+        "naive_factor": 1,
         "min_within_10": None,
         "coverage": [0, 1],
         "band_coverage": 0,
@@ -96,9 +96,10 @@ def test_a_worse_candidate_is_refused_with_reasons_and_not_staged(
     registration = register(tolerant(small_settings), workspace, NOW, quiet)
     assert (registration.version, registration.is_new, registration.accepted) == (2, True, False)
     failed = [reason for reason in registration.reasons if reason.startswith("failed")]
-    assert len(failed) == 1
-    assert failed[0].startswith("failed: MAPE beside production (version 1) ")
-    assert failed[0].endswith(" in 10 folds of 396 rows; needs at most +2 %")
+    assert len(failed) == 2
+    assert failed[0].startswith("failed: MAPE beside a model of medians ")
+    assert failed[1].startswith("failed: MAPE beside production (version 1) ")
+    assert failed[1].endswith(" in 10 folds of 396 rows; needs at most +2 %")
     registry = registry_of(workspace)
     assert registry.at("staging") is None
     assert registry.at("production").number == 1
@@ -186,7 +187,7 @@ def test_a_corrupt_production_model_does_not_block_its_successor_but_is_reported
     registration = register(small_settings, workspace, NOW, quiet)
     assert registration.accepted
     assert registration.reasons[-1].startswith(
-        "note: version 1 in production was not compared: version 1 of used-car-price in "
+        "note: version 1 cannot be compared with: version 1 of used-car-price in "
     )
 
 
@@ -224,6 +225,65 @@ def test_a_known_model_is_judged_again_by_other_thresholds(
     assert not registry.versions()[0].accepted
     assert register(small_settings, workspace, NOW, quiet).accepted
     assert registry.at("staging").number == 2
+
+
+def test_beside_a_damaged_production_model_the_one_before_stands_in(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    put_in_place(workspace, another_model(workspace.model, workspace.root / "m1", 1))
+    register(small_settings, workspace, NOW, quiet)
+    promote_after_tests(workspace)
+    registry_of(workspace).tag(2, {"digest": "0" * 64})
+    train_on_shuffled_prices(small_settings, workspace)
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert not registration.accepted
+    assert "MAPE beside production (version 1)" in [check.name for check in registration.checks]
+    assert any("version 2 cannot be compared with" in one for one in registration.reasons)
+
+
+def test_a_judgement_that_was_broken_off_is_made_again(
+    workspace: Workspace,
+    small_settings: Settings,
+    another_model: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_in_place(workspace, another_model(workspace.model, workspace.root / "m1", 1))
+    register(small_settings, workspace, NOW, quiet)
+    strict = Settings.model_validate(
+        {**small_settings.model_dump(by_alias=True), "register": {"gate": {"max_mape": 1}}}
+    )
+    content = strict.register_.gate.model_dump_json()
+    write = Registry._write
+
+    def broken_off(self: Registry, action: object, *values: str) -> None:
+        if values[-1] in (content, "refused"):
+            raise KeyboardInterrupt
+        write(self, action, *values)
+
+    monkeypatch.setattr(Registry, "_write", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        register(strict, workspace, NOW, quiet)
+    monkeypatch.undo()
+    registry = registry_of(workspace)
+    record_tests(registry, registry.at("staging"), (), NOW)
+    with pytest.raises(RefusedError, match="the gate compared it with another production model"):
+        promote(registry, NOW, "")
+    assert not register(strict, workspace, NOW, quiet).accepted
+
+
+def test_a_damaged_model_that_was_rolled_back_stays_so_under_its_new_number(
+    workspace: Workspace, small_settings: Settings, another_model: Callable[..., Path]
+) -> None:
+    put_in_place(workspace, another_model(workspace.model, workspace.root / "m1", 1))
+    register(small_settings, workspace, NOW, quiet)
+    promote_after_tests(workspace)
+    registry = registry_of(workspace)
+    rollback(registry, NOW, "wrong prices for diesels")
+    registry.untag(2, "files")
+    registration = register(small_settings, workspace, NOW, quiet)
+    assert (registration.version, registration.accepted) == (3, False)
+    assert registry.at("staging") is None
+    assert registry.versions()[0].withdrawn.endswith("wrong prices for diesels")
 
 
 def test_a_model_that_was_damaged_in_the_registry_is_registered_anew(

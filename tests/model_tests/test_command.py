@@ -27,7 +27,7 @@ from carprice.workspace import Workspace, read_json, write_json
 NOW = datetime.datetime(2025, 7, 3, 12, 0, tzinfo=datetime.UTC)
 ANY_FIGURES = {
     "max_mape": None,
-    "naive_factor": 1000,
+    "naive_factor": 1,
     "min_within_10": None,
     "coverage": [0, 1],
     "band_coverage": 0,
@@ -234,12 +234,15 @@ def test_a_model_of_shuffled_prices_fails_with_reasons(
     content = small_settings.model_dump(mode="json", by_alias=True)
     content["register"]["gate"].update(ANY_FIGURES)
     tolerant = Settings.model_validate(content)
-    assert register(tolerant, workspace, NOW, lambda _: None).accepted
+    registered = register(tolerant, workspace, NOW, lambda _: None)
+    registry_of(workspace).point("staging", registered.version, NOW)
     write_params(workspace, small_settings, gate=tolerant.register_.gate.model_dump(mode="json"))
     done = carprice("test-model")
     assert done.code == 1
     found = not_passed(workspace.root / "reports" / "model-tests")
-    assert {name.partition(":")[0] for name in found} == {"behaviour"}
+    assert {name for name in found if not name.startswith("behaviour")} == {
+        "figures: MAPE beside a model of medians"
+    }
     assert "half of the cars lose" in found["behaviour: price falls with age"]
     for name in found:
         assert name in done.line
@@ -314,6 +317,32 @@ def test_without_a_version_the_next_step_is_named(carprice: Carprice, workspace:
     assert "has no version 7; see `carprice status`" in carprice("test-model", "--version", 7).line
     assert "has no champion version" in carprice("test-model", "--alias", "champion").line
     assert not (workspace.root / "reports" / "model-tests").exists()
+
+
+@pytest.mark.parametrize("out", ["afile", "/dev/null/x"])
+def test_a_folder_that_cannot_be_written_to_is_found_out_before_the_tests(
+    out: str, carprice: Carprice, workspace: Workspace
+) -> None:
+    (workspace.root / "afile").write_text("mine")
+    done = carprice("test-model", "--out", out)
+    assert done.code == 2
+    assert f"{out} cannot be written to: " in done.line
+    assert "Traceback" not in done.printed
+    version = registry_of(workspace).at("staging")
+    assert version is not None
+    assert "tests" not in version.tags
+
+
+def test_what_cannot_be_written_later_does_not_lose_the_verdict(
+    carprice: Carprice, workspace: Workspace
+) -> None:
+    (workspace.root / "told" / "junit.xml" / "a folder").mkdir(parents=True)
+    done = carprice("test-model", "--out", "told")
+    assert done.code == 1
+    assert "the verdict on version 1 is recorded, but told cannot be written: " in done.line
+    version = registry_of(workspace).at("staging")
+    assert version is not None
+    assert version.tags["tests"] == "passed"
 
 
 def test_over_http_a_version_of_a_number_is_tested(

@@ -80,7 +80,8 @@ def promote(
     """
     from carprice.promotion import promote as promote_staging
 
-    version = promote_staging(open_registry(params, workdir), now(), why)
+    settings, registry = load_settings(params).register_, open_registry(params, workdir)
+    version = promote_staging(registry, now(), why, settings)
     say(f"Version {version.number} is in production.")
 
 

@@ -142,7 +142,9 @@ def _promote_first(registry: "Registry", settings: Settings, workspace: Workspac
         )
     passed = len(report.outcomes) - len(report.failures)
     say(f"test-model: {passed} of {len(report.outcomes)} tests passed; see {out}")
-    promoted = promote(registry, now(), "first model, promoted by `carprice up`")
+    promoted = promote(
+        registry, now(), "first model, promoted by `carprice up`", settings.register_
+    )
     say(f"Version {promoted.number} is the first model, and now in production.")
     return promoted
 

@@ -10,11 +10,21 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
-from carprice.cli.app import PARAMS, WORKDIR, AsJson, Params, Workdir, app, open_registry
+from carprice.cli.app import (
+    PARAMS,
+    WORKDIR,
+    AsJson,
+    Params,
+    Workdir,
+    app,
+    open_registry,
+    registry_uri,
+)
 from carprice.errors import CarpriceError, InputError, RefusedError
 from carprice.redaction import redact
 from carprice.settings import load_settings
 from carprice.terminal import say, table
+from carprice.workspace import Workspace
 
 SETUP: Final = "Setup"
 setup = typer.Typer(
@@ -63,7 +73,14 @@ def remote(
 
 
 @setup.command()
-def check(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
+def check(
+    params: Params = PARAMS,
+    workdir: Workdir = WORKDIR,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Refuse a registry of this machine alone.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Check the params file, the data remote and the registry; exit 1 if one is not in order."""
     # A server that hangs is found out in seconds, where a run would rather wait.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
@@ -71,7 +88,7 @@ def check(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson =
     findings = [
         _finding("params file", lambda: _check_params(params)),
         _finding("data remote", _check_data_remote),
-        _finding("registry", lambda: _check_registry(params, workdir)),
+        _finding("registry", lambda: _check_registry(params, workdir, shared=shared)),
     ]
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -106,6 +123,14 @@ def _check_data_remote() -> str:
     return found.url
 
 
-def _check_registry(params: Path, workdir: Path) -> str:
+def _check_registry(params: Path, workdir: Path, *, shared: bool) -> str:
+    from carprice.tracking import is_local
+
+    uri = registry_uri(load_settings(params), Workspace(workdir))
+    if shared and is_local(uri):  # not opened, for that would make it
+        raise InputError(
+            f"{redact(uri)} is a registry of this machine alone; set MLFLOW_TRACKING_URI, or "
+            f"tracking.dagshub in {params}, to one that others use too"
+        )
     registry = open_registry(params, workdir)
     return f"{redact(registry.uri)}, {len(registry.versions())} versions of {registry.name}"

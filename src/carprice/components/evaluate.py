@@ -17,9 +17,6 @@ from carprice.workspace import Workspace, need, write_json
 _POINTS: Final = 2000
 _MAKES: Final = 15
 _COLUMNS: Final = 20
-_DECILES: Final = 10
-_FEWEST_OF_MAKE: Final = 30
-_CARS_OF_MODEL: Final = {"0": 0, "1-4": 4, "5-19": 19, "20-99": 99, "100 or more": np.inf}
 
 Figures = dict[str, Any]
 
@@ -42,14 +39,7 @@ def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
         "noise_floor": {
             name: one for name, one in asdict(measured.noise).items() if one is not None
         },
-        "by": {
-            **segments,
-            "make": {
-                make: one
-                for make, one in segments["make"].items()
-                if one["rows"] >= _FEWEST_OF_MAKE
-            },
-        },
+        "by": segments,
     }
     progress("drawing")
     tables = plot_tables(measured.actual, prices, segments, model.importance)

@@ -136,7 +136,8 @@ def data_card(report: dict[str, Any]) -> str:
         f"{report['valuation_date']} where a listing has no date of its own.",
         f"Data digest: `{report['data_digest']}`",
         "",
-        f"Raw data: `{report['raw_digest']}`, which `carprice snapshot` brings back.",
+        f"Raw data: `{report['raw_digest']}`; `carprice snapshot` brings them back where DVC keeps "
+        "them.",
         "",
         *_table(("rejected rows", "rows"), _shares(report["rejected"], read)),
         *_table(("repaired values", "rows"), _shares(report["repaired"], read)),

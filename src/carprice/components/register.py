@@ -18,17 +18,25 @@ import pandas as pd
 
 from carprice.components.champion import Digests, car_digests, compare
 from carprice.errors import CorruptModelError
-from carprice.gate import Candidate, Champion, Check, Decision, decide
+from carprice.gate import (
+    Candidate,
+    Champion,
+    Check,
+    Decision,
+    decide,
+    failed_reasons,
+    join_reasons,
+    split_reasons,
+)
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.promotion import ACCEPTED, REFUSED, REGISTERED, STAGED, champion_of, damage_of, record
-from carprice.registry import PRODUCTION, STAGING, Registry, Version
+from carprice.registry import FILES, PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
 from carprice.settings import GateSettings, Settings
 from carprice.tracking import flatten, log_results, start_run, tracking_uri
 from carprice.workspace import Workspace, need, read_json, write_json
 
 Progress = Callable[[str], None]
-_SEPARATOR: Final = " | "
 _LEARNED: Final = "data/train_cars.npy"
 
 
@@ -73,23 +81,26 @@ def register(
     gate = settings.register_.gate
     known, production = _intact(registry, folder_digest(folder)), registry.at(PRODUCTION)
     basis = {
-        "gate_champion": champion_of(production),
         "gate_thresholds": gate.model_dump_json(),
+        "gate_champion": champion_of(production),
     }
     if known is not None and (_is(known, production) or basis.items() <= known.tags.items()):
         registration = _as_it_was(registry, known, now)
     else:
         progress("comparing with production")
         decision = _judge(workspace, metrics, registry, production, gate)
-        tags = {**basis, **_verdict(decision)}
+        tags = {**_verdict(decision), **basis}
         if known is None:
             progress("logging the run and the model")
+            tags |= _withdrawn_before(registry, folder_digest(folder))
             version = _log(settings, workspace, registry, metrics, tags)
             record(registry, version.number, REGISTERED, now)
         else:
             version = known
+            # First that, so that a verdict of which only a part is written counts for nothing.
+            registry.tag(version.number, {"gate_champion": "being judged"})
             registry.tag(version.number, tags)
-        failed = "; ".join(reason for reason in decision.reasons if reason.startswith("failed"))
+        failed = failed_reasons(decision.reasons)
         record(registry, version.number, ACCEPTED if decision.accepted else REFUSED, now, failed)
         accepted = _stage(registry, version, decision.accepted, now)
         registration = Registration(
@@ -102,10 +113,22 @@ def register(
 
 
 def _intact(registry: Registry, digest: str) -> Version | None:
-    """Return the version of a digest, unless its bytes in the registry turned out to be others."""
+    """Return the version of a digest, if the registry can be held to hand out its bytes.
+
+    Not one whose bytes turned out to be others, nor one of an older carprice that did not note
+    the digests of all files.
+    """
     known = registry.find(digest)
-    failed = known is not None and known.tags.get("tests") == "failed"
-    return None if known is None or (failed and damage_of(registry, known)) else known
+    if known is None or FILES not in known.tags:
+        return None
+    failed = known.tags.get("tests") == "failed"
+    return None if failed and damage_of(registry, known) else known
+
+
+def _withdrawn_before(registry: Registry, digest: str) -> dict[str, str]:
+    """Return the tag that keeps a digest that was rolled back so under a new number."""
+    found = [one.withdrawn for one in registry.versions() if one.digest == digest and one.withdrawn]
+    return {WITHDRAWN: found[0]} if found else {}
 
 
 def _is(version: Version, other: Version | None) -> bool:
@@ -117,7 +140,7 @@ def _as_it_was(registry: Registry, version: Version, now: datetime.datetime) -> 
     accepted = _stage(registry, version, version.accepted, now)
     if accepted and not is_staged:
         record(registry, version.number, STAGED, now, "the pipeline made this version again")
-    reasons = tuple(version.tags.get("gate_reasons", "").split(_SEPARATOR))
+    reasons = split_reasons(version.tags.get("gate_reasons", ""))
     return Registration(version.number, False, accepted, (*_withdrawal(version), *reasons))
 
 
@@ -143,7 +166,7 @@ def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.da
 def _verdict(decision: Decision) -> dict[str, str]:
     return {
         "gate": "accepted" if decision.accepted else "refused",
-        "gate_reasons": _SEPARATOR.join(decision.reasons),
+        "gate_reasons": join_reasons(decision.reasons),
     }
 
 
@@ -156,26 +179,23 @@ def _judge(
 ) -> Decision:
     data_digest = read_json(workspace.market, made_by="ingest")["data_digest"]
     candidate = Candidate.of(metrics, workspace.model, data_digest=data_digest)
-    if production is None:
-        return decide(candidate, None, gate)
-    try:
-        champion = PriceModel.load(registry.fetch(production, workspace.model_cache))
-    except CorruptModelError as error:
+    champion, notes = _champion(registry, workspace, production)
+    if champion is None:
         decision = decide(candidate, None, gate)
-        note = f"version {production.number} in production was not compared: {error}"
-        return Decision(decision.accepted, decision.checks, (note,))
+        return replace(decision, notes=notes or decision.notes)
+    version, model = champion
     pair = compare(
         PriceModel.load(workspace.model),
-        champion,
+        model,
         pd.read_parquet(need(workspace.test_listings, made_by="ingest")),
-        _learned(registry, production, data_digest),
+        _learned(registry, version, data_digest),
     )
     own, other = pair.fold_mape
-    return decide(
+    decision = decide(
         replace(candidate, fold_mape=own, microseconds=pair.microseconds[0]),
         Champion(
-            production.number,
-            production.tags.get("data_digest", ""),
+            version.number,
+            version.tags.get("data_digest", ""),
             pair.rows,
             other,
             pair.microseconds[1],
@@ -183,6 +203,22 @@ def _judge(
         ),
         gate,
     )
+    return replace(decision, notes=(*notes, *decision.notes))
+
+
+def _champion(
+    registry: Registry, workspace: Workspace, production: Version | None
+) -> tuple[tuple[Version, PriceModel] | None, tuple[str, ...]]:
+    """Return the production model, or the one before where its bytes are damaged, and notes."""
+    notes: list[str] = []
+    for version in (production, registry.at(PREVIOUS)) if production else ():
+        if version is not None:
+            try:
+                model = PriceModel.load(registry.fetch(version, workspace.model_cache))
+                return (version, model), tuple(notes)
+            except CorruptModelError as error:
+                notes.append(f"version {version.number} cannot be compared with: {error}")
+    return None, tuple(notes)
 
 
 def _learned(registry: Registry, production: Version, data_digest: str) -> Digests | None:
@@ -191,7 +227,10 @@ def _learned(registry: Registry, production: Version, data_digest: str) -> Diges
         return np.array([], dtype=np.uint64)
     with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
         path = registry.read_file(production, _LEARNED, Path(scratch))
-        return None if path is None else np.load(path, allow_pickle=False)
+        try:
+            return None if path is None else np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError):
+            return None
 
 
 def _log(
@@ -219,7 +258,7 @@ def _log(
     figures = {
         re.sub(r"[^\w./ -]", "_", name.replace("+", " and more"), flags=re.ASCII): value
         for name, value in flatten(metrics).items()
-        if value is not None
+        if value is not None and not name.startswith("by.make.")  # hundreds; metrics.json has them
     }
     with (
         tempfile.TemporaryDirectory(prefix="carprice-") as scratch,

@@ -23,9 +23,6 @@ SUITE: Final = "figures"
 CONFIDENCES: Final = (0.5, 0.8, 0.9, 0.95)
 _TAGGED: Final = ("mape", "mdape", "within_10", "coverage")
 _FOUR_DIGITS: Final = 1e-3
-_DECILES: Final = 10
-
-Segments = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 @dataclass(frozen=True)

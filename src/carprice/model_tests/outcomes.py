@@ -1,5 +1,6 @@
 """What became of each test. A test that fails or crashes never stops the others."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from enum import StrEnum
 
 from carprice.errors import CarpriceError
 from carprice.redaction import redact
+from carprice.registry_http import hide_logins
 
 Check = Callable[[], str]
 """Looks at one thing and says what it found; raises :class:`NotAsItShouldBe` where that is bad."""
@@ -42,8 +44,9 @@ class Outcome:
 
 @dataclass
 class Outcomes:
-    """The tests so far, in the order in which they ran."""
+    """The tests so far, in the order in which they ran; no message shows the registry's login."""
 
+    uri: str = ""
     every: list[Outcome] = field(default_factory=list)
 
     @property
@@ -61,12 +64,12 @@ class Outcomes:
         except Exception as error:
             verdict, message = Verdict.FAILED, f"crashed: {type(error).__name__}: {error}"
         seconds = time.perf_counter() - start
-        self.every.append(Outcome(suite, name, verdict, _one_line(message), seconds))
+        self.every.append(Outcome(suite, name, verdict, self._one_line(message), seconds))
         return verdict is Verdict.PASSED
 
     def not_run(self, suite: str, name: str, why: str) -> None:
         """Note a test that there was nothing left to run on; it counts as not passed."""
-        self.every.append(Outcome(suite, name, Verdict.NOT_RUN, _one_line(why)))
+        self.every.append(Outcome(suite, name, Verdict.NOT_RUN, self._one_line(why)))
 
     def by_suite(self) -> tuple[Outcome, ...]:
         """Return all outcomes with those of a suite together, in the order of their first."""
@@ -78,13 +81,12 @@ class Outcomes:
         for name, check in checks.items():
             self.run(suite, name, check)
 
+    def _one_line(self, text: str) -> str:
+        return redact(hide_logins(" ".join(text.split()), os.environ, self.uri))
+
 
 def need(found: bool, message: str) -> str:
     """Return the message of a test that passes, or fail with it."""
     if not found:
         raise NotAsItShouldBe(message)
     return message
-
-
-def _one_line(text: str) -> str:
-    return redact(" ".join(text.split()))

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from carprice.errors import RefusedError
+from carprice.errors import InputError, RefusedError
 from carprice.model import PriceModel
 from carprice.model_folder import read_manifest
 from carprice.model_tests import agreement, behaviour, clean_process, figures, signature
@@ -97,22 +97,43 @@ def run_model_tests(
 
     Raises
     ------
+    InputError
+        If ``out`` cannot be written to; nothing is tested then.
     RefusedError
-        If the registry does not take the record.
+        If the registry does not take the record or, the verdict recorded, the files.
     """
+    _check_folder(out)
     with tempfile.TemporaryDirectory(prefix="carprice-model-tests-") as scratch:
         tests = _Tests(registry, version, workspace, settings, Path(scratch), progress)
         tests.run()
+        outcomes = tests.outcomes
+        progress("recording in the registry")
+        # First of all: whatever fails below, the verdict stands.
+        failures = tuple(f"{one.title}: {one.message}" for one in outcomes.failures)
+        record_tests(registry, version, failures, now, settings)
         subject = tests.subject()
-    outcomes = tests.outcomes
     progress("writing the model card")
-    files = _write(subject, out)
-    progress("recording in the registry")
+    try:
+        files = _write(subject, out)
+    except OSError as error:
+        raise RefusedError(
+            f"the verdict on version {version.number} is recorded, but {out} cannot be written: "
+            f"{error.strerror or error}"
+        ) from None
     if version.run:
         registry.log_files(version, dict.fromkeys(files, _ARTIFACTS))
-    failures = tuple(f"{one.title}: {one.message}" for one in outcomes.failures)
-    record_tests(registry, version, failures, now)
     return Report(version, outcomes.by_suite(), outcomes.failures, out)
+
+
+def _check_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{out} cannot be written to: {error.strerror or error}; name another folder with --out"
+        ) from None
 
 
 def _write(subject: Subject, out: Path) -> tuple[Path, ...]:
@@ -143,7 +164,7 @@ class _Tests:
         self._pyfunc: Any = None
         self._service: Service | None = None
         self._figures: Figures | None = None
-        self.outcomes = Outcomes()
+        self.outcomes = Outcomes(registry.uri)
 
     def run(self) -> None:
         """Run every test that there is something left to run on."""

@@ -66,6 +66,10 @@ def read_chunks(
     if chunk_rows < 1:
         raise ValueError(f"chunk_rows must be at least 1, is {chunk_rows}")
     origin = settings.source if source is None else source
+    if not origin.strip():
+        raise InputError(
+            "ingest.source is empty; name a path, an address or sample, or set the variable in it"
+        )
     scheme = scheme_of(origin)
     if origin != SAMPLE and scheme in (None, "file", "s3", "http", "https"):
         yield from _file_chunks(locate(origin, scheme, passed_over), settings, chunk_rows, keep)
