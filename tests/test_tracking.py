@@ -256,3 +256,18 @@ def test_a_run_that_fails_is_marked_as_failed(tmp_path: Path) -> None:
     ):
         raise ZeroDivisionError
     assert connect(uri).get_run(run.info.run_id).info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind", "message"),
+    [
+        ("mysql+mysqldb://127.0.0.1:1/x", InputError, "needs the database driver MySQLdb; pip"),
+        ("postgresql+psycopg://127.0.0.1:1/x", RefusedError, "not do what was asked: .*refused"),
+    ],
+)
+def test_a_database_that_cannot_be_had_is_told_at_once(
+    uri: str, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as error:
+        connect(uri)
+    assert "\n" not in str(error.value)

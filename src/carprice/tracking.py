@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice import dagshub
-from carprice.errors import RefusedError
+from carprice.errors import InputError, RefusedError
 from carprice.redaction import redact
 from carprice.registry_http import LOGIN_VARIABLES, hide_logins, remedy, split
 
@@ -27,6 +27,7 @@ _CLIENT_DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_DATABASES: Final = ("postgresql", "mysql", "mssql")
 _STATUS: Final = re.compile(r"too many (\d{3}) error responses|failed with error code (40[13])\b")
 _CALL: Final = re.compile(r"API request to endpoint (\S+) failed with error code (\d{3})")
 _LACKING: Final = (404, 405, 501)
@@ -88,7 +89,31 @@ def connect(uri: str) -> "MlflowClient":
 
     use(uri)
     with clear_errors(uri):
+        _try_database(address)
         return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def _try_database(uri: str) -> None:
+    """Connect to a registry that is a database once; MLflow would go on trying for minutes.
+
+    Raises
+    ------
+    InputError
+        If its driver is not installed.
+    """
+    if split(uri).scheme.partition("+")[0] not in _DATABASES:
+        return
+    from sqlalchemy import create_engine
+
+    try:
+        engine = create_engine(uri)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"MLflow at {redact(uri)} needs the database driver {error.name}; pip install "
+            "'carprice[sql]' and write postgresql+psycopg:// or mysql+pymysql://"
+        ) from None
+    engine.connect().close()
+    engine.dispose()
 
 
 def log_in(uri: str) -> str:
