@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # Threads of several test runs that share few cores spin while they wait for each other: a fit
 # of two seconds then takes a minute. Set before the first import of a library that reads it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# On GitHub's runners typer paints its help, and the record of promotions names who pushed.
+for _name in ("GITHUB_ACTIONS", "GITHUB_ACTOR", "FORCE_COLOR"):
+    os.environ.pop(_name, None)
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)

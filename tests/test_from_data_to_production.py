@@ -247,6 +247,7 @@ def the_history_tells_it_all(clone: Project) -> None:
         (3, "passed the model tests"),
         (1, "replaced"),
         (3, "promoted"),
+        (3, "rolled back"),
         (3, "replaced"),
         (1, "restored"),
     ]
