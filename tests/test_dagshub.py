@@ -560,5 +560,7 @@ def test_serve_takes_the_repository_from_the_settings(
     command += ["--workers", str(workers)]
     environment = {**dagshub.environment, "CARPRICE_DRAIN_SECONDS": "0", "PYTHONPATH": str(ROOT)}
     with serve(command, tmp_path, "/", environment) as server:
-        assert json.loads(server.get("/")[1])["source"] == "registry"
+        # The other worker may answer, and still be asking.
+        seen = wait_for(server, lambda seen: seen["source"] is not None)
+        assert seen["source"] == "registry"
     assert dagshub.token not in server.log.read_text()
