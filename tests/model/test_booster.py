@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +118,14 @@ def test_noise_gets_fewer_trees_than_a_signal(matrix, target) -> None:
         for one in (noise, target)
     ]
     assert 1 <= counts[0] < counts[1] <= FITTED["n_estimators"]
+
+
+def test_no_model_is_told_to_anybody(tmp_path: Path) -> None:
+    """ONNX Runtime writes its telemetry below the home folder before it sends any."""
+    environment = {key: text for key, text in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    for name in ("CI", "GITHUB_ACTIONS", "TF_BUILD"):  # which turn it off, too
+        environment.pop(name, None)
+    homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
+    code = "import carprice.model.booster"
+    subprocess.run([sys.executable, "-c", code], env={**environment, **homes}, check=True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -4,6 +4,7 @@ The trees learn a number near zero, so that single precision in the evaluator co
 of the price.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+# Else it keeps a device's identity in a file and tells its makers of every model that is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from carprice.features import Floats
