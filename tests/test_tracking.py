@@ -1,6 +1,7 @@
 import http.server
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -271,3 +272,10 @@ def test_a_database_that_cannot_be_had_is_told_at_once(
     with pytest.raises(kind, match=message) as error:
         connect(uri)
     assert "\n" not in str(error.value)
+
+
+def test_without_mlflows_client_the_way_in_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the service's image."""
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(InputError, match="MLFLOW_TRACKING_URI must be an MLflow server's http"):
+        connect("sqlite:///mlflow.db")

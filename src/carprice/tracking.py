@@ -82,7 +82,16 @@ def connect(uri: str) -> "MlflowClient":
     address = log_in(uri)  # before the import, which takes longer
     for name, value in _CLIENT_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    import mlflow
+    try:
+        import mlflow
+    except ModuleNotFoundError as error:
+        if error.name != "mlflow":
+            raise
+        raise InputError(
+            f"the registry {redact(uri)} needs MLflow's own client, which is not installed here: "
+            "without it, MLFLOW_TRACKING_URI must be an MLflow server's http address that is "
+            "reached without a proxy or client certificate and serves its artifacts itself"
+        ) from None
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
