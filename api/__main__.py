@@ -11,22 +11,27 @@ def main() -> None:
     # A start makes next to no garbage, and to look for it all the same takes a twentieth of it.
     # On again in api.main, when everything is there.
     gc.disable()
+    from api.address import port
     from api.keys import ApiKeys
+    from api.secret_files import read_secrets
     from api.server import run
     from api.settings import ServiceSettings
     from carprice.errors import InputError
 
     parser = argparse.ArgumentParser(prog="python -m api", description=ServiceSettings.__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("command", nargs="?", choices=["serve"], help="what containers are told")
     parser.add_argument("--host", default=os.environ.get("HOST", "0.0.0.0"))  # noqa: S104
-    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"))
+    parser.add_argument("--port", type=int, help="default: PORT, or 8000")
     parser.add_argument("--workers", type=int, default=os.environ.get("WEB_CONCURRENCY", "1"))
     arguments = parser.parse_args()
     if arguments.workers > 1:
         gc.enable()  # the workers import api.main, this process does not
     try:
+        read_secrets()
         ApiKeys.of(ServiceSettings.from_environment())
-        run("api.main:app", arguments.host, arguments.port, arguments.workers)
+        listen = port() if arguments.port is None else arguments.port
+        run("api.main:app", arguments.host, listen, arguments.workers)
     except InputError as error:
         sys.stderr.write(f"carprice: {error}\n")
         raise SystemExit(error.exit_code) from None

@@ -29,7 +29,7 @@ _ALIAS: Final = "production"
 _LARGEST_ANSWER: Final = 1_000_000
 _SECONDS: Final = 20.0
 LOGIN_VARIABLES: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-_TOKEN_VARIABLE: Final = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_VARIABLE: Final = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
 # Ways to log in, and other headers, that only MLflow's own client knows.
 _MLFLOW_ONLY: Final = (
     "MLFLOW_TRACKING_AUTH",
@@ -207,7 +207,7 @@ def login(uri: str) -> dict[str, str]:
     elif parts.username or parts.password:
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
     elif not (user and password):
-        token = os.environ.get(_TOKEN_VARIABLE, "").strip()
+        token = os.environ.get(TOKEN_VARIABLE, "").strip()
         if not token.isascii() or not token.isprintable():
             raise LeftToMlflowError
         return {"Authorization": f"Bearer {token}"} if token else {}
@@ -232,7 +232,7 @@ def _spellings(environment: Mapping[str, str], uris: Iterable[str]) -> set[str]:
     logins = {(user, password), *dagshub.known_logins()}
     logins |= {
         (user, environment.get(name, "").strip())
-        for name in (_TOKEN_VARIABLE, *dagshub.TOKEN_VARIABLES)
+        for name in (TOKEN_VARIABLE, *dagshub.TOKEN_VARIABLES)
     }
     for parts in map(split, uris):
         user, password = parts.username or "", parts.password or ""

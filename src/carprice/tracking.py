@@ -88,7 +88,7 @@ def connect(uri: str) -> "MlflowClient":
         if error.name != "mlflow":
             raise
         raise InputError(
-            f"the registry {redact(uri)} needs MLflow's own client, which is not installed here: "
+            f"{redact(uri)} needs MLflow's own client, which is not installed here: "
             "without it, MLFLOW_TRACKING_URI must be an MLflow server's http address that is "
             "reached without a proxy or client certificate and serves its artifacts itself"
         ) from None

@@ -1,0 +1,27 @@
+"""``python -m api.healthcheck``: exit 0 where the service on this machine is healthy, else 1."""
+
+import http.client
+import sys
+
+from api.address import port
+
+_SECONDS = 2.5
+
+
+def main() -> int:
+    """Ask ``GET /``, which every load balancer asks too."""
+    connection = http.client.HTTPConnection("127.0.0.1", port(), timeout=_SECONDS)
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        sys.stdout.write(answer.read().decode(errors="replace"))
+    except (OSError, http.client.HTTPException) as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    finally:
+        connection.close()
+    return 0 if answer.status == http.HTTPStatus.OK else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

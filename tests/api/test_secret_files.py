@@ -1,0 +1,101 @@
+import secrets
+from pathlib import Path
+
+import pytest
+
+from api.secret_files import NAMES, read_secrets
+from carprice.errors import InputError
+
+NAME = "MLFLOW_TRACKING_PASSWORD"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment whose secrets are in a folder of the test."""
+    return {"CARPRICE_SECRETS": str(tmp_path)}
+
+
+def test_the_names_are_those_of_every_login() -> None:
+    assert set(NAMES) == {
+        *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+        *("DAGSHUB_USER_TOKEN", "DAGSHUB_PAT", "CARPRICE_API_KEYS"),
+    }
+
+
+def test_each_variable_is_read_from_the_file_of_its_name(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    values = {name: secrets.token_urlsafe(12) for name in NAMES}
+    for name, value in values.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    read_secrets(environment)
+    assert environment == {"CARPRICE_SECRETS": str(tmp_path), **values}
+
+
+@pytest.mark.parametrize(
+    "value", ["$HOME $(id)", 'it\'s "quoted"', "a=b==", "two words", "Grüße", "one\ntwo", ""]
+)
+def test_a_value_is_taken_as_it_is_but_for_the_space_around_it(
+    environment: dict[str, str], tmp_path: Path, value: str
+) -> None:
+    (tmp_path / NAME).write_text(f" {value}\r\n\n", encoding="utf-8", newline="")
+    read_secrets(environment)
+    assert environment[NAME] == value
+
+
+def test_the_environment_goes_before_the_file(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("of the file")
+    environment[NAME] = "of the environment"
+    read_secrets(environment)
+    assert environment[NAME] == "of the environment"
+
+
+def test_an_empty_variable_is_none(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text("of the file")
+    environment[NAME] = ""
+    read_secrets(environment)
+    assert environment[NAME] == "of the file"
+
+
+def test_other_files_and_folders_are_left_alone(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "PATH").write_text("/elsewhere")
+    (tmp_path / "AWS_SECRET_ACCESS_KEY").write_text("x")
+    (tmp_path / NAME).mkdir()
+    read_secrets(environment)
+    assert set(environment) == {"CARPRICE_SECRETS"}
+
+
+def test_no_folder_is_no_secret(tmp_path: Path) -> None:
+    environment = {"CARPRICE_SECRETS": str(tmp_path / "none")}
+    read_secrets(environment)
+    assert set(environment) == {"CARPRICE_SECRETS"}
+
+
+def test_a_link_as_kubernetes_makes_them_is_followed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / NAME).write_text("linked")
+    (tmp_path / NAME).symlink_to(tmp_path / "..data" / NAME)
+    read_secrets(environment)
+    assert environment[NAME] == "linked"
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that root cannot read")
+def test_a_file_that_cannot_be_read_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / NAME).symlink_to("/proc/self/mem")
+    with pytest.raises(InputError, match="let the service's user") as refused:
+        read_secrets(environment)
+    assert str(refused.value).startswith(f"{tmp_path / NAME}: the secret {NAME} cannot be read")
+    assert NAME not in environment
+
+
+def test_bytes_that_are_no_text_are_not_shown(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"leaked\xff\xfe")
+    with pytest.raises(InputError, match="it is not UTF-8 text") as refused:
+        read_secrets(environment)
+    assert "leaked" not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
