@@ -1,0 +1,40 @@
+# What the scripts of this folder share: sourced, not run.
+# shellcheck shell=bash
+
+# shellcheck disable=SC2034 # used by those that source this
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+fail() { # MESSAGE [EXIT CODE]
+  echo "$(basename "$0"): $1" >&2
+  exit "${2:-1}"
+}
+
+say() { # MESSAGE: results alone go to standard output
+  echo "$1" >&2
+}
+
+# Prints the comment at the top of the script that was called: all of the lines after the first.
+help() {
+  sed -n '2,/^$/ s/^# \{0,1\}//p' "$0"
+}
+
+needs() { # VARIABLE WHAT
+  [ -n "${!1:-}" ] || fail "$1 is not set; export $1=$2" 2
+}
+
+needs_programs() { # PROGRAM...
+  local program
+  for program in "$@"; do
+    command -v "$program" >/dev/null 2>&1 || fail "$program is not installed" 2
+  done
+}
+
+value_of() { # OPTION VALUE
+  [ -n "${2:-}" ] || fail "$1 wants a value; --help tells which" 2
+  printf '%s\n' "$2"
+}
+
+check_image() { # IMAGE
+  [[ $1 =~ ^[^/@[:space:]]+/[^@[:space:]]+@sha256:[0-9a-f]{64}$ ]] ||
+    fail "an image is named as REGISTRY/REPOSITORY@sha256:DIGEST (found '$1'); deploy/release.sh prints it" 2
+}

@@ -1,0 +1,130 @@
+"""Write a bundle's image.env and known_listing.json; of the standard library alone.
+
+Usage: image_env.py FOLDER OUT, with IMAGE, MODEL_VERSION, AWS_REGION and MLFLOW_TRACKING_URI in the
+environment; FOLDER has service.env and known_listing.json.
+"""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+RELEASE = ("IMAGE", "MODEL_VERSION", "AWS_REGION", "MLFLOW_TRACKING_URI")
+LINE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
+ALLOWED = re.compile(
+    r"CARPRICE_[A-Z_]+|PORT|HEALTH_SECONDS|HEALTHY_ANSWERS|WEB_CONCURRENCY"
+    r"|FORWARDED_ALLOW_IPS|VALIDATION_API_KEY"
+)
+# What api/secret_files.py reads.
+SECRETS = (
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "DAGSHUB_USER_TOKEN",
+    "DAGSHUB_PAT",
+    "CARPRICE_API_KEYS",
+)
+STORE = re.compile(r"(ssm|secretsmanager):\S+")
+
+
+class BadInputError(Exception):
+    """What was given cannot be used; the message says what, where and the remedy."""
+
+
+def service_settings(path: Path) -> dict[str, str]:
+    """Read KEY=VALUE lines; empty lines and comments count for nothing.
+
+    Raises
+    ------
+    BadInputError
+        If a line is no setting of the service, or names a secret instead of its place.
+    """
+    settings: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        parts = LINE.fullmatch(line.strip())
+        where = f"{path}, line {number}"
+        if parts is None:
+            raise BadInputError(f"{where}: write KEY=VALUE, without spaces or quotes around them")
+        key, value = parts.groups()
+        if key in RELEASE:
+            raise BadInputError(f"{where}: {key} is set by the release; take the line out")
+        is_secret = key.removeprefix("SECRET_") in SECRETS and key.startswith("SECRET_")
+        if not is_secret and (not ALLOWED.fullmatch(key) or key in SECRETS):
+            raise BadInputError(
+                f"{where}: {key} is no setting of the service; docs/deploy.md lists them. "
+                f"A secret is named as SECRET_<variable>=ssm:/name or secretsmanager:id; there are "
+                f"{', '.join(SECRETS)}"
+            )
+        if (is_secret or key == "VALIDATION_API_KEY") and not STORE.fullmatch(value):
+            raise BadInputError(
+                f"{where}: {key} must say where the secret is, ssm:/name or secretsmanager:id, "
+                "and not the secret (the value is not shown)"
+            )
+        if key in settings:
+            raise BadInputError(f"{where}: {key} is there twice; take one out")
+        settings[key] = value
+    return settings
+
+
+def known_listing(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read the listing to ask for, and the range that its price must be in.
+
+    Raises
+    ------
+    BadInputError
+        If a part is missing or the range is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        listing, lowest, highest = content["listing"], content["lowest"], content["highest"]
+        if isinstance(listing, dict) and 0 < float(lowest) < float(highest):
+            return listing, {"LOWEST": f"{lowest}", "HIGHEST": f"{highest}"}
+        found = f"lowest {lowest!r}, highest {highest!r}"
+    except (ValueError, TypeError, KeyError) as error:
+        found = f"{type(error).__name__}: {error}"
+    raise BadInputError(
+        f"{path} must have a listing, and lowest and highest price with 0 < lowest < highest "
+        f"(found {found})"
+    )
+
+
+def main(folder: Path, out: Path) -> None:
+    """Write both files.
+
+    Raises
+    ------
+    BadInputError
+        If a setting or the listing cannot be used.
+    """
+    address = urlsplit(os.environ["MLFLOW_TRACKING_URI"])
+    if address.scheme not in ("http", "https"):
+        raise BadInputError(
+            f"MLFLOW_TRACKING_URI must be an MLflow server's http address that instances reach "
+            f"(found scheme {address.scheme or 'none'!r})"
+        )
+    if address.username or address.password:
+        raise BadInputError(
+            "MLFLOW_TRACKING_URI holds a login, which everybody could read in the bundle; name "
+            "it in deploy/service.env as SECRET_MLFLOW_TRACKING_USERNAME and _PASSWORD"
+        )
+    settings = service_settings(folder / "service.env")
+    listing, prices = known_listing(folder / "known_listing.json")
+    release = {name: os.environ[name] for name in RELEASE}
+    lines = (f"{key}={value}\n" for key, value in {**release, **settings, **prices}.items())
+    (out / "image.env").write_text("".join(lines), encoding="utf-8", newline="\n")
+    (out / "known_listing.json").write_text(
+        json.dumps(listing) + "\n", encoding="utf-8", newline="\n"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    except (BadInputError, OSError) as problem:
+        sys.stderr.write(f"bundle.sh: {problem}\n")
+        sys.exit(2)

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# release.sh [--model FOLDER] [--allow-dirty] [-- OPTION…]: build the image, have it scanned, push it.
+#
+# Prints the image, named by its digest, and everything else on standard error. The image is pushed
+# as COMMIT-unscanned; the registry scans it (Amazon ECR's own scan, on packages with known
+# vulnerabilities), and only what passes gets the tag COMMIT. Where that tag is there already,
+# nothing is built: a new model alone needs no new image.
+#
+#   --model FOLDER   bake a model folder of the project in, to start from when neither registry nor
+#                    cache has a model; its digest becomes a part of the tag
+#   --allow-dirty    build although the image's files are not what is committed; the tag says so
+#   OPTION…          options for `podman build`
+#
+# Environment:
+#   IMAGE_REPOSITORY  <account>.dkr.ecr.<region>.amazonaws.com/<repository>
+#   AWS_REGION        the repository's region; the login is the AWS command line's usual one
+#   SCAN_REFUSES      severities that refuse an image: CRITICAL, or e.g. "CRITICAL HIGH"
+#   SCAN_SECONDS      how long to wait for the scan: 600
+
+set -euo pipefail
+# shellcheck source=deploy/common.sh
+. "$(dirname "$0")/common.sh"
+
+model=
+dirty=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help)
+      help
+      exit 0
+      ;;
+    --model)
+      model=$(value_of "$@")
+      shift 2
+      ;;
+    --allow-dirty) dirty=allowed && shift ;;
+    --) shift && break ;;
+    *) fail "unknown argument '$1'; --help tells what there is" 2 ;;
+  esac
+done
+needs IMAGE_REPOSITORY '<account>.dkr.ecr.<region>.amazonaws.com/<repository>'
+needs AWS_REGION '<region>'
+needs_programs git podman aws
+cd "$project"
+
+registry=${IMAGE_REPOSITORY%%/*}
+repository=${IMAGE_REPOSITORY#*/}
+revision=$(git rev-parse HEAD)
+created=$(git show --no-patch --format=%cI HEAD)
+if [ -n "$(git status --porcelain -- Dockerfile .dockerignore LICENSE README.md pyproject.toml api src deploy/locks)" ]; then
+  [ -n "$dirty" ] ||
+    fail "the image's files differ from commit ${revision:0:12}; commit them, or say --allow-dirty" 2
+  revision=$revision-dirty
+fi
+tag=$revision
+if [ -n "$model" ]; then
+  [[ $model == models/* ]] ||
+    fail "--model wants a folder below models/, which the build sees (found '$model')" 2
+  [ -r "$model/model.json" ] || fail "$model is not a model folder: it has no model.json" 2
+  tag=$tag-$(sha256sum "$model/model.json" | cut -c 1-12)
+fi
+
+digest_of() { # TAG
+  aws ecr describe-images --region "$AWS_REGION" --repository-name "$repository" \
+    --image-ids "imageTag=$1" --query 'imageDetails[0].imageDigest' --output text 2>/dev/null
+}
+
+if [ -z "$dirty" ] && digest=$(digest_of "$tag"); then
+  say "$IMAGE_REPOSITORY has $tag already"
+  echo "$IMAGE_REPOSITORY@$digest"
+  exit
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export REGISTRY_AUTH_FILE=$scratch/login.json
+
+podman build --format docker --layers --timestamp "$(git show --no-patch --format=%ct HEAD)" \
+  --build-arg "REVISION=$revision" --build-arg "CREATED=$created" --build-arg "MODEL=$model" \
+  --tag "$IMAGE_REPOSITORY:$tag" "$@" . >&2
+
+aws ecr get-login-password --region "$AWS_REGION" |
+  podman login --username AWS --password-stdin "$registry" >&2 ||
+  fail "no login to $registry; may this AWS login call ecr:GetAuthorizationToken?"
+push() { # TAG
+  podman push --quiet --digestfile "$scratch/digest" \
+    "$IMAGE_REPOSITORY:$tag" "docker://$IMAGE_REPOSITORY:$1" >&2
+}
+push "$tag-unscanned"
+digest=$(cat "$scratch/digest")
+
+findings() { # QUERY
+  aws ecr describe-image-scan-findings --region "$AWS_REGION" --repository-name "$repository" \
+    --image-id "imageDigest=$digest" --query "$1" --output text
+}
+say "Scanning $digest"
+# Refused where the registry scans on push, or did today: what it found is asked for either way.
+aws ecr start-image-scan --region "$AWS_REGION" --repository-name "$repository" \
+  --image-id "imageDigest=$digest" >/dev/null 2>"$scratch/refused" || true
+limit=$((SECONDS + ${SCAN_SECONDS:-600}))
+while state=$(findings imageScanStatus.status 2>&1) || true; [[ ! $state =~ ^(COMPLETE|ACTIVE)$ ]]; do
+  [[ $SECONDS -lt $limit && $state =~ ^(PENDING|IN_PROGRESS|.*ScanNotFound.*)$ ]] ||
+    fail "the image was not scanned: $state $(cat "$scratch/refused"); is scanning on in the repository's settings?"
+  sleep 2
+done
+for severity in ${SCAN_REFUSES:-CRITICAL}; do
+  count=$(findings "imageScanFindings.findingSeverityCounts.$severity")
+  if [ "$count" != None ] && [ "$count" != 0 ]; then
+    findings "imageScanFindings.findings[?severity=='$severity'].[severity, name, uri]" >&2
+    fail "the scan found $count vulnerabilities of severity $severity (above); update the base image or the locks, or set SCAN_REFUSES"
+  fi
+done
+
+push "$tag"
+echo "$IMAGE_REPOSITORY@$digest"
