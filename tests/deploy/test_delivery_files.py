@@ -1,0 +1,446 @@
+"""appspec.yml, the scripts, the Dockerfile, the locks and the workflows say the same."""
+
+import contextlib
+import json
+import os
+import posixpath
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from api import secret_files
+from api.address import DEFAULT_PORT
+from api.gateway import HEALTH
+from api.settings import ServiceSettings
+from carprice.cli import serving
+from carprice.serving_requirements import installed, requirements
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "deploy" / "scripts"
+APPSPEC = yaml.load((ROOT / "appspec.yml").read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
+HOOKS = [(event, hook) for event, hooks in APPSPEC["hooks"].items() for hook in hooks]
+# Events of a blue/green deployment to EC2 instances that may have hooks.
+EVENTS = {
+    *("ApplicationStop", "BeforeInstall", "AfterInstall", "ApplicationStart", "ValidateService"),
+    *("BeforeBlockTraffic", "AfterBlockTraffic", "BeforeAllowTraffic", "AfterAllowTraffic"),
+}
+LONGEST_EVENT = 3600
+# What the image's Python and machine say of themselves to a requirement's marker.
+IMAGE = {
+    "implementation_name": "cpython",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "platform_system": "Linux",
+    "python_full_version": "3.11.0",
+    "python_version": "3.11",
+    "sys_platform": "linux",
+}
+TOO_MUCH = {"boto3", "dvc", "matplotlib", "mlflow", "mlflow-skinny", "onnxmltools", "pandas", "pip",
+            "pyarrow", "scikit-learn", "scipy", "setuptools", "xgboost", "xgboost-cpu"}  # fmt: skip
+
+
+def text_of(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def the_one(pattern: str, text: str) -> str:
+    (found,) = re.findall(pattern, text, re.MULTILINE)
+    return str(found)
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Return the Dockerfile's instructions, each with what it is told."""
+    text = re.sub(r"^ *#.*\n", "", text_of("Dockerfile"), flags=re.MULTILINE)
+    lines = re.sub(r" *\\\n *", " ", text).splitlines()
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines if line]
+
+
+def told(instruction: str) -> list[str]:
+    return [rest for name, rest in instructions() if name == instruction]
+
+
+def files_of_the_delivery() -> Iterator[Path]:
+    for path in (ROOT / "appspec.yml", ROOT / "Dockerfile", ROOT / "deploy", ROOT / ".github"):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file
+
+
+def service_settings() -> dict[str, str]:
+    lines = text_of("deploy/service.env").splitlines()
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {key: value for key, _, value in pairs}
+
+
+def test_the_five_events_have_hooks_and_there_are_no_others_than_codedeploys() -> None:
+    events = set(APPSPEC["hooks"])
+    assert events <= EVENTS
+    assert events >= {"BeforeInstall", "AfterInstall", "ApplicationStart", "ValidateService",
+                      "ApplicationStop"}  # fmt: skip
+    assert set(APPSPEC) == {"version", "os", "files", "file_exists_behavior", "hooks"}
+    assert (APPSPEC["version"], APPSPEC["os"]) == ("0.0", "linux")
+    assert APPSPEC["file_exists_behavior"] == "OVERWRITE"
+
+
+def test_the_hooks_run_in_an_order_that_works() -> None:
+    """An image is there before its container starts, and a price is asked of a healthy one."""
+    order = [
+        posixpath.basename(hook["location"])
+        for event in ("BeforeInstall", "AfterInstall", "ApplicationStart", "ValidateService")
+        for hook in APPSPEC["hooks"][event]
+    ]
+    assert order == [
+        "install_dependencies.sh",
+        "pull_image.sh",
+        "start_docker.sh",
+        "wait_for_health.sh",
+        "validate_service.sh",
+    ]
+
+
+@pytest.mark.parametrize(("event", "hook"), HOOKS, ids=lambda part: str(part)[:20])
+def test_a_hooks_script_is_there_and_can_be_run(event: str, hook: dict[str, str]) -> None:
+    location = hook["location"]
+    assert not posixpath.isabs(location)
+    assert posixpath.normpath(location) == location
+    assert not location.startswith("..")
+    path = ROOT / location
+    assert path.is_file()
+    assert os.access(path, os.X_OK)
+    assert path.read_bytes().startswith(b"#!/usr/bin/env bash\n")
+    assert b"\r" not in path.read_bytes()
+    assert hook["runas"] == "root"  # of the users that every /etc/passwd has, the one for Docker
+    assert set(hook) == {"location", "timeout", "runas"}
+
+
+def test_git_has_the_scripts_as_executable() -> None:
+    command = ["git", "ls-files", "--stage", "deploy"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    modes = {line.split("\t")[1]: line.split()[0] for line in done.stdout.splitlines()}
+    if not modes:
+        pytest.skip("no git repository here that has the scripts")
+    for path, mode in modes.items():
+        is_program = (ROOT / path).is_file() and (ROOT / path).read_bytes().startswith(b"#!")
+        assert mode == ("100755" if is_program else "100644"), path
+
+
+def aws_seconds() -> int:
+    """Return for how long one question to AWS can last."""
+    common = text_of("deploy/scripts/common.sh")
+    times = re.findall(r"--cli-(?:connect|read)-timeout (\d+)", common)
+    assert len(times) == 2
+    return int(the_one(r"AWS_MAX_ATTEMPTS=(\d+)", common)) * sum(map(int, times))
+
+
+def waits(script: str) -> int:
+    """Return for how long a script itself waits for others, where they never answer."""
+    text = re.sub(r"^ *#.*\n", "", text_of(f"deploy/scripts/{script}"), flags=re.MULTILINE)
+    text = re.sub(r"(timeout \d+ docker stop) -t \d+", r"\1", text)
+    own = sum(map(int, re.findall(r"(?:\btimeout |--max-time |sleep |stop -t )(\d+)", text)))
+    settings = service_settings()
+    questions = 0
+    if re.search(r"^pull$", text, re.MULTILINE):
+        questions += 1
+    if "SECRET_" in text:
+        questions += sum(key.startswith("SECRET_") for key in settings)
+    if "VALIDATION_API_KEY" in text:
+        questions += 1
+    if script == "install_dependencies.sh":
+        own += 4 * int(the_one(r"Lock::Timeout=(\d+)", text))  # an update, three packages
+    for largest in re.findall(r"\(number HEALTH_SECONDS \d+ (\d+)\)", text):
+        own += int(largest)
+    return own + questions * aws_seconds()
+
+
+@pytest.mark.parametrize(("event", "hook"), HOOKS, ids=lambda part: str(part)[:20])
+def test_a_hooks_limit_is_longer_than_its_scripts_own_waits(
+    event: str, hook: dict[str, str]
+) -> None:
+    longest = waits(posixpath.basename(hook["location"]))
+    assert longest < int(hook["timeout"])
+    if "wait_for_health" in hook["location"] or "stop" in hook["location"]:
+        assert longest > 0.9 * int(hook["timeout"])  # or else the rule above was not tried
+
+
+def test_no_event_is_longer_than_codedeploy_lets_it_be() -> None:
+    for hooks in APPSPEC["hooks"].values():
+        assert sum(int(hook["timeout"]) for hook in hooks) <= LONGEST_EVENT
+
+
+def test_the_limit_that_wait_for_health_tells_is_its_hooks() -> None:
+    (hook,) = (hook for _, hook in HOOKS if hook["location"].endswith("wait_for_health.sh"))
+    script = text_of(hook["location"])
+    assert f"ends the hook at {hook['timeout']}" in re.sub(r"\n# ", " ", script)
+    default, largest = re.findall(r"number HEALTH_SECONDS (\d+) (\d+)", script)[0]
+    assert f"({default}; at most {largest}," in script
+    assert int(service_settings().get("HEALTH_SECONDS", default)) <= int(largest)
+
+
+def test_one_port_everywhere() -> None:
+    ports = {
+        "EXPOSE": told("EXPOSE"),
+        "default of the scripts": re.findall(
+            r"number PORT (\d+) 65535", text_of("deploy/scripts/common.sh")
+        ),
+        "service.env": [service_settings()["PORT"]],
+        "carprice serve": [str(serving._PORT)],
+        "docs/service.md": re.findall(
+            r"^\| `HOST`, `PORT`, .*? \| [\d.]+, (\d+),", text_of("docs/service.md"), re.MULTILINE
+        ),
+    }
+    for name in ("README.md", "docs/service.md", "docs/protocols.md"):
+        ports[name] = re.findall(r"(?:localhost|127\.0\.0\.1)(?::|\", )(\d+)", text_of(name))
+    guide = text_of("docs/deploy.md")
+    for pattern in (r"--publish (\d+):", r"--publish \d+:(\d+)", r"^\| port \| (\d+);",
+                    r"target group, HTTP (\d+),", r"container port, (\d+);"):  # fmt: skip
+        ports[f"docs/deploy.md, {pattern}"] = re.findall(pattern, guide, re.MULTILINE)
+    for name, found in ports.items():
+        assert set(found) == {str(DEFAULT_PORT)}, name
+
+
+def test_the_container_listens_where_it_is_published() -> None:
+    script = text_of("deploy/scripts/start_docker.sh")
+    assert '--publish "$port:$port"' in script
+    assert '--env "PORT=$port"' in script
+    for name in ("start_docker.sh", "wait_for_health.sh", "validate_service.sh"):
+        text = text_of(f"deploy/scripts/{name}")
+        assert "$(port)" in text
+        assert not re.search(r"(?:127\.0\.0\.1|localhost|--publish \S*):\d", text)
+
+
+def test_the_guide_tells_the_events_scripts_and_limits_of_appspec() -> None:
+    event, rows = "", []
+    for line in text_of("docs/deploy.md").splitlines():
+        if row := re.match(r"\| (\w*) ?\| `(\w+\.sh)` \| (\d+) s \|", line):
+            event = row[1] or event
+            rows.append((event, f"deploy/scripts/{row[2]}", row[3]))
+    assert rows == [(event, hook["location"], hook["timeout"]) for event, hook in HOOKS]
+    for name in secret_files.NAMES:
+        assert f"`{name}`" in text_of("docs/deploy.md")
+
+
+def test_one_health_path_everywhere() -> None:
+    assert HEALTH[0] == "/"
+    assert "health check `GET /` (200)" in text_of("docs/deploy.md")
+    waiting = text_of("deploy/scripts/wait_for_health.sh")
+    assert the_one(r"^url=http://127\.0\.0\.1:\$\(port\)(.*)$", waiting) == "/"
+    asked = the_one(r'request\("GET", "(.*?)"\)', text_of("api/healthcheck.py"))
+    assert asked == "/"
+    for path in files_of_the_delivery():
+        text = path.read_text(encoding="utf-8")
+        checked = re.findall(r"httpchk +(?:GET +)?(/\S*)|http-check .*\buri +(\S+)", text)
+        checked += re.findall(r"(?i)health-?check-?path[\"']?[ :=]+[\"']?(/\S*?)[\"']?(\s)", text)
+        for found in checked:
+            assert (found[0] or found[1]).strip() == "/", path
+        assert not re.search(r"https?://[^\s\"']*/live\b", text), path
+
+
+def test_the_healthcheck_needs_no_curl() -> None:
+    (check,) = told("HEALTHCHECK")
+    _, _, command = check.partition(" CMD ")
+    assert json.loads(command) == ["python3", "-m", "api.healthcheck"]
+    assert not re.search(r"\b(apt-get|curl|wget)\b", text_of("Dockerfile"))
+
+
+def test_the_image_is_started_without_a_shell_as_nobody_much() -> None:
+    assert json.loads(told("ENTRYPOINT")[-1]) == ["python3", "-m", "api"]
+    assert json.loads(told("CMD")[-1]) == ["serve"]
+    assert not told("ADD")
+    stages = told("FROM")
+    assert len(stages) == 2
+    assert {stage.split()[0] for stage in stages} == {"${BASE}"}
+    user = the_one(r"^user=(\S+)", text_of("deploy/scripts/start_docker.sh"))
+    assert told("USER") == [user]
+    assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
+    assert f"chown -R {user} /var/lib/carprice" in text_of("Dockerfile")
+    assert re.search(rf"as user\s+{user.partition(':')[0]}\b", text_of("docs/deploy.md"))
+
+
+def test_the_container_finds_its_mounts() -> None:
+    script = text_of("deploy/scripts/start_docker.sh")
+    cache = the_one(r"CARPRICE_MODEL_CACHE=(\S+)", text_of("Dockerfile"))
+    assert f'--volume "$state/models:{cache}"' in script
+    assert f'--volume "$secrets:{secret_files.FOLDER}:ro"' in script
+
+
+def test_the_settings_on_the_instances_are_ones_that_the_service_reads() -> None:
+    passed_on = the_one(
+        r"grep -E '(.*?)' \"\$image_env\"", text_of("deploy/scripts/start_docker.sh")
+    )
+    own = {"PORT", "HEALTH_SECONDS", "HEALTHY_ANSWERS", "VALIDATION_API_KEY"}
+    for key in service_settings():
+        if key.startswith("SECRET_"):
+            assert key.removeprefix("SECRET_") in secret_files.NAMES
+        elif key.startswith("CARPRICE_"):
+            assert key.removeprefix("CARPRICE_").lower() in ServiceSettings.model_fields
+        else:
+            assert key in own or re.match(passed_on, f"{key}=")
+
+
+def test_nothing_names_a_region_or_an_account() -> None:
+    region = re.compile(r"\b(?:af|ap|ca|cn|eu|il|me|mx|sa|us)(?:-gov|-iso\w?)?-[a-z]+-\d\b")
+    account = re.compile(r"(?<![\w-])\d{12}(?![\w-])|\d{12}\.dkr")
+    for path in files_of_the_delivery():
+        if path.is_relative_to(ROOT / "deploy" / "rehearsal"):
+            continue  # its stand-ins for AWS want some region, whichever
+        text = path.read_text(encoding="utf-8")
+        assert not region.search(text), path
+        assert not account.search(text), path
+
+
+def test_nothing_holds_a_secret() -> None:
+    pytest.importorskip("detect_secrets", reason="needs detect-secrets")
+    from detect_secrets import SecretsCollection
+    from detect_secrets.settings import transient_settings
+
+    with transient_settings(json.loads(text_of(".secrets.baseline"))):
+        collection = SecretsCollection(root=str(ROOT))
+        for path in files_of_the_delivery():
+            collection.scan_file(str(path.relative_to(ROOT)))
+        found = [f"{path}:{secret.line_number} {secret.type}" for path, secret in collection]
+    assert found == []
+
+
+def locked(name: str) -> dict[str, Version]:
+    """Return the locked versions for the image's Python, each line checked."""
+    text = text_of(f"deploy/locks/{name}")
+    found: dict[str, Version] = {}
+    for block in re.split(r"\n(?=\S)", text.strip()):
+        head, *hashes = re.split(r" *\\\n *", block)
+        requirement = Requirement(head)
+        assert hashes, f"{head} has no hash"
+        for one in hashes:
+            assert re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one), one
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        assert requirement.url is None
+        if requirement.marker is None or requirement.marker.evaluate(IMAGE):
+            assert requirement.name not in found
+            found[canonicalize_name(requirement.name)] = Version(pin.version)
+    return found
+
+
+def test_the_locks_hold_hashes_and_no_address() -> None:
+    for path in (ROOT / "deploy" / "locks").iterdir():
+        assert locked(path.name)
+        assert not re.search(r"https?:|--(?:extra-)?index-url|--find-links", path.read_text())
+    assert "--require-hashes" in text_of("Dockerfile")
+    for command in told("RUN"):
+        for install in re.findall(r"install (.*?)(?:&&|$)", command):
+            assert ("--require-hashes" in install) == ("--requirement" in install)
+            assert "--no-deps" in install
+
+
+def test_the_locked_versions_are_the_ones_that_the_project_wants() -> None:
+    found = locked("serving.txt")
+    for requirement in map(Requirement, requirements()):
+        if requirement.marker is None or requirement.marker.evaluate(IMAGE):
+            pin = found[canonicalize_name(requirement.name)]
+            assert requirement.specifier.contains(pin), requirement
+    built_by = locked("build.txt")
+    (wanted,) = re.findall(r'^requires = \["(.*)"\]', text_of("pyproject.toml"), re.MULTILINE)
+    assert Requirement(wanted).specifier.contains(built_by[Requirement(wanted).name])
+
+
+def test_nothing_is_locked_that_serving_does_not_need() -> None:
+    found = locked("serving.txt")
+    assert not TOO_MUCH & set(found)
+    needed = {canonicalize_name(name) for name in installed()}
+    if set(found) == needed:
+        return
+    for name, pin in found.items():
+        with contextlib.suppress(PackageNotFoundError):
+            if Version(version(name)) != pin:
+                pytest.skip(f"{name} {version(name)} is installed, not {pin}: it may need others")
+    assert set(found) == needed
+
+
+def test_only_what_the_dockerfile_copies_is_sent_to_the_build() -> None:
+    sources = set()
+    for copy in told("COPY"):
+        if not copy.startswith("--from"):
+            sources |= {source.rstrip("/") for source in copy.split()[:-1]}
+    assert "${MODEL:-LICENSE}" in sources
+    sources = sources - {"${MODEL:-LICENSE}"} | {"models"}
+    lines = [line for line in text_of(".dockerignore").splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    assert {line[1:] for line in lines if line.startswith("!")} == sources
+    for line in lines[1:]:
+        assert line.startswith(("!", "**/"))
+    checked = the_one(r"git status --porcelain -- (.*?)\)", text_of("deploy/release.sh"))
+    assert set(checked.split()) == sources - {"models"} | {"Dockerfile", ".dockerignore"}
+
+
+def test_the_bundle_has_what_appspec_names(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.tgz"
+    command = [str(ROOT / "deploy" / "bundle.sh"), "--model-version", "3", "--out", str(bundle)]
+    image = f"registry.example.org/carprice@sha256:{'0' * 64}"
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {
+        "PATH": path,
+        "AWS_REGION": "xx-test-1",
+        "MLFLOW_TRACKING_URI": "https://mlflow.example.org",
+    }
+    subprocess.run([*command, "--image", image], env=environment, check=True, capture_output=True)
+    with tarfile.open(bundle) as archive:
+        modes = {posixpath.normpath(member.name): member.mode for member in archive}
+        settings = archive.extractfile("./image.env")
+        assert settings is not None
+        lines = settings.read().decode().splitlines()
+    for _, hook in HOOKS:
+        assert modes[hook["location"]] & 0o555 == 0o555
+    assert {name for name in modes if "/" not in name} == {
+        *(".", "appspec.yml", "deploy", "image.env", "known_listing.json")
+    }
+    names = {line.partition("=")[0] for line in lines}
+    wanted: set[Any] = set()
+    for script in SCRIPTS.glob("*.sh"):
+        wanted |= set(re.findall(r"\((?:setting|amount) ([A-Z_]+)\)", script.read_text()))
+    assert wanted <= names
+    assert f"IMAGE={image}" in lines
+
+
+def program(name: str) -> str:
+    """Return a program beside this Python or on the PATH."""
+    found = shutil.which(name, path=Path(sys.executable).parent) or shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def shell_scripts() -> list[str]:
+    found = [ROOT / ".ci" / "run", *(ROOT / "deploy").rglob("*")]
+    starts = (b"#!/usr/bin/env bash", b"#!/bin/bash", b"#!/bin/sh", b"# What the scripts")
+    return sorted(
+        str(path.relative_to(ROOT))
+        for path in found
+        if path.is_file() and path.read_bytes().startswith(starts)
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("shellcheck", "--external-sources", *shell_scripts()),
+        ("hadolint", "Dockerfile"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_linter_finds_nothing(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [program(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,566 @@
+"""The image with real podman: what it holds, and that it serves with next to no privileges.
+
+Builds it, or takes the one that CARPRICE_IMAGE names.
+"""
+
+import base64
+import datetime
+import http.client
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.address import DEFAULT_PORT
+from api.secret_files import NAMES
+
+if TYPE_CHECKING:
+    from conftest import Instance
+
+ROOT = Path(__file__).resolve().parents[2]
+LARGEST = 350_000_000
+NOWHERE = "http://127.0.0.1:9"
+LISTING = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
+JSON = {"Content-Type": "application/json"}
+HARDENED = ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges",
+            "--tmpfs=/tmp:rw,noexec,nosuid,nodev,size=64m")  # fmt: skip
+# The container's network is the machine's, so that a registry on loopback can be asked. podman's
+# own health checks need systemd.
+PLAIN = ("--network", "host", "--no-healthcheck",
+         "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096")  # fmt: skip
+# What a build behind a mirror of the package index needs, where a machine has it.
+MOUNTED = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
+SECRET = re.compile(r"(?i)(?:token|password|passwd|secret|api_?key)\w*\s*[=:]\s*[\"']?[^\s\"'/]")
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("podman"), reason="the image needs root and podman"
+)
+
+
+def podman(*words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    engine = ["podman", "--cgroup-manager", "cgroupfs"]
+    if shutil.which("runc"):
+        engine += ["--runtime", "runc"]
+    done = subprocess.run(
+        [*engine, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
+    )
+    if check and done.returncode:
+        pytest.fail(f"podman {words[0]} exited {done.returncode}: {done.stderr[-3000:]}")
+    return done
+
+
+def inspected(image: str) -> dict[str, Any]:
+    (found,) = json.loads(podman("image", "inspect", image).stdout)
+    return dict(found)
+
+
+def built(context: Path, *options: str) -> str:
+    """Build an image of its own name, by the base image that is here."""
+    dockerfile = (context / "Dockerfile").read_text(encoding="utf-8")
+    (base,) = re.findall(r"^ARG BASE=(\S+)", dockerfile, re.MULTILINE)
+    if podman("image", "exists", base, check=False).returncode:
+        pytest.skip(f"{base} is not in podman's storage; pull it, or run deploy/rehearse")
+    name = f"localhost/carprice-tests:{secrets.token_hex(6)}"
+    mounts = (f"--volume={path}:{path}:ro" for path in MOUNTED if Path(path).is_file())
+    podman(
+        *("build", "--format", "docker", "--layers", "--timestamp", "1700000000"),
+        *("--isolation", "chroot", "--network", "host", "--pull=never", *mounts),
+        *("--build-arg", "REVISION=0123abc", "--build-arg", "CREATED=2023-11-14T22:13:20Z"),
+        *(*options, "--tag", name, str(context)),
+    )
+    return name
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    named = os.environ.get("CARPRICE_IMAGE")
+    if named:
+        yield named
+        return
+    name = built(ROOT)
+    yield name
+    podman("rmi", name, check=False)
+
+
+@pytest.fixture(scope="module")
+def details(image: str) -> dict[str, Any]:
+    return inspected(image)
+
+
+def test_it_is_small(details: dict[str, Any], record_property: Callable[..., None]) -> None:
+    record_property("bytes", details["Size"])
+    record_property("layers", len(details["RootFS"]["Layers"]))
+    assert details["Size"] <= LARGEST
+    assert len(details["RootFS"]["Layers"]) <= 16
+
+
+def test_it_says_how_it_runs(details: dict[str, Any]) -> None:
+    config = details["Config"]
+    user, _, group = config["User"].partition(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    assert config["Entrypoint"] == ["python3", "-m", "api"]
+    assert config["Cmd"] == ["serve"]
+    assert list(config["ExposedPorts"]) == [f"{DEFAULT_PORT}/tcp"]
+    assert details["Healthcheck"]["Test"] == ["CMD", "python3", "-m", "api.healthcheck"]
+    labels = {name.rpartition(".")[2]: text for name, text in config["Labels"].items()}
+    assert labels["title"] == "carprice"
+    assert labels["licenses"] == "MIT"
+    assert re.fullmatch(r"[0-9a-f]{7,40}(-dirty)?", labels["revision"])
+    datetime.datetime.fromisoformat(labels["created"])
+
+
+def test_neither_its_history_nor_its_settings_hold_a_secret(
+    image: str, details: dict[str, Any]
+) -> None:
+    history = podman("history", "--no-trunc", "--format", "{{.CreatedBy}}", image).stdout
+    for text in (history, json.dumps(details["Config"]), json.dumps(details["History"])):
+        assert not SECRET.search(text)
+        assert not any(name in text for name in NAMES)
+        assert not re.search(r"://[^/\s\"]*@", text)
+
+
+def test_it_holds_what_serving_needs_and_no_more(image: str) -> None:
+    script = """
+import importlib.metadata, importlib.util, json, os, pathlib, shutil
+names = "dvc pandas sklearn mlflow mlflow_skinny xgboost boto3 scipy matplotlib pip setuptools " \\
+    "hatchling pytest"
+opt = pathlib.Path("/opt")
+print(json.dumps({
+    "modules": [name for name in names.split() if importlib.util.find_spec(name)],
+    "programs": [name for name in "gcc cc g++ make curl git".split() if shutil.which(name)],
+    "pip": [str(path) for path in pathlib.Path("/opt/venv/bin").glob("pip*")],
+    "locked": {one.name.lower().replace("_", "-"): one.version
+               for one in importlib.metadata.distributions(path=[
+                   *map(str, pathlib.Path("/opt/venv/lib").glob("python*/site-packages"))])},
+    "carprice": importlib.metadata.version("carprice"),
+    "top": sorted(path.name for path in pathlib.Path("/opt/carprice").iterdir()),
+    "writable": [str(path) for path in opt.rglob("*") if os.access(path, os.W_OK)],
+    "source": [str(path) for path in pathlib.Path("/opt/carprice").rglob("*.py")
+               if not list(path.parent.glob("__pycache__/" + path.stem + ".*.pyc"))],
+}))
+"""
+    done = podman("run", "--rm", *PLAIN, "--entrypoint", "python3", image, "-c", script)
+    found = json.loads(done.stdout)
+    assert found["modules"] == found["programs"] == found["pip"] == []
+    assert found["carprice"] == version("carprice")
+    assert [name for name in found["top"] if not name.endswith(".dist-info")] == ["api", "carprice"]
+    assert found["writable"] == []
+    assert found["source"] == []  # without byte code
+    lock = (ROOT / "deploy" / "locks" / "serving.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", re.sub(
+        r"^.*python_full_version >= .*$", "", lock, flags=re.MULTILINE), re.MULTILINE))  # fmt: skip
+    assert found["locked"] == pins
+
+
+@dataclass(frozen=True)
+class Container:
+    """A running container that listens on a port of the machine."""
+
+    name: str
+    port: int
+    seconds: float
+
+    def ask(
+        self, path: str, content: Any = None, headers: Mapping[str, str] = JSON
+    ) -> tuple[int, str, http.client.HTTPMessage]:
+        """Return status, body and headers of a GET, or of a POST where there is a content."""
+        data = None if content is None else json.dumps(content).encode()
+        url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, data, dict(headers))
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with direct.open(request, timeout=30) as answer:
+                return answer.status, answer.read().decode(), answer.headers
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode(), error.headers
+
+    def health(self) -> dict[str, Any]:
+        return dict(json.loads(self.ask("/")[1]))
+
+    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command in the container."""
+        return podman("exec", self.name, *command, check=False)
+
+    @property
+    def log(self) -> str:
+        done = podman("logs", self.name)
+        return done.stdout + done.stderr
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code."""
+        podman("stop", "--time", "30", self.name)
+        state = podman("inspect", "--format", "{{.State.ExitCode}}", self.name)
+        return int(state.stdout)
+
+
+def find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(
+    image: str,
+    *options: str,
+    command: tuple[str, ...] = (),
+    port_variable: str = "PORT",
+    ready: int = 200,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Container]:
+    """Run the image hardened until the block ends; it starts when GET / answers ``ready``."""
+    name, port = f"carprice-test-{secrets.token_hex(6)}", find_free_port()
+    given = {
+        port_variable: str(port),
+        "MLFLOW_TRACKING_URI": NOWHERE,
+        "CARPRICE_START_SECONDS": "1",
+        "CARPRICE_DRAIN_SECONDS": "0",
+        **(environment or {}),
+    }
+    variables = (f"--env={key}={value}" for key, value in given.items())
+    began = time.monotonic()
+    podman(
+        "run", "--detach", "--name", name, *PLAIN, *HARDENED, *variables, *options, image, *command
+    )
+    try:
+        while True:
+            container = Container(name, port, time.monotonic() - began)
+            with suppress(OSError):
+                if container.ask("/")[0] == ready:
+                    break
+            if container.seconds > 90:
+                pytest.fail(f"the container did not get ready: {container.log[-3000:]}")
+            time.sleep(0.05)
+        yield container
+    finally:
+        podman("rm", "--force", "--time", "0", name, check=False)
+
+
+@pytest.fixture(scope="module")
+def model_folder(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that every user can read."""
+    folder = tmp_path_factory.mktemp("image") / "model"
+    shutil.copytree(finished[0].model, folder)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serving(image: str, model_folder: Path) -> Iterator[Container]:
+    """A hardened container that started with a model folder of its own."""
+    with running(
+        image,
+        f"--volume={model_folder}:/opt/model:ro",
+        environment={"CARPRICE_BAKED_MODEL": "/opt/model"},
+    ) as container:
+        yield container
+
+
+def test_it_predicts_without_privileges(serving: Container) -> None:
+    status, body, _ = serving.ask("/predict", LISTING)
+    assert status == 200, body
+    assert json.loads(body)["predictedPrice"] > 0
+    assert serving.health()["source"] == "image"
+
+
+def test_its_process_may_do_next_to_nothing(serving: Container) -> None:
+    found = dict(
+        line.split(":", 1) for line in serving.run("cat", "/proc/1/status").stdout.splitlines()
+    )
+    assert found["Uid"].split() == ["10001"] * 4
+    assert found["Gid"].split() == ["10001"] * 4
+    assert {int(found[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
+    assert found["NoNewPrivs"].strip() == "1"
+    for path in ("/opt/carprice/x", "/var/lib/carprice/x", "/x"):
+        assert "Read-only file system" in serving.run("touch", path).stderr
+
+
+def test_the_first_process_is_the_service_itself(serving: Container) -> None:
+    """Without a shell before it, which would keep SIGTERM to itself."""
+    words = serving.run("cat", "/proc/1/cmdline").stdout.split("\0")
+    assert words[1:-1] == ["-m", "api", "serve"]
+
+
+def test_the_health_check_in_the_container(serving: Container, image: str) -> None:
+    healthy = serving.run("python3", "-m", "api.healthcheck")
+    assert (healthy.returncode, json.loads(healthy.stdout)["status"]) == (0, "ok")
+    with running(image, ready=503) as container:
+        loading = container.run("python3", "-m", "api.healthcheck")
+        assert (loading.returncode, json.loads(loading.stdout)["modelVersion"]) == (1, None)
+        assert container.ask("/live")[0] == 200
+        assert container.stop() == 0
+    elsewhere = serving.run("env", f"PORT={find_free_port()}", "python3", "-m", "api.healthcheck")
+    assert elsewhere.returncode == 1
+
+
+def test_sagemaker_can_start_it(image: str, model_folder: Path) -> None:
+    """``docker run IMAGE serve``, the port in a variable of SageMaker's, and SIGTERM."""
+    with running(
+        image,
+        f"--volume={model_folder}:/opt/model:ro",
+        command=("serve",),
+        port_variable="SAGEMAKER_BIND_TO_PORT",
+        environment={"CARPRICE_BAKED_MODEL": "/opt/model"},
+    ) as container:
+        assert container.ask("/ping")[0] == 200
+        frame = {"dataframe_records": [LISTING]}
+        status, body, _ = container.ask("/invocations", frame)
+        assert status == 200, body
+        assert container.stop() == 0
+        assert "Application shutdown complete" in container.log
+
+
+@pytest.mark.parametrize("value", ["eighty", "70000"])
+def test_a_bad_port_is_told(image: str, value: str) -> None:
+    done = podman("run", "--rm", *PLAIN, *HARDENED, f"--env=PORT={value}", image, check=False)
+    assert done.returncode == 2
+    assert f"PORT must be a port's number from 0 to 65535 (found '{value}')" in done.stderr
+
+
+class Locked(BaseHTTPRequestHandler):
+    """Passes on to an MLflow server what comes with the login."""
+
+    upstream = login = ""
+
+    def do_GET(self) -> None:
+        if self.headers.get("Authorization") != self.login:
+            self.tell(401, b"{}")
+            return
+        host = self.upstream.removeprefix("http://")
+        connection = http.client.HTTPConnection(host, timeout=30)
+        connection.request("GET", self.path, headers={"Accept": self.headers.get("Accept", "*/*")})
+        answer = connection.getresponse()
+        self.tell(answer.status, answer.read(), answer.getheader("Content-Type") or "text/plain")
+        connection.close()
+
+    def tell(self, status: int, body: bytes, kind: str = "application/json") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True)
+class LockedRegistry:
+    """A registry that wants a login, with a model in production."""
+
+    url: str
+    name: str
+    version: int
+    token: str
+
+
+@pytest.fixture(scope="module")
+def registry(
+    mlflow_server: Any,
+    model_folder: Path,
+    register: Callable[[str, str, Path, Path], int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LockedRegistry]:
+    from carprice.registry import Registry
+
+    name, token = f"cars-{secrets.token_hex(4)}", secrets.token_urlsafe(30)
+    number = register(mlflow_server.url, name, model_folder, tmp_path_factory.mktemp("scratch"))
+    now = datetime.datetime.now(datetime.UTC)
+    Registry(mlflow_server.url, name).point("production", number, now)
+    login = "Basic " + base64.b64encode(f"me:{token}".encode()).decode()
+    handler = type("Handler", (Locked,), {"upstream": mlflow_server.url, "login": login})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield LockedRegistry(f"http://127.0.0.1:{server.server_address[1]}", name, number, token)
+        server.shutdown()
+        thread.join()
+
+
+def folder_of_the_user(path: Path, **files: str) -> Path:
+    """Make a folder with files that only the container's user can read and write."""
+    path.mkdir()
+    for name, text in files.items():
+        (path / name).write_text(text)
+    for made in (path, *path.iterdir()):
+        os.chown(made, 10001, 10001)
+        made.chmod(0o700 if made.is_dir() else 0o400)
+    return path
+
+
+def test_a_login_of_secret_files_is_used_and_seen_nowhere(
+    image: str, registry: LockedRegistry, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    login = folder_of_the_user(
+        tmp_path / "secrets",
+        MLFLOW_TRACKING_USERNAME="me\n",
+        MLFLOW_TRACKING_PASSWORD=f"{registry.token}\n",
+    )
+    cache = folder_of_the_user(tmp_path / "cache")
+    mounts = (f"--volume={login}:/run/secrets:ro", f"--volume={cache}:/var/lib/carprice/models")
+    environment = {
+        "MLFLOW_TRACKING_URI": registry.url,
+        "CARPRICE_MODEL_NAME": registry.name,
+        "CARPRICE_START_SECONDS": "20",
+    }
+    with running(image, *mounts, environment=environment) as container:
+        record_property("ready with the registry's model after", container.seconds)
+        assert container.health()["source"] == "registry"
+        status, _, headers = container.ask("/predict", LISTING)
+        assert (status, headers["X-Model-Version"]) == (200, str(registry.version))
+        seen = {
+            "inspect": podman("inspect", container.name).stdout,
+            "environment": container.run("cat", "/proc/1/environ").stdout,
+            "arguments": container.run("cat", "/proc/1/cmdline").stdout,
+            "log": container.log,
+            "log after the end": f"{container.stop()} {container.log}",
+        }
+    hidden = base64.b64encode(f"me:{registry.token}".encode()).decode()
+    for place, text in seen.items():
+        assert text, place
+        assert registry.token not in text, place
+        assert hidden not in text, place
+
+    with running(image, *mounts, environment={**environment, "CARPRICE_START_SECONDS": "5"}) as one:
+        record_property("ready with the model in its cache after", one.seconds)
+        print(f"ready with the model in its cache after {one.seconds:.1f} s")  # noqa: T201
+        assert one.health()["source"] == "registry"
+
+    wrong = folder_of_the_user(tmp_path / "wrong", MLFLOW_TRACKING_PASSWORD="<wrong>")
+    mounts = (f"--volume={wrong}:/run/secrets:ro", mounts[1])
+    with running(image, *mounts, environment=environment) as container:
+        assert container.health()["source"] == "cache"
+
+
+def test_a_model_can_be_baked_in(model_folder: Path, tmp_path: Path) -> None:
+    """With the build argument, from a folder below ``models``."""
+    context = tmp_path / "context"
+    context.mkdir()
+    for name in ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml"):
+        shutil.copy2(ROOT / name, context / name)
+    without = shutil.ignore_patterns("__pycache__", ".mypy_cache")
+    for name in ("api", "src", "deploy/locks"):
+        shutil.copytree(ROOT / name, context / name, ignore=without)
+    shutil.copytree(model_folder, context / "models" / "champion")
+    baked = built(context, "--build-arg", "MODEL=models/champion")
+    try:
+        assert inspected(baked)["Size"] <= LARGEST
+        with running(baked) as container:
+            health = container.health()
+            assert (health["status"], health["source"]) == ("ok", "image")
+            assert container.ask("/predict", LISTING)[0] == 200
+    finally:
+        podman("rmi", baked, check=False)
+
+
+@pytest.mark.skipif(
+    os.environ.get("CARPRICE_ACT") != "all",
+    reason="two builds from the start take a minute; CARPRICE_ACT=all runs it",
+)
+def test_two_builds_give_the_same_layers() -> None:
+    names = [built(ROOT, "--no-cache") for _ in range(2)]
+    try:
+        first, second = (inspected(name) for name in names)
+        assert first["RootFS"]["Layers"] == second["RootFS"]["Layers"]
+        assert first["Config"] == second["Config"]
+    finally:
+        podman("rmi", *names, check=False)
+
+
+class Podman:
+    """``docker`` on an instance: podman, on the machine's network, with a name of the test's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"carprice-test-{secrets.token_hex(6)}"
+        self.path = folder
+        runtime = "--runtime runc" if shutil.which("runc") else ""
+        program = folder / "docker"
+        program.unlink()
+        program.write_text(
+            f"""#!{shutil.which("bash")}
+words=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    carprice) words+=({self.name}) ;;
+    --publish) shift ;;
+    run) words+=(run {" ".join(PLAIN)}) ;;
+    *) words+=("$1") ;;
+  esac
+  shift
+done
+PATH={os.environ["PATH"]}
+exec podman --cgroup-manager cgroupfs {runtime} "${{words[@]}}"
+"""
+        )
+        program.chmod(0o755)
+
+
+def test_the_hooks_deploy_it_with_real_podman(
+    image: str, details: dict[str, Any], registry: LockedRegistry, instance: "Instance"
+) -> None:
+    (digest, *_) = details["RepoDigests"]
+    docker, port = Podman(instance.programs), find_free_port()
+    instance.settings |= {
+        "IMAGE": digest,
+        "PORT": port,
+        "MLFLOW_TRACKING_URI": registry.url,
+        "MODEL_VERSION": registry.version,
+        "CARPRICE_MODEL_NAME": registry.name,
+        "CARPRICE_DRAIN_SECONDS": 0,
+        "HEALTH_SECONDS": 60,
+        "LOWEST": 10000,
+        "HIGHEST": 10000000,
+    }
+    instance.reads("MLFLOW_TRACKING_USERNAME", "ssm:/user")
+    instance.reads("MLFLOW_TRACKING_PASSWORD", "ssm:/password")
+    region = f"aws ssm get-parameter --region {instance.settings['AWS_REGION']} --name"
+    instance.answers(f"{region} /user", "me\n")
+    instance.answers(f"{region} /password", f"{registry.token}\n")
+    instance.listing(LISTING)
+
+    def hooks(*names: str) -> None:
+        for name in names:
+            done = instance.run(f"{name}.sh")
+            assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+            assert registry.token not in done.stdout + done.stderr
+
+    try:
+        hooks("stop_docker", "pull_image", "start_docker", "wait_for_health", "validate_service")
+        first = podman("inspect", docker.name)
+        assert registry.token not in first.stdout
+        hooks("pull_image", "start_docker", "wait_for_health", "validate_service")
+        (before,), (after,) = (
+            json.loads(one.stdout) for one in (first, podman("inspect", docker.name))
+        )
+        assert before["Id"] != after["Id"]
+        for one in (before, after):
+            one["Mounts"].sort(key=lambda mount: mount["Destination"])
+        for key in ("Image", "Mounts", "Args", "Path"):
+            assert before[key] == after[key]
+        instance.settings["MODEL_VERSION"] = registry.version + 1
+        done = instance.run("validate_service.sh")
+        assert done.returncode == 1
+        assert f"model version {registry.version} answered" in done.stderr
+        hooks("stop_docker", "stop_docker")
+        assert podman("container", "exists", docker.name, check=False).returncode == 1
+    finally:
+        podman("rm", "--force", "--time", "0", docker.name, check=False)

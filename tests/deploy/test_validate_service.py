@@ -1,0 +1,139 @@
+import secrets
+import shutil
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Instance, Service
+
+SCRIPT = "validate_service.sh"
+KEY = "VALIDATION_API_KEY"
+
+
+@pytest.fixture
+def instance(instance: "Instance", service: "Service") -> "Instance":
+    instance.settings["PORT"] = service.port
+    return instance
+
+
+@pytest.mark.parametrize("price", ["300000.0", "523000", "899999.99", "900000"])
+def test_a_price_in_its_range(instance: "Instance", service: "Service", price: str) -> None:
+    service.body = f'{{"currency": "INR", "predictedPrice": {price}, "warnings": []}}'
+    done = instance.run(SCRIPT)
+    assert done.returncode == 0, done.stderr
+    assert f"the known listing is worth {price}, says model version 3" in done.stdout
+    ((method, path, headers, body),) = service.asked
+    assert (method, path, headers["Content-Type"]) == ("POST", "/predict", "application/json")
+    assert body == (instance.bundle / "known_listing.json").read_bytes()
+    assert instance.calls == []
+    assert list(instance.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("price", ["299999.99", "900000.01", "5", "1000000000"])
+def test_a_price_out_of_its_range(instance: "Instance", service: "Service", price: str) -> None:
+    service.body = f'{{"predictedPrice":{price}}}'
+    done = instance.run(SCRIPT)
+    assert done.returncode == 1
+    assert f"the price of the known listing is {price}, not from 300000 to 900000" in (done.stderr)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{}", '{"predictedPrice":null}', '{"predictedPrice":-1.0}', "<html></html>"]
+)
+def test_no_price(instance: "Instance", service: "Service", body: str) -> None:
+    service.body = body
+    done = instance.run(SCRIPT)
+    assert done.returncode == 1
+    assert f"answered without a predictedPrice: {body}" in done.stderr
+
+
+@pytest.mark.parametrize("status", [204, 401, 404, 422, 500, 503])
+def test_another_status(instance: "Instance", service: "Service", status: int) -> None:
+    service.price = status
+    done = instance.run(SCRIPT)
+    assert done.returncode == 1
+    assert f"/predict answered {status}: " in done.stderr
+    if status != 204:
+        assert service.body in done.stderr
+
+
+def test_nobody_listens(instance: "Instance") -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        instance.settings["PORT"] = taken.getsockname()[1]
+    done = instance.run(SCRIPT)
+    assert done.returncode == 1
+    assert "/predict answered nothing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("2", "2"), ("33", "33"), ("", "unknown"), (None, "unknown")]
+)
+def test_another_model(
+    instance: "Instance", service: "Service", version: str | None, told: str
+) -> None:
+    service.version = version
+    done = instance.run(SCRIPT)
+    assert done.returncode == 1
+    assert f"model version {told} answered, not 3" in done.stderr
+    assert '{"status":"ok"}' in done.stderr
+
+
+@pytest.mark.parametrize("key", ["LOWEST", "HIGHEST"])
+@pytest.mark.parametrize("value", ["cheap", "-1", "1e9", "3,5", "300000.", "0x10"])
+def test_a_limit_that_is_no_amount(
+    instance: "Instance", service: "Service", key: str, value: str
+) -> None:
+    instance.settings[key] = value
+    done = instance.run(SCRIPT)
+    assert done.returncode == 2
+    assert f"{key} must be an amount such as 250000 (found '{value}')" in done.stderr
+    assert service.asked == []
+
+
+def test_no_known_listing(instance: "Instance", service: "Service") -> None:
+    (instance.bundle / "known_listing.json").unlink()
+    done = instance.run(SCRIPT)
+    assert done.returncode == 2
+    assert "known_listing.json is missing; deploy/bundle.sh" in done.stderr
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("form", ["{}", '{}"', "\\{}\\n", "$HOME{}"])
+def test_the_api_key_goes_into_the_header_alone(
+    instance: "Instance", service: "Service", form: str
+) -> None:
+    part = secrets.token_urlsafe(24)
+    instance.settings[KEY] = "ssm:/carprice/key"
+    instance.answers("aws ssm get-parameter", f"{form.format(part)}\n")
+    real = instance.programs / "curl"
+    found = real.readlink()
+    real.unlink()
+    words = instance.temporary / "curl-words"
+    real.write_text(
+        f'#!{shutil.which("bash")}\nprintf "%s\\n" "$@" >>{words}\nenv >>{words}\n'
+        f'exec {found} "$@"\n'
+    )
+    real.chmod(0o755)
+    done = instance.run(SCRIPT)
+    assert done.returncode == 0, done.stderr
+    ((_, _, headers, _),) = service.asked
+    assert headers["X-API-Key"] == form.format(part)
+    assert "/predict" in words.read_text()
+    assert part not in words.read_text()
+    instance.never_shows(part, done)
+
+
+def test_without_an_api_key_none_is_sent(instance: "Instance", service: "Service") -> None:
+    instance.run(SCRIPT)
+    assert "X-API-Key" not in service.asked[0][2]
+
+
+def test_an_api_key_that_cannot_be_read(instance: "Instance", service: "Service") -> None:
+    instance.settings[KEY] = "ssm:/carprice/key"
+    instance.answers("aws", code=254)
+    done = instance.run(SCRIPT)
+    assert done.returncode == 1
+    assert "the secret ssm:/carprice/key" in done.stderr
+    assert service.asked == []
