@@ -6,7 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +22,21 @@ WORKFLOWS = {
     path.name: yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
     for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 }
-JOBS = [(name, job) for name, workflow in WORKFLOWS.items() for job in workflow["jobs"]]
+JOBS = [
+    (name, job)
+    for name, workflow in WORKFLOWS.items()
+    for job, content in workflow["jobs"].items()
+    if "steps" in content
+]
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 SECRET = re.compile(r"\bsecrets\b *[.\[]\s*(?!py\b)")
 PROMOTING = [("ci.yml", "pipeline"), ("retrain.yml", "retrain")]
+DELIVERING = [("deploy.yml", "deploy"), ("rollback.yml", "rollback")]
 SOURCE = {"SOURCE_URL"}
 LOGINS = {"DAGSHUB_USER_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
 # Commands of the pipeline that ask the registry, and so need its login.
 ASKING = ("carprice setup check", "dvc repro", "carprice test-model", "carprice promote",
-          "carprice status")  # fmt: skip
+          "carprice status", "deploy/rollback.sh")  # fmt: skip
 
 at_each_job = pytest.mark.parametrize(("workflow", "job"), JOBS)
 
@@ -65,7 +71,7 @@ def test_a_job_has_a_time_limit_and_no_more_than_it_needs(workflow: str, job: st
     assert WORKFLOWS[workflow]["permissions"] == {}
     assert 0 < int(content["timeout-minutes"]) <= 120
     allowed = {"contents": "read"}
-    if (workflow, job) in PROMOTING:
+    if (workflow, job) in (*PROMOTING, *DELIVERING):
         allowed["id-token"] = "write"
     assert content["permissions"] == allowed
     checkout = next(step for step in content["steps"] if "checkout" in step.get("uses", ""))
@@ -80,7 +86,8 @@ def test_a_secret_is_only_where_it_is_used(workflow: str, job: str) -> None:
     assert not SECRET.search(str(WORKFLOWS[workflow].get("env", {})))
     for step in content["steps"]:
         named = {name for name, value in step.get("env", {}).items() if SECRET.search(value)}
-        command = step.get("run", "") if (workflow, job) in PROMOTING else ""
+        with_secrets = (workflow, job) in (*PROMOTING, *DELIVERING)
+        command = step.get("run", "") if with_secrets else ""
         # Reading the source again does not ask the registry.
         asks = command.startswith(ASKING) and "--single-item" not in command
         reads = command.startswith("dvc repro")
@@ -123,6 +130,48 @@ def test_two_promotions_never_run_at_once() -> None:
         assert content["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
         assert content["environment"] == "production"
         assert set(content["outputs"]) == {"version", "digest"}
+
+
+def test_what_was_promoted_is_delivered_where_that_is_switched_on() -> None:
+    for workflow, job in PROMOTING:
+        content = WORKFLOWS[workflow]["jobs"]["deploy"]
+        assert content["uses"] == "./.github/workflows/deploy.yml"
+        assert content["needs"] == job
+        assert content["if"] == "vars.DEPLOY == 'true'"
+        assert content["with"] == {"version": f"${{{{ needs.{job}.outputs.version }}}}"}
+        assert content["permissions"] == {"contents": "read", "id-token": "write"}
+        assert "secrets" not in content
+    events = WORKFLOWS["deploy.yml"]["on"]
+    assert set(events) == {"workflow_call", "workflow_dispatch"}
+    for event in events.values():
+        assert event["inputs"]["version"]["required"] == "true"
+    assert set(WORKFLOWS["rollback.yml"]["on"]) == {"workflow_dispatch"}
+
+
+def test_one_deployment_at_a_time() -> None:
+    one = {"group": "deploy", "cancel-in-progress": "false"}
+    assert WORKFLOWS["deploy.yml"]["jobs"]["deploy"]["concurrency"] == one
+    assert WORKFLOWS["rollback.yml"]["concurrency"] == one
+    rollback = WORKFLOWS["rollback.yml"]["jobs"]["rollback"]
+    assert rollback["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
+    for workflow, job in DELIVERING:
+        content = WORKFLOWS[workflow]["jobs"][job]
+        assert content["environment"] == "production"
+        assert content["if"] == "github.ref == 'refs/heads/main'"
+
+
+@pytest.mark.parametrize(("workflow", "job"), DELIVERING)
+def test_the_delivery_is_in_scripts_with_all_that_they_need(workflow: str, job: str) -> None:
+    """What a script's ``needs`` names is in the job's environment, and nothing beside."""
+    called = set(re.findall(r"deploy/\w+\.sh", " ".join(commands(workflow, job))))
+    assert called
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in called]
+    calls = re.findall(r"deploy/\w+\.sh", re.sub(r"(?m)^ *#.*", "", "".join(texts)))
+    texts += [(ROOT / name).read_text(encoding="utf-8") for name in calls]
+    needed = set(re.findall(r"\bneeds ([A-Z][A-Z_]+)", " ".join(texts)))
+    given = WORKFLOWS[workflow]["jobs"][job]["env"]
+    assert set(given) == needed
+    assert given == {name: f"${{{{ vars.{name} }}}}" for name in needed}
 
 
 def test_retraining_goes_through_the_same_steps_on_what_the_source_holds_now() -> None:
@@ -206,7 +255,15 @@ class Act:
         self.artifacts = folder / "artifacts"
 
     def run(
-        self, event: str, workflow: str, job: str, *, secret: dict[str, str], **env: str
+        self,
+        event: str,
+        workflow: str,
+        job: str,
+        *,
+        secret: dict[str, str],
+        options: Sequence[str] = (),
+        programs: Path | None = None,
+        **env: str,
     ) -> "subprocess.CompletedProcess[str]":
         secrets_file = self.folder.parent / f"{self.folder.name}.secrets"
         secrets_file.write_text("".join(f"{key}={text}\n" for key, text in secret.items()))
@@ -218,8 +275,10 @@ class Act:
             # GitHub would replace a secret in the log; here a test shall see that none is written.
             *("--secret-file", str(secrets_file), "--insecure-secrets"),
             *(part for key, text in given.items() for part in ("--env", f"{key}={text}")),
+            *options,
         ]
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        first = [] if programs is None else [str(programs)]
+        path = os.pathsep.join([*first, str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "PATH": path, "COLUMNS": "160"}
         try:
             done = subprocess.run(
@@ -354,6 +413,39 @@ def test_the_pipeline_promotes_in_act_and_shows_no_token(
     for token in (dagshub.token, aws):
         assert all(token not in log.stdout + log.stderr for log in logs)
         assert act.files_with(token) == []
+
+
+VARIABLES = {
+    "AWS_REGION": "xx-test-1",
+    "BUNDLE_BUCKET": "bundles",
+    "CODEDEPLOY_APPLICATION": "cars",
+    "CODEDEPLOY_GROUP": "production",
+    "IMAGE_REPOSITORY": "registry.example.org/cars",
+    "MLFLOW_TRACKING_URI": "https://mlflow.example.org",
+}
+
+
+def test_the_delivery_runs_to_the_end_in_act_and_fails_with_its_hook(act: Act) -> None:
+    commit(act.project)
+    options = [f"--var={name}={value}" for name, value in VARIABLES.items()]
+    for deployment in ("Succeeded", "Failed"):
+        aws = secrets.token_urlsafe(30)
+        done = act.run(
+            "workflow_dispatch", "deploy.yml", "deploy", secret={},
+            options=[*options, "--input=version=3"],
+            programs=act.project / "tests" / "workflows" / "programs",
+            STAND_IN_AWS_SECRET=aws, STAND_IN_DEPLOYMENT=deployment,
+        )  # fmt: skip
+        assert (done.returncode == 0) == (deployment == "Succeeded"), done.stdout[-5000:]
+        assert f"image=registry.example.org/cars@sha256:{7:064d}" in done.stdout
+        assert re.search(
+            r"bundle=s3://bundles/carprice-0{12}-model-3-\d{8}T\d{6}Z.tgz", done.stdout
+        )
+        shown = "deploy/scripts/validate_service.sh" in done.stdout
+        assert shown == (deployment == "Failed")
+        assert len(list(act.artifacts.glob("*.tgz"))) >= 1
+        assert aws not in done.stdout + done.stderr
+        assert act.files_with(aws) == []
 
 
 def test_a_token_in_a_log_would_be_seen(act: Act) -> None:
