@@ -1,48 +1,26 @@
 """Ingest: any source → clean listings, split into training and test rows, with a report."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from carprice.atomic import replacing
-from carprice.cleaning import (
-    Counts,
-    clean,
-    default_price_range,
-    drop_duplicates,
-    find_valuation_date,
-)
-from carprice.columns import MappedChunk, Unreadable, map_columns
+from carprice.cleaning import Counts
 from carprice.errors import InputError
-from carprice.leaks import inspect_ignored
 from carprice.market import Market
+from carprice.reading import Progress, clean_source, read_source
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
 from carprice.snapshot import snapshot_digest
-from carprice.sources import Chunk, read_chunks
 from carprice.workspace import Workspace, write_json, write_text
 
-Progress = Callable[[str], None]
-_ROWS_INSPECTED: Final = 20_000
 _FEWEST_ROWS: Final = 50
-
-
-@dataclass(frozen=True)
-class _Read:
-    frame: pd.DataFrame
-    row_digests: npt.NDArray[np.uint64]
-    ignored: pd.DataFrame
-    unreadable: dict[str, Unreadable]
-    respaced: dict[str, int]
-    origin: dict[str, tuple[str, ...]]
 
 
 def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
@@ -63,35 +41,17 @@ def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -
 def _ingest(
     settings: IngestSettings, workspace: Workspace, snapshot: Path, progress: Progress
 ) -> dict[str, Any]:
-    progress(f"reading {redact(settings.source)}")
-    read = _read(settings, workspace, snapshot, progress)
+    read = read_source(settings, progress, keep=snapshot, passed_over=workspace.snapshot)
     progress("cleaning")
-    counts = Counts()
-    frame = drop_duplicates(read.frame, read.row_digests)
-    if len(frame) < len(read.frame):
-        counts.rejected["exact duplicate"] = len(read.frame) - len(frame)
-    counts.repaired.update(
-        {f"stray spaces removed from {alias(name)}": rows for name, rows in read.respaced.items()}
-    )
-    _count_unreadable(read, settings, counts)
-    valuation_date = settings.valuation_date or find_valuation_date(frame)
-    price_range = settings.price_range or default_price_range(frame[PRICE])
-    listings = clean(
-        frame,
-        valuation_date=valuation_date,
-        price_range=price_range,
-        distance_unit=settings.units.distance,
-        counts=counts,
-    )
+    cleaned = clean_source(read, settings)
+    listings, counts = cleaned.frame, cleaned.counts
     _check_enough(listings, counts, settings)
     train, test = _split(listings, settings)
     market = Market(
-        settings.units.currency, settings.units.distance, valuation_date, _digest(train, test)
-    )
-    ignored = inspect_ignored(
-        read.ignored,
-        read.frame[PRICE].to_numpy(dtype=np.float64)[: len(read.ignored)],
-        read.frame["year"].to_numpy(dtype=np.float64)[: len(read.ignored)],
+        settings.units.currency,
+        settings.units.distance,
+        cleaned.valuation_date,
+        _digest(train, test),
     )
     report = {
         "source": redact(settings.source),
@@ -101,7 +61,7 @@ def _ingest(
         "rows_test": len(test),
         "rejected": dict(counts.rejected),
         "repaired": dict(counts.repaired),
-        "ignored_columns": [asdict(column) for column in ignored],
+        "ignored_columns": [asdict(column) for column in read.judged()],
         "columns": {alias(name): ", ".join(names) for name, names in read.origin.items() if names},
         "missing": {
             alias(name): int(listings[name].isna().sum()) for name in listings if name != PRICE
@@ -110,7 +70,7 @@ def _ingest(
             f"{100 * share:g} %": float(listings[PRICE].quantile(share))
             for share in (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
         },
-        "price_range": list(price_range),
+        "price_range": list(cleaned.price_range),
         "split": settings.split.model_dump(),
         **market.to_json(),
         "raw_digest": snapshot_digest(snapshot),
@@ -166,65 +126,6 @@ def _shares(counts: dict[str, int], total: int) -> list[tuple[str, str]]:
         for reason, rows in counts.items()
         if rows
     ]
-
-
-def _read(
-    settings: IngestSettings, workspace: Workspace, snapshot: Path, progress: Progress
-) -> _Read:
-    frames, digests, ignored = [], [], []
-    unreadable: dict[str, Unreadable] = {}
-    respaced: dict[str, int] = {}
-    origin: dict[str, tuple[str, ...]] = {}
-    rows = 0
-    for chunk, mapped in _mapped_chunks(settings, workspace, snapshot):
-        frames.append(mapped.frame)
-        digests.append(_row_digests(chunk.frame))
-        if rows < _ROWS_INSPECTED:
-            head = chunk.frame[[*mapped.ignored]].iloc[: _ROWS_INSPECTED - rows]
-            ignored.append(head.reset_index(drop=True))
-        for name, found in mapped.unreadable.items():
-            unreadable[name] = found if name not in unreadable else unreadable[name].plus(found)
-        for name, count in mapped.respaced.items():
-            respaced[name] = respaced.get(name, 0) + count
-        origin |= mapped.origin
-        rows += len(mapped.frame)
-        progress(f"reading {redact(settings.source)}: {rows:,} rows")
-    return _Read(
-        pd.concat(frames, ignore_index=True),
-        np.concatenate(digests),
-        pd.concat(ignored, ignore_index=True),
-        unreadable,
-        respaced,
-        origin,
-    )
-
-
-def _mapped_chunks(
-    settings: IngestSettings, workspace: Workspace, snapshot: Path
-) -> Iterator[tuple[Chunk, MappedChunk]]:
-    for chunk in read_chunks(settings, keep=snapshot, passed_over=workspace.snapshot):
-        yield chunk, map_columns(chunk, settings, price_required=True)
-
-
-def _row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
-    try:
-        digests = pd.util.hash_pandas_object(raw, index=False)
-    except TypeError:
-        digests = pd.util.hash_pandas_object(raw.astype(str), index=False)
-    return np.asarray(digests, dtype=np.uint64)
-
-
-def _count_unreadable(read: _Read, settings: IngestSettings, counts: Counts) -> None:
-    for name, found in read.unreadable.items():
-        share = found.count / len(read.frame)
-        if share > settings.max_unreadable:
-            raise InputError(
-                f"{redact(settings.source)}: {alias(name)} is {found.value!r} in row {found.row}, "
-                f"and cannot be read in {100 * share:.0f} % of the rows; give "
-                f"ingest.columns.{alias(name)} a rule, such as number: true, or another column"
-            )
-        if name not in (PRICE, "year"):
-            counts.repaired[f"{alias(name)} unreadable, made missing"] += found.count
 
 
 def _check_enough(listings: pd.DataFrame, counts: Counts, settings: IngestSettings) -> None:
