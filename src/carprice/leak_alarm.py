@@ -16,7 +16,7 @@ import numpy.typing as npt
 from carprice.features import CATEGORIES, NUMBERS, Features, Floats
 from carprice.noise import NoiseFloor, like_cars
 
-_MOST_EXPLAINED: Final = 0.5
+MOST_EXPLAINED: Final = 0.5
 _FEWEST_ROWS: Final = 100
 _MOST_LEVELS: Final = 200
 _MOST_COLUMNS: Final = 30
@@ -39,7 +39,7 @@ class Suspect:
 
 
 def suspects(
-    features: Features, log_price: Floats, explaining: float = _MOST_EXPLAINED
+    features: Features, log_price: Floats, explaining: float = MOST_EXPLAINED
 ) -> list[Suspect]:
     """Return features that explain more of like cars' price differences than honest ones can.
 

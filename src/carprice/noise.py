@@ -41,6 +41,21 @@ def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
     features : parsed listings, n rows.
     log_price : their ln(price).
     """
+    apart = twin_differences(features, log_price)
+    if len(apart) < _FEWEST_PAIRS:
+        return NoiseFloor(len(apart), None, None)
+    alone = np.sinh(apart / np.sqrt(2))  # the mean of |exp(±x) - 1|
+    return NoiseFloor(len(apart), float(100 * np.median(alone)), float(100 * alone.mean()))
+
+
+def twin_differences(features: Features, log_price: Floats) -> Floats:
+    """Return by how much ln(price) differs in each pair of near-twins.
+
+    Parameters
+    ----------
+    features : parsed listings, n rows.
+    log_price : their ln(price).
+    """
     odometer = features.numbers["odometer"]
     codes = like_cars(features, with_owners=True)
     order = np.lexsort((odometer, codes))
@@ -48,11 +63,7 @@ def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
     twins = (codes[first] == codes[second]) & (
         odometer[second] <= odometer[first] * (1 + _ODOMETER_APART)
     )
-    apart = np.abs(log_price[second] - log_price[first])[twins]
-    if len(apart) < _FEWEST_PAIRS:
-        return NoiseFloor(len(apart), None, None)
-    alone = np.sinh(apart / np.sqrt(2))  # the mean of |exp(±x) - 1|
-    return NoiseFloor(len(apart), float(100 * np.median(alone)), float(100 * alone.mean()))
+    return np.asarray(np.abs(log_price[second] - log_price[first])[twins])
 
 
 def like_cars(

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-_BLUE: Final = "#2b6cb0"
-_GREY: Final = "#718096"
+BLUE: Final = "#2b6cb0"
+GREY: Final = "#718096"
+"""The colours of every picture: what is told, and what it is told against."""
 
 
 def draw_evaluation(
@@ -35,16 +36,16 @@ def draw_evaluation(
         "coverage",
         "Prices inside the range by age, years",
     )
-    axes[1, 1].axhline(100 * figures["confidence"], color=_GREY, linestyle="--")
+    axes[1, 1].axhline(100 * figures["confidence"], color=GREY, linestyle="--")
     axes[1, 1].set_ylim(0, 105)
     _lying_bars(axes[1, 2], tables["importance"], "feature", "gain", "Share of the booster's gain")
     figure.savefig(path, format="png", dpi=80, metadata={"Software": None})
 
 
 def _predictions(axes: Axes, table: pd.DataFrame, currency: str) -> None:
-    axes.scatter(table["actual"], table["predicted"], s=5, alpha=0.4, color=_BLUE)
+    axes.scatter(table["actual"], table["predicted"], s=5, alpha=0.4, color=BLUE)
     ends = [table.to_numpy().min(), table.to_numpy().max()]
-    axes.plot(ends, ends, color=_GREY, linewidth=1)
+    axes.plot(ends, ends, color=GREY, linewidth=1)
     axes.set(xscale="log", yscale="log", title="Predicted against asked")
     axes.set_xlabel(f"asked, {currency}")
     axes.set_ylabel(f"predicted, {currency}")
@@ -54,13 +55,13 @@ def _predictions(axes: Axes, table: pd.DataFrame, currency: str) -> None:
 
 
 def _bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:
-    bars = axes.bar(table[name], table[figure], color=_BLUE)
+    bars = axes.bar(table[name], table[figure], color=BLUE)
     axes.bar_label(bars, fmt="%.1f", fontsize=7)
     axes.set_title(title)
     axes.set_ylabel("%")
 
 
 def _lying_bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:
-    axes.barh(table[name][::-1], table[figure][::-1], color=_BLUE)
+    axes.barh(table[name][::-1], table[figure][::-1], color=BLUE)
     axes.set_title(title)
     axes.tick_params(axis="y", labelsize=7)
