@@ -100,6 +100,8 @@ REGISTRY = ("carprice.registry", "carprice.tracking")
         ("carprice.fetch", (*LAYERS, "carprice.tracking", "carprice.model", "numpy", *HEAVY)),
         ("carprice.registry", (*LAYERS, "carprice.model", "carprice.fetch", "fastapi")),
         ("carprice.tracking", (*LAYERS, "carprice.registry", "carprice.model", "fastapi")),
+        ("carprice.reading", (*LAYERS, *REGISTRY, "carprice.model", "mlflow", "fastapi")),
+        ("carprice.eda", (*LAYERS, *REGISTRY, "mlflow", "fastapi", "boto3", "dvc")),
         ("carprice.components", ("api", "carprice.cli", "carprice.pipeline", "fastapi", "mlflow")),
         ("carprice.pipeline", ("api", "carprice.cli", "fastapi", "mlflow")),
         (

@@ -20,7 +20,7 @@ from carprice.workspace import Workspace
 
 COMMANDS = (
     *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),
-    *("sample", "snapshot", "setup", "promote", "rollback", "status"),
+    *("sample", "snapshot", "eda", "setup", "promote", "rollback", "status"),
 )
 SMALL = {
     "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},
@@ -119,7 +119,7 @@ def test_the_installed_command_ends_in_one_line_and_the_exit_code(tmp_path: Path
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "run", "ingest", "train", "register", "promote", "rollback", "status", "up"],
+    ["serve", "run", "ingest", "train", "eda", "register", "promote", "rollback", "status", "up"],
 )
 def test_a_missing_params_file_is_named(carprice: Carprice, tmp_path: Path, command: str) -> None:
     (tmp_path / "params.yaml").unlink()
@@ -238,6 +238,41 @@ def test_run_prints_pure_json_on_standard_output(carprice: Carprice, tmp_path: P
     }
     report = json.loads((tmp_path / "out" / "data" / "report.json").read_text())
     assert report["source"] == str(sample)
+
+
+def test_eda_writes_one_page_and_says_what_to_be_careful_about(
+    carprice: Carprice, tmp_path: Path
+) -> None:
+    done = carprice("eda")
+    assert done.code == 0, done.err
+    assert done.out == ""
+    *careful, last = done.err.splitlines()
+    assert last.startswith("eda: ")
+    assert last.endswith("of 300 rows kept; see reports/eda.html")
+    assert "  careful: 5 columns look computed from the price" in careful
+    page = (tmp_path / "reports" / "eda.html").read_text(encoding="utf-8")
+    assert "What to know before you train" in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "reports"]
+
+
+@pytest.mark.parametrize(
+    ("content", "out", "words"),
+    [
+        (None, "eda.html", "cars.csv does not exist; correct ingest.source"),
+        ("", "eda.html", "cars.csv is empty"),
+        (GOOD.replace(",2", ",about 2"), "eda.html", "year is 'about 2010' in row 0"),
+        (GOOD, "eda.txt", "--out eda.txt: the ending must be .html"),
+    ],
+)
+def test_eda_names_what_it_cannot_read_or_write(
+    carprice: Carprice, tmp_path: Path, content: str | None, out: str, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "cars.csv").write_text(content)
+    done = carprice("eda", "--source", "cars.csv", "--out", out)
+    assert done.code == 2
+    assert words in done.line
+    assert not (tmp_path / out).exists()
 
 
 def test_a_refused_candidate_says_why(carprice: Carprice, tmp_path: Path) -> None:

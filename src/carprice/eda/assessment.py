@@ -1,0 +1,184 @@
+"""What a file holds, column by column, before the column map: kinds, gaps, copies, identifiers.
+
+No row is shown: a value is told only if ten rows or more hold it, a number by its quantiles.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+_SHOWN_ROWS: Final = 10
+_COMMON: Final = 3
+_LONGEST: Final = 40
+_NEARLY_ALL: Final = 0.95
+_FEWEST_DISTINCT: Final = 50
+_KIND_SAMPLE: Final = 2000
+_QUANTILES: Final = (0.05, 0.5, 0.95)
+_YES_NO: Final = frozenset({"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n"})
+_DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?")
+_WITH_UNIT: Final = re.compile(r"[^\d\s]{0,3}\s?[-+]?\d[\d.,' ]*\s?[A-Za-z/%³²]{1,12}\.?")
+
+Codes = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class ColumnLook:
+    """What one column of the source holds.
+
+    Attributes
+    ----------
+    name : as the source spells it.
+    fields : the listing's fields that read it; empty where none does.
+    kind : number, number with text, date, yes/no, text, list or empty.
+    missing, distinct : rows without a value; different values.
+    common : the commonest values, each held by ten rows or more, and their shares.
+    quantiles : 5 %, 50 % and 95 % of a number; None otherwise.
+    same_as : an earlier column that tells the same rows apart in the same way; empty if none.
+    evidence : why it looks computed from the price; empty if it does not.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    kind: str
+    missing: int
+    distinct: int
+    common: tuple[tuple[str, float], ...]
+    quantiles: tuple[float, ...] | None
+    same_as: str = ""
+    is_identifier: bool = False
+    evidence: str = ""
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the column says nothing: one value in every row, or none."""
+        return self.kind == "empty" or (self.distinct == 1 and not self.missing)
+
+
+def assess(
+    raw: pd.DataFrame, fields: Mapping[str, Sequence[str]], evidence: Mapping[str, str]
+) -> list[ColumnLook]:
+    """Look at every column of a source.
+
+    Parameters
+    ----------
+    raw : the rows as the source has them.
+    fields : column → the fields that read it.
+    evidence : column → why it looks computed from the price.
+
+    Examples
+    --------
+    >>> raw = pd.DataFrame({"km": ["10 km", "20 km"] * 10, "id": range(20), "shop": ["A"] * 20})
+    >>> for one in assess(raw, {"km": ["odometer"]}, {}):
+    ...     print(one.name, one.fields, one.kind, one.distinct, one.is_constant, one.common)
+    km ('odometer',) number with text 2 False (('10 km', 0.5), ('20 km', 0.5))
+    id () number 20 False ()
+    shop () text 1 True (('A', 1.0),)
+    """
+    looks = []
+    seen: dict[bytes, str] = {}
+    for place, name in enumerate(map(str, raw.columns)):
+        values = raw.iloc[:, place]
+        codes, distinct = _factorised(values)
+        look = _look(name, values, codes, distinct)
+        digest = hashlib.sha256(codes.tobytes()).digest()
+        if 1 < look.distinct < len(raw):
+            first = seen.setdefault(digest, name)
+            look = replace(look, same_as="" if first == name else first)
+        read_by = tuple(fields.get(name, ()))
+        looks.append(
+            replace(
+                look,
+                fields=read_by,
+                evidence=evidence.get(name, ""),
+                is_identifier=look.is_identifier and not (read_by and look.kind == "number"),
+            )
+        )
+    return looks
+
+
+def _factorised(values: pd.Series) -> tuple[Codes, npt.NDArray[np.object_]]:
+    try:
+        codes, distinct = pd.factorize(values)
+    except TypeError:
+        codes, distinct = pd.factorize(values.where(values.isna(), values.astype(str)))
+    return codes, np.asarray(distinct, dtype=object)
+
+
+def _look(
+    name: str, values: pd.Series, codes: Codes, distinct: npt.NDArray[np.object_]
+) -> ColumnLook:
+    rows = len(codes)
+    counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
+    kind = _kind(distinct)
+    order = np.argsort(-counts, kind="stable")[:_COMMON]
+    common = tuple(
+        (shortened(distinct[place]), float(counts[place] / rows))
+        for place in order
+        if counts[place] >= _SHOWN_ROWS
+    )
+    quantiles = None
+    if kind == "number" and counts.sum() >= _SHOWN_ROWS:
+        numbers = pd.to_numeric(pd.Series(distinct), errors="coerce").to_numpy(dtype=np.float64)
+        known = numbers[codes[codes >= 0]]
+        quantiles = tuple(np.nanquantile(known, _QUANTILES).tolist())
+    present = int(counts.sum())
+    own = len(distinct) >= max(_NEARLY_ALL * present, _FEWEST_DISTINCT)
+    whole = kind != "number" or _is_whole(values)
+    return ColumnLook(
+        name=name,
+        fields=(),
+        kind=kind,
+        missing=rows - present,
+        distinct=len(distinct),
+        common=common if kind != "number" or len(distinct) <= _FEWEST_DISTINCT else (),
+        quantiles=quantiles,
+        is_identifier=bool(own and whole and kind in ("text", "number")),
+    )
+
+
+def shortened(value: object, longest: int = _LONGEST) -> str:
+    """Return a value as a text of one line, cut where it is long.
+
+    Examples
+    --------
+    >>> shortened(4.0), shortened("a  b"), shortened("abcdef", 4)
+    ('4', 'a b', 'abc…')
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = " ".join(str(value).split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _is_whole(values: pd.Series) -> bool:
+    numbers = pd.to_numeric(values, errors="coerce").dropna().to_numpy(dtype=np.float64)
+    return bool(np.all(numbers == np.round(numbers)))
+
+
+def _kind(distinct: npt.NDArray[np.object_]) -> str:
+    if not len(distinct):
+        return "empty"
+    some = distinct[:_KIND_SAMPLE]
+    texts = [str(value).strip() for value in some]
+    if {text.lower() for text in texts} <= _YES_NO:
+        return "yes/no"
+    if all(isinstance(value, (list, tuple, np.ndarray)) for value in some):
+        return "list"
+    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna()
+    shares = {
+        "number": float(numbers.mean()),
+        "date": _share(_DATE, texts),
+        "list": sum(text.startswith("[") for text in texts) / len(texts),
+        "number with text": _share(_WITH_UNIT, texts),
+    }
+    return next((kind for kind, share in shares.items() if share >= _NEARLY_ALL), "text")
+
+
+def _share(pattern: re.Pattern[str], texts: Sequence[str]) -> float:
+    return sum(pattern.fullmatch(text) is not None for text in texts) / len(texts)

@@ -1,0 +1,272 @@
+"""All that a look at a market finds, from one reading of its source."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from carprice.columns import MappedChunk
+from carprice.eda.adjusted import expected_log_price, loss_per_year
+from carprice.eda.assessment import ColumnLook, assess
+from carprice.eda.distributions import (
+    Band,
+    CategoryLook,
+    NumberLook,
+    Relation,
+    by_name,
+    category_looks,
+    number_look,
+    rare_names,
+    relation,
+    unseen_share,
+)
+from carprice.eda.drift import Drift, find_drift
+from carprice.eda.outliers import Outliers, find_outliers
+from carprice.features import Features, Floats, listing_days, parse
+from carprice.frames import as_columns
+from carprice.leak_alarm import MOST_EXPLAINED, Suspect, suspects
+from carprice.noise import NoiseFloor, noise_floor, twin_differences
+from carprice.reading import Listings, Source, clean_source, read_source
+from carprice.redaction import redact
+from carprice.schema import FIELDS, PRICE, alias
+from carprice.settings import IngestSettings, Settings
+from carprice.sources import Chunk
+
+Progress = Callable[[str], None]
+FEWEST_LISTINGS: Final = 10
+"""Fewer are not looked at: the page would show them one by one."""
+ALARM: Final = MOST_EXPLAINED
+_UNITS: Final = {
+    "age": "years",
+    "engine_cc": "cm³",
+    "power_bhp": "bhp",
+    "fitness_age": "years",
+}
+_NUMBERS: Final = ("engine_cc", "power_bhp", "seats", "fuel_economy", "road_tax")
+
+
+@dataclass(frozen=True)
+class FieldLook:
+    """A field of the listing: where it is read from, and how many clean listings lack it."""
+
+    name: str
+    origin: str
+    missing: int
+
+
+@dataclass(frozen=True)
+class Market:
+    """What the clean listings say; there are ten at least.
+
+    Attributes
+    ----------
+    fields : all that a listing may have.
+    relisted : listings that repeat an earlier one in every field but the date.
+    makes, models : prices of the commonest.
+    rare_models : models of fewer than five cars, and all models.
+    unseen : field → share of a random test split's rows with a value that no training row has.
+    known_by : how much of like cars' price differences each field explains.
+    noise, twins : the noise floor, and by how much ln(price) differs in each pair of near-twins.
+    """
+
+    fields: tuple[FieldLook, ...]
+    relisted: int
+    numbers: tuple[NumberLook, ...]
+    categories: tuple[CategoryLook, ...]
+    by_age: Relation
+    by_distance: Relation
+    makes: tuple[Band, ...]
+    models: tuple[Band, ...]
+    rare_models: tuple[int, int]
+    unseen: dict[str, float]
+    known_by: tuple[Suspect, ...]
+    noise: NoiseFloor
+    twins: Floats
+    outliers: Outliers
+    apart: Floats | None
+    drift: Drift
+
+    @property
+    def has_one_price(self) -> bool:
+        """Whether all listings ask the same."""
+        return self.numbers[0].quantiles[0] == self.numbers[0].quantiles[-1]
+
+    @property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Fields that explain so much that training would stop."""
+        return tuple(one for one in self.known_by if one.explained >= ALARM)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that was found.
+
+    Attributes
+    ----------
+    source : without secrets.
+    rejected, repaired : reason → rows.
+    market : None where fewer than ten rows were kept.
+    """
+
+    source: str
+    currency: str
+    distance_unit: str
+    valuation_date: str
+    test_size: float
+    rows_read: int
+    rows_kept: int
+    rejected: dict[str, int]
+    repaired: dict[str, int]
+    columns: tuple[ColumnLook, ...]
+    market: Market | None
+
+    @property
+    def leaks(self) -> list[ColumnLook]:
+        """Ignored columns that look computed from the price."""
+        return [column for column in self.columns if column.evidence]
+
+
+def examine(settings: Settings, progress: Progress, passed_over: Path | None = None) -> Findings:
+    """Read a source as the pipeline does, and look at it from every side.
+
+    Parameters
+    ----------
+    progress : is told what is being done.
+    passed_over : see :func:`carprice.sources.read_chunks`.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read.
+    """
+    chunks: list[pd.DataFrame] = []
+
+    def look(chunk: Chunk, _: MappedChunk) -> None:
+        chunks.append(chunk.frame)
+
+    source = read_source(settings.ingest, progress, passed_over=passed_over, look=look)
+    progress("looking at the columns")
+    columns = _columns(pd.concat(chunks, ignore_index=True), source)
+    chunks.clear()
+    progress("cleaning")
+    cleaned = clean_source(source, settings.ingest)
+    enough = len(cleaned.frame) >= FEWEST_LISTINGS
+    return Findings(
+        source=redact(settings.ingest.source),
+        currency=settings.ingest.units.currency,
+        distance_unit=settings.ingest.units.distance,
+        valuation_date=cleaned.valuation_date.isoformat(),
+        test_size=settings.ingest.split.test_size,
+        rows_read=len(source.frame),
+        rows_kept=len(cleaned.frame),
+        rejected=dict(cleaned.counts.rejected.most_common()),
+        repaired=dict(cleaned.counts.repaired.most_common()),
+        columns=tuple(columns),
+        market=_market(source, cleaned, settings, progress) if enough else None,
+    )
+
+
+def _columns(raw: pd.DataFrame, source: Source) -> list[ColumnLook]:
+    fields: dict[str, list[str]] = {}
+    for field, names in source.origin.items():
+        for name in names:
+            fields.setdefault(name, []).append(alias(field))
+    return assess(raw, fields, {one.name: one.evidence for one in source.judged()})
+
+
+def _market(source: Source, cleaned: Listings, settings: Settings, progress: Progress) -> Market:
+    listings, unit = cleaned.frame, settings.ingest.units.distance
+    price = listings[PRICE].to_numpy(dtype=np.float64)
+    log_price = np.log(price)
+    columns = as_columns(listings)
+    progress("parsing")
+    features = parse(columns, cleaned.valuation_date, unit)
+    # Of the age that each car has on one and the same day.
+    undated = {name: values for name, values in columns.items() if name != "listed_on"}
+    dateless = parse(undated, cleaned.valuation_date, unit)
+    progress("what like cars cost")
+    scales = settings.train.hedonic.model_dump()
+    differ = bool(np.ptp(price))
+    expected = expected_log_price(dateless, log_price, unit, scales) if differ else None
+    apart = None if expected is None else log_price - expected
+    progress("near-twins, suspects and drift")
+    known_by = suspects(features, log_price, explaining=0.0)
+    size = settings.ingest.split.test_size
+    models = features.texts["model"]
+    return Market(
+        fields=_fields(listings, source, settings.ingest),
+        relisted=int(listings.drop(columns="listed_on").duplicated().sum()),
+        numbers=_numbers(listings, features, settings.ingest),
+        categories=tuple(category_looks(listings)),
+        by_age=relation("age", "years", features.numbers["age"], price, whole=True),
+        by_distance=relation("odometer", unit, features.numbers["odometer"], price, whole=False),
+        makes=tuple(by_name(listings["make"].tolist(), price)),
+        models=tuple(by_name((listings["make"] + " " + listings["model"]).tolist(), price)),
+        rare_models=rare_names(models),
+        unseen=_unseen(features, size),
+        known_by=tuple(one for one in known_by if one.explained > 0),
+        noise=noise_floor(features, log_price),
+        twins=twin_differences(features, log_price),
+        outliers=find_outliers(listings, expected),
+        apart=apart,
+        drift=_drift(listings, cleaned, dateless, apart),
+    )
+
+
+def _fields(
+    listings: pd.DataFrame, source: Source, settings: IngestSettings
+) -> tuple[FieldLook, ...]:
+    looks = []
+    for field in (PRICE, *FIELDS):
+        rule, names = settings.columns.get(field), source.origin.get(field)
+        origin = ", ".join(names or ())
+        if rule is not None and rule.filename:
+            origin = "the file's name"
+        elif rule is not None and rule.constant is not None:
+            origin = f"always {rule.constant}"
+        looks.append(FieldLook(alias(field), origin, int(listings[field].isna().sum())))
+    return tuple(looks)
+
+
+def _numbers(
+    listings: pd.DataFrame, features: Features, settings: IngestSettings
+) -> tuple[NumberLook, ...]:
+    units = settings.units
+    unit_of = {**_UNITS, "road_tax": units.currency}
+    told = {
+        PRICE: (units.currency, listings[PRICE].to_numpy(dtype=np.float64)),
+        "age": (_UNITS["age"], features.numbers["age"]),
+        "odometer": (units.distance, features.numbers["odometer"]),
+        **{
+            name: (unit_of.get(name, ""), listings[name].to_numpy(dtype=np.float64))
+            for name in _NUMBERS
+        },
+    }
+    looks = [number_look(alias(name), unit, values) for name, (unit, values) in told.items()]
+    return tuple(look for look in looks if look.known)
+
+
+def _unseen(features: Features, test_size: float) -> dict[str, float]:
+    texts = features.texts
+    shares = {"model": unseen_share(texts["model"], test_size)}
+    if not all(text.endswith("|") for text in texts["model_variant"]):
+        shares["variant"] = unseen_share(texts["model_variant"], test_size)
+    return shares
+
+
+def _drift(
+    listings: pd.DataFrame, cleaned: Listings, dateless: Features, apart: Floats | None
+) -> Drift:
+    dated = listings["listed_on"].notna().to_numpy()
+    days = listing_days(as_columns(listings), cleaned.valuation_date, len(listings))
+    log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
+    return find_drift(
+        np.where(dated, days, np.datetime64("NaT", "D")),
+        listings["year"].to_numpy(dtype=np.float64),
+        np.exp(log_price),
+        apart,
+        loss_per_year(dateless, log_price),
+    )

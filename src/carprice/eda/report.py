@@ -1,0 +1,128 @@
+"""Findings → one page of HTML that asks nobody for anything: no script, no font, no address."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from carprice import __version__
+from carprice.eda import charts
+from carprice.eda.advice import advise, change, drift_in_words, no_drift_in_words, percent
+from carprice.eda.charts import Chart
+from carprice.eda.drift import Verdict
+from carprice.eda.findings import ALARM, Findings, Market, examine
+from carprice.errors import InputError
+from carprice.schema import alias
+from carprice.settings import Settings
+from carprice.workspace import write_text
+
+Progress = Callable[[str], None]
+_FEWEST_TWINS: Final = 30
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A chart as the page shows it."""
+
+    svg: Markup
+    alt: str
+    caption: str
+
+
+def write_report(
+    settings: Settings, out: Path, progress: Progress, passed_over: Path | None = None
+) -> Findings:
+    """Look at a source and write what is found as one page of HTML.
+
+    Parameters
+    ----------
+    out : file to write; its folders are made.
+    passed_over : see :func:`carprice.sources.read_chunks`.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or the file cannot be written.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out {out}: the ending must be .html")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; name a file in it, such as {out / 'eda.html'}")
+    findings = examine(settings, progress, passed_over)
+    progress("drawing")
+    try:
+        write_text(out, render(findings))
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written: {error.strerror or error}") from None
+    return findings
+
+
+def render(findings: Findings) -> str:
+    """Return the page."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "percent": percent,
+        "change": change,
+        "count": lambda number: f"{number:,}",
+        "money": lambda price: f"{price:,.0f}",
+        "number": lambda value: f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}",
+    }
+    template = environment.from_string(
+        (files("carprice.eda") / "page.html.jinja").read_text(encoding="utf-8")
+    )
+    market = findings.market
+    return template.render(
+        findings=findings,
+        market=market,
+        advice=advise(findings),
+        pictures={} if market is None else dict(_pictures(findings, market)),
+        drift_text="" if market is None else _drift_text(market),
+        twins_equal=0.0 if market is None else _share_equal(market),
+        alias=alias,
+        alarm=ALARM,
+        version=__version__,
+    )
+
+
+def _pictures(findings: Findings, market: Market) -> Iterator[tuple[str, _Picture]]:
+    currency, (price, *others) = findings.currency, market.numbers
+    drawn: dict[str, Chart] = {"price": charts.price_chart(price)}
+    if others:
+        drawn["numbers"] = charts.number_chart(others)
+    drawn["age"] = charts.relation_chart(market.by_age, currency)
+    if market.by_distance.bands:
+        drawn["distance"] = charts.relation_chart(market.by_distance, currency)
+    if market.makes:
+        drawn["makes"] = charts.names_chart(market.makes, "makes", currency)
+    if market.models:
+        drawn["models"] = charts.names_chart(market.models, "models", currency)
+    if market.known_by:
+        shares = [(alias(one.field), one.explained) for one in market.known_by]
+        drawn["suspects"] = charts.suspects_chart(shares, ALARM)
+    if len(market.twins) >= _FEWEST_TWINS:
+        drawn["twins"] = charts.twins_chart(market.twins, market.noise)
+    if len(market.outliers.curve):
+        drawn["outliers"] = charts.outliers_chart(market.outliers)
+    if market.drift.verdict not in (Verdict.NO_DATES, Verdict.TOO_FEW):
+        drawn["drift"] = charts.drift_chart(market.drift, currency)
+    for name, chart in drawn.items():
+        # Charts escape their texts themselves.
+        yield name, _Picture(Markup(chart.svg), chart.alt, chart.caption)  # noqa: S704
+
+
+def _drift_text(market: Market) -> str:
+    if market.drift.verdict in (Verdict.NO_DATES, Verdict.TOO_FEW):
+        return ""
+    say = no_drift_in_words if market.drift.verdict is Verdict.NO_DRIFT else drift_in_words
+    return say(market.drift)
+
+
+def _share_equal(market: Market) -> float:
+    return float(np.mean(market.twins < 1e-9)) if len(market.twins) else 0.0

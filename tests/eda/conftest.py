@@ -1,0 +1,57 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from carprice.eda.findings import Findings, examine
+from carprice.eda.report import render
+from carprice.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@pytest.fixture(scope="session")
+def look() -> Callable[..., Findings]:
+    """Look at a source with the given ingest settings."""
+
+    def look_at(source: Path | str, **ingest: object) -> Findings:
+        settings = Settings.model_validate({"ingest": {"source": str(source), **ingest}})
+        return examine(settings, silent)
+
+    return look_at
+
+
+@pytest.fixture(scope="session")
+def sample_findings(look: Callable[..., Findings]) -> Findings:
+    return look("sample", sample={"rows": 2500, "seed": 7})
+
+
+@pytest.fixture(scope="session")
+def sample_page(sample_findings: Findings) -> str:
+    return render(sample_findings)
+
+
+@pytest.fixture(scope="session")
+def real(real_data: Path) -> Callable[..., Findings]:
+    """Look at a market of the examples, or at another source by its params file."""
+
+    def look_at(name: str, source: Path | None = None) -> Findings:
+        before = os.environ.get("CARPRICE_DATA")
+        os.environ["CARPRICE_DATA"] = str(real_data.resolve())
+        try:
+            settings = load_settings(
+                ROOT / "examples" / f"{name}.yaml", source=None if source is None else str(source)
+            )
+        finally:
+            if before is None:
+                del os.environ["CARPRICE_DATA"]
+            else:
+                os.environ["CARPRICE_DATA"] = before
+        return examine(settings, silent)
+
+    return look_at

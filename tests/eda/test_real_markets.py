@@ -1,0 +1,81 @@
+"""What is known of the real listings must be found in them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from carprice.eda.advice import advise
+from carprice.eda.drift import Verdict
+from carprice.eda.findings import Findings
+from carprice.eda.report import render
+
+
+def advice(findings: Findings, title: str) -> str:
+    (found,) = (one for one in advise(findings) if title in one.title)
+    return found.text
+
+
+def test_cars24_names_its_leaks_its_noise_and_its_dearest_car(
+    real: Callable[..., Findings],
+) -> None:
+    findings = real("cars24")
+    market = findings.market
+    assert market is not None
+    leaks = {column.name for column in findings.leaks}
+    assert leaks == {
+        *("cashDownPayment", "avgEmi", "emiStartingValue", "emiEndingValue"),
+        *("emiOriginalStartingValue", "emiOriginalEndingValue"),
+        *("roiMinDiscounted", "roiMaxDiscounted", "roiMinOriginal", "roiMaxOriginal"),
+    }
+    assert market.noise.mdape == pytest.approx(6.6, abs=0.5)
+    assert market.noise.mape == pytest.approx(9.6, abs=0.5)
+    dearest = market.outliers.dearest[0]
+    assert dearest.price == 25_000_000
+    assert dearest.of_squared_error is not None
+    assert dearest.of_squared_error > 0.4
+    assert market.outliers.skew == pytest.approx(11, abs=0.5)
+    assert market.rare_models == (109, 254)
+    assert market.unseen["variant"] == pytest.approx(0.11, abs=0.02)
+    assert market.drift.verdict is Verdict.NO_DATES
+    page = render(findings)
+    assert "25,000,000 INR" in advice(findings, "One car decides")
+    assert "25,000,000" in page
+    assert all(name in page for name in leaks)
+    assert len(page.encode()) < 5_000_000
+
+
+def test_the_dates_of_the_us_show_no_drift_and_are_doubted(real: Callable[..., Findings]) -> None:
+    findings = real("us")
+    market = findings.market
+    assert market is not None
+    drift = market.drift
+    assert drift.verdict is Verdict.NO_DRIFT
+    assert drift.between[0] < 0 < drift.between[1]
+    assert drift.p_value > 0.05
+    assert drift.loss is not None
+    assert drift.loss > 0.04
+    assert drift.evenness == pytest.approx(1, abs=0.2)
+    text = advice(findings, "No drift over its dates: are they real?")
+    assert "a year of age costs like cars" in text
+    assert findings.rejected["price below 500"] > 798
+
+
+def test_new_zealands_auctions_drift(
+    real: Callable[..., Findings], tmp_path: Path, real_data: Path
+) -> None:
+    some = pd.read_parquet(real_data / "nz" / "lots.parquet").sample(15_000, random_state=0)
+    some.to_parquet(tmp_path / "lots.parquet", index=False)
+    findings = real("nz", tmp_path / "lots.parquet")
+    market = findings.market
+    assert market is not None
+    assert market.drift.verdict is Verdict.DRIFT
+    assert market.drift.p_value < 1e-6
+    assert market.drift.market is not None
+    assert market.drift.market > 0.05
+    assert "ingest.split.method: time" in advice(findings, "Prices drift over time")
+
+
+def test_exact_duplicates_of_cardekho_are_counted(real: Callable[..., Findings]) -> None:
+    assert real("cardekho").rejected["exact duplicate"] == 1202
