@@ -146,7 +146,7 @@ def _columns(findings: Findings) -> Iterator[Advice]:
 
 
 def _reasons(findings: Findings) -> str:
-    return "; ".join(f"{rows:,} {reason}" for reason, rows in [*findings.rejected.items()][:4])
+    return "; ".join(f"{reason} ({rows:,})" for reason, rows in [*findings.rejected.items()][:4])
 
 
 def _suspects(_: Findings, market: Market) -> Iterator[Advice]:
@@ -229,8 +229,8 @@ def _noise(_: Findings, market: Market) -> Iterator[Advice]:
 
 
 def _copies(findings: Findings, market: Market) -> Iterator[Advice]:
-    if market.relisted:
-        share = market.relisted / findings.rows_kept
+    share = market.relisted / findings.rows_kept
+    if share >= _SOME / 20:
         yield Advice(
             Weight.CAREFUL if share >= _SOME else Weight.NOTE,
             f"{market.relisted:,} listings repeat another in every field that is read",
@@ -257,7 +257,7 @@ def _gaps(findings: Findings, market: Market) -> Iterator[Advice]:
         if _MANY <= field.missing / findings.rows_kept < 1
     ]
     if often:
-        text = f"{', '.join(often)}. Unknown values are filled with what is usual for the model."
+        text = f"{', '.join(often)}. The model has to do without them there."
         yield Advice(Weight.NOTE, "Often missing", text, "missing")
 
 

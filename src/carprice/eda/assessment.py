@@ -149,10 +149,12 @@ def shortened(value: object, longest: int = _LONGEST) -> str:
     --------
     >>> shortened(4.0), shortened("a  b"), shortened("abcdef", 4)
     ('4', 'a b', 'abc…')
+    >>> shortened(pd.Timestamp("2024-11-30"))
+    '2024-11-30'
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = " ".join(str(value).split())
+    text = " ".join(str(value).split()).removesuffix(" 00:00:00")
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

@@ -20,7 +20,7 @@ _FEWEST_IN_MONTH: Final = 30
 _SHORTEST_DAYS: Final = 60
 _CERTAIN: Final = 0.001
 _MOVES: Final = 0.02
-_AGEING_SEEN: Final = 0.25
+_AGEING_SEEN: Final = 0.5
 _DAYS_PER_YEAR: Final = 365.25
 _TWO_SIDED_95: Final = 1.96
 
