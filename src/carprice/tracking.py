@@ -1,9 +1,10 @@
 """Where runs are logged: a local database by default, any MLflow server by configuration."""
 
+import datetime
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -261,14 +262,47 @@ def start_run(
 
     client = connect(uri)
     with clear_errors(uri):
-        if client.get_experiment_by_name(experiment) is None:
-            local = uri.startswith("sqlite:")
-            artifacts = (workdir / "mlartifacts").resolve().as_uri() if local else None
-            client.create_experiment(experiment, artifact_location=artifacts)
+        experiment_id(client, uri, experiment, workdir)
         mlflow.set_experiment(experiment)
         with mlflow.start_run(tags=dict(tags)) as run:
             mlflow.log_params(dict(params))
             yield run
+
+
+def experiment_id(client: "MlflowClient", uri: str, name: str, workdir: Path) -> str:
+    """Return the id of an experiment, which is made where it is new."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        local = uri.startswith("sqlite:")
+        artifacts = (workdir / "mlartifacts").resolve().as_uri() if local else None
+        try:
+            return client.create_experiment(name, artifact_location=artifacts)
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another process was quicker
+            if found is None:
+                raise
+    return found.experiment_id
+
+
+def log_values(
+    client: "MlflowClient",
+    run: str,
+    params: Mapping[str, Any],
+    figures: Mapping[str, float | Sequence[float]],
+    now: datetime.datetime,
+) -> None:
+    """Log params and figures to a run in one call; of a sequence each value is a step, from 1."""
+    from mlflow.entities import Metric, Param
+
+    time = int(1000 * now.timestamp())
+    metrics = [
+        Metric(name, float(value), time, step)
+        for name, values in figures.items()
+        for step, value in enumerate(values if isinstance(values, Sequence) else [values], start=1)
+    ]
+    client.log_batch(run, metrics, [Param(name, str(value)) for name, value in params.items()])
 
 
 def log_results(uri: str, figures: Mapping[str, float], files: Mapping[Path, str | None]) -> None:

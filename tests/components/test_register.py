@@ -12,11 +12,12 @@ import pytest
 
 from carprice.components.evaluate import evaluate
 from carprice.components.ingest import ingest
-from carprice.components.register import git_commit, register
+from carprice.components.register import register
 from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.errors import InputError, RefusedError
 from carprice.promotion import history, promote, record_tests, rollback
+from carprice.provenance import git_commit
 from carprice.registry import Registry
 from carprice.settings import Settings
 from carprice.tracking import connect

@@ -1,11 +1,11 @@
 """The command line. Each command imports what it needs when it runs, so that --help is quick."""
 
-from carprice.cli import eda, pipeline, registry, serving, setup
+from carprice.cli import eda, experiments, pipeline, registry, serving, setup
 from carprice.cli.app import PIPELINE, REGISTRY, SERVE, app
 from carprice.errors import CarpriceError
 from carprice.terminal import console
 
-__all__ = ["app", "eda", "main", "pipeline", "registry", "serving", "setup"]
+__all__ = ["app", "eda", "experiments", "main", "pipeline", "registry", "serving", "setup"]
 
 _PANELS = (SERVE, PIPELINE, REGISTRY)
 app.registered_commands.sort(key=lambda command: _PANELS.index(str(command.rich_help_panel)))

@@ -6,7 +6,6 @@ again makes no second version.
 
 import datetime
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +30,7 @@ from carprice.gate import (
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.promotion import ACCEPTED, REFUSED, REGISTERED, STAGED, champion_of, damage_of, record
+from carprice.provenance import git_commit, git_tags, lock_tags
 from carprice.registry import FILES, PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
 from carprice.settings import GateSettings, Settings
 from carprice.tracking import flatten, log_results, start_run, tracking_uri
@@ -267,7 +267,7 @@ def _log(
             settings.tracking.experiment,
             workspace.root,
             params={"ingest.source": report["source"], **params},
-            tags=origin,
+            tags={**origin, **git_tags(workspace.root), **lock_tags(workspace.root)},
         ),
     ):
         files = _run_files(workspace, Path(scratch))
@@ -290,14 +290,3 @@ def _run_files(workspace: Workspace, scratch: Path) -> dict[Path, str | None]:
         learned: "data",
         **{path: None for path in optional if path.is_file()},
     }
-
-
-def git_commit(folder: Path) -> str:
-    """Return the commit that the folder's repository stands at; empty outside of one."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ""
-    return asked.stdout.strip() if asked.returncode == 0 else ""

@@ -1,0 +1,97 @@
+"""What the experiments' commands print."""
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from carprice.terminal import say, table
+
+if TYPE_CHECKING:
+    from carprice.experiments.comparison import Outcome
+    from carprice.experiments.ranking import Result
+    from carprice.experiments.tuning import Outcome as StudyOutcome
+    from carprice.experiments.tuning import Search
+
+
+def show_ranking(outcome: "Outcome", metric: str, currency: str) -> None:
+    """Print the ranking, what failed and why, and what the log of the price changes."""
+    from carprice.experiments.pictures import title_of
+
+    if outcome.resumed:
+        say("Went on from where the same experiment was left.")
+    error = title_of(metric, currency)
+    rows, failed = [], []
+    for row in outcome.ranking.to_dict("records"):
+        name = escape(row["candidate"])
+        if row["reason"]:
+            failed.append((name, escape(row["reason"])))
+            continue
+        half = (row[f"{metric}_behind_high"] - row[f"{metric}_behind_low"]) / 2
+        mark = " =" if row["as_good_as_the_best"] else ""
+        rows.append(
+            (
+                name,
+                f"{row[metric]:,.4g} ± {row[f'{metric}_se']:.2g}",
+                "" if row["place"] == 1 else f"+{row[f'{metric}_behind']:.3g} ± {half:.2g}{mark}",
+                f"{row['within_10']:.1f}",
+                f"{row['fit_seconds']:.2g}",
+            )
+        )
+    header = ("candidate", error, "behind the best", "±10 %", "fit s")
+    table(
+        "Mean over the folds ± standard error; behind the best ± 95 %, = where not told from it",
+        header,
+        rows,
+    )
+    if failed:
+        table("Failed", ("candidate", "reason"), failed)
+    targets = outcome.choices[outcome.choices["choice"] == "target"]
+    if len(targets):
+        changes = [
+            (
+                f"{row['all_else'].replace('/raw', '')}",
+                f"{row['change']:+.3g} ± {(row['high'] - row['low']) / 2:.2g}",
+                "" if row["distinct"] else "=",
+            )
+            for row in targets.to_dict("records")
+        ]
+        table(
+            f"Log price instead of raw, change of {error}",
+            ("all else", "change ± 95 %", ""),
+            changes,
+        )
+
+
+def show_study(outcome: "StudyOutcome", search: "Search") -> None:
+    """Print how the best trial compares with the present values, and both."""
+    counts, metric = outcome.counts, search.metric
+    if outcome.resumed:
+        say("Went on with the trials that the study had.")
+    if counts["others"]:
+        say(f"{counts['others']} more are being run by other processes.")
+    figures = [(f"best, trial {outcome.best_number}", _figure(outcome.best_result, metric))]
+    if outcome.present_result is not None:
+        figures.append(("present values", _figure(outcome.present_result, metric)))
+    if outcome.gain is not None:
+        half = (outcome.gain.high - outcome.gain.low) / 2
+        mark = "" if outcome.gain.is_distinct else " ="
+        figures.append(("gain ± 95 %", f"{outcome.gain.mean:.3g} ± {half:.2g}{mark}"))
+    figures += [
+        ("measured on all folds", str(counts["complete"])),
+        ("pruned", str(counts["pruned"])),
+        ("failed", str(counts["fail"])),
+    ]
+    table(
+        f"Study {outcome.name}: {counts['counted']} of {search.trials} trials",
+        ("", metric),
+        figures,
+    )
+    rows = [
+        (name.removeprefix("train."), f"{outcome.present[name]:g}", f"{value:g}")
+        for name, value in outcome.best.items()
+    ]
+    table("Values", ("parameter", "present", "best"), rows)
+
+
+def _figure(result: "Result", metric: str) -> str:
+    return f"{result.mean(metric):,.4g} ± {result.standard_error(metric):.2g}"

@@ -1,0 +1,182 @@
+"""What is compared: algorithms by transformation of the target, encoding and imputation.
+
+A table to read. Only combinations that make sense are in it: a ridge has no order to follow in
+ordinal codes, and only gradient boosting takes categories as they are.
+"""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from carprice.errors import InputError
+
+EXTRA: Final = "pip install 'carprice[experiments]'"
+OWN: Final = "own"
+"""Encoding or imputation that belongs to the algorithm."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A regressor: the module that it needs, its parameters, and what is less with ``--quick``."""
+
+    module: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
+
+
+ALGORITHMS: Final[Mapping[str, Algorithm]] = {
+    "median": Algorithm("sklearn"),
+    "model-median": Algorithm("pandas"),
+    "linear": Algorithm("sklearn"),
+    "xgboost-default": Algorithm("xgboost"),
+    "ridge": Algorithm("sklearn", {"alpha": 1.0}),
+    "forest": Algorithm(
+        "sklearn",
+        {"n_estimators": 200, "min_samples_leaf": 2, "max_features": 0.33},
+        {"n_estimators": 60},
+    ),
+    "xgboost": Algorithm(
+        "xgboost",
+        {
+            "n_estimators": 900,
+            "learning_rate": 0.03,
+            "max_depth": 6,
+            "subsample": 0.8,
+            "colsample_bytree": 0.5,
+            "min_child_weight": 5,
+        },
+        {"n_estimators": 300, "learning_rate": 0.08},
+    ),
+    "lightgbm": Algorithm(
+        "lightgbm",
+        {
+            "n_estimators": 900,
+            "learning_rate": 0.03,
+            "num_leaves": 31,
+            "subsample": 0.8,
+            "subsample_freq": 1,
+            "colsample_bytree": 0.5,
+            "min_child_samples": 10,
+            "cat_smooth": 10,
+            "cat_l2": 10,
+        },
+        {"n_estimators": 300, "learning_rate": 0.08},
+    ),
+    "catboost": Algorithm(
+        "catboost",
+        {"iterations": 900, "learning_rate": 0.06, "depth": 6, "l2_leaf_reg": 3},
+        {"iterations": 250, "learning_rate": 0.15},
+    ),
+    # Their parameters are those of params.yaml.
+    "hedonic": Algorithm("scipy"),
+    "carprice": Algorithm("xgboost"),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of the table.
+
+    Attributes
+    ----------
+    algorithm : a key of :data:`ALGORITHMS`.
+    target : what is learned: ``raw`` price or ``log`` price.
+    encoding : of categories: ``one-hot``, ``ordinal``, ``target`` (their mean target, cross-fitted
+        on the training rows), ``native`` (as the algorithm takes categories) or ``own``.
+    imputation : of unknown numbers: ``mean``, ``median``, ``none`` or ``own``.
+    """
+
+    algorithm: str
+    target: str = "log"
+    encoding: str = OWN
+    imputation: str = OWN
+
+    @property
+    def name(self) -> str:
+        """Its choices in a row.
+
+        Examples
+        --------
+        >>> Candidate("ridge", "raw", "one-hot", "mean").name, Candidate("hedonic").name
+        ('ridge/raw/one-hot/mean', 'hedonic/log')
+        """
+        choices = (self.algorithm, self.target, self.encoding, self.imputation)
+        return "/".join(choice for choice in choices if choice != OWN)
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the module that it needs can be imported."""
+        return importlib.util.find_spec(ALGORITHMS[self.algorithm].module) is not None
+
+    def parameters(self, *, quick: bool) -> dict[str, Any]:
+        """Return the algorithm's parameters."""
+        algorithm = ALGORITHMS[self.algorithm]
+        return {**algorithm.parameters, **(algorithm.quick if quick else {})}
+
+
+BASELINES: Final = (
+    Candidate("median", "raw"),
+    Candidate("model-median", "raw"),
+    Candidate("linear", "raw", "one-hot", "median"),
+    Candidate("xgboost-default", "raw", "one-hot", "none"),
+)
+
+COMPARED: Final = (
+    Candidate("hedonic"),
+    Candidate("carprice"),
+    Candidate("ridge", "raw", "one-hot", "median"),
+    Candidate("ridge", "log", "one-hot", "median"),
+    Candidate("ridge", "log", "one-hot", "mean"),
+    Candidate("ridge", "log", "target", "median"),
+    Candidate("forest", "raw", "ordinal", "none"),
+    Candidate("forest", "log", "ordinal", "none"),
+    Candidate("forest", "log", "ordinal", "median"),
+    Candidate("forest", "log", "target", "none"),
+    Candidate("xgboost", "raw", "one-hot", "none"),
+    Candidate("xgboost", "log", "one-hot", "none"),
+    Candidate("xgboost", "log", "one-hot", "mean"),
+    Candidate("xgboost", "log", "one-hot", "median"),
+    Candidate("xgboost", "log", "ordinal", "none"),
+    Candidate("xgboost", "log", "target", "none"),
+    Candidate("xgboost", "raw", "native", "none"),
+    Candidate("xgboost", "log", "native", "none"),
+    Candidate("lightgbm", "raw", "native", "none"),
+    Candidate("lightgbm", "log", "native", "none"),
+    Candidate("lightgbm", "log", "native", "median"),
+    Candidate("lightgbm", "log", "ordinal", "none"),
+    Candidate("lightgbm", "log", "target", "none"),
+    Candidate("catboost", "raw", "native", "none"),
+    Candidate("catboost", "log", "native", "none"),
+    Candidate("catboost", "log", "ordinal", "none"),
+)
+
+
+def choose(table: Sequence[Candidate], wanted: Sequence[str]) -> tuple[Candidate, ...]:
+    """Return the candidates of an algorithm, a name or a pattern of names; all without any.
+
+    Raises
+    ------
+    InputError
+        If one of the names fits nothing.
+
+    Examples
+    --------
+    >>> [one.name for one in choose(COMPARED, ["hedonic", "ridge/raw/*"])]
+    ['hedonic/log', 'ridge/raw/one-hot/median']
+    """
+    if not wanted:
+        return tuple(table)
+    for pattern in wanted:
+        if not any(_fits(one, pattern) for one in table):
+            algorithms = ", ".join(dict.fromkeys(one.algorithm for one in table))
+            raise InputError(
+                f"--only {pattern!r} fits no candidate; the algorithms are {algorithms}, and a "
+                f"candidate's name is like {table[-1].name!r}"
+            )
+    return tuple(one for one in table if any(_fits(one, pattern) for pattern in wanted))
+
+
+def _fits(candidate: Candidate, pattern: str) -> bool:
+    return candidate.algorithm == pattern or fnmatchcase(candidate.name, pattern)

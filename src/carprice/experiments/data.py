@@ -1,0 +1,83 @@
+"""The training listings of a params file, as the pipeline would learn from them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from carprice.components.ingest import ingest
+from carprice.components.transform import transform
+from carprice.features import Features, Floats
+from carprice.frames import read_features, write_features
+from carprice.market import Market
+from carprice.settings import Settings
+from carprice.workspace import Workspace, read_json
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Cleaned training listings; the pipeline's test rows are not among them.
+
+    Attributes
+    ----------
+    source : where the listings are from, without a login.
+    features, log_price : parsed listings, n rows, and their ln(price).
+    market : what the numbers mean; its digest is that of the pipeline on the same settings.
+    raw_digest : names the raw data.
+    file : the features as a file, for processes of their own.
+    """
+
+    source: str
+    features: Features
+    log_price: Floats
+    market: Market
+    raw_digest: str
+    file: Path
+
+    @property
+    def price(self) -> Floats:
+        """Prices asked, in the market's currency."""
+        return np.exp(self.log_price)
+
+    @property
+    def makes(self) -> list[str]:
+        """The makes that there are."""
+        return sorted(set(self.features.texts["make"]))
+
+
+def read_data(
+    settings: Settings, folder: Path, progress: Progress, most_rows: int | None = None
+) -> Data:
+    """Ingest and transform into a folder of the experiment's own, and read the training rows.
+
+    Parameters
+    ----------
+    folder : takes what the stages write; the pipeline's ``data/`` is left alone.
+    most_rows : with more rows than that, so many are chosen at random, by ``train.seed``.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or leaves too few listings.
+    """
+    workspace = Workspace(folder)
+    report = ingest(settings.ingest, workspace, progress)
+    progress("features")
+    transform(workspace)
+    features, log_price = read_features(workspace.train_features)
+    if most_rows is not None and len(log_price) > most_rows:
+        chosen = np.random.default_rng(settings.train.seed).permutation(len(log_price))[:most_rows]
+        chosen.sort()
+        features, log_price = features.take(chosen), log_price[chosen]
+        write_features(workspace.train_features, features, log_price)
+    return Data(
+        source=report["source"],
+        features=features,
+        log_price=log_price,
+        market=Market.from_json(read_json(workspace.market, made_by="ingest")),
+        raw_digest=report["raw_digest"],
+        file=workspace.train_features,
+    )

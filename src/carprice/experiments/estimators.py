@@ -1,0 +1,275 @@
+"""Candidates as things that can be fitted: scikit-learn pipelines, and the package's own models."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from carprice.experiments.candidates import Candidate
+from carprice.features import NUMBERS, TEXTS, Features, Floats
+from carprice.market import Market
+from carprice.measurement import naive_prices
+from carprice.schema import FEATURE_SEPARATOR, PRICE
+from carprice.settings import TrainSettings
+
+_FEWEST_EQUIPPED: Final = 20
+_FLAG: Final = "equipment_"
+_UNFOLDED: Final = 2
+
+Predict = Callable[[Features], Floats]
+"""Parsed listings → prices."""
+
+
+def fit(
+    candidate: Candidate,
+    features: Features,
+    log_price: Floats,
+    market: Market,
+    train: TrainSettings,
+    *,
+    quick: bool,
+) -> Predict:
+    """Fit a candidate on parsed listings; return what prices others."""
+    if candidate.algorithm == "carprice":
+        return _fit_carprice(features, log_price, market, train)
+    if candidate.algorithm == "hedonic":
+        return _fit_hedonic(features, log_price, market, train)
+    if candidate.algorithm == "model-median":
+        return _fit_medians(features, log_price)
+    equipment = common_equipment(features)
+    frame, price = frame_of(features, equipment), np.exp(log_price)
+    model = pipeline(candidate, frame, train.seed, quick=quick).fit(frame, price)
+    lowest = float(price.min())  # a line on the raw price would go below zero
+
+    def predict(others: Features) -> Floats:
+        told = np.asarray(model.predict(frame_of(others, equipment)), dtype=np.float64)
+        return np.maximum(told.ravel(), lowest)
+
+    return predict
+
+
+def _fit_carprice(
+    features: Features, log_price: Floats, market: Market, train: TrainSettings
+) -> Predict:
+    from carprice.model import PriceModel
+
+    model = PriceModel.fit(
+        features,
+        log_price,
+        market,
+        scales=train.hedonic.model_dump(),
+        booster=train.booster.model_dump(),
+        patience=train.patience,
+        folds=train.folds,
+        seed=train.seed,
+    )
+
+    def predict(others: Features) -> Floats:
+        return model.predict_features(others).price
+
+    return predict
+
+
+def _fit_hedonic(
+    features: Features, log_price: Floats, market: Market, train: TrainSettings
+) -> Predict:
+    from carprice.features import KM_PER_MILE
+    from carprice.model.defaults import Defaults
+    from carprice.model.hedonic_fit import fit_hedonic
+
+    defaults = Defaults.fit(features)
+    features = defaults.complete(features)
+    km_per_unit = KM_PER_MILE if market.distance_unit == "miles" else 1.0
+    folds = np.arange(len(log_price), dtype=np.intp) % _UNFOLDED
+    scales = train.hedonic.model_dump()
+    hedonic, _ = fit_hedonic(features, features.numbers, log_price, folds, scales, km_per_unit)
+
+    def predict(others: Features) -> Floats:
+        complete = defaults.complete(others)
+        return np.asarray(np.exp(hedonic.predict(complete, complete.numbers)))
+
+    return predict
+
+
+def _fit_medians(features: Features, log_price: Floats) -> Predict:
+    def names(some: Features) -> pd.DataFrame:
+        return pd.DataFrame({name: some.texts[name] for name in ("make", "model")})
+
+    learned = names(features).assign(**{PRICE: np.exp(log_price)})
+    return lambda others: naive_prices(learned, names(others))
+
+
+def common_equipment(features: Features) -> list[str]:
+    """Return the equipment that enough listings have to be a column."""
+    counts = pd.Series(features.equipment).str.split(FEATURE_SEPARATOR).explode().value_counts()
+    return sorted(name for name, rows in counts.items() if name and rows >= _FEWEST_EQUIPPED)
+
+
+def frame_of(features: Features, equipment: Sequence[str]) -> pd.DataFrame:
+    """Return parsed listings as a table: categories as texts, numbers, equipment as 0 and 1."""
+    owned = [frozenset(names.split(FEATURE_SEPARATOR)) for names in features.equipment]
+    flags = {
+        f"{_FLAG}{place}": np.array([name in names for names in owned], dtype=np.float64)
+        for place, name in enumerate(equipment)
+    }
+    texts = {name: np.array(features.texts[name], dtype=object) for name in TEXTS}
+    return pd.DataFrame({**texts, **features.numbers, **flags})
+
+
+class AsCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Texts → pandas categories; a value that no training row has is missing."""
+
+    def fit(self, frame: pd.DataFrame, _: Any = None) -> Self:
+        """Learn the values of each column."""
+        self.known_ = {name: sorted(set(frame[name])) for name in frame}
+        return self
+
+    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns as categories."""
+        codes = {
+            name: {value: code for code, value in enumerate(known)}
+            for name, known in self.known_.items()
+        }
+        return pd.DataFrame(
+            {
+                name: pd.Categorical.from_codes(
+                    [codes[name].get(value, -1) for value in frame[name]],
+                    categories=range(len(known)),
+                )
+                for name, known in self.known_.items()
+            },
+            index=frame.index,
+        )
+
+    def get_feature_names_out(self, _: Any = None) -> Any:
+        """Return the names of the columns."""
+        return np.array([*self.known_], dtype=object)
+
+
+def pipeline(candidate: Candidate, frame: pd.DataFrame, seed: int, *, quick: bool) -> Any:
+    """Return the unfitted pipeline of a candidate for a table of :func:`frame_of`."""
+    from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+    from sklearn.pipeline import make_pipeline
+
+    numbers = [name for name in NUMBERS if not frame[name].isna().all()]
+    flags = [name for name in frame if name.startswith(_FLAG)]
+    columns = ColumnTransformer(
+        [
+            ("texts", _encoder(candidate, seed), list(TEXTS)),
+            ("numbers", _imputer(candidate), numbers),
+            ("flags", "passthrough", flags),
+        ],
+        verbose_feature_names_out=False,
+    )
+    if candidate.encoding != "one-hot":
+        columns.set_output(transform="pandas")
+    model = make_pipeline(columns, _regressor(candidate, seed, quick=quick))
+    if candidate.target == "raw":
+        return model
+    return TransformedTargetRegressor(model, func=np.log, inverse_func=np.exp, check_inverse=False)
+
+
+def _encoder(candidate: Candidate, seed: int) -> Any:
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
+
+    if candidate.encoding == "one-hot":
+        return OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
+    if candidate.encoding == "target":
+        return TargetEncoder(target_type="continuous", random_state=seed)
+    if candidate.encoding == "native":
+        return "passthrough" if candidate.algorithm == "catboost" else AsCategories()
+    if candidate.encoding == "ordinal":
+        return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    return "drop"
+
+
+def _imputer(candidate: Candidate) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if candidate.imputation not in ("mean", "median"):
+        return "passthrough"
+    imputer = SimpleImputer(strategy=candidate.imputation)
+    if candidate.algorithm in ("ridge", "linear"):
+        return make_pipeline(imputer, StandardScaler())
+    return imputer
+
+
+def _regressor(candidate: Candidate, seed: int, *, quick: bool) -> Any:
+    return _REGRESSORS[candidate.algorithm](candidate.parameters(quick=quick), seed)
+
+
+def _median(parameters: dict[str, Any], _: int) -> Any:
+    from sklearn.dummy import DummyRegressor
+
+    return DummyRegressor(strategy="median", **parameters)
+
+
+def _linear(parameters: dict[str, Any], _: int) -> Any:
+    from sklearn.linear_model import LinearRegression
+
+    return LinearRegression(**parameters)
+
+
+def _ridge(parameters: dict[str, Any], _: int) -> Any:
+    from sklearn.linear_model import Ridge
+
+    return Ridge(**parameters)
+
+
+def _forest(parameters: dict[str, Any], seed: int) -> Any:
+    from sklearn.ensemble import RandomForestRegressor
+
+    return RandomForestRegressor(n_jobs=-1, random_state=seed, **parameters)
+
+
+def _xgboost(parameters: dict[str, Any], seed: int) -> Any:
+    from xgboost import XGBRegressor
+
+    return XGBRegressor(enable_categorical=True, random_state=seed, **parameters)
+
+
+def _lightgbm(parameters: dict[str, Any], seed: int) -> Any:
+    from lightgbm import LGBMRegressor
+
+    # n_jobs=0: as many as OpenMP says, so that OMP_NUM_THREADS counts.
+    return LGBMRegressor(n_jobs=0, verbosity=-1, random_state=seed, **parameters)
+
+
+class _CatBoost(BaseEstimator):  # type: ignore[misc]
+    """CatBoost that finds its categories by their kind; of its own it refuses texts."""
+
+    def __init__(self, parameters: dict[str, Any], seed: int) -> None:
+        self.parameters = parameters
+        self.seed = seed
+
+    def fit(self, frame: pd.DataFrame, target: Floats) -> Self:
+        from catboost import CatBoostRegressor
+
+        texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+        self.model_ = CatBoostRegressor(
+            cat_features=texts,
+            random_seed=self.seed,
+            allow_writing_files=False,
+            verbose=False,
+            **self.parameters,
+        ).fit(frame, target)
+        return self
+
+    def predict(self, frame: pd.DataFrame) -> Floats:
+        return np.asarray(self.model_.predict(frame), dtype=np.float64)
+
+
+_REGRESSORS: Final[dict[str, Callable[[dict[str, Any], int], Any]]] = {
+    "median": _median,
+    "linear": _linear,
+    "xgboost-default": _xgboost,
+    "ridge": _ridge,
+    "forest": _forest,
+    "xgboost": _xgboost,
+    "lightgbm": _lightgbm,
+    "catboost": _CatBoost,
+}

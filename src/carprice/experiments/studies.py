@@ -1,0 +1,236 @@
+"""Optuna studies that many processes share, and that go on after one of them was killed."""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from carprice.errors import InputError, RefusedError
+from carprice.experiments.candidates import EXTRA
+from carprice.experiments.processes import is_alive, this_process
+from carprice.experiments.search_space import Space, differences, to_json
+from carprice.redaction import redact
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+PLAN: Final = "plan"
+PROCESS: Final = "process"
+RUN: Final = "mlflow_run"
+REASON: Final = "reason"
+FOLDS: Final = "folds"
+_HEARTBEAT_SECONDS: Final = 15
+_GRACE_SECONDS: Final = 120
+_LOCK_SECONDS: Final = 60
+_STARTUP_TRIALS: Final = 5
+
+
+class Sampler(StrEnum):
+    """How the next values are chosen."""
+
+    TPE = "tpe"
+    RANDOM = "random"
+    QMC = "qmc"
+
+
+class Pruner(StrEnum):
+    """When a trial is given up before its last fold."""
+
+    MEDIAN = "median"
+    HALVING = "halving"
+    NONE = "none"
+
+
+def need_optuna() -> None:
+    """Tell what to install.
+
+    Raises
+    ------
+    InputError
+        If Optuna is not installed.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        raise InputError(f"tuning needs Optuna, which is not installed; {EXTRA}") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def storage_url(workdir: Path) -> str:
+    """Return the address of the study database in a working folder."""
+    return f"sqlite:///{(workdir / 'optuna.db').resolve().as_posix()}"
+
+
+@contextmanager
+def clear_errors(url: str) -> Iterator[None]:
+    """Turn what the storage raises into one line that names it."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise RefusedError(
+            f"the storage {redact(url)} did not do what was asked: {told}; check --storage"
+        ) from None
+
+
+def open_study(
+    url: str, name: str, sampler: Sampler, pruner: Pruner, plan: Mapping[str, Any], space: Space
+) -> "Study":
+    """Open a study, or make it where it is new.
+
+    Parameters
+    ----------
+    plan : what all trials of the study have in common: data, folds, metric.
+
+    Raises
+    ------
+    InputError
+        If the study searches another space or measures on something else, or if the address is
+        none of a database.
+    RefusedError
+        If the database cannot be reached.
+    """
+    import optuna
+
+    with clear_errors(url), _without_warnings():
+        study = optuna.create_study(
+            study_name=name,
+            storage=_storage(url),
+            sampler=_sampler(sampler),
+            pruner=_pruner(pruner),
+            load_if_exists=True,
+        )
+        stored = study.user_attrs.get(PLAN)
+        whole = {"space": to_json(space), **plan}
+        if stored is None and not study.get_trials(deepcopy=False):
+            study.set_user_attr(PLAN, json.dumps(whole))
+        else:
+            _refuse_other(name, json.loads(stored) if stored else {}, whole, space)
+        return study
+
+
+def _refuse_other(
+    name: str, stored: Mapping[str, Any], whole: Mapping[str, Any], space: Space
+) -> None:
+    remedy = "give another name with --study, or the same data and options as then"
+    if not stored:
+        raise InputError(f"study {name!r} was not made by carprice; give another with --study")
+    if told := differences(stored["space"], space):
+        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        raise InputError(
+            f"study {name!r} is of another search space: {'; '.join(told[:3])}{more}; {remedy}"
+        )
+    other = [key for key in whole if stored.get(key) != whole[key]]
+    if other:
+        told = [f"{key} was {stored.get(key)}, is {whole[key]}" for key in other]
+        raise InputError(f"study {name!r} measures something else: {'; '.join(told)}; {remedy}")
+
+
+def _storage(url: str) -> "BaseStorage":
+    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+
+    options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
+    try:
+        return RDBStorage(
+            url,
+            engine_kwargs=options,
+            heartbeat_interval=_HEARTBEAT_SECONDS,
+            grace_period=_GRACE_SECONDS,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        )
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"--storage {redact(url)} cannot be opened: {error}; give a database's address such as "
+            "sqlite:///optuna.db or postgresql+psycopg://…; pip install 'carprice[sql]' brings "
+            "drivers"
+        ) from None
+
+
+def _sampler(sampler: Sampler) -> "BaseSampler":
+    from optuna import samplers
+
+    if sampler is Sampler.RANDOM:
+        return samplers.RandomSampler()
+    if sampler is Sampler.QMC:
+        return samplers.QMCSampler(warn_independent_sampling=False)
+    # constant_liar: what others are trying counts as bad, so that two do not try the same.
+    return samplers.TPESampler(multivariate=True, constant_liar=True)
+
+
+def _pruner(pruner: Pruner) -> "BasePruner":
+    from optuna import pruners
+
+    if pruner is Pruner.NONE:
+        return pruners.NopPruner()
+    if pruner is Pruner.HALVING:
+        return pruners.SuccessiveHalvingPruner()
+    return pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Optuna calls much that it has had for years experimental."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def counted(study: "Study") -> list["FrozenTrial"]:
+    """Return the trials that came to an end: measured, pruned, or failed by themselves."""
+    from optuna.trial import TrialState
+
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state in ended or (trial.state is TrialState.FAIL and REASON in trial.user_attrs)
+    ]
+
+
+def running(study: "Study") -> list["FrozenTrial"]:
+    """Return the trials that somebody works on."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+def retry_of_the_dead(study: "Study") -> list["FrozenTrial"]:
+    """Fail the trials of this host's processes that are gone, and put their values in the queue.
+
+    Those of other hosts are found by their heartbeat, after two minutes.
+    """
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    gone = []
+    for trial in running(study):
+        process = trial.user_attrs.get(PROCESS, "")
+        if process and process != this_process() and is_alive(process) is False:
+            try:
+                give_back(study, trial)
+            except (UpdateFinishedTrialError, ValueError):
+                continue  # another process was quicker
+            gone.append(trial)
+    return gone
+
+
+def give_back(study: "Study", trial: "FrozenTrial") -> None:
+    """Fail a trial that its process did not end, and put its values in the queue."""
+    from optuna.trial import TrialState
+
+    if not trial.state.is_finished():
+        study.tell(trial.number, state=TrialState.FAIL)
+    study.enqueue_trial(trial.params, skip_if_exists=False)
