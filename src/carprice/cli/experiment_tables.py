@@ -67,6 +67,7 @@ def show_study(outcome: "StudyOutcome", search: "Search") -> None:
     counts, metric = outcome.counts, search.metric
     if outcome.resumed:
         say("Went on with the trials that the study had.")
+    say(f"Study {outcome.name}: {counts['counted']} of {search.trials} trials.")
     if counts["others"]:
         say(f"{counts['others']} more are being run by other processes.")
     figures = [(f"best, trial {outcome.best_number}", _figure(outcome.best_result, metric))]

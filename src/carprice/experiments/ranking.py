@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,8 @@ CONFIDENCE: Final = 0.95
 FIGURES: Final = ("mape", "mdape", "within_10", "rmsle", "mae", "rmse", "r2")
 METRICS: Final = ("mape", "mdape", "rmsle", "mae", "rmse")
 """Figures that candidates can be ranked by; the smaller, the better."""
+LEVELS: Final = ("raw", "log", "one-hot", "ordinal", "target", "native", "none", "mean", "median")
+"""Choices, the plain ones first."""
 FACTORS: Final = ("target", "encoding", "imputation")
 
 
@@ -182,26 +185,31 @@ def choices_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
     """
     whole = [one for one in results if not one.reason]
     rows = []
-    for place, first in enumerate(whole):
-        for second in whole[place + 1 :]:
-            differing = _differing(first.candidate, second.candidate)
-            if differing is not None:
-                change = paired_difference(second.values(metric), first.values(metric))
-                rows.append(
-                    {
-                        "algorithm": first.candidate.algorithm,
-                        "choice": differing,
-                        "first": getattr(first.candidate, differing),
-                        "second": getattr(second.candidate, differing),
-                        "all_else": first.name,
-                        "change": change.mean,
-                        "low": change.low,
-                        "high": change.high,
-                        "distinct": change.is_distinct,
-                    }
-                )
+    for pair in combinations(whole, 2):
+        choice = _differing(pair[0].candidate, pair[1].candidate)
+        if choice is not None:
+            rows.append(_change(choice, pair, metric))
     columns = ("algorithm", "choice", "first", "second", "all_else", "change", "low", "high")
     return pd.DataFrame(rows, columns=[*columns, "distinct"])
+
+
+def _change(choice: str, pair: tuple[Result, Result], metric: str) -> dict[str, Any]:
+    def level(result: Result) -> str:
+        return str(getattr(result.candidate, choice))
+
+    first, second = sorted(pair, key=lambda one: LEVELS.index(level(one)))
+    change = paired_difference(second.values(metric), first.values(metric))
+    return {
+        "algorithm": first.candidate.algorithm,
+        "choice": choice,
+        "first": level(first),
+        "second": level(second),
+        "all_else": first.name,
+        "change": change.mean,
+        "low": change.low,
+        "high": change.high,
+        "distinct": change.is_distinct,
+    }
 
 
 def _differing(one: Candidate, other: Candidate) -> str | None:

@@ -15,7 +15,7 @@ from carprice.settings import HedonicScales, TrainSettings
 if TYPE_CHECKING:
     from optuna import Trial
 
-_SPREAD: Final = 6.0
+_SPREAD: Final = 4.0
 """A scale is searched from the recipe's divided by this to that times this."""
 _DIGITS: Final = 4
 

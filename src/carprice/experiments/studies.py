@@ -140,6 +140,7 @@ def _refuse_other(
 
 def _storage(url: str) -> "BaseStorage":
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    from sqlalchemy.exc import ArgumentError
 
     options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
     try:
@@ -150,7 +151,7 @@ def _storage(url: str) -> "BaseStorage":
             grace_period=_GRACE_SECONDS,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
         )
-    except (ImportError, ValueError) as error:
+    except (ArgumentError, ImportError, ValueError) as error:
         raise InputError(
             f"--storage {redact(url)} cannot be opened: {error}; give a database's address such as "
             "sqlite:///optuna.db or postgresql+psycopg://…; pip install 'carprice[sql]' brings "

@@ -1,0 +1,62 @@
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from carprice.experiments.data import Data, read_data
+from carprice.experiments.limits import Limits
+from carprice.settings import Settings
+
+NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
+QUICK = {
+    "ingest": {"source": "sample", "sample": {"rows": 400, "seed": 7}},
+    "train": {
+        "folds": 2,
+        "patience": 5,
+        "booster": {"n_estimators": 10, "max_depth": 2, "learning_rate": 0.3},
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def clock() -> Callable[[], datetime.datetime]:
+    return lambda: NOW
+
+
+def quiet(_: str) -> None:
+    """Tell nobody."""
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return Settings.model_validate(QUICK)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Data:
+    """320 training listings of the sample market. Read only."""
+    return read_data(settings, tmp_path_factory.mktemp("experiment-data"), quiet)
+
+
+@pytest.fixture(scope="session")
+def limits() -> Limits:
+    return Limits(120, 3000)
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """A local MLflow of the tests; each test uses experiments or studies of its own."""
+
+    folder: Path
+
+    @property
+    def uri(self) -> str:
+        """Its address."""
+        return f"sqlite:///{(self.folder / 'mlflow.db').as_posix()}"
+
+
+@pytest.fixture(scope="session")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    return Tracking(tmp_path_factory.mktemp("experiment-runs"))

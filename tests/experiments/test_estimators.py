@@ -1,0 +1,92 @@
+import importlib.util
+
+import numpy as np
+import pytest
+
+from carprice.experiments.candidates import BASELINES, COMPARED, Candidate
+from carprice.experiments.data import Data
+from carprice.experiments.estimators import fit
+from carprice.experiments.fitting import Task, measure_folds
+from carprice.experiments.folds import shuffled_folds
+from carprice.features import Features
+from carprice.measurement import naive_prices
+from carprice.metrics import price_metrics
+from carprice.model import PriceModel
+from carprice.settings import Settings
+
+
+def prices_of_the_last(candidate: Candidate, data: Data, settings: Settings) -> np.ndarray:
+    learned, priced = np.arange(250), np.arange(250, len(data.log_price))
+    predict = fit(
+        candidate,
+        data.features.take(learned),
+        data.log_price[learned],
+        data.market,
+        settings.train,
+        quick=True,
+    )
+    return predict(data.features.take(priced))
+
+
+@pytest.mark.parametrize("candidate", [*BASELINES, *COMPARED], ids=lambda one: one.name)
+@pytest.mark.filterwarnings("ignore")  # in its own process what libraries warn of is not shown
+def test_every_candidate_prices_cars_it_never_saw(
+    candidate: Candidate, data: Data, settings: Settings
+) -> None:
+    if candidate.algorithm in ("lightgbm", "catboost") and not importlib.util.find_spec(
+        candidate.algorithm
+    ):
+        pytest.skip(f"{candidate.algorithm} is not installed")
+    told = prices_of_the_last(candidate, data, settings)
+    assert told.shape == (len(data.log_price) - 250,)
+    assert np.isfinite(told).all()
+    assert (told > 0).all()
+    error = price_metrics(data.price[250:], told)["mape"]
+    assert error < (120 if candidate.algorithm == "median" else 60)
+
+
+def test_the_model_of_the_params_file_is_the_package_s_own(data: Data, settings: Settings) -> None:
+    told = prices_of_the_last(Candidate("carprice"), data, settings)
+    learned = np.arange(250)
+    model = PriceModel.fit(
+        data.features.take(learned),
+        data.log_price[learned],
+        data.market,
+        scales=settings.train.hedonic.model_dump(),
+        booster=settings.train.booster.model_dump(),
+        patience=settings.train.patience,
+        folds=settings.train.folds,
+        seed=settings.train.seed,
+    )
+    others = data.features.take(np.arange(250, len(data.log_price)))
+    np.testing.assert_array_equal(told, model.predict_features(others).price)
+
+
+def test_the_median_of_the_model_is_what_the_gate_compares_with(
+    data: Data, settings: Settings
+) -> None:
+    import pandas as pd
+
+    def names(features: Features) -> pd.DataFrame:
+        return pd.DataFrame({name: features.texts[name] for name in ("make", "model")})
+
+    learned, others = np.arange(250), np.arange(250, len(data.log_price))
+    expected = naive_prices(
+        names(data.features.take(learned)).assign(price=data.price[learned]),
+        names(data.features.take(others)),
+    )
+    told = prices_of_the_last(Candidate("model-median", "raw"), data, settings)
+    np.testing.assert_allclose(told, expected)
+
+
+def test_folds_are_measured_with_the_pipeline_s_own_metrics(data: Data, settings: Settings) -> None:
+    candidate = Candidate("median", "raw")
+    task = Task(candidate, data.file, data.market, settings.train, 3, quick=True)
+    measured = list(measure_folds(task))
+    folds = shuffled_folds(len(data.log_price), 3, settings.train.seed)
+    for figures, (learned, priced) in zip(measured, folds, strict=True):
+        told = np.full(len(priced), np.median(data.price[learned]))
+        expected = price_metrics(data.price[priced], told)
+        assert {name: figures[name] for name in expected} == pytest.approx(expected)
+        assert figures["fit_seconds"] > 0
+        assert figures["predict_seconds"] > 0

@@ -1,0 +1,98 @@
+import difflib
+from pathlib import Path
+
+import pytest
+
+from carprice.errors import InputError
+from carprice.experiments.params_file import write_values
+from carprice.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
+VALUES = {
+    "train.hedonic.make": 1.234,
+    "train.hedonic.color": 0.0123,
+    "train.booster.max_depth": 5,
+    "train.booster.learning_rate": 0.0345,
+}
+
+
+def changed_lines(before: str, after: str) -> list[str]:
+    lines = difflib.ndiff(before.splitlines(), after.splitlines())
+    return [line for line in lines if line[0] in "+-"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_only_the_tuned_keys_change_and_comments_stay(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / path.name
+    before = path.read_text(encoding="utf-8")
+    copy.write_text(before, encoding="utf-8")
+    assert write_values(copy, VALUES) == [*VALUES]
+    after = copy.read_text(encoding="utf-8")
+    keys = {name.rpartition(".")[2] for name in VALUES} | {"train", "hedonic", "booster"}
+    for line in changed_lines(before, after):
+        assert line[2:].strip().partition(":")[0] in keys, line
+    train = load_settings(copy).train
+    assert (train.hedonic.make, train.hedonic.color) == (1.234, 0.0123)
+    assert (train.booster.max_depth, train.booster.learning_rate) == (5, 0.0345)
+
+
+def test_of_the_project_s_file_exactly_the_changed_values_change(tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    before = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    copy.write_text(before, encoding="utf-8")
+    write_values(copy, VALUES)
+    after = copy.read_text(encoding="utf-8")
+    assert len(changed_lines(before, after)) == 2 * len(VALUES)
+    assert after.count("#") == before.count("#")
+    assert "    model: 2.50\n" in after
+
+
+def test_values_that_are_there_already_leave_the_file_alone(tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_bytes((ROOT / "params.yaml").read_bytes())
+    stamp = copy.stat().st_mtime_ns
+    assert write_values(copy, {"train.hedonic.model": 2.5}) == []
+    assert copy.stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train: {booster: {max_depth: 4}}\n",
+        "train: {}\n",
+        "train:\n  seed: 3 # mine\n",
+        "train:\n    booster:\n        max_depth: 4 # deep\n",
+        "---\ntrain:\r\n  seed: 3\r\n",
+        "{train: {hedonic: {make: 2.0}}}",
+        "tracking:\n  experiment: mine",
+        "",
+    ],
+)
+def test_a_section_or_key_that_is_missing_is_added(text: str, tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_text(text, encoding="utf-8", newline="")
+    before = load_settings(copy)
+    assert sorted(write_values(copy, VALUES)) == sorted(VALUES)
+    after = load_settings(copy)
+    assert (after.train.hedonic.make, after.train.hedonic.color) == (1.234, 0.0123)
+    assert (after.train.booster.max_depth, after.train.booster.learning_rate) == (5, 0.0345)
+    assert (after.train.seed, after.tracking) == (before.train.seed, before.tracking)
+    written = copy.read_bytes().decode()
+    assert all(comment in written for comment in ("# mine", "# deep") if comment in text)
+    assert write_values(copy, VALUES) == []
+
+
+def test_an_empty_file_gets_the_sections(tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_text("# mine\n", encoding="utf-8")
+    write_values(copy, VALUES)
+    assert load_settings(copy).train.booster.max_depth == 5
+
+
+def test_a_file_that_cannot_be_read_stays_as_it_is(tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_text("train: [1, 2\n", encoding="utf-8")
+    with pytest.raises(InputError, match="is not valid YAML"):
+        write_values(copy, VALUES)
+    assert copy.read_text(encoding="utf-8") == "train: [1, 2\n"
