@@ -45,6 +45,29 @@ def test_every_candidate_prices_cars_it_never_saw(
     assert error < (120 if candidate.algorithm == "median" else 60)
 
 
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        Candidate("linear", "raw", "one-hot", "median"),
+        Candidate("ridge", "log", "target", "mean"),
+        Candidate("xgboost", "log", "native", "none"),
+        Candidate("hedonic"),
+        Candidate("carprice"),
+    ],
+    ids=lambda one: one.name,
+)
+@pytest.mark.filterwarnings("ignore")
+def test_candidates_learn_from_one_make_too(
+    candidate: Candidate, data: Data, settings: Settings
+) -> None:
+    makes = np.array(data.features.texts["make"])
+    commonest = max(data.makes, key=lambda make: np.count_nonzero(makes == make))
+    rows = np.flatnonzero(makes == commonest)
+    features, log_price = data.features.take(rows), data.log_price[rows]
+    predict = fit(candidate, features, log_price, data.market, settings.train, quick=True)
+    assert price_metrics(np.exp(log_price), predict(features))["mape"] < 40
+
+
 def test_the_model_of_the_params_file_is_the_package_s_own(data: Data, settings: Settings) -> None:
     told = prices_of_the_last(Candidate("carprice"), data, settings)
     learned = np.arange(250)

@@ -82,11 +82,7 @@ def show_study(outcome: "StudyOutcome", search: "Search") -> None:
         ("pruned", str(counts["pruned"])),
         ("failed", str(counts["fail"])),
     ]
-    table(
-        f"Study {outcome.name}: {counts['counted']} of {search.trials} trials",
-        ("", metric),
-        figures,
-    )
+    table("Trials", ("", metric), figures)
     rows = [
         (name.removeprefix("train."), f"{outcome.present[name]:g}", f"{value:g}")
         for name, value in outcome.best.items()

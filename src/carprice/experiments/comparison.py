@@ -9,6 +9,7 @@ import pandas as pd
 
 from carprice.atomic import writing
 from carprice.experiments.data import Data
+from carprice.experiments.folds import shuffled_folds
 from carprice.experiments.pictures import draw_error_and_time, draw_ranking
 from carprice.experiments.race import Plan, Progress, run_candidates, run_name, tags_of
 from carprice.experiments.ranking import (
@@ -64,9 +65,12 @@ def hold(
 
     Raises
     ------
+    InputError
+        If there are too few listings for so many folds.
     RefusedError
         If MLflow does not answer, no candidate came to an end, or another process does the same.
     """
+    shuffled_folds(len(data.log_price), plan.folds, plan.train.seed)
     parent = open_parent(
         uri,
         plan.experiment,

@@ -17,6 +17,7 @@ from carprice.experiments import studies
 from carprice.experiments.candidates import Candidate
 from carprice.experiments.data import Data
 from carprice.experiments.fitting import Task, measure_folds
+from carprice.experiments.folds import shuffled_folds
 from carprice.experiments.limits import Failed, Limits, run_limited
 from carprice.experiments.pictures import draw_study
 from carprice.experiments.processes import this_process
@@ -239,10 +240,12 @@ def tune(
     Raises
     ------
     InputError
-        If the study is of another search space, or its storage cannot be used.
+        If the study is of another search space, its storage cannot be used, or there are too few
+        listings for so many folds.
     RefusedError
         If storage or MLflow do not answer, no trial came to an end, or on Ctrl-C.
     """
+    shuffled_folds(len(data.log_price), search.folds, search.train.seed)
     name = name or study_name(search, data)
     with studies.clear_errors(storage):
         study = studies.open_study(storage, name, sampler, pruner, search.plan(data), search.space)
