@@ -102,8 +102,13 @@ REGISTRY = ("carprice.registry", "carprice.tracking")
         ("carprice.tracking", (*LAYERS, "carprice.registry", "carprice.model", "fastapi")),
         ("carprice.reading", (*LAYERS, *REGISTRY, "carprice.model", "mlflow", "fastapi")),
         ("carprice.eda", (*LAYERS, *REGISTRY, "mlflow", "fastapi", "boto3", "dvc")),
-        ("carprice.components", ("api", "carprice.cli", "carprice.pipeline", "fastapi", "mlflow")),
+        ("carprice.components", ("api", *LAYERS[1:4], "fastapi", "mlflow")),
         ("carprice.pipeline", ("api", "carprice.cli", "fastapi", "mlflow")),
+        (
+            "carprice.experiments",
+            ("api", "carprice.cli", "carprice.pipeline", "carprice.registry", "fastapi", "mlflow"),
+        ),
+        ("carprice.provenance", ("carprice", *HEAVY)),
         (
             "carprice.model_tests",
             ("api", "carprice.cli", "carprice.pipeline", "fastapi", "mlflow", *HEAVY[4:]),

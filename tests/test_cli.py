@@ -20,7 +20,7 @@ from carprice.workspace import Workspace
 
 COMMANDS = (
     *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),
-    *("sample", "snapshot", "eda", "setup", "promote", "rollback", "status"),
+    *("sample", "snapshot", "eda", "setup", "promote", "rollback", "status", "experiments"),
 )
 SMALL = {
     "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},

@@ -1,3 +1,4 @@
+import datetime
 import http.server
 import os
 import re
@@ -12,7 +13,14 @@ import yaml
 from carprice.errors import InputError, RefusedError
 from carprice.registry import Registry
 from carprice.settings import TrackingSettings, load_settings
-from carprice.tracking import connect, flatten, start_run, tracking_uri
+from carprice.tracking import (
+    connect,
+    experiment_id,
+    flatten,
+    log_values,
+    start_run,
+    tracking_uri,
+)
 
 
 class _Failing(http.server.ThreadingHTTPServer):
@@ -238,6 +246,20 @@ def test_a_run_is_logged_to_an_experiment_that_is_made_on_the_way(tmp_path: Path
     runs = client.search_runs([experiment.experiment_id])
     assert {run.data.params["seed"] for run in runs} == {"1", "2"}
     assert {run.data.tags["why"] for run in runs} == {"test"}
+
+
+def test_values_of_a_sequence_are_steps_of_one_figure(tmp_path: Path) -> None:
+    uri = tracking_uri(tmp_path)
+    client = connect(uri)
+    number = experiment_id(client, uri, "folds", tmp_path)
+    assert experiment_id(client, uri, "folds", tmp_path) == number
+    run = client.create_run(number).info.run_id
+    now = datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC)
+    log_values(client, run, {"folds": 3}, {"fold_mape": [12.5, 13.0, 12.0], "mape": 12.5}, now)
+    history = client.get_metric_history(run, "fold_mape")
+    assert [(one.step, one.value) for one in history] == [(1, 12.5), (2, 13.0), (3, 12.0)]
+    assert client.get_run(run).data.metrics["mape"] == 12.5
+    assert client.get_run(run).data.params == {"folds": "3"}
 
 
 def test_a_run_is_logged_to_a_server(mlflow_server, tmp_path: Path) -> None:

@@ -399,6 +399,8 @@ def test_the_commit_of_the_repository_is_recorded(
         asked = ["git", *identity, "-C", str(workspace.root), *arguments]
         return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
 
+    lock = b"schema: '2.0'\n"
+    (workspace.root / "dvc.lock").write_bytes(lock)
     git("init", "--quiet")
     git("commit", "--quiet", "--allow-empty", "-m", "first")
     commit = git("rev-parse", "HEAD")
@@ -408,10 +410,13 @@ def test_the_commit_of_the_repository_is_recorded(
     number = register(small_settings, workspace, NOW, quiet).version
     newest = registry_of(workspace).versions()[0]
     assert (newest.number, newest.tags["git_commit"]) == (number, commit)
-
-
-def test_outside_of_a_repository_there_is_no_commit(tmp_path: Path) -> None:
-    assert git_commit(tmp_path) == ""
+    client = connect(address(workspace))
+    tags = client.get_run(newest.run).data.tags
+    assert {tags[name] for name in ("git_commit", "mlflow.source.git.commit")} == {commit}
+    assert tags["dvc_lock"] == hashlib.sha256(lock).hexdigest()
+    assert tags["data_digest"] == newest.tags["data_digest"]
+    names = {file.path for file in client.list_artifacts(newest.run)}
+    assert "dvc.lock" in names
 
 
 def test_registering_before_evaluating_names_the_stage(

@@ -1,5 +1,6 @@
 """What the experiments' commands print."""
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -32,7 +33,7 @@ def show_ranking(outcome: "Outcome", metric: str, currency: str) -> None:
             (
                 name,
                 f"{row[metric]:,.4g} ± {row[f'{metric}_se']:.2g}",
-                "" if row["place"] == 1 else f"+{row[f'{metric}_behind']:.3g} ± {half:.2g}{mark}",
+                "" if row["place"] == 1 else f"{_change(row[f'{metric}_behind'], half)}{mark}",
                 f"{row['within_10']:.1f}",
                 f"{row['fit_seconds']:.2g}",
             )
@@ -50,7 +51,7 @@ def show_ranking(outcome: "Outcome", metric: str, currency: str) -> None:
         changes = [
             (
                 f"{row['all_else'].replace('/raw', '')}",
-                f"{row['change']:+.3g} ± {(row['high'] - row['low']) / 2:.2g}",
+                _change(row["change"], (row["high"] - row["low"]) / 2),
                 "" if row["distinct"] else "=",
             )
             for row in targets.to_dict("records")
@@ -60,6 +61,18 @@ def show_ranking(outcome: "Outcome", metric: str, currency: str) -> None:
             ("all else", "change ± 95 %", ""),
             changes,
         )
+
+
+def _change(mean: float, half: float) -> str:
+    """Return a difference and half its interval, both to the second digit of that.
+
+    Examples
+    --------
+    >>> _change(1.062, 0.47), _change(-0.0123, 0.0045), _change(12345.6, 789), _change(1.0, 0.0)
+    ('+1.06 ± 0.47', '-0.0123 ± 0.0045', '+12,346 ± 789', '+1 ± 0')
+    """
+    decimals = max(0, 1 - math.floor(math.log10(half))) if half else 0
+    return f"{mean:+,.{decimals}f} ± {half:,.{decimals}f}"
 
 
 def show_study(outcome: "StudyOutcome", search: "Search") -> None:
