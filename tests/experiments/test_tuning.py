@@ -108,6 +108,15 @@ def test_trials_are_those_of_the_study_in_all(search: Search, tuned, instant) ->
     assert tuned(search).counts["counted"] == 5
 
 
+def test_a_study_whose_time_is_up_is_shown_as_it_is(
+    search: Search, tuned, instant, tracking, request: pytest.FixtureRequest
+) -> None:
+    tuned(dataclasses.replace(search, trials=1))
+    outcome = tuned(dataclasses.replace(search, trials=5, timeout=-1.0))
+    assert outcome.counts["counted"] == 1
+    assert runs_of(tracking, request.node.name)[1].info.status == "FINISHED"
+
+
 def test_time_that_is_up_starts_no_more_trials(search: Search, tuned, instant) -> None:
     with pytest.raises(
         RefusedError, match=r"no trial of the study .* came to an end: none was run"
@@ -154,6 +163,7 @@ def test_an_interrupted_trial_is_run_again(
         patch.setattr(tuning._Session, "_measure", interrupted)
         with pytest.raises(RefusedError, match="interrupted after 1 of 3 trials; the same command"):
             tuned(search)
+    assert runs_of(tracking, request.node.name)[1].info.status == "KILLED"
     outcome = tuned(search)
     assert outcome.counts["counted"] == 3
     _, parent, nested = runs_of(tracking, request.node.name)

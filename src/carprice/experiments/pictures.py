@@ -25,7 +25,7 @@ _COLOURS: Final = (
 _UNITS: Final = {"mape": "MAPE, %", "mdape": "MdAPE, %", "rmsle": "RMSLE"}
 _MUCH_QUICKER: Final = 0.5
 _FEWEST_TRIALS: Final = 4
-_SLICES: Final = 6
+_SLICES: Final = 4
 _MARKS: Final = {"raw": "o", "log": "s"}
 
 
@@ -180,7 +180,7 @@ def draw_study(study: "Study", metric: str, out: Path) -> list[Path]:
             files.append(_save_current(out / "importances.png", (9, 6)))
             names = [*importances][:_SLICES]
             plots.plot_slice(study, params=names, target_name=label)
-            files.append(_save_current(out / "slices.png", (3.2 * max(len(names), 2), 4)))
+            files.append(_save_current(out / "slices.png", (3.2 * max(len(names), 2), 4.5)))
     return files
 
 

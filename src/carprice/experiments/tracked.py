@@ -137,12 +137,22 @@ def open_parent(
             client.set_tag(found.info.run_id, _PROCESS, this_process())
             return ParentRun(client, uri, found, now, resumed=True)
         run = client.create_run(
-            number, run_name=name, tags={**tags, _PLAN: plan, _PROCESS: this_process()}
+            number,
+            run_name=name,
+            tags={**_source(experiment), **tags, _PLAN: plan, _PROCESS: this_process()},
         )
         log_values(client, run.info.run_id, params, {}, now())
         if shared:
             run = _agree(client, number, plan, run)
         return ParentRun(client, uri, run, now, resumed=False)
+
+
+def _source(experiment: str) -> dict[str, str]:
+    """Return the tags that MLflow's pages show as source."""
+    return {
+        "mlflow.source.name": f"carprice experiments: {experiment}",
+        "mlflow.source.type": "LOCAL",
+    }
 
 
 def _newest(client: "MlflowClient", experiment: str, plan: str, *, shared: bool) -> "Run | None":

@@ -143,6 +143,14 @@ class _Session:
                 return
             self.study.optimize(self._objective, n_trials=1, catch=(Failed, _Surplus))
 
+    def give_back(self) -> None:
+        """Put the values of the trial that was interrupted, if one was, back into the queue."""
+        if self.current is not None:
+            trial = self.study.trials[self.current.number]
+            ended = {one.number for one in studies.counted(self.study)}
+            if trial.params and trial.number not in ended:
+                studies.give_back(self.study, trial)
+
     def _is_late(self) -> bool:
         timeout = self.search.timeout
         return timeout is not None and time.monotonic() - self.started > timeout
@@ -257,8 +265,9 @@ def tune(
         try:
             session.run()
         except KeyboardInterrupt:
-            if session.current is not None:
-                studies.give_back(study, study.trials[session.current.number])
+            session.give_back()
+            if not studies.running(study):
+                parent.kill(parent.id)
             done = len(studies.counted(study))
             raise RefusedError(
                 f"interrupted after {done} of {search.trials} trials; the same command goes on "
@@ -267,7 +276,7 @@ def tune(
         progress("tables and pictures")
         outcome = _outcome(study, search, present, out, resumed=resumed)
     parent.log(_figures(outcome, search.metric), _tables(outcome), outcome.files, _note(outcome))
-    if outcome.counts["counted"] >= search.trials:
+    if not outcome.counts["others"]:
         parent.finish()
     return outcome
 
