@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 # of two seconds then takes a minute. Set before the first import of a library that reads it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # On GitHub's runners typer paints its help, and the record of promotions names who pushed.
-for _name in ("GITHUB_ACTIONS", "GITHUB_ACTOR", "FORCE_COLOR"):
+# pytest's readline leaves 80 columns to xdist's workers, which a console keeps from its import on.
+for _name in ("GITHUB_ACTIONS", "GITHUB_ACTOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +40,14 @@ SMALL = {
     "ingest": {"source": "sample", "sample": {"rows": 2000, "seed": 7}},
     "train": {"folds": 3, "booster": {"n_estimators": 60, "max_depth": 4, "learning_rate": 0.1}},
 }
+
+
+# Files of few tests that take a minute or more: at the end, one worker would be left with them.
+LONG = ("test_from_data_to_production.py", "test_image.py", "test_up.py", "test_workflows.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @contextmanager

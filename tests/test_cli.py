@@ -415,6 +415,7 @@ def test_a_registry_that_does_not_answer_is_one_line(
     command: str,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:<s3cret>@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     done = carprice(command, "--workdir", copied(promoted, tmp_path))
     assert done.code == 1
     assert "127.0.0.1:9 cannot be reached" in done.line

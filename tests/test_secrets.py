@@ -4,6 +4,7 @@ import json
 import secrets
 import string
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,23 +37,39 @@ def versions(repository: Path) -> Iterator[tuple[str, str]]:
             yield blob, path
 
 
-def found(folder: Path, paths: Iterable[str], settings: dict[str, Any] = SETTINGS) -> list[str]:
+def found(
+    folder: Path, paths: Iterable[str], settings: dict[str, Any] = SETTINGS
+) -> list[tuple[str, int, str]]:
     """Return file, line and kind of what detect-secrets finds in files below a folder."""
     with transient_settings(settings):
         collection = SecretsCollection(root=str(folder))
         for path in paths:
             collection.scan_file(path)
-        return [f"{path}:{secret.line_number} {secret.type}" for path, secret in collection]
+        return [(path, secret.line_number, secret.type) for path, secret in collection]
 
 
 def found_in_history(repository: Path, scratch: Path) -> list[str]:
-    paths = []
+    """Return what is found in any version of any file.
+
+    Python files are searched line by line, others as a whole: of a version of a Python file only
+    the lines are searched that no version searched before it has.
+    """
+    numbers: dict[str, list[int]] = {}
+    known: defaultdict[str, set[bytes]] = defaultdict(set)
     for blob, path in versions(repository):
+        lines = git(repository, "cat-file", "blob", blob).splitlines(keepends=True)
+        searched = [
+            (number, line) for number, line in enumerate(lines, 1) if line not in known[path]
+        ]
+        if path.endswith(".py"):
+            known[path].update(lines)
         target = scratch / blob / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(git(repository, "cat-file", "blob", blob))
-        paths.append(f"{blob}/{path}")
-    return found(scratch, paths)
+        target.write_bytes(b"".join(line for _, line in searched))
+        numbers[f"{blob}/{path}"] = [number for number, _ in searched]
+    return [
+        f"{path}:{numbers[path][line - 1]} {kind}" for path, line, kind in found(scratch, numbers)
+    ]
 
 
 def random_text(letters: str, length: int) -> str:
@@ -107,3 +124,17 @@ def test_a_secret_is_found_though_a_later_commit_removed_it(
     assert told
     assert all(f"/{name}:2 " in one for one in told)
     assert secret not in str(told)
+
+
+def test_a_secret_beside_lines_of_another_version_is_found_where_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    secret = random_text(string.ascii_letters + string.digits, 20)
+    for content in (f'first\nsecond\npassword = "{secret}"\nlast\n', "first\nlast\n"):
+        (folder / "settings.py").write_text(content, encoding="utf-8")
+        git(folder, "add", "settings.py")
+        git(folder, "commit", "--quiet", "-m", "a commit")
+    told = found_in_history(folder, tmp_path / "versions")
+    assert told
+    assert all("/settings.py:3 " in one for one in told)

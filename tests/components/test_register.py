@@ -432,6 +432,7 @@ def test_an_unreachable_registry_leaves_no_registration(
 ) -> None:
     workspace.registration.unlink()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RefusedError, match=r"MLflow at http://127\.0\.0\.1:9"):
         register(small_settings, workspace, NOW, quiet)
     assert not workspace.registration.exists()

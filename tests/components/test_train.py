@@ -15,6 +15,14 @@ from carprice.workspace import Workspace
 QUICK = TrainSettings.model_validate({"folds": 2, "booster": {"n_estimators": 3, "max_depth": 2}})
 
 
+@pytest.fixture(scope="module")
+def quick_digest(finished, tmp_path_factory: pytest.TempPathFactory) -> str:
+    workspace = Workspace(tmp_path_factory.mktemp("quick"))
+    copy(finished[0], workspace, "train_features", "market", "report")
+    train(QUICK, workspace, lambda _: None)
+    return PriceModel.load(workspace.model).digest
+
+
 def copy(source: Workspace, target: Workspace, *names: str) -> None:
     for name in names:
         path = getattr(target, name)
@@ -43,14 +51,14 @@ def test_the_model_is_written_as_it_is_returned(finished, tmp_path: Path) -> Non
     "change",
     [{"seed": 1}, {"folds": 3}, {"hedonic": {"word": 9.0}}, {"booster": {"learning_rate": 0.3}}],
 )
-def test_every_parameter_makes_another_model(change: dict, finished, tmp_path: Path) -> None:
+def test_every_parameter_makes_another_model(
+    change: dict, finished, quick_digest: str, tmp_path: Path
+) -> None:
     workspace = Workspace(tmp_path)
     copy(finished[0], workspace, "train_features", "market", "report")
-    train(QUICK, workspace, lambda _: None)
-    digest = PriceModel.load(workspace.model).digest
     other = TrainSettings.model_validate({**QUICK.model_dump(), **change})
     train(other, workspace, lambda _: None)
-    assert PriceModel.load(workspace.model).digest != digest
+    assert PriceModel.load(workspace.model).digest != quick_digest
 
 
 @pytest.mark.parametrize(
