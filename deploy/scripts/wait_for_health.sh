@@ -2,7 +2,7 @@
 # wait_for_health.sh: wait until the service is healthy as the load balancer sees it.
 #
 # Asks GET / on the published port, as the target group does, once a second, until it was answered
-# with 200 three times in a row. After HEALTH_SECONDS of image.env (90; at most 110, because
+# with 200 three times in a row. After HEALTH_SECONDS of image.env (90; at most 100, because
 # CodeDeploy ends the hook at 120) it prints the container's last log lines and exits 1.
 
 set -euo pipefail
@@ -11,7 +11,7 @@ set -euo pipefail
 no_arguments "$@"
 
 needed=$(number HEALTHY_ANSWERS 3 20)
-limit=$(number HEALTH_SECONDS 90 110)
+limit=$(number HEALTH_SECONDS 90 100)
 url=http://127.0.0.1:$(port)/
 
 answer=$(mktemp)

@@ -94,7 +94,7 @@ def test_a_deadline_must_be_below_the_hooks_limit(
         assert done.returncode == 0  # as if it were not there
         return
     assert done.returncode == 2
-    assert re.search(r"HEALTH_SECONDS must be .*1 to 110 \(found", done.stderr)
+    assert re.search(r"HEALTH_SECONDS must be .*1 to 100 \(found", done.stderr)
     assert seconds in done.stderr
     assert service.asked == []
 

@@ -1,0 +1,46 @@
+"""Register and stage a model that prices as another does and has another digest.
+
+Prints where the registry keeps it.
+"""
+
+import datetime
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from carprice.model import PriceModel
+from carprice.model_folder import folder_digest
+from carprice.promotion import champion_of, record_tests
+from carprice.registry import Registry
+from carprice.settings import load_settings
+from carprice.tracking import connect, start_run
+
+
+def main(original: Path, name: str, params: Path) -> None:
+    """Do it in the registry that the environment names."""
+    now = datetime.datetime.now(datetime.UTC)
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    registry = Registry(uri, name)
+    settings = load_settings(params).register_
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        model = PriceModel.load(original)
+        replace(model, metrics={**model.metrics, "mark": 1}).save(folder)
+        tags = {
+            "digest": folder_digest(folder),
+            "gate": "accepted",
+            "gate_thresholds": settings.gate.model_dump_json(),
+            "gate_champion": champion_of(registry.at("production")),
+        }
+        with start_run(uri, "rehearsal", Path(scratch), params={}, tags={}):
+            version = registry.log_version(folder, tags)
+    registry.point("staging", version.number, now)
+    record_tests(registry, version, (), now, settings)
+    source = connect(uri).get_model_version(name, str(version.number)).source
+    sys.stdout.write(f"{source}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
