@@ -4,6 +4,8 @@
 # shellcheck disable=SC2034 # used by those that source this
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+export AWS_PAGER= # nobody is there to turn pages
+
 fail() { # MESSAGE [EXIT CODE]
   echo "$(basename "$0"): $1" >&2
   exit "${2:-1}"

@@ -60,22 +60,21 @@ if [ -n "$model" ]; then
   tag=$tag-$(sha256sum "$model/model.json" | cut -c 1-12)
 fi
 
-digest_of() { # TAG
-  aws ecr describe-images --region "$AWS_REGION" --repository-name "$repository" \
-    --image-ids "imageTag=$1" --query 'imageDetails[0].imageDigest' --output text 2>/dev/null
-}
-
-if [ -z "$dirty" ] && digest=$(digest_of "$tag"); then
-  say "$IMAGE_REPOSITORY has $tag already"
-  echo "$IMAGE_REPOSITORY@$digest"
-  exit
-fi
-
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export REGISTRY_AUTH_FILE=$scratch/login.json
 
-podman build --format docker --layers --timestamp "$(git show --no-patch --format=%ct HEAD)" \
+if [[ $revision != *-dirty ]]; then
+  if digest=$(aws ecr describe-images --region "$AWS_REGION" --repository-name "$repository" \
+    --image-ids "imageTag=$tag" --query 'imageDetails[0].imageDigest' --output text 2>"$scratch/told"); then
+    say "$IMAGE_REPOSITORY has $tag already"
+    echo "$IMAGE_REPOSITORY@$digest"
+    exit
+  fi
+  grep -q ImageNotFound "$scratch/told" || fail "ECR does not tell whether it has $tag: $(cat "$scratch/told")"
+fi
+
+podman build --format docker --layers --pull --timestamp "$(git show --no-patch --format=%ct HEAD)" \
   --build-arg "REVISION=$revision" --build-arg "CREATED=$created" --build-arg "MODEL=$model" \
   --tag "$IMAGE_REPOSITORY:$tag" "$@" . >&2
 
@@ -89,22 +88,24 @@ push() { # TAG
 push "$tag-unscanned"
 digest=$(cat "$scratch/digest")
 
-findings() { # QUERY
+# The command line asks for page after page, and the query is of each page: what is the same on all
+# of them is asked with --no-paginate.
+findings() { # QUERY OPTION…
   aws ecr describe-image-scan-findings --region "$AWS_REGION" --repository-name "$repository" \
-    --image-id "imageDigest=$digest" --query "$1" --output text
+    --image-id "imageDigest=$digest" --query "$1" --output text "${@:2}"
 }
 say "Scanning $digest"
 # Refused where the registry scans on push, or did today: what it found is asked for either way.
 aws ecr start-image-scan --region "$AWS_REGION" --repository-name "$repository" \
   --image-id "imageDigest=$digest" >/dev/null 2>"$scratch/refused" || true
 limit=$((SECONDS + ${SCAN_SECONDS:-600}))
-while state=$(findings imageScanStatus.status 2>&1) || true; [[ ! $state =~ ^(COMPLETE|ACTIVE)$ ]]; do
+while state=$(findings imageScanStatus.status --no-paginate 2>&1) || true; [[ ! $state =~ ^(COMPLETE|ACTIVE)$ ]]; do
   [[ $SECONDS -lt $limit && $state =~ ^(PENDING|IN_PROGRESS|.*ScanNotFound.*)$ ]] ||
     fail "the image was not scanned: $state $(cat "$scratch/refused"); is scanning on in the repository's settings?"
   sleep 2
 done
 for severity in ${SCAN_REFUSES:-CRITICAL}; do
-  count=$(findings "imageScanFindings.findingSeverityCounts.$severity")
+  count=$(findings "imageScanFindings.findingSeverityCounts.$severity" --no-paginate)
   if [ "$count" != None ] && [ "$count" != 0 ]; then
     findings "imageScanFindings.findings[?severity=='$severity'].[severity, name, uri]" >&2
     fail "the scan found $count vulnerabilities of severity $severity (above); update the base image or the locks, or set SCAN_REFUSES"
@@ -112,4 +113,6 @@ for severity in ${SCAN_REFUSES:-CRITICAL}; do
 done
 
 push "$tag"
+[ "$(cat "$scratch/digest")" = "$digest" ] ||
+  fail "$tag became $(cat "$scratch/digest") and not $digest, which was scanned; release again"
 echo "$IMAGE_REPOSITORY@$digest"

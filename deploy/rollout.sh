@@ -7,7 +7,8 @@
 #
 # Environment:
 #   CODEDEPLOY_APPLICATION, CODEDEPLOY_GROUP, AWS_REGION
-#   ROLLOUT_SECONDS  stop the deployment after so long: 3600
+#   ROLLOUT_SECONDS  stop the deployment after so long: 2400, well within the hour that GitHub's
+#                    login to AWS lasts
 #   POLL_SECONDS     how often to ask: 10
 
 set -euo pipefail
@@ -39,11 +40,12 @@ deployment=$(deploy create-deployment --application-name "$CODEDEPLOY_APPLICATIO
 say "Deployment $deployment of $1"
 
 status=
-limit=$((SECONDS + ${ROLLOUT_SECONDS:-3600}))
+limit=$((SECONDS + ${ROLLOUT_SECONDS:-2400}))
 while [[ ! $status =~ ^(Succeeded|Failed|Stopped)$ ]]; do
   if [ "$SECONDS" -ge "$limit" ]; then
-    deploy stop-deployment --deployment-id "$deployment" --auto-rollback-enabled >&2 || true
-    fail "stopped $deployment: not done after ${ROLLOUT_SECONDS:-3600} s, status ${status:-unknown}"
+    deploy stop-deployment --deployment-id "$deployment" --auto-rollback-enabled >&2 ||
+      fail "$deployment goes on, for it could not be stopped (above): not done after ${ROLLOUT_SECONDS:-2400} s, status ${status:-unknown}"
+    fail "stopped $deployment: not done after ${ROLLOUT_SECONDS:-2400} s, status ${status:-unknown}"
   fi
   [ -z "$status" ] || sleep "${POLL_SECONDS:-10}"
   before=$status
@@ -53,11 +55,12 @@ done
 [ "$status" != Succeeded ] || exit 0
 
 deploy get-deployment --deployment-id "$deployment" \
-  --query 'deploymentInfo.errorInformation.[code, message]' >&2
-for target in $(deploy list-deployment-targets --deployment-id "$deployment" --query 'targetIds[]'); do
+  --query 'deploymentInfo.errorInformation.[code, message]' >&2 || true
+for target in $(deploy list-deployment-targets --deployment-id "$deployment" --query 'targetIds[]' || true); do
+  [ "$target" != None ] || continue
   # shellcheck disable=SC2016 # the backquotes are the query's
   deploy get-deployment-target --deployment-id "$deployment" --target-id "$target" --query \
     'deploymentTarget.instanceTarget.[targetId, lifecycleEvents[?status==`Failed`][].[lifecycleEventName, diagnostics.scriptName, diagnostics.errorCode, diagnostics.message, diagnostics.logTail][]][]' |
-    tr '\t' '\n' >&2
+    tr '\t' '\n' >&2 || true
 done
 fail "$deployment $status; what served before serves on. Where the model is at fault, put the registry back too (\`carprice rollback\`): instances that start later ask it for the production model"

@@ -26,6 +26,7 @@ from rehearsal.shell import RehearsalError, record_processes, say, stop_all
 _PROJECT = Path(__file__).resolve().parents[2]
 _LOCK = Path("/run/carprice-rehearsal.lock")
 _QUICK_HEALTH_SECONDS = 15
+_LONGEST_SECONDS = 900
 
 
 def plan_of(arguments: list[str] | None = None) -> Plan:
@@ -87,6 +88,8 @@ def main() -> int:
         report.write(plan.report, found.outcomes, found.requests, problems, facts)
 
     problems = all_broken(found.outcomes, found.problems)
+    if facts.seconds > _LONGEST_SECONDS:
+        problems.append(f"it took {facts.seconds:.0f} s, and {_LONGEST_SECONDS} are allowed")
     write(problems)
     folders = [plan.logs, plan.run / "bundles", plan.report]
     leaks = places(folders, found.passwords)

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rehearsal.traffic import Traffic
+
+_LEAST_OF_DUE: Final = 0.95
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Outcome:
     began, ended : seconds since 1970.
     exit_code : of deploy/rollout.sh.
     ran_previous : whether ApplicationStop ran a script on every instance.
+    due : requests that the load had to make while it went on.
     """
 
     version: str
@@ -62,6 +66,7 @@ class Outcome:
     ran_previous: bool
     stages: tuple[Stage, ...]
     traffic: Traffic
+    due: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -102,8 +107,10 @@ def broken(outcome: Outcome) -> list[str]:
     if found.failed:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in found.reasons)
         problems.append(f"{name}: {found.failed} of {found.requests} requests failed ({reasons})")
-    if expected.before and not found.requests:
-        problems.append(f"{name}: there was no load")
+    if found.requests < _LEAST_OF_DUE * outcome.due:
+        problems.append(
+            f"{name}: the load made {found.requests} requests, and {outcome.due:.0f} were due"
+        )
     if expected.before and found.requests and found.versions != expected.before:
         problems.append(
             f"{name}: answers came from model versions {', '.join(found.versions) or 'none'}, not "

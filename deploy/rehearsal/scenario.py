@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -218,7 +218,11 @@ class _Rehearsal:
                 self._look_into(instance, version)
         begin, end = began - plan.settle_seconds, ended + plan.settle_seconds
         asked = traffic.between(traffic.read(self.notes), begin, end) if self.outcomes else []
-        outcome = _outcome(version, what, expected, codedeploy.last, code, traffic.summary(asked))
+        due = plan.rate * (end - begin) if expected.before else 0.0
+        outcome = replace(
+            _outcome(version, what, expected, codedeploy.last, code, traffic.summary(asked)),
+            due=due,
+        )
         self.outcomes.append(outcome)
         done = "is in production" if outcome.succeeded else f"was stopped by {outcome.stopped_by}"
         say(

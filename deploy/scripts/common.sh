@@ -114,8 +114,8 @@ pull() (
   login=$(mktemp -d)
   trap 'rm -rf "$login"' EXIT
   ask_aws ecr get-login-password --region "$region" |
-    DOCKER_CONFIG=$login docker login --username AWS --password-stdin "${image%%/*}" ||
+    DOCKER_CONFIG=$login timeout 30 docker login --username AWS --password-stdin "${image%%/*}" ||
     fail "no login to ${image%%/*}; the instance's role needs ecr:GetAuthorizationToken"
-  DOCKER_CONFIG=$login docker pull "$image" ||
-    fail "$image cannot be pulled; is it in the registry, and may the instance's role read it?"
+  DOCKER_CONFIG=$login timeout 240 docker pull "$image" ||
+    fail "$image cannot be pulled in four minutes; is it in the registry, and may the instance's role read it?"
 )

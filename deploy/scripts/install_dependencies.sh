@@ -15,14 +15,27 @@ has() {
 
 # An instance that has just started updates itself, and holds apt's lock.
 apt() { # ARGUMENT...
-  DEBIAN_FRONTEND=noninteractive apt-get --quiet --option DPkg::Lock::Timeout=90 "$@"
+  DEBIAN_FRONTEND=noninteractive timeout 120 apt-get --quiet --option DPkg::Lock::Timeout=90 "$@"
+}
+
+# On a new machine its own daily update may hold the lists, for which apt does not wait.
+refresh() {
+  local try
+  for try in {1..9}; do
+    if apt update; then
+      return
+    fi
+    echo "apt-get update, try $try" >&2
+    sleep 10
+  done
+  fail "apt-get cannot update its lists; see the messages above"
 }
 
 install() { # PACKAGE
   if has dnf; then
-    dnf install --assumeyes --quiet "$1"
+    timeout 120 dnf install --assumeyes --quiet "$1"
   elif has apt-get; then
-    [ -n "${refreshed:-}" ] || apt update
+    [ -n "${refreshed:-}" ] || refresh
     refreshed=yes
     apt install --yes --no-install-recommends "$1"
   else
@@ -39,7 +52,8 @@ install_aws() {
   if has dnf; then
     install awscli-2
   elif has snap; then
-    snap install aws-cli --classic
+    timeout 60 snap wait system seed.loaded
+    timeout 120 snap install aws-cli --classic
   else
     install awscli
   fi

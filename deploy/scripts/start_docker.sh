@@ -38,8 +38,8 @@ done < <(grep '^SECRET_' "$image_env" || true)
 chmod -R u=rX "$new"
 chown -R "$user" "$new" "$state/models"
 
-docker stop -t 30 "$container" >/dev/null 2>&1 || true
-docker rm --force "$container" >/dev/null 2>&1 || true
+timeout 45 docker stop -t 30 "$container" >/dev/null 2>&1 || true
+timeout 10 docker rm --force "$container" >/dev/null 2>&1 || true
 rm -rf "$secrets"
 mv "$new" "$secrets"
 
@@ -48,13 +48,16 @@ while IFS= read -r line; do
   settings+=(--env "$line")
 done < <(grep -E '^(CARPRICE_|MLFLOW_TRACKING_URI=|WEB_CONCURRENCY=|FORWARDED_ALLOW_IPS=)' "$image_env")
 
-docker run --detach --name "$container" \
+# A mount of the secrets fails where they are gone, as after a restart of the machine: no container
+# is better than one that asks nobody for an API key.
+timeout 60 docker run --detach --name "$container" \
   --restart unless-stopped --stop-timeout 30 \
   --publish "$port:$port" \
   --read-only --tmpfs /tmp:rw,noexec,nosuid,nodev,size=64m \
   --cap-drop all --security-opt no-new-privileges \
   --log-opt max-size=20m \
   --volume "$state/models:/var/lib/carprice/models" \
-  --volume "$secrets:/run/secrets:ro" \
+  --mount "type=bind,source=$secrets,target=/run/secrets,readonly" \
   "${settings[@]}" \
-  "$image"
+  "$image" ||
+  fail "the container does not start; see the message above"

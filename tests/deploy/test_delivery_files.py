@@ -154,15 +154,26 @@ def waits(script: str) -> int:
     questions = 0
     if re.search(r"^pull$", text, re.MULTILINE):
         questions += 1
+        common = text_of("deploy/scripts/common.sh")
+        own += sum(map(int, re.findall(r"\btimeout (\d+) docker", common)))
     if "SECRET_" in text:
         questions += sum(key.startswith("SECRET_") for key in settings)
     if "VALIDATION_API_KEY" in text:
         questions += 1
     if script == "install_dependencies.sh":
-        own += 4 * int(the_one(r"Lock::Timeout=(\d+)", text))  # an update, three packages
+        tries = int(the_one(r"for try in \{1\.\.(\d+)\}", text)) - 1  # of an update
+        own = tries * int(the_one(r"\bsleep (\d+)", text)) + own - 10
     for largest in re.findall(r"\(number HEALTH_SECONDS \d+ (\d+)\)", text):
         own += int(largest)
     return own + questions * aws_seconds()
+
+
+def test_what_may_take_long_has_a_limit_of_its_own() -> None:
+    slow = r"docker (?:login|pull|run|stop|rm|logs)|apt-get|dnf|snap (?:wait|install)"
+    for script in (ROOT / "deploy" / "scripts").glob("*.sh"):
+        text = re.sub(r"^ *(?:#|fail ).*\n", "", script.read_text(), flags=re.MULTILINE)
+        for line in re.findall(rf"^.*\b(?:{slow}) .*-.*$", text, flags=re.MULTILINE):
+            assert re.search(rf"\btimeout \d+ (?:{slow})", line), f"{script.name}: {line}"
 
 
 @pytest.mark.parametrize(("event", "hook"), HOOKS, ids=lambda part: str(part)[:20])
@@ -273,7 +284,7 @@ def test_the_container_finds_its_mounts() -> None:
     script = text_of("deploy/scripts/start_docker.sh")
     cache = the_one(r"CARPRICE_MODEL_CACHE=(\S+)", text_of("Dockerfile"))
     assert f'--volume "$state/models:{cache}"' in script
-    assert f'--volume "$secrets:{secret_files.FOLDER}:ro"' in script
+    assert f"source=$secrets,target={secret_files.FOLDER},readonly" in script
 
 
 def test_the_settings_on_the_instances_are_ones_that_the_service_reads() -> None:

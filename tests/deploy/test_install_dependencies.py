@@ -31,8 +31,8 @@ def test_nothing_to_do(instance: "Instance") -> None:
         ),
         (
             ["apt-get", "snap"],
-            ["apt-get update", "apt-get install curl", "snap install aws-cli --classic",
-             "apt-get install docker.io"],
+            ["apt-get update", "apt-get install curl", "snap wait system seed.loaded",
+             "snap install aws-cli --classic", "apt-get install docker.io"],
         ),
         (
             ["apt-get"],

@@ -51,7 +51,7 @@ def test_as_it_must_be_nothing_is_broken() -> None:
         (replace(GOOD, succeeded=False, exit_code=1), "did not succeed"),
         (replace(GOOD, exit_code=1), "rollout.sh ended with 1"),
         (replace(GOOD, traffic=FAILED), "3 of 1500 requests failed (2 × status 503, 1 × Timeout"),
-        (replace(GOOD, traffic=Traffic(0, 0, None, (), ())), "no load"),
+        (replace(GOOD, due=2000.0), "the load made 1500 requests, and 2000 were due"),
         (replace(REFUSED, succeeded=True, exit_code=0), "is in production"),
         (replace(REFUSED, script="deploy/scripts/start.sh"), "was stopped by"),
         (replace(REFUSED, log="nothing"), "does not tell '503'"),

@@ -95,6 +95,25 @@ def test_built_scanned_and_tagged_in_this_order(desk: "Desk", registry: str) -> 
     assert list(desk.temporary.iterdir()) == []
 
 
+def test_the_scan_is_asked_for_once_and_not_page_by_page(desk: "Desk", registry: str) -> None:
+    """With hundreds of findings each page of the answer has the status, and a count or none."""
+    assert desk.run("release.sh").returncode == 0
+    asked = desk.called("aws ecr describe-image-scan-findings")
+    assert len(asked) >= 2
+    assert all("--no-paginate" in call.words for call in asked)
+
+
+def test_a_registry_that_does_not_tell_is_not_one_without_the_image(
+    desk: "Desk", registry: str
+) -> None:
+    desk.answers("aws ecr describe-images", code=254, error="AccessDeniedException")
+    done = desk.run("release.sh")
+    assert done.returncode == 1
+    assert "ECR does not tell whether it has" in done.stderr
+    assert "AccessDeniedException" in done.stderr
+    assert desk.called("podman build") == []
+
+
 def test_an_image_that_was_scanned_before_is_not_built_again(desk: "Desk", registry: str) -> None:
     desk.answers("aws ecr describe-images", f"{DIGEST}\n")
     done = desk.run("release.sh")
@@ -285,6 +304,26 @@ def test_a_rollout_that_fails_shows_the_hook(desk: "Desk", status: str) -> None:
     assert f"d-1 {status}; what served before serves on" in done.stderr
     asked = desk.called("aws deploy get-deployment-target")
     assert [call.words[call.words.index("--target-id") + 1] for call in asked] == ["i-1", "i-2"]
+
+
+def test_an_instance_that_is_gone_does_not_hide_the_others(desk: "Desk") -> None:
+    rolling(desk, "Failed")
+    desk.answers("aws deploy list-deployment-targets", "i-1\ti-2\n")
+    desk.answers("aws deploy get-deployment-target", code=254, error="DoesNotExist")
+    told = "i-2\tValidateService"
+    desk.answers("aws deploy get-deployment-target --deployment-id d-1 --target-id i-2", told)
+    done = desk.run("rollout.sh", BUNDLE)
+    assert done.returncode == 1
+    assert "ValidateService" in done.stderr
+    assert "d-1 Failed; what served before serves on" in done.stderr
+
+
+def test_a_rollout_that_cannot_be_stopped_is_not_called_stopped(desk: "Desk") -> None:
+    rolling(desk, "InProgress")
+    desk.answers("aws deploy stop-deployment", code=254, error="ExpiredToken")
+    done = desk.run("rollout.sh", BUNDLE, ROLLOUT_SECONDS="0")
+    assert done.returncode == 1
+    assert "d-1 goes on, for it could not be stopped" in done.stderr
 
 
 def test_a_rollout_that_does_not_end_is_stopped(desk: "Desk") -> None:
