@@ -106,6 +106,7 @@ def details(image: str) -> dict[str, Any]:
 def test_it_is_small(details: dict[str, Any], record_property: Callable[..., None]) -> None:
     record_property("bytes", details["Size"])
     record_property("layers", len(details["RootFS"]["Layers"]))
+    print(f"{details['Size'] / 1e6:.0f} MB in {len(details['RootFS']['Layers'])} layers")  # noqa: T201
     assert details["Size"] <= LARGEST
     assert len(details["RootFS"]["Layers"]) <= 16
 

@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,10 @@ def real(real_data: Path) -> Callable[..., Findings]:
                 del os.environ["CARPRICE_DATA"]
             else:
                 os.environ["CARPRICE_DATA"] = before
-        return examine(settings, silent)
+        findings = examine(settings, silent)
+        page = render(findings)
+        assert len(page.encode()) < 5_000_000
+        assert not re.search(r"(?:src|href|url|import)\W{1,3}(?:https?:)?//", page)
+        return findings
 
     return look_at

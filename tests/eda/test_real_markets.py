@@ -79,3 +79,9 @@ def test_new_zealands_auctions_drift(
 
 def test_exact_duplicates_of_cardekho_are_counted(real: Callable[..., Findings]) -> None:
     assert real("cardekho").rejected["exact duplicate"] == 1202
+
+
+def test_british_duplicates_and_a_year_to_come_are_rejected(real: Callable[..., Findings]) -> None:
+    findings = real("uk")
+    assert findings.rejected["exact duplicate"] == 1475
+    assert any("year" in reason for reason in findings.rejected)
