@@ -45,7 +45,8 @@ def test_only_200_is_healthy(
         monkeypatch.setenv("PORT", str(port))
         assert healthcheck.main() == code
     assert asked == ["/"]
-    assert capsys.readouterr().out in ("told", "")
+    # The log of an earlier test's service may come late, into the same output.
+    assert status == 204 or "told" in capsys.readouterr().out
 
 
 @pytest.fixture
