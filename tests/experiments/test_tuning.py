@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,22 @@ def test_trials_are_those_of_the_study_in_all(search: Search, tuned, instant) ->
     assert more.resumed
     assert more.counts["counted"] == 5
     assert tuned(search).counts["counted"] == 5
+
+
+def test_tables_in_mlflow_are_written_anew_when_a_study_goes_on(
+    search: Search, tuned, instant, tracking, request: pytest.FixtureRequest
+) -> None:
+    tuned(dataclasses.replace(search, trials=2))
+    tuned(search)
+    client, parent, _ = runs_of(tracking, request.node.name)
+    rows = {
+        name: client.load_table(parent.info.experiment_id, f"{name}.json", [parent.info.run_id])
+        for name in ("trials", "parameters")
+    }
+    assert rows["trials"]["trial"].tolist() == [0, 1, 2]
+    assert rows["parameters"]["parameter"].tolist() == [*search.space]
+    logged = json.loads(parent.data.tags["mlflow.loggedArtifacts"])
+    assert logged == [{"path": f"{name}.json", "type": "table"} for name in rows]
 
 
 def test_a_study_whose_time_is_up_is_shown_as_it_is(

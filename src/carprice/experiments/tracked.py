@@ -3,7 +3,7 @@
 import datetime
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PARENT: Final = "mlflow.parentRunId"
 _NOTE: Final = "mlflow.note.content"
+_TABLES: Final = "mlflow.loggedArtifacts"
 _PROCESS: Final = "process"
 _PLAN: Final = "plan"
 _RESULT: Final = "result.json"
@@ -87,11 +88,16 @@ class ParentRun:
     def log(
         self, figures: Figures, tables: Mapping[str, pd.DataFrame], files: Sequence[Path], note: str
     ) -> None:
-        """Log the outcome: figures, tables that MLflow's pages show, files, and a description."""
+        """Log the outcome: figures, tables that MLflow's pages show, files, and a description.
+
+        What an earlier call logged is replaced; ``MlflowClient.log_table`` would add to its tables.
+        """
         with clear_errors(self._uri):
             log_values(self._client, self.id, {}, figures, self._now())
             for name, table in tables.items():
-                self._client.log_table(self.id, table, f"{name}.json")
+                content = table.to_json(orient="split", index=False, date_format="iso")
+                self._client.log_text(self.id, content, f"{name}.json")
+            self._client.set_tag(self.id, _TABLES, _tables_tag(tables))
             for path in files:
                 self._client.log_artifact(self.id, str(path))
             self._client.set_tag(self.id, _NOTE, note)
@@ -100,6 +106,11 @@ class ParentRun:
         """Tell that nothing is missing."""
         with clear_errors(self._uri):
             self._client.set_terminated(self.id, "FINISHED")
+
+
+def _tables_tag(names: Iterable[str]) -> str:
+    """Return the tag by which MLflow's pages know which artifacts are tables."""
+    return json.dumps([{"path": f"{name}.json", "type": "table"} for name in names])
 
 
 def open_parent(
