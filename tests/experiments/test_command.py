@@ -198,6 +198,33 @@ def test_tune_writes_the_winner_when_asked_and_nothing_else(
     assert len(runs) == 5
 
 
+def test_two_processes_that_start_at_once_share_an_empty_storage(
+    carprice: Carprice, tmp_path: Path
+) -> None:
+    few = ("--folds", "2", "--only", "train.booster.max_depth", "--trials", "4")
+    storage = ("--storage", f"sqlite:///{tmp_path / 'shared.db'}", "--study", "ours")
+    command = [sys.executable, "-m", "carprice.cli", "experiments", "tune", *few, *storage]
+    processes = [
+        subprocess.Popen(
+            [*command, "--out", str(tmp_path / name)],
+            stderr=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for name in ("one", "two")
+    ]
+    told = [process.communicate(timeout=300)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    trials = optuna.load_study(study_name="ours", storage=storage[1]).get_trials()
+    ended = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    assert len(ended) == 4
+    assert sum(bool(trial.user_attrs.get("present")) for trial in ended) == 1
+    names = [run.info.run_name for run in experiment_of(tmp_path, "tuning")]
+    assert sorted(name for name in names if name.startswith("trial")) == sorted(
+        f"trial {trial.number}" for trial in ended
+    )
+    assert len(names) == 5
+
+
 def test_an_experiment_that_was_killed_goes_on_where_it_was(
     carprice: Carprice, tmp_path: Path
 ) -> None:

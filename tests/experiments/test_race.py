@@ -11,6 +11,7 @@ from carprice.experiments.comparison import Outcome, hold
 from carprice.experiments.data import Data
 from carprice.experiments.limits import Limits
 from carprice.experiments.race import Plan, params_of
+from carprice.experiments.tracked import ParentRun
 from carprice.settings import Settings
 from carprice.tracking import connect
 
@@ -102,6 +103,25 @@ def test_an_interrupted_experiment_goes_on_where_it_was(
     again = held(plan)  # one that is finished is not gone on with
     assert not again.resumed
     assert len(measured) == 7
+
+
+def test_a_killed_experiment_leaves_no_run_that_seems_to_go_on(
+    plan: Plan, held, tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(race, "measure", _killed)
+        patch.setattr(ParentRun, "kill", lambda *_: None)
+        with pytest.raises(RefusedError):
+            held(plan)
+    assert runs_of(tracking, plan.experiment)[2][MEDIAN.name].info.status == "RUNNING"
+    held(plan)
+    client, parent, _ = runs_of(tracking, plan.experiment)
+    states = [run.info.status for run in client.search_runs([parent.info.experiment_id])]
+    assert sorted(states) == ["FINISHED"] * 4 + ["KILLED"]
+
+
+def _killed(*_):
+    raise KeyboardInterrupt
 
 
 def test_what_was_remembered_is_what_was_measured(

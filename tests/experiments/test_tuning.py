@@ -1,5 +1,7 @@
+import contextlib
 import dataclasses
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +218,118 @@ def test_a_trial_of_a_killed_process_is_run_again(
     trials = study.get_trials()
     assert trials[lost.number].state.name == "FAIL"
     assert trials[lost.number + 1].params == lost.params
+
+
+def test_trials_whose_process_went_without_a_trace_are_run_again(
+    search: Search, tuned, instant, storage: str, tracking, request: pytest.FixtureRequest
+) -> None:
+    search = dataclasses.replace(search, space=space_of(["train.booster.max_depth"]))
+    tuned(dataclasses.replace(search, trials=1))
+    study = optuna.load_study(study_name=request.node.name, storage=storage)
+    client, parent, _ = runs_of(tracking, request.node.name)
+    run = client.create_run(
+        parent.info.experiment_id,
+        run_name="lost",
+        tags={"mlflow.parentRunId": parent.info.run_id, "process": dead_process()},
+    )
+    elsewhere, nameless = study.ask(), study.ask()
+    elsewhere.set_user_attr(studies.PROCESS, "elsewhere/1/2")
+    elsewhere.set_user_attr(studies.RUN, run.info.run_id)
+    elsewhere.suggest_int("train.booster.max_depth", 2, 12)
+    ids = {"gone": elsewhere._trial_id, "nameless": nameless._trial_id}
+    with contextlib.closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database:
+        for statement in (
+            "insert into trial_heartbeats (trial_id, heartbeat) values (:gone, '2020-01-01 00:00:00.000000')",
+            "update trials set datetime_start = '2020-01-01 00:00:00.000000' where trial_id = :nameless",
+        ):
+            database.execute(statement.replace("00:00", "00:00:00.000000"), ids)
+        database.commit()
+    outcome = tuned(search)
+    assert outcome.counts == {"counted": 3, "complete": 3, "pruned": 0, "fail": 0, "others": 0}
+    trials = study.get_trials()
+    assert [trial.state.name for trial in trials[1:3]] == ["FAIL", "FAIL"]
+    assert elsewhere.params in [trial.params for trial in trials[3:]]
+    _, parent, nested = runs_of(tracking, request.node.name)
+    assert (parent.info.status, nested["lost"].info.status) == ("FINISHED", "KILLED")
+
+
+def dead_process() -> str:
+    program = "from carprice.experiments.processes import this_process; print(this_process())"
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("lost", ["in a fold", "at the end"])
+def test_a_trial_that_another_process_gave_up_is_left_and_the_study_goes_on(
+    search: Search,
+    tuned,
+    instant,
+    tracking,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    lost: str,
+) -> None:
+    measure = tuning._Session._measure
+
+    def given_up(session, trial, values, folds):
+        for fold, mean in enumerate(measure(session, trial, values, folds)):
+            if trial.number == 1 and fold == 0 and lost == "in a fold":
+                session.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            yield mean
+        if trial.number == 1 and lost == "at the end":
+            session.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+    monkeypatch.setattr(tuning._Session, "_measure", given_up)
+    assert tuned(search).counts["complete"] == 3
+    states = {
+        name: run.info.status for name, run in runs_of(tracking, request.node.name)[2].items()
+    }
+    assert states.pop("trial 1") == "KILLED"
+    assert {*states.values()} == {"FINISHED"}
+
+
+def test_an_error_of_our_own_is_not_taken_for_one_of_another_process(
+    search: Search, tuned, instant, monkeypatch: pytest.MonkeyPatch, tracking, request
+) -> None:
+    def broken(*_):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(tuning._Session, "_measure", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        tuned(search)
+    assert runs_of(tracking, request.node.name)[1].info.status == "KILLED"
+
+
+def test_present_values_whose_trial_was_lost_are_measured(
+    search: Search, tuned, instant, storage: str, request: pytest.FixtureRequest
+) -> None:
+    with pytest.raises(RefusedError, match="none was run"):
+        tuned(dataclasses.replace(search, timeout=-1.0))
+    study = optuna.load_study(study_name=request.node.name, storage=storage)
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
+    outcome = tuned(search)
+    assert outcome.present_result is not None
+
+
+def test_present_values_that_two_processes_queued_are_measured_once(
+    search: Search, tuned, instant, storage: str, request: pytest.FixtureRequest
+) -> None:
+    with pytest.raises(RefusedError, match="none was run"):
+        tuned(dataclasses.replace(search, timeout=-1.0))
+    study = optuna.load_study(study_name=request.node.name, storage=storage)
+    (queued,) = study.get_trials()
+    study.add_trial(queued)
+    outcome = tuned(search)
+    present = [row["train.hedonic.make"] == 2.98 for row in outcome.trials.to_dict("records")]
+    assert present == [True, False, False]
+
+
+def test_present_values_are_measured_to_the_end(search: Search, tuned, instant) -> None:
+    tuned(dataclasses.replace(search, trials=10))
+    booster = search.train.booster.model_copy(update={"max_depth": 12})
+    worse = search.train.model_copy(update={"booster": booster})
+    outcome = tuned(dataclasses.replace(search, train=worse, trials=11), pruner=Pruner.MEDIAN)
+    assert outcome.present_result.mean("mape") == 12.5
 
 
 def test_trials_that_others_work_on_count_and_are_left_to_them(

@@ -143,7 +143,9 @@ def differences(stored: Mapping[str, Any], space: Space) -> list[str]:
 
 def is_same(one: Values, other: Values) -> bool:
     """Tell whether two sets of values are equal."""
-    return all(math.isclose(one[name], other[name], rel_tol=1e-9) for name in one)
+    return one.keys() == other.keys() and all(
+        math.isclose(one[name], other[name], rel_tol=1e-9) for name in one
+    )
 
 
 def _at(content: Mapping[str, Any], name: str) -> float:

@@ -1,8 +1,10 @@
 """Optuna studies that many processes share, and that go on after one of them was killed."""
 
+import datetime
 import json
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -26,10 +28,14 @@ PROCESS: Final = "process"
 RUN: Final = "mlflow_run"
 REASON: Final = "reason"
 FOLDS: Final = "folds"
+PRESENT: Final = "present"
+"""Marks the trial that has the present values."""
 _HEARTBEAT_SECONDS: Final = 15
 _GRACE_SECONDS: Final = 120
 _LOCK_SECONDS: Final = 60
 _STARTUP_TRIALS: Final = 5
+_OPENINGS: Final = 3
+_OPENING_SECONDS: Final = 1.0
 
 
 class Sampler(StrEnum):
@@ -112,12 +118,13 @@ def open_study(
             pruner=_pruner(pruner),
             load_if_exists=True,
         )
-        stored = study.user_attrs.get(PLAN)
+        # The trials first: another process that makes the study sets its plan before it has any.
+        is_new = not study.get_trials(deepcopy=False)
         whole = {"space": to_json(space), **plan}
-        if stored is None and not study.get_trials(deepcopy=False):
+        if is_new and PLAN not in study.user_attrs:
             study.set_user_attr(PLAN, json.dumps(whole))
-        else:
-            _refuse_other(name, json.loads(stored) if stored else {}, whole, space)
+        stored = study.user_attrs.get(PLAN)
+        _refuse_other(name, json.loads(stored) if stored else {}, whole, space)
         return study
 
 
@@ -139,24 +146,39 @@ def _refuse_other(
 
 
 def _storage(url: str) -> "BaseStorage":
-    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
     from sqlalchemy.exc import ArgumentError
 
-    options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
     try:
-        return RDBStorage(
-            url,
-            engine_kwargs=options,
-            heartbeat_interval=_HEARTBEAT_SECONDS,
-            grace_period=_GRACE_SECONDS,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )
+        return _opened(url)
     except (ArgumentError, ImportError, ValueError) as error:
         raise InputError(
             f"--storage {redact(url)} cannot be opened: {error}; give a database's address such as "
             "sqlite:///optuna.db or postgresql+psycopg://…; pip install 'carprice[sql]' brings "
             "drivers"
         ) from None
+
+
+def _opened(url: str) -> "BaseStorage":
+    """Open a storage, again where another process was making its tables at the same time."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import DBAPIError, IntegrityError
+
+    options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
+    for left in reversed(range(_OPENINGS)):
+        try:
+            return RDBStorage(
+                url,
+                engine_kwargs=options,
+                heartbeat_interval=_HEARTBEAT_SECONDS,
+                grace_period=_GRACE_SECONDS,
+                heartbeat_stale_trial_callback=_queue,
+            )
+        except DBAPIError as error:
+            is_made_meanwhile = isinstance(error, IntegrityError) or "already exists" in str(error)
+            if not (left and is_made_meanwhile):
+                raise
+        time.sleep(_OPENING_SECONDS)
+    raise AssertionError("the last opening returns or raises")
 
 
 def _sampler(sampler: Sampler) -> "BaseSampler":
@@ -210,22 +232,41 @@ def running(study: "Study") -> list["FrozenTrial"]:
 
 
 def retry_of_the_dead(study: "Study") -> list["FrozenTrial"]:
-    """Fail the trials of this host's processes that are gone, and put their values in the queue.
+    """Fail the trials whose process is gone, and put their values in the queue; return them.
 
-    Those of other hosts are found by their heartbeat, after two minutes.
+    Those of this host are found at once. Those of other hosts are found by their heartbeat, and
+    those whose process went before it gave its name, two minutes after they began.
     """
     from optuna.exceptions import UpdateFinishedTrialError
+    from optuna.storages import fail_stale_trials
 
-    gone = []
-    for trial in running(study):
-        process = trial.user_attrs.get(PROCESS, "")
-        if process and process != this_process() and is_alive(process) is False:
+    before = running(study)
+    for trial in before:
+        if _is_of_the_dead(trial):
             try:
                 give_back(study, trial)
             except (UpdateFinishedTrialError, ValueError):
                 continue  # another process was quicker
-            gone.append(trial)
-    return gone
+    with _without_warnings():
+        fail_stale_trials(study)
+    return [trial for trial in before if was_given_up(study, trial.number)]
+
+
+def _is_of_the_dead(trial: "FrozenTrial") -> bool:
+    process = trial.user_attrs.get(PROCESS, "")
+    if process:
+        return process != this_process() and is_alive(process) is False
+    grace = datetime.timedelta(seconds=_GRACE_SECONDS)
+    began = trial.datetime_start  # Optuna's is of the local time, without a zone
+    return began is not None and datetime.datetime.now() - began > grace
+
+
+def was_given_up(study: "Study", number: int) -> bool:
+    """Tell whether a trial was failed from outside: by another process, or for want of one."""
+    from optuna.trial import TrialState
+
+    trial = study.get_trials(deepcopy=False)[number]
+    return trial.state is TrialState.FAIL and REASON not in trial.user_attrs
 
 
 def give_back(study: "Study", trial: "FrozenTrial") -> None:
@@ -234,4 +275,23 @@ def give_back(study: "Study", trial: "FrozenTrial") -> None:
 
     if not trial.state.is_finished():
         study.tell(trial.number, state=TrialState.FAIL)
-    study.enqueue_trial(trial.params, skip_if_exists=False)
+    _queue(study, trial)
+
+
+def _queue(study: "Study", trial: "FrozenTrial") -> None:
+    kept = {PRESENT: True} if trial.user_attrs.get(PRESENT) else None
+    study.enqueue_trial(given_values(trial), user_attrs=kept, skip_if_exists=False)
+
+
+def given_values(trial: "FrozenTrial") -> dict[str, Any]:
+    """Return a trial's values, those too that wait in the queue to become its own."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def of_values(study: "Study", is_same: Callable[[Mapping[str, Any]], bool]) -> list["FrozenTrial"]:
+    """Return the trials of some values that wait, are run, or were measured till their end."""
+    from optuna.trial import TrialState
+
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    ended = [trial for trial in counted(study) if trial.state is not TrialState.PRUNED]
+    return [trial for trial in (*waiting, *running(study), *ended) if is_same(given_values(trial))]

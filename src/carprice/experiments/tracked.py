@@ -56,7 +56,7 @@ class ParentRun:
     def begin(self, name: str, params: Mapping[str, Any]) -> str:
         """Start a nested run; return its id."""
         with clear_errors(self._uri):
-            tags = {_PARENT: self.id}
+            tags = {_PARENT: self.id, _PROCESS: this_process()}
             run = self._client.create_run(self._experiment, run_name=name, tags=tags)
             log_values(self._client, run.info.run_id, params, {}, self._now())
         run_id: str = run.info.run_id
@@ -79,6 +79,15 @@ class ParentRun:
             if result is not None:
                 self._client.log_text(run, json.dumps(result, indent=2), _RESULT)
             self._client.set_terminated(run, "FAILED" if failed else "FINISHED")
+
+    def kill_the_dead(self, *, shared: bool) -> None:
+        """End the nested runs whose process is gone; of one that is not shared, all that run."""
+        query = f"tags.`{_PARENT}` = '{self.id}' and attributes.status = 'RUNNING'"
+        with clear_errors(self._uri):
+            runs = self._client.search_runs([self._experiment], query, max_results=_MOST)
+        for run in runs:
+            if not shared or is_alive(run.data.tags.get(_PROCESS, "")) is False:
+                self.kill(run.info.run_id)
 
     def kill(self, run: str) -> None:
         """End a run of which nothing will come any more."""
@@ -146,7 +155,9 @@ def open_parent(
         if found is not None:
             client.update_run(found.info.run_id, status="RUNNING")
             client.set_tag(found.info.run_id, _PROCESS, this_process())
-            return ParentRun(client, uri, found, now, resumed=True)
+            parent = ParentRun(client, uri, found, now, resumed=True)
+            parent.kill_the_dead(shared=shared)
+            return parent
         run = client.create_run(
             number,
             run_name=name,

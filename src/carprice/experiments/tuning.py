@@ -90,7 +90,7 @@ def study_name(search: Search, data: Data) -> str:
 
 
 class _Surplus(Exception):  # noqa: N818
-    """Another process has the study's last trial already."""
+    """Another process has the study's last trial, or the one of the present values, already."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class _Session:
     parent: ParentRun
     progress: Progress
     current: "Trial | None" = None
+    run_id: str = ""
     started: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
@@ -141,7 +142,18 @@ class _Session:
             ended, others = len(studies.counted(self.study)), len(studies.running(self.study))
             if ended + others >= self.search.trials or self._is_late():
                 return
+            self._run_one()
+
+    def _run_one(self) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
             self.study.optimize(self._objective, n_trials=1, catch=(Failed, _Surplus))
+        except (UpdateFinishedTrialError, ValueError, AssertionError) as error:
+            if not _is_of_a_trial_given_up(error):
+                raise
+            if self.run_id:
+                self.parent.kill(self.run_id)
 
     def give_back(self) -> None:
         """Put the values of the trial that was interrupted, if one was, back into the queue."""
@@ -156,13 +168,16 @@ class _Session:
         return timeout is not None and time.monotonic() - self.started > timeout
 
     def _objective(self, trial: "Trial") -> float:
-        self.current = trial
+        self.current, self.run_id = trial, ""
         trial.set_user_attr(studies.PROCESS, this_process())
         earlier = [one for one in studies.running(self.study) if one.number < trial.number]
         if len(studies.counted(self.study)) + len(earlier) >= self.search.trials:
             raise _Surplus
+        if self._is_present(trial) and self._others_have_the_present(trial):
+            raise _Surplus
         values = suggest(trial, self.search.space)
         run = self.parent.begin(f"trial {trial.number}", {"trial": trial.number, **values})
+        self.run_id = run
         trial.set_user_attr(studies.RUN, run)
         folds: list[dict[str, float]] = []
         mean = float("nan")
@@ -170,7 +185,7 @@ class _Session:
             for mean in self._measure(trial, values, folds):
                 trial.report(mean, len(folds))
                 trial.set_user_attr(studies.FOLDS, folds)
-                if len(folds) < self.search.folds and trial.should_prune():
+                if self._may_prune(trial, folds) and trial.should_prune():
                     reason = f"pruned after fold {len(folds)} of {self.search.folds}"
                     self._end(run, folds, "pruned", reason=reason)
                     raise _pruned(reason)
@@ -183,6 +198,19 @@ class _Session:
             raise
         self._end(run, folds, "complete")
         return mean
+
+    @staticmethod
+    def _is_present(trial: "Trial") -> bool:
+        return bool(trial.user_attrs.get(studies.PRESENT))
+
+    def _others_have_the_present(self, trial: "Trial") -> bool:
+        """Whether an earlier trial of the same values is there, queued by another process."""
+        own = studies.given_values(self.study.get_trials(deepcopy=False)[trial.number])
+        same = studies.of_values(self.study, lambda values: is_same(own, values))
+        return any(one.number < trial.number for one in same)
+
+    def _may_prune(self, trial: "Trial", folds: list[dict[str, float]]) -> bool:
+        return len(folds) < self.search.folds and not self._is_present(trial)
 
     def _measure(
         self, trial: "Trial", values: Mapping[str, float], folds: list[dict[str, float]]
@@ -211,6 +239,18 @@ class _Session:
         figures = {name: value for name, value in figures_of(whole).items() if "peak" not in name}
         tags = {"state": state, **({"reason": reason} if reason else {})}
         self.parent.end(run, figures, failed=failed, tags=tags)
+
+
+def _is_of_a_trial_given_up(error: Exception) -> bool:
+    """Tell whether Optuna raised it as another process had ended the trial that was run here.
+
+    Where the trial's value was there already, it stumbles over its own error.
+    """
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    return isinstance(error, UpdateFinishedTrialError) or any(
+        str(one).startswith("Cannot tell a") for one in (error, error.__context__)
+    )
 
 
 def _pruned(reason: str) -> Exception:
@@ -264,21 +304,29 @@ def tune(
         resumed = bool(studies.counted(study))
         try:
             session.run()
+            progress("tables and pictures")
+            outcome = _outcome(study, search, present, out, resumed=resumed)
         except KeyboardInterrupt:
             session.give_back()
-            if not studies.running(study):
-                parent.kill(parent.id)
+            _leave(study, parent)
             done = len(studies.counted(study))
             raise RefusedError(
                 f"interrupted after {done} of {search.trials} trials; the same command goes on "
                 "from there"
             ) from None
-        progress("tables and pictures")
-        outcome = _outcome(study, search, present, out, resumed=resumed)
+        except Exception:
+            _leave(study, parent)
+            raise
     parent.log(_figures(outcome, search.metric), _tables(outcome), outcome.files, _note(outcome))
     if not outcome.counts["others"]:
         parent.finish()
     return outcome
+
+
+def _leave(study: "Study", parent: ParentRun) -> None:
+    """End the study's run, unless other processes work on it."""
+    if not studies.running(study):
+        parent.kill(parent.id)
 
 
 def _enqueue(
@@ -290,8 +338,8 @@ def _enqueue(
             f"The present values are not measured, for {one} is {present[one]:g}, and searched "
             f"from {space[one].low:g} to {space[one].high:g}."
         )
-    elif not any(is_same(present, dict(trial.params)) for trial in studies.counted(study)):
-        study.enqueue_trial(dict(present), skip_if_exists=True)
+    elif not studies.of_values(study, lambda values: is_same(present, values)):
+        study.enqueue_trial(dict(present), user_attrs={studies.PRESENT: True})
 
 
 def _open_parent(
