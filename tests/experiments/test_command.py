@@ -198,6 +198,15 @@ def test_tune_writes_the_winner_when_asked_and_nothing_else(
     assert len(runs) == 5
 
 
+def test_write_is_refused_at_once_where_the_present_values_cannot_be_measured(
+    carprice: Carprice, tmp_path: Path
+) -> None:
+    (tmp_path / "params.yaml").write_text(PARAMS.replace("max_depth: 2", "max_depth: 16"))
+    done = carprice("tune", "--write", "--only", "booster")
+    assert done.code == 1
+    assert "train.booster.max_depth is 16, and searched from 2 to 12" in done.line
+
+
 def test_two_processes_that_start_at_once_share_an_empty_storage(
     carprice: Carprice, tmp_path: Path
 ) -> None:

@@ -237,12 +237,13 @@ def test_trials_whose_process_went_without_a_trace_are_run_again(
     elsewhere.set_user_attr(studies.RUN, run.info.run_id)
     elsewhere.suggest_int("train.booster.max_depth", 2, 12)
     ids = {"gone": elsewhere._trial_id, "nameless": nameless._trial_id}
+    began = {"began": "2020-01-01 00:00:00.000000"}
     with contextlib.closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database:
         for statement in (
-            "insert into trial_heartbeats (trial_id, heartbeat) values (:gone, '2020-01-01 00:00:00.000000')",
-            "update trials set datetime_start = '2020-01-01 00:00:00.000000' where trial_id = :nameless",
+            "insert into trial_heartbeats (trial_id, heartbeat) values (:gone, :began)",
+            "update trials set datetime_start = :began where trial_id = :nameless",
         ):
-            database.execute(statement.replace("00:00", "00:00:00.000000"), ids)
+            database.execute(statement, ids | began)
         database.commit()
     outcome = tuned(search)
     assert outcome.counts == {"counted": 3, "complete": 3, "pruned": 0, "fail": 0, "others": 0}
@@ -386,6 +387,28 @@ def test_present_values_outside_of_the_space_are_told_and_not_measured(
     assert outcome.present_result is None
     (line,) = told
     assert "train.booster.max_depth is 16, and searched from 2 to 12" in line
+    with pytest.raises(RefusedError, match=r"max_depth is 16, and searched .* into that range"):
+        tuning.refuse_unmeasurable(train, search.space)
+
+
+def test_nothing_is_written_where_the_present_values_were_not_measured(
+    search: Search, tuned, instant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning.refuse_unmeasured(tuned(dataclasses.replace(search, trials=1)))
+    measure = tuning._Session._measure
+
+    def failing(session, trial, values, folds):
+        if trial.number == 1:
+            raise Failed("out of time: over 1 s", 0.0)
+        return measure(session, trial, values, folds)
+
+    monkeypatch.setattr(tuning._Session, "_measure", failing)
+    booster = search.train.booster.model_copy(update={"max_depth": 9})
+    other = search.train.model_copy(update={"booster": booster})
+    outcome = tuned(dataclasses.replace(search, train=other))
+    assert outcome.present_result is None
+    with pytest.raises(RefusedError, match=r"nothing was written: .* failed: out of time: over"):
+        tuning.refuse_unmeasured(outcome)
 
 
 def test_the_name_of_a_study_depends_on_data_and_options_and_not_on_tuned_values(

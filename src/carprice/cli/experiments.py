@@ -228,8 +228,10 @@ def tune(
     or with more `--trials`, and it goes on. A study of another search space, or of other data or
     folds, is refused: give another `--study`.
 
-    `--write` changes nothing in the params file but the tuned keys; `dvc repro` then trains with
-    them. Needs pip install 'carprice[experiments]'. MLflow experiment: tuning.
+    `--write` changes nothing in the params file but the tuned keys, and nothing at all where the
+    present values were not measured; `dvc repro` then trains with the new ones.
+
+    Needs pip install 'carprice[experiments]'. MLflow experiment: tuning.
     """
     options = _Options(params, source, workdir, quick, folds, metric, seconds, megabytes, out)
     settings = options.settings()
@@ -238,7 +240,12 @@ def tune(
     need_optuna()
     from carprice.experiments.limits import Limits
     from carprice.experiments.search_space import space_of
-    from carprice.experiments.tuning import TUNING, Search
+    from carprice.experiments.tuning import (
+        TUNING,
+        Search,
+        refuse_unmeasurable,
+        refuse_unmeasured,
+    )
     from carprice.experiments.tuning import tune as tune_model
 
     search = Search(
@@ -251,6 +258,8 @@ def tune(
         timeout if timeout is not None or not quick else _QUICK_TIMEOUT,
         Limits(seconds, megabytes),
     )
+    if write:
+        refuse_unmeasurable(search.train, search.space)
     with step(TUNING) as progress, _data(options, settings, progress) as data:
         outcome = tune_model(
             search,
@@ -271,6 +280,7 @@ def tune(
     if write:
         from carprice.experiments.params_file import write_values
 
+        refuse_unmeasured(outcome)
         changed = write_values(params, outcome.best)
         if changed:
             say(f"{params}: {len(changed)} values are trial {outcome.best_number}'s now.")

@@ -283,6 +283,11 @@ def _queue(study: "Study", trial: "FrozenTrial") -> None:
     study.enqueue_trial(given_values(trial), user_attrs=kept, skip_if_exists=False)
 
 
+def has_failed(trial: "FrozenTrial") -> bool:
+    """Tell whether a trial failed by itself."""
+    return trial.state.name == "FAIL" and REASON in trial.user_attrs
+
+
 def given_values(trial: "FrozenTrial") -> dict[str, Any]:
     """Return a trial's values, those too that wait in the queue to become its own."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}

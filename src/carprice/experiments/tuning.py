@@ -102,6 +102,7 @@ class Outcome:
     name : of the study.
     best, present : values, by their keys in a params file; ``present`` as the file has them.
     best_result, present_result : their folds; None where the present values were not measured.
+    present_missing : why they were not; empty where they were.
     gain : how much lower the best one's error is, in pairs of folds; None likewise.
     counts : trials by state; ``others`` are being run by other processes.
     trials : one row a trial.
@@ -113,6 +114,7 @@ class Outcome:
     best_number: int
     best_result: Result
     present_result: Result | None
+    present_missing: str
     gain: Difference | None
     counts: Mapping[str, int]
     trials: pd.DataFrame
@@ -276,7 +278,7 @@ def tune(
 ) -> Outcome:
     """Run trials of a study until it has enough; draw and log what it came to so far.
 
-    The first trial of a study has the present values, so that its best is never worse than they.
+    The first trial of a study has the present values, so that its best is no worse than they.
 
     Parameters
     ----------
@@ -333,11 +335,7 @@ def _enqueue(
     study: "Study", present: Mapping[str, float], space: Space, tell: Callable[[str], None]
 ) -> None:
     if odd := outside(present, space):
-        one = odd[0]
-        tell(
-            f"The present values are not measured, for {one} is {present[one]:g}, and searched "
-            f"from {space[one].low:g} to {space[one].high:g}."
-        )
+        tell(f"The present values are not measured, for {_told_outside(odd[0], present, space)}.")
     elif not studies.of_values(study, lambda values: is_same(present, values)):
         study.enqueue_trial(dict(present), user_attrs={studies.PRESENT: True})
 
@@ -398,12 +396,61 @@ def _outcome(
         best.number,
         best_result,
         now_result,
+        "" if same else _why_missing(study, present, search.space),
         gain,
         _counts(study),
         trials,
         tuple(_write(study, trials, search.metric, out)),
         resumed,
     )
+
+
+def _why_missing(study: "Study", present: Mapping[str, float], space: Space) -> str:
+    if odd := outside(present, space):
+        return _told_outside(odd[0], present, space)
+    tried = studies.of_values(study, lambda values: is_same(present, values))
+    reasons = [trial.user_attrs[studies.REASON] for trial in tried if studies.has_failed(trial)]
+    return f"their trial failed: {reasons[0]}" if reasons else "their trial has not ended yet"
+
+
+def _told_outside(name: str, present: Mapping[str, float], space: Space) -> str:
+    return (
+        f"{name} is {present[name]:g}, and searched from {space[name].low:g} to "
+        f"{space[name].high:g}"
+    )
+
+
+def refuse_unmeasurable(train: TrainSettings, space: Space) -> None:
+    """Refuse to write, before the first trial, where the present values cannot be measured.
+
+    Raises
+    ------
+    RefusedError
+        If a present value is outside of the space.
+    """
+    present = present_values(train, space)
+    if odd := outside(present, space):
+        raise RefusedError(
+            f"--write compares with the present values, and {_told_outside(odd[0], present, space)}"
+            "; bring it into that range in the params file, or tune without --write"
+        )
+
+
+def refuse_unmeasured(outcome: Outcome) -> None:
+    """Refuse to write values of which nobody knows whether they are better than the present ones.
+
+    Raises
+    ------
+    RefusedError
+        If the present values were not measured.
+    """
+    if outcome.present_result is None:
+        raise RefusedError(
+            f"nothing was written: the present values were not measured ({outcome.present_missing})"
+            ", so that trial "
+            f"{outcome.best_number} may be worse than they are; run the command again with more "
+            "--trials, or with more time for each"
+        )
 
 
 def _complete(study: "Study") -> list["FrozenTrial"]:
