@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from carprice.errors import InputError
-from carprice.experiments.params_file import write_values
+from carprice.errors import InputError, RefusedError
+from carprice.experiments.params_file import check_writable, write_values
 from carprice.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +96,63 @@ def test_a_file_that_cannot_be_read_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not valid YAML"):
         write_values(copy, VALUES)
     assert copy.read_text(encoding="utf-8") == "train: [1, 2\n"
+
+
+def test_a_link_stays_one_and_the_file_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    file, link = tmp_path / "there" / "mine.yaml", tmp_path / "params.yaml"
+    file.write_text("train: {seed: 3}\n", encoding="utf-8")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    write_values(link, VALUES)
+    assert link.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert load_settings(file).train.booster.max_depth == 5
+
+
+@pytest.mark.parametrize("text", ["train:\r\n  seed: 3\r\n", "# mine\r\ntracking: {}\r\n# end"])
+def test_line_ends_are_kept(text: str, tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_bytes(text.encode())
+    write_values(copy, VALUES)
+    written = copy.read_bytes()
+    assert written.count(b"\n") == written.count(b"\r\n") > 4
+
+
+def test_a_file_with_anchors_is_refused_and_stays(tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    text = "train:\n  hedonic: {make: &same 2.0, model: *same}\n"
+    copy.write_text(text, encoding="utf-8")
+    for act in (check_writable, write_values):
+        with pytest.raises(RefusedError, match=r"params\.yaml: line 2 uses a YAML anchor .*'same'"):
+            act(copy, VALUES)
+    assert copy.read_text(encoding="utf-8") == text
+
+
+def test_a_value_that_is_no_number_yet_is_replaced(tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_text('train: {hedonic: {make: "2.0"}}\n', encoding="utf-8")
+    write_values(copy, {"train.hedonic.make": 2.5})
+    assert copy.read_text(encoding="utf-8") == "train: {hedonic: {make: 2.5}}\n"
+
+
+def test_a_look_before_writing_changes_nothing(tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_bytes((ROOT / "params.yaml").read_bytes())
+    check_writable(copy, VALUES)
+    assert copy.read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_text("train: {}\n", encoding="utf-8")
+
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "/scratch/params.yaml")
+
+    monkeypatch.setattr(Path, "write_text", no_room)
+    with pytest.raises(RefusedError) as refused:
+        write_values(copy, VALUES)
+    assert str(refused.value) == f"params file {copy} cannot be written: No space left on device"

@@ -259,7 +259,11 @@ def tune(
         Limits(seconds, megabytes),
     )
     if write:
+        from carprice.experiments.params_file import check_writable
+        from carprice.experiments.search_space import present_values
+
         refuse_unmeasurable(search.train, search.space)
+        check_writable(params, present_values(search.train, search.space))
     with step(TUNING) as progress, _data(options, settings, progress) as data:
         outcome = tune_model(
             search,

@@ -4,6 +4,8 @@ The parser tells where in the text a value stands. A file that is read and writt
 libraries do it, keeps its comments at best, but not its indentation.
 """
 
+import os
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,14 +33,15 @@ class _Edit:
 def write_values(path: Path, values: Mapping[str, float]) -> list[str]:
     r"""Write numbers under their dotted keys; return the keys whose value is another one now.
 
-    A section or key that is missing is added. The file is written in one step.
+    A section or key that is missing is added. The file is written in one step, and keeps its mode
+    and line ends; where it is a link, what that leads to is written.
 
     Raises
     ------
     InputError
         If the file cannot be read as settings.
     RefusedError
-        If it cannot be written.
+        If it cannot be written, or ``train`` has YAML anchors.
 
     Examples
     --------
@@ -52,26 +55,89 @@ def write_values(path: Path, values: Mapping[str, float]) -> list[str]:
     train: # mine
       hedonic: {make:  3.1, trim: 0.1}
     """
+    text, changed = _read_and_edit(path, values)
+    if changed:
+        _write(path, text)
+    return changed
+
+
+def check_writable(path: Path, values: Mapping[str, float]) -> None:
+    """Do what :func:`write_values` does but for the writing, and raise what it would raise."""
+    _read_and_edit(path, values)
+    folder = path.resolve().parent
+    if not os.access(folder, os.W_OK):
+        raise RefusedError(f"params file {path} cannot be written: no right to write in {folder}")
+
+
+def _read_and_edit(path: Path, values: Mapping[str, float]) -> tuple[str, list[str]]:
+    """Return the file's text with the values in it, and the keys whose value is another one."""
     load_settings(path)  # refuses what the package would not read
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()
     root, changed = yaml.compose(text, yaml.SafeLoader), list[str]()
+    _refuse_anchors(path, text, root)
     if isinstance(root, yaml.MappingNode):
         edits = _edits(root, _nested(values), (), changed)
     else:
         edits, changed = [_at_the_end(_nested(values))], [*values]
-    if changed:
-        _write(path, _edited(text, edits))
-    return changed
+    edited = _edited(text, edits)
+    _check(path, text, edited, values)
+    return edited, changed
+
+
+def _refuse_anchors(path: Path, text: str, root: yaml.Node | None) -> None:
+    """Refuse anchors and aliases from the first line of ``train`` to its last."""
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    sections = [(key, node) for key, node in pairs if key.value == "train"]
+    anchors = [
+        token
+        for token in yaml.scan(text, yaml.SafeLoader)
+        if isinstance(token, (yaml.AnchorToken, yaml.AliasToken))
+    ]
+    following = [key.start_mark.index for key, _ in pairs] + [sys.maxsize]
+    for key, _ in sections:
+        end = min(place for place in following if place > key.start_mark.index)
+        for token in anchors:
+            if key.start_mark.index < token.start_mark.index < end:
+                raise RefusedError(
+                    f"params file {path}: line {token.start_mark.line + 1} uses a YAML anchor or "
+                    f"alias ({token.value!r}) in train, so that a value may stand for several "
+                    "keys; write out what it stands for"
+                )
+
+
+def _check(path: Path, before: str, after: str, values: Mapping[str, float]) -> None:
+    """Read the edited text and see that it says what it should, and nothing else."""
+    wanted = _merged(yaml.safe_load(before) or {}, _nested(values))
+    try:
+        found = yaml.safe_load(after)
+    except yaml.YAMLError:
+        found = None
+    if found != wanted:
+        raise RefusedError(
+            f"params file {path} is written in a way in which values cannot be put in place of "
+            "others; write them by hand"
+        )
+
+
+def _merged(content: Nested, values: Nested) -> dict[str, Any]:
+    merged = dict(content)
+    for key, value in values.items():
+        inner = isinstance(value, dict)
+        merged[key] = _merged(content.get(key) or {}, value) if inner else value
+    return merged
 
 
 def _write(path: Path, text: str) -> None:
+    target = path.resolve()  # a link stays one
     try:
-        with writing(path) as scratch:
+        mode = stat.S_IMODE(target.stat().st_mode)
+        with writing(target) as scratch:
             scratch.write_text(text, encoding="utf-8", newline="")
-            load_settings(scratch)
+            scratch.chmod(mode)
     except OSError as error:
-        raise RefusedError(f"params file {path} cannot be written: {error}") from None
+        reason = error.strerror or type(error).__name__
+        raise RefusedError(f"params file {path} cannot be written: {reason}") from None
 
 
 def _nested(values: Mapping[str, float]) -> dict[str, Any]:
@@ -98,13 +164,20 @@ def _edits(
             missing[key] = value
         elif isinstance(there, yaml.MappingNode):
             edits += _edits(there, value, name, changed)
-        elif float(yaml.safe_load(there.value)) != value:
+        elif not _has(there, value):
             changed.append(".".join(name))
             edits.append(_Edit(there.start_mark.index, there.end_mark.index, repr(value)))
     if missing:
         changed += _names(missing, above)
         edits.append(_addition(node, missing, is_root=not above))
     return edits
+
+
+def _has(node: yaml.Node, value: float) -> bool:
+    try:
+        return float(node.value) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def _addition(node: yaml.MappingNode, missing: Nested, *, is_root: bool) -> _Edit:
@@ -147,8 +220,9 @@ def _names(values: Nested, above: tuple[str, ...]) -> list[str]:
 
 
 def _edited(text: str, edits: list[_Edit]) -> str:
+    end = "\r\n" if "\r\n" in text else "\n"
     if any(edit.start == sys.maxsize for edit in edits) and text[-1:] not in ("\n", ""):
-        text += "\n"
+        text += end
     for edit in sorted(edits, key=lambda one: one.start, reverse=True):
-        text = text[: edit.start] + edit.text + text[edit.end :]
+        text = text[: edit.start] + edit.text.replace("\n", end) + text[edit.end :]
     return text
