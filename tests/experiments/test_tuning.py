@@ -103,6 +103,11 @@ def test_the_pictures_are_those_of_optuna(search: Search, tuned, instant, tmp_pa
     assert names == {"history.png", "importances.png", "slices.png", "trials.csv"}
 
 
+def test_a_single_parameter_is_drawn_too(search: Search, tuned, instant, tmp_path: Path) -> None:
+    tuned(dataclasses.replace(search, space=space_of(["train.booster.max_depth"]), trials=12))
+    assert (tmp_path / "out" / "slices.png").stat().st_size > 5000
+
+
 def test_trials_are_those_of_the_study_in_all(search: Search, tuned, instant) -> None:
     assert tuned(search).counts["counted"] == 3
     more = tuned(dataclasses.replace(search, trials=5))

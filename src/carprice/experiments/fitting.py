@@ -1,7 +1,7 @@
 """A candidate fitted and measured fold by fold. This is what runs in a process of its own."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import numpy as np
 from carprice.experiments.candidates import Candidate
 from carprice.experiments.estimators import fit
 from carprice.experiments.folds import shuffled_folds
+from carprice.experiments.limits import Failed
+from carprice.experiments.ranking import METRICS
 from carprice.frames import read_features
 from carprice.market import Market
 from carprice.metrics import price_metrics
@@ -43,6 +45,11 @@ def measure_folds(task: Task) -> Iterator[dict[str, float]]:
     dict
         What :func:`carprice.metrics.price_metrics` says of the fold, ``fit_seconds``, and
         ``predict_seconds`` for all rows of the fold.
+
+    Raises
+    ------
+    Failed
+        If an error is no finite number.
     """
     features, log_price = read_features(task.file)
     for learned, priced in shuffled_folds(len(log_price), task.folds, task.train.seed):
@@ -58,8 +65,16 @@ def measure_folds(task: Task) -> Iterator[dict[str, float]]:
         fitted = time.perf_counter()
         told = predict(features.take(priced))
         ended = time.perf_counter()
+        figures = price_metrics(np.exp(log_price[priced]), told)
+        _refuse_not_finite(figures)
         yield {
-            **price_metrics(np.exp(log_price[priced]), told),
+            **figures,
             "fit_seconds": fitted - start,
             "predict_seconds": ended - fitted,
         }
+
+
+def _refuse_not_finite(figures: Mapping[str, float]) -> None:
+    for name in METRICS:
+        if not np.isfinite(figures[name]):
+            raise Failed(f"no finite error: {name} is {figures[name]:g}", 0.0)

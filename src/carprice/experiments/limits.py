@@ -121,6 +121,8 @@ def _work(
             for content in work(*arguments):
                 sender.send(("item", content))
             sender.send(("end", None))
+        except Failed as failure:
+            sender.send(("failed", str(failure)))
         except MemoryError:
             sender.send(("failed", "out of memory"))
         except Exception as error:  # whatever it is, it is a row of the table

@@ -26,6 +26,8 @@ _UNITS: Final = {"mape": "MAPE, %", "mdape": "MdAPE, %", "rmsle": "RMSLE"}
 _MUCH_QUICKER: Final = 0.5
 _FEWEST_TRIALS: Final = 4
 _SLICES: Final = 4
+_LAYOUT: Final = {"figure.constrained_layout.use": True}
+"""From the start: a colour bar made for another layout cannot be laid out so."""
 _MARKS: Final = {"raw": "o", "log": "s"}
 
 
@@ -167,7 +169,7 @@ def draw_study(study: "Study", metric: str, out: Path) -> list[Path]:
     from optuna.visualization import matplotlib as plots
 
     files = []
-    with warnings.catch_warnings(), plt.style.context("default"):
+    with warnings.catch_warnings(), plt.style.context(["default", _LAYOUT]):
         warnings.simplefilter("ignore", ExperimentalWarning)
         label = _UNITS.get(metric, metric.upper())
         plots.plot_optimization_history(study, target_name=label)
