@@ -23,8 +23,17 @@ from carprice.workspace import Workspace, write_json, write_text
 _FEWEST_ROWS: Final = 50
 
 
-def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -> dict[str, Any]:
+def ingest(
+    settings: IngestSettings,
+    workspace: Workspace,
+    progress: Progress,
+    passed_over: Path | None = None,
+) -> dict[str, Any]:
     """Read, clean, check and split the listings; return what ``report.json`` says.
+
+    Parameters
+    ----------
+    passed_over : see :func:`carprice.sources.read_chunks`; the workspace's own snapshot if None.
 
     Raises
     ------
@@ -32,16 +41,21 @@ def ingest(settings: IngestSettings, workspace: Workspace, progress: Progress) -
         If the source cannot be read, or too few listings are left to learn from.
     """
     with replacing(workspace.snapshot) as snapshot:
-        report = _ingest(settings, workspace, snapshot, progress)
+        report = _ingest(settings, workspace, snapshot, progress, passed_over)
     write_json(workspace.report, report)
     write_text(workspace.data_card, data_card(report))
     return report
 
 
 def _ingest(
-    settings: IngestSettings, workspace: Workspace, snapshot: Path, progress: Progress
+    settings: IngestSettings,
+    workspace: Workspace,
+    snapshot: Path,
+    progress: Progress,
+    passed_over: Path | None,
 ) -> dict[str, Any]:
-    read = read_source(settings, progress, keep=snapshot, passed_over=workspace.snapshot)
+    passed_over = passed_over or workspace.snapshot
+    read = read_source(settings, progress, keep=snapshot, passed_over=passed_over)
     progress("cleaning")
     cleaned = clean_source(read, settings)
     listings, counts = cleaned.frame, cleaned.counts
