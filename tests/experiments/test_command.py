@@ -131,7 +131,7 @@ def test_compare_takes_a_source_and_some_candidates_and_says_what_the_log_change
 def cars(makes: int, rows: int = 240) -> str:
     names = ("Kia", "Fiat", "Ford")
     lines = [
-        f"{names[n % makes]},M{n % 5},{2005 + n % 17},{20000 + 311 * n},{9000 - 400 * (n % 17) + n}"
+        f"{names[n % makes]},M{n % 5},{2005 + n % 17},{37 * n % 97}311,{9000 - 400 * (n % 17) + n}"
         for n in range(rows)
     ]
     return "\n".join(["make,model,year,odometer,price", *lines]) + "\n"

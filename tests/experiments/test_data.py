@@ -2,12 +2,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from carprice.components.ingest import ingest
+from carprice.components.train import train
 from carprice.components.transform import transform
+from carprice.errors import InputError
 from carprice.experiments.data import Data, read_data
 from carprice.frames import read_features
 from carprice.market import Market
+from carprice.sample_market import generate
 from carprice.settings import Settings
 from carprice.workspace import Workspace, read_json
 
@@ -42,3 +46,35 @@ def test_prices_and_makes_are_those_of_the_listings(data: Data) -> None:
     assert data.price.min() > 1000
     assert len(data.makes) > 3
     assert data.raw_digest.endswith(".dir")
+
+
+def test_a_column_that_knows_the_price_stops_an_experiment_as_it_stops_training(
+    settings: Settings, tmp_path: Path
+) -> None:
+    generate(2000, 7).to_csv(tmp_path / "cars.csv", index=False)
+    content = settings.model_dump(by_alias=True)
+    content["ingest"] |= {"source": str(tmp_path / "cars.csv"), "columns": {"roadTax": "avgEmi"}}
+    leaking = Settings.model_validate(content)
+    workspace = Workspace(tmp_path / "pipeline")
+    ingest(leaking.ingest, workspace, quiet)
+    transform(workspace)
+    with pytest.raises(InputError) as of_training:
+        train(leaking.train, workspace, quiet)
+    with pytest.raises(InputError, match=r"roadTax \(column avgEmi\) explains") as told:
+        read_data(leaking, tmp_path / "experiment", quiet, 100)
+    assert str(told.value) == str(of_training.value)
+
+
+def test_the_pipeline_s_own_copy_of_the_source_is_not_read_twice(
+    settings: Settings, tmp_path: Path
+) -> None:
+    source = tmp_path / "data" / "raw" / "cars.csv"
+    source.parent.mkdir(parents=True)
+    generate(400, 7).to_csv(source, index=False)
+    ingested = settings.ingest.model_copy(update={"source": str(tmp_path / "data/**/*.csv")})
+    workspace = Workspace(tmp_path)
+    ingest(ingested, workspace, quiet)
+    assert len([*workspace.snapshot.rglob("*.csv")]) == 1
+    again = settings.model_copy(update={"ingest": ingested})
+    data = read_data(again, tmp_path / "own", quiet, passed_over=workspace.snapshot)
+    assert data.raw_digest == read_json(workspace.report, made_by="ingest")["raw_digest"]

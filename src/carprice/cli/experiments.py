@@ -327,7 +327,9 @@ def _data(
 
     with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
         most = _QUICK_ROWS if options.quick else None
-        data = read_data(settings, Path(folder), progress, most)
+        data = read_data(
+            settings, Path(folder), progress, most, Workspace(options.workdir).snapshot
+        )
         if len(data.makes) == 1:
             say(
                 f"All {len(data.log_price):,} listings are of one make ({data.makes[0]}): what is "

@@ -1,6 +1,6 @@
 """The training listings of a params file, as the pipeline would learn from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +8,12 @@ import numpy as np
 
 from carprice.components.ingest import ingest
 from carprice.components.transform import transform
+from carprice.errors import InputError
 from carprice.features import Features, Floats
 from carprice.frames import read_features, write_features
+from carprice.leak_alarm import suspects
 from carprice.market import Market
+from carprice.schema import alias
 from carprice.settings import Settings
 from carprice.workspace import Workspace, read_json
 
@@ -49,7 +52,11 @@ class Data:
 
 
 def read_data(
-    settings: Settings, folder: Path, progress: Progress, most_rows: int | None = None
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+    most_rows: int | None = None,
+    passed_over: Path | None = None,
 ) -> Data:
     """Ingest and transform into a folder of the experiment's own, and read the training rows.
 
@@ -57,17 +64,20 @@ def read_data(
     ----------
     folder : takes what the stages write; the pipeline's ``data/`` is left alone.
     most_rows : with more rows than that, so many are chosen at random, by ``train.seed``.
+    passed_over : the snapshot of the pipeline, which a pattern from outside does not match.
 
     Raises
     ------
     InputError
-        If the source cannot be read, or leaves too few listings.
+        If the source cannot be read, leaves too few listings, or a column knows the price.
     """
     workspace = Workspace(folder)
-    report = ingest(settings.ingest, workspace, progress)
+    report = ingest(settings.ingest, workspace, progress, passed_over)
     progress("features")
     transform(workspace)
     features, log_price = read_features(workspace.train_features)
+    progress("looking for columns that know the price")
+    _refuse_leaks(features, log_price, report["columns"])
     if most_rows is not None and len(log_price) > most_rows:
         chosen = np.random.default_rng(settings.train.seed).permutation(len(log_price))[:most_rows]
         chosen.sort()
@@ -80,4 +90,21 @@ def read_data(
         market=Market.from_json(read_json(workspace.market, made_by="ingest")),
         raw_digest=report["raw_digest"],
         file=workspace.train_features,
+    )
+
+
+def _refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, str]) -> None:
+    """Stop where :func:`carprice.components.train.train` would, with the same words."""
+    found = suspects(features, log_price)
+    if not found:
+        return
+    named = ", ".join(
+        f"{alias(one.field)} (column {columns.get(alias(one.field), '?')}) explains "
+        f"{100 * one.explained:.0f} %"
+        for one in found
+    )
+    raise InputError(
+        f"{named} of how the prices of like cars differ; it looks computed from the price and must "
+        "not be learned from: switch it off in ingest.columns, such as "
+        f"'{alias(found[0].field)}: null'"
     )
