@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -154,7 +155,6 @@ def test_listings_of_one_make_are_told_of(carprice: Carprice, tmp_path: Path) ->
         (None, (), 2, "cars.csv does not exist"),
         (cars(2), ("--only", "prophet"), 2, "the algorithms are median, model-median, linear,"),
         (cars(2), ("--params", "none.yaml"), 2, "params file none.yaml does not exist"),
-        (cars(2), ("--only", "median", "--megabytes-per-candidate", 100), 1, "out of memory"),
     ],
 )
 def test_bad_use_is_one_line(
@@ -170,6 +170,22 @@ def test_bad_use_is_one_line(
     done = carprice("baseline", "--source", "cars.csv", *arguments)
     assert done.code == code
     assert words in done.line
+
+
+def test_without_a_terminal_each_candidate_and_trial_is_a_line(
+    carprice: Carprice, tmp_path: Path
+) -> None:
+    (tmp_path / "cars.csv").write_text(cars(2), encoding="utf-8")
+    source = ("--source", "cars.csv", "--only", "median")
+    done = carprice("baseline", *source, "--folds", 2)
+    assert re.search(r"^1 of 1: median/raw: mape \d+", done.err, re.MULTILINE)
+    failed = carprice("baseline", *source, "--megabytes-per-candidate", 100)
+    assert failed.code == 1
+    of_the_candidate, error = failed.err.strip().splitlines()
+    assert of_the_candidate.startswith("1 of 1: median/raw: out of memory")
+    assert "no candidate came to an end: median/raw: out of memory" in error
+    tuned = carprice("tune", "--folds", 2, "--only", "booster", "--trials", 1)
+    assert re.search(r"^trial 0: mape \d+", tuned.err, re.MULTILINE)
 
 
 def test_tune_writes_the_winner_when_asked_and_nothing_else(

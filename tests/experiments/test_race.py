@@ -37,6 +37,7 @@ def held(data: Data, tracking, clock, tmp_path: Path):
             out=tmp_path / "out",
             clock=clock,
             progress=lambda _: None,
+            done=lambda _: None,
         )
 
     return run

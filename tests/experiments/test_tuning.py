@@ -43,6 +43,7 @@ def tuned(data: Data, tracking, storage: str, clock, tmp_path: Path, request):
             "out": tmp_path / "out",
             "clock": clock,
             "progress": lambda _: None,
+            "done": lambda _: None,
             "tell": lambda _: None,
         }
         return tuning.tune(search, data, **{**given, **options})

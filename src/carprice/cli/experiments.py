@@ -14,7 +14,7 @@ from carprice.cli.app import PARAMS, WORKDIR, Params, Workdir, app, log_in, now,
 from carprice.cli.experiment_tables import show_ranking, show_study
 from carprice.experiments.studies import Pruner, Sampler
 from carprice.settings import Settings, load_settings
-from carprice.terminal import say, step
+from carprice.terminal import console, say, step
 from carprice.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -277,6 +277,7 @@ def tune(
             out=options.folder(TUNING),
             clock=now,
             progress=progress,
+            done=_say_without_terminal,
             tell=say,
         )
     show_study(outcome, search)
@@ -338,6 +339,12 @@ def _data(
         yield data
 
 
+def _say_without_terminal(text: str) -> None:
+    """Print a line where no spinner tells that the work goes on, such as in CI."""
+    if not console.is_terminal:
+        say(text)
+
+
 def _hold(
     options: _Options, experiment: str, known: "Sequence[Candidate]", only: list[str] | None
 ) -> None:
@@ -365,6 +372,7 @@ def _hold(
             out=options.folder(experiment),
             clock=now,
             progress=progress,
+            done=_say_without_terminal,
         )
     show_ranking(outcome, options.metric, settings.ingest.units.currency)
     say(f"{experiment}: tables and pictures in {options.folder(experiment)}, runs in MLflow.")

@@ -54,6 +54,7 @@ def hold(
     out: Path,
     clock: Clock,
     progress: Progress,
+    done: Progress,
 ) -> Outcome:
     """Measure the candidates of a plan, write tables and pictures, and log it all to MLflow.
 
@@ -62,6 +63,7 @@ def hold(
     uri : of the MLflow server or database.
     workdir : below which a local database keeps its artifacts.
     out : folder for tables and pictures.
+    done : is told of each candidate that was measured or failed.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def hold(
         tags={**tags_of(data), **git_tags(Path())},
         now=clock,
     )
-    results = run_candidates(plan, data, parent, progress)
+    results = run_candidates(plan, data, parent, progress, done)
     progress("tables and pictures")
     tables = {
         "ranking": ranking_table(results, plan.metric),

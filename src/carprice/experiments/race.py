@@ -71,10 +71,16 @@ def params_of(candidate: Candidate, train: TrainSettings, *, quick: bool) -> dic
     return {"hedonic": content["hedonic"]} if candidate.algorithm == "hedonic" else content
 
 
-def run_candidates(plan: Plan, data: Data, parent: ParentRun, progress: Progress) -> list[Result]:
+def run_candidates(
+    plan: Plan, data: Data, parent: ParentRun, progress: Progress, done: Progress
+) -> list[Result]:
     """Measure every candidate; what failed is a result too, with its reason.
 
     Results of nested runs that finished before are taken from there.
+
+    Parameters
+    ----------
+    done : is told of each candidate that was measured or failed.
 
     Raises
     ------
@@ -91,6 +97,7 @@ def run_candidates(plan: Plan, data: Data, parent: ParentRun, progress: Progress
             continue
         try:
             results.append(_tracked(candidate, plan, data, parent, place, progress))
+            done(f"{place}: {_in_short(results[-1], plan.metric)}")
         except KeyboardInterrupt:
             parent.kill(parent.id)
             raise RefusedError(
@@ -102,6 +109,10 @@ def run_candidates(plan: Plan, data: Data, parent: ParentRun, progress: Progress
         told = "; ".join(f"{one.name}: {one.reason}" for one in results)
         raise RefusedError(f"no candidate came to an end: {told}")
     return results
+
+
+def _in_short(result: Result, metric: str) -> str:
+    return result.reason or f"{metric} {result.mean(metric):,.4g}"
 
 
 def _remembered(candidate: Candidate, content: dict[str, Any]) -> Result:

@@ -131,6 +131,7 @@ class _Session:
     data: Data
     parent: ParentRun
     progress: Progress
+    done: Progress
     current: "Trial | None" = None
     run_id: str = ""
     started: float = field(default_factory=time.monotonic)
@@ -189,16 +190,16 @@ class _Session:
                 trial.set_user_attr(studies.FOLDS, folds)
                 if self._may_prune(trial, folds) and trial.should_prune():
                     reason = f"pruned after fold {len(folds)} of {self.search.folds}"
-                    self._end(run, folds, "pruned", reason=reason)
+                    self._end(trial.number, run, folds, "pruned", reason=reason)
                     raise _pruned(reason)
         except Failed as failure:
             trial.set_user_attr(studies.REASON, str(failure))
-            self._end(run, folds, "failed", failed=str(failure))
+            self._end(trial.number, run, folds, "failed", failed=str(failure))
             raise
         except KeyboardInterrupt:
             self.parent.kill(run)
             raise
-        self._end(run, folds, "complete")
+        self._end(trial.number, run, folds, "complete")
         return mean
 
     @staticmethod
@@ -230,6 +231,7 @@ class _Session:
 
     def _end(
         self,
+        number: int,
         run: str,
         folds: list[dict[str, float]],
         state: str,
@@ -241,6 +243,8 @@ class _Session:
         figures = {name: value for name, value in figures_of(whole).items() if "peak" not in name}
         tags = {"state": state, **({"reason": reason} if reason else {})}
         self.parent.end(run, figures, failed=failed, tags=tags)
+        metric = self.search.metric
+        self.done(f"trial {number}: {reason or failed or f'{metric} {whole.mean(metric):,.4g}'}")
 
 
 def _is_of_a_trial_given_up(error: Exception) -> bool:
@@ -274,6 +278,7 @@ def tune(
     out: Path,
     clock: Clock,
     progress: Progress,
+    done: Progress,
     tell: Callable[[str], None],
 ) -> Outcome:
     """Run trials of a study until it has enough; draw and log what it came to so far.
@@ -285,6 +290,7 @@ def tune(
     storage, name : of the study; processes that name the same work on it together. Without a name
         it is :func:`study_name`.
     uri, workdir, out : as of :func:`carprice.experiments.comparison.hold`.
+    done : is told of each trial that came to an end.
     tell : is told what a person should know.
 
     Raises
@@ -302,7 +308,7 @@ def tune(
         present = present_values(search.train, search.space)
         _enqueue(study, present, search.space, tell)
         parent = _open_parent(search, data, storage, name, uri, workdir, clock)
-        session = _Session(study, search, data, parent, progress)
+        session = _Session(study, search, data, parent, progress, done)
         resumed = bool(studies.counted(study))
         try:
             session.run()
@@ -311,9 +317,9 @@ def tune(
         except KeyboardInterrupt:
             session.give_back()
             _leave(study, parent)
-            done = len(studies.counted(study))
+            ended = len(studies.counted(study))
             raise RefusedError(
-                f"interrupted after {done} of {search.trials} trials; the same command goes on "
+                f"interrupted after {ended} of {search.trials} trials; the same command goes on "
                 "from there"
             ) from None
         except Exception:
