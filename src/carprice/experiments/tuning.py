@@ -157,13 +157,14 @@ class _Session:
                 raise
             if self.run_id:
                 self.parent.kill(self.run_id)
+        self.current = None
 
     def give_back(self) -> None:
         """Put the values of the trial that was interrupted, if one was, back into the queue."""
         if self.current is not None:
             trial = self.study.trials[self.current.number]
             ended = {one.number for one in studies.counted(self.study)}
-            if trial.params and trial.number not in ended:
+            if studies.given_values(trial) and trial.number not in ended:
                 studies.give_back(self.study, trial)
 
     def _is_late(self) -> bool:
