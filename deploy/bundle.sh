@@ -43,7 +43,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 check_image "$image"
-[[ $version =~ ^[1-9][0-9]*$ ]] || fail "--model-version wants a version's number (found '$version')" 2
+check_version "$version"
 needs AWS_REGION '<region>'
 needs MLFLOW_TRACKING_URI 'https://<registry>'
 [ -n "$out" ] || needs BUNDLE_BUCKET '<bucket>/<folder>'

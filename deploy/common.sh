@@ -40,3 +40,7 @@ check_image() { # IMAGE
   [[ $1 =~ ^[^/@[:space:]]+/[^@[:space:]]+@sha256:[0-9a-f]{64}$ ]] ||
     fail "an image is named as REGISTRY/REPOSITORY@sha256:DIGEST (found '$1'); deploy/release.sh prints it" 2
 }
+
+check_version() { # VERSION
+  [[ $1 =~ ^[1-9][0-9]*$ ]] || fail "--model-version wants a version's number (found '$1')" 2
+}

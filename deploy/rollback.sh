@@ -36,7 +36,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 check_image "$image"
-[[ $version =~ ^[1-9][0-9]*$ ]] || fail "--model-version wants a version's number (found '$version')" 2
+check_version "$version"
 [ -n "$why" ] || fail "--why wants the reason, which is kept with the versions" 2
 needs_programs carprice python3
 cd "$project"
