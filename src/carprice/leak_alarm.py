@@ -5,7 +5,7 @@ distance, owners and colour, and these explain little of how their prices differ
 from the price explains nearly all of it, whatever its name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -13,8 +13,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from carprice.errors import InputError
 from carprice.features import CATEGORIES, NUMBERS, Features, Floats
 from carprice.noise import NoiseFloor, like_cars
+from carprice.schema import alias
 
 MOST_EXPLAINED: Final = 0.5
 _FEWEST_ROWS: Final = 100
@@ -61,6 +63,35 @@ def suspects(
         found.append(Suspect(FIELD_OF[name], share))
     return sorted(
         (one for one in found if one.explained >= explaining), key=lambda one: -one.explained
+    )
+
+
+def refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, str]) -> None:
+    """Stop before anything is learned from a feature that knows the price.
+
+    Parameters
+    ----------
+    columns : the source's column behind each field, by the field's name in files.
+
+    Raises
+    ------
+    InputError
+        If a feature explains the price as only a column computed from it can.
+    """
+    if found := suspects(features, log_price):
+        raise InputError(
+            f"{named(found, columns)} of how the prices of like cars differ; it looks computed "
+            "from the price and must not be learned from: switch it off in ingest.columns, such as "
+            f"'{alias(found[0].field)}: null'"
+        )
+
+
+def named(found: Sequence[Suspect], columns: Mapping[str, str]) -> str:
+    """Return suspects as people know them: field, column, and how much it explains."""
+    return ", ".join(
+        f"{alias(one.field)} (column {columns.get(alias(one.field), '?')}) explains "
+        f"{100 * one.explained:.0f} %"
+        for one in found
     )
 
 

@@ -1,14 +1,13 @@
 """Train: features → a model folder, unless a feature knows the price."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from carprice.errors import InputError
 from carprice.frames import read_features
-from carprice.leak_alarm import Suspect, is_below_floor, suspects
+from carprice.leak_alarm import is_below_floor, named, refuse_leaks, suspects
 from carprice.market import Market
 from carprice.model import PriceModel
 from carprice.noise import noise_floor
-from carprice.schema import alias
 from carprice.settings import TrainSettings
 from carprice.workspace import Workspace, need, read_json
 
@@ -27,12 +26,7 @@ def train(
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     columns = read_json(workspace.report, made_by="ingest")["columns"]
     progress("looking for columns that know the price")
-    if found := suspects(features, log_price):
-        raise InputError(
-            f"{_named(found, columns)} of how the prices of like cars differ; it looks computed "
-            "from the price and must not be learned from: switch it off in ingest.columns, such as "
-            f"'{alias(found[0].field)}: null'"
-        )
+    refuse_leaks(features, log_price, columns)
     model = PriceModel.fit(
         features,
         log_price,
@@ -45,7 +39,7 @@ def train(
         progress=progress,
     )
     if is_below_floor(model.metrics["mdape"], noise_floor(features, log_price)):
-        closest = _named(suspects(features, log_price, explaining=0.0)[:3], columns)
+        closest = named(suspects(features, log_price, explaining=0.0)[:3], columns)
         raise InputError(
             f"the cross-validated MdAPE of {model.metrics['mdape']:.2f} % is below half of what "
             f"like cars differ by: a column must know the price; closest to it: {closest} of it"
@@ -53,11 +47,3 @@ def train(
     progress("writing the model folder")
     model.save(workspace.model)
     return model
-
-
-def _named(found: Sequence[Suspect], columns: Mapping[str, str]) -> str:
-    return ", ".join(
-        f"{alias(one.field)} (column {columns.get(alias(one.field), '?')}) explains "
-        f"{100 * one.explained:.0f} %"
-        for one in found
-    )

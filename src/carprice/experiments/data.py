@@ -1,6 +1,6 @@
 """The training listings of a params file, as the pipeline would learn from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +8,10 @@ import numpy as np
 
 from carprice.components.ingest import ingest
 from carprice.components.transform import transform
-from carprice.errors import InputError
 from carprice.features import Features, Floats
 from carprice.frames import read_features, write_features
-from carprice.leak_alarm import suspects
+from carprice.leak_alarm import refuse_leaks
 from carprice.market import Market
-from carprice.schema import alias
 from carprice.settings import Settings
 from carprice.workspace import Workspace, read_json
 
@@ -77,7 +75,7 @@ def read_data(
     transform(workspace)
     features, log_price = read_features(workspace.train_features)
     progress("looking for columns that know the price")
-    _refuse_leaks(features, log_price, report["columns"])
+    refuse_leaks(features, log_price, report["columns"])
     if most_rows is not None and len(log_price) > most_rows:
         chosen = np.random.default_rng(settings.train.seed).permutation(len(log_price))[:most_rows]
         chosen.sort()
@@ -90,21 +88,4 @@ def read_data(
         market=Market.from_json(read_json(workspace.market, made_by="ingest")),
         raw_digest=report["raw_digest"],
         file=workspace.train_features,
-    )
-
-
-def _refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, str]) -> None:
-    """Stop where :func:`carprice.components.train.train` would, with the same words."""
-    found = suspects(features, log_price)
-    if not found:
-        return
-    named = ", ".join(
-        f"{alias(one.field)} (column {columns.get(alias(one.field), '?')}) explains "
-        f"{100 * one.explained:.0f} %"
-        for one in found
-    )
-    raise InputError(
-        f"{named} of how the prices of like cars differ; it looks computed from the price and must "
-        "not be learned from: switch it off in ingest.columns, such as "
-        f"'{alias(found[0].field)}: null'"
     )
