@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import Response
 from pydantic_core import to_json
 
+from api.keeper import ServedModel
 from api.messages import ListingRequest
-from api.serving import ServedModel
 from carprice.model.cautions import Caution
 from carprice.model.valuation import Valuation
 

@@ -1,4 +1,4 @@
-"""Asks the registry for the production model under one hard deadline, see :mod:`carprice.fetch`.
+"""Asks the registry for the production model under one hard deadline.
 
 By plain HTTP in a thread, which takes milliseconds; where MLflow's own client is needed, by a child
 process, which can be killed and takes MLflow's memory with it.
@@ -23,9 +23,9 @@ from typing import Any, Final, Self
 from api.settings import ServiceSettings
 from carprice import errors
 from carprice.errors import CarpriceError, RefusedError
-from carprice.fetch import fetch_by_http
 from carprice.redaction import redact
-from carprice.registry_http import HttpRegistry, LeftToMlflowError, hide_logins
+from carprice.registry.fetch import fetch_by_http
+from carprice.registry.rest import HttpRegistry, LeftToMlflowError, hide_logins
 
 logger = logging.getLogger("carprice.service")
 _POLITE_SECONDS: Final = 1.0
@@ -153,7 +153,13 @@ async def _by_child(settings: ServiceSettings, have: str) -> Answer:
 
 def _command(settings: ServiceSettings, have: str) -> list[str]:
     # -P: a file in the working folder must not take the place of a library.
-    command = [sys.executable, "-P", "-m", "carprice.fetch", f"--name={settings.model_name}"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "carprice.registry.fetch",
+        f"--name={settings.model_name}",
+    ]
     return [*command, f"--cache={settings.model_cache}", f"--have={have}"]
 
 

@@ -11,7 +11,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.serving import ModelKeeper
+from api.keeper import ModelKeeper
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

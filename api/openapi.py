@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from api.bodies import CSV, JSON
 from api.messages import BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
-from api.protocol_messages import (
+from api.protocols.messages import (
     DataframeSplit,
     InferenceRequest,
     ScoringParams,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from api.answers import cautions_of
+from api.keeper import ServedModel
 from api.listings import columns_of
 from api.messages import ListingRequest
 from api.problems import ProblemError
 from api.service import Service
-from api.serving import ServedModel
 from carprice.model.cautions import Caution
 from carprice.model.valuation import Valuation, value
 

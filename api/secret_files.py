@@ -5,9 +5,9 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
 
-from carprice.dagshub import TOKEN_VARIABLES
 from carprice.errors import InputError
-from carprice.registry_http import LOGIN_VARIABLES, TOKEN_VARIABLE
+from carprice.registry.dagshub import TOKEN_VARIABLES
+from carprice.registry.rest import LOGIN_VARIABLES, TOKEN_VARIABLE
 
 FOLDER: Final = Path("/run/secrets")
 NAMES: Final = (*LOGIN_VARIABLES, TOKEN_VARIABLE, *TOKEN_VARIABLES, "CARPRICE_API_KEYS")

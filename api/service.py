@@ -10,10 +10,10 @@ from typing import TypeVar
 from fastapi import Request
 
 from api.draining import Drain
+from api.keeper import ModelKeeper, ServedModel
 from api.metrics import Metrics
 from api.problems import busy, no_model
 from api.recording import Recorder
-from api.serving import ModelKeeper, ServedModel
 from api.settings import ServiceSettings
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from carprice.errors import InputError
-from carprice.tracking import tracking_uri
+from carprice.registry.tracking import tracking_uri
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -32,17 +32,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from xgboost import XGBRegressor
 
+from carprice.arrays import Floats
 from carprice.components.ingest import ingest
+from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError
-from carprice.features import TEXTS, Features, Floats, parse
-from carprice.frames import as_columns
-from carprice.market import Market
+from carprice.listings.features import TEXTS, Features, parse
+from carprice.listings.frames import as_columns
+from carprice.listings.market import Market
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model import PriceModel
 from carprice.model.intervals import AGE_BANDS, age_bands
 from carprice.schema import FEATURE_SEPARATOR, PRICE, Kind, fields_of
 from carprice.settings import IngestSettings, SplitSettings, TrainSettings, load_settings
-from carprice.workspace import Workspace, read_json
 
 EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
 OURS: Final = "carprice"

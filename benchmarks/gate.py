@@ -21,16 +21,16 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from carprice.components.champion import Pair, compare
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
-from carprice.frames import as_columns
-from carprice.measurement import error_figures
+from carprice.components.workspace import Workspace
+from carprice.evaluation.champion import Pair, compare
+from carprice.evaluation.measurement import error_figures
+from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
 from carprice.schema import PRICE
 from carprice.settings import Settings, TrainSettings, load_settings
-from carprice.workspace import Workspace
 
 SEEDS: Final = 5
 console = Console()

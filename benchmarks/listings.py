@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import ValidationError
 
-from carprice.sample_market import generate
+from carprice.sample.market import generate
 from carprice.schema import FIELDS, KINDS, REFERENCE_FEATURES, Kind, Listing, alias, example_listing
 
 COUNT: Final = 1000

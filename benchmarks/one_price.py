@@ -21,15 +21,15 @@ from rich.table import Table
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
+from carprice.components.workspace import Workspace
 from carprice.model import PriceModel
 from carprice.model.booster import Booster
 from carprice.model.encoder import Matrix
-from carprice.model.single import SinglePricer
+from carprice.model.pricer import SinglePricer
 from carprice.model.valuation import value
-from carprice.sample_market import generate
+from carprice.sample.market import generate
 from carprice.schema import FIELDS, Listing
 from carprice.settings import IngestSettings, TrainSettings
-from carprice.workspace import Workspace
 
 ROWS: Final = 5000
 SEED: Final = 7

@@ -10,11 +10,11 @@ from typing import Final
 
 from servers import clean_environment, free_port, running
 
-from carprice.pipeline import run
-from carprice.promotion import promote, record_tests, staged_version
-from carprice.registry import PRODUCTION, Registry
+from carprice.components.pipeline import run
+from carprice.components.workspace import Workspace
+from carprice.registry.promotion import promote, record_tests, staged_version
+from carprice.registry.versions import PRODUCTION, Registry
 from carprice.settings import Settings
-from carprice.workspace import Workspace
 
 SETTINGS: Final = Settings.model_validate(
     {"ingest": {"source": "sample", "sample": {"rows": 5000, "seed": 7}}}

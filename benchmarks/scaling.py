@@ -20,9 +20,9 @@ from rich.table import Table
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
-from carprice.sample_market import generate
+from carprice.components.workspace import Workspace
+from carprice.sample.market import generate
 from carprice.settings import IngestSettings, SplitSettings, TrainSettings
-from carprice.workspace import Workspace
 
 ROWS: Final = (10_000, 100_000, 1_000_000)
 COMPARED_WITH: Final = 100_000

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from carprice.components.workspace import Workspace
 from carprice.settings import Settings
-from carprice.workspace import Workspace
 
 if TYPE_CHECKING:
-    from carprice.pipeline import Outcome
-    from carprice.registry import Registry, Version
+    from carprice.components.pipeline import Outcome
+    from carprice.registry.versions import Registry, Version
 
 # Threads of several test runs that share few cores spin while they wait for each other: a fit
 # of two seconds then takes a minute. Set before the first import of a library that reads it.
@@ -75,7 +75,7 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, small_settings: Settings
 ) -> "tuple[Workspace, Outcome]":
     """A finished run of all stages on a small sample, with its own local registry. Read only."""
-    from carprice.pipeline import run
+    from carprice.components.pipeline import run
 
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
@@ -104,8 +104,8 @@ def promoted(
     tmp_path_factory: pytest.TempPathFactory, finished: "tuple[Workspace, Outcome]"
 ) -> Workspace:
     """A copy of the finished run whose version 1 is in production. Read only."""
-    from carprice.promotion import promote, record_tests
-    from carprice.registry import Registry
+    from carprice.registry.promotion import promote, record_tests
+    from carprice.registry.versions import Registry
 
     workspace = Workspace(tmp_path_factory.mktemp("promoted") / "workspace")
     shutil.copytree(finished[0].root, workspace.root)
@@ -254,8 +254,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def put_in_registry(uri: str, name: str, folder: Path, scratch: Path) -> int:
     """Register a model folder under a name and return its version."""
     from carprice.model_folder import folder_digest
-    from carprice.registry import Registry
-    from carprice.tracking import start_run
+    from carprice.registry.tracking import start_run
+    from carprice.registry.versions import Registry
 
     registry = Registry(uri, name)
     with start_run(uri, "test", scratch, params={}, tags={}):
@@ -323,7 +323,7 @@ class Store:
     def log(self, model: Path, **tags: str) -> "Version":
         registry = self.registry
         from carprice.model_folder import folder_digest
-        from carprice.tracking import start_run
+        from carprice.registry.tracking import start_run
 
         tags = {"digest": folder_digest(model), "gate": "accepted", **tags}
         with start_run(registry.uri, "test", self.folder, params={}, tags={}):
@@ -331,7 +331,7 @@ class Store:
 
     def stage(self, model: Path, *failures: str, **tags: str) -> "Version":
         """Log a version as the gate leaves it, with its model tests run."""
-        from carprice.promotion import champion_of, record_tests
+        from carprice.registry.promotion import champion_of, record_tests
 
         champion = champion_of(self.registry.at("production"))
         version = self.log(model, gate_champion=champion, **tags)
@@ -340,7 +340,7 @@ class Store:
         return version
 
     def artifact(self, version: "Version", name: str) -> Path:
-        from carprice.tracking import connect
+        from carprice.registry.tracking import connect
 
         client = connect(self.registry.uri)
         source = client.get_model_version(self.registry.name, str(version.number)).source
@@ -356,8 +356,8 @@ def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["database", "server"])
 def store(request: pytest.FixtureRequest, local_folder: Path) -> Store:
     """A registry of its own name: in a local database, and on a real server."""
-    from carprice.registry import Registry
-    from carprice.tracking import tracking_uri
+    from carprice.registry.tracking import tracking_uri
+    from carprice.registry.versions import Registry
 
     name = f"cars-{next(_numbers)}"
     if request.param == "database":

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from carprice.sample_market import generate
+from carprice.sample.market import generate
 
 EURO = 90.0
 KM_PER_MILE = 1.609344

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from carprice.cli import main
+from carprice.components.workspace import Workspace
 from carprice.schema import example_listing
-from carprice.workspace import Workspace
 
 COMMANDS = (
     *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),

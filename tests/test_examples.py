@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from carprice.columns import map_columns
+from carprice.listings.column_map import map_columns
+from carprice.listings.sources import read_chunks
 from carprice.settings import Settings, load_settings
-from carprice.sources import read_chunks
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CARPRICE_DATA") or ROOT / "../shared/data").resolve()

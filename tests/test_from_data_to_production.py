@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from carprice.sample_market import generate
+from carprice.sample.market import generate
 from carprice.schema import example_listing
 
 ROOT = Path(__file__).resolve().parent.parent

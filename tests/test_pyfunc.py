@@ -6,12 +6,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.serving import ServedModel
+from api.keeper import ServedModel
+from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.model import PriceModel
 from carprice.pyfunc import PricePyfunc, _load_pyfunc
 from carprice.schema import example_listing
-from carprice.workspace import Workspace
 
 BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 RECORDS: list[dict[str, Any]] = [

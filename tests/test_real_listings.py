@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from carprice.pipeline import Outcome, run
+from carprice.components.pipeline import Outcome, run
+from carprice.components.workspace import Workspace
 from carprice.settings import Settings, load_settings
-from carprice.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from carprice.cli import main
-from carprice.data_remote import DataRemote, default_remote, set_default
+from carprice.listings.remote import DataRemote, default_remote, set_default
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -279,7 +279,7 @@ def test_a_config_that_dvc_cannot_change_stays(project: Path, carprice: Carprice
 def test_a_failure_between_dvcs_commands_leaves_the_old_config(
     project: Path, monkeypatch: pytest.MonkeyPatch, dvc_config: str
 ) -> None:
-    import carprice.data_remote as module
+    import carprice.listings.remote as module
 
     run = module._dvc
     done = []

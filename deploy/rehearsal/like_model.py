@@ -12,10 +12,10 @@ from pathlib import Path
 
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
-from carprice.promotion import champion_of, record_tests
-from carprice.registry import Registry
+from carprice.registry.promotion import champion_of, record_tests
+from carprice.registry.tracking import connect, start_run
+from carprice.registry.versions import Registry
 from carprice.settings import load_settings
-from carprice.tracking import connect, start_run
 
 
 def main(original: Path, name: str, params: Path) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from carprice.atomic import replacing
 from carprice.errors import CarpriceError, CorruptModelError, InputError
+from carprice.files import replacing
 
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "model.json"

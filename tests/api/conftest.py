@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.serving import ServedModel
+from api.keeper import ServedModel
 from api.settings import ServiceSettings
 from carprice.model import PriceModel
 

@@ -7,8 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.keeper import ServedModel
 from api.messages import BatchAnswer
-from api.serving import ServedModel
 from api.settings import ServiceSettings
 
 BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}

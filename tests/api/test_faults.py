@@ -216,7 +216,13 @@ def cache_of(registered: Registered, cache: Path, environment: Mapping[str, str]
     """
     shutil.copytree(registered.folder, cache / registered.digest)
     shutil.copytree(registered.better, cache / folder_digest(registered.better))
-    program = [sys.executable, "-m", "carprice.fetch", f"--name={NAME}", f"--cache={cache}"]
+    program = [
+        sys.executable,
+        "-m",
+        "carprice.registry.fetch",
+        f"--name={NAME}",
+        f"--cache={cache}",
+    ]
     subprocess.run(program, env={**os.environ, **environment}, check=True, capture_output=True)
     confirmed: str = json.loads((cache / f"{NAME}.json").read_text())["confirmed"]
     return confirmed
@@ -231,7 +237,7 @@ def registered(
     another_model: Callable[..., Path],
     newer_model: Callable[..., Path],
 ) -> Registered:
-    from carprice.registry import Registry
+    from carprice.registry.versions import Registry
 
     folder, good = tmp_path_factory.mktemp("faults"), finished[0].model
     folders = {
@@ -420,7 +426,7 @@ def children_of(folder: Path) -> list[str]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if "carprice.fetch" in command and str(folder) in command:
+            if "carprice.registry.fetch" in command and str(folder) in command:
                 found.append(command)
     return found
 

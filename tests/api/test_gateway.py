@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.keeper import ServedModel
 from api.keys import ApiKeys, RateLimit, entry, hashed, new_key
-from api.serving import ServedModel
 from api.settings import ServiceSettings
 from carprice.errors import InputError
 

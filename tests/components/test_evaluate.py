@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from carprice.components.evaluate import evaluate
+from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError
-from carprice.frames import as_columns
-from carprice.measurement import naive_prices
+from carprice.evaluation.measurement import naive_prices
+from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model import PriceModel
-from carprice.workspace import Workspace, read_json
 
 ROOT = Path(__file__).parents[2]
 PLOTS = [

@@ -9,9 +9,9 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from carprice.components.ingest import data_card, ingest
+from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError
 from carprice.settings import IngestSettings
-from carprice.workspace import Workspace, read_json
 
 ROWS = 300
 

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.columns import map_columns
 from carprice.components import predict as component
 from carprice.components.predict import predict
 from carprice.errors import InputError
-from carprice.frames import as_columns
+from carprice.listings.column_map import map_columns
+from carprice.listings.frames import as_columns
+from carprice.listings.sources import Chunk, read_chunks
 from carprice.model import PriceModel
 from carprice.model.valuation import value
 from carprice.settings import IngestSettings
-from carprice.sources import Chunk, read_chunks
 
 ADDED = ["predictedPrice", "priceLow", "priceHigh", "warnings", "problem"]
 CARS = pd.DataFrame(

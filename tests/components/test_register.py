@@ -15,13 +15,13 @@ from carprice.components.ingest import ingest
 from carprice.components.register import register
 from carprice.components.train import train
 from carprice.components.transform import transform
+from carprice.components.workspace import Workspace
 from carprice.errors import InputError, RefusedError
-from carprice.promotion import history, promote, record_tests, rollback
-from carprice.provenance import git_commit
-from carprice.registry import Registry
+from carprice.registry.promotion import history, promote, record_tests, rollback
+from carprice.registry.provenance import git_commit
+from carprice.registry.tracking import connect
+from carprice.registry.versions import Registry
 from carprice.settings import Settings
-from carprice.tracking import connect
-from carprice.workspace import Workspace
 
 NOW = datetime.datetime(2025, 7, 2, 12, 0, tzinfo=datetime.UTC)
 
@@ -121,7 +121,7 @@ def test_production_is_judged_on_the_rows_of_the_candidate(
     )
     assert published["reasons"] == list(registration.reasons)
     assert published["checks"][0]["name"] == "MAPE"
-    from carprice.components.champion import compare
+    from carprice.evaluation.champion import compare
     from carprice.model import PriceModel
 
     registry = registry_of(workspace)

@@ -5,12 +5,12 @@ import pytest
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
+from carprice.components.workspace import Workspace
 from carprice.errors import InputError
+from carprice.listings.noise import NoiseFloor
 from carprice.model import PriceModel
-from carprice.noise import NoiseFloor
-from carprice.sample_market import generate
+from carprice.sample.market import generate
 from carprice.settings import IngestSettings, TrainSettings
-from carprice.workspace import Workspace
 
 QUICK = TrainSettings.model_validate({"folds": 2, "booster": {"n_estimators": 3, "max_depth": 2}})
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from carprice.components.transform import transform
+from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError
-from carprice.features import NUMBERS, parse
-from carprice.frames import as_columns, read_features
-from carprice.market import Market
-from carprice.workspace import Workspace, read_json
+from carprice.listings.features import NUMBERS, parse
+from carprice.listings.frames import as_columns, read_features
+from carprice.listings.market import Market
 
 
 def copy(source: Workspace, target: Workspace, *names: str) -> None:

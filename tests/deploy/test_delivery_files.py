@@ -25,7 +25,7 @@ from api.address import DEFAULT_PORT
 from api.gateway import HEALTH
 from api.settings import ServiceSettings
 from carprice.cli import serving
-from carprice.serving_requirements import installed, requirements
+from carprice.model_tests.serving_requirements import installed, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "deploy" / "scripts"

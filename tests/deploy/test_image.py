@@ -381,7 +381,7 @@ def registry(
     register: Callable[[str, str, Path, Path], int],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LockedRegistry]:
-    from carprice.registry import Registry
+    from carprice.registry.versions import Registry
 
     name, token = f"cars-{secrets.token_hex(4)}", secrets.token_urlsafe(30)
     number = register(mlflow_server.url, name, model_folder, tmp_path_factory.mktemp("scratch"))

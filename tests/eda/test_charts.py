@@ -6,7 +6,7 @@ import pytest
 from carprice.eda import charts
 from carprice.eda.distributions import by_name, number_look, relation
 from carprice.eda.outliers import Outliers
-from carprice.noise import NoiseFloor
+from carprice.listings.noise import NoiseFloor
 
 PRICE = np.exp(np.random.default_rng(0).normal(10, 0.5, 500))
 

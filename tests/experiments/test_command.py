@@ -18,8 +18,8 @@ import pytest
 
 from carprice.cli import main
 from carprice.experiments.candidates import ALGORITHMS, Algorithm
+from carprice.registry.tracking import connect
 from carprice.settings import load_settings
-from carprice.tracking import connect
 
 PARAMS = """\
 # how we train

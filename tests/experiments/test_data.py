@@ -7,13 +7,13 @@ import pytest
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
+from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError
 from carprice.experiments.data import Data, read_data
-from carprice.frames import read_features
-from carprice.market import Market
-from carprice.sample_market import generate
+from carprice.listings.frames import read_features
+from carprice.listings.market import Market
+from carprice.sample.market import generate
 from carprice.settings import Settings
-from carprice.workspace import Workspace, read_json
 
 
 def quiet(_: str) -> None:

@@ -3,13 +3,13 @@ import importlib.util
 import numpy as np
 import pytest
 
+from carprice.evaluation.measurement import naive_prices
 from carprice.experiments.candidates import BASELINES, COMPARED, Candidate
 from carprice.experiments.data import Data
 from carprice.experiments.estimators import fit
 from carprice.experiments.fitting import Task, measure_folds
 from carprice.experiments.folds import shuffled_folds
-from carprice.features import Features
-from carprice.measurement import naive_prices
+from carprice.listings.features import Features
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
 from carprice.settings import Settings

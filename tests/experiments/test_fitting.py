@@ -9,7 +9,7 @@ from carprice.experiments.candidates import Candidate
 from carprice.experiments.data import Data
 from carprice.experiments.fitting import Task, measure_folds
 from carprice.experiments.limits import Failed, Limits, run_limited
-from carprice.frames import write_features
+from carprice.listings.frames import write_features
 from carprice.settings import Settings
 
 

@@ -12,8 +12,8 @@ from carprice.experiments.data import Data
 from carprice.experiments.limits import Limits
 from carprice.experiments.race import Plan, params_of
 from carprice.experiments.tracked import ParentRun
+from carprice.registry.tracking import connect
 from carprice.settings import Settings
-from carprice.tracking import connect
 
 MEDIAN = Candidate("median", "raw")
 RIDGE = Candidate("ridge", "log", "one-hot", "median")

@@ -16,8 +16,8 @@ from carprice.experiments.limits import Failed, Limits
 from carprice.experiments.search_space import space_of
 from carprice.experiments.studies import Pruner, Sampler
 from carprice.experiments.tuning import Outcome, Search, study_name
+from carprice.registry.tracking import connect
 from carprice.settings import Settings
-from carprice.tracking import connect
 
 
 @pytest.fixture

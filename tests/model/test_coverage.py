@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
+from carprice.arrays import Floats
 from carprice.components.ingest import ingest
 from carprice.components.transform import transform
-from carprice.features import Features, Floats
-from carprice.frames import read_features
-from carprice.market import Market
+from carprice.components.workspace import Workspace, read_json
+from carprice.listings.features import Features
+from carprice.listings.frames import read_features
+from carprice.listings.market import Market
 from carprice.model import PriceModel
 from carprice.model.intervals import AGE_BANDS, age_bands
 from carprice.settings import Settings
-from carprice.workspace import Workspace, read_json
 
 FOLDS = 5
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95)

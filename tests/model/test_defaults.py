@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carprice.features import Features, parse
+from carprice.listings.features import Features, parse
 from carprice.model.defaults import USUAL_OF_MODEL, Defaults
 
 NAN = math.nan

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.features import Features
-from carprice.frames import as_columns, read_features
+from carprice.listings.features import Features
+from carprice.listings.frames import as_columns, read_features
 from carprice.model import PriceModel
 from carprice.model.encoder import Anchor, Encoder
 from carprice.settings import TrainSettings

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.features import Columns
-from carprice.frames import as_columns
+from carprice.arrays import Columns
+from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
 from carprice.model.explanation import Explanation, explanation
 

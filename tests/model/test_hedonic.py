@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.features import Features, Floats, parse
-from carprice.frames import as_columns, read_features
+from carprice.arrays import Floats
+from carprice.listings.features import Features, parse
+from carprice.listings.frames import as_columns, read_features
 from carprice.model import PriceModel, hedonic_fit
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Anchor

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from carprice.arrays import Columns
 from carprice.components.train import train
+from carprice.components.workspace import Workspace
 from carprice.errors import CorruptModelError, InputError
-from carprice.features import Columns
-from carprice.frames import as_columns
+from carprice.files import write_json
+from carprice.listings.frames import as_columns
 from carprice.model import PriceModel, Prices
 from carprice.model_folder import MANIFEST, folder_digest
-from carprice.workspace import Workspace, write_json
 
 ROWS = 60
 FILES = (

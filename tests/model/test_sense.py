@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from carprice.arrays import Columns
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
-from carprice.features import Columns
-from carprice.frames import as_columns
+from carprice.components.workspace import Workspace
+from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
-from carprice.sample_market import generate
+from carprice.sample.market import generate
 from carprice.settings import Settings
-from carprice.workspace import Workspace
 
 DISTANCES = np.geomspace(2_000, 250_000, 12)
 CARS = 200

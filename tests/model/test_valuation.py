@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from carprice.frames import as_columns
+from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
 from carprice.model.valuation import Valuation, value
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from carprice.components.train import train
+from carprice.components.workspace import Workspace
 from carprice.model import PriceModel
 from carprice.model_tests.clean_process import Service, running
 from carprice.model_tests.panel import Panel
 from carprice.settings import Settings
-from carprice.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def shuffled(
 @pytest.fixture(scope="session")
 def downloaded(promoted: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The MLflow model of version 1, as the registry gives it. Read only."""
-    from carprice.registry import Registry
+    from carprice.registry.versions import Registry
 
     uri = f"sqlite:///{(promoted.root / 'mlflow.db').as_posix()}"
     registry = Registry(uri, "used-car-price")
@@ -54,7 +54,7 @@ def downloaded(promoted: Workspace, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def pyfunc(downloaded: Path) -> Any:
-    from carprice.registry import load_pyfunc
+    from carprice.registry.versions import load_pyfunc
 
     return load_pyfunc(downloaded)
 

@@ -3,12 +3,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from carprice.components.workspace import Workspace
 from carprice.model_tests import agreement
 from carprice.model_tests.clean_process import Service
 from carprice.model_tests.outcomes import Outcomes
 from carprice.model_tests.panel import Panel, with_unseen_names
 from carprice.schema import Listing
-from carprice.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

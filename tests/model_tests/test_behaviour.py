@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carprice.components.workspace import Workspace
 from carprice.model import PriceModel, Prices
 from carprice.model_tests import behaviour
 from carprice.model_tests.outcomes import Outcome, Outcomes, Verdict
 from carprice.model_tests.panel import Panel
 from carprice.settings import ModelTestSettings
-from carprice.workspace import Workspace
 
 LIMITS = ModelTestSettings()
 

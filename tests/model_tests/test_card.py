@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
+from carprice.components.workspace import read_json
 from carprice.model import PriceModel
 from carprice.model_folder import read_manifest
 from carprice.model_tests.card import Subject, model_card
 from carprice.model_tests.figures import Figures
 from carprice.model_tests.outcomes import Outcome, Verdict
 from carprice.model_tests.page import page
-from carprice.registry import Version
+from carprice.registry.versions import Version
 from carprice.settings import GateSettings
-from carprice.workspace import read_json
 
 SECTIONS = (
     *("What it is for", "Data", "Figures", "Figures by segment", "Ranges", "Limits", "Lineage"),

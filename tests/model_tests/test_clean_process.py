@@ -13,8 +13,8 @@ from carprice.model_tests import clean_process
 from carprice.model_tests.clean_process import Service, running, stop
 from carprice.model_tests.clean_start import OnlyTheseFinder
 from carprice.model_tests.outcomes import NotAsItShouldBe, Outcomes, Verdict
+from carprice.model_tests.serving_requirements import SERVING, canonical, installed, requirements
 from carprice.schema import example_listing
-from carprice.serving_requirements import SERVING, canonical, installed, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -193,7 +193,7 @@ def test_the_finder_leaves_what_is_allowed_to_the_others() -> None:
 
 def test_the_requirements_can_be_printed_for_pip() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "carprice.serving_requirements"],
+        [sys.executable, "-m", "carprice.model_tests.serving_requirements"],
         capture_output=True,
         text=True,
         check=True,

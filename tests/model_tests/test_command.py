@@ -16,13 +16,14 @@ from junitparser import JUnitXml
 
 from carprice.cli import main
 from carprice.components.evaluate import evaluate
+from carprice.components.pipeline import Outcome
 from carprice.components.register import register
+from carprice.components.workspace import Workspace, read_json
+from carprice.files import write_json
 from carprice.model_tests import clean_process
-from carprice.pipeline import Outcome
-from carprice.promotion import history, promote
-from carprice.registry import Registry
+from carprice.registry.promotion import history, promote
+from carprice.registry.versions import Registry
 from carprice.settings import Settings
-from carprice.workspace import Workspace, read_json, write_json
 
 NOW = datetime.datetime(2025, 7, 3, 12, 0, tzinfo=datetime.UTC)
 ANY_FIGURES = {

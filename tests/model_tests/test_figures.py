@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from carprice.components.workspace import Workspace, read_json
 from carprice.model import PriceModel
 from carprice.model_tests import figures
 from carprice.model_tests.figures import Figures, read_and_measure
 from carprice.model_tests.outcomes import NotAsItShouldBe, Outcomes
-from carprice.registry import Version
+from carprice.registry.versions import Version
 from carprice.settings import GateSettings
-from carprice.workspace import Workspace, read_json
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 from carprice.cli import eda, experiments, pipeline, registry, serving, setup
 from carprice.cli.app import PIPELINE, REGISTRY, SERVE, app
+from carprice.cli.terminal import console
 from carprice.errors import CarpriceError
-from carprice.terminal import console
 
 __all__ = ["app", "eda", "experiments", "main", "pipeline", "registry", "serving", "setup"]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from carprice.components.workspace import Workspace
 from carprice.settings import Settings, load_settings
-from carprice.workspace import Workspace
 
 if TYPE_CHECKING:
-    from carprice.registry import Registry
+    from carprice.registry.versions import Registry
 
 app = typer.Typer(
     help=(
@@ -45,14 +45,14 @@ def now() -> datetime.datetime:
 
 def registry_uri(settings: Settings, workspace: Workspace) -> str:
     """Return the address of the registry."""
-    from carprice.tracking import tracking_uri
+    from carprice.registry.tracking import tracking_uri
 
     return tracking_uri(workspace.root, settings.tracking)
 
 
 def log_in(settings: Settings, workspace: Workspace) -> None:
     """Find out now, and not after the training, that there is no login for DagsHub."""
-    from carprice import tracking
+    from carprice.registry import tracking
 
     tracking.log_in(registry_uri(settings, workspace))
 
@@ -60,6 +60,6 @@ def log_in(settings: Settings, workspace: Workspace) -> None:
 def open_registry(params: Path, workdir: Path) -> "Registry":
     """Return the registry that a params file and the environment name."""
     settings = load_settings(params)
-    from carprice.registry import Registry
+    from carprice.registry.versions import Registry
 
     return Registry(registry_uri(settings, Workspace(workdir)), settings.register_.name)

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from carprice.cli.app import PARAMS, PIPELINE, Params, app
+from carprice.cli.terminal import say, step
+from carprice.components.workspace import Workspace
 from carprice.settings import load_settings
-from carprice.terminal import say, step
-from carprice.workspace import Workspace
 
 
 @app.command("eda", rich_help_panel=PIPELINE)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from carprice.terminal import say, table
+from carprice.cli.terminal import say, table
 
 if TYPE_CHECKING:
     from carprice.experiments.comparison import Outcome

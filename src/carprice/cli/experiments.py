@@ -12,10 +12,10 @@ import typer
 
 from carprice.cli.app import PARAMS, WORKDIR, Params, Workdir, app, log_in, now, registry_uri
 from carprice.cli.experiment_tables import show_ranking, show_study
+from carprice.cli.terminal import console, say, step
+from carprice.components.workspace import Workspace
 from carprice.experiments.studies import Pruner, Sampler
 from carprice.settings import Settings, load_settings
-from carprice.terminal import console, say, step
-from carprice.workspace import Workspace
 
 if TYPE_CHECKING:
     from carprice.experiments.candidates import Candidate

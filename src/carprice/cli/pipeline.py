@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from carprice.cli.app import PARAMS, PIPELINE, WORKDIR, AsJson, Params, Workdir, app, log_in, now
+from carprice.cli.terminal import figures_table, say, step, table
+from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.settings import Settings, load_settings
-from carprice.terminal import figures_table, say, step, table
-from carprice.workspace import Workspace
 
 if TYPE_CHECKING:
     from carprice.components.register import Registration
@@ -37,7 +37,7 @@ def run(
     """Run all five stages in any folder, without DVC, and print the figures."""
     settings = load_settings(params, source=source)
     log_in(settings, Workspace(workdir))
-    from carprice.pipeline import run as run_stages
+    from carprice.components.pipeline import run as run_stages
 
     outcome = run_stages(settings, Workspace(workdir), now(), step)
     if as_json:
@@ -115,8 +115,8 @@ def sample(
     ending = out.suffix.lower()
     if ending not in {*SampleFormat}:
         raise InputError(f"--out {out}: the ending must be .csv or .parquet")
-    from carprice.atomic import writing
-    from carprice.sample_market import generate
+    from carprice.files import writing
+    from carprice.sample.market import generate
 
     with step("sample") as progress:
         progress(f"{rows:,} rows")
@@ -135,7 +135,7 @@ def snapshot(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder to write.")],
 ) -> None:
     """Bring back the raw data that a run read, byte for byte, from DVC's cache or data remote."""
-    from carprice.data_remote import bring_back, project_root
+    from carprice.listings.remote import bring_back, project_root
 
     with step("snapshot"):
         files = bring_back(project_root(), digest, out)

@@ -18,10 +18,10 @@ from carprice.cli.app import (
     now,
     open_registry,
 )
+from carprice.cli.terminal import say, step, table
+from carprice.components.workspace import Workspace
 from carprice.errors import RefusedError
 from carprice.settings import load_settings
-from carprice.terminal import say, step, table
-from carprice.workspace import Workspace
 
 Why = Annotated[str, typer.Option("--why", help="Reason, kept with the version.")]
 
@@ -78,7 +78,7 @@ def promote(
     Exit 1 with the reasons if there is none, the gate or a test speaks against it, or its bytes
     are not those that were tested.
     """
-    from carprice.promotion import promote as promote_staging
+    from carprice.registry.promotion import promote as promote_staging
 
     settings, registry = load_settings(params).register_, open_registry(params, workdir)
     version = promote_staging(registry, now(), why, settings)
@@ -100,7 +100,7 @@ def rollback(
     The version that goes is withdrawn: the pipeline does not stage it again, only
     `carprice rollback --to` brings it back.
     """
-    from carprice.promotion import rollback as roll_back
+    from carprice.registry.promotion import rollback as roll_back
 
     version = roll_back(open_registry(params, workdir), now(), why, to)
     say(f"Version {version.number} is in production again.")
@@ -109,7 +109,7 @@ def rollback(
 @app.command(rich_help_panel=REGISTRY)
 def history(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
     """Show what happened to the versions: when, what, by whom and why; the oldest first."""
-    from carprice.promotion import history as events_of
+    from carprice.registry.promotion import history as events_of
 
     registry = open_registry(params, workdir)
     events = events_of(registry)

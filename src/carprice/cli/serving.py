@@ -22,13 +22,13 @@ from carprice.cli.app import (
     registry_uri,
 )
 from carprice.cli.pipeline import register_candidate
+from carprice.cli.terminal import figures_table, say, step
+from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError, RefusedError
 from carprice.settings import Settings, load_settings
-from carprice.terminal import figures_table, say, step
-from carprice.workspace import Workspace, read_json
 
 if TYPE_CHECKING:
-    from carprice.registry import Registry, Version
+    from carprice.registry.versions import Registry, Version
 
 Port = Annotated[
     int, typer.Option("--port", envvar="PORT", min=1, max=65535, help="Port to listen on.")
@@ -50,7 +50,7 @@ def up(host: Host = _HOST, port: Port = _PORT) -> None:
     settings, workspace = load_settings(PARAMS), Workspace(WORKDIR)
     log_in(settings, workspace)
     _reproduce_until_evaluated()
-    from carprice.registry import PRODUCTION, Registry
+    from carprice.registry.versions import PRODUCTION, Registry
 
     registration = register_candidate(settings, workspace)
     registry = Registry(registry_uri(settings, workspace), settings.register_.name)
@@ -110,7 +110,7 @@ def predict(
     """Price every row of a source, by the column map of the params file."""
     from carprice.components.predict import predict as predict_source
     from carprice.model import PriceModel
-    from carprice.registry import Registry, production_version
+    from carprice.registry.versions import Registry, production_version
 
     settings, workspace = load_settings(params), Workspace(workdir)
     with step("predict") as progress:
@@ -132,7 +132,7 @@ def predict(
 def _promote_first(registry: "Registry", settings: Settings, workspace: Workspace) -> "Version":
     """Test and promote the first model."""
     from carprice.model_tests.run import run_model_tests
-    from carprice.promotion import promote, staged_version
+    from carprice.registry.promotion import promote, staged_version
 
     staged = staged_version(registry)
     out = workspace.model_tests
@@ -184,8 +184,8 @@ def _serve(
     import asyncio
 
     from api.app import create_app
+    from api.keeper import fetch_production
     from api.server import run as run_server
-    from api.serving import fetch_production
     from api.settings import ServiceSettings
     from carprice.schema import example_listing
 

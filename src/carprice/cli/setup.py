@@ -20,11 +20,11 @@ from carprice.cli.app import (
     open_registry,
     registry_uri,
 )
+from carprice.cli.terminal import say, table
+from carprice.components.workspace import Workspace
 from carprice.errors import CarpriceError, InputError, RefusedError
 from carprice.redaction import redact
 from carprice.settings import load_settings
-from carprice.terminal import say, table
-from carprice.workspace import Workspace
 
 SETUP: Final = "Setup"
 setup = typer.Typer(
@@ -59,7 +59,7 @@ def remote(
     Credentials come from the usual AWS chain and are not kept. Exit 1 if the bucket cannot be
     reached with them; `.dvc/config` then stays as it is.
     """
-    from carprice.data_remote import default_remote, project_root, reach, s3_remote, set_default
+    from carprice.listings.remote import default_remote, project_root, reach, s3_remote, set_default
 
     root = project_root()
     wanted = s3_remote(url, endpoint_url, region)
@@ -112,7 +112,7 @@ def _check_params(params: Path) -> str:
 
 
 def _check_data_remote() -> str:
-    from carprice.data_remote import SET_IT, default_remote, project_root, reach
+    from carprice.listings.remote import SET_IT, default_remote, project_root, reach
 
     found = default_remote(project_root())
     if found is None or found.is_placeholder:
@@ -124,7 +124,7 @@ def _check_data_remote() -> str:
 
 
 def _check_registry(params: Path, workdir: Path, *, shared: bool) -> str:
-    from carprice.tracking import is_local
+    from carprice.registry.tracking import is_local
 
     uri = registry_uri(load_settings(params), Workspace(workdir))
     if shared and is_local(uri):  # not opened, for that would make it

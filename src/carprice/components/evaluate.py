@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from carprice.atomic import replacing, writing
-from carprice.features import Floats
-from carprice.measurement import measure
+from carprice.arrays import Floats
+from carprice.components.workspace import Workspace, need
+from carprice.evaluation.measurement import measure
+from carprice.evaluation.pictures import draw_evaluation
+from carprice.files import replacing, write_json, writing
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
-from carprice.pictures import draw_evaluation
-from carprice.workspace import Workspace, need, write_json
 
 _POINTS: Final = 2000
 _MAKES: Final = 15

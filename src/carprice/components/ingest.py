@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from carprice.atomic import replacing
-from carprice.cleaning import Counts
+from carprice.components.workspace import Workspace
 from carprice.errors import InputError
-from carprice.market import Market
-from carprice.reading import Progress, clean_source, read_source
+from carprice.files import replacing, write_json, write_text
+from carprice.listings.cleaning import Counts
+from carprice.listings.market import Market
+from carprice.listings.reading import Progress, clean_source, read_source
+from carprice.listings.snapshot import snapshot_digest
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
-from carprice.snapshot import snapshot_digest
-from carprice.workspace import Workspace, write_json, write_text
 
 _FEWEST_ROWS: Final = 50
 
@@ -33,7 +33,8 @@ def ingest(
 
     Parameters
     ----------
-    passed_over : see :func:`carprice.sources.read_chunks`; the workspace's own snapshot if None.
+    passed_over : see :func:`carprice.listings.sources.read_chunks`; if None, the workspace's own
+        snapshot.
 
     Raises
     ------

@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carprice.atomic import writing
-from carprice.columns import map_columns
 from carprice.errors import InputError
-from carprice.frames import as_columns
+from carprice.files import writing
+from carprice.listings.column_map import map_columns
+from carprice.listings.frames import as_columns
+from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
 from carprice.model.valuation import value
 from carprice.settings import IngestSettings
-from carprice.sources import read_chunks
 
 Progress = Callable[[int], None]
 _PRICED: Final = ("predictedPrice", "priceLow", "priceHigh", "warnings", "problem")

@@ -15,9 +15,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from carprice.components.champion import Digests, car_digests, compare
+from carprice.components.workspace import Workspace, need, read_json
 from carprice.errors import CorruptModelError
-from carprice.gate import (
+from carprice.evaluation.champion import Digests, car_digests, compare
+from carprice.evaluation.gate import (
     Candidate,
     Champion,
     Check,
@@ -27,14 +28,30 @@ from carprice.gate import (
     join_reasons,
     split_reasons,
 )
+from carprice.files import write_json
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
-from carprice.promotion import ACCEPTED, REFUSED, REGISTERED, STAGED, champion_of, damage_of, record
-from carprice.provenance import git_commit, git_tags, lock_tags
-from carprice.registry import FILES, PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
+from carprice.registry.promotion import (
+    ACCEPTED,
+    REFUSED,
+    REGISTERED,
+    STAGED,
+    champion_of,
+    damage_of,
+    record,
+)
+from carprice.registry.provenance import git_commit, git_tags, lock_tags
+from carprice.registry.tracking import flatten, log_results, start_run, tracking_uri
+from carprice.registry.versions import (
+    FILES,
+    PREVIOUS,
+    PRODUCTION,
+    STAGING,
+    WITHDRAWN,
+    Registry,
+    Version,
+)
 from carprice.settings import GateSettings, Settings
-from carprice.tracking import flatten, log_results, start_run, tracking_uri
-from carprice.workspace import Workspace, need, read_json, write_json
 
 Progress = Callable[[str], None]
 _LEARNED: Final = "data/train_cars.npy"

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
+from carprice.components.workspace import Workspace, need, read_json
 from carprice.errors import InputError
-from carprice.frames import read_features
-from carprice.leak_alarm import is_below_floor, named, refuse_leaks, suspects
-from carprice.market import Market
+from carprice.listings.frames import read_features
+from carprice.listings.leaking_fields import is_below_floor, named, refuse_leaks, suspects
+from carprice.listings.market import Market
+from carprice.listings.noise import noise_floor
 from carprice.model import PriceModel
-from carprice.noise import noise_floor
 from carprice.settings import TrainSettings
-from carprice.workspace import Workspace, need, read_json
 
 
 def train(

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from carprice.atomic import writing
-from carprice.features import parse
-from carprice.frames import as_columns, write_features
-from carprice.market import Market
+from carprice.components.workspace import Workspace, need, read_json
+from carprice.files import writing
+from carprice.listings.features import parse
+from carprice.listings.frames import as_columns, write_features
+from carprice.listings.market import Market
 from carprice.schema import PRICE
-from carprice.workspace import Workspace, need, read_json
 
 
 def transform(workspace: Workspace) -> int:

@@ -10,9 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from carprice.features import KM_PER_MILE, Features, Floats
+from carprice.arrays import Floats
+from carprice.listings.features import Features
+from carprice.listings.noise import like_cars
+from carprice.listings.units import KM_PER_MILE
 from carprice.model.defaults import Defaults
-from carprice.noise import like_cars
 
 FEWEST_ROWS: Final = 200
 _FOLDS: Final = 5

@@ -17,13 +17,13 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from carprice.arrays import Floats
 from carprice.eda.assessment import shortened
 from carprice.eda.distributions import Band, NumberLook, Relation
 from carprice.eda.drift import Drift
 from carprice.eda.outliers import Outliers
-from carprice.features import Floats
-from carprice.noise import NoiseFloor
-from carprice.pictures import BLUE, GREY
+from carprice.evaluation.pictures import BLUE, GREY
+from carprice.listings.noise import NoiseFloor
 
 _INK: Final = "#1a202c"
 _GRID: Final = "#e2e8f0"

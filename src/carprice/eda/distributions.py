@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from carprice.features import Floats
+from carprice.arrays import Floats
 from carprice.schema import KINDS, PRICE, Kind, alias
 
 SHARES: Final = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from carprice.features import Floats
+from carprice.arrays import Floats
 
 FEWEST_ROWS: Final = 200
 FEWEST_MONTHS: Final = 3

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from carprice.columns import MappedChunk
+from carprice.arrays import Floats
 from carprice.eda.adjusted import expected_log_price, loss_per_year
 from carprice.eda.assessment import ColumnLook, assess
 from carprice.eda.distributions import (
@@ -25,15 +25,16 @@ from carprice.eda.distributions import (
 )
 from carprice.eda.drift import Drift, find_drift
 from carprice.eda.outliers import Outliers, find_outliers
-from carprice.features import Features, Floats, listing_days, parse
-from carprice.frames import as_columns
-from carprice.leak_alarm import MOST_EXPLAINED, Suspect, suspects
-from carprice.noise import NoiseFloor, noise_floor, twin_differences
-from carprice.reading import Listings, Source, clean_source, read_source
+from carprice.listings.column_map import MappedChunk
+from carprice.listings.features import Features, listing_days, parse
+from carprice.listings.frames import as_columns
+from carprice.listings.leaking_fields import MOST_EXPLAINED, Suspect, suspects
+from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
+from carprice.listings.reading import Listings, Source, clean_source, read_source
+from carprice.listings.sources import Chunk
 from carprice.redaction import redact
 from carprice.schema import FIELDS, PRICE, alias
 from carprice.settings import IngestSettings, Settings
-from carprice.sources import Chunk
 
 Progress = Callable[[str], None]
 FEWEST_LISTINGS: Final = 10
@@ -135,7 +136,7 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
     Parameters
     ----------
     progress : is told what is being done.
-    passed_over : see :func:`carprice.sources.read_chunks`.
+    passed_over : see :func:`carprice.listings.sources.read_chunks`.
 
     Raises
     ------

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from carprice.arrays import Floats
 from carprice.eda.distributions import skew
-from carprice.features import Floats
 from carprice.schema import PRICE
 
 _SHOWN: Final = 10

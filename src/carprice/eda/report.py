@@ -17,9 +17,9 @@ from carprice.eda.charts import Chart
 from carprice.eda.drift import Verdict
 from carprice.eda.findings import ALARM, Findings, Market, examine
 from carprice.errors import InputError
+from carprice.files import write_text
 from carprice.schema import alias
 from carprice.settings import Settings
-from carprice.workspace import write_text
 
 Progress = Callable[[str], None]
 _FEWEST_TWINS: Final = 30
@@ -42,7 +42,7 @@ def write_report(
     Parameters
     ----------
     out : file to write; its folders are made.
-    passed_over : see :func:`carprice.sources.read_chunks`.
+    passed_over : see :func:`carprice.listings.sources.read_chunks`.
 
     Raises
     ------

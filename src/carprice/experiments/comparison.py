@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from carprice.atomic import writing
 from carprice.experiments.data import Data
 from carprice.experiments.folds import shuffled_folds
 from carprice.experiments.pictures import draw_error_and_time, draw_ranking
@@ -20,7 +19,8 @@ from carprice.experiments.ranking import (
     ranking_table,
 )
 from carprice.experiments.tracked import Clock, open_parent
-from carprice.provenance import git_tags
+from carprice.files import writing
+from carprice.registry.provenance import git_tags
 
 BASELINE = "baseline"
 COMPARISON = "comparison"

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from carprice.arrays import Floats
 from carprice.components.ingest import ingest
 from carprice.components.transform import transform
-from carprice.features import Features, Floats
-from carprice.frames import read_features, write_features
-from carprice.leak_alarm import refuse_leaks
-from carprice.market import Market
+from carprice.components.workspace import Workspace, read_json
+from carprice.listings.features import Features
+from carprice.listings.frames import read_features, write_features
+from carprice.listings.leaking_fields import refuse_leaks
+from carprice.listings.market import Market
 from carprice.settings import Settings
-from carprice.workspace import Workspace, read_json
 
 Progress = Callable[[str], None]
 

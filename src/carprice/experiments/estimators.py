@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from carprice.arrays import Floats
+from carprice.evaluation.measurement import naive_prices
 from carprice.experiments.candidates import Candidate
-from carprice.features import NUMBERS, TEXTS, Features, Floats
-from carprice.market import Market
-from carprice.measurement import naive_prices
+from carprice.listings.features import NUMBERS, TEXTS, Features
+from carprice.listings.market import Market
 from carprice.schema import FEATURE_SEPARATOR, PRICE
 from carprice.settings import TrainSettings
 
@@ -75,7 +76,7 @@ def _fit_carprice(
 def _fit_hedonic(
     features: Features, log_price: Floats, market: Market, train: TrainSettings
 ) -> Predict:
-    from carprice.features import KM_PER_MILE
+    from carprice.listings.units import KM_PER_MILE
     from carprice.model.defaults import Defaults
     from carprice.model.hedonic_fit import fit_hedonic
 

@@ -12,8 +12,8 @@ from carprice.experiments.estimators import fit
 from carprice.experiments.folds import shuffled_folds
 from carprice.experiments.limits import Failed
 from carprice.experiments.ranking import METRICS
-from carprice.frames import read_features
-from carprice.market import Market
+from carprice.listings.frames import read_features
+from carprice.listings.market import Market
 from carprice.metrics import price_metrics
 from carprice.settings import TrainSettings
 
@@ -24,7 +24,7 @@ class Task:
 
     Attributes
     ----------
-    file : features and target, as :func:`carprice.frames.write_features` writes them.
+    file : features and target, as :func:`carprice.listings.frames.write_features` writes them.
     train : parameters of the package's own model, and the seed of folds and algorithms.
     folds : their number.
     """

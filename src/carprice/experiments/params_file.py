@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import yaml
 
-from carprice.atomic import writing
 from carprice.errors import RefusedError
+from carprice.files import writing
 from carprice.settings import load_settings
 
 _INDENT: Final = 2

@@ -10,8 +10,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from carprice.atomic import writing
 from carprice.experiments.ranking import Ranked
+from carprice.files import writing
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -15,8 +15,8 @@ from carprice.experiments.fitting import Task, measure_folds
 from carprice.experiments.limits import Failed, Limits, run_limited
 from carprice.experiments.ranking import FIGURES, Result
 from carprice.experiments.tracked import ParentRun
+from carprice.registry.tracking import flatten
 from carprice.settings import TrainSettings
-from carprice.tracking import flatten
 
 Progress = Callable[[str], None]
 _OWN_MODELS: Final = ("hedonic", "carprice")

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from carprice.arrays import Floats
 from carprice.experiments.candidates import Candidate
-from carprice.features import Floats
 
 CONFIDENCE: Final = 0.95
 FIGURES: Final = ("mape", "mdape", "within_10", "rmsle", "mae", "rmse", "r2")

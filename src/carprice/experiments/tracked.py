@@ -11,7 +11,7 @@ import pandas as pd
 
 from carprice.errors import RefusedError
 from carprice.experiments.processes import is_alive, this_process
-from carprice.tracking import clear_errors, connect, experiment_id, log_values
+from carprice.registry.tracking import clear_errors, connect, experiment_id, log_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

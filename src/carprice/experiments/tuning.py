@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from carprice.atomic import writing
 from carprice.errors import RefusedError
 from carprice.experiments import studies
 from carprice.experiments.candidates import Candidate
@@ -34,8 +33,9 @@ from carprice.experiments.search_space import (
     with_values,
 )
 from carprice.experiments.tracked import Clock, ParentRun, open_parent
-from carprice.provenance import git_tags
+from carprice.files import writing
 from carprice.redaction import redact
+from carprice.registry.provenance import git_tags
 from carprice.settings import TrainSettings
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
-from carprice.features import Floats
+from carprice.arrays import Floats
 from carprice.model.encoder import Matrix
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from carprice.features import LISTED_YEARS
+from carprice.listings.features import LISTED_YEARS
 from carprice.model.vocabulary import Vocabulary
 from carprice.schema import alias
 
@@ -46,7 +46,7 @@ def first_unseen(
     Parameters
     ----------
     known : the ridge's coefficients.
-    make, model, variant : normalised as :class:`carprice.features.Features` has them
+    make, model, variant : normalised as :class:`carprice.listings.features.Features` has them
         (``make``, ``model``, ``model_variant``); no variant if the listing tells none.
     """
     if make not in known["make"]:

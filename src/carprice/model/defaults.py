@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from carprice.features import Features, Floats
+from carprice.arrays import Floats
+from carprice.listings.features import Features
 
 USUAL_OF_MODEL: Final = (
     "litres",

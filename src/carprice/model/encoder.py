@@ -8,7 +8,8 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from carprice.features import NUMBERS, Features, Floats
+from carprice.arrays import Floats
+from carprice.listings.features import NUMBERS, Features
 from carprice.schema import FEATURE_SEPARATOR
 
 Matrix = npt.NDArray[np.float32]

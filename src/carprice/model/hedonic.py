@@ -15,7 +15,8 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from carprice.features import Features, Floats
+from carprice.arrays import Floats
+from carprice.listings.features import Features
 
 NAMES: Final = ("make", "model")
 POWERTRAIN: Final = "fuel and gearbox"

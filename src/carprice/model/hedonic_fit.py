@@ -9,7 +9,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.isotonic import IsotonicRegression
 
-from carprice.features import Features, Floats
+from carprice.arrays import Floats
+from carprice.listings.features import Features
 from carprice.model.encoder import Anchor
 from carprice.model.hedonic import (
     KM_KNOTS,

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
 
-from carprice.features import Floats
+from carprice.arrays import Floats
 
 _TOLERANCE: Final = 1e-10
 _MOST_STEPS: Final = 2000

@@ -13,9 +13,11 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from carprice import features as feature_code
-from carprice.features import KM_PER_MILE, Columns, Features, Floats
-from carprice.market import Market
+from carprice.arrays import Columns, Floats
+from carprice.listings import features as feature_code
+from carprice.listings.features import Features
+from carprice.listings.market import Market
+from carprice.listings.units import KM_PER_MILE
 from carprice.metrics import price_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.defaults import Defaults

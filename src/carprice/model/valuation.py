@@ -1,7 +1,7 @@
 """What a listing is answered with: price, range and warnings, the same from every door.
 
 The MLflow pyfunc and ``carprice predict`` call :func:`value`;
-:class:`carprice.model.single.SinglePricer` says the same of one listing, sooner.
+:class:`carprice.model.pricer.SinglePricer` says the same of one listing, sooner.
 """
 
 import datetime
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from carprice.features import Columns, Features, listing_days
+from carprice.arrays import Columns
+from carprice.listings.features import Features, listing_days
 from carprice.model.cautions import (
     CHECKED_NUMBERS,
     Caution,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Self
 
-from carprice.features import normalise, parse_variant
+from carprice.listings.features import normalise
+from carprice.listings.variants import parse_variant
 from carprice.model.hedonic import Hedonic
 
 _LEAST_LIKENESS: Final = 75

@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from carprice.features import Floats
+from carprice.arrays import Floats
 from carprice.model import PriceModel, Prices
 from carprice.model.intervals import CONFIDENCES
-from carprice.model.single import SinglePricer
+from carprice.model.pricer import SinglePricer
 from carprice.model_tests.outcomes import Check, need
 from carprice.model_tests.panel import (
     UNSEEN,

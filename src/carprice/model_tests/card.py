@@ -8,7 +8,7 @@ from typing import Any, Final
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model_tests.figures import Figures
 from carprice.model_tests.outcomes import Outcome, Verdict
-from carprice.registry import Version
+from carprice.registry.versions import Version
 from carprice.schema import REQUIRED, alias
 from carprice.settings import GateSettings
 

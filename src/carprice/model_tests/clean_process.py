@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
+from carprice.model_tests.serving_requirements import installed
 from carprice.redaction import redact
 from carprice.schema import alias, example_listing
-from carprice.serving_requirements import installed
 
 SUITE: Final = "clean process"
 _HOST: Final = "127.0.0.1"

@@ -9,15 +9,15 @@ from typing import Final, Self
 
 import pandas as pd
 
-from carprice.gate import Candidate, decide
-from carprice.gate import Check as GateCheck
-from carprice.measurement import Measurement, measure
+from carprice.components.workspace import Workspace, read_json
+from carprice.evaluation.gate import Candidate, decide
+from carprice.evaluation.gate import Check as GateCheck
+from carprice.evaluation.measurement import Measurement, measure
 from carprice.metrics import range_metrics
 from carprice.model import PriceModel
 from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
-from carprice.registry import Version
+from carprice.registry.versions import Version
 from carprice.settings import GateSettings
-from carprice.workspace import Workspace, read_json
 
 SUITE: Final = "figures"
 CONFIDENCES: Final = (0.5, 0.8, 0.9, 0.95)

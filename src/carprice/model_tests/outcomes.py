@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from carprice.errors import CarpriceError
 from carprice.redaction import redact
-from carprice.registry_http import hide_logins
+from carprice.registry.rest import hide_logins
 
 Check = Callable[[], str]
 """Looks at one thing and says what it found; raises :class:`NotAsItShouldBe` where that is bad."""

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from carprice.components.workspace import Workspace
 from carprice.errors import InputError, RefusedError
+from carprice.files import write_text
 from carprice.model import PriceModel
 from carprice.model_folder import read_manifest
 from carprice.model_tests import agreement, behaviour, clean_process, figures, signature
@@ -22,12 +24,11 @@ from carprice.model_tests.junit import write_junit
 from carprice.model_tests.outcomes import Outcome, Outcomes
 from carprice.model_tests.page import page
 from carprice.model_tests.panel import Panel, with_unseen_names
-from carprice.promotion import record_tests, staged_version
+from carprice.model_tests.serving_requirements import installed
 from carprice.redaction import redact
-from carprice.registry import STAGING, Registry, Version, load_pyfunc
-from carprice.serving_requirements import installed
+from carprice.registry.promotion import record_tests, staged_version
+from carprice.registry.versions import STAGING, Registry, Version, load_pyfunc
 from carprice.settings import RegisterSettings
-from carprice.workspace import Workspace, write_text
 
 JUNIT: Final = "junit.xml"
 CARD: Final = "model_card.md"

@@ -1,0 +1,1 @@
+"""Protocols of other servers: MLflow and SageMaker, and Open Inference."""

@@ -1,0 +1,192 @@
+"""Data frames as MLflow's clients send them → listings; a row that is wrong refuses them all."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from api.listings import check_rows, parse_strictly, read_csv, read_header, read_row
+from api.messages import FieldProblem, ListingRequest
+from api.problems import Kind, ProblemError, invalid_fields, invalid_listing
+from api.protocols.messages import DataframeSplit, ScoringParams
+from api.protocols.schemas import FORMS
+
+_SHOWN_ROWS = 10
+_ROOT = "rows"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The listings of one request, and the confidence that it asks for."""
+
+    listings: Sequence[ListingRequest]
+    confidence: float
+
+
+def read_csv_frame(body: bytes, most: int, confidence: float) -> Frame:
+    """Read CSV with a header.
+
+    Raises
+    ------
+    ProblemError
+        422 naming the column, or the row and field, that is wrong; 413 for too many rows.
+    """
+    return Frame(all_or_problem(read_csv(body, most).rows, _in(_ROOT)), confidence)
+
+
+def read_json_frame(body: bytes, most: int, confidence: float) -> Frame:
+    """Read any of MLflow's JSON forms; ``confidence`` is for those that name none.
+
+    Raises
+    ------
+    ProblemError
+        422 naming the form, or the row and field, that is wrong; 413 for too many rows.
+    """
+    content = parse_strictly(body)
+    if isinstance(content, list):
+        return Frame(_read_records(content, most, _ROOT), confidence)
+    if isinstance(content, dict) and "data" in content:
+        return Frame(_read_split(content, most, ""), confidence)
+    form = _form_of(content)
+    if "params" in content:
+        params = validated(ScoringParams, content["params"], "params")
+        if "confidence" in params.model_fields_set:
+            confidence = params.confidence
+    return Frame(_READ[form](content[form], most, form), confidence)
+
+
+def validated(model: type[M], content: object, place: str) -> M:
+    """Read a part of a body; ``place`` is what errors call it, empty for the whole.
+
+    Raises
+    ------
+    ProblemError
+        422 naming what is wrong.
+    """
+    if not isinstance(content, dict):
+        error = FieldProblem(field=place or "body", message="must be a JSON object")
+        raise invalid_fields([error], Kind.MALFORMED)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise invalid_listing(error, f"{place}." if place else "") from None
+
+
+def all_or_problem(
+    rows: Iterable[ListingRequest | ProblemError], name: Callable[[int, str], str]
+) -> list[ListingRequest]:
+    """Return the rows if all could be read.
+
+    Parameters
+    ----------
+    name : gives the place of a row's field in the request from the row's number and the field.
+
+    Raises
+    ------
+    ProblemError
+        422 naming the first rows that are wrong.
+    """
+    listings: list[ListingRequest] = []
+    errors: list[FieldProblem] = []
+    wrong = 0
+    for place, row in enumerate(rows):
+        if isinstance(row, ListingRequest):
+            listings.append(row)
+            continue
+        wrong += 1
+        found = row.problem.errors or [FieldProblem(field="", message=row.problem.detail)]
+        errors += [one.model_copy(update={"field": name(place, one.field)}) for one in found]
+        if wrong == _SHOWN_ROWS:
+            break
+    if errors:
+        raise invalid_fields(errors)
+    return listings
+
+
+def known(value: object) -> bool:
+    """Return whether a cell is no missing value: data frames write NaN for those."""
+    return value is not None and value == value  # noqa: PLR0124
+
+
+def _form_of(content: object) -> str:
+    names = list(content) if isinstance(content, dict) else []
+    given = [name for name in FORMS if name in names]
+    if len(given) != 1 or set(names) - {*given, "params"}:
+        found = f"the keys {', '.join(names) or 'none'}"[:200] if names else "something else"
+        raise ProblemError(
+            Kind.MALFORMED,
+            f"the body must be a JSON object with exactly one of {', '.join(FORMS)}, and with "
+            f"params where they are needed; found {found}",
+        )
+    return given[0]
+
+
+def _in(place: str) -> Callable[[int, str], str]:
+    return lambda row, field: f"{place}[{row}].{field}".rstrip(".")
+
+
+def _read_records(content: object, most: int, place: str) -> list[ListingRequest]:
+    if not isinstance(content, list):
+        error = FieldProblem(field=place, message="must be an array of records")
+        raise invalid_fields([error], Kind.MALFORMED)
+    check_rows(len(content), most)
+    return all_or_problem((read_row(_without_nan(row)) for row in content), _in(place))
+
+
+def _read_split(content: object, most: int, place: str) -> list[ListingRequest]:
+    split = validated(DataframeSplit, content, place)
+    check_rows(len(split.data), most)
+    fields = read_header(split.columns)
+    where = f"{place}.data".lstrip(".")
+    for number, cells in enumerate(split.data):
+        if len(cells) != len(fields):
+            message = f"has {len(cells)} cells; there are {len(fields)} columns"
+            raise invalid_fields([FieldProblem(field=f"{where}[{number}]", message=message)])
+    records = (_record(fields, cells) for cells in split.data)
+    return all_or_problem(map(read_row, records), _in(where))
+
+
+def _read_inputs(content: object, most: int, place: str) -> list[ListingRequest]:
+    """Read records, one record, or an object of columns."""
+    if not isinstance(content, dict):
+        return _read_records(content, most, place)
+    if any(isinstance(cells, list) for name, cells in content.items() if name != "features"):
+        return _read_columns(content, most, place)
+    return _read_records([content], most, place)
+
+
+def _read_columns(content: Mapping[str, Any], most: int, place: str) -> list[ListingRequest]:
+    fields = read_header(list(content))
+    columns = list(content.values())
+    rows = max(len(cells) for cells in columns if isinstance(cells, list))
+    errors = [
+        FieldProblem(field=f"{place}.{name}", message=f"must be an array of {rows} values")
+        for name, cells in content.items()
+        if not isinstance(cells, list) or len(cells) != rows
+    ]
+    if errors:
+        raise invalid_fields(errors)
+    check_rows(rows, most)
+    records = (_record(fields, cells) for cells in zip(*columns, strict=True))
+    return all_or_problem(map(read_row, records), _in(place))
+
+
+def _record(fields: Sequence[str], cells: Sequence[Any]) -> dict[str, Any]:
+    return {field: cell for field, cell in zip(fields, cells, strict=True) if known(cell)}
+
+
+def _without_nan(row: object) -> object:
+    if not isinstance(row, dict):
+        return row
+    return {name: cell if known(cell) else None for name, cell in row.items()}
+
+
+_READ: Mapping[str, Callable[[object, int, str], list[ListingRequest]]] = {
+    "dataframe_split": _read_split,
+    "dataframe_records": _read_records,
+    "inputs": _read_inputs,
+    "instances": _read_inputs,
+}

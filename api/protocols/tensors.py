@@ -1,0 +1,166 @@
+"""Tensors of the Open Inference Protocol → listings, and prices → tensors."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from api.listings import FIELD_OF, check_rows, parse_strictly, read_row
+from api.messages import FieldProblem, ListingRequest
+from api.pricing import Priced
+from api.problems import MOST_ERRORS, invalid_fields, nearest_field
+from api.protocols.dataframes import all_or_problem, known, validated
+from api.protocols.messages import InferenceRequest, RequestInput
+from api.protocols.schemas import OUTPUTS, WHOLE, datatypes_of
+from carprice.schema import REQUIRED, alias
+
+
+@dataclass(frozen=True)
+class Inference:
+    """The listings of one request, and what it wants of the answer."""
+
+    listings: Sequence[ListingRequest]
+    confidence: float
+    outputs: Sequence[str]
+    id: str | None
+
+
+def read_inference(body: bytes, most: int, confidence: float) -> Inference:
+    """Read a request; ``confidence`` is for one that names none.
+
+    Raises
+    ------
+    ProblemError
+        422 naming the tensor that is wrong; 413 for too many rows.
+    """
+    request = validated(InferenceRequest, parse_strictly(body), "")
+    rows = _rows_of(request.inputs)
+    check_rows(rows, most)
+    columns = _columns_of(request.inputs, rows)
+    records: list[dict[str, Any]] = [{} for _ in range(rows)]
+    for field, cells in columns.items():
+        for record, cell in zip(records, cells, strict=True):
+            if known(cell) and cell != "":
+                record[field] = cell
+    listings = all_or_problem(map(read_row, records), _cell_name)
+    asked = request.parameters
+    if "confidence" in asked.model_fields_set:
+        confidence = asked.confidence
+    outputs: dict[str, str] = {output.name: "" for output in request.outputs} or OUTPUTS
+    request_id = request.id if "id" in request.model_fields_set else None
+    return Inference(listings, confidence, [*outputs], request_id)
+
+
+def output_tensors(prices: Sequence[Priced], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the tensors of an answer."""
+    return [
+        {
+            "name": name,
+            "datatype": OUTPUTS[name],
+            "shape": [len(prices)],
+            "data": [_CELL_OF[name](one) for one in prices],
+        }
+        for name in names
+    ]
+
+
+def _rows_of(tensors: Sequence[RequestInput]) -> int:
+    if not tensors:
+        return 0
+    (first, *_) = [*tensors[0].shape, None]
+    return first if type(first) is int else len(tensors[0].data)
+
+
+def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[Any]]:
+    """Return the tensors' values by field.
+
+    Raises
+    ------
+    ProblemError
+        422 naming each tensor that is wrong, or missing and required.
+    """
+    columns = {}
+    errors = []
+    counted = Counter(FIELD_OF.get(tensor.name, tensor.name) for tensor in tensors)
+    for tensor in tensors:
+        field = FIELD_OF.get(tensor.name)
+        if field is None:
+            message = f"there is no such tensor; {nearest_field(tensor.name)}"
+        elif counted[field] > 1:
+            message = "is there more than once; leave one out"
+        else:
+            message = _wrong_form(tensor, rows) or _wrong_type(tensor, field)
+        if message:
+            errors.append(FieldProblem(field=f"tensor {tensor.name[:200]}", message=message))
+        elif field is not None:
+            columns[field] = _flat(tensor)
+        if len(errors) == MOST_ERRORS:
+            break
+    errors += [
+        FieldProblem(field=f"tensor {alias(field)}", message="this tensor is required")
+        for field in REQUIRED
+        if field not in counted
+    ]
+    if errors:
+        raise invalid_fields(errors)
+    return columns
+
+
+def _wrong_form(tensor: RequestInput, rows: int) -> str:
+    shape, found = tensor.shape, len(tensor.data)
+    shown = str(shape)[:100]
+    if any(isinstance(size, bool) for size in shape) or shape not in ([rows], [rows, 1]):
+        return f"the shape is {shown}; it must be [n] or [n, 1], with one n for all tensors: {rows}"
+    if found != rows:
+        return f"the shape is {shown}, the data has {found} values"
+    return ""
+
+
+def _flat(tensor: RequestInput) -> list[Any]:
+    nested = len(tensor.shape) == 2 and all(
+        isinstance(cell, list) and len(cell) == 1 for cell in tensor.data
+    )
+    return [cell[0] for cell in tensor.data] if nested else tensor.data
+
+
+def _wrong_type(tensor: RequestInput, field: str) -> str:
+    datatypes = datatypes_of(field)
+    if tensor.datatype not in datatypes:
+        return f"the datatype is {tensor.datatype[:50]!r}; it must be {' or '.join(datatypes)}"
+    fits: Callable[[Any], bool] = _is_number
+    if tensor.datatype == "BYTES":
+        fits = _is_text
+    elif tensor.datatype in WHOLE:
+        fits = _is_whole
+    for place, cell in enumerate(_flat(tensor)):
+        if known(cell) and not fits(cell):
+            return f"value {place} is no {tensor.datatype}: {str(cell)[:100]!r}"
+    return ""
+
+
+def _is_text(cell: object) -> bool:
+    return isinstance(cell, str)
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _is_whole(cell: object) -> bool:
+    return _is_number(cell) and not (isinstance(cell, float) and not cell.is_integer())
+
+
+def _cell_name(row: int, field: str) -> str:
+    name, _, rest = field.partition(".")
+    return f"tensor {name}[{row}]{rest and '.'}{rest}"
+
+
+_CELL_OF: Mapping[str, Callable[[Priced], float | str]] = {
+    "predictedPrice": lambda one: one.valuation.predicted_price,
+    "priceLow": lambda one: one.valuation.price_low,
+    "priceHigh": lambda one: one.valuation.price_high,
+    "valuationDate": lambda one: one.valuation.valuation_date.isoformat(),
+    "warnings": lambda one: to_json([vars(caution) for caution in one.cautions]).decode(),
+}

@@ -1,0 +1,41 @@
+"""The five stages in a row, without DVC, in any folder."""
+
+import datetime
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from carprice.components.evaluate import evaluate
+from carprice.components.ingest import ingest
+from carprice.components.register import Registration, register
+from carprice.components.train import train
+from carprice.components.transform import transform
+from carprice.components.workspace import Workspace
+from carprice.settings import Settings
+
+Step = Callable[[str], AbstractContextManager[Callable[[str], None]]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: the ingest report, the figures and what the registry made of it."""
+
+    report: dict[str, Any]
+    figures: dict[str, Any]
+    registration: Registration
+
+
+def run(settings: Settings, workspace: Workspace, now: datetime.datetime, step: Step) -> Outcome:
+    """Run ingest, transform, train, evaluate and register; each shows itself through ``step``."""
+    with step("ingest") as progress:
+        report = ingest(settings.ingest, workspace, progress)
+    with step("transform"):
+        transform(workspace)
+    with step("train") as progress:
+        train(settings.train, workspace, progress)
+    with step("evaluate") as progress:
+        figures = evaluate(workspace, progress)
+    with step("register") as progress:
+        registration = register(settings, workspace, now, progress)
+    return Outcome(report, figures, registration)

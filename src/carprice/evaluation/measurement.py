@@ -1,0 +1,122 @@
+"""A model measured on test listings: errors, ranges and segments, beside medians and noise."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from carprice.arrays import Floats
+from carprice.listings.features import Features
+from carprice.listings.frames import as_columns
+from carprice.listings.noise import NoiseFloor, noise_floor
+from carprice.metrics import by_segment, price_metrics, range_metrics
+from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
+from carprice.model.intervals import AGE_BANDS, age_bands
+from carprice.schema import PRICE
+
+_DECILES: Final = 10
+_CARS_OF_MODEL: Final = {"0": 0, "1-4": 4, "5-19": 19, "20-99": 99, "100 or more": np.inf}
+
+Segments = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a model says of n test listings, and how good that is; figures in per cent.
+
+    Attributes
+    ----------
+    actual, prices : prices asked, and the model's with their ranges.
+    features : the parsed listings.
+    overall : errors, coverage and widths of all rows.
+    naive : errors of a model that knows each make's and model's median price only.
+    segments : kind of segment → its name → rows, errors and coverage.
+    noise : what near-twins in the data say that no model can be better than.
+    """
+
+    actual: Floats
+    prices: Prices
+    features: Features
+    overall: Mapping[str, float]
+    naive: Mapping[str, float]
+    segments: Segments
+    noise: NoiseFloor
+
+
+def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measurement:
+    """Price the test listings as the service would, and measure.
+
+    Parameters
+    ----------
+    train : what the model learned from; tells medians, how common a model is, and the noise.
+    """
+    listings = pd.concat([train, test], ignore_index=True)
+    parsed, rows = model.parse(as_columns(listings)), np.arange(len(listings))
+    learned, features = parsed.take(rows[: len(train)]), parsed.take(rows[len(train) :])
+    prices = model.predict_features(features, DEFAULT_CONFIDENCE)
+    actual = test[PRICE].to_numpy(dtype=np.float64)
+    bands = np.array(list(AGE_BANDS))[age_bands(features.numbers["age"])]
+    by_band = segment_figures(bands, actual, prices)
+    common = cars_of_model(learned.texts["model"], features.texts["model"])
+    by_count = segment_figures(common, actual, prices)
+    return Measurement(
+        actual,
+        prices,
+        features,
+        error_figures(actual, prices),
+        price_metrics(actual, naive_prices(train, test)),
+        {
+            "age_band": {band: by_band[band] for band in AGE_BANDS if band in by_band},
+            "price_decile": segment_figures(_deciles(actual), actual, prices),
+            "make": segment_figures(features.texts["make"], actual, prices),
+            "cars_of_model": {name: by_count[name] for name in _CARS_OF_MODEL if name in by_count},
+        },
+        noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64))),
+    )
+
+
+def error_figures(actual: Floats, prices: Prices) -> dict[str, float]:
+    """Return errors, coverage and widths of predictions against the prices asked."""
+    return {
+        **price_metrics(actual, prices.price),
+        **range_metrics(actual, prices.price, prices.low, prices.high),
+    }
+
+
+def segment_figures(names: Any, actual: Floats, prices: Prices) -> dict[str, dict[str, float]]:
+    """Return the figures of each segment."""
+    return by_segment(names, actual, prices.price, prices.low, prices.high)
+
+
+def cars_of_model(learned: Sequence[str], models: Sequence[str]) -> list[str]:
+    """Return how many cars of each row's model were learned from, in classes.
+
+    Examples
+    --------
+    >>> cars_of_model(["kia|rio"] * 7, ["kia|rio", "kia|soul"])
+    ['5-19', '0']
+    """
+    counts = Counter(learned)
+    return [
+        next(name for name, most in _CARS_OF_MODEL.items() if counts[model] <= most)
+        for model in models
+    ]
+
+
+def naive_prices(train: pd.DataFrame, test: pd.DataFrame) -> Floats:
+    """Return what knowing only each model's median price says; its make's, or all's, if unseen."""
+    by_model = train.groupby(["make", "model"])[PRICE].median()
+    by_make = train.groupby("make")[PRICE].median()
+    keys = pd.MultiIndex.from_frame(test[["make", "model"]])
+    own = pd.Series(by_model.reindex(keys).to_numpy(), index=test.index)
+    make = test["make"].map(by_make)
+    naive = own.fillna(make).fillna(train[PRICE].median())
+    return np.asarray(naive, dtype=np.float64)
+
+
+def _deciles(actual: Floats) -> list[str]:
+    edges = np.quantile(actual, np.arange(1, _DECILES) / _DECILES)
+    return [f"{decile + 1:02d}" for decile in np.searchsorted(edges, actual, side="right")]

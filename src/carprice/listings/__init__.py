@@ -1,0 +1,1 @@
+"""Listings: read, mapped, cleaned and turned into numbers."""

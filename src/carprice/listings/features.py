@@ -1,0 +1,226 @@
+"""Listing → numbers and normalised categories: the same code for one listing and for a million.
+
+Everything here is free of learned state. A listing's text is worked on once per distinct value, so
+the cost of a million rows is that of their few thousand distinct variants plus one look-up a row.
+"""
+
+import datetime
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from carprice.arrays import Columns, Floats, T
+from carprice.listings.units import plausible_odometer
+from carprice.listings.variants import variant_of
+from carprice.schema import FEATURE_SEPARATOR
+
+LISTED_YEARS: Final = (-20.0, 2.0)
+"""Years after the valuation date that prices are told for; a trend leads nowhere far from it."""
+
+CATEGORIES: Final = {
+    "transmission": "transmission_type",
+    "body": "body_type",
+    "fuel": "fuel_type",
+    "color": "color",
+    "drive": "drive",
+    "condition": "condition",
+    "seller": "seller_type",
+    "region": "region",
+}
+PLAIN_NUMBERS: Final = (
+    "ownership",
+    "fitness_age",
+    "power_bhp",
+    "cylinders",
+    "seats",
+    "fuel_economy",
+    "road_tax",
+)
+TEXTS: Final = (
+    "make",
+    "model",
+    "model_powertrain",
+    "model_trim",
+    "model_variant",
+    *CATEGORIES,
+    "gear",
+)
+NUMBERS: Final = (
+    "age",
+    "odometer",
+    "odometer_per_year",
+    "feature_count",
+    "litres",
+    "listed",
+    *PLAIN_NUMBERS,
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Parsed listings, one entry a row.
+
+    Attributes
+    ----------
+    texts : normalised categories by name (:data:`TEXTS`); empty where unknown.
+    numbers : values by name (:data:`NUMBERS`); NaN where unknown. ``age`` is in years,
+        ``odometer`` in the market's distance unit, ``litres`` of displacement, ``listed`` in
+        years after the valuation date.
+    equipment : names of equipment joined by ``|``; empty where none is known.
+    """
+
+    texts: dict[str, list[str]]
+    numbers: dict[str, Floats]
+    equipment: list[str]
+
+    def __len__(self) -> int:
+        return len(self.equipment)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "Features":
+        """Return the given rows, in the order given."""
+        picked = rows.tolist()
+        return Features(
+            {name: [values[row] for row in picked] for name, values in self.texts.items()},
+            {name: values[rows] for name, values in self.numbers.items()},
+            [self.equipment[row] for row in picked],
+        )
+
+
+@lru_cache(maxsize=20_000)
+def normalise(text: str) -> str:
+    """Return a category's spelling without case and stray spaces.
+
+    Examples
+    --------
+    >>> normalise("  Wagon  R ")
+    'wagon r'
+    """
+    return " ".join(text.casefold().split())
+
+
+def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -> Features:
+    """Turn listings into features.
+
+    Parameters
+    ----------
+    columns : listings by field name; ``make``, ``model`` and ``year`` must be there.
+    valuation_date : day the prices are for, where a listing has no ``listed_on``.
+    distance_unit : ``km`` or ``miles``, of ``odometer``.
+
+    Examples
+    --------
+    >>> day = datetime.date(2024, 6, 30)
+    >>> car = {"make": ["Kia"], "model": ["Sonet"], "year": [2020], "odometer": [30000]}
+    >>> features = parse(car, day, "km")
+    >>> features.texts["model"], features.numbers["age"]
+    (['kia|sonet'], array([4.]))
+    """
+    rows = len(columns["make"])
+    make = _texts(columns, "make", rows)
+    line = _texts(columns, "model", rows)
+    variants = _each(_values(columns, "variant", rows), variant_of)
+    categories = {name: _texts(columns, field, rows) for name, field in CATEGORIES.items()}
+    categories["drive"] = [
+        given or variant.drive.lower()
+        for given, variant in zip(categories["drive"], variants, strict=True)
+    ]
+    model = _joined(make, line)
+    texts = {
+        "make": make,
+        "model": model,
+        "model_powertrain": _joined(model, categories["fuel"], categories["transmission"]),
+        "model_trim": _joined(model, (variant.trim for variant in variants)),
+        "model_variant": _joined(model, (variant.text for variant in variants)),
+        **categories,
+        "gear": [variant.gear for variant in variants],
+    }
+    listed_year, listed = _listing_time(columns, valuation_date, rows)
+    age = np.maximum(listed_year - _numbers(columns, "year", rows), 0.0)
+    odometer = plausible_odometer(_numbers(columns, "odometer", rows), age, distance_unit)
+    engine = _numbers(columns, "engine_cc", rows)
+    litres = np.array([variant.litres for variant in variants])
+    equipment = _each(_values(columns, "features", rows), equipment_of)
+    numbers = {
+        "age": age,
+        "odometer": odometer,
+        "odometer_per_year": odometer / (age + 0.5),
+        "feature_count": np.array([count_of(names) for names in equipment], dtype=np.float64),
+        "litres": np.where(np.isnan(engine), litres, np.round(engine / 1000, 1)),
+        "listed": listed,
+        **{name: _numbers(columns, name, rows) for name in PLAIN_NUMBERS},
+    }
+    return Features(texts, numbers, equipment)
+
+
+def _listing_time(
+    columns: Columns, valuation_date: datetime.date, rows: int
+) -> tuple[Floats, Floats]:
+    """Return each listing's calendar year, and its years after the valuation date."""
+    days = listing_days(columns, valuation_date, rows)
+    years = days.astype("datetime64[Y]").astype(np.float64) + 1970.0
+    after = (days - np.datetime64(valuation_date, "D")).astype(np.float64) / 365.25
+    return years, np.clip(after, *LISTED_YEARS)
+
+
+def listing_days(
+    columns: Columns, valuation_date: datetime.date, rows: int
+) -> npt.NDArray[np.datetime64]:
+    """Return the day of each listing's price: its own date, else the valuation date."""
+    day = np.datetime64(valuation_date, "D")
+    if columns.get("listed_on") is None:
+        return np.full(rows, day)
+    days = np.asarray(columns["listed_on"], dtype="datetime64[D]")
+    return np.where(np.isnat(days), day, days)
+
+
+def _values(columns: Columns, field: str, rows: int) -> Sequence[Any]:
+    values = columns.get(field)
+    if values is None:
+        return [None] * rows
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def _each(values: Sequence[Any], parse_one: Callable[[Any], T]) -> list[T]:
+    keys: list[Hashable] = [tuple(v) if isinstance(v, list) else v for v in values]
+    if len(keys) == 1:
+        return [parse_one(keys[0])]
+    parsed = {key: parse_one(key) for key in set(keys)}
+    return [parsed[key] for key in keys]
+
+
+def _texts(columns: Columns, field: str, rows: int) -> list[str]:
+    return _each(_values(columns, field, rows), text_of)
+
+
+def text_of(value: Any) -> str:
+    """Return a category normalised; empty where it is missing."""
+    return normalise(value) if isinstance(value, str) else ""
+
+
+def equipment_of(value: Any) -> str:
+    """Return the normalised names of equipment, sorted and joined by ``|``."""
+    if isinstance(value, tuple):
+        return FEATURE_SEPARATOR.join(sorted({normalise(name) for name in value}))
+    if isinstance(value, str) and value:
+        return equipment_of(tuple(value.split(FEATURE_SEPARATOR)))
+    return ""
+
+
+def count_of(equipment: str) -> int:
+    """Return how many names :func:`equipment_of` has joined."""
+    return equipment.count(FEATURE_SEPARATOR) + 1 if equipment else 0
+
+
+def _numbers(columns: Columns, field: str, rows: int) -> Floats:
+    values = columns.get(field)
+    if values is None:
+        return np.full(rows, np.nan)
+    return np.asarray(values, dtype=np.float64)
+
+
+def _joined(*parts: Iterable[str]) -> list[str]:
+    return ["|".join(row) for row in zip(*parts, strict=True)]

@@ -1,0 +1,47 @@
+"""Listings and features as Parquet files and columns: the only bridge from pandas to the model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from carprice.arrays import Columns, Floats
+from carprice.listings.features import NUMBERS, TEXTS, Features
+from carprice.schema import FIELDS, KINDS, Kind
+
+_TARGET = "ln_price"
+_EQUIPMENT = "equipment"
+
+
+def as_columns(listings: pd.DataFrame) -> Columns:
+    """Return listings as columns of the model: field name → values, None or NaN where missing."""
+    columns = {}
+    for field in FIELDS:
+        values = listings[field]
+        if values.isna().all():
+            continue
+        if KINDS[field] in (Kind.TEXT, Kind.FEATURES):
+            columns[field] = values.astype(object).where(values.notna(), None).tolist()
+        elif KINDS[field] is Kind.DATE:
+            columns[field] = values.to_numpy(dtype="datetime64[D]")
+        else:
+            columns[field] = values.to_numpy(dtype=np.float64)
+    return columns
+
+
+def write_features(path: Path, features: Features, log_price: Floats) -> None:
+    """Write features and the target, ln(price), as Parquet."""
+    pd.DataFrame(
+        {**features.texts, **features.numbers, _EQUIPMENT: features.equipment, _TARGET: log_price}
+    ).to_parquet(path, index=False)
+
+
+def read_features(path: Path) -> tuple[Features, Floats]:
+    """Read what :func:`write_features` wrote."""
+    frame = pd.read_parquet(path)
+    features = Features(
+        {name: frame[name].tolist() for name in TEXTS},
+        {name: frame[name].to_numpy(dtype=np.float64) for name in NUMBERS},
+        frame[_EQUIPMENT].tolist(),
+    )
+    return features, frame[_TARGET].to_numpy(dtype=np.float64)

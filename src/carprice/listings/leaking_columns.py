@@ -1,0 +1,78 @@
+"""Which columns of a file look computed from the price, and so must not be learned from."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from carprice.arrays import Floats
+
+_NAME: Final = re.compile(
+    r"(?<![a-z])((?:emi|roi|apr|down)(?![a-z])|downpay|price|payment|instal?ment|loan|valuation|msrp"
+    r"|discount|deposit)",
+    re.IGNORECASE,
+)
+_NUMBER: Final = r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
+_EXPLAINED: Final = 0.9
+_ROWS: Final = 5000
+_SMALLEST: Final = 50
+
+
+@dataclass(frozen=True)
+class IgnoredColumn:
+    """A column that no field reads.
+
+    Attributes
+    ----------
+    looks_computed_from_price : by its name or by its values.
+    evidence : why; empty otherwise.
+    """
+
+    name: str
+    looks_computed_from_price: bool
+    evidence: str
+
+
+def inspect_ignored(raw: pd.DataFrame, price: Floats, year: Floats) -> list[IgnoredColumn]:
+    """Judge columns that were not read.
+
+    A column is suspect when its name says so, or when it and the model year alone explain 90 % of
+    the variance of ln(price) in cross-validation, which no honest attribute of a car does.
+
+    Parameters
+    ----------
+    raw : the ignored columns of some rows.
+    price, year : of the same rows; NaN where not readable.
+    """
+    usable = np.flatnonzero(np.isfinite(price) & (price > 0) & np.isfinite(year))[:_ROWS]
+    log_price = np.log(price[usable])
+    return [
+        _judge(str(name), raw[name].iloc[usable], log_price, year[usable]) for name in raw.columns
+    ]
+
+
+def _judge(name: str, values: pd.Series, log_price: Floats, year: Floats) -> IgnoredColumn:
+    reasons = []
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    if word := _NAME.search(spaced):
+        reasons.append(f"its name says {word.group(1).lower()!r}")
+    explained = _explained(values, log_price, year)
+    if explained >= _EXPLAINED:
+        reasons.append(f"with the year it explains {100 * explained:.0f} % of the price's variance")
+    return IgnoredColumn(name, bool(reasons), "; ".join(reasons))
+
+
+def _explained(values: pd.Series, log_price: Floats, year: Floats) -> float:
+    from sklearn.model_selection import KFold, cross_val_score
+    from sklearn.tree import DecisionTreeRegressor
+
+    first = values.astype(str).str.replace(",", "").str.extract(_NUMBER, expand=False)
+    numbers = pd.to_numeric(first, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    if len(numbers) < _SMALLEST or len(np.unique(numbers[np.isfinite(numbers)])) < _SMALLEST:
+        return 0.0
+    tree = DecisionTreeRegressor(min_samples_leaf=5, random_state=0)
+    pairs = np.column_stack([numbers, year])
+    folds = KFold(3, shuffle=True, random_state=0)  # files are often sorted by price
+    return float(cross_val_score(tree, pairs, log_price, cv=folds, scoring="r2").mean())

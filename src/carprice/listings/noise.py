@@ -1,0 +1,86 @@
+"""The noise of the data itself: how much two cars differ in price that are alike in all else.
+
+No model can be better than the price of one car is known. If two like cars' ln(prices) differ by d,
+and both scatter alike around what such a car is worth, one of them scatters by d/√2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from carprice.arrays import Floats
+from carprice.listings.features import Features
+
+_ODOMETER_APART: Final = 0.1
+_FEWEST_PAIRS: Final = 30
+
+
+@dataclass(frozen=True)
+class NoiseFloor:
+    """What near-twins say that no model can be better than.
+
+    Attributes
+    ----------
+    pairs : number of near-twins found.
+    mdape, mape : median and mean error, per cent, of a model that knows what each car is worth;
+        None with fewer than 30 pairs.
+    """
+
+    pairs: int
+    mdape: float | None
+    mape: float | None
+
+
+def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
+    """Estimate the noise from pairs alike in make, model, variant, age, powertrain and owners.
+
+    Parameters
+    ----------
+    features : parsed listings, n rows.
+    log_price : their ln(price).
+    """
+    apart = twin_differences(features, log_price)
+    if len(apart) < _FEWEST_PAIRS:
+        return NoiseFloor(len(apart), None, None)
+    alone = np.sinh(apart / np.sqrt(2))  # the mean of |exp(±x) - 1|
+    return NoiseFloor(len(apart), float(100 * np.median(alone)), float(100 * alone.mean()))
+
+
+def twin_differences(features: Features, log_price: Floats) -> Floats:
+    """Return by how much ln(price) differs in each pair of near-twins.
+
+    Parameters
+    ----------
+    features : parsed listings, n rows.
+    log_price : their ln(price).
+    """
+    odometer = features.numbers["odometer"]
+    codes = like_cars(features, with_owners=True)
+    order = np.lexsort((odometer, codes))
+    first, second = order[:-1], order[1:]
+    twins = (codes[first] == codes[second]) & (
+        odometer[second] <= odometer[first] * (1 + _ODOMETER_APART)
+    )
+    return np.asarray(np.abs(log_price[second] - log_price[first])[twins])
+
+
+def like_cars(
+    features: Features, *, with_engine: bool = True, with_owners: bool = False
+) -> npt.NDArray[np.intp]:
+    """Return the group of each row: alike in make, model, variant, age and powertrain."""
+    texts, numbers = features.texts, features.numbers
+    parts: list[Sequence[object]] = [
+        texts["model_variant"],
+        texts["model_powertrain"],
+        numbers["age"].tolist(),
+    ]
+    if with_engine:
+        parts.append(np.nan_to_num(numbers["litres"], nan=-1.0).tolist())
+    if with_owners:
+        parts.append(np.nan_to_num(numbers["ownership"], nan=-1.0).tolist())
+    position: dict[tuple[object, ...], int] = {}
+    keys = zip(*parts, strict=True)
+    return np.array([position.setdefault(key, len(position)) for key in keys], dtype=np.intp)

@@ -1,0 +1,171 @@
+"""Any source → clean listings, with all that was lost on the way: what every reader shares."""
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from carprice.errors import InputError
+from carprice.listings.cleaning import (
+    Counts,
+    clean,
+    default_price_range,
+    drop_duplicates,
+    find_valuation_date,
+)
+from carprice.listings.column_map import MappedChunk, Unreadable, map_columns
+from carprice.listings.leaking_columns import IgnoredColumn, inspect_ignored
+from carprice.listings.sources import Chunk, read_chunks
+from carprice.redaction import redact
+from carprice.schema import PRICE, alias
+from carprice.settings import IngestSettings
+
+Progress = Callable[[str], None]
+Look = Callable[[Chunk, MappedChunk], None]
+_ROWS_INSPECTED: Final = 20_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """All rows of a source, mapped to the fields of a listing.
+
+    Attributes
+    ----------
+    frame : one column a field, and ``price``.
+    row_digests : of each row as the source has it.
+    ignored : the columns that no field reads, of the first 20,000 rows.
+    unreadable, respaced : what could not be read, and rows with stray spaces, per field.
+    origin : the source's columns that each field was read from.
+    """
+
+    frame: pd.DataFrame
+    row_digests: npt.NDArray[np.uint64]
+    ignored: pd.DataFrame
+    unreadable: dict[str, Unreadable]
+    respaced: dict[str, int]
+    origin: dict[str, tuple[str, ...]]
+
+    def judged(self) -> list[IgnoredColumn]:
+        """Return the ignored columns, and which of them look computed from the price."""
+        rows = len(self.ignored)
+        return inspect_ignored(
+            self.ignored,
+            self.frame[PRICE].to_numpy(dtype=np.float64)[:rows],
+            self.frame["year"].to_numpy(dtype=np.float64)[:rows],
+        )
+
+
+@dataclass(frozen=True)
+class Listings:
+    """Clean listings, and what was rejected and repaired to get them."""
+
+    frame: pd.DataFrame
+    counts: Counts
+    valuation_date: datetime.date
+    price_range: tuple[float, float]
+
+
+def read_source(
+    settings: IngestSettings,
+    progress: Progress,
+    *,
+    keep: Path | None = None,
+    passed_over: Path | None = None,
+    look: Look | None = None,
+) -> Source:
+    """Read and map all rows of a source.
+
+    Parameters
+    ----------
+    keep, passed_over : see :func:`carprice.listings.sources.read_chunks`.
+    look : is shown each chunk, as it was and mapped.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read.
+    """
+    progress(f"reading {redact(settings.source)}")
+    frames, digests, ignored = [], [], []
+    unreadable: dict[str, Unreadable] = {}
+    respaced: dict[str, int] = {}
+    origin: dict[str, tuple[str, ...]] = {}
+    rows = 0
+    for chunk in read_chunks(settings, keep=keep, passed_over=passed_over):
+        mapped = map_columns(chunk, settings, price_required=True)
+        if look is not None:
+            look(chunk, mapped)
+        frames.append(mapped.frame)
+        digests.append(_row_digests(chunk.frame))
+        if rows < _ROWS_INSPECTED:
+            head = chunk.frame[[*mapped.ignored]].iloc[: _ROWS_INSPECTED - rows]
+            ignored.append(head.reset_index(drop=True))
+        for name, found in mapped.unreadable.items():
+            unreadable[name] = found if name not in unreadable else unreadable[name].plus(found)
+        for name, count in mapped.respaced.items():
+            respaced[name] = respaced.get(name, 0) + count
+        origin |= mapped.origin
+        rows += len(mapped.frame)
+        progress(f"reading {redact(settings.source)}: {rows:,} rows")
+    return Source(
+        pd.concat(frames, ignore_index=True),
+        np.concatenate(digests),
+        pd.concat(ignored, ignore_index=True),
+        unreadable,
+        respaced,
+        origin,
+    )
+
+
+def clean_source(source: Source, settings: IngestSettings) -> Listings:
+    """Return the rows of a source that a model can learn from.
+
+    Raises
+    ------
+    InputError
+        If more of a field cannot be read than ``settings.max_unreadable``, or no row has a year.
+    """
+    counts = Counts()
+    frame = drop_duplicates(source.frame, source.row_digests)
+    if len(frame) < len(source.frame):
+        counts.rejected["exact duplicate"] = len(source.frame) - len(frame)
+    counts.repaired.update(
+        {f"stray spaces removed from {alias(name)}": rows for name, rows in source.respaced.items()}
+    )
+    _count_unreadable(source, settings, counts)
+    valuation_date = settings.valuation_date or find_valuation_date(frame)
+    price_range = settings.price_range or default_price_range(frame[PRICE])
+    listings = clean(
+        frame,
+        valuation_date=valuation_date,
+        price_range=price_range,
+        distance_unit=settings.units.distance,
+        counts=counts,
+    )
+    return Listings(listings, counts, valuation_date, price_range)
+
+
+def _row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
+    try:
+        digests = pd.util.hash_pandas_object(raw, index=False)
+    except TypeError:
+        digests = pd.util.hash_pandas_object(raw.astype(str), index=False)
+    return np.asarray(digests, dtype=np.uint64)
+
+
+def _count_unreadable(source: Source, settings: IngestSettings, counts: Counts) -> None:
+    for name, found in source.unreadable.items():
+        share = found.count / len(source.frame)
+        if share > settings.max_unreadable:
+            raise InputError(
+                f"{redact(settings.source)}: {alias(name)} is {found.value!r} in row {found.row}, "
+                f"and cannot be read in {100 * share:.0f} % of the rows; give "
+                f"ingest.columns.{alias(name)} a rule, such as number: true, or another column"
+            )
+        if name not in (PRICE, "year"):
+            counts.repaired[f"{alias(name)} unreadable, made missing"] += found.count

@@ -1,0 +1,106 @@
+"""Rows of a SQL query, from any database that SQLAlchemy knows."""
+
+import contextlib
+import re
+import urllib.parse
+from collections import Counter
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carprice.errors import InputError
+from carprice.listings.sources.chunks import Chunk, one_line, scheme_of
+from carprice.redaction import redact
+from carprice.settings import IngestSettings
+
+
+@contextlib.contextmanager
+def _database_errors(origin: str) -> Iterator[None]:
+    label = redact(origin)
+    scheme = scheme_of(origin)
+    try:
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    except ImportError:
+        raise InputError(f"{label} needs SQLAlchemy; pip install 'carprice[sql]'") from None
+    try:
+        yield
+    except NoSuchModuleError:
+        raise InputError(
+            f"{label}: {scheme}:// is neither a file store nor an installed database; sources are "
+            "a path, s3://, https://, a SQLAlchemy URL (pip install 'carprice[sql]') or sample"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{label} needs the database driver {error.name}; pip install 'carprice[sql]' "
+            f"for PostgreSQL (postgresql+psycopg://), else pip install {error.name}"
+        ) from None
+    except ArgumentError:
+        raise InputError(
+            f"{label} is not a SQLAlchemy URL; write dialect+driver://user:<password>@host/database"
+        ) from None
+    except SQLAlchemyError as error:
+        reason = one_line(getattr(error, "orig", None) or error)
+        raise InputError(f"{label}: the database refused: {_scrub(reason, origin)}") from None
+
+
+def _scrub(text: str, origin: str) -> str:
+    text = text.replace(origin, redact(origin))
+    login = re.search(r"://[^:/@?#\s]*:(\S*)@", origin)
+    secrets = {login[1], urllib.parse.unquote(login[1])} - {""} if login else set()
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def database_chunks(
+    origin: str, settings: IngestSettings, chunk_rows: int
+) -> Generator[Chunk, None, None]:
+    """Read what ``settings.query`` selects from the database at a SQLAlchemy URL."""
+    label = redact(origin)
+    with _database_errors(origin):
+        from sqlalchemy import create_engine
+
+        engine = create_engine(origin)
+        if not settings.query:
+            raise InputError(
+                f"{label} is a database; put the SELECT that reads the listings into ingest.query"
+            )
+        _database_exists(engine.url, label)
+        try:
+            yield from _query_chunks(engine, settings.query, label, chunk_rows)
+        finally:
+            engine.dispose()
+
+
+def _database_exists(url: Any, label: str) -> None:
+    """SQLite would make a new, empty database of a misspelt name."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name.startswith((":", "file:")):
+        return
+    if not Path(name).is_file():
+        raise InputError(f"{label}: the database file {name} does not exist; correct ingest.source")
+
+
+def _query_chunks(engine: Any, query: str, label: str, chunk_rows: int) -> Iterator[Chunk]:
+    with engine.connect() as connection:
+        options = {"stream_results": True, "yield_per": chunk_rows, "no_parameters": True}
+        result = connection.execution_options(**options).exec_driver_sql(query)
+        if not result.returns_rows:
+            raise InputError(f"{label}: ingest.query returns no rows; it needs to be a SELECT")
+        names = [str(name).strip() for name in result.keys()]  # noqa: SIM118
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise InputError(
+                f"{label}: ingest.query returns the column {repeated[0]!r} twice; "
+                "name each column once, with AS"
+            )
+        count = 0
+        for part in result.partitions(chunk_rows):
+            rows = [tuple(row) for row in part]
+            index = pd.RangeIndex(count, count + len(rows))
+            count += len(rows)
+            yield Chunk(pd.DataFrame(rows, index, names, dtype=object), "", label)
+        if count == 0:
+            raise InputError(f"{label}: ingest.query returned no rows; check its conditions")

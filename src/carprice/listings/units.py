@@ -1,0 +1,38 @@
+"""Units of distance, and the odometers that a used car can have."""
+
+from typing import Final
+
+import numpy as np
+
+from carprice.arrays import Floats
+
+KM_PER_MILE: Final = 1.609344
+ODOMETER_KM: Final = (100.0, 500_000.0)
+"""Distances that a used car can have driven; a car of up to a year may have driven less."""
+
+
+def plausible_odometer(odometer: Floats, age: Floats, distance_unit: str) -> Floats:
+    """Return the odometers with NaN for distances that cannot be.
+
+    A used car has driven 100 km or more unless it is at most a year old, and 500,000 km at most.
+
+    Examples
+    --------
+    >>> plausible_odometer(np.array([5.0, 5, 42e3, 9e5]), np.array([0.0, 6, 6, 6]), "km").tolist()
+    [5.0, nan, 42000.0, nan]
+    """
+    low, high = odometer_limits(distance_unit)
+    impossible = (odometer > high) | (odometer < 0) | ((odometer < low) & (age > 1))
+    return np.where(impossible, np.nan, odometer)
+
+
+def odometer_limits(distance_unit: str) -> tuple[float, float]:
+    """Return the plausible odometers of a used car in the market's unit.
+
+    Examples
+    --------
+    >>> [round(limit) for limit in odometer_limits("miles")]
+    [62, 310686]
+    """
+    scale = KM_PER_MILE if distance_unit == "miles" else 1.0
+    return ODOMETER_KM[0] / scale, ODOMETER_KM[1] / scale

@@ -1,0 +1,167 @@
+"""The models on this machine's disk, and which of them the registry last confirmed."""
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from carprice.files import writing
+from carprice.model_folder import is_intact
+from carprice.redaction import redact
+
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+SCRATCH_PREFIX: Final = ".download-"
+_KEPT_MODELS: Final = 3
+_SCRATCH_SECONDS: Final = 3600
+
+_scratch: list[Path] = []
+
+
+@dataclass(frozen=True)
+class Production:
+    """What a registry has in production; ``digest`` names the model's bytes."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """The last known good model: what the registry last confirmed to be in production."""
+
+    version: str
+    digest: str
+    folder: Path
+    confirmed: datetime.datetime
+
+
+def last_known_good(cache: Path, name: str, uri: str) -> Known | None:
+    """Return the model of that name that this registry last confirmed, if the cache notes one.
+
+    Whether its bytes are right is for the loading of it to check.
+    """
+    try:
+        noted = json.loads(_record(cache, name).read_text(encoding="utf-8"))
+        if (noted["name"], noted["registry"]) != (name, _address(uri)):
+            return None
+        digest, confirmed = noted["digest"], datetime.datetime.fromisoformat(noted["confirmed"])
+        if not DIGEST.fullmatch(digest) or confirmed.tzinfo is None:
+            return None
+        return Known(str(noted["version"]), digest, cache / digest, confirmed)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def put(folder: Path, cache: Path, digest: str) -> None:
+    """Move a checked folder to its place; another worker may have put the same one there."""
+    target = cache / digest
+    if is_intact(target, digest):
+        return
+    try:
+        if target.exists():
+            target.rename(folder.with_name("broken"))
+        folder.rename(target)
+    except OSError:
+        if not is_intact(target, digest):
+            raise
+
+
+@contextlib.contextmanager
+def new_folder(prefix: str, parent: Path | None, *, keep: bool = False) -> Iterator[Path]:
+    """Give a new folder that is deleted, with ``keep`` only after a failure; by SIGTERM too."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    _scratch.append(folder)
+    done = False
+    try:
+        yield folder
+        done = True
+    finally:
+        if not (keep and done):
+            shutil.rmtree(folder, ignore_errors=True)
+        _scratch.remove(folder)
+
+
+def delete_scratch() -> None:
+    """Delete what :func:`new_folder` gave and nobody is done with; for a process that is ended."""
+    for folder in _scratch:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def confirm(uri: str, name: str, cache: Path, production: Production) -> dict[str, str]:
+    """Note that the registry confirmed the model; delete those of long ago.
+
+    Returns
+    -------
+    dict
+        A ``warning`` where that could not be noted.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    noted = {
+        "name": name,
+        "registry": _address(uri),
+        "version": production.version,
+        "digest": production.digest,
+        "confirmed": now,
+    }
+    path = _record(cache, name)
+    with contextlib.suppress(OSError):
+        os.utime(cache / production.digest)
+    try:
+        with writing(path) as written:
+            written.write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8", newline="\n")
+    except OSError as error:
+        return {
+            "warning": f"{path} cannot be written ({error.strerror or error}), so that the service "
+            "may start with an older model, or none, without the registry; make room, or name "
+            "another folder in CARPRICE_MODEL_CACHE"
+        }
+    _remove_old_models(cache, production.digest)
+    return {}
+
+
+def _record(cache: Path, name: str) -> Path:
+    return cache / f"{quote(name, safe=' ')}.json"
+
+
+def _address(uri: str) -> str:
+    """Return what tells registries apart: the address without its login."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return redact(uri)
+    if parts.scheme not in ("http", "https"):
+        return redact(uri)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def _remove_old_models(cache: Path, current: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        kept = {current} | {
+            digest
+            for path in cache.glob("*.json")
+            for digest in DIGEST.findall(path.read_text(encoding="utf-8"))
+        }
+        models = [path for path in cache.iterdir() if DIGEST.fullmatch(path.name)]
+        others = [path for path in models if path.name != current]
+        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in others[_KEPT_MODELS - 1 :]:
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_stale_scratch(cache: Path) -> None:
+    """Delete what processes left that were killed."""
+    with contextlib.suppress(OSError):
+        for path in cache.glob(f"{SCRATCH_PREFIX}*"):
+            if path.stat().st_mtime < time.time() - _SCRATCH_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)

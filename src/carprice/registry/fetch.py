@@ -1,0 +1,219 @@
+"""The production model: what the registry has, in a folder that is checked byte for byte.
+
+``python -m carprice.registry.fetch`` does it in a process of its own: the service kills it at its
+deadline, whatever MLflow's own retries do, and MLflow's memory goes with it.
+
+The registry's address comes from ``MLFLOW_TRACKING_URI``, since it may hold a login. The answer is
+one line of JSON on standard output: ``folder`` (null where the caller has that model already),
+``version`` and ``digest``; ``temporary`` where the folder lies outside the cache and the caller is
+to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and exit code 1.
+"""
+
+import argparse
+import contextlib
+import errno
+import json
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from carprice.errors import CarpriceError, CorruptModelError, InputError, RefusedError
+from carprice.model_folder import check, is_intact
+from carprice.redaction import redact
+from carprice.registry.cache import (
+    DIGEST,
+    SCRATCH_PREFIX,
+    Production,
+    confirm,
+    delete_scratch,
+    new_folder,
+    put,
+    remove_stale_scratch,
+)
+from carprice.registry.rest import HttpRegistry, LeftToMlflowError, hide_logins
+
+TEMPORARY_PREFIX: Final = "carprice-model-"
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+_DISK_ERRORS: Final = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO")
+    if hasattr(errno, name)
+)
+
+Download = Callable[[Production, Path], Path]
+"""Writes a version's model folder, checked, somewhere under the folder it is given."""
+
+
+def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
+    """Return the answer about the production model; see the module.
+
+    Parameters
+    ----------
+    have : digest of the model that the caller has; it is not downloaded.
+
+    Raises
+    ------
+    CarpriceError
+        If there is no production model, it cannot be had, or its bytes are wrong.
+    """
+    with contextlib.suppress(LeftToMlflowError):
+        registry = HttpRegistry(uri, name)
+        with contextlib.closing(registry):
+            return fetch_by_http(registry, uri, name, cache, have)
+    return _answer(uri, name, cache, have, _ask_mlflow(uri, name), _by_mlflow(uri, name))
+
+
+def fetch_by_http(
+    registry: HttpRegistry, uri: str, name: str, cache: Path, have: str
+) -> dict[str, Any]:
+    """Do what :func:`fetch` does without MLflow.
+
+    Raises
+    ------
+    LeftToMlflowError
+        If MLflow's client had better ask.
+    """
+
+    def download(production: Production, scratch: Path) -> Path:
+        folder = scratch / "model"
+        folder.mkdir()
+        registry.download(production, folder)
+        check(folder, production.digest, f"version {production.version} of {name} in {redact(uri)}")
+        return folder
+
+    return _answer(uri, name, cache, have, registry.production(), download)
+
+
+def _answer(
+    uri: str, name: str, cache: Path, have: str, production: Production, download: Download
+) -> dict[str, Any]:
+    if not DIGEST.fullmatch(production.digest):
+        raise CorruptModelError(
+            f"version {production.version} of {name} in {redact(uri)} has no digest among its "
+            "tags; register it with `carprice register`"
+        )
+    answer = {"folder": None, "version": production.version, "digest": production.digest}
+    folder = cache / production.digest
+    if is_intact(folder, production.digest):
+        return {**answer, "folder": str(folder), **confirm(uri, name, cache, production)}
+    if have == production.digest:
+        return answer
+    try:
+        _download_into(cache, production, download)
+    except (OSError, RefusedError) as error:
+        reason = _disk_reason(error)
+        if reason is None:
+            raise
+        return {**answer, **_download_aside(cache, reason, production, download)}
+    return {**answer, "folder": str(folder), **confirm(uri, name, cache, production)}
+
+
+def _ask_mlflow(uri: str, name: str) -> Production:
+    from carprice.registry.versions import Registry, production_version
+
+    try:
+        found = production_version(Registry(uri, name))
+    except ValueError as error:
+        raise RefusedError(
+            f"{redact(uri)} does not answer as an MLflow registry does ({error}); check "
+            "MLFLOW_TRACKING_URI"
+        ) from None
+    return Production(str(found.number), found.digest)
+
+
+def _by_mlflow(uri: str, name: str) -> Download:
+    def download(production: Production, scratch: Path) -> Path:
+        from carprice.registry.versions import Registry, Version
+
+        version = Version(int(production.version), (), {"digest": production.digest})
+        return Registry(uri, name).fetch(version, scratch)
+
+    return download
+
+
+def _download_into(cache: Path, production: Production, download: Download) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    remove_stale_scratch(cache)
+    with new_folder(SCRATCH_PREFIX, cache) as scratch:
+        put(download(production, scratch), cache, production.digest)
+
+
+def _download_aside(
+    cache: Path, reason: str, production: Production, download: Download
+) -> dict[str, Any]:
+    try:
+        with new_folder(TEMPORARY_PREFIX, None, keep=True) as aside:
+            folder = download(production, aside)
+    except (OSError, RefusedError) as error:
+        raise RefusedError(
+            f"{error}; before that the model cache {cache} failed ({reason}); make room, or let "
+            "the service write there"
+        ) from None
+    warning = (
+        f"the model cache {cache} cannot be written ({reason}), so that the service could not "
+        "start without the registry; make room, or name another folder in CARPRICE_MODEL_CACHE"
+    )
+    return {"folder": str(folder), "temporary": True, "warning": warning}
+
+
+def _disk_reason(error: BaseException) -> str | None:
+    """Return why a folder could not be written, or None if that is not what failed.
+
+    MLflow tells of a full disk in the text of an error of its own.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    cause: BaseException | None = error
+    while cause is not None:
+        for number in map(int, _ERRNO.findall(str(cause))):
+            if number in _DISK_ERRORS:
+                return os.strerror(number)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    # Threads of MLflow that download would keep a plain exit waiting.
+    delete_scratch()
+    os._exit(128 + signal.SIGTERM)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run as a program; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m carprice.registry.fetch", description=fetch.__doc__
+    )
+    parser.add_argument("--name", required=True, help="registered model")
+    parser.add_argument("--cache", required=True, type=Path, help="folder for model folders")
+    parser.add_argument("--have", default="", help="digest of the model that is not needed again")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)
+    code = 1
+    try:
+        # Standard output is for the answer alone.
+        with contextlib.redirect_stdout(sys.stderr):
+            uri = os.environ.get("MLFLOW_TRACKING_URI")
+            if not uri:
+                raise InputError("MLFLOW_TRACKING_URI is not set; it names the MLflow server")
+            answer = fetch(uri, options.name, options.cache, options.have)
+            code = 0
+    except CarpriceError as error:
+        answer = {"error": hide_logins(str(error), os.environ), "kind": type(error).__name__}
+    except Exception as error:
+        sys.stderr.write(hide_logins(traceback.format_exc(), os.environ))
+        answer = {
+            "error": hide_logins(f"unexpected {type(error).__name__}: {error}", os.environ),
+            "kind": type(error).__name__,
+        }
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,367 @@
+"""What goes into production, what comes back, and the record of who did it, when and why.
+
+Every event is a tag of the version that it is about, so that the record lies with the models.
+"""
+
+import datetime
+import getpass
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from carprice.errors import CorruptModelError, InputError, RefusedError
+from carprice.evaluation.gate import failed_reasons, split_reasons
+from carprice.redaction import redact
+from carprice.registry.versions import PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
+from carprice.settings import RegisterSettings
+
+REGISTERED: Final = "registered"
+ACCEPTED: Final = "accepted by the gate"
+REFUSED: Final = "refused by the gate"
+STAGED: Final = "staged again"
+TESTS_PASSED: Final = "passed the model tests"
+TESTS_FAILED: Final = "failed the model tests"
+NOT_PROMOTED: Final = "not promoted"
+ROLLED_BACK: Final = "rolled back"
+REPLACED: Final = "replaced"
+PROMOTED: Final = "promoted"
+RESTORED: Final = "restored"
+_ORDER: Final = (
+    *(REGISTERED, ACCEPTED, REFUSED, STAGED, TESTS_PASSED, TESTS_FAILED),
+    *(NOT_PROMOTED, ROLLED_BACK, REPLACED, PROMOTED, RESTORED),
+)
+"""In which events of the same moment happened."""
+
+_EVENT: Final = "event."
+_STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
+_LONGEST: Final = 1500
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a version: when (UTC), what, by whom and why."""
+
+    time: datetime.datetime
+    version: int
+    what: str
+    by: str
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as JSON has it."""
+        return {**asdict(self), "time": self.time.isoformat(timespec="seconds")}
+
+
+def champion_of(production: Version | None) -> str:
+    """Return what the gate compared with, as the tag ``gate_champion`` says it."""
+    return production.digest if production else "none"
+
+
+def record(
+    registry: Registry, number: int, what: str, now: datetime.datetime, why: str = ""
+) -> None:
+    """Leave a record of an event with a version."""
+    told = why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
+    content = json.dumps({"what": what, "by": _user(), "why": told}, ensure_ascii=False)
+    key = _EVENT + now.astimezone(datetime.UTC).strftime(_STAMP) + "." + what.replace(" ", "_")
+    registry.tag(number, {key: content})
+
+
+def history(registry: Registry) -> list[Event]:
+    """Return all events of all versions, the oldest first."""
+    events = [
+        event
+        for version in registry.versions()
+        for key, content in version.tags.items()
+        if (event := _event(version.number, key, content)) is not None
+    ]
+    return sorted(events, key=lambda event: (event.time, _ORDER.index(event.what)))
+
+
+def _event(number: int, key: str, content: str) -> Event | None:
+    """Read a tag that holds an event; None of any other."""
+    if not key.startswith(_EVENT):
+        return None
+    try:
+        stamp = key.removeprefix(_EVENT).rpartition(".")[0]
+        time = datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=datetime.UTC)
+        event = Event(time, number, **json.loads(content))
+    except (ValueError, TypeError):
+        return None
+    return event if event.what in _ORDER else None
+
+
+def limits_of(settings: RegisterSettings) -> str:
+    """Return the limits of gate and model tests, as the tag ``tests_limits`` has them."""
+    return settings.model_dump_json(exclude={"name"})
+
+
+def record_tests(
+    registry: Registry,
+    version: Version,
+    failures: tuple[str, ...],
+    now: datetime.datetime,
+    settings: RegisterSettings | None = None,
+) -> None:
+    """Note of a version's very digest whether it passed the model tests, and by which limits."""
+    verdict = "failed" if failures else "passed"
+    limits = limits_of(settings or RegisterSettings())
+    registry.tag(version.number, {"tests": "failed", "tests_digest": version.digest})
+    registry.tag(version.number, {"tests_limits": limits, "tests": verdict})
+    what = TESTS_FAILED if failures else TESTS_PASSED
+    record(registry, version.number, what, now, "; ".join(failures))
+
+
+def promote(
+    registry: Registry,
+    now: datetime.datetime,
+    why: str,
+    settings: RegisterSettings | None = None,
+) -> Version:
+    """Point ``production`` at the staging version, and ``previous`` at the one it replaces.
+
+    The version in production is returned, also where that was the staging one already. Of two
+    promotions at once the later one to write stands, and the other is told so.
+
+    Parameters
+    ----------
+    settings : the limits in force, which have to be those that the version was judged and tested
+        by; None: whatever they were.
+
+    Raises
+    ------
+    RefusedError
+        If no version is in staging, or the one that is may not go to production: the gate did
+        not accept it beside what is in production now, its very digest did not pass the model
+        tests, or its bytes are not those that were registered.
+    """
+    candidate, current = staged_version(registry), registry.at(PRODUCTION)
+    if current is not None and current.number == candidate.number:
+        return _already_there(registry, candidate, now, why)
+    reasons = [
+        *_objections_of_the_gate(candidate, current, settings),
+        *_objections_of_the_tests(registry, candidate, settings),
+    ]
+    if reasons:
+        told = "; ".join(reasons)
+        record(registry, candidate.number, NOT_PROMOTED, now, told)
+        raise RefusedError(
+            f"version {candidate.number} of {registry.name} does not go to production: {told}"
+        )
+    _put_in_production(registry, candidate, current, now)
+    record(registry, candidate.number, PROMOTED, now, why)
+    return candidate
+
+
+def _already_there(
+    registry: Registry, version: Version, now: datetime.datetime, why: str
+) -> Version:
+    reasons = _objections_of_the_tests(registry, version, None)
+    if reasons:
+        raise RefusedError(
+            f"version {version.number} of {registry.name} is in production, but "
+            f"{'; '.join(reasons)}; `carprice rollback` brings an earlier one back"
+        )
+    events = {
+        event.what for key, content in version.tags.items() if (event := _event(0, key, content))
+    }
+    if not events & {PROMOTED, RESTORED}:  # a promotion that was killed before its last step
+        record(registry, version.number, PROMOTED, now, why)
+    return version
+
+
+def rollback(
+    registry: Registry, now: datetime.datetime, why: str, to: int | None = None
+) -> Version:
+    """Bring an earlier production version back: the one before, or the one of a number.
+
+    The version that goes is withdrawn: the pipeline does not stage it again, and only a rollback
+    to its number brings it back.
+
+    Raises
+    ------
+    RefusedError
+        If that version was never in production, or its bytes are not those that were registered.
+    """
+    current = registry.at(PRODUCTION)
+    if current is None:
+        raise RefusedError(_no_earlier(registry))
+    earlier = _before(registry, current) if to is None else _once_in_production(registry, to)
+    if damage := damage_of(registry, earlier):
+        raise RefusedError(f"version {earlier.number} cannot be brought back: {damage}")
+    if earlier.number == current.number:
+        return current
+    _withdraw(registry, current, now, why)
+    if earlier.withdrawn:
+        registry.untag(earlier.number, WITHDRAWN)
+    _put_in_production(registry, earlier, current, now)
+    record(registry, earlier.number, RESTORED, now, why)
+    return earlier
+
+
+def _before(registry: Registry, current: Version) -> Version:
+    """Return the version that was in production last before, and was not rolled back."""
+    previous = registry.at(PREVIOUS)
+    if previous is not None and previous.number != current.number and not previous.withdrawn:
+        return previous
+    since = f"{PRODUCTION}_since"
+    others = [
+        one for one in registry.versions() if since in one.tags and one.number != current.number
+    ]
+    good = [one for one in others if not one.withdrawn]
+    if good:
+        return max(good, key=lambda one: (one.tags[since], one.number))
+    if others:
+        newest = max(others, key=lambda one: (one.tags[since], one.number))
+        raise RefusedError(
+            f"{_no_earlier(registry)}: version {newest.number} was {newest.withdrawn}; `carprice "
+            f"rollback --to {newest.number}` brings it back all the same"
+        )
+    raise RefusedError(_no_earlier(registry))
+
+
+def _no_earlier(registry: Registry) -> str:
+    return (
+        f"registry {redact(registry.uri)} knows no earlier production version of "
+        f"{registry.name} to go back to"
+    )
+
+
+def _withdraw(registry: Registry, version: Version, now: datetime.datetime, why: str) -> None:
+    """Keep a version from going to production by itself once more.
+
+    It is done before the aliases move, so that nothing that breaks off between lets it through.
+    """
+    registry.tag(version.number, {WITHDRAWN: f"rolled back on {now:%Y-%m-%d}: {why}"[:_LONGEST]})
+    staged = registry.at(STAGING)
+    if staged is not None and staged.number == version.number:
+        registry.clear(STAGING)
+    record(registry, version.number, ROLLED_BACK, now, why)
+
+
+def _put_in_production(
+    registry: Registry, version: Version, current: Version | None, now: datetime.datetime
+) -> None:
+    meanwhile = registry.at(PRODUCTION)
+    if champion_of(meanwhile) != champion_of(current):
+        number = "none" if meanwhile is None else f"version {meanwhile.number}"
+        raise RefusedError(
+            f"production of {registry.name} changed to {number} in the meantime; run `carprice "
+            "register` and try again"
+        )
+    if current is not None:
+        registry.point(PREVIOUS, current.number, now)
+    registry.point(PRODUCTION, version.number, now)
+    stands = registry.at(PRODUCTION)
+    if stands is None or stands.number != version.number:
+        number = "none" if stands is None else f"version {stands.number}"
+        raise RefusedError(
+            f"version {version.number} of {registry.name} was in production for a moment only: "
+            f"somebody else put {number} there at the same time; see `carprice history`"
+        )
+    if current is not None:
+        record(registry, current.number, REPLACED, now, f"by version {version.number}")
+
+
+def _objections_of_the_gate(
+    candidate: Version, current: Version | None, settings: RegisterSettings | None
+) -> list[str]:
+    """Return what of the gate speaks against a promotion."""
+    tags, again = candidate.tags, "run `carprice register` again"
+    if candidate.withdrawn:
+        return [f"it was {candidate.withdrawn}; `carprice rollback --to` brings it back"]
+    if not candidate.accepted:
+        return [f"the gate did not accept it ({_verdict(tags)})"]
+    if tags.get("gate_champion") != champion_of(current):
+        there = f"version {current.number}" if current else "nothing"
+        return [
+            f"the gate compared it with another production model than {there}, which is there "
+            f"now; {again}"
+        ]
+    thresholds = tags.get("gate_thresholds")
+    if settings is not None and thresholds != settings.gate.model_dump_json():
+        return [f"the gate judged it by other thresholds than those in force; {again}"]
+    return []
+
+
+def _objections_of_the_tests(
+    registry: Registry, version: Version, settings: RegisterSettings | None
+) -> list[str]:
+    """Return what of the model tests, and of its bytes, speaks against a version."""
+    tags, again = version.tags, "run `carprice test-model`"
+    reasons = []
+    if tags.get("tests") == "failed":
+        reasons.append(f"it failed the model tests; {again}")
+    elif tags.get("tests") != "passed":
+        reasons.append(f"it has not been through the model tests; {again}")
+    elif tags.get("tests_digest") != version.digest:
+        reasons.append(f"it passed the model tests with another digest; {again}")
+    elif settings is not None and tags.get("tests_limits") != limits_of(settings):
+        reasons.append(f"it passed the model tests by other limits than those in force; {again}")
+    damage = damage_of(registry, version)
+    return [*reasons, damage] if damage else reasons
+
+
+def damage_of(registry: Registry, version: Version) -> str:
+    """Return what is wrong with a version's bytes in the registry; empty if nothing is."""
+    with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+        try:
+            registry.verified(version, registry.download(version, Path(scratch)))
+        except (CorruptModelError, InputError) as error:
+            return str(error)
+    return ""
+
+
+def _once_in_production(registry: Registry, number: int) -> Version:
+    found = next((one for one in registry.versions() if one.number == number), None)
+    if found is None:
+        raise RefusedError(f"{registry.name} has no version {number}; see `carprice status`")
+    if f"{PRODUCTION}_since" not in found.tags:
+        raise RefusedError(
+            f"version {number} of {registry.name} was never in production; new versions go there "
+            "by `carprice promote`"
+        )
+    return found
+
+
+def staged_version(registry: Registry) -> Version:
+    """Return the version in staging.
+
+    Raises
+    ------
+    RefusedError
+        If there is none; the message says what became of the newest version.
+    """
+    staged = registry.at(STAGING)
+    if staged is not None:
+        return staged
+    message = f"registry {redact(registry.uri)} has no staging version of {registry.name}"
+    versions = registry.versions()
+    if not versions:
+        raise RefusedError(f"{message}; run the pipeline first: dvc repro, or carprice run")
+    newest = versions[0]
+    if newest.withdrawn:
+        raise RefusedError(f"{message}; version {newest.number} was {newest.withdrawn}")
+    if not newest.accepted:
+        raise RefusedError(
+            f"{message}; the gate refused version {newest.number}: {_verdict(newest.tags)}"
+        )
+    raise RefusedError(f"{message}; run `carprice register` on the candidate once more")
+
+
+def _verdict(tags: Mapping[str, str]) -> str:
+    reasons = split_reasons(tags.get("gate_reasons", ""))
+    return failed_reasons(reasons) or "it was never judged"
+
+
+def _user() -> str:
+    if actor := os.environ.get("GITHUB_ACTOR"):
+        return f"{actor} in GitHub run {os.environ.get('GITHUB_RUN_ID', '?')}"
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"

@@ -1,0 +1,333 @@
+"""Where runs are logged: a local database by default, any MLflow server by configuration."""
+
+import datetime
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from carprice.errors import InputError, RefusedError
+from carprice.redaction import redact
+from carprice.registry import dagshub
+from carprice.registry.rest import LOGIN_VARIABLES, hide_logins, remedy, split
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+    from carprice.settings import TrackingSettings
+
+_CLIENT_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_DATABASES: Final = ("postgresql", "mysql", "mssql")
+_STATUS: Final = re.compile(r"too many (\d{3}) error responses|failed with error code (40[13])\b")
+_CALL: Final = re.compile(r"API request to endpoint (\S+) failed with error code (\d{3})")
+_LACKING: Final = (404, 405, 501)
+_NO_SUCH_CALL: Final = re.compile(
+    r"(?i)\b(unsupported|unknown|no such) (api )?(endpoint|route)\b"
+    r"|\b(endpoint|route)\b.{0,80}\b(not found|not supported|unsupported|does not exist)"
+    r"|requested url was not found"
+)
+_RESOURCE: Final = re.compile(r"(?i)\b(registered model|model version|experiment|run|alias)\b")
+
+# What was put into the environment for MLflow's client: a variable's value before, and ours.
+_lent: dict[str, tuple[str | None, str]] = {}
+
+
+def tracking_uri(workdir: Path, tracking: "TrackingSettings | None" = None) -> str:
+    """Return the MLflow address: the environment's, the configured one or a local database.
+
+    Raises
+    ------
+    InputError
+        If the settings name a repository on DagsHub, and the environment an odd host of it.
+    """
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        return given
+    if tracking and tracking.uri:
+        return tracking.uri
+    if tracking and tracking.dagshub:
+        return dagshub.address(tracking.dagshub)
+    return f"sqlite:///{(workdir / 'mlflow.db').resolve().as_posix()}"
+
+
+def is_local(uri: str) -> bool:
+    """Whether a registry is a file or folder of this machine.
+
+    Examples
+    --------
+    >>> [is_local(uri) for uri in ("sqlite:///mlflow.db", "mlruns", "https://dagshub.com/a/b.mlflow")]
+    [True, True, False]
+    """
+    scheme = split(uri).scheme.partition("+")[0]
+    return scheme in ("", "file", "sqlite") or len(scheme) == 1  # C:\\mlruns
+
+
+def connect(uri: str) -> "MlflowClient":
+    """Return a client of the MLflow server or database at ``uri``, with bounded retries.
+
+    Raises
+    ------
+    CarpriceError
+        If there is no login for DagsHub, or it is refused.
+    """
+    address = log_in(uri)  # before the import, which takes longer
+    for name, value in _CLIENT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    try:
+        import mlflow
+    except ModuleNotFoundError as error:
+        if error.name != "mlflow":
+            raise
+        raise InputError(
+            f"{redact(uri)} needs MLflow's own client, which is not installed here: "
+            "without it, MLFLOW_TRACKING_URI must be an MLflow server's http address that is "
+            "reached without a proxy or client certificate and serves its artifacts itself"
+        ) from None
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+    use(uri)
+    with clear_errors(uri):
+        _try_database(address)
+        return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def _try_database(uri: str) -> None:
+    """Connect to a registry that is a database once; MLflow would go on trying for minutes.
+
+    Raises
+    ------
+    InputError
+        If its driver is not installed.
+    """
+    if split(uri).scheme.partition("+")[0] not in _DATABASES:
+        return
+    from sqlalchemy import create_engine
+
+    try:
+        engine = create_engine(uri)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"MLflow at {redact(uri)} needs the database driver {error.name}; pip install "
+            "'carprice[sql]' and write postgresql+psycopg:// or mysql+pymysql://"
+        ) from None
+    engine.connect().close()
+    engine.dispose()
+
+
+def log_in(uri: str) -> str:
+    """Give MLflow's client the login for a DagsHub address; return the address to hand to it.
+
+    Raises
+    ------
+    CarpriceError
+        If there is no login for DagsHub, it is refused, or the repository is not there.
+    """
+    _take_back_login()
+    login = dagshub.login(uri)
+    if login is None:
+        return uri
+    dagshub.check_repository(uri)
+    # MLflow's client reads a login from the environment alone, and from an address, where it would
+    # be shown. Processes that this one starts need it too. It is for this server only.
+    for name, value in zip(LOGIN_VARIABLES, login, strict=True):
+        _lent[name] = (os.environ.get(name), value)
+        os.environ[name] = value
+    return dagshub.without_login(uri)
+
+
+def _take_back_login() -> None:
+    for name, (before, ours) in _lent.items():
+        if os.environ.get(name) != ours:
+            continue
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+    _lent.clear()
+
+
+def use(uri: str) -> None:
+    """Point MLflow's module-level functions at a server, without leaving it in the environment."""
+    import mlflow
+
+    address = log_in(uri)
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
+    if given is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = given
+
+
+@contextmanager
+def clear_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow and its transport raise into one line that names the server.
+
+    Raises
+    ------
+    RefusedError
+        If the server cannot be reached, or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        raise RefusedError(f"MLflow at {redact(uri)} {_problem(uri, error)}") from None
+
+
+def _problem(uri: str, error: Exception) -> str:
+    call = unknown_call(error)
+    if call is not None:
+        import mlflow
+
+        return (
+            f"does not know the call {call}, which the client (MLflow {mlflow.__version__}) makes: "
+            "the server runs an older MLflow, or its address is not that of an MLflow server; "
+            "update it, or use another server"
+        )
+    text = hide_logins(str(error), os.environ, uri)
+    return f"{_reason(text)}; {remedy(uri)}"
+
+
+def unknown_call(error: Exception) -> str | None:
+    """Return the call that a server does not know, or None if that is not what an error says.
+
+    Servers say it in many ways: MLflow's own by a page or ``ENDPOINT_NOT_FOUND``, others by JSON of
+    their own, or even by the code of a resource that does not exist.
+    """
+    call, status = _failed_call(error)
+    text, code = str(error), getattr(error, "error_code", "")
+    says_so = bool(_NO_SUCH_CALL.search(text.replace(call, "")))
+    if code == "RESOURCE_DOES_NOT_EXIST":
+        lacks = says_so and not _RESOURCE.search(text.replace(call, ""))
+    elif status in _LACKING:
+        # An answer without an error's code is not of MLflow.
+        lacks = code in ("ENDPOINT_NOT_FOUND", "INTERNAL_ERROR", "NOT_IMPLEMENTED") or says_so
+    else:
+        lacks = code == "ENDPOINT_NOT_FOUND" or (code == "INTERNAL_ERROR" and says_so)
+    return (call or "that it was asked") if lacks else None
+
+
+def _failed_call(error: Exception) -> tuple[str, int]:
+    """Return path and HTTP status of the call that failed; of an error by JSON its text has none.
+
+    They are in the frame of MLflow's function that raised it, and nowhere else.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == "verify_rest_response":
+            found = trace.tb_frame.f_locals
+            return str(found.get("endpoint", "")), getattr(found.get("response"), "status_code", 0)
+        trace = trace.tb_next
+    told = _CALL.search(str(error))
+    return (told[1], int(told[2])) if told else ("", 0)
+
+
+def _reason(text: str) -> str:
+    if status := _STATUS.search(text):
+        return f"answers with HTTP status {status[1] or status[2]}"
+    if "Max retries exceeded" in text:
+        cause = text.rpartition(": ")[2].strip(" '\")>")
+        return f"cannot be reached ({cause})"
+    return f"did not do what was asked: {' '.join(text.split())[:300]}"
+
+
+@contextmanager
+def start_run(
+    uri: str,
+    experiment: str,
+    workdir: Path,
+    *,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> "Iterator[Run]":
+    """Start a run under an experiment's name, making the experiment where it is new."""
+    import mlflow
+
+    client = connect(uri)
+    with clear_errors(uri):
+        experiment_id(client, uri, experiment, workdir)
+        mlflow.set_experiment(experiment)
+        with mlflow.start_run(tags=dict(tags)) as run:
+            mlflow.log_params(dict(params))
+            yield run
+
+
+def experiment_id(client: "MlflowClient", uri: str, name: str, workdir: Path) -> str:
+    """Return the id of an experiment, which is made where it is new."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        local = uri.startswith("sqlite:")
+        artifacts = (workdir / "mlartifacts").resolve().as_uri() if local else None
+        try:
+            return client.create_experiment(name, artifact_location=artifacts)
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another process was quicker
+            if found is None:
+                raise
+    return found.experiment_id
+
+
+def log_values(
+    client: "MlflowClient",
+    run: str,
+    params: Mapping[str, Any],
+    figures: Mapping[str, float | Sequence[float]],
+    now: datetime.datetime,
+) -> None:
+    """Log params and figures to a run in one call; of a sequence each value is a step, from 1."""
+    from mlflow.entities import Metric, Param
+
+    time = int(1000 * now.timestamp())
+    metrics = [
+        Metric(name, float(value), time, step)
+        for name, values in figures.items()
+        for step, value in enumerate(values if isinstance(values, Sequence) else [values], start=1)
+    ]
+    client.log_batch(run, metrics, [Param(name, str(value)) for name, value in params.items()])
+
+
+def log_results(uri: str, figures: Mapping[str, float], files: Mapping[Path, str | None]) -> None:
+    """Log figures to the active run, and files and folders under the artifact folder of each."""
+    import mlflow
+
+    with clear_errors(uri):
+        mlflow.log_metrics(dict(figures))
+        for path, folder in files.items():
+            log = mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact
+            log(str(path), folder)
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings or figures as dotted keys.
+
+    Examples
+    --------
+    >>> flatten({"train": {"seed": 0, "booster": {"max_depth": 6}}})
+    {'train.seed': 0, 'train.booster.max_depth': 6}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

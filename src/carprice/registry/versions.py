@@ -1,0 +1,328 @@
+"""The model registry: versions of one model, their aliases, tags and files.
+
+MLflow is imported inside the functions that talk to it, so that importing the service stays light.
+"""
+
+import datetime
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.model_folder import MANIFEST, check, file_digest, is_intact
+from carprice.redaction import redact
+from carprice.registry.tracking import clear_errors, connect, unknown_call, use
+from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+
+STAGING: Final = "staging"
+PRODUCTION: Final = "production"
+PREVIOUS: Final = "previous"
+WITHDRAWN: Final = "withdrawn"
+FILES: Final = "files"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version: its number, aliases and tags, and the run that logged it."""
+
+    number: int
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    run: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that names the model folder."""
+        return self.tags.get("digest", "")
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the gate accepted this version."""
+        return self.tags.get("gate") == "accepted"
+
+    @property
+    def withdrawn(self) -> str:
+        """Why it was rolled back; empty where it was not, or was brought back."""
+        return self.tags.get(WITHDRAWN, "")
+
+
+class Registry:
+    """The versions of one registered model on one MLflow server or database.
+
+    Every method raises :class:`~carprice.errors.RefusedError` when the server does not answer.
+    """
+
+    def __init__(self, uri: str, name: str) -> None:
+        self.uri = uri
+        self.name = name
+        self._client = connect(uri)
+
+    def versions(self) -> list[Version]:
+        """Return all versions, newest first; none where the model is not registered."""
+        with clear_errors(self.uri):
+            found = self._all_versions()
+            by_alias = self._numbers_by_alias() if found else {}
+        versions = [
+            Version(
+                int(one.version),
+                tuple(name for name, number in by_alias.items() if number == int(one.version)),
+                dict(one.tags),
+                one.run_id or "",
+            )
+            for one in found
+        ]
+        return sorted(versions, key=lambda version: version.number, reverse=True)
+
+    def _all_versions(self) -> "list[ModelVersion]":
+        page = self._client.search_model_versions(f"name='{self.name}'")
+        found = list(page)
+        while page.token:
+            page = self._client.search_model_versions(f"name='{self.name}'", page_token=page.token)
+            found += page
+        return found
+
+    def at(self, alias_name: str) -> Version | None:
+        """Return the version under an alias, or None."""
+        from mlflow.exceptions import MlflowException
+
+        with clear_errors(self.uri):
+            try:
+                one = self._client.get_model_version_by_alias(self.name, alias_name)
+            except MlflowException as error:
+                nothing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+                if nothing and unknown_call(error) is None:
+                    return None
+                raise
+        return Version(int(one.version), (alias_name,), dict(one.tags), one.run_id or "")
+
+    def find(self, digest: str) -> Version | None:
+        """Return the version with this digest, or None."""
+        return next((one for one in self.versions() if one.digest == digest), None)
+
+    def log_version(self, folder: Path, tags: Mapping[str, str]) -> Version:
+        """Log a model folder to the active run as a pyfunc, and register it as a new version."""
+        import mlflow
+
+        use(self.uri)
+        with clear_errors(self.uri):
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                loader_module="carprice.pyfunc",
+                data_path=str(folder),
+                signature=_signature(),
+                input_example=_input_example(),
+                pip_requirements=_serving_requirements(),
+            )
+            if not self._client.search_registered_models(f"name='{self.name}'"):
+                self._client.create_registered_model(self.name)
+            with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+                files = _file_digests(_downloaded(logged.model_uri, Path(scratch)))
+            tags = {**tags, FILES: json.dumps(files)}
+            created = self._client.create_model_version(
+                self.name,
+                logged.model_uri,
+                run_id=logged.run_id,
+                model_id=logged.model_id,
+                tags=tags,
+            )
+        return Version(int(created.version), (), tags, logged.run_id)
+
+    def tag(self, number: int, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+        for key, value in tags.items():
+            self._write(self._client.set_model_version_tag, self.name, str(number), key, value)
+
+    def untag(self, number: int, key: str) -> None:
+        """Remove a tag of a version, if it has it."""
+        with clear_errors(self.uri):
+            self._client.delete_model_version_tag(self.name, str(number), key)
+
+    def point(self, alias_name: str, number: int, now: datetime.datetime) -> None:
+        """Point an alias at a version, and note since when."""
+        self._write(self._client.set_registered_model_alias, self.name, alias_name, str(number))
+        self.tag(number, {f"{alias_name}_since": now.isoformat(timespec="seconds")})
+
+    def clear(self, alias_name: str) -> None:
+        """Point an alias at nothing."""
+        with clear_errors(self.uri):
+            self._client.delete_registered_model_alias(self.name, alias_name)
+
+    def log_files(self, version: Version, files: Mapping[Path, str]) -> None:
+        """Log files to the run of a version, each under the artifact folder that it maps to."""
+        with clear_errors(self.uri):
+            for path, folder in files.items():
+                self._client.log_artifact(version.run, str(path), folder)
+
+    def read_file(self, version: Version, path: str, folder: Path) -> Path | None:
+        """Download a file of a version's run into a folder; None where the run has none of it."""
+        with clear_errors(self.uri):
+            parent = path.rpartition("/")[0]
+            files = self._client.list_artifacts(version.run, parent) if version.run else []
+            if path not in {file.path for file in files}:
+                return None
+            return Path(self._client.download_artifacts(version.run, path, str(folder)))
+
+    def fetch(self, version: Version, cache: Path) -> Path:
+        """Return the version's model folder, downloaded into ``cache`` unless it is there.
+
+        Raises
+        ------
+        CorruptModelError
+            If the bytes are not those that were registered.
+        InputError
+            If the folder's format is newer than this program reads.
+        """
+        target = cache / version.digest
+        if version.digest and is_intact(target, version.digest):
+            return target
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as scratch:
+            folder = self.verified(version, self.download(version, Path(scratch)))
+            shutil.rmtree(target, ignore_errors=True)
+            folder.rename(target)
+        return target
+
+    def download(self, version: Version, folder: Path) -> Path:
+        """Download the MLflow model of a version, unchecked, into an empty folder."""
+        use(self.uri)
+        with clear_errors(self.uri):
+            return _downloaded(f"models:/{self.name}/{version.number}", folder)
+
+    def verified(self, version: Version, downloaded: Path) -> Path:
+        """Return the model folder inside of a version's MLflow model, its bytes checked.
+
+        Those of the MLflow model around it are too, where the version's tags tell them.
+
+        Raises
+        ------
+        CorruptModelError
+            If the bytes are not those that were registered.
+        InputError
+            If the folder's format is newer than this program reads.
+        """
+        what = f"version {version.number} of {self.name} in {redact(self.uri)}"
+        found = list(downloaded.glob(f"data/*/{MANIFEST}"))
+        if len(found) != 1:
+            raise CorruptModelError(
+                f"{what} holds no model folder of carprice; register it with `carprice register`"
+            )
+        check(found[0].parent, version.digest, what)
+        try:
+            registered = dict(json.loads(version.tags.get(FILES, "{}")))
+        except (ValueError, TypeError):
+            raise CorruptModelError(
+                f"{what}: its tag {FILES!r} is not what was written; register it again"
+            ) from None
+        if registered:
+            present = _file_digests(downloaded)
+            changed = [name for name in registered if present.get(name) != registered[name]]
+            for name in (*changed, *(present.keys() - registered.keys())):
+                raise CorruptModelError(
+                    f"{what}: {name} is missing, new, or not the file that was registered; "
+                    "register it again"
+                )
+        return found[0].parent
+
+    def parameters(self, version: Version) -> dict[str, str]:
+        """Return the parameters of the run that made a version; none where it has no run."""
+        if not version.run:
+            return {}
+        with clear_errors(self.uri):
+            return dict(self._client.get_run(version.run).data.params)
+
+    def _write(self, write: Callable[..., Any], *values: str) -> None:
+        """Set something; once more if that fails, as it does while somebody else sets it too."""
+        try:
+            with clear_errors(self.uri):
+                write(*values)
+        except RefusedError:
+            with clear_errors(self.uri):
+                write(*values)
+
+    def _numbers_by_alias(self) -> dict[str, int]:
+        model = self._client.get_registered_model(self.name)
+        return {name: int(number) for name, number in model.aliases.items()}
+
+
+def production_version(registry: Registry) -> Version:
+    """Return the production version.
+
+    Raises
+    ------
+    NoProductionModelError
+        If there is none.
+    """
+    version = registry.at(PRODUCTION)
+    if version is None:
+        raise NoProductionModelError.of(redact(registry.uri), registry.name)
+    return version
+
+
+def load_pyfunc(downloaded: Path) -> Any:
+    """Load a downloaded MLflow model as MLflow's own clients do."""
+    import mlflow
+
+    return mlflow.pyfunc.load_model(str(downloaded))
+
+
+def _downloaded(uri: str, folder: Path) -> Path:
+    import mlflow
+
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+
+
+def _file_digests(downloaded: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of an MLflow model; MLflow adds one at the download."""
+    files = sorted(path for path in downloaded.rglob("*") if path.is_file())
+    return {
+        path.relative_to(downloaded).as_posix(): file_digest(path)
+        for path in files
+        if path.name != "registered_model_meta"
+    }
+
+
+def _serving_requirements() -> list[str]:
+    import importlib.metadata
+
+    return [
+        f"{name}=={importlib.metadata.version(name)}"
+        for name in ("carprice", "numpy", "onnxruntime", "pydantic", "pandas")
+    ]
+
+
+def _signature() -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
+
+    any_type = AnyType()  # type: ignore[no-untyped-call]
+    types: dict[Kind, Any] = {
+        Kind.TEXT: DataType.string,
+        Kind.NUMBER: any_type,  # MLflow refuses whole numbers for a column of doubles
+        Kind.INTEGER: any_type,
+        Kind.DATE: DataType.string,
+        Kind.FEATURES: any_type,  # an array of strings may not be missing
+    }
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(types[kind], alias(field), required=field in REQUIRED)
+        for field, kind in KINDS.items()
+    ]
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.double, name) for name in ("predictedPrice", "priceLow", "priceHigh")
+    ]
+    parameters = ParamSchema([ParamSpec("confidence", DataType.double, 0.9)])
+    return ModelSignature(Schema(inputs), Schema(outputs), parameters)
+
+
+def _input_example() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame([example_listing()])

@@ -1,0 +1,1 @@
+"""The embedded market: made-up listings whose true prices are known."""

@@ -1,0 +1,296 @@
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import asking
+from api.asking import ask
+from api.keeper import ModelKeeper, ServedModel, fetch_production
+from api.settings import ServiceSettings
+from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.model import PriceModel
+from carprice.model_folder import write_folder
+
+
+@pytest.fixture(scope="module")
+def model(finished: Any) -> PriceModel:
+    return PriceModel.load(finished[0].model)
+
+
+@pytest.fixture
+def silence() -> Iterator[str]:
+    """The address of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.keeper._FIRST_WAIT_SECONDS", 0.05)
+
+
+@pytest.fixture
+def only_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What plain HTTP leaves to MLflow's client, and so to a child process."""
+    monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", "none")
+
+
+def settings_of(uri: str, cache: Path, **more: Any) -> ServiceSettings:
+    return ServiceSettings(tracking_uri=uri, model_cache=cache, **more)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: object) -> list[str]:
+    """Let the registry answer these in turn, the last for ever; return what is had at each."""
+    asked: list[str] = []
+
+    async def answer(_: ServiceSettings, have: str = "") -> object:
+        await asyncio.sleep(0)
+        asked.append(have)
+        found = answers[min(len(asked), len(answers)) - 1]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("api.keeper.ask", answer)
+    return asked
+
+
+def told(folder: Path, version: str, *, temporary: bool = False) -> asking.Answer:
+    digest = PriceModel.load(folder).digest
+    return asking.Answer(version, digest, folder, temporary, "")
+
+
+async def run_until(keeper: ModelKeeper, is_so: Callable[[], object]) -> None:
+    task = asyncio.create_task(keeper.run())
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline, keeper.problem
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def children_of(cache: Path) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = path.read_bytes().decode(errors="replace")
+            if f"--cache={cache}" in command:
+                found.append(command)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to look for processes in")
+@pytest.mark.usefixtures("only_mlflow")
+def test_a_cancelled_keeper_leaves_no_child(silence: str, tmp_path: Path) -> None:
+    keeper = ModelKeeper(settings_of(silence, tmp_path / "cache"))
+    asyncio.run(run_until(keeper, lambda: children_of(tmp_path / "cache")))
+    assert children_of(tmp_path / "cache") == []
+
+
+@pytest.mark.usefixtures("only_mlflow")
+def test_the_deadline_holds_for_a_child_that_hears_no_signal(
+    silence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    cache = f"--cache={tmp_path}"
+    monkeypatch.setattr(asking, "_command", lambda *_: [sys.executable, "-c", deaf, cache])
+    began = time.monotonic()
+    with pytest.raises(RefusedError, match=r"did not answer within 0.5 s; .*CARPRICE_START_SEC"):
+        asyncio.run(ask(settings_of(silence, tmp_path, start_seconds=0.5)))
+    assert time.monotonic() - began < 10
+    assert children_of(tmp_path) == []
+
+
+def test_the_deadline_holds_for_a_server_that_says_nothing(silence: str, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(RefusedError, match=r"did not answer within 0.5 s; .*CARPRICE_START_SEC"):
+        asyncio.run(ask(settings_of(silence, tmp_path, start_seconds=0.5)))
+    assert time.monotonic() - began < 10
+    while "registry" in {thread.name for thread in threading.enumerate()}:
+        assert time.monotonic() - began < 10
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("only_mlflow")
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("print('hello')", "ended with 0 unheard"),
+        ("raise SystemExit(3)", "ended with 3 unheard"),
+        ("print('[]')", "ended with 0 unheard"),
+        ("print('{}')", "ended with 0 unheard"),
+        ('print(\'{"error": "odd", "kind": "KeyError"}\')', "odd"),
+        ('print(\'{"error": "odd", "kind": "annotations"}\')', "odd"),
+    ],
+)
+def test_a_child_that_says_nothing_of_use_is_a_refusal(
+    program: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setattr(asking, "_command", lambda *_: [sys.executable, "-c", program])
+    with pytest.raises(RefusedError, match=words):
+        asyncio.run(ask(settings_of("http://registry:5000", tmp_path)))
+
+
+@pytest.mark.usefixtures("only_mlflow")
+def test_a_child_that_cannot_be_started_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_command", lambda *_: [str(tmp_path / "nowhere")])
+    with pytest.raises(RefusedError, match="no process to ask the registry can be started"):
+        asyncio.run(ask(settings_of("http://registry:5000", tmp_path)))
+
+
+def test_the_production_model_is_fetched_from_a_local_database(
+    promoted: Any, registry_address: Callable[..., str], tmp_path: Path
+) -> None:
+    uri = registry_address(promoted)
+    served = asyncio.run(fetch_production(settings_of(uri, tmp_path / "cache")))
+    assert (served.version, served.source) == ("1", "registry")
+    assert served.model.digest == PriceModel.load(promoted.model).digest
+    assert served.since == served.loaded
+    with pytest.raises(NoProductionModelError, match="no production version of other"):
+        asyncio.run(fetch_production(settings_of(uri, tmp_path / "cache", model_name="other")))
+
+
+def test_a_model_that_is_handed_in_is_kept_without_asking(
+    model: PriceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answering(monkeypatch, RefusedError("the registry is down"))
+    served = ServedModel.of(model, "7")
+    keeper = ModelKeeper(settings_of("http://registry:5000", tmp_path), served)
+    asyncio.run(keeper.run())
+    assert (asked, keeper.served, keeper.problem) == ([], served, "")
+
+
+def test_polling_swaps_tells_and_outlives_failures_and_failing_hooks(
+    finished: Any,
+    another_model: Callable[..., Path],
+    model: PriceModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = another_model(finished[0].model, tmp_path / "aside" / "other", 21)
+    bad = asking.Answer("8", "0" * 64, tmp_path / "nowhere", False, "")
+    asked = answering(
+        monkeypatch,
+        told(finished[0].model, "7"),
+        RefusedError("the registry is down"),
+        bad,
+        ValueError("odd"),
+        told(other, "9", temporary=True),
+        dataclasses.replace(told(other, "9"), folder=None),
+    )
+    swaps, failures = [], []
+    keeper = ModelKeeper(
+        settings_of("http://registry:5000", tmp_path, poll_seconds=0.02),
+        ServedModel.of(model, "7"),
+    )
+
+    def swapped(served: ServedModel) -> None:
+        swaps.append((served.version, served.source))
+        raise OSError("a hook that fails")
+
+    keeper.on_swap, keeper.on_failure = swapped, failures.append
+    asyncio.run(run_until(keeper, lambda: len(asked) > 6))
+    assert swaps == [("9", "registry")]
+    assert failures[0] == "the registry is down"
+    assert "not a model folder" in failures[1]
+    assert "cannot be loaded (ValueError)" in failures[2]
+    assert (len(failures), keeper.problem) == (3, "")
+    assert not other.parent.exists()
+    assert keeper.served is not None
+    assert asked[:5] == [model.digest] * 5
+    assert asked[-1] == keeper.served.model.digest
+    assert keeper.served.since > keeper.served.loaded
+
+
+def test_a_folder_that_is_whole_and_no_model_does_not_end_the_asking(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "baked", {}, lambda folder: (folder / "a").write_text("") and None)
+    answering(monkeypatch, RefusedError("down"), RefusedError("down"), told(finished[0].model, "3"))
+    settings = settings_of("http://registry:5000", tmp_path, baked_model=tmp_path / "baked")
+    keeper = ModelKeeper(settings)
+    asyncio.run(run_until(keeper, lambda: keeper.served))
+    assert keeper.served is not None
+    assert (keeper.served.version, keeper.served.source) == ("3", "registry")
+
+
+def test_another_model_than_the_one_named_is_not_served(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = asking.Answer("5", "0" * 64, finished[0].model, False, "")
+    answering(monkeypatch, other)
+    with pytest.raises(CorruptModelError, match="is not the model that was fetched"):
+        asyncio.run(fetch_production(settings_of("http://registry:5000", tmp_path)))
+
+
+def test_a_cached_folder_of_another_model_is_not_served(
+    finished: Any, model: PriceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    shutil.copytree(finished[0].model, tmp_path / ("0" * 64))
+    record = {
+        "name": "used-car-price",
+        "registry": "http://registry:5000",
+        "version": "2",
+        "digest": "0" * 64,
+        "confirmed": "2025-07-01T12:00:00+00:00",
+    }
+    (tmp_path / "used-car-price.json").write_text(json.dumps(record))
+    answering(monkeypatch, RefusedError("the registry is down"))
+    settings = settings_of("http://registry:5000", tmp_path, baked_model=finished[0].model)
+    keeper = ModelKeeper(settings)
+    asyncio.run(run_until(keeper, lambda: keeper.served))
+    assert keeper.served is not None
+    assert keeper.served.source == "image"
+    made = datetime.datetime.now(datetime.UTC) - keeper.served.since
+    assert datetime.timedelta(0) < made < datetime.timedelta(hours=1)
+    assert keeper.problem.startswith("the registry is down; serving the model of the image")
+
+
+@pytest.mark.parametrize("token", ["s3cr3t-token\n", "s3cr3t-\u20ac"])
+def test_a_token_that_is_no_header_is_not_shown(
+    token: str,
+    stubborn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
+    monkeypatch.setattr(logging.getLogger("carprice"), "propagate", True)
+    keeper = ModelKeeper(settings_of(stubborn, tmp_path, start_seconds=20))
+    failures: list[str] = []
+    keeper.on_failure = failures.append
+    asyncio.run(run_until(keeper, lambda: failures))
+    assert "s3cr3t" not in keeper.problem + caplog.text + "".join(failures)
+
+
+@pytest.fixture
+def stubborn() -> str:
+    """The address of a server that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_model_that_cannot_price_is_not_served(model: PriceModel) -> None:
+    encoder = dataclasses.replace(model.encoder, numbers=model.encoder.numbers[:-2])
+    with pytest.raises(CorruptModelError, match=r"cannot be served: it fails with"):
+        ServedModel.of(dataclasses.replace(model, encoder=encoder), "9")

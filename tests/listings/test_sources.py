@@ -1,0 +1,461 @@
+import base64
+import functools
+import gzip
+import http.server
+import json
+import socket
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from carprice.errors import InputError
+from carprice.listings.sources import Chunk, read_chunks
+from carprice.redaction import redact
+from carprice.settings import IngestSettings
+
+CARS = pd.DataFrame(
+    {"make": ["Kia", "Ford", "BMW"], "year": [2019, 2015, 2011], "note": ["é", None, "a,b"]}
+)
+CSV = 'make,year,note\nKia,2019,é\nFord,2015,\nBMW,2011,"a,b"\n'
+HIDDEN = "p4ss-W0rd"
+
+
+def chunks(source: object, rows: int = 200_000, **settings: Any) -> list[Chunk]:
+    checked = IngestSettings.model_validate(settings)
+    return list(read_chunks(checked, chunk_rows=rows, source=str(source)))
+
+
+def rows(source: object, **settings: Any) -> list[list[Any]]:
+    parts = [chunk.frame for chunk in chunks(source, rows=2, **settings)]
+    assert all(len(part) <= 2 for part in parts)
+    frame = pd.concat(parts)
+    assert frame.index.tolist() == list(range(len(frame)))
+    assert list(frame.columns) == ["make", "year", "note"]
+    return [[str(v) if pd.notna(v) else None for v in row] for row in frame.to_numpy()]
+
+
+EXPECTED = [["Kia", "2019", "é"], ["Ford", "2015", None], ["BMW", "2011", "a,b"]]
+JSON_ROWS = json.loads(CARS.to_json(orient="records"))
+JSON_LINES = "\n".join(json.dumps(row) for row in JSON_ROWS) + "\n\n"
+TEXTS = {
+    "cars.csv": CSV,
+    "cars.tsv": "make\tyear\tnote\nKia\t2019\té\nFord\t2015\t\nBMW\t2011\ta,b\n",
+    "semicolon.csv": "make;year;note\nKia;2019;é\nFord;2015;\nBMW;2011;a,b\n",
+    "pipe.csv": '"make"|" year "|note\r\nKia|2019|é\r\n\r\nFord|2015|\r\nBMW|2011|a,b\r\n',
+    "cars.jsonl": JSON_LINES,
+    "cars.ndjson": JSON_LINES,
+    "lines.json": JSON_LINES,
+    "array.json": json.dumps(JSON_ROWS, indent=1),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_text_format_reads_the_same_rows(name: str, packed: bool, tmp_path: Path) -> None:
+    content = TEXTS[name].encode()
+    path = tmp_path / (name + ".gz" if packed else name)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    assert rows(path) == EXPECTED
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_excel_reads_the_same_rows_from_the_named_sheet(packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "cars.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"x": [1]}).to_excel(book, sheet_name="About", index=False)
+        CARS.to_excel(book, sheet_name="Stock", index=False)
+    if packed:
+        path = path.with_name("cars.xlsx.gz")
+        path.write_bytes(gzip.compress(path.with_name("cars.xlsx").read_bytes()))
+    assert rows(path, sheet="Stock") == EXPECTED
+    assert rows(path, sheet=1) == EXPECTED
+    with pytest.raises(InputError, match=r"no sheet 'Cars'; set ingest.sheet to .*About, Stock"):
+        chunks(path, sheet="Cars")
+
+
+def test_parquet_reads_the_same_rows(tmp_path: Path) -> None:
+    path = tmp_path / "cars.parquet"
+    CARS.set_index(pd.Index([7, 8, 9])).to_parquet(path, index=False, row_group_size=2)
+    assert rows(path) == EXPECTED
+
+
+def test_csv_values_stay_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_text("code,variant\n007,1.10\n1e5,\n")
+    assert chunks(path)[0].frame["code"].tolist() == ["007", "1e5"]
+    assert chunks(path)[0].frame["variant"].iloc[0] == "1.10"
+
+
+def test_json_rows_may_have_different_keys_in_every_chunk(tmp_path: Path) -> None:
+    path = tmp_path / "cars.jsonl"
+    path.write_text('{"make": "Kia"}\n{"make": "BMW", "color": "red"}\n')
+    parts = chunks(path, rows=1)
+    assert [list(part.frame.columns) for part in parts] == [["make", "color"]] * 2
+    assert pd.isna(parts[0].frame["color"].iloc[0])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_the_encoding_is_settable(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_bytes(CSV.encode(encoding))
+    assert rows(path, encoding=encoding) == EXPECTED
+
+
+def test_the_separator_is_settable(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_text("make;a,b,c\nKia;1\n")
+    assert list(chunks(path, separator=";")[0].frame.columns) == ["make", "a,b,c"]
+
+
+def test_a_file_is_read_no_further_than_asked(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_text("make,year\n" + "Kia,2019\n" * 500_000 + "too,many,fields\n")
+    reader = read_chunks(IngestSettings(), chunk_rows=10, source=str(path))
+    assert len(next(reader).frame) == 10
+
+
+def test_a_pattern_reads_files_by_name_and_drops_all_endings(tmp_path: Path) -> None:
+    folder = tmp_path / "sub folder"
+    folder.mkdir()
+    for name in ("vw.csv.gz", "audi.csv", "merc.v2.csv"):
+        content = CSV.encode()
+        (folder / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    (folder / ".hidden.csv").write_text("x")
+    names = [chunk.filename for chunk in chunks(f"{tmp_path}/*/*.csv*")]
+    assert names == ["audi", "merc", "vw"]
+    assert len(chunks(f"{tmp_path}/**/*.csv*")) == 3
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "cars[1].csv"
+    path.write_text(CSV, encoding="utf-8")
+    assert rows(path) == EXPECTED
+
+
+def test_a_file_url_is_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "my cars.csv"
+    path.write_text(CSV, encoding="utf-8")
+    assert rows(path.as_uri()) == EXPECTED
+
+
+def test_a_windows_path_is_no_url() -> None:
+    with pytest.raises(InputError, match=r"file C:\\data\\cars.csv does not exist"):
+        chunks("C:\\data\\cars.csv")
+
+
+def test_files_read_together_need_the_same_fields(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("make,fuelType,x\nKia,Petrol,1\n")
+    (tmp_path / "b.csv").write_text("fuel_type,make\nPetrol,Kia\n")
+    assert len(chunks(tmp_path / "*.csv")) == 2
+    (tmp_path / "c.csv").write_text("make,color\nKia,red\n")
+    with pytest.raises(InputError, match=r"c\.csv has no column 'fuelType'.*a\.csv has; .*null"):
+        chunks(tmp_path / "*.csv")
+    switched_off = {"fuelType": None, "color": None}
+    assert len(chunks(tmp_path / "*.csv", columns=switched_off)) == 3
+
+
+def test_the_sample_is_cut_into_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = type(sys)("carprice.sample.market")
+    module.generate = lambda rows, seed: pd.DataFrame({"seed": [seed] * rows})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "carprice.sample.market", module)
+    parts = chunks("sample", rows=60, sample={"rows": 100, "seed": 3})
+    assert [(len(part.frame), part.filename) for part in parts] == [(60, ""), (40, "")]
+    assert parts[0].frame["seed"].unique().tolist() == [3]
+
+
+def test_a_chunk_has_at_least_one_row() -> None:
+    with pytest.raises(ValueError, match="chunk_rows must be at least 1"):
+        next(read_chunks(IngestSettings(), chunk_rows=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("cars.csv", b"", r"cars\.csv is empty"),
+        ("cars.csv", b"\n \n", r"cars\.csv is empty"),
+        ("cars.csv.gz", gzip.compress(b"", mtime=0), r"cars\.csv\.gz is empty"),
+        ("cars.csv", b"make,year\n", r"cars\.csv has no rows below its header"),
+        ("cars.jsonl", b"\n", r"cars\.jsonl has no rows"),
+        ("cars.json", b"[]", r"cars\.json has no rows"),
+        (
+            "cars.csv",
+            "make\né\n".encode("cp1252"),
+            r"not utf-8-sig text \(byte 0xe9\).*ingest\.enc",
+        ),
+        ("cars.jsonl", '"é"'.encode("cp1252"), r"not utf-8-sig text .*ingest\.encoding"),
+        ("cars.csv", b"a,b\n1,2\n1,2,3\n", r"do not fit its header \(.*line 3.*separator ','\)"),
+        ("cars.csv", b'a,b\n"1,2\n', r"cars\.csv has rows that do not fit its header"),
+        ("cars.csv", b"PK\x03\x04zip", r"cars\.csv is not a text file: it is a ZIP .*\.xlsx"),
+        (
+            "cars.csv",
+            gzip.compress(b"a,b\n1,2\n", mtime=0),
+            r"not a text file: it is gzip \(ending \.gz\)",
+        ),
+        ("cars.csv.gz", b"a,b\n1,2\n", r"cars\.csv\.gz is not a whole gzip file"),
+        ("cars.csv.gz", gzip.compress(b"a,b\n" * 99, mtime=0)[:-9], r"not a whole gzip file"),
+        ("cars.xlsx", b"a,b\n1,2\n", r"cars\.xlsx is not a readable Excel file"),
+        ("cars.xlsx", b"PK\x03\x04zip", r"cars\.xlsx is not a readable Excel file"),
+        ("cars.parquet", b"a,b\n1,2\n", r"cars\.parquet is not a whole Parquet file"),
+        ("cars.parquet.gz", gzip.compress(b"x", mtime=0), r"unpack it with gunzip"),
+        ("cars.jsonl", b'{"a": 1}\n{"a": \n', r"cars\.jsonl line 2 is not JSON"),
+        ("cars.jsonl", b"[1]\n", r"line 1 holds list '\[1\]'; each row needs to be an object"),
+        ("cars.json", b"[1, 2]", r"cars\.json item 1 holds int '1'"),
+        ("cars.json", b'[{"a": 1},', r"cars\.json is not JSON .*line 1"),
+        ("cars.json", b'{\n "a": 1\n}', r"cars\.json line 1 is not JSON"),
+        ("cars.pdf", b"%PDF", r"cars\.pdf has the unknown ending '\.pdf'; .*\.csv, \.tsv"),
+        ("cars", b"a,b\n1,2\n", r"cars has no ending"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_remedy(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as raised:
+        chunks(tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cars.csv").write_text(CSV, encoding="utf-8")
+    with pytest.raises(InputError, match=r"ingest\.encoding 'latin-77' is not known"):
+        chunks(tmp_path / "cars.csv", encoding="latin-77")
+
+
+def test_what_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.csv does not exist; correct ingest\.source"):
+        chunks(tmp_path / "none.csv")
+    with pytest.raises(InputError, match=r"no file matches .*\*\.csv"):
+        chunks(tmp_path / "*.csv")
+    with pytest.raises(InputError, match=r"is a folder; name a file in it.*\*\.csv"):
+        chunks(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("postgresql+psycopg://ann:<pw>@db/cars", "postgresql+psycopg://ann:***@db/cars"),
+        ("postgresql://ann:p@w/x@db/cars", "postgresql://ann:***@db/cars"),
+        ("mysql://:pw@db/cars", "mysql://:***@db/cars"),
+        ("https://ghp_token@example.com/x.csv", "https://***@example.com/x.csv"),
+        ("https://h/x.csv?sig=a%2Bb&v=2", "https://h/x.csv?sig=***&v=2"),
+        ("https://h/x.csv?v=2&access_token=a", "https://h/x.csv?v=2&access_token=***"),
+        ("https://h/x.csv?AWSAccessKeyId=A&Signature=b", "https://h/x.csv?AWSAccessKeyId=***"
+         "&Signature=***"),
+        ("postgresql://db/cars?user=ann&password=pw", "postgresql://db/cars?user=ann&password=***"),
+        ("https://example.com:8080/x.csv", "https://example.com:8080/x.csv"),
+        ("sqlite:///cars.db", "sqlite:///cars.db"),
+        ("C:\\data\\cars.csv", "C:\\data\\cars.csv"),
+        ("s3://bucket/a/*.csv", "s3://bucket/a/*.csv"),
+    ],
+)  # fmt: skip
+def test_secrets_are_hidden_and_nothing_else(source: str, shown: str) -> None:
+    assert redact(source) == shown
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    path = tmp_path / "cars.db"
+    connection = sqlite3.connect(path)
+    CARS.to_sql("cars", connection, index=False)
+    connection.close()
+    return f"sqlite:///{path.as_posix()}"
+
+
+def test_a_query_reads_the_same_rows(database: str) -> None:
+    assert rows(database, query="SELECT * FROM cars") == EXPECTED
+    assert chunks(database, query="SELECT * FROM cars")[0].filename == ""
+
+
+def test_a_query_may_hold_percent_and_colon(database: str) -> None:
+    query = "SELECT make, '12:30' AS t FROM cars WHERE make LIKE 'K%'"
+    assert chunks(database, query=query)[0].frame.to_numpy().tolist() == [["Kia", "12:30"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (None, "is a database; put the SELECT"),
+        ("SELECT * FROM lorries", "the database refused: no such table: lorries"),
+        ("SELECT make FROM cars WHERE year = 1", "returned no rows"),
+        ("SELECT make, year AS make FROM cars", "the column 'make' twice"),
+        ("CREATE TABLE x (y)", "needs to be a SELECT"),
+    ],
+)
+def test_a_query_that_reads_nothing_is_explained(
+    query: str | None, message: str, database: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        chunks(database, query=query)
+
+
+def test_a_misspelt_database_file_is_not_created(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the database file .*none\.db does not exist"):
+        chunks(f"sqlite:///{(tmp_path / 'none.db').as_posix()}", query="SELECT 1")
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (
+            f"postgresql+nodriver://ann:{HIDDEN}@db/cars",
+            r"nodriver:// is neither .*carprice\[sql",
+        ),
+        (f"gs://ann:{HIDDEN}@bucket/cars.csv", r"gs:// is neither a file store nor"),
+        (f"firebird://ann:{HIDDEN}@db/cars", "firebird:// is neither"),
+        (f"oracle+oracledb://ann:{HIDDEN}@db/cars", r"needs the database driver oracledb"),
+    ],
+)
+def test_a_missing_driver_is_named_without_the_password(url: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        chunks(url, query="SELECT 1")
+    _leaks_nothing(raised.value)
+
+
+def _leaks_nothing(error: BaseException) -> None:
+    assert HIDDEN not in str(error)
+    assert error.__suppress_context__ or error.__context__ is None
+    assert error.__cause__ is None
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path.startswith("/private") and self.headers["Authorization"] != _login():
+            self.send_error(401)
+        elif self.path == "/cut.csv":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"make,year\nKia,2019\n")
+        else:
+            super().do_GET()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+def _login() -> str:
+    return "Basic " + base64.b64encode(f"ann:{HIDDEN}".encode()).decode()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "private").mkdir()
+    for name in ("my cars.csv", "private/cars.csv"):
+        (folder / name).write_text(CSV, encoding="utf-8")
+    CARS.to_parquet(folder / "cars.parquet")
+    handler = functools.partial(_Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def direct_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.mark.parametrize("path", ["/my%20cars.csv", "/my cars.csv?token=1", "/cars.parquet"])
+def test_a_web_address_reads_the_same_rows(path: str, site: str) -> None:
+    assert rows(site + path) == EXPECTED
+
+
+def test_the_login_of_a_web_address_is_used(site: str) -> None:
+    url = site.replace("//", f"//ann:{HIDDEN}@") + "/private/cars.csv"
+    assert rows(url) == EXPECTED
+    assert HIDDEN not in chunks(url)[0].label
+
+
+def test_web_errors_name_the_status_and_hide_the_token(site: str) -> None:
+    url = site.replace("//", f"//ann:{HIDDEN}@")
+    with pytest.raises(
+        InputError, match=r"none\.csv\?token=\*\*\* answered HTTP status 404"
+    ) as one:
+        chunks(f"{url}/none.csv?token={HIDDEN}")
+    _leaks_nothing(one.value)
+    with pytest.raises(InputError, match="answered HTTP status 401"):
+        chunks(f"{site}/private/cars.csv")
+    with pytest.raises(InputError, match=r"cut\.csv broke off after 19 of 1000 bytes"):
+        chunks(f"{site}/cut.csv")
+    with pytest.raises(InputError, match=r"cannot be reached: .*refused") as refused:
+        chunks(f"http://ann:{HIDDEN}@127.0.0.1:{_free_port()}/cars.csv")
+    _leaks_nothing(refused.value)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_s3_reads_the_same_rows(bucket: Any, tmp_path: Path) -> None:
+    CARS.to_parquet(tmp_path / "cars.parquet")
+    bucket.put_object(Bucket="market", Key="in/cars.csv", Body=CSV.encode())
+    bucket.upload_file(str(tmp_path / "cars.parquet"), "market", "in/cars.parquet")
+    assert rows("s3://market/in/cars.csv") == EXPECTED
+    assert rows("s3://market/in/cars.parquet") == EXPECTED
+
+
+def test_an_s3_pattern_reads_objects_by_name(bucket: Any) -> None:
+    for name in ("b.csv.gz", "a.csv", "deep/c.csv"):
+        content = CSV.encode()
+        body = gzip.compress(content) if name.endswith("gz") else content
+        bucket.put_object(Bucket="market", Key=f"in/{name}", Body=body)
+    found = [(chunk.filename, chunk.label) for chunk in chunks("s3://market/in/*.csv*")]
+    assert found == [("a", "s3://market/in/a.csv"), ("b", "s3://market/in/b.csv.gz")]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("s3://market/in/none.csv", r"s3://market/in/none\.csv does not exist"),
+        ("s3://market/in/*.parquet", r"no object matches s3://market/in/\*\.parquet"),
+        ("s3://nowhere/cars.csv", "the S3 bucket 'nowhere' does not exist"),
+        ("s3://nowhere/*.csv", "the S3 bucket 'nowhere' does not exist"),
+        ("s3://market/in", r"s3://market/in is a folder"),
+        ("s3://market", "names no file"),
+    ],
+)
+def test_what_is_not_in_s3_is_named(source: str, message: str, bucket: Any) -> None:
+    bucket.put_object(Bucket="market", Key="in/cars.csv", Body=CSV.encode())
+    with pytest.raises(InputError, match=message):
+        chunks(source)
+
+
+def test_s3_without_credentials_says_how_to_give_them(
+    no_aws_login: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{_free_port()}")
+    with pytest.raises(InputError, match=r"needs AWS credentials and none were found"):
+        chunks("s3://market/cars.csv")
+
+
+def test_an_s3_store_that_does_not_answer_is_named(
+    no_aws_login: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{_free_port()}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", HIDDEN)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(InputError, match=r"cannot be read from S3: .*AWS_ENDPOINT_URL") as raised:
+        chunks("s3://market/cars.csv")
+    _leaks_nothing(raised.value)
+
+
+@pytest.mark.parametrize("source", ["", "  "])
+def test_an_empty_source_says_so(source: str) -> None:
+    with pytest.raises(
+        InputError, match=r"ingest\.source is empty; name a path, an address or sam"
+    ):
+        next(iter(read_chunks(IngestSettings(source=source))))

@@ -1,0 +1,566 @@
+import base64
+import http.client
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+from carprice.errors import InputError, RefusedError
+from carprice.model_folder import folder_digest, is_intact
+from carprice.registry import dagshub as hub
+from carprice.registry.cache import Production
+from carprice.registry.rest import HttpRegistry, hide_logins, login
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "cars on dagshub"
+WRONG = "dhp-a-token-that-nobody-made"
+LISTING = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
+
+
+@dataclass
+class Odd:
+    """A host with one answer to everything, which notes the logins that it is sent."""
+
+    url: str = ""
+    status: int = 200
+    body: bytes = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
+    pause: float = 0.0
+    logins: list[str | None] = field(default_factory=list)
+
+
+@contextmanager
+def odd_host(**more: Any) -> Iterator[Odd]:
+    odd, done = Odd(**more), threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            odd.logins.append(self.headers.get("Authorization"))
+            self.send_response(odd.status)
+            for key, value in odd.headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(odd.body)))
+            self.end_headers()
+            for byte in odd.body:
+                done.wait(odd.pause)
+                self.wfile.write(bytes([byte]))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Quiet(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            pass
+
+    server = Quiet(("127.0.0.1", 0), Handler)
+    odd.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield odd
+    finally:
+        done.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def setting(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("host", "uri", "is_so"),
+    [
+        (None, "https://dagshub.com/me/cars.mlflow", True),
+        (None, "https://ann:x@DagsHub.com:443/me/cars.mlflow", True),
+        ("", "https://dagshub.com/me/cars.mlflow", True),
+        (None, "http://dagshub.com/me/cars.mlflow", False),
+        (None, "https://dagshub.com.example.org/me/cars.mlflow", False),
+        (None, "https://example.org/dagshub.com/me/cars.mlflow", False),
+        (None, "sqlite:///mlflow.db", False),
+        (None, "https://[", False),
+        (None, "https://dagshub.com:port/", False),
+        ("https://hub.example.org", "https://hub.example.org/me/cars.mlflow", True),
+        ("https://hub.example.org/", "https://dagshub.com/me/cars.mlflow", False),
+        ("hub.example.org", "https://hub.example.org/me/cars.mlflow", False),
+    ],
+)
+def test_the_token_is_for_one_host_by_one_scheme(
+    host: str | None, uri: str, is_so: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if host is not None:
+        monkeypatch.setenv("DAGSHUB_CLIENT_HOST", host)
+    monkeypatch.setenv("DAGSHUB_USER_TOKEN", WRONG)
+    assert hub.is_dagshub(uri) == is_so
+    if not is_so:
+        assert hub.login(uri) is None
+
+
+@pytest.mark.parametrize(
+    "host", ["hub.example.org", "ftp://a", "https://ann:<s3cret>@a", "https://["]
+)
+def test_an_odd_host_is_named_by_its_variable(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSHUB_CLIENT_HOST", host)
+    with pytest.raises(InputError, match="DAGSHUB_CLIENT_HOST is no address such as") as refused:
+        hub.address("me/cars")
+    assert "s3cret" not in str(refused.value)
+
+
+def test_the_newer_variable_wins_and_nothing_counts_as_unset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert hub.token_variable() is None
+    setting(monkeypatch, DAGSHUB_USER_TOKEN=" ", DAGSHUB_PAT="old")
+    assert hub.token_variable() == "DAGSHUB_PAT"
+    setting(monkeypatch, DAGSHUB_USER_TOKEN="new")
+    assert hub.token_variable() == "DAGSHUB_USER_TOKEN"
+
+
+@pytest.mark.parametrize(
+    ("user_info", "variables"),
+    [
+        ("", {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "x"}),
+        ("", {"MLFLOW_TRACKING_TOKEN": "x"}),
+        ("ann:x@", {}),
+    ],
+)
+def test_without_a_token_mlflows_own_login_is_taken(
+    user_info: str, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, **variables)
+    assert hub.login(f"https://{user_info}dagshub.com/me/cars.mlflow") is None
+
+
+def test_without_any_login_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting(monkeypatch, MLFLOW_TRACKING_USERNAME="ann", DAGSHUB_PAT="")
+    with odd_host() as odd:
+        monkeypatch.setenv("DAGSHUB_CLIENT_HOST", odd.url)
+        with pytest.raises(InputError, match="needs a token: set DAGSHUB_USER_TOKEN to one from"):
+            hub.login(f"{odd.url}/me/cars.mlflow")
+    assert odd.logins == []
+
+
+@pytest.mark.parametrize("variable", hub.TOKEN_VARIABLES)
+def test_the_tokens_owner_is_the_user_and_is_asked_for_once(
+    variable: str, dagshub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, DAGSHUB_CLIENT_HOST=dagshub.host, **{variable: WRONG})
+    for _ in range(2):
+        with pytest.raises(RefusedError, match=f"does not accept the token in {variable} "):
+            hub.login(dagshub.uri)
+    setting(monkeypatch, **{variable: f"{dagshub.token}\n"})
+    assert hub.login(dagshub.uri) == (dagshub.user, dagshub.token)
+    monkeypatch.setattr(hub, "_get", None)
+    assert hub.login(dagshub.uri) == (dagshub.user, dagshub.token)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"status": 401}, "does not accept the token in DAGSHUB_USER_TOKEN (HTTP status 401)"),
+        ({"status": 403}, "does not accept the token in DAGSHUB_USER_TOKEN (HTTP status 403)"),
+        ({"status": 404}, "does not answer as DagsHub does (HTTP status 404)"),
+        ({"status": 503}, "does not answer as DagsHub does (HTTP status 503)"),
+        ({"body": b"<html>"}, "does not answer as DagsHub does (HTTP status 200)"),
+        ({"body": b"[]"}, "does not answer as DagsHub does (HTTP status 200)"),
+        ({"body": b'{"username": 5}'}, "does not answer as DagsHub does (HTTP status 200)"),
+        ({"body": b"{}" * 99, "pause": 0.3}, "cannot be reached (no answer within 0.5 s)"),
+    ],
+)
+def test_an_odd_answer_is_told_without_the_token(
+    answer: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_SECONDS", 0.5)
+    with odd_host(**answer) as odd:
+        setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN=WRONG)
+        with pytest.raises(RefusedError) as refused:
+            hub.login(f"{odd.url}/me/cars.mlflow")
+    assert words in str(refused.value)
+    assert WRONG not in str(refused.value)
+
+
+def test_a_host_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting(monkeypatch, DAGSHUB_CLIENT_HOST="http://127.0.0.1:9", DAGSHUB_USER_TOKEN=WRONG)
+    with pytest.raises(RefusedError, match=r"cannot be reached \(Connection refused\); check the"):
+        hub.login("http://127.0.0.1:9/me/cars.mlflow")
+
+
+def test_the_older_name_of_the_user_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    with odd_host(body=b'{"login": "ann"}') as odd:
+        setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN="a-token")
+        assert hub.login(f"{odd.url}/me/cars.mlflow") == ("ann", "a-token")
+
+
+def test_the_token_follows_no_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        odd_host(body=b'{"username": "eve"}') as other,
+        odd_host(status=302, headers={"Location": f"{other.url}/api/v1/user"}) as odd,
+    ):
+        setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN=WRONG)
+        with pytest.raises(RefusedError, match=r"HTTP status 302"):
+            hub.login(f"{odd.url}/me/cars.mlflow")
+    assert (odd.logins, other.logins) == ([f"Bearer {WRONG}"], [])
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "tökén"])
+def test_what_cannot_be_a_token_is_not_sent(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting(monkeypatch, DAGSHUB_USER_TOKEN=token)
+    with pytest.raises(InputError, match="DAGSHUB_USER_TOKEN holds a blank or a sign") as refused:
+        hub.login("https://dagshub.com/me/cars.mlflow")
+    assert token not in str(refused.value)
+
+
+def test_a_repository_that_is_not_there_is_named(
+    dagshub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, **dagshub.environment)
+    hub.check_repository(dagshub.uri)
+    with pytest.raises(RefusedError, match="has no repository me/boats, or the token in DAGSHUB_U"):
+        hub.check_repository(f"{dagshub.host}/me/boats.mlflow")
+    hub.check_repository(dagshub.host)
+
+
+def test_the_tokens_are_hidden_in_texts() -> None:
+    environment = {"DAGSHUB_USER_TOKEN": "one ", "DAGSHUB_PAT": "two"}
+    assert hide_logins("it is one, or two", environment) == "it is ***, or ***"
+
+
+@pytest.mark.parametrize(
+    ("uri", "environment"),
+    [
+        ("https://ann:<p%40ss%2Fw>@store/x", {}),
+        (
+            "https://store/x",
+            {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "<p@ss/w>"},
+        ),
+        ("", {"MLFLOW_TRACKING_URI": "https://ann:<p%40ss%2Fw>@store/x"}),
+    ],
+)
+def test_a_login_is_hidden_in_every_way_that_it_is_sent(
+    uri: str, environment: dict[str, str]
+) -> None:
+    secret = "<p@ss/w>"
+    sent = base64.b64encode(f"ann:{secret}".encode()).decode()
+    for form in (secret, sent, quote(sent), quote(secret), quote(secret, safe="")):
+        shown = hide_logins(f"asked with [{form}] by somebody", environment, uri)
+        assert shown == "asked with [***] by somebody"
+
+
+def test_the_name_alone_may_be_the_login() -> None:
+    sent = base64.b64encode(b"<token>:").decode()
+    hidden = hide_logins(f"[<token>] [{sent}]", {}, "https://<token>@store/x")
+    assert hidden == "[***] [***]"
+
+
+def test_the_header_with_dagshubs_token_is_hidden(
+    dagshub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, **dagshub.environment)
+    sent = login(dagshub.uri)["Authorization"]
+    assert hide_logins(sent, {}) == "Basic ***"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a finished command printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def carprice(tmp_path: Path) -> Callable[..., Done]:
+    """Run a command as a person does: in a process of its own, at a terminal nobody types at."""
+    opened = tmp_path / "a browser was opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\ntouch '{opened}'\n")
+    browser.chmod(0o755)
+
+    def run(*arguments: object, environment: Mapping[str, str], **tracking: str) -> Done:
+        params = tmp_path / "params.yaml"
+        content = {"tracking": tracking, "register": {"name": NAME}}
+        params.write_text(yaml.safe_dump(content))
+        nobody, typing = os.pipe()
+        began = time.monotonic()
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "carprice.cli", *map(str, arguments)],
+                cwd=tmp_path,
+                env={**os.environ, "BROWSER": str(browser), **environment},
+                stdin=nobody,
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        finally:
+            os.close(nobody)
+            os.close(typing)
+        seconds = time.monotonic() - began
+        sys.stdout.write(f"{arguments[0]}: exit code {done.returncode} after {seconds:.2f} s\n")
+        assert not opened.exists()
+        for name in hub.TOKEN_VARIABLES:
+            if environment.get(name):
+                assert environment[name] not in done.stdout + done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+WRONG_LOGIN = {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "<a wrong one>"}
+
+
+@pytest.mark.parametrize("command", ["status", "run"])
+@pytest.mark.parametrize(
+    ("environment", "repository", "code", "words"),
+    [
+        ({}, "me/cars", 2, "needs a token: set DAGSHUB_USER_TOKEN to one from {host}/user/sett"),
+        (
+            {"DAGSHUB_USER_TOKEN": WRONG},
+            "me/cars",
+            1,
+            "DagsHub at {host} does not accept the token in DAGSHUB_USER_TOKEN (HTTP status 401)",
+        ),
+        ({"DAGSHUB_PAT": WRONG}, "me/cars", 1, "does not accept the token in DAGSHUB_PAT "),
+        ({"DAGSHUB_USER_TOKEN": "the right one"}, "me/boats", 1, "has no repository me/boats, or"),
+        (
+            {"DAGSHUB_CLIENT_HOST": "http://127.0.0.1:9", "DAGSHUB_PAT": WRONG},
+            "me/cars",
+            1,
+            "DagsHub at http://127.0.0.1:9 cannot be reached (Connection refused)",
+        ),
+        ({"DAGSHUB_CLIENT_HOST": "dagshub"}, "me/cars", 2, "DAGSHUB_CLIENT_HOST is no address"),
+        ({}, "cars", 2, "tracking.dagshub: is no repository on DagsHub; write owner/repo"),
+    ],
+)
+def test_what_is_wrong_with_the_login_is_one_line_in_seconds(
+    command: str,
+    environment: dict[str, str],
+    repository: str,
+    code: int,
+    words: str,
+    dagshub: Any,
+    carprice: Callable[..., Done],
+) -> None:
+    given = {"DAGSHUB_CLIENT_HOST": dagshub.host, **environment}
+    if given.get("DAGSHUB_USER_TOKEN") == "the right one":
+        given |= dagshub.environment
+    done = carprice(command, environment=given, dagshub=repository)
+    assert done.code == code, done.err
+    (line,) = done.err.strip().splitlines()
+    assert line.startswith("carprice: ")
+    assert words.format(host=dagshub.host) in line
+
+
+def test_a_login_that_mlflow_itself_refuses_is_one_line(
+    dagshub: Any, carprice: Callable[..., Done]
+) -> None:
+    given = {"DAGSHUB_CLIENT_HOST": dagshub.host, **WRONG_LOGIN}
+    done = carprice("status", environment=given, dagshub=dagshub.repo)
+    (line,) = done.err.strip().splitlines()
+    assert done.code == 1
+    assert f"MLflow at {dagshub.uri} answers with HTTP status 401; check" in line
+    assert WRONG_LOGIN["MLFLOW_TRACKING_PASSWORD"] not in line
+
+
+@pytest.fixture(scope="module")
+def registered(
+    dagshub: Any, register: Callable[..., int], finished: Any, tmp_path_factory: Any
+) -> Path:
+    """Register a version by the token alone and put it into production; return its folder."""
+    from carprice.registry.versions import Registry
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # Deleted at the end, like all that is set for MLflow's client.
+        setting(monkeypatch, **dagshub.environment, **WRONG_LOGIN)
+        scratch, folder = tmp_path_factory.mktemp("to-dagshub"), finished[0].model
+        assert register(dagshub.uri, NAME, folder, scratch) == 1
+        client = Registry(dagshub.uri, NAME)._client
+        client.set_registered_model_alias(NAME, "production", "1")
+    return folder
+
+
+def test_a_version_is_registered_and_read_again(
+    registered: Path, dagshub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from carprice.registry.versions import Registry
+
+    # A login in the address, and one for MLflow, are not the token's.
+    setting(monkeypatch, **dagshub.environment, **WRONG_LOGIN)
+    registry = Registry(dagshub.uri.replace("://", "://ann:x@"), NAME)
+    version = registry.at("production")
+    assert version is not None
+    assert version.digest == folder_digest(registered)
+    assert registry.at("staging") is None
+    assert is_intact(registry.fetch(version, tmp_path), version.digest)
+
+
+def test_the_command_line_reads_it_by_the_settings(
+    registered: Path, dagshub: Any, carprice: Callable[..., Done]
+) -> None:
+    done = carprice("status", "--json", environment=dagshub.environment, dagshub=dagshub.repo)
+    assert done.code == 0, done.err
+    assert [version["number"] for version in json.loads(done.out)] == [1]
+
+
+def test_the_token_stands_in_nothing_that_the_server_keeps(registered: Path, dagshub: Any) -> None:
+    token, folder = dagshub.token.encode(), dagshub.upstream.log.parent
+    kept = [path for path in folder.rglob("*") if path.is_file() and path.name != "auth.ini"]
+    assert {"mlflow.db", "MLmodel"} <= {path.name for path in kept}
+    assert [path for path in kept if token in path.read_bytes()] == []
+
+
+def test_plain_http_has_the_same_login(
+    registered: Path, dagshub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, **dagshub.environment)
+    digest = folder_digest(registered)
+    with closing(HttpRegistry(dagshub.uri, NAME)) as registry:
+        found = registry.production()
+        assert found == Production("1", digest)
+        (tmp_path / "model").mkdir()
+        registry.download(found, tmp_path / "model")
+    assert is_intact(tmp_path / "model", digest)
+
+
+def test_plain_http_asks_for_the_user_only_when_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with odd_host(status=401) as odd:
+        setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN=WRONG)
+        with closing(HttpRegistry(f"{odd.url}/me/cars.mlflow", NAME)) as registry:
+            assert odd.logins == []
+            with pytest.raises(RefusedError, match="does not accept the token"):
+                registry.production()
+    assert odd.logins == [f"Bearer {WRONG}"]
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_large_files_pass_the_stand_in(
+    is_chunked: bool, dagshub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting(monkeypatch, **dagshub.environment)
+    content = os.urandom(1 << 20) * 24
+    where = dagshub.uri.removeprefix(dagshub.host)
+    path = f"{where}/api/2.0/mlflow-artifacts/artifacts/large/{is_chunked}.bin"
+    body = (content[at : at + 300_000] for at in range(0, len(content), 300_000))
+    connection = http.client.HTTPConnection(dagshub.host.removeprefix("http://"), timeout=60)
+    with closing(connection):
+        sent = body if is_chunked else content
+        connection.request("PUT", path, sent, login(dagshub.uri), encode_chunked=is_chunked)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
+        kept = connection.sock
+        connection.request("GET", path, headers=login(dagshub.uri))
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.read() == content
+        assert connection.sock is kept
+
+
+SERVICE = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
+
+
+def wait_for(server: Any, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while not is_so(seen := json.loads(server.get("/")[1])):
+        assert time.monotonic() < deadline, (seen, server.log.read_text()[-3000:])
+        time.sleep(0.05)
+    return seen
+
+
+def service_variables(dagshub: Any, cache: Path) -> dict[str, str]:
+    return {
+        **dagshub.environment,
+        "MLFLOW_TRACKING_URI": dagshub.uri,
+        "CARPRICE_MODEL_NAME": NAME,
+        "CARPRICE_MODEL_CACHE": str(cache),
+        "CARPRICE_DRAIN_SECONDS": "0",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def test_the_service_needs_the_token_only_and_starts_from_its_cache_without_a_good_one(
+    registered: Path, dagshub: Any, serve: Any, tmp_path: Path
+) -> None:
+    environment = service_variables(dagshub, tmp_path / "cache")
+    with serve(SERVICE, tmp_path, "/", environment) as server:
+        wait_for(server, lambda seen: seen["source"] == "registry")
+        assert server.post("/predict", LISTING)[0] == 200
+    logs = [server.log]
+    wire = "http://127.0.0.1:9"
+    faults = {
+        "does not accept the token in DAGSHUB_USER_TOKEN": {"DAGSHUB_USER_TOKEN": WRONG},
+        "needs a token: set DAGSHUB_USER_TOKEN": {"DAGSHUB_USER_TOKEN": ""},
+        "cannot be reached (Connection refused)": {
+            "DAGSHUB_CLIENT_HOST": wire,
+            "MLFLOW_TRACKING_URI": dagshub.uri.replace(dagshub.host, wire),
+        },
+    }
+    record = tmp_path / "cache" / f"{NAME}.json"
+    for words, change in faults.items():
+        moved = record.read_text().replace(dagshub.host, change.get("DAGSHUB_CLIENT_HOST", ""))
+        if "DAGSHUB_CLIENT_HOST" in change:
+            record.write_text(moved)
+        with serve(SERVICE, tmp_path, "/", {**environment, **change}) as server:
+            seen = wait_for(server, lambda seen, words=words: words in (seen["detail"] or ""))
+            assert seen["source"] == "cache"
+            assert server.post("/predict", LISTING)[0] == 200
+        assert "127.0.0.1" not in seen["detail"]
+        logs.append(server.log)
+    for log in logs:
+        assert dagshub.token not in log.read_text()
+        assert WRONG not in log.read_text()
+
+
+def test_a_dagshub_that_hangs_holds_the_service_no_longer_than_its_deadline(
+    registered: Path, dagshub: Any, serve: Any, tmp_path: Path
+) -> None:
+    with odd_host(body=b"{}" * 10_000, pause=0.2) as odd:
+        uri = f"{odd.url}/me/cars.mlflow"
+        digest = folder_digest(registered)
+        environment = {
+            **service_variables(dagshub, tmp_path / "cache"),
+            "DAGSHUB_CLIENT_HOST": odd.url,
+            "MLFLOW_TRACKING_URI": uri,
+            "CARPRICE_START_SECONDS": "2",
+            "CARPRICE_BAKED_MODEL": str(registered),
+        }
+        with serve(SERVICE, tmp_path, "/", environment) as server:
+            seen = wait_for(server, lambda seen: "within 2 s" in (seen["detail"] or ""))
+        assert (seen["source"], seen["modelVersion"]) == ("image", digest[:12])
+        assert server.process.returncode == 0
+        assert dagshub.token not in server.log.read_text()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_takes_the_repository_from_the_settings(
+    workers: int, registered: Path, dagshub: Any, serve: Any, tmp_path: Path
+) -> None:
+    content = {"tracking": {"dagshub": dagshub.repo}, "register": {"name": NAME}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    command = [sys.executable, "-m", "carprice.cli", "serve", "--port", "{port}"]
+    command += ["--workers", str(workers)]
+    environment = {**dagshub.environment, "CARPRICE_DRAIN_SECONDS": "0", "PYTHONPATH": str(ROOT)}
+    with serve(command, tmp_path, "/", environment) as server:
+        # The other worker may answer, and still be asking.
+        seen = wait_for(server, lambda seen: seen["source"] is not None)
+        assert seen["source"] == "registry"
+    assert dagshub.token not in server.log.read_text()
