@@ -16,6 +16,7 @@ from carprice.listings.frames import as_columns
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
 from carprice.model.valuation import value
+from carprice.schema import REQUIRED_OF_A_ROW
 from carprice.settings import IngestSettings
 
 Progress = Callable[[int], None]
@@ -68,7 +69,7 @@ def predict(
 
 def _answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd.DataFrame:
     problems = pd.Series("", index=listings.index, dtype=object)
-    for field in ("make", "model", "year"):
+    for field in REQUIRED_OF_A_ROW:
         problems[listings[field].isna() & (problems == "")] = f"{field} is missing or unreadable"
     good = listings.loc[problems == ""]
     answers = pd.DataFrame(index=listings.index, columns=[*_PRICED], dtype=object)
