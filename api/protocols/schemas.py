@@ -9,7 +9,17 @@ from functools import cache
 from typing import Any, Final
 
 from api.messages import ListingRequest
-from carprice.schema import FIELDS, KINDS, REQUIRED, Kind, alias, bounds, example_listing
+from carprice.schema import (
+    ANSWER_NAMES,
+    FIELDS,
+    KINDS,
+    PRICE_NAMES,
+    REQUIRED,
+    Kind,
+    alias,
+    bounds,
+    example_listing,
+)
 
 FORMS: Final = ("dataframe_split", "dataframe_records", "inputs", "instances")
 """MLflow's names for the ways to write a data frame as JSON."""
@@ -25,11 +35,7 @@ _PARAMS: Final = {"$ref": "#/components/schemas/ScoringParams"}
 _EXAMPLE: Final = example_listing()
 
 OUTPUTS: Final[dict[str, str]] = {
-    "predictedPrice": "FP64",
-    "priceLow": "FP64",
-    "priceHigh": "FP64",
-    "valuationDate": "BYTES",
-    "warnings": "BYTES",
+    name: "FP64" if name in PRICE_NAMES else "BYTES" for name in ANSWER_NAMES
 }
 """Output tensors and their data types."""
 

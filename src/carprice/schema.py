@@ -19,6 +19,10 @@ from pydantic_core import PydanticCustomError
 
 PRICE: Final = "price"
 PRICE_ALIASES: Final = ("price", "listingPrice", "listing_price")
+PRICE_NAMES: Final = ("predictedPrice", "priceLow", "priceHigh")
+"""What answers call a price and the ends of its range: in JSON, files and the registry."""
+ANSWER_NAMES: Final = (*PRICE_NAMES, "valuationDate", "warnings")
+"""What answers call all that is said of one listing; see ``Valuation`` for the values."""
 FEATURE_SEPARATOR: Final = "|"
 
 REFERENCE_FEATURES: Final = (

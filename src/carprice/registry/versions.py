@@ -16,7 +16,7 @@ from carprice.errors import CorruptModelError, NoProductionModelError, RefusedEr
 from carprice.model_folder import MANIFEST, check, file_digest, is_intact
 from carprice.redaction import redact
 from carprice.registry.tracking import clear_errors, connect, unknown_call, use
-from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
+from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, Kind, alias, example_listing
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -315,9 +315,7 @@ def _signature() -> "ModelSignature":
         ColSpec(types[kind], alias(field), required=field in REQUIRED)
         for field, kind in KINDS.items()
     ]
-    outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.double, name) for name in ("predictedPrice", "priceLow", "priceHigh")
-    ]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, one) for one in PRICE_NAMES]
     parameters = ParamSchema([ParamSpec("confidence", DataType.double, 0.9)])
     return ModelSignature(Schema(inputs), Schema(outputs), parameters)
 
