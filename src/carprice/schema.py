@@ -76,6 +76,9 @@ class FieldKind(StrEnum):
     FEATURES = "features"
 
 
+NUMERIC: Final = frozenset({FieldKind.NUMBER, FieldKind.INTEGER})
+
+
 def parse_ordinal(value: object) -> object:
     """Read a number of owners from words; what is not understood is returned as it is.
 

@@ -16,7 +16,7 @@ import pandera.pandas as pa
 
 from carprice.errors import InputError
 from carprice.listings.units import plausible_odometer
-from carprice.schema import KINDS, PRICE, REQUIRED_OF_A_ROW, FieldKind, bounds, fields_of
+from carprice.schema import KINDS, NUMERIC, PRICE, REQUIRED_OF_A_ROW, bounds, fields_of
 
 _SMALLEST_YEAR_SHARE: Final = 0.005
 _LONGEST_GAP_YEARS: Final = 10
@@ -40,7 +40,7 @@ def listing_schema() -> pa.DataFrameSchema:
     columns = {}
     for name, kind in KINDS.items():
         nullable = name not in REQUIRED_OF_A_ROW
-        if kind in (FieldKind.NUMBER, FieldKind.INTEGER):
+        if kind in NUMERIC:
             low, high = bounds(name)
             checks = [pa.Check.in_range(low, high, error=f"outside {low:g}–{high:g}")]
             columns[name] = pa.Column(float, checks, nullable=nullable)
@@ -166,10 +166,7 @@ def _validated(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     except pa.errors.SchemaErrors as errors:
         repaired = frame.copy()
         for (name, check), cases in errors.failure_cases.groupby(["column", "check"]):
-            if (
-                name not in fields_of(FieldKind.NUMBER, FieldKind.INTEGER)
-                or cases["index"].isna().any()
-            ):
+            if name not in fields_of(*NUMERIC) or cases["index"].isna().any():
                 raise InputError(
                     f"column {name} breaks the listing's schema: {check}, found "
                     f"{cases['failure_case'].iloc[0]!r}; correct ingest.columns.{name}"

@@ -18,7 +18,7 @@ from carprice.listings.cleaning import (
     drop_duplicates,
     find_valuation_date,
 )
-from carprice.listings.column_map import MappedChunk, Unreadable, map_columns
+from carprice.listings.column_map import MappedChunk, Unreadable, map_chunks
 from carprice.listings.leaking_columns import IgnoredColumn, inspect_ignored
 from carprice.listings.sources import Chunk, read_chunks
 from carprice.redaction import redact
@@ -96,8 +96,8 @@ def read_source(
     respaced: dict[str, int] = {}
     origin: dict[str, tuple[str, ...]] = {}
     rows = 0
-    for chunk in read_chunks(settings, keep=keep, passed_over=passed_over):
-        mapped = map_columns(chunk, settings, price_required=True)
+    chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
+    for chunk, mapped in map_chunks(chunks, settings, price_required=True):
         if look is not None:
             look(chunk, mapped)
         frames.append(mapped.frame)
