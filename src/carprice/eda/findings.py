@@ -145,10 +145,10 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
     """
     chunks: list[pd.DataFrame] = []
 
-    def look(chunk: Chunk, _: MappedChunk) -> None:
+    def keep(chunk: Chunk, _: MappedChunk) -> None:
         chunks.append(chunk.frame)
 
-    source = read_source(settings.ingest, progress, passed_over=passed_over, look=look)
+    source = read_source(settings.ingest, progress, passed_over=passed_over, on_chunk=keep)
     progress("looking at the columns")
     columns = _columns(pd.concat(chunks, ignore_index=True), source)
     chunks.clear()

@@ -1,7 +1,7 @@
-"""Mapped rows → listings that a model can learn from. Every row or value lost is counted.
+"""Clean mapped rows, so that a model can learn from them, and count what is rejected or repaired.
 
-Rows are rejected only for what makes a price meaningless: an exact duplicate, no name, an
-impossible year or price. Any other value that cannot be is made missing, and the row is kept.
+A row is rejected only if its price means nothing: an exact duplicate, a car without make, model or
+year, an impossible year or price. Any other impossible value is made missing, and the row is kept.
 """
 
 import datetime
@@ -51,16 +51,16 @@ def listing_schema() -> pa.DataFrameSchema:
 
 
 def drop_duplicates(frame: pd.DataFrame, row_digests: npt.NDArray[np.uint64]) -> pd.DataFrame:
-    """Return the frame without rows whose whole raw row stood before, in file order."""
+    """Return the frame without the rows that repeat an earlier raw row in every column."""
     return frame.loc[~pd.Series(row_digests).duplicated().to_numpy()]
 
 
 def find_valuation_date(frame: pd.DataFrame) -> datetime.date:
-    """Return the day the data's prices are for.
+    """Return the day that the data's prices are for.
 
-    The newest listing date but for one in a thousand; without any, the end of the newest model year
-    that 0.5 % of the rows have and that follows another within ten years, so that one car of the
-    year 2060 does not move it.
+    With listing dates, their 99.9 % quantile. Without any, the end of the newest model year that at
+    least 0.5 % of the rows have and that lies at most ten years after the next older such year: one
+    car of the year 2060 does not move it.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def clean(
 def _reasons(
     frame: pd.DataFrame, valuation_date: datetime.date, price_range: tuple[float, float]
 ) -> dict[str, Mask]:
-    """Return the rows to reject by reason, in order: a row counts for its first reason only."""
+    """Return which rows to reject, by reason; a row is counted under its first reason only."""
     low, high = price_range
     price, year = frame[PRICE], frame["year"]
     newest = valuation_date.year + 1
@@ -159,7 +159,7 @@ def _without_impossible_odometers(
 
 
 def _validated(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
-    """Check the frame against the schema; make missing what an optional field cannot be."""
+    """Check the frame against the schema; numbers outside their bounds are made missing."""
     schema = listing_schema()
     try:
         return schema.validate(frame, lazy=True)

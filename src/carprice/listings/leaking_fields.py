@@ -1,8 +1,8 @@
-"""The alarm before and after training: no honest attribute knows the price of like cars.
+"""Find the fields that were computed from the price, before and after training.
 
-Cars alike in model, variant, age and powertrain share what honest attributes say of them, but for
-distance, owners and colour, and these explain little of how their prices differ. A column computed
-from the price explains nearly all of it, whatever its name.
+Cars alike in model, variant, age and powertrain still differ in distance, owners and colour, which
+explain little of how their prices differ. A column computed from the price explains nearly all of
+it, whatever its name is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,14 +28,14 @@ _BELOW_FLOOR: Final = 0.5
 _NOT_JUDGED: Final = frozenset({"age", "listed", "odometer_per_year"})
 
 FIELD_OF: Final = {"litres": "engine_cc", "feature_count": "features", **CATEGORIES}
-"""Listing fields behind features of another name."""
+"""The listing's field that a feature of another name is made from."""
 
 Codes = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A feature, the listing's field behind it, and the share of like cars' price differences."""
+    """A field, and the share of like cars' price differences that it explains, 0 to 1."""
 
     field: str
     explained: float
@@ -44,13 +44,13 @@ class Suspect:
 def suspects(
     features: Features, log_price: Floats, explaining: float = MOST_EXPLAINED
 ) -> list[Suspect]:
-    """Return features that explain more of like cars' price differences than honest ones can.
+    """Return the fields that explain too much of how like cars' prices differ, worst first.
 
     Parameters
     ----------
     features : parsed listings, n rows.
     log_price : their ln(price).
-    explaining : share of the variance from which on a feature is suspect.
+    explaining : the least share of the variance that makes a field suspect.
     """
     groups = like_cars(features)
     found = []
@@ -68,16 +68,18 @@ def suspects(
 
 
 def refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, str]) -> None:
-    """Stop before anything is learned from a feature that knows the price.
+    """Refuse listings with a field that looks computed from the price.
 
     Parameters
     ----------
-    columns : the source's column behind each field, by the field's name in files.
+    features : parsed listings, n rows.
+    log_price : their ln(price).
+    columns : the source's column of each field, by the field's camelCase name.
 
     Raises
     ------
     InputError
-        If a feature explains the price as only a column computed from it can.
+        If :func:`suspects` finds a field.
     """
     if found := suspects(features, log_price):
         raise InputError(
@@ -88,7 +90,7 @@ def refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, st
 
 
 def named(found: Sequence[Suspect], columns: Mapping[str, str]) -> str:
-    """Return suspects as people know them: field, column, and how much it explains."""
+    """Write suspects as text: the field, its column, and how much it explains."""
     return ", ".join(
         f"{alias(one.field)} (column {columns.get(alias(one.field), '?')}) explains "
         f"{100 * one.explained:.0f} %"
@@ -97,7 +99,7 @@ def named(found: Sequence[Suspect], columns: Mapping[str, str]) -> str:
 
 
 def is_below_floor(mdape: float, floor: NoiseFloor) -> bool:
-    """Tell whether an error is so far below what like cars differ by that something must leak."""
+    """Tell whether a model's MdAPE is below half the noise floor: a field then gives the price away."""
     return floor.mdape is not None and mdape < _BELOW_FLOOR * floor.mdape
 
 
