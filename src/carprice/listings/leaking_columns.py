@@ -1,4 +1,4 @@
-"""Find the columns of a file that look computed from the price: nothing may be learned from them."""
+"""Find the columns that look computed from the price: nothing may be learned from them."""
 
 import re
 from dataclasses import dataclass

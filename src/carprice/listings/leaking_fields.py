@@ -16,7 +16,7 @@ import numpy.typing as npt
 from carprice.arrays import Floats
 from carprice.errors import InputError
 from carprice.listings.features import CATEGORIES, NUMBERS, Features
-from carprice.listings.noise import NoiseFloor, like_cars
+from carprice.listings.noise import NoiseFloor, less_group_mean, like_cars
 from carprice.schema import alias
 
 MOST_EXPLAINED: Final = 0.5
@@ -99,14 +99,8 @@ def named(found: Sequence[Suspect], columns: Mapping[str, str]) -> str:
 
 
 def is_below_floor(mdape: float, floor: NoiseFloor) -> bool:
-    """Tell whether a model's MdAPE is below half the noise floor: a field then gives the price away."""
+    """Tell whether an MdAPE is below half the noise floor: some field then gives the price away."""
     return floor.mdape is not None and mdape < _BELOW_FLOOR * floor.mdape
-
-
-def _within(values: Floats, groups: Codes) -> Floats:
-    """Return each value less the mean of its group."""
-    rows = np.bincount(groups)
-    return np.asarray(values - (np.bincount(groups, weights=values) / rows)[groups])
 
 
 def _explained_by_number(values: Floats, groups: Codes, log_price: Floats) -> float:
@@ -115,7 +109,7 @@ def _explained_by_number(values: Floats, groups: Codes, log_price: Floats) -> fl
         return 0.0
     _, own = np.unique(groups[known], return_inverse=True)
     logged = np.sign(values[known]) * np.log1p(np.abs(values[known]))
-    x, y = _within(logged, own), _within(log_price[known], own)
+    x, y = less_group_mean(logged, own), less_group_mean(log_price[known], own)
     varying = np.abs(x) > _SAME
     if varying.sum() < _FEWEST_ROWS:
         return 0.0
@@ -130,9 +124,9 @@ def _explained_by_text(texts: Sequence[str], groups: Codes, log_price: Floats) -
         return _explained_by_number(_as_numbers(levels)[codes], groups, log_price)
     if len(levels) < 2 or len(texts) < _FEWEST_ROWS:
         return 0.0
-    price = _within(log_price, groups)
+    price = less_group_mean(log_price, groups)
     commonest = np.argsort(-np.bincount(codes), kind="stable")[:_MOST_COLUMNS]
-    columns = [_within((codes == level).astype(np.float64), groups) for level in commonest]
+    columns = [less_group_mean((codes == level).astype(np.float64), groups) for level in commonest]
     matrix = np.column_stack(columns)
     varying = np.any(np.abs(matrix) > _SAME, axis=1)
     if varying.sum() < _FEWEST_ROWS:

@@ -70,6 +70,18 @@ def twin_differences(features: Features, log_price: Floats) -> Floats:
     return np.asarray(np.abs(log_price[second] - log_price[first])[twins])
 
 
+def less_group_mean(values: Floats, groups: npt.NDArray[np.intp]) -> Floats:
+    """Return each value less the mean of its group.
+
+    Examples
+    --------
+    >>> less_group_mean(np.array([1.0, 3.0, 9.0]), np.array([0, 0, 1])).tolist()
+    [-1.0, 1.0, 0.0]
+    """
+    means = np.bincount(groups, weights=values) / np.bincount(groups)
+    return np.asarray(values - means[groups])
+
+
 def like_cars(
     features: Features, *, with_engine: bool = True, with_owners: bool = False
 ) -> npt.NDArray[np.intp]:

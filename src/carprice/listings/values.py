@@ -156,7 +156,7 @@ def read_number(value: object, decimal: str, *, inside: bool) -> Any:
 
     Examples
     --------
-    >>> read_number("1,248 CC", ".", inside=True), read_number("4.5 lakh", ".", inside=False)
+    >>> read_number("1,248 CC", ".", inside=True), read_number("4.5 lakh", ".", inside=True)
     (1248.0, 450000.0)
     """
     if not isinstance(value, str):
