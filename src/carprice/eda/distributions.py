@@ -22,7 +22,7 @@ _FEATURE_NAMES: Final = 20
 
 @dataclass(frozen=True)
 class NumberSummary:
-    """How a number is distributed: its known values, their quantiles at :data:`SHARES`, the skew."""
+    """How a number is distributed: known values, their quantiles at :data:`SHARES`, and skew."""
 
     name: str
     unit: str
