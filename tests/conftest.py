@@ -97,6 +97,24 @@ def finished(
     return workspace, run(small_settings, workspace, NOW, silent_step)
 
 
+def copied(folder: Path) -> Path:
+    """Copy the project's files into a new folder: what git has or would add, as they are now."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("no git repository here")
+    for name in filter(None, done.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def copy_project() -> Callable[[Path], Path]:
+    return copied
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real listings; tests that need it are skipped where it is missing."""
