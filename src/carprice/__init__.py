@@ -7,6 +7,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from carprice.threads import configure as _configure_threads
+
 if TYPE_CHECKING:
     from carprice.errors import CarpriceError, CarpriceWarning, InputError
     from carprice.estimator.regressor import PriceRegressor
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CarpriceError", "CarpriceWarning", "InputError", "PriceRegressor", "load_sample"]
 __version__ = version("carprice")
+
+_configure_threads()
 
 # Imported when they are asked for: the service and the command line start without pandas.
 _HOMES = {
