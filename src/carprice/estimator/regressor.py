@@ -156,7 +156,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 {alias(field): ", ".join(names) for field, names in mapped.origin.items()},
                 lambda _: None,
             )
-        priced = {*mapped.origin.get(PRICE, ()), *PRICE_ALIASES}
+        priced = self._price_columns()
         self.feature_names_in_ = np.array([c for c in X if c not in priced], dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
         self.columns_ = {f: names for f, names in mapped.origin.items() if names and f != PRICE}
@@ -265,7 +265,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         mapped = read_fields(
             checked_frame(X), self._ingest_settings(with_price=False), price_required=False
         )
-        known = {*getattr(self, "feature_names_in_", ()), *PRICE_ALIASES}
+        known = {*getattr(self, "feature_names_in_", ()), *self._price_columns()}
         warn_of_ignored([name for name in mapped.ignored if name not in known])
         warn_of_absent([field for field in self.columns_ if field not in mapped.origin])
         warn_of_unreadable(mapped.unreadable)
@@ -294,6 +294,10 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if with_price:
             return settings
         return settings.model_copy(update={"columns": {**settings.columns, PRICE: None}})
+
+    def _price_columns(self) -> set[str]:
+        rule = self._ingest_settings(with_price=True).columns.get(PRICE)
+        return {*PRICE_ALIASES, *([rule.source.strip()] if rule and rule.source else [])}
 
     def _train_settings(self) -> dict[str, Any]:
         return {

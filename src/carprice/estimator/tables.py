@@ -1,5 +1,8 @@
 """Read a DataFrame of listings by the column map, and warn of all that is lost on the way."""
 
+import itertools
+import sys
+import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from carprice.settings import IngestSettings
 
 SOURCE: Final = "X"
 """What messages call the DataFrame."""
+_PACKAGE: Final = "carprice."
 
 
 class ListingsError(InputError, ValueError):
@@ -39,8 +43,10 @@ def errors_for_python() -> Iterator[None]:
 
 
 def warn(message: str) -> None:
-    """Warn whoever called the estimator."""
-    warnings.warn(message, CarpriceWarning, stacklevel=4)
+    """Warn at the line that called this package."""
+    frames = traceback.walk_stack(sys._getframe())
+    own = itertools.takewhile(lambda one: one[0].f_globals["__name__"].startswith(_PACKAGE), frames)
+    warnings.warn(message, CarpriceWarning, stacklevel=1 + sum(1 for _ in own))
 
 
 def checked_frame(table: Any) -> pd.DataFrame:
@@ -82,8 +88,8 @@ def checked_prices(prices: Any, rows: int) -> Floats:
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         raise ListingsError(
-            f"y is {values[bad[0]]!r} in row {bad[0]}, and no finite number in {len(bad)} rows; "
-            "drop these rows, or make numbers of the prices"
+            f"y is {str(values[bad[0]])!r} in row {bad[0]}, and no finite number in {len(bad)} "
+            "rows; drop these rows, or make numbers of the prices"
         )
     return numbers
 
