@@ -54,12 +54,12 @@ def test_a_range_holds_the_price_and_widens_with_confidence(
 ) -> None:
     some = cars[:5].set_axis([*"abcde"])
     wide, narrow = fitted.predict_interval(some), fitted.predict_interval(some, confidence=0.5)
-    assert [*wide] == ["predicted_price", "price_low", "price_high", "warnings", "problem"]
+    assert [*wide] == ["predictedPrice", "priceLow", "priceHigh", "warnings", "problem"]
     assert [*wide.index] == [*"abcde"]
-    assert wide["predicted_price"].tolist() == fitted.predict(some).tolist()
-    assert (wide["price_low"] < narrow["price_low"]).all()
-    assert (narrow["price_low"] <= narrow["predicted_price"]).all()
-    assert (narrow["price_high"] < wide["price_high"]).all()
+    assert wide["predictedPrice"].tolist() == fitted.predict(some).tolist()
+    assert (wide["priceLow"] < narrow["priceLow"]).all()
+    assert (narrow["priceLow"] <= narrow["predictedPrice"]).all()
+    assert (narrow["priceHigh"] < wide["priceHigh"]).all()
 
 
 def test_reasons_sum_and_multiply_to_the_price(fitted: PriceRegressor, cars: pd.DataFrame) -> None:

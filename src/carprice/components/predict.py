@@ -10,16 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from carprice.errors import InputError
-from carprice.estimator.answers import ANSWERS, answers
+from carprice.estimator.answers import answers
 from carprice.files import writing
 from carprice.listings.column_map import map_columns
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
-from carprice.schema import alias
+from carprice.schema import PRICE_NAMES
 from carprice.settings import IngestSettings
 
 Progress = Callable[[int], None]
-_ANSWERS: Final = {name: alias(name) for name in ANSWERS}
 
 
 class _Writer(Protocol):
@@ -55,11 +54,11 @@ def predict(
         try:
             for chunk in read_chunks(settings, source=source):
                 mapped = map_columns(chunk, settings, price_required=False)
-                priced = answers(model, mapped.frame, confidence).rename(columns=_ANSWERS)
+                priced = answers(model, mapped.frame, confidence)
                 raw = chunk.frame.drop(columns=[*priced], errors="ignore")
                 writer.write(pd.concat([raw, priced], axis=1))
                 rows += len(priced)
-                with_price += int(priced["predictedPrice"].notna().sum())
+                with_price += int(priced[PRICE_NAMES[0]].notna().sum())
                 progress(rows)
         finally:
             writer.close()

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from carprice.arrays import Floats
-from carprice.estimator.answers import NUMBERS, answers, problems_of
+from carprice.estimator.answers import answers, problems_of
 from carprice.estimator.tables import (
     SOURCE,
     ListingsError,
@@ -33,7 +33,7 @@ from carprice.listings.reading import Source, clean_source, refuse_too_few, row_
 from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.explanation import FACTORS
-from carprice.schema import PRICE, PRICE_ALIASES, alias
+from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, alias
 from carprice.settings import IngestSettings, TrainSettings, describe
 
 _START: Final = "start"
@@ -182,7 +182,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             If a column that is needed is missing.
         """
         listings = self._read(X)
-        prices = answers(self.model_, listings, DEFAULT_CONFIDENCE)[NUMBERS[0]]
+        prices = answers(self.model_, listings, DEFAULT_CONFIDENCE)[PRICE_NAMES[0]]
         return np.asarray(prices, dtype=np.float64)
 
     def predict_interval(
@@ -197,8 +197,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         DataFrame
-            ``predicted_price``, ``price_low``, ``price_high``, ``warnings`` and ``problem``, with
-            the index of X; ``problem`` says why a listing has no price.
+            ``predictedPrice``, ``priceLow``, ``priceHigh``, ``warnings`` and ``problem``, with the
+            index of X; ``problem`` says why a listing has no price.
         """
         listings = self._read(X)
         return answers(self.model_, listings, confidence).set_axis(X.index)
