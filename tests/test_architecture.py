@@ -83,6 +83,7 @@ FLOORS = (
     ("api",),
     ("registry",),
     ("eda",),
+    ("estimator",),
     ("evaluation",),
     ("pyfunc",),
     ("model",),
