@@ -17,7 +17,7 @@ _FEWEST_IN_BAND: Final = 10
 _BANDS: Final = 24
 _CELLS: Final = 60
 _LEVELS: Final = 10
-_FEATURE_NAMES: Final = 20
+_EQUIPMENT_NAMES: Final = 20
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ def summarise_categories(listings: pd.DataFrame) -> list[CategorySummary]:
     looks = []
     for field, kind in KINDS.items():
         values = listings[field]
-        if values.notna().any() and kind in (FieldKind.TEXT, FieldKind.FEATURES):
+        if values.notna().any() and kind in (FieldKind.TEXT, FieldKind.EQUIPMENT):
             known = values.notna()
             names, price = values[known], listings[PRICE][known]
-            if kind is FieldKind.FEATURES:
+            if kind is FieldKind.EQUIPMENT:
                 names = names.str.split("|").explode()
                 names = names[names != ""]
                 price = price.reindex(names.index)
@@ -145,7 +145,7 @@ def _category(
     prices = pd.DataFrame({"name": values.to_numpy(), "price": price.to_numpy()}).groupby("name")
     rows = prices["price"].size().sort_values(ascending=False, kind="stable")
     median = prices["price"].median()
-    most = _FEATURE_NAMES if kind is FieldKind.FEATURES else _LEVELS
+    most = _EQUIPMENT_NAMES if kind is FieldKind.EQUIPMENT else _LEVELS
     shown = rows[rows >= _FEWEST_IN_BAND].iloc[:most]
     levels = tuple(
         Level(str(level), int(count), float(median[level])) for level, count in shown.items()

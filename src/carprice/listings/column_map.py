@@ -31,18 +31,18 @@ from carprice.schema import (
     NUMERIC,
     PRICE,
     PRICE_ALIASES,
-    REFERENCE_FEATURES,
+    REFERENCE_EQUIPMENT,
     REQUIRED,
     FieldKind,
     alias,
-    join_features,
+    join_equipment,
     parse_ordinal,
 )
 from carprice.settings import ColumnRule, IngestSettings
 
 _MISSING: Final[dict[FieldKind, Any]] = {
     FieldKind.TEXT: None,
-    FieldKind.FEATURES: None,
+    FieldKind.EQUIPMENT: None,
     FieldKind.NUMBER: np.nan,
     FieldKind.INTEGER: np.nan,
     FieldKind.DATE: np.datetime64("NaT", "s"),
@@ -82,7 +82,7 @@ class MappedChunk:
     frame : the fields in the order of :data:`carprice.schema.FIELDS`, then ``price`` where there is
         one; the index is the chunk's. Text is ``object`` (``None`` if missing), numbers and
         integers ``float64`` (``NaN``), dates ``datetime64[s]`` at midnight (``NaT``), ``features``
-        the text of :func:`carprice.schema.join_features` (``None`` if not known).
+        the text of :func:`carprice.schema.join_equipment` (``None`` if not known).
     unreadable : what could not be read, by field.
     origin : the source's columns that each field was read from.
     ignored : the other columns, in the source's order.
@@ -137,7 +137,7 @@ def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[st
         names = PRICE_ALIASES if field == PRICE else (alias(field), field)
         here = tuple(name for name in names if name in present)[:1]
         if not here and field == "features":
-            here = tuple(name for name in REFERENCE_FEATURES if name in present)
+            here = tuple(name for name in REFERENCE_EQUIPMENT if name in present)
         if here:
             found[field] = here
     return found
@@ -286,8 +286,8 @@ def _rule_fits(field: str, rule: ColumnRule) -> None:
     kind = _kind(field)
     numeric = kind in NUMERIC
     misplaced = {
-        "flags": rule.flags is not None and kind is not FieldKind.FEATURES,
-        "split": rule.split is not None and kind is not FieldKind.FEATURES,
+        "flags": rule.flags is not None and kind is not FieldKind.EQUIPMENT,
+        "split": rule.split is not None and kind is not FieldKind.EQUIPMENT,
         "date": rule.date is not False and kind is not FieldKind.DATE,
         "ordinal": rule.ordinal and not numeric,
         "number": rule.number and not numeric,
@@ -407,7 +407,7 @@ def _reader(
         return number
     if kind is FieldKind.DATE:
         return day
-    if kind is FieldKind.FEATURES:
+    if kind is FieldKind.EQUIPMENT:
         return lambda value: read_equipment(prepare(value), rule.split)
     return lambda value: read_text(prepare(value))
 
@@ -474,7 +474,7 @@ def _read_flags(raw: pd.DataFrame) -> tuple[np.ndarray, Unreadable | None]:
     texts = np.empty(len(first), dtype=object)
     for place, bits in enumerate(first):
         chosen = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=len(names))
-        texts[place] = join_features(name for name, on in zip(names, chosen, strict=True) if on)
+        texts[place] = join_equipment(name for name, on in zip(names, chosen, strict=True) if on)
     equipment = texts[codes] if len(first) else np.empty(0, dtype=object)
     equipment[~known.any(axis=1)] = None
     return equipment, worst

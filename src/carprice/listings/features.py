@@ -16,7 +16,7 @@ import numpy.typing as npt
 from carprice.arrays import Columns, Floats, T
 from carprice.listings.units import plausible_odometer
 from carprice.listings.variants import variant_of
-from carprice.schema import FEATURE_SEPARATOR
+from carprice.schema import EQUIPMENT_SEPARATOR
 
 LISTED_YEARS: Final = (-20.0, 2.0)
 """Earliest and latest listing date that counts, in years after the valuation date.
@@ -206,15 +206,15 @@ def text_of(value: Any) -> str:
 def equipment_of(value: Any) -> str:
     """Return the normalised names of equipment, sorted and joined by ``|``."""
     if isinstance(value, tuple):
-        return FEATURE_SEPARATOR.join(sorted({normalise(name) for name in value}))
+        return EQUIPMENT_SEPARATOR.join(sorted({normalise(name) for name in value}))
     if isinstance(value, str) and value:
-        return equipment_of(tuple(value.split(FEATURE_SEPARATOR)))
+        return equipment_of(tuple(value.split(EQUIPMENT_SEPARATOR)))
     return ""
 
 
 def count_of(equipment: str) -> int:
     """Return the number of names in a text of :func:`equipment_of`."""
-    return equipment.count(FEATURE_SEPARATOR) + 1 if equipment else 0
+    return equipment.count(EQUIPMENT_SEPARATOR) + 1 if equipment else 0
 
 
 def _numbers(columns: Columns, field: str, rows: int) -> Floats:

@@ -20,7 +20,7 @@ def as_columns(listings: pd.DataFrame) -> Columns:
         values = listings[field]
         if values.isna().all():
             continue
-        if KINDS[field] in (FieldKind.TEXT, FieldKind.FEATURES):
+        if KINDS[field] in (FieldKind.TEXT, FieldKind.EQUIPMENT):
             columns[field] = values.astype(object).where(values.notna(), None).tolist()
         elif KINDS[field] is FieldKind.DATE:
             columns[field] = values.to_numpy(dtype="datetime64[D]")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
-from carprice.schema import join_features, parse_ordinal, split_features
+from carprice.schema import join_equipment, parse_ordinal, split_equipment
 from carprice.settings import ColumnRule
 
 UNREADABLE: Final = object()
@@ -247,7 +247,7 @@ def read_flag(value: object) -> Any:
 
 
 def read_equipment(value: object, separator: str | None) -> str | None:
-    """Read names of equipment as one canonical text; see :func:`carprice.schema.join_features`.
+    """Read names of equipment as one canonical text; see :func:`carprice.schema.join_equipment`.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def read_equipment(value: object, separator: str | None) -> str | None:
     if isinstance(names, str):
         return None
     cleaned = (as_text(name).replace("|", "/") for name in names if name is not None)
-    return join_features(name for name in cleaned if name)
+    return join_equipment(name for name in cleaned if name)
 
 
 def _names(value: object, separator: str | None) -> Any:
@@ -276,11 +276,11 @@ def _names(value: object, separator: str | None) -> Any:
         return text
     if text.startswith("[") and text.endswith("]"):
         return _printed_list(text)
-    return text.split(separator) if separator else split_features(text)
+    return text.split(separator) if separator else split_equipment(text)
 
 
 def _printed_list(text: str) -> Any:
     try:
         return tuple(ast.literal_eval(text))
     except (ValueError, SyntaxError):
-        return split_features(text[1:-1])
+        return split_equipment(text[1:-1])
