@@ -105,7 +105,8 @@ class _Distinct:
 
     def spread(self, read: np.ndarray, missing: Any) -> np.ndarray:
         """Return what was read of each distinct value for all rows that hold it."""
-        return np.append(read, np.array([missing], dtype=read.dtype))[self.codes]
+        padded = np.append(read, np.array([missing], dtype=read.dtype))
+        return np.asarray(padded[self.codes])
 
 
 def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
