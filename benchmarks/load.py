@@ -42,7 +42,7 @@ LEAST_OF_RATE: Final = 0.98
 """Of the rate asked for; below it the service did not keep up."""
 _WARM_UP_SECONDS: Final = 2.0
 _LONGEST_FIRST_MARK_SECONDS: Final = 60.0
-_CLIENT: Final = Path(__file__).with_name("steady.py")
+_CLIENT: Final = Path(__file__).with_name("load_generator.py")
 _EPILOG: Final = (
     "example: python benchmarks/load.py --minutes 0.3\n"
     "exit codes: 0 done, 1 errors, a rate that was not kept or memory that grew, 2 cannot run here"
