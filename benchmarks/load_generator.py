@@ -67,7 +67,10 @@ class Connection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Note the whole answer; the connection is free again."""
+        """Note the whole answer; the connection is free again.
+
+        Without a request it is the server's word that it closes an idle connection.
+        """
         status, keeps = self._parser.get_status_code(), self._parser.should_keep_alive()
         problem = "" if status != 200 or _has_price(self._body) else "no price"
         self._end(status, problem)
@@ -127,7 +130,7 @@ class LoadGenerator:
         self._latencies = array("d")
         self._errors: Counter[str] = Counter()
         self._all: set[Connection] = set()
-        self._free: deque[Connection] = deque()
+        self._free: list[Connection] = []
         self._waiting: deque[float] = deque()
         self._is_running = True
         self._tasks: set[asyncio.Task[None]] = set()
@@ -186,9 +189,8 @@ class LoadGenerator:
             self._connect()
 
     def _send(self, due: float) -> None:
-        # In turn: a connection that idles for long could be closed while it is sent a request.
         if self._free:
-            self._free.popleft().send(next(self._requests), due)
+            self._free.pop().send(next(self._requests), due)
         else:
             self._waiting.append(due)
 

@@ -126,6 +126,29 @@ class StandIns:
             check=False,
         )
 
+    def run(
+        self, script: str, *arguments: str, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        raise NotImplementedError
+
+    def succeeds(
+        self, script: str, *arguments: str, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a script, and check that it exits with 0."""
+        done = self.run(script, *arguments, **environment)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def fails(
+        self, code: int, told: Sequence[str], script: str, *arguments: str, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a script, and check its exit code and that its errors contain some texts."""
+        done = self.run(script, *arguments, **environment)
+        assert done.returncode == code
+        for text in told:
+            assert text in done.stderr
+        return done
+
     @property
     def calls(self) -> list[Call]:
         if not self._calls.exists():
