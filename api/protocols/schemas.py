@@ -15,7 +15,7 @@ from carprice.schema import (
     KINDS,
     PRICE_NAMES,
     REQUIRED,
-    Kind,
+    FieldKind,
     alias,
     bounds,
     example_listing,
@@ -123,10 +123,10 @@ SCORING_EXAMPLES: Final = {
 
 def datatypes_of(field: str) -> tuple[str, ...]:
     """Return the data types that a field's tensor may have; the first one is the usual one."""
-    kind = KINDS.get(field, Kind.NUMBER)
-    if kind is Kind.INTEGER:
+    kind = KINDS.get(field, FieldKind.NUMBER)
+    if kind is FieldKind.INTEGER:
         return (*WHOLE, *FLOATS)
-    return (*FLOATS, *WHOLE) if kind is Kind.NUMBER else ("BYTES",)
+    return (*FLOATS, *WHOLE) if kind is FieldKind.NUMBER else ("BYTES",)
 
 
 def _tensor(field: str, datatypes: tuple[str, ...], cell: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _tensor_of(field: str) -> dict[str, Any]:
         return _tensor(field, datatypes, {"anyOf": [*texts, *empty]})
     low, high = bounds(field)
     numbers = {"minimum": low, "maximum": high}
-    if KINDS[field] is Kind.INTEGER:
+    if KINDS[field] is FieldKind.INTEGER:
         return _tensor(field, datatypes, {"type": "integer", **numbers})
     return {
         "anyOf": [

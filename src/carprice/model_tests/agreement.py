@@ -13,7 +13,15 @@ import pandas as pd
 from carprice.model_tests.clean_process import Service, asked
 from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
 from carprice.model_tests.panel import Car
-from carprice.schema import FEATURE_SEPARATOR, FIELDS, KINDS, PRICE_NAMES, REQUIRED, Kind, alias
+from carprice.schema import (
+    FEATURE_SEPARATOR,
+    FIELDS,
+    KINDS,
+    PRICE_NAMES,
+    REQUIRED,
+    FieldKind,
+    alias,
+)
 
 SUITE: Final = "agreement"
 LISTINGS: Final = 200
@@ -151,10 +159,10 @@ def _is_known(value: Any) -> bool:
 
 def _plain(field: str, value: Any) -> Any:
     kind = KINDS[field]
-    if kind is Kind.DATE:
+    if kind is FieldKind.DATE:
         return pd.Timestamp(value).date().isoformat()
-    if kind is Kind.FEATURES:
+    if kind is FieldKind.FEATURES:
         return value.split(FEATURE_SEPARATOR) if value else []
-    if kind is Kind.INTEGER:
+    if kind is FieldKind.INTEGER:
         return int(value)
-    return float(value) if kind is Kind.NUMBER else str(value)
+    return float(value) if kind is FieldKind.NUMBER else str(value)
