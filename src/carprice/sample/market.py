@@ -24,9 +24,8 @@ listing, never below 0::
     noise        = sd(age) · t5 / sqrt(5/3), cut off at 5 sd;  t5: Student, 5 degrees of freedom
     sd(age)      = 0.07 + 0.009 · min(age, 15)
 
-The dirt of real listings is strewn over this last; the constants below name each kind and its rate.
-The true price knows the car as it is, the row tells what was recorded: distance and equipment of
-the true price are those from before the dirt.
+Last, errors of real listings are added; the constants below name each kind and its rate. The true
+price is that of the car as it is, whatever distance and equipment its row then records.
 """
 
 import dataclasses
@@ -116,8 +115,8 @@ EQUIPMENT_RULES: Final = {
     "Tpms": (1.08, 0.09),
     "VentilatedSeats": (1.50, 0.06),
 }
-"""A car has a feature where its equipment exceeds the first number, which the second shifts for
-every model year after 2018. TopModel follows from the trim, SpecialRegNo from nothing."""
+"""A car has the item if its level of equipment exceeds the first number, which falls by the second
+with every model year after 2018. TopModel follows from the trim; SpecialRegNo is drawn."""
 
 SEGMENT_EQUIPMENT: Final = {"executive": 0.30, "luxury": 0.55, "exotic": 0.75, "suv": 0.12}
 SPECIAL_NUMBER_SHARE: Final = 0.05
@@ -133,7 +132,7 @@ EQUIPMENT_WORTH: Final = {
     "Sunroof/Moonroof": 0.025,
     "VentilatedSeats": 0.012,
 }
-"""Effect on ln(price) beyond what the trim's price when new holds already."""
+"""Effect on ln(price), in addition to the trim's price when new."""
 
 _OWNERS_A_YEAR = 0.058
 _MAX_AGE = len(AGE_SHARES) - 1
@@ -150,11 +149,11 @@ Column = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Cars:
-    """Cars as they are, before anything is misread. One element of each array is one car.
+    """Cars as they are, before any error is added. Each array has one element for each car.
 
-    ``variant`` counts :func:`carprice.sample.catalog.variants`, ``colour`` counts ``COLOURS``,
-    ``listed`` days from ``FIRST_DAY``; ``distance`` is in km; ``equipment`` has a row for each of
-    ``REFERENCE_EQUIPMENT`` and a column for each car.
+    ``variant`` and ``colour`` are places in :func:`carprice.sample.catalog.variants` and in
+    ``COLOURS``; ``listed`` is in days after ``FIRST_DAY``, ``distance`` in km; ``equipment`` has a
+    row for each of ``REFERENCE_EQUIPMENT`` and a column for each car.
     """
 
     variant: Integers
@@ -333,7 +332,7 @@ def _draw_equipment(variant: Integers, year: Integers, rng: Generator) -> Flags:
 
 
 def _recorded(cars: Cars, price: Integers, rng: Generator) -> dict[str, Column]:
-    """Return what a listing tells of a car, in the order of the reference files."""
+    """Return the columns of the listings as recorded, in the order of the reference files."""
     table, rows = _table(), len(price)
     fuel = table["fuel"][cars.variant]
     fuel = np.where((fuel == CNG) & (rng.random(rows) < CNG_AS_PETROL_RATE), PETROL, fuel)
@@ -403,7 +402,7 @@ def _instalment(loan: Integers, rate: Integers, months: Floats) -> Integers:
 
 
 def _spoil(columns: dict[str, Column], cars: Cars, rng: Generator) -> None:
-    """Misread odometers, and make a few years and prices impossible, in place."""
+    """Make a few odometers, years and prices impossible, in place."""
     rows = len(cars.year)
     kind = rng.random(rows)
     low = (kind < LOW_ODOMETER_RATE) & (cars.age >= _WELL_USED_AGE)
@@ -421,7 +420,7 @@ def _spoil(columns: dict[str, Column], cars: Cars, rng: Generator) -> None:
 
 
 def _with_duplicates(rows: int, rng: Generator) -> Integers:
-    """Return row numbers in which some rows are replaced by others that stay."""
+    """Return row numbers, some of them replaced by those of other rows: the duplicates."""
     order = np.arange(rows)
     shuffled = rng.permutation(rows)
     copies = round(DUPLICATE_RATE * rows)
