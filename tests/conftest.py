@@ -45,8 +45,8 @@ SMALL = {
 
 # Files of few tests that take a minute or more: at the end, one worker would be left with them.
 LONG = ("test_from_data_to_production.py", "test_image.py", "test_up.py", "test_workflows.py")
-
-
+# Fixtures that start a server or a workflow, train, or read real listings.
+SLOW = {"act", "dagshub", "full_disk", "mlflow_server", "real_data", "s3", "serve"}
 WATCHDOG = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
@@ -62,6 +62,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests ``slow`` that start a server; begin with the longest files."""
+    for item in items:
+        if SLOW & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
@@ -386,7 +390,7 @@ def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("local-registry")
 
 
-@pytest.fixture(params=["database", "server"])
+@pytest.fixture(params=["database", pytest.param("server", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, local_folder: Path) -> Store:
     """A registry of its own name: in a local database, and on a real server."""
     from carprice.registry.tracking import tracking_uri
