@@ -1,20 +1,17 @@
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from command_line import Carprice, caller
 
-from carprice.cli import main
 from carprice.components.workspace import Workspace
 from carprice.schema import example_listing
 
@@ -29,55 +26,19 @@ SMALL = {
 }
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def line(self) -> str:
-        """Return the one line that a refused command prints."""
-        lines = self.err.strip().splitlines()
-        assert len(lines) == 1, self.err
-        assert lines[0].startswith("carprice: ")
-        return lines[0]
-
-
-Carprice = Callable[..., Done]
-
-
 @pytest.fixture
 def carprice(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    empty_registry: Path,
 ) -> Carprice:
-    """Run a command in an empty folder, with small settings in params.yaml."""
+    """Run a command in a folder with small settings in params.yaml and an empty registry."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PORT", raising=False)
     write_params(tmp_path / "params.yaml", SMALL)
 
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["carprice", *map(str, arguments)])
-        capsys.readouterr()
-        with environment_kept(), pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return Done(int(stop.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
-@contextmanager
-def environment_kept() -> Iterator[None]:
-    """MLflow leaves its last address in the environment; a process of its own would not."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    return caller(monkeypatch, capsys)
 
 
 def write_params(path: Path, content: dict[str, Any]) -> Path:
