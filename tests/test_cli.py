@@ -28,12 +28,9 @@ SMALL = {
 
 @pytest.fixture
 def carprice(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    empty_registry: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Carprice:
-    """Run a command in a folder with small settings in params.yaml and an empty registry."""
+    """Run a command in an empty folder, with small settings in params.yaml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PORT", raising=False)
     write_params(tmp_path / "params.yaml", SMALL)
@@ -163,6 +160,8 @@ def test_a_stage_out_of_order_names_the_one_before(
     assert f"{missing} does not exist; run `carprice {stage}` first" in done.line
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_registry")
 def test_the_stages_one_by_one_say_what_they_did(carprice: Carprice, tmp_path: Path) -> None:
     said = {name: carprice(name) for name in ("ingest", "transform", "train", "evaluate")}
     assert [done.code for done in said.values()] == [0, 0, 0, 0]
@@ -175,6 +174,8 @@ def test_the_stages_one_by_one_say_what_they_did(carprice: Carprice, tmp_path: P
     assert (tmp_path / "reports" / "registration.json").is_file()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_registry")
 def test_run_prints_the_figures_and_what_the_registry_said(carprice: Carprice) -> None:
     done = carprice("run", "--workdir", "here")
     assert done.code == 0
@@ -183,6 +184,8 @@ def test_run_prints_the_figures_and_what_the_registry_said(carprice: Carprice) -
         assert words in done.err
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_registry")
 def test_run_prints_pure_json_on_standard_output(carprice: Carprice, tmp_path: Path) -> None:
     write_params(tmp_path / "other.yaml", SMALL)
     sample = tmp_path / "cars.csv"
@@ -236,6 +239,8 @@ def test_eda_names_what_it_cannot_read_or_write(
     assert not (tmp_path / out).exists()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_registry")
 def test_a_refused_candidate_says_why(carprice: Carprice, tmp_path: Path) -> None:
     strict = {**SMALL, "register": {"gate": {"max_mape": 1}}}
     write_params(tmp_path / "params.yaml", strict)
