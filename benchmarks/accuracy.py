@@ -42,7 +42,7 @@ from carprice.listings.market import Market
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model import PriceModel
 from carprice.model.intervals import AGE_BANDS, age_bands
-from carprice.schema import FEATURE_SEPARATOR, PRICE, FieldKind, fields_of
+from carprice.schema import EQUIPMENT_SEPARATOR, PRICE, FieldKind, fields_of
 from carprice.settings import IngestSettings, SplitSettings, TrainSettings, load_settings
 
 EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
@@ -225,7 +225,7 @@ def categorical(values: Sequence[str], train: Rows) -> pd.Categorical:
 
 def equipment_flags(features: Features, train: Rows) -> dict[str, Floats]:
     """Return 0/1 columns of the equipment that enough training rows have."""
-    owned = [frozenset(text.split(FEATURE_SEPARATOR)) for text in features.equipment]
+    owned = [frozenset(text.split(EQUIPMENT_SEPARATOR)) for text in features.equipment]
     counts = Counter(name for row in train.tolist() for name in owned[row] if name)
     common = [name for name, rows in counts.most_common(_MOST_EQUIPMENT) if rows > _FEWEST_EQUIPPED]
     return {
