@@ -23,6 +23,16 @@ def changed_lines(before: str, after: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_file_comes_back_byte_for_byte_but_for_what_was_added(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    write_values(copy, {"train.hedonic.make": 1.234})
+    before = path.read_text(encoding="utf-8").replace("make: 2.98", "make: 1.234")
+    added = "train:\n  hedonic:\n    make: 1.234\n"
+    assert copy.read_text(encoding="utf-8") in (before, before + added)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_only_the_tuned_keys_change_and_comments_stay(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / path.name
     before = path.read_text(encoding="utf-8")
@@ -121,10 +131,10 @@ def test_line_ends_are_kept(text: str, tmp_path: Path) -> None:
 
 def test_a_file_with_anchors_is_refused_and_stays(tmp_path: Path) -> None:
     copy = tmp_path / "params.yaml"
-    text = "train:\n  hedonic: {make: &same 2.0, model: *same}\n"
+    text = "---\ntrain:\n  hedonic: {make: &same 2.0, model: *same}\n"
     copy.write_text(text, encoding="utf-8")
     for act in (check_writable, write_values):
-        with pytest.raises(RefusedError, match=r"params\.yaml: line 2 uses a YAML anchor .*'same'"):
+        with pytest.raises(RefusedError, match=r"params\.yaml: line 3 uses a YAML anchor .*'same'"):
             act(copy, VALUES)
     assert copy.read_text(encoding="utf-8") == text
 
