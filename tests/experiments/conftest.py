@@ -1,12 +1,12 @@
 import datetime
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from carprice.experiments.data import Data, read_data
-from carprice.experiments.limits import Limits
+from carprice.experiments.fitting import CrossValidation
+from carprice.experiments.tracked import Reporting
 from carprice.settings import Settings
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
@@ -18,11 +18,6 @@ QUICK = {
         "booster": {"n_estimators": 10, "max_depth": 2, "learning_rate": 0.3},
     },
 }
-
-
-@pytest.fixture(scope="session")
-def clock() -> Callable[[], datetime.datetime]:
-    return lambda: NOW
 
 
 def quiet(_: str) -> None:
@@ -41,8 +36,9 @@ def data(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Data:
 
 
 @pytest.fixture(scope="session")
-def limits() -> Limits:
-    return Limits(120, 3000)
+def how(settings: Settings) -> CrossValidation:
+    """Two folds, as fast as can be."""
+    return CrossValidation(settings.train, folds=2, quick=False, metric="mape", seconds=120)
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,20 @@ class Tracking:
     def uri(self) -> str:
         """Its address."""
         return f"sqlite:///{(self.folder / 'mlflow.db').as_posix()}"
+
+
+@pytest.fixture
+def to(tracking: Tracking, tmp_path: Path) -> Reporting:
+    """Results go to the tests' MLflow and a folder of the test's own; nobody is told."""
+    return Reporting(
+        uri=tracking.uri,
+        workdir=tracking.folder,
+        out=tmp_path / "out",
+        clock=lambda: NOW,
+        progress=quiet,
+        done=quiet,
+        say=quiet,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -50,13 +50,13 @@ def draw_error_and_time(ranked: Sequence[Ranked], metric: str, currency: str, pa
     seconds = [one.result.mean("fit_seconds") for one in ranked]
     errors = [one.result.mean(metric) for one in ranked]
     for one, x, y in zip(ranked, seconds, errors, strict=True):
-        candidate = one.result.candidate
+        model = one.result.model
         axes.errorbar(
             x,
             y,
             yerr=one.result.standard_error(metric),
-            fmt=_MARKS[candidate.target],
-            color=colours[candidate.algorithm],
+            fmt=_MARKS[model.target],
+            color=colours[model.algorithm],
             markersize=7,
             alpha=0.85,
         )
@@ -146,7 +146,7 @@ def _named(ranked: Ranked, metric: str) -> str:
 
 
 def _colours(ranked: Sequence[Ranked]) -> dict[str, str]:
-    names = dict.fromkeys(one.result.candidate.algorithm for one in ranked)
+    names = dict.fromkeys(one.result.model.algorithm for one in ranked)
     return {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
 
 

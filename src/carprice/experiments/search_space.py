@@ -30,6 +30,17 @@ class Range:
     whole: bool = False
 
 
+def as_text(one: Range) -> str:
+    """Return a range for people.
+
+    Examples
+    --------
+    >>> as_text(Range(0.01, 0.3, log=True))
+    '0.01 to 0.3, log'
+    """
+    return f"{one.low:g} to {one.high:g}" + (", log" if one.log else "")
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
@@ -104,11 +115,6 @@ def present_values(train: TrainSettings, space: Space) -> dict[str, float]:
     return {name: _at(content, name) for name in space}
 
 
-def outside(values: Values, space: Space) -> list[str]:
-    """Return the names of values that are outside of their range."""
-    return [name for name, one in space.items() if not one.low <= values[name] <= one.high]
-
-
 def with_values(train: TrainSettings, values: Values) -> TrainSettings:
     """Return the settings with other values."""
     content = train.model_dump()
@@ -121,24 +127,6 @@ def with_values(train: TrainSettings, values: Values) -> TrainSettings:
 def to_json(space: Space) -> dict[str, Any]:
     """Return the space as plain JSON values."""
     return {name: asdict(one) for name, one in space.items()}
-
-
-def differences(stored: Mapping[str, Any], space: Space) -> list[str]:
-    """Tell, parameter by parameter, what another space has that this one has not."""
-    told = []
-    own = to_json(space)
-    for name in sorted({*stored, *own}):
-        if name not in own:
-            told.append(f"{name} is searched there and not here")
-        elif name not in stored:
-            told.append(f"{name} is searched here and not there")
-        elif stored[name] != own[name]:
-            there = stored[name]
-            told.append(
-                f"{name} is searched from {there['low']:g} to {there['high']:g} there, from "
-                f"{space[name].low:g} to {space[name].high:g} here"
-            )
-    return told
 
 
 def is_same(one: Values, other: Values) -> bool:
