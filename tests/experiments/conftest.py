@@ -7,6 +7,7 @@ import pytest
 from carprice.experiments.data import Data, read_data
 from carprice.experiments.fitting import CrossValidation
 from carprice.experiments.tracked import Reporting
+from carprice.registry.tracking import connect
 from carprice.settings import Settings
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
@@ -70,3 +71,22 @@ def to(tracking: Tracking, tmp_path: Path) -> Reporting:
 @pytest.fixture(scope="session")
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
     return Tracking(tmp_path_factory.mktemp("experiment-runs"))
+
+
+@pytest.fixture
+def runs_of(tracking: Tracking):
+    """Return what finds an experiment's client, parent run with some params, and nested runs."""
+
+    def find(experiment: str, **params: str):
+        client = connect(tracking.uri)
+        runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+        parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        (parent,) = (run for run in parents if run.data.params.items() >= params.items())
+        nested = {
+            run.info.run_name: run
+            for run in runs
+            if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+        }
+        return client, parent, nested
+
+    return find

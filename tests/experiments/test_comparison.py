@@ -12,7 +12,6 @@ from carprice.experiments.data import Data
 from carprice.experiments.fitting import CrossValidation, measure_folds
 from carprice.experiments.time_limit import run_with_time_limit
 from carprice.experiments.tracked import ParentRun, Reporting
-from carprice.registry.tracking import connect
 
 MEDIAN = ComparedModel("median", "raw")
 RIDGE = ComparedModel("ridge", "log", "one-hot", "median")
@@ -34,21 +33,11 @@ def compared(data: Data, to: Reporting):
     return run
 
 
-def runs_of(tracking, experiment: str):
-    client = connect(tracking.uri)
-    number = client.get_experiment_by_name(experiment).experiment_id
-    runs = client.search_runs([number])
-    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
-    nested = {run.info.run_name: run for run in runs if run is not parent}
-    assert {run.data.tags["mlflow.parentRunId"] for run in nested.values()} == {parent.info.run_id}
-    return client, parent, nested
-
-
 def test_a_parent_run_has_the_table_and_pictures_and_a_nested_run_each_candidate(
-    plan: Plan, compared, tracking, data: Data, tmp_path: Path
+    plan: Plan, compared, runs_of, data: Data, tmp_path: Path
 ) -> None:
     outcome = compared(plan)
-    client, parent, nested = runs_of(tracking, plan.experiment)
+    client, parent, nested = runs_of(plan.experiment)
     assert set(nested) == {MEDIAN.name, RIDGE.name, RAW_RIDGE.name}
     assert {run.info.status for run in (parent, *nested.values())} == {"FINISHED"}
     assert parent.data.tags["data_digest"] == data.market.data_digest
@@ -73,7 +62,7 @@ def test_a_parent_run_has_the_table_and_pictures_and_a_nested_run_each_candidate
 
 
 def test_an_interrupted_experiment_goes_on_where_it_was(
-    plan: Plan, compared, tracking, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, compared, runs_of, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[str] = []
     measure = comparison.measure
@@ -87,7 +76,7 @@ def test_an_interrupted_experiment_goes_on_where_it_was(
     monkeypatch.setattr(comparison, "measure", until_the_last)
     with pytest.raises(RefusedError, match="interrupted after 2 of 3 candidates; the same command"):
         compared(plan)
-    assert runs_of(tracking, plan.experiment)[1].info.status == "KILLED"
+    assert runs_of(plan.experiment)[1].info.status == "KILLED"
     outcome = compared(plan)
     assert outcome.resumed
     assert measured == [MEDIAN.name, RIDGE.name, RAW_RIDGE.name, RAW_RIDGE.name]
@@ -98,16 +87,16 @@ def test_an_interrupted_experiment_goes_on_where_it_was(
 
 
 def test_a_killed_experiment_leaves_no_run_that_seems_to_go_on(
-    plan: Plan, compared, tracking, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, compared, runs_of, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "measure", _killed)
         patch.setattr(ParentRun, "kill", lambda *_: None)
         with pytest.raises(RefusedError):
             compared(plan)
-    assert runs_of(tracking, plan.experiment)[2][MEDIAN.name].info.status == "RUNNING"
+    assert runs_of(plan.experiment)[2][MEDIAN.name].info.status == "RUNNING"
     compared(plan)
-    client, parent, _ = runs_of(tracking, plan.experiment)
+    client, parent, _ = runs_of(plan.experiment)
     states = [run.info.status for run in client.search_runs([parent.info.experiment_id])]
     assert sorted(states) == ["FINISHED"] * 4 + ["KILLED"]
 
@@ -117,7 +106,7 @@ def _killed(*_):
 
 
 def test_what_was_remembered_is_what_was_measured(
-    plan: Plan, compared, tracking, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, compared, runs_of, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure = comparison.measure
     found = {}
@@ -137,7 +126,7 @@ def test_what_was_remembered_is_what_was_measured(
 
 
 def test_a_candidate_out_of_time_is_a_row_with_its_reason(
-    plan: Plan, compared, tracking, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, compared, runs_of, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def with_a_slow_ridge(how: CrossValidation, model: ComparedModel, data: Data):
         if model == RIDGE:
@@ -149,7 +138,7 @@ def test_a_candidate_out_of_time_is_a_row_with_its_reason(
     last = outcome.ranking.to_dict("records")[-1]
     assert last["candidate"] == RIDGE.name
     assert last["reason"] == "out of time: over 0.5 s (fold 1 of 3)"
-    nested = runs_of(tracking, plan.experiment)[2][RIDGE.name]
+    nested = runs_of(plan.experiment)[2][RIDGE.name]
     assert nested.info.status == "FAILED"
     assert nested.data.tags["reason"] == last["reason"]
 

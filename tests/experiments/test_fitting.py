@@ -70,5 +70,5 @@ def test_its_reason_comes_through_from_another_process(
     endless = dataclasses.replace(data, file=tmp_path / "endless.parquet")
     write_features(endless.file, data.features, data.log_price + 1000)
     with pytest.raises(WorkFailed) as failure:
-        list(how.measure(MEDIAN, endless))
+        list(how.measure(ComparedModel("model-median", "raw"), endless))
     assert str(failure.value) == "no finite error: mape is nan"

@@ -1,10 +1,10 @@
 import contextlib
-import dataclasses
 import json
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -26,7 +26,6 @@ from carprice.experiments.tuning_report import (
     refuse_unmeasurable,
     refuse_unmeasured,
 )
-from carprice.registry.tracking import connect
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def search(how: CrossValidation) -> Search:
 
 def changed(search: Search, **values: object) -> Search:
     """Return the search with other values of how trials are measured."""
-    return dataclasses.replace(search, how=dataclasses.replace(search.how, **values))
+    return replace(search, how=replace(search.how, **values))
 
 
 def with_depth(search: Search, max_depth: int) -> Search:
@@ -49,19 +48,48 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
     return studies.storage_url(tmp_path_factory.mktemp("studies"))
 
 
-@pytest.fixture
-def tuned(data: Data, to: Reporting, storage: str, request: pytest.FixtureRequest):
-    def run(search: Search, say: Callable[[str], None] | None = None, **options) -> TuningReport:
+@dataclass(frozen=True)
+class Tuned:
+    """A study of the test's own, tuned when it is called."""
+
+    name: str
+    storage: str
+    data: Data
+    to: Reporting
+    runs_of: Callable[..., tuple]
+
+    def __call__(self, search: Search, **options) -> TuningReport:
         given = {
-            "storage": storage,
-            "name": request.node.name,
+            "storage": self.storage,
+            "name": self.name,
             "sampler": Sampler.RANDOM,
             "pruner": Pruner.NONE,
+            **options,
         }
-        told = dataclasses.replace(to, say=say or to.say)
-        return tuning.tune(search, data, told, **{**given, **options})
+        of_search = {
+            name: given.pop(name) for name in ("space", "trials", "timeout") if name in given
+        }
+        to = replace(self.to, say=given.pop("say", self.to.say))
+        return tuning.tune(replace(search, **of_search), self.data, to, **given)
 
-    return run
+    @property
+    def study(self) -> optuna.Study:
+        return optuna.load_study(study_name=self.name, storage=self.storage)
+
+    def runs(self):
+        """Return the client, the parent run and the nested runs by name."""
+        return self.runs_of("tuning", study=self.name)
+
+    def states(self) -> dict[str, str]:
+        """Return the states of the nested runs."""
+        return {name: run.info.status for name, run in self.runs()[2].items()}
+
+
+@pytest.fixture
+def tuned(
+    data: Data, to: Reporting, storage: str, runs_of, request: pytest.FixtureRequest
+) -> Tuned:
+    return Tuned(request.node.name, storage, data, to, runs_of)
 
 
 @pytest.fixture
@@ -104,27 +132,12 @@ def raising(error: BaseException) -> Callable[[], None]:
     return act
 
 
-def runs_of(tracking, study: str):
-    client = connect(tracking.uri)
-    number = client.get_experiment_by_name("tuning").experiment_id
-    runs = client.search_runs([number])
-    (parent,) = (run for run in runs if run.data.params.get("study") == study)
-    nested = {
-        run.info.run_name: run
-        for run in runs
-        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
-    }
-    return client, parent, nested
-
-
-def test_a_study_is_run_drawn_and_tracked(
-    search: Search, tuned, tracking, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_study_is_run_drawn_and_tracked(search: Search, tuned, tmp_path: Path) -> None:
     outcome = tuned(search)
     assert outcome.counts == {"counted": 3, "complete": 3, "pruned": 0, "fail": 0, "others": 0}
     assert outcome.present["train.booster.max_depth"] == 2
     assert outcome.best_result.mean("mape") <= outcome.present_result.mean("mape")
-    client, parent, nested = runs_of(tracking, request.node.name)
+    client, parent, nested = tuned.runs()
     assert {*nested} == {"trial 0", "trial 1", "trial 2"}
     assert {run.info.status for run in (parent, *nested.values())} == {"FINISHED"}
     first = nested["trial 0"]
@@ -137,30 +150,30 @@ def test_a_study_is_run_drawn_and_tracked(
 
 
 def test_the_pictures_are_those_of_optuna(search: Search, tuned, instant, tmp_path: Path) -> None:
-    tuned(dataclasses.replace(search, trials=8), sampler=Sampler.TPE)
+    tuned(search, trials=8, sampler=Sampler.TPE)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"history.png", "importances.png", "slices.png", "trials.csv"}
 
 
 def test_a_single_parameter_is_drawn_too(search: Search, tuned, instant, tmp_path: Path) -> None:
-    tuned(dataclasses.replace(search, space=space_of(["train.booster.max_depth"]), trials=12))
+    tuned(search, space=space_of(["train.booster.max_depth"]), trials=12)
     assert (tmp_path / "out" / "slices.png").stat().st_size > 5000
 
 
 def test_trials_are_those_of_the_study_in_all(search: Search, tuned, instant) -> None:
     assert tuned(search).counts["counted"] == 3
-    more = tuned(dataclasses.replace(search, trials=5))
+    more = tuned(search, trials=5)
     assert more.resumed
     assert more.counts["counted"] == 5
     assert tuned(search).counts["counted"] == 5
 
 
 def test_tables_in_mlflow_are_written_anew_when_a_study_goes_on(
-    search: Search, tuned, instant, tracking, request: pytest.FixtureRequest
+    search: Search, tuned, instant
 ) -> None:
-    tuned(dataclasses.replace(search, trials=2))
+    tuned(search, trials=2)
     tuned(search)
-    client, parent, _ = runs_of(tracking, request.node.name)
+    client, parent, _ = tuned.runs()
     rows = {
         name: client.load_table(parent.info.experiment_id, f"{name}.json", [parent.info.run_id])
         for name in ("trials", "parameters")
@@ -171,50 +184,44 @@ def test_tables_in_mlflow_are_written_anew_when_a_study_goes_on(
     assert logged == [{"path": f"{name}.json", "type": "table"} for name in rows]
 
 
-def test_a_study_whose_time_is_up_is_shown_as_it_is(
-    search: Search, tuned, instant, tracking, request: pytest.FixtureRequest
-) -> None:
-    tuned(dataclasses.replace(search, trials=1))
-    outcome = tuned(dataclasses.replace(search, trials=5, timeout=-1.0))
+def test_a_study_whose_time_is_up_is_shown_as_it_is(search: Search, tuned, instant) -> None:
+    tuned(search, trials=1)
+    outcome = tuned(search, trials=5, timeout=-1.0)
     assert outcome.counts["counted"] == 1
-    assert runs_of(tracking, request.node.name)[1].info.status == "FINISHED"
+    assert tuned.runs()[1].info.status == "FINISHED"
 
 
 def test_time_that_is_up_starts_no_more_trials(search: Search, tuned, instant) -> None:
     with pytest.raises(
         RefusedError, match=r"no trial of the study .* came to an end: none was run"
     ):
-        tuned(dataclasses.replace(search, timeout=-1.0))
+        tuned(search, timeout=-1.0)
 
 
-def test_worse_trials_are_given_up_after_a_fold(search: Search, tuned, instant, tracking, request):
-    outcome = tuned(dataclasses.replace(search, trials=12), pruner=Pruner.MEDIAN)
+def test_worse_trials_are_given_up_after_a_fold(search: Search, tuned, instant) -> None:
+    outcome = tuned(search, trials=12, pruner=Pruner.MEDIAN)
     assert outcome.counts["pruned"] > 0
     assert outcome.counts["counted"] == 12
-    states = {run.data.tags["state"] for run in runs_of(tracking, request.node.name)[2].values()}
+    states = {run.data.tags["state"] for run in tuned.runs()[2].values()}
     assert states == {"complete", "pruned"}
 
 
-def test_a_trial_out_of_time_counts_and_is_not_the_end(
-    search: Search, tuned, instant, tracking, request: pytest.FixtureRequest
-) -> None:
+def test_a_trial_out_of_time_counts_and_is_not_the_end(search: Search, tuned, instant) -> None:
     instant(at(1, raising(WorkFailed("out of time: over 1 s"))))
     outcome = tuned(search)
     assert (outcome.counts["fail"], outcome.counts["complete"]) == (1, 2)
     assert outcome.trials["reason"].tolist() == ["", "out of time: over 1 s", ""]
-    assert runs_of(tracking, request.node.name)[2]["trial 1"].info.status == "FAILED"
+    assert tuned.runs()[2]["trial 1"].info.status == "FAILED"
 
 
-def test_an_interrupted_trial_is_run_again(
-    search: Search, tuned, instant, tracking, request: pytest.FixtureRequest
-) -> None:
+def test_an_interrupted_trial_is_run_again(search: Search, tuned, instant) -> None:
     instant(at(1, raising(KeyboardInterrupt())))
     with pytest.raises(RefusedError, match="interrupted after 1 of 3 trials; the same command"):
         tuned(search)
-    assert runs_of(tracking, request.node.name)[1].info.status == "KILLED"
+    assert tuned.runs()[1].info.status == "KILLED"
     outcome = tuned(search)
     assert outcome.counts["counted"] == 3
-    _, parent, nested = runs_of(tracking, request.node.name)
+    _, parent, nested = tuned.runs()
     assert nested["trial 1"].info.status == "KILLED"
     again, lost = nested["trial 2"].data.params, nested["trial 1"].data.params
     assert {**again, "trial": "1"} == lost
@@ -237,21 +244,21 @@ study.optimize(objective, n_trials=1)
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_trial_of_a_killed_process_is_run_again_when_its_heartbeats_are_old(
-    search: Search, tuned, instant, storage: str, tracking, request: pytest.FixtureRequest
+    search: Search, tuned, instant
 ) -> None:
-    search = dataclasses.replace(search, space=space_of(["train.booster.max_depth"]))
-    tuned(dataclasses.replace(search, trials=1))
-    client, parent, _ = runs_of(tracking, request.node.name)
+    search = replace(search, space=space_of(["train.booster.max_depth"]))
+    tuned(search, trials=1)
+    client, parent, _ = tuned.runs()
     tags = {"mlflow.parentRunId": parent.info.run_id}
     run = client.create_run(parent.info.experiment_id, run_name="lost", tags=tags).info.run_id
-    command = [sys.executable, "-c", KILLED, storage, request.node.name, run]
+    command = [sys.executable, "-c", KILLED, tuned.storage, tuned.name, run]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 9
-    study = optuna.load_study(study_name=request.node.name, storage=storage)
+    study = tuned.study
     (lost,) = studies.trials_of(study, "running")
     early = tuned(search)
     assert (early.counts["counted"], early.counts["others"]) == (2, 1)
-    assert runs_of(tracking, request.node.name)[2]["lost"].info.status == "RUNNING"
-    with contextlib.closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database:
+    assert tuned.runs()[2]["lost"].info.status == "RUNNING"
+    with contextlib.closing(sqlite3.connect(tuned.storage.removeprefix("sqlite:///"))) as database:
         database.execute("update trial_heartbeats set heartbeat = '2020-01-01 00:00:00.000000'")
         database.commit()
     outcome = tuned(search)
@@ -259,59 +266,48 @@ def test_a_trial_of_a_killed_process_is_run_again_when_its_heartbeats_are_old(
     trials = study.get_trials()
     assert trials[lost.number].state.name == "FAIL"
     assert lost.params in [trial.params for trial in trials[lost.number + 1 :]]
-    _, parent, nested = runs_of(tracking, request.node.name)
+    _, parent, nested = tuned.runs()
     assert (parent.info.status, nested["lost"].info.status) == ("FINISHED", "KILLED")
 
 
 @pytest.mark.parametrize("fold", [1, 2])
 def test_a_trial_that_another_process_gave_up_is_left_and_the_study_goes_on(
-    search: Search,
-    tuned,
-    instant,
-    tracking,
-    storage: str,
-    request: pytest.FixtureRequest,
-    fold: int,
+    search: Search, tuned, instant, fold: int
 ) -> None:
     def give_up() -> None:
-        study = optuna.load_study(study_name=request.node.name, storage=storage)
-        study.tell(1, state=optuna.trial.TrialState.FAIL)
+        tuned.study.tell(1, state=optuna.trial.TrialState.FAIL)
 
     instant(at(1, give_up, fold))
     assert tuned(search).counts["complete"] == 3
-    states = {
-        name: run.info.status for name, run in runs_of(tracking, request.node.name)[2].items()
-    }
+    states = tuned.states()
     assert states.pop("trial 1") == "KILLED"
     assert {*states.values()} == {"FINISHED"}
 
 
 def test_an_error_of_our_own_is_not_taken_for_one_of_another_process(
-    search: Search, tuned, instant, tracking, request: pytest.FixtureRequest
+    search: Search, tuned, instant
 ) -> None:
     instant(at(0, raising(ValueError("a bug"))))
     with pytest.raises(ValueError, match="a bug"):
         tuned(search)
-    assert runs_of(tracking, request.node.name)[1].info.status == "KILLED"
+    assert tuned.runs()[1].info.status == "KILLED"
 
 
-def test_present_values_whose_trial_was_lost_are_measured(
-    search: Search, tuned, instant, storage: str, request: pytest.FixtureRequest
-) -> None:
+def test_present_values_whose_trial_was_lost_are_measured(search: Search, tuned, instant) -> None:
     with pytest.raises(RefusedError, match="none was run"):
-        tuned(dataclasses.replace(search, timeout=-1.0))
-    study = optuna.load_study(study_name=request.node.name, storage=storage)
+        tuned(search, timeout=-1.0)
+    study = tuned.study
     study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
     outcome = tuned(search)
     assert outcome.present_result is not None
 
 
 def test_present_values_that_two_processes_queued_are_measured_once(
-    search: Search, tuned, instant, storage: str, request: pytest.FixtureRequest
+    search: Search, tuned, instant
 ) -> None:
     with pytest.raises(RefusedError, match="none was run"):
-        tuned(dataclasses.replace(search, timeout=-1.0))
-    study = optuna.load_study(study_name=request.node.name, storage=storage)
+        tuned(search, timeout=-1.0)
+    study = tuned.study
     (queued,) = study.get_trials()
     study.add_trial(queued)
     outcome = tuned(search)
@@ -320,17 +316,17 @@ def test_present_values_that_two_processes_queued_are_measured_once(
 
 
 def test_present_values_are_measured_to_the_end(search: Search, tuned, instant) -> None:
-    tuned(dataclasses.replace(search, trials=10))
-    worse = dataclasses.replace(with_depth(search, 12), trials=11)
+    tuned(search, trials=10)
+    worse = replace(with_depth(search, 12), trials=11)
     outcome = tuned(worse, pruner=Pruner.MEDIAN)
     assert outcome.present_result.mean("mape") == 12.5
 
 
 def test_trials_that_others_work_on_count_and_are_left_to_them(
-    search: Search, tuned, instant, storage: str, request: pytest.FixtureRequest
+    search: Search, tuned, instant
 ) -> None:
-    tuned(dataclasses.replace(search, trials=1))
-    optuna.load_study(study_name=request.node.name, storage=storage).ask()
+    tuned(search, trials=1)
+    tuned.study.ask()
     outcome = tuned(search)
     assert (outcome.counts["counted"], outcome.counts["others"]) == (2, 1)
 
@@ -342,15 +338,13 @@ def test_a_study_of_another_space_or_of_other_data_is_refused(
     with pytest.raises(
         InputError, match=r"another search space: space\.train\.hedonic\..* --study"
     ):
-        tuned(dataclasses.replace(search, space=space_of(["booster"])))
+        tuned(search, space=space_of(["booster"]))
     with pytest.raises(InputError, match=r"measures something else: folds was 2, is 3; .* --study"):
         tuned(changed(search, folds=3))
 
 
-def test_a_study_that_is_not_of_carprice_is_refused(
-    search: Search, tuned, storage: str, request: pytest.FixtureRequest
-) -> None:
-    study = optuna.create_study(study_name=request.node.name, storage=storage)
+def test_a_study_that_is_not_of_carprice_is_refused(search: Search, tuned) -> None:
+    study = optuna.create_study(study_name=tuned.name, storage=tuned.storage)
     study.ask()
     with pytest.raises(InputError, match="was not made by carprice; give another with --study"):
         tuned(search)
@@ -374,7 +368,7 @@ def test_present_values_outside_of_the_space_are_told_and_not_measured(
     search: Search, tuned, instant
 ) -> None:
     deep, told = with_depth(search, 16), list[str]()
-    outcome = tuned(deep, told.append)
+    outcome = tuned(deep, say=told.append)
     assert outcome.present_result is None
     (line,) = told
     assert "train.booster.max_depth is 16, and searched from 2 to 12" in line
@@ -385,7 +379,7 @@ def test_present_values_outside_of_the_space_are_told_and_not_measured(
 def test_nothing_is_written_where_the_present_values_were_not_measured(
     search: Search, tuned, instant
 ) -> None:
-    refuse_unmeasured(tuned(dataclasses.replace(search, trials=1)))
+    refuse_unmeasured(tuned(search, trials=1))
     instant(at(1, raising(WorkFailed("out of time: over 1 s"))))
     outcome = tuned(with_depth(search, 9))
     assert outcome.present_result is None
@@ -398,7 +392,7 @@ def test_the_name_of_a_study_depends_on_data_and_options_and_not_on_tuned_values
 ) -> None:
     name = study_name(search, data)
     assert name.startswith("sample-")
-    assert study_name(dataclasses.replace(with_depth(search, 9), trials=9), data) == name
+    assert study_name(replace(with_depth(search, 9), trials=9), data) == name
     assert study_name(changed(search, folds=4), data) != name
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError
+from carprice.registry.tracking import flatten
 from carprice.settings import HedonicScales, TrainSettings
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ def values_of(params: Mapping[str, Any], space: Space) -> dict[str, float]:
 
 def present_values(train: TrainSettings, space: Space) -> dict[str, float]:
     """Return the values that the settings have."""
-    content = {"train": train.model_dump()}
-    return {name: _at(content, name) for name in space}
+    content = flatten({"train": train.model_dump()})
+    return {name: content[name] for name in space}
 
 
 def with_values(train: TrainSettings, values: Values) -> TrainSettings:
@@ -134,10 +135,3 @@ def is_same(one: Values, other: Values) -> bool:
     return one.keys() == other.keys() and all(
         math.isclose(one[name], other[name], rel_tol=1e-9) for name in one
     )
-
-
-def _at(content: Mapping[str, Any], name: str) -> float:
-    found: Any = content
-    for part in name.split("."):
-        found = found[part]
-    return float(found) if not isinstance(found, int) else found

@@ -173,22 +173,24 @@ def _storage(url: str) -> "BaseStorage":
 def _sampler(sampler: Sampler) -> "BaseSampler":
     from optuna import samplers
 
-    if sampler is Sampler.RANDOM:
-        return samplers.RandomSampler()
-    if sampler is Sampler.QMC:
-        return samplers.QMCSampler(warn_independent_sampling=False)
     # constant_liar: what others are trying counts as bad, so that two do not try the same.
-    return samplers.TPESampler(multivariate=True, constant_liar=True)
+    known: dict[Sampler, Callable[[], BaseSampler]] = {
+        Sampler.TPE: lambda: samplers.TPESampler(multivariate=True, constant_liar=True),
+        Sampler.RANDOM: samplers.RandomSampler,
+        Sampler.QMC: lambda: samplers.QMCSampler(warn_independent_sampling=False),
+    }
+    return known[sampler]()
 
 
 def _pruner(pruner: Pruner) -> "BasePruner":
     from optuna import pruners
 
-    if pruner is Pruner.NONE:
-        return pruners.NopPruner()
-    if pruner is Pruner.HALVING:
-        return pruners.SuccessiveHalvingPruner()
-    return pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS)
+    known: dict[Pruner, Callable[[], BasePruner]] = {
+        Pruner.MEDIAN: lambda: pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS),
+        Pruner.HALVING: pruners.SuccessiveHalvingPruner,
+        Pruner.NONE: pruners.NopPruner,
+    }
+    return known[pruner]()
 
 
 def trials_of(study: "Study", *states: str) -> list["FrozenTrial"]:
