@@ -190,7 +190,9 @@ Only = Annotated[
 def baseline(options: _Options, only: Only = None) -> None:
     """Measure what is had without effort: medians, a linear model, XGBoost as it comes.
 
-    A model that is to be worth its keep must beat these. MLflow experiment: baseline.
+    A model that is to be worth its keep must beat these.
+
+    MLflow experiment: baseline.
     """
     from carprice.experiments.candidates import BASELINES
     from carprice.experiments.comparison import BASELINE
@@ -208,8 +210,9 @@ def compare(options: _Options, only: Only = None) -> None:
     'xgboost/log/*'` takes some of them. One that fails, or runs out of time, is a row with its
     reason.
 
-    LightGBM and CatBoost come with the package's extra `experiments`. MLflow experiment:
-    comparison.
+    LightGBM and CatBoost come with the package's extra `experiments`.
+
+    MLflow experiment: comparison.
     """
     from carprice.experiments.candidates import COMPARED
     from carprice.experiments.comparison import COMPARISON
@@ -301,7 +304,9 @@ def tune(
     `--write` changes nothing in the params file but the tuned keys, and nothing at all where the
     present values were not measured; `dvc repro` then trains with the new ones.
 
-    Needs the package's extra `experiments`. MLflow experiment: tuning.
+    Needs the package's extra `experiments`.
+
+    MLflow experiment: tuning.
     """
     settings = options.settings()
     from carprice.experiments.studies import require_optuna, storage_url
