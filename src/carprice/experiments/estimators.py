@@ -19,7 +19,7 @@ from carprice.evaluation.measurement import naive_prices
 from carprice.experiments.candidates import ComparedModel
 from carprice.listings.features import NUMBERS, TEXTS, Features
 from carprice.listings.market import Market
-from carprice.schema import FEATURE_SEPARATOR, PRICE
+from carprice.schema import EQUIPMENT_SEPARATOR, PRICE
 from carprice.settings import TrainSettings
 from carprice.threads import thread_count
 
@@ -123,13 +123,13 @@ def _fit_medians(features: Features, log_price: Floats) -> Predict:
 
 def common_equipment(features: Features) -> list[str]:
     """Return the equipment that enough listings have to be a column."""
-    counts = pd.Series(features.equipment).str.split(FEATURE_SEPARATOR).explode().value_counts()
+    counts = pd.Series(features.equipment).str.split(EQUIPMENT_SEPARATOR).explode().value_counts()
     return sorted(name for name, rows in counts.items() if name and rows >= _FEWEST_EQUIPPED)
 
 
 def frame_of(features: Features, equipment: Sequence[str]) -> pd.DataFrame:
     """Return parsed listings as a table: categories as texts, numbers, equipment as 0 and 1."""
-    owned = [frozenset(names.split(FEATURE_SEPARATOR)) for names in features.equipment]
+    owned = [frozenset(names.split(EQUIPMENT_SEPARATOR)) for names in features.equipment]
     flags = {
         f"{_FLAG}{place}": np.array([name in names for names in owned], dtype=np.float64)
         for place, name in enumerate(equipment)

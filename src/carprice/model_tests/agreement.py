@@ -14,7 +14,7 @@ from carprice.model_tests.clean_process import Service, asked
 from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
 from carprice.model_tests.panel import Car
 from carprice.schema import (
-    FEATURE_SEPARATOR,
+    EQUIPMENT_SEPARATOR,
     FIELDS,
     KINDS,
     PRICE_NAMES,
@@ -161,8 +161,8 @@ def _plain(field: str, value: Any) -> Any:
     kind = KINDS[field]
     if kind is FieldKind.DATE:
         return pd.Timestamp(value).date().isoformat()
-    if kind is FieldKind.FEATURES:
-        return value.split(FEATURE_SEPARATOR) if value else []
+    if kind is FieldKind.EQUIPMENT:
+        return value.split(EQUIPMENT_SEPARATOR) if value else []
     if kind is FieldKind.INTEGER:
         return int(value)
     return float(value) if kind is FieldKind.NUMBER else str(value)
