@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,14 +76,14 @@ class ParentRun:
 
     def finished(self) -> dict[str, list[dict[str, float]]]:
         """Return the folds of the nested runs that finished, by name."""
-        from mlflow.artifacts import load_dict
-
-        runs = self._nested("FINISHED")
-        with clear_errors(self._to.uri):
-            return {
-                run.info.run_name: load_dict(f"{run.info.artifact_uri}/{_RESULT}")["folds"]
-                for run in runs
-            }
+        folds = {}
+        with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+            for run in self._nested("FINISHED"):
+                with clear_errors(self._to.uri):
+                    file = self._client.download_artifacts(run.info.run_id, _RESULT, scratch)
+                content = json.loads(Path(file).read_text(encoding="utf-8"))
+                folds[run.info.run_name] = content["folds"]
+        return folds
 
     def running(self) -> list[str]:
         """Return the ids of the nested runs that have not ended."""
