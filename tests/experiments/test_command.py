@@ -46,14 +46,6 @@ class Done:
 Carprice = Callable[..., Done]
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of MLflow without runs, which takes seconds to make."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    connect(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def carprice(
     monkeypatch: pytest.MonkeyPatch,
