@@ -45,8 +45,14 @@ SMALL = {
 
 # Files of few tests that take a minute or more: at the end, one worker would be left with them.
 LONG = ("test_from_data_to_production.py", "test_image.py", "test_up.py", "test_workflows.py")
-
-
+# What makes a test slow: fixtures that start a server or a workflow, or read real listings, and
+# files whose tests train, tune, or run a program of their own again and again.
+SLOW_FIXTURES = {"act", "dagshub", "full_disk", "mlflow_server", "real_data", "s3", "serve"}
+SLOW_FILES = {
+    *("test_another_market.py", "test_benchmarks.py", "test_clean_process.py", "test_command.py"),
+    *("test_contract.py", "test_coverage.py", "test_fetch.py", "test_image.py", "test_secrets.py"),
+    *("test_race.py", "test_sense.py", "test_snapshot.py", "test_tuning.py"),
+}
 WATCHDOG = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
@@ -62,6 +68,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow; begin with the longest files."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if SLOW_FIXTURES & fixtures or item.path.name in SLOW_FILES:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
@@ -122,6 +133,25 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real listings: {folder} does not exist (set CARPRICE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow without runs, which takes seconds to make. To be copied."""
+    from carprice.registry.tracking import connect
+
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        connect(f"sqlite:///{path.as_posix()}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def empty_registry(empty_database: Path, tmp_path: Path) -> Path:
+    """The test's own folder, with a local registry that holds nothing."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return tmp_path
 
 
 def database(workspace: Workspace) -> str:
@@ -386,7 +416,7 @@ def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("local-registry")
 
 
-@pytest.fixture(params=["database", "server"])
+@pytest.fixture(params=["database", pytest.param("server", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, local_folder: Path) -> Store:
     """A registry of its own name: in a local database, and on a real server."""
     from carprice.registry.tracking import tracking_uri
