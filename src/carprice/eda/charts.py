@@ -23,7 +23,7 @@ from carprice.eda.assessment import shortened
 from carprice.eda.distributions import Band, NumberSummary, Relation
 from carprice.eda.drift import Drift
 from carprice.eda.outliers import Outliers
-from carprice.evaluation.pictures import BLUE, GREY
+from carprice.evaluation.plots import BLUE, GREY
 from carprice.listings.noise import NoiseFloor
 
 _INK: Final = "#1a202c"
