@@ -22,4 +22,4 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=600, resources=resources).execute()
-    assert notebook.cells[-1].outputs[0].data["text/plain"] == "np.True_"
+    assert notebook.cells[-1].outputs[-1].data["text/plain"] == "np.True_"
