@@ -12,7 +12,7 @@ def test_the_notebook_is_small_and_holds_its_outputs() -> None:
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
     outputs = [output for cell in cells for output in cell.outputs]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert sum("image/svg+xml" in output.get("data", {}) for output in outputs) == 2
     assert NOTEBOOK.stat().st_size < 300_000
 
 
