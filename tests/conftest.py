@@ -1,3 +1,5 @@
+"""What all tests share: small models, registries, and real servers that end with the run."""
+
 import datetime
 import itertools
 import json
@@ -17,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import clean_environment  # noqa: F401 (first: it sets what carprice reads at its import)
 import pytest
 import watchdog
 
@@ -26,14 +29,6 @@ from carprice.settings import Settings
 if TYPE_CHECKING:
     from carprice.components.pipeline import Outcome
     from carprice.registry.versions import Registry, Version
-
-# Threads of several test runs that share few cores spin while they wait for each other: a fit
-# of two seconds then takes a minute. Set before the first import of a library that reads it.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-# On GitHub's runners typer paints its help, and the record of promotions names who pushed.
-# pytest's readline leaves 80 columns to xdist's workers, which a console keeps from its import on.
-for _name in ("GITHUB_ACTIONS", "GITHUB_ACTOR", "FORCE_COLOR", "COLUMNS", "LINES"):
-    os.environ.pop(_name, None)
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
@@ -78,11 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def silent_step(_: str) -> Iterator:
+    """A step of the pipeline that shows nothing."""
     yield lambda _: None
 
 
 @pytest.fixture(autouse=True)
 def _no_tracking_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No registry of whoever runs the tests is asked or written to."""
     for name in (
         *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
         *("MLFLOW_TRACKING_TOKEN", "DAGSHUB_USER_TOKEN", "DAGSHUB_PAT", "DAGSHUB_CLIENT_HOST"),
@@ -93,6 +90,7 @@ def _no_tracking_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def small_settings() -> Settings:
+    """Settings with which the whole pipeline takes seconds."""
     return Settings.model_validate(SMALL)
 
 
@@ -123,6 +121,7 @@ def copied(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def copy_project() -> Callable[[Path], Path]:
+    """Copies the project's files into a new folder."""
     return copied
 
 
@@ -191,11 +190,13 @@ def retouched(folder: Path, target: Path, mark: int = 1) -> Path:
 
 @pytest.fixture(scope="session")
 def registry_address() -> Callable[[Workspace], str]:
+    """Returns the address of a workspace's own registry."""
     return database
 
 
 @pytest.fixture(scope="session")
 def another_model() -> Callable[..., Path]:
+    """Saves a model again, under another digest: ``another_model(folder, target)``."""
     return retouched
 
 
@@ -293,6 +294,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture(scope="session")
 def serve() -> Callable[..., AbstractContextManager[Server]]:
+    """Runs any server as long as a ``with`` block lasts; see ``running``."""
     return running
 
 
@@ -327,6 +329,7 @@ def put_in_registry(uri: str, name: str, folder: Path, scratch: Path) -> int:
 
 @pytest.fixture(scope="session")
 def register() -> Callable[[str, str, Path, Path], int]:
+    """Registers a model folder; see ``put_in_registry``."""
     return put_in_registry
 
 
@@ -347,6 +350,7 @@ def of_newer_format(folder: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def newer_model() -> Callable[[Path, Path], Path]:
+    """Copies a model folder and gives it a format that is not known yet."""
     return of_newer_format
 
 
@@ -369,6 +373,7 @@ def filled_up(folder: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which hardly a byte can be written. Needs root."""
     with filled_up(tmp_path / "disk") as folder:
         yield folder
 
@@ -384,6 +389,7 @@ class Store:
     folder: Path
 
     def log(self, model: Path, **tags: str) -> "Version":
+        """Log a version of a model folder that the gate accepted."""
         registry = self.registry
         from carprice.model_folder import folder_digest
         from carprice.registry.tracking import start_run
@@ -403,6 +409,7 @@ class Store:
         return version
 
     def artifact(self, version: "Version", name: str) -> Path:
+        """Return where a file of a version lies."""
         from carprice.registry.tracking import connect
 
         client = connect(self.registry.uri)
@@ -413,6 +420,7 @@ class Store:
 
 @pytest.fixture(scope="session")
 def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the database of ``store`` lies; one for all, its tests have names of their own."""
     return tmp_path_factory.mktemp("local-registry")
 
 
@@ -465,6 +473,7 @@ def dagshub_before(
 
 @pytest.fixture(scope="session")
 def dagshub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsHub]:
+    """The stand-in for DagsHub, with the repository ``me/cars``."""
     folder, user, token = tmp_path_factory.mktemp("dagshub"), "me", secrets.token_hex(20)
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = READ\nadmin_username = {user}\n"
@@ -493,6 +502,7 @@ def dagshub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsHub]:
 
 @pytest.fixture(scope="session")
 def dagshub_like() -> Callable[..., AbstractContextManager[DagsHub]]:
+    """Runs another stand-in for DagsHub; see ``dagshub_before``."""
     return dagshub_before
 
 
