@@ -1,6 +1,6 @@
-"""The fixed panel of cars that a model is asked about: made of the names that it knows itself.
+"""The fixed panel of cars on which a model is tested, made of the names that it knows.
 
-It depends on nothing but the model, so that the same model is always asked the same.
+It depends on the model alone, so that the same model is always tested on the same cars.
 """
 
 import math
@@ -33,7 +33,7 @@ class Panel:
     Attributes
     ----------
     cars : a younger and an older car of each, as training had them.
-    known : ``make|model`` → how well it is known: of how many ages and variants training had cars.
+    known : ``make|model`` → how many ages and variants of it training had.
     """
 
     cars: tuple[Car, ...]
@@ -132,5 +132,5 @@ def _variants(model: PriceModel) -> Mapping[str, list[str]]:
 
 
 def _at(values: Sequence[Any], share: float) -> Any:
-    """Return the value that so large a share of all lies below; None of none."""
+    """Return a quantile of the values, one of them; None if there are none."""
     return sorted(values)[int(share * (len(values) - 1) + 0.5)] if values else None
