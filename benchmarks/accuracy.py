@@ -366,16 +366,11 @@ def fit_autogluon(data: Data, train: Rows) -> Fitted:
 
 def fit_carprice(data: Data, train: Rows) -> Fitted:
     """Fit carprice with its default parameters."""
-    settings = TrainSettings()
     model = PriceModel.fit(
         data.features.take(train),
         data.log_price[train],
         data.market,
-        scales=settings.hedonic.model_dump(),
-        booster=settings.booster.model_dump(),
-        patience=settings.patience,
-        folds=settings.folds,
-        seed=settings.seed,
+        TrainSettings(),
     )
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "model")

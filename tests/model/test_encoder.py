@@ -84,15 +84,9 @@ def test_a_model_fitted_and_the_same_model_loaded_price_alike_to_the_bit(
     color, gearbox = (np.array(rows.texts[name]) for name in ("color", "transmission"))
     for_trees_alone = (color == "white") != (gearbox == "automatic")
     log_price = log_price + 0.5 * for_trees_alone
-    settings = TrainSettings.model_validate({"folds": 2, "booster": {"n_estimators": 60}})
-    model = PriceModel.fit(
-        rows,
-        log_price,
-        PriceModel.load(workspace.model).market,
-        scales=settings.hedonic.model_dump(),
-        booster=settings.booster.model_dump() | {"learning_rate": 0.1},
-        folds=2,
-    )
+    booster = {"n_estimators": 60, "learning_rate": 0.1}
+    settings = TrainSettings.model_validate({"folds": 2, "booster": booster})
+    model = PriceModel.fit(rows, log_price, PriceModel.load(workspace.model).market, settings)
     model.save(tmp_path / "model")
     loaded = PriceModel.load(tmp_path / "model")
     columns = as_columns(pd.read_parquet(workspace.test_listings))

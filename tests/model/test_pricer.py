@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carprice.listings.units import KM_PER_MILE
 from carprice.model import PriceModel
 from carprice.model.pricer import SinglePricer
 from carprice.model.valuation import Valuation, value
@@ -76,7 +75,9 @@ def rich(model: PriceModel) -> PriceModel:
 
 def in_miles(model: PriceModel) -> PriceModel:
     market = replace(model.market, distance_unit="miles")
-    return replace(model, market=market, hedonic=replace(model.hedonic, km_per_unit=KM_PER_MILE))
+    return replace(
+        model, market=market, hedonic=replace(model.hedonic, km_per_unit=market.km_per_unit)
+    )
 
 
 def without(model: PriceModel, *blocks: str) -> PriceModel:

@@ -1,7 +1,7 @@
 """Experiments as commands: baselines, a comparison, and the tuning of the model."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from carprice.arrays import Progress
 from carprice.cli.app import PARAMS, WORKDIR, Params, Workdir, app, log_in, now, registry_uri
 from carprice.cli.experiment_tables import show_ranking, show_study
 from carprice.cli.terminal import console, say, step
@@ -321,9 +322,7 @@ class _Options:
 
 
 @contextmanager
-def _data(
-    options: _Options, settings: Settings, progress: Callable[[str], None]
-) -> "Iterator[Data]":
+def _data(options: _Options, settings: Settings, progress: Progress) -> "Iterator[Data]":
     from carprice.experiments.data import read_data
 
     with tempfile.TemporaryDirectory(prefix="carprice-") as folder:

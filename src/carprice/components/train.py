@@ -1,7 +1,6 @@
 """Train: features → a model folder, unless a feature knows the price."""
 
-from collections.abc import Callable
-
+from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, need, read_json
 from carprice.errors import InputError
 from carprice.listings.frames import read_features
@@ -12,9 +11,7 @@ from carprice.model import PriceModel
 from carprice.settings import TrainSettings
 
 
-def train(
-    settings: TrainSettings, workspace: Workspace, progress: Callable[[str], None]
-) -> PriceModel:
+def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> PriceModel:
     """Fit the model and write its folder.
 
     Raises
@@ -27,17 +24,7 @@ def train(
     columns = read_json(workspace.report, made_by="ingest")["columns"]
     progress("looking for columns that know the price")
     refuse_leaks(features, log_price, columns)
-    model = PriceModel.fit(
-        features,
-        log_price,
-        market,
-        scales=settings.hedonic.model_dump(),
-        booster=settings.booster.model_dump(),
-        patience=settings.patience,
-        folds=settings.folds,
-        seed=settings.seed,
-        progress=progress,
-    )
+    model = PriceModel.fit(features, log_price, market, settings, progress)
     if is_below_floor(model.metrics["mdape"], noise_floor(features, log_price)):
         closest = named(suspects(features, log_price, explaining=0.0)[:3], columns)
         raise InputError(

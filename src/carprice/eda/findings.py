@@ -1,6 +1,5 @@
 """All that a look at a market finds, from one reading of its source."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Floats
+from carprice.arrays import Floats, Progress
 from carprice.eda.adjusted import expected_log_price, loss_per_year
 from carprice.eda.assessment import ColumnLook, assess
 from carprice.eda.distributions import (
@@ -36,7 +35,6 @@ from carprice.redaction import redact
 from carprice.schema import FIELDS, PRICE, alias
 from carprice.settings import IngestSettings, Settings
 
-Progress = Callable[[str], None]
 FEWEST_LISTINGS: Final = 10
 """Fewer are not looked at: the page would show them one by one."""
 ALARM: Final = MOST_EXPLAINED

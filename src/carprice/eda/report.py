@@ -1,6 +1,6 @@
 """Findings → one page of HTML that asks nobody for anything: no script, no font, no address."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from carprice import __version__
+from carprice.arrays import Progress
 from carprice.eda import charts
 from carprice.eda.advice import advise, change, drift_in_words, no_drift_in_words, percent
 from carprice.eda.charts import Chart
@@ -21,7 +22,6 @@ from carprice.files import write_text
 from carprice.schema import alias
 from carprice.settings import Settings
 
-Progress = Callable[[str], None]
 _FEWEST_TWINS: Final = 30
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from carprice.arrays import Progress
 from carprice.experiments.data import Data
 from carprice.experiments.folds import shuffled_folds
 from carprice.experiments.pictures import draw_error_and_time, draw_ranking
-from carprice.experiments.race import Plan, Progress, run_candidates, run_name, tags_of
+from carprice.experiments.race import Plan, run_candidates, run_name, tags_of
 from carprice.experiments.ranking import (
     Result,
     choices_table,

@@ -56,16 +56,7 @@ def _fit_carprice(
 ) -> Predict:
     from carprice.model import PriceModel
 
-    model = PriceModel.fit(
-        features,
-        log_price,
-        market,
-        scales=train.hedonic.model_dump(),
-        booster=train.booster.model_dump(),
-        patience=train.patience,
-        folds=train.folds,
-        seed=train.seed,
-    )
+    model = PriceModel.fit(features, log_price, market, train)
 
     def predict(others: Features) -> Floats:
         return model.predict_features(others).price
@@ -76,16 +67,16 @@ def _fit_carprice(
 def _fit_hedonic(
     features: Features, log_price: Floats, market: Market, train: TrainSettings
 ) -> Predict:
-    from carprice.listings.units import KM_PER_MILE
     from carprice.model.defaults import Defaults
     from carprice.model.hedonic_fit import fit_hedonic
 
     defaults = Defaults.fit(features)
     features = defaults.complete(features)
-    km_per_unit = KM_PER_MILE if market.distance_unit == "miles" else 1.0
     folds = np.arange(len(log_price), dtype=np.intp) % _UNFOLDED
     scales = train.hedonic.model_dump()
-    hedonic, _ = fit_hedonic(features, features.numbers, log_price, folds, scales, km_per_unit)
+    hedonic, _ = fit_hedonic(
+        features, features.numbers, log_price, folds, scales, market.km_per_unit
+    )
 
     def predict(others: Features) -> Floats:
         complete = defaults.complete(others)

@@ -3,11 +3,12 @@
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from carprice import __version__
+from carprice.arrays import Progress
 from carprice.errors import RefusedError
 from carprice.experiments.candidates import EXTRA, Candidate
 from carprice.experiments.data import Data
@@ -18,7 +19,6 @@ from carprice.experiments.tracked import ParentRun
 from carprice.registry.tracking import flatten
 from carprice.settings import TrainSettings
 
-Progress = Callable[[str], None]
 _OWN_MODELS: Final = ("hedonic", "carprice")
 _QUICK_TRAIN: Final = {"folds": 3}
 

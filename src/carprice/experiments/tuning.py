@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from carprice.arrays import Progress
 from carprice.errors import RefusedError
 from carprice.experiments import studies
 from carprice.experiments.candidates import Candidate
@@ -20,7 +21,7 @@ from carprice.experiments.folds import shuffled_folds
 from carprice.experiments.limits import Failed, Limits, run_limited
 from carprice.experiments.pictures import draw_study
 from carprice.experiments.processes import this_process
-from carprice.experiments.race import Progress, figures_of, quick_train, run_name, tags_of
+from carprice.experiments.race import figures_of, quick_train, run_name, tags_of
 from carprice.experiments.ranking import Difference, Result, paired_difference
 from carprice.experiments.search_space import (
     Space,
@@ -280,7 +281,7 @@ def tune(
     clock: Clock,
     progress: Progress,
     done: Progress,
-    tell: Callable[[str], None],
+    tell: Progress,
 ) -> Outcome:
     """Run trials of a study until it has enough; draw and log what it came to so far.
 
@@ -338,9 +339,7 @@ def _leave(study: "Study", parent: ParentRun) -> None:
         parent.kill(parent.id)
 
 
-def _enqueue(
-    study: "Study", present: Mapping[str, float], space: Space, tell: Callable[[str], None]
-) -> None:
+def _enqueue(study: "Study", present: Mapping[str, float], space: Space, tell: Progress) -> None:
     if odd := outside(present, space):
         tell(f"The present values are not measured, for {_told_outside(odd[0], present, space)}.")
     elif not studies.of_values(study, lambda values: is_same(present, values)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from carprice.arrays import Floats
 
-KM_PER_MILE: Final = 1.609344
+_KM_PER_MILE: Final = 1.609344
 ODOMETER_KM: Final = (100.0, 500_000.0)
 """Distances that a used car can have driven; a car of up to a year may have driven less."""
 
@@ -34,5 +34,10 @@ def odometer_limits(distance_unit: str) -> tuple[float, float]:
     >>> [round(limit) for limit in odometer_limits("miles")]
     [62, 310686]
     """
-    scale = KM_PER_MILE if distance_unit == "miles" else 1.0
-    return ODOMETER_KM[0] / scale, ODOMETER_KM[1] / scale
+    low, high = ODOMETER_KM
+    return low / km_per_unit(distance_unit), high / km_per_unit(distance_unit)
+
+
+def km_per_unit(distance_unit: str) -> float:
+    """Return the kilometres in a distance unit, ``km`` or ``miles``."""
+    return _KM_PER_MILE if distance_unit == "miles" else 1.0

@@ -2,22 +2,20 @@
 
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Columns, Floats
+from carprice.arrays import Columns, Floats, Progress, quiet
 from carprice.listings import features as feature_code
 from carprice.listings.features import Features
 from carprice.listings.market import Market
-from carprice.listings.units import KM_PER_MILE
 from carprice.metrics import price_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.defaults import Defaults
@@ -27,6 +25,9 @@ from carprice.model.hedonic import Hedonic, total_of
 from carprice.model.intervals import ConformalRanges
 from carprice.model.vocabulary import Vocabulary
 from carprice.model_folder import folder_digest, read_manifest, write_folder
+
+if TYPE_CHECKING:
+    from carprice.settings import TrainSettings
 
 DEFAULT_CONFIDENCE: Final = 0.9
 _JSON_FILES: Final = ("hedonic.json", "defaults.json", "encoder.json", "ranges.json")
@@ -43,12 +44,6 @@ _SCALE_TREES: Final = {
     "subsample": 0.8,
     "colsample_bytree": 0.6,
 }
-
-Progress = Callable[[str], None]
-
-
-def _quiet(_: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +86,8 @@ class PriceModel:
         features: Features,
         log_price: Floats,
         market: Market,
-        *,
-        scales: Mapping[str, float],
-        booster: Mapping[str, Any],
-        patience: int = 50,
-        folds: int = 10,
-        seed: int = 0,
-        progress: Progress = _quiet,
+        settings: "TrainSettings",
+        progress: Progress = quiet,
     ) -> Self:
         """Fit on parsed listings.
 
@@ -105,11 +95,7 @@ class PriceModel:
         ----------
         features : parsed listings, n rows.
         log_price : their target, n values of ln(price in the market's currency).
-        scales : block scales of the hedonic ridge.
-        booster : XGBoost parameters; ``n_estimators`` is the largest number of trees.
-        patience : trees without improvement on held-out folds after which boosting stops.
-        folds : number of cross-fitting folds; ranges come from rows that a fold did not see.
-        progress : told the name of each step.
+        settings : the block scales of the ridge, XGBoost's parameters, folds and the seed.
         """
         from carprice.model.hedonic_fit import fit_hedonic
 
@@ -117,9 +103,12 @@ class PriceModel:
         defaults = Defaults.fit(features)
         raw_numbers, features = features.numbers, defaults.complete(features)
         numbers = features.numbers
-        assignment = _assign_folds(len(log_price), folds, seed)
-        km_per_unit = KM_PER_MILE if market.distance_unit == "miles" else 1.0
-        hedonic, anchor = fit_hedonic(features, numbers, log_price, assignment, scales, km_per_unit)
+        seed, patience, booster = settings.seed, settings.patience, settings.booster.model_dump()
+        assignment = _assign_folds(len(log_price), settings.folds, seed)
+        scales = settings.hedonic.model_dump()
+        hedonic, anchor = fit_hedonic(
+            features, numbers, log_price, assignment, scales, market.km_per_unit
+        )
         encoder = Encoder.fit(features)
         matrix = encoder.matrix(features, numbers, anchor, learned_from=True)
         residual = log_price - anchor.log_price
