@@ -90,6 +90,7 @@ FLOORS = (
     ("settings", "model_folder"),
     ("schema", "errors", "files", "redaction", "metrics", "arrays"),
     ("version",),
+    ("threads",),
 )
 """Rooms from the top down; a module imports its own room and the floors below."""
 HEIGHT = {room: len(FLOORS) - floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -134,6 +135,7 @@ def test_imports_make_no_circle() -> None:
         ("carprice.files", ("numpy", *HEAVY)),
         ("carprice.redaction", ("numpy", *HEAVY)),
         ("carprice.arrays", HEAVY),
+        ("carprice.threads", ("numpy", "carprice", "joblib", *HEAVY)),
         ("carprice.settings", HEAVY),
         ("carprice.metrics", HEAVY),
         ("carprice.model_folder", ("numpy", *HEAVY)),
@@ -249,7 +251,8 @@ def test_a_stage_declares_exactly_the_code_that_it_runs(stage: str) -> None:
     component = f"carprice.components.{stage}"
     needed = closure(component)
     at_import = {name for name in loaded_after(component) if name.split(".")[0] == "carprice"}
-    assert without_packages(at_import) <= needed
+    # Loaded with the package; how many threads compute is no part of a result.
+    assert without_packages(at_import) - {"carprice.threads"} <= needed
     found = declared(stage)
     assert without_packages(needed) - set().union(*found.values()) == set()
     assert [dep for dep, covered in found.items() if not covered & needed] == []

@@ -2,4 +2,8 @@
 
 from importlib.metadata import version
 
+from carprice.threads import configure as _configure_threads
+
+_configure_threads()
+
 __version__ = version("carprice")
