@@ -7,12 +7,11 @@ from typing import Generic, Protocol, TypeVar
 
 from api.answers import cautions_of
 from api.keeper import ServedModel
-from api.listings import columns_of
 from api.messages import ListingRequest
 from api.problems import ProblemError
 from api.service import Service
 from carprice.model.cautions import Caution
-from carprice.model.valuation import Valuation, value
+from carprice.model.pricer import Valuation
 
 _CHUNK = 500
 _FEW_ROWS = 16
@@ -76,13 +75,8 @@ def price_rows(
 def price_listings(
     served: ServedModel, listings: Sequence[ListingRequest], confidence: float
 ) -> list[Priced]:
-    """Price listings; few of them are priced sooner one by one."""
-    found: list[Valuation] = []
-    if len(listings) <= _FEW_ROWS:
-        found += [served.pricer.value(vars(one), confidence) for one in listings]
-    else:
-        for part in in_chunks(listings):
-            found += value(served.model, columns_of(part), confidence)
+    """Price listings together."""
+    found = served.pricer.value_all(map(vars, listings), confidence)
     return [
         Priced(valuation, tuple(cautions_of(valuation, listing)))
         for valuation, listing in zip(found, listings, strict=True)

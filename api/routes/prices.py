@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.answers import cautions_of, json_response, model_content, price_content
 from api.bodies import JSON, confidence_of, media_type, read_body
-from api.listings import columns_of, read_listing
+from api.listings import read_listing
 from api.messages import ExplanationAnswer, ListingRequest, PriceAnswer
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
 from api.routing import add_route
@@ -33,7 +33,7 @@ def add_routes(router: APIRouter, service: Service) -> None:
         """Tell why one listing is valued as it is."""
         served = service.served(request)
         listing = await _read(request, service)
-        (told,) = served.model.explain(columns_of([listing]))
+        told = served.pricer.explain(vars(listing))
         content: dict[str, Any] = {
             "predictedPrice": told.price,
             "start": told.start,

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from carprice.errors import InputError
 from carprice.files import writing
 from carprice.listings.column_map import map_columns
+from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
-from carprice.model.valuation import value
 from carprice.settings import IngestSettings
 
 Progress = Callable[[int], None]
@@ -74,7 +74,7 @@ def _answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd
     answers = pd.DataFrame(index=listings.index, columns=[*_PRICED], dtype=object)
     answers["problem"], answers["warnings"] = problems, ""
     if len(good):
-        valued = value(model, as_columns(good), confidence)
+        valued = [*model.pricer.value_all(listings_of(as_columns(good)), confidence)]
         answers.loc[good.index, "predictedPrice"] = [one.predicted_price for one in valued]
         answers.loc[good.index, "priceLow"] = [one.price_low for one in valued]
         answers.loc[good.index, "priceHigh"] = [one.price_high for one in valued]

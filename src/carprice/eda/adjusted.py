@@ -42,7 +42,7 @@ def expected_log_price(
     count = _FOLDS if len(log_price) < _MANY_ROWS else _FOLDS_OF_MANY
     folds = np.random.default_rng(0).permutation(np.arange(len(log_price), dtype=np.intp) % count)
     km = km_per_unit(distance_unit)
-    _, anchor = fit_hedonic(complete, complete.numbers, log_price, folds, scales, km)
+    _, anchor = fit_hedonic(complete, log_price, folds, scales, km)
     return anchor.log_price
 
 

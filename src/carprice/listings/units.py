@@ -1,6 +1,6 @@
 """Units of distance, and the odometers that a used car can have."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,9 +21,18 @@ def plausible_odometer(odometer: Floats, age: Floats, distance_unit: str) -> Flo
     >>> plausible_odometer(np.array([5.0, 5, 42e3, 9e5]), np.array([0.0, 6, 6, 6]), "km").tolist()
     [5.0, nan, 42000.0, nan]
     """
-    low, high = odometer_limits(distance_unit)
-    impossible = (odometer > high) | (odometer < 0) | ((odometer < low) & (age > 1))
-    return np.where(impossible, np.nan, odometer)
+    return np.where(is_impossible(odometer, age, odometer_limits(distance_unit)), np.nan, odometer)
+
+
+def is_impossible(odometer: Any, age: Any, limits: tuple[float, float]) -> Any:
+    """Whether a car of an age in years cannot have that odometer: of one car, or of each row.
+
+    Parameters
+    ----------
+    limits : see :func:`odometer_limits`.
+    """
+    low, high = limits
+    return (odometer > high) | (odometer < 0) | ((odometer < low) & (age > 1))
 
 
 def odometer_limits(distance_unit: str) -> tuple[float, float]:
