@@ -10,18 +10,18 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from api import problems
+from api.counters import Metrics
 from api.draining import Drain
 from api.gateway import HEALTH, Gateway
 from api.keeper import ModelKeeper, ServedModel
 from api.keys import ApiKeys
-from api.metrics import Metrics
 from api.openapi import describe
 from api.protocols import inference, scoring
 from api.recording import Recorder
 from api.routes import about, batches, health, prices
 from api.routing import by_method_and_path
 from api.service import BatchPool, Service
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice import __version__
 
 _DESCRIPTION = """

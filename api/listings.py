@@ -19,8 +19,7 @@ from api.problems import (
     invalid_listing,
     nearest_field,
 )
-from carprice.schema import KINDS, alias
-from carprice.schema import Kind as FieldKind
+from carprice.schema import KINDS, REQUIRED, FieldKind, alias
 
 _read_json = ListingRequest.__pydantic_validator__.validate_json
 _read_fields = ListingRequest.__pydantic_validator__.validate_python
@@ -182,7 +181,7 @@ def read_header(header: Sequence[str]) -> list[str]:
             errors.append(FieldProblem(field=name, message="is there twice; leave one column out"))
         else:
             fields.append(field)
-    missing = [alias(name) for name in ("make", "model", "year", "odometer") if name not in fields]
+    missing = [alias(name) for name in REQUIRED if name not in fields]
     errors += [FieldProblem(field=name, message="this column is required") for name in missing]
     if errors:
         raise invalid_fields(errors)

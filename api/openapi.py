@@ -18,7 +18,7 @@ from api.protocols.messages import (
 )
 from api.routing import documented
 from carprice.model import DEFAULT_CONFIDENCE
-from carprice.schema import example_listing
+from carprice.schema import PRICE_NAMES, example_listing
 
 _REF: Final = "#/components/schemas/{model}"
 _KEY_SCHEME: Final = {
@@ -84,7 +84,7 @@ BATCH: Final = {
 }
 CSV_ANSWER: Final[dict[str, Any]] = {
     "content": {
-        CSV: {"schema": {"type": "string"}, "example": "row,predictedPrice\r\n0,512000.0\r\n"}
+        CSV: {"schema": {"type": "string"}, "example": f"row,{PRICE_NAMES[0]}\r\n0,512000.0\r\n"}
     }
 }
 

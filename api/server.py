@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api import logs
-from api.metrics import SHARED_FOLDER
-from api.settings import ServiceSettings
+from api.counters import SHARED_FOLDER
+from api.service_settings import ServiceSettings
 
 _KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's 60, so that it is the one to close
 _GRACE_SECONDS = 8

@@ -11,7 +11,7 @@ from api.answers import json_response
 from api.bodies import JSON, confidence_of, media_type, read_body
 from api.keeper import ServedModel
 from api.openapi import CONFIDENCE, PROBLEMS, READING_PROBLEMS, body_of
-from api.pricing import Exchange, Priced, answer_all
+from api.pricing import Exchange, answer_all
 from api.problems import Kind, ProblemError, declare
 from api.protocols.messages import (
     InferenceProblem,
@@ -27,6 +27,7 @@ from api.protocols.tensors import Inference, output_tensors, read_inference
 from api.routing import Endpoint, add_route
 from api.service import Service
 from carprice import __version__
+from carprice.model.pricer import Valuation
 from carprice.schema import alias
 
 _MODEL: Final = "/v2/models/{name}"
@@ -182,7 +183,7 @@ def _tensors(datatypes: dict[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _response(name: str, served: ServedModel, asked: Inference, rows: list[Priced]) -> bytes:
+def _response(name: str, served: ServedModel, asked: Inference, rows: list[Valuation]) -> bytes:
     answer = {
         "model_name": name,
         "model_version": served.version,

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version as version_of
 from typing import Any, Final
@@ -10,17 +9,19 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from api.answers import model_content, price_content
+from api.answers import model_content
 from api.bodies import CSV, JSON, confidence_of, media_type, prefers_csv, read_body
 from api.keeper import ServedModel
 from api.openapi import CONFIDENCE, PROBLEMS, READING_PROBLEMS, body_of
-from api.pricing import Exchange, Priced, answer_all, in_chunks
+from api.pricing import Exchange, answer_all, in_chunks
 from api.problems import Kind, declare
 from api.protocols.dataframes import Frame, read_csv_frame, read_json_frame
 from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
 from api.routing import add_route
 from api.service import Service
+from carprice.model.pricer import Valuation
+from carprice.schema import PRICE_NAMES
 
 _TAGS: Final = ["SageMaker and MLflow"]
 _NOT_READY: Final = declare(Kind.NO_MODEL, Kind.BUSY)
@@ -29,7 +30,7 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         "content": {
             CSV: {
                 "schema": {"type": "string"},
-                "example": "predictedPrice,priceLow,priceHigh\r\n512000.0,421000.0,615000.0\r\n",
+                "example": f"{','.join(PRICE_NAMES)}\r\n512000.0,421000.0,615000.0\r\n",
             }
         }
     }
@@ -111,23 +112,21 @@ def _model_columns(served: ServedModel, confidence: float) -> dict[str, Any]:
     return columns
 
 
-def _prediction(row: Priced, model: Mapping[str, Any]) -> dict[str, Any]:
-    return {**price_content(row.valuation, row.cautions), **model}
-
-
-def _as_json(served: ServedModel, frame: Frame, rows: list[Priced]) -> bytes:
+def _as_json(served: ServedModel, frame: Frame, rows: list[Valuation]) -> bytes:
     model = _model_columns(served, frame.confidence)
-    parts = [to_json([_prediction(row, model) for row in part])[1:-1] for part in in_chunks(rows)]
+    parts = [
+        to_json([{**row.content(), **model} for row in part])[1:-1] for part in in_chunks(rows)
+    ]
     return b'{"predictions":[' + b",".join(parts) + b"]}"
 
 
-def _as_csv(served: ServedModel, frame: Frame, rows: list[Priced]) -> bytes:
+def _as_csv(served: ServedModel, frame: Frame, rows: list[Valuation]) -> bytes:
     text = io.StringIO(newline="")
     model = _model_columns(served, frame.confidence)
-    names = ["predictedPrice", "priceLow", "priceHigh", "valuationDate", *model, "warnings"]
+    names = [*PRICE_NAMES, "valuationDate", *model, "warnings"]
     writer = csv.DictWriter(text, names)
     writer.writeheader()
     for row in rows:
         warnings = "; ".join(caution.message for caution in row.cautions)
-        writer.writerow({**_prediction(row, model), "warnings": warnings})
+        writer.writerow({**row.content(), **model, "warnings": warnings})
     return text.getvalue().encode()

@@ -10,25 +10,19 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from api.answers import model_content, price_content
+from api.answers import model_content
 from api.bodies import CSV, JSON, confidence_of, media_type, prefers_csv, read_body
 from api.listings import Table, read_csv, read_json_batch
 from api.messages import BatchAnswer
 from api.openapi import BATCH, CONFIDENCE, CSV_ANSWER, PROBLEMS, body_of
-from api.pricing import PricedRow, in_chunks, price_rows
+from api.pricing import PricedRow, in_chunks, kinds_of_cautions, price_rows
+from api.problems import ProblemError
 from api.routing import add_route
 from api.service import Service
+from carprice.model.pricer import Valuation
+from carprice.schema import PRICE_NAMES
 
-_COLUMNS = (
-    "predictedPrice",
-    "priceLow",
-    "priceHigh",
-    "currency",
-    "valuationDate",
-    "modelVersion",
-    "warnings",
-    "problem",
-)
+_COLUMNS = (*PRICE_NAMES, "currency", "valuationDate", "modelVersion", "warnings", "problem")
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ def add_routes(router: APIRouter, service: Service) -> None:
             table = read(body, settings.batch_rows)
             priced = price_rows(served, table.rows, confidence)
             write = _as_csv if wants_csv else _as_json
-            cautions = Counter(one.kind for row in priced for one in row.cautions)
+            cautions = kinds_of_cautions(row for row in priced if isinstance(row, Valuation))
             content = write(table, priced, model_content(served, confidence))
             return PricedBatch(content, len(priced), cautions)
 
@@ -85,15 +79,15 @@ def _as_json(_: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -> b
         to_json([_row_content(place, row) for place, row in chunk])[1:-1]
         for chunk in in_chunks([*enumerate(rows)])
     ]
-    priced = sum(row.problem is None for row in rows)
+    priced = sum(isinstance(row, Valuation) for row in rows)
     rest = to_json({"priced": priced, **model})[1:]
     return b'{"rows":[' + b",".join(parts) + b"]," + rest
 
 
 def _row_content(place: int, row: PricedRow) -> dict[str, Any]:
-    price = row.valuation and price_content(row.valuation, row.cautions)
-    problem = row.problem and row.problem.problem.model_dump()
-    return {"row": place, "price": price, "problem": problem}
+    if isinstance(row, Valuation):
+        return {"row": place, "price": row.content(), "problem": None}
+    return {"row": place, "price": None, "problem": row.problem.model_dump()}
 
 
 def _as_csv(table: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -> bytes:
@@ -109,16 +103,8 @@ def _as_csv(table: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -
 
 
 def _cells(row: PricedRow, model: Mapping[str, Any]) -> list[Any]:
-    if row.valuation is None:
-        return [*[""] * (len(_COLUMNS) - 1), row.problem]
-    found = row.valuation
-    return [
-        found.predicted_price,
-        found.price_low,
-        found.price_high,
-        model["currency"],
-        found.valuation_date,
-        model["modelVersion"],
-        "; ".join(caution.message for caution in row.cautions),
-        "",
-    ]
+    if isinstance(row, ProblemError):
+        return [*[""] * (len(_COLUMNS) - 1), row]
+    cautions = "; ".join(caution.message for caution in row.cautions)
+    about_day = (model["currency"], row.valuation_date, model["modelVersion"])
+    return [*row.prices, *about_day, cautions, ""]

@@ -4,13 +4,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.answers import cautions_of, json_response, model_content, price_content
+from api.answers import json_response, model_content, with_unused_fields
 from api.bodies import JSON, confidence_of, media_type, read_body
 from api.listings import read_listing
 from api.messages import ExplanationAnswer, ListingRequest, PriceAnswer
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
 from api.routing import add_route
 from api.service import Service
+from carprice.schema import PRICE_NAMES
 
 
 def add_routes(router: APIRouter, service: Service) -> None:
@@ -21,13 +22,10 @@ def add_routes(router: APIRouter, service: Service) -> None:
         served = service.served(request)
         confidence = confidence_of(request)
         listing = await _read(request, service)
-        valuation = served.pricer.value(vars(listing), confidence)
-        cautions = cautions_of(valuation, listing)
-        for caution in cautions:
+        valuation = with_unused_fields(served.pricer.value(vars(listing), confidence), listing)
+        for caution in valuation.cautions:
             service.metrics.cautioned(caution.kind)
-        content = price_content(valuation, cautions)
-        content.update(model_content(served, confidence))
-        return json_response(content)
+        return json_response({**valuation.content(), **model_content(served, confidence)})
 
     async def explain(request: Request) -> Response:
         """Tell why one listing is valued as it is."""
@@ -35,7 +33,7 @@ def add_routes(router: APIRouter, service: Service) -> None:
         listing = await _read(request, service)
         told = served.pricer.explain(vars(listing))
         content: dict[str, Any] = {
-            "predictedPrice": told.price,
+            PRICE_NAMES[0]: told.price,
             "start": told.start,
             "reasons": [vars(reason) for reason in told.reasons],
             "currency": served.model.market.currency,

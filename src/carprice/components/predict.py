@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +17,11 @@ from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
+from carprice.schema import PRICE_NAMES, REQUIRED_OF_A_ROW
 from carprice.settings import IngestSettings
 
 Progress = Callable[[int], None]
-_PRICED: Final = ("predictedPrice", "priceLow", "priceHigh", "warnings", "problem")
+_ADDED: Final = (*PRICE_NAMES, "warnings", "problem")
 
 
 class _Writer(Protocol):
@@ -56,10 +58,10 @@ def predict(
             for chunk in read_chunks(settings, source=source):
                 mapped = map_columns(chunk, settings, price_required=False)
                 answers = _answers(model, mapped.frame, confidence)
-                raw = chunk.frame.drop(columns=[*_PRICED], errors="ignore")
+                raw = chunk.frame.drop(columns=[*_ADDED], errors="ignore")
                 writer.write(pd.concat([raw, answers], axis=1))
                 rows += len(answers)
-                priced += int(answers["predictedPrice"].notna().sum())
+                priced += int(answers[PRICE_NAMES[0]].notna().sum())
                 progress(rows)
         finally:
             writer.close()
@@ -68,20 +70,18 @@ def predict(
 
 def _answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd.DataFrame:
     problems = pd.Series("", index=listings.index, dtype=object)
-    for field in ("make", "model", "year"):
+    for field in REQUIRED_OF_A_ROW:
         problems[listings[field].isna() & (problems == "")] = f"{field} is missing or unreadable"
     good = listings.loc[problems == ""]
-    answers = pd.DataFrame(index=listings.index, columns=[*_PRICED], dtype=object)
+    answers = pd.DataFrame(index=listings.index, columns=[*_ADDED], dtype=object)
     answers["problem"], answers["warnings"] = problems, ""
     if len(good):
         valued = [*model.pricer.value_all(listings_of(as_columns(good)), confidence)]
-        answers.loc[good.index, "predictedPrice"] = [one.predicted_price for one in valued]
-        answers.loc[good.index, "priceLow"] = [one.price_low for one in valued]
-        answers.loc[good.index, "priceHigh"] = [one.price_high for one in valued]
+        answers.loc[good.index, [*PRICE_NAMES]] = np.array([one.prices for one in valued])
         answers.loc[good.index, "warnings"] = [
-            "; ".join(caution.message for caution in one.warnings) for one in valued
+            "; ".join(caution.message for caution in one.cautions) for one in valued
         ]
-    numbers = dict.fromkeys(_PRICED[:3], "float64")
+    numbers = dict.fromkeys(PRICE_NAMES, "float64")
     return answers.astype({**numbers, "warnings": "str", "problem": "str"})
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from carprice.arrays import Columns, Floats, T
 from carprice.listings.units import plausible_odometer
 from carprice.listings.variants import variant_of
-from carprice.schema import FEATURE_SEPARATOR, KINDS, Kind
+from carprice.schema import FEATURE_SEPARATOR, KINDS, FieldKind
 
 LISTED_YEARS: Final = (-20.0, 2.0)
 """Years after the valuation date that prices are told for; a trend leads nowhere far from it."""
@@ -182,7 +182,7 @@ def listings_of(columns: Columns) -> Iterator[dict[str, Any]]:
     values: dict[str, Sequence[Any]] = {}
     for field, column in columns.items():
         if column is not None:
-            is_date = KINDS[field] is Kind.DATE
+            is_date = KINDS[field] is FieldKind.DATE
             days = np.asarray(column, dtype="datetime64[D]") if is_date else column
             values[field] = days.tolist() if isinstance(days, np.ndarray) else days
     names = tuple(values)

@@ -44,6 +44,7 @@ from carprice.model.explanation import Explanation, explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import DEFAULT_CONFIDENCE
 from carprice.model.worth import RidgeLookups, TypeWorth
+from carprice.schema import ANSWER_NAMES
 
 if TYPE_CHECKING:
     from carprice.model.price_model import PriceModel
@@ -64,7 +65,18 @@ class Valuation:
     price_low: float
     price_high: float
     valuation_date: datetime.date
-    warnings: tuple[Caution, ...]
+    cautions: tuple[Caution, ...]
+
+    @property
+    def prices(self) -> tuple[float, float, float]:
+        """The price and the ends of its range, in the order of ``schema.PRICE_NAMES``."""
+        return self.predicted_price, self.price_low, self.price_high
+
+    def content(self) -> dict[str, Any]:
+        """Return what JSON says of the listing, by ``schema.ANSWER_NAMES``."""
+        cautions = [vars(caution) for caution in self.cautions]
+        values = (*self.prices, self.valuation_date.isoformat(), cautions)
+        return dict(zip(ANSWER_NAMES, values, strict=True))
 
 
 @dataclass(frozen=True)

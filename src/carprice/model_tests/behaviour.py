@@ -255,8 +255,7 @@ def _nested_ranges(asked: _Asked) -> str:
 def _one_by_one(asked: _Asked) -> str:
     cars = with_unseen_names(asked.panel.cars)
     batch = asked.model.predict(by_column(cars))
-    alone = map(asked.model.pricer.value, cars)
-    single = np.array([(one.predicted_price, one.price_low, one.price_high) for one in alone])
+    single = np.array([asked.model.pricer.value(car).prices for car in cars])
     together = np.column_stack([batch.price, batch.low, batch.high])
     apart = float(np.max((np.abs(single - together) - 0.01) / together))
     return need(
