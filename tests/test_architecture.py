@@ -82,6 +82,7 @@ FLOORS = (
     ("api",),
     ("registry",),
     ("eda",),
+    ("estimator",),
     ("evaluation",),
     ("pyfunc",),
     ("model",),

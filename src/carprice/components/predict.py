@@ -5,23 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from carprice.errors import InputError
+from carprice.estimator.answers import answers
 from carprice.files import writing
 from carprice.listings.column_map import map_columns
-from carprice.listings.features import listings_of
-from carprice.listings.frames import as_columns
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
-from carprice.schema import PRICE_NAMES, REQUIRED_OF_A_ROW
+from carprice.schema import PRICE_NAMES
 from carprice.settings import IngestSettings
 
 Progress = Callable[[int], None]
-_ADDED: Final = (*PRICE_NAMES, "warnings", "problem")
 
 
 class _Writer(Protocol):
@@ -51,38 +48,21 @@ def predict(
     open_writer = _WRITERS.get(target.suffix.lower())
     if open_writer is None:
         raise InputError(f"--out {target}: the ending must be one of {', '.join(_WRITERS)}")
-    rows = priced = 0
+    rows = with_price = 0
     with writing(target) as path:
         writer = open_writer(path)
         try:
             for chunk in read_chunks(settings, source=source):
                 mapped = map_columns(chunk, settings, price_required=False)
-                answers = _answers(model, mapped.frame, confidence)
-                raw = chunk.frame.drop(columns=[*_ADDED], errors="ignore")
-                writer.write(pd.concat([raw, answers], axis=1))
-                rows += len(answers)
-                priced += int(answers[PRICE_NAMES[0]].notna().sum())
+                priced = answers(model, mapped.frame, confidence)
+                raw = chunk.frame.drop(columns=[*priced], errors="ignore")
+                writer.write(pd.concat([raw, priced], axis=1))
+                rows += len(priced)
+                with_price += int(priced[PRICE_NAMES[0]].notna().sum())
                 progress(rows)
         finally:
             writer.close()
-    return rows, priced
-
-
-def _answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    problems = pd.Series("", index=listings.index, dtype=object)
-    for field in REQUIRED_OF_A_ROW:
-        problems[listings[field].isna() & (problems == "")] = f"{field} is missing or unreadable"
-    good = listings.loc[problems == ""]
-    answers = pd.DataFrame(index=listings.index, columns=[*_ADDED], dtype=object)
-    answers["problem"], answers["warnings"] = problems, ""
-    if len(good):
-        valued = [*model.pricer.value_all(listings_of(as_columns(good)), confidence)]
-        answers.loc[good.index, [*PRICE_NAMES]] = np.array([one.prices for one in valued])
-        answers.loc[good.index, "warnings"] = [
-            "; ".join(caution.message for caution in one.cautions) for one in valued
-        ]
-    numbers = dict.fromkeys(PRICE_NAMES, "float64")
-    return answers.astype({**numbers, "warnings": "str", "problem": "str"})
+    return rows, with_price
 
 
 class _CsvWriter:
