@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -107,6 +108,17 @@ def room_of(module: str) -> str:
 
 def test_every_room_has_a_floor() -> None:
     assert {room_of(module) for module in FILES} == set(HEIGHT)
+
+
+def test_the_picture_of_the_rooms_shows_each_on_its_floor() -> None:
+    picture = ElementTree.parse(ROOT / "docs" / "rooms.svg")  # noqa: S314
+    shown: dict[str, set[str]] = {}
+    for text in picture.iterfind(".//{*}text"):
+        words = next(text.itertext(), "")
+        if words in HEIGHT:
+            shown.setdefault(text.attrib["y"], set()).add(words)
+    floors = [shown[height] for height in sorted(shown, key=int)]
+    assert floors == [set(rooms) for rooms in FLOORS]
 
 
 def test_at_most_ten_modules_lie_flat() -> None:
