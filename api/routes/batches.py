@@ -2,76 +2,54 @@
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
 from api.answers import model_content
-from api.bodies import CSV, JSON, confidence_of, media_type, prefers_csv, read_body
+from api.bodies import CSV, JSON
+from api.dependencies import Confidence, Listings, Served, TheService
 from api.listings import Table, read_csv, read_json_batch
 from api.messages import BatchAnswer
 from api.openapi import BATCH, CONFIDENCE, CSV_ANSWER, PROBLEMS, body_of
 from api.pricing import PricedRow, in_chunks, kinds_of_cautions, price_rows
 from api.problems import ProblemError
-from api.routing import add_route
-from api.service import Service
 from carprice.model.pricer import Valuation
 from carprice.schema import PRICE_NAMES
 
 _COLUMNS = (*PRICE_NAMES, "currency", "valuationDate", "modelVersion", "warnings", "problem")
 
 
-@dataclass(frozen=True)
-class PricedBatch:
-    """A batch's content as bytes, and what the counters need."""
-
-    content: bytes
-    rows: int
-    cautions: Counter[str]
+router = APIRouter(tags=["prices"])
 
 
-def add_routes(router: APIRouter, service: Service) -> None:
-    """Add ``/predict/batch``."""
+@router.post(
+    "/predict/batch",
+    response_model=BatchAnswer,
+    responses={200: CSV_ANSWER, **PROBLEMS},
+    openapi_extra={**body_of(BATCH), "parameters": [CONFIDENCE]},
+)
+async def predict_batch(
+    service: TheService, served: Served, confidence: Confidence, sent: Listings
+) -> Response:
+    """Value many listings: each row gets its price or its own problem, the order kept.
 
-    async def predict_batch(request: Request) -> Response:
-        """Value many listings: each row gets its price or its own problem, the order kept.
+    Send JSON or CSV; ``Accept: text/csv`` gives CSV back, with the columns of a CSV request.
+    """
 
-        Send JSON or CSV; ``Accept: text/csv`` gives CSV back, with the columns of a CSV request.
-        """
-        served = service.served(request)
-        confidence = confidence_of(request)
-        is_csv = media_type(request, JSON, CSV) == CSV
-        settings = service.settings
-        body = await read_body(request, settings.batch_bytes, settings.body_seconds)
-        wants_csv = prefers_csv(request.headers.get("accept", ""))
+    def answer() -> tuple[bytes, list[PricedRow]]:
+        read = read_csv if sent.is_csv else read_json_batch
+        table = read(sent.body, service.settings.batch_rows)
+        rows = price_rows(served, table.rows, confidence)
+        write = _as_csv if sent.wants_csv else _as_json
+        return write(table, rows, model_content(served, confidence)), rows
 
-        def work() -> PricedBatch:
-            read = read_csv if is_csv else read_json_batch
-            table = read(body, settings.batch_rows)
-            priced = price_rows(served, table.rows, confidence)
-            write = _as_csv if wants_csv else _as_json
-            cautions = kinds_of_cautions(row for row in priced if isinstance(row, Valuation))
-            content = write(table, priced, model_content(served, confidence))
-            return PricedBatch(content, len(priced), cautions)
-
-        batch = await service.batches.run(work)
-        service.metrics.priced_together(batch.rows, batch.cautions)
-        return Response(batch.content, media_type=CSV if wants_csv else JSON)
-
-    add_route(
-        router,
-        "/predict/batch",
-        predict_batch,
-        methods=["POST"],
-        tags=["prices"],
-        response_model=BatchAnswer,
-        responses={200: CSV_ANSWER, **PROBLEMS},
-        openapi_extra={**body_of(BATCH), "parameters": [CONFIDENCE]},
-    )
+    content, rows = await service.batches.run(answer)
+    cautions = kinds_of_cautions(row for row in rows if isinstance(row, Valuation))
+    service.metrics.priced_together(len(rows), cautions)
+    return Response(content, media_type=CSV if sent.wants_csv else JSON)
 
 
 def _as_json(_: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -> bytes:

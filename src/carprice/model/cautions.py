@@ -39,13 +39,7 @@ _UNSEEN: Final[dict[str, tuple[CautionKind, str]]] = {
 
 @dataclass(frozen=True)
 class Caution:
-    """A reason to trust an answer less.
-
-    Attributes
-    ----------
-    field : the listing's field, in camelCase.
-    message : what was found, and how it was priced all the same.
-    """
+    """A reason to trust an answer less; ``field`` is the listing's, in camelCase."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
