@@ -1,7 +1,7 @@
-"""What a listing is: the one declaration of its fields, kinds, bounds, units and examples.
+"""The listing: the one declaration of its fields, their kinds, bounds, units and examples.
 
-Training validation, the request model, the registry's signature and every form derive from
-:class:`Listing`. Python uses snake_case names; JSON, files and OpenAPI use the camelCase alias.
+The schema of the training data, the request model, the registry's signature and the web form derive
+from :class:`Listing`. Names are snake_case in Python, camelCase in JSON, files and OpenAPI.
 """
 
 import datetime
@@ -23,9 +23,9 @@ PRICE_NAMES: Final = ("predictedPrice", "priceLow", "priceHigh")
 """What answers call a price and the ends of its range: in JSON, files and the registry."""
 ANSWER_NAMES: Final = (*PRICE_NAMES, "valuationDate", "warnings")
 """What answers call all that is said of one listing; see ``Valuation`` for the values."""
-FEATURE_SEPARATOR: Final = "|"
+EQUIPMENT_SEPARATOR: Final = "|"
 
-REFERENCE_FEATURES: Final = (
+REFERENCE_EQUIPMENT: Final = (
     "360DegreeCamera",
     "AlloyWheels",
     "AppleCarplayAndroidAuto",
@@ -43,7 +43,7 @@ REFERENCE_FEATURES: Final = (
     "Tpms",
     "VentilatedSeats",
 )
-"""Equipment that the reference files hold as 0/1 columns; they are read into ``features``."""
+"""Equipment that has a 0/1 column of its own in the reference files; read into ``features``."""
 
 _ORDINALS: Final = {
     word: number
@@ -67,17 +67,20 @@ _ORDINALS: Final = {
 
 
 class FieldKind(StrEnum):
-    """How a field is stored: text, a number, a date or a set of equipment names."""
+    """How the values of a field are stored."""
 
     TEXT = "text"
     NUMBER = "number"
     INTEGER = "integer"
     DATE = "date"
-    FEATURES = "features"
+    EQUIPMENT = "features"
+
+
+NUMERIC: Final = frozenset({FieldKind.NUMBER, FieldKind.INTEGER})
 
 
 def parse_ordinal(value: object) -> object:
-    """Read a number of owners from words; what is not understood is returned as it is.
+    """Return a number of owners that is given in words; anything else is returned unchanged.
 
     Examples
     --------
@@ -96,12 +99,12 @@ def parse_ordinal(value: object) -> object:
     return value
 
 
-def split_features(value: object) -> object:
-    """Read equipment given as one comma-separated text; anything else is returned as it is.
+def split_equipment(value: object) -> object:
+    """Split equipment that is given as one text; anything else is returned unchanged.
 
     Examples
     --------
-    >>> split_features("Bluetooth, AlloyWheels")
+    >>> split_equipment("Bluetooth, AlloyWheels")
     ['Bluetooth', 'AlloyWheels']
     """
     if isinstance(value, str):
@@ -114,7 +117,7 @@ _ORDINAL_FORM: Final = (
     + "|".join(form for word in _ORDINALS for form in (word, word.capitalize(), word.upper()))
     + r")(?: (?:& [Aa]bove )?(?:[Oo]wner|OWNER)| [Cc]ar)?$"
 )
-_FEATURES_FORM: Final = r"^[^,;|]{0,200}(?:[,;|][^,;|]{0,200}){0,199}$"
+_EQUIPMENT_FORM: Final = r"^[^,;|]{0,200}(?:[,;|][^,;|]{0,200}){0,199}$"
 
 
 def _owners(value: object) -> object:
@@ -129,10 +132,10 @@ def _whole(value: object) -> object:
     return value
 
 
-def _list_of_features(value: object) -> object:
-    if isinstance(value, str) and not re.search(_FEATURES_FORM, value):
+def _list_of_equipment(value: object) -> object:
+    if isinstance(value, str) and not re.search(_EQUIPMENT_FORM, value):
         raise PydanticCustomError("too_long", "Input should be at most 200 names of 200 characters")
-    return split_features(value)
+    return split_equipment(value)
 
 
 def _bounds_are_in_its_parts(schema: dict[str, Any]) -> None:
@@ -149,14 +152,14 @@ def _day(value: object) -> object:
     raise PydanticCustomError("date_type", "Input should be a day such as 2024-11-30")
 
 
-# What is read must be just what the JSON schema of each field allows: forms and clients rely on it.
+# Clients rely on the JSON schema: a field accepts exactly what its schema allows.
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"[^\s\x1c-\x1f]")]
 Number = Annotated[float, Field(strict=True)]
 Year = Annotated[
     int, BeforeValidator(_whole, json_schema_input_type=Annotated[int, Field(ge=1900, le=2100)])
 ]
 OwnersInWords = Annotated[str, Field(pattern=_ORDINAL_FORM)]
-FeaturesInOneText = Annotated[str, Field(pattern=_FEATURES_FORM)]
+EquipmentInOneText = Annotated[str, Field(pattern=_EQUIPMENT_FORM)]
 
 
 class Listing(BaseModel):
@@ -222,9 +225,9 @@ class Listing(BaseModel):
             tuple[Text, ...],
             Field(max_length=200),
             BeforeValidator(
-                _list_of_features,
+                _list_of_equipment,
                 json_schema_input_type=Annotated[tuple[Text, ...], Field(max_length=200)]
-                | FeaturesInOneText,
+                | EquipmentInOneText,
             ),
         ]
         | None
@@ -266,7 +269,7 @@ class Listing(BaseModel):
 
 FIELDS: Final = tuple(Listing.model_fields)
 REFERENCE_FIELDS: Final = FIELDS[: FIELDS.index("features") + 1]
-"""The twelve fields of the reference data; the others are for markets that have them."""
+"""The twelve fields of the reference data. Other markets may have the rest."""
 
 
 def alias(field: str) -> str:
@@ -293,7 +296,7 @@ _KINDS: Final = {
     str: FieldKind.TEXT,
     float: FieldKind.NUMBER,
     int: FieldKind.INTEGER,
-    tuple: FieldKind.FEATURES,
+    tuple: FieldKind.EQUIPMENT,
     datetime.date: FieldKind.DATE,
 }
 KINDS: Final[Mapping[str, FieldKind]] = {
@@ -334,18 +337,18 @@ def bounds(field: str) -> tuple[float, float]:
     return low, high
 
 
-def join_features(names: Iterable[str]) -> str:
-    """Return equipment names as one canonical text: sorted, without repeats.
+def join_equipment(names: Iterable[str]) -> str:
+    """Join the names of equipment into one canonical text: sorted, without repeats.
 
     Examples
     --------
-    >>> join_features(["Bluetooth", "AlloyWheels", "Bluetooth"])
+    >>> join_equipment(["Bluetooth", "AlloyWheels", "Bluetooth"])
     'AlloyWheels|Bluetooth'
     """
-    return FEATURE_SEPARATOR.join(sorted(set(names)))
+    return EQUIPMENT_SEPARATOR.join(sorted(set(names)))
 
 
 def example_listing() -> dict[str, Any]:
-    """Return the example that every page and test shows, in camelCase."""
+    """Return the example listing of docs, pages and tests, by camelCase name."""
     shown = (*REFERENCE_FIELDS, "engine_cc", "power_bhp", "seats")
     return {alias(name): (Listing.model_fields[name].examples or [None])[0] for name in shown}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from carprice.listings.keys import DetailKey
-from carprice.schema import FEATURE_SEPARATOR
+from carprice.schema import EQUIPMENT_SEPARATOR
 
 MAKE_AND_MODEL: Final = "make and model"
 VARIANT: Final = "variant"
@@ -56,7 +56,7 @@ def words_of_model(text: str) -> Terms:
 
 def items(text: str) -> Terms:
     """Return the names that a text joins by ``|``."""
-    return tuple((name, 1.0) for name in text.split(FEATURE_SEPARATOR) if name)
+    return tuple((name, 1.0) for name in text.split(EQUIPMENT_SEPARATOR) if name)
 
 
 def numbers(text: str) -> Terms:
