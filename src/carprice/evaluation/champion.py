@@ -1,4 +1,4 @@
-"""The production model beside a candidate: both on the same rows, folds and machine."""
+"""Compare a candidate with the production model: on the same rows and folds, and in time."""
 
 import time
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ Digests = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models on the same rows; each pair of figures is candidate's and champion's.
+    """Two models on the same rows; figures come in pairs, the candidate's first.
 
     Attributes
     ----------
     rows : how many rows both were scored on.
     fold_mape : MAPE in each fold of them, per cent.
     microseconds : time of a single prediction.
-    note : what is to be said about the rows; empty if nothing is.
+    note : a remark on the rows, such as how many were left out; may be empty.
     """
 
     rows: int
@@ -84,8 +84,7 @@ def time_both(
 ) -> tuple[float, float]:
     """Return the microseconds of a single prediction of two models, measured in turns.
 
-    Of many short rounds the quickest counts: whatever else the machine does only adds to the
-    others, and seldom to all of them.
+    The quickest of many short rounds counts, for other work of the machine only adds time.
     """
     cars = _single_cars(rows.head(_TIMED))
     pricers = (candidate.pricer, champion.pricer)
@@ -115,7 +114,7 @@ def _fair_rows(test: pd.DataFrame, learned: Digests | None) -> tuple[pd.DataFram
 
 
 def _folds(rows: int) -> list[npt.NDArray[np.intp]]:
-    """Return the rows of each fold: the same for as many rows, whatever their order means."""
+    """Return the rows of each fold, drawn at random; the same for the same number of rows."""
     count = max(1, min(_FOLDS, rows // _FEWEST_OF_FOLD))
     return np.array_split(np.random.default_rng(0).permutation(rows), count)
 

@@ -1,6 +1,6 @@
-"""What a car buyer takes for granted, asked of the model for its fixed panel of cars.
+"""Test that prices behave as any buyer expects: older, farther driven cars cost less, and so on.
 
-Real listings are noisy, so most limits are shares of cars or of steps and not each single one.
+Real listings are noisy, so most limits are shares of cars or of steps, not every single one.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _SAME: Final = 1e-6
 
 @dataclass(frozen=True)
 class _Asked:
-    """A model, its panel, and what is asked of it."""
+    """A model, its panel of cars, and the limits of the settings."""
 
     model: PriceModel
     panel: Panel

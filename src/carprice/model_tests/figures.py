@@ -1,4 +1,4 @@
-"""The figures of a model on the test set, measured anew, beside what the registry says of it."""
+"""Measure a model on the test listings again, and compare with the registry's tags and the gate."""
 
 import math
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""The fixed panel of cars that a model is asked about: made of the names that it knows itself.
+"""The fixed panel of cars on which a model is tested, made of the names that it knows.
 
-It depends on nothing but the model, so that the same model is always asked the same.
+It depends on the model alone, so that the same model is always tested on the same cars.
 """
 
 import math
@@ -34,7 +34,7 @@ class Panel:
     Attributes
     ----------
     cars : a younger and an older car of each, as training had them.
-    known : ``make|model`` → how well it is known: of how many ages and variants training had cars.
+    known : ``make|model`` → how many ages and variants of it training had.
     """
 
     cars: tuple[Car, ...]
