@@ -13,7 +13,7 @@ from carprice.arrays import Floats
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
-from carprice.model.pricer import SinglePricer
+from carprice.model.pricer import Pricer
 from carprice.schema import FIELDS, KINDS, PRICE, FieldKind
 
 _FOLDS: Final = 10
@@ -87,7 +87,7 @@ def time_both(
     The quickest of many short rounds counts, for other work of the machine only adds time.
     """
     cars = _single_cars(rows.head(_TIMED))
-    pricers = (SinglePricer(candidate), SinglePricer(champion))
+    pricers = (candidate.pricer, champion.pricer)
     rounds = [[_seconds(pricer, cars) for pricer in pricers] for _ in range(_ROUNDS)]
     first, second = (1e6 * min(times) / len(cars) for times in zip(*rounds, strict=True))
     return first, second
@@ -142,7 +142,7 @@ def _single(field: str, value: Any) -> Any:
     return tuple(value.split("|")) if KINDS[field] is FieldKind.EQUIPMENT else value
 
 
-def _seconds(pricer: SinglePricer, cars: Sequence[dict[str, Any]]) -> float:
+def _seconds(pricer: Pricer, cars: Sequence[dict[str, Any]]) -> float:
     start = time.perf_counter()
     for car in cars:
         pricer.value(car)

@@ -5,12 +5,13 @@ import datetime
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError, RefusedError
 from carprice.files import write_text
@@ -42,8 +43,6 @@ _LATER: Final = (
     figures.SUITE,
     agreement.SUITE,
 )
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
