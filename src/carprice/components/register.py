@@ -7,7 +7,7 @@ again makes no second version.
 import datetime
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, need, read_json
 from carprice.errors import CorruptModelError
 from carprice.evaluation.champion import Digests, car_digests, compare
@@ -53,7 +54,6 @@ from carprice.registry.versions import (
 )
 from carprice.settings import GateSettings, Settings
 
-Progress = Callable[[str], None]
 _LEARNED: Final = "data/train_cars.npy"
 
 
