@@ -16,7 +16,7 @@ from junitparser import JUnitXml
 
 from carprice.cli import main
 from carprice.components.evaluate import evaluate
-from carprice.components.pipeline import Outcome
+from carprice.components.pipeline import PipelineResult
 from carprice.components.register import register
 from carprice.components.workspace import Workspace, read_json
 from carprice.files import write_json
@@ -55,7 +55,7 @@ Carprice = Callable[..., Done]
 
 @pytest.fixture(scope="module")
 def registered(
-    finished: tuple[Workspace, Outcome],
+    finished: tuple[Workspace, PipelineResult],
     small_settings: Settings,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Workspace:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from carprice.components.workspace import Workspace, need, read_json
+from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.errors import CorruptModelError
 from carprice.evaluation.champion import Digests, car_digests, compare
 from carprice.evaluation.gate import (
@@ -25,8 +25,7 @@ from carprice.evaluation.gate import (
     Decision,
     decide,
     failed_reasons,
-    join_reasons,
-    split_reasons,
+    reasons_to_tag,
 )
 from carprice.files import write_json
 from carprice.model import PriceModel
@@ -91,7 +90,7 @@ def register(
         If the registry cannot be reached.
     """
     progress("asking the registry")
-    folder = need(workspace.model, made_by="train")
+    folder = require_output(workspace.model, made_by="train")
     metrics = read_json(workspace.metrics, made_by="evaluate")
     uri = tracking_uri(workspace.root, settings.tracking)
     registry = Registry(uri, settings.register_.name)
@@ -157,8 +156,8 @@ def _as_it_was(registry: Registry, version: Version, now: datetime.datetime) -> 
     accepted = _stage(registry, version, version.accepted, now)
     if accepted and not is_staged:
         record(registry, version.number, STAGED, now, "the pipeline made this version again")
-    reasons = split_reasons(version.tags.get("gate_reasons", ""))
-    return Registration(version.number, False, accepted, (*_withdrawal(version), *reasons))
+    reasons = (*_withdrawal(version), *version.gate_reasons)
+    return Registration(version.number, False, accepted, reasons)
 
 
 def _withdrawal(version: Version) -> list[str]:
@@ -183,7 +182,7 @@ def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.da
 def _verdict(decision: Decision) -> dict[str, str]:
     return {
         "gate": "accepted" if decision.accepted else "refused",
-        "gate_reasons": join_reasons(decision.reasons),
+        "gate_reasons": reasons_to_tag(decision.reasons),
     }
 
 
@@ -204,7 +203,7 @@ def _judge(
     pair = compare(
         PriceModel.load(workspace.model),
         model,
-        pd.read_parquet(need(workspace.test_listings, made_by="ingest")),
+        pd.read_parquet(require_output(workspace.test_listings, made_by="ingest")),
         _learned(registry, version, data_digest),
     )
     own, other = pair.fold_mape
@@ -295,7 +294,7 @@ def _log(
 def _run_files(workspace: Workspace, scratch: Path) -> dict[Path, str | None]:
     """Return the files that a run keeps, and the artifact folder of each."""
     learned = scratch / Path(_LEARNED).name
-    train = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
+    train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
     np.save(learned, car_digests(train))
     optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
     return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from carprice.components.workspace import Workspace, need, read_json
+from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.errors import InputError
 from carprice.listings.frames import read_features
 from carprice.listings.leaking_fields import is_below_floor, named, refuse_leaks, suspects
@@ -22,7 +22,9 @@ def train(
     InputError
         If a feature explains the price as only a column computed from it can.
     """
-    features, log_price = read_features(need(workspace.train_features, made_by="transform"))
+    features, log_price = read_features(
+        require_output(workspace.train_features, made_by="transform")
+    )
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     columns = read_json(workspace.report, made_by="ingest")["columns"]
     progress("looking for columns that know the price")

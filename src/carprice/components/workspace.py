@@ -93,14 +93,14 @@ def read_json(path: Path, made_by: str) -> Any:
     InputError
         If the file is missing or damaged; the message names the stage that writes it.
     """
-    need(path, made_by)
+    require_output(path, made_by)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise InputError(f"{path} is not readable JSON; run `carprice {made_by}` again") from None
 
 
-def need(path: Path, made_by: str) -> Path:
+def require_output(path: Path, made_by: str) -> Path:
     """Return a path that an earlier stage must have written.
 
     Raises

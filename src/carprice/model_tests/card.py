@@ -30,7 +30,6 @@ _RESULTS: Final = {
     Verdict.FAILED: "**failed**",
     Verdict.NOT_RUN: "**not run**",
 }
-_REASONS: Final = re.compile(r" \| |; (?=(?:passed|failed|note): )")
 
 Lines = list[str]
 
@@ -323,11 +322,13 @@ def _tests(subject: Subject) -> Lines:
 
 
 def _gate(subject: Subject) -> Lines:
-    tags = subject.version.tags
-    verdict = {"accepted": "accepted it", "refused": "refused it"}.get(tags.get("gate", ""), "")
+    version = subject.version
+    gate = version.tags.get("gate", "")
+    verdict = {"accepted": "accepted it", "refused": "refused it"}.get(gate, "")
     lines = ["## Gate", "", f"The gate before staging {verdict or 'has not judged it'}."]
-    reasons = [one for one in _REASONS.split(tags.get("gate_reasons", "")) if one]
-    return [*lines, "", *_bullets(plain(one) for one in reasons)] if reasons else lines
+    if version.gate_reasons:
+        lines += ["", *_bullets(map(plain, version.gate_reasons))]
+    return lines
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:

@@ -1,14 +1,12 @@
 """What became of each test. A test that fails or crashes never stops the others."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from carprice.errors import CarpriceError
-from carprice.redaction import redact
-from carprice.registry.rest import hide_logins
+from carprice.redaction import hide_secrets
 
 Check = Callable[[], str]
 """Looks at one thing and says what it found; raises :class:`NotAsItShouldBe` where that is bad."""
@@ -82,7 +80,7 @@ class Outcomes:
             self.run(suite, name, check)
 
     def _one_line(self, text: str) -> str:
-        return redact(hide_logins(" ".join(text.split()), os.environ, self.uri))
+        return hide_secrets(" ".join(text.split()), self.uri)
 
 
 def need(found: bool, message: str) -> str:

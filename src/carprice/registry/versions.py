@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.evaluation.gate import reasons_from_tag
 from carprice.model_folder import MANIFEST, check, file_digest, is_intact
 from carprice.redaction import redact
 from carprice.registry.tracking import clear_errors, connect, unknown_call, use
 from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
@@ -49,6 +51,11 @@ class Version:
         return self.tags.get("gate") == "accepted"
 
     @property
+    def gate_reasons(self) -> tuple[str, ...]:
+        """What the gate said of this version, one sentence for each check and note."""
+        return reasons_from_tag(self.tags.get("gate_reasons", ""))
+
+    @property
     def withdrawn(self) -> str:
         """Why it was rolled back; empty where it was not, or was brought back."""
         return self.tags.get(WITHDRAWN, "")
@@ -57,10 +64,13 @@ class Version:
 class Registry:
     """The versions of one registered model on one MLflow server or database.
 
-    Every method raises :class:`~carprice.errors.RefusedError` when the server does not answer.
+    ``connect`` gives MLflow's client of an address. Every method raises
+    :class:`~carprice.errors.RefusedError` when the server does not answer.
     """
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(
+        self, uri: str, name: str, connect: "Callable[[str], MlflowClient]" = connect
+    ) -> None:
         self.uri = uri
         self.name = name
         self._client = connect(uri)
