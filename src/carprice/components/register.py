@@ -7,7 +7,7 @@ again makes no second version.
 import datetime
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from carprice.evaluation.gate import (
     reasons_to_tag,
 )
 from carprice.files import write_json
+from carprice.listings.reading import Progress
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.registry.promotion import (
@@ -52,7 +53,6 @@ from carprice.registry.versions import (
 )
 from carprice.settings import GateSettings, Settings
 
-Progress = Callable[[str], None]
 _LEARNED: Final = "data/train_cars.npy"
 
 
@@ -95,20 +95,22 @@ def register(
     uri = tracking_uri(workspace.root, settings.tracking)
     registry = Registry(uri, settings.register_.name)
     gate = settings.register_.gate
-    known, production = _intact(registry, folder_digest(folder)), registry.at(PRODUCTION)
+    digest = folder_digest(folder)
+    same, production = registry.with_digest(digest), registry.at(PRODUCTION)
+    known = _intact(registry, same)
     basis = {
         "gate_thresholds": gate.model_dump_json(),
         "gate_champion": champion_of(production),
     }
     if known is not None and (_is(known, production) or basis.items() <= known.tags.items()):
-        registration = _as_it_was(registry, known, now)
+        version, registration = known, _as_it_was(registry, known, now)
     else:
         progress("comparing with production")
         decision = _judge(workspace, metrics, registry, production, gate)
         tags = {**_verdict(decision), **basis}
         if known is None:
             progress("logging the run and the model")
-            tags |= _withdrawn_before(registry, folder_digest(folder))
+            tags |= {"digest": digest, **_withdrawn_before(same)}
             version = _log(settings, workspace, registry, metrics, tags)
             record(registry, version.number, REGISTERED, now)
         else:
@@ -128,22 +130,21 @@ def register(
     return registration
 
 
-def _intact(registry: Registry, digest: str) -> Version | None:
-    """Return the version of a digest, if the registry can be held to hand out its bytes.
+def _intact(registry: Registry, same: Sequence[Version]) -> Version | None:
+    """Return the newest of a digest's versions, if the registry still has the bytes of it.
 
-    Not one whose bytes turned out to be others, nor one of an older carprice that did not note
-    the digests of all files.
+    Not one whose bytes were changed, nor one of an older carprice that did not note the digests of
+    all files.
     """
-    known = registry.find(digest)
-    if known is None or FILES not in known.tags:
+    if not same or FILES not in same[0].tags:
         return None
-    failed = known.tags.get("tests") == "failed"
-    return None if failed and damage_of(registry, known) else known
+    failed = same[0].tags.get("tests") == "failed"
+    return None if failed and damage_of(registry, same[0]) else same[0]
 
 
-def _withdrawn_before(registry: Registry, digest: str) -> dict[str, str]:
-    """Return the tag that keeps a digest that was rolled back so under a new number."""
-    found = [one.withdrawn for one in registry.versions() if one.digest == digest and one.withdrawn]
+def _withdrawn_before(same: Sequence[Version]) -> dict[str, str]:
+    """Return the tag that keeps a digest withdrawn when it is registered under a new number."""
+    found = [one.withdrawn for one in same if one.withdrawn]
     return {WITHDRAWN: found[0]} if found else {}
 
 
@@ -264,7 +265,6 @@ def _log(
         "git_commit": git_commit(workspace.root),
     }
     tags = {
-        "digest": folder_digest(workspace.model),
         **origin,
         **verdict,
         **{name: f"{metrics[name]:.4g}" for name in ("mape", "mdape", "within_10", "coverage")},

@@ -113,9 +113,9 @@ class Registry:
                 raise
         return Version(int(one.version), (alias_name,), dict(one.tags), one.run_id or "")
 
-    def find(self, digest: str) -> Version | None:
-        """Return the version with this digest, or None."""
-        return next((one for one in self.versions() if one.digest == digest), None)
+    def with_digest(self, digest: str) -> list[Version]:
+        """Return the versions with this digest, newest first."""
+        return [one for one in self.versions() if one.digest == digest]
 
     def log_version(self, folder: Path, tags: Mapping[str, str]) -> Version:
         """Log a model folder to the active run as a pyfunc, and register it as a new version."""
