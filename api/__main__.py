@@ -15,7 +15,7 @@ def main() -> None:
     from api.keys import ApiKeys
     from api.secret_files import read_secrets
     from api.server import run
-    from api.settings import ServiceSettings
+    from api.service_settings import ServiceSettings
     from carprice.errors import InputError
 
     parser = argparse.ArgumentParser(prog="python -m api", description=ServiceSettings.__doc__)

@@ -1,6 +1,7 @@
 """Prices as the answers' plain content, built once a request and written by pydantic's encoder."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Response
@@ -21,22 +22,11 @@ def json_response(
     return Response(to_json(content), status, headers, "application/json")
 
 
-def cautions_of(valuation: Valuation, listing: ListingRequest) -> Iterable[Caution]:
-    """Return a price's cautions, and those about the request's form."""
+def with_unused_fields(valuation: Valuation, listing: ListingRequest) -> Valuation:
+    """Return a valuation that also says which fields of the request were not used."""
     if "feature_count" in listing.model_fields_set:
-        return (*valuation.warnings, _NOT_USED)
-    return valuation.warnings
-
-
-def price_content(valuation: Valuation, cautions: Iterable[Caution]) -> dict[str, Any]:
-    """Return the content of :class:`api.messages.Price`."""
-    return {
-        "predictedPrice": valuation.predicted_price,
-        "priceLow": valuation.price_low,
-        "priceHigh": valuation.price_high,
-        "valuationDate": valuation.valuation_date.isoformat(),
-        "warnings": [vars(caution) for caution in cautions],
-    }
+        return replace(valuation, cautions=(*valuation.cautions, _NOT_USED))
+    return valuation
 
 
 def model_content(served: ServedModel, confidence: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The FastAPI application: its parts put together."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -10,20 +11,32 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from api import problems
+from api.counters import Metrics
+from api.direct import DirectRoute
 from api.draining import Drain
 from api.gateway import HEALTH, Gateway
 from api.keeper import ModelKeeper, ServedModel
 from api.keys import ApiKeys
-from api.metrics import Metrics
+from api.messages import BatchRequest, ListingRequest
 from api.openapi import describe
 from api.protocols import inference, scoring
+from api.protocols.messages import (
+    DataframeSplit,
+    InferenceRequest,
+    ScoringParams,
+    TensorParameters,
+)
 from api.recording import Recorder
 from api.routes import about, batches, health, prices
-from api.routing import by_method_and_path
 from api.service import BatchPool, Service
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice import __version__
 
+logger = logging.getLogger("carprice.service")
+_READ_BY_ROUTES = (
+    *(ListingRequest, BatchRequest, DataframeSplit, ScoringParams),
+    *(InferenceRequest, TensorParameters),
+)
 _DESCRIPTION = """
 Errors are problem details (RFC 9457). Prices are for the day that they name, in the currency of
 the market that the model learned from.
@@ -80,14 +93,18 @@ def create_app(
         redirect_slashes=False,
         telemetry=_telemetry(on=settings.opentelemetry),
     )
-    pages = app.router.routes.copy()
-    app.router.routes.clear()
-    for module in (prices, batches, health, about, scoring, inference):
-        module.add_routes(app.router, service)
-    app.router.routes.extend(pages)  # last, since paths are tried in turn
+    app.state.service = service
+    if settings.metrics:
+        app.add_api_route("/metrics", about.metrics, include_in_schema=False)
+    for router in (prices.router, batches.router, health.router, about.router, scoring.router):
+        app.include_router(router)
+    app.include_router(inference.router_of(settings.model_name))
     problems.add_handlers(app)
-    describe(app, with_keys=bool(keys))
-    direct = by_method_and_path(app.router)
+    describe(app, _READ_BY_ROUTES, with_keys=bool(keys))
+    if settings.opentelemetry:
+        logger.info("Traces are on: POST /predict goes through the router, which names its spans")
+    else:
+        app.add_middleware(DirectRoute, route=prices.direct_route())
     if settings.cors_origins:
         origins = [origin.strip() for origin in settings.cors_origins.split(",")]
         app.add_middleware(
@@ -97,9 +114,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=["X-Request-ID", "X-Model-Version", "Retry-After"],
         )
-    if settings.cors_origins or settings.opentelemetry:
-        direct = {}  # what is called directly passes no other middleware
-    app.add_middleware(Gateway, service=service, keys=keys, routes=direct)
+    app.add_middleware(Gateway, service=service, keys=keys)
     return app
 
 

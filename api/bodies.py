@@ -91,7 +91,7 @@ def _too_large(limit: int) -> ProblemError:
     )
 
 
-def confidence_of(request: Request) -> float:
+def confidence_in_query(query: bytes) -> float:
     """Return the parameter ``confidence``, by default 0.9.
 
     Raises
@@ -99,7 +99,6 @@ def confidence_of(request: Request) -> float:
     ProblemError
         422 if it is no number from 0.5 to 0.99, or there are other parameters.
     """
-    query = request.scope["query_string"]
     if not query:
         return DEFAULT_CONFIDENCE
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)

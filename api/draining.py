@@ -1,11 +1,9 @@
 """SIGTERM: not ready at once, answer on while load balancers notice, then stop with exit code 0.
 
-Uvicorn by itself closes its socket at once, so that requests on their way are refused, and ends by
-raising the signal again.
+Uvicorn by itself closes its socket at once, so that requests on their way are refused.
 """
 
 import asyncio
-import os
 import signal
 import threading
 import time
@@ -67,9 +65,7 @@ class Drain:
         self._stop()
 
     def _stop(self) -> None:
-        server = getattr(self._server_handler, "__self__", None)
-        if server is not None and hasattr(server, "should_exit"):
-            server.should_exit = True  # its handler would raise the signal again at the end
-        elif callable(self._server_handler):
+        """Hand SIGTERM to the server, which finishes what is in flight and ends."""
+        if callable(self._server_handler):
             signal.signal(signal.SIGTERM, self._server_handler)
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._server_handler(signal.SIGTERM, None)

@@ -7,7 +7,6 @@ import asyncio
 import itertools
 import re
 import secrets
-from collections.abc import Mapping
 from time import perf_counter, time
 from typing import Final
 
@@ -18,7 +17,6 @@ from api.keys import ApiKeys, RateLimit
 from api.logs import log_crash
 from api.problems import Kind, ProblemError, respond
 from api.recording import Answered
-from api.routing import PlainRoute
 from api.service import Service
 
 HEALTH: Final = (
@@ -62,18 +60,10 @@ class Gateway:
     ----------
     app : what answers the rest.
     keys : who may ask; none: everybody.
-    routes : routes by method and path that are answered without a walk through the router.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        service: Service,
-        keys: ApiKeys,
-        routes: Mapping[tuple[str, str], PlainRoute],
-    ) -> None:
+    def __init__(self, app: ASGIApp, service: Service, keys: ApiKeys) -> None:
         self._app = app
-        self._routes = routes
         self._service = service
         self._keys = keys
         self._limit = RateLimit(service.settings.rate_limit)
@@ -88,7 +78,7 @@ class Gateway:
         try:
             if not _is_preflight(scope):
                 exchange.key_name = self._admit(scope["path"], exchange.key)
-            await self._pass_on(scope, receive, exchange.send)
+            await self._app(scope, receive, exchange.send)
         except ProblemError as error:
             await respond(error)(scope, receive, exchange.send)
         except ClientDisconnect:
@@ -100,14 +90,6 @@ class Gateway:
             await respond(_CRASH)(scope, receive, exchange.send)
         finally:
             self._record(scope, exchange)
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get((scope["method"], scope["path"]))
-        if route is None:
-            await self._app(scope, receive, send)
-        else:
-            scope["route"] = route
-            await route.app(scope, receive, send)
 
     def _record(self, scope: Scope, exchange: "_Exchange") -> None:
         path, method, client = scope["path"], scope["method"], scope.get("client")

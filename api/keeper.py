@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from api.asking import Answer, ask
-from api.settings import ServiceSettings
+from api.production import Answer, ask
+from api.service_settings import ServiceSettings
 from carprice.errors import CarpriceError, CorruptModelError
 from carprice.model import PriceModel
 from carprice.model.pricer import SinglePricer

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice.errors import InputError
 
 _ENTRY = re.compile(r"([A-Za-z0-9_.-]{1,64}):([0-9a-f]{64})")

@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import jiter
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from api.messages import FieldProblem, ListingRequest
 from api.problems import (
@@ -19,10 +19,8 @@ from api.problems import (
     invalid_listing,
     nearest_field,
 )
-from carprice.schema import KINDS, alias
-from carprice.schema import Kind as FieldKind
+from carprice.schema import KINDS, REQUIRED, FieldKind, alias
 
-_read_json = ListingRequest.__pydantic_validator__.validate_json
 _read_fields = ListingRequest.__pydantic_validator__.validate_python
 FIELD_OF: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
@@ -51,16 +49,11 @@ def read_listing(body: bytes) -> ListingRequest:
     ProblemError
         422, naming each wrong field, its value and the remedy.
     """
+    content = parse_json(body)
     try:
-        listing: ListingRequest = _read_json(body)
+        return _read_fields(content)  # type: ignore[no-any-return]
     except ValidationError as error:
         raise invalid_listing(error) from None
-    # Each key has a colon: only where there are more colons can a key be there twice.
-    if body.count(b":") != len(listing.model_fields_set):
-        repeated = _parse_noting_repeats(body)
-        if isinstance(repeated, _Repeated):
-            raise repeated.problem()
-    return listing
 
 
 def read_json_batch(body: bytes, most: int) -> Table:
@@ -90,9 +83,7 @@ def parse_json(body: bytes) -> Any:
     ProblemError
         422 if it is not JSON.
     """
-    content = _parse(body)
-    if body.count(b":") != _count_keys(content):
-        content = _parse_noting_repeats(body)
+    content = _parse(body, _object)
     if isinstance(content, _Repeated):
         raise content.problem()
     return content
@@ -100,10 +91,7 @@ def parse_json(body: bytes) -> Any:
 
 def parse_strictly(body: bytes) -> Any:
     """Parse JSON; refuse it with 422 if it is none, or repeats a key anywhere in it."""
-    content = _parse(body)
-    if body.count(b":") != _count_keys(content):
-        json.loads(body, object_pairs_hook=_object_without_repeats)
-    return content
+    return _parse(body, _object_without_repeats)
 
 
 def check_rows(count: int, most: int) -> None:
@@ -182,7 +170,7 @@ def read_header(header: Sequence[str]) -> list[str]:
             errors.append(FieldProblem(field=name, message="is there twice; leave one column out"))
         else:
             fields.append(field)
-    missing = [alias(name) for name in ("make", "model", "year", "odometer") if name not in fields]
+    missing = [alias(name) for name in REQUIRED if name not in fields]
     errors += [FieldProblem(field=name, message="this column is required") for name in missing]
     if errors:
         raise invalid_fields(errors)
@@ -227,24 +215,25 @@ class _Repeated(dict[str, Any]):
         return invalid_fields([FieldProblem(field=self._key[:200], message=message)])
 
 
-def _parse(body: bytes) -> Any:
+def _parse(body: bytes, object_with_repeats: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+    """Parse JSON; where a key is repeated, by the standard library, which tells in which object."""
     try:
-        return from_json(body)
-    except ValueError as error:
-        raise ProblemError(Kind.MALFORMED, f"the body is not valid JSON: {error}") from None
-
-
-def _parse_noting_repeats(body: bytes) -> Any:
-    return json.loads(body, object_pairs_hook=_object)
+        return jiter.from_json(body, catch_duplicate_keys=True)
+    except ValueError:
+        try:
+            jiter.from_json(body)
+        except ValueError as error:
+            message = f"the body is not valid JSON: {error}"
+            raise ProblemError(Kind.MALFORMED, message) from None
+    return json.loads(body, object_pairs_hook=object_with_repeats)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: set[str] = set()
     for key, _ in pairs:
-        name = FIELD_OF.get(key, key)
-        if name in seen:
+        if key in seen:
             return _Repeated(key)
-        seen.add(name)
+        seen.add(key)
     return dict(pairs)
 
 
@@ -253,11 +242,3 @@ def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if isinstance(content, _Repeated):
         raise content.problem()
     return content
-
-
-def _count_keys(content: Any) -> int:
-    if isinstance(content, dict):
-        return len(content) + sum(map(_count_keys, content.values()))
-    if isinstance(content, list):
-        return sum(map(_count_keys, content))
-    return 0

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from carprice.model.cautions import Caution
 from carprice.schema import Listing, Number, example_listing
 
 
@@ -52,20 +53,6 @@ class BatchRequest(BaseModel):
             ),
         ]
     ]
-
-
-class Caution(_Answer):
-    """Why an answer deserves less trust."""
-
-    kind: Literal[
-        "unseen_make", "unseen_model", "unseen_variant", "out_of_range", "implausible", "not_used"
-    ] = Field(examples=["unseen_variant"])
-    field: str = Field(examples=["variant"])
-    message: str = Field(
-        examples=[
-            "variant 'VXI CVT' was not in the training data; priced like its model on average"
-        ]
-    )
 
 
 class Price(_Answer):

@@ -1,24 +1,17 @@
 """What OpenAPI says of the parts that routes share."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.bodies import CSV, JSON
 from api.messages import BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
-from api.protocols.messages import (
-    DataframeSplit,
-    InferenceRequest,
-    ScoringParams,
-    TensorParameters,
-)
-from api.routing import documented
 from carprice.model import DEFAULT_CONFIDENCE
-from carprice.schema import example_listing
+from carprice.schema import PRICE_NAMES, example_listing
 
 _REF: Final = "#/components/schemas/{model}"
 _KEY_SCHEME: Final = {
@@ -29,16 +22,6 @@ _KEY_SCHEME: Final = {
         "description": "Asked for only where the service has keys",
     }
 }
-
-_READ_BY_ROUTES: Final = (
-    ListingRequest,
-    BatchRequest,
-    DataframeSplit,
-    ScoringParams,
-    InferenceRequest,
-    TensorParameters,
-    Problem,
-)
 
 READING_PROBLEMS: Final = declare(Kind.UNAUTHORIZED, Kind.TOO_MANY, Kind.INTERNAL, Kind.NO_MODEL)
 """What may go wrong with a route that reads no body."""
@@ -84,7 +67,7 @@ BATCH: Final = {
 }
 CSV_ANSWER: Final[dict[str, Any]] = {
     "content": {
-        CSV: {"schema": {"type": "string"}, "example": "row,predictedPrice\r\n0,512000.0\r\n"}
+        CSV: {"schema": {"type": "string"}, "example": f"row,{PRICE_NAMES[0]}\r\n0,512000.0\r\n"}
     }
 }
 
@@ -94,28 +77,27 @@ def body_of(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def describe(app: FastAPI, *, with_keys: bool) -> None:
-    """Let the app's OpenAPI document hold the bodies that routes read themselves."""
+def describe(app: FastAPI, models: Sequence[type[BaseModel]], *, with_keys: bool) -> None:
+    """Let the app's OpenAPI document hold the bodies that routes read themselves.
+
+    Parameters
+    ----------
+    models : the models that routes' declarations refer to by ``$ref``.
+    with_keys : whether the service asks for API keys.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title,
-                version=app.version,
-                summary=app.summary,
-                description=app.description,
-                routes=documented(app.routes),
-                tags=app.openapi_tags,
-            )
+            document = FastAPI.openapi(app)
+            all_models: list[type[BaseModel]] = [*models, Problem]
             _, schemas = models_json_schema(
-                [(model, "validation") for model in _READ_BY_ROUTES], ref_template=_REF
+                [(model, "validation") for model in all_models], ref_template=_REF
             )
-            components = document.setdefault("components", {})
-            components.setdefault("schemas", {}).update(schemas["$defs"])
+            components = document["components"]
+            components["schemas"].update(schemas["$defs"])
             if with_keys:
                 components["securitySchemes"] = _KEY_SCHEME
                 document["security"] = [{"ApiKey": []}]
-            app.openapi_schema = document
-        return app.openapi_schema
+        return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]

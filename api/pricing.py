@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from api.answers import cautions_of
+from api.answers import with_unused_fields
 from api.keeper import ServedModel
 from api.listings import columns_of
 from api.messages import ListingRequest
 from api.problems import ProblemError
 from api.service import Service
-from carprice.model.cautions import Caution
 from carprice.model.valuation import Valuation, value
 
 _CHUNK = 500
@@ -21,21 +20,8 @@ _FEW_BYTES = 8 * 1024
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class PricedRow:
-    """A row of a batch with its price and cautions, or with its problem."""
-
-    valuation: Valuation | None = None
-    cautions: tuple[Caution, ...] = ()
-    problem: ProblemError | None = None
-
-
-@dataclass(frozen=True)
-class Priced:
-    """A listing's price and its cautions."""
-
-    valuation: Valuation
-    cautions: tuple[Caution, ...]
+PricedRow = Valuation | ProblemError
+"""A row of a batch: its price, or why it has none."""
 
 
 class Asked(Protocol):
@@ -58,7 +44,7 @@ class Exchange(Generic[A]):
     """How a protocol reads a request's body, and writes its answer's."""
 
     read: Callable[[bytes], A]
-    write: Callable[[A, list[Priced]], bytes]
+    write: Callable[[A, list[Valuation]], bytes]
 
 
 def price_rows(
@@ -67,15 +53,12 @@ def price_rows(
     """Price the rows that could be read; the order is kept."""
     listings = [row for row in rows if isinstance(row, ListingRequest)]
     prices = iter(price_listings(served, listings, confidence))
-    return [
-        PricedRow(problem=row) if isinstance(row, ProblemError) else PricedRow(**vars(next(prices)))
-        for row in rows
-    ]
+    return [row if isinstance(row, ProblemError) else next(prices) for row in rows]
 
 
 def price_listings(
     served: ServedModel, listings: Sequence[ListingRequest], confidence: float
-) -> list[Priced]:
+) -> list[Valuation]:
     """Price listings; few of them are priced sooner one by one."""
     found: list[Valuation] = []
     if len(listings) <= _FEW_ROWS:
@@ -83,10 +66,12 @@ def price_listings(
     else:
         for part in in_chunks(listings):
             found += value(served.model, columns_of(part), confidence)
-    return [
-        Priced(valuation, tuple(cautions_of(valuation, listing)))
-        for valuation, listing in zip(found, listings, strict=True)
-    ]
+    return [with_unused_fields(one, listing) for one, listing in zip(found, listings, strict=True)]
+
+
+def kinds_of_cautions(prices: Iterable[Valuation]) -> Counter[str]:
+    """Count the cautions of prices by kind."""
+    return Counter(caution.kind for price in prices for caution in price.cautions)
 
 
 def in_chunks(rows: Sequence[T]) -> Iterable[Sequence[T]]:
@@ -106,7 +91,7 @@ async def answer_all(
         If the body or one of its rows cannot be read; 503 if too many batches wait already.
     """
 
-    def price(asked: A) -> tuple[bytes, list[Priced]]:
+    def price(asked: A) -> tuple[bytes, list[Valuation]]:
         priced = price_listings(served, asked.listings, asked.confidence)
         return protocol.write(asked, priced), priced
 
@@ -118,6 +103,5 @@ async def answer_all(
             content, priced = price(asked)
         else:
             content, priced = await service.batches.run(lambda: price(asked))
-    cautions = Counter(one.kind for row in priced for one in row.cautions)
-    service.metrics.priced_together(len(priced), cautions)
+    service.metrics.priced_together(len(priced), kinds_of_cautions(priced))
     return content

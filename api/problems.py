@@ -169,7 +169,9 @@ def _field_problem(
         )
     if not loc:
         return FieldProblem(field="body", message="must be a JSON object of a listing's fields")
-    return FieldProblem(field=place, message=detail["msg"], value=_shown(detail.get("input")))
+    # JSON has no tuples, which is what a listing's features are read into.
+    message = "Input should be a valid array" if type_ == "tuple_type" else detail["msg"]
+    return FieldProblem(field=place, message=message, value=_shown(detail.get("input")))
 
 
 def _shown(found: Any) -> Any:

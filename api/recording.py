@@ -10,8 +10,8 @@ from typing import NamedTuple, TextIO
 
 from pydantic_core import to_json
 
+from api.counters import Metrics
 from api.logs import printed_time
-from api.metrics import Metrics
 
 _PAUSE_SECONDS = 0.05
 _MOST = 32

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api import logs
-from api.metrics import SHARED_FOLDER
-from api.settings import ServiceSettings
+from api.counters import SHARED_FOLDER
+from api.service_settings import ServiceSettings
 
 _KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's 60, so that it is the one to close
 _GRACE_SECONDS = 8
@@ -71,6 +72,10 @@ class ImpatientProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
+def _exit_with_success(*_: object) -> None:
+    raise SystemExit(0)
+
+
 def run(app: FastAPI | str, host: str, port: int, workers: int = 1) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -91,7 +96,12 @@ def run(app: FastAPI | str, host: str, port: int, workers: int = 1) -> None:
         "log_config": logs.CONFIGURATION,
     }
     if workers == 1:
-        uvicorn.run(app, **options)
+        # Uvicorn raises the signal that ended it once more when all is done.
+        before = signal.signal(signal.SIGTERM, _exit_with_success)
+        try:
+            uvicorn.run(app, **options)
+        finally:
+            signal.signal(signal.SIGTERM, before)
         return
     with tempfile.TemporaryDirectory(prefix="carprice-metrics-") as shared:
         os.environ[SHARED_FOLDER] = str(Path(shared))

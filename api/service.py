@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from fastapi import Request
 
+from api.counters import Metrics
 from api.draining import Drain
 from api.keeper import ModelKeeper, ServedModel
-from api.metrics import Metrics
 from api.problems import busy, no_model
 from api.recording import Recorder
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 
 T = TypeVar("T")
 _SWITCH_SECONDS = 0.001

@@ -42,7 +42,7 @@ from carprice.listings.market import Market
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model import PriceModel
 from carprice.model.intervals import AGE_BANDS, age_bands
-from carprice.schema import FEATURE_SEPARATOR, PRICE, Kind, fields_of
+from carprice.schema import FEATURE_SEPARATOR, PRICE, FieldKind, fields_of
 from carprice.settings import IngestSettings, SplitSettings, TrainSettings, load_settings
 
 EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
@@ -239,11 +239,11 @@ def field_frame(data: Data, train: Rows) -> pd.DataFrame:
     listings = data.listings
     texts = {
         name: categorical(listings[name].astype(object).fillna("").tolist(), train)
-        for name in fields_of(Kind.TEXT)
+        for name in fields_of(FieldKind.TEXT)
     }
     numbers = {
         name: listings[name].to_numpy(dtype=np.float64)
-        for name in fields_of(Kind.NUMBER, Kind.INTEGER)
+        for name in fields_of(FieldKind.NUMBER, FieldKind.INTEGER)
     }
     return pd.DataFrame(
         {

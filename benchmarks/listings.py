@@ -9,12 +9,20 @@ import pandas as pd
 from pydantic import ValidationError
 
 from carprice.sample.market import generate
-from carprice.schema import FIELDS, KINDS, REFERENCE_FEATURES, Kind, Listing, alias, example_listing
+from carprice.schema import (
+    FIELDS,
+    KINDS,
+    REFERENCE_FEATURES,
+    FieldKind,
+    Listing,
+    alias,
+    example_listing,
+)
 
 COUNT: Final = 1000
 _SEED: Final = 11  # another market than the one that is learned from
 _SHOWN: Final = tuple(example_listing())
-_TEXTS: Final = frozenset(alias(field) for field in FIELDS if KINDS[field] == Kind.TEXT)
+_TEXTS: Final = frozenset(alias(field) for field in FIELDS if KINDS[field] == FieldKind.TEXT)
 
 
 def sample_listings(count: int = COUNT) -> list[dict[str, Any]]:

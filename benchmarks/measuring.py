@@ -25,7 +25,7 @@ from servers import (
     pinned,
     running,
 )
-from services import CARPRICE, SERVICES, Place, carprice_cache
+from services import CARPRICE, SERVICES, Place
 
 CONNECTIONS: Final = (1, 16)
 """Latencies are compared at the first, rates at the last."""
@@ -163,10 +163,11 @@ def learn_prices(bench: Bench) -> None:
 def measure_service(bench: Bench, name: str, findings: Findings) -> None:
     """Start a service once, load it, and add the figures to the findings."""
     measured = findings.services.setdefault(name, Measured())
-    if name == CARPRICE:
-        measure_cold_start(bench, measured)
+    keeps_models = SERVICES[name].cache is not None
+    if keeps_models:
+        measure_cold_start(bench, name, measured)
     with bench.started(name) as (server, seconds):
-        found = WARM if name == CARPRICE else COLD
+        found = WARM if keeps_models else COLD
         measured.ready.setdefault(found, []).append(seconds)
         bench.check_prices(name, server)
         path, bodies = SERVICES[name].path, bench.bodies(name)
@@ -183,12 +184,14 @@ def measure_service(bench: Bench, name: str, findings: Findings) -> None:
         measured.resident.append(server.resident_bytes())
 
 
-def measure_cold_start(bench: Bench, measured: Measured) -> None:
+def measure_cold_start(bench: Bench, name: str, measured: Measured) -> None:
     """Start carprice with an empty model cache, which the next start then finds filled."""
-    cache = carprice_cache(bench.place)
+    kept = SERVICES[name].cache
+    assert kept is not None  # noqa: S101 - the caller looked
+    cache = kept(bench.place)
     if cache.exists():
         cache.rename(bench.place.scratch / f"used-{time.monotonic_ns()}")
-    with bench.started(CARPRICE) as (_, seconds):
+    with bench.started(name) as (_, seconds):
         measured.ready.setdefault(COLD, []).append(seconds)
 
 

@@ -1,6 +1,7 @@
-"""How time and memory of ingest, transform and train grow with the rows of the sample market.
+"""How time and memory of ingest, transform, train and predict grow with the sample's rows.
 
 Every stage runs in a process of its own, so that the peak memory told is that stage's own.
+``carprice predict`` prices all rows, and is timed from its start to its end.
 """
 
 import argparse
@@ -88,13 +89,38 @@ def measure_apart(stage: str, folder: Path, rows: int) -> dict[str, Any]:
     return figures
 
 
-def scale(rows: int, progress: Callable[[str], None]) -> dict[str, Any]:
+def measure_predict(python: str, source: Path, model: Path) -> dict[str, Any]:
+    """Price listings with the command line of a Python; return the seconds."""
+    folder = source.parent
+    (folder / "params.yaml").write_text("{}\n", encoding="utf-8")
+    files = ["--model", str(model), "--out", str(folder / "priced.parquet")]
+    command = [python, "-m", "carprice.cli", "predict", str(source), *files]
+    start = time.perf_counter()
+    subprocess.run(
+        command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    return {"seconds": time.perf_counter() - start}
+
+
+def scale(
+    rows: int, options: argparse.Namespace, progress: Callable[[str], None]
+) -> dict[str, Any]:
     """Run all stages on so many rows; return the figures by stage."""
-    with tempfile.TemporaryDirectory() as folder:
+    pythons = {"predict": sys.executable}
+    if options.beside:
+        pythons["beside"] = str(options.beside)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         figures = {}
         for stage in STAGES:
             progress(f"{rows:,} rows: {stage}")
-            figures[stage] = measure_apart(stage, Path(folder), rows)
+            figures[stage] = measure_apart(stage, folder, rows)
+        priced = folder / "priced"
+        priced.mkdir()
+        measure_apart("generate", priced, options.predict_rows or rows)
+        for stage, python in pythons.items():
+            progress(f"{options.predict_rows or rows:,} rows: {stage}")
+            figures[stage] = measure_predict(python, source_of(priced), Workspace(folder).model)
     return figures
 
 
@@ -106,8 +132,17 @@ def per_row(figures: dict[str, Any]) -> float:
 def scaling_table(measured: dict[int, dict[str, Any]]) -> Table:
     """Return one row a size of the sample."""
     table = Table(title="The sample market on this machine", title_justify="left")
-    header = ("rows", "rows trained on", "ingest s", "transform s", "train s", "train µs/row")
-    for name in (*header, "train peak MB", f"per row, × that of {COMPARED_WITH:,}"):
+    header: tuple[str, ...] = (
+        "rows",
+        "rows trained on",
+        "ingest s",
+        "transform s",
+        "train s",
+        "train µs/row",
+    )
+    header += ("train peak MB", f"per row, × that of {COMPARED_WITH:,}", "predict s")
+    is_beside = any("beside" in figures for figures in measured.values())
+    for name in (*header, *(["predict s, beside"] if is_beside else [])):
         table.add_column(name, justify="right")
     standard = per_row(measured[COMPARED_WITH]) if COMPARED_WITH in measured else None
     for rows, figures in measured.items():
@@ -118,6 +153,11 @@ def scaling_table(measured: dict[int, dict[str, Any]]) -> Table:
             f"{per_row(figures):,.0f}",
             f"{figures['train']['megabytes']:,.0f}",
             "" if standard is None else f"{per_row(figures) / standard:.2f}",
+            *(
+                f"{figures[name]['seconds']:.1f}"
+                for name in ("predict", "beside")
+                if name in figures
+            ),
         )
     return table
 
@@ -136,6 +176,18 @@ def read_options() -> argparse.Namespace:
         default=list(ROWS),
         help="sizes of the sample (default: %(default)s); 1,000,000 take some minutes",
     )
+    parser.add_argument(
+        "--predict-rows",
+        type=int,
+        metavar="N",
+        help="rows that `carprice predict` prices (default: as many as are learned from)",
+    )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="PYTHON",
+        help="also time the `carprice predict` that this Python has installed: another commit's",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--workdir", type=Path, help=argparse.SUPPRESS)
@@ -149,7 +201,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(measure(options.stage, options.workdir, options.rows[0])))
         return
     with Console(stderr=True).status("") as status:
-        measured = {rows: scale(rows, status.update) for rows in sorted(options.rows)}
+        measured = {rows: scale(rows, options, status.update) for rows in sorted(options.rows)}
     Console(width=None if sys.stdout.isatty() else 130, highlight=False).print(
         scaling_table(measured)
     )

@@ -13,11 +13,12 @@ from servers import clean_environment, free_port
 
 EMPTY: Final = "empty route"
 CARPRICE: Final = "carprice"
+BESIDE: Final = "carprice beside"
 MLFLOW: Final = "mlflow models serve"
 REFERENCE: Final = "pandas + pyfunc"
 MLSERVER: Final = "MLServer"
 
-CARPRICE_COMMAND: Final = (sys.executable, "-m", "api", "--host", "127.0.0.1", "--port")
+CARPRICE_OPTIONS: Final = ("-m", "api", "--host", "127.0.0.1", "--port")
 """What people run, with its default settings, access log included; the port follows."""
 EMPTY_OPTIONS: Final = ("--loop", "uvloop", "--http", "httptools", "--no-access-log")
 _PEERS: Final = Path(__file__).resolve().parent / "peers"
@@ -25,11 +26,20 @@ _PEERS: Final = Path(__file__).resolve().parent / "peers"
 
 @dataclass(frozen=True)
 class Place:
-    """Where services run: the registry's address, a folder, and MLServer's programs if any."""
+    """Where services run.
+
+    Attributes
+    ----------
+    registry : address of the model registry.
+    scratch : folder for all that is written.
+    mlserver : folder of MLServer's programs, if it is compared.
+    beside : Python of an environment with another version of carprice, if one is compared.
+    """
 
     registry: str
     scratch: Path
     mlserver: Path | None = None
+    beside: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class Service:
     command : program and arguments, for a port.
     variables : environment variables beside the registry's address.
     programs : folder of its programs; default: that of this Python.
+    cache : folder of the models that it keeps; None where it keeps none.
     """
 
     path: str
@@ -52,6 +63,7 @@ class Service:
     command: Callable[[Place, int], list[str]]
     variables: Callable[[Place], Mapping[str, str]] = field(default=lambda _: {})
     programs: Callable[[Place], Path | None] = field(default=lambda _: None)
+    cache: Callable[[Place], Path] | None = None
 
     def environment(self, place: Place) -> dict[str, str]:
         """Return the environment to start it in."""
@@ -59,9 +71,20 @@ class Service:
         return clean_environment(variables, self.programs(place))
 
 
-def carprice_cache(place: Place) -> Path:
-    """Return the folder that carprice keeps downloaded models in."""
-    return place.scratch / "carprice-models"
+def _carprice(folder: str, python: Callable[[Place], Path | str]) -> Service:
+    """Return carprice's service, run by a Python, with a cache of its own below the scratch."""
+
+    def cache(place: Place) -> Path:
+        return place.scratch / folder
+
+    return Service(
+        "/predict",
+        plain_form,
+        lambda answer: float(answer["predictedPrice"]),
+        lambda place, port: [str(python(place)), *CARPRICE_OPTIONS, str(port)],
+        lambda place: {"CARPRICE_MODEL_CACHE": str(cache(place))},
+        cache=cache,
+    )
 
 
 def _uvicorn_of_peer(module: str, port: int, *options: str) -> list[str]:
@@ -108,13 +131,8 @@ SERVICES: Final[Mapping[str, Service]] = {
         None,
         lambda _, port: _uvicorn_of_peer("empty_service", port, *EMPTY_OPTIONS),
     ),
-    CARPRICE: Service(
-        "/predict",
-        plain_form,
-        lambda answer: float(answer["predictedPrice"]),
-        lambda _, port: [*CARPRICE_COMMAND, str(port)],
-        lambda place: {"CARPRICE_MODEL_CACHE": str(carprice_cache(place))},
-    ),
+    CARPRICE: _carprice("carprice-models", lambda _: sys.executable),
+    BESIDE: _carprice("models-beside", lambda place: place.beside or sys.executable),
     MLFLOW: Service(
         "/invocations",
         mlflow_form,

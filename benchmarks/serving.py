@@ -33,12 +33,14 @@ from rich.console import Console
 from rich.table import Table
 from sample_registry import sample_registry
 from servers import NEEDS_LINUX, Cores, ServerError, is_linux, stop_on_sigterm
-from services import CARPRICE, EMPTY, MLFLOW, MLSERVER, REFERENCE, SERVICES, Place
+from services import BESIDE, CARPRICE, EMPTY, MLFLOW, MLSERVER, REFERENCE, SERVICES, Place
 
 from carprice.errors import CarpriceError
 
 LEAST_OF_EMPTY: Final = 0.70
 LEAST_OF_MLFLOW: Final = 50.0
+LEAST_OF_BESIDE: Final = 0.95
+"""Of the other version's: what repeats of one version differ by on a quiet machine is less."""
 MOST_OF_P99: Final = 3.0
 MOST_OF_START: Final = 1.5
 ALWAYS: Final = (EMPTY, CARPRICE)
@@ -62,7 +64,9 @@ class Check:
 
 def checks(findings: Findings) -> list[Check]:
     """Hold the figures against what is required of carprice."""
+    beside = [] if BESIDE in findings.skipped else [_check_rate(findings, BESIDE, LEAST_OF_BESIDE)]
     return [
+        *beside,
         _check_rate(findings, EMPTY, LEAST_OF_EMPTY),
         _check_rate(findings, MLFLOW, LEAST_OF_MLFLOW),
         _check_p99(findings),
@@ -136,7 +140,7 @@ def start_table(findings: Findings) -> Table:
     starts = {name: findings.services[name].start() for name in names}
     for name in names:
         memory = _with_ratios(megabytes[name], megabytes, 0)
-        if name == CARPRICE:
+        if SERVICES[name].cache is not None:
             table.add_row(
                 f"{name}, empty cache", "", "", "", *_with_ratios(starts[name], starts, 2)
             )
@@ -193,6 +197,8 @@ def measure(
     """Measure all services so often; the order rotates from one repeat to the next."""
     cores = Cores.of_this_machine()
     findings = Findings(skipped={SKIPPABLE[name]: "by --skip" for name in options.skip})
+    if options.beside is None:
+        findings.skipped[BESIDE] = "--beside names no other version"
     mlserver = None
     if MLSERVER not in findings.skipped:
         try:
@@ -205,7 +211,7 @@ def measure(
     with sample_registry(options.workdir, scratch, progress) as registry:
         if cores.are_two:
             os.sched_setaffinity(0, {cores.load})
-        place = Place(registry, scratch, mlserver)
+        place = Place(registry, scratch, mlserver, options.beside)
         bench = Bench(place, cores, options.seconds, texts, progress)
         learn_prices(bench)
         for repeat in range(options.repeats):
@@ -246,6 +252,12 @@ def read_options() -> argparse.Namespace:
         help="serve the production model of its mlflow.db (default: train one on the sample)",
     )
     parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="PYTHON",
+        help="also measure the carprice that this Python has installed: another commit's",
+    )
+    parser.add_argument(
         "--mlserver-venv",
         type=Path,
         default=DEFAULT_FOLDER,
@@ -262,6 +274,8 @@ def read_options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.repeats < 1 or options.seconds < 1:
         parser.error("--repeats and --seconds must be at least 1")
+    if options.beside is not None and not os.access(options.beside, os.X_OK):
+        parser.error(f"--beside: {options.beside} is no program; name an environment's Python")
     if options.workdir is not None and not (options.workdir / "mlflow.db").is_file():
         parser.error(f"--workdir: {options.workdir / 'mlflow.db'} does not exist; run the pipeline")
     return options

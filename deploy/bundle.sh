@@ -19,31 +19,11 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 image=
-version=
+model_version=
 out=
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help)
-      help
-      exit 0
-      ;;
-    --image)
-      image=$(value_of "$@")
-      shift 2
-      ;;
-    --model-version)
-      version=$(value_of "$@")
-      shift 2
-      ;;
-    --out)
-      out=$(value_of "$@")
-      shift 2
-      ;;
-    *) fail "unknown argument '$1'; --help tells what there is" 2 ;;
-  esac
-done
+read_options 'image: model-version: out:' "$@"
 check_image "$image"
-check_version "$version"
+check_version "$model_version"
 needs AWS_REGION '<region>'
 needs MLFLOW_TRACKING_URI 'https://<registry>'
 [ -n "$out" ] || needs BUNDLE_BUCKET '<bucket>/<folder>'
@@ -54,7 +34,7 @@ trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$scratch/bundle/deploy"
 cp "$project/appspec.yml" "$scratch/bundle/"
 cp -R "$project/deploy/scripts" "$scratch/bundle/deploy/"
-IMAGE=$image MODEL_VERSION=$version PYTHONDONTWRITEBYTECODE=1 \
+IMAGE=$image MODEL_VERSION=$model_version PYTHONDONTWRITEBYTECODE=1 \
   python3 "$project/deploy/image_env.py" "$project/deploy" "$scratch/bundle"
 
 tar -czf "$scratch/bundle.tgz" -C "$scratch/bundle" .
@@ -65,6 +45,6 @@ if [ -n "$out" ]; then
 fi
 needs_programs aws
 digest=${image##*:}
-address=s3://${BUNDLE_BUCKET%/}/carprice-${digest:0:12}-model-$version-$(date -u +%Y%m%dT%H%M%SZ).tgz
+address=s3://${BUNDLE_BUCKET%/}/carprice-${digest:0:12}-model-$model_version-$(date -u +%Y%m%dT%H%M%SZ).tgz
 aws s3 cp --only-show-errors --region "$AWS_REGION" "$scratch/bundle.tgz" "$address" >&2
 echo "$address"

@@ -4,20 +4,13 @@
 # shellcheck disable=SC2034 # used by those that source this
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-export AWS_PAGER= # nobody is there to turn pages
+# shellcheck source=deploy/scripts/options.sh
+. "$project/deploy/scripts/options.sh"
 
-fail() { # MESSAGE [EXIT CODE]
-  echo "$(basename "$0"): $1" >&2
-  exit "${2:-1}"
-}
+export AWS_PAGER= # nobody is there to turn pages
 
 say() { # MESSAGE: results alone go to standard output
   echo "$1" >&2
-}
-
-# Prints the comment at the top of the script that was called: all of the lines after the first.
-help() {
-  sed -n '2,/^$/ s/^# \{0,1\}//p' "$0"
 }
 
 needs() { # VARIABLE WHAT
@@ -29,11 +22,6 @@ needs_programs() { # PROGRAM...
   for program in "$@"; do
     command -v "$program" >/dev/null 2>&1 || fail "$program is not installed" 2
   done
-}
-
-value_of() { # OPTION VALUE
-  [ -n "${2:-}" ] || fail "$1 wants a value; --help tells which" 2
-  printf '%s\n' "$2"
 }
 
 check_image() { # IMAGE

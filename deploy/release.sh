@@ -22,22 +22,8 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 model=
-dirty=
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help)
-      help
-      exit 0
-      ;;
-    --model)
-      model=$(value_of "$@")
-      shift 2
-      ;;
-    --allow-dirty) dirty=allowed && shift ;;
-    --) shift && break ;;
-    *) fail "unknown argument '$1'; --help tells what there is" 2 ;;
-  esac
-done
+allow_dirty=
+read_options 'model: allow-dirty --' "$@"
 needs IMAGE_REPOSITORY '<account>.dkr.ecr.<region>.amazonaws.com/<repository>'
 needs AWS_REGION '<region>'
 needs_programs git podman aws
@@ -48,7 +34,7 @@ repository=${IMAGE_REPOSITORY#*/}
 revision=$(git rev-parse HEAD)
 created=$(git show --no-patch --format=%cI HEAD)
 if [ -n "$(git status --porcelain -- Dockerfile .dockerignore LICENSE README.md pyproject.toml api src deploy/locks)" ]; then
-  [ -n "$dirty" ] ||
+  [ -n "$allow_dirty" ] ||
     fail "the image's files differ from commit ${revision:0:12}; commit them, or say --allow-dirty" 2
   revision=$revision-dirty
 fi
@@ -76,7 +62,7 @@ fi
 
 podman build --format docker --layers --pull --timestamp "$(git show --no-patch --format=%ct HEAD)" \
   --build-arg "REVISION=$revision" --build-arg "CREATED=$created" --build-arg "MODEL=$model" \
-  --tag "$IMAGE_REPOSITORY:$tag" "$@" . >&2
+  --tag "$IMAGE_REPOSITORY:$tag" "${rest[@]}" . >&2
 
 aws ecr get-login-password --region "$AWS_REGION" |
   podman login --username AWS --password-stdin "$registry" >&2 ||

@@ -12,31 +12,11 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 image=
-version=
+model_version=
 why=
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help)
-      help
-      exit 0
-      ;;
-    --image)
-      image=$(value_of "$@")
-      shift 2
-      ;;
-    --model-version)
-      version=$(value_of "$@")
-      shift 2
-      ;;
-    --why)
-      why=$(value_of "$@")
-      shift 2
-      ;;
-    *) fail "unknown argument '$1'; --help tells what there is" 2 ;;
-  esac
-done
+read_options 'image: model-version: why:' "$@"
 check_image "$image"
-check_version "$version"
+check_version "$model_version"
 [ -n "$why" ] || fail "--why wants the reason, which is kept with the versions" 2
 needs_programs carprice python3
 cd "$project"
@@ -44,10 +24,10 @@ cd "$project"
 in_production=$(carprice status --json | python3 -c '
 import json, sys
 print(*(one["number"] for one in json.load(sys.stdin) if "production" in one["aliases"]))')
-if [ "$in_production" = "$version" ]; then
-  say "Version $version is in production already"
+if [ "$in_production" = "$model_version" ]; then
+  say "Version $model_version is in production already"
 else
-  carprice rollback --to "$version" --why "$why" >&2
+  carprice rollback --to "$model_version" --why "$why" >&2
 fi
-bundle=$(deploy/bundle.sh --image "$image" --model-version "$version")
+bundle=$(deploy/bundle.sh --image "$image" --model-version "$model_version")
 deploy/rollout.sh "$bundle"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import watchdog
 
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings
@@ -44,6 +45,20 @@ SMALL = {
 
 # Files of few tests that take a minute or more: at the end, one worker would be left with them.
 LONG = ("test_from_data_to_production.py", "test_image.py", "test_up.py", "test_workflows.py")
+
+
+WATCHDOG = pytest.StashKey["subprocess.Popen[bytes]"]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have every server of this run, and of its xdist workers, end with it."""
+    if not hasattr(config, "workerinput"):
+        config.stash[WATCHDOG] = watchdog.start()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if process := config.stash.get(WATCHDOG, None):
+        process.communicate()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -80,6 +95,24 @@ def finished(
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
     return workspace, run(small_settings, workspace, NOW, silent_step)
+
+
+def copied(folder: Path) -> Path:
+    """Copy the project's files into a new folder: what git has or would add, as they are now."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("no git repository here")
+    for name in filter(None, done.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def copy_project() -> Callable[[Path], Path]:
+    return copied
 
 
 @pytest.fixture(scope="session")

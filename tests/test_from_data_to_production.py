@@ -6,7 +6,6 @@ Data and DVC remote on S3, runs and models behind DagsHub's path and logins, and
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -85,21 +84,11 @@ def upload(bucket: Any, key: str, listings: pd.DataFrame) -> None:
 
 
 @pytest.fixture
-def origin(tmp_path: Path, bucket: Any, dagshub: Any) -> Project:
+def origin(
+    tmp_path: Path, copy_project: Callable[[Path], Path], bucket: Any, dagshub: Any
+) -> Project:
     """The project as its owner has it: connected, not yet run."""
-    folder = tmp_path / "origin"
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in names.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    project = Project(folder, dagshub.environment)
+    project = Project(copy_project(tmp_path / "origin"), dagshub.environment)
     listings = generate(2000, 7)
     upload(bucket, "raw/cars.csv", listings)
     shuffled = listings["listingPrice"].sample(frac=1, random_state=0).to_numpy()

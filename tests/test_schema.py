@@ -10,7 +10,7 @@ from carprice.schema import (
     KINDS,
     REFERENCE_FIELDS,
     REQUIRED,
-    Kind,
+    FieldKind,
     Listing,
     alias,
     bounds,
@@ -162,22 +162,22 @@ def test_the_reference_fields_are_the_twelve_of_the_reference_data() -> None:
 @pytest.mark.parametrize(
     ("field", "kind"),
     [
-        ("make", Kind.TEXT),
-        ("variant", Kind.TEXT),
-        ("year", Kind.INTEGER),
-        ("ownership", Kind.INTEGER),
-        ("odometer", Kind.NUMBER),
-        ("features", Kind.FEATURES),
-        ("listed_on", Kind.DATE),
+        ("make", FieldKind.TEXT),
+        ("variant", FieldKind.TEXT),
+        ("year", FieldKind.INTEGER),
+        ("ownership", FieldKind.INTEGER),
+        ("odometer", FieldKind.NUMBER),
+        ("features", FieldKind.FEATURES),
+        ("listed_on", FieldKind.DATE),
     ],
 )
-def test_each_field_has_the_kind_of_its_annotation(field: str, kind: Kind) -> None:
+def test_each_field_has_the_kind_of_its_annotation(field: str, kind: FieldKind) -> None:
     assert KINDS[field] is kind
     assert field in fields_of(kind)
 
 
 def test_every_field_has_one_kind() -> None:
-    assert sorted(fields_of(*Kind)) == sorted(FIELDS) == sorted(KINDS)
+    assert sorted(fields_of(*FieldKind)) == sorted(FIELDS) == sorted(KINDS)
 
 
 @pytest.mark.parametrize(

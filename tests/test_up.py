@@ -2,7 +2,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -38,14 +37,9 @@ def stages_run(printed: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Path:
     """A copy of the project in a git repository of its own, with a small sample."""
-    folder = tmp_path_factory.mktemp("up") / "project"
-    names = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard")
-    for name in names.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    folder = copy_project(tmp_path_factory.mktemp("up") / "project")
     change_params(
         folder,
         lambda params: (

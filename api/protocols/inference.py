@@ -1,17 +1,18 @@
 """The Open Inference Protocol, version 2, over REST."""
 
-from functools import partial, wraps
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
-from api.answers import json_response
-from api.bodies import JSON, confidence_of, media_type, read_body
+from api.bodies import JSON, media_type
+from api.dependencies import Confidence, TheService, batch_body
 from api.keeper import ServedModel
 from api.openapi import CONFIDENCE, PROBLEMS, READING_PROBLEMS, body_of
-from api.pricing import Exchange, Priced, answer_all
+from api.pricing import Exchange, answer_all
 from api.problems import Kind, ProblemError, declare
 from api.protocols.messages import (
     InferenceProblem,
@@ -24,9 +25,8 @@ from api.protocols.messages import (
 )
 from api.protocols.schemas import INFERENCE_EXAMPLE, OUTPUTS, TENSORS, datatypes_of
 from api.protocols.tensors import Inference, output_tensors, read_inference
-from api.routing import Endpoint, add_route
-from api.service import Service
 from carprice import __version__
+from carprice.model.valuation import Valuation
 from carprice.schema import alias
 
 _MODEL: Final = "/v2/models/{name}"
@@ -42,113 +42,54 @@ _BODY: Final = {
 _BINARY_HEADER: Final = "inference-header-content-length"
 
 
-def add_routes(router: APIRouter, service: Service) -> None:
-    """Add the paths below ``/v2``."""
+class _InferenceRoute(APIRoute):
+    """A route whose problems have the member ``error``, which the protocol's clients read."""
 
-    async def live(_: Request) -> Response:
-        """Answer 200 while the process lives."""
-        return json_response({"live": True})
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, with the member added to its problems."""
+        handle = super().get_route_handler()
 
-    async def ready(_: Request) -> Response:
-        """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
-        service.require_ready()
-        return json_response({"ready": True})
+        async def telling(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except ProblemError as error:
+                told = dict(error.problem)
+                error.problem = InferenceProblem(**told, error=error.problem.detail)
+                raise
 
-    async def server_metadata(_: Request) -> Response:
-        """Describe the server."""
-        return json_response({"name": "carprice", "version": __version__, "extensions": []})
+        return telling
 
-    async def model_ready(request: Request) -> Response:
-        """Answer 200 while the named model can answer, else 503."""
-        _model_of(service, request)
-        service.require_ready()
-        return json_response({"name": service.settings.model_name, "ready": True})
 
-    async def model_metadata(request: Request) -> Response:
-        """Name the model's versions and tensors; make, model, year and odometer are required."""
-        return json_response(_metadata(service, _model_of(service, request)))
-
-    async def infer(request: Request) -> Response:
-        """Value n listings, all of them or none: a tensor of n values for each field.
-
-        ``parameters.confidence`` goes before the parameter ``confidence``.
-        """
-        served = _model_of(service, request)
-        confidence = confidence_of(request)
-        media_type(request, JSON)
-        if _BINARY_HEADER in request.headers:
-            message = "binary tensors are not spoken here; send JSON (binary_data=False)"
-            raise ProblemError(Kind.MEDIA_TYPE, message)
-        settings = service.settings
-        body = await read_body(request, settings.batch_bytes, settings.body_seconds)
-        protocol = Exchange(
-            read=partial(read_inference, most=settings.batch_rows, confidence=confidence),
-            write=partial(_response, settings.model_name, served),
-        )
-        return Response(await answer_all(service, served, body, protocol), media_type=JSON)
-
-    def add(path: str, endpoint: Endpoint, answer: type[BaseModel], **options: Any) -> None:
-        tags = ["Open Inference Protocol"]
-        telling = _telling_error(endpoint)
-        add_route(router, path, telling, tags=[*tags], response_model=answer, **options)
-
-    add("/v2", server_metadata, ServerMetadata, responses=READING_PROBLEMS)
-    add("/v2/", server_metadata, ServerMetadata, include_in_schema=False)  # as some clients ask
-    add("/v2/health/live", live, ServerLive)
-    add("/v2/health/ready", ready, ServerReady, responses=_NOT_READY)
+def router_of(model_name: str) -> APIRouter:
+    """Return the routes below ``/v2``; the model's are described with its name."""
+    router = APIRouter(tags=["Open Inference Protocol"], route_class=_InferenceRoute)
+    get = partial(router.add_api_route, methods=["GET"])
+    get("/v2", server_metadata, response_model=ServerMetadata, responses=READING_PROBLEMS)
+    # Some clients ask with a slash.
+    get("/v2/", server_metadata, response_model=ServerMetadata, include_in_schema=False)
+    get("/v2/health/live", live, response_model=ServerLive)
+    get("/v2/health/ready", ready, response_model=ServerReady, responses=_NOT_READY)
     for path in (_MODEL, _VERSION):
-        parameters = _path_parameters(path, service.settings.model_name)
-        asking = {
+        parameters = _path_parameters(path, model_name)
+        asking: dict[str, Any] = {
             "responses": {**READING_PROBLEMS, **_UNKNOWN},
             "openapi_extra": {"parameters": parameters},
         }
-        add(path, model_metadata, ModelMetadata, **asking)
-        add(f"{path}/ready", model_ready, ModelReady, **asking)
-        add(
+        get(path, model_metadata, response_model=ModelMetadata, **asking)
+        get(f"{path}/ready", model_ready, response_model=ModelReady, **asking)
+        router.add_api_route(
             f"{path}/infer",
             infer,
-            InferenceResponse,
             methods=["POST"],
+            response_model=InferenceResponse,
             responses={**PROBLEMS, **_UNKNOWN},
             openapi_extra={**body_of(_BODY), "parameters": [*parameters, CONFIDENCE]},
         )
+    return router
 
 
-def _telling_error(endpoint: Endpoint) -> Endpoint:
-    """Let a route's problems have the member ``error``, which the protocol's clients read."""
-
-    @wraps(endpoint)
-    async def telling(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except ProblemError as error:
-            told = dict(error.problem)
-            error.problem = InferenceProblem(**told, error=error.problem.detail)
-            raise
-
-    return telling
-
-
-def _path_parameters(path: str, name: str) -> list[dict[str, Any]]:
-    schemas = {
-        "name": {"type": "string", "enum": [name]},
-        "version": {"type": "string", "examples": ["1"]},
-    }
-    return [
-        {"name": parameter, "in": "path", "required": True, "schema": schema}
-        for parameter, schema in schemas.items()
-        if f"{{{parameter}}}" in path
-    ]
-
-
-def _model_of(service: Service, request: Request) -> ServedModel:
-    """Return the model if it is the one that the path names.
-
-    Raises
-    ------
-    ProblemError
-        404 if it is not; 503 while there is none.
-    """
+async def named_model(request: Request, service: TheService) -> ServedModel:
+    """Return the model if it is the one that the path names; else 404, or 503 without one."""
     name = service.settings.model_name
     asked = request.path_params["name"]
     if asked != name:
@@ -165,7 +106,43 @@ def _model_of(service: Service, request: Request) -> ServedModel:
     return served
 
 
-def _metadata(service: Service, served: ServedModel) -> dict[str, Any]:
+async def tensors_body(request: Request) -> bytes:
+    """Return the body of tensors; 415 if it is not JSON."""
+    media_type(request, JSON)
+    if _BINARY_HEADER in request.headers:
+        message = "binary tensors are not spoken here; send JSON (binary_data=False)"
+        raise ProblemError(Kind.MEDIA_TYPE, message)
+    return await batch_body(request)
+
+
+Named = Annotated[ServedModel, Depends(named_model)]
+TensorsBody = Annotated[bytes, Depends(tensors_body)]
+
+
+async def live() -> ServerLive:
+    """Answer 200 while the process lives."""
+    return ServerLive(live=True)
+
+
+async def ready(service: TheService) -> ServerReady:
+    """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
+    service.require_ready()
+    return ServerReady(ready=True)
+
+
+async def server_metadata() -> ServerMetadata:
+    """Describe the server."""
+    return ServerMetadata(name="carprice", version=__version__, extensions=[])
+
+
+async def model_ready(service: TheService, _: Named) -> ModelReady:
+    """Answer 200 while the named model can answer, else 503."""
+    service.require_ready()
+    return ModelReady(name=service.settings.model_name, ready=True)
+
+
+async def model_metadata(service: TheService, served: Named) -> dict[str, Any]:
+    """Name the model's versions and tensors; make, model, year and odometer are required."""
     inputs = {alias(field): datatypes_of(field)[0] for field in TENSORS}
     return {
         "name": service.settings.model_name,
@@ -176,13 +153,40 @@ def _metadata(service: Service, served: ServedModel) -> dict[str, Any]:
     }
 
 
+async def infer(
+    service: TheService, served: Named, confidence: Confidence, body: TensorsBody
+) -> Response:
+    """Value n listings, all of them or none: a tensor of n values for each field.
+
+    ``parameters.confidence`` goes before the parameter ``confidence``.
+    """
+    settings = service.settings
+    protocol = Exchange(
+        read=partial(read_inference, most=settings.batch_rows, confidence=confidence),
+        write=partial(_response, settings.model_name, served),
+    )
+    return Response(await answer_all(service, served, body, protocol), media_type=JSON)
+
+
+def _path_parameters(path: str, name: str) -> list[dict[str, Any]]:
+    schemas = {
+        "name": {"type": "string", "enum": [name]},
+        "version": {"type": "string", "examples": ["1"]},
+    }
+    return [
+        {"name": parameter, "in": "path", "required": True, "schema": schema}
+        for parameter, schema in schemas.items()
+        if f"{{{parameter}}}" in path
+    ]
+
+
 def _tensors(datatypes: dict[str, str]) -> list[dict[str, Any]]:
     return [
         {"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in datatypes.items()
     ]
 
 
-def _response(name: str, served: ServedModel, asked: Inference, rows: list[Priced]) -> bytes:
+def _response(name: str, served: ServedModel, asked: Inference, rows: list[Valuation]) -> bytes:
     answer = {
         "model_name": name,
         "model_version": served.version,

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from api.messages import Price, Problem
 from api.protocols.schemas import inputs_schema, split_schema
 from carprice.model import DEFAULT_CONFIDENCE
+from carprice.schema import ANSWER_NAMES
 
 Confidence = Annotated[
     float,
@@ -69,7 +70,7 @@ class Predictions(BaseModel):
     predictions: list[Prediction]
 
 
-OutputName = Literal["predictedPrice", "priceLow", "priceHigh", "valuationDate", "warnings"]
+OutputName = Literal[ANSWER_NAMES]  # type: ignore[valid-type]
 
 
 class _Strict(BaseModel):

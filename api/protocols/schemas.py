@@ -9,7 +9,17 @@ from functools import cache
 from typing import Any, Final
 
 from api.messages import ListingRequest
-from carprice.schema import FIELDS, KINDS, REQUIRED, Kind, alias, bounds, example_listing
+from carprice.schema import (
+    ANSWER_NAMES,
+    FIELDS,
+    KINDS,
+    PRICE_NAMES,
+    REQUIRED,
+    FieldKind,
+    alias,
+    bounds,
+    example_listing,
+)
 
 FORMS: Final = ("dataframe_split", "dataframe_records", "inputs", "instances")
 """MLflow's names for the ways to write a data frame as JSON."""
@@ -25,11 +35,7 @@ _PARAMS: Final = {"$ref": "#/components/schemas/ScoringParams"}
 _EXAMPLE: Final = example_listing()
 
 OUTPUTS: Final[dict[str, str]] = {
-    "predictedPrice": "FP64",
-    "priceLow": "FP64",
-    "priceHigh": "FP64",
-    "valuationDate": "BYTES",
-    "warnings": "BYTES",
+    name: "FP64" if name in PRICE_NAMES else "BYTES" for name in ANSWER_NAMES
 }
 """Output tensors and their data types."""
 
@@ -117,10 +123,10 @@ SCORING_EXAMPLES: Final = {
 
 def datatypes_of(field: str) -> tuple[str, ...]:
     """Return the data types that a field's tensor may have; the first one is the usual one."""
-    kind = KINDS.get(field, Kind.NUMBER)
-    if kind is Kind.INTEGER:
+    kind = KINDS.get(field, FieldKind.NUMBER)
+    if kind is FieldKind.INTEGER:
         return (*WHOLE, *FLOATS)
-    return (*FLOATS, *WHOLE) if kind is Kind.NUMBER else ("BYTES",)
+    return (*FLOATS, *WHOLE) if kind is FieldKind.NUMBER else ("BYTES",)
 
 
 def _tensor(field: str, datatypes: tuple[str, ...], cell: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +153,7 @@ def _tensor_of(field: str) -> dict[str, Any]:
         return _tensor(field, datatypes, {"anyOf": [*texts, *empty]})
     low, high = bounds(field)
     numbers = {"minimum": low, "maximum": high}
-    if KINDS[field] is Kind.INTEGER:
+    if KINDS[field] is FieldKind.INTEGER:
         return _tensor(field, datatypes, {"type": "integer", **numbers})
     return {
         "anyOf": [

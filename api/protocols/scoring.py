@@ -2,34 +2,33 @@
 
 import csv
 import io
-from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version as version_of
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
-from api.answers import model_content, price_content
-from api.bodies import CSV, JSON, confidence_of, media_type, prefers_csv, read_body
+from api.answers import model_content
+from api.bodies import CSV, JSON
+from api.dependencies import Confidence, Listings, Served, TheService
 from api.keeper import ServedModel
 from api.openapi import CONFIDENCE, PROBLEMS, READING_PROBLEMS, body_of
-from api.pricing import Exchange, Priced, answer_all, in_chunks
+from api.pricing import Exchange, answer_all, in_chunks
 from api.problems import Kind, declare
 from api.protocols.dataframes import Frame, read_csv_frame, read_json_frame
 from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
-from api.routing import add_route
-from api.service import Service
+from carprice.model.valuation import Valuation
+from carprice.schema import PRICE_NAMES
 
-_TAGS: Final = ["SageMaker and MLflow"]
 _NOT_READY: Final = declare(Kind.NO_MODEL, Kind.BUSY)
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "content": {
             CSV: {
                 "schema": {"type": "string"},
-                "example": "predictedPrice,priceLow,priceHigh\r\n512000.0,421000.0,615000.0\r\n",
+                "example": f"{','.join(PRICE_NAMES)}\r\n512000.0,421000.0,615000.0\r\n",
             }
         }
     }
@@ -43,66 +42,44 @@ _BODIES: Final = {
 }
 
 
-def add_routes(router: APIRouter, service: Service) -> None:
-    """Add ``/ping``, ``/health``, ``/version`` and ``/invocations``."""
+router = APIRouter(tags=["SageMaker and MLflow"])
 
-    async def ping(_: Request) -> Response:
-        """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
-        service.require_ready()
-        return Response()
 
-    async def version(_: Request) -> Response:
-        """Answer the version of MLflow that is installed here, as MLflow's own server does."""
-        return Response(version_of("mlflow-skinny"), media_type="text/plain")
+@router.get("/ping", response_class=Response, responses=_NOT_READY)
+@router.get("/health", name="mlflow_health", response_class=Response, responses=_NOT_READY)
+async def ping(service: TheService) -> Response:
+    """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
+    service.require_ready()
+    return Response()
 
-    async def invocations(request: Request) -> Response:
-        """Value the rows of a data frame, all of them or none: a wrong row is named.
 
-        Send any of MLflow's JSON forms or CSV with a header; ``Accept: text/csv`` gives CSV back.
-        ``params.confidence`` in JSON goes before the parameter ``confidence``.
-        """
-        served = service.served(request)
-        confidence = confidence_of(request)
-        is_csv = media_type(request, JSON, CSV) == CSV
-        settings = service.settings
-        body = await read_body(request, settings.batch_bytes, settings.body_seconds)
-        wants_csv = prefers_csv(request.headers.get("accept", ""))
-        read = read_csv_frame if is_csv else read_json_frame
-        protocol = Exchange(
-            read=partial(read, most=settings.batch_rows, confidence=confidence),
-            write=partial(_as_csv if wants_csv else _as_json, served),
-        )
-        content = await answer_all(service, served, body, protocol)
-        return Response(content, media_type=CSV if wants_csv else JSON)
+@router.get("/version", response_class=Response, responses={200: _VERSION, **READING_PROBLEMS})
+async def version() -> Response:
+    """Answer the version of MLflow that is installed here, as MLflow's own server does."""
+    return Response(version_of("mlflow-skinny"), media_type="text/plain")
 
-    for path, name in (("/ping", "ping"), ("/health", "mlflow_health")):
-        add_route(
-            router,
-            path,
-            ping,
-            name=name,
-            tags=[*_TAGS],
-            response_class=Response,
-            responses=_NOT_READY,
-        )
-    add_route(
-        router,
-        "/version",
-        version,
-        tags=[*_TAGS],
-        response_class=Response,
-        responses={200: _VERSION, **READING_PROBLEMS},
+
+@router.post(
+    "/invocations",
+    response_model=Predictions,
+    responses={**_ANSWERS, **PROBLEMS},
+    openapi_extra={**body_of(_BODIES), "parameters": [CONFIDENCE]},
+)
+async def invocations(
+    service: TheService, served: Served, confidence: Confidence, sent: Listings
+) -> Response:
+    """Value the rows of a data frame, all of them or none: a wrong row is named.
+
+    Send any of MLflow's JSON forms or CSV with a header; ``Accept: text/csv`` gives CSV back.
+    ``params.confidence`` in JSON goes before the parameter ``confidence``.
+    """
+    read = read_csv_frame if sent.is_csv else read_json_frame
+    protocol = Exchange(
+        read=partial(read, most=service.settings.batch_rows, confidence=confidence),
+        write=partial(_as_csv if sent.wants_csv else _as_json, served),
     )
-    add_route(
-        router,
-        "/invocations",
-        invocations,
-        methods=["POST"],
-        tags=[*_TAGS],
-        response_model=Predictions,
-        responses={**_ANSWERS, **PROBLEMS},
-        openapi_extra={**body_of(_BODIES), "parameters": [CONFIDENCE]},
-    )
+    content = await answer_all(service, served, sent.body, protocol)
+    return Response(content, media_type=CSV if sent.wants_csv else JSON)
 
 
 def _model_columns(served: ServedModel, confidence: float) -> dict[str, Any]:
@@ -111,23 +88,21 @@ def _model_columns(served: ServedModel, confidence: float) -> dict[str, Any]:
     return columns
 
 
-def _prediction(row: Priced, model: Mapping[str, Any]) -> dict[str, Any]:
-    return {**price_content(row.valuation, row.cautions), **model}
-
-
-def _as_json(served: ServedModel, frame: Frame, rows: list[Priced]) -> bytes:
+def _as_json(served: ServedModel, frame: Frame, rows: list[Valuation]) -> bytes:
     model = _model_columns(served, frame.confidence)
-    parts = [to_json([_prediction(row, model) for row in part])[1:-1] for part in in_chunks(rows)]
+    parts = [
+        to_json([{**row.content(), **model} for row in part])[1:-1] for part in in_chunks(rows)
+    ]
     return b'{"predictions":[' + b",".join(parts) + b"]}"
 
 
-def _as_csv(served: ServedModel, frame: Frame, rows: list[Priced]) -> bytes:
+def _as_csv(served: ServedModel, frame: Frame, rows: list[Valuation]) -> bytes:
     text = io.StringIO(newline="")
     model = _model_columns(served, frame.confidence)
-    names = ["predictedPrice", "priceLow", "priceHigh", "valuationDate", *model, "warnings"]
+    names = [*PRICE_NAMES, "valuationDate", *model, "warnings"]
     writer = csv.DictWriter(text, names)
     writer.writeheader()
     for row in rows:
         warnings = "; ".join(caution.message for caution in row.cautions)
-        writer.writerow({**_prediction(row, model), "warnings": warnings})
+        writer.writerow({**row.content(), **model, "warnings": warnings})
     return text.getvalue().encode()

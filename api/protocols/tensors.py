@@ -1,7 +1,7 @@
 """Tensors of the Open Inference Protocol → listings, and prices → tensors."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,11 @@ from pydantic_core import to_json
 
 from api.listings import FIELD_OF, check_rows, parse_strictly, read_row
 from api.messages import FieldProblem, ListingRequest
-from api.pricing import Priced
 from api.problems import MOST_ERRORS, invalid_fields, nearest_field
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
 from api.protocols.schemas import OUTPUTS, WHOLE, datatypes_of
+from carprice.model.valuation import Valuation
 from carprice.schema import REQUIRED, alias
 
 
@@ -53,14 +53,17 @@ def read_inference(body: bytes, most: int, confidence: float) -> Inference:
     return Inference(listings, confidence, [*outputs], request_id)
 
 
-def output_tensors(prices: Sequence[Priced], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the tensors of an answer."""
+def output_tensors(prices: Sequence[Valuation], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the tensors of an answer; warnings are JSON text."""
+    rows = [one.content() for one in prices]
     return [
         {
             "name": name,
             "datatype": OUTPUTS[name],
-            "shape": [len(prices)],
-            "data": [_CELL_OF[name](one) for one in prices],
+            "shape": [len(rows)],
+            "data": [
+                to_json(row[name]).decode() if name == "warnings" else row[name] for row in rows
+            ],
         }
         for name in names
     ]
@@ -155,12 +158,3 @@ def _is_whole(cell: object) -> bool:
 def _cell_name(row: int, field: str) -> str:
     name, _, rest = field.partition(".")
     return f"tensor {name}[{row}]{rest and '.'}{rest}"
-
-
-_CELL_OF: Mapping[str, Callable[[Priced], float | str]] = {
-    "predictedPrice": lambda one: one.valuation.predicted_price,
-    "priceLow": lambda one: one.valuation.price_low,
-    "priceHigh": lambda one: one.valuation.price_high,
-    "valuationDate": lambda one: one.valuation.valuation_date.isoformat(),
-    "warnings": lambda one: to_json([vars(caution) for caution in one.cautions]).decode(),
-}

@@ -2,82 +2,54 @@
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
-from api.answers import model_content, price_content
-from api.bodies import CSV, JSON, confidence_of, media_type, prefers_csv, read_body
+from api.answers import model_content
+from api.bodies import CSV, JSON
+from api.dependencies import Confidence, Listings, Served, TheService
 from api.listings import Table, read_csv, read_json_batch
 from api.messages import BatchAnswer
 from api.openapi import BATCH, CONFIDENCE, CSV_ANSWER, PROBLEMS, body_of
-from api.pricing import PricedRow, in_chunks, price_rows
-from api.routing import add_route
-from api.service import Service
+from api.pricing import PricedRow, in_chunks, kinds_of_cautions, price_rows
+from api.problems import ProblemError
+from carprice.model.valuation import Valuation
+from carprice.schema import PRICE_NAMES
 
-_COLUMNS = (
-    "predictedPrice",
-    "priceLow",
-    "priceHigh",
-    "currency",
-    "valuationDate",
-    "modelVersion",
-    "warnings",
-    "problem",
+_COLUMNS = (*PRICE_NAMES, "currency", "valuationDate", "modelVersion", "warnings", "problem")
+
+
+router = APIRouter(tags=["prices"])
+
+
+@router.post(
+    "/predict/batch",
+    response_model=BatchAnswer,
+    responses={200: CSV_ANSWER, **PROBLEMS},
+    openapi_extra={**body_of(BATCH), "parameters": [CONFIDENCE]},
 )
+async def predict_batch(
+    service: TheService, served: Served, confidence: Confidence, sent: Listings
+) -> Response:
+    """Value many listings: each row gets its price or its own problem, the order kept.
 
+    Send JSON or CSV; ``Accept: text/csv`` gives CSV back, with the columns of a CSV request.
+    """
 
-@dataclass(frozen=True)
-class PricedBatch:
-    """A batch's content as bytes, and what the counters need."""
+    def answer() -> tuple[bytes, list[PricedRow]]:
+        read = read_csv if sent.is_csv else read_json_batch
+        table = read(sent.body, service.settings.batch_rows)
+        rows = price_rows(served, table.rows, confidence)
+        write = _as_csv if sent.wants_csv else _as_json
+        return write(table, rows, model_content(served, confidence)), rows
 
-    content: bytes
-    rows: int
-    cautions: Counter[str]
-
-
-def add_routes(router: APIRouter, service: Service) -> None:
-    """Add ``/predict/batch``."""
-
-    async def predict_batch(request: Request) -> Response:
-        """Value many listings: each row gets its price or its own problem, the order kept.
-
-        Send JSON or CSV; ``Accept: text/csv`` gives CSV back, with the columns of a CSV request.
-        """
-        served = service.served(request)
-        confidence = confidence_of(request)
-        is_csv = media_type(request, JSON, CSV) == CSV
-        settings = service.settings
-        body = await read_body(request, settings.batch_bytes, settings.body_seconds)
-        wants_csv = prefers_csv(request.headers.get("accept", ""))
-
-        def work() -> PricedBatch:
-            read = read_csv if is_csv else read_json_batch
-            table = read(body, settings.batch_rows)
-            priced = price_rows(served, table.rows, confidence)
-            write = _as_csv if wants_csv else _as_json
-            cautions = Counter(one.kind for row in priced for one in row.cautions)
-            content = write(table, priced, model_content(served, confidence))
-            return PricedBatch(content, len(priced), cautions)
-
-        batch = await service.batches.run(work)
-        service.metrics.priced_together(batch.rows, batch.cautions)
-        return Response(batch.content, media_type=CSV if wants_csv else JSON)
-
-    add_route(
-        router,
-        "/predict/batch",
-        predict_batch,
-        methods=["POST"],
-        tags=["prices"],
-        response_model=BatchAnswer,
-        responses={200: CSV_ANSWER, **PROBLEMS},
-        openapi_extra={**body_of(BATCH), "parameters": [CONFIDENCE]},
-    )
+    content, rows = await service.batches.run(answer)
+    cautions = kinds_of_cautions(row for row in rows if isinstance(row, Valuation))
+    service.metrics.priced_together(len(rows), cautions)
+    return Response(content, media_type=CSV if sent.wants_csv else JSON)
 
 
 def _as_json(_: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -> bytes:
@@ -85,15 +57,15 @@ def _as_json(_: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -> b
         to_json([_row_content(place, row) for place, row in chunk])[1:-1]
         for chunk in in_chunks([*enumerate(rows)])
     ]
-    priced = sum(row.problem is None for row in rows)
+    priced = sum(isinstance(row, Valuation) for row in rows)
     rest = to_json({"priced": priced, **model})[1:]
     return b'{"rows":[' + b",".join(parts) + b"]," + rest
 
 
 def _row_content(place: int, row: PricedRow) -> dict[str, Any]:
-    price = row.valuation and price_content(row.valuation, row.cautions)
-    problem = row.problem and row.problem.problem.model_dump()
-    return {"row": place, "price": price, "problem": problem}
+    if isinstance(row, Valuation):
+        return {"row": place, "price": row.content(), "problem": None}
+    return {"row": place, "price": None, "problem": row.problem.model_dump()}
 
 
 def _as_csv(table: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -> bytes:
@@ -109,16 +81,8 @@ def _as_csv(table: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -
 
 
 def _cells(row: PricedRow, model: Mapping[str, Any]) -> list[Any]:
-    if row.valuation is None:
-        return [*[""] * (len(_COLUMNS) - 1), row.problem]
-    found = row.valuation
-    return [
-        found.predicted_price,
-        found.price_low,
-        found.price_high,
-        model["currency"],
-        found.valuation_date,
-        model["modelVersion"],
-        "; ".join(caution.message for caution in row.cautions),
-        "",
-    ]
+    if isinstance(row, ProblemError):
+        return [*[""] * (len(_COLUMNS) - 1), row]
+    cautions = "; ".join(caution.message for caution in row.cautions)
+    about_day = (model["currency"], row.valuation_date, model["modelVersion"])
+    return [*row.prices, *about_day, cautions, ""]

@@ -2,42 +2,32 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from api.answers import json_response
+from api.dependencies import TheService
 from api.messages import Alive, Health
-from api.routing import add_route
 from api.service import Service
 
+router = APIRouter(tags=["health"])
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": Health, "description": "No model yet, or about to stop"}
 }
 _RETRY = {"Retry-After": "5"}
 
 
-def add_routes(router: APIRouter, service: Service) -> None:
-    """Add ``/``, ``/ready`` and ``/live``."""
+@router.get("/", name="health", response_model=Health, responses=_NOT_READY)
+@router.get("/ready", response_model=Health, responses=_NOT_READY)
+async def ready(service: TheService) -> Response:
+    """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
+    content = health_of(service)
+    return json_response(content) if service.is_ready else json_response(content, 503, _RETRY)
 
-    async def ready(_: Request) -> Response:
-        """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
-        status = 200 if service.is_ready else 503
-        return json_response(health_of(service), status, None if status == 200 else _RETRY)
 
-    async def live(_: Request) -> Response:
-        """Answer 200 while the process lives."""
-        return json_response({"status": "alive"})
-
-    for path, name in (("/", "health"), ("/ready", "ready")):
-        add_route(
-            router,
-            path,
-            ready,
-            name=name,
-            tags=["health"],
-            response_model=Health,
-            responses=_NOT_READY,
-        )
-    add_route(router, "/live", live, tags=["health"], response_model=Alive)
+@router.get("/live", response_model=Alive)
+async def live() -> Alive:
+    """Answer 200 while the process lives."""
+    return Alive()
 
 
 def health_of(service: Service) -> dict[str, object]:

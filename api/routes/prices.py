@@ -3,69 +3,56 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 
-from api.answers import cautions_of, json_response, model_content, price_content
-from api.bodies import JSON, confidence_of, media_type, read_body
-from api.listings import columns_of, read_listing
-from api.messages import ExplanationAnswer, ListingRequest, PriceAnswer
+from api.answers import json_response, model_content, with_unused_fields
+from api.dependencies import (
+    OneListing,
+    Served,
+    confidence_of,
+    listing_of,
+    served_model,
+    service_of,
+)
+from api.listings import columns_of
+from api.messages import ExplanationAnswer, PriceAnswer
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
-from api.routing import add_route
-from api.service import Service
+from carprice.schema import PRICE_NAMES
+
+router = APIRouter(tags=["prices"], responses=PROBLEMS)
 
 
-def add_routes(router: APIRouter, service: Service) -> None:
-    """Add ``/predict`` and ``/explain``."""
-
-    async def predict(request: Request) -> Response:
-        """Value one listing."""
-        served = service.served(request)
-        confidence = confidence_of(request)
-        listing = await _read(request, service)
-        valuation = served.pricer.value(vars(listing), confidence)
-        cautions = cautions_of(valuation, listing)
-        for caution in cautions:
-            service.metrics.cautioned(caution.kind)
-        content = price_content(valuation, cautions)
-        content.update(model_content(served, confidence))
-        return json_response(content)
-
-    async def explain(request: Request) -> Response:
-        """Tell why one listing is valued as it is."""
-        served = service.served(request)
-        listing = await _read(request, service)
-        (told,) = served.model.explain(columns_of([listing]))
-        content: dict[str, Any] = {
-            "predictedPrice": told.price,
-            "start": told.start,
-            "reasons": [vars(reason) for reason in told.reasons],
-            "currency": served.model.market.currency,
-            "modelVersion": served.version,
-        }
-        return json_response(content)
-
-    add_route(
-        router,
-        "/predict",
-        predict,
-        methods=["POST"],
-        tags=["prices"],
-        response_model=PriceAnswer,
-        responses=PROBLEMS,
-        openapi_extra={**body_of(LISTING), "parameters": [CONFIDENCE]},
-    )
-    add_route(
-        router,
-        "/explain",
-        explain,
-        methods=["POST"],
-        tags=["prices"],
-        response_model=ExplanationAnswer,
-        responses=PROBLEMS,
-        openapi_extra=body_of(LISTING),
-    )
+@router.post(
+    "/predict",
+    response_model=PriceAnswer,
+    openapi_extra={**body_of(LISTING), "parameters": [CONFIDENCE]},
+)
+async def predict(request: Request) -> Response:
+    """Value one listing."""
+    served, confidence = await served_model(request), await confidence_of(request)
+    listing = await listing_of(request)
+    valuation = with_unused_fields(served.pricer.value(vars(listing), confidence), listing)
+    if valuation.cautions:
+        metrics = (await service_of(request)).metrics
+        for caution in valuation.cautions:
+            metrics.cautioned(caution.kind)
+    return json_response({**valuation.content(), **model_content(served, confidence)})
 
 
-async def _read(request: Request, service: Service) -> ListingRequest:
-    media_type(request, JSON)
-    settings = service.settings
-    return read_listing(await read_body(request, settings.body_bytes, settings.body_seconds))
+def direct_route() -> APIRoute:
+    """Return the route whose function needs nothing of FastAPI: ``POST /predict``."""
+    routes = (one for one in router.routes if isinstance(one, APIRoute))
+    return next(route for route in routes if route.endpoint is predict)
+
+
+@router.post("/explain", response_model=ExplanationAnswer, openapi_extra=body_of(LISTING))
+async def explain(served: Served, listing: OneListing) -> dict[str, Any]:
+    """Tell why one listing is valued as it is."""
+    (told,) = served.model.explain(columns_of([listing]))
+    return {
+        PRICE_NAMES[0]: told.price,
+        "start": told.start,
+        "reasons": [vars(reason) for reason in told.reasons],
+        "currency": served.model.market.currency,
+        "modelVersion": served.version,
+    }

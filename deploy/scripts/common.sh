@@ -7,28 +7,8 @@ bundle=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 image_env=${IMAGE_ENV:-$bundle/image.env}
 readonly bundle image_env
 PATH=$PATH:/snap/bin # where Ubuntu has the AWS command line, and the CodeDeploy agent does not look
-
-fail() { # MESSAGE [EXIT CODE]
-  echo "$(basename "$0"): $1" >&2
-  exit "${2:-1}"
-}
-
-# Prints the comment at the top of the script that was called: all of the lines after the first.
-help() {
-  sed -n '2,/^$/ s/^# \{0,1\}//p' "$0"
-}
-
-# Each script takes no argument but --help.
-no_arguments() {
-  case ${1:-} in
-    '') ;;
-    -h | --help)
-      help
-      exit 0
-      ;;
-    *) fail "unknown argument '$1'; --help tells what there is" 2 ;;
-  esac
-}
+# shellcheck source=deploy/scripts/options.sh
+. "$bundle/deploy/scripts/options.sh"
 
 # Prints the value of a key of image.env, else the default, which is an error where it is left out.
 setting() { # KEY [DEFAULT]

@@ -7,7 +7,7 @@
 set -euo pipefail
 # shellcheck source=deploy/scripts/common.sh
 . "$(dirname "$0")/common.sh"
-no_arguments "$@"
+read_options '' "$@"
 
 has() {
   command -v "$1" >/dev/null 2>&1

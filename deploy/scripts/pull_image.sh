@@ -8,6 +8,6 @@
 set -euo pipefail
 # shellcheck source=deploy/scripts/common.sh
 . "$(dirname "$0")/common.sh"
-no_arguments "$@"
+read_options '' "$@"
 
 pull

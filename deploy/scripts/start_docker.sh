@@ -14,7 +14,7 @@
 set -euo pipefail
 # shellcheck source=deploy/scripts/common.sh
 . "$(dirname "$0")/common.sh"
-no_arguments "$@"
+read_options '' "$@"
 
 user=10001:10001 # the Dockerfile's
 state=${STATE_FOLDER:-/var/lib/carprice}

@@ -9,7 +9,7 @@
 set -euo pipefail
 # shellcheck source=deploy/scripts/common.sh
 . "$(dirname "$0")/common.sh"
-no_arguments "$@"
+read_options '' "$@"
 
 listing=$bundle/known_listing.json
 [ -r "$listing" ] || fail "$listing is missing; deploy/bundle.sh puts it into the bundle" 2

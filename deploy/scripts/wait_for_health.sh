@@ -8,7 +8,7 @@
 set -euo pipefail
 # shellcheck source=deploy/scripts/common.sh
 . "$(dirname "$0")/common.sh"
-no_arguments "$@"
+read_options '' "$@"
 
 needed=$(number HEALTHY_ANSWERS 3 20)
 limit=$(number HEALTH_SECONDS 90 100)

@@ -23,6 +23,10 @@ class CorruptModelError(CarpriceError):
     """A model folder whose bytes are not the ones that were written."""
 
 
+class CarpriceWarning(UserWarning):
+    """What was left out, ignored or taken as missing, and how to mend it."""
+
+
 class NoProductionModelError(CarpriceError):
     """The registry holds no version under the alias that was asked for."""
 

@@ -9,7 +9,7 @@ import pandas as pd
 from carprice.errors import InputError
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.valuation import value
-from carprice.schema import FIELDS, KINDS, Kind, alias, parse_ordinal
+from carprice.schema import FIELDS, KINDS, PRICE_NAMES, FieldKind, alias, parse_ordinal
 
 
 class PricePyfunc:
@@ -35,14 +35,12 @@ class PricePyfunc:
         market = self.model.market
         return pd.DataFrame(
             {
-                "predictedPrice": valuation.predicted_price,
-                "priceLow": valuation.price_low,
-                "priceHigh": valuation.price_high,
+                **dict(zip(PRICE_NAMES, valuation.prices, strict=True)),
                 "confidence": confidence,
                 "currency": market.currency,
                 "valuationDate": valuation.valuation_date.isoformat(),
                 "modelDigest": self.model.digest,
-                "warnings": [vars(caution) for caution in valuation.warnings],
+                "warnings": [vars(caution) for caution in valuation.cautions],
             }
             for valuation in value(self.model, columns, confidence)
         )
@@ -55,7 +53,7 @@ def _plain(values: pd.Series) -> list[Any]:
 
 def _readable(field: str, value: Any) -> Any:
     """Read numbers given as text, as the service does."""
-    if value is None or KINDS[field] not in (Kind.NUMBER, Kind.INTEGER):
+    if value is None or KINDS[field] not in (FieldKind.NUMBER, FieldKind.INTEGER):
         return value
     try:
         number: Any = parse_ordinal(value) if field == "ownership" else value

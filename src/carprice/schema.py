@@ -19,6 +19,10 @@ from pydantic_core import PydanticCustomError
 
 PRICE: Final = "price"
 PRICE_ALIASES: Final = ("price", "listingPrice", "listing_price")
+PRICE_NAMES: Final = ("predictedPrice", "priceLow", "priceHigh")
+"""What answers call a price and the ends of its range: in JSON, files and the registry."""
+ANSWER_NAMES: Final = (*PRICE_NAMES, "valuationDate", "warnings")
+"""What answers call all that is said of one listing; see ``Valuation`` for the values."""
 FEATURE_SEPARATOR: Final = "|"
 
 REFERENCE_FEATURES: Final = (
@@ -62,7 +66,7 @@ _ORDINALS: Final = {
 }
 
 
-class Kind(StrEnum):
+class FieldKind(StrEnum):
     """How a field is stored: text, a number, a date or a set of equipment names."""
 
     TEXT = "text"
@@ -286,24 +290,28 @@ def _value_type(annotation: Any) -> Any:
 
 
 _KINDS: Final = {
-    str: Kind.TEXT,
-    float: Kind.NUMBER,
-    int: Kind.INTEGER,
-    tuple: Kind.FEATURES,
-    datetime.date: Kind.DATE,
+    str: FieldKind.TEXT,
+    float: FieldKind.NUMBER,
+    int: FieldKind.INTEGER,
+    tuple: FieldKind.FEATURES,
+    datetime.date: FieldKind.DATE,
 }
-KINDS: Final[Mapping[str, Kind]] = {
+KINDS: Final[Mapping[str, FieldKind]] = {
     name: _KINDS[_value_type(info.annotation)] for name, info in Listing.model_fields.items()
 }
 REQUIRED: Final = tuple(name for name, info in Listing.model_fields.items() if info.is_required())
+"""What a request must hold."""
+REQUIRED_OF_A_ROW: Final = tuple(name for name in REQUIRED if name != "odometer")
+"""What a row of a file must hold. Its odometer may be missing, or taken as missing where it cannot
+be right."""
 
 
-def fields_of(*kinds: Kind) -> tuple[str, ...]:
+def fields_of(*kinds: FieldKind) -> tuple[str, ...]:
     """Return the fields of the given kinds, in the order of their declaration.
 
     Examples
     --------
-    >>> fields_of(Kind.INTEGER)
+    >>> fields_of(FieldKind.INTEGER)
     ('year', 'ownership')
     """
     return tuple(name for name, kind in KINDS.items() if kind in kinds)

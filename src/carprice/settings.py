@@ -355,7 +355,8 @@ class Settings(_Settings):
     tracking: TrackingSettings = TrackingSettings()
 
 
-def _describe(error: ValidationError) -> str:
+def describe(error: ValidationError) -> str:
+    """Return what is wrong with settings in one line: each key, and what was found."""
     problems = []
     for detail in error.errors(include_url=False):
         key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
@@ -407,4 +408,4 @@ def load_settings(path: Path, source: str | None = None) -> Settings:
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"params file {path}: {_describe(error)}") from None
+        raise InputError(f"params file {path}: {describe(error)}") from None

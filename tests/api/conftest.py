@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.keeper import ServedModel
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice.model import PriceModel
 
 NOWHERE = "http://127.0.0.1:9"

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.messages import ExplanationAnswer, Health, ModelAnswer, PriceAnswer, VocabularyAnswer
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice.errors import InputError
 from carprice.model import PriceModel
 from carprice.schema import example_listing

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.keeper import ServedModel
 from api.messages import BatchAnswer
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 
 BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 FULL = {**BARE, "variant": "SX 1.6 CRDI", "fuelType": "Diesel", "features": ["Bluetooth", "Tpms"]}

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.keeper import ServedModel
 from api.keys import ApiKeys, RateLimit, entry, hashed, new_key
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice.errors import InputError
 
 BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from api import asking
-from api.asking import ask
+from api import production
 from api.keeper import ModelKeeper, ServedModel, fetch_production
-from api.settings import ServiceSettings
+from api.production import ask
+from api.service_settings import ServiceSettings
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
 from carprice.model import PriceModel
 from carprice.model_folder import write_folder
@@ -65,9 +65,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: object) -> list[str]:
     return asked
 
 
-def told(folder: Path, version: str, *, temporary: bool = False) -> asking.Answer:
+def told(folder: Path, version: str, *, temporary: bool = False) -> production.Answer:
     digest = PriceModel.load(folder).digest
-    return asking.Answer(version, digest, folder, temporary, "")
+    return production.Answer(version, digest, folder, temporary, "")
 
 
 async def run_until(keeper: ModelKeeper, is_so: Callable[[], object]) -> None:
@@ -107,7 +107,7 @@ def test_the_deadline_holds_for_a_child_that_hears_no_signal(
 
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     cache = f"--cache={tmp_path}"
-    monkeypatch.setattr(asking, "_command", lambda *_: [sys.executable, "-c", deaf, cache])
+    monkeypatch.setattr(production, "_command", lambda *_: [sys.executable, "-c", deaf, cache])
     began = time.monotonic()
     with pytest.raises(RefusedError, match=r"did not answer within 0.5 s; .*CARPRICE_START_SEC"):
         asyncio.run(ask(settings_of(silence, tmp_path, start_seconds=0.5)))
@@ -142,7 +142,7 @@ def test_a_child_that_says_nothing_of_use_is_a_refusal(
 ) -> None:
     import sys
 
-    monkeypatch.setattr(asking, "_command", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(production, "_command", lambda *_: [sys.executable, "-c", program])
     with pytest.raises(RefusedError, match=words):
         asyncio.run(ask(settings_of("http://registry:5000", tmp_path)))
 
@@ -151,7 +151,7 @@ def test_a_child_that_says_nothing_of_use_is_a_refusal(
 def test_a_child_that_cannot_be_started_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "_command", lambda *_: [str(tmp_path / "nowhere")])
+    monkeypatch.setattr(production, "_command", lambda *_: [str(tmp_path / "nowhere")])
     with pytest.raises(RefusedError, match="no process to ask the registry can be started"):
         asyncio.run(ask(settings_of("http://registry:5000", tmp_path)))
 
@@ -186,7 +186,7 @@ def test_polling_swaps_tells_and_outlives_failures_and_failing_hooks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = another_model(finished[0].model, tmp_path / "aside" / "other", 21)
-    bad = asking.Answer("8", "0" * 64, tmp_path / "nowhere", False, "")
+    bad = production.Answer("8", "0" * 64, tmp_path / "nowhere", False, "")
     asked = answering(
         monkeypatch,
         told(finished[0].model, "7"),
@@ -235,7 +235,7 @@ def test_a_folder_that_is_whole_and_no_model_does_not_end_the_asking(
 def test_another_model_than_the_one_named_is_not_served(
     finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = asking.Answer("5", "0" * 64, finished[0].model, False, "")
+    other = production.Answer("5", "0" * 64, finished[0].model, False, "")
     answering(monkeypatch, other)
     with pytest.raises(CorruptModelError, match="is not the model that was fetched"):
         asyncio.run(fetch_production(settings_of("http://registry:5000", tmp_path)))

@@ -107,7 +107,7 @@ def test_an_error_below_what_like_cars_differ_by_is_refused(
     workspace = Workspace(tmp_path)
     copy(finished[0], workspace, "train_features", "market", "report")
     monkeypatch.setattr(
-        "carprice.components.train.noise_floor", lambda *_: NoiseFloor(99, 1000.0, 1000.0)
+        "carprice.listings.leaking_fields.noise_floor", lambda *_: NoiseFloor(99, 1000.0, 1000.0)
     )
     with pytest.raises(InputError, match="is below half of what like cars differ by"):
         train(QUICK, workspace, lambda _: None)

@@ -23,7 +23,7 @@ from packaging.version import Version
 from api import secret_files
 from api.address import DEFAULT_PORT
 from api.gateway import HEALTH
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice.cli import serving
 from carprice.model_tests.serving_requirements import installed, requirements
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conftest import Instance
 
 SCRIPTS = Path(__file__).parents[2] / "deploy" / "scripts"
-HOOKS = sorted(path.name for path in SCRIPTS.glob("*.sh") if path.name != "common.sh")
+HOOKS = sorted(path.name for path in SCRIPTS.glob("*.sh") if path.read_bytes()[:2] == b"#!")
 CHECKING = [name for name in HOOKS if name != "stop_docker.sh"]
 VARIABLE = "MLFLOW_TRACKING_PASSWORD"
 

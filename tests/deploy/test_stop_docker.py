@@ -30,5 +30,6 @@ def test_no_docker_is_no_failure(instance: "Instance", lacking: tuple[str, ...])
 
 def test_neither_its_bundle_nor_its_arguments_matter(instance: "Instance") -> None:
     instance.settings = {}
-    (instance.bundle / "deploy" / "scripts" / "common.sh").unlink()
+    for name in ("common.sh", "options.sh"):
+        (instance.bundle / "deploy" / "scripts" / name).unlink()
     assert instance.run(SCRIPT, "--now").returncode == 0

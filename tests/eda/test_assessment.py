@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.eda.assessment import ColumnLook, assess
+from carprice.eda.assessment import ColumnSummary, assess
 
 ROWS = 200
 COUNTING = np.arange(ROWS)
 
 
-def looked(values: object, **fields: list[str]) -> ColumnLook:
+def looked(values: object, **fields: list[str]) -> ColumnSummary:
     (one,) = assess(pd.DataFrame({"a": values}), fields, {})
     return one
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carprice.eda import charts
-from carprice.eda.distributions import by_name, number_look, relation
+from carprice.eda.distributions import by_name, relation, summarise_number
 from carprice.eda.outliers import Outliers
 from carprice.listings.noise import NoiseFloor
 
@@ -23,7 +23,7 @@ def texts(svg: ElementTree.Element) -> str:
 
 
 def test_axes_tell_unit_and_currency() -> None:
-    assert "price, INR" in texts(drawn(charts.price_chart(number_look("price", "INR", PRICE))))
+    assert "price, INR" in texts(drawn(charts.price_chart(summarise_number("price", "INR", PRICE))))
     age = np.arange(500) % 15.0
     found = texts(
         drawn(charts.relation_chart(relation("age", "years", age, PRICE, whole=True), "GBP"))
@@ -33,7 +33,7 @@ def test_axes_tell_unit_and_currency() -> None:
 
 
 def test_a_chart_takes_its_colours_from_the_page() -> None:
-    svg = charts.price_chart(number_look("price", "INR", PRICE)).svg
+    svg = charts.price_chart(summarise_number("price", "INR", PRICE)).svg
     assert "var(--blue)" in svg
     assert "#2b6cb0" not in svg
 
@@ -46,10 +46,14 @@ def test_any_name_can_be_drawn(name: str) -> None:
 
 @pytest.mark.parametrize("price", [np.full(20, 5000.0), np.array([1.0] * 10 + [1e9] * 10), PRICE])
 def test_any_range_of_prices_can_be_drawn(price: np.ndarray) -> None:
-    drawn(charts.price_chart(number_look("price", "INR", price)))
+    drawn(charts.price_chart(summarise_number("price", "INR", price)))
     age = np.arange(len(price)) % 2.0
     drawn(charts.relation_chart(relation("age", "years", age, price, whole=True), "INR"))
-    drawn(charts.number_chart([number_look("age", "years", age), number_look("a", "", price)]))
+    drawn(
+        charts.number_chart(
+            [summarise_number("age", "years", age), summarise_number("a", "", price)]
+        )
+    )
 
 
 def test_equal_twins_and_one_outlier_can_be_drawn() -> None:
@@ -59,5 +63,5 @@ def test_equal_twins_and_one_outlier_can_be_drawn() -> None:
 
 
 def test_the_same_figures_give_the_same_picture() -> None:
-    look = number_look("price", "INR", PRICE)
+    look = summarise_number("price", "INR", PRICE)
     assert charts.price_chart(look) == charts.price_chart(look)

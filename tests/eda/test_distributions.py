@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.eda.distributions import category_looks, rare_names, relation, unseen_share
+from carprice.eda.distributions import rare_names, relation, summarise_categories, unseen_share
 from carprice.schema import FIELDS, PRICE
 
 
@@ -14,14 +14,16 @@ def listings(**columns: list[object]) -> pd.DataFrame:
 
 def test_a_category_tells_its_commonest_values_and_their_median_price() -> None:
     frame = listings(color=["red"] * 30 + ["blue"] * 20 + ["pink"] * 3 + [None] * 7)
-    (look,) = category_looks(frame)
+    (look,) = summarise_categories(frame)
     assert (look.name, look.known, look.distinct, look.rare, look.others) == ("color", 53, 3, 1, 3)
     assert [(level.name, level.rows) for level in look.levels] == [("red", 30), ("blue", 20)]
     assert look.levels[0].median == 1014.5
 
 
 def test_equipment_is_counted_by_its_names() -> None:
-    (look,) = category_looks(listings(features=["Bluetooth|Tpms"] * 12 + [""] * 10 + [None] * 3))
+    (look,) = summarise_categories(
+        listings(features=["Bluetooth|Tpms"] * 12 + [""] * 10 + [None] * 3)
+    )
     assert look.known == 22
     assert {level.name: level.rows for level in look.levels} == {"Bluetooth": 12, "Tpms": 12}
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from carprice.eda.drift import Drift, Verdict, find_drift
+from carprice.eda.drift import Drift, DriftVerdict, find_drift
 
 ROWS = 20_000
 LOSS = 0.1
@@ -19,7 +19,7 @@ def drift_of(per_year: float, *, jump: float = 0.0, rows: int = ROWS, days: int 
 
 def test_dates_over_which_cars_do_not_age_are_doubted() -> None:
     found = drift_of(0.0)
-    assert found.verdict is Verdict.NO_DRIFT
+    assert found.verdict is DriftVerdict.NO_DRIFT
     assert found.between[0] < 0 < found.between[1]
     assert found.p_value > 0.01
     assert found.evenness == pytest.approx(1, abs=0.2)
@@ -28,7 +28,7 @@ def test_dates_over_which_cars_do_not_age_are_doubted() -> None:
 
 def test_cars_that_age_as_they_should_are_steady() -> None:
     found = drift_of(-LOSS)
-    assert found.verdict is Verdict.STEADY
+    assert found.verdict is DriftVerdict.STEADY
     assert found.slope == pytest.approx(-LOSS, abs=0.01)
     assert found.market == pytest.approx(0, abs=0.015)
 
@@ -36,31 +36,31 @@ def test_cars_that_age_as_they_should_are_steady() -> None:
 @pytest.mark.parametrize("per_year", [0.1, -0.3, -0.05])
 def test_a_market_that_moves_drifts(per_year: float) -> None:
     found = drift_of(per_year)
-    assert found.verdict is Verdict.DRIFT
+    assert found.verdict is DriftVerdict.DRIFT
     assert found.market == pytest.approx(per_year + LOSS, abs=0.02)
 
 
 def test_a_market_that_jumps_drifts() -> None:
     found = drift_of(-LOSS, jump=0.15)
-    assert found.verdict is Verdict.DRIFT
+    assert found.verdict is DriftVerdict.DRIFT
     assert found.apart > 0.02
 
 
 def test_without_dates_there_is_nothing_to_tell() -> None:
     nothing = np.full(300, np.datetime64("NaT", "D"))
     found = find_drift(nothing, np.full(300, 2015.0), np.ones(300), np.zeros(300), LOSS)
-    assert found == Drift(Verdict.NO_DATES, 0)
+    assert found == Drift(DriftVerdict.NO_DATES, 0)
 
 
 @pytest.mark.parametrize(("rows", "days"), [(150, 600), (5000, 40), (250, 3000)])
 def test_few_rows_or_days_are_too_few_to_tell(rows: int, days: int) -> None:
-    assert drift_of(0.0, rows=rows, days=days).verdict is Verdict.TOO_FEW
+    assert drift_of(0.0, rows=rows, days=days).verdict is DriftVerdict.TOO_FEW
 
 
 def test_without_what_like_cars_cost_drift_cannot_be_told() -> None:
     days = FIRST + np.arange(1000)
     found = find_drift(days, np.full(1000, 2015.0), np.ones(1000), None, None)
-    assert found.verdict is Verdict.TOO_FEW
+    assert found.verdict is DriftVerdict.TOO_FEW
     assert (found.dated, found.first) == (1000, "2023-01-01")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from carprice.eda.advice import advise
-from carprice.eda.drift import Verdict
+from carprice.eda.drift import DriftVerdict
 from carprice.eda.findings import Findings
 from carprice.eda.report import render
 
@@ -38,7 +38,7 @@ def test_cars24_names_its_leaks_its_noise_and_its_dearest_car(
     assert market.outliers.skew == pytest.approx(11, abs=0.5)
     assert market.rare_models == (109, 254)
     assert market.unseen["variant"] == pytest.approx(0.11, abs=0.02)
-    assert market.drift.verdict is Verdict.NO_DATES
+    assert market.drift.verdict is DriftVerdict.NO_DATES
     page = render(findings)
     assert "25,000,000 INR" in advice(findings, "One car decides")
     assert "25,000,000" in page
@@ -51,7 +51,7 @@ def test_the_dates_of_the_us_show_no_drift_and_are_doubted(real: Callable[..., F
     market = findings.market
     assert market is not None
     drift = market.drift
-    assert drift.verdict is Verdict.NO_DRIFT
+    assert drift.verdict is DriftVerdict.NO_DRIFT
     assert drift.between[0] < 0 < drift.between[1]
     assert drift.p_value > 0.05
     assert drift.loss is not None
@@ -70,7 +70,7 @@ def test_new_zealands_auctions_drift(
     findings = real("nz", tmp_path / "lots.parquet")
     market = findings.market
     assert market is not None
-    assert market.drift.verdict is Verdict.DRIFT
+    assert market.drift.verdict is DriftVerdict.DRIFT
     assert market.drift.p_value < 1e-6
     assert market.drift.market is not None
     assert market.drift.market > 0.05

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from carprice.eda.advice import Weight, advise
+from carprice.eda.advice import Severity, advise
 from carprice.eda.findings import Findings
 from carprice.eda.report import render, write_report
 from carprice.errors import InputError
@@ -130,34 +130,34 @@ def test_names_from_a_file_are_no_html(look: Callable[..., Findings], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("rows", "weight", "title"),
+    ("rows", "severity", "title"),
     [
-        (["Kia,Rio,2015,40000,5000"], Weight.STOP, "Too few listings to learn from"),
-        (["Kia,Rio,2015,40000,"] * 3, Weight.STOP, "No listing is left"),
-        (plain_rows(9), Weight.STOP, "Too few listings to learn from"),
-        (plain_rows(30), Weight.STOP, "Too few listings to learn from"),
-        (plain_rows(300), Weight.CAREFUL, "One make only"),
-        (plain_rows(300), Weight.CAREFUL, "Few listings"),
+        (["Kia,Rio,2015,40000,5000"], Severity.STOP, "Too few listings to learn from"),
+        (["Kia,Rio,2015,40000,"] * 3, Severity.STOP, "No listing is left"),
+        (plain_rows(9), Severity.STOP, "Too few listings to learn from"),
+        (plain_rows(30), Severity.STOP, "Too few listings to learn from"),
+        (plain_rows(300), Severity.CAREFUL, "One make only"),
+        (plain_rows(300), Severity.CAREFUL, "Few listings"),
         (
             [f"Kia,Rio,{2005 + n % 15},{10_000 + n},5000" for n in range(300)],
-            Weight.STOP,
+            Severity.STOP,
             "All prices are equal",
         ),
-        ([row.replace(",1", ",,", 1) for row in plain_rows(10)], Weight.NOTE, "No variant"),
+        ([row.replace(",1", ",,", 1) for row in plain_rows(10)], Severity.NOTE, "No variant"),
         (
             [",".join([*row.split(",")[:3], "", row.split(",")[4]]) for row in plain_rows(300)],
-            Weight.CAREFUL,
+            Severity.CAREFUL,
             "No odometer",
         ),
     ],
 )
 def test_poor_data_gets_a_page_that_says_so(
-    rows: list[str], weight: Weight, title: str, look: Callable[..., Findings], tmp_path: Path
+    rows: list[str], severity: Severity, title: str, look: Callable[..., Findings], tmp_path: Path
 ) -> None:
     if title == "No variant":
         rows = plain_rows(40)
     findings = look(csv(tmp_path, *rows))
-    assert (weight, title) in {(one.weight, one.title) for one in advise(findings)}
+    assert (severity, title) in {(one.severity, one.title) for one in advise(findings)}
     page = render(findings)
     Page(page)
     assert title in page
@@ -177,7 +177,7 @@ def test_a_mapped_column_that_knows_the_price_stops(
     rows = [f"{row},{0.02 * float(row.split(',')[4]):.1f}" for row in plain_rows(1000)]
     findings = look(csv(tmp_path, *rows, header=f"{HEADER},roadTax"))
     first = advise(findings)[0]
-    assert (first.weight, first.title) == (Weight.STOP, "roadTax knows the price")
+    assert (first.severity, first.title) == (Severity.STOP, "roadTax knows the price")
     assert "roadTax: null" in first.text
 
 

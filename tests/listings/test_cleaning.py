@@ -15,15 +15,15 @@ from carprice.listings.cleaning import (
     find_valuation_date,
     listing_schema,
 )
-from carprice.schema import FIELDS, KINDS, Kind
+from carprice.schema import FIELDS, KINDS, FieldKind
 
 DAY = datetime.date(2024, 6, 30)
 EMPTY = {
-    Kind.TEXT: None,
-    Kind.FEATURES: None,
-    Kind.NUMBER: math.nan,
-    Kind.INTEGER: math.nan,
-    Kind.DATE: np.datetime64("NaT", "s"),
+    FieldKind.TEXT: None,
+    FieldKind.FEATURES: None,
+    FieldKind.NUMBER: math.nan,
+    FieldKind.INTEGER: math.nan,
+    FieldKind.DATE: np.datetime64("NaT", "s"),
 }
 CAR = {"make": "Kia", "model": "Rio", "year": 2019.0, "odometer": 45000.0, "price": 500_000.0}
 
@@ -32,10 +32,10 @@ def mapped(*rows: dict[str, Any]) -> pd.DataFrame:
     """Return rows as the column map gives them; each is a good car but for what is given."""
     data: dict[str, pd.Series] = {}
     for field in (*FIELDS, "price"):
-        kind = KINDS.get(field, Kind.NUMBER)
+        kind = KINDS.get(field, FieldKind.NUMBER)
         values = [{field: EMPTY[kind], **CAR, **row}[field] for row in rows]
-        numeric = kind in (Kind.NUMBER, Kind.INTEGER)
-        dtype = "datetime64[s]" if kind is Kind.DATE else "float64" if numeric else object
+        numeric = kind in (FieldKind.NUMBER, FieldKind.INTEGER)
+        dtype = "datetime64[s]" if kind is FieldKind.DATE else "float64" if numeric else object
         data[field] = pd.Series(values, dtype=dtype)
     return pd.DataFrame(data)
 

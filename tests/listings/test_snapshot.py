@@ -311,18 +311,18 @@ def carprice(*arguments: object) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, dvc_config: str) -> Path:
+def project(
+    tmp_path_factory: pytest.TempPathFactory,
+    copy_project: Callable[[Path], Path],
+    dvc_config: str,
+) -> Path:
     """A copy of the project with two raw files of one name, ``dvc repro`` of all stages done.
 
     The remote is still the placeholder, and no store could be asked. Read only.
     """
-    folder = tmp_path_factory.mktemp("dvc") / "project"
-    skipped = shutil.ignore_patterns("__pycache__", "node_modules")
-    shutil.copytree(ROOT / "src", folder / "src", ignore=skipped)
-    (folder / ".dvc").mkdir()
+    folder = copy_project(tmp_path_factory.mktemp("dvc") / "project")
     (folder / ".dvc" / "config").write_text(dvc_config)
-    for name in (".dvcignore", ".gitignore", "dvc.yaml"):
-        shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["ingest"]["source"] = "data/raw/*/cars.csv"
     params["train"].update(folds=2)

@@ -113,7 +113,7 @@ def agree(model: PriceModel, pricer: SinglePricer, fields: Mapping, confidence: 
     found, expected = pricer.value(fields, confidence), by_columns(model, fields, confidence)
     assert astuple(found)[:3] == pytest.approx(astuple(expected)[:3], abs=0.01, rel=1e-9), fields
     assert found.valuation_date == expected.valuation_date
-    assert found.warnings == expected.warnings
+    assert found.cautions == expected.cautions
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -122,7 +122,7 @@ def test_it_agrees_with_the_valuation_of_columns(seed: int, rich: PriceModel) ->
     warned = set()
     for fields in listings(ROWS, seed):
         agree(rich, pricer, fields, round(rng.uniform(0.5, 0.99), 3))
-        warned |= {one.kind for one in pricer.value(fields).warnings}
+        warned |= {one.kind for one in pricer.value(fields).cautions}
     kinds = {"unseen_make", "unseen_model", "unseen_variant", "implausible", "out_of_range"}
     assert warned == kinds
 

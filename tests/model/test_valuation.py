@@ -29,7 +29,7 @@ def valued(model: PriceModel, car: dict[str, Any], /, **change: Any) -> Valuatio
 
 
 def test_a_car_like_those_of_training_has_no_warning(model: PriceModel, car: dict) -> None:
-    assert valued(model, car).warnings == ()
+    assert valued(model, car).cautions == ()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_car_like_those_of_training_has_no_warning(model: PriceModel, car: dic
 def test_a_warning_names_its_kind_field_and_what_was_done(
     change: dict[str, Any], kind: str, field: str, message: str, model: PriceModel, car: dict
 ) -> None:
-    warnings = valued(model, car, **change).warnings
+    warnings = valued(model, car, **change).cautions
     assert [(one.kind, one.field) for one in warnings] == [(kind, field)]
     assert message in warnings[0].message
 
@@ -85,11 +85,11 @@ def test_a_warning_names_its_kind_field_and_what_was_done(
 def test_what_is_missing_is_no_reason_for_a_warning(
     change: dict[str, Any], model: PriceModel, car: dict
 ) -> None:
-    assert valued(model, car, **change).warnings == ()
+    assert valued(model, car, **change).cautions == ()
 
 
 def test_one_car_may_have_several_warnings(model: PriceModel, car: dict) -> None:
-    warnings = valued(model, car, variant="NEVER 9", odometer=9e5, ownership=15.0).warnings
+    warnings = valued(model, car, variant="NEVER 9", odometer=9e5, ownership=15.0).cautions
     assert [one.kind for one in warnings] == ["unseen_variant", "implausible", "out_of_range"]
 
 
@@ -97,7 +97,7 @@ def test_every_row_has_its_own_warnings(model: PriceModel, car: dict) -> None:
     columns = {name: [given] * 3 for name, given in car.items()}
     columns["variant"] = [car["variant"], "NEVER 9", None]
     answers = value(model, columns)
-    assert [len(answer.warnings) for answer in answers] == [0, 1, 0]
+    assert [len(answer.cautions) for answer in answers] == [0, 1, 0]
 
 
 @pytest.mark.parametrize(

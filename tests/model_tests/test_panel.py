@@ -15,7 +15,7 @@ def test_the_panel_is_the_same_for_the_same_model(model: PriceModel) -> None:
 
 def test_the_model_knows_every_car_of_its_panel(model: PriceModel, panel: Panel) -> None:
     valuations = value(model, by_column(panel.cars))
-    assert [one.warnings for one in valuations if one.warnings] == []
+    assert [one.cautions for one in valuations if one.cautions] == []
     assert all(car["variant"] for car in panel.cars)
 
 
@@ -35,7 +35,7 @@ def test_makes_come_with_all_their_models_the_best_known_first(panel: Panel) -> 
 
 def test_names_that_nobody_knows_are_warned_of(model: PriceModel, panel: Panel) -> None:
     strange = with_unseen_names(panel.cars)[len(panel.cars) :]
-    kinds = {one.warnings[0].kind for one in value(model, by_column(strange))}
+    kinds = {one.cautions[0].kind for one in value(model, by_column(strange))}
     assert kinds == {"unseen_make", "unseen_model", "unseen_variant"}
 
 

@@ -27,12 +27,12 @@ def look_at_the_data(
     train. The page loads nothing from anywhere and shows no row of a listing.
     """
     settings = load_settings(params, source=source)
-    from carprice.eda.advice import Weight, advise
+    from carprice.eda.advice import Severity, advise
     from carprice.eda.report import write_report
 
     with step("eda") as progress:
         findings = write_report(settings, out, progress, Workspace(Path()).snapshot)
     for one in advise(findings):
-        if one.weight is not Weight.NOTE:
-            say(f"  {one.weight.value}: {one.title}")
+        if one.severity is not Severity.NOTE:
+            say(f"  {one.severity.value}: {one.title}")
     say(f"eda: {findings.rows_kept:,} of {findings.rows_read:,} rows kept; see {out}")

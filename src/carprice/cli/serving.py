@@ -186,7 +186,7 @@ def _serve(
     from api.app import create_app
     from api.keeper import fetch_production
     from api.server import run as run_server
-    from api.settings import ServiceSettings
+    from api.service_settings import ServiceSettings
     from carprice.schema import example_listing
 
     _check_port_is_free(host, port)

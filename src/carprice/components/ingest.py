@@ -1,9 +1,8 @@
 """Ingest: any source → clean listings, split into training and test rows, with a report."""
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +11,12 @@ from sklearn.model_selection import train_test_split
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.files import replacing, write_json, write_text
-from carprice.listings.cleaning import Counts
 from carprice.listings.market import Market
-from carprice.listings.reading import Progress, clean_source, read_source
-from carprice.listings.snapshot import snapshot_digest
+from carprice.listings.reading import Progress, clean_source, read_source, refuse_too_few
+from carprice.listings.snapshot import listings_digest, snapshot_digest
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
-
-_FEWEST_ROWS: Final = 50
 
 
 def ingest(
@@ -60,13 +56,13 @@ def _ingest(
     progress("cleaning")
     cleaned = clean_source(read, settings)
     listings, counts = cleaned.frame, cleaned.counts
-    _check_enough(listings, counts, settings)
+    refuse_too_few(cleaned, settings)
     train, test = _split(listings, settings)
     market = Market(
         settings.units.currency,
         settings.units.distance,
         cleaned.valuation_date,
-        _digest(train, test),
+        listings_digest(train, test),
     )
     report = {
         "source": redact(settings.source),
@@ -143,17 +139,6 @@ def _shares(counts: dict[str, int], total: int) -> list[tuple[str, str]]:
     ]
 
 
-def _check_enough(listings: pd.DataFrame, counts: Counts, settings: IngestSettings) -> None:
-    if len(listings) >= _FEWEST_ROWS:
-        return
-    lost = ", ".join(f"{rows} {reason}" for reason, rows in counts.rejected.most_common(3))
-    raise InputError(
-        f"{redact(settings.source)} leaves {len(listings)} listings to learn from, fewer than "
-        f"{_FEWEST_ROWS} (rejected: {lost or 'none'}); give more rows, or correct ingest.columns "
-        "and ingest.price_range"
-    )
-
-
 def _split(listings: pd.DataFrame, settings: IngestSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
     split = settings.split
     if split.method == "random":
@@ -168,11 +153,3 @@ def _split(listings: pd.DataFrame, settings: IngestSettings) -> tuple[pd.DataFra
     ordered = listings.sort_values("listed_on", kind="stable")
     newest = int(np.ceil(split.test_size * len(ordered)))
     return ordered.iloc[:-newest], ordered.iloc[-newest:]
-
-
-def _digest(*frames: pd.DataFrame) -> str:
-    digest = hashlib.sha256()
-    for frame in frames:
-        digest.update(",".join(frame.columns).encode())
-        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-    return digest.hexdigest()

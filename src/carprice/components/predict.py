@@ -10,16 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from carprice.errors import InputError
+from carprice.estimator.answers import answers
 from carprice.files import writing
 from carprice.listings.column_map import map_columns
-from carprice.listings.frames import as_columns
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
-from carprice.model.valuation import value
+from carprice.schema import PRICE_NAMES
 from carprice.settings import IngestSettings
 
 Progress = Callable[[int], None]
-_PRICED: Final = ("predictedPrice", "priceLow", "priceHigh", "warnings", "problem")
 
 
 class _Writer(Protocol):
@@ -49,40 +48,21 @@ def predict(
     open_writer = _WRITERS.get(target.suffix.lower())
     if open_writer is None:
         raise InputError(f"--out {target}: the ending must be one of {', '.join(_WRITERS)}")
-    rows = priced = 0
+    rows = with_price = 0
     with writing(target) as path:
         writer = open_writer(path)
         try:
             for chunk in read_chunks(settings, source=source):
                 mapped = map_columns(chunk, settings, price_required=False)
-                answers = _answers(model, mapped.frame, confidence)
-                raw = chunk.frame.drop(columns=[*_PRICED], errors="ignore")
-                writer.write(pd.concat([raw, answers], axis=1))
-                rows += len(answers)
-                priced += int(answers["predictedPrice"].notna().sum())
+                priced = answers(model, mapped.frame, confidence)
+                raw = chunk.frame.drop(columns=[*priced], errors="ignore")
+                writer.write(pd.concat([raw, priced], axis=1))
+                rows += len(priced)
+                with_price += int(priced[PRICE_NAMES[0]].notna().sum())
                 progress(rows)
         finally:
             writer.close()
-    return rows, priced
-
-
-def _answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    problems = pd.Series("", index=listings.index, dtype=object)
-    for field in ("make", "model", "year"):
-        problems[listings[field].isna() & (problems == "")] = f"{field} is missing or unreadable"
-    good = listings.loc[problems == ""]
-    answers = pd.DataFrame(index=listings.index, columns=[*_PRICED], dtype=object)
-    answers["problem"], answers["warnings"] = problems, ""
-    if len(good):
-        valued = value(model, as_columns(good), confidence)
-        answers.loc[good.index, "predictedPrice"] = [one.predicted_price for one in valued]
-        answers.loc[good.index, "priceLow"] = [one.price_low for one in valued]
-        answers.loc[good.index, "priceHigh"] = [one.price_high for one in valued]
-        answers.loc[good.index, "warnings"] = [
-            "; ".join(caution.message for caution in one.warnings) for one in valued
-        ]
-    numbers = dict.fromkeys(_PRICED[:3], "float64")
-    return answers.astype({**numbers, "warnings": "str", "problem": "str"})
+    return rows, with_price
 
 
 class _CsvWriter:

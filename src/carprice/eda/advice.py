@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from carprice.eda.drift import Drift, Verdict
-from carprice.eda.findings import Findings, Market
+from carprice.eda.drift import Drift, DriftVerdict
+from carprice.eda.findings import Findings, MarketFindings
 from carprice.schema import alias
 
 _MANY: Final = 0.2
@@ -20,7 +20,7 @@ _TOO_FEW_ROWS: Final = 50
 _UNEVEN: Final = 1.5
 
 
-class Weight(StrEnum):
+class Severity(StrEnum):
     """How much a finding matters."""
 
     STOP = "stop"
@@ -32,21 +32,21 @@ class Weight(StrEnum):
 class Advice:
     """One thing to know: how much it matters, what, why, and the section that shows it."""
 
-    weight: Weight
+    severity: Severity
     title: str
     text: str
     section: str
 
 
 def advise(findings: Findings) -> list[Advice]:
-    """Return what to know, the weightiest first."""
+    """Return what to know, the most severe first."""
     found = [*_of_the_file(findings), *_leaks(findings)]
     if findings.market is not None:
         for ask in _OF_THE_MARKET:
             found += ask(findings, findings.market)
     found += _columns(findings)
-    order = list(Weight)
-    return sorted(found, key=lambda one: order.index(one.weight))
+    order = list(Severity)
+    return sorted(found, key=lambda one: order.index(one.severity))
 
 
 def percent(share: float) -> str:
@@ -77,7 +77,7 @@ def change(logarithm: float) -> str:
 def _of_the_file(findings: Findings) -> Iterator[Advice]:
     if not findings.rows_kept:
         yield Advice(
-            Weight.STOP,
+            Severity.STOP,
             "No listing is left",
             f"All {findings.rows_read:,} rows are rejected: {_reasons(findings)}. "
             "Correct ingest.columns or ingest.price_range.",
@@ -85,7 +85,7 @@ def _of_the_file(findings: Findings) -> Iterator[Advice]:
         )
     elif findings.rows_kept < _TOO_FEW_ROWS:
         yield Advice(
-            Weight.STOP,
+            Severity.STOP,
             "Too few listings to learn from",
             f"{findings.rows_kept:,} of {findings.rows_read:,} rows are kept; training needs "
             f"{_TOO_FEW_ROWS}, and a thousand to be worth it.",
@@ -93,7 +93,7 @@ def _of_the_file(findings: Findings) -> Iterator[Advice]:
         )
     elif findings.rows_kept < _FEW_ROWS:
         yield Advice(
-            Weight.CAREFUL,
+            Severity.CAREFUL,
             "Few listings",
             f"{findings.rows_kept:,} listings: figures of a test split will move by chance more "
             "than by what the model does.",
@@ -103,7 +103,7 @@ def _of_the_file(findings: Findings) -> Iterator[Advice]:
     if lost and findings.rows_kept:
         share = lost / findings.rows_read
         yield Advice(
-            Weight.CAREFUL if share >= _SOME else Weight.NOTE,
+            Severity.CAREFUL if share >= _SOME else Severity.NOTE,
             f"{lost:,} rows are rejected",
             f"{percent(share)} of {findings.rows_read:,}: {_reasons(findings)}.",
             "assessment",
@@ -114,7 +114,7 @@ def _leaks(findings: Findings) -> Iterator[Advice]:
     if leaks := findings.leaks:
         names = ", ".join(column.name for column in leaks)
         yield Advice(
-            Weight.CAREFUL,
+            Severity.CAREFUL,
             f"{len(leaks)} columns look computed from the price"
             if len(leaks) > 1
             else "A column looks computed from the price",
@@ -133,28 +133,28 @@ def _columns(findings: Findings) -> Iterator[Advice]:
     read = [column.name for column in findings.columns if column.is_identifier and column.fields]
     if constant:
         text = f"{', '.join(constant)}: empty, or the same in every row."
-        yield Advice(Weight.NOTE, "Columns that say nothing", text, "columns")
+        yield Advice(Severity.NOTE, "Columns that say nothing", text, "columns")
     if copies:
         text = f"{', '.join(copies)}: they tell the same rows apart in the same way."
-        yield Advice(Weight.NOTE, "Columns that repeat another", text, "columns")
+        yield Advice(Severity.NOTE, "Columns that repeat another", text, "columns")
     if identifiers:
         text = f"{', '.join(identifiers)}: nearly every row has a value of its own."
         if read:
             text += f" A field reads {', '.join(read)}: a model can only learn it by heart."
-        weight = Weight.CAREFUL if read else Weight.NOTE
-        yield Advice(weight, "Columns that look like identifiers", text, "columns")
+        severity = Severity.CAREFUL if read else Severity.NOTE
+        yield Advice(severity, "Columns that look like identifiers", text, "columns")
 
 
 def _reasons(findings: Findings) -> str:
     return "; ".join(f"{reason} ({rows:,})" for reason, rows in [*findings.rejected.items()][:4])
 
 
-def _suspects(_: Findings, market: Market) -> Iterator[Advice]:
+def _suspects(_: Findings, market: MarketFindings) -> Iterator[Advice]:
     origin = {field.name: field.origin for field in market.fields}
     for one in market.suspects:
         name = alias(one.field)
         yield Advice(
-            Weight.STOP,
+            Severity.STOP,
             f"{name} knows the price",
             f"{name} (column {origin.get(name, '?')}) explains {percent(one.explained)} of how the "
             "prices of like cars differ, as only what is computed from the price can. Training "
@@ -163,12 +163,12 @@ def _suspects(_: Findings, market: Market) -> Iterator[Advice]:
         )
 
 
-def _prices(findings: Findings, market: Market) -> Iterator[Advice]:
+def _prices(findings: Findings, market: MarketFindings) -> Iterator[Advice]:
     outliers, currency = market.outliers, findings.currency
     if market.has_one_price:
         highest = market.numbers[0].quantiles[-1]
         yield Advice(
-            Weight.STOP,
+            Severity.STOP,
             "All prices are equal",
             f"Every listing asks {highest:,.0f} {currency}: there is nothing to learn.",
             "distributions",
@@ -177,7 +177,7 @@ def _prices(findings: Findings, market: Market) -> Iterator[Advice]:
     worst = outliers.largest_error
     if worst is not None and (worst.of_squared_error or 0) >= _HEAVY:
         yield Advice(
-            Weight.CAREFUL,
+            Severity.CAREFUL,
             "One car decides squared errors",
             f"A {worst.make} {worst.model} at {worst.price:,.0f} {currency} makes "
             f"{percent(worst.of_squared_error or 0)} of the squared error of the hedonic ridge "
@@ -187,7 +187,7 @@ def _prices(findings: Findings, market: Market) -> Iterator[Advice]:
         )
     if outliers.skew >= _SKEWED:
         yield Advice(
-            Weight.NOTE,
+            Severity.NOTE,
             "Learn ln(price), not the price",
             f"Prices are skewed by {outliers.skew:.1f}, their logarithms by "
             f"{outliers.log_skew:.2f}.".replace("-", "−"),
@@ -196,7 +196,7 @@ def _prices(findings: Findings, market: Market) -> Iterator[Advice]:
     far = outliers.far_below + outliers.far_above
     if far:
         yield Advice(
-            Weight.CAREFUL if far >= _SOME * findings.rows_kept else Weight.NOTE,
+            Severity.CAREFUL if far >= _SOME * findings.rows_kept else Severity.NOTE,
             "Prices far from what like cars cost",
             f"{outliers.far_below:,} listings ask less than half, {outliers.far_above:,} more than "
             f"twice: {percent(far / findings.rows_kept)} of all. Deposits, damaged cars, typing "
@@ -205,13 +205,13 @@ def _prices(findings: Findings, market: Market) -> Iterator[Advice]:
         )
 
 
-def _noise(_: Findings, market: Market) -> Iterator[Advice]:
+def _noise(_: Findings, market: MarketFindings) -> Iterator[Advice]:
     noise = market.noise
     if market.has_one_price:
         return
     if noise.mdape is None or noise.mape is None:
         yield Advice(
-            Weight.NOTE,
+            Severity.NOTE,
             "The noise floor is not known",
             f"Only {noise.pairs:,} pairs of cars are alike in all that is known; thirty are needed "
             "to tell how much prices differ for no reason.",
@@ -219,7 +219,7 @@ def _noise(_: Findings, market: Market) -> Iterator[Advice]:
         )
         return
     yield Advice(
-        Weight.CAREFUL if noise.mdape >= 15 else Weight.NOTE,
+        Severity.CAREFUL if noise.mdape >= 15 else Severity.NOTE,
         f"Noise floor: no model can be better than MdAPE {noise.mdape:.1f} %, "
         f"MAPE {noise.mape:.1f} %",
         f"So far is the price of one car from what such a car is worth, by {noise.pairs:,} pairs "
@@ -228,11 +228,11 @@ def _noise(_: Findings, market: Market) -> Iterator[Advice]:
     )
 
 
-def _copies(findings: Findings, market: Market) -> Iterator[Advice]:
+def _copies(findings: Findings, market: MarketFindings) -> Iterator[Advice]:
     share = market.relisted / findings.rows_kept
     if share >= _SOME / 20:
         yield Advice(
-            Weight.CAREFUL if share >= _SOME else Weight.NOTE,
+            Severity.CAREFUL if share >= _SOME else Severity.NOTE,
             f"{market.relisted:,} listings repeat another in every field that is read",
             f"{percent(share)} of the listings have the same car, distance and price as an earlier "
             "one: some are one car listed twice. A random split puts such pairs on both sides, "
@@ -241,7 +241,7 @@ def _copies(findings: Findings, market: Market) -> Iterator[Advice]:
         )
 
 
-def _gaps(findings: Findings, market: Market) -> Iterator[Advice]:
+def _gaps(findings: Findings, market: MarketFindings) -> Iterator[Advice]:
     absent = {field.name for field in market.fields if field.missing == findings.rows_kept}
     for name, why in (
         ("odometer", "what a car has driven is worth a lot, and every range will be wide"),
@@ -249,8 +249,8 @@ def _gaps(findings: Findings, market: Market) -> Iterator[Advice]:
         ("fuelType", "petrol, diesel and electric cars are priced alike"),
     ):
         if name in absent:
-            weight = Weight.CAREFUL if name == "odometer" else Weight.NOTE
-            yield Advice(weight, f"No {name}", f"No listing has one: {why}.", "missing")
+            severity = Severity.CAREFUL if name == "odometer" else Severity.NOTE
+            yield Advice(severity, f"No {name}", f"No listing has one: {why}.", "missing")
     often = [
         f"{field.name} {percent(field.missing / findings.rows_kept)}"
         for field in market.fields
@@ -258,14 +258,14 @@ def _gaps(findings: Findings, market: Market) -> Iterator[Advice]:
     ]
     if often:
         text = f"{', '.join(often)}. The model has to do without them there."
-        yield Advice(Weight.NOTE, "Often missing", text, "missing")
+        yield Advice(Severity.NOTE, "Often missing", text, "missing")
 
 
-def _names(_: Findings, market: Market) -> Iterator[Advice]:
+def _names(_: Findings, market: MarketFindings) -> Iterator[Advice]:
     make = next((one for one in market.categories if one.name == "make"), None)
     if make is not None and make.distinct == 1:
         yield Advice(
-            Weight.CAREFUL,
+            Severity.CAREFUL,
             "One make only",
             "A model of these listings prices no other make; any other is unseen to it.",
             "relations",
@@ -278,7 +278,7 @@ def _names(_: Findings, market: Market) -> Iterator[Advice]:
             if share >= _SOME / 4
         )
         yield Advice(
-            Weight.NOTE,
+            Severity.NOTE,
             f"{rare:,} of {models:,} models have fewer than five cars",
             (unseen[:1].upper() + unseen[1:] + ". " if unseen else "")
             + "What a rare name is worth must be borrowed from its make.",
@@ -286,28 +286,28 @@ def _names(_: Findings, market: Market) -> Iterator[Advice]:
         )
 
 
-def _dates(findings: Findings, market: Market) -> Iterator[Advice]:
+def _dates(findings: Findings, market: MarketFindings) -> Iterator[Advice]:
     drift = market.drift
-    if drift.verdict is Verdict.NO_DATES:
+    if drift.verdict is DriftVerdict.NO_DATES:
         text = (
             f"Every price is taken to be one of {findings.valuation_date}. Whether prices move "
             "cannot be told, and a split by time is not possible."
         )
-        yield Advice(Weight.NOTE, "No dates", text, "drift")
-    elif drift.verdict is Verdict.TOO_FEW:
+        yield Advice(Severity.NOTE, "No dates", text, "drift")
+    elif drift.verdict is DriftVerdict.TOO_FEW:
         text = f"{drift.dated:,} dated listings from {drift.first} to {drift.last} are too few."
-        yield Advice(Weight.NOTE, "Drift cannot be told", text, "drift")
-    elif drift.verdict is Verdict.NO_DRIFT:
+        yield Advice(Severity.NOTE, "Drift cannot be told", text, "drift")
+    elif drift.verdict is DriftVerdict.NO_DRIFT:
         yield Advice(
-            Weight.CAREFUL,
+            Severity.CAREFUL,
             "No drift over its dates: are they real?",
             no_drift_in_words(drift),
             "drift",
         )
-    elif drift.verdict is Verdict.DRIFT:
-        yield Advice(Weight.CAREFUL, "Prices drift over time", drift_in_words(drift), "drift")
+    elif drift.verdict is DriftVerdict.DRIFT:
+        yield Advice(Severity.CAREFUL, "Prices drift over time", drift_in_words(drift), "drift")
     else:
-        yield Advice(Weight.NOTE, "Prices are steady over time", drift_in_words(drift), "drift")
+        yield Advice(Severity.NOTE, "Prices are steady over time", drift_in_words(drift), "drift")
 
 
 def no_drift_in_words(drift: Drift) -> str:
@@ -343,7 +343,7 @@ def drift_in_words(drift: Drift) -> str:
     )
     advice = (
         " Test on the newest listings (ingest.split.method: time) and train anew often."
-        if drift.verdict is Verdict.DRIFT
+        if drift.verdict is DriftVerdict.DRIFT
         else ""
     )
     months = (
@@ -357,7 +357,7 @@ def drift_in_words(drift: Drift) -> str:
     )
 
 
-_OF_THE_MARKET: Final[tuple[Callable[[Findings, Market], Iterator[Advice]], ...]] = (
+_OF_THE_MARKET: Final[tuple[Callable[[Findings, MarketFindings], Iterator[Advice]], ...]] = (
     _suspects,
     _noise,
     _dates,

@@ -28,7 +28,7 @@ Codes = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class ColumnLook:
+class ColumnSummary:
     """What one column of the source holds.
 
     Attributes
@@ -62,7 +62,7 @@ class ColumnLook:
 
 def assess(
     raw: pd.DataFrame, fields: Mapping[str, Sequence[str]], evidence: Mapping[str, str]
-) -> list[ColumnLook]:
+) -> list[ColumnSummary]:
     """Look at every column of a source.
 
     Parameters
@@ -112,7 +112,7 @@ def _factorised(values: pd.Series) -> tuple[Codes, npt.NDArray[np.object_]]:
 
 def _look(
     name: str, values: pd.Series, codes: Codes, distinct: npt.NDArray[np.object_]
-) -> ColumnLook:
+) -> ColumnSummary:
     rows = len(codes)
     counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
     kind = _kind(distinct)
@@ -130,7 +130,7 @@ def _look(
     present = int(counts.sum())
     own = len(distinct) >= max(_NEARLY_ALL * present, _FEWEST_DISTINCT)
     whole = kind != "number" or _is_whole(values)
-    return ColumnLook(
+    return ColumnSummary(
         name=name,
         fields=(),
         kind=kind,

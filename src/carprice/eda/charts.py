@@ -19,7 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from carprice.arrays import Floats
 from carprice.eda.assessment import shortened
-from carprice.eda.distributions import Band, NumberLook, Relation
+from carprice.eda.distributions import Band, NumberSummary, Relation
 from carprice.eda.drift import Drift
 from carprice.eda.outliers import Outliers
 from carprice.evaluation.pictures import BLUE, GREY
@@ -84,7 +84,7 @@ def short(value: float) -> str:
     return f"{value:g}"
 
 
-def price_chart(look: NumberLook) -> Chart:
+def price_chart(look: NumberSummary) -> Chart:
     """Draw how prices are spread: plain, and on a logarithmic axis."""
     label = f"price, {look.unit}"
     with _drawn(2, 2.9) as (figure, done):
@@ -110,7 +110,7 @@ def price_chart(look: NumberLook) -> Chart:
     )
 
 
-def number_chart(looks: Sequence[NumberLook]) -> Chart:
+def number_chart(looks: Sequence[NumberSummary]) -> Chart:
     """Draw how the other numbers are spread, up to their 99 % quantile."""
     columns = 2
     rows = -(-len(looks) // columns)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from carprice.arrays import Floats
-from carprice.schema import KINDS, PRICE, Kind, alias
+from carprice.schema import KINDS, PRICE, FieldKind, alias
 
 SHARES: Final = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _BAND_SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -21,7 +21,7 @@ _FEATURE_NAMES: Final = 20
 
 
 @dataclass(frozen=True)
-class NumberLook:
+class NumberSummary:
     """A number of the clean listings: its quantiles at :data:`SHARES`, and its skew."""
 
     name: str
@@ -42,7 +42,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class CategoryLook:
+class CategorySummary:
     """A category of the clean listings: the commonest values, and what the others sum to."""
 
     name: str
@@ -81,18 +81,18 @@ class Relation:
     extent: tuple[float, float, float, float]
 
 
-def number_look(name: str, unit: str, values: Floats) -> NumberLook:
+def summarise_number(name: str, unit: str, values: Floats) -> NumberSummary:
     """Return the quantiles and the skew of a number; NaN is unknown.
 
     Examples
     --------
-    >>> look = number_look("age", "years", np.array([1.0, 2, 3, np.nan]))
+    >>> look = summarise_number("age", "years", np.array([1.0, 2, 3, np.nan]))
     >>> look.known, look.quantiles[4], round(abs(look.skew), 3)
     (3, 2.0, 0.0)
     """
     known = values[np.isfinite(values)]
     quantiles = tuple(np.quantile(known, SHARES, method="nearest").tolist()) if len(known) else ()
-    return NumberLook(name, unit, len(known), quantiles, skew(known), known)
+    return NumberSummary(name, unit, len(known), quantiles, skew(known), known)
 
 
 def skew(values: Floats) -> float:
@@ -109,15 +109,15 @@ def skew(values: Floats) -> float:
     return float(np.mean(((values - values.mean()) / spread) ** 3))
 
 
-def category_looks(listings: pd.DataFrame) -> list[CategoryLook]:
+def summarise_categories(listings: pd.DataFrame) -> list[CategorySummary]:
     """Look at every text that the listings hold, and at the names of equipment."""
     looks = []
     for field, kind in KINDS.items():
         values = listings[field]
-        if values.notna().any() and kind in (Kind.TEXT, Kind.FEATURES):
+        if values.notna().any() and kind in (FieldKind.TEXT, FieldKind.FEATURES):
             known = values.notna()
             names, price = values[known], listings[PRICE][known]
-            if kind is Kind.FEATURES:
+            if kind is FieldKind.FEATURES:
                 names = names.str.split("|").explode()
                 names = names[names != ""]
                 price = price.reindex(names.index)
@@ -126,17 +126,17 @@ def category_looks(listings: pd.DataFrame) -> list[CategoryLook]:
 
 
 def _category(
-    name: str, known: int, values: pd.Series, price: pd.Series, kind: Kind
-) -> CategoryLook:
+    name: str, known: int, values: pd.Series, price: pd.Series, kind: FieldKind
+) -> CategorySummary:
     prices = pd.DataFrame({"name": values.to_numpy(), "price": price.to_numpy()}).groupby("name")
     rows = prices["price"].size().sort_values(ascending=False, kind="stable")
     median = prices["price"].median()
-    most = _FEATURE_NAMES if kind is Kind.FEATURES else _LEVELS
+    most = _FEATURE_NAMES if kind is FieldKind.FEATURES else _LEVELS
     shown = rows[rows >= _FEWEST_IN_BAND].iloc[:most]
     levels = tuple(
         Level(str(level), int(count), float(median[level])) for level, count in shown.items()
     )
-    return CategoryLook(
+    return CategorySummary(
         name=name,
         known=known,
         distinct=len(rows),

@@ -25,7 +25,7 @@ _DAYS_PER_YEAR: Final = 365.25
 _TWO_SIDED_95: Final = 1.96
 
 
-class Verdict(StrEnum):
+class DriftVerdict(StrEnum):
     """What the dates say."""
 
     NO_DATES = "no dates"
@@ -67,7 +67,7 @@ class Drift:
     newer : model years by which the listed cars get newer in a year of dates.
     """
 
-    verdict: Verdict
+    verdict: DriftVerdict
     dated: int
     first: str = ""
     last: str = ""
@@ -114,10 +114,10 @@ def find_drift(
     known = ~np.isnat(days)
     dated = int(known.sum())
     if not dated:
-        return Drift(Verdict.NO_DATES, 0)
+        return Drift(DriftVerdict.NO_DATES, 0)
     days = days[known].astype("datetime64[D]")
     first, last = days.min(), days.max()
-    seen = Drift(Verdict.TOO_FEW, dated, str(first), str(last))
+    seen = Drift(DriftVerdict.TOO_FEW, dated, str(first), str(last))
     time = (days - first).astype(np.float64) / _DAYS_PER_YEAR
     if apart is None or dated < FEWEST_ROWS or (last - first).astype(int) < _SHORTEST_DAYS:
         return seen
@@ -147,15 +147,15 @@ def find_drift(
 
 def _verdict(
     slope: float, slope_error: float, loss: float | None, p_value: float, moved: float
-) -> Verdict:
+) -> DriftVerdict:
     still = max(_MOVES, _AGEING_SEEN * (loss or 0.0))
     if abs(slope) + _TWO_SIDED_95 * slope_error < still and p_value > _CERTAIN:
-        return Verdict.NO_DRIFT
+        return DriftVerdict.NO_DRIFT
     market = slope + (loss or 0.0)
     certain = abs(market) > _TWO_SIDED_95 * slope_error
     if (certain and abs(market) >= _MOVES) or (moved >= _MOVES and p_value < _CERTAIN):
-        return Verdict.DRIFT
-    return Verdict.STEADY
+        return DriftVerdict.DRIFT
+    return DriftVerdict.STEADY
 
 
 def _months(

@@ -10,17 +10,17 @@ import pandas as pd
 
 from carprice.arrays import Floats
 from carprice.eda.adjusted import expected_log_price, loss_per_year
-from carprice.eda.assessment import ColumnLook, assess
+from carprice.eda.assessment import ColumnSummary, assess
 from carprice.eda.distributions import (
     Band,
-    CategoryLook,
-    NumberLook,
+    CategorySummary,
+    NumberSummary,
     Relation,
     by_name,
-    category_looks,
-    number_look,
     rare_names,
     relation,
+    summarise_categories,
+    summarise_number,
     unseen_share,
 )
 from carprice.eda.drift import Drift, find_drift
@@ -50,7 +50,7 @@ _NUMBERS: Final = ("engine_cc", "power_bhp", "seats", "fuel_economy", "road_tax"
 
 
 @dataclass(frozen=True)
-class FieldLook:
+class FieldSummary:
     """A field of the listing: where it is read from, and how many clean listings lack it."""
 
     name: str
@@ -59,7 +59,7 @@ class FieldLook:
 
 
 @dataclass(frozen=True)
-class Market:
+class MarketFindings:
     """What the clean listings say; there are ten at least.
 
     Attributes
@@ -73,10 +73,10 @@ class Market:
     noise, twins : the noise floor, and by how much ln(price) differs in each pair of near-twins.
     """
 
-    fields: tuple[FieldLook, ...]
+    fields: tuple[FieldSummary, ...]
     relisted: int
-    numbers: tuple[NumberLook, ...]
-    categories: tuple[CategoryLook, ...]
+    numbers: tuple[NumberSummary, ...]
+    categories: tuple[CategorySummary, ...]
     by_age: Relation
     by_distance: Relation
     makes: tuple[Band, ...]
@@ -121,11 +121,11 @@ class Findings:
     rows_kept: int
     rejected: dict[str, int]
     repaired: dict[str, int]
-    columns: tuple[ColumnLook, ...]
-    market: Market | None
+    columns: tuple[ColumnSummary, ...]
+    market: MarketFindings | None
 
     @property
-    def leaks(self) -> list[ColumnLook]:
+    def leaks(self) -> list[ColumnSummary]:
         """Ignored columns that look computed from the price."""
         return [column for column in self.columns if column.evidence]
 
@@ -170,7 +170,7 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
     )
 
 
-def _columns(raw: pd.DataFrame, source: Source) -> list[ColumnLook]:
+def _columns(raw: pd.DataFrame, source: Source) -> list[ColumnSummary]:
     fields: dict[str, list[str]] = {}
     for field, names in source.origin.items():
         for name in names:
@@ -178,7 +178,9 @@ def _columns(raw: pd.DataFrame, source: Source) -> list[ColumnLook]:
     return assess(raw, fields, {one.name: one.evidence for one in source.judged()})
 
 
-def _market(source: Source, cleaned: Listings, settings: Settings, progress: Progress) -> Market:
+def _market(
+    source: Source, cleaned: Listings, settings: Settings, progress: Progress
+) -> MarketFindings:
     listings, unit = cleaned.frame, settings.ingest.units.distance
     price = listings[PRICE].to_numpy(dtype=np.float64)
     log_price = np.log(price)
@@ -197,11 +199,11 @@ def _market(source: Source, cleaned: Listings, settings: Settings, progress: Pro
     known_by = suspects(features, log_price, explaining=0.0)
     size = settings.ingest.split.test_size
     models = features.texts["model"]
-    return Market(
+    return MarketFindings(
         fields=_fields(listings, source, settings.ingest),
         relisted=int(listings.drop(columns="listed_on").duplicated().sum()),
         numbers=_numbers(listings, features, settings.ingest),
-        categories=tuple(category_looks(listings)),
+        categories=tuple(summarise_categories(listings)),
         by_age=relation("age", "years", features.numbers["age"], price, whole=True),
         by_distance=relation("odometer", unit, features.numbers["odometer"], price, whole=False),
         makes=tuple(by_name(listings["make"].tolist(), price)),
@@ -219,7 +221,7 @@ def _market(source: Source, cleaned: Listings, settings: Settings, progress: Pro
 
 def _fields(
     listings: pd.DataFrame, source: Source, settings: IngestSettings
-) -> tuple[FieldLook, ...]:
+) -> tuple[FieldSummary, ...]:
     looks = []
     for field in (PRICE, *FIELDS):
         rule, names = settings.columns.get(field), source.origin.get(field)
@@ -228,13 +230,13 @@ def _fields(
             origin = "the file's name"
         elif rule is not None and rule.constant is not None:
             origin = f"always {rule.constant}"
-        looks.append(FieldLook(alias(field), origin, int(listings[field].isna().sum())))
+        looks.append(FieldSummary(alias(field), origin, int(listings[field].isna().sum())))
     return tuple(looks)
 
 
 def _numbers(
     listings: pd.DataFrame, features: Features, settings: IngestSettings
-) -> tuple[NumberLook, ...]:
+) -> tuple[NumberSummary, ...]:
     units = settings.units
     unit_of = {**_UNITS, "road_tax": units.currency}
     told = {
@@ -246,7 +248,7 @@ def _numbers(
             for name in _NUMBERS
         },
     }
-    looks = [number_look(alias(name), unit, values) for name, (unit, values) in told.items()]
+    looks = [summarise_number(alias(name), unit, values) for name, (unit, values) in told.items()]
     return tuple(look for look in looks if look.known)
 
 

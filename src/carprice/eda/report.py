@@ -14,8 +14,8 @@ from carprice import __version__
 from carprice.eda import charts
 from carprice.eda.advice import advise, change, drift_in_words, no_drift_in_words, percent
 from carprice.eda.charts import Chart
-from carprice.eda.drift import Verdict
-from carprice.eda.findings import ALARM, Findings, Market, examine
+from carprice.eda.drift import DriftVerdict
+from carprice.eda.findings import ALARM, Findings, MarketFindings, examine
 from carprice.errors import InputError
 from carprice.files import write_text
 from carprice.schema import alias
@@ -91,7 +91,7 @@ def render(findings: Findings) -> str:
     )
 
 
-def _pictures(findings: Findings, market: Market) -> Iterator[tuple[str, _Picture]]:
+def _pictures(findings: Findings, market: MarketFindings) -> Iterator[tuple[str, _Picture]]:
     currency, (price, *others) = findings.currency, market.numbers
     drawn: dict[str, Chart] = {"price": charts.price_chart(price)}
     if others:
@@ -110,19 +110,19 @@ def _pictures(findings: Findings, market: Market) -> Iterator[tuple[str, _Pictur
         drawn["twins"] = charts.twins_chart(market.twins, market.noise)
     if len(market.outliers.curve):
         drawn["outliers"] = charts.outliers_chart(market.outliers)
-    if market.drift.verdict not in (Verdict.NO_DATES, Verdict.TOO_FEW):
+    if market.drift.verdict not in (DriftVerdict.NO_DATES, DriftVerdict.TOO_FEW):
         drawn["drift"] = charts.drift_chart(market.drift, currency)
     for name, chart in drawn.items():
         # Charts escape their texts themselves.
         yield name, _Picture(Markup(chart.svg), chart.alt, chart.caption)  # noqa: S704
 
 
-def _drift_text(market: Market) -> str:
-    if market.drift.verdict in (Verdict.NO_DATES, Verdict.TOO_FEW):
+def _drift_text(market: MarketFindings) -> str:
+    if market.drift.verdict in (DriftVerdict.NO_DATES, DriftVerdict.TOO_FEW):
         return ""
-    say = no_drift_in_words if market.drift.verdict is Verdict.NO_DRIFT else drift_in_words
+    say = no_drift_in_words if market.drift.verdict is DriftVerdict.NO_DRIFT else drift_in_words
     return say(market.drift)
 
 
-def _share_equal(market: Market) -> float:
+def _share_equal(market: MarketFindings) -> float:
     return float(np.mean(market.twins < 1e-9)) if len(market.twins) else 0.0

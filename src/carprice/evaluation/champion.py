@@ -14,7 +14,7 @@ from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
 from carprice.model.pricer import SinglePricer
-from carprice.schema import FIELDS, KINDS, PRICE, Kind
+from carprice.schema import FIELDS, KINDS, PRICE, FieldKind
 
 _FOLDS: Final = 10
 _FEWEST_OF_FOLD: Final = 5
@@ -45,13 +45,13 @@ class Pair:
 
 def car_digests(listings: pd.DataFrame) -> Digests:
     """Return a number for each of n listings that names the car, whatever its price and date."""
-    numbers = (Kind.NUMBER, Kind.INTEGER)
+    numbers = (FieldKind.NUMBER, FieldKind.INTEGER)
     columns = {
         field: listings[field].astype(np.float64)
         if KINDS[field] in numbers
         else listings[field].astype(object).where(listings[field].notna(), "")
         for field in FIELDS
-        if KINDS[field] is not Kind.DATE
+        if KINDS[field] is not FieldKind.DATE
     }
     digests = pd.util.hash_pandas_object(pd.DataFrame(columns), index=False)
     return np.asarray(digests, dtype=np.uint64)
@@ -138,9 +138,9 @@ def _single(field: str, value: Any) -> Any:
     """Return a value as a listing of the service has it."""
     if value is None or value != value:  # noqa: PLR0124 - NaN and NaT
         return None
-    if KINDS[field] is Kind.DATE:
+    if KINDS[field] is FieldKind.DATE:
         return value.astype(object)
-    return tuple(value.split("|")) if KINDS[field] is Kind.FEATURES else value
+    return tuple(value.split("|")) if KINDS[field] is FieldKind.FEATURES else value
 
 
 def _seconds(pricer: SinglePricer, cars: Sequence[dict[str, Any]]) -> float:

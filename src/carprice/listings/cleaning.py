@@ -16,9 +16,8 @@ import pandera.pandas as pa
 
 from carprice.errors import InputError
 from carprice.listings.units import plausible_odometer
-from carprice.schema import KINDS, PRICE, Kind, bounds, fields_of
+from carprice.schema import KINDS, PRICE, REQUIRED_OF_A_ROW, FieldKind, bounds, fields_of
 
-_NAMES: Final = ("make", "model", "year")
 _SMALLEST_YEAR_SHARE: Final = 0.005
 _LONGEST_GAP_YEARS: Final = 10
 _DATED_SHARE: Final = 0.999
@@ -40,8 +39,8 @@ def listing_schema() -> pa.DataFrameSchema:
     """Return the training data's schema, derived from :class:`carprice.schema.Listing`."""
     columns = {}
     for name, kind in KINDS.items():
-        nullable = name not in _NAMES
-        if kind in (Kind.NUMBER, Kind.INTEGER):
+        nullable = name not in REQUIRED_OF_A_ROW
+        if kind in (FieldKind.NUMBER, FieldKind.INTEGER):
             low, high = bounds(name)
             checks = [pa.Check.in_range(low, high, error=f"outside {low:g}–{high:g}")]
             columns[name] = pa.Column(float, checks, nullable=nullable)
@@ -127,7 +126,10 @@ def _reasons(
         "price missing or unreadable": price.isna().to_numpy(),
         f"price below {low:g}": (price < low).to_numpy(),
         f"price above {high:g}": (price > high).to_numpy(),
-        **{f"{name} missing or unreadable": frame[name].isna().to_numpy() for name in _NAMES},
+        **{
+            f"{name} missing or unreadable": frame[name].isna().to_numpy()
+            for name in REQUIRED_OF_A_ROW
+        },
         f"year before {bounds('year')[0]:g}": (year < bounds("year")[0]).to_numpy(),
         f"year after {newest}": (year > newest).to_numpy(),
     }
@@ -164,7 +166,10 @@ def _validated(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     except pa.errors.SchemaErrors as errors:
         repaired = frame.copy()
         for (name, check), cases in errors.failure_cases.groupby(["column", "check"]):
-            if name not in fields_of(Kind.NUMBER, Kind.INTEGER) or cases["index"].isna().any():
+            if (
+                name not in fields_of(FieldKind.NUMBER, FieldKind.INTEGER)
+                or cases["index"].isna().any()
+            ):
                 raise InputError(
                     f"column {name} breaks the listing's schema: {check}, found "
                     f"{cases['failure_case'].iloc[0]!r}; correct ingest.columns.{name}"

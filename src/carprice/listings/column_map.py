@@ -23,7 +23,8 @@ from carprice.schema import (
     PRICE,
     PRICE_ALIASES,
     REFERENCE_FEATURES,
-    Kind,
+    REQUIRED,
+    FieldKind,
     alias,
     join_features,
     parse_ordinal,
@@ -34,7 +35,6 @@ from carprice.settings import ColumnRule, IngestSettings
 if TYPE_CHECKING:
     from carprice.listings.sources import Chunk
 
-_NEEDED: Final = ("make", "model", "year", "odometer")
 _MULTIPLIERS: Final = {
     "lakh": 1e5,
     "lac": 1e5,
@@ -205,7 +205,7 @@ def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: boo
             continue
         raw, read = _raw_values(field, rule, chunk, columns, label)
         origin[field] = tuple(read)
-        if _kind(field) is Kind.TEXT and (rows := _count_respaced(raw)):
+        if _kind(field) is FieldKind.TEXT and (rows := _count_respaced(raw)):
             respaced[field] = rows
         data[field], bad = _read_field(field, raw, rule, settings, label)
         if bad is not None:
@@ -225,8 +225,8 @@ def _label(chunk: "Chunk", settings: IngestSettings) -> str:
     return chunk.label or chunk.filename or redact(settings.source)
 
 
-def _kind(field: str) -> Kind:
-    return Kind.NUMBER if field == PRICE else KINDS[field]
+def _kind(field: str) -> FieldKind:
+    return FieldKind.NUMBER if field == PRICE else KINDS[field]
 
 
 def _rules(
@@ -241,7 +241,7 @@ def _rules(
     for field, names in auto_columns(columns, settings).items():
         named = field == "features" and names not in ((alias(field),), (field,))
         rules[field] = ColumnRule.model_validate({"flags": names} if named else {"from": names[0]})
-    for field in (*_NEEDED, PRICE):
+    for field in (*REQUIRED, PRICE):
         if field in rules or (field == "odometer" and field in settings.columns):
             continue
         if field != PRICE or price_required:
@@ -272,11 +272,11 @@ def _nearest(wanted: str, columns: Iterable[str]) -> str:
 
 def _rule_fits(field: str, rule: ColumnRule) -> None:
     kind = _kind(field)
-    numeric = kind in (Kind.NUMBER, Kind.INTEGER)
+    numeric = kind in (FieldKind.NUMBER, FieldKind.INTEGER)
     misplaced = {
-        "flags": rule.flags is not None and kind is not Kind.FEATURES,
-        "split": rule.split is not None and kind is not Kind.FEATURES,
-        "date": rule.date is not False and kind is not Kind.DATE,
+        "flags": rule.flags is not None and kind is not FieldKind.FEATURES,
+        "split": rule.split is not None and kind is not FieldKind.FEATURES,
+        "date": rule.date is not False and kind is not FieldKind.DATE,
         "ordinal": rule.ordinal and not numeric,
         "number": rule.number and not numeric,
         "multiply": rule.multiply is not None and not numeric,
@@ -294,9 +294,9 @@ def _rule_fits(field: str, rule: ColumnRule) -> None:
 
 def _all_missing(field: str, rows: int) -> np.ndarray:
     kind = _kind(field)
-    if kind is Kind.DATE:
+    if kind is FieldKind.DATE:
         return np.full(rows, np.datetime64("NaT"), dtype="datetime64[s]")
-    if kind in (Kind.NUMBER, Kind.INTEGER):
+    if kind in (FieldKind.NUMBER, FieldKind.INTEGER):
         return np.full(rows, np.nan)
     return np.full(rows, None, dtype=object)
 
@@ -353,14 +353,14 @@ def _read_field(
     kind = _kind(field)
     if isinstance(raw, pd.DataFrame):
         return _read_flags(raw)
-    if kind in (Kind.NUMBER, Kind.INTEGER):
+    if kind in (FieldKind.NUMBER, FieldKind.INTEGER):
         return _read_numbers(field, raw, rule, settings)
     distinct = _distinct(raw)
     prepare = _preparation(rule)
-    if kind is Kind.DATE:
+    if kind is FieldKind.DATE:
         days, bad = _read_dates(distinct, prepare, rule, f"{label}, {alias(field)}")
         return distinct.take(days, np.datetime64("NaT")), _report(raw, distinct, bad)
-    finish = _text_or_none if kind is Kind.TEXT else _equipment(rule.split)
+    finish = _text_or_none if kind is FieldKind.TEXT else _equipment(rule.split)
     mapped = np.empty(len(distinct.values), dtype=object)
     for number, value in enumerate(distinct.values):
         mapped[number] = finish(prepare(value))
@@ -499,7 +499,7 @@ def _read_numbers(
         numbers, bad = _parse_numbers(distinct.values, field, rule, settings.decimal)
     numbers = _scaled(numbers, rule, settings)
     bad |= np.isinf(numbers)
-    if _kind(field) is Kind.INTEGER:
+    if _kind(field) is FieldKind.INTEGER:
         bad |= np.isfinite(numbers) & (numbers != np.round(numbers))
     numbers = np.where(bad, np.nan, numbers)
     return distinct.take(numbers, np.nan), _report(raw, distinct, bad)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from carprice.arrays import Columns, Floats
 from carprice.listings.features import NUMBERS, TEXTS, Features
-from carprice.schema import FIELDS, KINDS, Kind
+from carprice.schema import FIELDS, KINDS, FieldKind
 
 _TARGET = "ln_price"
 _EQUIPMENT = "equipment"
@@ -20,9 +20,9 @@ def as_columns(listings: pd.DataFrame) -> Columns:
         values = listings[field]
         if values.isna().all():
             continue
-        if KINDS[field] in (Kind.TEXT, Kind.FEATURES):
+        if KINDS[field] in (FieldKind.TEXT, FieldKind.FEATURES):
             columns[field] = values.astype(object).where(values.notna(), None).tolist()
-        elif KINDS[field] is Kind.DATE:
+        elif KINDS[field] is FieldKind.DATE:
             columns[field] = values.to_numpy(dtype="datetime64[D]")
         else:
             columns[field] = values.to_numpy(dtype=np.float64)

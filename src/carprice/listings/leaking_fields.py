@@ -16,7 +16,7 @@ import numpy.typing as npt
 from carprice.arrays import Floats
 from carprice.errors import InputError
 from carprice.listings.features import CATEGORIES, NUMBERS, Features
-from carprice.listings.noise import NoiseFloor, like_cars
+from carprice.listings.noise import NoiseFloor, like_cars, noise_floor
 from carprice.schema import alias
 
 MOST_EXPLAINED: Final = 0.5
@@ -84,6 +84,30 @@ def refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, st
             f"{named(found, columns)} of how the prices of like cars differ; it looks computed "
             "from the price and must not be learned from: switch it off in ingest.columns, such as "
             f"'{alias(found[0].field)}: null'"
+        )
+
+
+def refuse_too_good(
+    mdape: float, features: Features, log_price: Floats, columns: Mapping[str, str]
+) -> None:
+    """Stop where a fitted model is better than an honest one can be.
+
+    Parameters
+    ----------
+    mdape : its cross-validated MdAPE, per cent.
+    features, log_price : what it learned from.
+    columns : see :func:`refuse_leaks`.
+
+    Raises
+    ------
+    InputError
+        If the error is below half of what like cars differ by.
+    """
+    if is_below_floor(mdape, noise_floor(features, log_price)):
+        closest = named(suspects(features, log_price, explaining=0.0)[:3], columns)
+        raise InputError(
+            f"the cross-validated MdAPE of {mdape:.2f} % is below half of what like cars differ "
+            f"by: a column must know the price; closest to it: {closest} of it"
         )
 
 

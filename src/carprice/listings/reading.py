@@ -28,6 +28,7 @@ from carprice.settings import IngestSettings
 Progress = Callable[[str], None]
 Look = Callable[[Chunk, MappedChunk], None]
 _ROWS_INSPECTED: Final = 20_000
+_FEWEST_ROWS: Final = 50
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def read_source(
         if look is not None:
             look(chunk, mapped)
         frames.append(mapped.frame)
-        digests.append(_row_digests(chunk.frame))
+        digests.append(row_digests(chunk.frame))
         if rows < _ROWS_INSPECTED:
             head = chunk.frame[[*mapped.ignored]].iloc[: _ROWS_INSPECTED - rows]
             ignored.append(head.reset_index(drop=True))
@@ -150,7 +151,27 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     return Listings(listings, counts, valuation_date, price_range)
 
 
-def _row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
+def refuse_too_few(listings: Listings, settings: IngestSettings) -> None:
+    """Stop where too few listings are left to learn from.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 50.
+    """
+    rows, rejected = len(listings.frame), listings.counts.rejected
+    if rows >= _FEWEST_ROWS:
+        return
+    lost = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common(3))
+    raise InputError(
+        f"{redact(settings.source)} leaves {rows} listings to learn from, fewer than "
+        f"{_FEWEST_ROWS} (rejected: {lost or 'none'}); give more rows, or correct ingest.columns "
+        "and ingest.price_range"
+    )
+
+
+def row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
+    """Return a number for each row of a raw table, equal for equal rows."""
     try:
         digests = pd.util.hash_pandas_object(raw, index=False)
     except TypeError:

@@ -1,8 +1,10 @@
-"""The raw data of a run, byte for byte, and the digest that names it."""
+"""Digests that name the data of a run: its raw files, and the listings made of them."""
 
 import hashlib
 import json
 from pathlib import Path
+
+import pandas as pd
 
 
 def snapshot_digest(folder: Path) -> str:
@@ -25,6 +27,15 @@ def snapshot_digest(folder: Path) -> str:
     }
     listing = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
     return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def listings_digest(*parts: pd.DataFrame) -> str:
+    """Return the SHA-256 of listings, which names the data that a model learned from."""
+    digest = hashlib.sha256()
+    for frame in parts:
+        digest.update(",".join(frame.columns).encode())
+        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _md5(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 
 @dataclass(frozen=True)
-class Variant:
+class ParsedVariant:
     """What a variant's text says: its words, gearbox, drive, displacement and trim."""
 
     tokens: tuple[str, ...]
@@ -58,7 +58,7 @@ _ENGINE = re.compile(r"\d\.\d")
 
 
 @lru_cache(maxsize=20_000)
-def parse_variant(text: str) -> Variant:
+def parse_variant(text: str) -> ParsedVariant:
     """Read a variant's text; spellings of the same variant give the same result.
 
     Examples
@@ -73,7 +73,7 @@ def parse_variant(text: str) -> Variant:
     for pattern, replacement in _SPELLINGS:
         spelling = pattern.sub(replacement, spelling)
     tokens = tuple(spelling.split())
-    return Variant(
+    return ParsedVariant(
         tokens,
         gear=next((token for token in tokens if token in _GEARS), ""),
         drive=next((token for token in tokens if token in _DRIVES), ""),
@@ -84,6 +84,6 @@ def parse_variant(text: str) -> Variant:
     )
 
 
-def variant_of(value: Any) -> Variant:
+def variant_of(value: Any) -> ParsedVariant:
     """Return what a variant's text says; nothing where it is missing."""
     return parse_variant(value if isinstance(value, str) else "")

@@ -47,6 +47,9 @@ class Booster:
         """Return the trees bound to the memory of one row (1 × columns)."""
         return BoundBooster(self._session, row)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.graph,)
+
     @classmethod
     def of(cls, trees: "XGBRegressor", columns: int) -> Self:
         """Convert fitted trees."""

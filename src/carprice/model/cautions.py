@@ -1,9 +1,11 @@
-"""Why an answer deserves less trust: the warnings, and how they are worded."""
+"""Reasons to trust an answer less, and how they are worded; JSON calls them ``warnings``."""
 
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field
 
 from carprice.listings.features import LISTED_YEARS
 from carprice.model.vocabulary import Vocabulary
@@ -19,23 +21,37 @@ CHECKED_NUMBERS: Final = {
     "cylinders": "cylinders",
 }
 """Numbers whose training range is checked, and the listing's field behind each."""
-_PARENT_OF: Final = {"make": "every make", "model": "its make", "variant": "its model"}
+CautionKind = Annotated[
+    Literal[
+        "unseen_make", "unseen_model", "unseen_variant", "out_of_range", "implausible", "not_used"
+    ],
+    Field(examples=["unseen_variant"]),
+]
+"""``not_used`` is of fields that the service accepts and does not use."""
+_UNSEEN: Final[dict[str, tuple[CautionKind, str]]] = {
+    "make": ("unseen_make", "every make"),
+    "model": ("unseen_model", "its make"),
+    "variant": ("unseen_variant", "its model"),
+}
+"""Kind of caution for each name that training did not have, and whose average stands in."""
 
 
 @dataclass(frozen=True)
 class Caution:
-    """Why an answer deserves less trust.
+    """A reason to trust an answer less; ``field`` is the listing's, in camelCase."""
 
-    Attributes
-    ----------
-    kind : ``unseen_make``, ``unseen_model``, ``unseen_variant``, ``out_of_range`` or
-        ``implausible``.
-    field : the listing's field, in camelCase.
-    """
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
-    kind: str
-    field: str
-    message: str
+    kind: CautionKind
+    field: Annotated[str, Field(examples=["variant"])]
+    message: Annotated[
+        str,
+        Field(
+            examples=[
+                "variant 'VXI CVT' was not in the training data; priced like its model on average"
+            ]
+        ),
+    ]
 
 
 def first_unseen(
@@ -75,13 +91,11 @@ def unseen(field: str, given: object, model: str, vocabulary: Vocabulary) -> Cau
         nearest = vocabulary.nearest_models(make, line)
     else:
         nearest = vocabulary.nearest_variants(make, line, str(given))
-    message = (
-        f"{field} {given!r} was not in the training data; "
-        f"priced like {_PARENT_OF[field]} on average"
-    )
+    kind, parent = _UNSEEN[field]
+    message = f"{field} {given!r} was not in the training data; priced like {parent} on average"
     if nearest:
         message += f"; nearest known: {', '.join(nearest)}"
-    return Caution(f"unseen_{field}", field, message)
+    return Caution(kind, field, message)
 
 
 def impossible_odometer(odometer: float, age: float, distance_unit: str) -> Caution:

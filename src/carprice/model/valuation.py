@@ -1,4 +1,4 @@
-"""What a listing is answered with: price, range and warnings, the same from every door.
+"""What a listing is answered with: price, range and cautions, the same from every door.
 
 The MLflow pyfunc and ``carprice predict`` call :func:`value`;
 :class:`carprice.model.pricer.SinglePricer` says the same of one listing, sooner.
@@ -6,6 +6,7 @@ The MLflow pyfunc and ``carprice predict`` call :func:`value`;
 
 import datetime
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from carprice.model.cautions import (
     unseen,
 )
 from carprice.model.price_model import DEFAULT_CONFIDENCE, PriceModel
+from carprice.schema import ANSWER_NAMES
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,18 @@ class Valuation:
     price_low: float
     price_high: float
     valuation_date: datetime.date
-    warnings: tuple[Caution, ...]
+    cautions: tuple[Caution, ...]
+
+    @property
+    def prices(self) -> tuple[float, float, float]:
+        """The price and the ends of its range, in the order of ``schema.PRICE_NAMES``."""
+        return self.predicted_price, self.price_low, self.price_high
+
+    def content(self) -> dict[str, Any]:
+        """Return what JSON says of the listing, by ``schema.ANSWER_NAMES``."""
+        cautions = [vars(caution) for caution in self.cautions]
+        values = (*self.prices, self.valuation_date.isoformat(), cautions)
+        return dict(zip(ANSWER_NAMES, values, strict=True))
 
 
 def value(

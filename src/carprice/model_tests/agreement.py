@@ -13,13 +13,20 @@ import pandas as pd
 from carprice.model_tests.clean_process import Service, asked
 from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
 from carprice.model_tests.panel import Car
-from carprice.schema import FEATURE_SEPARATOR, FIELDS, KINDS, REQUIRED, Kind, alias
+from carprice.schema import (
+    FEATURE_SEPARATOR,
+    FIELDS,
+    KINDS,
+    PRICE_NAMES,
+    REQUIRED,
+    FieldKind,
+    alias,
+)
 
 SUITE: Final = "agreement"
 LISTINGS: Final = 200
 NEED_LISTINGS: Final = ("test listings, one by one", "test listings, in a batch")
 """Names of the tests that cannot be without test listings."""
-_SIDES: Final = ("predictedPrice", "priceLow", "priceHigh")
 _CENT: Final = 0.0101  # prices are rounded to 0.01
 _SAME: Final = 1e-6
 
@@ -127,7 +134,7 @@ def _read(status: int, body: bytes) -> Any:
 def _same(one: Answer, other: Answer) -> bool:
     prices = all(
         math.isclose(float(one[side]), float(other[side]), rel_tol=_SAME, abs_tol=_CENT)
-        for side in _SIDES
+        for side in PRICE_NAMES
     )
     return prices and _kinds(one) == _kinds(other)
 
@@ -137,7 +144,7 @@ def _kinds(answer: Answer) -> list[tuple[str, str]]:
 
 
 def _said(answer: Answer) -> str:
-    price, low, high = (float(answer[side]) for side in _SIDES)
+    price, low, high = (float(answer[side]) for side in PRICE_NAMES)
     kinds = ", ".join(f"{kind} {field}" for kind, field in _kinds(answer)) or "no warning"
     return f"{price:,.2f} ({low:,.2f}–{high:,.2f}) with {kinds}"
 
@@ -152,10 +159,10 @@ def _is_known(value: Any) -> bool:
 
 def _plain(field: str, value: Any) -> Any:
     kind = KINDS[field]
-    if kind is Kind.DATE:
+    if kind is FieldKind.DATE:
         return pd.Timestamp(value).date().isoformat()
-    if kind is Kind.FEATURES:
+    if kind is FieldKind.FEATURES:
         return value.split(FEATURE_SEPARATOR) if value else []
-    if kind is Kind.INTEGER:
+    if kind is FieldKind.INTEGER:
         return int(value)
-    return float(value) if kind is Kind.NUMBER else str(value)
+    return float(value) if kind is FieldKind.NUMBER else str(value)

@@ -258,7 +258,7 @@ def _one_by_one(asked: _Asked) -> str:
     batch = asked.model.predict(by_column(cars))
     pricer = SinglePricer(asked.model)
     alone = [pricer.value({**dict.fromkeys(FIELDS), **car}) for car in cars]
-    single = np.array([(one.predicted_price, one.price_low, one.price_high) for one in alone])
+    single = np.array([one.prices for one in alone])
     together = np.column_stack([batch.price, batch.low, batch.high])
     apart = float(np.max((np.abs(single - together) - 0.01) / together))
     return need(

@@ -17,7 +17,7 @@ from typing import Any, Final
 from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
 from carprice.model_tests.serving_requirements import installed
 from carprice.redaction import redact
-from carprice.schema import alias, example_listing
+from carprice.schema import REQUIRED, alias, example_listing
 
 SUITE: Final = "clean process"
 _HOST: Final = "127.0.0.1"
@@ -200,7 +200,7 @@ def _serves(service: Service, digest: str) -> str:
 def _every_page(service: Service) -> str:
     """Ask every page once, whatever it imports only then."""
     listing = example_listing()
-    least = {name: listing[name] for name in ("make", "model", "year", "odometer")}
+    least = {name: listing[name] for name in map(alias, REQUIRED)}
     misspelt = {**listing, "model": f"{listing['model']}x", "variant": None}
     table = f"{','.join(least)}\n{','.join(map(str, least.values()))}\n"
     tensors = [_tensor(name, value) for name, value in least.items()]

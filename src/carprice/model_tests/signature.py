@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from carprice.model_tests.outcomes import Check, need
-from carprice.schema import KINDS, REQUIRED, alias
+from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, alias
 
 SUITE: Final = "signature"
-_OUTPUTS: Final = ("predictedPrice", "priceLow", "priceHigh")
 
 
 def checks(pyfunc: Any, downloaded: Path) -> dict[str, Check]:
@@ -46,9 +45,9 @@ def _outputs(pyfunc: Any) -> str:
     found = tuple(signature.outputs.input_names())
     params = [one.name for one in signature.params.params] if signature.params else []
     return need(
-        found == _OUTPUTS and params == ["confidence"],
+        found == PRICE_NAMES and params == ["confidence"],
         f"columns {', '.join(found)}, parameters {', '.join(params) or 'none'}; needs "
-        f"{', '.join(_OUTPUTS)} and confidence",
+        f"{', '.join(PRICE_NAMES)} and confidence",
     )
 
 
@@ -60,7 +59,7 @@ def _example(pyfunc: Any, downloaded: Path) -> str:
     answer = pyfunc.predict(example)
     prices = [
         tuple(float(value) for value in row)
-        for row in answer[list(_OUTPUTS)].itertuples(index=False)
+        for row in answer[list(PRICE_NAMES)].itertuples(index=False)
     ]
     good = [math.isfinite(high) and 0 < low <= price <= high for price, low, high in prices]
     told = ", ".join(f"{price:,.0f} ({low:,.0f}–{high:,.0f})" for price, low, high in prices)

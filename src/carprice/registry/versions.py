@@ -17,7 +17,7 @@ from carprice.evaluation.gate import reasons_from_tag
 from carprice.model_folder import MANIFEST, check, file_digest, is_intact
 from carprice.redaction import redact
 from carprice.registry.tracking import clear_errors, connect, unknown_call, use
-from carprice.schema import KINDS, REQUIRED, Kind, alias, example_listing
+from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, FieldKind, alias, example_listing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -314,20 +314,18 @@ def _signature() -> "ModelSignature":
     from mlflow.types.schema import AnyType
 
     any_type = AnyType()  # type: ignore[no-untyped-call]
-    types: dict[Kind, Any] = {
-        Kind.TEXT: DataType.string,
-        Kind.NUMBER: any_type,  # MLflow refuses whole numbers for a column of doubles
-        Kind.INTEGER: any_type,
-        Kind.DATE: DataType.string,
-        Kind.FEATURES: any_type,  # an array of strings may not be missing
+    types: dict[FieldKind, Any] = {
+        FieldKind.TEXT: DataType.string,
+        FieldKind.NUMBER: any_type,  # MLflow refuses whole numbers for a column of doubles
+        FieldKind.INTEGER: any_type,
+        FieldKind.DATE: DataType.string,
+        FieldKind.FEATURES: any_type,  # an array of strings may not be missing
     }
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(types[kind], alias(field), required=field in REQUIRED)
         for field, kind in KINDS.items()
     ]
-    outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.double, name) for name in ("predictedPrice", "priceLow", "priceHigh")
-    ]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, one) for one in PRICE_NAMES]
     parameters = ParamSchema([ParamSpec("confidence", DataType.double, 0.9)])
     return ModelSignature(Schema(inputs), Schema(outputs), parameters)
 

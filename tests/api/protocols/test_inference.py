@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.keeper import ServedModel
 from api.protocols.messages import InferenceResponse, ModelMetadata
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice.schema import example_listing
 
 MODEL = "/v2/models/used-car-price"

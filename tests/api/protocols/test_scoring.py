@@ -12,7 +12,7 @@ from api.app import create_app
 from api.draining import Drain
 from api.keeper import ServedModel
 from api.protocols.messages import Predictions
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice.schema import example_listing
 
 BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}

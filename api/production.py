@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from api.settings import ServiceSettings
+from api.service_settings import ServiceSettings
 from carprice import errors
 from carprice.errors import CarpriceError, RefusedError
 from carprice.redaction import hide_secrets, redact

@@ -1,0 +1,52 @@
+# The project's tasks: `just` lists them. What stands behind a task goes to its program:
+# `just test tests/api -k health`. Hooks of git, .ci/run and the workflows call the same.
+
+[private]
+default:
+    @just --list --unsorted
+
+# Install the project with all that developers need, and git's hooks
+install:
+    pip install -e '.[dev]'
+    pre-commit install
+
+# The whole suite, on all cores
+test *options:
+    pytest -n auto {{options}}
+
+# The tests that take no more than a second or two
+test-fast *options:
+    pytest -n auto -m 'not slow' {{options}}
+
+# The fast tests with the lowest versions that pyproject.toml allows; what those warn of is ignored
+test-lowest *options:
+    uv venv --quiet --clear build/lowest
+    uv pip install --quiet --python build/lowest --resolution lowest-direct -e '.[dev]'
+    build/lowest/bin/python -m pytest -n auto -m 'not slow' -W ignore {{options}}
+
+# Put the code into its style, and mend what ruff can mend
+format:
+    ruff format .
+    ruff check --fix .
+
+# Style, types, workflows, scripts and image
+lint:
+    ruff check .
+    ruff format --check .
+    mypy
+    yamllint --strict .
+    zizmor --offline --pedantic .github
+    shellcheck --external-sources deploy/*.sh deploy/scripts/*.sh deploy/rehearse .ci/run
+    if command -v hadolint >/dev/null; then hadolint Dockerfile; fi
+
+# The site of the documentation, from docs/ into site/; a link that leads nowhere is an error
+docs:
+    mkdocs build --strict
+
+# The service beside its peers, under load (see benchmarks/README.md)
+bench *options:
+    python benchmarks/serving.py {{options}}
+
+# The delivery, on this machine: as root on Debian or Ubuntu (see docs/rehearsal.md)
+rehearse *options:
+    deploy/rehearse {{options}}

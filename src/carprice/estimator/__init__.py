@@ -1,0 +1,1 @@
+"""carprice in Python: an estimator for DataFrames of listings."""

@@ -1,0 +1,316 @@
+"""PriceRegressor: the model as a scikit-learn estimator that reads DataFrames of listings."""
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypeVar
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ValidationError
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from carprice.arrays import Floats
+from carprice.estimator.answers import answers, problems_of
+from carprice.estimator.tables import (
+    SOURCE,
+    ListingsError,
+    checked_frame,
+    checked_prices,
+    errors_for_python,
+    read_fields,
+    warn,
+    warn_of_absent,
+    warn_of_ignored,
+    warn_of_unreadable,
+)
+from carprice.estimator.training import train_model
+from carprice.listings.features import parse
+from carprice.listings.frames import as_columns
+from carprice.listings.market import Market
+from carprice.listings.reading import Source, clean_source, refuse_too_few, row_digests
+from carprice.listings.snapshot import listings_digest
+from carprice.model import DEFAULT_CONFIDENCE, PriceModel
+from carprice.model.explanation import FACTORS
+from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, alias
+from carprice.settings import IngestSettings, TrainSettings, describe
+
+_START: Final = "start"
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Learn the prices of used cars from a DataFrame, and price others.
+
+    Parameters
+    ----------
+    columns : the column behind each field, by the rules of ``ingest.columns`` in params.yaml, such
+        as ``{"make": "brand", "odometer": {"from": "driven", "number": True}}``. Not needed
+        where the columns have the fields' own names.
+    currency, distance : units of the prices and of the odometers (``km`` or ``miles``).
+    decimal : the decimal sign of numbers in texts.
+    valuation_date : day that prices are for where a listing has no date; found in the data if None.
+    price_range : rows with a price outside are not learned from; found in the data if None.
+    max_unreadable : largest share of a column that may be unreadable.
+    folds, patience, seed, hedonic, booster : settings of the training, as in params.yaml.
+
+    Attributes
+    ----------
+    model_ : the fitted :class:`carprice.model.PriceModel`; ``model_.metrics`` has its
+        cross-validated errors.
+    columns_ : each field that was learned from, and its columns in the DataFrame.
+    ignored_columns_ : the columns that no field was read from.
+    rejected_, repaired_ : rows left out and values made missing, by reason.
+    n_features_in_, feature_names_in_ : the columns of the DataFrame but that of the price.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from carprice import PriceRegressor, load_sample
+    >>> cars = load_sample(1000, seed=7)[["make", "model", "year", "odometer", "listingPrice"]]
+    >>> regressor = PriceRegressor(folds=2, booster={"n_estimators": 20})
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     regressor.fit(cars).predict(cars[:3]).shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        *,
+        columns: Mapping[str, Any] | None = None,
+        currency: str = "INR",
+        distance: Literal["km", "miles"] = "km",
+        decimal: Literal[".", ","] = ".",
+        valuation_date: datetime.date | str | None = None,
+        price_range: tuple[float, float] | None = None,
+        max_unreadable: float = 0.05,
+        folds: int = 10,
+        patience: int = 50,
+        seed: int = 0,
+        hedonic: Mapping[str, float] | None = None,
+        booster: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.columns = columns
+        self.currency = currency
+        self.distance = distance
+        self.decimal = decimal
+        self.valuation_date = valuation_date
+        self.price_range = price_range
+        self.max_unreadable = max_unreadable
+        self.folds = folds
+        self.patience = patience
+        self.seed = seed
+        self.hedonic = hedonic
+        self.booster = booster
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = tags.input_tags.categorical = tags.input_tags.allow_nan = True
+        tags.target_tags.required = False
+        return tags
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
+        """Learn from listings and their prices.
+
+        Parameters
+        ----------
+        X : one row a listing.
+        y : their prices in the currency. If None, the prices are a column of X: that which
+            ``columns`` names for ``price``, or ``price`` or ``listingPrice``.
+
+        Raises
+        ------
+        InputError
+            If a column or a setting is missing or wrong, too few rows are left to learn from, or a
+            column looks computed from the price.
+
+        Warns
+        -----
+        CarpriceWarning
+            If rows are left out, values cannot be read or columns are ignored.
+        """
+        table, settings = checked_frame(X), self._ingest_settings(with_price=y is None)
+        train = _validated(TrainSettings, self._train_settings())
+        mapped = read_fields(table, settings, price_required=y is None)
+        fields, raw = mapped.frame, table
+        if y is not None:
+            prices = checked_prices(y, len(table))
+            fields, raw = fields.assign(**{PRICE: prices}), table.assign(**{f"{PRICE} (y)": prices})
+        source = Source(
+            fields, row_digests(raw), table[[]], mapped.unreadable, mapped.respaced, mapped.origin
+        )
+        with errors_for_python():
+            cleaned = clean_source(source, settings)
+            refuse_too_few(cleaned, settings)
+            listings = cleaned.frame
+            market = Market(
+                self.currency, self.distance, cleaned.valuation_date, listings_digest(listings)
+            )
+            self.model_ = train_model(
+                parse(as_columns(listings), market.valuation_date, market.distance_unit),
+                np.log(listings[PRICE].to_numpy(dtype=np.float64)),
+                market,
+                train,
+                {alias(field): ", ".join(names) for field, names in mapped.origin.items()},
+                lambda _: None,
+            )
+        priced = self._price_columns()
+        self.feature_names_in_ = np.array([c for c in X if c not in priced], dtype=object)
+        self.n_features_in_ = len(self.feature_names_in_)
+        self.columns_ = {f: names for f, names in mapped.origin.items() if names and f != PRICE}
+        self.ignored_columns_ = tuple(name for name in mapped.ignored if name not in priced)
+        self.rejected_, self.repaired_ = map(
+            dict, (cleaned.counts.rejected, cleaned.counts.repaired)
+        )
+        warn_of_ignored(self.ignored_columns_)
+        warn_of_unreadable({f: one for f, one in mapped.unreadable.items() if f != PRICE})
+        if self.rejected_:
+            told = ", ".join(f"{rows:,} {reason}" for reason, rows in self.rejected_.items())
+            warn(f"{len(X) - len(listings):,} of {len(X):,} rows are not learned from: {told}")
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Return the price of each listing, in the currency, rounded to 0.01.
+
+        A listing without a readable make, model or year has no price: NaN, with a warning.
+
+        Raises
+        ------
+        InputError
+            If a column that is needed is missing.
+        """
+        listings = self._read(X)
+        prices = answers(self.model_, listings, DEFAULT_CONFIDENCE)[PRICE_NAMES[0]]
+        return np.asarray(prices, dtype=np.float64)
+
+    def predict_interval(
+        self, X: pd.DataFrame, confidence: float = DEFAULT_CONFIDENCE
+    ) -> pd.DataFrame:
+        """Return the price of each listing with its range, and why to trust it less.
+
+        Parameters
+        ----------
+        confidence : share of the cars whose price lies in the range, from 0.5 to 0.99.
+
+        Returns
+        -------
+        DataFrame
+            ``predictedPrice``, ``priceLow``, ``priceHigh``, ``warnings`` and ``problem``, with the
+            index of X; ``problem`` says why a listing has no price.
+        """
+        listings = self._read(X)
+        return answers(self.model_, listings, confidence).set_axis(X.index)
+
+    def explain(
+        self, X: pd.DataFrame, unit: Literal["currency", "factor"] = "currency"
+    ) -> pd.DataFrame:
+        """Return what makes up the price of each listing.
+
+        Parameters
+        ----------
+        unit : ``currency`` gives amounts that sum to the price, ``factor`` gives factors that
+            multiply to it.
+
+        Returns
+        -------
+        DataFrame
+            ``start``, the price of the market's typical car, and one column for each reason, with
+            the index of X.
+        """
+        if unit not in ("currency", "factor"):
+            raise ListingsError(f"unit is {unit!r}; it must be 'currency' or 'factor'")
+        listings = self._read(X)
+        good = problems_of(listings) == ""
+        told = pd.DataFrame(np.nan, index=listings.index, columns=[_START, *FACTORS])
+        if good.any():
+            told.loc[good] = [
+                [one.start, *(r.amount if unit == "currency" else r.factor for r in one.reasons)]
+                for one in self.model_.explain(as_columns(listings[good]))
+            ]
+        return told.set_axis(X.index)
+
+    def save(self, folder: str | Path) -> str:
+        """Write the model folder, which the service and the registry take; return its digest."""
+        check_is_fitted(self)
+        return self.model_.save(Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, *, columns: Mapping[str, Any] | None = None) -> Self:
+        """Load a model folder that :meth:`save`, the pipeline or the registry has written.
+
+        Parameters
+        ----------
+        columns : the column map of the DataFrames that are to be priced; no folder holds one.
+
+        Raises
+        ------
+        InputError, CorruptModelError
+            If there is no model folder, or its bytes are not those that were written.
+        """
+        model = PriceModel.load(Path(folder))
+        market = model.market
+        loaded = cls(
+            columns=columns,
+            currency=market.currency,
+            distance=market.distance_unit,  # type: ignore[arg-type]
+            valuation_date=market.valuation_date,
+        )
+        loaded.model_, loaded.columns_ = model, {}
+        return loaded
+
+    def _read(self, X: pd.DataFrame) -> pd.DataFrame:
+        check_is_fitted(self)
+        mapped = read_fields(
+            checked_frame(X), self._ingest_settings(with_price=False), price_required=False
+        )
+        known = {*getattr(self, "feature_names_in_", ()), *self._price_columns()}
+        warn_of_ignored([name for name in mapped.ignored if name not in known])
+        warn_of_absent([field for field in self.columns_ if field not in mapped.origin])
+        warn_of_unreadable(mapped.unreadable)
+        problems = problems_of(mapped.frame)
+        bad = problems[problems != ""]
+        if len(bad):
+            warn(
+                f"{len(bad)} of {len(X)} listings have no price, the first in row {bad.index[0]}: "
+                f"{bad.iloc[0]}"
+            )
+        return mapped.frame
+
+    def _ingest_settings(self, *, with_price: bool) -> IngestSettings:
+        settings = _validated(
+            IngestSettings,
+            {
+                "source": SOURCE,
+                "columns": dict(self.columns or {}),
+                "units": {"currency": self.currency, "distance": self.distance},
+                "decimal": self.decimal,
+                "price_range": self.price_range,
+                "valuation_date": self.valuation_date,
+                "max_unreadable": self.max_unreadable,
+            },
+        )
+        if with_price:
+            return settings
+        return settings.model_copy(update={"columns": {**settings.columns, PRICE: None}})
+
+    def _price_columns(self) -> set[str]:
+        rule = self._ingest_settings(with_price=True).columns.get(PRICE)
+        return {*PRICE_ALIASES, *([rule.source.strip()] if rule and rule.source else [])}
+
+    def _train_settings(self) -> dict[str, Any]:
+        return {
+            "folds": self.folds,
+            "patience": self.patience,
+            "seed": self.seed,
+            "hedonic": dict(self.hedonic or {}),
+            "booster": dict(self.booster or {}),
+        }
+
+
+def _validated(kind: type[Model], values: Mapping[str, Any]) -> Model:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ListingsError(describe(error)) from None

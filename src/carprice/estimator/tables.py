@@ -1,0 +1,137 @@
+"""Read a DataFrame of listings by the column map, and warn of all that is lost on the way."""
+
+import itertools
+import sys
+import traceback
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from carprice.arrays import Floats
+from carprice.errors import CarpriceWarning, InputError
+from carprice.listings.column_map import MappedChunk, Unreadable, map_columns
+from carprice.listings.sources.chunks import Chunk
+from carprice.schema import alias
+from carprice.settings import IngestSettings
+
+SOURCE: Final = "X"
+"""What messages call the DataFrame."""
+_PACKAGE: Final = "carprice."
+
+
+class ListingsError(InputError, ValueError):
+    """A DataFrame or a setting that the caller must change.
+
+    It is a ValueError too, which is what scikit-learn's own estimators raise.
+    """
+
+
+@contextmanager
+def errors_for_python() -> Iterator[None]:
+    """Reword errors that name keys of params.yaml: in Python they are keyword arguments."""
+    try:
+        yield
+    except ListingsError:
+        raise
+    except InputError as error:
+        told = str(error).replace("ingest.units.", "").replace("ingest.", "")
+        raise ListingsError(told) from None
+
+
+def warn(message: str) -> None:
+    """Warn at the line that called this package."""
+    frames = traceback.walk_stack(sys._getframe())
+    own = itertools.takewhile(lambda one: one[0].f_globals["__name__"].startswith(_PACKAGE), frames)
+    warnings.warn(message, CarpriceWarning, stacklevel=1 + sum(1 for _ in own))
+
+
+def checked_frame(table: Any) -> pd.DataFrame:
+    """Return a DataFrame with rows counted from 0.
+
+    Raises
+    ------
+    ListingsError
+        If it is no DataFrame, or has two columns of one name.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise ListingsError(
+            f"X is a {type(table).__name__}; give a pandas DataFrame with one row a listing "
+            "(of a transformer before: set_output(transform='pandas'); for one row: df.iloc[[0]])"
+        )
+    repeated = table.columns[table.columns.duplicated()]
+    if len(repeated):
+        raise ListingsError(f"X has two columns named {repeated[0]!r}; drop or rename one")
+    return table.reset_index(drop=True)
+
+
+def checked_prices(prices: Any, rows: int) -> Floats:
+    """Return the prices of n rows as numbers.
+
+    Raises
+    ------
+    ListingsError
+        If they are not one finite number for each row.
+    """
+    values = np.asarray(prices)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values.ravel()
+    if values.shape != (rows,):
+        raise ListingsError(
+            f"y has the shape {values.shape}, X has {rows} rows; give one price for each row"
+        )
+    read = pd.to_numeric(pd.Series(values), errors="coerce")
+    numbers = np.asarray(read, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise ListingsError(
+            f"y is {str(values[bad[0]])!r} in row {bad[0]}, and no finite number in {len(bad)} "
+            "rows; drop these rows, or make numbers of the prices"
+        )
+    return numbers
+
+
+def read_fields(
+    table: pd.DataFrame, settings: IngestSettings, *, price_required: bool
+) -> MappedChunk:
+    """Read the fields of listings from a DataFrame.
+
+    Raises
+    ------
+    ListingsError
+        If a column that the map names, or one that every listing needs, is not there.
+    """
+    with errors_for_python():
+        chunk = Chunk(table, filename="", label=SOURCE)
+        return map_columns(chunk, settings, price_required=price_required)
+
+
+def warn_of_unreadable(unreadable: Mapping[str, Unreadable]) -> None:
+    """Warn of values that are taken as missing."""
+    for field, found in unreadable.items():
+        warn(
+            f"{alias(field)} is {found.value!r} in row {found.row} and cannot be read in "
+            f"{found.count} rows, which are taken as missing; give columns[{alias(field)!r}] a "
+            "rule, such as {'from': ..., 'number': True}"
+        )
+
+
+def warn_of_ignored(names: Collection[str]) -> None:
+    """Warn of columns that no field is read from."""
+    if names:
+        warn(
+            f"X has columns that are no field of a listing, and are ignored: {', '.join(names)}; "
+            "name them in columns={field: column}, or drop them"
+        )
+
+
+def warn_of_absent(fields: Collection[str]) -> None:
+    """Warn of fields that training had and these listings have not."""
+    if fields:
+        warn(
+            f"X has no column for {', '.join(map(alias, fields))}, which the model learned from; "
+            "priced as if unknown"
+        )

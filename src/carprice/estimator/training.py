@@ -1,0 +1,48 @@
+"""Fit the model, and refuse to learn from a column that knows the price."""
+
+from collections.abc import Callable, Mapping
+
+from carprice.arrays import Floats
+from carprice.listings.features import Features
+from carprice.listings.leaking_fields import refuse_leaks, refuse_too_good
+from carprice.listings.market import Market
+from carprice.model import PriceModel
+from carprice.settings import TrainSettings
+
+
+def train_model(
+    features: Features,
+    log_price: Floats,
+    market: Market,
+    settings: TrainSettings,
+    columns: Mapping[str, str],
+    progress: Callable[[str], None],
+) -> PriceModel:
+    """Fit a model on parsed listings.
+
+    Parameters
+    ----------
+    log_price : their ln(price).
+    columns : the source's column behind each field, by the field's name in files; for errors.
+    progress : told the name of each step.
+
+    Raises
+    ------
+    InputError
+        If a feature explains the price as only a column computed from it can.
+    """
+    progress("looking for columns that know the price")
+    refuse_leaks(features, log_price, columns)
+    model = PriceModel.fit(
+        features,
+        log_price,
+        market,
+        scales=settings.hedonic.model_dump(),
+        booster=settings.booster.model_dump(),
+        patience=settings.patience,
+        folds=settings.folds,
+        seed=settings.seed,
+        progress=progress,
+    )
+    refuse_too_good(model.metrics["mdape"], features, log_price, columns)
+    return model

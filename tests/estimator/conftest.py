@@ -1,0 +1,30 @@
+import warnings
+
+import pandas as pd
+import pytest
+
+from carprice import PriceRegressor, load_sample
+
+FIELDS = ["make", "model", "variant", "year", "odometer", "fuelType", "Bluetooth"]
+
+
+@pytest.fixture(scope="session")
+def cars() -> pd.DataFrame:
+    """Rows that are all learned from, under the fields' own names, and ``price``. Read only."""
+    sample = load_sample(700, seed=7).rename(columns={"listingPrice": "price"})
+    return sample[[*FIELDS, "price"]].drop_duplicates(ignore_index=True)
+
+
+@pytest.fixture
+def quick() -> PriceRegressor:
+    """A regressor that learns in a moment."""
+    trees = {"n_estimators": 20, "max_depth": 3, "learning_rate": 0.2}
+    return PriceRegressor(folds=2, booster=trees)
+
+
+@pytest.fixture(scope="session")
+def fitted(cars: pd.DataFrame) -> PriceRegressor:
+    """A regressor that has learned from the cars. Read only."""
+    trees = {"n_estimators": 20, "max_depth": 3, "learning_rate": 0.2}
+    with warnings.catch_warnings(action="error"):
+        return PriceRegressor(folds=2, booster=trees).fit(cars)
