@@ -174,7 +174,7 @@ def test_the_tokens_owner_is_the_user_and_is_asked_for_once(
     setting(monkeypatch, **{variable: f"{dagshub.token}\n"})
     hub.check_login(dagshub.uri)
     assert hub.user_of(dagshub.uri, dagshub.token) == dagshub.user
-    monkeypatch.setattr(hub, "_get", None)
+    monkeypatch.setattr(hub, "_ask", None)
     hub.check_login(dagshub.uri)
 
 
@@ -194,7 +194,8 @@ def test_the_tokens_owner_is_the_user_and_is_asked_for_once(
 def test_an_odd_answer_is_told_without_the_token(
     answer: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_SECONDS", 0.5)
+    if "pause" in answer:
+        monkeypatch.setattr(hub, "_SECONDS", 0.5)
     with odd_host(**answer) as odd:
         setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN=WRONG)
         with pytest.raises(RefusedError) as refused:

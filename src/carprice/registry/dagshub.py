@@ -56,14 +56,27 @@ def user_of(uri: str, token: str) -> str:
 def _ask(uri: str, token: str) -> str:
     """Return the user name of the token's owner."""
     import httpx
+    from dagshub.auth.token_auth import HTTPBearerAuth
+    from dagshub.common.helpers import http_request
 
+    host, name = dagshub_host(), dagshub_repository(uri)
     answers: Future[tuple[Response, Response | None]] = Future()
+
+    def get(path: str) -> "Response":
+        found: Response = http_request(
+            "GET",
+            f"{host}/api/v1/{path}",
+            auth=HTTPBearerAuth(token),
+            timeout=_SECONDS,
+            follow_redirects=False,  # the token is for this host alone
+            verify=tls_context(),
+        )
+        return found
 
     def ask() -> None:
         try:
-            user, name = _get("user", token), dagshub_repository(uri)
-            found = _get(f"repos/{name}", token) if name and user.is_success else None
-            answers.set_result((user, found))
+            user = get("user")
+            answers.set_result((user, get(f"repos/{name}") if name and user.is_success else None))
         except Exception as error:
             answers.set_exception(error)
 
@@ -82,21 +95,6 @@ def _ask(uri: str, token: str) -> str:
     if repository is not None and repository.status_code == HTTPStatus.NOT_FOUND:
         raise missing_repository(uri)
     return _name(user)
-
-
-def _get(path: str, token: str) -> "Response":
-    from dagshub.auth.token_auth import HTTPBearerAuth
-    from dagshub.common.helpers import http_request
-
-    answer: Response = http_request(
-        "GET",
-        f"{dagshub_host()}/api/v1/{path}",
-        auth=HTTPBearerAuth(token),
-        timeout=_SECONDS,
-        follow_redirects=False,  # the token is for this host alone
-        verify=tls_context(),
-    )
-    return answer
 
 
 def _name(answer: "Response") -> str:
