@@ -12,7 +12,7 @@ from carprice.sample.market import generate
 from carprice.schema import (
     FIELDS,
     KINDS,
-    REFERENCE_FEATURES,
+    REFERENCE_EQUIPMENT,
     FieldKind,
     Listing,
     alias,
@@ -29,7 +29,7 @@ def sample_listings(count: int = COUNT) -> list[dict[str, Any]]:
     """Return different listings in camelCase, with the fields of the documented example."""
     found: dict[str, dict[str, Any]] = {}
     for record in generate(count + count // 10 + 10, _SEED).to_dict("records"):
-        features = [name for name in REFERENCE_FEATURES if record[name] == 1]
+        features = [name for name in REFERENCE_EQUIPMENT if record[name] == 1]
         given = {name: record[name] for name in _SHOWN if name in record}
         listing = {name: value for name, value in given.items() if pd.notna(value)}
         try:

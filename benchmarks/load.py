@@ -10,30 +10,19 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from command import Parser, report, run
 from listings import as_text, sample_listings, write_bodies
 from rich.console import Console
 from rich.table import Table
 from sample_registry import sample_registry
-from servers import (
-    NEEDS_LINUX,
-    Cores,
-    Server,
-    ServerError,
-    free_port,
-    is_linux,
-    running,
-    stop_on_sigterm,
-)
-from services import CARPRICE, SERVICES, Place
-
-from carprice.errors import CarpriceError
+from servers import Cores, Server, ServerError
+from services import CARPRICE, SERVICES, Place, started
 
 CONNECTIONS: Final = 16
 SHARE: Final = 0.70
@@ -42,7 +31,7 @@ LEAST_OF_RATE: Final = 0.98
 """Of the rate asked for; below it the service did not keep up."""
 _WARM_UP_SECONDS: Final = 2.0
 _LONGEST_FIRST_MARK_SECONDS: Final = 60.0
-_CLIENT: Final = Path(__file__).with_name("steady.py")
+_CLIENT: Final = Path(__file__).with_name("load_generator.py")
 _EPILOG: Final = (
     "example: python benchmarks/load.py --minutes 0.3\n"
     "exit codes: 0 done, 1 errors, a rate that was not kept or memory that grew, 2 cannot run here"
@@ -161,18 +150,14 @@ def run_load(
 
 def measure(options: argparse.Namespace, scratch: Path, progress: Callable[[str], None]) -> Result:
     """Start a registry and the service, and load the service."""
-    cores, service, port = Cores.of_this_machine(), SERVICES[CARPRICE], free_port()
+    cores, service = Cores.of_this_machine(), SERVICES[CARPRICE]
     texts = [as_text(service.form(listing)) for listing in sample_listings()]
     bodies = write_bodies(scratch / "bodies.jsonl", texts)
     with sample_registry(options.workdir, scratch, progress) as registry:
         if cores.are_two:
             os.sched_setaffinity(0, {cores.load})
         place = Place(registry, scratch)
-        command, environment = service.command(place, port), service.environment(place)
-        with running(
-            command, port, scratch, environment, cores.server, keep_output=False
-        ) as server:
-            server.wait_for_answer(service.path, texts[0])
+        with started(CARPRICE, place, cores.server, texts[0], keep_output=False) as (server, _):
             return run_load(Target(server, bodies), options, progress)
 
 
@@ -201,11 +186,7 @@ def result_table(result: Result, title: str) -> Table:
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__, _EPILOG)
     parser.add_argument(
         "--minutes", type=float, default=10.0, help="at the constant rate (default: %(default)g)"
     )
@@ -215,52 +196,25 @@ def read_options() -> argparse.Namespace:
         default=10.0,
         help="to measure the maximum (default: %(default)g)",
     )
-    parser.add_argument(
-        "--workdir",
-        type=Path,
-        metavar="FOLDER",
-        help="serve the production model of its mlflow.db (default: train one on the sample)",
-    )
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="OUT",
-        help="print the figures as JSON instead of a table, or write them to this file beside it",
-    )
-    options = parser.parse_args()
+    options = parser.read()
     if options.minutes <= 0 or options.maximum_seconds <= 0:
         parser.error("--minutes and --maximum-seconds must be above 0")
-    if options.workdir is not None and not (options.workdir / "mlflow.db").is_file():
-        parser.error(f"--workdir: {options.workdir / 'mlflow.db'} does not exist; run the pipeline")
     return options
 
 
 def main() -> int:
     """Run from the command line."""
     options = read_options()
-    told = Console(stderr=True, highlight=False)
-    if not is_linux():
-        told.print(NEEDS_LINUX, markup=False, soft_wrap=True)
-        return 2
-    stop_on_sigterm()
-    title = f"carprice at {SHARE:.0%} of its maximum; {Cores.of_this_machine()}"
-    try:
-        with told.status("") as status, tempfile.TemporaryDirectory() as scratch:
-            result = measure(options, Path(scratch), status.update)
-    except (ServerError, CarpriceError) as error:
-        told.print(f"cannot measure: {error}", markup=False, soft_wrap=True)
-        return 1
+    result = run(lambda scratch, progress: measure(options, scratch, progress))
     content = {**dataclasses.asdict(result), "growth": result.growth, "failures": result.failures}
-    if options.json == "-":
-        sys.stdout.write(json.dumps(content, indent=2) + "\n")
-    else:
-        out = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+
+    def show(out: Console) -> None:
+        title = f"carprice at {SHARE:.0%} of its maximum; {Cores.of_this_machine()}"
         out.print(result_table(result, title))
         for failure in result.failures:
-            sys.stdout.write(f"FAIL  {failure}\n")
-        if options.json is not None:
-            Path(options.json).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            out.print(f"FAIL  {failure}", markup=False, soft_wrap=True)
+
+    report(content, options.json, show)
     return int(bool(result.failures))
 
 

@@ -4,8 +4,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -15,17 +15,8 @@ from urllib.parse import urlsplit
 import wrk
 from listings import write_bodies
 from sample_registry import MODEL, MODEL_URI
-from servers import (
-    Cores,
-    Server,
-    ServerError,
-    ask,
-    clean_environment,
-    free_port,
-    pinned,
-    running,
-)
-from services import CARPRICE, SERVICES, Place
+from servers import Cores, Server, ServerError, ask, clean_environment, pinned
+from services import CARPRICE, SERVICES, Place, started
 
 CONNECTIONS: Final = (1, 16)
 """Latencies are compared at the first, rates at the last."""
@@ -123,14 +114,9 @@ class Bench:
         path = self.place.scratch / f"bodies-{name.replace(' ', '-')}.jsonl"
         return path if path.exists() else write_bodies(path, self.texts[name])
 
-    @contextmanager
-    def started(self, name: str) -> Iterator[tuple[Server, float]]:
+    def started(self, name: str) -> AbstractContextManager[tuple[Server, float]]:
         """Run a service until the block ends; give it and its seconds to the first price."""
-        service, port = SERVICES[name], free_port()
-        command, environment = service.command(self.place, port), service.environment(self.place)
-        core = self.cores.server
-        with running(command, port, self.place.scratch, environment, core) as server:
-            yield server, server.wait_for_answer(service.path, self.texts[name][0])
+        return started(name, self.place, self.cores.server, self.texts[name][0])
 
     def ask_prices(self, name: str, server: Server) -> list[float]:
         """Return the prices that a running service answers for the first listings."""

@@ -15,6 +15,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 NEEDS_LINUX: Final = "this benchmark needs Linux: it pins processes to cores and reads /proc"
 PATIENCE_SECONDS: Final = 180.0
 POLL_SECONDS: Final = 0.005
@@ -117,7 +119,11 @@ class Server:
 
     def resident_bytes(self) -> int:
         """Return the resident memory of the server's processes together."""
-        return sum(_resident_bytes(pid) for pid in _family(self.process.pid))
+        total = 0
+        for process in _family(self.process.pid):
+            with suppress(psutil.Error):
+                total += process.memory_info().rss
+        return total
 
 
 def is_linux() -> bool:
@@ -195,9 +201,9 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     family = _family(process.pid)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    for pid in family:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    for one in family:
+        with suppress(psutil.Error):
+            one.kill()
     process.wait()
 
 
@@ -210,21 +216,10 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def _family(pid: int) -> list[int]:
-    """Return a process and its descendants."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
-    family = [pid]
-    for one in family:
-        family.extend(children.get(one, ()))
-    return family
-
-
-def _resident_bytes(pid: int) -> int:
-    with suppress(OSError):
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    return 0
+def _family(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants, as many as there are still."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

@@ -2,14 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from listings import mlflow_form, plain_form, v2_form
 from sample_registry import MODEL, MODEL_URI
-from servers import clean_environment, free_port
+from servers import Server, clean_environment, free_port, running
 
 EMPTY: Final = "empty route"
 CARPRICE: Final = "carprice"
@@ -154,3 +155,16 @@ SERVICES: Final[Mapping[str, Service]] = {
         programs=lambda place: place.mlserver,
     ),
 }
+
+
+@contextmanager
+def started(
+    name: str, place: Place, core: int, body: str, *, keep_output: bool = True
+) -> Iterator[tuple[Server, float]]:
+    """Run a service on a core until the block ends; give it and its seconds to the first price."""
+    service, port = SERVICES[name], free_port()
+    command, environment = service.command(place, port), service.environment(place)
+    with running(
+        command, port, place.scratch, environment, core, keep_output=keep_output
+    ) as server:
+        yield server, server.wait_for_answer(service.path, body)

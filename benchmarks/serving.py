@@ -6,17 +6,16 @@ listings in turn, over 1 and 16 connections. Needs Linux, wrk, and no other load
 
 import argparse
 import dataclasses
-import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import wrk
+from command import Parser, report, run
 from listings import as_text, sample_listings
 from measuring import (
     COLD,
@@ -32,10 +31,8 @@ from mlserver_venv import DEFAULT_FOLDER, UnavailableError, ensure_mlserver
 from rich.console import Console
 from rich.table import Table
 from sample_registry import sample_registry
-from servers import NEEDS_LINUX, Cores, ServerError, is_linux, stop_on_sigterm
+from servers import Cores, ServerError
 from services import BESIDE, CARPRICE, EMPTY, MLFLOW, MLSERVER, REFERENCE, SERVICES, Place
-
-from carprice.errors import CarpriceError
 
 LEAST_OF_EMPTY: Final = 0.70
 LEAST_OF_MLFLOW: Final = 50.0
@@ -75,22 +72,29 @@ def checks(findings: Findings) -> list[Check]:
     ]
 
 
+def _ratio(findings: Findings, other: str, figure: str, connections: int) -> tuple[str, float]:
+    """Return how carprice's median of a figure compares with another service's."""
+    names = (CARPRICE, other)
+    ours, theirs = (findings.services[name].median(figure, connections) for name in names)
+    digits, unit = (0, "") if figure == "rate" else (2, " ms")
+    told = f"{ours:,.{digits}f} / {theirs:,.{digits}f}{unit} = {ours / theirs:.2f}"
+    return told, ours / theirs
+
+
 def _check_rate(findings: Findings, other: str, least: float) -> Check:
     requirement = f"{MANY} connections: at least {least:g} times the requests/s of {other}"
     if not findings.has(CARPRICE, other):
         return Check(requirement, "not measured", None)
-    ours, theirs = (findings.services[name].median("rate", MANY) for name in (CARPRICE, other))
-    ratio = ours / theirs
-    return Check(requirement, f"{ours:,.0f} / {theirs:,.0f} = {ratio:.2f}", ratio >= least)
+    told, ratio = _ratio(findings, other, "rate", MANY)
+    return Check(requirement, told, ratio >= least)
 
 
 def _check_p99(findings: Findings) -> Check:
     requirement = f"{FEW} connection: p99 at most {MOST_OF_P99:g} times that of {EMPTY}"
     if not findings.has(CARPRICE, EMPTY):
         return Check(requirement, "not measured", None)
-    ours, theirs = (findings.services[name].median("p99_ms", FEW) for name in (CARPRICE, EMPTY))
-    ratio = ours / theirs
-    return Check(requirement, f"{ours:.2f} / {theirs:.2f} ms = {ratio:.2f}", ratio <= MOST_OF_P99)
+    told, ratio = _ratio(findings, EMPTY, "p99_ms", FEW)
+    return Check(requirement, told, ratio <= MOST_OF_P99)
 
 
 def _check_start(findings: Findings, found: str, what: str) -> Check:
@@ -164,21 +168,19 @@ def _with_ratios(value: float, values: dict[str, float], digits: int) -> list[st
     return [f"{value:,.{digits}f}", *ratios]
 
 
-def as_json(findings: Findings, made: Sequence[Check]) -> str:
+def as_json(findings: Findings, made: Sequence[Check]) -> dict[str, Any]:
     """Return all figures of all repeats, and the checks."""
-    content = {
+    return {
         "services": {name: dataclasses.asdict(one) for name, one in findings.services.items()},
         "registry_seconds": findings.registry,
         "checks": [dataclasses.asdict(check) for check in made],
         "problems": findings.problems,
         "skipped": findings.skipped,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def report(findings: Findings, made: Sequence[Check], title: str) -> None:
+def show(out: Console, findings: Findings, made: Sequence[Check], title: str) -> None:
     """Print tables, requirements and problems for people."""
-    out = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
     if findings.has(*ALWAYS):
         out.print(load_table(findings, title))
         out.print(start_table(findings))
@@ -227,11 +229,7 @@ def measure(
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(__doc__, _EPILOG)
     parser.add_argument(
         "--repeats", type=int, default=3, help="of every measurement; medians are told (default: 3)"
     )
@@ -246,12 +244,6 @@ def read_options() -> argparse.Namespace:
         help="leave out this service; may be given more than once",
     )
     parser.add_argument(
-        "--workdir",
-        type=Path,
-        metavar="FOLDER",
-        help="serve the production model of its mlflow.db (default: train one on the sample)",
-    )
-    parser.add_argument(
         "--beside",
         type=Path,
         metavar="PYTHON",
@@ -264,46 +256,24 @@ def read_options() -> argparse.Namespace:
         metavar="FOLDER",
         help="virtual environment for MLServer, made on first use (default: %(default)s)",
     )
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="OUT",
-        help="print all figures as JSON instead of tables, or write them to this file beside them",
-    )
-    options = parser.parse_args()
+    options = parser.read()
     if options.repeats < 1 or options.seconds < 1:
         parser.error("--repeats and --seconds must be at least 1")
     if options.beside is not None and not os.access(options.beside, os.X_OK):
         parser.error(f"--beside: {options.beside} is no program; name an environment's Python")
-    if options.workdir is not None and not (options.workdir / "mlflow.db").is_file():
-        parser.error(f"--workdir: {options.workdir / 'mlflow.db'} does not exist; run the pipeline")
     return options
 
 
 def main() -> int:
     """Run from the command line."""
     options = read_options()
-    told = Console(stderr=True, highlight=False)
-    if not is_linux() or not wrk.is_installed():
-        told.print(wrk.MISSING if is_linux() else NEEDS_LINUX, markup=False, soft_wrap=True)
-        return 2
-    stop_on_sigterm()
-    cores = str(Cores.of_this_machine())
-    title = f"{cores}; medians of {options.repeats} × {options.seconds} s"
-    try:
-        with told.status("") as status, tempfile.TemporaryDirectory() as scratch:
-            findings = measure(options, Path(scratch), status.update)
-    except (ServerError, CarpriceError, subprocess.CalledProcessError) as error:
-        told.print(f"cannot measure: {error}", markup=False, soft_wrap=True)
-        return 1
+    findings = run(
+        lambda scratch, progress: measure(options, scratch, progress),
+        missing=None if wrk.is_installed() else wrk.MISSING,
+    )
     made = checks(findings)
-    if options.json == "-":
-        sys.stdout.write(as_json(findings, made) + "\n")
-    else:
-        report(findings, made, title)
-        if options.json is not None:
-            Path(options.json).write_text(as_json(findings, made) + "\n", encoding="utf-8")
+    title = f"{Cores.of_this_machine()}; medians of {options.repeats} × {options.seconds} s"
+    report(as_json(findings, made), options.json, lambda out: show(out, findings, made, title))
     return int(bool(findings.problems) or any(check.is_met is False for check in made))
 
 

@@ -1,3 +1,5 @@
+"""What all tests share: small models, registries, and real servers that end with the run."""
+
 import datetime
 import itertools
 import json
@@ -17,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import clean_environment  # noqa: F401 (first: it sets what carprice reads at its import)
 import pytest
 import watchdog
 
@@ -26,14 +29,6 @@ from carprice.settings import Settings
 if TYPE_CHECKING:
     from carprice.components.pipeline import PipelineResult
     from carprice.registry.versions import Registry, Version
-
-# Threads of several test runs that share few cores spin while they wait for each other: a fit
-# of two seconds then takes a minute. Set before the first import of a library that reads it.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-# On GitHub's runners typer paints its help, and the record of promotions names who pushed.
-# pytest's readline leaves 80 columns to xdist's workers, which a console keeps from its import on.
-for _name in ("GITHUB_ACTIONS", "GITHUB_ACTOR", "FORCE_COLOR", "COLUMNS", "LINES"):
-    os.environ.pop(_name, None)
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
@@ -45,8 +40,14 @@ SMALL = {
 
 # Files of few tests that take a minute or more: at the end, one worker would be left with them.
 LONG = ("test_from_data_to_production.py", "test_image.py", "test_up.py", "test_workflows.py")
-
-
+# What makes a test slow: fixtures that start a server or a workflow, or read real listings, and
+# files whose tests train, tune, or run a program of their own again and again.
+SLOW_FIXTURES = {"act", "dagshub", "full_disk", "mlflow_server", "real_data", "s3", "serve"}
+SLOW_FILES = {
+    *("test_another_market.py", "test_benchmarks.py", "test_clean_process.py", "test_command.py"),
+    *("test_contract.py", "test_coverage.py", "test_fetch.py", "test_image.py", "test_secrets.py"),
+    *("test_race.py", "test_sense.py", "test_snapshot.py", "test_tuning.py"),
+}
 WATCHDOG = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
@@ -62,16 +63,23 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow; begin with the longest files."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if SLOW_FIXTURES & fixtures or item.path.name in SLOW_FILES:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @contextmanager
 def silent_step(_: str) -> Iterator:
+    """A step of the pipeline that shows nothing."""
     yield lambda _: None
 
 
 @pytest.fixture(autouse=True)
 def _no_tracking_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No registry of whoever runs the tests is asked or written to."""
     for name in (
         *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
         *("MLFLOW_TRACKING_TOKEN", "DAGSHUB_USER_TOKEN", "DAGSHUB_PAT", "DAGSHUB_CLIENT_HOST"),
@@ -82,6 +90,7 @@ def _no_tracking_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def small_settings() -> Settings:
+    """Settings with which the whole pipeline takes seconds."""
     return Settings.model_validate(SMALL)
 
 
@@ -112,6 +121,7 @@ def copied(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def copy_project() -> Callable[[Path], Path]:
+    """Copies the project's files into a new folder."""
     return copied
 
 
@@ -122,6 +132,25 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real listings: {folder} does not exist (set CARPRICE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow without runs, which takes seconds to make. To be copied."""
+    from carprice.registry.tracking import connect
+
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        connect(f"sqlite:///{path.as_posix()}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def empty_registry(empty_database: Path, tmp_path: Path) -> Path:
+    """The test's own folder, with a local registry that holds nothing."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return tmp_path
 
 
 def database(workspace: Workspace) -> str:
@@ -161,11 +190,13 @@ def retouched(folder: Path, target: Path, mark: int = 1) -> Path:
 
 @pytest.fixture(scope="session")
 def registry_address() -> Callable[[Workspace], str]:
+    """Returns the address of a workspace's own registry."""
     return database
 
 
 @pytest.fixture(scope="session")
 def another_model() -> Callable[..., Path]:
+    """Saves a model again, under another digest: ``another_model(folder, target)``."""
     return retouched
 
 
@@ -263,6 +294,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture(scope="session")
 def serve() -> Callable[..., AbstractContextManager[Server]]:
+    """Runs any server as long as a ``with`` block lasts; see ``running``."""
     return running
 
 
@@ -297,6 +329,7 @@ def put_in_registry(uri: str, name: str, folder: Path, scratch: Path) -> int:
 
 @pytest.fixture(scope="session")
 def register() -> Callable[[str, str, Path, Path], int]:
+    """Registers a model folder; see ``put_in_registry``."""
     return put_in_registry
 
 
@@ -317,6 +350,7 @@ def of_newer_format(folder: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def newer_model() -> Callable[[Path, Path], Path]:
+    """Copies a model folder and gives it a format that is not known yet."""
     return of_newer_format
 
 
@@ -339,6 +373,7 @@ def filled_up(folder: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which hardly a byte can be written. Needs root."""
     with filled_up(tmp_path / "disk") as folder:
         yield folder
 
@@ -354,6 +389,7 @@ class Store:
     folder: Path
 
     def log(self, model: Path, **tags: str) -> "Version":
+        """Log a version of a model folder that the gate accepted."""
         registry = self.registry
         from carprice.model_folder import folder_digest
         from carprice.registry.tracking import start_run
@@ -373,6 +409,7 @@ class Store:
         return version
 
     def artifact(self, version: "Version", name: str) -> Path:
+        """Return where a file of a version lies."""
         from carprice.registry.tracking import connect
 
         client = connect(self.registry.uri)
@@ -383,10 +420,11 @@ class Store:
 
 @pytest.fixture(scope="session")
 def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the database of ``store`` lies; one for all, its tests have names of their own."""
     return tmp_path_factory.mktemp("local-registry")
 
 
-@pytest.fixture(params=["database", "server"])
+@pytest.fixture(params=["database", pytest.param("server", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, local_folder: Path) -> Store:
     """A registry of its own name: in a local database, and on a real server."""
     from carprice.registry.tracking import tracking_uri
@@ -435,6 +473,7 @@ def dagshub_before(
 
 @pytest.fixture(scope="session")
 def dagshub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsHub]:
+    """The stand-in for DagsHub, with the repository ``me/cars``."""
     folder, user, token = tmp_path_factory.mktemp("dagshub"), "me", secrets.token_hex(20)
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = READ\nadmin_username = {user}\n"
@@ -463,6 +502,7 @@ def dagshub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsHub]:
 
 @pytest.fixture(scope="session")
 def dagshub_like() -> Callable[..., AbstractContextManager[DagsHub]]:
+    """Runs another stand-in for DagsHub; see ``dagshub_before``."""
     return dagshub_before
 
 

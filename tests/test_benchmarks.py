@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-SCRIPTS = ("accuracy.py", "gate.py", "load.py", "one_price.py", "scaling.py", "serving.py")
+SCRIPTS = ("gate.py", "load.py", "one_price.py", "scaling.py", "serving.py")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")

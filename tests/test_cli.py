@@ -1,20 +1,17 @@
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from command_line import Carprice, caller
 
-from carprice.cli import main
 from carprice.components.workspace import Workspace
 from carprice.schema import example_listing
 
@@ -29,26 +26,6 @@ SMALL = {
 }
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def line(self) -> str:
-        """Return the one line that a refused command prints."""
-        lines = self.err.strip().splitlines()
-        assert len(lines) == 1, self.err
-        assert lines[0].startswith("carprice: ")
-        return lines[0]
-
-
-Carprice = Callable[..., Done]
-
-
 @pytest.fixture
 def carprice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -58,26 +35,7 @@ def carprice(
     monkeypatch.delenv("PORT", raising=False)
     write_params(tmp_path / "params.yaml", SMALL)
 
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["carprice", *map(str, arguments)])
-        capsys.readouterr()
-        with environment_kept(), pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return Done(int(stop.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
-@contextmanager
-def environment_kept() -> Iterator[None]:
-    """MLflow leaves its last address in the environment; a process of its own would not."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    return caller(monkeypatch, capsys)
 
 
 def write_params(path: Path, content: dict[str, Any]) -> Path:
@@ -202,6 +160,8 @@ def test_a_stage_out_of_order_names_the_one_before(
     assert f"{missing} does not exist; run `carprice {stage}` first" in done.line
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_registry")
 def test_the_stages_one_by_one_say_what_they_did(carprice: Carprice, tmp_path: Path) -> None:
     said = {name: carprice(name) for name in ("ingest", "transform", "train", "evaluate")}
     assert [done.code for done in said.values()] == [0, 0, 0, 0]
@@ -214,6 +174,8 @@ def test_the_stages_one_by_one_say_what_they_did(carprice: Carprice, tmp_path: P
     assert (tmp_path / "reports" / "registration.json").is_file()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_registry")
 def test_run_prints_the_figures_and_what_the_registry_said(carprice: Carprice) -> None:
     done = carprice("run", "--workdir", "here")
     assert done.code == 0
@@ -222,6 +184,8 @@ def test_run_prints_the_figures_and_what_the_registry_said(carprice: Carprice) -
         assert words in done.err
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_registry")
 def test_run_prints_pure_json_on_standard_output(carprice: Carprice, tmp_path: Path) -> None:
     write_params(tmp_path / "other.yaml", SMALL)
     sample = tmp_path / "cars.csv"
@@ -275,6 +239,8 @@ def test_eda_names_what_it_cannot_read_or_write(
     assert not (tmp_path / out).exists()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_registry")
 def test_a_refused_candidate_says_why(carprice: Carprice, tmp_path: Path) -> None:
     strict = {**SMALL, "register": {"gate": {"max_mape": 1}}}
     write_params(tmp_path / "params.yaml", strict)

@@ -16,9 +16,9 @@ from carprice.schema import (
     bounds,
     example_listing,
     fields_of,
-    join_features,
+    join_equipment,
     parse_ordinal,
-    split_features,
+    split_equipment,
 )
 
 CAR = {"make": "Kia", "model": "Rio", "year": 2019, "odometer": 45000}
@@ -55,7 +55,7 @@ def test_owners_are_read_from_words(value: object, expected: object) -> None:
     ],
 )
 def test_equipment_in_one_text_is_split(value: object, expected: object) -> None:
-    assert split_features(value) == expected
+    assert split_equipment(value) == expected
 
 
 def test_both_spellings_of_a_field_are_accepted() -> None:
@@ -167,7 +167,7 @@ def test_the_reference_fields_are_the_twelve_of_the_reference_data() -> None:
         ("year", FieldKind.INTEGER),
         ("ownership", FieldKind.INTEGER),
         ("odometer", FieldKind.NUMBER),
-        ("features", FieldKind.FEATURES),
+        ("features", FieldKind.EQUIPMENT),
         ("listed_on", FieldKind.DATE),
     ],
 )
@@ -193,7 +193,7 @@ def test_bounds_are_those_of_the_declaration(field: str, limits: tuple[float, fl
     [([], ""), (["b"], "b"), (["b", "a", "b"], "a|b")],
 )
 def test_equipment_is_joined_in_one_canonical_way(names: list[str], text: str) -> None:
-    assert join_features(names) == text
+    assert join_equipment(names) == text
 
 
 def test_the_example_is_a_listing_with_all_reference_fields() -> None:

@@ -1,5 +1,6 @@
 """No commit holds a secret: detect-secrets reads every version of every file."""
 
+import io
 import json
 import secrets
 import string
@@ -22,19 +23,22 @@ SETTINGS = json.loads((ROOT / ".secrets.baseline").read_text(encoding="utf-8"))
 EXCEPTIONS = "detect_secrets.filters.regex.should_exclude_"
 
 
-def git(folder: Path, *arguments: str) -> bytes:
+def git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
     command = ["git", *identity, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+    return subprocess.run(command, cwd=folder, input=given, capture_output=True, check=True).stdout
 
 
-def versions(repository: Path) -> Iterator[tuple[str, str]]:
-    """Yield blob and path of every version of every file that a commit of any branch has."""
+def versions(repository: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Yield blob, path and content of every version of every file that a commit has."""
     listed = git(repository, "rev-list", "--all", "--objects", "--filter=object:type=blob")
-    for line in listed.decode().splitlines():
-        blob, _, path = line.partition(" ")
-        if path and git(repository, "cat-file", "-t", blob) == b"blob\n":
-            yield blob, path
+    paths = dict(line.split(" ", 1) for line in listed.decode().splitlines() if " " in line)
+    batch = io.BytesIO(git(repository, "cat-file", "--batch", given="\n".join(paths).encode()))
+    while head := batch.readline():
+        blob, kind, size = head.decode().split()
+        content = batch.read(int(size) + 1)[:-1]
+        if kind == "blob":
+            yield blob, paths[blob], content
 
 
 def found(
@@ -56,8 +60,8 @@ def found_in_history(repository: Path, scratch: Path) -> list[str]:
     """
     numbers: dict[str, list[int]] = {}
     known: defaultdict[str, set[bytes]] = defaultdict(set)
-    for blob, path in versions(repository):
-        lines = git(repository, "cat-file", "blob", blob).splitlines(keepends=True)
+    for blob, path, content in versions(repository):
+        lines = content.splitlines(keepends=True)
         searched = [
             (number, line) for number, line in enumerate(lines, 1) if line not in known[path]
         ]

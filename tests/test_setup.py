@@ -1,43 +1,22 @@
 import http.server
 import json
-import os
 import re
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Carprice, Done, caller
 
-from carprice.cli import main
 from carprice.listings.remote import SET_IT, DataRemote, default_remote, project_root
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def line(self) -> str:
-        """Return the one line that a refused command prints."""
-        (line,) = self.err.strip().splitlines()
-        assert line.startswith("carprice: ")
-        return line
-
-
-Carprice = Callable[..., Done]
 
 
 @pytest.fixture
@@ -57,16 +36,7 @@ def carprice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("COLUMNS", "300")
 
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["carprice", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        printed = capsys.readouterr()
-        return Done(int(stop.value.code or 0), printed.out, printed.err)
-
-    return run
+    return caller(monkeypatch, capsys)
 
 
 def config(project: Path) -> str:

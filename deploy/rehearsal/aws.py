@@ -15,7 +15,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import boto3
 from botocore.config import Config
@@ -25,9 +25,11 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
 
+from rehearsal.codedeploy import CodeDeploy
 from rehearsal.image_registry import ImageRegistry
-from rehearsal.plan import REGION, Plan
+from rehearsal.options import REGION, Options
 
 BUCKET: Final = "carprice-bundles"
 REPOSITORY: Final = "carprice"
@@ -38,72 +40,47 @@ _CODEDEPLOY: Final = "CodeDeploy_20141006"
 _ECR: Final = "AmazonEC2ContainerRegistry_V20150921"
 _ECR_WRITES: Final = ("PutImage", "CreateRepository", "GetAuthorizationToken")
 
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-class Deployments(Protocol):
-    """What answers CodeDeploy's questions."""
-
-    def start(self, deployment: str, request: dict[str, Any]) -> None:
-        """Begin a deployment that moto has accepted."""
-
-    def answer(self, action: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer to an action, None where it is moto's to answer."""
-
 
 class Front:
     """The WSGI application before moto's."""
 
-    def __init__(self, moto: Wsgi) -> None:
+    def __init__(self, moto: Callable[..., Iterable[bytes]]) -> None:
         self._moto = moto
-        self.deployments: Deployments | None = None
+        self.deployments: CodeDeploy | None = None
         self.before_ecr: Callable[[], None] | None = None
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
-        service, _, action = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
+        return self._answer(Request(environ))(environ, start)
+
+    def _answer(self, request: Request) -> Callable[..., Iterable[bytes]]:
+        service, _, action = request.headers.get("X-Amz-Target", "").rpartition(".")
         if service == _ECR and action not in _ECR_WRITES and self.before_ecr is not None:
             self.before_ecr()
         if service != _CODEDEPLOY or self.deployments is None:
-            return self._moto(environ, start)
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        request = json.loads(body or b"{}")
+            return self._moto
+        body = request.get_data()
+        request.environ["wsgi.input"] = io.BytesIO(body)  # for moto, which reads it again
+        asked = json.loads(body or b"{}")
         if action == "CreateDeployment":
-            return self._create(environ, start, request, self.deployments)
-        answer = self.deployments.answer(action, request)
+            created = Response.from_app(self._moto, request.environ, buffered=True)
+            if created.status_code == 200:
+                self.deployments.start(json.loads(created.get_data())["deploymentId"], asked)
+            return created
+        answer = self.deployments.answer(action, asked)
         if answer is None:
-            return self._moto(environ, start)
-        start("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
-        return [json.dumps(answer).encode()]
-
-    def _create(
-        self,
-        environ: dict[str, Any],
-        start: Callable[..., Any],
-        request: dict[str, Any],
-        deployments: Deployments,
-    ) -> Iterable[bytes]:
-        seen: list[str] = []
-
-        def noting(line: str, *others: Any) -> Any:
-            seen.append(line)
-            return start(line, *others)
-
-        content = b"".join(self._moto(environ, noting))
-        if seen and seen[0].startswith("200"):
-            deployments.start(json.loads(content)["deploymentId"], request)
-        return [content]
+            return self._moto
+        return Response(json.dumps(answer), content_type="application/x-amz-json-1.1")
 
 
 class Aws:
     """The servers, and what an account has: bucket, repository, parameters, deployment group."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, options: Options) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        host, port = plan.aws_url.removeprefix("http://").split(":")
+        host, port = options.aws_url.removeprefix("http://").split(":")
         self.front = Front(DomainDispatcherApplication(create_backend_app))
-        self._plan = plan
+        self._options = options
         self._server = make_server(
             host, int(port), self.front, threaded=True, request_handler=MotoRequestHandler
         )
@@ -116,7 +93,7 @@ class Aws:
         """Return boto3's client of a service."""
         return boto3.client(
             service,
-            endpoint_url=self._plan.aws_url,
+            endpoint_url=self._options.aws_url,
             region_name=REGION,
             aws_access_key_id=KEY,
             aws_secret_access_key=KEY,
@@ -127,7 +104,7 @@ class Aws:
     def environment(self) -> dict[str, str]:
         """What the AWS command line is told."""
         return {
-            "AWS_ENDPOINT_URL": self._plan.aws_url,
+            "AWS_ENDPOINT_URL": self._options.aws_url,
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": KEY,
             "AWS_EC2_METADATA_DISABLED": "true",

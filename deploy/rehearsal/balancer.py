@@ -5,14 +5,15 @@ repeats no request. A target that is taken out gets nothing new and finishes wha
 """
 
 import contextlib
+import csv
 import socket
 import time
 from collections.abc import Sequence
 from typing import Final
 
 from rehearsal.instances import Instance
-from rehearsal.plan import Plan
-from rehearsal.shell import Background, RehearsalError
+from rehearsal.options import Options
+from rehearsal.processes import Background, RehearsalError
 
 PORT: Final = 8000
 HEALTH_PATH: Final = "/"
@@ -48,20 +49,20 @@ backend targets
 class Balancer:
     """A load balancer with one target group."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._control = plan.private / "haproxy.sock"
-        self._seconds = plan.deregistration_seconds
-        settings = plan.private / "haproxy.cfg"
+    def __init__(self, options: Options) -> None:
+        self._control = options.private / "haproxy.sock"
+        self._seconds = options.deregistration_seconds
+        settings = options.private / "haproxy.cfg"
         settings.write_text(
             _SETTINGS.format(
                 socket=self._control,
-                address=plan.service_url.removeprefix("http://"),
+                address=options.load_balancer,
                 path=HEALTH_PATH,
             ),
             encoding="utf-8",
         )
-        self._server = Background(["haproxy", "-db", "-f", settings], plan.logs / "haproxy.log")
-        self._server.wait_for(plan.service_url, 20, good=(503,))
+        self._server = Background(["haproxy", "-db", "-f", settings], options.logs / "haproxy.log")
+        self._server.wait_for(f"http://{options.load_balancer}", 20, good=(503,))
 
     def register(self, instances: Sequence[Instance], seconds: float = 60) -> None:
         """Add targets, and wait until the balancer itself finds all of them healthy.
@@ -121,14 +122,8 @@ class Balancer:
         raise RehearsalError(f"the load balancer has no target {name}; see {self._server.log}")
 
     def _rows(self) -> list[dict[str, str]]:
-        header, *lines = self._tell("show stat").lstrip("# ").splitlines()
-        names = header.split(",")
-        rows = [dict(zip(names, line.split(","), strict=False)) for line in lines if line]
-        return [
-            row
-            for row in rows
-            if row["pxname"] == "targets" and row["svname"] not in ("BACKEND", "FRONTEND")
-        ]
+        rows = csv.DictReader(self._tell("show stat").lstrip("# ").splitlines())
+        return [row for row in rows if row["pxname"] == "targets" and row["svname"] != "BACKEND"]
 
     def _tell(self, command: str) -> str:
         try:

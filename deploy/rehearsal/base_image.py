@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from rehearsal.instances import Instance
-from rehearsal.plan import Plan
-from rehearsal.shell import RehearsalError, run, say
+from rehearsal.options import Options
+from rehearsal.processes import RehearsalError, run, say
 
 _PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates"
 _BASE: Final = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
@@ -48,14 +48,14 @@ def base_name(dockerfile: str) -> tuple[str, str]:
     return base[1], suite[1]
 
 
-def make_archive(plan: Plan) -> Path:
+def make_archive(options: Options) -> Path:
     """Return a tar archive of a small Debian with Python; kept between runs."""
-    name, suite = base_name((plan.project / "Dockerfile").read_text(encoding="utf-8"))
-    archive = plan.work / f"base-{suite}.tar"
+    name, suite = base_name((options.project / "Dockerfile").read_text(encoding="utf-8"))
+    archive = options.work / f"base-{suite}.tar"
     if archive.is_file():
         return archive
     say(f"Making {name} of Debian's packages, once")
-    log, tree = plan.logs / "base-image.log", plan.work / "base.new"
+    log, tree = options.logs / "base-image.log", options.work / "base.new"
     shutil.rmtree(tree, ignore_errors=True)
     command = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, str(tree)]
     run(command, log, seconds=600)
@@ -69,9 +69,9 @@ def make_archive(plan: Plan) -> Path:
     return archive
 
 
-def have_base(plan: Plan, builder: Instance, archive: Path) -> None:
+def have_base(options: Options, builder: Instance, archive: Path) -> None:
     """Have the base image in the builder's store."""
-    name, _ = base_name((plan.project / "Dockerfile").read_text(encoding="utf-8"))
+    name, _ = base_name((options.project / "Dockerfile").read_text(encoding="utf-8"))
     code, _ = builder.run(["podman", "image", "exists", name], seconds=30, allowed=(0, 1))
     if code:
         inside = builder.path("/var/tmp/base.tar")  # noqa: S108 - the instance's own

@@ -15,12 +15,13 @@ Modelled
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rehearsal.agent import EVENTS, Agent, Diagnostics, EventError, Revision
 from rehearsal.balancer import Balancer
-from rehearsal.shell import RehearsalError, say
+from rehearsal.processes import RehearsalError, say
 
 GROUP_ID: Final = "8f3f0f2a-5a4c-4d0b-9f57-rehearsal000"
 _TOO_MANY: Final = (
@@ -41,21 +42,29 @@ class Event:
     diagnostics: Diagnostics | None = None
     ran: bool = False
 
+    def begin(self) -> None:
+        """Note that it begins."""
+        self.status, self.started = "InProgress", time.time()
+
+    def end(self, diagnostics: Diagnostics | None = None) -> None:
+        """Note that it succeeded, or that it failed and why."""
+        self.status = "Failed" if diagnostics else "Succeeded"
+        self.ended, self.diagnostics = time.time(), diagnostics
+
     def to_json(self) -> dict[str, Any]:
         """Return it as the API shows it."""
-        told: dict[str, Any] = {"lifecycleEventName": self.name, "status": self.status}
-        if self.started is not None:
-            told["startTime"] = self.started
-        if self.ended is not None:
-            told["endTime"] = self.ended
-        if self.diagnostics is not None:
-            told["diagnostics"] = self.diagnostics.to_json()
-        return told
+        return {
+            "lifecycleEventName": self.name,
+            "status": self.status,
+            "startTime": self.started,
+            "endTime": self.ended,
+            "diagnostics": self.diagnostics and self.diagnostics.to_json(),
+        }
 
 
 @dataclass
 class Target:
-    """A deployment's instance, and what became of each event."""
+    """An instance of a deployment, and what became of each event on it."""
 
     name: str
     label: str
@@ -78,6 +87,16 @@ class Target:
         }
 
 
+@dataclass(frozen=True)
+class EventSpan:
+    """A lifecycle event of a deployment over all instances; times are seconds since 1970."""
+
+    name: str
+    started: float
+    ended: float
+    failed: bool
+
+
 @dataclass
 class Deployment:
     """A deployment and its state."""
@@ -90,44 +109,49 @@ class Deployment:
     targets: dict[str, Target] = field(default_factory=dict)
 
     @property
-    def failures(self) -> list[tuple[str, Event]]:
-        """Instances and their failed events, the earliest first."""
-        found = [
-            (target.name, event)
-            for target in self.targets.values()
-            for event in target.events
-            if event.status == "Failed"
-        ]
-        return sorted(found, key=lambda one: one[1].ended or 0.0)
+    def failure(self) -> Event | None:
+        """The event that failed first, on any instance."""
+        events = [event for target in self.targets.values() for event in target.events]
+        failed = [event for event in events if event.status == "Failed"]
+        return min(failed, key=lambda event: event.ended or 0.0, default=None)
+
+    @property
+    def spans(self) -> list[EventSpan]:
+        """The events that were tried, each over all instances."""
+        found: dict[str, EventSpan] = {}
+        for event in (event for target in self.targets.values() for event in target.events):
+            if event.started is None or event.ended is None:
+                continue
+            failed = event.status == "Failed"
+            known = found.get(event.name, EventSpan(event.name, event.started, event.ended, failed))
+            found[event.name] = EventSpan(
+                event.name,
+                min(known.started, event.started),
+                max(known.ended, event.ended),
+                known.failed or failed,
+            )
+        return list(found.values())
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the API shows it."""
         count = [target.status for target in self.targets.values()]
-        told: dict[str, Any] = {
+        location = {"bucket": self.revision.bucket, "key": self.revision.key, "bundleType": "tgz"}
+        return {
             "applicationName": self.revision.application,
             "deploymentGroupName": self.revision.group,
             "deploymentId": self.revision.deployment,
             "status": self.status,
             "createTime": self.created,
-            "revision": {
-                "revisionType": "S3",
-                "s3Location": {
-                    "bucket": self.revision.bucket,
-                    "key": self.revision.key,
-                    "bundleType": "tgz",
-                },
-            },
+            "completeTime": self.completed,
+            "revision": {"revisionType": "S3", "s3Location": location},
             "deploymentOverview": {
                 name: count.count(name)
                 for name in ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
             },
             "computePlatform": "Server",
+            "errorInformation": self.error
+            and dict(zip(("code", "message"), self.error, strict=True)),
         }
-        if self.completed is not None:
-            told["completeTime"] = self.completed
-        if self.error is not None:
-            told["errorInformation"] = dict(zip(("code", "message"), self.error, strict=True))
-        return told
 
 
 class CodeDeploy:
@@ -147,7 +171,8 @@ class CodeDeploy:
     ) -> None:
         self._balancer, self._agent_of, self._discard = balancer, agent_of, discard
         self._all: dict[str, Deployment] = {}
-        self._threads: list[threading.Thread] = []
+        self._pool = ThreadPoolExecutor(1)
+        self._going_on: Future[None] | None = None
         self._stopping = threading.Event()
         self.blue: Sequence[Any] = ()
         self.green: Sequence[Any] = ()
@@ -172,13 +197,10 @@ class CodeDeploy:
         )
         begun = Deployment(revision, time.time())
         for instance in self.green:
-            begun.targets[instance.name] = Target(
-                instance.name, "Green", events=[Event(name) for name in (*EVENTS, "AllowTraffic")]
-            )
+            events = [Event(name) for name in (*EVENTS, "AllowTraffic")]
+            begun.targets[instance.name] = Target(instance.name, "Green", events=events)
         self._all[deployment] = begun
-        thread = threading.Thread(target=self._deploy, args=(begun,), daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._going_on = self._pool.submit(self._deploy, begun)
 
     def wait(self, seconds: float) -> None:
         """Wait until nothing is being deployed.
@@ -188,52 +210,43 @@ class CodeDeploy:
         RehearsalError
             If that takes longer.
         """
-        deadline = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
-                raise RehearsalError(f"a deployment goes on for more than {seconds:.0f} s")
+        try:
+            if self._going_on is not None:
+                self._going_on.result(seconds)
+        except TimeoutError:
+            raise RehearsalError(f"a deployment goes on for more than {seconds:.0f} s") from None
 
     def answer(self, action: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer to an action, None where it is not ours."""
+        """Return the answer to an action, None where moto is to answer it."""
         known = self._all.get(str(request.get("deploymentId")))
         if known is None:
             return None
+        if action == "StopDeployment":
+            self._stopping.set()
         number = known.revision.deployment
-        targets = known.targets
-        answer: dict[str, Any] | None = None
-        match action:
-            case "GetDeployment":
-                answer = {"deploymentInfo": known.to_json()}
-            case "ListDeploymentTargets":
-                answer = {"targetIds": list(targets)}
-            case "GetDeploymentTarget" if request.get("targetId") in targets:
-                answer = {"deploymentTarget": targets[request["targetId"]].to_json(number)}
-            case "BatchGetDeploymentTargets":
-                asked = request.get("targetIds") or list(targets)
-                found = [targets[name].to_json(number) for name in asked if name in targets]
-                answer = {"deploymentTargets": found}
-            case "StopDeployment":
-                self._stopping.set()
-                answer = {"status": "Pending", "statusMessage": "being stopped"}
-        return answer
+        targets = {name: target.to_json(number) for name, target in known.targets.items()}
+        asked = request.get("targetIds") or list(targets)
+        answers: dict[str, dict[str, Any]] = {
+            "GetDeployment": {"deploymentInfo": known.to_json()},
+            "ListDeploymentTargets": {"targetIds": list(targets)},
+            "GetDeploymentTarget": {"deploymentTarget": targets.get(request.get("targetId", ""))},
+            "BatchGetDeploymentTargets": {
+                "deploymentTargets": [targets[name] for name in asked if name in targets]
+            },
+            "StopDeployment": {"status": "Pending", "statusMessage": "being stopped"},
+        }
+        return answers.get(action)
 
     def _deploy(self, deployment: Deployment) -> None:
         try:
             deployment.status = "InProgress"
             self._stopping.clear()
-            threads = [
-                threading.Thread(target=self._prepare, args=(deployment, instance), daemon=True)
-                for instance in self.green
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            if deployment.failures or self._stopping.is_set():
+            with ThreadPoolExecutor(max(len(self.green), 1)) as pool:
+                list(pool.map(lambda instance: self._prepare(deployment, instance), self.green))
+            if deployment.failure or self._stopping.is_set():
                 self._give_up(deployment)
-                return
-            self._shift(deployment)
+            else:
+                self._shift_traffic(deployment)
         except Exception as error:
             say(f"CodeDeploy's stand-in failed: {error}")
             self._end(deployment, "Failed", ("INTERNAL_ERROR", str(error)))
@@ -242,56 +255,54 @@ class CodeDeploy:
         """Run the agent's events on an instance, until one fails there or anywhere."""
         target, agent = deployment.targets[instance.name], self._agent_of(instance)
         target.status = "InProgress"
-        for event in target.events:
-            if event.name not in EVENTS:
+        for event in target.events[: len(EVENTS)]:
+            if deployment.failure or self._stopping.is_set():
+                event.status = target.status = "Skipped"
                 continue
-            if deployment.failures or self._stopping.is_set():
-                event.status = "Skipped"
-                target.status = "Skipped"
-                continue
-            event.status, event.started = "InProgress", time.time()
+            event.begin()
             try:
                 event.ran = agent.run(event.name, deployment.revision)
             except EventError as error:
-                event.ended, event.diagnostics = time.time(), error.diagnostics
-                event.status = target.status = "Failed"
+                event.end(error.diagnostics)
+                target.status = "Failed"
                 return
-            event.ended, event.status = time.time(), "Succeeded"
+            event.end()
 
-    def _shift(self, deployment: Deployment) -> None:
-        allowing = [target.events[-1] for target in deployment.targets.values()]
+    def _shift_traffic(self, deployment: Deployment) -> None:
+        green = list(deployment.targets.values())
+        allowing = [target.events[-1] for target in green]
         for event in allowing:
-            event.status, event.started = "InProgress", time.time()
+            event.begin()
         try:
             self._balancer.register(self.green)
         except RehearsalError as error:
             for event in allowing:
-                event.status, event.ended = "Failed", time.time()
-                event.diagnostics = Diagnostics("UnknownError", "", str(error), "")
+                event.end(Diagnostics("UnknownError", "", str(error), ""))
             self._balancer.deregister(self.green)
             self._give_up(deployment)
             return
-        for target, event in zip(deployment.targets.values(), allowing, strict=True):
-            event.status, event.ended = "Succeeded", time.time()
+        for target in green:
+            target.events[-1].end()
             target.status = "Succeeded"
-        for instance in self.blue:
-            begun = Event("BlockTraffic", "InProgress", time.time())
-            deployment.targets[instance.name] = Target(instance.name, "Blue", "InProgress", [begun])
+        blocking = [
+            Target(instance.name, "Blue", "InProgress", [Event("BlockTraffic")])
+            for instance in self.blue
+        ]
+        for target in blocking:
+            target.events[0].begin()
+            deployment.targets[target.name] = target
         self._balancer.deregister(self.blue)
-        for instance in self.blue:
-            target = deployment.targets[instance.name]
-            target.status = target.events[0].status = "Succeeded"
-            target.events[0].ended = time.time()
+        for target in blocking:
+            target.events[0].end()
+            target.status = "Succeeded"
         self.blue, self.green = self.green, ()
         self._end(deployment, "Succeeded", None)
 
     def _give_up(self, deployment: Deployment) -> None:
-        stopped = self._stopping.is_set()
-        self._end(
-            deployment,
-            "Stopped" if stopped else "Failed",
-            ("MANUAL_STOP", "Stopped.") if stopped else ("HEALTH_CONSTRAINTS", _TOO_MANY),
-        )
+        if self._stopping.is_set():
+            self._end(deployment, "Stopped", ("MANUAL_STOP", "Stopped."))
+        else:
+            self._end(deployment, "Failed", ("HEALTH_CONSTRAINTS", _TOO_MANY))
         if self.green_is_new:
             for instance in self.green:
                 self._discard(instance)

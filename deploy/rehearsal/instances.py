@@ -14,12 +14,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rehearsal.plan import SUBNET, Plan
-from rehearsal.shell import Background, RehearsalError, run, tail
+from rehearsal.options import SUBNET, Options
+from rehearsal.processes import Background, RehearsalError, run, tail
 
 BRIDGE: Final = "carprice0"
 CGROUP: Final = "carprice-rehearsal"
@@ -50,8 +49,8 @@ exec podman "$@"
 class Network:
     """The bridge that instances and the host's servers share."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan, self._log = plan, plan.logs / "network.log"
+    def __init__(self, options: Options) -> None:
+        self._options, self._log = options, options.logs / "network.log"
 
     def open(self) -> None:
         """Make the bridge.
@@ -72,7 +71,7 @@ class Network:
                     )
         for words in (
             ("link", "add", BRIDGE, "type", "bridge"),
-            ("address", "add", f"{self._plan.gateway}/24", "dev", BRIDGE),
+            ("address", "add", f"{self._options.gateway}/24", "dev", BRIDGE),
             ("link", "set", BRIDGE, "up"),
         ):
             run(["ip", *words], self._log, seconds=10)
@@ -82,26 +81,30 @@ class Network:
         subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
 
 
-@dataclass(frozen=True)
-class Machine:
-    """How an instance is made; ``shared`` folders are seen at the same path.
+class Instance:
+    """A machine of its own.
 
-    The container store is in the folder ``containers``, or in memory.
+    Parameters
+    ----------
+    shared : folders of this machine that are seen inside at the same path.
+    containers : folder of its container store; None: the store is in memory.
+    number : last part of its address; None: it uses this machine's network.
     """
 
-    containers: Path | None
-    shared: Sequence[Path]
-    number: int | None = None
-
-
-class Instance:
-    """A machine of its own; without a number in the host's network, as the one that builds is."""
-
-    def __init__(self, plan: Plan, name: str, machine: Machine) -> None:
-        self.name, self.folder = name, plan.run / "instances" / name
-        self.log = plan.logs / f"instance-{name}.log"
-        self.address = f"{SUBNET}.{machine.number}" if machine.number else plan.gateway
-        self._plan, self._machine = plan, machine
+    def __init__(
+        self,
+        options: Options,
+        name: str,
+        *,
+        shared: Sequence[Path],
+        containers: Path | None,
+        number: int | None = None,
+    ) -> None:
+        self.name, self.folder = name, options.run / "instances" / name
+        self.log = options.logs / f"instance-{name}.log"
+        self.address = f"{SUBNET}.{number}" if number else options.gateway
+        self._options, self._shared = options, shared
+        self._containers, self._number = containers, number
         self._process: Background | None = None
         self._pid = 0
 
@@ -113,28 +116,27 @@ class Instance:
         RehearsalError
             If its namespaces, mounts or network cannot be made.
         """
-        containers = self._machine.containers
         told = {
             "folder": str(self.folder),
-            "containers": None if containers is None else str(containers),
-            "shared": [str(path) for path in self._machine.shared],
+            "containers": self._containers and str(self._containers),
+            "shared": [str(path) for path in self._shared],
             "files": self._files(),
             "name": self.name,
         }
         self.folder.mkdir(parents=True)
         namespaces = ["--mount", "--pid", "--uts", "--fork", "--kill-child"]
-        if self._machine.number:
+        if self._number:
             namespaces.append("--net")
         init = Path(__file__).with_name("instance_init.py")
         command = ["unshare", *namespaces, "--propagation", "private", sys.executable, str(init)]
         self._process = Background([*command, json.dumps(told)], self.log)
         self._wait_until_booted()
-        if self._machine.number:
-            self._connect(self._machine.number)
+        if self._number:
+            self._connect(self._number)
 
     def command(self, words: Sequence[str]) -> list[str]:
         """Return what runs a program inside, in its root folder."""
-        spaces = ["--mount", "--pid", "--uts", *(["--net"] if self._machine.number else [])]
+        spaces = ["--mount", "--pid", "--uts", *(["--net"] if self._number else [])]
         return ["nsenter", "--target", str(self._pid), *spaces, "--root", "--wd", "--", *words]
 
     def run(
@@ -146,7 +148,7 @@ class Instance:
         allowed: Sequence[int] = (0,),
         log: Path | None = None,
     ) -> tuple[int, str]:
-        """Run a program inside to its end; see :func:`rehearsal.shell.run`."""
+        """Run a program inside to its end; see :func:`rehearsal.processes.run`."""
         told = {"PATH": AGENT_PATH, "HOME": "/root", "LANG": "C.UTF-8", **(environment or {})}
         return run(
             self.command(words),
@@ -175,12 +177,12 @@ class Instance:
         self._process = None
 
     def _files(self) -> dict[str, tuple[int, str]]:
-        registry = f'[[registry]]\nlocation = "{self._plan.image_registry}"\ninsecure = true\n'
+        registry = f'[[registry]]\nlocation = "{self._options.image_registry}"\ninsecure = true\n'
         storage = (
             '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\n'
             'graphroot = "/var/lib/containers/storage"\n'
         )
-        aws = f'#!/bin/sh\nexec {self._plan.tools}/bin/aws "$@"\n'
+        aws = f'#!/bin/sh\nexec {self._options.tools}/bin/aws "$@"\n'
         return {
             "/etc/containers/containers.conf": (0o644, _CONTAINERS_CONF),
             "/etc/containers/registries.conf.d/rehearsal.conf": (0o644, registry),
@@ -222,7 +224,7 @@ class Instance:
             ("ip", "link", "set", "lo", "up"),
             ("ip", "address", "add", f"{self.address}/24", "dev", "eth0"),
             ("ip", "link", "set", "eth0", "up"),
-            ("ip", "route", "add", "default", "via", self._plan.gateway),
+            ("ip", "route", "add", "default", "via", self._options.gateway),
             ("sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1"),
         ):
             self.run(inside, seconds=10)
@@ -231,24 +233,28 @@ class Instance:
 class Machines:
     """Makes instances, and ends those that are left."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._next = 11
         # To delete so many small files takes a disk a minute.
-        needed = _FLEETS * plan.instances * _STORE_BYTES + _SPARE_BYTES
+        needed = _FLEETS * options.instances * _STORE_BYTES + _SPARE_BYTES
         self._in_memory = available_bytes() > needed
         self._made: list[Instance] = []
 
     def builder(self) -> Instance:
         """Return the machine that builds: in the host's network, its layers kept for next time."""
-        plan = self._plan
-        return self._start("build", Machine(plan.work / "storage", (plan.project, plan.tools)))
+        options = self._options
+        shared, layers = (options.project, options.tools), options.work / "storage"
+        return self._start(Instance(options, "build", shared=shared, containers=layers))
 
     def fresh(self, name: str) -> Instance:
         """Return a new instance that serves."""
-        containers = None if self._in_memory else self._plan.run / "containers" / name
-        number, self._next = self._next, self._next + 1
-        return self._start(f"i-{name}", Machine(containers, (self._plan.tools,), number))
+        options, number = self._options, self._next
+        self._next += 1
+        store = None if self._in_memory else options.run / "containers" / name
+        return self._start(
+            Instance(options, f"i-{name}", shared=(options.tools,), containers=store, number=number)
+        )
 
     def end(self) -> None:
         """End every instance."""
@@ -256,8 +262,7 @@ class Machines:
             instance.end()
         remove_cgroups()
 
-    def _start(self, name: str, machine: Machine) -> Instance:
-        instance = Instance(self._plan, name, machine)
+    def _start(self, instance: Instance) -> Instance:
         self._made.append(instance)
         instance.start()
         return instance
@@ -279,15 +284,3 @@ def remove_cgroups() -> None:
             for folder, _, _ in os.walk(left, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
-
-
-def needs_root() -> None:
-    """Refuse to go on without what namespaces and mounts take.
-
-    Raises
-    ------
-    RehearsalError
-        If this is not root.
-    """
-    if os.geteuid() != 0:
-        raise RehearsalError("only root can make network and mount namespaces; use sudo")

@@ -1,7 +1,8 @@
 """The model registry: an MLflow server with logins, and the models of the rehearsal in it.
 
 Versions 1 and 2 are trained, tested and promoted with the commands that a person uses. Version 3 is
-version 2 with another mark, so that it takes seconds; a byte of it is changed after its promotion.
+a copy of version 2 under another digest, so that it takes seconds; a byte of it is changed after
+its promotion.
 """
 
 import base64
@@ -13,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from rehearsal.plan import MODEL_NAME, Plan
-from rehearsal.shell import Background, RehearsalError, run
+from rehearsal.options import Options
+from rehearsal.processes import Background, RehearsalError, run
 
 USER: Final = "rehearsal"
 _TRAINING: Final = """\
@@ -29,39 +30,39 @@ _SECONDS: Final = 300
 class ModelRegistry:
     """An MLflow server whose login is made up for this run."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan, self._store = plan, plan.run / "models"
+    def __init__(self, options: Options) -> None:
+        self._options, self._store = options, options.run / "models"
         self.password = secrets.token_urlsafe(24)
         self._store.mkdir(parents=True)
-        logins = plan.private / "logins.ini"
+        logins = options.private / "logins.ini"
         logins.write_text(
             f"[mlflow]\ndefault_permission = READ\nadmin_username = {USER}\n"
             f"admin_password = {self.password}\n"
-            f"database_uri = sqlite:///{plan.private / 'logins.db'}\n"
+            f"database_uri = sqlite:///{options.private / 'logins.db'}\n"
             "authorization_function = remembered_logins:authenticate\n",
             encoding="utf-8",
         )
-        host, port = plan.mlflow_url.removeprefix("http://").split(":")
+        host, port = options.mlflow_url.removeprefix("http://").split(":")
         command = [
             *(sys.executable, "-W", "ignore", "-m", "mlflow", "server"),
             *("--app-name", "basic-auth", "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{plan.run / 'mlflow.db'}"),
+            *("--backend-store-uri", f"sqlite:///{options.run / 'mlflow.db'}"),
             *("--artifacts-destination", str(self._store), "--serve-artifacts"),
             *("--host", host, "--port", port, "--allowed-hosts", f"{host}:{port}"),
         ]
         environment = {
             **os.environ,
-            "PYTHONPATH": str(plan.project / "tests"),
+            "PYTHONPATH": str(options.project / "tests"),
             "MLFLOW_AUTH_CONFIG_PATH": str(logins),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_urlsafe(24),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
-        self._server = Background(command, plan.logs / "mlflow.log", environment)
+        self._server = Background(command, options.logs / "mlflow.log", environment)
 
     def wait(self) -> None:
         """Wait until the server answers."""
-        self._server.wait_for(f"{self._plan.mlflow_url}/health", 120)
+        self._server.wait_for(f"{self._options.mlflow_url}/health", 120)
 
     def stop(self) -> None:
         """End the server."""
@@ -71,7 +72,7 @@ class ModelRegistry:
     def environment(self) -> dict[str, str]:
         """What a person sets who works with this registry."""
         return {
-            "MLFLOW_TRACKING_URI": self._plan.mlflow_url,
+            "MLFLOW_TRACKING_URI": self._options.mlflow_url,
             "MLFLOW_TRACKING_USERNAME": USER,
             "MLFLOW_TRACKING_PASSWORD": self.password,
         }
@@ -95,20 +96,10 @@ class ModelRegistry:
         """Bring the version before back."""
         self._carprice(version, "rollback", "--why", "the rehearsal's corrupt model")
 
-    def stage_like_model(self, original: int) -> str:
-        """Register and stage a model that prices as another does; return its source."""
+    def stage_copy(self, original: int) -> str:
+        """Register and stage a copy of a model under another digest; return its source."""
         folder = self._workspace(original) / "models" / "candidate"
-        script = str(Path(__file__).with_name("like_model.py"))
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            script,
-            str(folder),
-            MODEL_NAME,
-            str(self._params(original)),
-        ]
-        _, source = run(command, self._log, seconds=_SECONDS, environment=self._environment())
+        source = self._python("-m", "rehearsal.register_copy", folder, self._params(original))
         return source.strip().removeprefix("models:/")
 
     def corrupt(self, source: str) -> None:
@@ -126,11 +117,14 @@ class ModelRegistry:
         content[len(content) // 2] ^= 1
         found[0].write_bytes(content)
 
-    def _carprice(self, version: int, command: str, *options: str) -> None:
-        workspace = self._workspace(version)
-        given = ["--params", str(self._params(version)), "--workdir", str(workspace), *options]
-        words = [sys.executable, "-W", "ignore", "-m", "carprice.cli", command, *given]
-        run(words, self._log, seconds=_SECONDS, environment=self._environment())
+    def _carprice(self, version: int, command: str, *given: str) -> None:
+        place = ("--params", self._params(version), "--workdir", self._workspace(version))
+        self._python("-m", "carprice.cli", command, *place, *given)
+
+    def _python(self, *words: str | Path) -> str:
+        command = [sys.executable, "-W", "ignore", *words]
+        _, printed = run(command, self._log, seconds=_SECONDS, environment=self._environment())
+        return printed
 
     def _params(self, version: int) -> Path:
         path = self._workspace(version) / "params.yaml"
@@ -151,8 +145,8 @@ class ModelRegistry:
         }
 
     def _workspace(self, version: int) -> Path:
-        return self._plan.run / "workspaces" / str(version)
+        return self._options.run / "workspaces" / str(version)
 
     @property
     def _log(self) -> Path:
-        return self._plan.logs / "models.log"
+        return self._options.logs / "models.log"

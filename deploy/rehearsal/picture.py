@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
-from rehearsal.outcome import Outcome
+from rehearsal.expectations import DeploymentResult
 from rehearsal.traffic import Request, per_second
 
 _COLORS: Final = ("#4c78a8", "#59a14f", "#b07aa1", "#9c755f")
 _FAILED: Final = "#d62728"
-_STAGES: Final = {
+_EVENTS: Final = {
     "ApplicationStop": "#bab0ac",
     "DownloadBundle": "#9467bd",
     "BeforeInstall": "#e377c2",
@@ -24,20 +24,20 @@ _STAGES: Final = {
 }
 
 
-def draw(path: Path, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> None:
+def draw(path: Path, results: Sequence[DeploymentResult], requests: Sequence[Request]) -> None:
     """Write the picture: answers a second by model version, and each deployment's events."""
-    origin = min([*(request.due for request in requests), outcomes[0].began])
+    origin = min([*(request.due for request in requests), results[0].began])
     figure = Figure(figsize=(11, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _draw_answers(above, requests, origin)
-    _draw_stages(below, outcomes, origin)
+    _draw_events(below, results, origin)
     top = {"transform": above.get_xaxis_transform()}
-    for outcome in outcomes:
-        color = _STAGES["AllowTraffic"] if outcome.succeeded else _FAILED
+    for result in results:
+        color = _EVENTS["AllowTraffic"] if result.succeeded else _FAILED
         for axes in (above, below):
-            begin, end = outcome.began - origin, outcome.ended - origin
+            begin, end = result.began - origin, result.ended - origin
             axes.axvspan(begin, end, color=color, alpha=0.12, linewidth=0, zorder=0)
-        above.text((begin + end) / 2, 1.01, outcome.version, ha="center", va="bottom", **top)
+        above.text((begin + end) / 2, 1.01, result.name, ha="center", va="bottom", **top)
     figure.suptitle("Answers by model version while v1 to v5 are deployed", x=0.01, ha="left")
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
@@ -69,25 +69,25 @@ def _draw_answers(axes: Any, requests: Sequence[Request], origin: float) -> None
     axes.legend(loc="lower right", ncols=4, framealpha=0.9)
 
 
-def _draw_stages(axes: Any, outcomes: Sequence[Outcome], origin: float) -> None:
+def _draw_events(axes: Any, results: Sequence[DeploymentResult], origin: float) -> None:
     shown: set[str] = set()
-    for row, outcome in enumerate(outcomes):
-        for stage in outcome.stages:
-            label = stage.name if stage.name not in shown else None
-            shown.add(stage.name)
+    for row, result in enumerate(results):
+        for event in result.deployment.spans:
+            label = event.name if event.name not in shown else None
+            shown.add(event.name)
             axes.barh(
                 row,
-                max(stage.ended - stage.started, 0.3),
-                left=stage.started - origin,
-                color=_STAGES.get(stage.name, "#999999"),
-                edgecolor=_FAILED if stage.failed else "none",
-                linewidth=2 if stage.failed else 0,
+                max(event.ended - event.started, 0.3),
+                left=event.started - origin,
+                color=_EVENTS.get(event.name, "#999999"),
+                edgecolor=_FAILED if event.failed else "none",
+                linewidth=2 if event.failed else 0,
                 label=label,
             )
-        if not outcome.succeeded:
+        if not result.succeeded:
             axes.annotate(
-                f"✗ {outcome.script.rpartition('/')[2]}",
-                (outcome.began - origin, row),
+                f"✗ {result.script}",
+                (result.began - origin, row),
                 xytext=(-4, 0),
                 textcoords="offset points",
                 va="center",
@@ -95,7 +95,7 @@ def _draw_stages(axes: Any, outcomes: Sequence[Outcome], origin: float) -> None:
                 color=_FAILED,
                 fontsize=8,
             )
-    axes.set_yticks(range(len(outcomes)), [outcome.version for outcome in outcomes])
+    axes.set_yticks(range(len(results)), [result.name for result in results])
     axes.invert_yaxis()
     axes.set_xlabel("seconds")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, frameon=False)

@@ -11,8 +11,8 @@ from typing import Final
 from rehearsal.aws import APPLICATION, BUCKET, GROUP, REPOSITORY, Aws
 from rehearsal.image_registry import USER
 from rehearsal.instances import AGENT_PATH, Instance
-from rehearsal.plan import REGION, Plan
-from rehearsal.shell import RehearsalError, run
+from rehearsal.options import REGION, Options
+from rehearsal.processes import RehearsalError, run
 
 BROKEN: Final = {
     "unhealthy": 'ENTRYPOINT ["python3", "-c", "import signal as s; '
@@ -53,10 +53,10 @@ class Releases:
     """Makes images in the builder, and bundles; deploys them."""
 
     def __init__(
-        self, plan: Plan, builder: Instance, aws: Aws, environment: Mapping[str, str]
+        self, options: Options, builder: Instance, aws: Aws, environment: Mapping[str, str]
     ) -> None:
-        self._plan, self._builder, self._aws = plan, builder, aws
-        path = f"{plan.tools / 'bin'}:{os.environ.get('PATH', AGENT_PATH)}"
+        self._options, self._builder, self._aws = options, builder, aws
+        path = f"{options.tools / 'bin'}:{os.environ.get('PATH', AGENT_PATH)}"
         self._environment = {
             **os.environ,
             **aws.environment,
@@ -68,27 +68,27 @@ class Releases:
             "POLL_SECONDS": "1",
             **environment,
         }
-        self._source = plan.run / "bundle"
+        self._source = options.run / "bundle"
 
     def build(self) -> str:
         """Build, push and scan the image with deploy/release.sh; return it by digest."""
         words = [
-            *(str(self._plan.project / "deploy" / "release.sh"), "--allow-dirty", "--"),
+            *(str(self._options.project / "deploy" / "release.sh"), "--allow-dirty", "--"),
             *("--isolation", "chroot", "--network", "host", "--pull=never"),
             *self._volumes(),
         ]
         environment = {
             **{name: value for name, value in os.environ.items() if name.lower() in _PROXIES},
             **self._aws.environment,
-            "NO_PROXY": os.environ.get("NO_PROXY", "") + f",{self._plan.gateway}",
+            "NO_PROXY": os.environ.get("NO_PROXY", "") + f",{self._options.gateway}",
             "AWS_REGION": REGION,
-            "IMAGE_REPOSITORY": f"{self._plan.image_registry}/{REPOSITORY}",
+            "IMAGE_REPOSITORY": f"{self._options.image_registry}/{REPOSITORY}",
             # Whoever owns the project's folder: this is root.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
         }
-        log = self._plan.logs / "release.log"
+        log = self._options.logs / "release.log"
         _, said = self._builder.run(words, seconds=900, environment=environment, log=log)
         lines = said.split()
         if len(lines) != 1:
@@ -99,15 +99,15 @@ class Releases:
 
     def log_in(self, password: str) -> None:
         """Log the builder in to the image registry."""
-        log = self._plan.logs / "release.log"
+        log = self._options.logs / "release.log"
         words = ["podman", "login", "--username", USER, "--password-stdin"]
-        command = self._builder.command([*words, self._plan.image_registry])
+        command = self._builder.command([*words, self._options.image_registry])
         told = {"PATH": AGENT_PATH, "HOME": "/root"}
         run(command, log, seconds=30, environment=told, given=password)
 
     def break_image(self, image: str, image_id: str, kind: str) -> str:
         """Push an image that differs from a good one in its command alone; return it by digest."""
-        log, tag = self._plan.logs / "release.log", f"{image.partition('@')[0]}:{kind}"
+        log, tag = self._options.logs / "release.log", f"{image.partition('@')[0]}:{kind}"
         recipe = self._builder.path(f"/var/tmp/{kind}")  # noqa: S108 - the instance's own
         recipe.write_text(f"FROM {image_id}\n{BROKEN[kind]}\n", encoding="utf-8")
         digest = self._builder.path("/var/tmp/digest")  # noqa: S108
@@ -125,13 +125,13 @@ class Releases:
             self._copy_sources()
         words = [self._source / "deploy" / "bundle.sh", "--image", image]
         given = [*map(str, words), "--model-version", str(model_version)]
-        log = self._plan.logs / "bundle.log"
+        log = self._options.logs / "bundle.log"
         _, said = run(given, log, seconds=60, environment=self._environment, folder=self._source)
         return said.strip()
 
     def roll_out(self, address: str, log: Path, seconds: float) -> int:
         """Deploy a bundle with deploy/rollout.sh; return its exit code."""
-        words = [str(self._plan.project / "deploy" / "rollout.sh"), address]
+        words = [str(self._options.project / "deploy" / "rollout.sh"), address]
         environment = {**self._environment, "ROLLOUT_SECONDS": f"{seconds:.0f}"}
         given = {"environment": environment, "allowed": range(256)}
         code, _ = run(words, log, seconds=seconds + 60, **given)  # type: ignore[arg-type]
@@ -140,19 +140,19 @@ class Releases:
     def _copy_sources(self) -> None:
         """Copy what goes into a bundle, so that this run's settings can be added."""
         left_out = shutil.ignore_patterns("rehearsal", "locks", "__pycache__")
-        shutil.copytree(self._plan.project / "deploy", self._source / "deploy", ignore=left_out)
-        shutil.copy2(self._plan.project / "appspec.yml", self._source)
-        if self._plan.health_seconds is None:
+        shutil.copytree(self._options.project / "deploy", self._source / "deploy", ignore=left_out)
+        shutil.copy2(self._options.project / "appspec.yml", self._source)
+        if self._options.health_seconds is None:
             return
         settings = self._source / "deploy" / "service.env"
         lines = settings.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if not line.startswith("HEALTH_SECONDS=")]
-        kept.append(f"HEALTH_SECONDS={self._plan.health_seconds}")
+        kept.append(f"HEALTH_SECONDS={self._options.health_seconds}")
         settings.write_text("\n".join(kept) + "\n", encoding="utf-8")
 
     def _volumes(self) -> list[str]:
         """Let pip in the build reach the package index as it does here."""
-        log = self._plan.logs / "release.log"
+        log = self._options.logs / "release.log"
         _, listed = run([sys.executable, "-m", "pip", "config", "list"], log, seconds=60)
         inside = "/etc/pip-of-the-rehearsal.conf"
         self._builder.path(inside).write_text(pip_settings(listed), encoding="utf-8")

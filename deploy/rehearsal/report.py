@@ -1,5 +1,6 @@
-"""What is told at the end: the table on the terminal, docs/rehearsal.md and its picture."""
+"""The end of a rehearsal: its table on the terminal, docs/rehearsal.md and the picture in it."""
 
+import datetime
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,112 +9,101 @@ from typing import Final
 
 from rich.table import Table
 
-from rehearsal.outcome import Outcome
+from rehearsal.expectations import DeploymentResult
 from rehearsal.picture import draw
-from rehearsal.shell import console
+from rehearsal.processes import console
 from rehearsal.traffic import Request, summary
 
 HEADER: Final = ("", "what", "result", "stopped by", "s", "requests", "failed", "p99, ms")
+_LEFT_COLUMNS: Final = 4
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the report says besides.
+class Report:
+    """What is told of a rehearsal.
 
     Attributes
     ----------
+    problems : what was not as it must be, each as one sentence.
     date : of the run.
     machine : cores and what runs the containers.
     seconds : how long all of it took.
-    options : how it was called.
-    settle_seconds : see :class:`rehearsal.plan.Plan`.
+    command : how it was called.
+    settle_seconds : see :class:`rehearsal.options.Options`.
     """
 
-    date: str
+    results: Sequence[DeploymentResult]
+    requests: Sequence[Request]
+    problems: list[str]
+    date: datetime.date
     machine: str
     seconds: float
-    options: str
+    command: str
     settle_seconds: float
 
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The rows of the table, one a deployment."""
+        return [
+            (
+                result.name,
+                result.what,
+                "in production" if result.succeeded else "refused",
+                result.stopped_by,
+                f"{result.ended - result.began:.0f}",
+                f"{result.traffic.requests:,}" if result.traffic.requests else "–",
+                f"{result.traffic.failed}" if result.traffic.requests else "–",
+                "–" if result.traffic.p99 is None else f"{result.traffic.p99:.0f}",
+            )
+            for result in self.results
+        ]
 
-def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    """Return the table's rows."""
-    return [
-        (
-            outcome.version,
-            outcome.what,
-            "in production" if outcome.succeeded else "refused",
-            outcome.stopped_by.replace("deploy/scripts/", ""),
-            f"{outcome.seconds:.0f}",
-            f"{outcome.traffic.requests:,}" if outcome.traffic.requests else "–",
-            f"{outcome.traffic.failed}" if outcome.traffic.requests else "–",
-            "–" if outcome.traffic.p99 is None else f"{outcome.traffic.p99:.0f}",
+    def show(self) -> None:
+        """Print the table, and each problem on a line."""
+        table = Table(title="Rehearsal", title_justify="left")
+        for number, name in enumerate(HEADER):
+            justify = "left" if number < _LEFT_COLUMNS else "right"
+            table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        for row in self.rows:
+            table.add_row(*row)
+        console.print(table)
+        for problem in self.problems:
+            console.print(f"BROKEN: {problem}", style="red", markup=False, soft_wrap=True)
+
+    def write(self, folder: Path) -> None:
+        """Write rehearsal.md and rehearsal.png."""
+        folder.mkdir(parents=True, exist_ok=True)
+        draw(folder / "rehearsal.png", self.results, self.requests)
+        (folder / "rehearsal.md").write_text(self.markdown(), encoding="utf-8", newline="\n")
+
+    def markdown(self) -> str:
+        """Return the page."""
+        whole = summary(self.requests)
+        verdict = "Everything was as it must be."
+        if self.problems:
+            verdict = "Not as it must be:\n\n" + "\n".join(f"- {one}" for one in self.problems)
+        ruler = ["---"] * _LEFT_COLUMNS + ["---:"] * (len(HEADER) - _LEFT_COLUMNS)
+        lines = [HEADER, ruler, *self.rows]
+        reasons = [
+            f"- **{result.name}** {result.diagnostics.message}. The end of its log:\n\n"
+            f"  ```\n{_indented(result.diagnostics.log_tail)}\n  ```"
+            for result in self.results
+            if result.diagnostics.message
+        ]
+        template = Path(__file__).with_name("report_template.md").read_text(encoding="utf-8")
+        return string.Template(template).substitute(
+            command=self.command,
+            date=self.date.isoformat(),
+            machine=self.machine,
+            minutes=f"{self.seconds / 60:.1f}",
+            verdict=verdict,
+            table="\n".join(f"| {' | '.join(line)} |" for line in lines),
+            settle=f"{self.settle_seconds:.0f}",
+            requests=f"{whole.requests:,}",
+            failed=whole.failed,
+            p99="–" if whole.p99 is None else f"{whole.p99:.0f} ms",
+            reasons="\n".join(reasons),
         )
-        for outcome in outcomes
-    ]
-
-
-def show(outcomes: Sequence[Outcome], problems: Sequence[str]) -> None:
-    """Print the table, and each broken expectation on a line."""
-    table = Table(title="Rehearsal", title_justify="left")
-    for number, name in enumerate(HEADER):
-        table.add_column(name, justify="left" if number < 4 else "right", overflow="fold")
-    for row in rows(outcomes):
-        table.add_row(*row)
-    console.print(table)
-    for problem in problems:
-        console.print(f"BROKEN: {problem}", style="red", markup=False, soft_wrap=True)
-
-
-def write(
-    folder: Path,
-    outcomes: Sequence[Outcome],
-    requests: Sequence[Request],
-    problems: Sequence[str],
-    facts: Facts,
-) -> None:
-    """Write rehearsal.md and rehearsal.png."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draw(folder / "rehearsal.png", outcomes, requests)
-    text = markdown(outcomes, requests, problems, facts)
-    (folder / "rehearsal.md").write_text(text, encoding="utf-8", newline="\n")
-
-
-def markdown(
-    outcomes: Sequence[Outcome],
-    requests: Sequence[Request],
-    problems: Sequence[str],
-    facts: Facts,
-) -> str:
-    """Return the report."""
-    whole = summary(requests)
-    verdict = (
-        "Everything was as it must be."
-        if not problems
-        else "Not as it must be:\n\n" + "\n".join(f"- {problem}" for problem in problems)
-    )
-    lines = [HEADER, tuple("---" if n < 4 else "---:" for n in range(len(HEADER)))]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [*lines, *rows(outcomes)])
-    reasons = "\n".join(
-        f"- **{outcome.version}** {outcome.message}. The end of its log:\n\n"
-        f"  ```\n{_indented(outcome.log)}\n  ```"
-        for outcome in outcomes
-        if outcome.message
-    )
-    template = Path(__file__).with_name("report_template.md").read_text(encoding="utf-8")
-    return string.Template(template).substitute(
-        options=facts.options,
-        date=facts.date,
-        machine=facts.machine,
-        minutes=f"{facts.seconds / 60:.1f}",
-        verdict=verdict,
-        table=table,
-        settle=f"{facts.settle_seconds:.0f}",
-        requests=f"{whole.requests:,}",
-        failed=whole.failed,
-        p99="–" if whole.p99 is None else f"{whole.p99:.0f} ms",
-        reasons=reasons,
-    )
 
 
 def _indented(text: str) -> str:

@@ -1,11 +1,12 @@
 """The rehearsal itself: v1, a good v2 with a new model, and four bad ones, under constant load."""
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,32 +14,41 @@ from rehearsal import base_image, traffic
 from rehearsal.agent import Agent
 from rehearsal.aws import Aws
 from rehearsal.balancer import Balancer
-from rehearsal.codedeploy import CodeDeploy, Deployment
+from rehearsal.codedeploy import CodeDeploy
+from rehearsal.expectations import DeploymentResult, Expected
 from rehearsal.image_registry import ImageRegistry
 from rehearsal.instances import Instance, Machines, Network
 from rehearsal.model_registry import USER, ModelRegistry
-from rehearsal.outcome import Expected, Outcome, Stage
-from rehearsal.plan import Plan
+from rehearsal.options import Options
+from rehearsal.processes import Background, RehearsalError, say, stop_all, tail
 from rehearsal.releases import Releases, secret_places
 from rehearsal.secret_search import ProcessList
-from rehearsal.shell import Background, RehearsalError, say, stop_all, tail
 from rehearsal.traffic import Request
 
 _ROLLOUT_SECONDS: Final = 600
 _PREPARATION_SECONDS: Final = 900
+_TIMEOUT_SECONDS: Final = 5
+_LISTINGS: Final = (
+    {"make": "Maruti", "model": "Swift", "year": 2019, "odometer": 42000},
+    {"make": "Maruti", "model": "Swift", "variant": "VXI 1.2 AMT", "year": 2017, "odometer": 61000},
+    {"make": "Hyundai", "model": "i20", "year": 2016, "odometer": 75000, "ownership": 2},
+    {"make": "Hyundai", "model": "Creta", "year": 2020, "odometer": 33000, "fuelType": "Diesel"},
+    {"make": "Honda", "model": "City", "year": 2015, "odometer": 88000},
+    {"make": "Toyota", "model": "Innova", "year": 2014, "odometer": 120000, "ownership": 3},
+)
 
 
 @dataclass(frozen=True)
 class Result:
-    """All that is known at the end; ``problems`` beside those of the outcomes."""
+    """All that is known at the end; ``problems`` are those of no deployment."""
 
-    outcomes: list[Outcome]
+    results: list[DeploymentResult]
     requests: list[Request]
     problems: list[str]
     passwords: tuple[str, ...] = field(repr=False)
 
 
-def rehearse(plan: Plan) -> Result:
+def rehearse(options: Options) -> Result:
     """Do all of it; whatever happens, nothing of it is left running.
 
     Raises
@@ -47,7 +57,7 @@ def rehearse(plan: Plan) -> Result:
         If something failed that is no part of what is rehearsed.
     """
     with contextlib.ExitStack() as stack:
-        return _Rehearsal(plan, stack).run()
+        return _Rehearsal(options, stack).run()
 
 
 class _StoppedError(Exception):
@@ -55,21 +65,21 @@ class _StoppedError(Exception):
 
 
 class _Rehearsal:
-    def __init__(self, plan: Plan, stack: contextlib.ExitStack) -> None:
-        self.plan, self.stack = plan, stack
-        self.notes = plan.run / "requests.jsonl"
-        self.outcomes: list[Outcome] = []
+    def __init__(self, options: Options, stack: contextlib.ExitStack) -> None:
+        self.options, self.stack = options, stack
+        self.notes = options.run / "requests.jsonl"
+        self.results: list[DeploymentResult] = []
         self.problems: list[str] = []
-        network = Network(plan)
+        network = Network(options)
         stack.callback(network.close)
         network.open()
-        self.processes = ProcessList(plan.logs / "process-list.log")
+        self.processes = ProcessList(options.logs / "process-list.log")
         stack.callback(self.processes.stop)
-        self.models = ModelRegistry(plan)
+        self.models = ModelRegistry(options)
         stack.callback(self.models.stop)
-        self.aws = Aws(plan)
+        self.aws = Aws(options)
         stack.callback(self.aws.stop)
-        self.machines = Machines(plan)
+        self.machines = Machines(options)
         stack.callback(self.machines.end)
 
     def run(self) -> Result:
@@ -99,7 +109,7 @@ class _Rehearsal:
         say("v3: an image that never gets healthy, where v1 was")
         refused = Expected("wait_for_health.sh", ("2",), needs_previous=True)
         with ThreadPoolExecutor(1) as pool:
-            like = pool.submit(models.stage_like_model, 2)
+            like = pool.submit(models.stage_copy, 2)
             self._deploy("v3", "an image that never gets healthy", unhealthy, 2, blue, refused)
 
         say("v4: a model that is corrupt in the registry")
@@ -124,33 +134,33 @@ class _Rehearsal:
     @contextlib.contextmanager
     def _preparing(self) -> Iterator[tuple["Future[None]", "Future[None]", str]]:
         """Train models, and build the image meanwhile."""
-        plan = self.plan
+        options = self.options
         with ThreadPoolExecutor(3) as pool:
-            archive = pool.submit(base_image.make_archive, plan)
+            archive = pool.submit(base_image.make_archive, options)
             first = pool.submit(self._train_first)
             second = pool.submit(self._train_second, first)
             try:
                 password = self.aws.registry_password()
-                self.images = ImageRegistry(plan, password)
+                self.images = ImageRegistry(options, password)
                 self.stack.callback(self.images.stop)
                 self.aws.know_images_of(self.images)
                 self.passwords = (*self.models.spellings, password)
-                settings = plan.project / "deploy" / "service.env"
+                settings = options.project / "deploy" / "service.env"
                 stores = secret_places(settings.read_text(encoding="utf-8"))
                 values = {
                     "MLFLOW_TRACKING_USERNAME": USER,
                     "MLFLOW_TRACKING_PASSWORD": self.models.password,
                 }
                 self.aws.fill({stores[name]: values[name] for name in values})
-                self.balancer = Balancer(plan)
+                self.balancer = Balancer(options)
                 self.stack.callback(self.balancer.stop)
                 self.codedeploy = CodeDeploy(self.balancer, self._agent, self._discard)
                 self.aws.front.deployments = self.codedeploy
                 builder = self.machines.builder()
-                base_image.have_base(plan, builder, _await(archive))
+                base_image.have_base(options, builder, _await(archive))
                 say("Building, pushing and scanning the image")
-                address = {"MLFLOW_TRACKING_URI": plan.mlflow_url}
-                self.releases = Releases(plan, builder, self.aws, address)
+                address = {"MLFLOW_TRACKING_URI": options.mlflow_url}
+                self.releases = Releases(options, builder, self.aws, address)
                 image = self.releases.build()
                 self.releases.log_in(password)
                 yield first, second, image
@@ -170,7 +180,7 @@ class _Rehearsal:
         self.models.train(2)
 
     def _fleet(self, name: str) -> list[Instance]:
-        numbers = range(1, self.plan.instances + 1)
+        numbers = range(1, self.options.instances + 1)
         return [self.machines.fresh(f"{name}{number}") for number in numbers]
 
     def _agent(self, instance: Instance) -> Agent:
@@ -179,7 +189,7 @@ class _Rehearsal:
                 self.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
             )
 
-        copy = self.plan.logs / f"hooks-{instance.name}.log"
+        copy = self.options.logs / f"hooks-{instance.name}.log"
         return Agent(instance, download, self.aws.environment, copy)
 
     def _discard(self, instance: Instance) -> None:
@@ -189,7 +199,7 @@ class _Rehearsal:
 
     def _deploy(
         self,
-        version: str,
+        name: str,
         what: str,
         image: str,
         model_version: int,
@@ -198,49 +208,62 @@ class _Rehearsal:
         *,
         is_new: bool = False,
     ) -> None:
-        plan, codedeploy = self.plan, self.codedeploy
+        options, codedeploy = self.options, self.codedeploy
         address = self.releases.bundle(image, model_version)
-        self._keep_bundle(version, address)
+        self._keep_bundle(name, address)
         codedeploy.green, codedeploy.green_is_new = green, is_new
-        if self.outcomes:
-            time.sleep(plan.settle_seconds)
+        if self.results:
+            time.sleep(options.settle_seconds)
         began = time.time()
-        log = plan.logs / f"rollout-{version}.log"
+        log = options.logs / f"rollout-{name}.log"
         code = self.releases.roll_out(address, log, _ROLLOUT_SECONDS)
         if codedeploy.last is None or codedeploy.last.created < began:
             raise RehearsalError(f"deploy/rollout.sh began no deployment; see {log}:\n{tail(log)}")
         codedeploy.wait(_ROLLOUT_SECONDS)
         ended = time.time()
-        if self.outcomes:
-            time.sleep(plan.settle_seconds + 0.5)
+        if self.results:
+            time.sleep(options.settle_seconds + 0.5)
         if not is_new:
             for instance in green:
-                self._look_into(instance, version)
-        begin, end = began - plan.settle_seconds, ended + plan.settle_seconds
-        asked = traffic.between(traffic.read(self.notes), begin, end) if self.outcomes else []
-        due = plan.rate * (end - begin) if expected.before else 0.0
-        outcome = replace(
-            _outcome(version, what, expected, codedeploy.last, code, traffic.summary(asked)),
-            due=due,
+                self._look_into(instance, name)
+        begin, end = began - options.settle_seconds, ended + options.settle_seconds
+        asked = traffic.between(traffic.read(self.notes), begin, end) if self.results else []
+        result = DeploymentResult(
+            name,
+            what,
+            expected,
+            codedeploy.last,
+            code,
+            traffic.summary(asked),
+            due=options.rate * (end - begin) if expected.versions else 0.0,
         )
-        self.outcomes.append(outcome)
-        done = "is in production" if outcome.succeeded else f"was stopped by {outcome.stopped_by}"
+        self.results.append(result)
+        done = "is in production" if result.succeeded else f"was stopped by {result.stopped_by}"
         say(
-            f"{version} {done} after {outcome.seconds:.0f} s; {outcome.traffic.failed} of "
-            f"{outcome.traffic.requests} requests failed"
+            f"{name} {done} after {result.ended - result.began:.0f} s; {result.traffic.failed} of "
+            f"{result.traffic.requests} requests failed"
         )
-        if expected.stopped_by is None and not outcome.succeeded:
-            say(f"{outcome.message}; see {log}:\n{outcome.log}")
+        if expected.stopped_by is None and not result.succeeded:
+            say(f"{result.diagnostics.message}; see {log}:\n{result.diagnostics.log_tail}")
             raise _StoppedError
 
     def _start_load(self) -> Background:
-        plan = self.plan
-        script = Path(__file__).with_name("load.py")
-        command = [sys.executable, str(script), plan.service_url, str(plan.rate), str(self.notes)]
-        load = Background(command, plan.logs / "load.log", {"PATH": "/usr/bin:/bin"})
+        options = self.options
+        bodies = options.run / "listings.jsonl"
+        bodies.write_text("".join(f"{json.dumps(one)}\n" for one in _LISTINGS), encoding="utf-8")
+        host, port = options.load_balancer.split(":")
+        script = options.project / "benchmarks" / "load_generator.py"
+        command = [
+            *(sys.executable, str(script), port, "/predict", str(bodies), "--host", host),
+            *("--rate", str(options.rate), "--notes", str(self.notes)),
+            *("--timeout", f"{_TIMEOUT_SECONDS:.0f}"),
+            # So many that no request ever waits for a connection.
+            *("--connections", str(options.rate * _TIMEOUT_SECONDS)),
+        ]
+        load = Background(command, options.logs / "load.log", {"PATH": "/usr/bin:/bin"})
         self.stack.callback(load.stop)
         deadline = time.monotonic() + 20
-        while len(traffic.read(self.notes)) < plan.rate:
+        while len(traffic.read(self.notes)) < options.rate:
             if time.monotonic() > deadline or load.process.poll() is not None:
                 raise RehearsalError(f"the load does not start; see {load.log}")
             time.sleep(0.2)
@@ -254,12 +277,12 @@ class _Rehearsal:
     def _look_into(self, instance: Instance, when: str) -> None:
         """Keep what Docker shows of a container, for the search for secrets."""
         for verb in ("inspect", "logs"):
-            log = self.plan.logs / f"{verb}-{instance.name}-{when}.log"
+            log = self.options.logs / f"{verb}-{instance.name}-{when}.log"
             instance.run(["podman", verb, "carprice"], seconds=30, allowed=(0, 125), log=log)
 
     def _keep_bundle(self, version: str, address: str) -> None:
         bucket, _, key = address.removeprefix("s3://").partition("/")
-        folder = self.plan.run / "bundles"
+        folder = self.options.run / "bundles"
         folder.mkdir(exist_ok=True)
         content = self.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         (folder / f"{version}.tgz").write_bytes(content)
@@ -267,13 +290,13 @@ class _Rehearsal:
     def _result(self) -> Result:
         requests = traffic.read(self.notes)
         failed = [request for request in requests if request.failed]
-        counted = sum(outcome.traffic.failed for outcome in self.outcomes)
+        counted = sum(result.traffic.failed for result in self.results)
         if len(failed) > counted:
             self.problems.append(
                 f"{len(failed) - counted} requests failed between the deployments, the first with "
                 f"{failed[0].reason}"
             )
-        return Result(self.outcomes, requests, self.problems, self.passwords)
+        return Result(self.results, requests, self.problems, self.passwords)
 
 
 def _await(future: "Future[Any]") -> Any:
@@ -283,56 +306,3 @@ def _await(future: "Future[Any]") -> Any:
         raise RehearsalError(
             f"the preparation takes more than {_PREPARATION_SECONDS} s; see the logs"
         ) from None
-
-
-def _outcome(
-    version: str,
-    what: str,
-    expected: Expected,
-    deployment: Deployment,
-    code: int,
-    asked: traffic.Traffic,
-) -> Outcome:
-    failures = deployment.failures
-    _, event = failures[0] if failures else ("", None)
-    found = event.diagnostics if event else None
-    stopping = [
-        one.ran
-        for target in deployment.targets.values()
-        for one in target.events
-        if one.name == "ApplicationStop"
-    ]
-    return Outcome(
-        version,
-        what,
-        expected,
-        deployment.status == "Succeeded",
-        event.name if event else "",
-        found.script if found else "",
-        found.message if found else "",
-        found.log_tail if found else "",
-        deployment.created,
-        deployment.completed or time.time(),
-        code,
-        all(stopping),
-        stages(deployment),
-        asked,
-    )
-
-
-def stages(deployment: Deployment) -> tuple[Stage, ...]:
-    """Return the events of a deployment that did something, each over all instances."""
-    found: dict[str, list[Any]] = {}
-    for target in deployment.targets.values():
-        for event in target.events:
-            if event.started is not None and event.ended is not None:
-                found.setdefault(event.name, []).append(event)
-    return tuple(
-        Stage(
-            name,
-            min(event.started for event in events),
-            max(event.ended for event in events),
-            any(event.status == "Failed" for event in events),
-        )
-        for name, events in found.items()
-    )

@@ -23,9 +23,9 @@ PRICE_NAMES: Final = ("predictedPrice", "priceLow", "priceHigh")
 """What answers call a price and the ends of its range: in JSON, files and the registry."""
 ANSWER_NAMES: Final = (*PRICE_NAMES, "valuationDate", "warnings")
 """What answers call all that is said of one listing; see ``Valuation`` for the values."""
-FEATURE_SEPARATOR: Final = "|"
+EQUIPMENT_SEPARATOR: Final = "|"
 
-REFERENCE_FEATURES: Final = (
+REFERENCE_EQUIPMENT: Final = (
     "360DegreeCamera",
     "AlloyWheels",
     "AppleCarplayAndroidAuto",
@@ -73,7 +73,10 @@ class FieldKind(StrEnum):
     NUMBER = "number"
     INTEGER = "integer"
     DATE = "date"
-    FEATURES = "features"
+    EQUIPMENT = "features"
+
+
+NUMERIC: Final = frozenset({FieldKind.NUMBER, FieldKind.INTEGER})
 
 
 def parse_ordinal(value: object) -> object:
@@ -96,12 +99,12 @@ def parse_ordinal(value: object) -> object:
     return value
 
 
-def split_features(value: object) -> object:
+def split_equipment(value: object) -> object:
     """Read equipment given as one comma-separated text; anything else is returned as it is.
 
     Examples
     --------
-    >>> split_features("Bluetooth, AlloyWheels")
+    >>> split_equipment("Bluetooth, AlloyWheels")
     ['Bluetooth', 'AlloyWheels']
     """
     if isinstance(value, str):
@@ -114,7 +117,7 @@ _ORDINAL_FORM: Final = (
     + "|".join(form for word in _ORDINALS for form in (word, word.capitalize(), word.upper()))
     + r")(?: (?:& [Aa]bove )?(?:[Oo]wner|OWNER)| [Cc]ar)?$"
 )
-_FEATURES_FORM: Final = r"^[^,;|]{0,200}(?:[,;|][^,;|]{0,200}){0,199}$"
+_EQUIPMENT_FORM: Final = r"^[^,;|]{0,200}(?:[,;|][^,;|]{0,200}){0,199}$"
 
 
 def _owners(value: object) -> object:
@@ -129,10 +132,10 @@ def _whole(value: object) -> object:
     return value
 
 
-def _list_of_features(value: object) -> object:
-    if isinstance(value, str) and not re.search(_FEATURES_FORM, value):
+def _list_of_equipment(value: object) -> object:
+    if isinstance(value, str) and not re.search(_EQUIPMENT_FORM, value):
         raise PydanticCustomError("too_long", "Input should be at most 200 names of 200 characters")
-    return split_features(value)
+    return split_equipment(value)
 
 
 def _bounds_are_in_its_parts(schema: dict[str, Any]) -> None:
@@ -156,7 +159,7 @@ Year = Annotated[
     int, BeforeValidator(_whole, json_schema_input_type=Annotated[int, Field(ge=1900, le=2100)])
 ]
 OwnersInWords = Annotated[str, Field(pattern=_ORDINAL_FORM)]
-FeaturesInOneText = Annotated[str, Field(pattern=_FEATURES_FORM)]
+EquipmentInOneText = Annotated[str, Field(pattern=_EQUIPMENT_FORM)]
 
 
 class Listing(BaseModel):
@@ -222,9 +225,9 @@ class Listing(BaseModel):
             tuple[Text, ...],
             Field(max_length=200),
             BeforeValidator(
-                _list_of_features,
+                _list_of_equipment,
                 json_schema_input_type=Annotated[tuple[Text, ...], Field(max_length=200)]
-                | FeaturesInOneText,
+                | EquipmentInOneText,
             ),
         ]
         | None
@@ -293,7 +296,7 @@ _KINDS: Final = {
     str: FieldKind.TEXT,
     float: FieldKind.NUMBER,
     int: FieldKind.INTEGER,
-    tuple: FieldKind.FEATURES,
+    tuple: FieldKind.EQUIPMENT,
     datetime.date: FieldKind.DATE,
 }
 KINDS: Final[Mapping[str, FieldKind]] = {
@@ -334,15 +337,15 @@ def bounds(field: str) -> tuple[float, float]:
     return low, high
 
 
-def join_features(names: Iterable[str]) -> str:
+def join_equipment(names: Iterable[str]) -> str:
     """Return equipment names as one canonical text: sorted, without repeats.
 
     Examples
     --------
-    >>> join_features(["Bluetooth", "AlloyWheels", "Bluetooth"])
+    >>> join_equipment(["Bluetooth", "AlloyWheels", "Bluetooth"])
     'AlloyWheels|Bluetooth'
     """
-    return FEATURE_SEPARATOR.join(sorted(set(names)))
+    return EQUIPMENT_SEPARATOR.join(sorted(set(names)))
 
 
 def example_listing() -> dict[str, Any]:

@@ -122,9 +122,32 @@ class StandIns:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
+
+    def run(
+        self, script: str, *arguments: str, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        raise NotImplementedError
+
+    def succeeds(
+        self, script: str, *arguments: str, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a script, and check that it exits with 0."""
+        done = self.run(script, *arguments, **environment)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def fails(
+        self, code: int, told: Sequence[str], script: str, *arguments: str, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a script, and check its exit code and that its errors contain some texts."""
+        done = self.run(script, *arguments, **environment)
+        assert done.returncode == code
+        for text in told:
+            assert text in done.stderr
+        return done
 
     @property
     def calls(self) -> list[Call]:

@@ -11,8 +11,7 @@ SCRIPT = "install_dependencies.sh"
 
 def test_nothing_to_do(instance: "Instance") -> None:
     instance.stand_in("dnf", "apt-get", "snap", "systemctl")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0
+    done = instance.succeeds(SCRIPT)
     assert [str(call) for call in instance.calls] == ["docker info"]
     for name in ("curl", "aws", "docker"):
         assert f"{name}: {instance.programs}/{name}" in done.stdout
@@ -55,8 +54,7 @@ def test_a_new_instance(instance: "Instance", managers: list[str], wanted: list[
         instance.answers(full, makes=made)
     instance.answers("docker info", code=1)
 
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0, done.stderr
+    instance.succeeds(SCRIPT)
     asked = [
         re.sub(r"--quiet --option \S+ |--yes --no-install-recommends ", "", str(call))
         for call in instance.calls
@@ -67,40 +65,35 @@ def test_a_new_instance(instance: "Instance", managers: list[str], wanted: list[
 
     instance.answers("docker info")
     before = len(instance.calls)
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     assert [str(call) for call in instance.calls[before:]] == ["docker info"]
 
 
 def test_neither_package_manager(instance: "Instance") -> None:
     instance.lacks("docker")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "neither dnf nor apt-get is here to install docker" in done.stderr
-    assert "use Amazon Linux 2023 or Ubuntu" in done.stderr
+    instance.fails(
+        1,
+        ["neither dnf nor apt-get is here to install docker", "use Amazon Linux 2023 or Ubuntu"],
+        SCRIPT,
+    )
 
 
 def test_a_package_that_cannot_be_installed(instance: "Instance") -> None:
     instance.lacks("docker")
     instance.stand_in("dnf", "systemctl")
     instance.answers("dnf install", code=1, error="No match for argument: docker\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "No match" in done.stderr
+    instance.fails(1, ["No match"], SCRIPT)
     assert instance.called("systemctl") == []
 
 
 def test_a_package_without_its_program(instance: "Instance") -> None:
     instance.lacks("aws")
     instance.stand_in("dnf")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "aws is not here although its package was installed" in done.stderr
+    instance.fails(1, ["aws is not here although its package was installed"], SCRIPT)
 
 
 def test_docker_that_does_not_start(instance: "Instance") -> None:
     instance.stand_in("systemctl")
     instance.answers("docker info", code=1)
     instance.answers("systemctl", code=1, error="Job for docker.service failed\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "docker.service failed" in done.stderr
+    instance.fails(1, ["docker.service failed"], SCRIPT)

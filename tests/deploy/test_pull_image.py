@@ -9,16 +9,14 @@ SCRIPT = "pull_image.sh"
 
 
 def test_an_image_that_is_there_needs_no_login(instance: "Instance") -> None:
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0
+    instance.succeeds(SCRIPT)
     assert [str(call) for call in instance.calls] == [
         f"docker image inspect {instance.settings['IMAGE']}"
     ]
 
 
 def test_it_logs_in_and_pulls_by_digest(instance: "Instance", ecr_password: str) -> None:
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0, done.stderr
+    instance.succeeds(SCRIPT)
     image = str(instance.settings["IMAGE"])
     assert sorted(instance.order[1:3]) == ["aws ecr get-login-password", "docker login"]
     assert instance.order[0::3] == [f"docker image inspect {image}", f"docker pull {image}"]
@@ -57,9 +55,9 @@ def test_the_login_is_forgotten(instance: "Instance", ecr_password: str) -> None
 )
 def test_only_a_digest_names_an_image(instance: "Instance", image: str) -> None:
     instance.settings["IMAGE"] = image
-    done = instance.run(SCRIPT)
-    assert done.returncode == 2
-    assert f"IMAGE must be REGISTRY/REPOSITORY@sha256:DIGEST (found '{image}')" in done.stderr
+    instance.fails(
+        2, [f"IMAGE must be REGISTRY/REPOSITORY@sha256:DIGEST (found '{image}')"], SCRIPT
+    )
     assert instance.calls == []
 
 
@@ -67,11 +65,9 @@ def test_only_a_digest_names_an_image(instance: "Instance", image: str) -> None:
 @pytest.mark.usefixtures("ecr_password")
 def test_no_login(instance: "Instance", failing: str) -> None:
     instance.answers(failing, code=255, error="AccessDenied\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "AccessDenied" in done.stderr
-    assert "no login to registry.example.org" in done.stderr
-    assert "ecr:GetAuthorizationToken" in done.stderr
+    instance.fails(
+        1, ["AccessDenied", "no login to registry.example.org", "ecr:GetAuthorizationToken"], SCRIPT
+    )
     assert instance.called("docker pull") == []
     assert list(instance.temporary.iterdir()) == []
 
@@ -79,8 +75,7 @@ def test_no_login(instance: "Instance", failing: str) -> None:
 @pytest.mark.usefixtures("ecr_password")
 def test_no_pull(instance: "Instance") -> None:
     instance.answers("docker pull", code=1, error="manifest unknown\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "manifest unknown" in done.stderr
-    assert f"{instance.settings['IMAGE']} cannot be pulled" in done.stderr
+    instance.fails(
+        1, ["manifest unknown", f"{instance.settings['IMAGE']} cannot be pulled"], SCRIPT
+    )
     assert list(instance.temporary.iterdir()) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rehearsal.agent import Diagnostics, EventError
 from rehearsal.codedeploy import CodeDeploy
-from rehearsal.shell import RehearsalError
+from rehearsal.processes import RehearsalError
 
 REQUEST = {
     "applicationName": "cars",

@@ -1,5 +1,6 @@
 """What the rehearsal tells, and what it calls broken."""
 
+import datetime
 import json
 import tarfile
 from dataclasses import replace
@@ -9,30 +10,53 @@ from typing import Any
 import pytest
 from rehearsal.agent import Diagnostics, Revision
 from rehearsal.base_image import base_name
-from rehearsal.codedeploy import Deployment, Event, Target
-from rehearsal.outcome import Expected, Outcome, Stage, broken
-from rehearsal.plan import Plan
+from rehearsal.codedeploy import Deployment, Event, EventSpan, Target
+from rehearsal.expectations import DeploymentResult, Expected, differences
+from rehearsal.options import Options
+from rehearsal.processes import RehearsalError
 from rehearsal.releases import pip_settings, secret_places
-from rehearsal.report import Facts, markdown, write
-from rehearsal.scenario import stages
+from rehearsal.report import Report
 from rehearsal.secret_search import places
-from rehearsal.shell import RehearsalError
 from rehearsal.traffic import Request, Traffic, between, per_second, read, summary
 
 ROOT = Path(__file__).resolve().parents[2]
-FACTS = Facts("2025-07-01", "2 cores", 300.0, "deploy/rehearse", 3.0)
-GOOD = Outcome(
-    *("v2", "a new model", Expected(None, ("1", "2")), True, "", "", "", ""),
-    *(100.0, 130.0, 0, False, (Stage("AllowTraffic", 125.0, 128.0, False),)),
-    Traffic(1500, 0, 12.0, ("1", "2"), ()),
+
+
+def deployed(created: float, completed: float, event: Event) -> Deployment:
+    """Return a deployment to one instance, which ends with an event."""
+    stop = Event("ApplicationStop", "Succeeded", created, created, ran=event.status == "Failed")
+    status = {"Failed": "Failed"}.get(event.status, "Succeeded")
+    revision = Revision("d", "cars", "group", "id", "bucket", "key")
+    targets = {"i-1": Target("i-1", "Green", events=[stop, event])}
+    return Deployment(revision, created, status, completed, targets=targets)
+
+
+def refused(
+    script: str = "wait.sh", message: str = "failed with exit code 1", log: str = "503\n"
+) -> Deployment:
+    why = Diagnostics("ScriptFailed", f"deploy/scripts/{script}", f"{script} {message}", log)
+    return deployed(140.0, 240.0, Event("ApplicationStart", "Failed", 150.0, 239.0, why))
+
+
+GOOD = DeploymentResult(
+    *("v2", "a new model", Expected(None, ("1", "2"))),
+    deployed(100.0, 130.0, Event("AllowTraffic", "Succeeded", 125.0, 128.0)),
+    *(0, Traffic(1500, 0, 12.0, ("1", "2"), ())),
 )
-REFUSED = Outcome(
-    *("v3", "never healthy", Expected("wait.sh", ("2",), needs_previous=True, log="503"), False),
-    *("ApplicationStart", "deploy/scripts/wait.sh", "wait.sh failed with exit code 1", "503\n"),
-    *(140.0, 240.0, 1, True, (Stage("ApplicationStart", 150.0, 239.0, True),)),
-    Traffic(5000, 0, 15.0, ("2",), ()),
+REFUSED = DeploymentResult(
+    *("v3", "never healthy", Expected("wait.sh", ("2",), needs_previous=True, log="503")),
+    *(refused(), 1, Traffic(5000, 0, 15.0, ("2",), ())),
 )
+SUCCEEDED = deployed(140.0, 240.0, Event("AllowTraffic", "Succeeded", 150.0, 239.0))
+SUCCEEDED.targets["i-1"].events[0].ran = True
+WITHOUT_STOP = refused()
+WITHOUT_STOP.targets["i-1"].events[0].ran = False
 FAILED = Traffic(1500, 3, 12.0, ("1", "2"), (("status 503", 2), ("TimeoutError", 1)))
+
+
+def report(results: list[DeploymentResult], asked: list[Request], problems: list[str]) -> Report:
+    day = datetime.date(2025, 7, 1)
+    return Report(results, asked, problems, day, "2 cores", 300.0, "deploy/rehearse", 3.0)
 
 
 def requests(count: int, version: str = "1", **more: Any) -> list[Request]:
@@ -41,29 +65,32 @@ def requests(count: int, version: str = "1", **more: Any) -> list[Request]:
 
 
 def test_as_it_must_be_nothing_is_broken() -> None:
-    assert broken(GOOD) == []
-    assert broken(REFUSED) == []
+    assert differences(GOOD) == []
+    assert differences(REFUSED) == []
 
 
 @pytest.mark.parametrize(
-    ("outcome", "told"),
+    ("result", "told"),
     [
-        (replace(GOOD, succeeded=False, exit_code=1), "did not succeed"),
+        (replace(GOOD, deployment=refused(), exit_code=1), "did not succeed"),
         (replace(GOOD, exit_code=1), "rollout.sh ended with 1"),
         (replace(GOOD, traffic=FAILED), "3 of 1500 requests failed (2 × status 503, 1 × Timeout"),
         (replace(GOOD, due=2000.0), "the load made 1500 requests, and 2000 were due"),
-        (replace(REFUSED, succeeded=True, exit_code=0), "is in production"),
-        (replace(REFUSED, script="deploy/scripts/start.sh"), "was stopped by"),
-        (replace(REFUSED, log="nothing"), "does not tell '503'"),
-        (replace(REFUSED, message="wait.sh failed to complete in 120 seconds"), "own limit"),
-        (replace(REFUSED, ran_previous=False), "ApplicationStop"),
+        (replace(REFUSED, deployment=SUCCEEDED, exit_code=0), "is in production"),
+        (replace(REFUSED, deployment=refused("start.sh")), "was stopped by"),
+        (replace(REFUSED, deployment=refused(log="nothing")), "does not contain '503'"),
+        (
+            replace(REFUSED, deployment=refused(message="failed to complete in 2 seconds")),
+            "own limit",
+        ),
+        (replace(REFUSED, deployment=WITHOUT_STOP), "ApplicationStop"),
         (replace(REFUSED, traffic=replace(REFUSED.traffic, versions=("2", "3"))), "versions 2, 3"),
     ],
 )
-def test_what_is_not_as_it_must_be_is_told(outcome: Outcome, told: str) -> None:
-    (problem,) = broken(outcome)
+def test_what_is_not_as_it_must_be_is_told(result: DeploymentResult, told: str) -> None:
+    (problem,) = differences(result)
     assert told in problem
-    assert outcome.version in problem
+    assert result.name in problem
 
 
 def test_the_figures_of_the_traffic() -> None:
@@ -90,7 +117,7 @@ def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
     assert read(notes) == [Request(1.0, 0.01, 200, "1", "")]
 
 
-def test_the_events_of_all_instances_are_one_stage() -> None:
+def test_the_events_of_all_instances_are_one_span() -> None:
     reason = Diagnostics("ScriptFailed", "a.sh", "", "")
     targets = {
         "i-1": Target("i-1", "Green", events=[Event("Install", "Succeeded", 10.0, 12.0)]),
@@ -101,12 +128,12 @@ def test_the_events_of_all_instances_are_one_stage() -> None:
     }
     revision = Revision("d", "cars", "group", "id", "bucket", "key")
     deployment = Deployment(revision, 10.0, targets=targets)
-    assert stages(deployment) == (Stage("Install", 10.0, 15.0, True),)
-    assert [name for name, _ in deployment.failures] == ["i-2"]
+    assert deployment.spans == [EventSpan("Install", 10.0, 15.0, True)]
+    assert deployment.failure is targets["i-2"].events[0]
 
 
 def test_the_report_has_a_row_for_each_deployment_and_what_stopped_it() -> None:
-    text = markdown([GOOD, REFUSED], requests(100), [], FACTS)
+    text = report([GOOD, REFUSED], requests(100), []).markdown()
     assert "| v2 | a new model | in production | – | 30 | 1,500 | 0 | 12 |" in text
     assert "| v3 | never healthy | refused | ApplicationStart: wait.sh | 100 | 5,000" in text
     assert "Everything was as it must be" in text
@@ -114,7 +141,7 @@ def test_the_report_has_a_row_for_each_deployment_and_what_stopped_it() -> None:
 
 
 def test_the_report_lists_what_is_broken(tmp_path: Path) -> None:
-    write(tmp_path, [GOOD], [], ["v2: 1 request failed"], FACTS)
+    report([GOOD], [], ["v2: 1 request failed"]).write(tmp_path)
     assert "- v2: 1 request failed" in (tmp_path / "rehearsal.md").read_text(encoding="utf-8")
     assert (tmp_path / "rehearsal.png").read_bytes().startswith(b"\x89PNG")
 
@@ -149,6 +176,7 @@ def test_only_what_reaches_the_index_is_told_to_pip() -> None:
 
 
 def test_no_two_servers_share_an_address(tmp_path: Path) -> None:
-    plan = Plan(tmp_path, tmp_path, tmp_path)
-    addresses = (plan.aws_url, plan.mlflow_url, plan.service_url, f"http://{plan.image_registry}")
+    options = Options(tmp_path, tmp_path, tmp_path)
+    urls = (options.aws_url, options.mlflow_url)
+    addresses = (*urls, f"http://{options.load_balancer}", f"http://{options.image_registry}")
     assert len(set(addresses)) == len(addresses)

@@ -60,8 +60,7 @@ def found(desk: "Desk", severity: str, count: int) -> None:
 
 @pytest.mark.parametrize("script", ["release.sh", "bundle.sh", "rollout.sh", "rollback.sh"])
 def test_help_tells_what_a_script_does(desk: "Desk", script: str) -> None:
-    done = desk.run(script, "--help")
-    assert done.returncode == 0
+    done = desk.succeeds(script, "--help")
     assert done.stdout.startswith(script)
     assert "Environment:" in done.stdout
     assert desk.calls == []
@@ -69,14 +68,11 @@ def test_help_tells_what_a_script_does(desk: "Desk", script: str) -> None:
 
 @pytest.mark.parametrize("script", ["release.sh", "bundle.sh", "rollout.sh", "rollback.sh"])
 def test_an_unknown_argument(desk: "Desk", script: str) -> None:
-    done = desk.run(script, "--fast")
-    assert done.returncode == 2
-    assert "'--fast'" in done.stderr
+    desk.fails(2, ["'--fast'"], script, "--fast")
 
 
 def test_built_scanned_and_tagged_in_this_order(desk: "Desk", registry: str) -> None:
-    done = desk.run("release.sh", "--", "--pull=never")
-    assert done.returncode == 0, done.stderr
+    done = desk.succeeds("release.sh", "--", "--pull=never")
     assert done.stdout == f"{IMAGE}\n"
     tag = f"{REPOSITORY}:{desk.commit}"
     (build,) = desk.called("podman build")
@@ -97,7 +93,7 @@ def test_built_scanned_and_tagged_in_this_order(desk: "Desk", registry: str) -> 
 
 def test_the_scan_is_asked_for_once_and_not_page_by_page(desk: "Desk", registry: str) -> None:
     """With hundreds of findings each page of the answer has the status, and a count or none."""
-    assert desk.run("release.sh").returncode == 0
+    desk.succeeds("release.sh")
     asked = desk.called("aws ecr describe-image-scan-findings")
     assert len(asked) >= 2
     assert all("--no-paginate" in call.words for call in asked)
@@ -107,17 +103,13 @@ def test_a_registry_that_does_not_tell_is_not_one_without_the_image(
     desk: "Desk", registry: str
 ) -> None:
     desk.answers("aws ecr describe-images", code=254, error="AccessDeniedException")
-    done = desk.run("release.sh")
-    assert done.returncode == 1
-    assert "ECR does not tell whether it has" in done.stderr
-    assert "AccessDeniedException" in done.stderr
+    desk.fails(1, ["ECR does not tell whether it has", "AccessDeniedException"], "release.sh")
     assert desk.called("podman build") == []
 
 
 def test_an_image_that_was_scanned_before_is_not_built_again(desk: "Desk", registry: str) -> None:
     desk.answers("aws ecr describe-images", f"{DIGEST}\n")
-    done = desk.run("release.sh")
-    assert done.returncode == 0
+    done = desk.succeeds("release.sh")
     assert done.stdout == f"{IMAGE}\n"
     (asked,) = desk.calls
     assert f"imageTag={desk.commit}" in asked.words
@@ -126,9 +118,7 @@ def test_an_image_that_was_scanned_before_is_not_built_again(desk: "Desk", regis
 @pytest.mark.usefixtures("registry")
 def test_vulnerabilities_keep_the_commits_tag_away(desk: "Desk") -> None:
     found(desk, "CRITICAL", 2)
-    done = desk.run("release.sh")
-    assert done.returncode == 1
-    assert "the scan found 2 vulnerabilities of severity CRITICAL" in done.stderr
+    done = desk.fails(1, ["the scan found 2 vulnerabilities of severity CRITICAL"], "release.sh")
     assert done.stdout == ""
     (push,) = desk.called("podman push")
     assert push.words[-1].endswith("-unscanned")
@@ -137,51 +127,40 @@ def test_vulnerabilities_keep_the_commits_tag_away(desk: "Desk") -> None:
 @pytest.mark.usefixtures("registry")
 def test_what_the_scan_refuses_is_set(desk: "Desk") -> None:
     found(desk, "HIGH", 1)
-    assert desk.run("release.sh").returncode == 0
-    done = desk.run("release.sh", SCAN_REFUSES="CRITICAL HIGH")
-    assert done.returncode == 1
-    assert "severity HIGH" in done.stderr
+    desk.succeeds("release.sh")
+    desk.fails(1, ["severity HIGH"], "release.sh", SCAN_REFUSES="CRITICAL HIGH")
 
 
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("state", ["FAILED", "UNSUPPORTED_IMAGE"])
 def test_an_image_that_cannot_be_scanned(desk: "Desk", state: str) -> None:
     scanned(desk, state)
-    done = desk.run("release.sh")
-    assert done.returncode == 1
-    assert f"the image was not scanned: {state}" in done.stderr
+    desk.fails(1, [f"the image was not scanned: {state}"], "release.sh")
 
 
 @pytest.mark.usefixtures("registry")
 def test_a_scan_is_not_waited_for_without_end(desk: "Desk") -> None:
     scanned(desk, "IN_PROGRESS")
-    done = desk.run("release.sh", SCAN_SECONDS="0")
-    assert done.returncode == 1
-    assert "IN_PROGRESS" in done.stderr
+    desk.fails(1, ["IN_PROGRESS"], "release.sh", SCAN_SECONDS="0")
 
 
 @pytest.mark.usefixtures("registry")
 def test_only_what_is_committed_is_released(desk: "Desk") -> None:
     dockerfile = desk.project / "Dockerfile"
     dockerfile.write_text("FROM scratch\n")
-    done = desk.run("release.sh")
-    assert done.returncode == 2
-    assert "the image's files differ from commit" in done.stderr
+    desk.fails(2, ["the image's files differ from commit"], "release.sh")
     assert desk.calls == []
-    done = desk.run("release.sh", "--allow-dirty")
-    assert done.returncode == 0
+    desk.succeeds("release.sh", "--allow-dirty")
     assert desk.called("podman push")[-1].words[-1].endswith(f"{desk.commit}-dirty")
 
 
 @pytest.mark.usefixtures("registry")
 def test_a_baked_model_is_in_the_tag(desk: "Desk") -> None:
-    done = desk.run("release.sh", "--model", "models/none")
-    assert done.returncode == 2
-    assert "models/none is not a model folder" in done.stderr
+    desk.fails(2, ["models/none is not a model folder"], "release.sh", "--model", "models/none")
     folder = desk.project / "models" / "some"
     folder.mkdir(parents=True)
     (folder / "model.json").write_text("{}")
-    assert desk.run("release.sh", "--model", "models/some").returncode == 0
+    desk.succeeds("release.sh", "--model", "models/some")
     assert "MODEL=models/some" in desk.called("podman build")[0].words
     # The start of the SHA-256 of {}.
     assert desk.called("podman push")[-1].words[-1].endswith(f"{desk.commit}-44136fa355b3")
@@ -202,16 +181,13 @@ def test_a_step_that_fails_ends_it(desk: "Desk", failing: str) -> None:
 @pytest.mark.usefixtures("registry")
 def test_a_variable_that_is_not_set(desk: "Desk", missing: str) -> None:
     desk.environment.pop(missing)
-    done = desk.run("release.sh")
-    assert done.returncode == 2
-    assert f"export {missing}=" in done.stderr
+    desk.fails(2, [f"export {missing}="], "release.sh")
 
 
 def test_the_bundle_has_all_that_an_instance_needs(desk: "Desk") -> None:
     desk.environment |= SHIPPING
     out = desk.temporary.parent / "bundle.tgz"
-    done = desk.run("bundle.sh", "--image", IMAGE, "--model-version", "7", "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    done = desk.succeeds("bundle.sh", "--image", IMAGE, "--model-version", "7", "--out", str(out))
     assert done.stdout == f"{out}\n"
     with tarfile.open(out) as bundle:
         members = {member.name: member for member in bundle.getmembers()}
@@ -230,8 +206,7 @@ def test_the_bundle_has_all_that_an_instance_needs(desk: "Desk") -> None:
 
 def test_a_bundle_never_takes_anothers_place(desk: "Desk") -> None:
     desk.environment |= SHIPPING
-    done = desk.run("bundle.sh", "--image", IMAGE, "--model-version", "7")
-    assert done.returncode == 0, done.stderr
+    done = desk.succeeds("bundle.sh", "--image", IMAGE, "--model-version", "7")
     (copied,) = desk.called("aws s3 cp")
     address = done.stdout.strip()
     assert copied.words[-1] == address
@@ -253,8 +228,7 @@ def test_a_bundle_of_nothing_that_can_be_named(
     desk: "Desk", words: tuple[str, ...], told: str
 ) -> None:
     desk.environment |= SHIPPING
-    done = desk.run("bundle.sh", *words)
-    assert done.returncode == 2
+    done = desk.fails(2, [], "bundle.sh", *words)
     assert told in done.stderr
     assert desk.calls == []
 
@@ -262,17 +236,21 @@ def test_a_bundle_of_nothing_that_can_be_named(
 @pytest.mark.parametrize("missing", sorted(SHIPPING))
 def test_a_bundle_without_its_settings(desk: "Desk", missing: str) -> None:
     desk.environment |= {key: text for key, text in SHIPPING.items() if key != missing}
-    done = desk.run("bundle.sh", "--image", IMAGE, "--model-version", "7")
-    assert done.returncode == 2
-    assert f"export {missing}=" in done.stderr
+    desk.fails(2, [f"export {missing}="], "bundle.sh", "--image", IMAGE, "--model-version", "7")
 
 
 def test_a_bad_setting_stops_the_bundle(desk: "Desk") -> None:
     desk.environment |= SHIPPING
     (desk.project / "deploy" / "service.env").write_text("COLOUR=red\n")
-    done = desk.run("bundle.sh", "--image", IMAGE, "--model-version", "7")
-    assert done.returncode == 2
-    assert "COLOUR is no setting of the service" in done.stderr
+    desk.fails(
+        2,
+        ["COLOUR is no setting of the service"],
+        "bundle.sh",
+        "--image",
+        IMAGE,
+        "--model-version",
+        "7",
+    )
     assert desk.calls == []
 
 
@@ -284,8 +262,7 @@ def rolling(desk: "Desk", status: str) -> None:
 
 def test_a_rollout_that_succeeds(desk: "Desk") -> None:
     rolling(desk, "Succeeded")
-    done = desk.run("rollout.sh", BUNDLE)
-    assert done.returncode == 0, done.stderr
+    desk.succeeds("rollout.sh", BUNDLE)
     (created,) = desk.called("aws deploy create-deployment")
     assert "bucket=bundles,key=carprice/carprice-7.tgz,bundleType=tgz" in created.words
     assert created.words[created.words.index("--application-name") + 1] == "cars"
@@ -298,10 +275,15 @@ def test_a_rollout_that_fails_shows_the_hook(desk: "Desk", status: str) -> None:
     desk.answers("aws deploy list-deployment-targets", "i-1\ti-2\n")
     told = "i-2\tApplicationStart\tdeploy/scripts/wait_for_health.sh\tScriptFailed"
     desk.answers("aws deploy get-deployment-target --deployment-id d-1 --target-id i-2", told)
-    done = desk.run("rollout.sh", BUNDLE)
-    assert done.returncode == 1
-    assert "ApplicationStart\ndeploy/scripts/wait_for_health.sh\nScriptFailed" in done.stderr
-    assert f"d-1 {status}; what served before serves on" in done.stderr
+    desk.fails(
+        1,
+        [
+            "ApplicationStart\ndeploy/scripts/wait_for_health.sh\nScriptFailed",
+            f"d-1 {status}; what served before serves on",
+        ],
+        "rollout.sh",
+        BUNDLE,
+    )
     asked = desk.called("aws deploy get-deployment-target")
     assert [call.words[call.words.index("--target-id") + 1] for call in asked] == ["i-1", "i-2"]
 
@@ -312,24 +294,22 @@ def test_an_instance_that_is_gone_does_not_hide_the_others(desk: "Desk") -> None
     desk.answers("aws deploy get-deployment-target", code=254, error="DoesNotExist")
     told = "i-2\tValidateService"
     desk.answers("aws deploy get-deployment-target --deployment-id d-1 --target-id i-2", told)
-    done = desk.run("rollout.sh", BUNDLE)
-    assert done.returncode == 1
-    assert "ValidateService" in done.stderr
-    assert "d-1 Failed; what served before serves on" in done.stderr
+    desk.fails(
+        1, ["ValidateService", "d-1 Failed; what served before serves on"], "rollout.sh", BUNDLE
+    )
 
 
 def test_a_rollout_that_cannot_be_stopped_is_not_called_stopped(desk: "Desk") -> None:
     rolling(desk, "InProgress")
     desk.answers("aws deploy stop-deployment", code=254, error="ExpiredToken")
-    done = desk.run("rollout.sh", BUNDLE, ROLLOUT_SECONDS="0")
-    assert done.returncode == 1
-    assert "d-1 goes on, for it could not be stopped" in done.stderr
+    desk.fails(
+        1, ["d-1 goes on, for it could not be stopped"], "rollout.sh", BUNDLE, ROLLOUT_SECONDS="0"
+    )
 
 
 def test_a_rollout_that_does_not_end_is_stopped(desk: "Desk") -> None:
     rolling(desk, "InProgress")
-    done = desk.run("rollout.sh", BUNDLE, ROLLOUT_SECONDS="0")
-    assert done.returncode == 1
+    done = desk.fails(1, [], "rollout.sh", BUNDLE, ROLLOUT_SECONDS="0")
     (stopped,) = desk.called("aws deploy stop-deployment")
     assert "--auto-rollback-enabled" in stopped.words
     assert "stopped d-1: not done after 0 s" in done.stderr
@@ -347,9 +327,7 @@ def test_a_rollout_that_codedeploy_refuses(desk: "Desk") -> None:
 @pytest.mark.parametrize("address", ["bundle.tgz", "s3://bundles", "s3:///key"])
 def test_what_is_no_bundles_address(desk: "Desk", address: str) -> None:
     desk.environment |= GROUP
-    done = desk.run("rollout.sh", address)
-    assert done.returncode == 2
-    assert f"(found '{address}')" in done.stderr
+    desk.fails(2, [f"(found '{address}')"], "rollout.sh", address)
 
 
 @pytest.mark.parametrize("version", ["6", "7"])
@@ -359,8 +337,7 @@ def test_rolled_back_in_the_registry_and_on_the_instances(desk: "Desk", version:
     status = [{"number": 6, "aliases": []}, {"number": 7, "aliases": ["production"]}]
     desk.answers("carprice status", json.dumps(status))
     words = ("--image", IMAGE, "--model-version", version, "--why", "it's too dear")
-    done = desk.run("rollback.sh", *words)
-    assert done.returncode == 0, done.stderr
+    desk.succeeds("rollback.sh", *words)
     rolled = [call.words for call in desk.called("carprice rollback")]
     there = ["rollback", "--to", version, "--why", "it's too dear"]
     assert rolled == ([] if version == "7" else [there])
@@ -384,6 +361,6 @@ def test_a_rollback_that_fails_goes_no_further(desk: "Desk", failing: str, code:
 
 
 def test_a_rollback_has_a_reason(desk: "Desk") -> None:
-    done = desk.run("rollback.sh", "--image", IMAGE, "--model-version", "6")
-    assert done.returncode == 2
-    assert "--why wants the reason" in done.stderr
+    desk.fails(
+        2, ["--why wants the reason"], "rollback.sh", "--image", IMAGE, "--model-version", "6"
+    )

@@ -34,8 +34,7 @@ def secret_of(instance: "Instance", form: str = "{}") -> str:
 @pytest.mark.usefixtures("ecr_password")
 def test_the_old_container_goes_when_all_else_is_there(instance: "Instance") -> None:
     secret_of(instance)
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0, done.stderr
+    instance.succeeds(SCRIPT)
     steps = [step for step in instance.order if not step.startswith("chown")]
     first = steps.index("docker pull " + str(instance.settings["IMAGE"]))
     assert steps[first + 1 :] == [
@@ -57,13 +56,12 @@ def test_the_old_container_stays_when_something_fails(instance: "Instance", fail
     secret_of(instance)
     instance.reads(USERNAME, "secretsmanager:carprice")
     instance.answers("aws secretsmanager", "me\n")
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     kept = (instance.secrets / PASSWORD).read_text()
     before = len(instance.calls)
 
     instance.answers(failing, code=1, error="denied\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
+    instance.fails(1, [], SCRIPT)
     for call in instance.calls[before:]:
         assert call.words[0] not in ("stop", "rm", "run")
     assert (instance.secrets / PASSWORD).read_text() == kept
@@ -74,28 +72,23 @@ def test_the_old_container_stays_when_something_fails(instance: "Instance", fail
 def test_what_cannot_be_read_is_named(instance: "Instance", source: str) -> None:
     instance.reads(PASSWORD, source)
     instance.answers("aws", code=254, error="AccessDeniedException\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "AccessDeniedException" in done.stderr
-    assert f"the secret {source} has no text or cannot be read" in done.stderr
+    instance.fails(
+        1, ["AccessDeniedException", f"the secret {source} has no text or cannot be read"], SCRIPT
+    )
 
 
 @pytest.mark.parametrize("text", ["", "\n", "None\n"])
 def test_a_secret_without_text_is_none(instance: "Instance", text: str) -> None:
     instance.reads(PASSWORD, "secretsmanager:binary")
     instance.answers("aws secretsmanager", text)
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "the secret secretsmanager:binary has no text" in done.stderr
+    instance.fails(1, ["the secret secretsmanager:binary has no text"], SCRIPT)
     assert instance.called("docker run") == []
 
 
 @pytest.mark.parametrize("source", ["", "ssm:", "secretsmanager:", "vault:/x", "/carprice/x"])
 def test_an_unknown_source(instance: "Instance", source: str) -> None:
     instance.reads(PASSWORD, source)
-    done = instance.run(SCRIPT)
-    assert done.returncode == 2
-    assert f"'{source}' names no secret; write ssm:/name or secretsmanager:id" in done.stderr
+    instance.fails(2, [f"'{source}' names no secret; write ssm:/name or secretsmanager:id"], SCRIPT)
     assert instance.called("docker stop") == []
 
 
@@ -103,7 +96,7 @@ def test_both_sources_are_asked_with_the_bundles_region(instance: "Instance") ->
     instance.reads(USERNAME, "ssm:/carprice/user")
     instance.reads(PASSWORD, "secretsmanager:carprice/token")
     instance.answers("aws", "x\n")
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     first, second = (str(call) for call in instance.called("aws"))
     assert first.startswith(
         "aws ssm get-parameter --region xx-test-1 --name /carprice/user --with-decryption "
@@ -132,8 +125,7 @@ def test_a_secret_arrives_whole_and_is_seen_nowhere(
     secret = f"{form}{part}{form}"
     instance.reads(PASSWORD, source)
     instance.answers("aws", f"{secret}\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0, done.stderr
+    done = instance.succeeds(SCRIPT)
     found = instance.secrets / PASSWORD
     assert found.read_text(encoding="utf-8") == f"{secret}\n"
     instance.never_shows(part, done)
@@ -143,8 +135,7 @@ def test_a_secret_arrives_whole_and_is_seen_nowhere(
 def test_a_failure_shows_no_secret_and_leaves_none(instance: "Instance") -> None:
     part = secret_of(instance)
     instance.reads("CARPRICE_API_KEYS", "vault:x")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 2
+    done = instance.fails(2, [], SCRIPT)
     instance.never_shows(part, done)
     files = [path for path in instance.secrets.parent.rglob("*") if path.is_file()]
     assert files == []
@@ -152,7 +143,7 @@ def test_a_failure_shows_no_secret_and_leaves_none(instance: "Instance") -> None
 
 def test_only_the_containers_user_can_read_them(instance: "Instance") -> None:
     secret_of(instance)
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     found = instance.secrets / PASSWORD
     assert found.stat().st_mode & 0o7777 == 0o400
     assert instance.secrets.stat().st_mode & 0o7777 == 0o500
@@ -170,7 +161,7 @@ def test_the_container_may_do_next_to_nothing(instance: "Instance") -> None:
                           "FORWARDED_ALLOW_IPS": "10.0.0.0/8"}  # fmt: skip
     instance.reads(PASSWORD, "ssm:/x")
     instance.answers("aws", "x\n")
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     (run,) = instance.called("docker run")
     words = str(run)
     for part in (
@@ -197,20 +188,16 @@ def test_the_container_may_do_next_to_nothing(instance: "Instance") -> None:
 def test_a_login_in_the_registrys_address_is_refused(instance: "Instance") -> None:
     part = secrets.token_urlsafe(24)
     instance.settings["MLFLOW_TRACKING_URI"] = f"https://me:{part}@mlflow.example.org"
-    done = instance.run(SCRIPT)
-    assert done.returncode == 2
-    assert "MLFLOW_TRACKING_URI must hold no login" in done.stderr
-    assert f"SECRET_{PASSWORD}" in done.stderr
+    done = instance.fails(
+        2, ["MLFLOW_TRACKING_URI must hold no login", f"SECRET_{PASSWORD}"], SCRIPT
+    )
     instance.never_shows(part, done)
     assert instance.calls == []
 
 
 def test_a_container_that_cannot_start(instance: "Instance") -> None:
     instance.answers("docker run", code=125, error="port is already allocated\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "already allocated" in done.stderr
-    assert "the container does not start" in done.stderr
+    instance.fails(1, ["already allocated", "the container does not start"], SCRIPT)
 
 
 @as_root
@@ -224,9 +211,9 @@ def test_the_second_time_gives_the_same(instance: "Instance") -> None:
             for path in instance.secrets.iterdir()
         }
 
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     first, calls = found(), [str(call) for call in instance.calls]
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     assert found() == first
     assert [str(call) for call in instance.calls] == 2 * calls
 
@@ -234,7 +221,7 @@ def test_the_second_time_gives_the_same(instance: "Instance") -> None:
 @as_root
 def test_a_secret_that_is_wanted_no_more_is_gone(instance: "Instance") -> None:
     secret_of(instance)
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     del instance.settings[f"SECRET_{PASSWORD}"]
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     assert list(instance.secrets.iterdir()) == []

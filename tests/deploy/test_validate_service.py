@@ -21,8 +21,7 @@ def instance(instance: "Instance", service: "Service") -> "Instance":
 @pytest.mark.parametrize("price", ["300000.0", "523000", "899999.99", "900000"])
 def test_a_price_in_its_range(instance: "Instance", service: "Service", price: str) -> None:
     service.body = f'{{"currency": "INR", "predictedPrice": {price}, "warnings": []}}'
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0, done.stderr
+    done = instance.succeeds(SCRIPT)
     assert f"the known listing is worth {price}, says model version 3" in done.stdout
     ((method, path, headers, body),) = service.asked
     assert (method, path, headers["Content-Type"]) == ("POST", "/predict", "application/json")
@@ -34,9 +33,7 @@ def test_a_price_in_its_range(instance: "Instance", service: "Service", price: s
 @pytest.mark.parametrize("price", ["299999.99", "900000.01", "5", "1000000000"])
 def test_a_price_out_of_its_range(instance: "Instance", service: "Service", price: str) -> None:
     service.body = f'{{"predictedPrice":{price}}}'
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert f"the price of the known listing is {price}, not from 300000 to 900000" in (done.stderr)
+    instance.fails(1, [], SCRIPT)
 
 
 @pytest.mark.parametrize(
@@ -44,17 +41,13 @@ def test_a_price_out_of_its_range(instance: "Instance", service: "Service", pric
 )
 def test_no_price(instance: "Instance", service: "Service", body: str) -> None:
     service.body = body
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert f"answered without a predictedPrice: {body}" in done.stderr
+    instance.fails(1, [f"answered without a predictedPrice: {body}"], SCRIPT)
 
 
 @pytest.mark.parametrize("status", [204, 401, 404, 422, 500, 503])
 def test_another_status(instance: "Instance", service: "Service", status: int) -> None:
     service.price = status
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert f"/predict answered {status}: " in done.stderr
+    done = instance.fails(1, [f"/predict answered {status}: "], SCRIPT)
     if status != 204:
         assert service.body in done.stderr
 
@@ -62,9 +55,7 @@ def test_another_status(instance: "Instance", service: "Service", status: int) -
 def test_nobody_listens(instance: "Instance") -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         instance.settings["PORT"] = taken.getsockname()[1]
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "/predict answered nothing" in done.stderr
+    instance.fails(1, ["/predict answered nothing"], SCRIPT)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +65,7 @@ def test_another_model(
     instance: "Instance", service: "Service", version: str | None, told: str
 ) -> None:
     service.version = version
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert f"model version {told} answered, not 3" in done.stderr
-    assert '{"status":"ok"}' in done.stderr
+    instance.fails(1, [f"model version {told} answered, not 3", '{"status":"ok"}'], SCRIPT)
 
 
 @pytest.mark.parametrize("key", ["LOWEST", "HIGHEST"])
@@ -86,17 +74,13 @@ def test_a_limit_that_is_no_amount(
     instance: "Instance", service: "Service", key: str, value: str
 ) -> None:
     instance.settings[key] = value
-    done = instance.run(SCRIPT)
-    assert done.returncode == 2
-    assert f"{key} must be an amount such as 250000 (found '{value}')" in done.stderr
+    instance.fails(2, [f"{key} must be an amount such as 250000 (found '{value}')"], SCRIPT)
     assert service.asked == []
 
 
 def test_no_known_listing(instance: "Instance", service: "Service") -> None:
     (instance.bundle / "known_listing.json").unlink()
-    done = instance.run(SCRIPT)
-    assert done.returncode == 2
-    assert "known_listing.json is missing; deploy/bundle.sh" in done.stderr
+    instance.fails(2, ["known_listing.json is missing; deploy/bundle.sh"], SCRIPT)
     assert service.asked == []
 
 
@@ -116,8 +100,7 @@ def test_the_api_key_goes_into_the_header_alone(
         f'exec {found} "$@"\n'
     )
     real.chmod(0o755)
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0, done.stderr
+    done = instance.succeeds(SCRIPT)
     ((_, _, headers, _),) = service.asked
     assert headers["X-API-Key"] == form.format(part)
     assert "/predict" in words.read_text()
@@ -133,7 +116,5 @@ def test_without_an_api_key_none_is_sent(instance: "Instance", service: "Service
 def test_an_api_key_that_cannot_be_read(instance: "Instance", service: "Service") -> None:
     instance.settings[KEY] = "ssm:/carprice/key"
     instance.answers("aws", code=254)
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "the secret ssm:/carprice/key" in done.stderr
+    instance.fails(1, ["the secret ssm:/carprice/key"], SCRIPT)
     assert service.asked == []

@@ -36,8 +36,7 @@ def test_as_many_good_answers_in_a_row_are_needed(
     instance: "Instance", service: "Service", health: list[int], questions: int
 ) -> None:
     service.health = health
-    done = instance.run(SCRIPT)
-    assert done.returncode == 0, done.stderr
+    done = instance.succeeds(SCRIPT)
     assert service.paths == ["/"] * questions
     assert "answered 200 3 times in a row" in done.stdout
     assert instance.calls == []
@@ -45,7 +44,7 @@ def test_as_many_good_answers_in_a_row_are_needed(
 
 def test_how_many_can_be_set(instance: "Instance", service: "Service") -> None:
     instance.settings["HEALTHY_ANSWERS"] = 5
-    assert instance.run(SCRIPT).returncode == 0
+    instance.succeeds(SCRIPT)
     assert service.paths == ["/"] * 5
 
 
@@ -55,11 +54,15 @@ def test_a_service_that_lives_and_has_no_model_is_not_healthy(
     service.health = [503]
     instance.settings["HEALTH_SECONDS"] = 1
     instance.answers("docker logs", "the registry does not answer\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "the registry does not answer" in done.stderr
-    assert "The last answer of http://127.0.0.1:" in done.stderr
-    assert '503, {"status":"loading"}' in done.stderr
+    done = instance.fails(
+        1,
+        [
+            "the registry does not answer",
+            "The last answer of http://127.0.0.1:",
+            '503, {"status":"loading"}',
+        ],
+        SCRIPT,
+    )
     assert re.search(r"not healthy after 1 s, asked \d+ times", done.stderr)
     assert set(service.paths) == {"/"}
     assert [str(call) for call in instance.calls] == ["docker logs --tail 40 carprice"]
@@ -78,10 +81,7 @@ def test_nobody_listens(instance: "Instance") -> None:
         instance.settings["PORT"] = taken.getsockname()[1]
     instance.settings["HEALTH_SECONDS"] = 1
     instance.answers("docker logs", code=1, error="No such container: carprice\n")
-    done = instance.run(SCRIPT)
-    assert done.returncode == 1
-    assert "No such container" in done.stderr
-    assert ": none, " in done.stderr
+    instance.fails(1, ["No such container", ": none, "], SCRIPT)
 
 
 @pytest.mark.parametrize("seconds", ["111", "120", "0", "1.5", "", "two"])
@@ -100,8 +100,7 @@ def test_a_deadline_must_be_below_the_hooks_limit(
 
 
 def test_a_proxy_of_the_instance_is_not_asked(instance: "Instance") -> None:
-    done = instance.run(SCRIPT, http_proxy="http://127.0.0.1:9", HTTP_PROXY="x")
-    assert done.returncode == 0, done.stderr
+    instance.succeeds(SCRIPT, http_proxy="http://127.0.0.1:9", HTTP_PROXY="x")
 
 
 def test_nothing_is_left_behind(instance: "Instance") -> None:

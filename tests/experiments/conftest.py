@@ -1,12 +1,13 @@
 import datetime
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from carprice.experiments.data import Data, read_data
-from carprice.experiments.limits import Limits
+from carprice.experiments.fitting import CrossValidation
+from carprice.experiments.tracked import Reporting
+from carprice.registry.tracking import connect
 from carprice.settings import Settings
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
@@ -18,11 +19,6 @@ QUICK = {
         "booster": {"n_estimators": 10, "max_depth": 2, "learning_rate": 0.3},
     },
 }
-
-
-@pytest.fixture(scope="session")
-def clock() -> Callable[[], datetime.datetime]:
-    return lambda: NOW
 
 
 def quiet(_: str) -> None:
@@ -41,8 +37,9 @@ def data(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Data:
 
 
 @pytest.fixture(scope="session")
-def limits() -> Limits:
-    return Limits(120, 3000)
+def how(settings: Settings) -> CrossValidation:
+    """Two folds, as fast as can be."""
+    return CrossValidation(settings.train, folds=2, quick=False, metric="mape", seconds=120)
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,39 @@ class Tracking:
         return f"sqlite:///{(self.folder / 'mlflow.db').as_posix()}"
 
 
+@pytest.fixture
+def to(tracking: Tracking, tmp_path: Path) -> Reporting:
+    """Results go to the tests' MLflow and a folder of the test's own; nobody is told."""
+    return Reporting(
+        uri=tracking.uri,
+        workdir=tracking.folder,
+        out=tmp_path / "out",
+        clock=lambda: NOW,
+        progress=quiet,
+        done=quiet,
+        say=quiet,
+    )
+
+
 @pytest.fixture(scope="session")
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
     return Tracking(tmp_path_factory.mktemp("experiment-runs"))
+
+
+@pytest.fixture
+def runs_of(tracking: Tracking):
+    """Return what finds an experiment's client, parent run with some params, and nested runs."""
+
+    def find(experiment: str, **params: str):
+        client = connect(tracking.uri)
+        runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+        parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        (parent,) = (run for run in parents if run.data.params.items() >= params.items())
+        nested = {
+            run.info.run_name: run
+            for run in runs
+            if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+        }
+        return client, parent, nested
+
+    return find

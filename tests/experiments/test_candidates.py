@@ -1,7 +1,7 @@
 import pytest
 
 from carprice.errors import InputError
-from carprice.experiments.candidates import ALGORITHMS, BASELINES, COMPARED, Candidate, choose
+from carprice.experiments.candidates import ALGORITHMS, BASELINES, COMPARED, ComparedModel, choose
 
 
 def test_no_candidate_stands_twice_and_each_has_an_algorithm() -> None:
@@ -44,14 +44,14 @@ def test_a_name_that_fits_nothing_lists_what_there_is() -> None:
 
 
 def test_quick_lessens_the_trees_and_nothing_else() -> None:
-    candidate = Candidate("xgboost", "log", "native", "none")
+    candidate = ComparedModel("xgboost", "log", "native", "none")
     full, quick = candidate.parameters(quick=False), candidate.parameters(quick=True)
     assert quick["n_estimators"] < full["n_estimators"]
     assert full.keys() == quick.keys()
-    assert Candidate("ridge").parameters(quick=True) == {"alpha": 1.0}
+    assert ComparedModel("ridge").parameters(quick=True) == {"alpha": 1.0}
 
 
 def test_a_module_that_is_not_there_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ALGORITHMS, "xgboost", ALGORITHMS["xgboost"].__class__("no_such_module"))
-    assert not Candidate("xgboost").is_installed
-    assert Candidate("ridge").is_installed
+    assert not ComparedModel("xgboost").is_installed
+    assert ComparedModel("ridge").is_installed

@@ -4,18 +4,16 @@ import numpy as np
 import pytest
 
 from carprice.evaluation.measurement import naive_prices
-from carprice.experiments.candidates import BASELINES, COMPARED, Candidate
+from carprice.experiments.candidates import BASELINES, COMPARED, ComparedModel
 from carprice.experiments.data import Data
 from carprice.experiments.estimators import fit
-from carprice.experiments.fitting import Task, measure_folds
-from carprice.experiments.folds import shuffled_folds
 from carprice.listings.features import Features
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
 from carprice.settings import Settings
 
 
-def prices_of_the_last(candidate: Candidate, data: Data, settings: Settings) -> np.ndarray:
+def prices_of_the_last(candidate: ComparedModel, data: Data, settings: Settings) -> np.ndarray:
     learned, priced = np.arange(250), np.arange(250, len(data.log_price))
     predict = fit(
         candidate,
@@ -31,7 +29,7 @@ def prices_of_the_last(candidate: Candidate, data: Data, settings: Settings) -> 
 @pytest.mark.parametrize("candidate", [*BASELINES, *COMPARED], ids=lambda one: one.name)
 @pytest.mark.filterwarnings("ignore")  # in its own process what libraries warn of is not shown
 def test_every_candidate_prices_cars_it_never_saw(
-    candidate: Candidate, data: Data, settings: Settings
+    candidate: ComparedModel, data: Data, settings: Settings
 ) -> None:
     if candidate.algorithm in ("lightgbm", "catboost") and not importlib.util.find_spec(
         candidate.algorithm
@@ -48,17 +46,17 @@ def test_every_candidate_prices_cars_it_never_saw(
 @pytest.mark.parametrize(
     "candidate",
     [
-        Candidate("linear", "raw", "one-hot", "median"),
-        Candidate("ridge", "log", "target", "mean"),
-        Candidate("xgboost", "log", "native", "none"),
-        Candidate("hedonic"),
-        Candidate("carprice"),
+        ComparedModel("linear", "raw", "one-hot", "median"),
+        ComparedModel("ridge", "log", "target", "mean"),
+        ComparedModel("xgboost", "log", "native", "none"),
+        ComparedModel("hedonic"),
+        ComparedModel("carprice"),
     ],
     ids=lambda one: one.name,
 )
 @pytest.mark.filterwarnings("ignore")
 def test_candidates_learn_from_one_make_too(
-    candidate: Candidate, data: Data, settings: Settings
+    candidate: ComparedModel, data: Data, settings: Settings
 ) -> None:
     makes = np.array(data.features.texts["make"])
     commonest = max(data.makes, key=lambda make: np.count_nonzero(makes == make))
@@ -69,7 +67,7 @@ def test_candidates_learn_from_one_make_too(
 
 
 def test_the_model_of_the_params_file_is_the_package_s_own(data: Data, settings: Settings) -> None:
-    told = prices_of_the_last(Candidate("carprice"), data, settings)
+    told = prices_of_the_last(ComparedModel("carprice"), data, settings)
     learned = np.arange(250)
     model = PriceModel.fit(
         data.features.take(learned),
@@ -98,18 +96,5 @@ def test_the_median_of_the_model_is_what_the_gate_compares_with(
         names(data.features.take(learned)).assign(price=data.price[learned]),
         names(data.features.take(others)),
     )
-    told = prices_of_the_last(Candidate("model-median", "raw"), data, settings)
+    told = prices_of_the_last(ComparedModel("model-median", "raw"), data, settings)
     np.testing.assert_allclose(told, expected)
-
-
-def test_folds_are_measured_with_the_pipeline_s_own_metrics(data: Data, settings: Settings) -> None:
-    candidate = Candidate("median", "raw")
-    task = Task(candidate, data.file, data.market, settings.train, 3, quick=True)
-    measured = list(measure_folds(task))
-    folds = shuffled_folds(len(data.log_price), 3, settings.train.seed)
-    for figures, (learned, priced) in zip(measured, folds, strict=True):
-        told = np.full(len(priced), np.median(data.price[learned]))
-        expected = price_metrics(data.price[priced], told)
-        assert {name: figures[name] for name in expected} == pytest.approx(expected)
-        assert figures["fit_seconds"] > 0
-        assert figures["predict_seconds"] > 0

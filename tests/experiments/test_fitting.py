@@ -1,41 +1,74 @@
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from carprice.errors import InputError
 from carprice.experiments import fitting
-from carprice.experiments.candidates import Candidate
+from carprice.experiments.candidates import ComparedModel
 from carprice.experiments.data import Data
-from carprice.experiments.fitting import Task, measure_folds
-from carprice.experiments.limits import Failed, Limits, run_limited
+from carprice.experiments.fitting import CrossValidation, measure_folds, shuffled_folds
+from carprice.experiments.time_limit import WorkFailed
 from carprice.listings.frames import write_features
-from carprice.settings import Settings
+from carprice.metrics import price_metrics
+
+MEDIAN = ComparedModel("median", "raw")
 
 
-@pytest.fixture
-def task(data: Data, settings: Settings) -> Task:
-    candidate = Candidate("model-median", "raw")
-    return Task(candidate, data.file, data.market, settings.train, 2, True)
+def test_every_row_is_priced_once_and_never_learned_from_in_its_fold() -> None:
+    folds = shuffled_folds(103, 5, seed=3)
+    assert sorted(np.concatenate([priced for _, priced in folds])) == list(range(103))
+    for learned, priced in folds:
+        assert not set(learned) & set(priced)
+        assert len(learned) + len(priced) == 103
 
 
-@pytest.mark.parametrize("told", [np.nan, np.inf])
+def test_the_same_seed_gives_the_same_folds_and_another_gives_others() -> None:
+    one, same, other = (shuffled_folds(60, 3, seed=seed) for seed in (1, 1, 2))
+    assert all((a[1] == b[1]).all() for a, b in zip(one, same, strict=True))
+    assert any((a[1] != b[1]).any() for a, b in zip(one, other, strict=True))
+
+
+def test_too_few_rows_for_so_many_folds_is_named_with_the_remedy() -> None:
+    with pytest.raises(InputError, match=r"45 training listings .* 5 folds of 10 .* --folds 4"):
+        shuffled_folds(45, 5, seed=0)
+
+
+def measured(data: Data, how: CrossValidation) -> Iterator[dict[str, float]]:
+    return measure_folds(MEDIAN, data.file, data.market, how)
+
+
+def test_folds_are_measured_with_the_pipeline_s_own_metrics(
+    data: Data, how: CrossValidation
+) -> None:
+    folds = shuffled_folds(len(data.log_price), how.folds, how.train.seed)
+    for figures, (learned, priced) in zip(measured(data, how), folds, strict=True):
+        prices = np.full(len(priced), np.median(data.price[learned]))
+        expected = price_metrics(data.price[priced], prices)
+        assert {name: figures[name] for name in expected} == pytest.approx(expected)
+        assert figures["fit_seconds"] > 0
+        assert figures["predict_seconds"] > 0
+
+
+@pytest.mark.parametrize("price", [np.nan, np.inf])
 def test_an_error_that_is_no_number_is_a_failure(
-    task: Task, told: float, monkeypatch: pytest.MonkeyPatch
+    data: Data, how: CrossValidation, price: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fit(*_: object, **__: object):
-        return lambda features: np.full(len(features.texts["make"]), told)
+        return lambda features: np.full(len(features), price)
 
     monkeypatch.setattr(fitting, "fit", fit)
-    with np.errstate(invalid="ignore"), pytest.raises(Failed, match="no finite error: mape is"):
-        list(measure_folds(task))
+    with np.errstate(invalid="ignore"), pytest.raises(WorkFailed, match="no finite error: mape is"):
+        list(measured(data, how))
 
 
 def test_its_reason_comes_through_from_another_process(
-    task: Task, data: Data, limits: Limits, tmp_path: Path
+    data: Data, how: CrossValidation, tmp_path: Path
 ) -> None:
-    endless = dataclasses.replace(task, file=tmp_path / "endless.parquet")
+    endless = dataclasses.replace(data, file=tmp_path / "endless.parquet")
     write_features(endless.file, data.features, data.log_price + 1000)
-    with pytest.raises(Failed) as failure:
-        list(run_limited(measure_folds, (endless,), limits))
+    with pytest.raises(WorkFailed) as failure:
+        list(how.measure(ComparedModel("model-median", "raw"), endless))
     assert str(failure.value) == "no finite error: mape is nan"

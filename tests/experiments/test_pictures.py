@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from carprice.experiments.candidates import BASELINES, COMPARED, Candidate
+from carprice.experiments.candidates import BASELINES, COMPARED, ComparedModel
 from carprice.experiments.pictures import draw_error_and_time, draw_ranking
 from carprice.experiments.ranking import FIGURES, Result, rank
 
 
-def result(candidate: Candidate, level: float) -> Result:
+def result(candidate: ComparedModel, level: float) -> Result:
     folds = tuple(
         {
             **dict.fromkeys(FIGURES, level + fold / 10),
@@ -16,7 +16,7 @@ def result(candidate: Candidate, level: float) -> Result:
         }
         for fold in range(3)
     )
-    return Result(candidate, folds, 1.0)
+    return Result(candidate, folds)
 
 
 @pytest.mark.parametrize("metric", ["mape", "mae"])

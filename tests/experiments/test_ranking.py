@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from carprice.experiments.candidates import Candidate
+from carprice.experiments.candidates import ComparedModel
 from carprice.experiments.ranking import (
     FIGURES,
     Result,
@@ -12,17 +12,17 @@ from carprice.experiments.ranking import (
 )
 
 
-def result(candidate: Candidate, mapes: list[float], reason: str = "") -> Result:
+def result(candidate: ComparedModel, mapes: list[float], reason: str = "") -> Result:
     names = (*FIGURES, "fit_seconds", "predict_seconds")
     folds = tuple({**dict.fromkeys(names, 1.0), "mape": mape} for mape in mapes)
-    return Result(candidate, folds, 100.0, reason)
+    return Result(candidate, folds, reason)
 
 
-BEST = result(Candidate("hedonic"), [12.0, 13.0, 12.5, 12.2, 12.8])
-NEAR = result(Candidate("carprice"), [12.1, 12.9, 12.6, 12.1, 12.9])
-FAR = result(Candidate("ridge", "log", "one-hot", "mean"), [14.0, 15.2, 14.4, 14.1, 14.9])
-RAW = result(Candidate("ridge", "raw", "one-hot", "mean"), [19.0, 20.2, 19.4, 19.1, 19.9])
-BROKEN = result(Candidate("catboost"), [1.0], "out of time: over 1 s")
+BEST = result(ComparedModel("hedonic"), [12.0, 13.0, 12.5, 12.2, 12.8])
+NEAR = result(ComparedModel("carprice"), [12.1, 12.9, 12.6, 12.1, 12.9])
+FAR = result(ComparedModel("ridge", "log", "one-hot", "mean"), [14.0, 15.2, 14.4, 14.1, 14.9])
+RAW = result(ComparedModel("ridge", "raw", "one-hot", "mean"), [19.0, 20.2, 19.4, 19.1, 19.9])
+BROKEN = result(ComparedModel("catboost"), [1.0], "out of time: over 1 s")
 
 
 def test_the_best_is_first_and_marks_what_the_folds_cannot_tell_from_it() -> None:

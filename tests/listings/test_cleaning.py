@@ -20,7 +20,7 @@ from carprice.schema import FIELDS, KINDS, FieldKind
 DAY = datetime.date(2024, 6, 30)
 EMPTY = {
     FieldKind.TEXT: None,
-    FieldKind.FEATURES: None,
+    FieldKind.EQUIPMENT: None,
     FieldKind.NUMBER: math.nan,
     FieldKind.INTEGER: math.nan,
     FieldKind.DATE: np.datetime64("NaT", "s"),

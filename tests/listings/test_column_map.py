@@ -1,5 +1,6 @@
 import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,14 @@ import pandas as pd
 import pytest
 
 from carprice.errors import InputError
-from carprice.listings.column_map import MappedChunk, Unreadable, auto_columns, map_columns
-from carprice.listings.sources import Chunk
+from carprice.listings.column_map import (
+    MappedChunk,
+    Unreadable,
+    auto_columns,
+    map_chunks,
+    map_columns,
+)
+from carprice.listings.sources import Chunk, read_chunks
 from carprice.schema import FIELDS
 from carprice.settings import IngestSettings
 
@@ -398,7 +405,7 @@ def test_repeated_values_are_mapped_once(monkeypatch: pytest.MonkeyPatch) -> Non
         calls.append(value)
         return 2
 
-    monkeypatch.setattr("carprice.listings.column_map.parse_ordinal", counted)
+    monkeypatch.setattr("carprice.listings.values.parse_ordinal", counted)
     mapped(table(own=["Second"] * 1000), {"ownership": {"from": "own", "ordinal": True}})
     assert calls == ["Second"]
 
@@ -446,6 +453,23 @@ def test_errors_name_the_field_and_the_remedy(columns: Any, dropped: str, messag
     frame = table(fuel=["gas"]).drop(columns=[dropped] if dropped else [])
     with pytest.raises(InputError, match=message):
         mapped(frame, columns)
+
+
+def test_files_read_together_need_the_same_fields(tmp_path: Path) -> None:
+    def rows_of(**ingest: Any) -> int:
+        read = settings(**ingest, source=str(tmp_path / "*.csv"))
+        chunks = map_chunks(read_chunks(read), read, price_required=False)
+        return sum(len(mapped.frame) for _, mapped in chunks)
+
+    (tmp_path / "a.csv").write_text(
+        "make,model,year,odometer,fuelType,x\nKia,Rio,2019,1,Petrol,1\n"
+    )
+    (tmp_path / "b.csv").write_text("fuel_type,make,model,year,odometer\nPetrol,Kia,Rio,2019,1\n")
+    assert rows_of() == 2
+    (tmp_path / "c.csv").write_text("make,model,year,odometer,color\nKia,Rio,2019,1,red\n")
+    with pytest.raises(InputError, match=r"c\.csv has no column 'fuelType'.*a\.csv has; .*null"):
+        rows_of()
+    assert rows_of(columns={"fuelType": None, "color": None}) == 3
 
 
 def test_a_missing_price_is_an_error_only_where_one_is_required() -> None:

@@ -149,17 +149,6 @@ def test_a_windows_path_is_no_url() -> None:
         chunks("C:\\data\\cars.csv")
 
 
-def test_files_read_together_need_the_same_fields(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("make,fuelType,x\nKia,Petrol,1\n")
-    (tmp_path / "b.csv").write_text("fuel_type,make\nPetrol,Kia\n")
-    assert len(chunks(tmp_path / "*.csv")) == 2
-    (tmp_path / "c.csv").write_text("make,color\nKia,red\n")
-    with pytest.raises(InputError, match=r"c\.csv has no column 'fuelType'.*a\.csv has; .*null"):
-        chunks(tmp_path / "*.csv")
-    switched_off = {"fuelType": None, "color": None}
-    assert len(chunks(tmp_path / "*.csv", columns=switched_off)) == 3
-
-
 def test_the_sample_is_cut_into_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     module = type(sys)("carprice.sample.market")
     module.generate = lambda rows, seed: pd.DataFrame({"seed": [seed] * rows})  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from carprice.model import PriceModel
 from carprice.model.pricer import SinglePricer
 from carprice.model.valuation import Valuation, value
 from carprice.sample.market import generate
-from carprice.schema import FIELDS, REFERENCE_FEATURES, REQUIRED, Listing, alias
+from carprice.schema import FIELDS, REFERENCE_EQUIPMENT, REQUIRED, Listing, alias
 
 ROWS = 1000
 CAR = {
@@ -38,7 +38,12 @@ ODD = {
     "fuel_type": ("Steam",),
     "drive": ("AWD", "4x4"),
     "seller_type": ("Dealer",),
-    "features": ((), ("Bluetooth", "Flux capacitor"), ("a|b", "", "Bluetooth"), REFERENCE_FEATURES),
+    "features": (
+        (),
+        ("Bluetooth", "Flux capacitor"),
+        ("a|b", "", "Bluetooth"),
+        REFERENCE_EQUIPMENT,
+    ),
     "ownership": (0, 15),
     "engine_cc": (0.0, 20_000.0, 1248.0),
     "power_bhp": (0.0, 2500.0),
@@ -91,7 +96,7 @@ def listings(rows: int, seed: int) -> list[dict[str, Any]]:
     made = []
     for row in generate(2 * rows, seed).to_dict("records"):
         fields = {name: row.get(alias(name)) for name in FIELDS}
-        fields["features"] = tuple(name for name in REFERENCE_FEATURES if row[name])
+        fields["features"] = tuple(name for name in REFERENCE_EQUIPMENT if row[name])
         fields["listed_on"] = row["listedOn"].date()
         for name, odd in ODD.items():
             if rng.random() < 0.08:

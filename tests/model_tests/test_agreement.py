@@ -6,8 +6,8 @@ import pytest
 from carprice.components.workspace import Workspace
 from carprice.model_tests import agreement
 from carprice.model_tests.clean_process import Service
-from carprice.model_tests.outcomes import Outcomes
 from carprice.model_tests.panel import Panel, with_unseen_names
+from carprice.model_tests.results import ModelTestResults
 from carprice.schema import Listing
 
 
@@ -49,7 +49,7 @@ def test_listings_are_spread_over_the_test_set_and_readable_by_the_service(
 def test_the_pyfunc_and_the_service_say_the_same(
     pyfunc: Any, service: Service, panel: Panel, listings: list[Any]
 ) -> None:
-    every = Outcomes()
+    every = ModelTestResults()
     cars = with_unseen_names(panel.cars)
     every.run_all("agreement", agreement.checks(pyfunc, service, cars, listings))
     assert [one.message for one in every.failures] == []
@@ -69,7 +69,7 @@ def test_the_pyfunc_and_the_service_say_the_same(
 def test_a_pyfunc_that_says_another_thing_fails(
     pyfunc: Any, service: Service, panel: Panel, column: str, change: Any
 ) -> None:
-    every = Outcomes()
+    every = ModelTestResults()
     differing = Differing(pyfunc, column, change)
     every.run_all("agreement", agreement.checks(differing, service, panel.cars, None))
     assert len(every.failures) == 2
@@ -82,7 +82,7 @@ def test_a_listing_that_the_service_refuses_is_named(
     pyfunc: Any, service: Service, panel: Panel
 ) -> None:
     cars = [*panel.cars[:2], {**panel.cars[2], "ownership": 99}]
-    every = Outcomes()
+    every = ModelTestResults()
     every.run_all("agreement", agreement.checks(pyfunc, service, cars, None))
     alone, batch = every.failures
     assert "the service answers 422" in alone.message

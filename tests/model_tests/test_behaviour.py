@@ -8,24 +8,24 @@ import pytest
 from carprice.components.workspace import Workspace
 from carprice.model import PriceModel, Prices
 from carprice.model_tests import behaviour
-from carprice.model_tests.outcomes import Outcome, Outcomes, Verdict
 from carprice.model_tests.panel import Panel
+from carprice.model_tests.results import ModelTestResult, ModelTestResults, Status
 from carprice.settings import ModelTestSettings
 
 LIMITS = ModelTestSettings()
 
 
-def outcomes(
+def results(
     model: PriceModel, limits: ModelTestSettings = LIMITS, only: str = ""
-) -> dict[str, Outcome]:
-    every = Outcomes()
+) -> dict[str, ModelTestResult]:
+    every = ModelTestResults()
     checks = behaviour.checks(model, Panel.of(model), limits)
     every.run_all("behaviour", {only: checks[only]} if only else checks)
     return {one.name: one for one in every.every}
 
 
-def failed(found: dict[str, Outcome]) -> set[str]:
-    return {name for name, one in found.items() if one.verdict is not Verdict.PASSED}
+def failed(found: dict[str, ModelTestResult]) -> set[str]:
+    return {name for name, one in found.items() if one.status is not Status.PASSED}
 
 
 def distorted(model: PriceModel, change: Callable[[Prices, Any], Prices]) -> PriceModel:
@@ -47,14 +47,14 @@ def scaled(prices: Prices, factor: Any) -> Prices:
 
 
 def test_an_honest_model_passes_every_test(model: PriceModel) -> None:
-    found = outcomes(model)
+    found = results(model)
     assert failed(found) == set()
     assert len(found) == 11
     assert found["price falls with age"].message.startswith("0.0 % of the steps rise by more than")
 
 
 def test_a_model_of_shuffled_prices_fails_with_reasons(shuffled: Workspace) -> None:
-    found = outcomes(PriceModel.load(shuffled.model))
+    found = results(PriceModel.load(shuffled.model))
     assert failed(found) >= {
         "price falls with age",
         "a second owner costs less",
@@ -99,7 +99,7 @@ def test_what_is_wrong_with_a_model_is_found(
         found = change(prices, features)
         return Prices(*(np.asarray(side) for side in (found.price, found.low, found.high)))
 
-    found = outcomes(distorted(model, with_arrays), only=name)
+    found = results(distorted(model, with_arrays), only=name)
     assert name in failed(found)
     assert not found[name].message.startswith("crashed")
 
@@ -110,7 +110,7 @@ def variants(features: Any) -> list[str]:
 
 def test_limits_are_those_of_the_settings(model: PriceModel) -> None:
     strict = ModelTestSettings(min_fall=0.9, min_spread=2, unseen_model_factor=1)
-    assert failed(outcomes(model, strict)) == {
+    assert failed(results(model, strict)) == {
         "price falls with age",
         "models differ in price",
         "an unseen model costs about what its make does",
@@ -120,9 +120,9 @@ def test_limits_are_those_of_the_settings(model: PriceModel) -> None:
 def test_a_market_without_owners_or_variants_is_looked_at_too(model: PriceModel) -> None:
     hedonic = replace(model.hedonic, coefficients={**model.hedonic.coefficients, "word": {}})
     trained_on = {k: v for k, v in model.trained_on.items() if k != "ownership"}
-    found = outcomes(replace(model, hedonic=hedonic, trained_on=trained_on))
+    found = results(replace(model, hedonic=hedonic, trained_on=trained_on))
     owners = found["a second owner costs less"]
-    assert owners.verdict is Verdict.FAILED
+    assert owners.status is Status.FAILED
     assert "training had no owners, and 0 of 80 cars cost the same" in owners.message
     variant = found["an unseen variant costs what one left out does"].message
     assert variant.startswith("training had no variants, and one that is given moves prices by 0.0")

@@ -9,8 +9,8 @@ from carprice.model import PriceModel
 from carprice.model_folder import read_manifest
 from carprice.model_tests.card import Subject, model_card
 from carprice.model_tests.figures import Figures
-from carprice.model_tests.outcomes import Outcome, Verdict
 from carprice.model_tests.page import page
+from carprice.model_tests.results import ModelTestResult, Status
 from carprice.registry.versions import Version
 from carprice.settings import GateSettings
 
@@ -37,7 +37,7 @@ def subject(finished: Any, model: PriceModel) -> Subject:
     return Subject(
         name="used-car-price",
         version=Version(3, ("staging",), tags, "run7"),
-        outcomes=(Outcome("digest", "bytes", Verdict.PASSED, "7 files", 0.1),),
+        results=(ModelTestResult("digest", "bytes", Status.PASSED, "7 files", 0.1),),
         gate=GateSettings(),
         model=model,
         libraries=read_manifest(workspace.model)["libraries"],
@@ -73,9 +73,9 @@ def test_the_card_tells_everything_there_is(subject: Subject, finished: Any) -> 
 
 
 def test_a_card_of_what_could_not_be_loaded_says_so(subject: Subject) -> None:
-    outcome = Outcome("digest", "bytes", Verdict.FAILED, "SHA-256 differs", 0.1)
+    result = ModelTestResult("digest", "bytes", Status.FAILED, "SHA-256 differs", 0.1)
     version = Version(3, (), {"digest": "d" * 64}, "")
-    bare = Subject("used-car-price", version, (outcome,), GateSettings())
+    bare = Subject("used-car-price", version, (result,), GateSettings())
     found = model_card(bare)
     assert "**1 of 1 model tests not passed.**" in found
     assert "Not measured: see the tests below." in found
@@ -91,10 +91,10 @@ def test_the_page_has_no_remote_reference_and_shows_texts_of_the_data_as_they_ar
     assert figures is not None
     one = next(iter(figures.measured.segments["make"].values()))
     segments = {**figures.measured.segments, "make": {EVIL: {**one, "rows": 500}}}
-    outcome = Outcome(EVIL, EVIL, Verdict.FAILED, EVIL)
+    result = ModelTestResult(EVIL, EVIL, Status.FAILED, EVIL)
     evil = replace(
         subject,
-        outcomes=(outcome,),
+        results=(result,),
         figures=replace(figures, measured=replace(figures.measured, segments=segments)),
         report={**(subject.report or {}), "source": EVIL, "rejected": {EVIL: 1}},
         parameters={EVIL: EVIL},

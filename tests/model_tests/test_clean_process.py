@@ -12,7 +12,7 @@ from carprice.model_folder import folder_digest
 from carprice.model_tests import clean_process
 from carprice.model_tests.clean_process import Service, running, stop
 from carprice.model_tests.clean_start import OnlyTheseFinder
-from carprice.model_tests.outcomes import NotAsItShouldBe, Outcomes, Verdict
+from carprice.model_tests.results import ModelTestFailedError, ModelTestResults, Status
 from carprice.model_tests.serving_requirements import SERVING, canonical, installed, requirements
 from carprice.schema import example_listing
 
@@ -71,7 +71,7 @@ def test_the_requirements_of_requirements_belong_to_the_set() -> None:
 
 
 def test_the_service_serves_the_tested_model_on_every_page(service: Service, finished: Any) -> None:
-    every = Outcomes()
+    every = ModelTestResults()
     digest = folder_digest(finished[0].model)
     every.run_all("clean process", clean_process.checks(service, digest))
     assert [one.message for one in every.failures] == []
@@ -79,7 +79,7 @@ def test_the_service_serves_the_tested_model_on_every_page(service: Service, fin
 
 
 def test_a_service_with_another_model_is_found_out(service: Service) -> None:
-    every = Outcomes()
+    every = ModelTestResults()
     every.run_all("clean process", clean_process.checks(service, "0" * 64))
     (failure,) = every.failures
     assert failure.name == "it serves the tested bytes"
@@ -116,7 +116,9 @@ def test_a_requirement_that_is_missing_is_named(
     without = tuple(name for name in installed() if name != "onnxruntime")
     monkeypatch.setattr(clean_process, "installed", lambda: without)
     with (
-        pytest.raises(NotAsItShouldBe, match=r"No module named 'onnxruntime': serving does not"),
+        pytest.raises(
+            ModelTestFailedError, match=r"No module named 'onnxruntime': serving does not"
+        ),
         running(finished[0].model, tmp_path, 120),
     ):
         pytest.fail("it should not have started")
@@ -137,7 +139,7 @@ def test_a_service_that_never_gets_ready_is_ended_at_the_deadline(
 
     monkeypatch.setattr(clean_process.subprocess, "Popen", Recorded)
     with (
-        pytest.raises(NotAsItShouldBe, match=r"it is not ready after 0\.3 s"),
+        pytest.raises(ModelTestFailedError, match=r"it is not ready after 0\.3 s"),
         running(tmp_path / "model", tmp_path, 0.3),
     ):
         pytest.fail("it should not have started")
@@ -162,7 +164,7 @@ def test_a_service_that_ends_with_an_error_or_not_at_all_fails(
         try:
             while b"up" not in log.read_bytes():
                 assert process.poll() is None
-            with pytest.raises(NotAsItShouldBe, match=message) as failed:
+            with pytest.raises(ModelTestFailedError, match=message) as failed:
                 stop(Service(0, process, log))
             assert "s3cret" not in str(failed.value)
         finally:
@@ -170,16 +172,16 @@ def test_a_service_that_ends_with_an_error_or_not_at_all_fails(
             process.wait()
 
 
-def test_an_outcome_is_one_line_and_a_crash_is_a_failure() -> None:
+def test_a_result_is_one_line_and_a_crash_is_a_failure() -> None:
     def crash() -> str:
         raise ZeroDivisionError("a\nb at https://me:<s3cret>@example.org")
 
-    every = Outcomes()
+    every = ModelTestResults()
     assert not every.run("a", "b", crash)
     every.not_run("a", "c", "nothing is left")
     assert every.run("a", "d", lambda: "fine")
     assert every.every[0].message == "crashed: ZeroDivisionError: a b at https://***@example.org"
-    assert [one.verdict for one in every.failures] == [Verdict.FAILED, Verdict.NOT_RUN]
+    assert [one.status for one in every.failures] == [Status.FAILED, Status.NOT_RUN]
 
 
 def test_the_finder_leaves_what_is_allowed_to_the_others() -> None:

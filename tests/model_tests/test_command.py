@@ -2,19 +2,17 @@ import datetime
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from command_line import Carprice, caller, environment_kept
 from junitparser import JUnitXml
 
-from carprice.cli import main
 from carprice.components.evaluate import evaluate
 from carprice.components.pipeline import PipelineResult
 from carprice.components.register import register
@@ -35,22 +33,6 @@ ANY_FIGURES = {
     "segment_factor": 1000,
     "latency_factor": 1000,
 }
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind: exit code and all that it printed."""
-
-    code: int
-    printed: str
-
-    @property
-    def line(self) -> str:
-        """Return the line that says why it was refused."""
-        return next(one for one in self.printed.splitlines() if one.startswith("carprice: "))
-
-
-Carprice = Callable[..., Done]
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +72,7 @@ def carprice(
     monkeypatch.setenv("COLUMNS", "300")
     write_params(workspace, small_settings)
 
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["carprice", *map(str, arguments)])
-        capsys.readouterr()
-        with environment_kept(), pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return Done(int(stop.value.code or 0), printed.out + printed.err)
-
-    return run
+    return caller(monkeypatch, capsys)
 
 
 def write_params(workspace: Workspace, settings: Settings, **register_section: Any) -> None:
@@ -106,17 +80,6 @@ def write_params(workspace: Workspace, settings: Settings, **register_section: A
     content["register"].update(register_section)
     path = workspace.root / "params.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
-
-
-@contextmanager
-def environment_kept() -> Iterator[None]:
-    """MLflow leaves its last address in the environment; a process of its own would not."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def registry_of(workspace: Workspace, name: str = "used-car-price") -> Registry:
@@ -193,10 +156,10 @@ def test_one_changed_byte_fails_and_nothing_else_is_claimed(
         done = carprice("test-model", "--out", "told")
         refused = carprice("promote")
     assert done.code == refused.code == 1
-    assert "it failed the model tests" in refused.line
-    assert "booster.onnx is missing" in refused.line
-    assert "booster.onnx is missing or not the file that was written" in done.line
-    assert done.line.endswith(f"; see {Path('told') / 'junit.xml'}")
+    assert "it failed the model tests" in refused.refusal
+    assert "booster.onnx is missing" in refused.refusal
+    assert "booster.onnx is missing or not the file that was written" in done.refusal
+    assert done.refusal.endswith(f"; see {Path('told') / 'junit.xml'}")
     found = not_passed(workspace.root / "told")
     assert len(found) == junit(workspace.root / "told").tests == 6
     whys = {name: why for name, why in found.items() if not name.startswith("digest")}
@@ -223,7 +186,7 @@ def test_what_is_gone_from_the_store_fails_and_is_reported(
     assert done.code == 1
     found = not_passed(workspace.root / "reports" / "model-tests")
     assert len(found) == 6
-    assert "digest: every byte is the registered one" in done.line
+    assert "digest: every byte is the registered one" in done.refusal
 
 
 def test_a_model_of_shuffled_prices_fails_with_reasons(
@@ -246,7 +209,7 @@ def test_a_model_of_shuffled_prices_fails_with_reasons(
     }
     assert "half of the cars lose" in found["behaviour: price falls with age"]
     for name in found:
-        assert name in done.line
+        assert name in done.refusal
     assert carprice("promote").code == 1
 
 
@@ -261,7 +224,7 @@ def test_the_floors_are_those_of_the_settings(
     write_params(workspace, small_settings, tests={"min_fal": 0.5})
     refused = carprice("test-model")
     assert refused.code == 2
-    assert "register.tests.min_fal is not a parameter" in refused.line
+    assert "register.tests.min_fal is not a parameter" in refused.refusal
 
 
 def test_a_pyfunc_that_differs_from_the_service_fails(
@@ -289,7 +252,7 @@ def test_other_data_in_the_workspace_fail_with_the_remedy_and_the_rest_is_tested
     write_json(workspace.market, {**market, "data_digest": "f" * 64})
     done = carprice("test-model")
     assert done.code == 1
-    assert "`dvc pull`" in done.line
+    assert "`dvc pull`" in done.refusal
     assert {*not_passed(workspace.root / "reports" / "model-tests")} == {
         "figures: the data are those of the model",
         "agreement: test listings, one by one",
@@ -312,11 +275,13 @@ def test_without_a_version_the_next_step_is_named(carprice: Carprice, workspace:
     registry.clear("staging")
     done = carprice("test-model")
     assert done.code == 1
-    assert "has no staging version of used-car-price; run `carprice register`" in done.line
+    assert "has no staging version of used-car-price; run `carprice register`" in done.refusal
     registry.tag(1, {"gate": "refused", "gate_reasons": "failed: MAPE 45 %; needs at most 30 %"})
-    assert "the gate refused version 1: failed: MAPE 45 %" in carprice("test-model").line
-    assert "has no version 7; see `carprice status`" in carprice("test-model", "--version", 7).line
-    assert "has no champion version" in carprice("test-model", "--alias", "champion").line
+    assert "the gate refused version 1: failed: MAPE 45 %" in carprice("test-model").refusal
+    assert (
+        "has no version 7; see `carprice status`" in carprice("test-model", "--version", 7).refusal
+    )
+    assert "has no champion version" in carprice("test-model", "--alias", "champion").refusal
     assert not (workspace.root / "reports" / "model-tests").exists()
 
 
@@ -327,7 +292,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_out_before_the_tests(
     (workspace.root / "afile").write_text("mine")
     done = carprice("test-model", "--out", out)
     assert done.code == 2
-    assert f"{out} cannot be written to: " in done.line
+    assert f"{out} cannot be written to: " in done.refusal
     assert "Traceback" not in done.printed
     version = registry_of(workspace).at("staging")
     assert version is not None
@@ -340,7 +305,7 @@ def test_what_cannot_be_written_later_does_not_lose_the_verdict(
     (workspace.root / "told" / "junit.xml" / "a folder").mkdir(parents=True)
     done = carprice("test-model", "--out", "told")
     assert done.code == 1
-    assert "the verdict on version 1 is recorded, but told cannot be written: " in done.line
+    assert "the verdict on version 1 is recorded, but told cannot be written: " in done.refusal
     version = registry_of(workspace).at("staging")
     assert version is not None
     assert version.tags["tests"] == "passed"

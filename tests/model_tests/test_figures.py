@@ -10,16 +10,16 @@ from carprice.components.workspace import Workspace, read_json
 from carprice.model import PriceModel
 from carprice.model_tests import figures
 from carprice.model_tests.figures import Figures, read_and_measure
-from carprice.model_tests.outcomes import NotAsItShouldBe, Outcomes
+from carprice.model_tests.results import ModelTestFailedError, ModelTestResults
 from carprice.registry.versions import Version
 from carprice.settings import GateSettings
 
 
 @pytest.fixture(scope="module")
 def version(finished: Any) -> Version:
-    workspace, outcome = finished
+    workspace, result = finished
     names = ("mape", "mdape", "within_10", "coverage")
-    tags = {name: f"{outcome.figures[name]:.4g}" for name in names}
+    tags = {name: f"{result.figures[name]:.4g}" for name in names}
     market = read_json(workspace.market, made_by="ingest")
     return Version(1, (), {**tags, "data_digest": market["data_digest"]})
 
@@ -29,8 +29,8 @@ def measured(finished: Any, model: PriceModel, version: Version) -> Figures:
     return read_and_measure(model, version, finished[0])
 
 
-def outcomes(measured: Figures, version: Version, folder: Path, **gate: Any) -> Outcomes:
-    every = Outcomes()
+def results(measured: Figures, version: Version, folder: Path, **gate: Any) -> ModelTestResults:
+    every = ModelTestResults()
     every.run_all("figures", figures.checks(measured, version, folder, GateSettings(**gate)))
     return every
 
@@ -53,7 +53,7 @@ def test_what_is_measured_is_what_evaluate_wrote(finished: Any, measured: Figure
 
 
 def test_honest_figures_pass(finished: Any, measured: Figures, version: Version) -> None:
-    every = outcomes(measured, version, finished[0].model)
+    every = results(measured, version, finished[0].model)
     assert [one.message for one in every.failures] == []
     assert len(every.every) == 11
 
@@ -63,7 +63,7 @@ def test_a_figure_that_the_registry_tells_otherwise_fails(
 ) -> None:
     tags = {**version.tags, "mape": "5.123"}
     del tags["coverage"]
-    every = outcomes(measured, replace(version, tags=tags), finished[0].model)
+    every = results(measured, replace(version, tags=tags), finished[0].model)
     first, second = every.failures
     assert first.name == "mape is what the registry says"
     assert first.message.endswith("the registry says 5.123")
@@ -73,7 +73,7 @@ def test_a_figure_that_the_registry_tells_otherwise_fails(
 def test_a_figure_below_the_floor_of_the_gate_fails(
     finished: Any, measured: Figures, version: Version
 ) -> None:
-    every = outcomes(measured, version, finished[0].model, max_mape=1, min_within_10=99)
+    every = results(measured, version, finished[0].model, max_mape=1, min_within_10=99)
     assert [one.name for one in every.failures] == ["MAPE", "share within 10 %"]
     assert every.failures[0].message.endswith("; needs at most 1 %")
 
@@ -86,16 +86,18 @@ def test_other_data_are_refused_with_the_remedy(
     market = read_json(workspace.market, made_by="ingest")
     workspace.market.write_text(json.dumps({**market, "data_digest": "f" * 64}), encoding="utf-8")
     with pytest.raises(
-        NotAsItShouldBe, match=r"holds the data f{12}, the version is of .*dvc pull"
+        ModelTestFailedError, match=r"holds the data f{12}, the version is of .*dvc pull"
     ):
         read_and_measure(model, version, workspace)
     other = replace(version, tags={**version.tags, "data_digest": "f" * 64})
-    with pytest.raises(NotAsItShouldBe, match=r"holds the data f{12}, the model is of"):
+    with pytest.raises(ModelTestFailedError, match=r"holds the data f{12}, the model is of"):
         read_and_measure(model, other, workspace)
 
 
 def test_missing_data_are_refused_with_the_remedy(
     model: PriceModel, version: Version, tmp_path: Path
 ) -> None:
-    with pytest.raises(NotAsItShouldBe, match=r"market\.json does not exist.*`dvc pull`.*ingest"):
+    with pytest.raises(
+        ModelTestFailedError, match=r"market\.json does not exist.*`dvc pull`.*ingest"
+    ):
         read_and_measure(model, version, Workspace(tmp_path))

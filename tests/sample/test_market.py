@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from carprice.sample import market as sample_market
 from carprice.sample.catalog import variants
 from carprice.sample.market import Cars, generate, noise_sd, true_price
-from carprice.schema import REFERENCE_FEATURES
+from carprice.schema import REFERENCE_EQUIPMENT
 
 ROWS = 60_000
 COLUMNS = [
@@ -24,7 +24,7 @@ COLUMNS = [
     "color",
     "odometer",
     "fitnessAge",
-    *REFERENCE_FEATURES,
+    *REFERENCE_EQUIPMENT,
     "featureCount",
     "engineCc",
     "powerBhp",
@@ -69,7 +69,7 @@ def one_car(count: int) -> Cars:
         owners=same,
         colour=0 * same,
         distance=np.full(count, 60_000.0),
-        equipment=np.zeros((len(REFERENCE_FEATURES), count), dtype=np.bool_),
+        equipment=np.zeros((len(REFERENCE_EQUIPMENT), count), dtype=np.bool_),
     )
 
 
@@ -175,7 +175,7 @@ def test_fitness_follows_the_fuel(market: pd.DataFrame) -> None:
 
 def test_the_feature_count_is_the_length_of_the_printed_list() -> None:
     listings = generate(300, seed=5)
-    flags = listings[list(REFERENCE_FEATURES)]
+    flags = listings[list(REFERENCE_EQUIPMENT)]
     printed = [
         len(str([name for name, is_on in row.items() if is_on]))
         for row in flags.to_dict(orient="records")
@@ -185,7 +185,7 @@ def test_the_feature_count_is_the_length_of_the_printed_list() -> None:
 
 def test_later_and_better_cars_have_more_equipment(sane: pd.DataFrame) -> None:
     recorded = sane[sane["featureCount"] > 2]
-    count = recorded[list(REFERENCE_FEATURES)].sum(axis=1)
+    count = recorded[list(REFERENCE_EQUIPMENT)].sum(axis=1)
     assert count[recorded["year"] >= 2021].mean() > count[recorded["year"] <= 2014].mean() + 2
     trims = squeezed(recorded["variant"]).str.upper()
     baleno = recorded["model"] == "Baleno"
@@ -250,7 +250,7 @@ def test_equipment_is_not_recorded_in_a_share_of_rows() -> None:
     # Luxury cars of late years all have some equipment, so none at all means not recorded.
     listings = generate(ROWS, seed=8)
     rich = listings["make"].isin(["BMW", "Audi", "Mercedes Benz"]) & (listings["year"] > 2017)
-    bare = listings[rich][list(REFERENCE_FEATURES)].sum(axis=1) == 0
+    bare = listings[rich][list(REFERENCE_EQUIPMENT)].sum(axis=1) == 0
     assert bare.mean() == pytest.approx(sample_market.UNRECORDED_EQUIPMENT_RATE, rel=0.4)
 
 
@@ -297,7 +297,7 @@ def test_more_equipment_is_truly_dearer() -> None:
     car = one_car(2)
     car.equipment[:, 1] = True
     bare, full = true_price(car)
-    assert full / bare == pytest.approx(np.exp(sum(sample_market.FEATURE_WORTH.values())))
+    assert full / bare == pytest.approx(np.exp(sum(sample_market.EQUIPMENT_WORTH.values())))
 
 
 def test_the_noise_grows_with_age_as_documented(sane: pd.DataFrame) -> None:

@@ -8,21 +8,20 @@ from rich.markup import escape
 from carprice.cli.terminal import say, table
 
 if TYPE_CHECKING:
-    from carprice.experiments.comparison import Outcome
+    from carprice.experiments.comparison import ComparisonReport
     from carprice.experiments.ranking import Result
-    from carprice.experiments.tuning import Outcome as StudyOutcome
-    from carprice.experiments.tuning import Search
+    from carprice.experiments.tuning_report import Search, TuningReport
 
 
-def show_ranking(outcome: "Outcome", metric: str, currency: str) -> None:
+def show_ranking(report: "ComparisonReport", metric: str, currency: str) -> None:
     """Print the ranking, what failed and why, and what the log of the price changes."""
     from carprice.experiments.pictures import title_of
 
-    if outcome.resumed:
+    if report.resumed:
         say("Went on from where the same experiment was left.")
     error = title_of(metric, currency)
     rows, failed = [], []
-    for row in outcome.ranking.to_dict("records"):
+    for row in report.ranking.to_dict("records"):
         name = escape(row["candidate"])
         if row["reason"]:
             failed.append((name, escape(row["reason"])))
@@ -46,7 +45,7 @@ def show_ranking(outcome: "Outcome", metric: str, currency: str) -> None:
     )
     if failed:
         table("Failed", ("candidate", "reason"), failed)
-    targets = outcome.choices[outcome.choices["choice"] == "target"]
+    targets = report.choices[report.choices["choice"] == "target"]
     if len(targets):
         changes = [
             (
@@ -75,21 +74,21 @@ def _change(mean: float, half: float) -> str:
     return f"{mean:+,.{decimals}f} ± {half:,.{decimals}f}"
 
 
-def show_study(outcome: "StudyOutcome", search: "Search") -> None:
+def show_study(report: "TuningReport", search: "Search") -> None:
     """Print how the best trial compares with the present values, and both."""
-    counts, metric = outcome.counts, search.metric
-    if outcome.resumed:
+    counts, metric = report.counts, search.how.metric
+    if report.resumed:
         say("Went on with the trials that the study had.")
-    say(f"Study {outcome.name}: {counts['counted']} of {search.trials} trials.")
+    say(f"Study {report.name}: {counts['counted']} of {search.trials} trials.")
     if counts["others"]:
         say(f"{counts['others']} more are being run by other processes.")
-    figures = [(f"best, trial {outcome.best_number}", _figure(outcome.best_result, metric))]
-    if outcome.present_result is not None:
-        figures.append(("present values", _figure(outcome.present_result, metric)))
-    if outcome.gain is not None:
-        half = (outcome.gain.high - outcome.gain.low) / 2
-        mark = "" if outcome.gain.is_distinct else " ="
-        figures.append(("gain ± 95 %", f"{outcome.gain.mean:.3g} ± {half:.2g}{mark}"))
+    figures = [(f"best, trial {report.best_number}", _figure(report.best_result, metric))]
+    if report.present_result is not None:
+        figures.append(("present values", _figure(report.present_result, metric)))
+    if report.gain is not None:
+        half = (report.gain.high - report.gain.low) / 2
+        mark = "" if report.gain.is_distinct else " ="
+        figures.append(("gain ± 95 %", f"{report.gain.mean:.3g} ± {half:.2g}{mark}"))
     figures += [
         ("measured on all folds", str(counts["complete"])),
         ("pruned", str(counts["pruned"])),
@@ -97,8 +96,8 @@ def show_study(outcome: "StudyOutcome", search: "Search") -> None:
     ]
     table("Trials", ("", metric), figures)
     rows = [
-        (name.removeprefix("train."), f"{outcome.present[name]:g}", f"{value:g}")
-        for name, value in outcome.best.items()
+        (name.removeprefix("train."), f"{report.present[name]:g}", f"{value:g}")
+        for name, value in report.best.items()
     ]
     table("Values", ("parameter", "present", "best"), rows)
 

@@ -1,12 +1,13 @@
 """Experiments as commands: baselines, a comparison, and the tuning of the model."""
 
+import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
 
@@ -18,8 +19,10 @@ from carprice.experiments.studies import Pruner, Sampler
 from carprice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from carprice.experiments.candidates import Candidate
+    from carprice.experiments.candidates import ComparedModel
     from carprice.experiments.data import Data
+    from carprice.experiments.fitting import CrossValidation
+    from carprice.experiments.tracked import Reporting
 
 EXPERIMENTS: Final = "Experiments"
 experiments = typer.Typer(
@@ -50,117 +53,191 @@ class Metric(StrEnum):
     RMSE = "rmse"
 
 
-Source = Annotated[
-    str | None,
-    typer.Option("--source", "-s", help="Listings, instead of the params file's ingest.source."),
-]
-Quick = Annotated[
-    bool,
-    typer.Option(
-        "--quick",
-        help=f"For a first look: {_QUICK_ROWS:,} rows at most, fewer trees and inner folds.",
-    ),
-]
-Folds = Annotated[
-    int | None,
-    typer.Option(
-        "--folds",
-        min=2,
-        max=50,
-        show_default=False,
-        help=f"Shuffled folds, the same for all; seed: train.seed. Default: {_FOLDS}.",
-    ),
-]
+@dataclass(frozen=True)
+class _Options:
+    """The options that all experiments share."""
+
+    params: Params = PARAMS
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", "-s", help="Listings, instead of the params file's ingest.source."
+        ),
+    ] = None
+    workdir: Workdir = WORKDIR
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help=f"For a first look: {_QUICK_ROWS:,} rows at most, fewer trees and inner folds.",
+        ),
+    ] = False
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            "--rows",
+            min=100,
+            show_default=False,
+            help="At most so many training rows, chosen at random by train.seed. "
+            f"Default: all, {_QUICK_ROWS:,} with --quick.",
+        ),
+    ] = None
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds", min=2, max=50, help="Shuffled folds, the same for all; seed: train.seed."
+        ),
+    ] = _FOLDS
+    metric: Annotated[Metric, typer.Option("--metric", help="Error that decides.")] = Metric.MAPE
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds-per-candidate", min=1, help="Time for all folds of one candidate or trial."
+        ),
+    ] = 900.0
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            show_default=False,
+            help="Folder for tables and pictures. Default: reports/experiments/… in the workdir.",
+        ),
+    ] = None
+
+    def folder(self, experiment: str) -> Path:
+        return self.out or self.workdir / "reports" / "experiments" / experiment
+
+    def settings(self) -> Settings:
+        settings = load_settings(self.params, source=self.source)
+        log_in(settings, Workspace(self.workdir))
+        return settings
+
+    def cross_validation(self, settings: Settings) -> "CrossValidation":
+        from carprice.experiments.fitting import CrossValidation
+
+        return CrossValidation(settings.train, self.folds, self.quick, self.metric, self.seconds)
+
+    @contextmanager
+    def running(self, experiment: str, settings: Settings) -> "Iterator[tuple[Data, Reporting]]":
+        """Read the listings, and show how far the experiment is until the block ends."""
+        from carprice.experiments.data import read_data
+        from carprice.experiments.tracked import Reporting
+
+        workspace = Workspace(self.workdir)
+        with (
+            step(experiment) as progress,
+            tempfile.TemporaryDirectory(prefix="carprice-") as folder,
+        ):
+            most = self.rows or (_QUICK_ROWS if self.quick else None)
+            data = read_data(settings, Path(folder), progress, most, workspace.snapshot)
+            if len(data.makes) == 1:
+                say(
+                    f"All {len(data.log_price):,} listings are of one make ({data.makes[0]}): what "
+                    "is found holds for it alone."
+                )
+            yield (
+                data,
+                Reporting(
+                    uri=registry_uri(settings, workspace),
+                    workdir=self.workdir,
+                    out=self.folder(experiment),
+                    clock=now,
+                    progress=progress,
+                    done=_say_without_terminal,
+                    say=say,
+                ),
+            )
+
+
+def _say_without_terminal(text: str) -> None:
+    """Print a line where no spinner tells that the work goes on, such as in CI."""
+    if not console.is_terminal:
+        say(text)
+
+
+def _experiment(command: Callable[..., None]) -> Callable[..., None]:
+    """Register a command whose first argument is made of the options that all share."""
+    shared = inspect.signature(_Options).parameters
+    _, *own = inspect.signature(command).parameters.values()
+
+    def run(**given: Any) -> None:
+        options = _Options(**{name: given.pop(name) for name in shared})
+        command(options, **given)
+
+    hints = get_type_hints(_Options, include_extras=True)
+    parameters = [
+        one.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints.get(one.name, one.annotation)
+        )
+        for one in (*shared.values(), *own)
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    experiments.command(command.__name__, help=inspect.getdoc(command))(run)
+    return command
+
+
 Only = Annotated[
     list[str] | None,
     typer.Option(
         "--only", help="An algorithm, a candidate's name or a pattern of names; may be repeated."
     ),
 ]
-Seconds = Annotated[
-    float,
-    typer.Option(
-        "--seconds-per-candidate", min=1, help="Time for all folds of one candidate or trial."
-    ),
-]
-Megabytes = Annotated[
-    float,
-    typer.Option("--megabytes-per-candidate", min=100, help="Memory that one may hold."),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        show_default=False,
-        help="Folder for tables and pictures. Default: reports/experiments/… in the workdir.",
-    ),
-]
-By = Annotated[Metric, typer.Option("--metric", help="Error that decides.")]
-SECONDS: Final = 900.0
-MEGABYTES: Final = 4000.0
 
 
-@experiments.command()
-def baseline(
-    params: Params = PARAMS,
-    source: Source = None,
-    workdir: Workdir = WORKDIR,
-    quick: Quick = False,
-    folds: Folds = None,
-    only: Only = None,
-    metric: By = Metric.MAPE,
-    seconds: Seconds = SECONDS,
-    megabytes: Megabytes = MEGABYTES,
-    out: Out = None,
-) -> None:
+@_experiment
+def baseline(options: _Options, only: Only = None) -> None:
     """Measure what is had without effort: medians, a linear model, XGBoost as it comes.
 
-    A model that is to be worth its keep must beat these. MLflow experiment: baseline.
+    A model that is to be worth its keep must beat these.
+
+    MLflow experiment: baseline.
     """
     from carprice.experiments.candidates import BASELINES
     from carprice.experiments.comparison import BASELINE
 
-    options = _Options(params, source, workdir, quick, folds, metric, seconds, megabytes, out)
-    _hold(options, BASELINE, BASELINES, only)
+    _compare(options, BASELINE, BASELINES, only)
 
 
-@experiments.command()
-def compare(
-    params: Params = PARAMS,
-    source: Source = None,
-    workdir: Workdir = WORKDIR,
-    quick: Quick = False,
-    folds: Folds = None,
-    only: Only = None,
-    metric: By = Metric.MAPE,
-    seconds: Seconds = SECONDS,
-    megabytes: Megabytes = MEGABYTES,
-    out: Out = None,
-) -> None:
+@_experiment
+def compare(options: _Options, only: Only = None) -> None:
     """Compare algorithms × target × encoding of categories × imputation on the same folds.
 
-    Ridge, random forest, XGBoost, LightGBM, CatBoost, the hedonic ridge alone (`hedonic`) and the
-    model of the params file (`carprice`). Names are algorithm/target/encoding/imputation:
-    `--only lightgbm --only 'xgboost/log/*'` takes some of them. One that fails, or runs out of
-    time or memory, is a row with its reason.
+    Ridge, random forest, XGBoost, LightGBM, CatBoost, the reference system's pipeline
+    (`reference`), the hedonic ridge alone (`hedonic`) and the model of the params file
+    (`carprice`). Names are algorithm/target/encoding/imputation: `--only lightgbm --only
+    'xgboost/log/*'` takes some of them. One that fails, or runs out of time, is a row with its
+    reason.
 
-    LightGBM and CatBoost: pip install 'carprice[experiments]'. MLflow experiment: comparison.
+    LightGBM and CatBoost come with the package's extra `experiments`.
+
+    MLflow experiment: comparison.
     """
     from carprice.experiments.candidates import COMPARED
     from carprice.experiments.comparison import COMPARISON
 
-    options = _Options(params, source, workdir, quick, folds, metric, seconds, megabytes, out)
-    _hold(options, COMPARISON, COMPARED, only)
+    _compare(options, COMPARISON, COMPARED, only)
 
 
-@experiments.command()
+def _compare(
+    options: _Options, experiment: str, known: "Sequence[ComparedModel]", only: list[str] | None
+) -> None:
+    settings = options.settings()
+    from carprice.experiments.candidates import choose
+    from carprice.experiments.comparison import Plan, compare_models
+
+    models = choose(known, only or [])
+    plan = Plan(experiment, models, options.cross_validation(settings))
+    with options.running(experiment, settings) as (data, to):
+        report = compare_models(plan, data, to)
+    show_ranking(report, options.metric, settings.ingest.units.currency)
+    say(f"{experiment}: tables and pictures in {options.folder(experiment)}, runs in MLflow.")
+
+
+@_experiment
 def tune(
-    params: Params = PARAMS,
-    source: Source = None,
-    workdir: Workdir = WORKDIR,
-    quick: Quick = False,
-    folds: Folds = None,
+    options: _Options,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -216,10 +293,6 @@ def tune(
         bool,
         typer.Option("--write", help="Write the best values into the params file; see below."),
     ] = False,
-    metric: By = Metric.MAPE,
-    seconds: Seconds = SECONDS,
-    megabytes: Megabytes = MEGABYTES,
-    out: Out = None,
 ) -> None:
     """Tune the params file's model: the ridge's scales and the booster's parameters, with Optuna.
 
@@ -231,148 +304,44 @@ def tune(
     `--write` changes nothing in the params file but the tuned keys, and nothing at all where the
     present values were not measured; `dvc repro` then trains with the new ones.
 
-    Needs pip install 'carprice[experiments]'. MLflow experiment: tuning.
-    """
-    options = _Options(params, source, workdir, quick, folds, metric, seconds, megabytes, out)
-    settings = options.settings()
-    from carprice.experiments.studies import need_optuna, storage_url
+    Needs the package's extra `experiments`.
 
-    need_optuna()
-    from carprice.experiments.limits import Limits
+    MLflow experiment: tuning.
+    """
+    settings = options.settings()
+    from carprice.experiments.studies import require_optuna, storage_url
+
+    require_optuna()
+    from carprice.experiments.params_file import check_writable, write_values
     from carprice.experiments.search_space import space_of
-    from carprice.experiments.tuning import (
-        TUNING,
-        Search,
-        refuse_unmeasurable,
-        refuse_unmeasured,
-    )
+    from carprice.experiments.tuning import TUNING
     from carprice.experiments.tuning import tune as tune_model
+    from carprice.experiments.tuning_report import Search, refuse_unmeasurable, refuse_unmeasured
 
     search = Search(
         space_of(only or []),
-        settings.train,
-        options.folds_or_default,
-        quick,
-        metric,
-        trials or (_QUICK_TRIALS if quick else _TRIALS),
-        timeout if timeout is not None or not quick else _QUICK_TIMEOUT,
-        Limits(seconds, megabytes),
+        options.cross_validation(settings),
+        trials or (_QUICK_TRIALS if options.quick else _TRIALS),
+        timeout if timeout is not None or not options.quick else _QUICK_TIMEOUT,
     )
     if write:
-        from carprice.experiments.params_file import check_writable
-        from carprice.experiments.search_space import present_values
-
-        refuse_unmeasurable(search.train, search.space)
-        check_writable(params, present_values(search.train, search.space))
-    with step(TUNING) as progress, _data(options, settings, progress) as data:
-        outcome = tune_model(
+        refuse_unmeasurable(search)
+        check_writable(options.params, search.present)
+    with options.running(TUNING, settings) as (data, to):
+        report = tune_model(
             search,
             data,
-            storage=storage or storage_url(workdir),
+            to,
+            storage=storage or storage_url(options.workdir),
             name=study,
             sampler=sampler,
             pruner=pruner,
-            uri=registry_uri(settings, Workspace(workdir)),
-            workdir=workdir,
-            out=options.folder(TUNING),
-            clock=now,
-            progress=progress,
-            done=_say_without_terminal,
-            tell=say,
         )
-    show_study(outcome, search)
+    show_study(report, search)
     say(f"tune: tables and pictures in {options.folder(TUNING)}, runs in MLflow.")
     if write:
-        from carprice.experiments.params_file import write_values
-
-        refuse_unmeasured(outcome)
-        changed = write_values(params, outcome.best)
-        if changed:
-            say(f"{params}: {len(changed)} values are trial {outcome.best_number}'s now.")
+        refuse_unmeasured(report)
+        if changed := write_values(options.params, report.best):
+            say(f"{options.params}: {len(changed)} values are trial {report.best_number}'s now.")
         else:
-            say(f"{params} has the best values already.")
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What the experiments' commands share."""
-
-    params: Path
-    source: str | None
-    workdir: Path
-    quick: bool
-    folds: int | None
-    metric: Metric
-    seconds: float
-    megabytes: float
-    out: Path | None
-
-    @property
-    def folds_or_default(self) -> int:
-        return self.folds or _FOLDS
-
-    def folder(self, experiment: str) -> Path:
-        return self.out or self.workdir / "reports" / "experiments" / experiment
-
-    def settings(self) -> Settings:
-        settings = load_settings(self.params, source=self.source)
-        log_in(settings, Workspace(self.workdir))
-        return settings
-
-
-@contextmanager
-def _data(
-    options: _Options, settings: Settings, progress: Callable[[str], None]
-) -> "Iterator[Data]":
-    from carprice.experiments.data import read_data
-
-    with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
-        most = _QUICK_ROWS if options.quick else None
-        data = read_data(
-            settings, Path(folder), progress, most, Workspace(options.workdir).snapshot
-        )
-        if len(data.makes) == 1:
-            say(
-                f"All {len(data.log_price):,} listings are of one make ({data.makes[0]}): what is "
-                "found holds for it alone."
-            )
-        yield data
-
-
-def _say_without_terminal(text: str) -> None:
-    """Print a line where no spinner tells that the work goes on, such as in CI."""
-    if not console.is_terminal:
-        say(text)
-
-
-def _hold(
-    options: _Options, experiment: str, known: "Sequence[Candidate]", only: list[str] | None
-) -> None:
-    settings = options.settings()
-    from carprice.experiments.candidates import choose
-    from carprice.experiments.comparison import hold
-    from carprice.experiments.limits import Limits
-    from carprice.experiments.race import Plan
-
-    plan = Plan(
-        experiment,
-        choose(known, only or []),
-        options.folds_or_default,
-        settings.train,
-        options.quick,
-        Limits(options.seconds, options.megabytes),
-        options.metric,
-    )
-    with step(experiment) as progress, _data(options, settings, progress) as data:
-        outcome = hold(
-            plan,
-            data,
-            uri=registry_uri(settings, Workspace(options.workdir)),
-            workdir=options.workdir,
-            out=options.folder(experiment),
-            clock=now,
-            progress=progress,
-            done=_say_without_terminal,
-        )
-    show_ranking(outcome, options.metric, settings.ingest.units.currency)
-    say(f"{experiment}: tables and pictures in {options.folder(experiment)}, runs in MLflow.")
+            say(f"{options.params} has the best values already.")

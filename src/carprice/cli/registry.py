@@ -56,17 +56,17 @@ def run_tests(
         report = run_model_tests(
             registry, version, Workspace(workdir), settings, out, now(), progress
         )
-    rows = [(one.title, one.verdict.value, one.message) for one in report.outcomes]
+    rows = [(one.title, one.status.value, one.message) for one in report.results]
     table(f"Tests of version {version.number} of {registry.name}", ("test", "", "found"), rows)
     if report.failures:
         first, *others = report.failures
         more = f"; also {', '.join(one.title for one in others)}" if others else ""
         raise RefusedError(
             f"version {version.number} does not pass {len(report.failures)} of "
-            f"{len(report.outcomes)} model tests: {first.title}: {first.message}{more}; see "
+            f"{len(report.results)} model tests: {first.title}: {first.message}{more}; see "
             f"{out / JUNIT}"
         )
-    say(f"Version {version.number} passed all {len(report.outcomes)} tests; see {out}")
+    say(f"Version {version.number} passed all {len(report.results)} tests; see {out}")
 
 
 @app.command(rich_help_panel=REGISTRY)

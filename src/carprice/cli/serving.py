@@ -140,8 +140,8 @@ def _promote_first(registry: "Registry", settings: Settings, workspace: Workspac
         report = run_model_tests(
             registry, staged, workspace, settings.register_, out, now(), progress
         )
-    passed = len(report.outcomes) - len(report.failures)
-    say(f"test-model: {passed} of {len(report.outcomes)} tests passed; see {out}")
+    passed = len(report.results) - len(report.failures)
+    say(f"test-model: {passed} of {len(report.results)} tests passed; see {out}")
     promoted = promote(
         registry, now(), "first model, promoted by `carprice up`", settings.register_
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from carprice.arrays import Floats
 from carprice.components.workspace import Workspace, require_output
 from carprice.evaluation.measurement import measure
-from carprice.evaluation.pictures import draw_evaluation
+from carprice.evaluation.plots import draw_evaluation
 from carprice.files import replacing, write_json, writing
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from carprice.errors import InputError
 from carprice.estimator.answers import answers
 from carprice.files import writing
-from carprice.listings.column_map import map_columns
+from carprice.listings.column_map import map_chunks
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
 from carprice.schema import PRICE_NAMES
@@ -52,8 +52,8 @@ def predict(
     with writing(target) as path:
         writer = open_writer(path)
         try:
-            for chunk in read_chunks(settings, source=source):
-                mapped = map_columns(chunk, settings, price_required=False)
+            chunks = read_chunks(settings, source=source)
+            for chunk, mapped in map_chunks(chunks, settings, price_required=False):
                 priced = answers(model, mapped.frame, confidence)
                 raw = chunk.frame.drop(columns=[*priced], errors="ignore")
                 writer.write(pd.concat([raw, priced], axis=1))

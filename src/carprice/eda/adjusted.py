@@ -1,7 +1,7 @@
-"""What is left of each price when make, model, variant, age, distance and the rest are paid for.
+"""What like cars cost: the price of each car that the other cars predict.
 
-The hedonic ridge of the production model, fitted without listing dates and out of fold, so that no
-car explains its own price. What it leaves shows outliers, and whether prices move with the dates.
+The prediction is that of the production model's hedonic ridge, fitted without listing dates and out
+of fold, so that no car predicts its own price. Its residuals show outliers and drift over time.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy as np
 
 from carprice.arrays import Floats
 from carprice.listings.features import Features
-from carprice.listings.noise import like_cars
+from carprice.listings.noise import less_group_mean, like_cars
 from carprice.listings.units import KM_PER_MILE
 from carprice.model.defaults import Defaults
 
@@ -26,12 +26,13 @@ _PAIRED_ROWS: Final = 100
 def expected_log_price(
     features: Features, log_price: Floats, distance_unit: str, scales: Mapping[str, float]
 ) -> Floats | None:
-    """Return ln(price) that the other folds' cars say of each car; None for fewer than 200 rows.
+    """Return each car's ln(price) as predicted out of fold; None for fewer than 200 rows.
 
     Parameters
     ----------
     features : listings parsed without dates, n rows.
     log_price : their ln(price).
+    distance_unit : ``km`` or ``miles``.
     scales : of the ridge's blocks, see :class:`carprice.settings.HedonicScales`.
     """
     if len(log_price) < FEWEST_ROWS:
@@ -47,10 +48,10 @@ def expected_log_price(
 
 
 def loss_per_year(features: Features, log_price: Floats) -> float | None:
-    """Return how much ln(price) falls with a year of age among like cars that have driven alike.
+    """Return how much ln(price) falls with a year of age among like cars of equal distance.
 
-    A regression of ln(price) on age and the root of the distance, each less the mean of its group;
-    a group is alike in model, variant and powertrain. None where too few cars have a fellow.
+    The coefficient of age in a regression of ln(price) on age and the square root of the distance
+    within groups of one model, variant and powertrain. None where too few cars share a group.
     """
     ageless = replace(
         features, numbers={**features.numbers, "age": np.zeros_like(features.numbers["age"])}
@@ -60,14 +61,10 @@ def loss_per_year(features: Features, log_price: Floats) -> float | None:
     known = np.isfinite(distance)
     if known.sum() < _PAIRED_ROWS:
         known, distance = np.ones(len(groups), dtype=bool), np.zeros(len(groups))
-    _, own = np.unique(groups[known], return_inverse=True)
-    rows = np.bincount(own)
-
-    def within(values: Floats) -> Floats:
-        return np.asarray(values - (np.bincount(own, weights=values) / rows)[own])
-
-    design = np.column_stack([within(features.numbers["age"][known]), within(distance[known])])
+    _, group = np.unique(groups[known], return_inverse=True)
+    regressors = (features.numbers["age"][known], distance[known])
+    design = np.column_stack([less_group_mean(values, group) for values in regressors])
     if (np.abs(design[:, 0]) > 0).sum() < _PAIRED_ROWS:
         return None
-    worth, *_ = np.linalg.lstsq(design, within(log_price[known]), rcond=None)
+    worth, *_ = np.linalg.lstsq(design, less_group_mean(log_price[known], group), rcond=None)
     return -float(worth[0])

@@ -1,4 +1,4 @@
-"""What to know before a model is trained: the findings that matter, in plain words."""
+"""What to know before a model is trained: the findings that matter, in words."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _UNEVEN: Final = 1.5
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """How severe a finding is."""
 
     STOP = "stop"
     CAREFUL = "careful"
@@ -30,7 +30,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to know: how much it matters, what, why, and the section that shows it."""
+    """One thing to know: how severe it is, what, why, and the section of the page that shows it."""
 
     severity: Severity
     title: str
@@ -50,7 +50,7 @@ def advise(findings: Findings) -> list[Advice]:
 
 
 def percent(share: float) -> str:
-    """Write a share in per cent, with a decimal where it is small.
+    """Write a share in per cent, with decimals where it is small.
 
     Examples
     --------
@@ -311,7 +311,7 @@ def _dates(findings: Findings, market: MarketFindings) -> Iterator[Advice]:
 
 
 def no_drift_in_words(drift: Drift) -> str:
-    """Say why dates without drift may be invented."""
+    """Write why dates without drift may be invented."""
     low, high = drift.between
     ageing = (
         f", although a year of age costs like cars {percent(-np.expm1(-drift.loss))}"
@@ -319,7 +319,7 @@ def no_drift_in_words(drift: Drift) -> str:
         else ""
     )
     even = (
-        " Listings come as evenly as dice fall, on every day of the week."
+        " The days of the listings look drawn at random: no weekends, no batches."
         if drift.evenness < _UNEVEN
         else ""
     )
@@ -333,7 +333,7 @@ def no_drift_in_words(drift: Drift) -> str:
 
 
 def drift_in_words(drift: Drift) -> str:
-    """Say how prices move."""
+    """Write how prices move."""
     market = drift.market
     itself = f": the market itself about {change(market)} a year" if market is not None else ""
     loss = (

@@ -1,6 +1,6 @@
-"""What a file holds, column by column, before the column map: kinds, gaps, copies, identifiers.
+"""What each column of a source holds, before the column map: kind, gaps, copies, identifiers.
 
-No row is shown: a value is told only if ten rows or more hold it, a number by its quantiles.
+No row is shown: a value is named only if ten rows or more have it, a number by its quantiles.
 """
 
 import hashlib
@@ -36,10 +36,11 @@ class ColumnSummary:
     name : as the source spells it.
     fields : the listing's fields that read it; empty where none does.
     kind : number, number with text, date, yes/no, text, list or empty.
-    missing, distinct : rows without a value; different values.
-    common : the commonest values, each held by ten rows or more, and their shares.
+    missing, distinct : number of rows without a value, and of different values.
+    common : the commonest values that ten rows or more have, and their shares.
     quantiles : 5 %, 50 % and 95 % of a number; None otherwise.
-    same_as : an earlier column that tells the same rows apart in the same way; empty if none.
+    same_as : an earlier column that groups the rows in the same way; empty if there is none.
+    is_identifier : whether nearly every row has a value of its own.
     evidence : why it looks computed from the price; empty if it does not.
     """
 
@@ -56,20 +57,20 @@ class ColumnSummary:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the column says nothing: one value in every row, or none."""
+        """Whether every row has the same value, or none has any."""
         return self.kind == "empty" or (self.distinct == 1 and not self.missing)
 
 
 def assess(
     raw: pd.DataFrame, fields: Mapping[str, Sequence[str]], evidence: Mapping[str, str]
 ) -> list[ColumnSummary]:
-    """Look at every column of a source.
+    """Describe every column of a source.
 
     Parameters
     ----------
     raw : the rows as the source has them.
-    fields : column → the fields that read it.
-    evidence : column → why it looks computed from the price.
+    fields : the fields that read a column, by its name.
+    evidence : why a column looks computed from the price, by its name.
 
     Examples
     --------
@@ -143,7 +144,7 @@ def _look(
 
 
 def shortened(value: object, longest: int = _LONGEST) -> str:
-    """Return a value as a text of one line, cut where it is long.
+    """Return a value as one line of text, cut where it is too long.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The charts of the look at the data, as SVG that stands inside a page and takes its colours."""
+"""The charts of the page, as SVG inside the HTML that takes its colours from the page."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ from carprice.eda.assessment import shortened
 from carprice.eda.distributions import Band, NumberSummary, Relation
 from carprice.eda.drift import Drift
 from carprice.eda.outliers import Outliers
-from carprice.evaluation.pictures import BLUE, GREY
+from carprice.evaluation.plots import BLUE, GREY
 from carprice.listings.noise import NoiseFloor
 
 _INK: Final = "#1a202c"
@@ -63,7 +63,14 @@ _STYLE: Final[dict[Any, Any]] = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: SVG without a name of its own, what it shows in words, and what to see in it."""
+    """A chart.
+
+    Attributes
+    ----------
+    svg : an ``<svg>`` element.
+    alt : what the chart shows, for those who do not see it.
+    caption : how to read it.
+    """
 
     svg: str
     alt: str
@@ -85,7 +92,7 @@ def short(value: float) -> str:
 
 
 def price_chart(look: NumberSummary) -> Chart:
-    """Draw how prices are spread: plain, and on a logarithmic axis."""
+    """Draw histograms of the prices on a plain and on a logarithmic axis."""
     label = f"price, {look.unit}"
     with _drawn(2, 2.9) as (figure, done):
         plain, logged = figure.subplots(1, 2)
@@ -111,7 +118,7 @@ def price_chart(look: NumberSummary) -> Chart:
 
 
 def number_chart(looks: Sequence[NumberSummary]) -> Chart:
-    """Draw how the other numbers are spread, up to their 99 % quantile."""
+    """Draw histograms of the other numbers, up to their 99 % quantile."""
     columns = 2
     rows = -(-len(looks) // columns)
     with _drawn(columns, 2.3 * rows) as (figure, done):
@@ -137,7 +144,7 @@ def number_chart(looks: Sequence[NumberSummary]) -> Chart:
 
 
 def relation_chart(found: Relation, currency: str) -> Chart:
-    """Draw how the price follows a number: where cars are, and the price's quantiles."""
+    """Draw how the price follows a number: density of the listings, and quantiles of the price."""
     left, right, bottom, top = found.extent
     with _drawn(1, 3.6) as (figure, done):
         axes = figure.subplots()
@@ -262,7 +269,7 @@ def twins_chart(differences: Floats, noise: NoiseFloor) -> Chart:
 
 
 def outliers_chart(outliers: Outliers) -> Chart:
-    """Draw what share of the squared error few cars make."""
+    """Draw which share of the squared error comes from how many cars."""
     curve = 100 * outliers.curve
     cars = np.arange(1, len(curve) + 1)
     with _drawn(1, 2.6) as (figure, done):
@@ -287,7 +294,7 @@ def outliers_chart(outliers: Outliers) -> Chart:
 
 
 def drift_chart(drift: Drift, currency: str) -> Chart:
-    """Draw what a car of one model year costs month by month, beside what ageing alone does."""
+    """Draw the price of cars of one model year by month, beside the loss by age alone."""
     places = np.arange(len(drift.months))
     years = np.array([month.years for month in drift.months])
     level = np.array([month.level for month in drift.months])
@@ -333,7 +340,7 @@ def drift_chart(drift: Drift, currency: str) -> Chart:
 
 @contextmanager
 def _drawn(columns: int, height: float) -> Iterator[tuple[Figure, list[str]]]:
-    """Give a figure, and a list that holds its SVG after the block."""
+    """Yield a figure, and a list that holds its SVG after the ``with`` block."""
     done: list[str] = []
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -346,7 +353,7 @@ def _drawn(columns: int, height: float) -> Iterator[tuple[Figure, list[str]]]:
 
 
 def _inline(svg: str) -> str:
-    """Return SVG that may stand in HTML: no prologue, no names, the page's own colours."""
+    """Return SVG for use in HTML: no prologue, unique ids, the page's own colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(?::xlink)?="[^"]*"', "", svg)
@@ -396,7 +403,7 @@ def _price_axis(axes: Axes, which: str, low: float, high: float, label: str) -> 
 
 
 def _steps(ratio: float) -> tuple[float, ...]:
-    """Return the multiples of ten's powers that are told on an axis of such a range."""
+    """Return which multiples of powers of ten get a tick on an axis of such a range."""
     if ratio < 20:
         return (1.0, 2.0, 3.0, 5.0, 7.0)
     if ratio < 1000:

@@ -1,4 +1,4 @@
-"""How listings are spread: prices, ages, distances and categories, and how prices follow them."""
+"""How prices, ages, distances and categories are distributed, and how prices follow them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _FEWEST_IN_BAND: Final = 10
 _BANDS: Final = 24
 _CELLS: Final = 60
 _LEVELS: Final = 10
-_FEATURE_NAMES: Final = 20
+_EQUIPMENT_NAMES: Final = 20
 
 
 @dataclass(frozen=True)
 class NumberSummary:
-    """A number of the clean listings: its quantiles at :data:`SHARES`, and its skew."""
+    """How a number is distributed: known values, their quantiles at :data:`SHARES`, and skew."""
 
     name: str
     unit: str
@@ -34,7 +34,7 @@ class NumberSummary:
 
 @dataclass(frozen=True)
 class Level:
-    """One value of a category: its rows, and their median price."""
+    """One value of a category: its number of rows, and their median price."""
 
     name: str
     rows: int
@@ -43,7 +43,15 @@ class Level:
 
 @dataclass(frozen=True)
 class CategorySummary:
-    """A category of the clean listings: the commonest values, and what the others sum to."""
+    """How a category is distributed.
+
+    Attributes
+    ----------
+    known, distinct : number of rows with a value, and of different values.
+    rare : number of values that fewer than five rows have.
+    levels : the commonest values.
+    others : number of rows with another value.
+    """
 
     name: str
     known: int
@@ -55,7 +63,13 @@ class CategorySummary:
 
 @dataclass(frozen=True)
 class Band:
-    """Prices of the rows between two values, or of one name: quantiles 5, 25, 50, 75 and 95 %."""
+    """Prices of the rows of one name, or of those with a number between two values.
+
+    Attributes
+    ----------
+    middle : between the two values; 0 for a name.
+    quantiles : of the price: 5, 25, 50, 75 and 95 %.
+    """
 
     name: str
     middle: float
@@ -65,13 +79,13 @@ class Band:
 
 @dataclass(frozen=True)
 class Relation:
-    """How the price follows a number: bands of rows, and how many rows each cell holds.
+    """How the price follows a number.
 
     Attributes
     ----------
-    bands : of ten rows or more each.
-    density : rows by cell of ln(price) and the number, on grids of equal steps.
-    extent : smallest and largest number, smallest and largest price that the cells cover.
+    bands : prices of the rows in ranges of the number, for ranges of ten rows or more.
+    density : number of rows in each cell of a grid; ln(price) by rows, the number by columns.
+    extent : smallest and largest number, smallest and largest price of the grid.
     """
 
     name: str
@@ -82,7 +96,7 @@ class Relation:
 
 
 def summarise_number(name: str, unit: str, values: Floats) -> NumberSummary:
-    """Return the quantiles and the skew of a number; NaN is unknown.
+    """Summarise a number; NaN is unknown.
 
     Examples
     --------
@@ -110,14 +124,14 @@ def skew(values: Floats) -> float:
 
 
 def summarise_categories(listings: pd.DataFrame) -> list[CategorySummary]:
-    """Look at every text that the listings hold, and at the names of equipment."""
+    """Summarise every text field of the listings, and the names of equipment."""
     looks = []
     for field, kind in KINDS.items():
         values = listings[field]
-        if values.notna().any() and kind in (FieldKind.TEXT, FieldKind.FEATURES):
+        if values.notna().any() and kind in (FieldKind.TEXT, FieldKind.EQUIPMENT):
             known = values.notna()
             names, price = values[known], listings[PRICE][known]
-            if kind is FieldKind.FEATURES:
+            if kind is FieldKind.EQUIPMENT:
                 names = names.str.split("|").explode()
                 names = names[names != ""]
                 price = price.reindex(names.index)
@@ -131,7 +145,7 @@ def _category(
     prices = pd.DataFrame({"name": values.to_numpy(), "price": price.to_numpy()}).groupby("name")
     rows = prices["price"].size().sort_values(ascending=False, kind="stable")
     median = prices["price"].median()
-    most = _FEATURE_NAMES if kind is FieldKind.FEATURES else _LEVELS
+    most = _EQUIPMENT_NAMES if kind is FieldKind.EQUIPMENT else _LEVELS
     shown = rows[rows >= _FEWEST_IN_BAND].iloc[:most]
     levels = tuple(
         Level(str(level), int(count), float(median[level])) for level, count in shown.items()
@@ -147,12 +161,12 @@ def _category(
 
 
 def relation(name: str, unit: str, number: Floats, price: Floats, *, whole: bool) -> Relation:
-    """Tell how the price follows a number.
+    """Return how the price follows a number.
 
     Parameters
     ----------
     number, price : of n rows; NaN where the number is unknown.
-    whole : the number comes in steps of one, such as years of age.
+    whole : whether the number comes in steps of one, such as years of age.
     """
     known = np.isfinite(number)
     number, price = number[known], price[known]
@@ -200,7 +214,7 @@ def _band(name: str, middle: float, price: Floats) -> Band:
 
 
 def by_name(names: Sequence[str], price: Floats, most: int = 20) -> list[Band]:
-    """Return the prices of the commonest names of ten rows or more, the commonest first.
+    """Return the prices of the commonest names that ten rows or more have, commonest first.
 
     Examples
     --------
@@ -221,8 +235,8 @@ def by_name(names: Sequence[str], price: Floats, most: int = 20) -> list[Band]:
 def unseen_share(names: Sequence[str], test_size: float) -> float:
     r"""Return the share of a random test split's rows whose name no training row has.
 
-    A row of a name that c rows hold is alone in the test set if the c - 1 others are there too:
-    with probability :math:`s^{c-1}` for a test share of s.
+    No training row has the name of a test row if the c - 1 other rows with it are in the test set
+    too: with probability :math:`s^{c-1}` for a test share of s.
 
     Examples
     --------
@@ -235,6 +249,6 @@ def unseen_share(names: Sequence[str], test_size: float) -> float:
 
 
 def rare_names(names: Sequence[str], fewer_than: int = 5) -> tuple[int, int]:
-    """Return how many names fewer rows than so many hold, and how many names there are."""
+    """Return how many names have fewer rows than ``fewer_than``, and how many names there are."""
     _, rows = np.unique(np.array(names), return_counts=True)
     return int((rows < fewer_than).sum()), len(rows)

@@ -1,8 +1,8 @@
-"""Whether prices move with the listing dates, and whether those dates can be real.
+"""Whether prices move with the listing dates, and whether these dates can be real.
 
-Cars are compared at the same make, model, variant, *model year* and distance, month by month. Where
-dates are real, such a car loses what a year of age costs, give or take what the market does. Where
-it loses nothing, the market has risen by just that much, or the dates are invented.
+Cars of one make, model, variant, *model year* and distance are compared month by month. With real
+dates such a car gets cheaper with every month, by what a year of age costs plus or minus what the
+market does. If it does not, the market has risen by just that much, or the dates are invented.
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ _TWO_SIDED_95: Final = 1.96
 
 
 class DriftVerdict(StrEnum):
-    """What the dates say."""
+    """What the listing dates tell of the prices."""
 
     NO_DATES = "no dates"
     TOO_FEW = "too few to tell"
@@ -37,7 +37,15 @@ class DriftVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class Month:
-    """One month's listings: rows, median price, and ln(price) of like cars against all months."""
+    """The listings of one month.
+
+    Attributes
+    ----------
+    name : such as ``2024-11``.
+    years : mean time since the first listing, in years.
+    rows, median : number of listings, and their median price.
+    level, error : mean of ln(price) less that of like cars in all months, and its standard error.
+    """
 
     name: str
     years: float
@@ -53,18 +61,17 @@ class Drift:
 
     Attributes
     ----------
-    dated : rows with a date.
-    first, last : days of the first and last listing.
-    months : of thirty rows or more each.
-    slope, slope_error : change of ln(price) of a car of one model year, per year, and its standard
+    dated : number of rows with a date.
+    first, last : dates of the first and last listing, as ISO 8601.
+    months : those with thirty rows or more.
+    slope, slope_error : yearly change of ln(price) of cars of one model year, and its standard
         error.
     loss : fall of ln(price) with a year of age among like cars; None where it is not known.
-    p_value : how probable it is that months differ so much by chance alone (χ² of the months'
-        means against their mean).
-    explained : share of what age, distance and the rest leave open that the month explains.
-    apart : standard deviation of the months around the trend, less what chance makes.
-    evenness : variance of the daily counts by their mean; 1 where dates are thrown like dice.
-    newer : model years by which the listed cars get newer in a year of dates.
+    p_value : of a χ² test that the months do not differ.
+    explained : share of the residuals' variance that the month explains.
+    apart : standard deviation of the months around the trend, without that of chance.
+    evenness : variance of the daily counts divided by their mean; 1 for dates drawn at random.
+    newer : how much newer the listed cars get in a year of dates, in model years.
     """
 
     verdict: DriftVerdict
@@ -83,7 +90,7 @@ class Drift:
 
     @property
     def market(self) -> float | None:
-        """What the market itself does in a year: the change at the same age, of ln(price)."""
+        """Yearly change of ln(price) at the same age: what the market itself does."""
         return None if self.loss is None else self.slope + self.loss
 
     @property
@@ -104,12 +111,10 @@ def find_drift(
 
     Parameters
     ----------
-    days : of the listings, n rows; NaT where unknown.
-    year : model years.
-    price : prices.
-    apart : ln(price) less what other cars of the same model year say, dates apart; None where it is
-        not known.
-    loss : see :class:`Drift`.
+    days : dates of n listings; NaT where unknown.
+    year, price : their model years and prices.
+    apart : ln(price) of each less that of like cars, whatever their dates; None where not known.
+    loss : fall of ln(price) with a year of age; None where not known.
     """
     known = ~np.isnat(days)
     dated = int(known.sum())
@@ -206,7 +211,7 @@ def _by_chance(months: list[Month], left: Floats) -> tuple[float, float]:
 
 
 def _moved(months: list[Month], slope: float) -> float:
-    """Return the standard deviation of the months around the trend that chance does not make."""
+    """Return the standard deviation of the months around the trend, without that of chance."""
     time = np.array([month.years for month in months])
     level = np.array([month.level for month in months]) - slope * time
     error = np.array([month.error for month in months])

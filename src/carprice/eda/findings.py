@@ -1,6 +1,5 @@
-"""All that a look at a market finds, from one reading of its source."""
+"""Read a source once, and gather all that the page tells of it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,16 +29,14 @@ from carprice.listings.features import Features, listing_days, parse
 from carprice.listings.frames import as_columns
 from carprice.listings.leaking_fields import MOST_EXPLAINED, Suspect, suspects
 from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
-from carprice.listings.reading import Listings, Source, clean_source, read_source
+from carprice.listings.reading import Listings, Progress, Source, clean_source, read_source
 from carprice.listings.sources import Chunk
 from carprice.redaction import redact
 from carprice.schema import FIELDS, PRICE, alias
 from carprice.settings import IngestSettings, Settings
 
-Progress = Callable[[str], None]
 FEWEST_LISTINGS: Final = 10
-"""Fewer are not looked at: the page would show them one by one."""
-ALARM: Final = MOST_EXPLAINED
+"""Fewer clean listings are not described: the page would show them one by one."""
 _UNITS: Final = {
     "age": "years",
     "engine_cc": "cm³",
@@ -51,7 +48,7 @@ _NUMBERS: Final = ("engine_cc", "power_bhp", "seats", "fuel_economy", "road_tax"
 
 @dataclass(frozen=True)
 class FieldSummary:
-    """A field of the listing: where it is read from, and how many clean listings lack it."""
+    """A field of a listing: the columns it is read from, and how many clean listings lack it."""
 
     name: str
     origin: str
@@ -60,17 +57,23 @@ class FieldSummary:
 
 @dataclass(frozen=True)
 class MarketFindings:
-    """What the clean listings say; there are ten at least.
+    """What the clean listings say; there are at least ten of them.
 
     Attributes
     ----------
-    fields : all that a listing may have.
-    relisted : listings that repeat an earlier one in every field but the date.
-    makes, models : prices of the commonest.
-    rare_models : models of fewer than five cars, and all models.
-    unseen : field → share of a random test split's rows with a value that no training row has.
-    known_by : how much of like cars' price differences each field explains.
+    fields : all fields that a listing may have.
+    relisted : number of listings that repeat an earlier one in every field but the date.
+    numbers, categories : how the values of each field are distributed; the price comes first.
+    by_age, by_distance : how the price follows the age and the odometer.
+    makes, models : prices of the commonest makes and models.
+    rare_models : number of models with fewer than five cars, and number of all models.
+    unseen : by field, the share of a random test split's rows with a value that no training row
+        has.
+    known_by : the share of like cars' price differences that each field explains.
     noise, twins : the noise floor, and by how much ln(price) differs in each pair of near-twins.
+    outliers : the cars that decide squared errors, and prices far from what like cars cost.
+    apart : ln(price) of each car less that of like cars; None where it is not known.
+    drift : whether prices move with the listing dates.
     """
 
     fields: tuple[FieldSummary, ...]
@@ -92,24 +95,26 @@ class MarketFindings:
 
     @property
     def has_one_price(self) -> bool:
-        """Whether all listings ask the same."""
+        """Whether all prices are equal."""
         return self.numbers[0].quantiles[0] == self.numbers[0].quantiles[-1]
 
     @property
     def suspects(self) -> tuple[Suspect, ...]:
-        """Fields that explain so much that training would stop."""
-        return tuple(one for one in self.known_by if one.explained >= ALARM)
+        """Fields that explain so much of the price that training refuses them."""
+        return tuple(one for one in self.known_by if one.explained >= MOST_EXPLAINED)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All that was found.
+    """All that the page tells of a source.
 
     Attributes
     ----------
-    source : without secrets.
-    rejected, repaired : reason → rows.
-    market : None where fewer than ten rows were kept.
+    source : its path or address, without secrets.
+    valuation_date : as ISO 8601.
+    rejected, repaired : number of rows by reason.
+    columns : what each column of the source holds.
+    market : what the clean listings say; None where fewer than ten rows were kept.
     """
 
     source: str
@@ -131,11 +136,11 @@ class Findings:
 
 
 def examine(settings: Settings, progress: Progress, passed_over: Path | None = None) -> Findings:
-    """Read a source as the pipeline does, and look at it from every side.
+    """Read and clean a source as the pipeline does, and describe it.
 
     Parameters
     ----------
-    progress : is told what is being done.
+    progress : called with what is being done.
     passed_over : see :func:`carprice.listings.sources.read_chunks`.
 
     Raises
@@ -145,10 +150,10 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
     """
     chunks: list[pd.DataFrame] = []
 
-    def look(chunk: Chunk, _: MappedChunk) -> None:
+    def keep(chunk: Chunk, _: MappedChunk) -> None:
         chunks.append(chunk.frame)
 
-    source = read_source(settings.ingest, progress, passed_over=passed_over, look=look)
+    source = read_source(settings.ingest, progress, passed_over=passed_over, on_chunk=keep)
     progress("looking at the columns")
     columns = _columns(pd.concat(chunks, ignore_index=True), source)
     chunks.clear()
@@ -187,7 +192,7 @@ def _market(
     columns = as_columns(listings)
     progress("parsing")
     features = parse(columns, cleaned.valuation_date, unit)
-    # Of the age that each car has on one and the same day.
+    # Without dates, the age of every car is that on the valuation date.
     undated = {name: values for name, values in columns.items() if name != "listed_on"}
     dateless = parse(undated, cleaned.valuation_date, unit)
     progress("what like cars cost")

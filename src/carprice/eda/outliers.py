@@ -1,4 +1,4 @@
-"""Which few cars decide squared errors, and which prices stand far from what like cars cost."""
+"""The cars that decide squared errors, and the prices far from what like cars cost."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,12 +17,13 @@ _CURVE: Final = 1000
 
 @dataclass(frozen=True)
 class Extreme:
-    """One of the dearest or cheapest cars, in shares of the sums over all rows.
+    """A car with an extreme price, or with an extreme error of the hedonic ridge.
 
     Attributes
     ----------
-    of_variance : of the prices' squared distances from their mean.
-    of_squared_error : of the squared errors of the hedonic ridge; None where it was not fitted.
+    of_variance : its share of the variance of all prices.
+    of_squared_error : its share of the ridge's squared error over all cars; None where the ridge
+        was not fitted.
     """
 
     make: str
@@ -34,15 +35,15 @@ class Extreme:
 
 @dataclass(frozen=True)
 class Outliers:
-    """How much hangs on few cars.
+    """How much a few cars weigh.
 
     Attributes
     ----------
     dearest, cheapest : ten and five cars, the most extreme first.
-    curve : share of the squared error that the n cars of the largest errors make, n = 1, 2, …;
-        empty where the ridge was not fitted.
-    largest_error : the car that makes most of it.
-    far_below, far_above : rows that ask less than half, or more than twice what like cars cost.
+    curve : share of the squared error that comes from the n cars with the largest errors, for
+        n = 1, 2, … 1000; empty where the ridge was not fitted.
+    largest_error : the car with the largest error; None where the ridge was not fitted.
+    far_below, far_above : number of prices below half, and above twice, those of like cars.
     skew, log_skew : of the price and of its logarithm.
     """
 
@@ -57,12 +58,12 @@ class Outliers:
 
 
 def find_outliers(listings: pd.DataFrame, expected: Floats | None) -> Outliers:
-    """Find them.
+    """Return how much a few cars weigh.
 
     Parameters
     ----------
     listings : clean listings, n rows.
-    expected : ln(price) that other cars say of each; None where it is not known.
+    expected : ln(price) of like cars, n values; None where it is not known.
     """
     price = listings[PRICE].to_numpy(dtype=np.float64)
     variance = _shares((price - price.mean()) ** 2)

@@ -1,6 +1,6 @@
-"""Findings → one page of HTML that asks nobody for anything: no script, no font, no address."""
+"""Write the findings as one HTML page that loads nothing: no script, no font, no address."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,19 +15,20 @@ from carprice.eda import charts
 from carprice.eda.advice import advise, change, drift_in_words, no_drift_in_words, percent
 from carprice.eda.charts import Chart
 from carprice.eda.drift import DriftVerdict
-from carprice.eda.findings import ALARM, Findings, MarketFindings, examine
+from carprice.eda.findings import Findings, MarketFindings, examine
 from carprice.errors import InputError
 from carprice.files import write_text
+from carprice.listings.leaking_fields import MOST_EXPLAINED
+from carprice.listings.reading import Progress
 from carprice.schema import alias
 from carprice.settings import Settings
 
-Progress = Callable[[str], None]
 _FEWEST_TWINS: Final = 30
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """A chart as the page shows it."""
+    """A chart for the template, its SVG marked as safe."""
 
     svg: Markup
     alt: str
@@ -37,11 +38,13 @@ class _Picture:
 def write_report(
     settings: Settings, out: Path, progress: Progress, passed_over: Path | None = None
 ) -> Findings:
-    """Look at a source and write what is found as one page of HTML.
+    """Examine a source and write the findings as one HTML page.
 
     Parameters
     ----------
-    out : file to write; its folders are made.
+    settings : say the source and how it is read.
+    out : file to write; missing folders are made.
+    progress : called with what is being done.
     passed_over : see :func:`carprice.listings.sources.read_chunks`.
 
     Raises
@@ -86,7 +89,7 @@ def render(findings: Findings) -> str:
         drift_text="" if market is None else _drift_text(market),
         twins_equal=0.0 if market is None else _share_equal(market),
         alias=alias,
-        alarm=ALARM,
+        alarm=MOST_EXPLAINED,
         version=__version__,
     )
 
@@ -105,7 +108,7 @@ def _pictures(findings: Findings, market: MarketFindings) -> Iterator[tuple[str,
         drawn["models"] = charts.names_chart(market.models, "models", currency)
     if market.known_by:
         shares = [(alias(one.field), one.explained) for one in market.known_by]
-        drawn["suspects"] = charts.suspects_chart(shares, ALARM)
+        drawn["suspects"] = charts.suspects_chart(shares, MOST_EXPLAINED)
     if len(market.twins) >= _FEWEST_TWINS:
         drawn["twins"] = charts.twins_chart(market.twins, market.noise)
     if len(market.outliers.curve):

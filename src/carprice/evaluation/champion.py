@@ -140,7 +140,7 @@ def _single(field: str, value: Any) -> Any:
         return None
     if KINDS[field] is FieldKind.DATE:
         return value.astype(object)
-    return tuple(value.split("|")) if KINDS[field] is FieldKind.FEATURES else value
+    return tuple(value.split("|")) if KINDS[field] is FieldKind.EQUIPMENT else value
 
 
 def _seconds(pricer: SinglePricer, cars: Sequence[dict[str, Any]]) -> float:

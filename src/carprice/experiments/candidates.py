@@ -32,6 +32,8 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     "linear": Algorithm("sklearn"),
     "xgboost-default": Algorithm("xgboost"),
     "ridge": Algorithm("sklearn", {"alpha": 1.0}),
+    # The pipeline of the reference system: some fields of a listing, and no care.
+    "reference": Algorithm("xgboost", {"n_estimators": 300}),
     "forest": Algorithm(
         "sklearn",
         {"n_estimators": 200, "min_samples_leaf": 2, "max_features": 0.33},
@@ -76,7 +78,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ComparedModel:
     """One row of the table.
 
     Attributes
@@ -99,7 +101,7 @@ class Candidate:
 
         Examples
         --------
-        >>> Candidate("ridge", "raw", "one-hot", "mean").name, Candidate("hedonic").name
+        >>> ComparedModel("ridge", "raw", "one-hot", "mean").name, ComparedModel("hedonic").name
         ('ridge/raw/one-hot/mean', 'hedonic/log')
         """
         choices = (self.algorithm, self.target, self.encoding, self.imputation)
@@ -117,43 +119,45 @@ class Candidate:
 
 
 BASELINES: Final = (
-    Candidate("median", "raw"),
-    Candidate("model-median", "raw"),
-    Candidate("linear", "raw", "one-hot", "median"),
-    Candidate("xgboost-default", "raw", "one-hot", "none"),
+    ComparedModel("median", "raw"),
+    ComparedModel("model-median", "raw"),
+    ComparedModel("linear", "raw", "one-hot", "median"),
+    ComparedModel("xgboost-default", "raw", "one-hot", "none"),
 )
 
 COMPARED: Final = (
-    Candidate("hedonic"),
-    Candidate("carprice"),
-    Candidate("ridge", "raw", "one-hot", "median"),
-    Candidate("ridge", "log", "one-hot", "median"),
-    Candidate("ridge", "log", "one-hot", "mean"),
-    Candidate("ridge", "log", "target", "median"),
-    Candidate("forest", "raw", "ordinal", "none"),
-    Candidate("forest", "log", "ordinal", "none"),
-    Candidate("forest", "log", "ordinal", "median"),
-    Candidate("forest", "log", "target", "none"),
-    Candidate("xgboost", "raw", "one-hot", "none"),
-    Candidate("xgboost", "log", "one-hot", "none"),
-    Candidate("xgboost", "log", "one-hot", "mean"),
-    Candidate("xgboost", "log", "one-hot", "median"),
-    Candidate("xgboost", "log", "ordinal", "none"),
-    Candidate("xgboost", "log", "target", "none"),
-    Candidate("xgboost", "raw", "native", "none"),
-    Candidate("xgboost", "log", "native", "none"),
-    Candidate("lightgbm", "raw", "native", "none"),
-    Candidate("lightgbm", "log", "native", "none"),
-    Candidate("lightgbm", "log", "native", "median"),
-    Candidate("lightgbm", "log", "ordinal", "none"),
-    Candidate("lightgbm", "log", "target", "none"),
-    Candidate("catboost", "raw", "native", "none"),
-    Candidate("catboost", "log", "native", "none"),
-    Candidate("catboost", "log", "ordinal", "none"),
+    ComparedModel("hedonic"),
+    ComparedModel("carprice"),
+    ComparedModel("ridge", "raw", "one-hot", "median"),
+    ComparedModel("ridge", "log", "one-hot", "median"),
+    ComparedModel("ridge", "log", "one-hot", "mean"),
+    ComparedModel("ridge", "log", "target", "median"),
+    ComparedModel("reference", "raw", "one-hot", "none"),
+    ComparedModel("reference", "log", "one-hot", "none"),
+    ComparedModel("forest", "raw", "ordinal", "none"),
+    ComparedModel("forest", "log", "ordinal", "none"),
+    ComparedModel("forest", "log", "ordinal", "median"),
+    ComparedModel("forest", "log", "target", "none"),
+    ComparedModel("xgboost", "raw", "one-hot", "none"),
+    ComparedModel("xgboost", "log", "one-hot", "none"),
+    ComparedModel("xgboost", "log", "one-hot", "mean"),
+    ComparedModel("xgboost", "log", "one-hot", "median"),
+    ComparedModel("xgboost", "log", "ordinal", "none"),
+    ComparedModel("xgboost", "log", "target", "none"),
+    ComparedModel("xgboost", "raw", "native", "none"),
+    ComparedModel("xgboost", "log", "native", "none"),
+    ComparedModel("lightgbm", "raw", "native", "none"),
+    ComparedModel("lightgbm", "log", "native", "none"),
+    ComparedModel("lightgbm", "log", "native", "median"),
+    ComparedModel("lightgbm", "log", "ordinal", "none"),
+    ComparedModel("lightgbm", "log", "target", "none"),
+    ComparedModel("catboost", "raw", "native", "none"),
+    ComparedModel("catboost", "log", "native", "none"),
+    ComparedModel("catboost", "log", "ordinal", "none"),
 )
 
 
-def choose(table: Sequence[Candidate], wanted: Sequence[str]) -> tuple[Candidate, ...]:
+def choose(table: Sequence[ComparedModel], wanted: Sequence[str]) -> tuple[ComparedModel, ...]:
     """Return the candidates of an algorithm, a name or a pattern of names; all without any.
 
     Raises
@@ -178,5 +182,5 @@ def choose(table: Sequence[Candidate], wanted: Sequence[str]) -> tuple[Candidate
     return tuple(one for one in table if any(_fits(one, pattern) for pattern in wanted))
 
 
-def _fits(candidate: Candidate, pattern: str) -> bool:
-    return candidate.algorithm == pattern or fnmatchcase(candidate.name, pattern)
+def _fits(model: ComparedModel, pattern: str) -> bool:
+    return model.algorithm == pattern or fnmatchcase(model.name, pattern)

@@ -1,4 +1,4 @@
-"""Candidates as things that can be fitted: scikit-learn pipelines, and the package's own models."""
+"""Compared models as things that can be fitted: scikit-learn pipelines, and the package's own."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
@@ -6,15 +6,34 @@ from typing import Any, Final, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
 from carprice.arrays import Floats
 from carprice.evaluation.measurement import naive_prices
-from carprice.experiments.candidates import Candidate
+from carprice.experiments.candidates import ComparedModel
 from carprice.listings.features import NUMBERS, TEXTS, Features
 from carprice.listings.market import Market
-from carprice.schema import FEATURE_SEPARATOR, PRICE
+from carprice.schema import EQUIPMENT_SEPARATOR, PRICE
 from carprice.settings import TrainSettings
+from carprice.threads import thread_count
 
+REFERENCE_TEXTS: Final = (
+    "make",
+    "model",
+    "model_variant",
+    "transmission",
+    "body",
+    "fuel",
+    "color",
+)
+REFERENCE_NUMBERS: Final = ("age", "ownership", "odometer", "fitness_age")
+"""The columns of the reference system's pipeline, as the package parses them."""
 _FEWEST_EQUIPPED: Final = 20
 _FLAG: Final = "equipment_"
 _UNFOLDED: Final = 2
@@ -24,7 +43,7 @@ Predict = Callable[[Features], Floats]
 
 
 def fit(
-    candidate: Candidate,
+    model: ComparedModel,
     features: Features,
     log_price: Floats,
     market: Market,
@@ -32,21 +51,21 @@ def fit(
     *,
     quick: bool,
 ) -> Predict:
-    """Fit a candidate on parsed listings; return what prices others."""
-    if candidate.algorithm == "carprice":
+    """Fit a model on parsed listings; return the function that prices others."""
+    if model.algorithm == "carprice":
         return _fit_carprice(features, log_price, market, train)
-    if candidate.algorithm == "hedonic":
+    if model.algorithm == "hedonic":
         return _fit_hedonic(features, log_price, market, train)
-    if candidate.algorithm == "model-median":
+    if model.algorithm == "model-median":
         return _fit_medians(features, log_price)
     equipment = common_equipment(features)
     frame, price = frame_of(features, equipment), np.exp(log_price)
-    model = pipeline(candidate, frame, train.seed, quick=quick).fit(frame, price)
+    fitted = pipeline(model, frame, train.seed, quick=quick).fit(frame, price)
     lowest = float(price.min())  # a line on the raw price would go below zero
 
     def predict(others: Features) -> Floats:
-        told = np.asarray(model.predict(frame_of(others, equipment)), dtype=np.float64)
-        return np.maximum(told.ravel(), lowest)
+        prices = np.asarray(fitted.predict(frame_of(others, equipment)), dtype=np.float64)
+        return np.maximum(prices.ravel(), lowest)
 
     return predict
 
@@ -104,13 +123,13 @@ def _fit_medians(features: Features, log_price: Floats) -> Predict:
 
 def common_equipment(features: Features) -> list[str]:
     """Return the equipment that enough listings have to be a column."""
-    counts = pd.Series(features.equipment).str.split(FEATURE_SEPARATOR).explode().value_counts()
+    counts = pd.Series(features.equipment).str.split(EQUIPMENT_SEPARATOR).explode().value_counts()
     return sorted(name for name, rows in counts.items() if name and rows >= _FEWEST_EQUIPPED)
 
 
 def frame_of(features: Features, equipment: Sequence[str]) -> pd.DataFrame:
     """Return parsed listings as a table: categories as texts, numbers, equipment as 0 and 1."""
-    owned = [frozenset(names.split(FEATURE_SEPARATOR)) for names in features.equipment]
+    owned = [frozenset(names.split(EQUIPMENT_SEPARATOR)) for names in features.equipment]
     flags = {
         f"{_FLAG}{place}": np.array([name in names for names in owned], dtype=np.float64)
         for place, name in enumerate(equipment)
@@ -129,119 +148,85 @@ class AsCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the columns as categories."""
-        codes = {
-            name: {value: code for code, value in enumerate(known)}
+        columns = {
+            name: pd.Categorical.from_codes(
+                pd.Categorical(frame[name].where(frame[name].isin(known)), categories=known).codes,
+                categories=range(len(known)),
+            )
             for name, known in self.known_.items()
         }
-        return pd.DataFrame(
-            {
-                name: pd.Categorical.from_codes(
-                    [codes[name].get(value, -1) for value in frame[name]],
-                    categories=range(len(known)),
-                )
-                for name, known in self.known_.items()
-            },
-            index=frame.index,
-        )
+        return pd.DataFrame(columns, index=frame.index)
 
     def get_feature_names_out(self, _: Any = None) -> Any:
         """Return the names of the columns."""
         return np.array([*self.known_], dtype=object)
 
 
-def pipeline(candidate: Candidate, frame: pd.DataFrame, seed: int, *, quick: bool) -> Any:
-    """Return the unfitted pipeline of a candidate for a table of :func:`frame_of`."""
-    from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-    from sklearn.pipeline import make_pipeline
-
-    numbers = [name for name in NUMBERS if not frame[name].isna().all()]
+def pipeline(model: ComparedModel, frame: pd.DataFrame, seed: int, *, quick: bool) -> Any:
+    """Return the unfitted pipeline of a model for a table of :func:`frame_of`."""
+    texts: Sequence[str] = TEXTS
+    numbers: Sequence[str] = NUMBERS
     flags = [name for name in frame if name.startswith(_FLAG)]
+    if model.algorithm == "reference":
+        texts, numbers, flags = REFERENCE_TEXTS, REFERENCE_NUMBERS, []
     columns = ColumnTransformer(
         [
-            ("texts", _encoder(candidate, seed), list(TEXTS)),
-            ("numbers", _imputer(candidate), numbers),
+            ("texts", _encoder(model, seed), list(texts)),
+            ("numbers", _imputer(model), [n for n in numbers if not frame[n].isna().all()]),
             ("flags", "passthrough", flags),
         ],
         verbose_feature_names_out=False,
     )
-    if candidate.encoding != "one-hot":
+    if model.encoding != "one-hot":
         columns.set_output(transform="pandas")
-    model = make_pipeline(columns, _regressor(candidate, seed, quick=quick))
-    if candidate.target == "raw":
-        return model
-    return TransformedTargetRegressor(model, func=np.log, inverse_func=np.exp, check_inverse=False)
+    regressor = _REGRESSORS[model.algorithm](model.parameters(quick=quick), seed)
+    whole = make_pipeline(columns, regressor)
+    if model.target == "raw":
+        return whole
+    return TransformedTargetRegressor(whole, func=np.log, inverse_func=np.exp, check_inverse=False)
 
 
-def _encoder(candidate: Candidate, seed: int) -> Any:
-    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
-
-    if candidate.encoding == "one-hot":
+def _encoder(model: ComparedModel, seed: int) -> Any:
+    if model.encoding == "one-hot":
         return OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
-    if candidate.encoding == "target":
+    if model.encoding == "target":
         return TargetEncoder(target_type="continuous", random_state=seed)
-    if candidate.encoding == "native":
-        return "passthrough" if candidate.algorithm == "catboost" else AsCategories()
-    if candidate.encoding == "ordinal":
+    if model.encoding == "native":
+        return "passthrough" if model.algorithm == "catboost" else AsCategories()
+    if model.encoding == "ordinal":
         return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     return "drop"
 
 
-def _imputer(candidate: Candidate) -> Any:
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    if candidate.imputation not in ("mean", "median"):
+def _imputer(model: ComparedModel) -> Any:
+    if model.imputation not in ("mean", "median"):
         return "passthrough"
-    imputer = SimpleImputer(strategy=candidate.imputation)
-    if candidate.algorithm in ("ridge", "linear"):
+    imputer = SimpleImputer(strategy=model.imputation)
+    if model.algorithm in ("ridge", "linear"):
         return make_pipeline(imputer, StandardScaler())
     return imputer
 
 
-def _regressor(candidate: Candidate, seed: int, *, quick: bool) -> Any:
-    return _REGRESSORS[candidate.algorithm](candidate.parameters(quick=quick), seed)
-
-
-def _median(parameters: dict[str, Any], _: int) -> Any:
-    from sklearn.dummy import DummyRegressor
-
-    return DummyRegressor(strategy="median", **parameters)
-
-
-def _linear(parameters: dict[str, Any], _: int) -> Any:
-    from sklearn.linear_model import LinearRegression
-
-    return LinearRegression(**parameters)
-
-
-def _ridge(parameters: dict[str, Any], _: int) -> Any:
-    from sklearn.linear_model import Ridge
-
-    return Ridge(**parameters)
-
-
 def _forest(parameters: dict[str, Any], seed: int) -> Any:
-    from sklearn.ensemble import RandomForestRegressor
-
-    return RandomForestRegressor(n_jobs=-1, random_state=seed, **parameters)
+    return RandomForestRegressor(n_jobs=thread_count(), random_state=seed, **parameters)
 
 
 def _xgboost(parameters: dict[str, Any], seed: int) -> Any:
     from xgboost import XGBRegressor
 
-    return XGBRegressor(enable_categorical=True, random_state=seed, **parameters)
+    return XGBRegressor(
+        enable_categorical=True, n_jobs=thread_count(), random_state=seed, **parameters
+    )
 
 
 def _lightgbm(parameters: dict[str, Any], seed: int) -> Any:
     from lightgbm import LGBMRegressor
 
-    # n_jobs=0: as many as OpenMP says, so that OMP_NUM_THREADS counts.
-    return LGBMRegressor(n_jobs=0, verbosity=-1, random_state=seed, **parameters)
+    return LGBMRegressor(n_jobs=thread_count(), verbosity=-1, random_state=seed, **parameters)
 
 
 class _CatBoost(BaseEstimator):  # type: ignore[misc]
-    """CatBoost that finds its categories by their kind; of its own it refuses texts."""
+    """CatBoost that is told which columns are texts; by itself it refuses texts."""
 
     def __init__(self, parameters: dict[str, Any], seed: int) -> None:
         self.parameters = parameters
@@ -254,6 +239,7 @@ class _CatBoost(BaseEstimator):  # type: ignore[misc]
         self.model_ = CatBoostRegressor(
             cat_features=texts,
             random_seed=self.seed,
+            thread_count=thread_count(),
             allow_writing_files=False,
             verbose=False,
             **self.parameters,
@@ -265,11 +251,12 @@ class _CatBoost(BaseEstimator):  # type: ignore[misc]
 
 
 _REGRESSORS: Final[dict[str, Callable[[dict[str, Any], int], Any]]] = {
-    "median": _median,
-    "linear": _linear,
-    "xgboost-default": _xgboost,
-    "ridge": _ridge,
+    "median": lambda parameters, _: DummyRegressor(strategy="median", **parameters),
+    "linear": lambda parameters, _: LinearRegression(**parameters),
+    "ridge": lambda parameters, _: Ridge(**parameters),
     "forest": _forest,
+    "reference": _xgboost,
+    "xgboost-default": _xgboost,
     "xgboost": _xgboost,
     "lightgbm": _lightgbm,
     "catboost": _CatBoost,

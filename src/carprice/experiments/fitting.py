@@ -1,44 +1,108 @@
-"""A candidate fitted and measured fold by fold. This is what runs in a process of its own."""
+"""A model fitted and measured fold by fold. This is what runs in a process of its own."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from carprice.experiments.candidates import Candidate
+from carprice.errors import InputError
+from carprice.experiments.candidates import ComparedModel
+from carprice.experiments.data import Data
 from carprice.experiments.estimators import fit
-from carprice.experiments.folds import shuffled_folds
-from carprice.experiments.limits import Failed
 from carprice.experiments.ranking import METRICS
+from carprice.experiments.time_limit import WorkFailed, run_with_time_limit
 from carprice.listings.frames import read_features
 from carprice.listings.market import Market
 from carprice.metrics import price_metrics
 from carprice.settings import TrainSettings
 
+Rows = npt.NDArray[np.intp]
+FEWEST_ROWS: Final = 10
+"""Listings that a fold must have."""
+OWN_MODELS: Final = ("hedonic", "carprice")
+_QUICK_TRAIN: Final = {"folds": 3}
+
 
 @dataclass(frozen=True)
-class Task:
-    """What a process needs to know to fit a candidate.
+class CrossValidation:
+    """How every model of an experiment is measured.
 
     Attributes
     ----------
-    file : features and target, as :func:`carprice.listings.frames.write_features` writes them.
-    train : parameters of the package's own model, and the seed of folds and algorithms.
-    folds : their number.
+    train : parameters of the package's own model; its seed is that of folds and algorithms.
+    folds : number of shuffled folds.
+    quick : whether to fit fewer trees, and the package's own model on fewer inner folds.
+    metric : the error that models are ranked by.
+    seconds : the longest time that all folds of a model may take.
     """
 
-    candidate: Candidate
-    file: Path
-    market: Market
     train: TrainSettings
     folds: int
     quick: bool
+    metric: str
+    seconds: float
+
+    @property
+    def train_used(self) -> TrainSettings:
+        """The parameters of the package's own model, as it is fitted."""
+        return self.train.model_copy(update=_QUICK_TRAIN) if self.quick else self.train
+
+    def parameters(self, model: ComparedModel) -> dict[str, Any]:
+        """Return the parameters of a model's algorithm."""
+        if model.algorithm not in OWN_MODELS:
+            return model.parameters(quick=self.quick)
+        content = self.train_used.model_dump()
+        return {"hedonic": content["hedonic"]} if model.algorithm == "hedonic" else content
+
+    def measure(self, model: ComparedModel, data: Data) -> Iterator[dict[str, float]]:
+        """Yield the figures of each fold, measured in a process of its own.
+
+        Raises
+        ------
+        WorkFailed
+            If a fit fails, its process dies, or the time is up.
+        """
+        task = (model, data.file, data.market, self)
+        return run_with_time_limit(measure_folds, task, self.seconds)
 
 
-def measure_folds(task: Task) -> Iterator[dict[str, float]]:
-    """Fit on all but one fold and price that, for each fold in turn.
+def shuffled_folds(rows: int, count: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """Return the rows to learn from and to price, for each of ``count`` shuffled folds.
+
+    The same rows, count and seed give the same folds, in any process.
+
+    Raises
+    ------
+    InputError
+        If there are too few rows for so many folds.
+
+    Examples
+    --------
+    >>> [(len(learned), len(priced)) for learned, priced in shuffled_folds(50, 3, seed=0)]
+    [(33, 17), (33, 17), (34, 16)]
+    """
+    if rows < FEWEST_ROWS * count:
+        raise InputError(
+            f"{rows} training listings are too few for {count} folds of {FEWEST_ROWS} or more; "
+            f"give --folds {max(rows // FEWEST_ROWS, 2)}, or more listings"
+        )
+    from sklearn.model_selection import KFold
+
+    return [*KFold(count, shuffle=True, random_state=seed).split(np.empty(rows))]
+
+
+def measure_folds(
+    model: ComparedModel, file: Path, market: Market, how: CrossValidation
+) -> Iterator[dict[str, float]]:
+    """Fit on all but one fold and price that fold, for each fold in turn.
+
+    Parameters
+    ----------
+    file : features and target, as :func:`carprice.listings.frames.write_features` writes them.
 
     Yields
     ------
@@ -48,33 +112,19 @@ def measure_folds(task: Task) -> Iterator[dict[str, float]]:
 
     Raises
     ------
-    Failed
+    WorkFailed
         If an error is no finite number.
     """
-    features, log_price = read_features(task.file)
-    for learned, priced in shuffled_folds(len(log_price), task.folds, task.train.seed):
+    features, log_price = read_features(file)
+    for learned, priced in shuffled_folds(len(log_price), how.folds, how.train.seed):
         start = time.perf_counter()
-        predict = fit(
-            task.candidate,
-            features.take(learned),
-            log_price[learned],
-            task.market,
-            task.train,
-            quick=task.quick,
-        )
+        known = features.take(learned)
+        predict = fit(model, known, log_price[learned], market, how.train_used, quick=how.quick)
         fitted = time.perf_counter()
-        told = predict(features.take(priced))
+        predicted = predict(features.take(priced))
         ended = time.perf_counter()
-        figures = price_metrics(np.exp(log_price[priced]), told)
-        _refuse_not_finite(figures)
-        yield {
-            **figures,
-            "fit_seconds": fitted - start,
-            "predict_seconds": ended - fitted,
-        }
-
-
-def _refuse_not_finite(figures: Mapping[str, float]) -> None:
-    for name in METRICS:
-        if not np.isfinite(figures[name]):
-            raise Failed(f"no finite error: {name} is {figures[name]:g}", 0.0)
+        figures = price_metrics(np.exp(log_price[priced]), predicted)
+        for name in METRICS:
+            if not np.isfinite(figures[name]):
+                raise WorkFailed(f"no finite error: {name} is {figures[name]:g}")
+        yield {**figures, "fit_seconds": fitted - start, "predict_seconds": ended - fitted}

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 _BLUE: Final = "#2b6cb0"
 _GREY: Final = "#718096"
-_COLOURS: Final = (
-    *("#2b6cb0", "#c05621", "#2f855a", "#97266d", "#b7791f", "#553c9a", "#2c7a7b"),
-    *("#9b2c2c", "#4a5568", "#d53f8c", "#38a169"),
-)
+_LIGHT: Final = "#e2e8f0"
 _UNITS: Final = {"mape": "MAPE, %", "mdape": "MdAPE, %", "rmsle": "RMSLE"}
 _MUCH_QUICKER: Final = 0.5
 _FEWEST_TRIALS: Final = 4
@@ -46,22 +43,22 @@ def draw_error_and_time(ranked: Sequence[Ranked], metric: str, currency: str, pa
     """Draw errors against the time of a fit; name the best, and what is much quicker."""
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     axes = figure.subplots()
-    colours = _colours(ranked)
-    seconds = [one.result.mean("fit_seconds") for one in ranked]
-    errors = [one.result.mean(metric) for one in ranked]
-    for one, x, y in zip(ranked, seconds, errors, strict=True):
-        candidate = one.result.candidate
+    algorithms = [*dict.fromkeys(one.result.model.algorithm for one in ranked)]
+    quickest = math.inf
+    for one in ranked:
+        model, seconds = one.result.model, one.result.mean("fit_seconds")
         axes.errorbar(
-            x,
-            y,
+            seconds,
+            one.result.mean(metric),
             yerr=one.result.standard_error(metric),
-            fmt=_MARKS[candidate.target],
-            color=colours[candidate.algorithm],
+            fmt=_MARKS[model.target],
+            color=f"C{algorithms.index(model.algorithm)}",
             markersize=7,
             alpha=0.85,
         )
-    for one, x, y in _quickest_for_their_error(ranked, seconds, errors):
-        axes.annotate(one.result.name, (x, y), (6, 6), textcoords="offset points", fontsize=8)
+        if seconds < _MUCH_QUICKER * quickest:
+            quickest, place = seconds, (seconds, one.result.mean(metric))
+            axes.annotate(model.name, place, (6, 6), textcoords="offset points", fontsize=8)
     axes.set(
         xscale="log", yscale="log", xlabel="seconds of one fit", ylabel=title_of(metric, currency)
     )
@@ -70,22 +67,11 @@ def draw_error_and_time(ranked: Sequence[Ranked], metric: str, currency: str, pa
     )
     _label(axes.xaxis, _steps(*axes.get_xlim()))
     _label(axes.yaxis, MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]).tick_values(*axes.get_ylim()))
-    axes.grid(visible=True, color="#e2e8f0")
-    for name, colour in colours.items():
-        axes.plot([], [], "s", color=colour, label=name)
+    axes.grid(visible=True, color=_LIGHT)
+    for number, name in enumerate(algorithms):
+        axes.plot([], [], "s", color=f"C{number}", label=name)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     _save(figure, path)
-
-
-def _quickest_for_their_error(
-    ranked: Sequence[Ranked], seconds: Sequence[float], errors: Sequence[float]
-) -> list[tuple[Ranked, float, float]]:
-    """Return the best, and of the others, in their order, each that is twice as quick."""
-    named: list[tuple[Ranked, float, float]] = []
-    for one, x, y in zip(ranked, seconds, errors, strict=True):
-        if not named or x < _MUCH_QUICKER * named[-1][1]:
-            named.append((one, x, y))
-    return named
 
 
 def _label(axis: Axis, ticks: Sequence[float]) -> None:
@@ -123,31 +109,18 @@ def draw_ranking(ranked: Sequence[Ranked], metric: str, currency: str, path: Pat
         else:
             axes.plot(0, place, "D", color=_BLUE, markersize=6)
     axes.axvline(0, color=_GREY, linestyle="--", linewidth=1)
-    axes.set_yticks(range(len(ranked)), [_named(one, metric) for one in ranked], fontsize=8)
+    names = [f"{one.result.name}  {one.result.mean(metric):,.4g}" for one in ranked]
+    axes.set_yticks(range(len(ranked)), names, fontsize=8)
     axes.invert_yaxis()
-    linear = _near(ranked)
+    behind = sorted(abs(one.behind.mean) for one in ranked if one.behind is not None)
+    linear = (behind[len(behind) // 2] if behind else 0.0) or 1.0  # of the middle model
     axes.set_xscale("symlog", linthresh=linear)
     steps = _steps(linear / 2, max(*map(abs, axes.get_xlim()), linear))
     _label(axes.xaxis, [-step for step in steps] + [0.0, *steps])
     axes.set_xlabel(f"{title_of(metric, currency)} more than {best.name}; | folds, – 95 % interval")
     axes.set_title("Behind the best; blue: the folds cannot tell it from the best")
-    axes.grid(visible=True, axis="x", color="#e2e8f0")
+    axes.grid(visible=True, axis="x", color=_LIGHT)
     _save(figure, path)
-
-
-def _near(ranked: Sequence[Ranked]) -> float:
-    """Return the difference up to which the axis is linear: that of the middle candidate."""
-    behind = sorted(abs(one.behind.mean) for one in ranked if one.behind is not None)
-    return (behind[len(behind) // 2] if behind else 0.0) or 1.0
-
-
-def _named(ranked: Ranked, metric: str) -> str:
-    return f"{ranked.result.name}  {ranked.result.mean(metric):,.4g}"
-
-
-def _colours(ranked: Sequence[Ranked]) -> dict[str, str]:
-    names = dict.fromkeys(one.result.candidate.algorithm for one in ranked)
-    return {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Candidates in order: mean over folds, and which of them the folds cannot tell from the best."""
+"""Compared models in order of their mean error, and which are as good as the best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Final
 
@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats
-from carprice.experiments.candidates import Candidate
+from carprice.experiments.candidates import ComparedModel
 
 CONFIDENCE: Final = 0.95
 FIGURES: Final = ("mape", "mdape", "within_10", "rmsle", "mae", "rmse", "r2")
 METRICS: Final = ("mape", "mdape", "rmsle", "mae", "rmse")
-"""Figures that candidates can be ranked by; the smaller, the better."""
+"""Figures that models can be ranked by; the smaller, the better."""
 LEVELS: Final = ("raw", "log", "one-hot", "ordinal", "target", "native", "none", "mean", "median")
 """Choices, the plain ones first."""
 FACTORS: Final = ("target", "encoding", "imputation")
@@ -22,24 +22,22 @@ FACTORS: Final = ("target", "encoding", "imputation")
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a candidate.
+    """The figures of a model on each fold.
 
     Attributes
     ----------
     folds : figures of each fold that was measured.
-    megabytes : most memory that its process held.
-    reason : why it failed; empty where it did not.
+    reason : why the model failed or was given up; empty where it was not.
     """
 
-    candidate: Candidate
+    model: ComparedModel
     folds: tuple[Mapping[str, float], ...]
-    megabytes: float
     reason: str = ""
 
     @property
     def name(self) -> str:
-        """The candidate's name."""
-        return self.candidate.name
+        """The model's name."""
+        return self.model.name
 
     def values(self, figure: str) -> Floats:
         """Return a figure of each fold."""
@@ -54,9 +52,20 @@ class Result:
         values = self.values(figure)
         return float(values.std(ddof=1) / np.sqrt(len(values)))
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what it takes to have it again, beside the candidate."""
-        return {"folds": [*map(dict, self.folds)], "megabytes": self.megabytes}
+    def in_short(self, metric: str) -> str:
+        """Return the mean error, or why there is none, in a few words."""
+        return self.reason or f"{metric} {self.mean(metric):,.4g}"
+
+    def figures(self) -> dict[str, float | list[float]]:
+        """Return what MLflow keeps: of each figure the folds, their mean and its error."""
+        names = (*FIGURES, "fit_seconds", "predict_seconds")
+        figures: dict[str, float | list[float]] = {}
+        if self.folds:
+            figures |= {f"fold_{name}": self.values(name).tolist() for name in names}
+        if not self.reason:
+            figures |= {name: self.mean(name) for name in names}
+            figures |= {f"{name}_se": self.standard_error(name) for name in FIGURES}
+        return figures
 
 
 @dataclass(frozen=True)
@@ -124,22 +133,14 @@ def rank(results: Sequence[Result], metric: str) -> list[Ranked]:
 
 
 def ranking_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
-    """Return one row a candidate, the best first, those that failed last with their reason."""
-    ranked = rank(results, metric)
-    rows = [_row(one, place, metric) for place, one in enumerate(ranked, start=1)]
+    """Return one row a model, the best first, those that failed last with their reason."""
+    rows = [_row(one, place, metric) for place, one in enumerate(rank(results, metric), start=1)]
     rows += [{**_choices(one), "reason": one.reason} for one in results if one.reason]
     return pd.DataFrame(rows)
 
 
 def _choices(result: Result) -> dict[str, Any]:
-    candidate = result.candidate
-    return {
-        "candidate": candidate.name,
-        "algorithm": candidate.algorithm,
-        **{factor: getattr(candidate, factor) for factor in FACTORS},
-        "folds": len(result.folds),
-        "megabytes": result.megabytes,
-    }
+    return {"candidate": result.name, **asdict(result.model), "folds": len(result.folds)}
 
 
 def _row(ranked: Ranked, place: int, metric: str) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def _row(ranked: Ranked, place: int, metric: str) -> dict[str, Any]:
 
 
 def folds_table(results: Sequence[Result]) -> pd.DataFrame:
-    """Return one row a candidate and fold, with all its figures."""
+    """Return one row a model and fold, with all its figures."""
     return pd.DataFrame(
         [
             {"candidate": one.name, "fold": number, **fold}
@@ -178,29 +179,29 @@ def folds_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def choices_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
-    """Return what each single choice changes: pairs of candidates that are alike in all else.
+    """Return what each single choice changes: pairs of models that are alike in all else.
 
     ``change`` is the second's error less the first's, fold by fold: below zero, the second choice
     is the better one.
     """
-    whole = [one for one in results if not one.reason]
-    rows = []
-    for pair in combinations(whole, 2):
-        choice = _differing(pair[0].candidate, pair[1].candidate)
-        if choice is not None:
-            rows.append(_change(choice, pair, metric))
+    measured = [one for one in results if not one.reason]
+    rows = [
+        _change(choice, pair, metric)
+        for pair in combinations(measured, 2)
+        if (choice := _single_difference(pair[0].model, pair[1].model))
+    ]
     columns = ("algorithm", "choice", "first", "second", "all_else", "change", "low", "high")
     return pd.DataFrame(rows, columns=[*columns, "distinct"])
 
 
 def _change(choice: str, pair: tuple[Result, Result], metric: str) -> dict[str, Any]:
     def level(result: Result) -> str:
-        return str(getattr(result.candidate, choice))
+        return str(getattr(result.model, choice))
 
     first, second = sorted(pair, key=lambda one: LEVELS.index(level(one)))
     change = paired_difference(second.values(metric), first.values(metric))
     return {
-        "algorithm": first.candidate.algorithm,
+        "algorithm": first.model.algorithm,
         "choice": choice,
         "first": level(first),
         "second": level(second),
@@ -212,8 +213,7 @@ def _change(choice: str, pair: tuple[Result, Result], metric: str) -> dict[str, 
     }
 
 
-def _differing(one: Candidate, other: Candidate) -> str | None:
-    if one.algorithm != other.algorithm:
-        return None
+def _single_difference(one: ComparedModel, other: ComparedModel) -> str:
+    """Return the only choice in which two models of an algorithm differ, or nothing."""
     differing = [factor for factor in FACTORS if getattr(one, factor) != getattr(other, factor)]
-    return differing[0] if len(differing) == 1 else None
+    return differing[0] if one.algorithm == other.algorithm and len(differing) == 1 else ""

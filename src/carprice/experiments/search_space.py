@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError
+from carprice.registry.tracking import flatten
 from carprice.settings import HedonicScales, TrainSettings
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ class Range:
     high: float
     log: bool = False
     whole: bool = False
+
+
+def as_text(one: Range) -> str:
+    """Return a range for people.
+
+    Examples
+    --------
+    >>> as_text(Range(0.01, 0.3, log=True))
+    '0.01 to 0.3, log'
+    """
+    return f"{one.low:g} to {one.high:g}" + (", log" if one.log else "")
 
 
 def _rounded(value: float) -> float:
@@ -100,13 +112,8 @@ def values_of(params: Mapping[str, Any], space: Space) -> dict[str, float]:
 
 def present_values(train: TrainSettings, space: Space) -> dict[str, float]:
     """Return the values that the settings have."""
-    content = {"train": train.model_dump()}
-    return {name: _at(content, name) for name in space}
-
-
-def outside(values: Values, space: Space) -> list[str]:
-    """Return the names of values that are outside of their range."""
-    return [name for name, one in space.items() if not one.low <= values[name] <= one.high]
+    content = flatten({"train": train.model_dump()})
+    return {name: content[name] for name in space}
 
 
 def with_values(train: TrainSettings, values: Values) -> TrainSettings:
@@ -123,33 +130,8 @@ def to_json(space: Space) -> dict[str, Any]:
     return {name: asdict(one) for name, one in space.items()}
 
 
-def differences(stored: Mapping[str, Any], space: Space) -> list[str]:
-    """Tell, parameter by parameter, what another space has that this one has not."""
-    told = []
-    own = to_json(space)
-    for name in sorted({*stored, *own}):
-        if name not in own:
-            told.append(f"{name} is searched there and not here")
-        elif name not in stored:
-            told.append(f"{name} is searched here and not there")
-        elif stored[name] != own[name]:
-            there = stored[name]
-            told.append(
-                f"{name} is searched from {there['low']:g} to {there['high']:g} there, from "
-                f"{space[name].low:g} to {space[name].high:g} here"
-            )
-    return told
-
-
 def is_same(one: Values, other: Values) -> bool:
     """Tell whether two sets of values are equal."""
     return one.keys() == other.keys() and all(
         math.isclose(one[name], other[name], rel_tol=1e-9) for name in one
     )
-
-
-def _at(content: Mapping[str, Any], name: str) -> float:
-    found: Any = content
-    for part in name.split("."):
-        found = found[part]
-    return float(found) if not isinstance(found, int) else found

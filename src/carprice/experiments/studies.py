@@ -1,6 +1,5 @@
 """Optuna studies that many processes share, and that go on after one of them was killed."""
 
-import datetime
 import json
 import time
 import warnings
@@ -12,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError, RefusedError
 from carprice.experiments.candidates import EXTRA
-from carprice.experiments.processes import is_alive, this_process
-from carprice.experiments.search_space import Space, differences, to_json
 from carprice.redaction import redact
+from carprice.registry.tracking import flatten
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 PLAN: Final = "plan"
-PROCESS: Final = "process"
 RUN: Final = "mlflow_run"
 REASON: Final = "reason"
 FOLDS: Final = "folds"
@@ -54,7 +51,7 @@ class Pruner(StrEnum):
     NONE = "none"
 
 
-def need_optuna() -> None:
+def require_optuna() -> None:
     """Tell what to install.
 
     Raises
@@ -77,40 +74,41 @@ def storage_url(workdir: Path) -> str:
 
 
 @contextmanager
-def clear_errors(url: str) -> Iterator[None]:
+def storage_errors(url: str) -> Iterator[None]:
     """Turn what the storage raises into one line that names it."""
-    from optuna.exceptions import StorageInternalError
+    from optuna.exceptions import ExperimentalWarning, StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield
+        with warnings.catch_warnings():  # of heartbeats, which Optuna has had for years
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        told = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())[:300]
         raise RefusedError(
-            f"the storage {redact(url)} did not do what was asked: {told}; check --storage"
+            f"the storage {redact(url)} did not do what was asked: {reason}; check --storage"
         ) from None
 
 
 def open_study(
-    url: str, name: str, sampler: Sampler, pruner: Pruner, plan: Mapping[str, Any], space: Space
+    url: str, name: str, sampler: Sampler, pruner: Pruner, plan: Mapping[str, Any]
 ) -> "Study":
     """Open a study, or make it where it is new.
 
     Parameters
     ----------
-    plan : what all trials of the study have in common: data, folds, metric.
+    plan : what all trials of the study have in common: search space, data, folds, metric.
 
     Raises
     ------
     InputError
-        If the study searches another space or measures on something else, or if the address is
-        none of a database.
+        If the study has another plan, or if the address is none of a database.
     RefusedError
         If the database cannot be reached.
     """
     import optuna
 
-    with clear_errors(url), _without_warnings():
+    with storage_errors(url):
         study = optuna.create_study(
             study_name=name,
             storage=_storage(url),
@@ -120,48 +118,33 @@ def open_study(
         )
         # The trials first: another process that makes the study sets its plan before it has any.
         is_new = not study.get_trials(deepcopy=False)
-        whole = {"space": to_json(space), **plan}
         if is_new and PLAN not in study.user_attrs:
-            study.set_user_attr(PLAN, json.dumps(whole))
-        stored = study.user_attrs.get(PLAN)
-        _refuse_other(name, json.loads(stored) if stored else {}, whole, space)
+            study.set_user_attr(PLAN, json.dumps(plan))
+        _refuse_other_plan(name, json.loads(study.user_attrs.get(PLAN, "null")), plan)
         return study
 
 
-def _refuse_other(
-    name: str, stored: Mapping[str, Any], whole: Mapping[str, Any], space: Space
+def _refuse_other_plan(
+    name: str, stored: Mapping[str, Any] | None, plan: Mapping[str, Any]
 ) -> None:
-    remedy = "give another name with --study, or the same data and options as then"
-    if not stored:
+    if stored is None:
         raise InputError(f"study {name!r} was not made by carprice; give another with --study")
-    if told := differences(stored["space"], space):
-        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    was, now = flatten(stored), flatten(plan)
+    keys = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
+    if keys:
+        what = "is of another search space" if keys[-1] >= "space" else "measures something else"
+        told = [f"{key} was {was.get(key)}, is {now.get(key)}" for key in keys[:3]]
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         raise InputError(
-            f"study {name!r} is of another search space: {'; '.join(told[:3])}{more}; {remedy}"
+            f"study {name!r} {what}: {'; '.join(told)}{more}; give another name with --study, or "
+            "the same data and options as then"
         )
-    other = [key for key in whole if stored.get(key) != whole[key]]
-    if other:
-        told = [f"{key} was {stored.get(key)}, is {whole[key]}" for key in other]
-        raise InputError(f"study {name!r} measures something else: {'; '.join(told)}; {remedy}")
 
 
 def _storage(url: str) -> "BaseStorage":
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return _opened(url)
-    except (ArgumentError, ImportError, ValueError) as error:
-        raise InputError(
-            f"--storage {redact(url)} cannot be opened: {error}; give a database's address such as "
-            "sqlite:///optuna.db or postgresql+psycopg://…; pip install 'carprice[sql]' brings "
-            "drivers"
-        ) from None
-
-
-def _opened(url: str) -> "BaseStorage":
     """Open a storage, again where another process was making its tables at the same time."""
-    from optuna.storages import RDBStorage
-    from sqlalchemy.exc import DBAPIError, IntegrityError
+    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
     options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
     for left in reversed(range(_OPENINGS)):
@@ -171,12 +154,18 @@ def _opened(url: str) -> "BaseStorage":
                 engine_kwargs=options,
                 heartbeat_interval=_HEARTBEAT_SECONDS,
                 grace_period=_GRACE_SECONDS,
-                heartbeat_stale_trial_callback=_queue,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
             )
         except DBAPIError as error:
             is_made_meanwhile = isinstance(error, IntegrityError) or "already exists" in str(error)
             if not (left and is_made_meanwhile):
                 raise
+        except (ArgumentError, ImportError, ValueError) as error:
+            raise InputError(
+                f"--storage {redact(url)} cannot be opened: {error}; give a database's address "
+                "such as sqlite:///optuna.db or postgresql+psycopg://…; pip install "
+                "'carprice[sql]' brings drivers"
+            ) from None
         time.sleep(_OPENING_SECONDS)
     raise AssertionError("the last opening returns or raises")
 
@@ -184,119 +173,71 @@ def _opened(url: str) -> "BaseStorage":
 def _sampler(sampler: Sampler) -> "BaseSampler":
     from optuna import samplers
 
-    if sampler is Sampler.RANDOM:
-        return samplers.RandomSampler()
-    if sampler is Sampler.QMC:
-        return samplers.QMCSampler(warn_independent_sampling=False)
     # constant_liar: what others are trying counts as bad, so that two do not try the same.
-    return samplers.TPESampler(multivariate=True, constant_liar=True)
+    known: dict[Sampler, Callable[[], BaseSampler]] = {
+        Sampler.TPE: lambda: samplers.TPESampler(multivariate=True, constant_liar=True),
+        Sampler.RANDOM: samplers.RandomSampler,
+        Sampler.QMC: lambda: samplers.QMCSampler(warn_independent_sampling=False),
+    }
+    return known[sampler]()
 
 
 def _pruner(pruner: Pruner) -> "BasePruner":
     from optuna import pruners
 
-    if pruner is Pruner.NONE:
-        return pruners.NopPruner()
-    if pruner is Pruner.HALVING:
-        return pruners.SuccessiveHalvingPruner()
-    return pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS)
+    known: dict[Pruner, Callable[[], BasePruner]] = {
+        Pruner.MEDIAN: lambda: pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS),
+        Pruner.HALVING: pruners.SuccessiveHalvingPruner,
+        Pruner.NONE: pruners.NopPruner,
+    }
+    return known[pruner]()
 
 
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Optuna calls much that it has had for years experimental."""
-    from optuna.exceptions import ExperimentalWarning
+def trials_of(study: "Study", *states: str) -> list["FrozenTrial"]:
+    """Return the trials of some states: complete, pruned, failed, running or waiting.
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
-
-
-def counted(study: "Study") -> list["FrozenTrial"]:
-    """Return the trials that came to an end: measured, pruned, or failed by themselves."""
-    from optuna.trial import TrialState
-
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [
-        trial
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state in ended or (trial.state is TrialState.FAIL and REASON in trial.user_attrs)
-    ]
-
-
-def running(study: "Study") -> list["FrozenTrial"]:
-    """Return the trials that somebody works on."""
-    from optuna.trial import TrialState
-
-    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-
-
-def retry_of_the_dead(study: "Study") -> list["FrozenTrial"]:
-    """Fail the trials whose process is gone, and put their values in the queue; return them.
-
-    Those of this host are found at once. Those of other hosts are found by their heartbeat, and
-    those whose process went before it gave its name, two minutes after they began.
+    A trial that failed for want of its process, and not by itself, is of no state: it is run again.
     """
-    from optuna.exceptions import UpdateFinishedTrialError
+    return [one for one in study.get_trials(deepcopy=False) if state_of(one) in states]
+
+
+def state_of(trial: "FrozenTrial") -> str:
+    """Return the state of a trial, as :func:`trials_of` names it."""
+    state = trial.state.name.lower()
+    if state == "fail":
+        return "failed" if REASON in trial.user_attrs else ""
+    return state
+
+
+def ended(study: "Study") -> list["FrozenTrial"]:
+    """Return the trials that came to an end: measured, pruned, or failed by themselves."""
+    return trials_of(study, "complete", "pruned", "failed")
+
+
+def retry_lost_trials(study: "Study") -> None:
+    """Put the values of trials whose process shows no sign of life back into the queue."""
     from optuna.storages import fail_stale_trials
 
-    before = running(study)
-    for trial in before:
-        if _is_of_the_dead(trial):
-            try:
-                give_back(study, trial)
-            except (UpdateFinishedTrialError, ValueError):
-                continue  # another process was quicker
-    with _without_warnings():
-        fail_stale_trials(study)
-    return [trial for trial in before if was_given_up(study, trial.number)]
+    fail_stale_trials(study)
 
 
-def _is_of_the_dead(trial: "FrozenTrial") -> bool:
-    process = trial.user_attrs.get(PROCESS, "")
-    if process:
-        return process != this_process() and is_alive(process) is False
-    grace = datetime.timedelta(seconds=_GRACE_SECONDS)
-    began = trial.datetime_start  # Optuna's is of the local time, without a zone
-    return began is not None and datetime.datetime.now() - began > grace
+def retry(study: "Study", number: int) -> None:
+    """Put the values of a trial that was interrupted back into the queue."""
+    from optuna.storages import RetryHeartbeatStaleTrialCallback
+
+    trial = study.get_trials()[number]
+    if not state_of(trial):
+        RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
-def was_given_up(study: "Study", number: int) -> bool:
-    """Tell whether a trial was failed from outside: by another process, or for want of one."""
-    from optuna.trial import TrialState
-
-    trial = study.get_trials(deepcopy=False)[number]
-    return trial.state is TrialState.FAIL and REASON not in trial.user_attrs
-
-
-def give_back(study: "Study", trial: "FrozenTrial") -> None:
-    """Fail a trial that its process did not end, and put its values in the queue."""
-    from optuna.trial import TrialState
-
-    if not trial.state.is_finished():
-        study.tell(trial.number, state=TrialState.FAIL)
-    _queue(study, trial)
-
-
-def _queue(study: "Study", trial: "FrozenTrial") -> None:
-    kept = {PRESENT: True} if trial.user_attrs.get(PRESENT) else None
-    study.enqueue_trial(given_values(trial), user_attrs=kept, skip_if_exists=False)
-
-
-def has_failed(trial: "FrozenTrial") -> bool:
-    """Tell whether a trial failed by itself."""
-    return trial.state.name == "FAIL" and REASON in trial.user_attrs
-
-
-def given_values(trial: "FrozenTrial") -> dict[str, Any]:
-    """Return a trial's values, those too that wait in the queue to become its own."""
+def values_given(trial: "FrozenTrial") -> dict[str, Any]:
+    """Return a trial's values, also those that wait in the queue to become its own."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def of_values(study: "Study", is_same: Callable[[Mapping[str, Any]], bool]) -> list["FrozenTrial"]:
+def trials_with(
+    study: "Study", is_wanted: Callable[[Mapping[str, Any]], bool]
+) -> list["FrozenTrial"]:
     """Return the trials of some values that wait, are run, or were measured till their end."""
-    from optuna.trial import TrialState
-
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    ended = [trial for trial in counted(study) if trial.state is not TrialState.PRUNED]
-    return [trial for trial in (*waiting, *running(study), *ended) if is_same(given_values(trial))]
+    found = trials_of(study, "waiting", "running", "complete", "failed")
+    return [trial for trial in found if is_wanted(values_given(trial))]

@@ -1,16 +1,19 @@
-"""Experiments in MLflow: a parent run with the table and pictures, a nested run a candidate."""
+"""Experiments in MLflow: a parent run with tables and pictures, a nested run for each model."""
 
 import datetime
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from carprice.errors import RefusedError
-from carprice.experiments.processes import is_alive, this_process
+from carprice.experiments.data import Data, Progress
+from carprice.experiments.ranking import Result
+from carprice.files import writing
+from carprice.registry.provenance import git_tags
 from carprice.registry.tracking import clear_errors, connect, experiment_id, log_values
 
 if TYPE_CHECKING:
@@ -20,189 +23,175 @@ if TYPE_CHECKING:
 _PARENT: Final = "mlflow.parentRunId"
 _NOTE: Final = "mlflow.note.content"
 _TABLES: Final = "mlflow.loggedArtifacts"
-_PROCESS: Final = "process"
 _PLAN: Final = "plan"
 _RESULT: Final = "result.json"
 _MOST: Final = 1000
 
-Clock = Callable[[], datetime.datetime]
-Figures = Mapping[str, float | Sequence[float]]
+
+@dataclass(frozen=True)
+class Reporting:
+    """Where an experiment's results go, and who is told how far it is.
+
+    Attributes
+    ----------
+    uri : of the MLflow server or database.
+    workdir : below which a local database keeps its artifacts.
+    out : folder for tables and pictures.
+    clock : tells the time.
+    progress : is told what is being done.
+    done : is told of each model or trial that came to an end.
+    say : is told what a person should know.
+    """
+
+    uri: str
+    workdir: Path
+    out: Path
+    clock: Callable[[], datetime.datetime]
+    progress: Progress
+    done: Progress
+    say: Progress
+
+    def write(self, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+        """Write tables that have rows as CSV files; return the files."""
+        files = {self.out / f"{name}.csv": table for name, table in tables.items() if len(table)}
+        for file, table in files.items():
+            with writing(file) as path:
+                table.to_csv(path, index=False, lineterminator="\n")
+        return [*files]
 
 
 class ParentRun:
-    """The run of one experiment, whose nested runs are its candidates or trials."""
+    """The run of one experiment, whose nested runs are its models or trials."""
 
-    def __init__(
-        self, client: "MlflowClient", uri: str, run: "Run", now: Clock, *, resumed: bool
-    ) -> None:
+    def __init__(self, client: "MlflowClient", run: "Run", to: Reporting, *, resumed: bool) -> None:
         self.id: str = run.info.run_id
         self.resumed = resumed
-        self._client, self._uri, self._now = client, uri, now
+        self._client, self._to = client, to
         self._experiment: str = run.info.experiment_id
 
-    def finished(self) -> dict[str, dict[str, Any]]:
-        """Return what nested runs that finished came to, by name."""
-        query = f"tags.`{_PARENT}` = '{self.id}' and attributes.status = 'FINISHED'"
-        with clear_errors(self._uri):
-            runs = self._client.search_runs([self._experiment], query, max_results=_MOST)
-            return {run.info.run_name: self._result(run.info.run_id) for run in runs}
+    def _nested(self, status: str) -> list["Run"]:
+        query = f"tags.`{_PARENT}` = '{self.id}' and attributes.status = '{status}'"
+        with clear_errors(self._to.uri):
+            return list(self._client.search_runs([self._experiment], query, max_results=_MOST))
 
-    def _result(self, run: str) -> dict[str, Any]:
+    def finished(self) -> dict[str, list[dict[str, float]]]:
+        """Return the folds of the nested runs that finished, by name."""
+        folds = {}
         with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
-            path = self._client.download_artifacts(run, _RESULT, scratch)
-            content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-            return content
+            for run in self._nested("FINISHED"):
+                with clear_errors(self._to.uri):
+                    file = self._client.download_artifacts(run.info.run_id, _RESULT, scratch)
+                content = json.loads(Path(file).read_text(encoding="utf-8"))
+                folds[run.info.run_name] = content["folds"]
+        return folds
+
+    def running(self) -> list[str]:
+        """Return the ids of the nested runs that have not ended."""
+        return [run.info.run_id for run in self._nested("RUNNING")]
 
     def begin(self, name: str, params: Mapping[str, Any]) -> str:
         """Start a nested run; return its id."""
-        with clear_errors(self._uri):
-            tags = {_PARENT: self.id, _PROCESS: this_process()}
+        with clear_errors(self._to.uri):
+            tags = {_PARENT: self.id}
             run = self._client.create_run(self._experiment, run_name=name, tags=tags)
-            log_values(self._client, run.info.run_id, params, {}, self._now())
+            log_values(self._client, run.info.run_id, params, {}, self._to.clock())
         run_id: str = run.info.run_id
         return run_id
 
-    def end(
-        self,
-        run: str,
-        figures: Figures,
-        *,
-        result: Mapping[str, Any] | None = None,
-        failed: str = "",
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """End a nested run with its figures; ``failed`` is the reason why it came to nothing."""
-        with clear_errors(self._uri):
-            log_values(self._client, run, {}, figures, self._now())
-            for name, value in {**(tags or {}), **({"reason": failed} if failed else {})}.items():
+    def end(self, run: str, result: Result, tags: Mapping[str, str], *, failed: bool) -> None:
+        """End a nested run with its result."""
+        with clear_errors(self._to.uri):
+            log_values(self._client, run, {}, result.figures(), self._to.clock())
+            for name, value in tags.items():
                 self._client.set_tag(run, name, value)
-            if result is not None:
-                self._client.log_text(run, json.dumps(result, indent=2), _RESULT)
+            if not failed:
+                self._client.log_dict(run, {"folds": [*map(dict, result.folds)]}, _RESULT)
             self._client.set_terminated(run, "FAILED" if failed else "FINISHED")
 
-    def kill_the_dead(self, *, shared: bool) -> None:
-        """End the nested runs whose process is gone; of one that is not shared, all that run."""
-        query = f"tags.`{_PARENT}` = '{self.id}' and attributes.status = 'RUNNING'"
-        with clear_errors(self._uri):
-            runs = self._client.search_runs([self._experiment], query, max_results=_MOST)
-        for run in runs:
-            if not shared or is_alive(run.data.tags.get(_PROCESS, "")) is False:
-                self.kill(run.info.run_id)
-
-    def kill(self, run: str) -> None:
-        """End a run of which nothing will come any more."""
-        with clear_errors(self._uri):
-            self._client.set_terminated(run, "KILLED")
+    def kill(self, *runs: str) -> None:
+        """End runs of which nothing will come any more."""
+        with clear_errors(self._to.uri):
+            for run in runs:
+                self._client.set_terminated(run, "KILLED")
 
     def log(
-        self, figures: Figures, tables: Mapping[str, pd.DataFrame], files: Sequence[Path], note: str
+        self,
+        figures: Mapping[str, float],
+        tables: Mapping[str, pd.DataFrame],
+        files: Sequence[Path],
+        note: str,
     ) -> None:
-        """Log the outcome: figures, tables that MLflow's pages show, files, and a description.
+        """Log the results: figures, tables that MLflow's pages show, files, and a description.
 
         What an earlier call logged is replaced; ``MlflowClient.log_table`` would add to its tables.
         """
-        with clear_errors(self._uri):
-            log_values(self._client, self.id, {}, figures, self._now())
+        with clear_errors(self._to.uri):
+            log_values(self._client, self.id, {}, figures, self._to.clock())
             for name, table in tables.items():
                 content = table.to_json(orient="split", index=False, date_format="iso")
                 self._client.log_text(self.id, content, f"{name}.json")
-            self._client.set_tag(self.id, _TABLES, _tables_tag(tables))
+            shown = [{"path": f"{name}.json", "type": "table"} for name in tables]
+            self._client.set_tag(self.id, _TABLES, json.dumps(shown))
             for path in files:
                 self._client.log_artifact(self.id, str(path))
             self._client.set_tag(self.id, _NOTE, note)
 
     def finish(self) -> None:
         """Tell that nothing is missing."""
-        with clear_errors(self._uri):
+        with clear_errors(self._to.uri):
             self._client.set_terminated(self.id, "FINISHED")
 
 
-def _tables_tag(names: Iterable[str]) -> str:
-    """Return the tag by which MLflow's pages know which artifacts are tables."""
-    return json.dumps([{"path": f"{name}.json", "type": "table"} for name in names])
-
-
 def open_parent(
-    uri: str,
+    to: Reporting,
     experiment: str,
-    workdir: Path,
+    title: str,
+    data: Data,
     *,
-    name: str,
     plan: str,
     params: Mapping[str, Any],
-    tags: Mapping[str, str],
-    now: Clock,
-    shared: bool = False,
+    reopen: bool = False,
 ) -> ParentRun:
     """Go on with the unfinished run of the same plan, or start one.
 
     Parameters
     ----------
-    plan : names what is to be done; a run with the same plan that is not finished is gone on with.
-    shared : whether several processes may work on it at once, and a finished one be gone on with.
+    title : begins the run's name.
+    plan : names what is to be done; the first run of the same plan is gone on with.
+    reopen : whether that may be a run that is finished.
 
     Raises
     ------
     RefusedError
-        If another process works on it, or MLflow does not answer.
+        If MLflow does not answer.
     """
-    client = connect(uri)
-    with clear_errors(uri):
-        number = experiment_id(client, uri, experiment, workdir)
-        found = _newest(client, number, plan, shared=shared)
-        if found is not None and not shared:
-            _refuse_two(found)
-        if found is not None:
+    client = connect(to.uri)
+    with clear_errors(to.uri):
+        number = experiment_id(client, to.uri, experiment, to.workdir)
+        if found := _first_of_plan(client, number, plan, reopen=reopen):
             client.update_run(found.info.run_id, status="RUNNING")
-            client.set_tag(found.info.run_id, _PROCESS, this_process())
-            parent = ParentRun(client, uri, found, now, resumed=True)
-            parent.kill_the_dead(shared=shared)
-            return parent
-        run = client.create_run(
-            number,
-            run_name=name,
-            tags={**_source(experiment), **tags, _PLAN: plan, _PROCESS: this_process()},
-        )
-        log_values(client, run.info.run_id, params, {}, now())
-        if shared:
-            run = _agree(client, number, plan, run)
-        return ParentRun(client, uri, run, now, resumed=False)
+            return ParentRun(client, found, to, resumed=True)
+        tags = {
+            "mlflow.source.name": f"carprice experiments: {experiment}",
+            "mlflow.source.type": "LOCAL",
+            "data_digest": data.market.data_digest,
+            "raw_digest": data.raw_digest,
+            **git_tags(Path()),
+            _PLAN: plan,
+        }
+        last = data.source.rstrip("/").rpartition("/")[2] or data.source
+        name = f"{title} {last} {to.clock():%Y-%m-%d %H:%M}"
+        run = client.create_run(number, run_name=name, tags=tags)
+        log_values(client, run.info.run_id, params, {}, to.clock())
+        first = _first_of_plan(client, number, plan, reopen=reopen) or run
+        if first.info.run_id != run.info.run_id:  # another process started at the same time
+            client.delete_run(run.info.run_id)
+        return ParentRun(client, first, to, resumed=False)
 
 
-def _source(experiment: str) -> dict[str, str]:
-    """Return the tags that MLflow's pages show as source."""
-    return {
-        "mlflow.source.name": f"carprice experiments: {experiment}",
-        "mlflow.source.type": "LOCAL",
-    }
-
-
-def _newest(client: "MlflowClient", experiment: str, plan: str, *, shared: bool) -> "Run | None":
-    runs = _of_plan(client, experiment, plan)
-    open_ones = [run for run in runs if shared or run.info.status != "FINISHED"]
-    return open_ones[0] if open_ones else None
-
-
-def _of_plan(client: "MlflowClient", experiment: str, plan: str) -> list["Run"]:
-    query = f"tags.{_PLAN} = '{plan}'"
-    order = ["attributes.start_time DESC"]
-    return list(client.search_runs([experiment], query, max_results=_MOST, order_by=order))
-
-
-def _agree(client: "MlflowClient", experiment: str, plan: str, own: "Run") -> "Run":
-    """Keep the first of the runs that processes made at the same time."""
-    runs = _of_plan(client, experiment, plan)
-    first = min(runs, key=lambda run: (run.info.start_time, run.info.run_id))
-    if first.info.run_id != own.info.run_id:
-        client.delete_run(own.info.run_id)
-    return first
-
-
-def _refuse_two(run: "Run") -> None:
-    process = run.data.tags.get(_PROCESS, "")
-    if run.info.status == "RUNNING" and process != this_process() and is_alive(process):
-        number = process.rpartition("/")[0].rpartition("/")[2]
-        raise RefusedError(
-            f"process {number} works on the same experiment; wait for it, or end it and run this "
-            "command again, which then goes on from there"
-        )
+def _first_of_plan(
+    client: "MlflowClient", experiment: str, plan: str, *, reopen: bool
+) -> "Run | None":
+    runs = client.search_runs([experiment], f"tags.{_PLAN} = '{plan}'", max_results=_MOST)
+    ours = [run for run in runs if reopen or run.info.status != "FINISHED"]
+    return min(ours, key=lambda run: (run.info.start_time, run.info.run_id), default=None)

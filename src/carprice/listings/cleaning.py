@@ -1,7 +1,7 @@
-"""Mapped rows → listings that a model can learn from. Every row or value lost is counted.
+"""Clean mapped rows, so that a model can learn from them, and count what is rejected or repaired.
 
-Rows are rejected only for what makes a price meaningless: an exact duplicate, no name, an
-impossible year or price. Any other value that cannot be is made missing, and the row is kept.
+A row is rejected only if its price means nothing: an exact duplicate, a car without make, model or
+year, an impossible year or price. Any other impossible value is made missing, and the row is kept.
 """
 
 import datetime
@@ -16,7 +16,7 @@ import pandera.pandas as pa
 
 from carprice.errors import InputError
 from carprice.listings.units import plausible_odometer
-from carprice.schema import KINDS, PRICE, REQUIRED_OF_A_ROW, FieldKind, bounds, fields_of
+from carprice.schema import KINDS, NUMERIC, PRICE, REQUIRED_OF_A_ROW, bounds, fields_of
 
 _SMALLEST_YEAR_SHARE: Final = 0.005
 _LONGEST_GAP_YEARS: Final = 10
@@ -40,7 +40,7 @@ def listing_schema() -> pa.DataFrameSchema:
     columns = {}
     for name, kind in KINDS.items():
         nullable = name not in REQUIRED_OF_A_ROW
-        if kind in (FieldKind.NUMBER, FieldKind.INTEGER):
+        if kind in NUMERIC:
             low, high = bounds(name)
             checks = [pa.Check.in_range(low, high, error=f"outside {low:g}–{high:g}")]
             columns[name] = pa.Column(float, checks, nullable=nullable)
@@ -51,16 +51,16 @@ def listing_schema() -> pa.DataFrameSchema:
 
 
 def drop_duplicates(frame: pd.DataFrame, row_digests: npt.NDArray[np.uint64]) -> pd.DataFrame:
-    """Return the frame without rows whose whole raw row stood before, in file order."""
+    """Return the frame without the rows that repeat an earlier raw row in every column."""
     return frame.loc[~pd.Series(row_digests).duplicated().to_numpy()]
 
 
 def find_valuation_date(frame: pd.DataFrame) -> datetime.date:
-    """Return the day the data's prices are for.
+    """Return the day that the data's prices are for.
 
-    The newest listing date but for one in a thousand; without any, the end of the newest model year
-    that 0.5 % of the rows have and that follows another within ten years, so that one car of the
-    year 2060 does not move it.
+    With listing dates, their 99.9 % quantile. Without any, the end of the newest model year that at
+    least 0.5 % of the rows have and that lies at most ten years after the next older such year: one
+    car of the year 2060 does not move it.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def clean(
 def _reasons(
     frame: pd.DataFrame, valuation_date: datetime.date, price_range: tuple[float, float]
 ) -> dict[str, Mask]:
-    """Return the rows to reject by reason, in order: a row counts for its first reason only."""
+    """Return which rows to reject, by reason; a row is counted under its first reason only."""
     low, high = price_range
     price, year = frame[PRICE], frame["year"]
     newest = valuation_date.year + 1
@@ -159,17 +159,14 @@ def _without_impossible_odometers(
 
 
 def _validated(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
-    """Check the frame against the schema; make missing what an optional field cannot be."""
+    """Check the frame against the schema; numbers outside their bounds are made missing."""
     schema = listing_schema()
     try:
         return schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as errors:
         repaired = frame.copy()
         for (name, check), cases in errors.failure_cases.groupby(["column", "check"]):
-            if (
-                name not in fields_of(FieldKind.NUMBER, FieldKind.INTEGER)
-                or cases["index"].isna().any()
-            ):
+            if name not in fields_of(*NUMERIC) or cases["index"].isna().any():
                 raise InputError(
                     f"column {name} breaks the listing's schema: {check}, found "
                     f"{cases['failure_case'].iloc[0]!r}; correct ingest.columns.{name}"

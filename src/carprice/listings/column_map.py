@@ -1,77 +1,67 @@
-"""Apply the column map: raw rows of any file become rows of listing fields.
+"""Apply the column map: raw rows of any source become rows of listing fields.
 
 Each distinct value of a column is read once, however many rows hold it.
 """
 
-import ast
-import datetime
 import difflib
-import math
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
+from carprice.listings.sources.chunks import Chunk
 from carprice.listings.units import KM_PER_MILE
+from carprice.listings.values import (
+    UNREADABLE,
+    as_text,
+    preparation,
+    read_date,
+    read_equipment,
+    read_flag,
+    read_number,
+    read_text,
+)
+from carprice.redaction import redact
 from carprice.schema import (
     FIELDS,
     KINDS,
+    NUMERIC,
     PRICE,
     PRICE_ALIASES,
-    REFERENCE_FEATURES,
+    REFERENCE_EQUIPMENT,
     REQUIRED,
     FieldKind,
     alias,
-    join_features,
+    join_equipment,
     parse_ordinal,
-    split_features,
 )
 from carprice.settings import ColumnRule, IngestSettings
 
-if TYPE_CHECKING:
-    from carprice.listings.sources import Chunk
-
-_MULTIPLIERS: Final = {
-    "lakh": 1e5,
-    "lac": 1e5,
-    "crore": 1e7,
-    "cr": 1e7,
-    "thousand": 1e3,
-    "k": 1e3,
-    "million": 1e6,
-    "mn": 1e6,
+_MISSING: Final[dict[FieldKind, Any]] = {
+    FieldKind.TEXT: None,
+    FieldKind.EQUIPMENT: None,
+    FieldKind.NUMBER: np.nan,
+    FieldKind.INTEGER: np.nan,
+    FieldKind.DATE: np.datetime64("NaT", "s"),
 }
-_SCALE: Final = re.compile(r"\s*(lakh|lac|crore|cr|thousand|k|million|mn)s?(?![a-z0-9])", re.I)
-_DIGITS: Final = re.compile(
-    r"(?:(?<!\w)[-+])?"
-    r"(?:\d{1,3}(?:[ '\u2019]\d{3})+(?!\d)(?:[.,]\d+)?|\d[\d.,]*|(?<![\w.,])[.,]\d+)"
-)
-_GROUPED: Final = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:,\d{2,3})*,\d{3})?(?:\.\d*)?")
-_FLOAT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.I)
-_YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*)?")
-_AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{4}|\d{2})(?:[ T].*)?")
-_TRUE: Final = frozenset({"1", "true", "yes", "y", "on"})
-_FALSE: Final = frozenset({"0", "false", "no", "n", "off"})
+_COLUMNS_NAMED: Final = 20
 
-_UNREADABLE: Final = object()
+_FoundColumns = tuple[str, dict[str, tuple[str, ...]]]
+"""A file's label, and the columns that :func:`auto_columns` finds in it."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Values of one field that are present but could not be read.
+    """The values of one field that are there but could not be read.
 
-    Parameters
+    Attributes
     ----------
-    count
-        Rows with such a value.
-    value
-        The first of them, as the file has it.
-    row
-        Its label in the index of the chunk's frame.
+    count : rows with such a value.
+    value : the first of these values, as the file has it.
+    row : the number of its row in the file, counted from 0.
     """
 
     count: int
@@ -79,29 +69,24 @@ class Unreadable:
     row: int
 
     def plus(self, later: "Unreadable") -> "Unreadable":
-        """Add what a later chunk could not read."""
+        """Return the sum of these and of those of a later chunk."""
         return Unreadable(self.count + later.count, self.value, self.row)
 
 
 @dataclass(frozen=True)
 class MappedChunk:
-    """Rows of a source with one column per listing field.
+    """Rows of a source with one column per field of a listing.
 
-    Parameters
+    Attributes
     ----------
-    frame
-        The fields in the order of :data:`carprice.schema.FIELDS`, then ``price`` where there is
-        one. Text is ``object`` (``None`` if missing), numbers and integers ``float64`` (``NaN``),
-        dates ``datetime64[s]`` at midnight (``NaT``), ``features`` the text of
-        :func:`carprice.schema.join_features` (``None`` if not known). The index is the chunk's.
-    unreadable
-        What could not be read, per field.
-    origin
-        The source's columns that each field was read from.
-    ignored
-        The others, in the source's order.
-    respaced
-        Rows whose text had stray spaces, per text field.
+    frame : the fields in the order of :data:`carprice.schema.FIELDS`, then ``price`` where there is
+        one; the index is the chunk's. Text is ``object`` (``None`` if missing), numbers and
+        integers ``float64`` (``NaN``), dates ``datetime64[s]`` at midnight (``NaT``), ``features``
+        the text of :func:`carprice.schema.join_equipment` (``None`` if not known).
+    unreadable : what could not be read, by field.
+    origin : the source's columns that each field was read from.
+    ignored : the other columns, in the source's order.
+    respaced : number of rows whose text had needless spaces, by text field.
     """
 
     frame: pd.DataFrame
@@ -113,32 +98,31 @@ class MappedChunk:
 
 @dataclass(frozen=True)
 class _Distinct:
-    """The distinct present values of a column, and which row holds which (-1: none)."""
+    """The distinct values of a column, and the number of the value in each row (-1: missing)."""
 
     codes: np.ndarray
     values: np.ndarray
 
-    def take(self, mapped: np.ndarray, missing: Any) -> np.ndarray:
-        padded = np.empty(len(mapped) + 1, dtype=mapped.dtype)
-        padded[:-1] = mapped
-        padded[-1] = missing
+    def spread(self, read: np.ndarray, missing: Any) -> np.ndarray:
+        """Return what was read of each distinct value for all rows that hold it."""
+        padded = np.append(read, np.array([missing], dtype=read.dtype))
         return np.asarray(padded[self.codes])
 
 
 def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
-    """Find the columns of the fields that ``settings.columns`` does not speak of.
+    """Find the columns of the fields that ``settings.columns`` does not mention.
 
     Parameters
     ----------
     columns
         Names of a file's columns.
     settings
-        Fields that are mapped or switched off there are left out.
+        The fields that its column map names or switches off are left out.
 
     Returns
     -------
     dict
-        Field to its columns: one, or several 0/1 columns for ``features``.
+        The columns of each field: one, or several 0/1 columns for ``features``.
 
     Examples
     --------
@@ -154,13 +138,48 @@ def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[st
         names = PRICE_ALIASES if field == PRICE else (alias(field), field)
         here = tuple(name for name in names if name in present)[:1]
         if not here and field == "features":
-            here = tuple(name for name in REFERENCE_FEATURES if name in present)
+            here = tuple(name for name in REFERENCE_EQUIPMENT if name in present)
         if here:
             found[field] = here
     return found
 
 
-def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: bool) -> MappedChunk:
+def map_chunks(
+    chunks: Iterable[Chunk], settings: IngestSettings, *, price_required: bool
+) -> Iterator[tuple[Chunk, MappedChunk]]:
+    """Map the chunks of a source one by one; see :func:`map_columns`.
+
+    Raises
+    ------
+    InputError
+        As :func:`map_columns`, and if one file of the source has a field that another lacks.
+    """
+    first: _FoundColumns | None = None
+    label = ""
+    for chunk in chunks:
+        if first is None or chunk.label != label:
+            label = chunk.label
+            found = label, auto_columns(chunk.frame.columns, settings)
+            first = first or found
+            _have_the_same_fields(first, found)
+        yield chunk, map_columns(chunk, settings, price_required=price_required)
+
+
+def _have_the_same_fields(first: _FoundColumns, other: _FoundColumns) -> None:
+    for (full, columns), (lacking, found) in ((first, other), (other, first)):
+        for field, names in columns.items():
+            missing = [] if found.get(field) else list(names[:1])
+            if field == "features":
+                missing = [name for name in names if name not in found.get(field, ())]
+            if missing:
+                raise InputError(
+                    f"{lacking} has no column {missing[0]!r} (field {alias(field)}), which {full} "
+                    "has; files that are read together need the same fields: rename the column, "
+                    f"or switch the field off with '{alias(field)}: null' in ingest.columns"
+                )
+
+
+def map_columns(chunk: Chunk, settings: IngestSettings, *, price_required: bool) -> MappedChunk:
     """Read the fields of a listing from raw rows.
 
     Parameters
@@ -175,11 +194,11 @@ def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: boo
     Raises
     ------
     InputError
-        If a column that the map names, or a field that every listing needs, is not in the file.
+        If the file lacks a column that the map names, or a required field.
 
     Examples
     --------
-    >>> from carprice.listings.sources import Chunk
+    >>> from carprice.listings.sources.chunks import Chunk
     >>> settings = IngestSettings.model_validate(
     ...     {"columns": {"odometer": {"from": "driven", "number": True}}}
     ... )
@@ -190,7 +209,7 @@ def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: boo
     >>> mapped.frame[["make", "year", "odometer"]].values.tolist()
     [['Kia', 2019.0, 45000.0]]
     """
-    label = _label(chunk, settings)
+    label = chunk.label or chunk.filename or redact(settings.source)
     names = tuple(str(name).strip() for name in chunk.frame.columns)
     columns = {name: place for place, name in reversed(list(enumerate(names)))}
     rules = _rules(names, settings, label, price_required=price_required)
@@ -201,7 +220,7 @@ def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: boo
     for field in (*FIELDS, *([PRICE] if PRICE in rules else [])):
         rule = rules.get(field)
         if rule is None:
-            data[field] = _all_missing(field, len(chunk.frame))
+            data[field] = np.full(len(chunk.frame), _MISSING[_kind(field)])
             continue
         raw, read = _raw_values(field, rule, chunk, columns, label)
         origin[field] = tuple(read)
@@ -217,12 +236,6 @@ def map_columns(chunk: "Chunk", settings: IngestSettings, *, price_required: boo
     used = {name for read in origin.values() for name in read}
     ignored = tuple(name for name in names if name not in used)
     return MappedChunk(frame, unreadable, origin, ignored, respaced)
-
-
-def _label(chunk: "Chunk", settings: IngestSettings) -> str:
-    from carprice.redaction import redact
-
-    return chunk.label or chunk.filename or redact(settings.source)
 
 
 def _kind(field: str) -> FieldKind:
@@ -266,16 +279,16 @@ def _nearest(wanted: str, columns: Iterable[str]) -> str:
     close = difflib.get_close_matches(wanted.lower(), by_case, n=len(by_case) or 1, cutoff=0.5)
     first = [by_case[name] for name in close]
     shown = [*first, *(name for name in known if name not in first)]
-    more = f" and {len(shown) - 20} more" if len(shown) > 20 else ""
-    return ", ".join(shown[:20]) + more
+    rest = len(shown) - _COLUMNS_NAMED
+    return ", ".join(shown[:_COLUMNS_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _rule_fits(field: str, rule: ColumnRule) -> None:
     kind = _kind(field)
-    numeric = kind in (FieldKind.NUMBER, FieldKind.INTEGER)
+    numeric = kind in NUMERIC
     misplaced = {
-        "flags": rule.flags is not None and kind is not FieldKind.FEATURES,
-        "split": rule.split is not None and kind is not FieldKind.FEATURES,
+        "flags": rule.flags is not None and kind is not FieldKind.EQUIPMENT,
+        "split": rule.split is not None and kind is not FieldKind.EQUIPMENT,
         "date": rule.date is not False and kind is not FieldKind.DATE,
         "ordinal": rule.ordinal and not numeric,
         "number": rule.number and not numeric,
@@ -292,17 +305,8 @@ def _rule_fits(field: str, rule: ColumnRule) -> None:
             )
 
 
-def _all_missing(field: str, rows: int) -> np.ndarray:
-    kind = _kind(field)
-    if kind is FieldKind.DATE:
-        return np.full(rows, np.datetime64("NaT"), dtype="datetime64[s]")
-    if kind in (FieldKind.NUMBER, FieldKind.INTEGER):
-        return np.full(rows, np.nan)
-    return np.full(rows, None, dtype=object)
-
-
 def _raw_values(
-    field: str, rule: ColumnRule, chunk: "Chunk", columns: dict[str, int], label: str
+    field: str, rule: ColumnRule, chunk: Chunk, columns: dict[str, int], label: str
 ) -> tuple[pd.Series | pd.DataFrame, Sequence[str]]:
     index = chunk.frame.index
     if rule.source is not None or rule.flags is not None:
@@ -339,7 +343,7 @@ def _distinct(series: pd.Series) -> _Distinct:
 
 def _hashable(value: object) -> object:
     if isinstance(value, list | tuple | set | np.ndarray):
-        return tuple(_text(item) for item in value)
+        return tuple(as_text(item) for item in value)
     return str(value) if isinstance(value, dict) else value
 
 
@@ -350,21 +354,78 @@ def _read_field(
     settings: IngestSettings,
     label: str,
 ) -> tuple[np.ndarray, Unreadable | None]:
-    kind = _kind(field)
     if isinstance(raw, pd.DataFrame):
         return _read_flags(raw)
-    if kind in (FieldKind.NUMBER, FieldKind.INTEGER):
-        return _read_numbers(field, raw, rule, settings)
-    distinct = _distinct(raw)
-    prepare = _preparation(rule)
+    kind = _kind(field)
+    if kind in NUMERIC and _is_stored_as_number(raw.dtype) and not _is_prepared(rule):
+        numbers = raw.to_numpy(dtype=np.float64, na_value=np.nan)
+        distinct = _Distinct(np.arange(len(numbers)), numbers)
+        read, bad = numbers, np.zeros(len(numbers), dtype=bool)
+    else:
+        distinct = _distinct(raw)
+        reader = _reader(field, rule, settings, label)
+        read, bad = _read_each(distinct.values, reader, _MISSING[kind])
+    if kind in NUMERIC:
+        read = _scaled(read, rule, settings)
+        bad |= np.isinf(read)
+        if kind is FieldKind.INTEGER:
+            bad |= np.isfinite(read) & (read != np.round(read))
+        read = np.where(bad, np.nan, read)
+    return distinct.spread(read, _MISSING[kind]), _report(raw, distinct, bad)
+
+
+def _is_stored_as_number(dtype: Any) -> bool:
+    return (
+        pd.api.types.is_numeric_dtype(dtype)
+        and not pd.api.types.is_bool_dtype(dtype)
+        and not isinstance(dtype, pd.CategoricalDtype)
+    )
+
+
+def _is_prepared(rule: ColumnRule) -> bool:
+    return bool(rule.match or rule.words or rule.values or rule.ordinal)
+
+
+def _reader(
+    field: str, rule: ColumnRule, settings: IngestSettings, label: str
+) -> Callable[[object], Any]:
+    """Return the function that reads a cell of a field."""
+    prepare = preparation(rule)
+    kind = _kind(field)
+
+    def number(value: object) -> Any:
+        read = read_number(prepare(value), settings.decimal, inside=rule.number)
+        if read is UNREADABLE and field == "ownership":
+            in_words = parse_ordinal(prepare(value))
+            return read_number(in_words, settings.decimal, inside=rule.number)
+        return read
+
+    def day(value: object) -> Any:
+        pattern = rule.date if isinstance(rule.date, str) else None
+        return read_date(prepare(value), pattern, f"{label}, {alias(field)}")
+
+    if kind in NUMERIC:
+        return number
     if kind is FieldKind.DATE:
-        days, bad = _read_dates(distinct, prepare, rule, f"{label}, {alias(field)}")
-        return distinct.take(days, np.datetime64("NaT")), _report(raw, distinct, bad)
-    finish = _text_or_none if kind is FieldKind.TEXT else _equipment(rule.split)
-    mapped = np.empty(len(distinct.values), dtype=object)
-    for number, value in enumerate(distinct.values):
-        mapped[number] = finish(prepare(value))
-    return distinct.take(mapped, None), None
+        return day
+    if kind is FieldKind.EQUIPMENT:
+        return lambda value: read_equipment(prepare(value), rule.split)
+    return lambda value: read_text(prepare(value))
+
+
+def _read_each(
+    values: np.ndarray, reader: Callable[[object], Any], missing: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each value is read as, and which values cannot be read."""
+    read = np.full(len(values), missing)
+    bad = np.zeros(len(values), dtype=bool)
+    for place, value in enumerate(values):
+        found = reader(value)
+        if found is UNREADABLE:
+            bad[place] = True
+        elif found is not None:
+            read[place] = found
+    return read, bad
 
 
 def _count_respaced(raw: pd.Series | pd.DataFrame) -> int:
@@ -375,134 +436,15 @@ def _count_respaced(raw: pd.Series | pd.DataFrame) -> int:
         [isinstance(value, str) and " ".join(value.split()) != value for value in distinct.values],
         dtype=bool,
     )
-    return int(distinct.take(stray, False).sum())
+    return int(distinct.spread(stray, False).sum())
 
 
 def _report(raw: pd.Series, distinct: _Distinct, bad: np.ndarray) -> Unreadable | None:
-    rows = np.flatnonzero(distinct.take(bad, False))
+    rows = np.flatnonzero(distinct.spread(bad, False))
     if not len(rows):
         return None
     first = int(rows[0])
     return Unreadable(len(rows), str(raw.iloc[first])[:80], int(raw.index[first]))
-
-
-def _text(value: object) -> str:
-    """Print a value as a person would write it: a whole number has no decimals."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return " ".join(str(value).split())
-
-
-def _text_or_none(value: object) -> str | None:
-    if value is None:
-        return None
-    return _text(value) or None
-
-
-def _preparation(rule: ColumnRule) -> Callable[[object], object]:
-    """Return the steps that stand before numbers and dates: match, words, values, ordinal."""
-    steps: list[Callable[[Any], object]] = []
-    if rule.match is not None:
-        steps.append(_matcher(rule.match))
-    if rule.words is not None:
-        steps.append(_word_picker(str(rule.words), rule.phrases))
-    if rule.values is not None:
-        steps.append(_replacer(rule.values))
-    if rule.ordinal:
-        steps.append(parse_ordinal)
-
-    def prepare(value: object) -> object:
-        for step in steps:
-            if value is None:
-                return None
-            value = step(value)
-        return value
-
-    return prepare
-
-
-def _matcher(pattern: str) -> Callable[[object], str | None]:
-    compiled = re.compile(pattern)
-
-    def first_group(value: object) -> str | None:
-        found = compiled.search(_text(value))
-        return found[1] if found else None
-
-    return first_group
-
-
-def _word_picker(words: str, phrases: Sequence[str]) -> Callable[[object], str | None]:
-    first, dash, last = words.partition("-")
-    start = int(first) - 1
-    stop = (int(last) if last else None) if dash else start + 1
-    longest = sorted((_text(phrase) for phrase in phrases), key=len, reverse=True)
-    joined = "|".join(re.escape(phrase) for phrase in longest if phrase)
-    word = re.compile(rf"(?<!\S)(?:{joined})(?!\S)|\S+" if joined else r"\S+", re.IGNORECASE)
-
-    def pick(value: object) -> str | None:
-        return " ".join(word.findall(_text(value))[start:stop]) or None
-
-    return pick
-
-
-def _spellings(key: object) -> tuple[str, ...]:
-    """YAML reads a bare Yes, On or True as true, so that key stands for all of them."""
-    if key is True:
-        return ("true", "yes", "on")
-    if key is False:
-        return ("false", "no", "off")
-    return (_text(key),)
-
-
-def _replacer(values: dict[Any, Any]) -> Callable[[object], object]:
-    exact = {spelling: new for key, new in values.items() for spelling in _spellings(key)}
-    folded: dict[str, Any] = {}
-    for key, new in exact.items():
-        folded.setdefault(key.casefold(), new)
-
-    def replace(value: object) -> object:
-        for text in _lookups(value):
-            if text in exact:
-                return exact[text]
-            if text.casefold() in folded:
-                return folded[text.casefold()]
-        return value
-
-    return replace
-
-
-def _lookups(value: object) -> tuple[str, ...]:
-    text = _text(value)
-    if isinstance(value, bool | np.bool_):
-        return (text, str(int(value)))
-    if _FLOAT.fullmatch(text):
-        return (text, _text(float(text)))
-    return (text,)
-
-
-def _read_numbers(
-    field: str, raw: pd.Series, rule: ColumnRule, settings: IngestSettings
-) -> tuple[np.ndarray, Unreadable | None]:
-    prepared = rule.match or rule.words or rule.values or rule.ordinal
-    dtype = raw.dtype
-    if (
-        pd.api.types.is_numeric_dtype(dtype)
-        and not pd.api.types.is_bool_dtype(dtype)
-        and not isinstance(dtype, pd.CategoricalDtype)
-        and not prepared
-    ):
-        numbers = raw.to_numpy(dtype=np.float64, na_value=np.nan)
-        distinct = _Distinct(np.arange(len(numbers)), numbers)
-        bad = np.zeros(len(numbers), dtype=bool)
-    else:
-        distinct = _distinct(raw)
-        numbers, bad = _parse_numbers(distinct.values, field, rule, settings.decimal)
-    numbers = _scaled(numbers, rule, settings)
-    bad |= np.isinf(numbers)
-    if _kind(field) is FieldKind.INTEGER:
-        bad |= np.isfinite(numbers) & (numbers != np.round(numbers))
-    numbers = np.where(bad, np.nan, numbers)
-    return distinct.take(numbers, np.nan), _report(raw, distinct, bad)
 
 
 def _scaled(numbers: np.ndarray, rule: ColumnRule, settings: IngestSettings) -> np.ndarray:
@@ -515,139 +457,6 @@ def _scaled(numbers: np.ndarray, rule: ColumnRule, settings: IngestSettings) -> 
     return numbers
 
 
-def _parse_numbers(
-    values: np.ndarray, field: str, rule: ColumnRule, decimal: str
-) -> tuple[np.ndarray, np.ndarray]:
-    prepare = _preparation(rule)
-    numbers = np.full(len(values), np.nan)
-    bad = np.zeros(len(values), dtype=bool)
-    for place, value in enumerate(values):
-        number = _number(prepare(value), decimal, inside=rule.number)
-        if number is _UNREADABLE and field == "ownership":
-            number = _number(parse_ordinal(prepare(value)), decimal, inside=rule.number)
-        if number is _UNREADABLE:
-            bad[place] = True
-        elif number is not None:
-            numbers[place] = number
-    return numbers, bad
-
-
-def _number(value: object, decimal: str, *, inside: bool) -> Any:
-    """Return a float, ``None`` for nothing, or ``_UNREADABLE``."""
-    if not isinstance(value, str):
-        return None if value is None else _plain_number(value)
-    text = " ".join(value.replace("\u2212", "-").split())
-    return _number_in_text(text, decimal, inside=inside) if text else None
-
-
-def _number_in_text(text: str, decimal: str, *, inside: bool) -> Any:
-    if decimal == "." and _FLOAT.fullmatch(text):
-        return float(text)
-    found = _DIGITS.search(text) if inside else _DIGITS.fullmatch(text)
-    if found is None:
-        return _UNREADABLE
-    number = _grouped_number(found[0], decimal)
-    scale = _SCALE.match(text, found.end())
-    if scale and number is not _UNREADABLE:
-        return number * _MULTIPLIERS[scale[1].lower()]
-    return number
-
-
-def _plain_number(value: object) -> Any:
-    if isinstance(value, datetime.date | np.datetime64 | tuple):
-        return _UNREADABLE
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return _UNREADABLE
-    return None if math.isnan(number) else number
-
-
-def _grouped_number(digits: str, decimal: str) -> Any:
-    plain = re.sub("[ '\u2019]", "", digits.rstrip(".,"))
-    if decimal == ",":
-        plain = plain.translate(str.maketrans(".,", ",."))
-    return float(plain.replace(",", "")) if _GROUPED.fullmatch(plain) else _UNREADABLE
-
-
-def _read_dates(
-    distinct: _Distinct, prepare: Callable[[object], object], rule: ColumnRule, place: str
-) -> tuple[np.ndarray, np.ndarray]:
-    days = np.full(len(distinct.values), np.datetime64("NaT"), dtype="datetime64[s]")
-    bad = np.zeros(len(distinct.values), dtype=bool)
-    pattern = rule.date if isinstance(rule.date, str) else None
-    for number, value in enumerate(distinct.values):
-        day = _date(prepare(value), pattern, place)
-        if day is _UNREADABLE:
-            bad[number] = True
-        elif day is not None:
-            days[number] = np.datetime64(day, "s")
-    return days, bad
-
-
-def _date(value: object, pattern: str | None, place: str) -> Any:
-    """Return a day, ``None`` for nothing, or ``_UNREADABLE``."""
-    if isinstance(value, datetime.datetime):
-        return value.date()
-    if value is None or isinstance(value, datetime.date):
-        return value
-    text = _text(value)
-    if not text:
-        return None
-    try:
-        if pattern:
-            return datetime.datetime.strptime(text, pattern).date()
-        return _date_of_text(text, place)
-    except (ValueError, OverflowError):
-        return _UNREADABLE
-
-
-def _date_of_text(text: str, place: str) -> Any:
-    if year_first := _YEAR_FIRST.fullmatch(text):
-        return datetime.date(*map(int, year_first.groups()))
-    if _AMBIGUOUS_DATE.fullmatch(text):
-        raise InputError(
-            f"{place}: the date {text!r} may start with the day or the month; give the format in "
-            "ingest.columns, such as date: '%d/%m/%Y' or date: '%m/%d/%Y'"
-        )
-    if re.fullmatch(r"\d{8}(T\d+Z?)?", text):
-        return datetime.datetime.fromisoformat(text).date()
-    if re.search(r"\d{4}", text) and re.search(r"[A-Za-z]{3}", text):
-        return pd.Timestamp(text).date()
-    return _UNREADABLE
-
-
-def _equipment(separator: str | None) -> Callable[[object], str | None]:
-    def read(value: object) -> str | None:
-        if value is None:
-            return None
-        names = _names(value, separator)
-        if isinstance(names, str):
-            return None
-        cleaned = (_text(name).replace("|", "/") for name in names if name is not None)
-        return join_features(name for name in cleaned if name)
-
-    return read
-
-
-def _names(value: object, separator: str | None) -> Any:
-    if isinstance(value, tuple):
-        return value
-    text = _text(value)
-    if not text:
-        return text
-    if text.startswith("[") and text.endswith("]"):
-        return _printed_list(text)
-    return text.split(separator) if separator else split_features(text)
-
-
-def _printed_list(text: str) -> Any:
-    try:
-        return tuple(ast.literal_eval(text))
-    except (ValueError, SyntaxError):
-        return split_features(text[1:-1])
-
-
 def _read_flags(raw: pd.DataFrame) -> tuple[np.ndarray, Unreadable | None]:
     names = [str(name).strip() for name in raw.columns]
     present = np.zeros(raw.shape, dtype=bool)
@@ -656,21 +465,20 @@ def _read_flags(raw: pd.DataFrame) -> tuple[np.ndarray, Unreadable | None]:
     for place in range(len(names)):
         column = raw.iloc[:, place]
         distinct = _distinct(column)
-        flags = np.array([_flag(value) for value in distinct.values], dtype=np.float64)
-        taken = distinct.take(flags, np.nan)
-        present[:, place] = taken == 1
-        known[:, place] = ~np.isnan(taken)
-        bad = np.array([_is_unknown_flag(value) for value in distinct.values], dtype=bool)
+        read, bad = _read_each(distinct.values, read_flag, np.nan)
+        flags = distinct.spread(read, np.nan)
+        present[:, place] = flags == 1
+        known[:, place] = ~np.isnan(flags)
         worst = _more(worst, _report(column, distinct, bad))
     packed = np.packbits(present, axis=1)
     codes, first = pd.factorize(np.array([row.tobytes() for row in packed], dtype=object))
     texts = np.empty(len(first), dtype=object)
     for place, bits in enumerate(first):
         chosen = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=len(names))
-        texts[place] = join_features(name for name, on in zip(names, chosen, strict=True) if on)
-    read = texts[codes] if len(first) else np.empty(0, dtype=object)
-    read[~known.any(axis=1)] = None
-    return read, worst
+        texts[place] = join_equipment(name for name, on in zip(names, chosen, strict=True) if on)
+    equipment = texts[codes] if len(first) else np.empty(0, dtype=object)
+    equipment[~known.any(axis=1)] = None
+    return equipment, worst
 
 
 def _more(one: Unreadable | None, other: Unreadable | None) -> Unreadable | None:
@@ -678,15 +486,3 @@ def _more(one: Unreadable | None, other: Unreadable | None) -> Unreadable | None
         return one or other
     first = min(one, other, key=lambda found: found.row)
     return Unreadable(one.count + other.count, first.value, first.row)
-
-
-def _flag(value: object) -> float:
-    text = _text(value).lower()
-    if text in _TRUE or text in _FALSE:
-        return float(text in _TRUE)
-    number = _number(text, ".", inside=False)
-    return math.nan if number is None or number is _UNREADABLE else float(number != 0)
-
-
-def _is_unknown_flag(value: object) -> bool:
-    return bool(_text(value)) and math.isnan(_flag(value))

@@ -1,7 +1,7 @@
-"""Listing → numbers and normalised categories: the same code for one listing and for a million.
+"""Parse listings into numbers and normalised categories: one listing or a million by the same code.
 
-Everything here is free of learned state. A listing's text is worked on once per distinct value, so
-the cost of a million rows is that of their few thousand distinct variants plus one look-up a row.
+Nothing here is learned from data. Each distinct text is parsed once, so a million rows cost their
+few thousand distinct variants and one look-up a row.
 """
 
 import datetime
@@ -16,10 +16,12 @@ import numpy.typing as npt
 from carprice.arrays import Columns, Floats, T
 from carprice.listings.units import plausible_odometer
 from carprice.listings.variants import variant_of
-from carprice.schema import FEATURE_SEPARATOR
+from carprice.schema import EQUIPMENT_SEPARATOR
 
 LISTED_YEARS: Final = (-20.0, 2.0)
-"""Years after the valuation date that prices are told for; a trend leads nowhere far from it."""
+"""Earliest and latest listing date that counts, in years after the valuation date.
+
+An earlier or later date counts as this limit: the market's trend is not drawn on beyond it."""
 
 CATEGORIES: Final = {
     "transmission": "transmission_type",
@@ -62,15 +64,15 @@ NUMBERS: Final = (
 
 @dataclass(frozen=True)
 class Features:
-    """Parsed listings, one entry a row.
+    """Parsed listings, n rows.
 
     Attributes
     ----------
-    texts : normalised categories by name (:data:`TEXTS`); empty where unknown.
-    numbers : values by name (:data:`NUMBERS`); NaN where unknown. ``age`` is in years,
-        ``odometer`` in the market's distance unit, ``litres`` of displacement, ``listed`` in
-        years after the valuation date.
-    equipment : names of equipment joined by ``|``; empty where none is known.
+    texts : n normalised categories by name (:data:`TEXTS`); empty where unknown.
+    numbers : n values by name (:data:`NUMBERS`); NaN where unknown. ``age`` is in years,
+        ``odometer`` in the market's distance unit, ``litres`` the engine's displacement,
+        ``listed`` the listing's date in years after the valuation date.
+    equipment : n texts: names of equipment joined by ``|``; empty where none is known.
     """
 
     texts: dict[str, list[str]]
@@ -92,7 +94,7 @@ class Features:
 
 @lru_cache(maxsize=20_000)
 def normalise(text: str) -> str:
-    """Return a category's spelling without case and stray spaces.
+    """Return a category in lower case and with single spaces.
 
     Examples
     --------
@@ -103,12 +105,12 @@ def normalise(text: str) -> str:
 
 
 def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -> Features:
-    """Turn listings into features.
+    """Parse listings.
 
     Parameters
     ----------
-    columns : listings by field name; ``make``, ``model`` and ``year`` must be there.
-    valuation_date : day the prices are for, where a listing has no ``listed_on``.
+    columns : a list or array by field name; ``make``, ``model`` and ``year`` must be there.
+    valuation_date : the day that a price is for where a listing has no ``listed_on``.
     distance_unit : ``km`` or ``miles``, of ``odometer``.
 
     Examples
@@ -159,7 +161,7 @@ def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -
 def _listing_time(
     columns: Columns, valuation_date: datetime.date, rows: int
 ) -> tuple[Floats, Floats]:
-    """Return each listing's calendar year, and its years after the valuation date."""
+    """Return the year of each listing's date, and that date in years after the valuation date."""
     days = listing_days(columns, valuation_date, rows)
     years = days.astype("datetime64[Y]").astype(np.float64) + 1970.0
     after = (days - np.datetime64(valuation_date, "D")).astype(np.float64) / 365.25
@@ -169,7 +171,7 @@ def _listing_time(
 def listing_days(
     columns: Columns, valuation_date: datetime.date, rows: int
 ) -> npt.NDArray[np.datetime64]:
-    """Return the day of each listing's price: its own date, else the valuation date."""
+    """Return the day that each listing's price is for: its own date, else the valuation date."""
     day = np.datetime64(valuation_date, "D")
     if columns.get("listed_on") is None:
         return np.full(rows, day)
@@ -204,15 +206,15 @@ def text_of(value: Any) -> str:
 def equipment_of(value: Any) -> str:
     """Return the normalised names of equipment, sorted and joined by ``|``."""
     if isinstance(value, tuple):
-        return FEATURE_SEPARATOR.join(sorted({normalise(name) for name in value}))
+        return EQUIPMENT_SEPARATOR.join(sorted({normalise(name) for name in value}))
     if isinstance(value, str) and value:
-        return equipment_of(tuple(value.split(FEATURE_SEPARATOR)))
+        return equipment_of(tuple(value.split(EQUIPMENT_SEPARATOR)))
     return ""
 
 
 def count_of(equipment: str) -> int:
-    """Return how many names :func:`equipment_of` has joined."""
-    return equipment.count(FEATURE_SEPARATOR) + 1 if equipment else 0
+    """Return the number of names in a text of :func:`equipment_of`."""
+    return equipment.count(EQUIPMENT_SEPARATOR) + 1 if equipment else 0
 
 
 def _numbers(columns: Columns, field: str, rows: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Listings and features as Parquet files and columns: the only bridge from pandas to the model."""
+"""Between pandas and the model: data frames of listings as columns, features as Parquet files."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ _EQUIPMENT = "equipment"
 
 
 def as_columns(listings: pd.DataFrame) -> Columns:
-    """Return listings as columns of the model: field name → values, None or NaN where missing."""
+    """Return listings as the model takes them: values by field name, None or NaN where missing."""
     columns = {}
     for field in FIELDS:
         values = listings[field]
         if values.isna().all():
             continue
-        if KINDS[field] in (FieldKind.TEXT, FieldKind.FEATURES):
+        if KINDS[field] in (FieldKind.TEXT, FieldKind.EQUIPMENT):
             columns[field] = values.astype(object).where(values.notna(), None).tolist()
         elif KINDS[field] is FieldKind.DATE:
             columns[field] = values.to_numpy(dtype="datetime64[D]")

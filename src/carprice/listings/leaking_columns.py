@@ -1,4 +1,4 @@
-"""Which columns of a file look computed from the price, and so must not be learned from."""
+"""Find the columns that look computed from the price: nothing may be learned from them."""
 
 import re
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ _SMALLEST: Final = 50
 
 @dataclass(frozen=True)
 class IgnoredColumn:
-    """A column that no field reads.
+    """A column of the source that no field reads.
 
     Attributes
     ----------
-    looks_computed_from_price : by its name or by its values.
-    evidence : why; empty otherwise.
+    looks_computed_from_price : whether its name or its values say so.
+    evidence : why it looks so; empty where it does not.
     """
 
     name: str
@@ -36,15 +36,15 @@ class IgnoredColumn:
 
 
 def inspect_ignored(raw: pd.DataFrame, price: Floats, year: Floats) -> list[IgnoredColumn]:
-    """Judge columns that were not read.
+    """Tell which of the columns that no field reads look computed from the price.
 
-    A column is suspect when its name says so, or when it and the model year alone explain 90 % of
-    the variance of ln(price) in cross-validation, which no honest attribute of a car does.
+    A column does if its name says so, or if it and the model year alone explain 90 % of the
+    variance of ln(price) in cross-validation, which no attribute of a car can.
 
     Parameters
     ----------
-    raw : the ignored columns of some rows.
-    price, year : of the same rows; NaN where not readable.
+    raw : the ignored columns, n rows.
+    price, year : of the same rows; NaN where unreadable.
     """
     usable = np.flatnonzero(np.isfinite(price) & (price > 0) & np.isfinite(year))[:_ROWS]
     log_price = np.log(price[usable])

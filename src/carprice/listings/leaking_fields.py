@@ -1,8 +1,8 @@
-"""The alarm before and after training: no honest attribute knows the price of like cars.
+"""Find the fields that were computed from the price, before and after training.
 
-Cars alike in model, variant, age and powertrain share what honest attributes say of them, but for
-distance, owners and colour, and these explain little of how their prices differ. A column computed
-from the price explains nearly all of it, whatever its name.
+Cars alike in model, variant, age and powertrain still differ in distance, owners and colour, which
+explain little of how their prices differ. A column computed from the price explains nearly all of
+it, whatever its name is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from carprice.arrays import Floats
 from carprice.errors import InputError
 from carprice.listings.features import CATEGORIES, NUMBERS, Features
-from carprice.listings.noise import NoiseFloor, like_cars, noise_floor
+from carprice.listings.noise import NoiseFloor, less_group_mean, like_cars, noise_floor
 from carprice.schema import alias
 
 MOST_EXPLAINED: Final = 0.5
@@ -28,14 +28,14 @@ _BELOW_FLOOR: Final = 0.5
 _NOT_JUDGED: Final = frozenset({"age", "listed", "odometer_per_year"})
 
 FIELD_OF: Final = {"litres": "engine_cc", "feature_count": "features", **CATEGORIES}
-"""Listing fields behind features of another name."""
+"""The listing's field that a feature of another name is made from."""
 
 Codes = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A feature, the listing's field behind it, and the share of like cars' price differences."""
+    """A field, and the share of like cars' price differences that it explains, 0 to 1."""
 
     field: str
     explained: float
@@ -44,13 +44,13 @@ class Suspect:
 def suspects(
     features: Features, log_price: Floats, explaining: float = MOST_EXPLAINED
 ) -> list[Suspect]:
-    """Return features that explain more of like cars' price differences than honest ones can.
+    """Return the fields that explain too much of how like cars' prices differ, worst first.
 
     Parameters
     ----------
     features : parsed listings, n rows.
     log_price : their ln(price).
-    explaining : share of the variance from which on a feature is suspect.
+    explaining : the least share of the variance that makes a field suspect.
     """
     groups = like_cars(features)
     found = []
@@ -68,16 +68,18 @@ def suspects(
 
 
 def refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, str]) -> None:
-    """Stop before anything is learned from a feature that knows the price.
+    """Refuse listings with a field that looks computed from the price.
 
     Parameters
     ----------
-    columns : the source's column behind each field, by the field's name in files.
+    features : parsed listings, n rows.
+    log_price : their ln(price).
+    columns : the source's column of each field, by the field's camelCase name.
 
     Raises
     ------
     InputError
-        If a feature explains the price as only a column computed from it can.
+        If :func:`suspects` finds a field.
     """
     if found := suspects(features, log_price):
         raise InputError(
@@ -90,7 +92,7 @@ def refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, st
 def refuse_too_good(
     mdape: float, features: Features, log_price: Floats, columns: Mapping[str, str]
 ) -> None:
-    """Stop where a fitted model is better than an honest one can be.
+    """Refuse a fitted model whose error is below half the noise floor: a field gave the price away.
 
     Parameters
     ----------
@@ -101,7 +103,7 @@ def refuse_too_good(
     Raises
     ------
     InputError
-        If the error is below half of what like cars differ by.
+        If the error is so small.
     """
     if is_below_floor(mdape, noise_floor(features, log_price)):
         closest = named(suspects(features, log_price, explaining=0.0)[:3], columns)
@@ -112,7 +114,7 @@ def refuse_too_good(
 
 
 def named(found: Sequence[Suspect], columns: Mapping[str, str]) -> str:
-    """Return suspects as people know them: field, column, and how much it explains."""
+    """Write suspects as text: the field, its column, and how much it explains."""
     return ", ".join(
         f"{alias(one.field)} (column {columns.get(alias(one.field), '?')}) explains "
         f"{100 * one.explained:.0f} %"
@@ -121,14 +123,8 @@ def named(found: Sequence[Suspect], columns: Mapping[str, str]) -> str:
 
 
 def is_below_floor(mdape: float, floor: NoiseFloor) -> bool:
-    """Tell whether an error is so far below what like cars differ by that something must leak."""
+    """Tell whether an MdAPE is below half the noise floor: some field then gives the price away."""
     return floor.mdape is not None and mdape < _BELOW_FLOOR * floor.mdape
-
-
-def _within(values: Floats, groups: Codes) -> Floats:
-    """Return each value less the mean of its group."""
-    rows = np.bincount(groups)
-    return np.asarray(values - (np.bincount(groups, weights=values) / rows)[groups])
 
 
 def _explained_by_number(values: Floats, groups: Codes, log_price: Floats) -> float:
@@ -137,7 +133,7 @@ def _explained_by_number(values: Floats, groups: Codes, log_price: Floats) -> fl
         return 0.0
     _, own = np.unique(groups[known], return_inverse=True)
     logged = np.sign(values[known]) * np.log1p(np.abs(values[known]))
-    x, y = _within(logged, own), _within(log_price[known], own)
+    x, y = less_group_mean(logged, own), less_group_mean(log_price[known], own)
     varying = np.abs(x) > _SAME
     if varying.sum() < _FEWEST_ROWS:
         return 0.0
@@ -152,9 +148,9 @@ def _explained_by_text(texts: Sequence[str], groups: Codes, log_price: Floats) -
         return _explained_by_number(_as_numbers(levels)[codes], groups, log_price)
     if len(levels) < 2 or len(texts) < _FEWEST_ROWS:
         return 0.0
-    price = _within(log_price, groups)
+    price = less_group_mean(log_price, groups)
     commonest = np.argsort(-np.bincount(codes), kind="stable")[:_MOST_COLUMNS]
-    columns = [_within((codes == level).astype(np.float64), groups) for level in commonest]
+    columns = [less_group_mean((codes == level).astype(np.float64), groups) for level in commonest]
     matrix = np.column_stack(columns)
     varying = np.any(np.abs(matrix) > _SAME, axis=1)
     if varying.sum() < _FEWEST_ROWS:

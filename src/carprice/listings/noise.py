@@ -1,7 +1,7 @@
-"""The noise of the data itself: how much two cars differ in price that are alike in all else.
+"""The noise floor: how much the prices of two cars differ that are alike in all that is known.
 
-No model can be better than the price of one car is known. If two like cars' ln(prices) differ by d,
-and both scatter alike around what such a car is worth, one of them scatters by d/√2.
+No model can predict this difference. If the ln(price) of two such cars differs by d, and both
+scatter equally around what such a car is worth, each is d/√2 away from it on average.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ _FEWEST_PAIRS: Final = 30
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """What near-twins say that no model can be better than.
+    """The smallest error that a model can have, estimated from pairs of near-twins.
 
     Attributes
     ----------
-    pairs : number of near-twins found.
-    mdape, mape : median and mean error, per cent, of a model that knows what each car is worth;
-        None with fewer than 30 pairs.
+    pairs : number of pairs found.
+    mdape, mape : median and mean absolute error, per cent, of a model that knows exactly what each
+        car is worth; None with fewer than 30 pairs.
     """
 
     pairs: int
@@ -35,7 +35,7 @@ class NoiseFloor:
 
 
 def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
-    """Estimate the noise from pairs alike in make, model, variant, age, powertrain and owners.
+    """Estimate the noise floor; see :func:`twin_differences`.
 
     Parameters
     ----------
@@ -52,6 +52,9 @@ def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
 def twin_differences(features: Features, log_price: Floats) -> Floats:
     """Return by how much ln(price) differs in each pair of near-twins.
 
+    Near-twins are alike in make, model, variant, age, powertrain and owners; the odometer of one is
+    at most 10 % above that of the other.
+
     Parameters
     ----------
     features : parsed listings, n rows.
@@ -67,10 +70,31 @@ def twin_differences(features: Features, log_price: Floats) -> Floats:
     return np.asarray(np.abs(log_price[second] - log_price[first])[twins])
 
 
+def less_group_mean(values: Floats, groups: npt.NDArray[np.intp]) -> Floats:
+    """Return each value less the mean of its group.
+
+    Examples
+    --------
+    >>> less_group_mean(np.array([1.0, 3.0, 9.0]), np.array([0, 0, 1])).tolist()
+    [-1.0, 1.0, 0.0]
+    """
+    means = np.bincount(groups, weights=values) / np.bincount(groups)
+    return np.asarray(values - means[groups])
+
+
 def like_cars(
     features: Features, *, with_engine: bool = True, with_owners: bool = False
 ) -> npt.NDArray[np.intp]:
-    """Return the group of each row: alike in make, model, variant, age and powertrain."""
+    """Return the number of each row's group of like cars.
+
+    Like cars have the same make, model, variant, age, fuel and transmission.
+
+    Parameters
+    ----------
+    features : parsed listings, n rows.
+    with_engine : whether like cars have the same displacement too.
+    with_owners : whether like cars have the same number of owners too.
+    """
     texts, numbers = features.texts, features.numbers
     parts: list[Sequence[object]] = [
         texts["model_variant"],

@@ -1,4 +1,4 @@
-"""Any source → clean listings, with all that was lost on the way: what every reader shares."""
+"""Read, map and clean a source in one go; ingest and the look at the data both do it this way."""
 
 import datetime
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from carprice.listings.cleaning import (
     drop_duplicates,
     find_valuation_date,
 )
-from carprice.listings.column_map import MappedChunk, Unreadable, map_columns
+from carprice.listings.column_map import MappedChunk, Unreadable, map_chunks
 from carprice.listings.leaking_columns import IgnoredColumn, inspect_ignored
 from carprice.listings.sources import Chunk, read_chunks
 from carprice.redaction import redact
@@ -26,7 +26,7 @@ from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
 
 Progress = Callable[[str], None]
-Look = Callable[[Chunk, MappedChunk], None]
+OnChunk = Callable[[Chunk, MappedChunk], None]
 _ROWS_INSPECTED: Final = 20_000
 _FEWEST_ROWS: Final = 50
 
@@ -37,10 +37,11 @@ class Source:
 
     Attributes
     ----------
-    frame : one column a field, and ``price``.
-    row_digests : of each row as the source has it.
+    frame : one column for each field, and ``price``.
+    row_digests : a hash of each raw row, to find exact duplicates.
     ignored : the columns that no field reads, of the first 20,000 rows.
-    unreadable, respaced : what could not be read, and rows with stray spaces, per field.
+    unreadable : what could not be read, by field.
+    respaced : number of rows with needless spaces, by field.
     origin : the source's columns that each field was read from.
     """
 
@@ -52,7 +53,7 @@ class Source:
     origin: dict[str, tuple[str, ...]]
 
     def judged(self) -> list[IgnoredColumn]:
-        """Return the ignored columns, and which of them look computed from the price."""
+        """Return the ignored columns, each with whether it looks computed from the price."""
         rows = len(self.ignored)
         return inspect_ignored(
             self.ignored,
@@ -63,7 +64,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Listings:
-    """Clean listings, and what was rejected and repaired to get them."""
+    """Clean listings, and what was rejected or repaired to get them."""
 
     frame: pd.DataFrame
     counts: Counts
@@ -77,14 +78,14 @@ def read_source(
     *,
     keep: Path | None = None,
     passed_over: Path | None = None,
-    look: Look | None = None,
+    on_chunk: OnChunk | None = None,
 ) -> Source:
     """Read and map all rows of a source.
 
     Parameters
     ----------
     keep, passed_over : see :func:`carprice.listings.sources.read_chunks`.
-    look : is shown each chunk, as it was and mapped.
+    on_chunk : called with each raw chunk and what it was mapped to.
 
     Raises
     ------
@@ -97,10 +98,10 @@ def read_source(
     respaced: dict[str, int] = {}
     origin: dict[str, tuple[str, ...]] = {}
     rows = 0
-    for chunk in read_chunks(settings, keep=keep, passed_over=passed_over):
-        mapped = map_columns(chunk, settings, price_required=True)
-        if look is not None:
-            look(chunk, mapped)
+    chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
+    for chunk, mapped in map_chunks(chunks, settings, price_required=True):
+        if on_chunk is not None:
+            on_chunk(chunk, mapped)
         frames.append(mapped.frame)
         digests.append(row_digests(chunk.frame))
         if rows < _ROWS_INSPECTED:

@@ -8,9 +8,9 @@ import pandas as pd
 
 
 def snapshot_digest(folder: Path) -> str:
-    r"""Return the digest that DVC gives a folder: the MD5 of its list of files and their MD5.
+    r"""Return the digest that DVC gives a folder: the MD5 of the list of its files and their MD5.
 
-    So the digest in a report is enough to have the folder from DVC's cache or remote again.
+    DVC's cache and remote hold the folder under this digest.
 
     Examples
     --------

@@ -8,13 +8,18 @@ from carprice.arrays import Floats
 
 KM_PER_MILE: Final = 1.609344
 ODOMETER_KM: Final = (100.0, 500_000.0)
-"""Distances that a used car can have driven; a car of up to a year may have driven less."""
+"""Least and most that a used car can have driven; one of up to a year may have driven less."""
 
 
 def plausible_odometer(odometer: Floats, age: Floats, distance_unit: str) -> Floats:
-    """Return the odometers with NaN for distances that cannot be.
+    """Return the odometers, with NaN in place of impossible distances.
 
-    A used car has driven 100 km or more unless it is at most a year old, and 500,000 km at most.
+    A used car has driven at most 500,000 km, and at least 100 km unless it is at most a year old.
+
+    Parameters
+    ----------
+    odometer : of n cars, in ``distance_unit``; NaN where unknown.
+    age : of the same cars, in years.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the text of a variant says: its words, gearbox, drive, displacement and trim."""
+"""Parse the text of a variant: its words, gearbox, drive, displacement and trim."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,15 @@ from typing import Any, Final
 
 @dataclass(frozen=True)
 class ParsedVariant:
-    """What a variant's text says: its words, gearbox, drive, displacement and trim."""
+    """What the text of a variant says; empty, or NaN litres, where it says nothing.
+
+    Attributes
+    ----------
+    tokens : its words, in capitals.
+    gear, drive : such as ``AMT`` and ``4WD``.
+    litres : of displacement.
+    trim : the first word that is no gearbox, drive, fuel, engine or filler.
+    """
 
     tokens: tuple[str, ...]
     gear: str = ""
@@ -18,7 +26,7 @@ class ParsedVariant:
 
     @property
     def text(self) -> str:
-        """The normalised spelling, equal for all spellings of one variant."""
+        """The same text for all spellings of a variant."""
         return " ".join(self.tokens)
 
 
@@ -59,7 +67,7 @@ _ENGINE = re.compile(r"\d\.\d")
 
 @lru_cache(maxsize=20_000)
 def parse_variant(text: str) -> ParsedVariant:
-    """Read a variant's text; spellings of the same variant give the same result.
+    """Parse the text of a variant; all spellings of a variant give the same result.
 
     Examples
     --------
@@ -85,5 +93,5 @@ def parse_variant(text: str) -> ParsedVariant:
 
 
 def variant_of(value: Any) -> ParsedVariant:
-    """Return what a variant's text says; nothing where it is missing."""
+    """Parse the text of a variant; a missing one says nothing."""
     return parse_variant(value if isinstance(value, str) else "")

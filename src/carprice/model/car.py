@@ -23,7 +23,7 @@ from carprice.listings.market import Market
 from carprice.listings.units import odometer_limits
 from carprice.listings.variants import variant_of
 from carprice.model.defaults import KIND, USUAL_OF_MODEL, Defaults
-from carprice.schema import FEATURE_SEPARATOR
+from carprice.schema import EQUIPMENT_SEPARATOR
 
 TYPE_FIELDS: Final = (
     "make",
@@ -163,7 +163,7 @@ class CarReader:
 
 def _equipment(features: Any) -> tuple[str, ...]:
     joined = equipment_of(features)
-    return tuple(joined.split(FEATURE_SEPARATOR)) if joined else ()
+    return tuple(joined.split(EQUIPMENT_SEPARATOR)) if joined else ()
 
 
 _LEVEL_FIELDS: Final = itemgetter(*LEVELS)(CATEGORIES)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from carprice.arrays import Floats
 from carprice.listings.features import NUMBERS, Features
-from carprice.schema import FEATURE_SEPARATOR
+from carprice.schema import EQUIPMENT_SEPARATOR
 
 Matrix = npt.NDArray[np.float32]
 
@@ -65,7 +65,7 @@ class Encoder:
         """Learn what is common in training rows."""
         counts: Counter[str] = Counter()
         for names, rows in Counter(features.equipment).items():
-            counts.update(dict.fromkeys(filter(None, names.split(FEATURE_SEPARATOR)), rows))
+            counts.update(dict.fromkeys(filter(None, names.split(EQUIPMENT_SEPARATOR)), rows))
         return cls(
             tuple(
                 name
@@ -157,7 +157,7 @@ def _flags(equipment: Sequence[str], known: Sequence[str]) -> Floats:
     distinct = {names: row for row, names in enumerate(dict.fromkeys(equipment))}
     flags = np.zeros((len(distinct), len(position)))
     for names, row in distinct.items():
-        for name in names.split(FEATURE_SEPARATOR):
+        for name in names.split(EQUIPMENT_SEPARATOR):
             if name in position:
                 flags[row, position[name]] = 1.0
     return flags[[distinct[names] for names in equipment]]

@@ -11,10 +11,10 @@ from typing import Any, Final
 import pandas as pd
 
 from carprice.model_tests.clean_process import Service, asked
-from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
 from carprice.model_tests.panel import Car
+from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
 from carprice.schema import (
-    FEATURE_SEPARATOR,
+    EQUIPMENT_SEPARATOR,
     FIELDS,
     KINDS,
     PRICE_NAMES,
@@ -35,7 +35,7 @@ Answer = Mapping[str, Any]
 
 def checks(
     pyfunc: Any, service: Service, panel: Sequence[Car], listings: Sequence[Car] | None
-) -> dict[str, Check]:
+) -> dict[str, ModelTest]:
     """Return the tests by their names.
 
     Parameters
@@ -44,7 +44,7 @@ def checks(
     panel : cars of the model's own names.
     listings : listings of the test set; None where there are none to be had.
     """
-    tests: dict[str, Check] = {}
+    tests: dict[str, ModelTest] = {}
     names = (("the panel, one by one", "the panel, in a batch"), NEED_LISTINGS)
     for (alone, together), cars in zip(names, (panel, listings), strict=True):
         if cars is not None:
@@ -93,7 +93,7 @@ def _agree(told: _ToldByPyfunc, ask: Ask) -> str:
     ours = ask(told.records)
     theirs = told.all()
     if not ours or len(ours) != len(theirs):
-        raise NotAsItShouldBe(
+        raise ModelTestFailedError(
             f"the service answers {len(ours)} of {len(told.records)} listings, the pyfunc "
             f"{len(theirs)}"
         )
@@ -105,7 +105,7 @@ def _agree(told: _ToldByPyfunc, ask: Ask) -> str:
     ]
     warned = sum(bool(one["warnings"]) for one in ours)
     first = f"; first {differing[0]}" if differing else ""
-    return need(
+    return require(
         not differing,
         f"{len(ours) - len(differing)} of {len(ours)} have the same price, range and warnings "
         f"({warned} with warnings); needs all{first}",
@@ -121,13 +121,13 @@ def _in_a_batch(service: Service, records: list[dict[str, Any]]) -> list[Answer]
     rows = _read(*service.ask("POST", "/predict/batch", {"listings": records}))["rows"]
     for row in rows:
         if row["price"] is None:
-            raise NotAsItShouldBe(f"listing {row['row'] + 1} of the batch: {row['problem']}")
+            raise ModelTestFailedError(f"listing {row['row'] + 1} of the batch: {row['problem']}")
     return [row["price"] for row in rows]
 
 
 def _read(status: int, body: bytes) -> Any:
     if status != 200:
-        raise NotAsItShouldBe(f"the service answers {status}: {body[:300].decode('utf-8')}")
+        raise ModelTestFailedError(f"the service answers {status}: {body[:300].decode('utf-8')}")
     return json.loads(body)
 
 
@@ -161,8 +161,8 @@ def _plain(field: str, value: Any) -> Any:
     kind = KINDS[field]
     if kind is FieldKind.DATE:
         return pd.Timestamp(value).date().isoformat()
-    if kind is FieldKind.FEATURES:
-        return value.split(FEATURE_SEPARATOR) if value else []
+    if kind is FieldKind.EQUIPMENT:
+        return value.split(EQUIPMENT_SEPARATOR) if value else []
     if kind is FieldKind.INTEGER:
         return int(value)
     return float(value) if kind is FieldKind.NUMBER else str(value)

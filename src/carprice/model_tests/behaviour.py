@@ -15,7 +15,6 @@ from carprice.arrays import Floats
 from carprice.model import PriceModel, Prices
 from carprice.model.intervals import CONFIDENCES
 from carprice.model.pricer import SinglePricer
-from carprice.model_tests.outcomes import Check, need
 from carprice.model_tests.panel import (
     UNSEEN,
     Car,
@@ -24,6 +23,7 @@ from carprice.model_tests.panel import (
     usual_odometer,
     with_unseen_names,
 )
+from carprice.model_tests.results import ModelTest, require
 from carprice.schema import FIELDS, REQUIRED
 from carprice.settings import ModelTestSettings
 
@@ -59,7 +59,7 @@ class _Asked:
         return low <= 1 < high
 
 
-def checks(model: PriceModel, panel: Panel, limits: ModelTestSettings) -> dict[str, Check]:
+def checks(model: PriceModel, panel: Panel, limits: ModelTestSettings) -> dict[str, ModelTest]:
     """Return the tests by their names."""
     asked = _Asked(model, panel, limits)
     tests = {
@@ -82,7 +82,7 @@ def _prices_are_prices(asked: _Asked) -> str:
     prices = asked.model.predict(by_column(asked.panel.cars))
     low, high = asked.model.trained_on["price"]
     good = _in_order(prices) & (prices.price > low / 2) & (prices.price < 2 * high)
-    return need(
+    return require(
         len(good) > 0 and bool(good.all()),
         f"{good.sum()} of {len(good)} cars have finite prices inside their ranges, and between "
         f"half the lowest and twice the highest in training; needs all",
@@ -100,13 +100,13 @@ def _falls_with_age(asked: _Asked) -> str:
         f"half of the cars lose {100 * fall:.0f} % or more in {old} years; needs "
         f"{100 * asked.limits.min_fall:g} %"
     )
-    return need(enough & _is_falling(asked, prices), f"{_falling(asked, prices)}; {told}")
+    return require(enough & _is_falling(asked, prices), f"{_falling(asked, prices)}; {told}")
 
 
 def _falls_with_distance(asked: _Asked) -> str:
     distances = _KM / asked.model.hedonic.km_per_unit
     prices = asked.grid("odometer", [float(round(distance)) for distance in distances])
-    return need(_is_falling(asked, prices), _falling(asked, prices))
+    return require(_is_falling(asked, prices), _falling(asked, prices))
 
 
 def _is_falling(asked: _Asked, prices: Floats) -> bool:
@@ -134,13 +134,13 @@ def _second_owner(asked: _Asked) -> str:
     first, second = asked.price(ownership=1), asked.price(ownership=2)
     if not asked.knows_owners:
         same = np.abs(second / first - 1) <= asked.limits.rise
-        return need(
+        return require(
             bool(same.all()),
             f"training had no owners, and {same.sum()} of {len(same)} cars cost the same with a "
             "second one; needs all",
         )
     share = float(np.mean(second < first))
-    return need(
+    return require(
         share >= asked.limits.min_cheaper,
         f"{100 * share:.0f} % of the cars cost less, in the middle "
         f"{100 * (1 - np.median(second / first)):.1f} %; needs "
@@ -155,7 +155,7 @@ def _models_differ(asked: _Asked) -> str:
         odometer=usual_odometer(model, _USUAL_AGE),
     )
     spread = float(np.std(np.log(prices)))
-    return need(
+    return require(
         spread >= asked.limits.min_spread,
         f"ln(price) at the same age and distance has a standard deviation of {spread:.2f} among "
         f"the models; needs {asked.limits.min_spread:g}",
@@ -167,13 +167,13 @@ def _unseen_variant(asked: _Asked) -> str:
     left_out, unseen = asked.model.predict(columns).price, asked.price(variant=UNSEEN["variant"])
     apart = np.abs(unseen / left_out - 1)
     if not asked.model.knows_variants:
-        return need(
+        return require(
             bool(np.all(apart <= _SAME)),
             f"training had no variants, and one that is given moves prices by {apart.max():.1e} at "
             f"most; needs {_SAME:g}",
         )
     near = float(np.mean(apart <= asked.limits.unseen_variant))
-    return need(
+    return require(
         near >= asked.limits.min_cheaper,
         f"{100 * near:.0f} % of the cars within {100 * asked.limits.unseen_variant:g} %, at most "
         f"{100 * apart.max():.1f} % apart; needs {100 * asked.limits.min_cheaper:g} % of them",
@@ -187,7 +187,7 @@ def _unseen_model(asked: _Asked) -> str:
     most = asked.limits.unseen_model_factor
     good = [1 / most <= ratio <= most for ratio in ratios.values()]
     told = ", ".join(f"{make} {ratio:.2f}" for make, ratio in ratios.items())
-    return need(
+    return require(
         bool(good) and all(good),
         f"times the middle model of its make: {told}; needs {1 / most:.2f} to {most:g}",
     )
@@ -225,7 +225,7 @@ def _least(asked: _Asked) -> str:
         and share >= asked.limits.min_cheaper
         and (ratio > 1 + _SAME if needs_more else ratio >= 1 - _SAME)
     )
-    return need(
+    return require(
         good,
         f"{_in_order(least).sum()} of {len(wide)} have prices, {100 * share:.0f} % no narrower "
         f"range, in the middle {ratio:.2f} times as wide; needs all, "
@@ -245,7 +245,7 @@ def _nested_ranges(asked: _Asked) -> str:
     nested = (np.diff(low) <= low[:, 1:] * _SAME) & (np.diff(high) >= -high[:, 1:] * _SAME)
     wider = high[:, -1] / low[:, -1] > high[:, 0] / low[:, 0] * slack
     good = nested.all(axis=1) & wider
-    return need(
+    return require(
         len(good) > 0 and bool(good.all()),
         f"{good.sum()} of {len(good)} cars have ranges that hold each other at "
         f"{len(CONFIDENCES)} confidences from {CONFIDENCES[0]:.0%} to {CONFIDENCES[-1]:.0%}; needs "
@@ -261,7 +261,7 @@ def _one_by_one(asked: _Asked) -> str:
     single = np.array([one.prices for one in alone])
     together = np.column_stack([batch.price, batch.low, batch.high])
     apart = float(np.max((np.abs(single - together) - 0.01) / together))
-    return need(
+    return require(
         apart <= _SAME,
         f"prices and ranges of {len(cars)} cars, some of unseen names, differ by "
         f"{max(apart, 0):.1e} beyond their last digit; needs at most {_SAME:g}",
@@ -275,7 +275,7 @@ def _reasons(asked: _Asked) -> str:
     products = np.array([one.start * np.prod([r.factor for r in one.reasons]) for one in told])
     sums = np.array([one.start + sum(r.amount for r in one.reasons) for one in told])
     apart = float(np.max(np.abs(np.stack([products, sums]) / prices - 1)))
-    return need(
+    return require(
         apart <= _SAME,
         f"factors multiply, and amounts sum, to the prices of {len(told)} cars within {apart:.1e}; "
         f"needs {_SAME:g}",

@@ -1,13 +1,16 @@
 """The model card: what a model is, was made of, can do and cannot; every figure is computed."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, Final
+
+from jinja2 import Environment, StrictUndefined
 
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model_tests.figures import Figures
-from carprice.model_tests.outcomes import Outcome, Verdict
+from carprice.model_tests.results import ModelTestResult, Status
 from carprice.registry.versions import Version
 from carprice.schema import REQUIRED, alias
 from carprice.settings import GateSettings
@@ -25,13 +28,8 @@ _SHOWN_NUMBERS: Final = {
 }
 _MARKUP: Final = re.compile(r"([\\`*_\[\]<>|~&]|:(?=//)|^[#+-])")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
-_RESULTS: Final = {
-    Verdict.PASSED: "passed",
-    Verdict.FAILED: "**failed**",
-    Verdict.NOT_RUN: "**not run**",
-}
 
-Lines = list[str]
+Segment = tuple[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Subject:
 
     name: str
     version: Version
-    outcomes: Sequence[Outcome]
+    results: Sequence[ModelTestResult]
     gate: GateSettings
     model: PriceModel | None = None
     libraries: Mapping[str, str] | None = None
@@ -61,19 +59,31 @@ class Subject:
 
 def model_card(subject: Subject) -> str:
     """Return the card as Markdown."""
-    sections = (
-        _head(subject),
-        _purpose(subject),
-        _data(subject),
-        _figures(subject),
-        _segments(subject),
-        _ranges(subject),
-        _limits(subject),
-        _lineage(subject),
-        _tests(subject),
-        _gate(subject),
+    environment = Environment(  # noqa: S701 - Markdown
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return "\n".join(line for section in sections for line in [*section, ""]).rstrip() + "\n"
+    environment.filters |= {
+        "plain": plain,
+        "code": _code,
+        "number": _number,
+        "count": "{:,}".format,
+    }
+    template = environment.from_string(
+        (files("carprice.model_tests") / "model_card.md.jinja").read_text(encoding="utf-8")
+    )
+    figures = subject.figures
+    text = template.render(
+        subject=subject,
+        failed=sum(one.status is not Status.PASSED for one in subject.results),
+        required=", ".join(f"`{alias(field)}`" for field in REQUIRED),
+        days=_days(figures),
+        shown_segments=[] if figures is None else _shown_segments(figures),
+        confidence=DEFAULT_CONFIDENCE,
+        limits=[] if figures is None else _limits(figures, subject.gate),
+        numbers=_SHOWN_NUMBERS,
+        reasons=subject.version.gate_reasons,
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def plain(value: object) -> str:
@@ -87,62 +97,14 @@ def plain(value: object) -> str:
     return _MARKUP.sub(r"\\\1", _CONTROL.sub(" ", str(value)))
 
 
-def _head(subject: Subject) -> Lines:
-    failed = sum(one.verdict is not Verdict.PASSED for one in subject.outcomes)
-    total = len(subject.outcomes)
-    verdict = (
-        f"**{failed} of {total} model tests not passed.**"
-        if failed
-        else (f"All {total} model tests passed.")
-    )
-    return [f"# Model card: {plain(subject.name)}, version {subject.version.number}", "", verdict]
+def _code(text: object) -> str:
+    """Return a text as code, fit to stand in a table."""
+    shown = _CONTROL.sub(" ", str(text)).replace("`", "'").replace("|", "\\|")
+    return f"`{shown}`"
 
 
-def _purpose(subject: Subject) -> Lines:
-    needed = ", ".join(f"`{alias(field)}`" for field in REQUIRED)
-    lines = ["## What it is for", ""]
-    lines += [
-        f"Tells what a used car is asked for in a listing, from {needed} and whatever else is "
-        "known: a price, a range with its confidence, and warnings. It is a hedonic ridge with "
-        "gradient-boosted trees on what the ridge leaves, and conformal ranges.",
-    ]
-    if subject.model is not None:
-        market = subject.model.market
-        lines += [
-            "",
-            f"Prices are in {plain(market.currency)}, distances in {plain(market.distance_unit)}; "
-            f"a listing without a date of its own is valued for {market.valuation_date}.",
-        ]
-    return [
-        *lines,
-        "",
-        "Not for: what a car sells for in the end, other markets or currencies, days far from the "
-        "data's, damage and condition beyond the fields of a listing, loans or insurance without a "
-        "person's look at the car.",
-    ]
-
-
-def _data(subject: Subject) -> Lines:
-    report = subject.report
-    if report is None:
-        return ["## Data", "", "Ingest's report of this model's data is not to be had here."]
-    read, kept = report["rows_read"], report["rows_kept"]
-    facts = {
-        "source": f"`{_code(report['source'])}`",
-        "digest of the raw source": f"`{_code(report.get('raw_digest') or 'not recorded')}`",
-        "digest of the listings": f"`{_code(report['data_digest'])}`",
-        "rows read, kept": f"{read:,}, {kept:,}",
-        "rows to learn from, to test on": f"{report['rows_train']:,}, {report['rows_test']:,} "
-        f"({plain(report['split']['method'])} split)",
-        "valuation date": plain(report["valuation_date"]),
-        "days of the test listings": _days(subject.figures),
-        "market": f"{plain(report['currency'])}, {plain(report['distance_unit'])}",
-    }
-    lines = ["## Data", "", *_table(("", ""), facts.items())]
-    rejected = [(plain(reason), f"{rows:,}") for reason, rows in report["rejected"].items()]
-    if rejected:
-        lines += ["", *_table(("rejected rows", "rows"), rejected)]
-    return lines
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
 def _days(figures: Figures | None) -> str:
@@ -154,109 +116,16 @@ def _days(figures: Figures | None) -> str:
     return f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}"
 
 
-def _figures(subject: Subject) -> Lines:
-    head = ["## Figures", ""]
-    figures, model = subject.figures, subject.model
-    if figures is None or model is None:
-        return [*head, "Not measured: see the tests below."]
-    own, naive, validated = figures.measured.overall, figures.measured.naive, model.metrics
-    rows = [
-        (name, *(form.format(one[key]) if key in one else "–" for one in (own, naive, validated)))
-        for name, key, form in (
-            ("MAPE", "mape", "{:.2f} %"),
-            ("MdAPE", "mdape", "{:.2f} %"),
-            ("within ±10 %", "within_10", "{:.1f} %"),
-            ("RMSLE", "rmsle", "{:.3f}"),
-            (f"MAE, {plain(model.market.currency)}", "mae", "{:,.0f}"),
-            ("R²", "r2", "{:.3f}"),
-        )
-    ]
-    return [
-        *head,
-        f"On {len(figures.test):,} test rows that it did not learn from; beside a model that knows "
-        "each model's median price only, and cross-validated on its own "
-        f"{figures.rows_train:,} training rows.",
-        "",
-        *_table(("", "this model", "medians", "cross-validated"), rows),
-    ]
-
-
-def _segments(subject: Subject) -> Lines:
-    if subject.figures is None:
-        return []
-    lines = ["## Figures by segment"]
-    for kind, segments in subject.figures.measured.segments.items():
-        rows = [(plain(name), *_segment(one)) for name, one in segments.items()]
+def _shown_segments(figures: Figures) -> Iterator[tuple[str, Sequence[Segment], int]]:
+    """Return each kind of segment, those to show, and how many makes are left out."""
+    for kind, segments in figures.measured.segments.items():
+        shown = list(segments.items())
         if kind == "make":
-            largest = sorted(segments, key=lambda name: (-segments[name]["rows"], name))
-            rows = [(plain(name), *_segment(segments[name])) for name in largest[:_SHOWN_MAKES]]
-        name = kind.replace("_", " ")
-        header = (name, "rows", "MAPE", "MdAPE", "within ±10 %", "90 % range covers")
-        lines += ["", *_table(header, rows)]
-        left_out = len(segments) - len(rows)
-        if left_out:
-            lines += ["", f"{left_out:,} makes of fewer rows are left out."]
-    return lines
+            shown = sorted(shown, key=lambda one: (-one[1]["rows"], one[0]))[:_SHOWN_MAKES]
+        yield kind.replace("_", " "), shown, len(segments) - len(shown)
 
 
-def _segment(one: Mapping[str, float]) -> tuple[str, ...]:
-    return (
-        f"{one['rows']:,.0f}",
-        f"{one['mape']:.1f} %",
-        f"{one['mdape']:.1f} %",
-        f"{one['within_10']:.0f} %",
-        f"{one['coverage']:.0f} %",
-    )
-
-
-def _ranges(subject: Subject) -> Lines:
-    figures = subject.figures
-    if figures is None:
-        return []
-    overall = figures.measured.overall
-    rows = [
-        (f"{100 * asked:g} %", f"{covered:.1f} %") for asked, covered in figures.covered.items()
-    ]
-    return [
-        "## Ranges",
-        "",
-        *_table(("confidence asked for", "test prices inside"), rows),
-        "",
-        f"The {100 * DEFAULT_CONFIDENCE:g} % range is {overall['median_width']:.0f} % of the price "
-        f"wide in the middle, {overall['mean_width']:.0f} % on average.",
-    ]
-
-
-def _limits(subject: Subject) -> Lines:
-    lines = ["## Limits"]
-    if subject.figures is not None:
-        lines += ["", *_bullets(_what_segments_say(subject.figures, subject.gate))]
-    if subject.model is not None:
-        bounds = subject.model.trained_on
-        rows = [
-            (told, *map(_number, bounds[name]))
-            for name, told in _SHOWN_NUMBERS.items()
-            if name in bounds
-        ]
-        lines += ["", "Values outside of these are priced with a warning:", ""]
-        lines += _table(("trained on", "least", "most"), rows)
-        makes = subject.model.vocabulary.makes
-        models = [variants for own in makes.values() for variants in own.values()]
-        low, high = bounds["price"]
-        lines += [
-            "",
-            f"It learned from prices of {_number(low)} to {_number(high)}, and knows "
-            f"{len(makes):,} makes, {len(models):,} models and {sum(map(len, models)):,} variants; "
-            "any other is priced like what it belongs to, on average, with a warning.",
-        ]
-    return lines
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
-
-
-def _what_segments_say(figures: Figures, gate: GateSettings) -> Iterable[str]:
+def _limits(figures: Figures, gate: GateSettings) -> Iterator[str]:
     large = [
         (f"{kind.replace('_', ' ')} {name}", one)
         for kind, segments in figures.measured.segments.items()
@@ -286,63 +155,3 @@ def _what_segments_say(figures: Figures, gate: GateSettings) -> Iterable[str]:
             f"Near-twins in the data differ so that no model can be better than a MAPE of "
             f"{noise.mape:.1f} % and an MdAPE of {noise.mdape:.1f} % ({noise.pairs:,} pairs)."
         )
-
-
-def _lineage(subject: Subject) -> Lines:
-    tags = subject.version.tags
-    facts = {
-        "version": str(subject.version.number),
-        "digest": f"`{_code(tags.get('digest', ''))}`",
-        "digest of the listings": f"`{_code(tags.get('data_digest', ''))}`",
-        "digest of the raw source": f"`{_code(_raw_digest(subject))}`",
-        "git commit": f"`{_code(tags.get('git_commit') or 'none')}`",
-        "run": f"`{_code(subject.version.run or 'none')}`",
-        "libraries": ", ".join(
-            f"{plain(name)} {plain(version)}" for name, version in (subject.libraries or {}).items()
-        ),
-    }
-    lines = ["## Lineage", "", *_table(("", ""), facts.items())]
-    parameters = [
-        (f"`{_code(name)}`", plain(value)) for name, value in (subject.parameters or {}).items()
-    ]
-    return [*lines, "", *_table(("parameter", "value"), parameters)] if parameters else lines
-
-
-def _raw_digest(subject: Subject) -> str:
-    reported = (subject.report or {}).get("raw_digest")
-    return subject.version.tags.get("raw_digest") or reported or "not recorded"
-
-
-def _tests(subject: Subject) -> Lines:
-    rows = [
-        (plain(one.suite), plain(one.name), _RESULTS[one.verdict], plain(one.message))
-        for one in subject.outcomes
-    ]
-    return ["## Model tests", "", *_table(("of", "test", "result", "found"), rows)]
-
-
-def _gate(subject: Subject) -> Lines:
-    version = subject.version
-    gate = version.tags.get("gate", "")
-    verdict = {"accepted": "accepted it", "refused": "refused it"}.get(gate, "")
-    lines = ["## Gate", "", f"The gate before staging {verdict or 'has not judged it'}."]
-    if version.gate_reasons:
-        lines += ["", *_bullets(map(plain, version.gate_reasons))]
-    return lines
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
-    return [
-        f"| {' | '.join(header)} |",
-        f"|{' --- |' * len(header)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
-
-
-def _bullets(lines: Iterable[str]) -> Lines:
-    return [f"- {line}" for line in lines]
-
-
-def _code(text: object) -> str:
-    """Return a text fit to stand between backticks in a table."""
-    return _CONTROL.sub(" ", str(text)).replace("`", "'").replace("|", "\\|")

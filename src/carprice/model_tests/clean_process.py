@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
+from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
 from carprice.model_tests.serving_requirements import installed
 from carprice.redaction import redact
 from carprice.schema import REQUIRED, alias, example_listing
@@ -91,7 +91,7 @@ def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
 
     Raises
     ------
-    NotAsItShouldBe
+    ModelTestFailedError
         If it does not get ready.
     """
     with socket.socket() as nobody:
@@ -118,7 +118,7 @@ def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
             process.wait()
 
 
-def checks(service: Service, digest: str) -> dict[str, Check]:
+def checks(service: Service, digest: str) -> dict[str, ModelTest]:
     """Return the tests of a running service by their names."""
     return {
         "it serves the tested bytes": partial(_serves, service, digest),
@@ -131,20 +131,20 @@ def stop(service: Service) -> str:
 
     Raises
     ------
-    NotAsItShouldBe
+    ModelTestFailedError
         If it does not end by itself, or with an error.
     """
     service.process.terminate()
     try:
         code = service.process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        raise NotAsItShouldBe(
+        raise ModelTestFailedError(
             f"it still runs {_STOP_SECONDS:g} s after SIGTERM: {service.last_words()}"
         ) from None
     if sys.platform == "win32":  # where nothing can ask politely
         return "it was ended"
     words = f": {service.last_words()}" if code else ""
-    return need(code == 0, f"exit code {code} after SIGTERM; needs 0{words}")
+    return require(code == 0, f"exit code {code} after SIGTERM; needs 0{words}")
 
 
 def _command(port: int) -> list[str]:
@@ -183,14 +183,14 @@ def _wait(service: Service, seconds: float) -> None:
         time.sleep(_PAUSE_SECONDS)
     code = service.process.poll()
     ended = f"it is not ready after {seconds:g} s" if code is None else f"it ended with {code}"
-    raise NotAsItShouldBe(f"{ended}: {service.last_words()}")
+    raise ModelTestFailedError(f"{ended}: {service.last_words()}")
 
 
 def _serves(service: Service, digest: str) -> str:
     status, body = service.ask("GET", "/model")
     found = json.loads(body) if status == 200 else {}
     served, source = found.get("digest"), found.get("source")
-    return need(
+    return require(
         served == digest and source == "image",
         f"GET /model answers {status} with digest {str(served)[:12]} from the {source}; needs "
         f"{digest[:12]} from the image",
@@ -224,7 +224,7 @@ def _every_page(service: Service) -> str:
     if status != 422:
         wrong.append(f"a misspelt field is answered with {status} ({_shown(body)})")
     told = "; ".join(wrong) or f"{len(pages)} requests with 200, a misspelt field with 422"
-    return need(not wrong, told)
+    return require(not wrong, told)
 
 
 def _tensor(name: str, value: object) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from typing import Final, Self
 import pandas as pd
 
 from carprice.components.workspace import Workspace, read_json
-from carprice.evaluation.gate import Candidate, decide
-from carprice.evaluation.gate import Check as GateCheck
+from carprice.evaluation.gate import Candidate, Check, decide
 from carprice.evaluation.measurement import Measurement, measure
 from carprice.metrics import range_metrics
 from carprice.model import PriceModel
-from carprice.model_tests.outcomes import Check, NotAsItShouldBe, need
+from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
 from carprice.registry.versions import Version
 from carprice.settings import GateSettings
 
@@ -56,21 +55,23 @@ def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) 
 
     Raises
     ------
-    NotAsItShouldBe
+    ModelTestFailedError
         If they are not there, or not of the data that the model was trained and registered with.
     """
     remedy = "run `dvc pull` in the commit that made the model, or `carprice ingest` with its data"
     places = (workspace.market, workspace.train_listings, workspace.test_listings)
     missing = next((path for path in places if not path.is_file()), None)
     if missing is not None:
-        raise NotAsItShouldBe(f"{missing} does not exist, so nothing can be measured; {remedy}")
+        raise ModelTestFailedError(
+            f"{missing} does not exist, so nothing can be measured; {remedy}"
+        )
     found = read_json(workspace.market, made_by="ingest").get("data_digest", "")
     for whose, wanted in (
         ("the version", version.tags.get("data_digest", "")),
         ("the model", model.market.data_digest),
     ):
         if found != wanted:
-            raise NotAsItShouldBe(
+            raise ModelTestFailedError(
                 f"{workspace.market.parent} holds the data {_short(found)}, {whose} is of "
                 f"{_short(wanted)}; {remedy}"
             )
@@ -80,7 +81,7 @@ def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) 
 
 def checks(
     figures: Figures, version: Version, folder: Path, gate: GateSettings
-) -> dict[str, Check]:
+) -> dict[str, ModelTest]:
     """Return the tests of measured figures by their names.
 
     Parameters
@@ -92,15 +93,10 @@ def checks(
         f"{name} is what the registry says": partial(_as_tagged, figures, version, name)
         for name in _TAGGED
     }
-    floors = {one.name: partial(_floor, one) for one in floors_of(figures, folder, gate)}
-    return {**tagged, **floors}
-
-
-def floors_of(figures: Figures, folder: Path, gate: GateSettings) -> tuple[GateCheck, ...]:
-    """Return what the gate asks of a model for itself, whatever is in production."""
     measured = figures.measured
     metrics = {**measured.overall, "naive": measured.naive, "by": measured.segments}
-    return decide(Candidate.of(metrics, folder), None, gate).checks
+    floors = decide(Candidate.of(metrics, folder), None, gate).checks
+    return {**tagged, **{one.name: partial(_floor, one) for one in floors}}
 
 
 def _as_tagged(figures: Figures, version: Version, name: str) -> str:
@@ -111,11 +107,11 @@ def _as_tagged(figures: Figures, version: Version, name: str) -> str:
     except ValueError:
         same = False
     told = tag or "nothing; register the model again"
-    return need(same, f"{found:.4g} % measured anew; the registry says {told}")
+    return require(same, f"{found:.4g} % measured anew; the registry says {told}")
 
 
-def _floor(check: GateCheck) -> str:
-    return need(check.passed, f"{check.found}; needs {check.needed}")
+def _floor(check: Check) -> str:
+    return require(check.passed, f"{check.found}; needs {check.needed}")
 
 
 def _short(digest: str) -> str:

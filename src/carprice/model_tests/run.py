@@ -21,9 +21,9 @@ from carprice.model_tests.card import Subject, model_card
 from carprice.model_tests.clean_process import Service
 from carprice.model_tests.figures import Figures
 from carprice.model_tests.junit import write_junit
-from carprice.model_tests.outcomes import Outcome, Outcomes
 from carprice.model_tests.page import page
 from carprice.model_tests.panel import Panel, with_unseen_names
+from carprice.model_tests.results import ModelTestResult, ModelTestResults
 from carprice.model_tests.serving_requirements import installed
 from carprice.redaction import redact
 from carprice.registry.promotion import record_tests, staged_version
@@ -51,8 +51,8 @@ class Report:
     """What became of a version's tests, and the files that say so."""
 
     version: Version
-    outcomes: tuple[Outcome, ...]
-    failures: tuple[Outcome, ...]
+    results: tuple[ModelTestResult, ...]
+    failures: tuple[ModelTestResult, ...]
     folder: Path
 
 
@@ -107,10 +107,10 @@ def run_model_tests(
     with tempfile.TemporaryDirectory(prefix="carprice-model-tests-") as scratch:
         tests = _Tests(registry, version, workspace, settings, Path(scratch), progress)
         tests.run()
-        outcomes = tests.outcomes
+        results = tests.results
         progress("recording in the registry")
         # First of all: whatever fails below, the verdict stands.
-        failures = tuple(f"{one.title}: {one.message}" for one in outcomes.failures)
+        failures = tuple(f"{one.title}: {one.message}" for one in results.failures)
         record_tests(registry, version, failures, now, settings)
         subject = tests.subject()
     progress("writing the model card")
@@ -123,7 +123,7 @@ def run_model_tests(
         ) from None
     if version.run:
         registry.log_files(version, dict.fromkeys(files, _ARTIFACTS))
-    return Report(version, outcomes.by_suite(), outcomes.failures, out)
+    return Report(version, results.by_suite(), results.failures, out)
 
 
 def _check_folder(out: Path) -> None:
@@ -140,7 +140,7 @@ def _check_folder(out: Path) -> None:
 def _write(subject: Subject, out: Path) -> tuple[Path, ...]:
     card = model_card(subject)
     title = f"{subject.name}, version {subject.version.number}"
-    write_junit(subject.outcomes, out / JUNIT)
+    write_junit(subject.results, out / JUNIT)
     write_text(out / CARD, card)
     write_text(out / PAGE, page(title, card))
     return out / JUNIT, out / CARD, out / PAGE
@@ -165,11 +165,11 @@ class _Tests:
         self._pyfunc: Any = None
         self._service: Service | None = None
         self._figures: Figures | None = None
-        self.outcomes = Outcomes(registry.uri)
+        self.results = ModelTestResults(registry.uri)
 
     def run(self) -> None:
         """Run every test that there is something left to run on."""
-        run, progress = self.outcomes.run, self._progress
+        run, progress = self.results.run, self._progress
         progress("downloading the model")
         for name, check in (
             ("every byte is the registered one", self._get),
@@ -177,7 +177,7 @@ class _Tests:
         ):
             if not run(_DIGEST, name, check):
                 for suite in _LATER:
-                    self.outcomes.not_run(suite, "all", f"failed before: {name}")
+                    self.results.not_run(suite, "all", f"failed before: {name}")
                 return
         with contextlib.ExitStack() as stack:
             progress("starting the service in a clean process")
@@ -191,7 +191,7 @@ class _Tests:
         return Subject(
             self._registry.name,
             self._version,
-            self.outcomes.by_suite(),
+            self.results.by_suite(),
             self._settings.gate,
             self._model,
             manifest.get("libraries"),
@@ -203,7 +203,7 @@ class _Tests:
     def _test_alone(self) -> None:
         """Run what needs no service."""
         assert self._model is not None  # noqa: S101 - it was loaded, else nothing of this runs
-        run, run_all, progress = self.outcomes.run, self.outcomes.run_all, self._progress
+        run, run_all, progress = self.results.run, self.results.run_all, self._progress
         progress("loading it as MLflow does")
         if run(signature.SUITE, "MLflow loads it", self._load_pyfunc):
             run_all(signature.SUITE, signature.checks(self._pyfunc, self._downloaded))
@@ -220,18 +220,18 @@ class _Tests:
 
     def _test_service(self) -> None:
         """Run what needs the service, and stop it."""
-        service, outcomes = self._service, self.outcomes
+        service, results = self._service, self.results
         if service is None:
-            outcomes.not_run(agreement.SUITE, "all", "the service did not start")
+            results.not_run(agreement.SUITE, "all", "the service did not start")
             return
-        outcomes.run_all(clean_process.SUITE, clean_process.checks(service, self._version.digest))
+        results.run_all(clean_process.SUITE, clean_process.checks(service, self._version.digest))
         self._progress("comparing the service with MLflow's pyfunc")
         if self._pyfunc is None:
-            outcomes.not_run(agreement.SUITE, "all", "MLflow does not load the model")
+            results.not_run(agreement.SUITE, "all", "MLflow does not load the model")
         else:
             self._test_agreement(service)
         self._progress("stopping the service")
-        outcomes.run(
+        results.run(
             clean_process.SUITE,
             "it stops when it is asked to",
             partial(clean_process.stop, service),
@@ -242,12 +242,12 @@ class _Tests:
         listings = None
         if self._figures is None:
             for name in agreement.NEED_LISTINGS:
-                self.outcomes.not_run(agreement.SUITE, name, "there are no test listings")
+                self.results.not_run(agreement.SUITE, name, "there are no test listings")
         else:
             listings = agreement.some_listings(self._figures.test)
         panel = with_unseen_names(Panel.of(self._model).cars)
         tests = agreement.checks(self._pyfunc, service, panel, listings)
-        self.outcomes.run_all(agreement.SUITE, tests)
+        self.results.run_all(agreement.SUITE, tests)
 
     def _get(self) -> str:
         target = self._scratch / "downloaded"

@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from carprice.model_tests.outcomes import Check, need
+from carprice.model_tests.results import ModelTest, require
 from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, alias
 
 SUITE: Final = "signature"
 
 
-def checks(pyfunc: Any, downloaded: Path) -> dict[str, Check]:
+def checks(pyfunc: Any, downloaded: Path) -> dict[str, ModelTest]:
     """Return the tests of a loaded MLflow model by their names.
 
     Parameters
@@ -33,7 +33,7 @@ def _inputs(pyfunc: Any) -> str:
     odd = sorted({name for name, _ in {*found} ^ {*needed}})
     told = f"; {', '.join(odd)} is not as the schema has it" if odd else ""
     required = sum(is_required for _, is_required in found)
-    return need(
+    return require(
         found == needed,
         f"{len(found)} columns, {required} of them required; needs the {len(needed)} fields of a "
         f"listing in their order{told}",
@@ -44,7 +44,7 @@ def _outputs(pyfunc: Any) -> str:
     signature = pyfunc.metadata.signature
     found = tuple(signature.outputs.input_names())
     params = [one.name for one in signature.params.params] if signature.params else []
-    return need(
+    return require(
         found == PRICE_NAMES and params == ["confidence"],
         f"columns {', '.join(found)}, parameters {', '.join(params) or 'none'}; needs "
         f"{', '.join(PRICE_NAMES)} and confidence",
@@ -55,7 +55,7 @@ def _example(pyfunc: Any, downloaded: Path) -> str:
     example = pyfunc.metadata.load_input_example(str(downloaded))
     rows = 0 if example is None else len(example)
     if not rows:
-        return need(False, "there is no input example; register the model again")
+        return require(False, "there is no input example; register the model again")
     answer = pyfunc.predict(example)
     prices = [
         tuple(float(value) for value in row)
@@ -63,7 +63,7 @@ def _example(pyfunc: Any, downloaded: Path) -> str:
     ]
     good = [math.isfinite(high) and 0 < low <= price <= high for price, low, high in prices]
     told = ", ".join(f"{price:,.0f} ({low:,.0f}–{high:,.0f})" for price, low, high in prices)
-    return need(
+    return require(
         len(good) == rows and all(good),
         f"{rows} listing priced {told}; needs a finite price above 0 inside its range",
     )

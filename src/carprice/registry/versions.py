@@ -319,7 +319,7 @@ def _signature() -> "ModelSignature":
         FieldKind.NUMBER: any_type,  # MLflow refuses whole numbers for a column of doubles
         FieldKind.INTEGER: any_type,
         FieldKind.DATE: DataType.string,
-        FieldKind.FEATURES: any_type,  # an array of strings may not be missing
+        FieldKind.EQUIPMENT: any_type,  # an array of strings may not be missing
     }
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(types[kind], alias(field), required=field in REQUIRED)

@@ -11,7 +11,7 @@ listing, never below 0::
                  - 0.05 · min(owners - 1, 4)                               owners
                  - fuel                                                    see below
                  + 0.04 - 0.006 · age        for automatics                gearbox
-                 + sum of FEATURE_WORTH over the car's equipment           equipment
+                 + sum of EQUIPMENT_WORTH over the car's equipment           equipment
                  + COLOURS                                                 colour
                  + 0.03 · (years since the first day of listing)           market trend
 
@@ -43,7 +43,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from carprice.sample.catalog import Variant, variants
-from carprice.schema import REFERENCE_FEATURES
+from carprice.schema import REFERENCE_EQUIPMENT
 
 FIRST_DAY: Final = datetime.date(2024, 1, 1)
 LAST_DAY: Final = datetime.date(2025, 6, 30)
@@ -99,7 +99,7 @@ COLOURS: Final = {
 AGE_SHARES: Final = (1, 4, 8, 10, 10, 10, 10, 9.5, 9, 8, 7, 5, 4, 3, 2.5, 1.5, 0.8, 0.4, 0.2)
 """Relative number of cars that are 0, 1, … 18 calendar years old."""
 
-FEATURE_RULES: Final = {
+EQUIPMENT_RULES: Final = {
     "360DegreeCamera": (1.55, 0.07),
     "AlloyWheels": (0.62, 0.04),
     "AppleCarplayAndroidAuto": (0.72, 0.12),
@@ -121,7 +121,7 @@ every model year after 2018. TopModel follows from the trim, SpecialRegNo from n
 SEGMENT_EQUIPMENT: Final = {"executive": 0.30, "luxury": 0.55, "exotic": 0.75, "suv": 0.12}
 SPECIAL_NUMBER_SHARE: Final = 0.05
 
-FEATURE_WORTH: Final = {
+EQUIPMENT_WORTH: Final = {
     "360DegreeCamera": 0.012,
     "AlloyWheels": 0.008,
     "AppleCarplayAndroidAuto": 0.006,
@@ -153,7 +153,7 @@ class Cars:
 
     ``variant`` counts :func:`carprice.sample.catalog.variants`, ``colour`` counts ``COLOURS``,
     ``listed`` days from ``FIRST_DAY``; ``distance`` is in km; ``equipment`` has a row for each of
-    ``REFERENCE_FEATURES`` and a column for each car.
+    ``REFERENCE_EQUIPMENT`` and a column for each car.
     """
 
     variant: Integers
@@ -245,7 +245,7 @@ def true_price(cars: Cars) -> Floats:
     table, age = _table(), cars.age
     fuel, automatic = table.fuel[cars.variant], table.automatic[cars.variant]
     tint = np.array([effect for _, effect in COLOURS.values()])
-    worth = np.array([FEATURE_WORTH.get(name, 0.0) for name in REFERENCE_FEATURES])
+    worth = np.array([EQUIPMENT_WORTH.get(name, 0.0) for name in REFERENCE_EQUIPMENT])
     log_price = (
         table.log_new[cars.variant]
         + _depreciation(cars.variant, age)
@@ -340,8 +340,8 @@ def _draw_year(variant: Integers, listed: Integers, rng: Generator) -> Integers:
 def _draw_equipment(variant: Integers, year: Integers, rng: Generator) -> Flags:
     table = _table()
     level = table.equipment[variant]
-    flags = np.zeros((len(REFERENCE_FEATURES), len(variant)), dtype=np.bool_)
-    for place, name in enumerate(REFERENCE_FEATURES):
+    flags = np.zeros((len(REFERENCE_EQUIPMENT), len(variant)), dtype=np.bool_)
+    for place, name in enumerate(REFERENCE_EQUIPMENT):
         # Cars of one variant differ a little in what is fitted and found worth mentioning.
         chance = rng.random(len(variant))
         if name == "SpecialRegNo":
@@ -349,7 +349,7 @@ def _draw_equipment(variant: Integers, year: Integers, rng: Generator) -> Flags:
         elif name == "TopModel":
             flags[place] = chance < np.where(table.top[variant], 0.95, 0.06)
         else:
-            least, yearly = FEATURE_RULES[name]
+            least, yearly = EQUIPMENT_RULES[name]
             margin = level + yearly * (year - 2018) - least
             flags[place] = chance < 1 / (1 + np.exp(-10 * margin))
     return flags
@@ -380,7 +380,7 @@ def _recorded(cars: Cars, price: Integers, rng: Generator) -> dict[str, Column]:
         "color": _pool(*COLOURS, None)[colour],
         "odometer": cars.distance.astype(np.int64),
         "fitnessAge": _fitness(fuel, rng),
-        **dict(zip(REFERENCE_FEATURES, flags.astype(np.int8), strict=True)),
+        **dict(zip(REFERENCE_EQUIPMENT, flags.astype(np.int8), strict=True)),
         "featureCount": _printed_length(flags),
         "engineCc": table.engine_cc[cars.variant],
         "powerBhp": table.power_bhp[cars.variant],
@@ -397,7 +397,7 @@ def _fitness(fuel: Integers, rng: Generator) -> Integers:
 
 def _printed_length(flags: Flags) -> Integers:
     """Return ``len(str(list of feature names))``: 2 for none."""
-    lengths = np.array([len(repr(name)) + len(", ") for name in REFERENCE_FEATURES])
+    lengths = np.array([len(repr(name)) + len(", ") for name in REFERENCE_EQUIPMENT])
     printed: Integers = np.maximum(lengths @ flags, 2)
     return printed
 

@@ -8,13 +8,11 @@ from typing import Final
 import pandas as pd
 
 from carprice.errors import InputError
-from carprice.listings.column_map import auto_columns
 from carprice.listings.sources.chunks import Chunk, scheme_of, slices
 from carprice.listings.sources.copies import kept_in_parts
 from carprice.listings.sources.databases import database_chunks
 from carprice.listings.sources.formats import LocalFile, reader_for
 from carprice.listings.sources.locations import File, locate, names_of_copies
-from carprice.schema import alias
 from carprice.settings import IngestSettings
 
 __all__ = ["SAMPLE", "Chunk", "read_chunks"]
@@ -92,32 +90,8 @@ def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Generator[Chunk
 def _file_chunks(
     files: list[File], settings: IngestSettings, chunk_rows: int, keep: Path | None
 ) -> Iterator[Chunk]:
-    first: tuple[str, dict[str, tuple[str, ...]]] | None = None
     for file, name in zip(files, names_of_copies(files), strict=True):
-        columns: dict[str, tuple[str, ...]] | None = None
-        copy = None if keep is None else keep / name
-        for chunk in _read_file(file, copy, settings, chunk_rows):
-            if columns is None:
-                columns = auto_columns(chunk.frame.columns, settings)
-                first = first or (file.label, columns)
-                _same_fields(first, (file.label, columns))
-            yield chunk
-
-
-def _same_fields(
-    first: tuple[str, dict[str, tuple[str, ...]]], other: tuple[str, dict[str, tuple[str, ...]]]
-) -> None:
-    for (full, columns), (lacking, found) in ((first, other), (other, first)):
-        for field, names in columns.items():
-            missing = [] if found.get(field) else list(names[:1])
-            if field == "features":
-                missing = [name for name in names if name not in found.get(field, ())]
-            if missing:
-                raise InputError(
-                    f"{lacking} has no column {missing[0]!r} (field {alias(field)}), which {full} "
-                    "has; files that are read together need the same fields: rename the column, "
-                    f"or switch the field off with '{alias(field)}: null' in ingest.columns"
-                )
+        yield from _read_file(file, None if keep is None else keep / name, settings, chunk_rows)
 
 
 def _read_file(

@@ -1,16 +1,18 @@
-"""What a rehearsal is told: folders, sizes and times."""
+"""What a rehearsal is told: folders, sizes and times; and the addresses of its servers."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+PROJECT: Final = Path(__file__).resolve().parents[2]
 SUBNET: Final = "10.89.78"
 REGION: Final = "eu-north-1"
-MODEL_NAME: Final = "used-car-price"
+_QUICK_HEALTH_SECONDS: Final = 15
 
 
 @dataclass(frozen=True)
-class Plan:
+class Options:
     """Folders, sizes and times of one rehearsal.
 
     Attributes
@@ -75,6 +77,32 @@ class Plan:
         return f"{self.gateway}:5000"
 
     @property
-    def service_url(self) -> str:
-        """Address of the load balancer."""
-        return f"http://{self.gateway}:8080"
+    def load_balancer(self) -> str:
+        """Host and port of the load balancer."""
+        return f"{self.gateway}:8080"
+
+
+def read_options(arguments: list[str] | None = None) -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="deploy/rehearse")
+    work = Path("/var/tmp/carprice-rehearsal")  # noqa: S108 - root's, and kept between runs
+    parser.add_argument("--work", type=Path, default=work, help="kept files, logs (%(default)s)")
+    parser.add_argument("--report", type=Path, help="folder of rehearsal.md and rehearsal.png")
+    parser.add_argument("--instances", type=int, help="of a fleet; 2, with --quick 1")
+    parser.add_argument("--rate", type=int, default=50, help="requests a second (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="small fleets, short waits")
+    given = parser.parse_args(arguments)
+    if given.rate < 1 or (given.instances is not None and not 1 <= given.instances <= 20):
+        parser.error("--rate must be 1 or more, --instances from 1 to 20")
+    work, quick = given.work.resolve(), given.quick
+    report = given.report or (work / "report" if quick else PROJECT / "docs")
+    return Options(
+        project=PROJECT,
+        work=work,
+        report=report.resolve(),
+        instances=given.instances or (1 if quick else 2),
+        health_seconds=_QUICK_HEALTH_SECONDS if quick else None,
+        rate=given.rate,
+        deregistration_seconds=10 if quick else 30,
+        settle_seconds=1.0 if quick else 3.0,
+    )

@@ -1,4 +1,4 @@
-"""Pictures for people, drawn from the same tables that DVC plots."""
+"""Draw the evaluation as one picture, from the same tables that DVC plots."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 BLUE: Final = "#2b6cb0"
 GREY: Final = "#718096"
-"""The colours of every picture: what is told, and what it is told against."""
+"""The colours of every picture: the data, and what they are compared with."""
 
 
 def draw_evaluation(

@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from carprice.model_tests.outcomes import Outcomes
+from carprice.model_tests.results import ModelTestResults
 
 
 def test_no_message_shows_the_registrys_login(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -12,6 +12,6 @@ def test_no_message_shows_the_registrys_login(monkeypatch: pytest.MonkeyPatch) -
     def echo() -> str:
         raise ValueError(f"Basic {sent}\nBearer <a-token>")
 
-    outcomes = Outcomes("https://ann:<s3cret>@store/x")
-    outcomes.run("suite", "name", echo)
-    assert outcomes.every[0].message == "crashed: ValueError: Basic *** Bearer ***"
+    results = ModelTestResults("https://ann:<s3cret>@store/x")
+    results.run("suite", "name", echo)
+    assert results.every[0].message == "crashed: ValueError: Basic *** Bearer ***"

@@ -1,4 +1,4 @@
-"""Programs that are run: each with a log and a time limit, and none left behind."""
+"""Programs that the rehearsal runs: each with a log and a time limit, and none left behind."""
 
 import contextlib
 import os
@@ -7,12 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
+import requests
 from rich.console import Console
 
 console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -66,7 +65,9 @@ def run(
     with log.open("ab") as errors:
         errors.write(f"$ {' '.join(words)}\n".encode())
         errors.flush()
-        process = _start(words, environment, folder, errors, subprocess.PIPE, subprocess.PIPE)
+        process = _start(
+            words, environment, folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
         try:
             output, _ = process.communicate(given.encode(), timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -95,13 +96,14 @@ class Background:
         command: Sequence[str | Path],
         log: Path,
         environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
     ) -> None:
         self.log = log
         words = [str(word) for word in command]
         self._name = Path(words[0]).name
         with log.open("ab") as output:
-            self.process = _start(words, environment, folder, output, output, subprocess.DEVNULL)
+            self.process = _start(
+                words, environment, None, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
 
     def wait_for(self, url: str, seconds: float, good: Sequence[int] = (200,)) -> None:
         """Wait until GET of an address answers with a good status.
@@ -113,8 +115,9 @@ class Background:
         """
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
-            if status(url) in good:
-                return
+            with contextlib.suppress(requests.RequestException):
+                if get(url).status_code in good:
+                    return
             time.sleep(0.2)
         raise RehearsalError(
             f"{self._name} does not answer at {url}; see {self.log}:\n{tail(self.log)}"
@@ -125,17 +128,11 @@ class Background:
         _end(self.process, seconds)
 
 
-def status(url: str) -> int:
-    """Return the status of a GET, 0 where nothing answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=3) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
-    except OSError:
-        return 0
+def get(url: str, **given: Any) -> requests.Response:
+    """Ask a server of the rehearsal with GET, through no proxy."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, timeout=10, **given)
 
 
 def record_processes(path: Path) -> None:
@@ -163,17 +160,18 @@ def _start(
     words: Sequence[str],
     environment: Mapping[str, str] | None,
     folder: Path | None,
-    errors: IO[bytes],
-    output: IO[bytes] | int,
-    given: int,
+    *,
+    stdin: int,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes],
 ) -> "subprocess.Popen[bytes]":
     process: subprocess.Popen[bytes] = subprocess.Popen(
         words,
-        env=None if environment is None else dict(environment),
+        env=environment,
         cwd=folder,
-        stdin=given,
-        stdout=output,
-        stderr=errors,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
         start_new_session=True,
     )
     with _guard:
