@@ -27,9 +27,12 @@ async def service_of(request: Request) -> Service:
     return service
 
 
-async def served_model(request: Request) -> ServedModel:
+TheService = Annotated[Service, Depends(service_of)]
+
+
+async def served_model(request: Request, service: TheService) -> ServedModel:
     """Return the model that the request is answered with; 503 while there is none."""
-    return (await service_of(request)).served(request)
+    return service.served(request)
 
 
 async def confidence_of(request: Request) -> float:
@@ -37,27 +40,26 @@ async def confidence_of(request: Request) -> float:
     return confidence_in_query(request.scope["query_string"])
 
 
-async def listing_of(request: Request) -> ListingRequest:
+async def listing_of(request: Request, service: TheService) -> ListingRequest:
     """Return the listing in the body; 408, 413, 415 or 422 if there is none."""
     media_type(request, JSON)
-    settings = (await service_of(request)).settings
+    settings = service.settings
     return read_listing(await read_body(request, settings.body_bytes, settings.body_seconds))
 
 
-async def batch_body(request: Request) -> bytes:
+async def batch_body(request: Request, service: TheService) -> bytes:
     """Return the body of a request with many listings; 408 or 413 if it is not allowed."""
-    settings = (await service_of(request)).settings
+    settings = service.settings
     return await read_body(request, settings.batch_bytes, settings.body_seconds)
 
 
-async def listings_of(request: Request) -> ManyListings:
+async def listings_of(request: Request, service: TheService) -> ManyListings:
     """Return the body of a request with many listings, JSON or CSV."""
     is_csv = media_type(request, JSON, CSV) == CSV
-    body = await batch_body(request)
+    body = await batch_body(request, service)
     return ManyListings(body, is_csv, prefers_csv(request.headers.get("accept", "")))
 
 
-TheService = Annotated[Service, Depends(service_of)]
 Served = Annotated[ServedModel, Depends(served_model)]
 Confidence = Annotated[float, Depends(confidence_of)]
 OneListing = Annotated[ListingRequest, Depends(listing_of)]

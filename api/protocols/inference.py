@@ -106,13 +106,13 @@ async def named_model(request: Request, service: TheService) -> ServedModel:
     return served
 
 
-async def tensors_body(request: Request) -> bytes:
+async def tensors_body(request: Request, service: TheService) -> bytes:
     """Return the body of tensors; 415 if it is not JSON."""
     media_type(request, JSON)
     if _BINARY_HEADER in request.headers:
         message = "binary tensors are not spoken here; send JSON (binary_data=False)"
         raise ProblemError(Kind.MEDIA_TYPE, message)
-    return await batch_body(request)
+    return await batch_body(request, service)
 
 
 Named = Annotated[ServedModel, Depends(named_model)]

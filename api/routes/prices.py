@@ -6,17 +6,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from api.answers import json_response, model_content, with_unused_fields
-from api.dependencies import (
-    OneListing,
-    Served,
-    confidence_of,
-    listing_of,
-    served_model,
-    service_of,
-)
+from api.dependencies import OneListing, Served, confidence_of, listing_of
 from api.listings import columns_of
 from api.messages import ExplanationAnswer, PriceAnswer
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
+from api.service import Service
 from carprice.schema import PRICE_NAMES
 
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
@@ -29,13 +23,12 @@ router = APIRouter(tags=["prices"], responses=PROBLEMS)
 )
 async def predict(request: Request) -> Response:
     """Value one listing."""
-    served, confidence = await served_model(request), await confidence_of(request)
-    listing = await listing_of(request)
+    service: Service = request.app.state.service
+    served, confidence = service.served(request), await confidence_of(request)
+    listing = await listing_of(request, service)
     valuation = with_unused_fields(served.pricer.value(vars(listing), confidence), listing)
-    if valuation.cautions:
-        metrics = (await service_of(request)).metrics
-        for caution in valuation.cautions:
-            metrics.cautioned(caution.kind)
+    for caution in valuation.cautions:
+        service.metrics.cautioned(caution.kind)
     return json_response({**valuation.content(), **model_content(served, confidence)})
 
 

@@ -1,7 +1,7 @@
-"""What a listing is: the one declaration of its fields, kinds, bounds, units and examples.
+"""The listing: the one declaration of its fields, their kinds, bounds, units and examples.
 
-Training validation, the request model, the registry's signature and every form derive from
-:class:`Listing`. Python uses snake_case names; JSON, files and OpenAPI use the camelCase alias.
+The schema of the training data, the request model, the registry's signature and the web form derive
+from :class:`Listing`. Names are snake_case in Python, camelCase in JSON, files and OpenAPI.
 """
 
 import datetime
@@ -43,7 +43,7 @@ REFERENCE_EQUIPMENT: Final = (
     "Tpms",
     "VentilatedSeats",
 )
-"""Equipment that the reference files hold as 0/1 columns; they are read into ``features``."""
+"""Equipment that has a 0/1 column of its own in the reference files; read into ``features``."""
 
 _ORDINALS: Final = {
     word: number
@@ -67,7 +67,7 @@ _ORDINALS: Final = {
 
 
 class FieldKind(StrEnum):
-    """How a field is stored: text, a number, a date or a set of equipment names."""
+    """How the values of a field are stored."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -80,7 +80,7 @@ NUMERIC: Final = frozenset({FieldKind.NUMBER, FieldKind.INTEGER})
 
 
 def parse_ordinal(value: object) -> object:
-    """Read a number of owners from words; what is not understood is returned as it is.
+    """Return a number of owners that is given in words; anything else is returned unchanged.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def parse_ordinal(value: object) -> object:
 
 
 def split_equipment(value: object) -> object:
-    """Read equipment given as one comma-separated text; anything else is returned as it is.
+    """Split equipment that is given as one text; anything else is returned unchanged.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def _day(value: object) -> object:
     raise PydanticCustomError("date_type", "Input should be a day such as 2024-11-30")
 
 
-# What is read must be just what the JSON schema of each field allows: forms and clients rely on it.
+# Clients rely on the JSON schema: a field accepts exactly what its schema allows.
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"[^\s\x1c-\x1f]")]
 Number = Annotated[float, Field(strict=True)]
 Year = Annotated[
@@ -269,7 +269,7 @@ class Listing(BaseModel):
 
 FIELDS: Final = tuple(Listing.model_fields)
 REFERENCE_FIELDS: Final = FIELDS[: FIELDS.index("features") + 1]
-"""The twelve fields of the reference data; the others are for markets that have them."""
+"""The twelve fields of the reference data. Other markets may have the rest."""
 
 
 def alias(field: str) -> str:
@@ -338,7 +338,7 @@ def bounds(field: str) -> tuple[float, float]:
 
 
 def join_equipment(names: Iterable[str]) -> str:
-    """Return equipment names as one canonical text: sorted, without repeats.
+    """Join the names of equipment into one canonical text: sorted, without repeats.
 
     Examples
     --------
@@ -349,6 +349,6 @@ def join_equipment(names: Iterable[str]) -> str:
 
 
 def example_listing() -> dict[str, Any]:
-    """Return the example that every page and test shows, in camelCase."""
+    """Return the example listing of docs, pages and tests, by camelCase name."""
     shown = (*REFERENCE_FIELDS, "engine_cc", "power_bhp", "seats")
     return {alias(name): (Listing.model_fields[name].examples or [None])[0] for name in shown}

@@ -1,7 +1,7 @@
 """params.yaml, parsed once into strict and frozen models: an unknown key is an error.
 
-``ingest.source`` and ``tracking.uri`` may hold ``${NAME}`` or ``${NAME:-default}``: environment
-variables that are expanded, so that no secret has to stand in a file.
+``ingest.source`` and ``tracking.uri`` may hold environment variables as ``${NAME}`` or
+``${NAME:-default}``, so that no secret has to stand in a file.
 """
 
 import datetime
@@ -57,9 +57,10 @@ class _Settings(BaseModel):
 
 
 class ColumnRule(_Settings):
-    """How one field is read from a file. Applied in the order in which the keys stand here.
+    """How one field is read from a file. The keys apply in the order in which they stand here.
 
-    Exactly one of ``from``, ``constant``, ``filename`` and ``flags`` says where the value is from.
+    A rule needs exactly one of ``from``, ``constant``, ``filename`` and ``flags``, which say where
+    the value comes from.
     """
 
     source: str | None = Field(None, alias="from", description="the file's column")
@@ -150,17 +151,17 @@ class IngestSettings(_Settings):
     columns: dict[str, ColumnRule | None] = {}
     units: Units = Units()
     encoding: str = "utf-8-sig"
-    separator: str | None = Field(None, description="of a CSV file; found out where not given")
+    separator: str | None = Field(None, description="of a CSV file; default: found from its header")
     decimal: Literal[".", ","] = "."
     sheet: str | int = Field(0, description="of an Excel file: name, or number from 0")
     price_range: tuple[float, float] | None = Field(
-        None, description="prices outside are rejected; default: median/100 to median*1000"
+        None, description="other prices are rejected; default: median/100 to median*1000"
     )
     valuation_date: datetime.date | None = Field(
-        None, description="day the prices are for, where listings have no date of their own"
+        None, description="day that the price of a listing without a date is for"
     )
     max_unreadable: float = Field(
-        0.05, ge=0, le=1, description="largest share of unreadable numbers that is put up with"
+        0.05, ge=0, le=1, description="largest share of a field's values that may be unreadable"
     )
     sample: SampleSettings = SampleSettings()
     split: SplitSettings = SplitSettings()
@@ -192,7 +193,7 @@ class IngestSettings(_Settings):
 
 
 class HedonicScales(_Settings):
-    """How little each block of the hedonic ridge is shrunk; see docs/model.md for the blocks."""
+    """How little each block of the hedonic ridge is shrunk; docs/model.md describes the blocks."""
 
     trend: float = Field(1.35, gt=0)
     make: float = Field(2.98, gt=0)
@@ -213,7 +214,7 @@ class HedonicScales(_Settings):
 
 
 class BoosterSettings(_Settings):
-    """XGBoost's own parameters, by its own names; ``n_estimators`` is the most that it may use."""
+    """XGBoost's parameters, by its own names; ``n_estimators`` is the largest number of trees."""
 
     n_estimators: int = Field(1500, ge=1, le=100_000)
     max_depth: int = Field(8, ge=1, le=16)
@@ -228,9 +229,11 @@ class TrainSettings(_Settings):
     """How the model is fitted and its ranges are calibrated."""
 
     seed: int = Field(0, ge=0)
-    folds: int = Field(10, ge=2, le=50, description="of the cross-fitting behind the ranges")
+    folds: int = Field(10, ge=2, le=50, description="of the cross-fitting that the ranges need")
     patience: int = Field(
-        50, ge=1, description="trees without improvement on held-out folds that end boosting"
+        50,
+        ge=1,
+        description="boosting ends after so many trees without improvement",
     )
     hedonic: HedonicScales = HedonicScales()
     booster: BoosterSettings = BoosterSettings()
@@ -241,10 +244,13 @@ class GateSettings(_Settings):
 
     max_mape: float | None = Field(30.0, gt=0, description="largest MAPE, per cent; null: no limit")
     naive_factor: float = Field(
-        0.9, gt=0, le=1, description="MAPE must be below this factor times a per-median model's"
+        0.9,
+        gt=0,
+        le=1,
+        description="largest MAPE, as a factor of a per-median model's",
     )
     min_within_10: float | None = Field(
-        25.0, ge=0, le=100, description="smallest share of prices off by 10 % at most, per cent"
+        25.0, ge=0, le=100, description="smallest share of errors of at most 10 %, per cent"
     )
     coverage: tuple[float, float] = Field(
         (0.85, 0.95), description="smallest and largest share of prices inside the 90 % range"
@@ -253,26 +259,26 @@ class GateSettings(_Settings):
         0.85,
         ge=0,
         le=1,
-        description="smallest share of prices inside the range in an age band, less chance",
+        description="smallest share of prices inside the range in an age band, within chance",
     )
     segment_factor: float = Field(
-        4.0, gt=1, description="MAPE of a segment may be this factor times that of all"
+        4.0, gt=1, description="largest MAPE of a segment, as a factor of that of all rows"
     )
     segment_rows: int = Field(
         30,
         ge=1,
         le=1000,
-        description="test rows from which on a band or segment is judged by itself",
+        description="smallest number of test rows of an age band or segment that is judged",
     )
     max_megabytes: float = Field(100.0, gt=0, description="largest model folder")
     latency_factor: float = Field(
-        2.0, gt=0, description="one price may take this factor times production's time"
+        2.0, gt=0, description="longest time for one price, as a factor of production's"
     )
     champion_margin: float = Field(
         0.02,
         ge=0,
         le=1,
-        description="how much worse than production's MAPE is put up with, relative",
+        description="how much larger than production's the MAPE may be, as a share of it",
     )
 
     @field_validator("coverage")
@@ -287,31 +293,40 @@ class ModelTestSettings(_Settings):
     """What a registered model must do before it may go to production; see docs/model-tests.md."""
 
     rise: float = Field(
-        0.03, ge=0, description="rise of a price from one year or distance to the next that is none"
+        0.03, ge=0, description="rise of the price with age or distance that is ignored, as a share"
     )
     max_rises: float = Field(
-        0.2, ge=0, le=1, description="largest share of the steps that may rise by more"
+        0.2,
+        ge=0,
+        le=1,
+        description="largest share of such steps that may rise by more",
     )
     min_cheaper: float = Field(
         0.9,
         ge=0,
         le=1,
-        description="smallest share of the cars that an expectation must hold for: the old one, "
-        "the one far driven, the one of a second owner is cheaper, …",
+        description="smallest share of cars that must be cheaper when older, driven farther, of a "
+        "second owner, …",
     )
     min_fall: float = Field(
-        0.2, ge=0, lt=1, description="what half of the cars must lose in ten years, as a share"
+        0.2, ge=0, lt=1, description="smallest median loss in ten years, as a share of the price"
     )
     min_spread: float = Field(
-        0.25, ge=0, description="standard deviation of ln(price) among models, all else the same"
+        0.25,
+        ge=0,
+        description="smallest standard deviation of ln(price) among models",
     )
     unseen_variant: float = Field(
-        0.03, ge=0, description="how far from one left out an unseen variant may be, as a share"
+        0.03,
+        ge=0,
+        description="largest difference between an unseen variant and none, as a share",
     )
     unseen_model_factor: float = Field(
-        3.0, ge=1, description="how many times its make's middle model an unseen one may cost"
+        3.0,
+        ge=1,
+        description="largest price of an unseen model, in median prices of its make",
     )
-    start_seconds: float = Field(60.0, gt=0, description="how long the service may take to start")
+    start_seconds: float = Field(60.0, gt=0, description="longest start of the service")
 
 
 class RegisterSettings(_Settings):
@@ -370,10 +385,10 @@ def describe(error: ValidationError) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice in one place is an error, not the last one's win."""
+    """YAML loader that refuses a key that stands twice in one mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Read a mapping; see the class."""
+        """Read a mapping, and refuse repeated keys."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
@@ -67,12 +68,12 @@ class Chart:
 
     Attributes
     ----------
-    svg : an ``<svg>`` element.
+    svg : an ``<svg>`` element, safe to stand in HTML.
     alt : what the chart shows, for those who do not see it.
     caption : how to read it.
     """
 
-    svg: str
+    svg: Markup
     alt: str
     caption: str
 
@@ -339,9 +340,9 @@ def drift_chart(drift: Drift, currency: str) -> Chart:
 
 
 @contextmanager
-def _drawn(columns: int, height: float) -> Iterator[tuple[Figure, list[str]]]:
+def _drawn(columns: int, height: float) -> Iterator[tuple[Figure, list[Markup]]]:
     """Yield a figure, and a list that holds its SVG after the ``with`` block."""
-    done: list[str] = []
+    done: list[Markup] = []
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         width = _WIDE if columns > 1 else _WIDE * 0.95
@@ -352,7 +353,7 @@ def _drawn(columns: int, height: float) -> Iterator[tuple[Figure, list[str]]]:
     done.append(_inline(text.getvalue()))
 
 
-def _inline(svg: str) -> str:
+def _inline(svg: str) -> Markup:
     """Return SVG for use in HTML: no prologue, unique ids, the page's own colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -364,7 +365,7 @@ def _inline(svg: str) -> str:
     svg = re.sub(r'(id="|#)(?=[mp][0-9a-f]{10})', rf"\g<1>{own}-", svg)
     for colour, name in _VARIABLES.items():
         svg = svg.replace(colour, f"var(--{name})")
-    return re.sub(r"\n\s*", "\n", svg).strip()
+    return Markup(re.sub(r"\n\s*", "\n", svg).strip())  # noqa: S704 (Matplotlib escapes texts)
 
 
 def _legend_above(axes: Axes) -> None:

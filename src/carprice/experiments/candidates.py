@@ -1,4 +1,4 @@
-"""What is compared: algorithms by transformation of the target, encoding and imputation.
+"""The models of the comparison: algorithm, target, encoding of categories, imputation.
 
 A table to read. Only combinations that make sense are in it: a ridge has no order to follow in
 ordinal codes, and only gradient boosting takes categories as they are.
@@ -19,7 +19,7 @@ OWN: Final = "own"
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A regressor: the module that it needs, its parameters, and what is less with ``--quick``."""
+    """A regressor: the module that it needs, its parameters, and those that ``--quick`` changes."""
 
     module: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +79,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """One row of the table.
+    """A model that experiments compare: an algorithm, and what its input and target are made into.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class ComparedModel:
 
     @property
     def name(self) -> str:
-        """Its choices in a row.
+        """The choices, joined by slashes.
 
         Examples
         --------

@@ -45,6 +45,11 @@ class Data:
         return np.exp(self.log_price)
 
     @property
+    def short_source(self) -> str:
+        """The last part of the source's path."""
+        return self.source.rstrip("/").rpartition("/")[2] or self.source
+
+    @property
     def makes(self) -> list[str]:
         """The makes that there are."""
         return sorted(set(self.features.texts["make"]))

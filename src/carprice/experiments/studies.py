@@ -214,13 +214,6 @@ def ended(study: "Study") -> list["FrozenTrial"]:
     return trials_of(study, "complete", "pruned", "failed")
 
 
-def retry_lost_trials(study: "Study") -> None:
-    """Put the values of trials whose process shows no sign of life back into the queue."""
-    from optuna.storages import fail_stale_trials
-
-    fail_stale_trials(study)
-
-
 def retry(study: "Study", number: int) -> None:
     """Put the values of a trial that was interrupted back into the queue."""
     from optuna.storages import RetryHeartbeatStaleTrialCallback

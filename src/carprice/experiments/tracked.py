@@ -179,8 +179,7 @@ def open_parent(
             **git_tags(Path()),
             _PLAN: plan,
         }
-        last = data.source.rstrip("/").rpartition("/")[2] or data.source
-        name = f"{title} {last} {to.clock():%Y-%m-%d %H:%M}"
+        name = f"{title} {data.short_source} {to.clock():%Y-%m-%d %H:%M}"
         run = client.create_run(number, run_name=name, tags=tags)
         log_values(client, run.info.run_id, params, {}, to.clock())
         first = _first_of_plan(client, number, plan, reopen=reopen) or run

@@ -30,9 +30,8 @@ TUNING: Final = "tuning"
 
 def study_name(search: Search, data: Data) -> str:
     """Return the name of a study that is given none: the same for the same data and options."""
-    last = data.source.rstrip("/").rpartition("/")[2] or data.source
     plan = json.dumps(search.plan(data), sort_keys=True)
-    return f"{last.partition('.')[0]}-{hashlib.sha256(plan.encode()).hexdigest()[:8]}"
+    return f"{data.short_source.partition('.')[0]}-{hashlib.sha256(plan.encode()).hexdigest()[:8]}"
 
 
 def tune(
@@ -134,9 +133,11 @@ class _Worker:
 
     def run(self) -> None:
         """Run trials until the study has enough, or time is up."""
+        from optuna.storages import fail_stale_trials
+
         started = time.monotonic()
         while True:
-            studies.retry_lost_trials(self.study)
+            fail_stale_trials(self.study)
             self._kill_lost_runs()
             begun = len(studies.ended(self.study)) + len(studies.trials_of(self.study, "running"))
             seconds, timeout = time.monotonic() - started, self.search.timeout

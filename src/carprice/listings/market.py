@@ -1,4 +1,4 @@
-"""What the numbers of a market mean; written by ingest, kept in the model folder."""
+"""The market that listings come from: written by ingest, kept in the model folder."""
 
 import datetime
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Market:
-    """What a model's numbers mean: units, the day its prices are for, and its training data."""
+    """Currency, distance unit, valuation date, and the digest of the training data."""
 
     currency: str
     distance_unit: str

@@ -24,11 +24,11 @@ listing, never below 0::
     noise        = sd(age) · t5 / sqrt(5/3), cut off at 5 sd;  t5: Student, 5 degrees of freedom
     sd(age)      = 0.07 + 0.009 · min(age, 15)
 
-The dirt of real listings is strewn over this last; the constants below name each kind and its rate.
-The true price knows the car as it is, the row tells what was recorded: distance and equipment of
-the true price are those from before the dirt.
+Last, errors of real listings are added; the constants below name each kind and its rate. The true
+price is that of the car as it is, whatever distance and equipment its row then records.
 """
 
+import dataclasses
 import datetime
 import functools
 import re
@@ -115,8 +115,8 @@ EQUIPMENT_RULES: Final = {
     "Tpms": (1.08, 0.09),
     "VentilatedSeats": (1.50, 0.06),
 }
-"""A car has a feature where its equipment exceeds the first number, which the second shifts for
-every model year after 2018. TopModel follows from the trim, SpecialRegNo from nothing."""
+"""A car has the item if its level of equipment exceeds the first number, which falls by the second
+with every model year after 2018. TopModel follows from the trim; SpecialRegNo is drawn."""
 
 SEGMENT_EQUIPMENT: Final = {"executive": 0.30, "luxury": 0.55, "exotic": 0.75, "suv": 0.12}
 SPECIAL_NUMBER_SHARE: Final = 0.05
@@ -132,7 +132,7 @@ EQUIPMENT_WORTH: Final = {
     "Sunroof/Moonroof": 0.025,
     "VentilatedSeats": 0.012,
 }
-"""Effect on ln(price) beyond what the trim's price when new holds already."""
+"""Effect on ln(price), in addition to the trim's price when new."""
 
 _OWNERS_A_YEAR = 0.058
 _MAX_AGE = len(AGE_SHARES) - 1
@@ -149,11 +149,11 @@ Column = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Cars:
-    """Cars as they are, before anything is misread. One element of each array is one car.
+    """Cars as they are, before any error is added. Each array has one element for each car.
 
-    ``variant`` counts :func:`carprice.sample.catalog.variants`, ``colour`` counts ``COLOURS``,
-    ``listed`` days from ``FIRST_DAY``; ``distance`` is in km; ``equipment`` has a row for each of
-    ``REFERENCE_EQUIPMENT`` and a column for each car.
+    ``variant`` and ``colour`` are places in :func:`carprice.sample.catalog.variants` and in
+    ``COLOURS``; ``listed`` is in days after ``FIRST_DAY``, ``distance`` in km; ``equipment`` has a
+    row for each of ``REFERENCE_EQUIPMENT`` and a column for each car.
     """
 
     variant: Integers
@@ -168,30 +168,6 @@ class Cars:
     def age(self) -> Floats:
         """Years from the middle of the model year to the listing."""
         return _age(self.year, self.listed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The catalogue as arrays, one element a variant; texts are pools that codes are taken from."""
-
-    make: Column
-    model: Column
-    body: Column
-    spelling: Column
-    fuel: Integers
-    automatic: Flags
-    engine_cc: Floats
-    power_bhp: Integers
-    seats: Integers
-    equipment: Floats
-    top: Flags
-    launched: Integers
-    ended: Integers
-    log_new: Floats
-    pace: Floats
-    drop: Floats
-    rate: Floats
-    share: Floats
 
 
 def generate(rows: int, seed: int, *, with_truth: bool = False) -> pd.DataFrame:
@@ -243,11 +219,11 @@ def generate(rows: int, seed: int, *, with_truth: bool = False) -> pd.DataFrame:
 def true_price(cars: Cars) -> Floats:
     """Return the noise-free price of each car in rupees, by the formulas of this module."""
     table, age = _table(), cars.age
-    fuel, automatic = table.fuel[cars.variant], table.automatic[cars.variant]
+    fuel, automatic = table["fuel"][cars.variant], table["automatic"][cars.variant]
     tint = np.array([effect for _, effect in COLOURS.values()])
     worth = np.array([EQUIPMENT_WORTH.get(name, 0.0) for name in REFERENCE_EQUIPMENT])
     log_price = (
-        table.log_new[cars.variant]
+        table["log_new"][cars.variant]
         + _depreciation(cars.variant, age)
         - 0.09 * np.log((cars.distance + 20_000) / (_expected_distance(fuel, age) + 20_000))
         - 0.05 * np.minimum(cars.owners - 1, 4)
@@ -279,8 +255,8 @@ def _age(year: Integers, listed: Integers) -> Floats:
 
 def _depreciation(variant: Integers, age: Floats) -> Floats:
     table = _table()
-    early = table.drop[variant] * (1 - np.exp(-age / 1.2))
-    change: Floats = -table.pace[variant] * (early + table.rate[variant] * age)
+    early = table["drop"][variant] * (1 - np.exp(-age / 1.2))
+    change: Floats = -table["pace"][variant] * (early + table["rate"][variant] * age)
     return change
 
 
@@ -306,13 +282,13 @@ def _rounded(values: Floats, unit: int) -> Integers:
 
 def _draw_cars(rows: int, rng: Generator) -> Cars:
     table = _table()
-    variant = np.searchsorted(np.cumsum(table.share), rng.random(rows), side="right")
-    variant = np.minimum(variant, len(table.share) - 1)
+    variant = np.searchsorted(np.cumsum(table["share"]), rng.random(rows), side="right")
+    variant = np.minimum(variant, len(table["share"]) - 1)
     listed = rng.integers(0, (LAST_DAY - FIRST_DAY).days + 1, rows)
     year = _draw_year(variant, listed, rng)
     age = _age(year, listed)
     shares = np.array([share for share, _ in COLOURS.values()])
-    usual = _expected_distance(table.fuel[variant], age)
+    usual = _expected_distance(table["fuel"][variant], age)
     return Cars(
         variant=variant,
         year=year,
@@ -328,8 +304,8 @@ def _draw_year(variant: Integers, listed: Integers, rng: Generator) -> Integers:
     """Draw model years by ``AGE_SHARES``, cut to the years in which the variant was sold."""
     table = _table()
     listing_year: Integers = FIRST_DAY.year + (listed >= _SECOND_YEAR)
-    youngest = np.maximum(listing_year - table.ended[variant], 0)
-    oldest = np.minimum(listing_year - table.launched[variant], _MAX_AGE)
+    youngest = np.maximum(listing_year - table["ended"][variant], 0)
+    oldest = np.minimum(listing_year - table["launched"][variant], _MAX_AGE)
     below = np.concatenate([[0.0], np.cumsum(AGE_SHARES)])
     point = below[youngest] + rng.random(len(variant)) * (below[oldest + 1] - below[youngest])
     age = np.clip(np.searchsorted(below, point, side="right") - 1, youngest, oldest)
@@ -339,7 +315,7 @@ def _draw_year(variant: Integers, listed: Integers, rng: Generator) -> Integers:
 
 def _draw_equipment(variant: Integers, year: Integers, rng: Generator) -> Flags:
     table = _table()
-    level = table.equipment[variant]
+    level = table["equipment"][variant]
     flags = np.zeros((len(REFERENCE_EQUIPMENT), len(variant)), dtype=np.bool_)
     for place, name in enumerate(REFERENCE_EQUIPMENT):
         # Cars of one variant differ a little in what is fitted and found worth mentioning.
@@ -347,7 +323,7 @@ def _draw_equipment(variant: Integers, year: Integers, rng: Generator) -> Flags:
         if name == "SpecialRegNo":
             flags[place] = chance < SPECIAL_NUMBER_SHARE
         elif name == "TopModel":
-            flags[place] = chance < np.where(table.top[variant], 0.95, 0.06)
+            flags[place] = chance < np.where(table["top"][variant], 0.95, 0.06)
         else:
             least, yearly = EQUIPMENT_RULES[name]
             margin = level + yearly * (year - 2018) - least
@@ -356,25 +332,27 @@ def _draw_equipment(variant: Integers, year: Integers, rng: Generator) -> Flags:
 
 
 def _recorded(cars: Cars, price: Integers, rng: Generator) -> dict[str, Column]:
-    """Return what a listing tells of a car, in the order of the reference files."""
+    """Return the columns of the listings as recorded, in the order of the reference files."""
     table, rows = _table(), len(price)
-    fuel = table.fuel[cars.variant]
+    fuel = table["fuel"][cars.variant]
     fuel = np.where((fuel == CNG) & (rng.random(rows) < CNG_AS_PETROL_RATE), PETROL, fuel)
     spelling = rng.integers(1, _SPELLINGS + 1, rows)
     spelling[rng.random(rows) >= RESPELLED_VARIANT_RATE] = 0
-    stray = rng.integers(1, table.make.shape[1], rows)
+    stray = rng.integers(1, table["make"].shape[1], rows)
     stray[rng.random(rows) >= STRAY_SPACE_MAKE_RATE] = 0
     colour = np.where(rng.random(rows) < MISSING_COLOUR_RATE, len(COLOURS), cars.colour)
     flags = cars.equipment & (rng.random(rows) >= UNRECORDED_EQUIPMENT_RATE)
     day = np.datetime64(FIRST_DAY, "D") + cars.listed.astype("timedelta64[D]")
     return {
         "listingPrice": price,
-        "make": table.make[cars.variant, stray],
-        "model": table.model[cars.variant],
-        "variant": table.spelling[cars.variant, spelling],
+        "make": table["make"][cars.variant, stray],
+        "model": table["model"][cars.variant],
+        "variant": table["spelling"][cars.variant, spelling],
         "year": cars.year,
-        "transmissionType": _pool("Manual", "Automatic")[table.automatic[cars.variant].astype(int)],
-        "bodyType": table.body[cars.variant],
+        "transmissionType": _pool("Manual", "Automatic")[
+            table["automatic"][cars.variant].astype(int)
+        ],
+        "bodyType": table["body"][cars.variant],
         "fuelType": _pool(*FUELS)[fuel],
         "ownership": cars.owners,
         "color": _pool(*COLOURS, None)[colour],
@@ -382,9 +360,9 @@ def _recorded(cars: Cars, price: Integers, rng: Generator) -> dict[str, Column]:
         "fitnessAge": _fitness(fuel, rng),
         **dict(zip(REFERENCE_EQUIPMENT, flags.astype(np.int8), strict=True)),
         "featureCount": _printed_length(flags),
-        "engineCc": table.engine_cc[cars.variant],
-        "powerBhp": table.power_bhp[cars.variant],
-        "seats": table.seats[cars.variant],
+        "engineCc": table["engine_cc"][cars.variant],
+        "powerBhp": table["power_bhp"][cars.variant],
+        "seats": table["seats"][cars.variant],
         "listedOn": day.astype("datetime64[ms]"),
     }
 
@@ -424,7 +402,7 @@ def _instalment(loan: Integers, rate: Integers, months: Floats) -> Integers:
 
 
 def _spoil(columns: dict[str, Column], cars: Cars, rng: Generator) -> None:
-    """Misread odometers, and make a few years and prices impossible, in place."""
+    """Make a few odometers, years and prices impossible, in place."""
     rows = len(cars.year)
     kind = rng.random(rows)
     low = (kind < LOW_ODOMETER_RATE) & (cars.age >= _WELL_USED_AGE)
@@ -442,7 +420,7 @@ def _spoil(columns: dict[str, Column], cars: Cars, rng: Generator) -> None:
 
 
 def _with_duplicates(rows: int, rng: Generator) -> Integers:
-    """Return row numbers in which some rows are replaced by others that stay."""
+    """Return row numbers, some of them replaced by those of other rows: the duplicates."""
     order = np.arange(rows)
     shuffled = rng.permutation(rows)
     copies = round(DUPLICATE_RATE * rows)
@@ -456,30 +434,32 @@ def _pool(*texts: str | None) -> Column:
 
 
 @functools.cache
-def _table() -> _Table:
+def _table() -> dict[str, Any]:
+    """Return the catalogue as arrays, one element or row for each variant.
+
+    ``make`` and ``spelling`` have a column for each way in which the text is written.
+    """
     cars = variants()
-    return _Table(
-        make=np.array([_stray_spaces(car.make) for car in cars], dtype=object),
-        model=_pool(*(car.model for car in cars)),
-        body=_pool(*(car.body for car in cars)),
-        spelling=np.array([_spellings(car.name) for car in cars], dtype=object),
-        fuel=np.array([FUELS.index(car.fuel) for car in cars]),
-        automatic=np.array([car.automatic for car in cars]),
-        engine_cc=np.array([car.engine_cc or np.nan for car in cars]),
-        power_bhp=np.array([car.power_bhp for car in cars]),
-        seats=np.array([car.seats for car in cars]),
-        equipment=np.array(
-            [car.equipment + SEGMENT_EQUIPMENT.get(car.segment, 0.0) for car in cars]
-        ),
-        top=np.array([car.top for car in cars]),
-        launched=np.array([car.launched for car in cars]),
-        ended=np.array([car.ended for car in cars]),
-        log_new=np.log([car.new_price for car in cars]),
-        pace=np.array([_quirk(car.model) / car.held for car in cars]),
-        drop=np.array([SEGMENTS[car.segment][0] for car in cars]),
-        rate=np.array([SEGMENTS[car.segment][1] for car in cars]),
-        share=_shares(cars),
-    )
+    told = {
+        field.name: np.array([getattr(car, field.name) for car in cars])
+        for field in dataclasses.fields(Variant)
+    }
+    return {
+        **{name: told[name] for name in ("automatic", "power_bhp", "seats", "top")},
+        **{name: told[name] for name in ("launched", "ended")},
+        **{name: told[name].astype(object) for name in ("model", "body")},
+        "make": np.array([_stray_spaces(car.make) for car in cars], dtype=object),
+        "spelling": np.array([_spellings(car.name) for car in cars], dtype=object),
+        "fuel": np.array([FUELS.index(car.fuel) for car in cars]),
+        "engine_cc": np.where(told["engine_cc"] > 0, told["engine_cc"], np.nan),
+        "equipment": told["equipment"]
+        + np.array([SEGMENT_EQUIPMENT.get(car.segment, 0.0) for car in cars]),
+        "log_new": np.log(told["new_price"]),
+        "pace": np.array([_quirk(car.model) for car in cars]) / told["held"],
+        "drop": np.array([SEGMENTS[car.segment][0] for car in cars]),
+        "rate": np.array([SEGMENTS[car.segment][1] for car in cars]),
+        "share": _shares(cars),
+    }
 
 
 def _quirk(model: str) -> float:

@@ -43,12 +43,13 @@ def read_chunks(
         An empty folder for a copy of the source: its files, byte for byte, or Parquet files with
         the rows of a database or the sample. Files are copied before they are read.
     passed_over
-        A folder whose files a pattern from outside it does not match: the last run's copy.
+        A folder, such as the last run's copy, whose files a pattern does not match unless the
+        pattern starts inside it.
 
     Raises
     ------
     InputError
-        On the first ``next``, or later, if something cannot be found or read.
+        While iterating, if something cannot be found or read.
 
     Examples
     --------

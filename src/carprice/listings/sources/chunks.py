@@ -1,4 +1,4 @@
-"""What the readers of files and databases share."""
+"""A chunk of raw rows, and helpers of the readers of files and databases."""
 
 import re
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Chunk:
-    """Raw rows that stand one after another in one source.
+    """Consecutive raw rows of one file, query or sample.
 
     Parameters
     ----------
     frame
-        The rows as they are; the index counts the rows of the file from 0.
+        The rows; the index counts the rows of the file from 0.
     filename
-        The file's name without folder and without any ending, empty for SQL and the sample.
+        The file's name without folder and endings; empty for SQL and the sample.
     label
-        The source as messages may show it: its path or address without secrets.
+        The source's path or address for messages, without secrets.
     """
 
     frame: pd.DataFrame

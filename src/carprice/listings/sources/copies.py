@@ -1,4 +1,4 @@
-"""Rows that come from no file, kept as Parquet files while they are read."""
+"""Keep rows of a database or the sample as Parquet files while they are read."""
 
 import contextlib
 from collections.abc import Generator, Iterator
@@ -11,7 +11,7 @@ from carprice.listings.sources.chunks import Chunk
 
 
 def kept_in_parts(chunks: Generator[Chunk, None, None], folder: Path) -> Iterator[Chunk]:
-    """Pass chunks on as they are, and write each to a numbered Parquet file of the folder."""
+    """Yield the chunks unchanged, and write each to a numbered Parquet file in the folder."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -24,7 +24,7 @@ def kept_in_parts(chunks: Generator[Chunk, None, None], folder: Path) -> Iterato
 
 
 def _array(column: pd.Series) -> Any:
-    """Return a column for Arrow: numbers, dates, texts and lists of these, all else as text."""
+    """Return a column as Arrow stores it; what is no number, date, text or list becomes text."""
     import pyarrow as pa
 
     try:
@@ -43,7 +43,7 @@ def _as_text(column: pd.Series) -> Any:
 
 
 def _text(value: object) -> str:
-    """Return a value as the column rules read it, without what UTF-8 cannot hold."""
+    """Return a value as text; what UTF-8 cannot hold is escaped."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).encode("utf-8", "backslashreplace").decode()

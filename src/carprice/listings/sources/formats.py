@@ -1,4 +1,4 @@
-"""How files are written: CSV, Excel, Parquet and JSON lines, gzip'd or not.
+"""Read files by format: CSV, Excel, Parquet, JSON and JSON lines, with gzip or without.
 
 CSV columns are read as text, with pandas' usual marks of a missing value: a type guessed per chunk
 could make one column a number here and a text there, and ``001`` or ``1.10`` would lose characters.
@@ -39,14 +39,14 @@ _SIGNATURES: Final = {
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file on this machine, and its name for messages."""
+    """A file on this machine, with its name for messages."""
 
     path: Path
     label: str
     gzipped: bool
 
     def open(self) -> IO[bytes]:
-        """Open the file, unpacked."""
+        """Open the file for reading, decompressed."""
         if self.gzipped:
             return cast(IO[bytes], gzip.open(self.path, "rb"))
         return self.path.open("rb")
@@ -56,7 +56,7 @@ _Reader = Callable[[LocalFile, IngestSettings, int], Generator[pd.DataFrame, Non
 
 
 def reader_for(name: str, label: str) -> tuple[_Reader, bool]:
-    """Return the reader for a file's ending, and whether the file is gzip'd."""
+    """Return the reader for a file's ending, and whether the file is compressed by gzip."""
     name = name.lower()
     gzipped = name.endswith(".gz")
     ending = PurePosixPath(name.removesuffix(".gz")).suffix

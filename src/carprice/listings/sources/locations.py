@@ -1,4 +1,4 @@
-"""Where files are: on this machine, on S3 or at a web address. Remote ones are copied first."""
+"""Find files on this machine, on S3 or at a web address. Remote files are copied before reading."""
 
 import base64
 import contextlib
@@ -25,9 +25,14 @@ _UNFIT: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # for a file's name on som
 
 @dataclass(frozen=True)
 class File:
-    """A file to read: its name, its address for messages, and how to have a copy of its bytes.
+    """A file to read.
 
-    ``path`` is where it stands if it is on this machine.
+    Attributes
+    ----------
+    name : without its folder.
+    label : its path or address for messages, without secrets.
+    fetch : copies the file to a path.
+    path : where it stands, if it is on this machine.
     """
 
     name: str
@@ -37,7 +42,7 @@ class File:
 
     @contextlib.contextmanager
     def opened(self, copy: Path | None) -> Iterator[Path]:
-        """Give a path to read from: ``copy``, which is made and stays, or any where it is None."""
+        """Yield a path to read from: ``copy``, made first, or any path if ``copy`` is None."""
         if copy is not None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             self.fetch(copy)
@@ -52,9 +57,9 @@ class File:
 
 
 def locate(origin: str, scheme: str | None, passed_over: Path | None = None) -> list[File]:
-    """Find the files of a path, a pattern, or an S3 or web address, in the order of reading.
+    """Return the files of a path, a pattern, or an S3 or web address, in the order of reading.
 
-    A pattern that starts outside the folder ``passed_over`` matches no file in it.
+    A pattern matches no file in the folder ``passed_over`` unless the pattern starts there.
     """
     if scheme == "s3":
         return _s3_files(origin)
@@ -66,10 +71,10 @@ def locate(origin: str, scheme: str | None, passed_over: Path | None = None) -> 
 
 
 def names_of_copies(files: Sequence[File]) -> list[PurePosixPath]:
-    """Return a relative path for a copy of each file, which keeps the file's name.
+    """Return a relative path for the copy of each file, with the file's own name.
 
-    Sorted, the paths have the order of the files, so that a pattern reads the copies as the files
-    were read. Where the names alone cannot do that, each copy gets a numbered folder of its own.
+    The paths sort in the order of the files, so that a pattern reads the copies in that order. If
+    the names alone do not sort so, each copy gets a numbered folder of its own.
     """
     names = [file.name if file.path else _UNFIT.sub("_", file.name) for file in files]
     if _ascends(names) and _ascends([name.casefold() for name in names]):
