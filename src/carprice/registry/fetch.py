@@ -115,11 +115,10 @@ def _answer(
 
 
 def _ask_mlflow(uri: str, name: str) -> Production:
-    from carprice.registry.tracking import client_of
     from carprice.registry.versions import Registry, production_version
 
     try:
-        found = production_version(Registry(uri, name, client_of))
+        found = production_version(Registry(uri, name, checks_login=False))
     except ValueError as error:
         raise RefusedError(
             f"{redact(uri)} does not answer as an MLflow registry does ({error}); check "
@@ -130,11 +129,10 @@ def _ask_mlflow(uri: str, name: str) -> Production:
 
 def _by_mlflow(uri: str, name: str) -> Download:
     def download(production: Production, scratch: Path) -> Path:
-        from carprice.registry.tracking import client_of
-        from carprice.registry.versions import Registry, Version
+            from carprice.registry.versions import Registry, Version
 
         version = Version(int(production.version), (), {"digest": production.digest})
-        return Registry(uri, name, client_of).fetch(version, scratch)
+        return Registry(uri, name, checks_login=False).fetch(version, scratch)
 
     return download
 

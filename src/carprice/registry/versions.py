@@ -16,11 +16,10 @@ from carprice.errors import CorruptModelError, NoProductionModelError, RefusedEr
 from carprice.evaluation.gate import reasons_from_tag
 from carprice.model_folder import MANIFEST, check, file_digest, is_intact
 from carprice.redaction import redact
-from carprice.registry.tracking import clear_errors, connect, unknown_call, use
+from carprice.registry.tracking import clear_errors, client_of, connect, unknown_call, use
 from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, FieldKind, alias, example_listing
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
@@ -64,16 +63,14 @@ class Version:
 class Registry:
     """The versions of one registered model on one MLflow server or database.
 
-    ``connect`` gives MLflow's client of an address. Every method raises
-    :class:`~carprice.errors.RefusedError` when the server does not answer.
+    At DagsHub the login is checked first, unless ``checks_login`` is false, as the service has it.
+    Every method raises :class:`~carprice.errors.RefusedError` when the server does not answer.
     """
 
-    def __init__(
-        self, uri: str, name: str, connect: "Callable[[str], MlflowClient]" = connect
-    ) -> None:
+    def __init__(self, uri: str, name: str, *, checks_login: bool = True) -> None:
         self.uri = uri
         self.name = name
-        self._client = connect(uri)
+        self._client = connect(uri) if checks_login else client_of(uri)
 
     def versions(self) -> list[Version]:
         """Return all versions, newest first; none where the model is not registered."""
