@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from api.keeper import ServedModel
 from api.messages import ListingRequest
 from carprice.model.cautions import Caution
-from carprice.model.valuation import Valuation
+from carprice.model.pricer import Valuation
 
 _NOT_USED = Caution("not_used", "featureCount", "featureCount is not used; send features")
 

@@ -18,13 +18,12 @@ from api.production import Answer, ask
 from api.service_settings import ServiceSettings
 from carprice.errors import CarpriceError, CorruptModelError
 from carprice.model import PriceModel
-from carprice.model.pricer import SinglePricer
-from carprice.model.valuation import value
+from carprice.model.pricer import Pricer
 from carprice.model_folder import MANIFEST
 from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import last_known_good
 from carprice.registry.logins import dagshub_host, dagshub_repository, is_dagshub
-from carprice.schema import FIELDS, Listing, example_listing
+from carprice.schema import Listing, example_listing
 
 logger = logging.getLogger("carprice.service")
 Source = Literal["registry", "cache", "image"]
@@ -39,7 +38,7 @@ class ServedModel:
 
     Attributes
     ----------
-    pricer : values one listing at a time.
+    pricer : what prices its listings.
     version : its number in the registry; of an image's model the start of its digest.
     source : the registry, the cache of the last known good model, or the image.
     since : when the registry last confirmed it; of an image's model when that was made.
@@ -47,7 +46,7 @@ class ServedModel:
     """
 
     model: PriceModel
-    pricer: SinglePricer
+    pricer: Pricer
     version: str
     source: Source
     since: datetime.datetime
@@ -69,10 +68,9 @@ class ServedModel:
         CorruptModelError
             If it cannot price a listing, as one that another version of carprice trained.
         """
-        pricer = SinglePricer(model)
-        _try(model, pricer)
+        _price_the_example(model)
         now = _now()
-        return cls(model, pricer, version, source, since or now, now)
+        return cls(model, model.pricer, version, source, since or now, now)
 
 
 async def fetch_production(settings: ServiceSettings) -> ServedModel:
@@ -209,24 +207,20 @@ class ModelKeeper:
                     return
 
 
-def _try(model: PriceModel, pricer: SinglePricer) -> None:
-    """Price one listing in both ways."""
+def _price_the_example(model: PriceModel) -> None:
+    """Refuse a model that cannot price the schema's example listing, alone and among many."""
     listing = vars(Listing.model_validate(example_listing()))
     try:
-        alone = pricer.value(listing)
-        (among_many,) = value(model, {field: [listing[field]] for field in FIELDS})
-        agree = math.isclose(alone.predicted_price, among_many.predicted_price, rel_tol=1e-6)
+        alone = model.pricer.value(listing).predicted_price
+        (among_many,) = model.pricer.value_all([listing])
+        if not math.isclose(alone, among_many.predicted_price, rel_tol=1e-6):
+            raise ArithmeticError(f"{alone} alone, {among_many.predicted_price} among many")
     except Exception as error:
         logger.warning("The model does not price the example listing", exc_info=True)
-        reason = f"it fails with {type(error).__name__}"
-    else:
-        if agree:
-            return
-        reason = "its two ways to price do not agree"
-    raise CorruptModelError(
-        f"model {model.digest[:_SHORT_DIGEST]} cannot be served: {reason}; train it again with "
-        "this version of carprice"
-    )
+        raise CorruptModelError(
+            f"model {model.digest[:_SHORT_DIGEST]} cannot be served: it fails with "
+            f"{type(error).__name__}; train it again with this version of carprice"
+        ) from None
 
 
 def _load(answer: Answer) -> ServedModel:

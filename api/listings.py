@@ -177,12 +177,6 @@ def read_header(header: Sequence[str]) -> list[str]:
     return fields
 
 
-def columns_of(listings: Sequence[ListingRequest]) -> dict[str, list[Any]]:
-    """Return listings by column, as models take them."""
-    values = [vars(listing) for listing in listings]
-    return {field: [one[field] for one in values] for field in KINDS}
-
-
 def _read_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
     if len(cells) != len(fields):
         message = f"the row has {len(cells)} cells, the header {len(fields)}"

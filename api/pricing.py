@@ -7,11 +7,10 @@ from typing import Generic, Protocol, TypeVar
 
 from api.answers import with_unused_fields
 from api.keeper import ServedModel
-from api.listings import columns_of
 from api.messages import ListingRequest
 from api.problems import ProblemError
 from api.service import Service
-from carprice.model.valuation import Valuation, value
+from carprice.model.pricer import Valuation
 
 _CHUNK = 500
 _FEW_ROWS = 16
@@ -59,13 +58,8 @@ def price_rows(
 def price_listings(
     served: ServedModel, listings: Sequence[ListingRequest], confidence: float
 ) -> list[Valuation]:
-    """Price listings; few of them are priced sooner one by one."""
-    found: list[Valuation] = []
-    if len(listings) <= _FEW_ROWS:
-        found += [served.pricer.value(vars(one), confidence) for one in listings]
-    else:
-        for part in in_chunks(listings):
-            found += value(served.model, columns_of(part), confidence)
+    """Price listings together."""
+    found = served.pricer.value_all(map(vars, listings), confidence)
     return [with_unused_fields(one, listing) for one, listing in zip(found, listings, strict=True)]
 
 

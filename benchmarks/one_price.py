@@ -1,4 +1,4 @@
-"""What one price costs: the valuation of columns, the one of look-ups, and tree evaluators alone.
+"""What one price costs, alone and among many, and what tree evaluators alone cost.
 
 Listings change from call to call. Every figure is the fastest of several rounds: what the machine's
 other work adds is not part of it.
@@ -25,10 +25,8 @@ from carprice.components.workspace import Workspace
 from carprice.model import PriceModel
 from carprice.model.booster import Booster
 from carprice.model.encoder import Matrix
-from carprice.model.pricer import SinglePricer
-from carprice.model.valuation import value
 from carprice.sample.market import generate
-from carprice.schema import FIELDS, Listing
+from carprice.schema import Listing
 from carprice.settings import IngestSettings, TrainSettings
 
 ROWS: Final = 5000
@@ -65,14 +63,12 @@ def train_on_sample(folder: Path) -> Path:
 def prices(model: PriceModel) -> dict[str, float]:
     """Return what one whole price costs, by way of computing it."""
     listings = [vars(Listing.model_validate(given)) for given in sample_listings()]
-    pricer = SinglePricer(model)
-
-    def by_columns(fields: Mapping[str, Any]) -> None:
-        value(model, {name: [fields[name]] for name in FIELDS})
-
+    pricer = model.pricer
+    many = [listing for listing, _ in zip(cycle(listings), range(CALLS), strict=False)]
+    together = microseconds(lambda some: [*pricer.value_all(some)], [many], 1)
     return {
-        "valuation.value, columns of one row": microseconds(by_columns, listings, CALLS // 10),
-        "SinglePricer.value": microseconds(pricer.value, listings, CALLS),
+        "Pricer.value": microseconds(pricer.value, listings, CALLS),
+        f"Pricer.value_all, of {CALLS:,} listings": together / CALLS,
     }
 
 

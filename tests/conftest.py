@@ -46,7 +46,7 @@ SLOW_FIXTURES = {"act", "dagshub", "full_disk", "mlflow_server", "real_data", "s
 SLOW_FILES = {
     *("test_another_market.py", "test_benchmarks.py", "test_clean_process.py", "test_command.py"),
     *("test_contract.py", "test_coverage.py", "test_fetch.py", "test_image.py", "test_secrets.py"),
-    *("test_race.py", "test_sense.py", "test_snapshot.py", "test_tuning.py"),
+    *("test_comparison.py", "test_sense.py", "test_snapshot.py", "test_tuning.py"),
 }
 WATCHDOG = pytest.StashKey["subprocess.Popen[bytes]"]()
 

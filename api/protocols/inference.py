@@ -26,7 +26,7 @@ from api.protocols.messages import (
 from api.protocols.schemas import INFERENCE_EXAMPLE, OUTPUTS, TENSORS, datatypes_of
 from api.protocols.tensors import Inference, output_tensors, read_inference
 from carprice import __version__
-from carprice.model.valuation import Valuation
+from carprice.model.pricer import Valuation
 from carprice.schema import alias
 
 _MODEL: Final = "/v2/models/{name}"

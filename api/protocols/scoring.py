@@ -19,7 +19,7 @@ from api.problems import Kind, declare
 from api.protocols.dataframes import Frame, read_csv_frame, read_json_frame
 from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
-from carprice.model.valuation import Valuation
+from carprice.model.pricer import Valuation
 from carprice.schema import PRICE_NAMES
 
 _NOT_READY: Final = declare(Kind.NO_MODEL, Kind.BUSY)

@@ -13,7 +13,7 @@ from api.problems import MOST_ERRORS, invalid_fields, nearest_field
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
 from api.protocols.schemas import OUTPUTS, WHOLE, datatypes_of
-from carprice.model.valuation import Valuation
+from carprice.model.pricer import Valuation
 from carprice.schema import REQUIRED, alias
 
 

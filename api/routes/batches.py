@@ -16,7 +16,7 @@ from api.messages import BatchAnswer
 from api.openapi import BATCH, CONFIDENCE, CSV_ANSWER, PROBLEMS, body_of
 from api.pricing import PricedRow, in_chunks, kinds_of_cautions, price_rows
 from api.problems import ProblemError
-from carprice.model.valuation import Valuation
+from carprice.model.pricer import Valuation
 from carprice.schema import PRICE_NAMES
 
 _COLUMNS = (*PRICE_NAMES, "currency", "valuationDate", "modelVersion", "warnings", "problem")

@@ -7,7 +7,6 @@ from fastapi.routing import APIRoute
 
 from api.answers import json_response, model_content, with_unused_fields
 from api.dependencies import OneListing, Served, confidence_of, listing_of
-from api.listings import columns_of
 from api.messages import ExplanationAnswer, PriceAnswer
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
 from api.service import Service
@@ -41,7 +40,7 @@ def direct_route() -> APIRoute:
 @router.post("/explain", response_model=ExplanationAnswer, openapi_extra=body_of(LISTING))
 async def explain(served: Served, listing: OneListing) -> dict[str, Any]:
     """Tell why one listing is valued as it is."""
-    (told,) = served.model.explain(columns_of([listing]))
+    told = served.pricer.explain(vars(listing))
     return {
         PRICE_NAMES[0]: told.price,
         "start": told.start,

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
+from carprice.listings.features import listings_of
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.model.valuation import value
 from carprice.schema import FIELDS, KINDS, PRICE_NAMES, FieldKind, alias, parse_ordinal
 
 
@@ -42,7 +42,7 @@ class PricePyfunc:
                 "modelDigest": self.model.digest,
                 "warnings": [vars(caution) for caution in valuation.cautions],
             }
-            for valuation in value(self.model, columns, confidence)
+            for valuation in self.model.pricer.value_all(listings_of(columns), confidence)
         )
 
 

@@ -11,10 +11,10 @@ from carprice.components import predict as component
 from carprice.components.predict import predict
 from carprice.errors import InputError
 from carprice.listings.column_map import map_columns
+from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.sources import Chunk, read_chunks
 from carprice.model import PriceModel
-from carprice.model.valuation import value
 from carprice.settings import IngestSettings
 
 ADDED = ["predictedPrice", "priceLow", "priceHigh", "warnings", "problem"]
@@ -67,7 +67,8 @@ def read(path: Path) -> pd.DataFrame:
 def expected(model: PriceModel) -> list[float | None]:
     mapped = map_columns(Chunk(CARS, "cars"), IngestSettings(), price_required=False).frame
     good = mapped[mapped[["make", "year"]].notna().all(axis=1)]
-    prices = dict(zip(good.index, value(model, as_columns(good)), strict=True))
+    valued = model.pricer.value_all(listings_of(as_columns(good)))
+    prices = dict(zip(good.index, valued, strict=True))
     return [prices[row].predicted_price if row in prices else None for row in mapped.index]
 
 

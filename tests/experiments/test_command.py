@@ -230,7 +230,7 @@ def test_two_processes_that_start_at_once_share_an_empty_storage(
         )
         for name in ("one", "two")
     ]
-    told = [process.communicate(timeout=300)[1].decode() for process in processes]
+    told = [process.communicate(timeout=900)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
     trials = optuna.load_study(study_name="ours", storage=storage[1]).get_trials()
     ended = [trial for trial in trials if trial.state.name == "COMPLETE"]
@@ -283,7 +283,7 @@ def _states(folder: Path) -> dict[str, str]:
 
 
 def _wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not is_so():
         assert process.poll() is None
         assert time.monotonic() < deadline

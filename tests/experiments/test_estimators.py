@@ -73,11 +73,7 @@ def test_the_model_of_the_params_file_is_the_package_s_own(data: Data, settings:
         data.features.take(learned),
         data.log_price[learned],
         data.market,
-        scales=settings.train.hedonic.model_dump(),
-        booster=settings.train.booster.model_dump(),
-        patience=settings.train.patience,
-        folds=settings.train.folds,
-        seed=settings.train.seed,
+        settings.train,
     )
     others = data.features.take(np.arange(250, len(data.log_price)))
     np.testing.assert_array_equal(told, model.predict_features(others).price)

@@ -42,11 +42,7 @@ def cross_validate(features: Features, log_price: Floats, market: Market) -> Cro
             features.take(seen),
             log_price[seen],
             market,
-            scales=settings.hedonic.model_dump(),
-            booster=settings.booster.model_dump(),
-            patience=settings.patience,
-            folds=settings.folds,
-            seed=settings.seed,
+            settings,
         )
         actual = np.exp(log_price[unseen])
         for level in CONFIDENCES:

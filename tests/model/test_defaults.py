@@ -1,12 +1,15 @@
 import datetime
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from carprice.listings.features import Features, parse
+from carprice.listings.market import Market
+from carprice.model.car import TYPE_FIELDS, CarReader, TypeReader
 from carprice.model.defaults import USUAL_OF_MODEL, Defaults
 
 NAN = math.nan
@@ -19,12 +22,21 @@ def features(**columns: list[Any]) -> Features:
     return parse(given, datetime.date(2024, 6, 30), "km")
 
 
-TRAINING = features(
-    make=["Kia", "Kia", "Kia", "Kia", "Tata", "Tata"],
-    model=["Rio", "Rio", "Rio", "EV6", "Nexon", "Tiago"],
-    engine_cc=[1200, 1200, 1500, NAN, 1000, 2000],
-    power_bhp=[80, 82, NAN, 320, 100, 120],
-)
+def read(defaults: Defaults, **fields: Any) -> dict[str, float]:
+    """Return the completed numbers of one listing."""
+    car = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 30000.0} | fields
+    market = Market("INR", "km", datetime.date(2024, 6, 30), "")
+    car_type = TypeReader(defaults).read(*map(car.get, TYPE_FIELDS))
+    return CarReader(market, defaults).read(car, car_type).numbers
+
+
+CARS: dict[str, list[Any]] = {
+    "make": ["Kia", "Kia", "Kia", "Kia", "Tata", "Tata"],
+    "model": ["Rio", "Rio", "Rio", "EV6", "Nexon", "Tiago"],
+    "engine_cc": [1200, 1200, 1500, NAN, 1000, 2000],
+    "power_bhp": [80, 82, NAN, 320, 100, 120],
+}
+TRAINING = features(**CARS)
 
 
 @pytest.mark.parametrize(
@@ -41,29 +53,41 @@ TRAINING = features(
 def test_an_unknown_number_is_usual_for_the_model_else_its_make_else_all(
     make: str, model: str, litres: float, power: float
 ) -> None:
-    filled = Defaults.fit(TRAINING).fill(features(make=[make], model=[model]))
-    assert filled["litres"] == pytest.approx([litres], nan_ok=True)
-    assert filled["power_bhp"] == pytest.approx([power])
+    filled = read(Defaults.fit(TRAINING), make=make, model=model)
+    assert filled["litres"] == pytest.approx(litres, nan_ok=True)
+    assert filled["power_bhp"] == pytest.approx(power)
 
 
 def test_what_nobody_knows_stays_unknown() -> None:
-    assert np.isnan(Defaults.fit(TRAINING).fill(features(make=["Kia"]))["seats"]).all()
+    assert math.isnan(read(Defaults.fit(TRAINING), make="Kia")["seats"])
 
 
-def test_what_is_given_is_kept_and_the_features_are_not_changed() -> None:
-    row = features(make=["Kia", "Kia"], power_bhp=[75, NAN])
-    filled = Defaults.fit(TRAINING).fill(row)
-    assert filled["power_bhp"].tolist() == [75, 81]
-    assert np.array_equal(row.numbers["power_bhp"], [75, NAN], equal_nan=True)
+def test_what_is_given_is_kept() -> None:
+    assert read(Defaults.fit(TRAINING), power_bhp=75.0)["power_bhp"] == 75
+    assert read(Defaults.fit(TRAINING), power_bhp=NAN)["power_bhp"] == 81
 
 
-def test_an_unknown_odometer_is_usual_for_the_age() -> None:
+@pytest.mark.parametrize(("year", "usual"), [(2020, 35_000), (2014, 100_000), (2017, 35_000)])
+def test_an_unknown_odometer_is_usual_for_the_age(year: int, usual: float) -> None:
     training = features(year=[2020, 2020, 2014], odometer=[30_000, 40_000, 100_000])
-    filled = Defaults.fit(training).fill(features(year=[2020, 2014, 2017], odometer=[NAN] * 3))
-    assert filled["odometer"].tolist() == [35_000, 100_000, 35_000]
-    assert filled["odometer_per_year"] == pytest.approx(
-        [35_000 / 4.5, 100_000 / 10.5, 35_000 / 7.5]
-    )
+    assert read(Defaults.fit(training), year=year, odometer=NAN)["odometer"] == usual
+
+
+def test_training_rows_are_completed_as_listings_are_and_not_changed() -> None:
+    rows = replace(TRAINING, numbers=dict(TRAINING.numbers))
+    rows.numbers["odometer"] = np.array([NAN, *TRAINING.numbers["odometer"][1:]])
+    rows.texts["fuel"] = ["Petrol".lower(), "", "petrol", "", "diesel", ""]
+    defaults = Defaults.fit(TRAINING)
+    completed = defaults.complete(rows)
+    assert math.isnan(rows.numbers["odometer"][0])
+    assert completed.numbers["odometer"].tolist() == [30_000] * 6
+    assert completed.numbers["odometer_per_year"] == pytest.approx([30_000 / 4.5] * 6)
+    for name in USUAL_OF_MODEL:
+        expected = [
+            read(defaults, make=make, model=model, engine_cc=cc, power_bhp=bhp)[name]
+            for make, model, cc, bhp in zip(*CARS.values(), strict=True)
+        ]
+        assert completed.numbers[name] == pytest.approx(expected, nan_ok=True), name
 
 
 @pytest.mark.parametrize(("missing", "is_filled"), [(1, True), (2, False)])
@@ -71,28 +95,36 @@ def test_an_odometer_that_the_market_often_leaves_out_stays_unknown(
     missing: int, is_filled: bool
 ) -> None:
     training = features(odometer=[30_000.0] * (20 - missing) + [NAN] * missing)
-    filled = Defaults.fit(training).fill(features(odometer=[NAN]))
-    assert np.isnan(filled["odometer"][0]) != is_filled
-    assert np.isnan(filled["odometer_per_year"][0]) != is_filled
+    defaults = Defaults.fit(training)
+    assert math.isnan(read(defaults, odometer=NAN)["odometer"]) != is_filled
+    completed = defaults.complete(training).numbers
+    for name in ("odometer", "odometer_per_year"):
+        assert np.isnan(completed[name]).any() != is_filled, name
 
 
-def test_one_row_is_filled_as_in_a_batch() -> None:
-    rows = features(make=["Kia", "Tata", "Fiat"], odometer=[NAN, 20_000, NAN])
-    defaults = Defaults.fit(TRAINING)
-    batch = defaults.fill(rows)
-    for row in range(3):
-        one = defaults.fill(rows.take(np.array([row])))
-        for name, values in batch.items():
-            assert np.array_equal(one[name], values[[row]], equal_nan=True), name
+def test_the_commonest_transmission_body_and_fuel_of_the_model_are_usual() -> None:
+    rows = features(
+        model=["Rio", "Rio", "Rio", "EV6"], fuel_type=["Petrol", "Diesel", "Petrol", "Electric"]
+    )
+    types = TypeReader(Defaults.fit(rows))
+    for model, fuel, usual in (
+        ("Rio", None, "petrol"),
+        ("Rio", "Steam", "steam"),
+        ("EV6", None, "electric"),
+        ("Ceed", None, "petrol"),
+    ):
+        read_type = types.read("Kia", model, None, None, None, fuel, None)
+        assert (read_type.given["fuel"], read_type.texts["fuel"]) == ((fuel or "").lower(), usual)
+        assert read_type.texts["model_powertrain"] == f"kia|{model.lower()}|{usual}|"
 
 
 def test_defaults_survive_json() -> None:
     defaults = Defaults.fit(TRAINING)
     text = json.dumps(defaults.to_json(), allow_nan=False)
-    read = Defaults.from_json(json.loads(text))
+    again = Defaults.from_json(json.loads(text))
     assert json.loads(text)["numbers"] == list(USUAL_OF_MODEL)
-    assert read.by_group.keys() == defaults.by_group.keys()
+    assert again.by_group.keys() == defaults.by_group.keys()
     for key, medians in defaults.by_group.items():
-        assert np.array_equal(read.by_group[key], medians, equal_nan=True), key
-    assert np.array_equal(read.overall, defaults.overall, equal_nan=True)
-    assert np.array_equal(read.odometer_by_age, defaults.odometer_by_age, equal_nan=True)
+        assert np.array_equal(again.by_group[key], medians, equal_nan=True), key
+    assert np.array_equal(again.overall, defaults.overall, equal_nan=True)
+    assert np.array_equal(again.odometer_by_age, defaults.odometer_by_age, equal_nan=True)

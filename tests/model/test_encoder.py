@@ -8,7 +8,7 @@ import pytest
 from carprice.listings.features import Features
 from carprice.listings.frames import as_columns, read_features
 from carprice.model import PriceModel
-from carprice.model.encoder import Anchor, Encoder
+from carprice.model.encoder import COUNTED, Anchor, Encoder
 from carprice.settings import TrainSettings
 
 
@@ -24,7 +24,7 @@ def encoder(features: Features) -> Encoder:
 
 def matrix(encoder: Encoder, features: Features) -> np.ndarray:
     told = (np.full(len(features), value) for value in (13.0, 0.5, 0.25))
-    return encoder.matrix(features, features.numbers, Anchor(*told))
+    return encoder.training_matrix(features, Anchor(*told))
 
 
 def test_the_matrix_has_the_columns_that_it_names(encoder: Encoder, features: Features) -> None:
@@ -50,12 +50,22 @@ def test_rare_and_unknown_values_have_no_column(features: Features) -> None:
     assert "seats" not in Encoder.fit(Features(texts, empty, features.equipment)).numbers
 
 
-def test_a_training_row_does_not_count_itself(encoder: Encoder, features: Features) -> None:
-    told = Anchor(*(np.zeros(len(features)) for _ in range(3)))
-    place = encoder.columns.index("model_rows")
-    learned = encoder.matrix(features, features.numbers, told, learned_from=True)[:, place]
-    others = matrix(encoder, features)[:, place]
-    assert np.expm1(others) - np.expm1(learned) == pytest.approx(np.ones(len(features)), rel=1e-3)
+def test_a_priced_car_s_row_is_its_training_row_but_that_it_counts_all_training_rows(
+    finished,
+) -> None:
+    model = PriceModel.load(finished[0].model)
+    given = read_features(finished[0].train_features)[0]
+    written = matrix(model.encoder, model.defaults.complete(given))
+    layout, row = model.pricer._trees.layout, np.zeros(written.shape[1], dtype=np.float32)
+    cells = row.data.cast("B").cast("f")
+    counted = [model.encoder.columns.index(f"{name}_rows") for name in COUNTED]
+    others = np.delete(np.arange(len(row)), [0, 1, 2, *counted])
+    for read, trained in zip(model.pricer._read_features(given), written, strict=True):
+        layout.write(cells, read)
+        assert np.array_equal(row[others], trained[others], equal_nan=True)
+        assert np.expm1(row[counted]) == pytest.approx(np.expm1(trained[counted]) + 1, rel=1e-3)
+        assert row[0] == np.float32(read.ridge)
+        assert row[1:3].tolist() == pytest.approx(read.study.worth.names)
 
 
 def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) -> None:
@@ -84,15 +94,9 @@ def test_a_model_fitted_and_the_same_model_loaded_price_alike_to_the_bit(
     color, gearbox = (np.array(rows.texts[name]) for name in ("color", "transmission"))
     for_trees_alone = (color == "white") != (gearbox == "automatic")
     log_price = log_price + 0.5 * for_trees_alone
-    settings = TrainSettings.model_validate({"folds": 2, "booster": {"n_estimators": 60}})
-    model = PriceModel.fit(
-        rows,
-        log_price,
-        PriceModel.load(workspace.model).market,
-        scales=settings.hedonic.model_dump(),
-        booster=settings.booster.model_dump() | {"learning_rate": 0.1},
-        folds=2,
-    )
+    booster = {"n_estimators": 60, "learning_rate": 0.1}
+    settings = TrainSettings.model_validate({"folds": 2, "booster": booster})
+    model = PriceModel.fit(rows, log_price, PriceModel.load(workspace.model).market, settings)
     model.save(tmp_path / "model")
     loaded = PriceModel.load(tmp_path / "model")
     columns = as_columns(pd.read_parquet(workspace.test_listings))

@@ -1,4 +1,6 @@
+import datetime
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,35 +9,47 @@ import pytest
 
 from carprice.arrays import Floats
 from carprice.listings.features import Features, parse
-from carprice.listings.frames import as_columns, read_features
-from carprice.model import PriceModel, hedonic_fit
-from carprice.model.defaults import Defaults
+from carprice.listings.frames import read_features
+from carprice.listings.keys import DetailKey, ModelKey
+from carprice.listings.market import Market
+from carprice.model import hedonic_fit
+from carprice.model.car import CarReader, TypeReader
+from carprice.model.defaults import KIND, Defaults
 from carprice.model.encoder import Anchor
-from carprice.model.hedonic import Hedonic, bases_of, total_of
-from carprice.model.hedonic_fit import age_weight, fit_hedonic
+from carprice.model.hedonic import Hedonic
+from carprice.model.hedonic_fit import age_weight, bases_of, fit_hedonic
+from carprice.model.worth import RidgeLookups
 from carprice.settings import HedonicScales
 
 SCALES = HedonicScales().model_dump()
 FOLDS = 3
+MARKET = Market("INR", "km", datetime.date(2025, 6, 30), "")
 
 
 class Fitted:
     """A hedonic ridge of a small sample, and all that it was fitted on."""
 
     def __init__(self, features: Features, log_price: Floats) -> None:
-        self.features, self.log_price = features, log_price
-        self.numbers = Defaults.fit(features).fill(features)
+        self.log_price, self.defaults = log_price, Defaults.fit(features)
+        self.features = self.defaults.complete(features)
         self.folds = np.arange(len(features)) % FOLDS
         self.hedonic, anchor = self.fit()
         self.held_out = anchor.log_price
 
     def fit(self) -> tuple[Hedonic, Anchor]:
-        return fit_hedonic(
-            self.features, self.numbers, self.log_price, self.folds, SCALES, km_per_unit=1.0
-        )
+        return fit_hedonic(self.features, self.log_price, self.folds, SCALES, km_per_unit=1.0)
+
+    def design(self) -> hedonic_fit._Design:
+        return hedonic_fit._Design.learn(self.features, SCALES, 1.0)
+
+    def predict(self, hedonic: Hedonic | None = None, features: Features | None = None) -> Floats:
+        """Return what a ridge, or a part of it, says of listings; of all of this one's."""
+        ridge, types = RidgeLookups(hedonic or self.hedonic), TypeReader(self.defaults)
+        read = CarReader(MARKET, self.defaults).read_features(features or self.features, types)
+        return np.array([ridge.log_price(ridge.of_type(car_type), car) for car_type, car in read])
 
     def without_corrections(self, predicted: Floats) -> Floats:
-        return predicted - sum(self.hedonic.corrections(self.numbers).values())
+        return predicted - sum(self.design().corrections(self.hedonic).values())
 
     def age_curve(self) -> Floats:
         """The mean over all cars of what age adds, before it is corrected."""
@@ -43,9 +57,10 @@ class Fitted:
         return np.array([self._mean_at(age) for age in ages]) - self.hedonic.by_age
 
     def _mean_at(self, age: float) -> float:
-        numbers = {**self.numbers, "age": np.full(len(self.features), age)}
-        told = self.hedonic.contributions(self.features, numbers)
-        return float(told["age"].mean() + told["distance"].mean())
+        numbers = {**self.features.numbers, "age": np.full(len(self.features), age)}
+        features = replace(self.features, numbers=numbers)
+        parts = (self.hedonic.part(factor) for factor in ("age", "distance"))
+        return float(sum(self.predict(part, features).mean() for part in parts))
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +70,8 @@ def fitted(finished) -> Fitted:
     return Fitted(features.take(some), log_price[some])
 
 
-def design(fitted: Fitted) -> hedonic_fit._Design:
-    return hedonic_fit._Design.learn(
-        fitted.features, fitted.numbers, SCALES, 1.0, fitted.hedonic.oldest
-    )
-
-
 def matrix_of(fitted: Fitted) -> np.ndarray:
-    return np.vstack([m.toarray() for _, m in design(fitted).chunks(len(fitted.features))])
+    return np.vstack([m.toarray() for _, m in fitted.design().chunks()])
 
 
 def ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -71,20 +80,22 @@ def ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndar
     return np.linalg.solve(gram, (matrix * weight[:, None]).T @ target)
 
 
-def test_contributions_and_the_intercept_are_the_prediction(fitted: Fitted) -> None:
+def test_the_parts_and_the_intercept_are_the_prediction(fitted: Fitted) -> None:
     hedonic = fitted.hedonic
-    worth = hedonic.contributions(fitted.features, fitted.numbers)
-    total = total_of(hedonic.intercept, worth)
-    assert total == pytest.approx(hedonic.predict(fitted.features, fitted.numbers), abs=1e-12)
+    parts = [fitted.predict(hedonic.part(factor)) for factor in hedonic.typical]
+    total = hedonic.intercept + np.sum(parts, axis=0)
+    assert total == pytest.approx(fitted.predict(), abs=1e-12)
     assert np.std(fitted.log_price - total) < 0.25 * np.std(fitted.log_price)
+    typical = dict(zip(hedonic.typical, np.mean(parts, axis=1), strict=True))
+    assert typical["age"] == pytest.approx(hedonic.typical["age"])
 
 
 def test_the_coefficients_are_those_of_the_design_matrix(fitted: Fitted) -> None:
     matrix, words = matrix_of(fitted), fitted.hedonic.coefficients["word"]
-    weight = age_weight(fitted.numbers["age"])
+    weight = age_weight(fitted.features.numbers["age"])
     expected = matrix @ ridge(matrix, fitted.log_price, weight)
-    predicted = fitted.hedonic.predict(fitted.features, fitted.numbers)
-    variants = [text.split("|", 2)[2] for text in fitted.features.texts["model_variant"]]
+    predicted = fitted.predict()
+    variants = [DetailKey.read(text).detail for text in fitted.features.texts["model_variant"]]
     known = np.array([any(word in words for word in text.split()) for text in variants])
     found = fitted.without_corrections(predicted)
     assert known.mean() > 0.5
@@ -95,15 +106,14 @@ def test_a_fit_in_chunks_is_the_fit_in_one_piece(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hedonic_fit, "_CHUNK_ROWS", 170)
-    assert len(list(design(fitted).chunks(len(fitted.features)))) == 6
+    assert len(list(fitted.design().chunks())) == 6
     hedonic, anchor = fitted.fit()
     assert anchor.log_price == pytest.approx(fitted.held_out, abs=1e-7)
-    expected = fitted.hedonic.predict(fitted.features, fitted.numbers)
-    assert hedonic.predict(fitted.features, fitted.numbers) == pytest.approx(expected, abs=1e-7)
+    assert fitted.predict(hedonic) == pytest.approx(fitted.predict(), abs=1e-7)
 
 
 def test_held_out_predictions_are_those_of_refits_without_the_fold(fitted: Fitted) -> None:
-    matrix, weight = matrix_of(fitted), age_weight(fitted.numbers["age"])
+    matrix, weight = matrix_of(fitted), age_weight(fitted.features.numbers["age"])
     found = fitted.without_corrections(fitted.held_out)
     for fold in range(FOLDS):
         out = fitted.folds == fold
@@ -112,7 +122,7 @@ def test_held_out_predictions_are_those_of_refits_without_the_fold(fitted: Fitte
 
 
 def test_held_out_prices_are_further_off_than_fitted_ones(fitted: Fitted) -> None:
-    within = fitted.log_price - fitted.hedonic.predict(fitted.features, fitted.numbers)
+    within = fitted.log_price - fitted.predict()
     assert np.std(fitted.log_price - fitted.held_out) > 1.1 * np.std(within)
 
 
@@ -135,12 +145,11 @@ def test_a_mile_is_more_than_a_kilometre() -> None:
 
 def worth_of(fitted: Fitted, factor: str, **change: Any) -> float:
     row = pd.Series(fitted.features.texts["model"]).value_counts().index[0]
-    make, model = row.split("|")
-    car = {"make": make, "model": model, "year": 2018, "odometer": 50_000.0} | change
+    names = ModelKey.read(row)._asdict()
+    car = {**names, "year": 2018, "odometer": 50_000.0} | change
     columns = {name: [value] for name, value in car.items()}
-    features = parse(columns, pd.Timestamp("2025-06-30").date(), "km")
-    numbers = Defaults.fit(fitted.features).fill(features)
-    return fitted.hedonic.contributions(features, numbers)[factor].item()
+    features = parse(columns, MARKET.valuation_date, MARKET.distance_unit)
+    return fitted.predict(fitted.hedonic.part(factor), features).item()
 
 
 def test_an_unseen_variant_is_worth_what_its_known_words_are(fitted: Fitted) -> None:
@@ -165,7 +174,7 @@ def test_an_unseen_model_is_worth_the_mean_of_its_makes(fitted: Fitted) -> None:
     assert usual[make] == pytest.approx(np.mean([worth[model] for model in models[own]]))
     names = {"body_type": None, "make": make}
     unseen = worth_of(fitted, "make and model", model="Never Seen", **names)
-    known = worth_of(fitted, "make and model", model=models[own][0].split("|")[1], **names)
+    known = worth_of(fitted, "make and model", model=ModelKey.read(models[own][0]).model, **names)
     assert unseen - known == pytest.approx(usual[make] - worth[models[own][0]])
 
 
@@ -176,14 +185,13 @@ def test_an_unseen_car_is_worth_what_makes_are(fitted: Fitted) -> None:
     ]
     usual = fitted.hedonic.usual
     assert unseen[0] == unseen[1]
-    body = fitted.hedonic.coefficients["body"].get("", 0.0)
+    body = fitted.hedonic.coefficients["body"][fitted.defaults.kinds[""][KIND.index("body")]]
     assert unseen[0] == pytest.approx(usual["make"][""] + usual["model"][""] + body)
 
 
 def test_it_survives_json(fitted: Fitted) -> None:
     read = Hedonic.from_json(json.loads(json.dumps(fitted.hedonic.to_json(), sort_keys=True)))
-    rows = fitted.features, fitted.numbers
-    assert np.array_equal(read.predict(*rows), fitted.hedonic.predict(*rows))
+    assert np.array_equal(fitted.predict(read), fitted.predict())
     assert read.to_json() == fitted.hedonic.to_json()
 
 
@@ -194,19 +202,7 @@ def test_the_average_car_falls_with_every_year_of_age(fitted: Fitted) -> None:
 
 
 def test_a_rise_with_age_in_the_data_is_not_passed_on(fitted: Fitted) -> None:
-    turned = Fitted(fitted.features, fitted.log_price + 0.3 * fitted.numbers["age"])
+    turned = Fitted(fitted.features, fitted.log_price + 0.3 * fitted.features.numbers["age"])
     curve = turned.age_curve()
     assert np.diff(curve).mean() > 0.05
     assert np.diff(curve + turned.hedonic.by_age).mean() < 0
-
-
-def test_one_row_has_the_bits_of_the_batch_even_if_all_is_unseen(finished) -> None:
-    model = PriceModel.load(finished[0].model)
-    columns = as_columns(pd.read_parquet(finished[0].test_listings).iloc[:20])
-    columns = {**columns, "make": ["Nobody", *columns["make"][1:]]}
-    features = model.parse(columns)
-    batch = model.hedonic.predict(features, model.defaults.fill(features))
-    for row in range(20):
-        single = features.take(np.array([row]))
-        alone = model.hedonic.predict(single, model.defaults.fill(single)).item()
-        assert alone == pytest.approx(batch[row], abs=1e-12)

@@ -15,7 +15,7 @@ def calibrate(residual: np.ndarray, age: np.ndarray) -> ConformalRanges:
 
 
 def coverage(residual: np.ndarray, age: np.ndarray, ranges: ConformalRanges, level: float) -> float:
-    low, high = ranges.offsets(np.ones_like(age), age, level)
+    low, high = (side[age_bands(age)] for side in ranges.by_band(level))
     return float(np.mean((low <= residual) & (residual <= high)))
 
 
@@ -73,8 +73,7 @@ def test_a_small_band_is_given_the_ranges_of_all_rows(rows: int, is_own: bool) -
 
 def test_offsets_are_the_ranks_that_the_formula_names() -> None:
     residual = np.arange(-49.0, 50.0)
-    low, high = calibrate(residual, np.full(99, 5.0)).offsets(np.ones(1), np.array([5.0]), 0.9)
-    assert (low.item(), high.item()) == (-45, 45)
+    assert calibrate(residual, np.full(99, 5.0)).offsets(1.0, 5.0, 0.9) == (-45, 45)
 
 
 @pytest.mark.parametrize(("shift", "low", "high"), [(10.0, 0.0, None), (-10.0, None, 0.0)])
@@ -82,19 +81,17 @@ def test_the_range_always_holds_the_price(
     shift: float, low: float | None, high: float | None
 ) -> None:
     residual = np.random.default_rng(0).normal(shift, 1, 200)
-    below, above = calibrate(residual, np.full(200, 5.0)).offsets(np.ones(1), np.array([5.0]), 0.9)
-    assert below.item() <= 0 <= above.item()
-    assert below.item() == low or above.item() == high
+    below, above = calibrate(residual, np.full(200, 5.0)).offsets(1.0, 5.0, 0.9)
+    assert below <= 0 <= above
+    assert below == low or above == high
 
 
 def test_more_confidence_is_never_narrower() -> None:
     residual = np.random.default_rng(0).normal(0, 1, 200)
     ranges = calibrate(residual, np.full(200, 5.0))
-    widths = [
-        np.subtract(*ranges.offsets(np.ones(1), np.array([5.0]), c)[::-1]).item()
-        for c in CONFIDENCES
-    ]
-    between = np.subtract(*ranges.offsets(np.ones(1), np.array([5.0]), 0.905)[::-1]).item()
+    *widths, between = (
+        high - low for low, high in (ranges.offsets(1.0, 5.0, c) for c in (*CONFIDENCES, 0.905))
+    )
     assert widths == sorted(widths)
     assert widths[0] < widths[-1]
     assert widths[CONFIDENCES.index(0.9)] <= between <= widths[CONFIDENCES.index(0.91)]
@@ -104,15 +101,15 @@ def test_more_confidence_is_never_narrower() -> None:
 def test_a_confidence_outside_is_an_error_that_names_it(confidence: float) -> None:
     ranges = calibrate(np.arange(60.0), np.full(60, 5.0))
     with pytest.raises(ValueError, match=f"confidence is {confidence}; it must be from 0.5 to 0.9"):
-        ranges.offsets(np.ones(1), np.array([5.0]), confidence)
+        ranges.offsets(1.0, 5.0, confidence)
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.99])
 def test_the_ends_of_confidence_are_allowed(confidence: float) -> None:
     ranges = calibrate(np.arange(-30.0, 30), np.full(60, 5.0))
-    low, high = ranges.offsets(np.ones(2), np.array([5.0, 12.0]), confidence)
-    assert low.shape == high.shape == (2,)
-    assert np.all(low < high)
+    for age in (5.0, 12.0):
+        low, high = ranges.offsets(1.0, age, confidence)
+        assert low < high
 
 
 def test_ranges_survive_json() -> None:
@@ -129,7 +126,7 @@ def test_ranges_scaled_locally_cover_as_promised_where_noise_differs_by_row(leve
         rng = np.random.default_rng(seed)
         scale, fresh = rng.uniform(0.05, 0.5, (2, 400))
         ranges = ConformalRanges.fit(rng.normal(0, scale), scale, np.full(400, 5.0))
-        low, high = ranges.offsets(fresh, np.full(400, 5.0), level)
+        low, high = (side[1] * fresh for side in ranges.by_band(level))
         residual = rng.normal(0, fresh)
         shares.append(np.mean((low <= residual) & (residual <= high)))
     assert np.mean(shares) == pytest.approx(level, abs=0.02)
@@ -141,7 +138,7 @@ def test_asymmetric_residuals_give_asymmetric_ranges_that_miss_alike_on_both_sid
 ) -> None:
     rng = np.random.default_rng(0)
     ranges = calibrate(sign * skewed(rng, 4000), np.full(4000, 5.0))
-    low, high = (side.item() for side in ranges.offsets(np.ones(1), np.array([5.0]), 0.9))
+    low, high = ranges.offsets(1.0, 5.0, 0.9)
     longer, shorter = (high, -low) if sign == 1 else (-low, high)
     assert longer > 2 * shorter
     fresh = sign * skewed(rng, 100_000)
@@ -150,6 +147,19 @@ def test_asymmetric_residuals_give_asymmetric_ranges_that_miss_alike_on_both_sid
 
 def test_twice_the_scale_is_twice_the_range() -> None:
     ranges = calibrate(np.random.default_rng(0).normal(size=200), np.full(200, 5.0))
-    low, high = ranges.offsets(np.array([1.0, 2.0]), np.full(2, 5.0), 0.9)
-    assert low[1] == 2 * low[0] < 0
-    assert high[1] == 2 * high[0] > 0
+    low, high = ranges.offsets(1.0, 5.0, 0.9)
+    assert ranges.offsets(2.0, 5.0, 0.9) == (2 * low, 2 * high)
+    assert low < 0 < high
+
+
+@pytest.mark.parametrize("age", [0.0, 3.0, 3.5, 4.0, 6.5, 9.0, 9.6, 40.0])
+def test_a_car_has_the_offsets_of_its_age_band(age: float) -> None:
+    ranges = calibrate(np.random.default_rng(0).normal(size=400), np.repeat(BAND_AGES, 100))
+    band = age_bands(np.array([age])).item()
+    assert ranges.offsets(1.0, age, 0.8) == tuple(ranges.by_band(0.8)[:, band])
+
+
+def test_what_is_unknown_widens_a_range_on_both_sides() -> None:
+    ranges = calibrate(np.arange(-49.0, 50.0), np.full(99, 5.0))
+    low, high = ranges.offsets(1.0, 5.0, 0.9, open_variance=0.04)
+    assert (-low, high) == pytest.approx((math.hypot(45, 0.2 * 1.6448536),) * 2)

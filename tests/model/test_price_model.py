@@ -161,8 +161,7 @@ def test_a_missing_number_is_priced_as_the_usual_one(
     number: str, field: str, scale: float, model: PriceModel, common_car: dict[str, Any]
 ) -> None:
     missing = common_car | {field: math.nan, "variant": None}
-    features = model.parse(one(missing))
-    usual = model.defaults.fill(features)[number].item() * scale
+    usual = model.pricer._read(missing).car.numbers[number] * scale
     assert price(model, missing) == pytest.approx(price(model, missing | {field: usual}))
     assert not math.isnan(usual)
 

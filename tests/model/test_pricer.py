@@ -1,18 +1,24 @@
 import datetime
 import math
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from carprice.listings.units import KM_PER_MILE
+from carprice.listings.features import Features, listings_of
+from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
-from carprice.model.pricer import SinglePricer
-from carprice.model.valuation import Valuation, value
+from carprice.model import pricer as pricer_module
+from carprice.model.blocks import BLOCKS
+from carprice.model.car import LEVELS, Car, CarType
+from carprice.model.hedonic import KM_KNOTS, Hedonic
+from carprice.model.hedonic_fit import bases_of, km_of, texts_of
+from carprice.model.pricer import Pricer, Valuation
 from carprice.sample.market import generate
 from carprice.schema import FIELDS, REFERENCE_EQUIPMENT, REQUIRED, Listing, alias
 
@@ -60,6 +66,21 @@ ODD = {
 }
 
 
+EDGES = [
+    *({name: None} for name in FIELDS if name not in {"make", "model", "year"}),
+    *({name: given} for name, odd in ODD.items() for given in odd),
+    {"year": 2025, "odometer": 5.0},
+    {"make": "Nobody", "model": "Swift", "variant": None},
+    {"make": "", "model": ""},
+    {"model": "Never", "variant": None, "fuel_type": None, "ownership": None},
+    {"variant": "VXI 1.2", "engine_cc": None},
+    {"engine_cc": 1250.0},
+    {"odometer": math.nan, "seats": math.nan, "engine_cc": math.nan},
+    {"power_bhp": 83, "cylinders": 4, "seats": 5},
+    {"feature_count": 3, "price": 1.0},
+]
+
+
 @pytest.fixture(scope="module")
 def model(finished) -> PriceModel:
     return PriceModel.load(finished[0].model)
@@ -81,7 +102,9 @@ def rich(model: PriceModel) -> PriceModel:
 
 def in_miles(model: PriceModel) -> PriceModel:
     market = replace(model.market, distance_unit="miles")
-    return replace(model, market=market, hedonic=replace(model.hedonic, km_per_unit=KM_PER_MILE))
+    return replace(
+        model, market=market, hedonic=replace(model.hedonic, km_per_unit=market.km_per_unit)
+    )
 
 
 def without(model: PriceModel, *blocks: str) -> PriceModel:
@@ -109,121 +132,183 @@ def listings(rows: int, seed: int) -> list[dict[str, Any]]:
     return made[:rows]
 
 
-def by_columns(model: PriceModel, fields: Mapping[str, Any], confidence: float) -> Valuation:
-    (answer,) = value(model, {name: [fields.get(name)] for name in FIELDS}, confidence)
-    return answer
+def odd_listings(rows: int, seed: int) -> list[dict[str, Any]]:
+    return [*listings(rows, seed), *(CAR | change for change in EDGES)]
 
 
-def agree(model: PriceModel, pricer: SinglePricer, fields: Mapping, confidence: float) -> None:
-    found, expected = pricer.value(fields, confidence), by_columns(model, fields, confidence)
-    assert astuple(found)[:3] == pytest.approx(astuple(expected)[:3], abs=0.01, rel=1e-9), fields
-    assert found.valuation_date == expected.valuation_date
-    assert found.cautions == expected.cautions
+def with_unknown_odometers(model: PriceModel) -> PriceModel:
+    unknown = np.full_like(model.defaults.odometer_by_age, np.nan)
+    return replace(model, defaults=replace(model.defaults, odometer_by_age=unknown))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_it_agrees_with_the_valuation_of_columns(seed: int, rich: PriceModel) -> None:
-    pricer, rng = SinglePricer(rich), np.random.default_rng(seed)
+MARKETS = {
+    "rich": lambda rich: rich,
+    "in miles": in_miles,
+    "odometers unknown": with_unknown_odometers,
+    "no variants": lambda rich: without(rich, "trim", "variant", "word", "model_word"),
+    "no engines": lambda rich: without(rich, "fitness", "fitness_a", "engine", "model_engine"),
+    "no equipment": lambda rich: without(rich, "equipment", "equipment_a", "extent", "extent_a"),
+    "few ages": lambda rich: without(rich, "model_a", "model_a2", "model_so", "make_a"),
+}
+
+
+@pytest.fixture(scope="module", params=MARKETS)
+def market(request: pytest.FixtureRequest, rich: PriceModel) -> PriceModel:
+    return MARKETS[request.param](rich)
+
+
+def test_a_listing_is_read_for_a_price_as_for_training(market: PriceModel) -> None:
+    cars = odd_listings(300, seed=1)
+    columns = {name: [car.get(name) for car in cars] for name in FIELDS}
+    trained, priced = market.predict_features(market.parse(columns)), market.pricer.prices(cars)
+    for side in ("price", "low", "high"):
+        assert np.array_equal(getattr(trained, side), getattr(priced, side)), side
+
+
+def by_formula(hedonic: Hedonic, pricer: Pricer, cars: list[dict[str, Any]]) -> np.ndarray:
+    """Sum up the ridge block by block (docs/model.md); one row a car, one column a factor."""
+    return np.array([[*contributions(hedonic, pricer, car).values()] for car in cars])
+
+
+def contributions(hedonic: Hedonic, pricer: Pricer, fields: dict[str, Any]) -> dict[str, float]:
+    read = pricer._read(fields)
+    features = features_of(read.study.car_type, read.car)
+    texts = {name: value for name, (value,) in texts_of(features, hedonic.oldest).items()}
+    bases = bases_of(features.numbers, hedonic.km_per_unit, hedonic.oldest)
+    total = dict.fromkeys(hedonic.typical, 0.0)
+    for block in BLOCKS:
+        known, text = hedonic.coefficients[block.name], texts[block.text]
+        terms = [(term, value) for term, value in block.terms(text) if term in known]
+        weights = [hedonic.idf.get(block.name, {}).get(term, 1.0) for term, _ in terms]
+        length = math.hypot(*weights) if block.idf and terms else 1.0
+        worth = sum(
+            known[term] * value * weight / length
+            for (term, value), weight in zip(terms, weights, strict=True)
+        )
+        if block.name in ("make", "model") and text not in known:
+            usual = hedonic.usual[block.name]
+            worth = usual.get(texts["make"], usual[""])
+        if known:
+            total[block.factor] += worth * bases[block.basis].item()
+    words, usual = hedonic.coefficients["word"], hedonic.usual.get("variant")
+    if words and usual and not {*texts["words"].split()} & {*words}:
+        keys = (texts["model"], texts["make"], "")
+        total["variant"] = next(usual[key] for key in keys if key in usual)
+    age, km = features.numbers["age"].item(), km_of(features.numbers, hedonic.km_per_unit)
+    total["age"] += hedonic.by_age[int(min(age, hedonic.oldest))]
+    total["distance"] += np.interp(km, KM_KNOTS, hedonic.by_distance).item()
+    return total
+
+
+def features_of(car_type: CarType, car: Car) -> Features:
+    levels = dict(zip(LEVELS, car.levels, strict=True))
+    return Features(
+        {name: [text] for name, text in (car_type.texts | levels).items()},
+        {name: np.array([number]) for name, number in car.numbers.items()},
+        ["|".join(car.equipment)],
+    )
+
+
+def test_the_ridge_is_the_sum_of_its_blocks(market: PriceModel) -> None:
+    pricer, hedonic, cars = market.pricer, market.hedonic, odd_listings(200, seed=2)
+    told = [pricer._read(car).ridge for car in cars]
+    expected = by_formula(hedonic, pricer, cars)
+    assert told == pytest.approx(hedonic.intercept + expected.sum(axis=1), abs=1e-12)
+    for read, by_factor in zip(map(pricer._read, cars), expected, strict=True):
+        of_type, car = read.study.car_type, read.car
+        parts = [part.log_price(part.of_type(of_type), car) for part in pricer._parts.values()]
+        assert parts == pytest.approx(by_factor, abs=1e-12)
+
+
+def test_many_are_valued_as_one_by_one(rich: PriceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pricer_module, "_CHUNK_ROWS", 300)
+    pricer, cars = rich.pricer, odd_listings(ROWS, seed=3)
     warned = set()
-    for fields in listings(ROWS, seed):
-        agree(rich, pricer, fields, round(rng.uniform(0.5, 0.99), 3))
-        warned |= {one.kind for one in pricer.value(fields).cautions}
+    for car, among in zip(cars, pricer.value_all(iter(cars), 0.83), strict=True):
+        alone = pricer.value(car, 0.83)
+        assert astuple(alone)[:3] == pytest.approx(astuple(among)[:3], abs=0.01, rel=1e-9), car
+        assert alone.valuation_date == among.valuation_date
+        assert alone.cautions == among.cautions
+        warned |= {one.kind for one in alone.cautions}
     kinds = {"unseen_make", "unseen_model", "unseen_variant", "implausible", "out_of_range"}
     assert warned == kinds
 
 
-def test_it_agrees_at_every_confidence(model: PriceModel) -> None:
-    pricer = SinglePricer(model)
-    for percent in range(50, 100):
-        agree(model, pricer, CAR, percent / 100)
-        agree(model, pricer, CAR | {"model": "Never"}, percent / 100)
+@pytest.mark.parametrize("change", [{}, {"model": "Never"}])
+def test_they_are_at_every_confidence(change: dict[str, Any], model: PriceModel) -> None:
+    car = CAR | change
+    for confidence in (percent / 100 for percent in range(50, 100)):
+        (among,) = model.pricer.value_all([car], confidence)
+        alone = astuple(model.pricer.value(car, confidence))
+        assert alone[:3] == pytest.approx(astuple(among)[:3], abs=0.01, rel=1e-9)
 
 
 @pytest.mark.parametrize(
-    "blocks",
+    ("change", "factors"),
     [
-        ("trim", "variant", "word", "model_word"),
-        ("fitness", "fitness_a", "engine", "model_engine"),
-        ("equipment", "equipment_a", "extent", "extent_a"),
-        ("model_a", "model_a2", "model_so", "make_a"),
+        ({}, []),
+        ({"variant": None}, ["variant"]),
+        ({"model": "Never"}, ["model", "variant"]),
+        ({"make": "Nobody", "model": "Never"}, ["make", "model", "variant"]),
+        ({"fuel_type": None, "transmission_type": None}, ["fuel and gearbox"]),
+        ({"ownership": None}, ["owners"]),
+        ({"odometer": None}, ["distance"]),
+        ({"odometer": 600_000.0, "ownership": math.nan}, ["distance", "owners"]),
     ],
 )
-def test_it_agrees_where_a_market_lacks_blocks(blocks: tuple[str, ...], rich: PriceModel) -> None:
-    poor = without(rich, *blocks)
-    pricer = SinglePricer(poor)
-    for fields in listings(100, seed=3):
-        agree(poor, pricer, fields, 0.9)
-
-
-def test_it_agrees_in_a_market_of_miles(rich: PriceModel) -> None:
-    miles = in_miles(rich)
-    pricer = SinglePricer(miles)
-    for fields in listings(200, seed=4):
-        agree(miles, pricer, fields, 0.8)
-    assert pricer.value(CAR) != SinglePricer(rich).value(CAR)
-
-
-def test_it_agrees_where_odometers_stay_unknown(rich: PriceModel) -> None:
-    unknown = np.full_like(rich.defaults.odometer_by_age, np.nan)
-    model = replace(rich, defaults=replace(rich.defaults, odometer_by_age=unknown))
-    pricer = SinglePricer(model)
-    for fields in listings(200, seed=5):
-        agree(model, pricer, fields, 0.9)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{name: None} for name in FIELDS if name not in {"make", "model", "year"}]
-    + [{name: given} for name, odd in ODD.items() for given in odd]
-    + [
-        {"year": 2025, "odometer": 5.0},
-        {"make": "Nobody", "model": "Swift", "variant": None},
-        {"make": "", "model": ""},
-        {"model": "Never", "variant": None, "fuel_type": None, "ownership": None},
-        {"variant": "VXI 1.2", "engine_cc": None},
-        {"engine_cc": 1250.0},
-        {"odometer": math.nan, "seats": math.nan, "engine_cc": math.nan},
-        {"power_bhp": 83, "cylinders": 4, "seats": 5},
-        {"feature_count": 3, "price": 1.0},
-    ],
-)
-def test_edges(change: dict[str, Any], rich: PriceModel) -> None:
-    agree(rich, SinglePricer(rich), CAR | change, 0.9)
+def test_what_is_unknown_widens_the_range_by_its_variance(
+    change: dict[str, Any], factors: list[str], model: PriceModel
+) -> None:
+    pricer, confidence = model.pricer, 0.8
+    prices = pricer.prices([CAR | change], confidence)
+    read = pricer._read(CAR | change)
+    _, log_scale = pricer._trees.of_one(read)
+    band = np.searchsorted([3.5, 6.5, 9.5], read.car.given["age"])
+    variance = sum(model.hedonic.spread[factor] for factor in factors)
+    unknown = NormalDist().inv_cdf(0.9) * math.sqrt(variance)
+    sides = zip((prices.low, prices.high), model.ranges.by_band(confidence), strict=True)
+    for side, offset in sides:
+        expected = math.hypot(offset[band] * math.exp(log_scale), unknown)
+        assert abs(math.log(side.item() / prices.price.item())) == pytest.approx(expected, rel=1e-6)
 
 
 def test_absent_is_the_same_as_none(model: PriceModel) -> None:
-    pricer = SinglePricer(model)
     bare = {name: CAR[name] for name in REQUIRED}
-    assert pricer.value(bare) == pricer.value(dict.fromkeys(FIELDS) | bare)
+    assert model.pricer.value(bare) == model.pricer.value(dict.fromkeys(FIELDS) | bare)
 
 
 def test_it_prices_a_listing_as_validated(model: PriceModel) -> None:
     listing = Listing(make="Maruti", model="Swift", year=2019, odometer=42_000, features="A, B")
-    agree(model, SinglePricer(model), listing.__dict__, 0.9)
+    plain = {"make": "Maruti", "model": "Swift", "year": 2019, "odometer": 42_000.0}
+    expected = model.pricer.value(plain | {"features": ("A", "B")})
+    assert model.pricer.value(vars(listing)) == expected
 
 
 def test_one_car_leaves_nothing_to_the_next(model: PriceModel) -> None:
-    pricer = SinglePricer(model)
+    pricer = Pricer(model)
     before = pricer.value(CAR)
     for fields in listings(50, seed=6):
         pricer.value(fields)
-    assert pricer.value(CAR) == before == SinglePricer(model).value(CAR)
+    assert pricer.value(CAR) == before == Pricer(model).value(CAR)
 
 
 def test_threads_do_not_mix_cars(model: PriceModel) -> None:
-    pricer, cars = SinglePricer(model), listings(50, seed=7)
+    pricer, cars = Pricer(model), listings(50, seed=7)
     expected = [pricer.value(car) for car in cars]
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(pricer.value, cars * 10)) == expected * 10
 
 
 @pytest.mark.parametrize("confidence", [0.0, 0.49, 0.991, 1.0, math.nan])
-def test_a_confidence_outside_is_the_same_error(confidence: float, model: PriceModel) -> None:
-    with pytest.raises(ValueError, match="it must be from 0") as expected:
-        by_columns(model, CAR, confidence)
-    with pytest.raises(ValueError, match="it must be from 0") as found:
-        SinglePricer(model).value(CAR, confidence)
-    assert str(found.value) == str(expected.value)
+def test_a_confidence_outside_is_an_error(confidence: float, model: PriceModel) -> None:
+    pricer = model.pricer
+    for ask in (
+        lambda: pricer.value(CAR, confidence),
+        lambda: next(pricer.value_all([CAR], confidence)),
+        lambda: pricer.prices([CAR], confidence),
+    ):
+        with pytest.raises(ValueError, match=r"it must be from 0\.5 to 0\.99"):
+            ask()
 
 
 def test_in_a_market_without_variants_one_that_is_given_changes_nothing(tmp_path: Path) -> None:
@@ -247,6 +332,109 @@ def test_in_a_market_without_variants_one_that_is_given_changes_nothing(tmp_path
     assert not market.knows_variants
     car = {"make": "Maruti", "model": "Swift", "year": 2019.0, "odometer": 42000.0}
     given = {**car, "variant": "VXI 1.2 AMT"}
-    columns = [{name: [text] for name, text in one.items()} for one in (car, given)]
-    alone, among = SinglePricer(market), [value(market, one)[0] for one in columns]
-    assert alone.value(given) == alone.value(car) == among[0] == among[1]
+    among = [*market.pricer.value_all([car, given])]
+    assert market.pricer.value(given) == market.pricer.value(car) == among[0] == among[1]
+
+
+@pytest.fixture(scope="module")
+def car(finished) -> dict[str, Any]:
+    listings = pd.read_parquet(finished[0].train_listings)
+    listings = listings.dropna(axis=1, how="all").dropna()
+    known = listings[listings["year"].between(2015, 2020)].iloc[0].drop("price").to_dict()
+    return known | {"listed_on": None, "ownership": 1.0}
+
+
+def valued(model: PriceModel, car: dict[str, Any], /, **change: Any) -> Valuation:
+    return model.pricer.value(car | change)
+
+
+def test_a_car_like_those_of_training_has_no_warning(model: PriceModel, car: dict) -> None:
+    assert valued(model, car).cautions == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "field", "message"),
+    [
+        (
+            {"make": "Nobody"},
+            "unseen_make",
+            "make",
+            "make 'Nobody' was not in the training data; priced like every make on average",
+        ),
+        (
+            {"model": "Never"},
+            "unseen_model",
+            "model",
+            "model 'Never' was not in the training data; priced like its make on average",
+        ),
+        (
+            {"variant": "NEVER 9"},
+            "unseen_variant",
+            "variant",
+            "variant 'NEVER 9' was not in the training data; priced like its model on average",
+        ),
+        ({"odometer": 900_000.0}, "implausible", "odometer", "900,000 km cannot be right for a"),
+        ({"odometer": 5.0}, "implausible", "odometer", "priced as if it were not known"),
+        ({"ownership": 15.0}, "out_of_range", "ownership", "ownership 15 is outside 1–"),
+        ({"engine_cc": 9900.0}, "out_of_range", "engineCc", "is outside"),
+        ({"power_bhp": 2000.0}, "out_of_range", "powerBhp", "powerBhp 2000 is outside"),
+        ({"seats": 50.0}, "out_of_range", "seats", "what the model has seen"),
+        ({"year": 1950}, "out_of_range", "year", "an age of 75 years is outside 0–"),
+        ({"year": 2030, "odometer": 9000.0}, "implausible", "year", "2030 is after the day of"),
+    ],
+)
+def test_a_warning_names_its_kind_field_and_what_was_done(
+    change: dict[str, Any], kind: str, field: str, message: str, model: PriceModel, car: dict
+) -> None:
+    warnings = valued(model, car, **change).cautions
+    assert [(one.kind, one.field) for one in warnings] == [(kind, field)]
+    assert message in warnings[0].message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variant": None},
+        {"color": None},
+        {"odometer": math.nan},
+        {"ownership": math.nan},
+        {"power_bhp": math.nan},
+        {"features": None},
+    ],
+)
+def test_what_is_missing_is_no_reason_for_a_warning(
+    change: dict[str, Any], model: PriceModel, car: dict
+) -> None:
+    assert valued(model, car, **change).cautions == ()
+
+
+def test_one_car_may_have_several_warnings(model: PriceModel, car: dict) -> None:
+    warnings = valued(model, car, variant="NEVER 9", odometer=9e5, ownership=15.0).cautions
+    assert [one.kind for one in warnings] == ["unseen_variant", "implausible", "out_of_range"]
+
+
+def test_every_row_has_its_own_warnings(model: PriceModel, car: dict) -> None:
+    cars = [car, car | {"variant": "NEVER 9"}, car | {"variant": None}]
+    answers = model.pricer.value_all(cars)
+    assert [len(answer.cautions) for answer in answers] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("listed_on", "expected"),
+    [(None, None), (datetime.date(2024, 12, 24), datetime.date(2024, 12, 24))],
+)
+def test_the_price_is_for_the_day_of_the_listing_or_the_markets(
+    listed_on: datetime.date | None, expected: datetime.date | None, model: PriceModel, car: dict
+) -> None:
+    answer = valued(model, car, listed_on=listed_on)
+    assert answer.valuation_date == (expected or model.market.valuation_date)
+
+
+def test_prices_are_those_of_the_model_rounded_to_a_hundredth(model: PriceModel, finished) -> None:
+    columns = as_columns(pd.read_parquet(finished[0].test_listings).iloc[:20])
+    prices = model.predict(columns, 0.8)
+    for row, answer in enumerate(model.pricer.value_all(listings_of(columns), 0.8)):
+        found = (answer.predicted_price, answer.price_low, answer.price_high)
+        expected = (prices.price[row], prices.low[row], prices.high[row])
+        assert found == pytest.approx(expected, abs=0.0051)
+        assert all(round(side, 2) == side for side in found)

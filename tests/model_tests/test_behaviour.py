@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from carprice.components.workspace import Workspace
+from carprice.listings.keys import DetailKey
 from carprice.model import PriceModel, Prices
 from carprice.model_tests import behaviour
 from carprice.model_tests.panel import Panel
@@ -32,8 +33,8 @@ def distorted(model: PriceModel, change: Callable[[Prices, Any], Prices]) -> Pri
     """Return a model whose prices are changed by what is known of the cars."""
 
     class Distorted(PriceModel):
-        def predict_features(self, features: Any, confidence: float = 0.9) -> Prices:
-            return change(super().predict_features(features, confidence), features)
+        def predict(self, columns: Any, confidence: float = 0.9) -> Prices:
+            return change(super().predict(columns, confidence), self.parse(columns))
 
     return Distorted(**vars_of(model))
 
@@ -105,7 +106,7 @@ def test_what_is_wrong_with_a_model_is_found(
 
 
 def variants(features: Any) -> list[str]:
-    return [text.split("|", 2)[2] for text in features.texts["model_variant"]]
+    return [DetailKey.read(text).detail for text in features.texts["model_variant"]]
 
 
 def test_limits_are_those_of_the_settings(model: PriceModel) -> None:

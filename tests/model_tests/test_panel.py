@@ -3,8 +3,7 @@ from dataclasses import replace
 import numpy as np
 
 from carprice.model import PriceModel
-from carprice.model.valuation import value
-from carprice.model_tests.panel import Panel, by_column, usual_odometer, with_unseen_names
+from carprice.model_tests.panel import Panel, usual_odometer, with_unseen_names
 
 
 def test_the_panel_is_the_same_for_the_same_model(model: PriceModel) -> None:
@@ -14,7 +13,7 @@ def test_the_panel_is_the_same_for_the_same_model(model: PriceModel) -> None:
 
 
 def test_the_model_knows_every_car_of_its_panel(model: PriceModel, panel: Panel) -> None:
-    valuations = value(model, by_column(panel.cars))
+    valuations = model.pricer.value_all(panel.cars)
     assert [one.cautions for one in valuations if one.cautions] == []
     assert all(car["variant"] for car in panel.cars)
 
@@ -35,7 +34,7 @@ def test_makes_come_with_all_their_models_the_best_known_first(panel: Panel) -> 
 
 def test_names_that_nobody_knows_are_warned_of(model: PriceModel, panel: Panel) -> None:
     strange = with_unseen_names(panel.cars)[len(panel.cars) :]
-    kinds = {one.cautions[0].kind for one in value(model, by_column(strange))}
+    kinds = {one.cautions[0].kind for one in model.pricer.value_all(strange)}
     assert kinds == {"unseen_make", "unseen_model", "unseen_variant"}
 
 

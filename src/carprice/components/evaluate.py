@@ -1,13 +1,13 @@
 """Evaluate: the model folder on the test rows → figures, plot tables and one picture."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Floats
+from carprice.arrays import Floats, Progress
 from carprice.components.workspace import Workspace, require_output
 from carprice.evaluation.measurement import measure
 from carprice.evaluation.plots import draw_evaluation
@@ -21,7 +21,7 @@ _COLUMNS: Final = 20
 Figures = dict[str, Any]
 
 
-def evaluate(workspace: Workspace, progress: Callable[[str], None]) -> Figures:
+def evaluate(workspace: Workspace, progress: Progress) -> Figures:
     """Price the test rows as the service would, and write metrics, plot tables and a picture."""
     progress("pricing the test rows")
     model = PriceModel.load(require_output(workspace.model, made_by="train"))

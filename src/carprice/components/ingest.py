@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.files import replacing, write_json, write_text
 from carprice.listings.market import Market
-from carprice.listings.reading import Progress, clean_source, read_source, refuse_too_few
+from carprice.listings.reading import clean_source, read_source, refuse_too_few
 from carprice.listings.snapshot import listings_digest, snapshot_digest
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias

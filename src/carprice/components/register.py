@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.errors import CorruptModelError
 from carprice.evaluation.champion import Digests, car_digests, compare
@@ -28,7 +29,6 @@ from carprice.evaluation.gate import (
     reasons_to_tag,
 )
 from carprice.files import write_json
-from carprice.listings.reading import Progress
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.registry.promotion import (

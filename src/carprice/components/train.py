@@ -1,7 +1,6 @@
 """Train: features → a model folder, unless a feature knows the price."""
 
-from collections.abc import Callable
-
+from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.estimator.training import train_model
 from carprice.listings.frames import read_features
@@ -10,9 +9,7 @@ from carprice.model import PriceModel
 from carprice.settings import TrainSettings
 
 
-def train(
-    settings: TrainSettings, workspace: Workspace, progress: Callable[[str], None]
-) -> PriceModel:
+def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> PriceModel:
     """Fit the model and write its folder.
 
     Raises

@@ -13,7 +13,7 @@ import numpy as np
 from carprice.arrays import Floats
 from carprice.listings.features import Features
 from carprice.listings.noise import less_group_mean, like_cars
-from carprice.listings.units import KM_PER_MILE
+from carprice.listings.units import km_per_unit
 from carprice.model.defaults import Defaults
 
 FEWEST_ROWS: Final = 200
@@ -40,10 +40,10 @@ def expected_log_price(
     from carprice.model.hedonic_fit import fit_hedonic
 
     complete = Defaults.fit(features).complete(features)
-    km_per_unit = KM_PER_MILE if distance_unit == "miles" else 1.0
     count = _FOLDS if len(log_price) < _MANY_ROWS else _FOLDS_OF_MANY
     folds = np.random.default_rng(0).permutation(np.arange(len(log_price), dtype=np.intp) % count)
-    _, anchor = fit_hedonic(complete, complete.numbers, log_price, folds, scales, km_per_unit)
+    km = km_per_unit(distance_unit)
+    _, anchor = fit_hedonic(complete, log_price, folds, scales, km)
     return anchor.log_price
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Floats
+from carprice.arrays import Floats, Progress
 from carprice.eda.adjusted import expected_log_price, loss_per_year
 from carprice.eda.assessment import ColumnSummary, assess
 from carprice.eda.distributions import (
@@ -29,7 +29,7 @@ from carprice.listings.features import Features, listing_days, parse
 from carprice.listings.frames import as_columns
 from carprice.listings.leaking_fields import MOST_EXPLAINED, Suspect, suspects
 from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
-from carprice.listings.reading import Listings, Progress, Source, clean_source, read_source
+from carprice.listings.reading import Listings, Source, clean_source, read_source
 from carprice.listings.sources import Chunk
 from carprice.redaction import redact
 from carprice.schema import FIELDS, PRICE, alias

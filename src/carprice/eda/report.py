@@ -8,6 +8,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from carprice import __version__
+from carprice.arrays import Progress
 from carprice.eda import charts
 from carprice.eda.advice import advise, change, drift_in_words, no_drift_in_words, percent
 from carprice.eda.charts import Chart
@@ -16,7 +17,6 @@ from carprice.eda.findings import Findings, MarketFindings, examine
 from carprice.errors import InputError
 from carprice.files import write_text
 from carprice.listings.leaking_fields import MOST_EXPLAINED
-from carprice.listings.reading import Progress
 from carprice.schema import alias
 from carprice.settings import Settings
 

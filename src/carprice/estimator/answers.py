@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
-from carprice.model.valuation import value
 from carprice.schema import PRICE_NAMES, REQUIRED_OF_A_ROW
 
 _COLUMNS: Final = (*PRICE_NAMES, "warnings", "problem")
@@ -29,7 +29,7 @@ def answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd.
     found = pd.DataFrame(index=listings.index, columns=[*_COLUMNS], dtype=object)
     found["problem"], found["warnings"] = problems, ""
     if len(good):
-        valued = value(model, as_columns(good), confidence)
+        valued = [*model.pricer.value_all(listings_of(as_columns(good)), confidence)]
         found.loc[good.index, [*PRICE_NAMES]] = np.array([one.prices for one in valued])
         found.loc[good.index, "warnings"] = [
             "; ".join(caution.message for caution in one.cautions) for one in valued

@@ -32,7 +32,7 @@ from carprice.listings.market import Market
 from carprice.listings.reading import Source, clean_source, refuse_too_few, row_digests
 from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.model.explanation import FACTORS
+from carprice.model.blocks import FACTORS
 from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, alias
 from carprice.settings import IngestSettings, TrainSettings, describe
 

@@ -1,8 +1,8 @@
 """Fit the model, and refuse to learn from a column that knows the price."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from carprice.arrays import Floats
+from carprice.arrays import Floats, Progress
 from carprice.listings.features import Features
 from carprice.listings.leaking_fields import refuse_leaks, refuse_too_good
 from carprice.listings.market import Market
@@ -16,7 +16,7 @@ def train_model(
     market: Market,
     settings: TrainSettings,
     columns: Mapping[str, str],
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> PriceModel:
     """Fit a model on parsed listings.
 
@@ -24,7 +24,6 @@ def train_model(
     ----------
     log_price : their ln(price).
     columns : the source's column behind each field, by the field's name in files; for errors.
-    progress : told the name of each step.
 
     Raises
     ------
@@ -33,16 +32,6 @@ def train_model(
     """
     progress("looking for columns that know the price")
     refuse_leaks(features, log_price, columns)
-    model = PriceModel.fit(
-        features,
-        log_price,
-        market,
-        scales=settings.hedonic.model_dump(),
-        booster=settings.booster.model_dump(),
-        patience=settings.patience,
-        folds=settings.folds,
-        seed=settings.seed,
-        progress=progress,
-    )
+    model = PriceModel.fit(features, log_price, market, settings, progress)
     refuse_too_good(model.metrics["mdape"], features, log_price, columns)
     return model

@@ -1,4 +1,4 @@
-"""The production model beside a candidate: both on the same rows, folds and machine."""
+"""Compare a candidate with the production model: on the same rows and folds, and in time."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from carprice.arrays import Floats
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
-from carprice.model.pricer import SinglePricer
+from carprice.model.pricer import Pricer
 from carprice.schema import FIELDS, KINDS, PRICE, FieldKind
 
 _FOLDS: Final = 10
@@ -27,14 +27,14 @@ Digests = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models on the same rows; each pair of figures is candidate's and champion's.
+    """Two models on the same rows; figures come in pairs, the candidate's first.
 
     Attributes
     ----------
     rows : how many rows both were scored on.
     fold_mape : MAPE in each fold of them, per cent.
     microseconds : time of a single prediction.
-    note : what is to be said about the rows; empty if nothing is.
+    note : a remark on the rows, such as how many were left out; may be empty.
     """
 
     rows: int
@@ -84,11 +84,10 @@ def time_both(
 ) -> tuple[float, float]:
     """Return the microseconds of a single prediction of two models, measured in turns.
 
-    Of many short rounds the quickest counts: whatever else the machine does only adds to the
-    others, and seldom to all of them.
+    The quickest of many short rounds counts, for other work of the machine only adds time.
     """
     cars = _single_cars(rows.head(_TIMED))
-    pricers = (SinglePricer(candidate), SinglePricer(champion))
+    pricers = (candidate.pricer, champion.pricer)
     rounds = [[_seconds(pricer, cars) for pricer in pricers] for _ in range(_ROUNDS)]
     first, second = (1e6 * min(times) / len(cars) for times in zip(*rounds, strict=True))
     return first, second
@@ -115,7 +114,7 @@ def _fair_rows(test: pd.DataFrame, learned: Digests | None) -> tuple[pd.DataFram
 
 
 def _folds(rows: int) -> list[npt.NDArray[np.intp]]:
-    """Return the rows of each fold: the same for as many rows, whatever their order means."""
+    """Return the rows of each fold, drawn at random; the same for the same number of rows."""
     count = max(1, min(_FOLDS, rows // _FEWEST_OF_FOLD))
     return np.array_split(np.random.default_rng(0).permutation(rows), count)
 
@@ -143,7 +142,7 @@ def _single(field: str, value: Any) -> Any:
     return tuple(value.split("|")) if KINDS[field] is FieldKind.EQUIPMENT else value
 
 
-def _seconds(pricer: SinglePricer, cars: Sequence[dict[str, Any]]) -> float:
+def _seconds(pricer: Pricer, cars: Sequence[dict[str, Any]]) -> float:
     start = time.perf_counter()
     for car in cars:
         pricer.value(car)

@@ -1,4 +1,4 @@
-"""The gate before ``staging``: a pure decision with its reasons, apart from what carries it out."""
+"""The gate before ``staging``: decide from figures alone whether a candidate may pass, and why."""
 
 import math
 import re
@@ -76,7 +76,7 @@ class Champion:
     rows : test rows of the candidate that both were scored on.
     fold_mape : MAPE in each fold of these rows, the folds those of the candidate.
     microseconds : time of a single prediction.
-    note : what is to be said about the rows; empty if nothing is.
+    note : a remark on the rows, such as how many were left out; may be empty.
     """
 
     version: int
@@ -151,7 +151,7 @@ class Decision:
 
 
 def decide(candidate: Candidate, champion: Champion | None, thresholds: GateSettings) -> Decision:
-    """Judge a candidate by what it must reach for itself, and beside the production model.
+    """Judge a candidate by its own figures, and in comparison with the production model.
 
     Beside production its error is compared in pairs, fold by fold on the same rows: whatever makes
     a fold hard for one makes it hard for the other, so that the differences are steadier than the

@@ -56,7 +56,7 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
     listings = pd.concat([train, test], ignore_index=True)
     parsed, rows = model.parse(as_columns(listings)), np.arange(len(listings))
     learned, features = parsed.take(rows[: len(train)]), parsed.take(rows[len(train) :])
-    prices = model.predict_features(features, DEFAULT_CONFIDENCE)
+    prices = model.predict(as_columns(test), DEFAULT_CONFIDENCE)
     actual = test[PRICE].to_numpy(dtype=np.float64)
     bands = np.array(list(AGE_BANDS))[age_bands(features.numbers["age"])]
     by_band = segment_figures(bands, actual, prices)

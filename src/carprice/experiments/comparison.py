@@ -10,9 +10,10 @@ from typing import Any, Final
 import pandas as pd
 
 from carprice import __version__
+from carprice.arrays import Progress
 from carprice.errors import RefusedError
 from carprice.experiments.candidates import EXTRA, ComparedModel
-from carprice.experiments.data import Data, Progress
+from carprice.experiments.data import Data
 from carprice.experiments.fitting import CrossValidation, shuffled_folds
 from carprice.experiments.pictures import draw_error_and_time, draw_ranking
 from carprice.experiments.ranking import (

@@ -1,12 +1,11 @@
 """The training listings of a params file, as the pipeline would learn from them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from carprice.arrays import Floats
+from carprice.arrays import Floats, Progress
 from carprice.components.ingest import ingest
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace, read_json
@@ -15,8 +14,6 @@ from carprice.listings.frames import read_features, write_features
 from carprice.listings.leaking_fields import refuse_leaks
 from carprice.listings.market import Market
 from carprice.settings import Settings
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -75,16 +75,7 @@ def _fit_carprice(
 ) -> Predict:
     from carprice.model import PriceModel
 
-    model = PriceModel.fit(
-        features,
-        log_price,
-        market,
-        scales=train.hedonic.model_dump(),
-        booster=train.booster.model_dump(),
-        patience=train.patience,
-        folds=train.folds,
-        seed=train.seed,
-    )
+    model = PriceModel.fit(features, log_price, market, train)
 
     def predict(others: Features) -> Floats:
         return model.predict_features(others).price
@@ -95,20 +86,22 @@ def _fit_carprice(
 def _fit_hedonic(
     features: Features, log_price: Floats, market: Market, train: TrainSettings
 ) -> Predict:
-    from carprice.listings.units import KM_PER_MILE
+    from carprice.model.car import CarReader, TypeReader
     from carprice.model.defaults import Defaults
     from carprice.model.hedonic_fit import fit_hedonic
+    from carprice.model.worth import RidgeLookups
 
     defaults = Defaults.fit(features)
-    features = defaults.complete(features)
-    km_per_unit = KM_PER_MILE if market.distance_unit == "miles" else 1.0
+    complete = defaults.complete(features)
     folds = np.arange(len(log_price), dtype=np.intp) % _UNFOLDED
     scales = train.hedonic.model_dump()
-    hedonic, _ = fit_hedonic(features, features.numbers, log_price, folds, scales, km_per_unit)
+    hedonic, _ = fit_hedonic(complete, log_price, folds, scales, market.km_per_unit)
+    types, cars, ridge = TypeReader(defaults), CarReader(market, defaults), RidgeLookups(hedonic)
 
     def predict(others: Features) -> Floats:
-        complete = defaults.complete(others)
-        return np.asarray(np.exp(hedonic.predict(complete, complete.numbers)))
+        read = cars.read_features(others, types)
+        told = [ridge.log_price(ridge.of_type(car_type), car) for car_type, car in read]
+        return np.exp(np.array(told, dtype=np.float64))
 
     return predict
 

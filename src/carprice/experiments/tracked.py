@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from carprice.experiments.data import Data, Progress
+from carprice.arrays import Progress
+from carprice.experiments.data import Data
 from carprice.experiments.ranking import Result
 from carprice.files import writing
 from carprice.registry.provenance import git_tags

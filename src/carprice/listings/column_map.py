@@ -13,7 +13,7 @@ import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.sources.chunks import Chunk
-from carprice.listings.units import KM_PER_MILE
+from carprice.listings.units import km_per_unit
 from carprice.listings.values import (
     UNREADABLE,
     as_text,
@@ -452,8 +452,8 @@ def _scaled(numbers: np.ndarray, rule: ColumnRule, settings: IngestSettings) -> 
         numbers = numbers * rule.multiply
     if rule.add is not None:
         numbers = numbers + rule.add
-    if rule.unit is not None and rule.unit != settings.units.distance:
-        numbers = numbers * KM_PER_MILE if rule.unit == "miles" else numbers / KM_PER_MILE
+    if rule.unit is not None:
+        numbers = numbers * km_per_unit(rule.unit) / km_per_unit(settings.units.distance)
     return numbers
 
 

@@ -5,7 +5,7 @@ few thousand distinct variants and one look-up a row.
 """
 
 import datetime
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from carprice.arrays import Columns, Floats, T
 from carprice.listings.units import plausible_odometer
 from carprice.listings.variants import variant_of
-from carprice.schema import EQUIPMENT_SEPARATOR
+from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
 
 LISTED_YEARS: Final = (-20.0, 2.0)
 """Earliest and latest listing date that counts, in years after the valuation date.
@@ -177,6 +177,18 @@ def listing_days(
         return np.full(rows, day)
     days = np.asarray(columns["listed_on"], dtype="datetime64[D]")
     return np.where(np.isnat(days), day, days)
+
+
+def listings_of(columns: Columns) -> Iterator[dict[str, Any]]:
+    """Yield listings given by column as field name → value; None or NaN where missing."""
+    values: dict[str, Sequence[Any]] = {}
+    for field, column in columns.items():
+        if column is not None:
+            is_date = KINDS[field] is FieldKind.DATE
+            days = np.asarray(column, dtype="datetime64[D]") if is_date else column
+            values[field] = days.tolist() if isinstance(days, np.ndarray) else days
+    names = tuple(values)
+    return (dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True))
 
 
 def _values(columns: Columns, field: str, rows: int) -> Sequence[Any]:

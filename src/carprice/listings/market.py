@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from carprice.listings.units import km_per_unit
+
 
 @dataclass(frozen=True)
 class Market:
@@ -14,6 +16,11 @@ class Market:
     distance_unit: str
     valuation_date: datetime.date
     data_digest: str
+
+    @property
+    def km_per_unit(self) -> float:
+        """Kilometres in the market's distance unit."""
+        return km_per_unit(self.distance_unit)
 
     def to_json(self) -> dict[str, str]:
         """Return the market as plain JSON values."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from carprice.arrays import Progress
 from carprice.errors import InputError
 from carprice.listings.cleaning import (
     Counts,
@@ -25,7 +26,6 @@ from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
 
-Progress = Callable[[str], None]
 OnChunk = Callable[[Chunk, MappedChunk], None]
 _ROWS_INSPECTED: Final = 20_000
 _FEWEST_ROWS: Final = 50

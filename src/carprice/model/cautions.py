@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field
 
 from carprice.listings.features import LISTED_YEARS
+from carprice.listings.keys import ModelKey
 from carprice.model.vocabulary import Vocabulary
 from carprice.schema import alias
 
@@ -84,13 +85,13 @@ def unseen(field: str, given: object, model: str, vocabulary: Vocabulary) -> Cau
     given : its value as the listing has it.
     model : ``make|model``, normalised.
     """
-    make, _, line = model.partition("|")
+    key = ModelKey.read(model)
     if field == "make":
-        nearest = vocabulary.nearest_makes(make)
+        nearest = vocabulary.nearest_makes(key.make)
     elif field == "model":
-        nearest = vocabulary.nearest_models(make, line)
+        nearest = vocabulary.nearest_models(*key)
     else:
-        nearest = vocabulary.nearest_variants(make, line, str(given))
+        nearest = vocabulary.nearest_variants(*key, str(given))
     kind, parent = _UNSEEN[field]
     message = f"{field} {given!r} was not in the training data; priced like {parent} on average"
     if nearest:

@@ -67,38 +67,22 @@ class Defaults:
         return cls(by_group, _commonest_kinds(features), _column_medians(numbers), by_age)
 
     def complete(self, features: Features) -> Features:
-        """Return the features with unknown numbers, transmission, body and fuel filled."""
-        numbers = self.fill(features)
-        texts = dict(features.texts)
+        """Return the training rows with unknown numbers, transmission, body and fuel filled."""
+        texts, numbers = dict(features.texts), dict(features.numbers)
+        model = texts["model"]
         for place, name in enumerate(KIND):
-            if "" in texts[name]:
-                keys = zip(texts[name], texts["model"], texts["make"], strict=True)
-                texts[name] = [own or self._kind(model, make)[place] for own, model, make in keys]
-        if any(texts[name] is not features.texts[name] for name in KIND):
-            texts["model_powertrain"] = [
-                "|".join(row)
-                for row in zip(texts["model"], texts["fuel"], texts["transmission"], strict=True)
-            ]
-        return Features(texts, numbers, features.equipment)
-
-    def _kind(self, model: str, make: str) -> tuple[str, ...]:
-        return self.kinds.get(model) or self.kinds.get(make) or self.kinds[""]
-
-    def fill(self, features: Features) -> dict[str, Floats]:
-        """Return the numbers of the features with unknown ones filled."""
-        numbers = dict(features.numbers)
-        groups = _Groups(self, features)
+            pairs = zip(texts[name], model, strict=True)
+            texts[name] = [own or self.kinds[key][place] for own, key in pairs]
+        powertrains = zip(model, texts["fuel"], texts["transmission"], strict=True)
+        texts["model_powertrain"] = ["|".join(row) for row in powertrains]
         for place, name in enumerate(USUAL_OF_MODEL):
             unknown = np.flatnonzero(np.isnan(numbers[name]))
-            if len(unknown):
-                numbers[name] = numbers[name].copy()
-                numbers[name][unknown] = [groups.usual(row)[place] for row in unknown.tolist()]
-        odometer = numbers["odometer"]
-        if np.isnan(odometer).any():
-            usual = self.odometer_by_age[_age_codes(features)]
-            numbers["odometer"] = np.where(np.isnan(odometer), usual, odometer)
-            numbers["odometer_per_year"] = numbers["odometer"] / (numbers["age"] + 0.5)
-        return numbers
+            numbers[name] = numbers[name].copy()
+            numbers[name][unknown] = [self.by_group[model[row]][place] for row in unknown.tolist()]
+        odometer, usual = numbers["odometer"], self.odometer_by_age[_age_codes(features)]
+        numbers["odometer"] = np.where(np.isnan(odometer), usual, odometer)
+        numbers["odometer_per_year"] = numbers["odometer"] / (numbers["age"] + 0.5)
+        return Features(texts, numbers, features.equipment)
 
     def to_json(self) -> dict[str, Any]:
         """Return the medians as plain JSON values; null for NaN."""
@@ -120,21 +104,6 @@ class Defaults:
             _floats(content["overall"]),
             _floats(content["odometer_by_age"]),
         )
-
-
-class _Groups:
-    """Finds the medians that speak for a row: its model's, else its make's, else all rows'."""
-
-    def __init__(self, defaults: Defaults, features: Features) -> None:
-        self._defaults = defaults
-        self._models, self._makes = features.texts["model"], features.texts["make"]
-
-    def usual(self, row: int) -> Floats:
-        by_group = self._defaults.by_group
-        found = by_group.get(self._models[row])
-        if found is None:
-            found = by_group.get(self._makes[row])
-        return self._defaults.overall if found is None else found
 
 
 def _commonest_kinds(features: Features) -> dict[str, tuple[str, ...]]:

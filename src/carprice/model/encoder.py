@@ -89,39 +89,23 @@ class Encoder:
         """For each column: -1 if the trees' sum may only fall with it, else 0."""
         return tuple(-1 if name in FALLING else 0 for name in self.columns)
 
-    def matrix(
-        self,
-        features: Features,
-        numbers: Mapping[str, Floats],
-        anchor: Anchor,
-        *,
-        learned_from: bool = False,
-    ) -> Matrix:
-        """Return one float32 row a listing; ``anchor`` is what the hedonic ridge says of it.
+    def training_matrix(self, features: Features, anchor: Anchor) -> Matrix:
+        """Return one float32 row for each training row, of which none counts itself.
 
-        ``learned_from`` tells that these are the training rows, of which none counts itself.
+        Parameters
+        ----------
+        features : the completed rows that were learned from.
+        anchor : what the ridge says of them.
         """
-        columns = [
-            anchor.log_price,
-            anchor.make,
-            anchor.model,
-            *(numbers[name] for name in self.numbers),
-        ]
+        numbers = (features.numbers[name] for name in self.numbers)
+        columns = [anchor.log_price, anchor.make, anchor.model, *numbers]
         parts = [np.column_stack(columns)]
         for name, values in self.levels.items():
             parts.append(_one_hot(features.texts[name], values))
         parts.append(_flags(features.equipment, self.equipment))
-        parts.append(self._counts(features, learned_from=learned_from))
+        others = [[self.rows[name][text] - 1 for text in features.texts[name]] for name in COUNTED]
+        parts.append(np.log1p(np.array(others, dtype=np.float64).T))
         return np.column_stack(parts).astype(np.float32)
-
-    def _counts(self, features: Features, *, learned_from: bool) -> Floats:
-        """Return ln(1 + other training rows) of each row's model, trim and variant."""
-        itself = 1 if learned_from else 0
-        counts = [
-            [self.rows[name].get(text, 0) - itself for text in features.texts[name]]
-            for name in COUNTED
-        ]
-        return np.log1p(np.array(counts, dtype=np.float64).T)
 
     def to_json(self) -> dict[str, Any]:
         """Return the columns as plain JSON values."""

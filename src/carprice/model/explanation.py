@@ -1,23 +1,10 @@
 """Why a car costs what it costs: the market's typical car, times one factor for each attribute."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-import numpy as np
-
-FACTORS: Final = (
-    "make and model",
-    "variant",
-    "age",
-    "distance",
-    "fuel and gearbox",
-    "owners",
-    "equipment",
-    "colour",
-    "everything else",
-)
-"""The parts of a price, in the order in which they are told."""
+from carprice.model.blocks import FACTORS
 
 
 @dataclass(frozen=True)
@@ -45,13 +32,13 @@ def explanation(start: float, worth: Mapping[str, float]) -> Explanation:
 
     Examples
     --------
-    >>> told = explanation(500_000.0, {"age": np.log(0.8), "owners": np.log(0.95)})
+    >>> told = explanation(500_000.0, {"age": math.log(0.8), "owners": math.log(0.95)})
     >>> round(told.price), [(r.name, round(r.amount)) for r in told.reasons if r.amount]
     (380000, [('age', -100000), ('owners', -20000)])
     """
     price, reasons = start, []
     for name in FACTORS:
-        factor = float(np.exp(worth.get(name, 0.0)))
+        factor = math.exp(worth.get(name, 0.0))
         reasons.append(Reason(name, factor, price * (factor - 1)))
         price *= factor
     return Explanation(price, start, tuple(reasons))

@@ -6,8 +6,12 @@ expects; with n of them in an age band, the upper limit at confidence c is the â
 smallest, the lower one mirrors it, so each side misses (1 - c)/2. The range holds the price itself.
 """
 
-from collections.abc import Mapping
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from statistics import NormalDist
 from typing import Any, Final, Self
 
 import numpy as np
@@ -18,6 +22,8 @@ from carprice.arrays import Floats
 AGE_BANDS: Final = {"0-3": 3.5, "4-6": 6.5, "7-9": 9.5, "10+": np.inf}
 """Upper edge of each age band, in years."""
 CONFIDENCES: Final = tuple(round(0.5 + step / 100, 2) for step in range(50))
+DEFAULT_CONFIDENCE: Final = 0.9
+_EDGES: Final = list(AGE_BANDS.values())
 _SMALLEST_BAND: Final = 50
 
 
@@ -29,7 +35,7 @@ def age_bands(age: Floats) -> npt.NDArray[np.intp]:
     >>> age_bands(np.array([0.0, 3, 4, 9, 10, 40])).tolist()
     [0, 0, 1, 2, 3, 3]
     """
-    return np.searchsorted(np.array(list(AGE_BANDS.values())), age)
+    return np.searchsorted(np.array(_EDGES), age)
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,37 @@ class ConformalRanges:
         low, high = zip(*offsets, strict=True)
         return cls(np.array(low), np.array(high))
 
-    def offsets(self, scale: Floats, age: Floats, confidence: float) -> tuple[Floats, Floats]:
-        """Return what is added to ln(price) for the lower and the upper end of each row's range.
+    def offsets(
+        self, scale: float, age: float, confidence: float, open_variance: float = 0.0
+    ) -> tuple[float, float]:
+        """Return what is added to ln(price) for the lower and the upper end of a car's range.
+
+        Parameters
+        ----------
+        scale : the error's local size.
+        age : in years.
+        open_variance : of ln(price), for what is not known of the car; it widens the range.
 
         Raises
         ------
         ValueError
             If the confidence is outside 0.5â€“0.99.
         """
-        bands = age_bands(age)
-        low, high = self.by_band(confidence)
-        return low[bands] * scale, high[bands] * scale
+        low, high, deviations = self._of_confidence(confidence)
+        band = bisect_left(_EDGES, age)
+        unknown = deviations * math.sqrt(open_variance)
+        return -math.hypot(low[band] * scale, unknown), math.hypot(high[band] * scale, unknown)
+
+    @cached_property
+    def _of_confidence(self) -> Callable[[float], tuple[list[float], list[float], float]]:
+        """Offsets by band and normal deviations, kept for the confidences asked for last."""
+
+        @lru_cache(maxsize=64)
+        def read(confidence: float) -> tuple[list[float], list[float], float]:
+            low, high = self.by_band(confidence).tolist()
+            return low, high, NormalDist().inv_cdf((1 + confidence) / 2)
+
+        return read
 
     def by_band(self, confidence: float) -> Floats:
         """Return the offsets in local scales: two rows, low and high, of one value an age band.

@@ -2,33 +2,33 @@
 
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from statistics import NormalDist
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Columns, Floats
+from carprice.arrays import Columns, Floats, Progress, quiet
 from carprice.listings import features as feature_code
-from carprice.listings.features import Features
+from carprice.listings.features import Features, listings_of
 from carprice.listings.market import Market
-from carprice.listings.units import KM_PER_MILE
 from carprice.metrics import price_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.defaults import Defaults
-from carprice.model.encoder import Anchor, Encoder
-from carprice.model.explanation import FACTORS, Explanation, explanation
-from carprice.model.hedonic import Hedonic, total_of
-from carprice.model.intervals import ConformalRanges
+from carprice.model.encoder import Encoder
+from carprice.model.explanation import Explanation
+from carprice.model.hedonic import Hedonic
+from carprice.model.intervals import DEFAULT_CONFIDENCE, ConformalRanges
+from carprice.model.pricer import Pricer, Prices
 from carprice.model.vocabulary import Vocabulary
 from carprice.model_folder import folder_digest, read_manifest, write_folder
 
-DEFAULT_CONFIDENCE: Final = 0.9
+if TYPE_CHECKING:
+    from carprice.settings import TrainSettings
+
 _JSON_FILES: Final = ("hedonic.json", "defaults.json", "encoder.json", "ranges.json")
 _BOOSTER_FILE: Final = "booster.onnx"
 _SCALE_FILE: Final = "scale.onnx"
@@ -43,21 +43,6 @@ _SCALE_TREES: Final = {
     "subsample": 0.8,
     "colsample_bytree": 0.6,
 }
-
-Progress = Callable[[str], None]
-
-
-def _quiet(_: str) -> None:
-    """Tell nobody."""
-
-
-@dataclass(frozen=True)
-class Prices:
-    """Prices and their ranges, in the market's currency; one entry a listing."""
-
-    price: Floats
-    low: Floats
-    high: Floats
 
 
 @dataclass(frozen=True)
@@ -91,13 +76,8 @@ class PriceModel:
         features: Features,
         log_price: Floats,
         market: Market,
-        *,
-        scales: Mapping[str, float],
-        booster: Mapping[str, Any],
-        patience: int = 50,
-        folds: int = 10,
-        seed: int = 0,
-        progress: Progress = _quiet,
+        settings: "TrainSettings",
+        progress: Progress = quiet,
     ) -> Self:
         """Fit on parsed listings.
 
@@ -105,23 +85,19 @@ class PriceModel:
         ----------
         features : parsed listings, n rows.
         log_price : their target, n values of ln(price in the market's currency).
-        scales : block scales of the hedonic ridge.
-        booster : XGBoost parameters; ``n_estimators`` is the largest number of trees.
-        patience : trees without improvement on held-out folds after which boosting stops.
-        folds : number of cross-fitting folds; ranges come from rows that a fold did not see.
-        progress : told the name of each step.
+        settings : the block scales of the ridge, XGBoost's parameters, folds and the seed.
         """
         from carprice.model.hedonic_fit import fit_hedonic
 
         progress("hedonic ridge")
         defaults = Defaults.fit(features)
-        raw_numbers, features = features.numbers, defaults.complete(features)
-        numbers = features.numbers
-        assignment = _assign_folds(len(log_price), folds, seed)
-        km_per_unit = KM_PER_MILE if market.distance_unit == "miles" else 1.0
-        hedonic, anchor = fit_hedonic(features, numbers, log_price, assignment, scales, km_per_unit)
-        encoder = Encoder.fit(features)
-        matrix = encoder.matrix(features, numbers, anchor, learned_from=True)
+        complete = defaults.complete(features)
+        seed, patience, booster = settings.seed, settings.patience, settings.booster.model_dump()
+        assignment = _assign_folds(len(log_price), settings.folds, seed)
+        scales = settings.hedonic.model_dump()
+        hedonic, anchor = fit_hedonic(complete, log_price, assignment, scales, market.km_per_unit)
+        encoder = Encoder.fit(complete)
+        matrix = encoder.training_matrix(complete, anchor)
         residual = log_price - anchor.log_price
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
         some.sort()
@@ -140,7 +116,7 @@ class PriceModel:
         expected = cross_fit(matrix[some], size - size.mean(), parts, _SCALE_TREES, patience, seed)
         scale = new_trees({**_SCALE_TREES, "n_estimators": expected.n_estimators}, seed)
         scale.fit(matrix[some], size - size.mean())
-        price = np.exp(log_price)
+        price, age = np.exp(log_price), features.numbers["age"][some]
         return cls(
             market=market,
             hedonic=hedonic,
@@ -148,10 +124,10 @@ class PriceModel:
             encoder=encoder,
             booster=Booster.of(trees, matrix.shape[1]),
             scale=Booster.of(scale, matrix.shape[1]),
-            ranges=ConformalRanges.fit(missed, np.exp(expected.held_out), numbers["age"][some]),
+            ranges=ConformalRanges.fit(missed, np.exp(expected.held_out), age),
             trained_on={
                 name: (float(np.nanmin(values)), float(np.nanmax(values)))
-                for name, values in raw_numbers.items()
+                for name, values in features.numbers.items()
                 if not np.isnan(values).all()
             }
             | {"price": (float(price.min()), float(price.max()))},
@@ -175,6 +151,11 @@ class PriceModel:
             columns = {field: values for field, values in columns.items() if field != "variant"}
         return feature_code.parse(columns, self.market.valuation_date, self.market.distance_unit)
 
+    @cached_property
+    def pricer(self) -> Pricer:
+        """What prices, values and explains listings one by one or together."""
+        return Pricer(self)
+
     def predict(self, columns: Columns, confidence: float = DEFAULT_CONFIDENCE) -> Prices:
         """Price listings given by column (field name → one value a listing).
 
@@ -182,47 +163,23 @@ class PriceModel:
         -------
         Prices
             Price and range, each of as many entries as there are listings.
+
+        Raises
+        ------
+        ValueError
+            If the confidence is outside 0.5–0.99.
         """
-        return self.predict_features(self.parse(columns), confidence)
+        return self.pricer.prices(listings_of(columns), confidence)
 
     def predict_features(
         self, features: Features, confidence: float = DEFAULT_CONFIDENCE
     ) -> Prices:
         """Price parsed listings."""
-        given, features = features, self.defaults.complete(features)
-        numbers = features.numbers
-        anchor = self._anchor(features, self.hedonic.predict(features, numbers))
-        matrix = self.encoder.matrix(features, numbers, anchor)
-        price = np.exp(anchor.log_price + self.booster.predict(matrix))
-        low, high = self.ranges.offsets(
-            np.exp(self.scale.predict(matrix)), features.numbers["age"], confidence
-        )
-        open_part = NormalDist().inv_cdf((1 + confidence) / 2) * np.sqrt(
-            self.hedonic.unknown_variance(given, numbers)
-        )
-        low, high = -np.hypot(low, open_part), np.hypot(high, open_part)
-        return Prices(price, price * np.exp(low), price * np.exp(high))
-
-    def _anchor(self, features: Features, log_price: Floats) -> Anchor:
-        return Anchor(log_price, **self.hedonic.names_worth(features))
+        return self.pricer.prices(features, confidence)
 
     def explain(self, columns: Columns) -> list[Explanation]:
-        """Tell each listing's price as the market's typical car times named factors.
-
-        The factors multiply to the price, and the amounts sum to it.
-        """
-        features = self.defaults.complete(self.parse(columns))
-        numbers = features.numbers
-        worth = self.hedonic.contributions(features, numbers)
-        anchor = self._anchor(features, total_of(self.hedonic.intercept, worth))
-        trees = self.booster.predict(self.encoder.matrix(features, numbers, anchor))
-        worth = self.hedonic.relative(features, worth)
-        worth[FACTORS[-1]] = worth.get(FACTORS[-1], 0.0) + trees
-        start = float(np.exp(self.hedonic.intercept + sum(self.hedonic.typical.values())))
-        return [
-            explanation(start, {name: float(values[row]) for name, values in worth.items()})
-            for row in range(len(features))
-        ]
+        """Explain listings given by column, see :meth:`carprice.model.pricer.Pricer.explain`."""
+        return [*map(self.pricer.explain, listings_of(columns))]
 
     def save(self, folder: Path) -> str:
         """Write the model folder, replacing an older one in one step; return its digest."""

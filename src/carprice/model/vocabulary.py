@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final, Self
 
 from carprice.listings.features import normalise
+from carprice.listings.keys import DetailKey, ModelKey
 from carprice.listings.variants import parse_variant
 from carprice.model.hedonic import Hedonic
 
@@ -30,11 +31,9 @@ class Vocabulary:
         makes: dict[str, dict[str, list[str]]] = {
             make: {} for make in sorted(hedonic.coefficients["make"])
         }
-        for key in sorted(hedonic.coefficients["model"]):
-            make, _, model = key.partition("|")
+        for make, model in map(ModelKey.read, sorted(hedonic.coefficients["model"])):
             makes.setdefault(make, {})[model] = []
-        for key in sorted(hedonic.coefficients["variant"]):
-            make, model, variant = key.split("|", 2)
+        for make, model, variant in map(DetailKey.read, sorted(hedonic.coefficients["variant"])):
             if variant:
                 makes.setdefault(make, {}).setdefault(model, []).append(variant)
         return cls(

@@ -1,8 +1,4 @@
-"""ln(price) of one car: :mod:`carprice.model.hedonic` by look-ups alone.
-
-What :meth:`carprice.model.hedonic.Hedonic.contributions` does for many listings, factor by factor,
-is one sum here. ``tests/model/test_pricer.py`` holds the two together.
-"""
+"""What the hedonic ridge says of a car: ln(price), by look-ups in dictionaries."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -13,22 +9,16 @@ from math import isnan, log, sqrt
 from typing import Final
 
 from carprice.arrays import Floats
+from carprice.listings.keys import DetailKey
+from carprice.model.blocks import BLOCKS, VARIANT, whole
 from carprice.model.car import LEVELS, Car, CarType
-from carprice.model.hedonic import (
-    KM_KNOTS,
-    LOGGED,
-    USUAL_KM,
-    Hedonic,
-    itself,
-    printed,
-)
+from carprice.model.hedonic import ENGINE, KM_KNOTS, LOGGED, USUAL_KM, Hedonic, printed
 
 Worth = dict[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
 Texts = Mapping[str, str]
 Numbers = Mapping[str, float]
 
-_VARIANT: Final = "variant"
 _ZEROS: Final = repeat(0.0)
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
 _OF_CARS: Final = frozenset(("age", "model_age", "fitness", "model_engine", *LEVELS))
@@ -42,7 +32,7 @@ class TypeWorth:
     Attributes
     ----------
     slopes : per unit of each basis: 1, a, a², a³, so, so², lo, a·so, years after the valuation
-        date, see :func:`carprice.model.hedonic.bases_of`.
+        date, see :func:`carprice.model.hedonic_fit.bases_of`.
     names : what make alone and model alone add; 0 where unseen. They are part of the slopes.
     by_age : of that model, for an age in whole years.
     by_engine : of that model, for displacement, power and cylinders as printed.
@@ -54,8 +44,11 @@ class TypeWorth:
     by_engine: Worth
 
 
-class SingleHedonic:
-    """A ridge that is asked for one car at a time."""
+class RidgeLookups:
+    """The tables of a fitted ridge, asked for one car at a time.
+
+    Of :meth:`carprice.model.hedonic.Hedonic.part` they say what one factor adds to ln(price).
+    """
 
     def __init__(self, hedonic: Hedonic) -> None:
         known = hedonic.coefficients
@@ -72,9 +65,9 @@ class SingleHedonic:
         self._usual_model = hedonic.usual.get("model", {})
         self._of_types = [
             (block.text, block.basis, known[block.name])
-            for block in hedonic.blocks
-            if block.expand is itself
-            and block.factor != _VARIANT
+            for block in BLOCKS
+            if block.terms is whole
+            and block.factor != VARIANT
             and block.text not in _OF_CARS
             and known[block.name]
         ]
@@ -132,7 +125,7 @@ class SingleHedonic:
             years = _printed(numbers["fitness_age"])
             total += self._fitness.get(years, 0.0) + a * self._fitness_by_age.get(years, 0.0)
         if worth.by_engine:
-            total += worth.by_engine.get(_printed_engine(numbers), 0.0)
+            total += worth.by_engine.get(_engine(numbers), 0.0)
         return total
 
     def _km_of(self, odometer: float) -> float:
@@ -154,8 +147,8 @@ def _by_model(worth: Worth) -> dict[str, Worth]:
     """Return terms of make, model and something more by make and model."""
     found: dict[str, Worth] = {}
     for term, each in worth.items():
-        make, model, rest = term.split("|", 2)
-        found.setdefault(f"{make}|{model}", {})[rest] = each
+        key = DetailKey.read(term)
+        found.setdefault(str(key.of_model), {})[key.detail] = each
     return found
 
 
@@ -167,13 +160,13 @@ class _VariantWorth:
         self._trims, self._variants = known["trim"], known["variant"]
         self._words = {word: (idf[word], worth) for word, worth in known["word"].items()}
         self._words_of_model = known["model_word"]
-        self._usual = hedonic.usual.get(_VARIANT, {})
+        self._usual = hedonic.usual.get(VARIANT, {})
 
     def of(self, texts: Texts) -> float:
         """Return what a variant adds; what is usual for the model where no word is known."""
         make, model, variant = texts["make"], texts["model"], texts["model_variant"]
-        first, second, text = variant.split("|", 2)
-        words = sorted(set(text.split()))
+        key = DetailKey.read(variant)
+        words = sorted(set(key.detail.split()))
         known = [self._words[word] for word in words if word in self._words]
         if not known and self._words and self._usual:
             return next(self._usual[key] for key in (model, make, "") if key in self._usual)
@@ -182,7 +175,7 @@ class _VariantWorth:
             length = sqrt(sum([idf * idf for idf, _ in known]))
             worth += sum([idf * each for idf, each in known]) / length
         own = self._words_of_model
-        return worth + sum([own.get(f"{first}|{second}#{word}", 0.0) for word in words])
+        return worth + sum([own.get(f"{key.of_model}#{word}", 0.0) for word in words])
 
 
 class _NumbersWorth:
@@ -268,7 +261,6 @@ class _Curve:
 _printed = lru_cache(maxsize=4096)(printed)
 
 
-def _printed_engine(numbers: Numbers) -> str:
+def _engine(numbers: Numbers) -> str:
     """Return the last part of the ridge's text ``model_engine``."""
-    litres, power = _printed(numbers["litres"]), _printed(numbers["power_bhp"])
-    return f"{litres}|{power}|{_printed(numbers['cylinders'])}"
+    return "|".join([_printed(numbers[name]) for name in ENGINE])

@@ -1,6 +1,6 @@
-"""What a car buyer takes for granted, asked of the model for its fixed panel of cars.
+"""Test that prices behave as any buyer expects: older, farther driven cars cost less, and so on.
 
-Real listings are noisy, so most limits are shares of cars or of steps and not each single one.
+Real listings are noisy, so most limits are shares of cars or of steps, not every single one.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ import numpy.typing as npt
 from carprice.arrays import Floats
 from carprice.model import PriceModel, Prices
 from carprice.model.intervals import CONFIDENCES
-from carprice.model.pricer import SinglePricer
 from carprice.model_tests.panel import (
     UNSEEN,
     Car,
@@ -24,7 +23,7 @@ from carprice.model_tests.panel import (
     with_unseen_names,
 )
 from carprice.model_tests.results import ModelTest, require
-from carprice.schema import FIELDS, REQUIRED
+from carprice.schema import REQUIRED
 from carprice.settings import ModelTestSettings
 
 SUITE: Final = "behaviour"
@@ -38,7 +37,7 @@ _SAME: Final = 1e-6
 
 @dataclass(frozen=True)
 class _Asked:
-    """A model, its panel, and what is asked of it."""
+    """A model, its panel of cars, and the limits of the settings."""
 
     model: PriceModel
     panel: Panel
@@ -256,9 +255,7 @@ def _nested_ranges(asked: _Asked) -> str:
 def _one_by_one(asked: _Asked) -> str:
     cars = with_unseen_names(asked.panel.cars)
     batch = asked.model.predict(by_column(cars))
-    pricer = SinglePricer(asked.model)
-    alone = [pricer.value({**dict.fromkeys(FIELDS), **car}) for car in cars]
-    single = np.array([one.prices for one in alone])
+    single = np.array([asked.model.pricer.value(car).prices for car in cars])
     together = np.column_stack([batch.price, batch.low, batch.high])
     apart = float(np.max((np.abs(single - together) - 0.01) / together))
     return require(

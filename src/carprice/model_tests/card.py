@@ -1,4 +1,4 @@
-"""The model card: what a model is, was made of, can do and cannot; every figure is computed."""
+"""The model card: what a model is for, its data, figures, limits and tests; all of it computed."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The service in a clean process: the real one, with what serving requires and nothing else."""
+"""Run the real service in a process that can import only what serving requires, and test it."""
 
 import contextlib
 import http.client
@@ -36,7 +36,7 @@ _JSON: Final = "application/json"
 
 @dataclass(frozen=True)
 class Service:
-    """A running service and what it wrote."""
+    """A running service and its log."""
 
     port: int
     process: "subprocess.Popen[bytes]"
@@ -60,7 +60,7 @@ class Service:
         return http.client.HTTPConnection(_HOST, self.port, timeout=_ANSWER_SECONDS)
 
     def last_words(self) -> str:
-        """Return the end of what it wrote, fit to be shown."""
+        """Return the end of its log without secrets."""
         return redact(self.log.read_text(encoding="utf-8", errors="replace").strip()[-_SHOWN:])
 
 

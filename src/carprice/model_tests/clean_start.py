@@ -55,7 +55,7 @@ def _normal(path: str) -> str:
 
 
 def main() -> None:
-    """Refuse the rest, then run the service."""
+    """Forbid all other imports, then run the service."""
     end = sys.argv.index("--")
     names, arguments = sys.argv[1:end], sys.argv[end + 1 :]
     sys.meta_path.insert(0, OnlyTheseFinder(names))

@@ -1,4 +1,4 @@
-"""The figures of a model on the test set, measured anew, beside what the registry says of it."""
+"""Measure a model on the test listings again, and compare with the registry's tags and the gate."""
 
 import math
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ import pandas as pd
 from carprice.components.workspace import Workspace, read_json
 from carprice.evaluation.gate import Candidate, Check, decide
 from carprice.evaluation.measurement import Measurement, measure
+from carprice.listings.frames import as_columns
 from carprice.metrics import range_metrics
 from carprice.model import PriceModel
 from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
@@ -42,7 +43,7 @@ class Figures:
     def measure(cls, model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Self:
         """Price the test rows as the service would."""
         measured = measure(model, train, test)
-        every = {asked: model.predict_features(measured.features, asked) for asked in CONFIDENCES}
+        every = {asked: model.predict(as_columns(test), asked) for asked in CONFIDENCES}
         covered = {
             asked: range_metrics(measured.actual, one.price, one.low, one.high)["coverage"]
             for asked, one in every.items()

@@ -1,4 +1,4 @@
-"""ModelTestResults as JUnit XML, which every CI system shows."""
+"""Write results as JUnit XML, which every CI system shows."""
 
 import re
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""The fixed panel of cars that a model is asked about: made of the names that it knows itself.
+"""The fixed panel of cars on which a model is tested, made of the names that it knows.
 
-It depends on nothing but the model, so that the same model is always asked the same.
+It depends on the model alone, so that the same model is always tested on the same cars.
 """
 
 import math
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from carprice.listings.keys import DetailKey, ModelKey
 from carprice.model import PriceModel
 from carprice.model.defaults import KIND
 
@@ -33,7 +34,7 @@ class Panel:
     Attributes
     ----------
     cars : a younger and an older car of each, as training had them.
-    known : ``make|model`` → how well it is known: of how many ages and variants training had cars.
+    known : ``make|model`` → how many ages and variants of it training had.
     """
 
     cars: tuple[Car, ...]
@@ -46,7 +47,7 @@ class Panel:
         known = {
             name: len(ages[name]) + len(variants[name])
             for name in model.hedonic.coefficients["model"]
-            if all(name.split("|", 1)) and ages[name]
+            if all(ModelKey.read(name)) and ages[name]
         }
         best = sorted(known, key=lambda name: (-known[name], name))[:_MODELS]
         cars = tuple(
@@ -61,9 +62,9 @@ class Panel:
         weights: Counter[str] = Counter()
         models: dict[str, list[str]] = defaultdict(list)
         for name, weight in sorted(self.known.items()):
-            make, _, line = name.partition("|")
-            weights[make] += weight
-            models[make].append(line)
+            key = ModelKey.read(name)
+            weights[key.make] += weight
+            models[key.make].append(key.model)
         best = sorted(weights, key=lambda make: (-weights[make], make))[:count]
         return {make: tuple(models[make]) for make in best}
 
@@ -99,10 +100,8 @@ def usual_odometer(model: PriceModel, age: int) -> float:
 
 
 def _car(model: PriceModel, name: str, age: int, variant: str | None) -> Car:
-    make, _, line = name.partition("|")
     car: dict[str, Any] = {
-        "make": make,
-        "model": line,
+        **ModelKey.read(name)._asdict(),
         "year": model.market.valuation_date.year - age,
         "odometer": usual_odometer(model, age),
         "ownership": 1,
@@ -117,20 +116,20 @@ def _car(model: PriceModel, name: str, age: int, variant: str | None) -> Car:
 def _ages(model: PriceModel) -> Mapping[str, list[int]]:
     ages: dict[str, list[int]] = defaultdict(list)
     for term in model.hedonic.coefficients["model_year"]:
-        name, _, age = term.rpartition("|")
-        ages[name].append(int(age))
+        key = DetailKey.read(term)
+        ages[str(key.of_model)].append(int(key.detail))
     return ages
 
 
 def _variants(model: PriceModel) -> Mapping[str, list[str]]:
     variants: dict[str, list[str]] = defaultdict(list)
     for term in model.hedonic.coefficients["variant"]:
-        make, line, variant = term.split("|", 2)
-        if variant:
-            variants[f"{make}|{line}"].append(variant)
+        key = DetailKey.read(term)
+        if key.detail:
+            variants[str(key.of_model)].append(key.detail)
     return variants
 
 
 def _at(values: Sequence[Any], share: float) -> Any:
-    """Return the value that so large a share of all lies below; None of none."""
+    """Return a quantile of the values, one of them; None if there are none."""
     return sorted(values)[int(share * (len(values) - 1) + 0.5)] if values else None

@@ -1,16 +1,17 @@
-"""All model tests in a row, and what they leave: JUnit XML, the model card and the record."""
+"""Run all tests of a model version; write JUnit XML and the model card, and tell the registry."""
 
 import contextlib
 import datetime
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError, RefusedError
 from carprice.files import write_text
@@ -43,12 +44,10 @@ _LATER: Final = (
     agreement.SUITE,
 )
 
-Progress = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a version's tests, and the files that say so."""
+    """The results of a version's tests, and the folder of the files."""
 
     version: Version
     results: tuple[ModelTestResult, ...]
@@ -89,7 +88,7 @@ def run_model_tests(
     now: datetime.datetime,
     progress: Progress,
 ) -> Report:
-    """Test a version as it is downloaded now; write, log and record what came of it.
+    """Download a version, test it, and write, log and record the results.
 
     Parameters
     ----------
@@ -147,7 +146,7 @@ def _write(subject: Subject, out: Path) -> tuple[Path, ...]:
 
 
 class _Tests:
-    """The tests of one version, and what they found on the way."""
+    """Runs the tests of one version, and keeps what one test loads for the next."""
 
     def __init__(
         self,
@@ -168,14 +167,14 @@ class _Tests:
         self.results = ModelTestResults(registry.uri)
 
     def run(self) -> None:
-        """Run every test that there is something left to run on."""
+        """Run every test whose model, service or data could be had."""
         run, progress = self.results.run, self._progress
         progress("downloading the model")
-        for name, check in (
+        for name, test in (
             ("every byte is the registered one", self._get),
             ("it loads", self._load),
         ):
-            if not run(_DIGEST, name, check):
+            if not run(_DIGEST, name, test):
                 for suite in _LATER:
                     self.results.not_run(suite, "all", f"failed before: {name}")
                 return

@@ -1,4 +1,4 @@
-"""The MLflow model around the model folder: what it says it takes and gives, and its example."""
+"""Test the signature and the input example of the MLflow model around the model folder."""
 
 import math
 from functools import partial

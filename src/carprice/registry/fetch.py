@@ -129,7 +129,7 @@ def _ask_mlflow(uri: str, name: str) -> Production:
 
 def _by_mlflow(uri: str, name: str) -> Download:
     def download(production: Production, scratch: Path) -> Path:
-            from carprice.registry.versions import Registry, Version
+        from carprice.registry.versions import Registry, Version
 
         version = Version(int(production.version), (), {"digest": production.digest})
         return Registry(uri, name, checks_login=False).fetch(version, scratch)

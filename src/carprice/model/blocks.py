@@ -1,0 +1,146 @@
+"""The blocks of the hedonic ridge: which attribute of a car adds to ln(price), and how.
+
+A block turns one text of a listing into terms, each a column of the ridge, and multiplies them by a
+function of age and distance. Its scale says how little it is shrunk: a rare trim backs off to its
+model, a rare model to its make, and an unseen value, whose columns are all zero, to its parent.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from carprice.listings.keys import DetailKey
+from carprice.schema import EQUIPMENT_SEPARATOR
+
+MAKE_AND_MODEL: Final = "make and model"
+VARIANT: Final = "variant"
+AGE: Final = "age"
+DISTANCE: Final = "distance"
+POWERTRAIN: Final = "fuel and gearbox"
+OWNERS: Final = "owners"
+EQUIPMENT: Final = "equipment"
+COLOUR: Final = "colour"
+OTHERS: Final = "everything else"
+FACTORS: Final = (
+    MAKE_AND_MODEL,
+    VARIANT,
+    AGE,
+    DISTANCE,
+    POWERTRAIN,
+    OWNERS,
+    EQUIPMENT,
+    COLOUR,
+    OTHERS,
+)
+"""The parts of a price, in the order in which they are told."""
+
+Terms = Sequence[tuple[str, float]]
+"""Terms of a text, and the value of each."""
+
+
+def whole(text: str) -> Terms:
+    """Return the text as its only term."""
+    return ((text, 1.0),)
+
+
+def words(text: str) -> Terms:
+    """Return the distinct words of a text."""
+    return tuple((word, 1.0) for word in sorted(set(text.split())))
+
+
+def words_of_model(text: str) -> Terms:
+    """Return the distinct words of a variant, each as a word of its model alone."""
+    key = DetailKey.read(text)
+    return tuple((f"{key.of_model}#{word}", 1.0) for word, _ in words(key.detail))
+
+
+def items(text: str) -> Terms:
+    """Return the names that a text joins by ``|``."""
+    return tuple((name, 1.0) for name in text.split(EQUIPMENT_SEPARATOR) if name)
+
+
+def numbers(text: str) -> Terms:
+    """Return terms that are numbers, as :func:`print_numbers` writes them."""
+    pairs = (pair.rpartition("=") for pair in text.split(";") if pair)
+    return tuple((name, float(value)) for name, _, value in pairs)
+
+
+def print_numbers(**terms: float) -> str:
+    """Write numbers by their names as one text, with six digits; those that are 0 are left out."""
+    return ";".join(f"{name}={value:g}" for name, value in terms.items() if value)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns of one kind: the terms of a text × a function of age and distance.
+
+    Attributes
+    ----------
+    name : unique; names the block in the model folder.
+    factor : the part of the price (of :data:`FACTORS`) that it counts to.
+    text : which text of the listing has the terms, see
+        :func:`carprice.model.hedonic_fit.texts_of`.
+    basis : by which function of age and distance they are multiplied, see
+        :func:`carprice.model.hedonic_fit.bases_of`.
+    scale : its key in :class:`carprice.settings.HedonicScales`.
+    terms : text → terms.
+    min_rows : a term of fewer training rows is no column.
+    idf : weigh terms by inverse document frequency, to unit length.
+    """
+
+    name: str
+    factor: str
+    text: str
+    basis: str
+    scale: str
+    terms: Callable[[str], Terms] = whole
+    min_rows: int = 1
+    idf: bool = False
+
+
+BLOCKS: Final = (
+    Block("make", MAKE_AND_MODEL, "make", "one", "make"),
+    Block("model", MAKE_AND_MODEL, "model", "one", "model"),
+    Block("body", MAKE_AND_MODEL, "body", "one", "category"),
+    Block("trim", VARIANT, "model_trim", "one", "trim"),
+    Block("variant", VARIANT, "model_variant", "one", "variant"),
+    Block("word", VARIANT, "words", "one", "word", words, min_rows=3, idf=True),
+    Block("model_word", VARIANT, "model_variant", "one", "model_word", words_of_model, min_rows=2),
+    Block("engine", POWERTRAIN, "engine", "one", "trend", numbers),
+    Block("model_engine", POWERTRAIN, "model_engine", "one", "powertrain"),
+    Block("trend_a", AGE, "", "a", "trend"),
+    Block("trend_a2", AGE, "", "a2", "trend"),
+    Block("trend_a3", AGE, "", "a3", "trend"),
+    Block("age", AGE, "age", "one", "category"),
+    Block("make_a", AGE, "make", "a", "make_age"),
+    Block("make_a2", AGE, "make", "a2", "make_age"),
+    Block("model_a", AGE, "model", "a", "model_age"),
+    Block("model_a2", AGE, "model", "a2_half", "model_age"),
+    Block("model_year", AGE, "model_age", "one", "model_year"),
+    Block("listed", AGE, "", "listed", "trend"),
+    Block("trend_so", DISTANCE, "", "so", "trend"),
+    Block("trend_so2", DISTANCE, "", "so2", "trend"),
+    Block("trend_lo", DISTANCE, "", "lo", "trend"),
+    Block("trend_a_so", DISTANCE, "", "a_so", "trend"),
+    Block("model_so", DISTANCE, "model", "so", "model_distance"),
+    Block("model_powertrain", POWERTRAIN, "model_powertrain", "one", "powertrain"),
+    Block("transmission", POWERTRAIN, "transmission", "one", "category"),
+    Block("fuel", POWERTRAIN, "fuel", "one", "category"),
+    Block("gear", POWERTRAIN, "gear", "one", "category"),
+    Block("drive", POWERTRAIN, "drive", "one", "category"),
+    Block("kind_one", POWERTRAIN, "kind", "one", "kind"),
+    Block("kind_a", POWERTRAIN, "kind", "a", "kind"),
+    Block("kind_so", POWERTRAIN, "kind", "so", "kind"),
+    Block("owners", OWNERS, "owners", "one", "trend", numbers),
+    Block("equipment", EQUIPMENT, "equipment", "one", "equipment", items),
+    Block("equipment_a", EQUIPMENT, "equipment", "a", "equipment", items),
+    Block("extent", EQUIPMENT, "extent", "one", "trend", numbers),
+    Block("extent_a", EQUIPMENT, "extent_a", "a", "trend", numbers),
+    Block("color", COLOUR, "color", "one", "color"),
+    Block("condition", OTHERS, "condition", "one", "category"),
+    Block("seller", OTHERS, "seller", "one", "category"),
+    Block("region", OTHERS, "region", "one", "category"),
+    Block("fitness", OTHERS, "fitness", "one", "category"),
+    Block("fitness_a", OTHERS, "fitness", "a", "category"),
+)
+"""All blocks of the ridge; the columns stand in this order."""
