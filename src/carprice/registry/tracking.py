@@ -6,7 +6,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -115,7 +115,22 @@ def client_of(uri: str) -> "MlflowClient":
     use(uri)
     with clear_errors(uri):
         _try_database(address)
-        return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+        with _lock(address):
+            return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def _lock(uri: str) -> AbstractContextManager[object]:
+    """Return the lock of a local database: of two first clients, one makes the tables.
+
+    Where nobody may write, nothing is made, and there is nothing to lock.
+    """
+    from filelock import FileLock
+    from sqlalchemy import make_url
+
+    path = make_url(uri).database if uri.startswith("sqlite") else None
+    if not path or not os.access(Path(path).parent, os.W_OK):
+        return nullcontext()
+    return FileLock(f"{path}.lock")
 
 
 def _try_database(uri: str) -> None:
