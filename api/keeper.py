@@ -7,7 +7,6 @@ import asyncio
 import datetime
 import logging
 import math
-import os
 import random
 import traceback
 from collections.abc import Callable
@@ -21,10 +20,9 @@ from carprice.errors import CarpriceError, CorruptModelError
 from carprice.model import PriceModel
 from carprice.model.pricer import Pricer
 from carprice.model_folder import MANIFEST
-from carprice.redaction import redact
-from carprice.registry import dagshub
+from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import last_known_good
-from carprice.registry.rest import hide_logins
+from carprice.registry.logins import dagshub_host, dagshub_repository, is_dagshub
 from carprice.schema import Listing, example_listing
 
 logger = logging.getLogger("carprice.service")
@@ -133,7 +131,7 @@ class ModelKeeper:
         except CarpriceError as error:
             await self._fail(str(error))
         except Exception as error:
-            trace = hide_logins(traceback.format_exc(), os.environ)
+            trace = hide_secrets(traceback.format_exc())
             logger.error("The production model cannot be loaded\n%s", trace)
             kind = type(error).__name__
             await self._fail(f"the production model cannot be loaded ({kind}); see the log")
@@ -187,9 +185,9 @@ class ModelKeeper:
             str(settings.model_cache): "the model cache",
             str(settings.baked_model): "the image",
         }
-        if dagshub.is_dagshub(settings.tracking_uri):
-            places[dagshub.host()] = "its address"
-            places[f"repository {dagshub.repository(settings.tracking_uri)},"] = "such repository,"
+        if is_dagshub(settings.tracking_uri):
+            places[dagshub_host()] = "its address"
+            places[f"repository {dagshub_repository(settings.tracking_uri)},"] = "such repository,"
         for place, name in places.items():
             text = text.replace(place, name)
         return text

@@ -23,9 +23,9 @@ from typing import Any, Final, Self
 from api.service_settings import ServiceSettings
 from carprice import errors
 from carprice.errors import CarpriceError, RefusedError
-from carprice.redaction import redact
+from carprice.redaction import hide_secrets, redact
 from carprice.registry.fetch import fetch_by_http
-from carprice.registry.rest import HttpRegistry, LeftToMlflowError, hide_logins
+from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
 logger = logging.getLogger("carprice.service")
 _POLITE_SECONDS: Final = 1.0
@@ -184,7 +184,7 @@ def _understood(told: bytes, complaints: bytes, code: int) -> Answer:
 
 
 def _without_logins(complaints: bytes) -> str:
-    return redact(hide_logins(complaints.decode(errors="replace"), os.environ))
+    return hide_secrets(complaints.decode(errors="replace"))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

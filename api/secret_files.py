@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from carprice.errors import InputError
-from carprice.registry.dagshub import TOKEN_VARIABLES
-from carprice.registry.rest import LOGIN_VARIABLES, TOKEN_VARIABLE
+from carprice.redaction import LOGIN_VARIABLES, TOKEN_VARIABLES
 
 FOLDER: Final = Path("/run/secrets")
-NAMES: Final = (*LOGIN_VARIABLES, TOKEN_VARIABLE, *TOKEN_VARIABLES, "CARPRICE_API_KEYS")
+NAMES: Final = (*LOGIN_VARIABLES, *TOKEN_VARIABLES, "CARPRICE_API_KEYS")
 
 
 def read_secrets(environment: MutableMapping[str, str] = os.environ) -> None:

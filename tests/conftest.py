@@ -27,7 +27,7 @@ from carprice.components.workspace import Workspace
 from carprice.settings import Settings
 
 if TYPE_CHECKING:
-    from carprice.components.pipeline import Outcome
+    from carprice.components.pipeline import PipelineResult
     from carprice.registry.versions import Registry, Version
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +97,7 @@ def small_settings() -> Settings:
 @pytest.fixture(scope="session")
 def finished(
     tmp_path_factory: pytest.TempPathFactory, small_settings: Settings
-) -> "tuple[Workspace, Outcome]":
+) -> "tuple[Workspace, PipelineResult]":
     """A finished run of all stages on a small sample, with its own local registry. Read only."""
     from carprice.components.pipeline import run
 
@@ -163,7 +163,7 @@ def database(workspace: Workspace) -> str:
 
 @pytest.fixture(scope="session")
 def promoted(
-    tmp_path_factory: pytest.TempPathFactory, finished: "tuple[Workspace, Outcome]"
+    tmp_path_factory: pytest.TempPathFactory, finished: "tuple[Workspace, PipelineResult]"
 ) -> Workspace:
     """A copy of the finished run whose version 1 is in production. Read only."""
     from carprice.registry.promotion import promote, record_tests

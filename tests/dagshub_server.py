@@ -2,11 +2,13 @@
 
 ``python tests/dagshub_server.py --port 8080 --upstream http://127.0.0.1:5000`` with the token in
 DAGSHUB_USER_TOKEN passes everything under ``/me/cars.mlflow/`` on to a real MLflow server, which
-checks user and password itself. ``--lacking`` makes it a server that does not know calls of some
+checks user and password itself; the token is taken for a user name, too. Its interface answers
+DagsHub's own package alone. ``--lacking`` makes it a server that does not know calls of some
 names, as hosted ones that lag do not.
 """
 
 import argparse
+import base64
 import http.client
 import json
 import os
@@ -33,6 +35,10 @@ UNKNOWN = {
 }
 
 
+def basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
 class StandIn(ThreadingHTTPServer):
     """Knows one user, one token and one repository."""
 
@@ -40,6 +46,7 @@ class StandIn(ThreadingHTTPServer):
 
     def __init__(self, options: argparse.Namespace, token: str) -> None:
         self.options, self.token = options, token
+        self.login = basic(options.user, token)
         self.prefix = f"/{options.repository}.mlflow"
         self.upstream = urllib.parse.urlsplit(options.upstream)
         super().__init__(("127.0.0.1", options.port), Handler)
@@ -68,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
 
     def interface(self, path: str) -> tuple[int, dict[str, Any]]:
+        if "dagshub-client-python/" not in self.headers.get("User-Agent", ""):
+            return 400, {"message": "this was not asked by the package dagshub"}
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             return 401, {"message": "bad credentials"}
         if path == "user":
@@ -113,9 +122,11 @@ class Handler(BaseHTTPRequestHandler):
                 upstream.path + self.path.removeprefix(self.server.prefix),
                 skip_accept_encoding=True,
             )
+            by_token = basic(self.server.token, self.server.token)
             for key, value in self.headers.items():
                 if key.lower() not in HOP_BY_HOP:
-                    connection.putheader(key, value)
+                    is_token = value == by_token
+                    connection.putheader(key, self.server.login if is_token else value)
             is_chunked = "Transfer-Encoding" in self.headers
             if is_chunked:
                 connection.putheader("Transfer-Encoding", "chunked")

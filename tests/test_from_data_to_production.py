@@ -108,7 +108,7 @@ def origin(
 @pytest.fixture
 def clone(origin: Project, tmp_path: Path, dagshub: Any) -> Project:
     """An empty clone of the project that its owner has run and pushed."""
-    origin.run("carprice", "setup", "remote", "s3://market/dvc")
+    origin.run("dvc", "remote", "add", "--default", "--force", "storage", "s3://market/dvc")
     origin.run("dvc", "repro")
     origin.run("dvc", "push")
     origin.commit()

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from carprice.components.pipeline import Outcome, run
+from carprice.components.pipeline import PipelineResult, run
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings, load_settings
 
@@ -26,7 +26,7 @@ def silent(_: str) -> Iterator[Callable[[str], None]]:
 
 def run_example(
     name: str, real_data: Path, folder: Path, light: dict[str, Any] | None = None
-) -> tuple[Workspace, Outcome]:
+) -> tuple[Workspace, PipelineResult]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CARPRICE_DATA", str(real_data))
@@ -40,12 +40,14 @@ def run_example(
 
 
 @pytest.fixture(scope="module")
-def cars24(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Outcome]:
+def cars24(
+    real_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Workspace, PipelineResult]:
     return run_example("cars24", real_data, tmp_path_factory.mktemp("cars24"))
 
 
 def test_cars24_is_priced_better_than_the_reference_does(
-    cars24: tuple[Workspace, Outcome],
+    cars24: tuple[Workspace, PipelineResult],
 ) -> None:
     figures = cars24[1].figures
     assert figures["rows_test"] == 1479
@@ -58,13 +60,13 @@ def test_cars24_is_priced_better_than_the_reference_does(
 
 
 def test_cars24_has_no_error_that_only_a_leak_explains(
-    cars24: tuple[Workspace, Outcome],
+    cars24: tuple[Workspace, PipelineResult],
 ) -> None:
     assert cars24[1].figures["mape"] > 10
 
 
 def test_cars24_ranges_hold_what_they_promise_at_every_age(
-    cars24: tuple[Workspace, Outcome],
+    cars24: tuple[Workspace, PipelineResult],
 ) -> None:
     figures = cars24[1].figures
     assert 88 <= figures["coverage"] <= 92
@@ -74,7 +76,7 @@ def test_cars24_ranges_hold_what_they_promise_at_every_age(
 
 
 def test_cars24_is_tested_on_the_rows_of_the_published_split(
-    cars24: tuple[Workspace, Outcome], real_data: Path
+    cars24: tuple[Workspace, PipelineResult], real_data: Path
 ) -> None:
     from sklearn.model_selection import train_test_split
 
@@ -86,7 +88,9 @@ def test_cars24_is_tested_on_the_rows_of_the_published_split(
     assert test["model"].tolist() == [" ".join(str(m).split()) for m in expected["model"]]
 
 
-def test_cars24_columns_made_of_the_price_are_marked(cars24: tuple[Workspace, Outcome]) -> None:
+def test_cars24_columns_made_of_the_price_are_marked(
+    cars24: tuple[Workspace, PipelineResult],
+) -> None:
     ignored = {one["name"]: one for one in cars24[1].report["ignored_columns"]}
     made = [name for name in ignored if re.match(r"emi|roi|cashDownPayment|avgEmi", name)]
     assert {"cashDownPayment", "avgEmi"} < set(made)

@@ -224,10 +224,22 @@ def program(name: str) -> str:
     return found
 
 
+def shell_scripts() -> list[str]:
+    found = [ROOT / ".ci" / "run", *(ROOT / "deploy").rglob("*")]
+    starts = (b"#!/usr/bin/env bash", b"#!/bin/bash", b"#!/bin/sh", b"# What the scripts")
+    return sorted(
+        str(path.relative_to(ROOT))
+        for path in found
+        if path.is_file() and path.read_bytes().startswith(starts)
+    )
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ("actionlint",),
+        ("hadolint", "Dockerfile"),
+        ("shellcheck", "--external-sources", *shell_scripts()),
         ("yamllint", "--strict", "."),
         ("zizmor", "--offline", "--pedantic", "--no-progress", ".github"),
     ],

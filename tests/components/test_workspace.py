@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from carprice.components.workspace import Workspace, need, read_json
+from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.errors import InputError
 from carprice.files import write_json, write_text, writing
 
@@ -95,16 +95,16 @@ def test_a_missing_file_names_the_stage_that_writes_it(tmp_path: Path) -> None:
     ):
         read_json(path, made_by="evaluate")
     with pytest.raises(InputError, match="run `carprice evaluate` first"):
-        need(path, made_by="evaluate")
+        require_output(path, made_by="evaluate")
 
 
 def test_what_is_there_is_returned(tmp_path: Path) -> None:
-    assert need(tmp_path, made_by="train") == tmp_path
+    assert require_output(tmp_path, made_by="train") == tmp_path
 
 
 def test_every_path_is_below_the_root(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    names = [name for name, kind in vars(Workspace).items() if isinstance(kind, property)]
+    names = set(vars(workspace)) - {"root"}
     paths = [getattr(workspace, name) for name in names]
     assert len(set(paths)) == len(paths) > 10
     assert all(path.is_relative_to(tmp_path) and path != tmp_path for path in paths)

@@ -5,7 +5,6 @@ import json
 import os
 import posixpath
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -422,36 +421,3 @@ def test_the_bundle_has_what_appspec_names(tmp_path: Path) -> None:
         wanted |= set(re.findall(r"\((?:setting|amount) ([A-Z_]+)\)", script.read_text()))
     assert wanted <= names
     assert f"IMAGE={image}" in lines
-
-
-def program(name: str) -> str:
-    """Return a program beside this Python or on the PATH."""
-    found = shutil.which(name, path=Path(sys.executable).parent) or shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def shell_scripts() -> list[str]:
-    found = [ROOT / ".ci" / "run", *(ROOT / "deploy").rglob("*")]
-    starts = (b"#!/usr/bin/env bash", b"#!/bin/bash", b"#!/bin/sh", b"# What the scripts")
-    return sorted(
-        str(path.relative_to(ROOT))
-        for path in found
-        if path.is_file() and path.read_bytes().startswith(starts)
-    )
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("shellcheck", "--external-sources", *shell_scripts()),
-        ("hadolint", "Dockerfile"),
-    ],
-    ids=lambda command: command[0],
-)
-def test_a_linter_finds_nothing(command: tuple[str, ...]) -> None:
-    done = subprocess.run(
-        [program(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -13,14 +13,12 @@ import secrets
 import shutil
 import socket
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -337,33 +335,6 @@ def test_a_bad_port_is_told(image: str, value: str) -> None:
     assert f"PORT must be a port's number from 0 to 65535 (found '{value}')" in done.stderr
 
 
-class Locked(BaseHTTPRequestHandler):
-    """Passes on to an MLflow server what comes with the login."""
-
-    upstream = login = ""
-
-    def do_GET(self) -> None:
-        if self.headers.get("Authorization") != self.login:
-            self.tell(401, b"{}")
-            return
-        host = self.upstream.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=30)
-        connection.request("GET", self.path, headers={"Accept": self.headers.get("Accept", "*/*")})
-        answer = connection.getresponse()
-        self.tell(answer.status, answer.read(), answer.getheader("Content-Type") or "text/plain")
-        connection.close()
-
-    def tell(self, status: int, body: bytes, kind: str = "application/json") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @dataclass(frozen=True)
 class LockedRegistry:
     """A registry that wants a login, with a model in production."""
@@ -371,30 +342,28 @@ class LockedRegistry:
     url: str
     name: str
     version: int
+    user: str
     token: str
 
 
 @pytest.fixture(scope="module")
 def registry(
-    mlflow_server: Any,
+    dagshub: Any,
     model_folder: Path,
     register: Callable[[str, str, Path, Path], int],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[LockedRegistry]:
+) -> LockedRegistry:
+    """The MLflow server behind the stand-in for DagsHub: it wants a login of its own."""
     from carprice.registry.versions import Registry
 
-    name, token = f"cars-{secrets.token_hex(4)}", secrets.token_urlsafe(30)
-    number = register(mlflow_server.url, name, model_folder, tmp_path_factory.mktemp("scratch"))
-    now = datetime.datetime.now(datetime.UTC)
-    Registry(mlflow_server.url, name).point("production", number, now)
-    login = "Basic " + base64.b64encode(f"me:{token}".encode()).decode()
-    handler = type("Handler", (Locked,), {"upstream": mlflow_server.url, "login": login})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield LockedRegistry(f"http://127.0.0.1:{server.server_address[1]}", name, number, token)
-        server.shutdown()
-        thread.join()
+    url, name = dagshub.upstream.url, f"cars-{secrets.token_hex(4)}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_USERNAME", dagshub.user)
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", dagshub.token)
+        number = register(url, name, model_folder, tmp_path_factory.mktemp("scratch"))
+        now = datetime.datetime.now(datetime.UTC)
+        Registry(url, name).point("production", number, now)
+    return LockedRegistry(url, name, number, dagshub.user, dagshub.token)
 
 
 def folder_of_the_user(path: Path, **files: str) -> Path:
@@ -413,7 +382,7 @@ def test_a_login_of_secret_files_is_used_and_seen_nowhere(
 ) -> None:
     login = folder_of_the_user(
         tmp_path / "secrets",
-        MLFLOW_TRACKING_USERNAME="me\n",
+        MLFLOW_TRACKING_USERNAME=f"{registry.user}\n",
         MLFLOW_TRACKING_PASSWORD=f"{registry.token}\n",
     )
     cache = folder_of_the_user(tmp_path / "cache")
@@ -435,7 +404,7 @@ def test_a_login_of_secret_files_is_used_and_seen_nowhere(
             "log": container.log,
             "log after the end": f"{container.stop()} {container.log}",
         }
-    hidden = base64.b64encode(f"me:{registry.token}".encode()).decode()
+    hidden = base64.b64encode(f"{registry.user}:{registry.token}".encode()).decode()
     for place, text in seen.items():
         assert text, place
         assert registry.token not in text, place
@@ -534,7 +503,7 @@ def test_the_hooks_deploy_it_with_real_podman(
     instance.reads("MLFLOW_TRACKING_USERNAME", "ssm:/user")
     instance.reads("MLFLOW_TRACKING_PASSWORD", "ssm:/password")
     region = f"aws ssm get-parameter --region {instance.settings['AWS_REGION']} --name"
-    instance.answers(f"{region} /user", "me\n")
+    instance.answers(f"{region} /user", f"{registry.user}\n")
     instance.answers(f"{region} /password", f"{registry.token}\n")
     instance.listing(LISTING)
 

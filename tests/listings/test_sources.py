@@ -437,7 +437,7 @@ def test_an_s3_store_that_does_not_answer_is_named(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", HIDDEN)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(InputError, match=r"cannot be read from S3: .*AWS_ENDPOINT_URL") as raised:
+    with pytest.raises(InputError, match=r"cannot be reached: .*AWS_ENDPOINT_URL") as raised:
         chunks("s3://market/cars.csv")
     _leaks_nothing(raised.value)
 

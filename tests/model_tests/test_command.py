@@ -14,7 +14,7 @@ from command_line import Carprice, caller, environment_kept
 from junitparser import JUnitXml
 
 from carprice.components.evaluate import evaluate
-from carprice.components.pipeline import Outcome
+from carprice.components.pipeline import PipelineResult
 from carprice.components.register import register
 from carprice.components.workspace import Workspace, read_json
 from carprice.files import write_json
@@ -37,7 +37,7 @@ ANY_FIGURES = {
 
 @pytest.fixture(scope="module")
 def registered(
-    finished: tuple[Workspace, Outcome],
+    finished: tuple[Workspace, PipelineResult],
     small_settings: Settings,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Workspace:

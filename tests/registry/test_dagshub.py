@@ -19,9 +19,12 @@ import yaml
 
 from carprice.errors import InputError, RefusedError
 from carprice.model_folder import folder_digest, is_intact
+from carprice.redaction import hide_secrets
 from carprice.registry import dagshub as hub
+from carprice.registry import logins
 from carprice.registry.cache import Production
-from carprice.registry.rest import HttpRegistry, hide_logins, login
+from carprice.registry.rest import HttpRegistry
+from carprice.registry.tracking import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cars on dagshub"
@@ -39,6 +42,7 @@ class Odd:
     headers: dict[str, str] = field(default_factory=dict)
     pause: float = 0.0
     logins: list[str | None] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -48,6 +52,7 @@ def odd_host(**more: Any) -> Iterator[Odd]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             odd.logins.append(self.headers.get("Authorization"))
+            odd.agents.append(self.headers.get("User-Agent", ""))
             self.send_response(odd.status)
             for key, value in odd.headers.items():
                 self.send_header(key, value)
@@ -107,9 +112,9 @@ def test_the_token_is_for_one_host_by_one_scheme(
     if host is not None:
         monkeypatch.setenv("DAGSHUB_CLIENT_HOST", host)
     monkeypatch.setenv("DAGSHUB_USER_TOKEN", WRONG)
-    assert hub.is_dagshub(uri) == is_so
+    assert logins.is_dagshub(uri) == is_so
     if not is_so:
-        assert hub.login(uri) is None
+        assert logins.dagshub_token(uri) is None
 
 
 @pytest.mark.parametrize(
@@ -118,18 +123,18 @@ def test_the_token_is_for_one_host_by_one_scheme(
 def test_an_odd_host_is_named_by_its_variable(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSHUB_CLIENT_HOST", host)
     with pytest.raises(InputError, match="DAGSHUB_CLIENT_HOST is no address such as") as refused:
-        hub.address("me/cars")
+        logins.dagshub_address("me/cars")
     assert "s3cret" not in str(refused.value)
 
 
 def test_the_newer_variable_wins_and_nothing_counts_as_unset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert hub.token_variable() is None
+    assert logins.token_variable() is None
     setting(monkeypatch, DAGSHUB_USER_TOKEN=" ", DAGSHUB_PAT="old")
-    assert hub.token_variable() == "DAGSHUB_PAT"
+    assert logins.token_variable() == "DAGSHUB_PAT"
     setting(monkeypatch, DAGSHUB_USER_TOKEN="new")
-    assert hub.token_variable() == "DAGSHUB_USER_TOKEN"
+    assert logins.token_variable() == "DAGSHUB_USER_TOKEN"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +149,9 @@ def test_without_a_token_mlflows_own_login_is_taken(
     user_info: str, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting(monkeypatch, **variables)
-    assert hub.login(f"https://{user_info}dagshub.com/me/cars.mlflow") is None
+    uri = f"https://{user_info}dagshub.com/me/cars.mlflow"
+    assert logins.dagshub_token(uri) is None
+    assert logins.header(uri)["Authorization"].split()[0] in ("Basic", "Bearer")
 
 
 def test_without_any_login_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,22 +159,23 @@ def test_without_any_login_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
     with odd_host() as odd:
         monkeypatch.setenv("DAGSHUB_CLIENT_HOST", odd.url)
         with pytest.raises(InputError, match="needs a token: set DAGSHUB_USER_TOKEN to one from"):
-            hub.login(f"{odd.url}/me/cars.mlflow")
+            hub.check_login(f"{odd.url}/me/cars.mlflow")
     assert odd.logins == []
 
 
-@pytest.mark.parametrize("variable", hub.TOKEN_VARIABLES)
+@pytest.mark.parametrize("variable", logins.DAGSHUB_TOKENS)
 def test_the_tokens_owner_is_the_user_and_is_asked_for_once(
     variable: str, dagshub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting(monkeypatch, DAGSHUB_CLIENT_HOST=dagshub.host, **{variable: WRONG})
     for _ in range(2):
         with pytest.raises(RefusedError, match=f"does not accept the token in {variable} "):
-            hub.login(dagshub.uri)
+            hub.check_login(dagshub.uri)
     setting(monkeypatch, **{variable: f"{dagshub.token}\n"})
-    assert hub.login(dagshub.uri) == (dagshub.user, dagshub.token)
-    monkeypatch.setattr(hub, "_get", None)
-    assert hub.login(dagshub.uri) == (dagshub.user, dagshub.token)
+    hub.check_login(dagshub.uri)
+    assert hub.user_of(dagshub.uri, dagshub.token) == dagshub.user
+    monkeypatch.setattr(hub, "_ask", None)
+    hub.check_login(dagshub.uri)
 
 
 @pytest.mark.parametrize(
@@ -186,11 +194,12 @@ def test_the_tokens_owner_is_the_user_and_is_asked_for_once(
 def test_an_odd_answer_is_told_without_the_token(
     answer: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_SECONDS", 0.5)
+    if "pause" in answer:
+        monkeypatch.setattr(hub, "_SECONDS", 0.5)
     with odd_host(**answer) as odd:
         setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN=WRONG)
         with pytest.raises(RefusedError) as refused:
-            hub.login(f"{odd.url}/me/cars.mlflow")
+            hub.check_login(f"{odd.url}/me/cars.mlflow")
     assert words in str(refused.value)
     assert WRONG not in str(refused.value)
 
@@ -198,13 +207,26 @@ def test_an_odd_answer_is_told_without_the_token(
 def test_a_host_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     setting(monkeypatch, DAGSHUB_CLIENT_HOST="http://127.0.0.1:9", DAGSHUB_USER_TOKEN=WRONG)
     with pytest.raises(RefusedError, match=r"cannot be reached \(Connection refused\); check the"):
-        hub.login("http://127.0.0.1:9/me/cars.mlflow")
+        hub.check_login("http://127.0.0.1:9/me/cars.mlflow")
 
 
 def test_the_older_name_of_the_user_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     with odd_host(body=b'{"login": "ann"}') as odd:
         setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN="a-token")
-        assert hub.login(f"{odd.url}/me/cars.mlflow") == ("ann", "a-token")
+        hub.check_login(f"{odd.url}/me/cars.mlflow")
+        assert hub.user_of(f"{odd.url}/me/cars.mlflow", "a-token") == "ann"
+
+
+def test_the_package_of_dagshub_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dagshub as package
+
+    with odd_host(body=b'{"username": "ann"}') as odd:
+        setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN="a-token")
+        hub.check_login(f"{odd.url}/me/cars.mlflow")
+    assert odd.logins == ["Bearer a-token"] * 2
+    assert {agent.split()[-1] for agent in odd.agents} == {
+        f"dagshub-client-python/{package.__version__}"
+    }
 
 
 def test_the_token_follows_no_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +236,7 @@ def test_the_token_follows_no_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         setting(monkeypatch, DAGSHUB_CLIENT_HOST=odd.url, DAGSHUB_USER_TOKEN=WRONG)
         with pytest.raises(RefusedError, match=r"HTTP status 302"):
-            hub.login(f"{odd.url}/me/cars.mlflow")
+            hub.check_login(f"{odd.url}/me/cars.mlflow")
     assert (odd.logins, other.logins) == ([f"Bearer {WRONG}"], [])
 
 
@@ -222,7 +244,7 @@ def test_the_token_follows_no_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_a_token_is_not_sent(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     setting(monkeypatch, DAGSHUB_USER_TOKEN=token)
     with pytest.raises(InputError, match="DAGSHUB_USER_TOKEN holds a blank or a sign") as refused:
-        hub.login("https://dagshub.com/me/cars.mlflow")
+        hub.check_login("https://dagshub.com/me/cars.mlflow")
     assert token not in str(refused.value)
 
 
@@ -230,15 +252,15 @@ def test_a_repository_that_is_not_there_is_named(
     dagshub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting(monkeypatch, **dagshub.environment)
-    hub.check_repository(dagshub.uri)
+    hub.check_login(dagshub.uri)
     with pytest.raises(RefusedError, match="has no repository me/boats, or the token in DAGSHUB_U"):
-        hub.check_repository(f"{dagshub.host}/me/boats.mlflow")
-    hub.check_repository(dagshub.host)
+        hub.check_login(f"{dagshub.host}/me/boats.mlflow")
+    hub.check_login(dagshub.host)
 
 
 def test_the_tokens_are_hidden_in_texts() -> None:
     environment = {"DAGSHUB_USER_TOKEN": "one ", "DAGSHUB_PAT": "two"}
-    assert hide_logins("it is one, or two", environment) == "it is ***, or ***"
+    assert hide_secrets("it is one, or two", "", environment) == "it is ***, or ***"
 
 
 @pytest.mark.parametrize(
@@ -258,13 +280,13 @@ def test_a_login_is_hidden_in_every_way_that_it_is_sent(
     secret = "<p@ss/w>"
     sent = base64.b64encode(f"ann:{secret}".encode()).decode()
     for form in (secret, sent, quote(sent), quote(secret), quote(secret, safe="")):
-        shown = hide_logins(f"asked with [{form}] by somebody", environment, uri)
+        shown = hide_secrets(f"asked with [{form}] by somebody", uri, environment)
         assert shown == "asked with [***] by somebody"
 
 
 def test_the_name_alone_may_be_the_login() -> None:
     sent = base64.b64encode(b"<token>:").decode()
-    hidden = hide_logins(f"[<token>] [{sent}]", {}, "https://<token>@store/x")
+    hidden = hide_secrets(f"[<token>] [{sent}]", "https://<token>@store/x", {})
     assert hidden == "[***] [***]"
 
 
@@ -272,8 +294,10 @@ def test_the_header_with_dagshubs_token_is_hidden(
     dagshub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting(monkeypatch, **dagshub.environment)
-    sent = login(dagshub.uri)["Authorization"]
-    assert hide_logins(sent, {}) == "Basic ***"
+    assert hide_secrets(logins.header(dagshub.uri)["Authorization"]) == "Basic ***"
+    connect(dagshub.uri)
+    by_owner = base64.b64encode(f"{dagshub.user}:{dagshub.token}".encode()).decode()
+    assert hide_secrets(f"Basic {by_owner}") == "Basic ***"
 
 
 @dataclass(frozen=True)
@@ -292,6 +316,7 @@ def carprice(tmp_path: Path) -> Callable[..., Done]:
     browser = tmp_path / "browser"
     browser.write_text(f"#!/bin/sh\ntouch '{opened}'\n")
     browser.chmod(0o755)
+    homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
 
     def run(*arguments: object, environment: Mapping[str, str], **tracking: str) -> Done:
         params = tmp_path / "params.yaml"
@@ -303,7 +328,7 @@ def carprice(tmp_path: Path) -> Callable[..., Done]:
             done = subprocess.run(
                 [sys.executable, "-m", "carprice.cli", *map(str, arguments)],
                 cwd=tmp_path,
-                env={**os.environ, "BROWSER": str(browser), **environment},
+                env={**os.environ, "BROWSER": str(browser), **homes, **environment},
                 stdin=nobody,
                 capture_output=True,
                 text=True,
@@ -316,9 +341,11 @@ def carprice(tmp_path: Path) -> Callable[..., Done]:
         seconds = time.monotonic() - began
         sys.stdout.write(f"{arguments[0]}: exit code {done.returncode} after {seconds:.2f} s\n")
         assert not opened.exists()
-        for name in hub.TOKEN_VARIABLES:
+        for name in logins.DAGSHUB_TOKENS:
             if environment.get(name):
                 assert environment[name] not in done.stdout + done.stderr
+                kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+                assert [one for one in kept if environment[name].encode() in one.read_bytes()] == []
         return Done(done.returncode, done.stdout, done.stderr)
 
     return run
@@ -440,7 +467,7 @@ def test_plain_http_has_the_same_login(
     assert is_intact(tmp_path / "model", digest)
 
 
-def test_plain_http_asks_for_the_user_only_when_it_is_used(
+def test_plain_http_sends_the_token_only_when_it_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with odd_host(status=401) as odd:
@@ -449,7 +476,7 @@ def test_plain_http_asks_for_the_user_only_when_it_is_used(
             assert odd.logins == []
             with pytest.raises(RefusedError, match="does not accept the token"):
                 registry.production()
-    assert odd.logins == [f"Bearer {WRONG}"]
+    assert odd.logins == ["Basic " + base64.b64encode(f"{WRONG}:{WRONG}".encode()).decode()]
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -464,11 +491,11 @@ def test_large_files_pass_the_stand_in(
     connection = http.client.HTTPConnection(dagshub.host.removeprefix("http://"), timeout=60)
     with closing(connection):
         sent = body if is_chunked else content
-        connection.request("PUT", path, sent, login(dagshub.uri), encode_chunked=is_chunked)
+        connection.request("PUT", path, sent, logins.header(dagshub.uri), encode_chunked=is_chunked)
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (200, b"")
         kept = connection.sock
-        connection.request("GET", path, headers=login(dagshub.uri))
+        connection.request("GET", path, headers=logins.header(dagshub.uri))
         answer = connection.getresponse()
         assert answer.status == 200
         assert answer.read() == content

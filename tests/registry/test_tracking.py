@@ -137,11 +137,13 @@ def test_the_login_of_dagshub_is_for_dagshub_alone(
     assert [os.environ.get(name) for name in LOGIN] == ["bob", None]
 
 
-def told_as_lacking(error: RefusedError, uri: str, call: str) -> None:
+def told_as_lacking(error: RefusedError, uri: str, path: str, method: str, how: str) -> None:
+    """By JSON a server does not say which path it lacks; the client's method is named."""
     import mlflow
 
+    call = method if how in ("endpoint", "detail", "resource") else f"/api/2.0/mlflow/{path}"
     assert str(error) == (
-        f"MLflow at {uri} does not know the call /api/2.0/mlflow/{call}, which the client (MLflow "
+        f"MLflow at {uri} does not know the call {call}, which the client (MLflow "
         f"{mlflow.__version__}) makes: the server runs an older MLflow, or its address is not that "
         "of an MLflow server; update it, or use another server"
     )
@@ -158,7 +160,9 @@ def test_a_call_that_the_server_lacks_is_named_and_not_taken_for_no_alias(
             monkeypatch.setenv(name, value)
         with pytest.raises(RefusedError) as refused:
             Registry(lagging.uri, "cars that lag").at("production")
-    told_as_lacking(refused.value, lagging.uri, "registered-models/alias")
+    told_as_lacking(
+        refused.value, lagging.uri, "registered-models/alias", "get_model_version_by_alias", how
+    )
 
 
 @pytest.mark.parametrize("how", ["page", "endpoint"])
@@ -172,7 +176,7 @@ def test_a_server_without_logged_models_is_told_when_a_version_is_registered(
             monkeypatch.setenv(name, value)
         with pytest.raises(RefusedError) as refused:
             register(lagging.uri, "cars that lag", finished[0].model, tmp_path)
-    told_as_lacking(refused.value, lagging.uri, "logged-models")
+    told_as_lacking(refused.value, lagging.uri, "logged-models", "create_logged_model", how)
 
 
 def test_an_address_beside_the_server_is_told_as_that(mlflow_server) -> None:

@@ -28,7 +28,7 @@ def flip_a_byte(path: Path) -> None:
 def test_a_registry_without_the_model_has_no_versions(store: Any) -> None:
     assert store.registry.versions() == []
     assert store.registry.at("production") is None
-    assert store.registry.find("0" * 64) is None
+    assert store.registry.with_digest("0" * 64) == []
 
 
 def test_without_production_the_remedy_is_named(store: Any) -> None:
@@ -42,8 +42,7 @@ def test_without_production_the_remedy_is_named(store: Any) -> None:
 
 def test_a_registered_version_is_found_by_its_digest_with_its_tags(store: Any, model: Path) -> None:
     version = store.log(model, git_commit="abc")
-    found = store.registry.find(folder_digest(model))
-    assert found is not None
+    (found,) = store.registry.with_digest(folder_digest(model))
     assert (found.number, found.tags["git_commit"]) == (version.number, "abc")
     assert found.accepted
 

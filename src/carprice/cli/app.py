@@ -52,9 +52,9 @@ def registry_uri(settings: Settings, workspace: Workspace) -> str:
 
 def log_in(settings: Settings, workspace: Workspace) -> None:
     """Find out now, and not after the training, that there is no login for DagsHub."""
-    from carprice.registry import tracking
+    from carprice.registry.dagshub import check_login
 
-    tracking.log_in(registry_uri(settings, workspace))
+    check_login(registry_uri(settings, workspace))
 
 
 def open_registry(params: Path, workdir: Path) -> "Registry":

@@ -1,4 +1,4 @@
-"""Commands that connect the project to what stands outside it."""
+"""A check of what stands outside the project: its data remote and its registry."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from carprice.cli.app import (
     open_registry,
     registry_uri,
 )
-from carprice.cli.terminal import say, table
+from carprice.cli.terminal import table
 from carprice.components.workspace import Workspace
 from carprice.errors import CarpriceError, InputError, RefusedError
 from carprice.redaction import redact
@@ -28,7 +28,7 @@ from carprice.settings import load_settings
 
 SETUP: Final = "Setup"
 setup = typer.Typer(
-    help="Connect the project: the data remote, and a check of all that is needed.",
+    help="Check what stands outside the project: the data remote and the registry.",
     no_args_is_help=True,
 )
 app.add_typer(setup, name="setup", rich_help_panel=SETUP)
@@ -41,35 +41,6 @@ class Finding:
     name: str
     ok: bool
     detail: str
-
-
-@setup.command()
-def remote(
-    url: Annotated[str, typer.Argument(help="Where data goes: s3://bucket/path")],
-    endpoint_url: Annotated[
-        str | None, typer.Option("--endpoint-url", help="Address of an S3 store that is not AWS.")
-    ] = None,
-    region: Annotated[str | None, typer.Option("--region", help="Region of the bucket.")] = None,
-    check_it: Annotated[
-        bool, typer.Option("--check/--no-check", help="Ask the bucket before it is set.")
-    ] = True,
-) -> None:
-    """Set the data remote that `dvc push` and `dvc pull` use.
-
-    Credentials come from the usual AWS chain and are not kept. Exit 1 if the bucket cannot be
-    reached with them; `.dvc/config` then stays as it is.
-    """
-    from carprice.listings.remote import default_remote, project_root, reach, s3_remote, set_default
-
-    root = project_root()
-    wanted = s3_remote(url, endpoint_url, region)
-    if check_it:
-        reach(wanted)
-    set_default(root, wanted)
-    say(f"The data remote is {wanted.url}; `dvc push` and `dvc pull` use it.")
-    used = default_remote(root)
-    if used is None or used.url != wanted.url:
-        say("But .dvc/config.local names another default remote, which wins here.")
 
 
 @setup.command()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats, Progress
-from carprice.components.workspace import Workspace, need
+from carprice.components.workspace import Workspace, require_output
 from carprice.evaluation.measurement import measure
 from carprice.evaluation.plots import draw_evaluation
 from carprice.files import replacing, write_json, writing
@@ -24,9 +24,9 @@ Figures = dict[str, Any]
 def evaluate(workspace: Workspace, progress: Progress) -> Figures:
     """Price the test rows as the service would, and write metrics, plot tables and a picture."""
     progress("pricing the test rows")
-    model = PriceModel.load(need(workspace.model, made_by="train"))
-    train = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
-    test = pd.read_parquet(need(workspace.test_listings, made_by="ingest"))
+    model = PriceModel.load(require_output(workspace.model, made_by="train"))
+    train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
+    test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
     measured = measure(model, train, test)
     segments, prices = measured.segments, measured.prices
     figures = {

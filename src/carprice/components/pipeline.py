@@ -18,7 +18,7 @@ Step = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PipelineResult:
     """What a run came to: the ingest report, the figures and what the registry made of it."""
 
     report: dict[str, Any]
@@ -26,7 +26,9 @@ class Outcome:
     registration: Registration
 
 
-def run(settings: Settings, workspace: Workspace, now: datetime.datetime, step: Step) -> Outcome:
+def run(
+    settings: Settings, workspace: Workspace, now: datetime.datetime, step: Step
+) -> PipelineResult:
     """Run ingest, transform, train, evaluate and register; each shows itself through ``step``."""
     with step("ingest") as progress:
         report = ingest(settings.ingest, workspace, progress)
@@ -38,4 +40,4 @@ def run(settings: Settings, workspace: Workspace, now: datetime.datetime, step: 
         figures = evaluate(workspace, progress)
     with step("register") as progress:
         registration = register(settings, workspace, now, progress)
-    return Outcome(report, figures, registration)
+    return PipelineResult(report, figures, registration)

@@ -7,7 +7,7 @@ again makes no second version.
 import datetime
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Progress
-from carprice.components.workspace import Workspace, need, read_json
+from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.errors import CorruptModelError
 from carprice.evaluation.champion import Digests, car_digests, compare
 from carprice.evaluation.gate import (
@@ -26,8 +26,7 @@ from carprice.evaluation.gate import (
     Decision,
     decide,
     failed_reasons,
-    join_reasons,
-    split_reasons,
+    reasons_to_tag,
 )
 from carprice.files import write_json
 from carprice.model import PriceModel
@@ -91,25 +90,27 @@ def register(
         If the registry cannot be reached.
     """
     progress("asking the registry")
-    folder = need(workspace.model, made_by="train")
+    folder = require_output(workspace.model, made_by="train")
     metrics = read_json(workspace.metrics, made_by="evaluate")
     uri = tracking_uri(workspace.root, settings.tracking)
     registry = Registry(uri, settings.register_.name)
     gate = settings.register_.gate
-    known, production = _intact(registry, folder_digest(folder)), registry.at(PRODUCTION)
+    digest = folder_digest(folder)
+    same, production = registry.with_digest(digest), registry.at(PRODUCTION)
+    known = _intact(registry, same)
     basis = {
         "gate_thresholds": gate.model_dump_json(),
         "gate_champion": champion_of(production),
     }
     if known is not None and (_is(known, production) or basis.items() <= known.tags.items()):
-        registration = _as_it_was(registry, known, now)
+        version, registration = known, _as_it_was(registry, known, now)
     else:
         progress("comparing with production")
         decision = _judge(workspace, metrics, registry, production, gate)
         tags = {**_verdict(decision), **basis}
         if known is None:
             progress("logging the run and the model")
-            tags |= _withdrawn_before(registry, folder_digest(folder))
+            tags |= {"digest": digest, **_withdrawn_before(same)}
             version = _log(settings, workspace, registry, metrics, tags)
             record(registry, version.number, REGISTERED, now)
         else:
@@ -129,22 +130,21 @@ def register(
     return registration
 
 
-def _intact(registry: Registry, digest: str) -> Version | None:
-    """Return the version of a digest, if the registry can be held to hand out its bytes.
+def _intact(registry: Registry, same: Sequence[Version]) -> Version | None:
+    """Return the newest of a digest's versions, if the registry still has the bytes of it.
 
-    Not one whose bytes turned out to be others, nor one of an older carprice that did not note
-    the digests of all files.
+    Not one whose bytes were changed, nor one of an older carprice that did not note the digests of
+    all files.
     """
-    known = registry.find(digest)
-    if known is None or FILES not in known.tags:
+    if not same or FILES not in same[0].tags:
         return None
-    failed = known.tags.get("tests") == "failed"
-    return None if failed and damage_of(registry, known) else known
+    failed = same[0].tags.get("tests") == "failed"
+    return None if failed and damage_of(registry, same[0]) else same[0]
 
 
-def _withdrawn_before(registry: Registry, digest: str) -> dict[str, str]:
-    """Return the tag that keeps a digest that was rolled back so under a new number."""
-    found = [one.withdrawn for one in registry.versions() if one.digest == digest and one.withdrawn]
+def _withdrawn_before(same: Sequence[Version]) -> dict[str, str]:
+    """Return the tag that keeps a digest withdrawn when it is registered under a new number."""
+    found = [one.withdrawn for one in same if one.withdrawn]
     return {WITHDRAWN: found[0]} if found else {}
 
 
@@ -157,8 +157,8 @@ def _as_it_was(registry: Registry, version: Version, now: datetime.datetime) -> 
     accepted = _stage(registry, version, version.accepted, now)
     if accepted and not is_staged:
         record(registry, version.number, STAGED, now, "the pipeline made this version again")
-    reasons = split_reasons(version.tags.get("gate_reasons", ""))
-    return Registration(version.number, False, accepted, (*_withdrawal(version), *reasons))
+    reasons = (*_withdrawal(version), *version.gate_reasons)
+    return Registration(version.number, False, accepted, reasons)
 
 
 def _withdrawal(version: Version) -> list[str]:
@@ -183,7 +183,7 @@ def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.da
 def _verdict(decision: Decision) -> dict[str, str]:
     return {
         "gate": "accepted" if decision.accepted else "refused",
-        "gate_reasons": join_reasons(decision.reasons),
+        "gate_reasons": reasons_to_tag(decision.reasons),
     }
 
 
@@ -204,7 +204,7 @@ def _judge(
     pair = compare(
         PriceModel.load(workspace.model),
         model,
-        pd.read_parquet(need(workspace.test_listings, made_by="ingest")),
+        pd.read_parquet(require_output(workspace.test_listings, made_by="ingest")),
         _learned(registry, version, data_digest),
     )
     own, other = pair.fold_mape
@@ -265,7 +265,6 @@ def _log(
         "git_commit": git_commit(workspace.root),
     }
     tags = {
-        "digest": folder_digest(workspace.model),
         **origin,
         **verdict,
         **{name: f"{metrics[name]:.4g}" for name in ("mape", "mdape", "within_10", "coverage")},
@@ -295,7 +294,7 @@ def _log(
 def _run_files(workspace: Workspace, scratch: Path) -> dict[Path, str | None]:
     """Return the files that a run keeps, and the artifact folder of each."""
     learned = scratch / Path(_LEARNED).name
-    train = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
+    train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
     np.save(learned, car_digests(train))
     optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
     return {

@@ -1,7 +1,7 @@
 """Train: features → a model folder, unless a feature knows the price."""
 
 from carprice.arrays import Progress
-from carprice.components.workspace import Workspace, need, read_json
+from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.estimator.training import train_model
 from carprice.listings.frames import read_features
 from carprice.listings.market import Market
@@ -17,7 +17,9 @@ def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> 
     InputError
         If a feature explains the price as only a column computed from it can.
     """
-    features, log_price = read_features(need(workspace.train_features, made_by="transform"))
+    features, log_price = read_features(
+        require_output(workspace.train_features, made_by="transform")
+    )
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     columns = read_json(workspace.report, made_by="ingest")["columns"]
     model = train_model(features, log_price, market, settings, columns, progress)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from carprice.components.workspace import Workspace, need, read_json
+from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.files import writing
 from carprice.listings.features import parse
 from carprice.listings.frames import as_columns, write_features
@@ -13,7 +13,7 @@ from carprice.schema import PRICE
 
 def transform(workspace: Workspace) -> int:
     """Parse the training listings and write their features; return their number."""
-    listings = pd.read_parquet(need(workspace.train_listings, made_by="ingest"))
+    listings = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     features = parse(as_columns(listings), market.valuation_date, market.distance_unit)
     with writing(workspace.train_features) as path:

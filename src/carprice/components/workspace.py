@@ -1,88 +1,47 @@
 """Where the pipeline's files stand below its working folder."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from carprice.errors import InputError
 
 
-@dataclass(frozen=True)
 class Workspace:
-    """The pipeline's files; each stage writes its own and reads those of the stages before."""
+    """The pipeline's files in a folder: each stage writes its own and reads those before it.
 
-    root: Path
+    Attributes
+    ----------
+    root : the folder that all of them are in.
+    snapshot : the raw source as ingest read it, byte for byte.
+    train_listings, test_listings : clean listings to learn from, and to test on.
+    market : currency, distance unit, valuation date and digest of the listings.
+    report, data_card : what ingest read, rejected and repaired; the same for people.
+    train_features : features and target of the training rows.
+    model : the candidate's model folder.
+    metrics, plots, picture : figures of the candidate, the tables behind the plots, all plots.
+    registration : what the registry made of the candidate.
+    model_tests : what the model tests leave: JUnit XML and the model card.
+    model_cache : model folders fetched from the registry.
+    """
 
-    @property
-    def snapshot(self) -> Path:
-        """The raw source as ingest read it, byte for byte."""
-        return self.root / "data" / "snapshot"
-
-    @property
-    def train_listings(self) -> Path:
-        """Clean listings to learn from."""
-        return self.root / "data" / "listings" / "train.parquet"
-
-    @property
-    def test_listings(self) -> Path:
-        """Clean listings to test on."""
-        return self.root / "data" / "listings" / "test.parquet"
-
-    @property
-    def market(self) -> Path:
-        """What the numbers mean."""
-        return self.root / "data" / "listings" / "market.json"
-
-    @property
-    def report(self) -> Path:
-        """What ingest read, rejected and repaired."""
-        return self.root / "data" / "report.json"
-
-    @property
-    def data_card(self) -> Path:
-        """The report for people."""
-        return self.root / "data" / "data_card.md"
-
-    @property
-    def train_features(self) -> Path:
-        """Features and target of the training rows."""
-        return self.root / "data" / "features" / "train.parquet"
-
-    @property
-    def model(self) -> Path:
-        """The candidate's model folder."""
-        return self.root / "models" / "candidate"
-
-    @property
-    def metrics(self) -> Path:
-        """Figures of the candidate."""
-        return self.root / "reports" / "metrics.json"
-
-    @property
-    def plots(self) -> Path:
-        """Tables behind the plots."""
-        return self.root / "reports" / "plots"
-
-    @property
-    def picture(self) -> Path:
-        """All plots in one picture."""
-        return self.root / "reports" / "evaluation.png"
-
-    @property
-    def registration(self) -> Path:
-        """What the registry made of the candidate."""
-        return self.root / "reports" / "registration.json"
-
-    @property
-    def model_tests(self) -> Path:
-        """What the model tests leave: JUnit XML and the model card."""
-        return self.root / "reports" / "model-tests"
-
-    @property
-    def model_cache(self) -> Path:
-        """Model folders fetched from the registry."""
-        return self.root / ".carprice" / "models"
+    def __init__(self, root: Path) -> None:
+        data, reports = root / "data", root / "reports"
+        self.root = root
+        self.snapshot = data / "snapshot"
+        self.train_listings = data / "listings" / "train.parquet"
+        self.test_listings = data / "listings" / "test.parquet"
+        self.market = data / "listings" / "market.json"
+        self.report = data / "report.json"
+        self.data_card = data / "data_card.md"
+        self.train_features = data / "features" / "train.parquet"
+        self.model = root / "models" / "candidate"
+        self.metrics = reports / "metrics.json"
+        self.plots = reports / "plots"
+        self.picture = reports / "evaluation.png"
+        self.registration = reports / "registration.json"
+        self.model_tests = reports / "model-tests"
+        self.model_cache = root / ".carprice" / "models"
 
 
 def read_json(path: Path, made_by: str) -> Any:
@@ -93,14 +52,14 @@ def read_json(path: Path, made_by: str) -> Any:
     InputError
         If the file is missing or damaged; the message names the stage that writes it.
     """
-    need(path, made_by)
+    require_output(path, made_by)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise InputError(f"{path} is not readable JSON; run `carprice {made_by}` again") from None
 
 
-def need(path: Path, made_by: str) -> Path:
+def require_output(path: Path, made_by: str) -> Path:
     """Return a path that an earlier stage must have written.
 
     Raises

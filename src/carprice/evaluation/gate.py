@@ -1,6 +1,7 @@
 """The gate before ``staging``: decide from figures alone whether a candidate may pass, and why."""
 
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,16 +88,26 @@ class Champion:
 
 
 _SEPARATOR: Final = " | "
+_OLDER_SEPARATOR: Final = re.compile(r"; (?=(?:passed|failed|note): )")
 
 
-def join_reasons(reasons: Sequence[str]) -> str:
-    """Return reasons as one text, which :func:`split_reasons` takes apart."""
+def reasons_to_tag(reasons: Sequence[str]) -> str:
+    """Return the gate's reasons as the tag ``gate_reasons`` holds them."""
     return _SEPARATOR.join(reasons)
 
 
-def split_reasons(text: str) -> tuple[str, ...]:
-    """Return the reasons that :func:`join_reasons` joined."""
-    return tuple(text.split(_SEPARATOR)) if text else ()
+def reasons_from_tag(tag: str) -> tuple[str, ...]:
+    """Return the reasons in a tag ``gate_reasons``, of versions of an older carprice too.
+
+    Examples
+    --------
+    >>> reasons_from_tag("passed: MAPE 12 %; needs at most 30 % | note: no production model")
+    ('passed: MAPE 12 %; needs at most 30 %', 'note: no production model')
+    >>> reasons_from_tag("failed: MAPE 45 %; note: no production model")
+    ('failed: MAPE 45 %', 'note: no production model')
+    """
+    parts = tag.split(_SEPARATOR) if _SEPARATOR in tag else _OLDER_SEPARATOR.split(tag)
+    return tuple(filter(None, parts))
 
 
 def failed_reasons(reasons: Sequence[str]) -> str:

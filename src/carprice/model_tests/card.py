@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
 
-from carprice.evaluation.gate import split_reasons
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model_tests.figures import Figures
 from carprice.model_tests.results import ModelTestResult, Status
@@ -82,7 +81,7 @@ def model_card(subject: Subject) -> str:
         confidence=DEFAULT_CONFIDENCE,
         limits=[] if figures is None else _limits(figures, subject.gate),
         numbers=_SHOWN_NUMBERS,
-        reasons=split_reasons(subject.version.tags.get("gate_reasons", "")),
+        reasons=subject.version.gate_reasons,
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 

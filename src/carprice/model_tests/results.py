@@ -1,14 +1,12 @@
 """Run model tests and keep their results. One that fails or crashes never stops the others."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from carprice.errors import CarpriceError
-from carprice.redaction import redact
-from carprice.registry.rest import hide_logins
+from carprice.redaction import hide_secrets
 
 ModelTest = Callable[[], str]
 """Returns what it found, or raises :class:`ModelTestFailedError` where that is bad."""
@@ -82,7 +80,7 @@ class ModelTestResults:
             self.run(suite, name, test)
 
     def _one_line(self, text: str) -> str:
-        return redact(hide_logins(" ".join(text.split()), os.environ, self.uri))
+        return hide_secrets(" ".join(text.split()), self.uri)
 
 
 def require(passed: bool, message: str) -> str:

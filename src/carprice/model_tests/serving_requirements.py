@@ -16,6 +16,7 @@ SERVING: Final = (
     "fastapi",
     "fastapi-offline",
     "httptools",
+    "jiter",
     "numpy",
     "onnxruntime",
     "prometheus-client",

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from carprice.errors import CarpriceError, CorruptModelError, InputError, RefusedError
 from carprice.model_folder import check, is_intact
-from carprice.redaction import redact
+from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import (
     DIGEST,
     SCRATCH_PREFIX,
@@ -36,7 +36,7 @@ from carprice.registry.cache import (
     put,
     remove_stale_scratch,
 )
-from carprice.registry.rest import HttpRegistry, LeftToMlflowError, hide_logins
+from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
 TEMPORARY_PREFIX: Final = "carprice-model-"
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
@@ -118,7 +118,7 @@ def _ask_mlflow(uri: str, name: str) -> Production:
     from carprice.registry.versions import Registry, production_version
 
     try:
-        found = production_version(Registry(uri, name))
+        found = production_version(Registry(uri, name, checks_login=False))
     except ValueError as error:
         raise RefusedError(
             f"{redact(uri)} does not answer as an MLflow registry does ({error}); check "
@@ -132,7 +132,7 @@ def _by_mlflow(uri: str, name: str) -> Download:
         from carprice.registry.versions import Registry, Version
 
         version = Version(int(production.version), (), {"digest": production.digest})
-        return Registry(uri, name).fetch(version, scratch)
+        return Registry(uri, name, checks_login=False).fetch(version, scratch)
 
     return download
 
@@ -204,11 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             answer = fetch(uri, options.name, options.cache, options.have)
             code = 0
     except CarpriceError as error:
-        answer = {"error": hide_logins(str(error), os.environ), "kind": type(error).__name__}
+        answer = {"error": hide_secrets(str(error)), "kind": type(error).__name__}
     except Exception as error:
-        sys.stderr.write(hide_logins(traceback.format_exc(), os.environ))
+        sys.stderr.write(hide_secrets(traceback.format_exc()))
         answer = {
-            "error": hide_logins(f"unexpected {type(error).__name__}: {error}", os.environ),
+            "error": hide_secrets(f"unexpected {type(error).__name__}: {error}"),
             "kind": type(error).__name__,
         }
     sys.stdout.write(json.dumps(answer) + "\n")

@@ -8,13 +8,12 @@ import getpass
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from carprice.errors import CorruptModelError, InputError, RefusedError
-from carprice.evaluation.gate import failed_reasons, split_reasons
+from carprice.evaluation.gate import failed_reasons
 from carprice.redaction import redact
 from carprice.registry.versions import PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
 from carprice.settings import RegisterSettings
@@ -275,7 +274,7 @@ def _objections_of_the_gate(
     if candidate.withdrawn:
         return [f"it was {candidate.withdrawn}; `carprice rollback --to` brings it back"]
     if not candidate.accepted:
-        return [f"the gate did not accept it ({_verdict(tags)})"]
+        return [f"the gate did not accept it ({_why_refused(candidate)})"]
     if tags.get("gate_champion") != champion_of(current):
         there = f"version {current.number}" if current else "nothing"
         return [
@@ -348,14 +347,13 @@ def staged_version(registry: Registry) -> Version:
         raise RefusedError(f"{message}; version {newest.number} was {newest.withdrawn}")
     if not newest.accepted:
         raise RefusedError(
-            f"{message}; the gate refused version {newest.number}: {_verdict(newest.tags)}"
+            f"{message}; the gate refused version {newest.number}: {_why_refused(newest)}"
         )
     raise RefusedError(f"{message}; run `carprice register` on the candidate once more")
 
 
-def _verdict(tags: Mapping[str, str]) -> str:
-    reasons = split_reasons(tags.get("gate_reasons", ""))
-    return failed_reasons(reasons) or "it was never judged"
+def _why_refused(version: Version) -> str:
+    return failed_reasons(version.gate_reasons) or "it was never judged"
 
 
 def _user() -> str:

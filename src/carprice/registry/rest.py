@@ -4,7 +4,6 @@ Importing MLflow and asking by its client takes 1.5 s and 100 MB, this a few mil
 not plain (redirects, other logins, artifacts outside the server) is left to MLflow's client.
 """
 
-import base64
 import contextlib
 import http.client
 import json
@@ -13,23 +12,22 @@ import re
 import socket
 import ssl
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, quote, quote_plus, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from carprice.errors import NoProductionModelError, RefusedError
 from carprice.model_folder import MANIFEST
 from carprice.redaction import redact
-from carprice.registry import dagshub
+from carprice.registry import logins
 from carprice.registry.cache import Production
 from carprice.registry.tls import tls_context
 
 _ALIAS: Final = "production"
 _LARGEST_ANSWER: Final = 1_000_000
 _SECONDS: Final = 20.0
-LOGIN_VARIABLES: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-TOKEN_VARIABLE: Final = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
 # Ways to log in, and other headers, that only MLflow's own client knows.
 _MLFLOW_ONLY: Final = (
     "MLFLOW_TRACKING_AUTH",
@@ -59,7 +57,7 @@ class HttpRegistry:
 
     def __init__(self, uri: str, name: str, seconds: float = _SECONDS) -> None:
         self._uri, self._name = uri, name
-        parts = split(uri)
+        parts = logins.split(uri)
         if parts.scheme not in ("http", "https") or any(map(os.environ.get, _MLFLOW_ONLY)):
             raise LeftToMlflowError
         if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
@@ -67,7 +65,6 @@ class HttpRegistry:
         ):
             raise LeftToMlflowError
         self._path = parts.path.rstrip("/")
-        self._login: dict[str, str] | None = None
         try:
             self._connection = _connection(parts, seconds)
         except (OSError, ValueError, http.client.HTTPException):
@@ -130,16 +127,15 @@ class HttpRegistry:
     @contextlib.contextmanager
     def _reply(self, call: str) -> Iterator[http.client.HTTPResponse]:
         path = f"{self._path}/api/2.0/{call}"
-        if self._login is None:  # not before: DagsHub is asked for it, under the asker's deadline
-            self._login = login(self._uri)
+        header = logins.header(self._uri)
         try:
             try:
-                self._connection.request("GET", path, headers=self._login)
+                self._connection.request("GET", path, headers=header)
             except ValueError:  # it shows the login
                 raise LeftToMlflowError from None
             self._socket = self._connection.sock
             reply = self._connection.getresponse()
-            if reply.status != http.HTTPStatus.OK:
+            if reply.status != HTTPStatus.OK:
                 self._judge(reply)
             yield reply
             reply.read()
@@ -165,10 +161,15 @@ class HttpRegistry:
         status = reply.status
         if status in (401, 403) and _may_know_another_login(self._uri):
             raise LeftToMlflowError
+        if logins.is_dagshub(self._uri) and logins.token_variable():
+            if status == HTTPStatus.UNAUTHORIZED:
+                raise logins.refused_token(status)
+            if status == HTTPStatus.NOT_FOUND and code is None:
+                raise logins.missing_repository(self._uri)
         if status in (401, 403, 408, 429) or status >= 500:
             raise RefusedError(
                 f"MLflow at {redact(self._uri)} answers with HTTP status {status}; "
-                f"{remedy(self._uri)}"
+                f"{logins.remedy(self._uri)}"
             )
         raise LeftToMlflowError
 
@@ -182,85 +183,10 @@ def _understanding() -> Iterator[None]:
         raise LeftToMlflowError from None
 
 
-def split(uri: str) -> SplitResult:
-    """Return the parts of an address; of what is none, only a path."""
-    try:
-        return urlsplit(uri)
-    except ValueError:
-        return SplitResult("", "", uri, "", "")
-
-
-def login(uri: str) -> dict[str, str]:
-    """Return the header of the login in the address or the environment, as MLflow sends it.
-
-    At DagsHub its token, where there is one, is the login.
-
-    Raises
-    ------
-    CarpriceError
-        If DagsHub has to be asked for the user name, and does not tell it.
-    """
-    parts = split(uri)
-    user, password = (os.environ.get(variable, "").strip() for variable in LOGIN_VARIABLES)
-    if found := dagshub.login(uri):
-        user, password = found
-    elif parts.username or parts.password:
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    elif not (user and password):
-        token = os.environ.get(TOKEN_VARIABLE, "").strip()
-        if not token.isascii() or not token.isprintable():
-            raise LeftToMlflowError
-        return {"Authorization": f"Bearer {token}"} if token else {}
-    return {"Authorization": f"Basic {_basic(user, password)}"}
-
-
-def hide_logins(text: str, environment: Mapping[str, str], uri: str = "") -> str:
-    """Hide the logins of an environment, and of the address in use, in what is shown.
-
-    Also as they are sent and as addresses spell them, for a server may say what it was asked.
-    """
-    uris = [one for one in (uri, environment.get("MLFLOW_TRACKING_URI", "")) if one]
-    for one in uris:
-        text = text.replace(one, redact(one))
-    for form in sorted(_spellings(environment, uris), key=len, reverse=True):
-        text = text.replace(form, "***")
-    return text
-
-
-def _spellings(environment: Mapping[str, str], uris: Iterable[str]) -> set[str]:
-    user, password = (environment.get(name, "").strip() for name in LOGIN_VARIABLES)
-    logins = {(user, password), *dagshub.known_logins()}
-    logins |= {
-        (user, environment.get(name, "").strip())
-        for name in (TOKEN_VARIABLE, *dagshub.TOKEN_VARIABLES)
-    }
-    for parts in map(split, uris):
-        user, password = parts.username or "", parts.password or ""
-        logins |= {(user, password), (unquote(user), unquote(password))}
-        if not password:  # the name is the token
-            logins |= {("", user), ("", unquote(user))}
-    secrets = {password for _, password in logins if password}
-    secrets |= {_basic(*login) for login in logins if login[1]}
-    secrets |= {_basic(user, "") for given, user in logins if user and not given}
-    return {form for one in secrets for form in (one, quote(one), quote_plus(one))}
-
-
-def _basic(user: str, password: str) -> str:
-    return base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def remedy(uri: str) -> str:
-    """Return what to check when a server refuses."""
-    variable = dagshub.token_variable() if dagshub.is_dagshub(uri) else None
-    if variable:
-        return f"check that the token in {variable} may use this repository"
-    return "check MLFLOW_TRACKING_URI, the server and its login"
-
-
 def _may_know_another_login(uri: str) -> bool:
     """Whether MLflow's client may find a login in a file, and none is given otherwise."""
     files = ("~/.mlflow/credentials", os.environ.get("NETRC") or "~/.netrc", "~/_netrc")
-    return not login(uri) and any(Path(name).expanduser().is_file() for name in files)
+    return not logins.header(uri) and any(Path(name).expanduser().is_file() for name in files)
 
 
 def _connection(parts: SplitResult, seconds: float) -> http.client.HTTPConnection:

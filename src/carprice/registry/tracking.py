@@ -4,15 +4,15 @@ import datetime
 import logging
 import os
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError, RefusedError
-from carprice.redaction import redact
-from carprice.registry import dagshub
-from carprice.registry.rest import LOGIN_VARIABLES, hide_logins, remedy, split
+from carprice.redaction import LOGIN_VARIABLES, hide_secrets, redact
+from carprice.registry import dagshub, logins
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,6 +36,7 @@ _NO_SUCH_CALL: Final = re.compile(
     r"(?i)\b(unsupported|unknown|no such) (api )?(endpoint|route)\b"
     r"|\b(endpoint|route)\b.{0,80}\b(not found|not supported|unsupported|does not exist)"
     r"|requested url was not found"
+    r"|'(detail|error|message)': '(not found|method not allowed|not implemented)\b"
 )
 _RESOURCE: Final = re.compile(r"(?i)\b(registered model|model version|experiment|run|alias)\b")
 
@@ -56,7 +57,7 @@ def tracking_uri(workdir: Path, tracking: "TrackingSettings | None" = None) -> s
     if tracking and tracking.uri:
         return tracking.uri
     if tracking and tracking.dagshub:
-        return dagshub.address(tracking.dagshub)
+        return logins.dagshub_address(tracking.dagshub)
     return f"sqlite:///{(workdir / 'mlflow.db').resolve().as_posix()}"
 
 
@@ -68,19 +69,33 @@ def is_local(uri: str) -> bool:
     >>> [is_local(uri) for uri in ("sqlite:///mlflow.db", "mlruns", "https://dagshub.com/a/b.mlflow")]
     [True, True, False]
     """
-    scheme = split(uri).scheme.partition("+")[0]
+    scheme = logins.split(uri).scheme.partition("+")[0]
     return scheme in ("", "file", "sqlite") or len(scheme) == 1  # C:\\mlruns
 
 
 def connect(uri: str) -> "MlflowClient":
-    """Return a client of the MLflow server or database at ``uri``, with bounded retries.
+    """Return MLflow's client of a server or database; at DagsHub the login is checked first.
 
     Raises
     ------
     CarpriceError
-        If there is no login for DagsHub, or it is refused.
+        If there is no login for DagsHub, it is refused, or the repository is not there.
     """
-    address = log_in(uri)  # before the import, which takes longer
+    dagshub.check_login(uri)
+    return client_of(uri)
+
+
+def client_of(uri: str) -> "MlflowClient":
+    """Return MLflow's client of a server or database, with bounded retries.
+
+    Raises
+    ------
+    InputError
+        If there is no login for DagsHub, or MLflow is not installed.
+    RefusedError
+        If the database does not answer.
+    """
+    address = log_in(uri)
     for name, value in _CLIENT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     try:
@@ -111,7 +126,7 @@ def _try_database(uri: str) -> None:
     InputError
         If its driver is not installed.
     """
-    if split(uri).scheme.partition("+")[0] not in _DATABASES:
+    if logins.split(uri).scheme.partition("+")[0] not in _DATABASES:
         return
     from sqlalchemy import create_engine
 
@@ -131,20 +146,19 @@ def log_in(uri: str) -> str:
 
     Raises
     ------
-    CarpriceError
-        If there is no login for DagsHub, it is refused, or the repository is not there.
+    InputError
+        If there is no login for DagsHub.
     """
     _take_back_login()
-    login = dagshub.login(uri)
-    if login is None:
+    token = logins.dagshub_token(uri)
+    if token is None:
         return uri
-    dagshub.check_repository(uri)
     # MLflow's client reads a login from the environment alone, and from an address, where it would
     # be shown. Processes that this one starts need it too. It is for this server only.
-    for name, value in zip(LOGIN_VARIABLES, login, strict=True):
+    for name, value in zip(LOGIN_VARIABLES, (dagshub.user_of(uri, token), token), strict=True):
         _lent[name] = (os.environ.get(name), value)
         os.environ[name] = value
-    return dagshub.without_login(uri)
+    return logins.without_login(uri)
 
 
 def _take_back_login() -> None:
@@ -201,8 +215,8 @@ def _problem(uri: str, error: Exception) -> str:
             "the server runs an older MLflow, or its address is not that of an MLflow server; "
             "update it, or use another server"
         )
-    text = hide_logins(str(error), os.environ, uri)
-    return f"{_reason(text)}; {remedy(uri)}"
+    text = hide_secrets(str(error), uri)
+    return f"{_reason(text)}; {logins.remedy(uri)}"
 
 
 def unknown_call(error: Exception) -> str | None:
@@ -211,32 +225,27 @@ def unknown_call(error: Exception) -> str | None:
     Servers say it in many ways: MLflow's own by a page or ``ENDPOINT_NOT_FOUND``, others by JSON of
     their own, or even by the code of a resource that does not exist.
     """
-    call, status = _failed_call(error)
-    text, code = str(error), getattr(error, "error_code", "")
-    says_so = bool(_NO_SUCH_CALL.search(text.replace(call, "")))
+    found, code = _CALL.search(str(error)), getattr(error, "error_code", "")
+    path, status = (found[1], int(found[2])) if found else ("", 0)
+    text = str(error).replace(path, "")
+    says_so = bool(_NO_SUCH_CALL.search(text))
     if code == "RESOURCE_DOES_NOT_EXIST":
-        lacks = says_so and not _RESOURCE.search(text.replace(call, ""))
+        lacks = says_so and not _RESOURCE.search(text)
     elif status in _LACKING:
         # An answer without an error's code is not of MLflow.
         lacks = code in ("ENDPOINT_NOT_FOUND", "INTERNAL_ERROR", "NOT_IMPLEMENTED") or says_so
     else:
         lacks = code == "ENDPOINT_NOT_FOUND" or (code == "INTERNAL_ERROR" and says_so)
-    return (call or "that it was asked") if lacks else None
+    return (path or _method(error)) if lacks else None
 
 
-def _failed_call(error: Exception) -> tuple[str, int]:
-    """Return path and HTTP status of the call that failed; of an error by JSON its text has none.
-
-    They are in the frame of MLflow's function that raised it, and nowhere else.
-    """
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_name == "verify_rest_response":
-            found = trace.tb_frame.f_locals
-            return str(found.get("endpoint", "")), getattr(found.get("response"), "status_code", 0)
-        trace = trace.tb_next
-    told = _CALL.search(str(error))
-    return (told[1], int(told[2])) if told else ("", 0)
+def _method(error: Exception) -> str:
+    """Return the method of MLflow's client that failed; an error by JSON does not name the call."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame.name for frame in frames if Path(frame.filename).match("mlflow/tracking/client.py")
+    ]
+    return own[-1] if own else "that it was asked"
 
 
 def _reason(text: str) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.evaluation.gate import reasons_from_tag
 from carprice.model_folder import MANIFEST, check, file_digest, is_intact
 from carprice.redaction import redact
-from carprice.registry.tracking import clear_errors, connect, unknown_call, use
+from carprice.registry.tracking import clear_errors, client_of, connect, unknown_call, use
 from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, FieldKind, alias, example_listing
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class Version:
         return self.tags.get("gate") == "accepted"
 
     @property
+    def gate_reasons(self) -> tuple[str, ...]:
+        """What the gate said of this version, one sentence for each check and note."""
+        return reasons_from_tag(self.tags.get("gate_reasons", ""))
+
+    @property
     def withdrawn(self) -> str:
         """Why it was rolled back; empty where it was not, or was brought back."""
         return self.tags.get(WITHDRAWN, "")
@@ -57,13 +63,14 @@ class Version:
 class Registry:
     """The versions of one registered model on one MLflow server or database.
 
+    At DagsHub the login is checked first, unless ``checks_login`` is false, as the service has it.
     Every method raises :class:`~carprice.errors.RefusedError` when the server does not answer.
     """
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(self, uri: str, name: str, *, checks_login: bool = True) -> None:
         self.uri = uri
         self.name = name
-        self._client = connect(uri)
+        self._client = connect(uri) if checks_login else client_of(uri)
 
     def versions(self) -> list[Version]:
         """Return all versions, newest first; none where the model is not registered."""
@@ -103,9 +110,9 @@ class Registry:
                 raise
         return Version(int(one.version), (alias_name,), dict(one.tags), one.run_id or "")
 
-    def find(self, digest: str) -> Version | None:
-        """Return the version with this digest, or None."""
-        return next((one for one in self.versions() if one.digest == digest), None)
+    def with_digest(self, digest: str) -> list[Version]:
+        """Return the versions with this digest, newest first."""
+        return [one for one in self.versions() if one.digest == digest]
 
     def log_version(self, folder: Path, tags: Mapping[str, str]) -> Version:
         """Log a model folder to the active run as a pyfunc, and register it as a new version."""

@@ -1,8 +1,6 @@
 """Rows of a SQL query, from any database that SQLAlchemy knows."""
 
 import contextlib
-import re
-import urllib.parse
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.sources.chunks import Chunk, one_line, scheme_of
-from carprice.redaction import redact
+from carprice.redaction import hide_secrets, redact
 from carprice.settings import IngestSettings
 
 
@@ -42,16 +40,7 @@ def _database_errors(origin: str) -> Iterator[None]:
         ) from None
     except SQLAlchemyError as error:
         reason = one_line(getattr(error, "orig", None) or error)
-        raise InputError(f"{label}: the database refused: {_scrub(reason, origin)}") from None
-
-
-def _scrub(text: str, origin: str) -> str:
-    text = text.replace(origin, redact(origin))
-    login = re.search(r"://[^:/@?#\s]*:(\S*)@", origin)
-    secrets = {login[1], urllib.parse.unquote(login[1])} - {""} if login else set()
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
+        raise InputError(f"{label}: the database refused: {hide_secrets(reason, origin)}") from None
 
 
 def database_chunks(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from carprice.errors import InputError
+from carprice.errors import CarpriceError, InputError
 from carprice.listings.sources.chunks import one_line
 from carprice.redaction import redact
 
@@ -133,29 +133,51 @@ def _glob(path: Path, passed_over: Path | None) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _s3_errors(label: str) -> Iterator[None]:
+def s3_errors(address: str, kind: type[CarpriceError] = InputError) -> Iterator[None]:
+    """Turn what boto3 and s3fs raise into an error of one line that names the remedy."""
     from botocore.exceptions import (
         BotoCoreError,
+        ClientError,
         NoCredentialsError,
+        PartialCredentialsError,
     )
 
     try:
         yield
-    except NoCredentialsError:
-        raise InputError(
-            f"{label} needs AWS credentials and none were found; run 'aws configure', or set "
+    except (NoCredentialsError, PartialCredentialsError):
+        raise kind(
+            f"{address} needs AWS credentials and none were found; run `aws configure`, or set "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
         ) from None
     except PermissionError as error:
-        raise InputError(
-            f"{label}: access denied ({one_line(error)}); the AWS credentials in use need "
-            "s3:GetObject and s3:ListBucket for it"
+        raise kind(f"{address}: {_denied(one_line(error))}") from None
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        raise kind(f"{address}: {_s3_refusal(address, code)}") from None
+    except (BotoCoreError, OSError, ValueError) as error:
+        raise kind(
+            f"{address} cannot be reached: {one_line(error)}; check the address, the network, the "
+            "region, and the store's own address (AWS_ENDPOINT_URL, or endpointurl of a DVC remote)"
         ) from None
-    except (BotoCoreError, OSError) as error:
-        raise InputError(
-            f"{label} cannot be read from S3: {one_line(error)}; check the address, the region "
-            "and AWS_ENDPOINT_URL"
-        ) from None
+
+
+def _s3_refusal(address: str, code: str) -> str:
+    if code in ("NoSuchBucket", "404"):
+        bucket = urllib.parse.urlsplit(address).netloc
+        return (
+            f"there is no bucket {bucket!r}; make it, or correct its name, the account, or the "
+            "store's address (AWS_ENDPOINT_URL, or endpointurl of a DVC remote)"
+        )
+    if code in ("AccessDenied", "AllAccessDisabled", "403"):
+        return _denied(code)
+    return f"S3 refused with {code or 'an error'}; check the AWS credentials and the region"
+
+
+def _denied(reason: str) -> str:
+    return (
+        f"access denied ({reason}); the AWS credentials in use need s3:ListBucket and "
+        "s3:GetObject for it, and s3:PutObject to push"
+    )
 
 
 def _s3_files(origin: str) -> list[File]:
@@ -166,7 +188,7 @@ def _s3_files(origin: str) -> list[File]:
     bucket, _, key = path.partition("/")
     if not bucket or not key:
         raise InputError(f"{label} names no file; write s3://bucket/folder/cars.csv")
-    with _s3_errors(label):
+    with s3_errors(label):
         store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
         if _is_pattern(path):
             found = store.glob(path, detail=True)
@@ -203,7 +225,7 @@ def _s3_file(store: Any, name: str) -> File:
     label = f"s3://{name}"
 
     def fetch(path: Path) -> None:
-        with _s3_errors(label):
+        with s3_errors(label):
             store.get_file(name, str(path))
 
     return File(PurePosixPath(name).name, label, fetch)
