@@ -11,9 +11,8 @@ def main() -> None:
     # A start makes next to no garbage, and to look for it all the same takes a twentieth of it.
     # On again in api.main, when everything is there.
     gc.disable()
-    from api.address import port
+    from api.environment import port, read_secrets
     from api.keys import ApiKeys
-    from api.secret_files import read_secrets
     from api.server import run
     from api.service_settings import ServiceSettings
     from carprice.errors import InputError

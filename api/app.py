@@ -17,6 +17,7 @@ from api.draining import Drain
 from api.gateway import HEALTH, Gateway
 from api.keeper import ModelKeeper, ServedModel
 from api.keys import ApiKeys
+from api.logs import Recorder
 from api.messages import BatchRequest, ListingRequest
 from api.openapi import describe
 from api.protocols import inference, scoring
@@ -26,7 +27,6 @@ from api.protocols.messages import (
     ScoringParams,
     TensorParameters,
 )
-from api.recording import Recorder
 from api.routes import about, batches, health, prices
 from api.service import BatchPool, Service
 from api.service_settings import ServiceSettings

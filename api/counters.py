@@ -4,7 +4,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from multiprocessing import parent_process
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.keeper import ModelKeeper
+from carprice.model.pricer import Valuation
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -84,10 +86,11 @@ class Metrics:
         """Count cautions of a kind."""
         self._warnings.labels(kind).inc(times)
 
-    def priced_together(self, rows: int, cautions: Mapping[str, int]) -> None:
-        """Count a batch's rows, and its cautions by kind."""
-        self._batch_rows.observe(rows)
-        for kind, count in cautions.items():
+    def priced_together(self, rows: Sequence[object]) -> None:
+        """Count a batch's rows, and the cautions of those that have a price."""
+        self._batch_rows.observe(len(rows))
+        prices = [row for row in rows if isinstance(row, Valuation)]
+        for kind, count in Counter(one.kind for row in prices for one in row.cautions).items():
             self.cautioned(kind, count)
 
     def loaded(self, source: str) -> None:

@@ -1,15 +1,22 @@
 """What routes are given of a request; FastAPI calls these functions through ``Depends``."""
 
+import asyncio
+import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
 
-from api.bodies import CSV, JSON, confidence_in_query, media_type, prefers_csv, read_body
 from api.keeper import ServedModel
 from api.listings import read_listing
-from api.messages import ListingRequest
+from api.messages import CSV, JSON, FieldProblem, ListingRequest
+from api.problems import Kind, ProblemError, invalid_fields
 from api.service import Service
+from carprice.model import DEFAULT_CONFIDENCE
+
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,29 @@ async def served_model(request: Request, service: TheService) -> ServedModel:
 
 
 async def confidence_of(request: Request) -> float:
-    """Return the parameter ``confidence``; 422 if it is not allowed."""
-    return confidence_in_query(request.scope["query_string"])
+    """Return the parameter ``confidence``, by default 0.9.
+
+    Raises
+    ------
+    ProblemError
+        422 if it is no number from 0.5 to 0.99, or there are other parameters.
+    """
+    query: bytes = request.scope["query_string"]
+    if not query:
+        return DEFAULT_CONFIDENCE
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    text = dict(pairs).get("confidence", "")
+    others = [name for name, _ in pairs if name != "confidence"]
+    if others:
+        problem = FieldProblem(field=others[0][:100], message="there is no such parameter")
+    elif len(pairs) != 1:
+        problem = FieldProblem(field="confidence", message="is given more than once")
+    elif _NUMBER.fullmatch(text) and 0.5 <= (confidence := float(text)) <= 0.99:
+        return confidence
+    else:
+        message = "must be a number from 0.5 to 0.99"
+        problem = FieldProblem(field="confidence", message=message, value=text[:100])
+    raise invalid_fields([problem], Kind.PARAMETER)
 
 
 async def listing_of(request: Request, service: TheService) -> ListingRequest:
@@ -56,11 +84,83 @@ async def batch_body(request: Request, service: TheService) -> bytes:
 async def listings_of(request: Request, service: TheService) -> ManyListings:
     """Return the body of a request with many listings, JSON or CSV."""
     is_csv = media_type(request, JSON, CSV) == CSV
-    body = await batch_body(request, service)
-    return ManyListings(body, is_csv, prefers_csv(request.headers.get("accept", "")))
+    accept = request.headers.get("accept", "")
+    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    wants_csv = CSV in kinds and (JSON not in kinds or kinds.index(CSV) < kinds.index(JSON))
+    return ManyListings(await batch_body(request, service), is_csv, wants_csv)
 
 
 Served = Annotated[ServedModel, Depends(served_model)]
 Confidence = Annotated[float, Depends(confidence_of)]
 OneListing = Annotated[ListingRequest, Depends(listing_of)]
 Listings = Annotated[ManyListings, Depends(listings_of)]
+
+
+def media_type(request: Request, *known: str) -> str:
+    """Return the media type of the body; where none is named, the first one known.
+
+    Raises
+    ------
+    ProblemError
+        415 if it is none of those known.
+    """
+    given = _header(request, b"content-type")
+    if given is None or given == known[0]:
+        return known[0]
+    essence, _, parameters = given.partition(";")
+    kind = essence.strip().lower()
+    charset = re.search(r'charset="?([^";\s]*)', parameters.lower())
+    if kind in known and (charset is None or charset[1] in ("utf-8", "utf8", "us-ascii")):
+        return kind
+    raise ProblemError(
+        Kind.MEDIA_TYPE,
+        f"Content-Type is {given[:100]!r}; it must be {' or '.join(known)}, in UTF-8",
+    )
+
+
+async def read_body(request: Request, limit: int, seconds: float) -> bytes:
+    """Return the body.
+
+    Raises
+    ------
+    ProblemError
+        413 if it has more bytes than ``limit``, 408 if it is not there after ``seconds``.
+    """
+    declared = _header(request, b"content-length")
+    if declared is not None and int(declared) > limit:
+        raise _too_large(limit)
+    parts, size, more = [], 0, True
+    try:
+        async with asyncio.timeout(seconds):
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limit:
+                    raise _too_large(limit)
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise ProblemError(
+            Kind.TOO_SLOW,
+            f"the request's body did not arrive within {seconds:g} seconds; send it again",
+            headers={"Connection": "close"},
+        ) from None
+    return b"".join(parts)
+
+
+def _header(request: Request, name: bytes) -> str | None:
+    """Return a header; quicker than Starlette's ``Headers``, which are made for many."""
+    for given, value in request.scope["headers"]:
+        if given == name:
+            return str(value, "latin-1")
+    return None
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(
+        Kind.TOO_LARGE,
+        f"the request has more than {limit:,} bytes; send less, or several requests",
+        headers={"Connection": "close"},
+    )

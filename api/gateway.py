@@ -14,9 +14,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.keys import ApiKeys, RateLimit
-from api.logs import log_crash
+from api.logs import Answered, log_crash
 from api.problems import Kind, ProblemError, respond
-from api.recording import Answered
 from api.service import Service
 
 HEALTH: Final = (

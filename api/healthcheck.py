@@ -3,7 +3,7 @@
 import http.client
 import sys
 
-from api.address import port
+from api.environment import port
 
 _SECONDS = 2.5
 

@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,13 +20,12 @@ from api.problems import (
     invalid_listing,
     nearest_field,
 )
-from carprice.schema import KINDS, REQUIRED, FieldKind, alias
+from carprice.schema import KINDS, NUMERIC, REQUIRED, FieldKind, alias
 
 _read_fields = ListingRequest.__pydantic_validator__.validate_python
 FIELD_OF: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
 }
-_NUMERIC: Final = (FieldKind.NUMBER, FieldKind.INTEGER)
 _MOST_KEYS: Final = 2 * len(ListingRequest.model_fields)
 _ERRORS_OF_ROW: Final = 5
 
@@ -75,23 +75,32 @@ def read_json_batch(body: bytes, most: int) -> Table:
     return Table([read_row(row) for row in rows])
 
 
-def parse_json(body: bytes) -> Any:
-    """Parse JSON; an object in which a key is repeated comes as one that is no valid listing.
+def parse_json(body: bytes, *, strict: bool = False) -> Any:
+    """Parse JSON in which no key is repeated.
+
+    Parameters
+    ----------
+    strict : refuse a key that is repeated anywhere; else an object inside of the body in which one
+        is, such as a row, comes as its :class:`ProblemError`.
 
     Raises
     ------
     ProblemError
-        422 if it is not JSON.
+        422 if it is not JSON, or repeats a key.
     """
-    content = _parse(body, _object)
-    if isinstance(content, _Repeated):
-        raise content.problem()
+    try:
+        return jiter.from_json(body, catch_duplicate_keys=True)
+    except ValueError:
+        try:
+            jiter.from_json(body)
+        except ValueError as error:
+            message = f"the body is not valid JSON: {error}"
+            raise ProblemError(Kind.MALFORMED, message) from None
+    # Only the standard library tells in which object a key is repeated.
+    content = json.loads(body, object_pairs_hook=_strict_object if strict else _object)
+    if isinstance(content, ProblemError):
+        raise content
     return content
-
-
-def parse_strictly(body: bytes) -> Any:
-    """Parse JSON; refuse it with 422 if it is none, or repeats a key anywhere in it."""
-    return _parse(body, _object_without_repeats)
 
 
 def check_rows(count: int, most: int) -> None:
@@ -104,8 +113,8 @@ def check_rows(count: int, most: int) -> None:
 
 def read_row(row: object) -> Row:
     """Read one row of a batch; where it is wrong, return its problem."""
-    if isinstance(row, _Repeated):
-        return row.problem()
+    if isinstance(row, ProblemError):
+        return row
     if isinstance(row, dict) and len(row) > _MOST_KEYS:
         message = f"the row has {len(row):,} keys; a listing has at most {_MOST_KEYS}"
         return ProblemError(Kind.LISTING, message)
@@ -181,58 +190,30 @@ def _read_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
     if len(cells) != len(fields):
         message = f"the row has {len(cells)} cells, the header {len(fields)}"
         return ProblemError(Kind.LISTING, message)
-    return read_row({field: typed(field, cell) for field, cell in zip(fields, cells, strict=True)})
+    return read_row({field: _typed(field, cell) for field, cell in zip(fields, cells, strict=True)})
 
 
-def typed(field: str, cell: str) -> Any:
-    """Return a text as the field's kind where it can be read so; None where it is empty."""
+def _typed(field: str, cell: str) -> Any:
+    """Return a cell as the field's kind where it can be read so; None where it is empty."""
     text = cell.strip()
-    if not text:
-        return None
-    if KINDS.get(field, FieldKind.NUMBER) in _NUMERIC:
-        try:
+    if KINDS.get(field, FieldKind.NUMBER) in NUMERIC:
+        with suppress(ValueError):
             return float(text)
-        except ValueError:
-            return text
-    return text
+    return text or None
 
 
-class _Repeated(dict[str, Any]):
-    """A JSON object in which a key is there twice."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self._key = key
-
-    def problem(self) -> ProblemError:
-        message = "is there twice; leave one out"
-        return invalid_fields([FieldProblem(field=self._key[:200], message=message)])
-
-
-def _parse(body: bytes, object_with_repeats: Callable[[list[tuple[str, Any]]], Any]) -> Any:
-    """Parse JSON; where a key is repeated, by the standard library, which tells in which object."""
-    try:
-        return jiter.from_json(body, catch_duplicate_keys=True)
-    except ValueError:
-        try:
-            jiter.from_json(body)
-        except ValueError as error:
-            message = f"the body is not valid JSON: {error}"
-            raise ProblemError(Kind.MALFORMED, message) from None
-    return json.loads(body, object_pairs_hook=object_with_repeats)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ProblemError:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            return _Repeated(key)
+            message = "is there twice; leave one out"
+            return invalid_fields([FieldProblem(field=key[:200], message=message)])
         seen.add(key)
     return dict(pairs)
 
 
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _strict_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = _object(pairs)
-    if isinstance(content, _Repeated):
-        raise content.problem()
+    if isinstance(content, ProblemError):
+        raise content
     return content

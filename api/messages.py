@@ -1,13 +1,16 @@
 """Requests and answers, as OpenAPI shows them."""
 
 import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from carprice.model.cautions import Caution
 from carprice.schema import Listing, Number, example_listing
+
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
 
 
 class _Answer(BaseModel):

@@ -7,8 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.bodies import CSV, JSON
-from api.messages import BatchRequest, ListingRequest, Problem
+from api.messages import CSV, JSON, BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
 from carprice.model import DEFAULT_CONFIDENCE
 from carprice.schema import PRICE_NAMES, example_listing

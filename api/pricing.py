@@ -1,17 +1,20 @@
-"""Rows → prices: in the event loop where they are few, else in a thread of their own."""
+"""Listings → prices, and what answers say of them.
 
-from collections import Counter
+Few listings are priced in the event loop, many in a thread of their own.
+"""
+
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from api.answers import with_unused_fields
 from api.keeper import ServedModel
 from api.messages import ListingRequest
 from api.problems import ProblemError
 from api.service import Service
+from carprice.model.cautions import Caution
 from carprice.model.pricer import Valuation
 
+_NOT_USED = Caution("not_used", "featureCount", "featureCount is not used; send features")
 _CHUNK = 500
 _FEW_ROWS = 16
 _FEW_BYTES = 8 * 1024
@@ -23,27 +26,37 @@ PricedRow = Valuation | ProblemError
 """A row of a batch: its price, or why it has none."""
 
 
-class Asked(Protocol):
-    """A request of a protocol that prices all of its rows or none."""
+@dataclass(frozen=True)
+class Asked:
+    """A request whose rows are all priced, or none of them.
 
-    @property
-    def listings(self) -> Sequence[ListingRequest]:
-        """Listings to price."""
+    Attributes
+    ----------
+    confidence : share of prices that the ranges shall hold.
+    """
 
-    @property
-    def confidence(self) -> float:
-        """Share of prices that the ranges shall hold."""
+    listings: Sequence[ListingRequest]
+    confidence: float
 
 
 A = TypeVar("A", bound=Asked)
 
 
-@dataclass(frozen=True)
-class Exchange(Generic[A]):
-    """How a protocol reads a request's body, and writes its answer's."""
+def with_unused_fields(valuation: Valuation, listing: ListingRequest) -> Valuation:
+    """Return a valuation that also says which fields of the request were not used."""
+    if "feature_count" in listing.model_fields_set:
+        return replace(valuation, cautions=(*valuation.cautions, _NOT_USED))
+    return valuation
 
-    read: Callable[[bytes], A]
-    write: Callable[[A, list[Valuation]], bytes]
+
+def model_content(served: ServedModel, confidence: float) -> dict[str, Any]:
+    """Return what all answers with prices say of their model."""
+    return {
+        "confidence": confidence,
+        "currency": served.model.market.currency,
+        "modelVersion": served.version,
+        "modelDigest": served.model.digest,
+    }
 
 
 def price_rows(
@@ -63,11 +76,6 @@ def price_listings(
     return [with_unused_fields(one, listing) for one, listing in zip(found, listings, strict=True)]
 
 
-def kinds_of_cautions(prices: Iterable[Valuation]) -> Counter[str]:
-    """Count the cautions of prices by kind."""
-    return Counter(caution.kind for price in prices for caution in price.cautions)
-
-
 def in_chunks(rows: Sequence[T]) -> Iterable[Sequence[T]]:
     """Cut rows up, so that no step holds the interpreter for long."""
     for start in range(0, len(rows), _CHUNK):
@@ -75,9 +83,17 @@ def in_chunks(rows: Sequence[T]) -> Iterable[Sequence[T]]:
 
 
 async def answer_all(
-    service: Service, served: ServedModel, body: bytes, protocol: Exchange[A]
+    service: Service,
+    served: ServedModel,
+    body: bytes,
+    read: Callable[[bytes], A],
+    write: Callable[[A, list[Valuation]], bytes],
 ) -> bytes:
     """Read a body, price all of its listings and return the answer's body.
+
+    Parameters
+    ----------
+    read, write : how a protocol reads a request's body and writes its answer's.
 
     Raises
     ------
@@ -87,15 +103,13 @@ async def answer_all(
 
     def price(asked: A) -> tuple[bytes, list[Valuation]]:
         priced = price_listings(served, asked.listings, asked.confidence)
-        return protocol.write(asked, priced), priced
+        return write(asked, priced), priced
 
     if len(body) > _FEW_BYTES:
-        content, priced = await service.batches.run(lambda: price(protocol.read(body)))
+        content, priced = await service.batches.run(lambda: price(read(body)))
+    elif len((asked := read(body)).listings) > _FEW_ROWS:
+        content, priced = await service.batches.run(lambda: price(asked))
     else:
-        asked = protocol.read(body)
-        if len(asked.listings) <= _FEW_ROWS:
-            content, priced = price(asked)
-        else:
-            content, priced = await service.batches.run(lambda: price(asked))
-    service.metrics.priced_together(len(priced), kinds_of_cautions(priced))
+        content, priced = price(asked)
+    service.metrics.priced_together(priced)
     return content

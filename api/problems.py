@@ -182,7 +182,7 @@ def _shown(found: Any) -> Any:
         return found
     if isinstance(found, float) and math.isfinite(found):
         return found
-    text = found if isinstance(found, str) else repr(found)
+    text = str(found) if isinstance(found, str | ProblemError) else repr(found)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -12,8 +12,8 @@ from fastapi import Request
 from api.counters import Metrics
 from api.draining import Drain
 from api.keeper import ModelKeeper, ServedModel
+from api.logs import Recorder
 from api.problems import busy, no_model
-from api.recording import Recorder
 from api.service_settings import ServiceSettings
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ ALLOWED = re.compile(
     r"CARPRICE_[A-Z_]+|PORT|HEALTH_SECONDS|HEALTHY_ANSWERS|WEB_CONCURRENCY"
     r"|FORWARDED_ALLOW_IPS|VALIDATION_API_KEY"
 )
-# What api/secret_files.py reads.
+# What api/environment.py reads.
 SECRETS = (
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",

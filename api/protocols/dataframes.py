@@ -1,13 +1,13 @@
 """Data frames as MLflow's clients send them → listings; a row that is wrong refuses them all."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.listings import check_rows, parse_strictly, read_csv, read_header, read_row
+from api.listings import check_rows, parse_json, read_csv, read_header, read_row
 from api.messages import FieldProblem, ListingRequest
+from api.pricing import Asked
 from api.problems import Kind, ProblemError, invalid_fields, invalid_listing
 from api.protocols.messages import DataframeSplit, ScoringParams
 from api.protocols.schemas import FORMS
@@ -18,15 +18,7 @@ _ROOT = "rows"
 M = TypeVar("M", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class Frame:
-    """The listings of one request, and the confidence that it asks for."""
-
-    listings: Sequence[ListingRequest]
-    confidence: float
-
-
-def read_csv_frame(body: bytes, most: int, confidence: float) -> Frame:
+def read_csv_frame(body: bytes, most: int, confidence: float) -> Asked:
     """Read CSV with a header.
 
     Raises
@@ -34,10 +26,10 @@ def read_csv_frame(body: bytes, most: int, confidence: float) -> Frame:
     ProblemError
         422 naming the column, or the row and field, that is wrong; 413 for too many rows.
     """
-    return Frame(all_or_problem(read_csv(body, most).rows, _in(_ROOT)), confidence)
+    return Asked(all_or_problem(read_csv(body, most).rows, _in(_ROOT)), confidence)
 
 
-def read_json_frame(body: bytes, most: int, confidence: float) -> Frame:
+def read_json_frame(body: bytes, most: int, confidence: float) -> Asked:
     """Read any of MLflow's JSON forms; ``confidence`` is for those that name none.
 
     Raises
@@ -45,17 +37,17 @@ def read_json_frame(body: bytes, most: int, confidence: float) -> Frame:
     ProblemError
         422 naming the form, or the row and field, that is wrong; 413 for too many rows.
     """
-    content = parse_strictly(body)
+    content = parse_json(body, strict=True)
     if isinstance(content, list):
-        return Frame(_read_records(content, most, _ROOT), confidence)
+        return Asked(_read_records(content, most, _ROOT), confidence)
     if isinstance(content, dict) and "data" in content:
-        return Frame(_read_split(content, most, ""), confidence)
+        return Asked(_read_split(content, most, ""), confidence)
     form = _form_of(content)
     if "params" in content:
         params = validated(ScoringParams, content["params"], "params")
         if "confidence" in params.model_fields_set:
             confidence = params.confidence
-    return Frame(_READ[form](content[form], most, form), confidence)
+    return Asked(_READ[form](content[form], most, form), confidence)
 
 
 def validated(model: type[M], content: object, place: str) -> M:

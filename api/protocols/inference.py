@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
-from api.bodies import JSON, media_type
-from api.dependencies import Confidence, TheService, batch_body
+from api.dependencies import Confidence, TheService, batch_body, media_type
 from api.keeper import ServedModel
+from api.messages import JSON
 from api.openapi import CONFIDENCE, PROBLEMS, READING_PROBLEMS, body_of
-from api.pricing import Exchange, answer_all
+from api.pricing import answer_all
 from api.problems import Kind, ProblemError, declare
 from api.protocols.messages import (
     InferenceProblem,
@@ -161,11 +161,14 @@ async def infer(
     ``parameters.confidence`` goes before the parameter ``confidence``.
     """
     settings = service.settings
-    protocol = Exchange(
+    content = await answer_all(
+        service,
+        served,
+        body,
         read=partial(read_inference, most=settings.batch_rows, confidence=confidence),
         write=partial(_response, settings.model_name, served),
     )
-    return Response(await answer_all(service, served, body, protocol), media_type=JSON)
+    return Response(content, media_type=JSON)
 
 
 def _path_parameters(path: str, name: str) -> list[dict[str, Any]]:

@@ -9,14 +9,13 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
-from api.answers import model_content
-from api.bodies import CSV, JSON
 from api.dependencies import Confidence, Listings, Served, TheService
 from api.keeper import ServedModel
+from api.messages import CSV, JSON
 from api.openapi import CONFIDENCE, PROBLEMS, READING_PROBLEMS, body_of
-from api.pricing import Exchange, answer_all, in_chunks
+from api.pricing import Asked, answer_all, in_chunks, model_content
 from api.problems import Kind, declare
-from api.protocols.dataframes import Frame, read_csv_frame, read_json_frame
+from api.protocols.dataframes import read_csv_frame, read_json_frame
 from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
 from carprice.model.pricer import Valuation
@@ -74,11 +73,13 @@ async def invocations(
     ``params.confidence`` in JSON goes before the parameter ``confidence``.
     """
     read = read_csv_frame if sent.is_csv else read_json_frame
-    protocol = Exchange(
+    content = await answer_all(
+        service,
+        served,
+        sent.body,
         read=partial(read, most=service.settings.batch_rows, confidence=confidence),
         write=partial(_as_csv if sent.wants_csv else _as_json, served),
     )
-    content = await answer_all(service, served, sent.body, protocol)
     return Response(content, media_type=CSV if sent.wants_csv else JSON)
 
 
@@ -88,17 +89,17 @@ def _model_columns(served: ServedModel, confidence: float) -> dict[str, Any]:
     return columns
 
 
-def _as_json(served: ServedModel, frame: Frame, rows: list[Valuation]) -> bytes:
-    model = _model_columns(served, frame.confidence)
+def _as_json(served: ServedModel, asked: Asked, rows: list[Valuation]) -> bytes:
+    model = _model_columns(served, asked.confidence)
     parts = [
         to_json([{**row.content(), **model} for row in part])[1:-1] for part in in_chunks(rows)
     ]
     return b'{"predictions":[' + b",".join(parts) + b"]}"
 
 
-def _as_csv(served: ServedModel, frame: Frame, rows: list[Valuation]) -> bytes:
+def _as_csv(served: ServedModel, asked: Asked, rows: list[Valuation]) -> bytes:
     text = io.StringIO(newline="")
-    model = _model_columns(served, frame.confidence)
+    model = _model_columns(served, asked.confidence)
     names = [*PRICE_NAMES, "valuationDate", *model, "warnings"]
     writer = csv.DictWriter(text, names)
     writer.writeheader()

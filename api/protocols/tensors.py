@@ -1,28 +1,27 @@
 """Tensors of the Open Inference Protocol → listings, and prices → tensors."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
 
-from api.listings import FIELD_OF, check_rows, parse_strictly, read_row
-from api.messages import FieldProblem, ListingRequest
+from api.listings import FIELD_OF, check_rows, parse_json, read_row
+from api.messages import FieldProblem
+from api.pricing import Asked
 from api.problems import MOST_ERRORS, invalid_fields, nearest_field
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
-from api.protocols.schemas import OUTPUTS, WHOLE, datatypes_of
+from api.protocols.schemas import FLOATS, OUTPUTS, datatypes_of
 from carprice.model.pricer import Valuation
 from carprice.schema import REQUIRED, alias
 
 
 @dataclass(frozen=True)
-class Inference:
-    """The listings of one request, and what it wants of the answer."""
+class Inference(Asked):
+    """The listings of one request, the output tensors that it asks for, and its id."""
 
-    listings: Sequence[ListingRequest]
-    confidence: float
     outputs: Sequence[str]
     id: str | None
 
@@ -35,7 +34,7 @@ def read_inference(body: bytes, most: int, confidence: float) -> Inference:
     ProblemError
         422 naming the tensor that is wrong; 413 for too many rows.
     """
-    request = validated(InferenceRequest, parse_strictly(body), "")
+    request = validated(InferenceRequest, parse_json(body, strict=True), "")
     rows = _rows_of(request.inputs)
     check_rows(rows, most)
     columns = _columns_of(request.inputs, rows)
@@ -132,27 +131,18 @@ def _wrong_type(tensor: RequestInput, field: str) -> str:
     datatypes = datatypes_of(field)
     if tensor.datatype not in datatypes:
         return f"the datatype is {tensor.datatype[:50]!r}; it must be {' or '.join(datatypes)}"
-    fits: Callable[[Any], bool] = _is_number
-    if tensor.datatype == "BYTES":
-        fits = _is_text
-    elif tensor.datatype in WHOLE:
-        fits = _is_whole
     for place, cell in enumerate(_flat(tensor)):
-        if known(cell) and not fits(cell):
+        if known(cell) and not _fits(cell, tensor.datatype):
             return f"value {place} is no {tensor.datatype}: {str(cell)[:100]!r}"
     return ""
 
 
-def _is_text(cell: object) -> bool:
-    return isinstance(cell, str)
-
-
-def _is_number(cell: object) -> bool:
-    return isinstance(cell, int | float) and not isinstance(cell, bool)
-
-
-def _is_whole(cell: object) -> bool:
-    return _is_number(cell) and not (isinstance(cell, float) and not cell.is_integer())
+def _fits(cell: object, datatype: str) -> bool:
+    if datatype == "BYTES":
+        return isinstance(cell, str)
+    if isinstance(cell, float):
+        return datatype in FLOATS or cell.is_integer()
+    return isinstance(cell, int) and not isinstance(cell, bool)
 
 
 def _cell_name(row: int, field: str) -> str:

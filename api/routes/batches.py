@@ -8,13 +8,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
-from api.answers import model_content
-from api.bodies import CSV, JSON
 from api.dependencies import Confidence, Listings, Served, TheService
 from api.listings import Table, read_csv, read_json_batch
-from api.messages import BatchAnswer
+from api.messages import CSV, JSON, BatchAnswer
 from api.openapi import BATCH, CONFIDENCE, CSV_ANSWER, PROBLEMS, body_of
-from api.pricing import PricedRow, in_chunks, kinds_of_cautions, price_rows
+from api.pricing import PricedRow, in_chunks, model_content, price_rows
 from api.problems import ProblemError
 from carprice.model.pricer import Valuation
 from carprice.schema import PRICE_NAMES
@@ -47,8 +45,7 @@ async def predict_batch(
         return write(table, rows, model_content(served, confidence)), rows
 
     content, rows = await service.batches.run(answer)
-    cautions = kinds_of_cautions(row for row in rows if isinstance(row, Valuation))
-    service.metrics.priced_together(len(rows), cautions)
+    service.metrics.priced_together(rows)
     return Response(content, media_type=CSV if sent.wants_csv else JSON)
 
 

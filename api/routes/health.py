@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
 
-from api.answers import json_response
 from api.dependencies import TheService
 from api.messages import Alive, Health
 from api.service import Service
@@ -18,10 +18,10 @@ _RETRY = {"Retry-After": "5"}
 
 @router.get("/", name="health", response_model=Health, responses=_NOT_READY)
 @router.get("/ready", response_model=Health, responses=_NOT_READY)
-async def ready(service: TheService) -> Response:
+async def ready(service: TheService) -> JSONResponse:
     """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
     content = health_of(service)
-    return json_response(content) if service.is_ready else json_response(content, 503, _RETRY)
+    return JSONResponse(content) if service.is_ready else JSONResponse(content, 503, _RETRY)
 
 
 @router.get("/live", response_model=Alive)

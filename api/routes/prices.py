@@ -4,11 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from pydantic_core import to_json
 
-from api.answers import json_response, model_content, with_unused_fields
 from api.dependencies import OneListing, Served, confidence_of, listing_of
-from api.messages import ExplanationAnswer, PriceAnswer
+from api.messages import JSON, ExplanationAnswer, PriceAnswer
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
+from api.pricing import model_content, with_unused_fields
 from api.service import Service
 from carprice.schema import PRICE_NAMES
 
@@ -28,7 +29,8 @@ async def predict(request: Request) -> Response:
     valuation = with_unused_fields(served.pricer.value(vars(listing), confidence), listing)
     for caution in valuation.cautions:
         service.metrics.cautioned(caution.kind)
-    return json_response({**valuation.content(), **model_content(served, confidence)})
+    content = {**valuation.content(), **model_content(served, confidence)}
+    return Response(to_json(content), media_type=JSON)
 
 
 def direct_route() -> APIRoute:

@@ -1,5 +1,6 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from api.service_settings import ServiceSettings
 from carprice.model import PriceModel
 
 NOWHERE = "http://127.0.0.1:9"
+
+ClientWith = Callable[..., AbstractContextManager[TestClient]]
+Start = Callable[..., AbstractContextManager[Any]]
 
 
 @pytest.fixture(scope="session")
@@ -39,15 +43,40 @@ def client(settings: ServiceSettings, served: ServedModel) -> Iterator[TestClien
 
 
 @pytest.fixture(scope="session")
-def running(
+def client_with(settings: ServiceSettings, served: ServedModel) -> ClientWith:
+    """Gives a client of the same service with some settings changed."""
+
+    @contextmanager
+    def changed(**change: Any) -> Iterator[TestClient]:
+        changed = ServiceSettings(**{**settings.model_dump(), **change})
+        with TestClient(create_app(changed, served)) as client:
+            yield client
+
+    return changed
+
+
+@pytest.fixture(scope="session")
+def start(
     promoted: Any, registry_address: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    """A running service, as its image starts it, with the registry's version in production."""
-    folder = tmp_path_factory.mktemp("service")
-    command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
-    environment = {
-        "MLFLOW_TRACKING_URI": registry_address(promoted),
-        "CARPRICE_MODEL_CACHE": str(folder / "cache"),
-    }
-    with serve(command, folder, "/", environment) as server:
+) -> Start:
+    """Starts ``python -m api``, as its image does, with the production model of the registry."""
+
+    def starting(*options: str, **environment: str) -> AbstractContextManager[Any]:
+        command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}", *options]
+        settings = {
+            "MLFLOW_TRACKING_URI": registry_address(promoted),
+            "CARPRICE_MODEL_CACHE": str(promoted.root / "served"),
+            "CARPRICE_DRAIN_SECONDS": "0",
+            **environment,
+        }
+        return serve(command, tmp_path_factory.mktemp("service"), "/", settings)  # type: ignore[no-any-return]
+
+    return starting
+
+
+@pytest.fixture(scope="session")
+def running(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A running service that fetched its model from the registry."""
+    cache = tmp_path_factory.mktemp("fetched") / "cache"
+    with start(CARPRICE_MODEL_CACHE=str(cache)) as server:
         yield server

@@ -157,11 +157,8 @@ def test_csv_that_cannot_be_read_is_refused(client: TestClient, text: bytes, wor
     assert words in answer.json()["detail"]
 
 
-def test_a_batch_may_have_so_many_rows_and_bytes(
-    settings: ServiceSettings, served: ServedModel
-) -> None:
-    tight = settings.model_copy(update={"batch_rows": 2, "batch_bytes": 400})
-    with TestClient(create_app(tight, served)) as client:
+def test_a_batch_may_have_so_many_rows_and_bytes(client_with: Any) -> None:
+    with client_with(batch_rows=2, batch_bytes=400) as client:
         assert post(client, [BARE] * 2).json()["priced"] == 2
         answer = post(client, [BARE] * 3)
         assert (answer.status_code, answer.json()["type"]) == (

@@ -16,17 +16,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.fixture(scope="module")
-def server(
-    promoted: Any, registry_address: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    folder = tmp_path_factory.mktemp("service")
-    environment = {
-        "MLFLOW_TRACKING_URI": registry_address(promoted),
-        "CARPRICE_MODEL_CACHE": str(promoted.root / "served"),
-        "CARPRICE_DRAIN_SECONDS": "0",
-    }
-    command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
-    with serve(command, folder, "/", environment) as server:
+def server(start: Any) -> Iterator[Any]:
+    with start() as server:
         yield server
 
 

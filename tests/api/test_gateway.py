@@ -27,10 +27,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Any:
     return read
 
 
-def test_a_request_id_is_echoed_and_logged_once(
-    settings: ServiceSettings, served: ServedModel, lines: Any
-) -> None:
-    with TestClient(create_app(settings, served)) as client:
+def test_a_request_id_is_echoed_and_logged_once(client_with: Any, lines: Any) -> None:
+    with client_with() as client:
         answer = client.post(
             "/predict?confidence=0.8", json=BARE, headers={"X-Request-ID": "mine-7/a"}
         )
@@ -54,10 +52,8 @@ def test_a_request_id_that_is_none_is_replaced(client: TestClient, given: str) -
     assert len(answer.headers["X-Request-ID"]) == 32
 
 
-def test_health_stays_out_of_the_log(
-    settings: ServiceSettings, served: ServedModel, lines: Any
-) -> None:
-    with TestClient(create_app(settings, served)) as client:
+def test_health_stays_out_of_the_log(client_with: Any, lines: Any) -> None:
+    with client_with() as client:
         for path in ("/", "/ready", "/live", "/metrics"):
             assert client.get(path, headers={"X-Request-ID": "probe"}).status_code == 200
     assert lines("probe") == {}
@@ -98,9 +94,8 @@ def test_a_crash_is_a_problem_without_its_insides(
     assert "secret place" in str(record.exc_info and record.exc_info[1])
 
 
-def test_a_body_may_have_so_many_bytes(settings: ServiceSettings, served: ServedModel) -> None:
-    small = settings.model_copy(update={"body_bytes": 100})
-    with TestClient(create_app(small, served)) as client:
+def test_a_body_may_have_so_many_bytes(client_with: Any) -> None:
+    with client_with(body_bytes=100) as client:
         assert client.post("/predict", json=BARE).status_code == 200
         declared = client.post("/predict", json={**BARE, "variant": "x" * 100})
         headers = {"Content-Type": "application/json"}
@@ -132,14 +127,11 @@ KEYS = {name: new_key() for name in ("market", "dealer")}
 
 
 @pytest.fixture(scope="module")
-def locked(
-    settings: ServiceSettings, served: ServedModel, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestClient]:
+def locked(client_with: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     file: Path = tmp_path_factory.mktemp("keys") / "keys"
     file.write_text(f"# of dealers\n\n{entry('dealer', KEYS['dealer'])}\n")
-    keys = {"api_keys": entry("market", KEYS["market"]), "api_keys_file": file}
-    changed = ServiceSettings(**{**settings.model_dump(), **keys, "rate_limit": 60})
-    with TestClient(create_app(changed, served)) as client:
+    keys = entry("market", KEYS["market"])
+    with client_with(api_keys=keys, api_keys_file=file, rate_limit=60) as client:
         yield client
 
 
@@ -216,23 +208,21 @@ def test_a_key_has_a_plain_name(name: str) -> None:
         entry(name, "k")
 
 
-def test_pages_and_metrics_can_be_closed(settings: ServiceSettings, served: ServedModel) -> None:
-    closed = settings.model_copy(update={"docs": False, "metrics": False})
-    with TestClient(create_app(closed, served)) as client:
+def test_pages_and_metrics_can_be_closed(client_with: Any) -> None:
+    with client_with(docs=False, metrics=False) as client:
         for path in ("/docs", "/redoc", "/openapi.json", "/metrics"):
             assert client.get(path).status_code == 404
         assert client.post("/predict", json=BARE).status_code == 200
 
 
 def test_other_origins_may_ask_only_where_they_are_named(
-    settings: ServiceSettings, served: ServedModel, client: TestClient
+    client_with: Any, client: TestClient
 ) -> None:
     ask = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     assert (
         "Access-Control-Allow-Origin" not in client.post("/predict", json=BARE, headers=ask).headers
     )
-    named = settings.model_copy(update={"cors_origins": "https://shop.example, https://b.example"})
-    with TestClient(create_app(named, served)) as open_client:
+    with client_with(cors_origins="https://shop.example, https://b.example") as open_client:
         for answer in (
             open_client.options("/predict", headers=ask),
             open_client.post("/predict", json=BARE, headers=ask),
@@ -242,10 +232,8 @@ def test_other_origins_may_ask_only_where_they_are_named(
         assert "Access-Control-Allow-Origin" not in other.headers
 
 
-def test_metrics_count_requests_batches_and_warnings(
-    settings: ServiceSettings, served: ServedModel
-) -> None:
-    with TestClient(create_app(settings, served)) as client:
+def test_metrics_count_requests_batches_and_warnings(client_with: Any, served: ServedModel) -> None:
+    with client_with() as client:
         for _ in range(3):
             client.post("/predict", json={**BARE, "make": "Trabant"})
         client.post("/predict", json={})
@@ -276,13 +264,10 @@ def test_a_file_without_any_key_does_not_open_the_service(tmp_path: Path) -> Non
         ApiKeys.of(ServiceSettings(tracking_uri="x", rate_limit=5))
 
 
-def test_a_page_of_a_named_origin_may_ask_with_a_key(
-    settings: ServiceSettings, served: ServedModel
-) -> None:
+def test_a_page_of_a_named_origin_may_ask_with_a_key(client_with: Any) -> None:
     named = {"cors_origins": "https://shop.example", "api_keys": entry("shop", KEYS["market"])}
-    changed = ServiceSettings(**{**settings.model_dump(), **named})
     origin = {"Origin": "https://shop.example"}
-    with TestClient(create_app(changed, served)) as client:
+    with client_with(**named) as client:
         preflight = client.options(
             "/predict", headers={**origin, "Access-Control-Request-Method": "POST"}
         )

@@ -22,11 +22,6 @@ from carprice.model import PriceModel
 from carprice.model_folder import write_folder
 
 
-@pytest.fixture(scope="module")
-def model(finished: Any) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
 @pytest.fixture
 def silence() -> Iterator[str]:
     """The address of a server that accepts connections and never answers."""
@@ -269,25 +264,17 @@ def test_a_cached_folder_of_another_model_is_not_served(
 @pytest.mark.parametrize("token", ["s3cr3t-token\n", "s3cr3t-\u20ac"])
 def test_a_token_that_is_no_header_is_not_shown(
     token: str,
-    stubborn: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
     monkeypatch.setattr(logging.getLogger("carprice"), "propagate", True)
-    keeper = ModelKeeper(settings_of(stubborn, tmp_path, start_seconds=20))
+    keeper = ModelKeeper(settings_of("http://127.0.0.1:9", tmp_path, start_seconds=20))
     failures: list[str] = []
     keeper.on_failure = failures.append
     asyncio.run(run_until(keeper, lambda: failures))
     assert "s3cr3t" not in keeper.problem + caplog.text + "".join(failures)
-
-
-@pytest.fixture
-def stubborn() -> str:
-    """The address of a server that is not there."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_a_model_that_cannot_price_is_not_served(model: PriceModel) -> None:

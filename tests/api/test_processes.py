@@ -22,30 +22,6 @@ PATIENCE = 2.0
 Start = Callable[..., AbstractContextManager[Any]]
 
 
-@pytest.fixture
-def start(
-    promoted: Any, registry_address: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Start:
-    """Starts ``python -m api`` with the production model of the tests' registry."""
-
-    def running(*options: str, **environment: str) -> AbstractContextManager[Any]:
-        folder: Path = tmp_path_factory.mktemp("service")
-        command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}", *options]
-        return serve(  # type: ignore[no-any-return]
-            command,
-            folder,
-            "/",
-            {
-                "MLFLOW_TRACKING_URI": registry_address(promoted),
-                "CARPRICE_MODEL_CACHE": str(promoted.root / "served"),
-                "CARPRICE_BODY_SECONDS": str(PATIENCE),
-                **environment,
-            },
-        )
-
-    return running
-
-
 @pytest.fixture(scope="module")
 def clients() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as threads:
@@ -99,7 +75,7 @@ def test_sigterm_under_load_fails_no_request(start: Start, clients: ThreadPoolEx
 def test_a_client_that_never_stops_asking_cannot_keep_it_alive(
     start: Start, clients: ThreadPoolExecutor
 ) -> None:
-    with start(CARPRICE_DRAIN_SECONDS="0") as server:
+    with start() as server:
         gone = threading.Event()
         asking = [clients.submit(ask_until, server.port, gone.is_set) for _ in range(2)]
         time.sleep(0.5)
@@ -123,7 +99,7 @@ def test_a_second_sigterm_stops_at_once(start: Start) -> None:
 
 
 def test_a_batch_in_flight_is_finished(start: Start, clients: ThreadPoolExecutor) -> None:
-    with start(CARPRICE_DRAIN_SECONDS="0") as server:
+    with start() as server:
         batch = clients.submit(server.post, "/predict/batch", {"listings": [BARE] * 8000})
         time.sleep(0.15)
         server.process.send_signal(signal.SIGTERM)
@@ -133,7 +109,7 @@ def test_a_batch_in_flight_is_finished(start: Start, clients: ThreadPoolExecutor
 
 
 def test_half_open_connections_hold_nobody_up_and_are_closed(start: Start) -> None:
-    with start() as server, ExitStack() as stack:
+    with start(CARPRICE_BODY_SECONDS=str(PATIENCE)) as server, ExitStack() as stack:
         half_open = []
         for number in range(200):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
@@ -150,7 +126,7 @@ def test_half_open_connections_hold_nobody_up_and_are_closed(start: Start) -> No
 
 
 def test_a_body_that_does_not_come_is_given_up(start: Start) -> None:
-    with start() as server:
+    with start(CARPRICE_BODY_SECONDS=str(PATIENCE)) as server:
         head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(head + b"Content-Length: 100\r\n\r\n{")
@@ -163,7 +139,7 @@ def test_a_body_that_does_not_come_is_given_up(start: Start) -> None:
 
 def test_the_counters_of_several_workers_add_up(start: Start) -> None:
     answered = 'carprice_requests_total{method="POST",path="/predict",status="200"}'
-    with start("--workers", "2", CARPRICE_DRAIN_SECONDS="0") as server:
+    with start("--workers", "2") as server:
         ready, deadline = 0, time.monotonic() + 60
         while ready < 30:  # in a row: so both workers are
             ready = ready + 1 if server.get("/ready")[0] == 200 else 0
@@ -180,7 +156,7 @@ def test_the_counters_of_several_workers_add_up(start: Start) -> None:
 
 
 def test_the_log_is_one_object_a_line(start: Start) -> None:
-    with start(CARPRICE_DRAIN_SECONDS="0") as server:
+    with start() as server:
         for _ in range(3):
             assert server.post("/predict", BARE)[0] == 200
         server.process.send_signal(signal.SIGTERM)

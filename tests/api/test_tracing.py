@@ -1,7 +1,6 @@
 import http.server
 import json
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -45,20 +44,14 @@ def collector() -> Iterator[http.server.ThreadingHTTPServer]:
         server.shutdown()
 
 
-def test_a_request_is_traced_to_a_collector_and_health_is_not(
-    collector: Any, promoted: Any, registry_address: Any, serve: Any, tmp_path: Any
-) -> None:
+def test_a_request_is_traced_to_a_collector_and_health_is_not(collector: Any, start: Any) -> None:
     environment = {
-        "MLFLOW_TRACKING_URI": registry_address(promoted),
-        "CARPRICE_MODEL_CACHE": str(promoted.root / "served"),
-        "CARPRICE_DRAIN_SECONDS": "0",
         "CARPRICE_OPENTELEMETRY": "true",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
         "OTEL_SERVICE_NAME": "prices",
         "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
-    command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
-    with serve(command, tmp_path, "/", environment) as server:
+    with start(**environment) as server:
         assert server.post("/predict", BARE)[0] == 200
         assert server.post("/predict", {})[0] == 422
         deadline = time.monotonic() + 30

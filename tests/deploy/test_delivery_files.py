@@ -19,8 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from api import secret_files
-from api.address import DEFAULT_PORT
+from api.environment import DEFAULT_PORT, SECRETS, SECRETS_FOLDER
 from api.gateway import HEALTH
 from api.service_settings import ServiceSettings
 from carprice.cli import serving
@@ -238,7 +237,7 @@ def test_the_guide_tells_the_events_scripts_and_limits_of_appspec() -> None:
             event = row[1] or event
             rows.append((event, f"deploy/scripts/{row[2]}", row[3]))
     assert rows == [(event, hook["location"], hook["timeout"]) for event, hook in HOOKS]
-    for name in secret_files.NAMES:
+    for name in SECRETS:
         assert f"`{name}`" in text_of("docs/deploy.md")
 
 
@@ -283,7 +282,7 @@ def test_the_container_finds_its_mounts() -> None:
     script = text_of("deploy/scripts/start_docker.sh")
     cache = the_one(r"CARPRICE_MODEL_CACHE=(\S+)", text_of("Dockerfile"))
     assert f'--volume "$state/models:{cache}"' in script
-    assert f"source=$secrets,target={secret_files.FOLDER},readonly" in script
+    assert f"source=$secrets,target={SECRETS_FOLDER},readonly" in script
 
 
 def test_the_settings_on_the_instances_are_ones_that_the_service_reads() -> None:
@@ -293,7 +292,7 @@ def test_the_settings_on_the_instances_are_ones_that_the_service_reads() -> None
     own = {"PORT", "HEALTH_SECONDS", "HEALTHY_ANSWERS", "VALIDATION_API_KEY"}
     for key in service_settings():
         if key.startswith("SECRET_"):
-            assert key.removeprefix("SECRET_") in secret_files.NAMES
+            assert key.removeprefix("SECRET_") in SECRETS
         elif key.startswith("CARPRICE_"):
             assert key.removeprefix("CARPRICE_").lower() in ServiceSettings.model_fields
         else:

@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.address import DEFAULT_PORT
-from api.secret_files import NAMES
+from api.environment import DEFAULT_PORT, SECRETS
 
 if TYPE_CHECKING:
     from conftest import Instance
@@ -131,7 +130,7 @@ def test_neither_its_history_nor_its_settings_hold_a_secret(
     history = podman("history", "--no-trunc", "--format", "{{.CreatedBy}}", image).stdout
     for text in (history, json.dumps(details["Config"]), json.dumps(details["History"])):
         assert not SECRET.search(text)
-        assert not any(name in text for name in NAMES)
+        assert not any(name in text for name in SECRETS)
         assert not re.search(r"://[^/\s\"]*@", text)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import image_env
 import pytest
 
-from api.secret_files import NAMES
+from api.environment import SECRETS
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {
@@ -62,7 +62,7 @@ def test_the_projects_own_files_are_accepted() -> None:
 
 
 def test_every_secret_that_the_service_reads_can_be_named() -> None:
-    assert set(image_env.SECRETS) == set(NAMES)
+    assert set(image_env.SECRETS) == set(SECRETS)
 
 
 @pytest.mark.parametrize(

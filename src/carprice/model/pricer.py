@@ -53,7 +53,8 @@ Listing = Mapping[str, Any]
 """Values of a valid :class:`carprice.schema.Listing` by field name; None, NaN or absent where
 missing. Other keys are ignored."""
 
-_KEPT_TYPES: Final = 2_000
+_KEPT_TYPES: Final = 8_192
+"""About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
 _CHUNK_ROWS: Final = 4_096
 
 

@@ -1,4 +1,4 @@
-"""The models on this machine's disk, and which of them the registry last confirmed."""
+"""Model folders on this machine's disk, and the note of the last one that was in production."""
 
 import contextlib
 import datetime
@@ -28,7 +28,7 @@ _scratch: list[Path] = []
 
 @dataclass(frozen=True)
 class Production:
-    """What a registry has in production; ``digest`` names the model's bytes."""
+    """The registry's production version, and the digest of its model folder."""
 
     version: str
     digest: str
@@ -45,9 +45,9 @@ class Known:
 
 
 def last_known_good(cache: Path, name: str, uri: str) -> Known | None:
-    """Return the model of that name that this registry last confirmed, if the cache notes one.
+    """Return the model that the cache notes as this registry's last production model, or None.
 
-    Whether its bytes are right is for the loading of it to check.
+    Its bytes are not checked here; loading it checks them.
     """
     try:
         noted = json.loads(_record(cache, name).read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def last_known_good(cache: Path, name: str, uri: str) -> Known | None:
 
 
 def put(folder: Path, cache: Path, digest: str) -> None:
-    """Move a checked folder to its place; another worker may have put the same one there."""
+    """Move a checked model folder to ``cache / digest``, unless another worker has done so."""
     target = cache / digest
     if is_intact(target, digest):
         return
@@ -77,7 +77,7 @@ def put(folder: Path, cache: Path, digest: str) -> None:
 
 @contextlib.contextmanager
 def new_folder(prefix: str, parent: Path | None, *, keep: bool = False) -> Iterator[Path]:
-    """Give a new folder that is deleted, with ``keep`` only after a failure; by SIGTERM too."""
+    """Give a new folder and delete it at the end; with ``keep``, only after a failure."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     _scratch.append(folder)
     done = False
@@ -91,13 +91,13 @@ def new_folder(prefix: str, parent: Path | None, *, keep: bool = False) -> Itera
 
 
 def delete_scratch() -> None:
-    """Delete what :func:`new_folder` gave and nobody is done with; for a process that is ended."""
+    """Delete the folders of :func:`new_folder` that are still in use, before a process ends."""
     for folder in _scratch:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def confirm(uri: str, name: str, cache: Path, production: Production) -> dict[str, str]:
-    """Note that the registry confirmed the model; delete those of long ago.
+    """Note that the registry has this model in production, and delete old models.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def _record(cache: Path, name: str) -> Path:
 
 
 def _address(uri: str) -> str:
-    """Return what tells registries apart: the address without its login."""
+    """Return the registry's address without its login."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -160,7 +160,7 @@ def _remove_old_models(cache: Path, current: str) -> None:
 
 
 def remove_stale_scratch(cache: Path) -> None:
-    """Delete what processes left that were killed."""
+    """Delete the temporary folders that killed processes left."""
     with contextlib.suppress(OSError):
         for path in cache.glob(f"{SCRATCH_PREFIX}*"):
             if path.stat().st_mtime < time.time() - _SCRATCH_SECONDS:

@@ -51,7 +51,7 @@ Download = Callable[[Production, Path], Path]
 
 
 def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
-    """Return the answer about the production model; see the module.
+    """Return the answer about the production model, as the module describes it.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
 def fetch_by_http(
     registry: HttpRegistry, uri: str, name: str, cache: Path, have: str
 ) -> dict[str, Any]:
-    """Do what :func:`fetch` does without MLflow.
+    """Answer as :func:`fetch` does, by plain HTTP and without MLflow.
 
     Raises
     ------
     LeftToMlflowError
-        If MLflow's client had better ask.
+        If only MLflow's own client can ask this registry.
     """
 
     def download(production: Production, scratch: Path) -> Path:
@@ -163,9 +163,9 @@ def _download_aside(
 
 
 def _disk_reason(error: BaseException) -> str | None:
-    """Return why a folder could not be written, or None if that is not what failed.
+    """Return why a folder could not be written, or None if something else failed.
 
-    MLflow tells of a full disk in the text of an error of its own.
+    MLflow wraps the system's error, so that its number is read from the text.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)

@@ -33,7 +33,7 @@ _ORDER: Final = (
     *(REGISTERED, ACCEPTED, REFUSED, STAGED, TESTS_PASSED, TESTS_FAILED),
     *(NOT_PROMOTED, ROLLED_BACK, REPLACED, PROMOTED, RESTORED),
 )
-"""In which events of the same moment happened."""
+"""Kinds of events, in the order in which those of one moment are listed."""
 
 _EVENT: Final = "event."
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
@@ -56,14 +56,14 @@ class Event:
 
 
 def champion_of(production: Version | None) -> str:
-    """Return what the gate compared with, as the tag ``gate_champion`` says it."""
+    """Return the text of the tag ``gate_champion``: the digest of the model in production."""
     return production.digest if production else "none"
 
 
 def record(
     registry: Registry, number: int, what: str, now: datetime.datetime, why: str = ""
 ) -> None:
-    """Leave a record of an event with a version."""
+    """Write an event into a tag of the version that it happened to."""
     told = why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
     content = json.dumps({"what": what, "by": _user(), "why": told}, ensure_ascii=False)
     key = _EVENT + now.astimezone(datetime.UTC).strftime(_STAMP) + "." + what.replace(" ", "_")
@@ -82,7 +82,7 @@ def history(registry: Registry) -> list[Event]:
 
 
 def _event(number: int, key: str, content: str) -> Event | None:
-    """Read a tag that holds an event; None of any other."""
+    """Return the event that a tag holds, or None if the tag holds something else."""
     if not key.startswith(_EVENT):
         return None
     try:
@@ -95,7 +95,7 @@ def _event(number: int, key: str, content: str) -> Event | None:
 
 
 def limits_of(settings: RegisterSettings) -> str:
-    """Return the limits of gate and model tests, as the tag ``tests_limits`` has them."""
+    """Return the text of the tag ``tests_limits``: all limits of gate and model tests."""
     return settings.model_dump_json(exclude={"name"})
 
 
@@ -106,7 +106,7 @@ def record_tests(
     now: datetime.datetime,
     settings: RegisterSettings | None = None,
 ) -> None:
-    """Note of a version's very digest whether it passed the model tests, and by which limits."""
+    """Write the result of the model tests, their limits and the tested digest into tags."""
     verdict = "failed" if failures else "passed"
     limits = limits_of(settings or RegisterSettings())
     registry.tag(version.number, {"tests": "failed", "tests_digest": version.digest})
@@ -203,7 +203,7 @@ def rollback(
 
 
 def _before(registry: Registry, current: Version) -> Version:
-    """Return the version that was in production last before, and was not rolled back."""
+    """Return the last earlier production version that was not rolled back."""
     previous = registry.at(PREVIOUS)
     if previous is not None and previous.number != current.number and not previous.withdrawn:
         return previous
@@ -231,9 +231,9 @@ def _no_earlier(registry: Registry) -> str:
 
 
 def _withdraw(registry: Registry, version: Version, now: datetime.datetime, why: str) -> None:
-    """Keep a version from going to production by itself once more.
+    """Mark a version as rolled back, so that ``promote`` refuses it.
 
-    It is done before the aliases move, so that nothing that breaks off between lets it through.
+    The mark comes before the aliases move: if the process dies in between, it is there already.
     """
     registry.tag(version.number, {WITHDRAWN: f"rolled back on {now:%Y-%m-%d}: {why}"[:_LONGEST]})
     staged = registry.at(STAGING)
@@ -269,7 +269,7 @@ def _put_in_production(
 def _objections_of_the_gate(
     candidate: Version, current: Version | None, settings: RegisterSettings | None
 ) -> list[str]:
-    """Return what of the gate speaks against a promotion."""
+    """Return why the gate's decision does not allow a promotion; empty if it does."""
     tags, again = candidate.tags, "run `carprice register` again"
     if candidate.withdrawn:
         return [f"it was {candidate.withdrawn}; `carprice rollback --to` brings it back"]
@@ -290,7 +290,7 @@ def _objections_of_the_gate(
 def _objections_of_the_tests(
     registry: Registry, version: Version, settings: RegisterSettings | None
 ) -> list[str]:
-    """Return what of the model tests, and of its bytes, speaks against a version."""
+    """Return why the model tests or the bytes do not allow a promotion; empty if they do."""
     tags, again = version.tags, "run `carprice test-model`"
     reasons = []
     if tags.get("tests") == "failed":

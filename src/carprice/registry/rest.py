@@ -40,7 +40,7 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class LeftToMlflowError(Exception):
-    """MLflow's own client may know what to do here."""
+    """Plain HTTP is not enough here; MLflow's own client shall ask."""
 
 
 class HttpRegistry:

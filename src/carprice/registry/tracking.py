@@ -260,7 +260,7 @@ def _method(error: Exception) -> str:
     own = [
         frame.name for frame in frames if Path(frame.filename).match("mlflow/tracking/client.py")
     ]
-    return own[-1] if own else "that it was asked"
+    return own[-1].lstrip("_") if own else "that it was asked"
 
 
 def _reason(text: str) -> str:

@@ -246,7 +246,7 @@ class Registry:
             return dict(self._client.get_run(version.run).data.params)
 
     def _write(self, write: Callable[..., Any], *values: str) -> None:
-        """Set something; once more if that fails, as it does while somebody else sets it too."""
+        """Call a setter, and once more if it fails because somebody else sets the same."""
         try:
             with clear_errors(self.uri):
                 write(*values)

@@ -6,7 +6,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.keeper import ServedModel
 from api.protocols.messages import InferenceResponse, ModelMetadata
 from api.service_settings import ServiceSettings
 from carprice.schema import example_listing
@@ -283,9 +282,8 @@ def test_other_models_and_versions_are_not_found(client: TestClient, path: str, 
         assert words in refused(answer, 404, "not-found")
 
 
-def test_the_limits_of_batches_hold(settings: ServiceSettings, served: ServedModel) -> None:
-    small = settings.model_copy(update={"batch_rows": 3})
-    with TestClient(create_app(small, served)) as client:
+def test_the_limits_of_batches_hold(client_with: Any) -> None:
+    with client_with(batch_rows=3) as client:
         refused(infer(client, tensors([BARE] * 4)), 413, "request-too-large")
         huge = [tensor("make", ["Kia"], shape=[10**30])]
         refused(infer(client, huge), 413, "request-too-large")

@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.draining import Drain
-from api.keeper import ServedModel
 from api.protocols.messages import Predictions
 from api.service_settings import ServiceSettings
 from carprice.schema import example_listing
@@ -254,17 +253,16 @@ def test_other_bodies_and_parameters_are_refused(client: TestClient) -> None:
     refused(other, 422, "invalid-parameter")
 
 
-def test_the_limits_of_batches_hold(settings: ServiceSettings, served: ServedModel) -> None:
-    small = settings.model_copy(update={"batch_rows": 3, "batch_bytes": 2000})
-    with TestClient(create_app(small, served)) as client:
+def test_the_limits_of_batches_hold(client_with: Any) -> None:
+    with client_with(batch_rows=3, batch_bytes=2000) as client:
         for content in ([BARE] * 4, {"inputs": by_column([BARE] * 4)}, split([BARE] * 4)):
             assert "4 rows" in refused(invoke(client, content), 413, "request-too-large")
         refused(invoke(client, b" " * 2001), 413, "request-too-large")
         assert invoke(client, [BARE] * 3).status_code == 200
 
 
-def test_rows_and_warnings_are_counted(settings: ServiceSettings, served: ServedModel) -> None:
-    with TestClient(create_app(settings, served)) as client:
+def test_rows_and_warnings_are_counted(client_with: Any) -> None:
+    with client_with() as client:
         assert invoke(client, [ODD, ODD]).status_code == 200
         counted = client.get("/metrics").text
     assert 'carprice_warnings_total{kind="unseen_make"} 2.0' in counted
@@ -291,10 +289,10 @@ class Begun(Drain):
 
 
 def test_a_service_about_to_stop_is_not_ready_and_still_answers(
-    settings: ServiceSettings, served: ServedModel, monkeypatch: pytest.MonkeyPatch
+    client_with: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.app.Drain", Begun)
-    with TestClient(create_app(settings, served)) as client:
+    with client_with() as client:
         for path in ("/ping", "/v2/health/ready", "/v2/models/used-car-price/ready"):
             assert refused(client.get(path), 503, "busy") == "the service is about to stop"
         assert invoke(client, [BARE]).status_code == 200

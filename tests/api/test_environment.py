@@ -3,10 +3,38 @@ from pathlib import Path
 
 import pytest
 
-from api.secret_files import NAMES, read_secrets
+from api.environment import DEFAULT_PORT, SECRETS, port, read_secrets
 from carprice.errors import InputError
 
 NAME = "MLFLOW_TRACKING_PASSWORD"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, DEFAULT_PORT),
+        ({"PORT": ""}, DEFAULT_PORT),
+        ({"PORT": "9000"}, 9000),
+        ({"PORT": "0"}, 0),
+        ({"PORT": "65535"}, 65535),
+        ({"SAGEMAKER_BIND_TO_PORT": "8080"}, 8080),
+        ({"PORT": "", "SAGEMAKER_BIND_TO_PORT": "8080"}, 8080),
+        ({"PORT": "9000", "SAGEMAKER_BIND_TO_PORT": "8080"}, 9000),
+    ],
+)
+def test_where_it_listens(environment: dict[str, str], expected: int) -> None:
+    assert port(environment) == expected
+
+
+@pytest.mark.parametrize("name", ["PORT", "SAGEMAKER_BIND_TO_PORT"])
+@pytest.mark.parametrize("value", ["65536", "-1", "http", "80.0", "8_0", " 80", "٨٠", "1" * 5000])
+def test_a_number_that_is_no_port_is_named(name: str, value: str) -> None:
+    with pytest.raises(InputError) as refused:
+        port({name: value})
+    assert str(refused.value) == (
+        f"{name} must be a port's number from 0 to 65535 (found {value!r})"
+    )
+    assert refused.value.exit_code == 2
 
 
 @pytest.fixture
@@ -16,7 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_names_are_those_of_every_login() -> None:
-    assert set(NAMES) == {
+    assert set(SECRETS) == {
         *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
         *("DAGSHUB_USER_TOKEN", "DAGSHUB_PAT", "CARPRICE_API_KEYS"),
     }
@@ -25,7 +53,7 @@ def test_the_names_are_those_of_every_login() -> None:
 def test_each_variable_is_read_from_the_file_of_its_name(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    values = {name: secrets.token_urlsafe(12) for name in NAMES}
+    values = {name: secrets.token_urlsafe(12) for name in SECRETS}
     for name, value in values.items():
         (tmp_path / name).write_text(f"{value}\n")
     read_secrets(environment)
