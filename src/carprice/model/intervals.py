@@ -92,6 +92,10 @@ class ConformalRanges:
 
         return read
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the offsets alone."""
+        return {"low": self.low, "high": self.high}
+
     def by_band(self, confidence: float) -> Floats:
         """Return the offsets in local scales: two rows, low and high, of one value an age band.
 

@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -134,6 +134,10 @@ class PriceModel:
             importance=dict(zip(encoder.columns, trees.feature_importances_.tolist(), strict=True)),
             metrics=price_metrics(price[some], np.exp(log_price[some] - missed)),
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle what was fitted; the look-ups made of it are made again."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
