@@ -30,6 +30,7 @@ from carprice.sample.market import generate
 from carprice.settings import IngestSettings
 
 ROOT = Path(__file__).resolve().parents[2]
+REMOTE = ("remote", "add", "--default", "--force", "storage")
 UNKNOWN = "0" * 32 + ".dir"
 
 
@@ -381,7 +382,7 @@ def test_data_goes_by_push_and_pull_and_by_its_digest(
     shutil.copytree(project, first)
     digest = digest_of(first)
     raw = files_in(first / "data" / "snapshot")
-    run(first, *carprice("setup", "remote", "s3://market/cars"))
+    run(first, *dvc(*REMOTE, "s3://market/cars"))
     run(first, *dvc("push"))
 
     second = clone(first, tmp_path / "second")
@@ -479,7 +480,7 @@ def test_a_folder_that_cannot_be_made_is_named(
 def test_what_is_not_cached_needs_a_remote(in_project: Path, tmp_path: Path, refused: Any) -> None:
     code, message = refused("snapshot", UNKNOWN, "--out", tmp_path / "raw")
     assert code == 1
-    assert "not in DVC's cache, and there is no data remote to ask; run `carprice s" in message
+    assert "not in DVC's cache, and there is no data remote to ask; run `dvc remote a" in message
     assert not [*in_project.glob("snapshot-*")]
 
 
@@ -488,7 +489,7 @@ def test_a_remote_that_cannot_be_reached_is_named(
 ) -> None:
     other = clone(project, tmp_path / "clone")
     monkeypatch.chdir(other)
-    run(other, *carprice("setup", "remote", "s3://nowhere/cars", "--no-check"))
+    run(other, *dvc(*REMOTE, "s3://nowhere/cars"))
     code, message = refused("snapshot", digest_of(project), "--out", tmp_path / "raw")
     assert code == 1
     assert "s3://nowhere/cars: there is no bucket 'nowhere'" in message

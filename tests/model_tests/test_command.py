@@ -230,13 +230,15 @@ def test_the_floors_are_those_of_the_settings(
 def test_a_pyfunc_that_differs_from_the_service_fails(
     carprice: Carprice, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from carprice import pyfunc
+    from carprice.pyfunc import PricePyfunc
 
-    def another(model: Any, columns: Any, confidence: float = 0.9) -> list[Any]:
-        return original(model, columns, min(confidence + 0.05, 0.99))
+    def another(pyfunc: PricePyfunc, listings: Any, params: Any = None) -> Any:
+        confidence = (params or {}).get("confidence", 0.9)
+        wider = original(pyfunc, listings, {"confidence": min(confidence + 0.05, 0.99)})
+        return wider.assign(confidence=confidence)
 
-    original = pyfunc.value
-    monkeypatch.setattr(pyfunc, "value", another)
+    original = PricePyfunc.predict
+    monkeypatch.setattr(PricePyfunc, "predict", another)
     done = carprice("test-model")
     assert done.code == 1
     found = not_passed(workspace.root / "reports" / "model-tests")
