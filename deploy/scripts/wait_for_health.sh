@@ -20,7 +20,7 @@ good=0
 asked=0
 status=000
 while [ "$good" -lt "$needed" ]; do
-  if [ "$SECONDS" -ge "$limit" ]; then
+  if [ "$asked" -gt 0 ] && [ "$SECONDS" -ge "$limit" ]; then
     echo "The container's last lines:" >&2
     timeout 5 docker logs --tail 40 "$container" >&2 || true
     echo "The last answer of $url: ${status/000/none}, $(head -c 500 "$answer")" >&2
