@@ -12,7 +12,7 @@ def main() -> None:
     # On again in api.main, when everything is there.
     gc.disable()
     from api.environment import port, read_secrets
-    from api.keys import ApiKeys
+    from api.keys import read_keys
     from api.server import run
     from api.service_settings import ServiceSettings
     from carprice.errors import InputError
@@ -28,7 +28,7 @@ def main() -> None:
         gc.enable()  # the workers import api.main, this process does not
     try:
         read_secrets()
-        ApiKeys.of(ServiceSettings.from_environment())
+        read_keys(ServiceSettings.from_environment())
         listen = port() if arguments.port is None else arguments.port
         run("api.main:app", arguments.host, listen, arguments.workers)
     except InputError as error:

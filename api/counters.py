@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.keeper import ModelKeeper
+from api.served import PricedRow, ServedModel
 from carprice.model.pricer import Valuation
 
 if TYPE_CHECKING:
@@ -30,127 +31,95 @@ class Metrics:
         _share_between_workers()
         import prometheus_client as prometheus
 
-        self._registry = registry = prometheus.CollectorRegistry()
-        self._requests = prometheus.Counter(
-            "carprice_requests",
-            "Requests answered",
-            ("path", "method", "status"),
-            registry=registry,
-        )
-        self._seconds = prometheus.Histogram(
-            "carprice_request_seconds",
-            "Seconds from a request's head to its answer's end",
-            ("path",),
-            buckets=_BUCKETS,
-            registry=registry,
-        )
+        self._registry = prometheus.CollectorRegistry()
+        counter = partial(prometheus.Counter, registry=self._registry)
+        histogram = partial(prometheus.Histogram, registry=self._registry)
+        requests = counter("carprice_requests", "Requests answered", ("path", "method", "status"))
+        what = "Seconds from a request's head to its answer's end"
+        seconds = histogram("carprice_request_seconds", what, ("path",), buckets=_BUCKETS)
+        # A labelled counter's child is found under a lock; a plain cache is quicker.
+        self._request = lru_cache(maxsize=1_000)(requests.labels)
+        self._seconds = lru_cache(maxsize=100)(seconds.labels)
         self.in_flight = prometheus.Gauge(
             "carprice_requests_in_flight",
             "Requests that are being answered",
-            registry=registry,
+            registry=self._registry,
             multiprocess_mode="livesum",
         )
-        self._batch_rows = prometheus.Histogram(
-            "carprice_batch_rows",
-            "Rows of a batch",
-            buckets=_BATCH_BUCKETS,
-            registry=registry,
+        self._batch_rows = histogram(
+            "carprice_batch_rows", "Rows of a batch", buckets=_BATCH_BUCKETS
         )
-        self._warnings = prometheus.Counter(
-            "carprice_warnings",
-            "Cautions told with prices",
-            ("kind",),
-            registry=registry,
+        self._warnings = counter("carprice_warnings", "Cautions told with prices", ("kind",))
+        self._failures = counter(
+            "carprice_registry_failures", "Times that the registry gave no model"
         )
-        self._registry_failures = prometheus.Counter(
-            "carprice_registry_failures",
-            "Times that the registry gave no model",
-            registry=registry,
-        )
-        self._starts = prometheus.Counter(
-            "carprice_model_loads",
-            "Models loaded, by where they were had from",
-            ("source",),
-            registry=registry,
-        )
-        # A labelled counter's child is found under a lock; a plain cache is quicker.
-        self._request = lru_cache(maxsize=1_000)(self._requests.labels)
-        self._duration = lru_cache(maxsize=100)(self._seconds.labels)
+        what = "Models loaded, by where they were had from"
+        self._loads = counter("carprice_model_loads", what, ("source",))
 
     def answered(self, path: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request; ``path`` is its route's, not the client's."""
         self._request(path, method, str(status)).inc()
-        self._duration(path).observe(seconds)
+        self._seconds(path).observe(seconds)
 
-    def cautioned(self, kind: str, times: int = 1) -> None:
-        """Count cautions of a kind."""
-        self._warnings.labels(kind).inc(times)
-
-    def priced_together(self, rows: Sequence[object]) -> None:
-        """Count a batch's rows, and the cautions of those that have a price."""
-        self._batch_rows.observe(len(rows))
+    def cautioned(self, rows: Sequence[PricedRow]) -> None:
+        """Count the cautions of those rows that have a price."""
         prices = [row for row in rows if isinstance(row, Valuation)]
         for kind, count in Counter(one.kind for row in prices for one in row.cautions).items():
-            self.cautioned(kind, count)
+            self._warnings.labels(kind).inc(count)
 
-    def loaded(self, source: str) -> None:
+    def priced_together(self, rows: Sequence[PricedRow]) -> None:
+        """Count a batch's rows, and their cautions."""
+        self._batch_rows.observe(len(rows))
+        self.cautioned(rows)
+
+    def model_loaded(self, served: ServedModel) -> None:
         """Count a loaded model."""
-        self._starts.labels(source).inc()
+        self._loads.labels(served.source).inc()
 
     def registry_failed(self, _: str) -> None:
         """Count a registry that gave no model."""
-        self._registry_failures.inc()
+        self._failures.inc()
 
-    def exposition(self, keeper: ModelKeeper) -> tuple[bytes, str]:
+    def exposition(self, served: ServedModel | None) -> tuple[bytes, str]:
         """Return all metrics as text, and their media type."""
-        from prometheus_client import (
-            CONTENT_TYPE_PLAIN_0_0_4,
-            CollectorRegistry,
-            ProcessCollector,
-            generate_latest,
-        )
+        import prometheus_client as prometheus
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        shared = os.environ.get(SHARED_FOLDER)
-        own = CollectorRegistry()
-        own.register(_ModelCollector(keeper))
-        text: bytes = generate_latest(own)
-        if shared:
+        counted, own = self._registry, prometheus.CollectorRegistry()
+        own.register(_ModelCollector(served))
+        if shared := os.environ.get(SHARED_FOLDER):
             _forget_dead_workers(Path(shared))
-            workers = CollectorRegistry()
-            MultiProcessCollector(workers)  # type: ignore[no-untyped-call]
-            return generate_latest(workers) + text, CONTENT_TYPE_PLAIN_0_0_4
-        ProcessCollector(registry=own)
-        return generate_latest(self._registry) + generate_latest(own), CONTENT_TYPE_PLAIN_0_0_4
+            counted = prometheus.CollectorRegistry()
+            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+        else:
+            prometheus.ProcessCollector(registry=own)
+        text: bytes = prometheus.generate_latest(counted) + prometheus.generate_latest(own)
+        return text, prometheus.CONTENT_TYPE_PLAIN_0_0_4
 
 
+@dataclass(frozen=True, eq=False)
 class _ModelCollector:
-    """Tells of the served model when asked, so that its ages are those of that moment."""
-
-    def __init__(self, keeper: ModelKeeper) -> None:
-        self._keeper = keeper
+    served: ServedModel | None
 
     def collect(self) -> "Iterator[Metric]":
         from prometheus_client.core import GaugeMetricFamily
 
-        served = self._keeper.served
-        loaded = GaugeMetricFamily("carprice_model_loaded", "Whether there is a model to serve")
-        loaded.add_metric([], 0.0 if served is None else 1.0)
-        yield loaded
+        def gauge(name: str, what: str, value: float, **labels: str) -> "Metric":
+            family = GaugeMetricFamily(f"carprice_model_{name}", what, labels=[*labels])
+            family.add_metric([*labels.values()], value)
+            return family
+
+        served, now = self.served, time.time()
+        yield gauge("loaded", "Whether there is a model to serve", float(served is not None))
         if served is None:
             return
-        labels = ["version", "digest", "source"]
-        info = GaugeMetricFamily("carprice_model_info", "The served model", labels=labels)
-        info.add_metric([served.version, served.model.digest, served.source], 1.0)
-        yield info
-        now = time.time()
-        for name, what, moment in (
-            ("loaded", "this process loaded the model", served.loaded.timestamp()),
-            ("confirmed", "the registry said that it is in production", served.since.timestamp()),
-        ):
-            age = GaugeMetricFamily(f"carprice_model_{name}_age_seconds", f"Seconds since {what}")
-            age.add_metric([], now - moment)
-            yield age
+        digest = served.model.digest
+        labels = {"version": served.version, "digest": digest, "source": served.source}
+        yield gauge("info", "The served model", 1.0, **labels)
+        loaded, confirmed = (now - day.timestamp() for day in (served.loaded, served.since))
+        yield gauge("loaded_age_seconds", "Seconds since this process loaded the model", loaded)
+        what = "Seconds since the registry said that it is in production"
+        yield gauge("confirmed_age_seconds", what, confirmed)
 
 
 def _share_between_workers() -> None:
@@ -168,14 +137,8 @@ def _forget_dead_workers(folder: Path) -> None:
         return  # where asking whether a process lives would end it
     for path in folder.glob("gauge_live*_*.db"):
         process = int(path.stem.rpartition("_")[2])
-        if not _lives(process):
-            mark_process_dead(process)  # type: ignore[no-untyped-call]
-
-
-def _lives(process: int) -> bool:
-    with suppress(PermissionError):
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return False
-    return True
+        with suppress(PermissionError):
+            try:
+                os.kill(process, 0)
+            except ProcessLookupError:
+                mark_process_dead(process)  # type: ignore[no-untyped-call]

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from api.keeper import ServedModel
 from api.listings import read_listing
-from api.messages import CSV, JSON, FieldProblem, ListingRequest
-from api.problems import Kind, ProblemError, invalid_fields
+from api.messages import CSV, JSON, ListingRequest
+from api.problems import Kind, ProblemError, invalid_field
+from api.served import ServedModel
 from api.service import Service
 from carprice.model import DEFAULT_CONFIDENCE
 
@@ -26,6 +26,11 @@ class ManyListings:
     body: bytes
     is_csv: bool
     wants_csv: bool
+
+    @property
+    def answer_type(self) -> str:
+        """Media type of the answer."""
+        return CSV if self.wants_csv else JSON
 
 
 async def service_of(request: Request) -> Service:
@@ -43,12 +48,9 @@ async def served_model(request: Request, service: TheService) -> ServedModel:
 
 
 async def confidence_of(request: Request) -> float:
-    """Return the parameter ``confidence``, by default 0.9.
+    """Return the parameter ``confidence``; 422 if it is no number from 0.5 to 0.99.
 
-    Raises
-    ------
-    ProblemError
-        422 if it is no number from 0.5 to 0.99, or there are other parameters.
+    Any other parameter is a problem too.
     """
     query: bytes = request.scope["query_string"]
     if not query:
@@ -57,15 +59,13 @@ async def confidence_of(request: Request) -> float:
     text = dict(pairs).get("confidence", "")
     others = [name for name, _ in pairs if name != "confidence"]
     if others:
-        problem = FieldProblem(field=others[0][:100], message="there is no such parameter")
-    elif len(pairs) != 1:
-        problem = FieldProblem(field="confidence", message="is given more than once")
-    elif _NUMBER.fullmatch(text) and 0.5 <= (confidence := float(text)) <= 0.99:
+        raise invalid_field(others[0][:100], "there is no such parameter", Kind.PARAMETER)
+    if len(pairs) != 1:
+        raise invalid_field("confidence", "is given more than once", Kind.PARAMETER)
+    if _NUMBER.fullmatch(text) and 0.5 <= (confidence := float(text)) <= 0.99:
         return confidence
-    else:
-        message = "must be a number from 0.5 to 0.99"
-        problem = FieldProblem(field="confidence", message=message, value=text[:100])
-    raise invalid_fields([problem], Kind.PARAMETER)
+    message = "must be a number from 0.5 to 0.99"
+    raise invalid_field("confidence", message, Kind.PARAMETER, text[:100])
 
 
 async def listing_of(request: Request, service: TheService) -> ListingRequest:
@@ -97,13 +97,7 @@ Listings = Annotated[ManyListings, Depends(listings_of)]
 
 
 def media_type(request: Request, *known: str) -> str:
-    """Return the media type of the body; where none is named, the first one known.
-
-    Raises
-    ------
-    ProblemError
-        415 if it is none of those known.
-    """
+    """Return the media type of the body, by default the first one known; 415 for any other."""
     given = _header(request, b"content-type")
     if given is None or given == known[0]:
         return known[0]
@@ -119,35 +113,24 @@ def media_type(request: Request, *known: str) -> str:
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """Return the body.
-
-    Raises
-    ------
-    ProblemError
-        413 if it has more bytes than ``limit``, 408 if it is not there after ``seconds``.
-    """
+    """Return the body; 413 if it has more bytes than ``limit``, 408 if it takes longer."""
     declared = _header(request, b"content-length")
-    if declared is not None and int(declared) > limit:
-        raise _too_large(limit)
-    parts, size, more = [], 0, True
+    body, size, more = bytearray(), int(declared or 0), True
     try:
         async with asyncio.timeout(seconds):
-            while more:
+            while more and size <= limit:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > limit:
-                    raise _too_large(limit)
-                more = message.get("more_body", False)
+                body += message.get("body", b"")
+                size, more = len(body), message.get("more_body", False)
     except TimeoutError:
-        raise ProblemError(
-            Kind.TOO_SLOW,
-            f"the request's body did not arrive within {seconds:g} seconds; send it again",
-            headers={"Connection": "close"},
-        ) from None
-    return b"".join(parts)
+        detail = f"the request's body did not arrive within {seconds:g} seconds; send it again"
+        raise ProblemError(Kind.TOO_SLOW, detail, headers={"Connection": "close"}) from None
+    if size > limit:
+        detail = f"the request has more than {limit:,} bytes; send less, or several requests"
+        raise ProblemError(Kind.TOO_LARGE, detail, headers={"Connection": "close"})
+    return bytes(body)
 
 
 def _header(request: Request, name: bytes) -> str | None:
@@ -156,11 +139,3 @@ def _header(request: Request, name: bytes) -> str | None:
         if given == name:
             return str(value, "latin-1")
     return None
-
-
-def _too_large(limit: int) -> ProblemError:
-    return ProblemError(
-        Kind.TOO_LARGE,
-        f"the request has more than {limit:,} bytes; send less, or several requests",
-        headers={"Connection": "close"},
-    )

@@ -19,10 +19,7 @@ SECRETS: Final = (*LOGIN_VARIABLES, *TOKEN_VARIABLES, "CARPRICE_API_KEYS")
 def port(environment: Mapping[str, str] = os.environ) -> int:
     """Return the port to listen on: ``PORT``, else SageMaker's variable, else the default.
 
-    Raises
-    ------
-    InputError
-        If the variable holds no port number.
+    :class:`InputError` if the variable holds no port number.
 
     Examples
     --------
@@ -41,11 +38,7 @@ def read_secrets(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set each variable of :data:`SECRETS` that is not set from the file of the same name.
 
     The files are in ``/run/secrets``, or in the folder that ``CARPRICE_SECRETS`` names.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read; its content is not shown.
+    :class:`InputError` if one cannot be read; its content is not shown.
     """
     folder = Path(environment.get("CARPRICE_SECRETS") or SECRETS_FOLDER)
     for name in SECRETS:

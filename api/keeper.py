@@ -6,81 +6,30 @@ A service without a model goes on asking for one, so that it heals by itself.
 import asyncio
 import datetime
 import logging
-import math
 import random
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any
 
 from api.production import Answer, ask
+from api.served import SHORT_DIGEST, ServedModel
 from api.service_settings import ServiceSettings
 from carprice.errors import CarpriceError, CorruptModelError
 from carprice.model import PriceModel
-from carprice.model.pricer import Pricer
 from carprice.model_folder import MANIFEST
 from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import last_known_good
 from carprice.registry.logins import dagshub_host, dagshub_repository, is_dagshub
-from carprice.schema import Listing, example_listing
 
 logger = logging.getLogger("carprice.service")
-Source = Literal["registry", "cache", "image"]
 _FIRST_WAIT_SECONDS: float = 1.0
 _LONGEST_WAIT_SECONDS: float = 30.0
-_SHORT_DIGEST: Final = 12
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A loaded model, and where it came from.
-
-    Attributes
-    ----------
-    pricer : what prices its listings.
-    version : its number in the registry; of an image's model the start of its digest.
-    source : the registry, the cache of the last known good model, or the image.
-    since : when the registry last confirmed it; of an image's model when that was made.
-    loaded : when this process loaded it.
-    """
-
-    model: PriceModel
-    pricer: Pricer
-    version: str
-    source: Source
-    since: datetime.datetime
-    loaded: datetime.datetime
-
-    @classmethod
-    def of(
-        cls,
-        model: PriceModel,
-        version: str,
-        *,
-        source: Source = "registry",
-        since: datetime.datetime | None = None,
-    ) -> Self:
-        """Return the served model; ``since`` is now where it is not given.
-
-        Raises
-        ------
-        CorruptModelError
-            If it cannot price a listing, as one that another version of carprice trained.
-        """
-        _price_the_example(model)
-        now = _now()
-        return cls(model, model.pricer, version, source, since or now, now)
 
 
 async def fetch_production(settings: ServiceSettings) -> ServedModel:
-    """Return the registry's production model, loaded.
-
-    Raises
-    ------
-    CarpriceError
-        If there is none, it cannot be had in time, or its bytes are wrong.
-    """
+    """Return the registry's production model, loaded; raises what :func:`ask` does."""
     answer = await ask(settings)
     return await asyncio.to_thread(_load, answer)
 
@@ -105,8 +54,8 @@ class ModelKeeper:
         self._warning = ""
         self.served = served
         self.problem = "" if served else "the production model is being loaded"
-        self.on_swap: Callable[[ServedModel], object] = _ignore
-        self.on_failure: Callable[[str], object] = _ignore
+        self.on_swap: Callable[[ServedModel], object] | None = None
+        self.on_failure: Callable[[str], object] | None = None
 
     async def run(self) -> None:
         """Ask until the registry answered once, then poll it if the settings say so.
@@ -114,12 +63,10 @@ class ModelKeeper:
         Returns only where nothing is to be polled; cancel it to stop.
         """
         wait = _FIRST_WAIT_SECONDS
-        answered = self.served is not None
-        while not answered:
-            answered = await self._ask()
-            if not answered:
-                await asyncio.sleep(_about(wait))
-                wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+        has_answered = self.served is not None
+        while not (has_answered or await self._ask()):
+            await asyncio.sleep(_about(wait))
+            wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
         while self._settings.poll_seconds > 0:
             await asyncio.sleep(_about(self._settings.poll_seconds))
             await self._ask()
@@ -151,21 +98,16 @@ class ModelKeeper:
             self._warning = answer.warning
         if self.served is not None and answer.digest == self._digest:
             answer.discard()
-            self._serve(
-                replace(self.served, version=answer.version, source="registry", since=_now())
-            )
+            now = datetime.datetime.now(datetime.UTC)
+            self._serve(replace(self.served, version=answer.version, source="registry", since=now))
         else:
             self._serve(await asyncio.to_thread(_load, answer))
 
     def _serve(self, served: ServedModel) -> None:
         before, self.served = self.served, served
-        if before is None or _identity(before) != _identity(served):
-            logger.info(
-                "Serving version %s from the %s (digest %s)",
-                served.version,
-                served.source,
-                served.model.digest,
-            )
+        told = (served.version, served.source, served.model.digest)
+        if before is None or (before.version, before.source, before.model.digest) != told:
+            logger.info("Serving version %s from the %s (digest %s)", *told)
             _tell(self.on_swap, served)
 
     async def _fail(self, reason: str) -> None:
@@ -207,33 +149,13 @@ class ModelKeeper:
                     return
 
 
-def _price_the_example(model: PriceModel) -> None:
-    """Refuse a model that cannot price the schema's example listing, alone and among many."""
-    listing = vars(Listing.model_validate(example_listing()))
-    try:
-        alone = model.pricer.value(listing).predicted_price
-        (among_many,) = model.pricer.value_all([listing])
-        if not math.isclose(alone, among_many.predicted_price, rel_tol=1e-6):
-            raise ArithmeticError(f"{alone} alone, {among_many.predicted_price} among many")
-    except Exception as error:
-        logger.warning("The model does not price the example listing", exc_info=True)
-        raise CorruptModelError(
-            f"model {model.digest[:_SHORT_DIGEST]} cannot be served: it fails with "
-            f"{type(error).__name__}; train it again with this version of carprice"
-        ) from None
-
-
 def _load(answer: Answer) -> ServedModel:
     try:
         if answer.folder is None:
             raise CorruptModelError("the registry's answer names no model folder")
-        model = PriceModel.load(answer.folder)
+        model = _model_of(answer.folder, answer.digest, "was fetched; fetch it again")
     finally:
         answer.discard()
-    if model.digest != answer.digest:
-        raise CorruptModelError(
-            f"{answer.folder} is not the model that was fetched; fetch it again"
-        )
     return ServedModel.of(model, answer.version)
 
 
@@ -241,9 +163,7 @@ def _load_last_known_good(settings: ServiceSettings) -> ServedModel | None:
     known = last_known_good(settings.model_cache, settings.model_name, settings.tracking_uri)
     if known is None:
         return None
-    model = PriceModel.load(known.folder)
-    if model.digest != known.digest:
-        raise CorruptModelError(f"{known.folder} is not the model that its name says; delete it")
+    model = _model_of(known.folder, known.digest, "its name says; delete it")
     return ServedModel.of(model, known.version, source="cache", since=known.confirmed)
 
 
@@ -252,13 +172,15 @@ def _load_baked(settings: ServiceSettings) -> ServedModel | None:
     if folder is None:
         return None
     model = PriceModel.load(folder)
-    return ServedModel.of(
-        model, model.digest[:_SHORT_DIGEST], source="image", since=_modified(folder / MANIFEST)
-    )
+    made = datetime.datetime.fromtimestamp((folder / MANIFEST).stat().st_mtime, datetime.UTC)
+    return ServedModel.of(model, model.digest[:SHORT_DIGEST], source="image", since=made)
 
 
-def _modified(path: Path) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+def _model_of(folder: Path, digest: str, expected: str) -> PriceModel:
+    model = PriceModel.load(folder)
+    if model.digest != digest:
+        raise CorruptModelError(f"{folder} is not the model that {expected}")
+    return model
 
 
 def _described(served: ServedModel) -> str:
@@ -268,26 +190,15 @@ def _described(served: ServedModel) -> str:
     return f"serving version {served.version}, which the registry confirmed last {since}"
 
 
-def _identity(served: ServedModel) -> tuple[str, str, Source]:
-    return served.model.digest, served.version, served.source
-
-
-def _tell(hook: Callable[[Any], object], about: object) -> None:
+def _tell(hook: Callable[[Any], object] | None, about: object) -> None:
     """Call a hook whose failure must not end the asking."""
     try:
-        hook(about)
+        if hook is not None:
+            hook(about)
     except Exception:
         logger.exception("A hook of the model keeper failed")
-
-
-def _ignore(_: object) -> None:
-    """Do nothing."""
 
 
 def _about(seconds: float) -> float:
     """Return a time near this one, so that workers that started together ask apart."""
     return seconds * random.uniform(0.75, 1.25)  # noqa: S311
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from api.service_settings import ServiceSettings
@@ -26,72 +26,53 @@ def hashed(key: str) -> str:
 
 
 def entry(name: str, key: str) -> str:
-    """Return what ``CARPRICE_API_KEYS`` holds of a key.
-
-    Raises
-    ------
-    InputError
-        If the name has other signs than letters, digits, dots, dashes and underscores.
-    """
+    """Return what ``CARPRICE_API_KEYS`` holds of a key; :class:`InputError` for an odd name."""
     line = f"{name}:{hashed(key)}"
     if not _ENTRY.fullmatch(line):
         raise InputError(f"{name!r} is no name of a key; use letters, digits, '.', '-' and '_'")
     return line
 
 
-class ApiKeys:
-    """The keys that are allowed; several at once, so that one can follow another."""
+def name_of(keys: Mapping[str, str], key: str) -> str | None:
+    """Return the name of a key, or None; in the same time whichever key it is.
 
-    def __init__(self, names_by_hash: dict[str, str]) -> None:
-        self._names = names_by_hash
+    ``keys`` are names by hash; several are valid at once, so that one can follow another.
+    """
+    given, found = hashed(key), None
+    for known, name in keys.items():
+        if hmac.compare_digest(known, given):
+            found = name
+    return found
 
-    def __bool__(self) -> bool:
-        return bool(self._names)
 
-    def name_of(self, key: str) -> str | None:
-        """Return the name of a key, or None; in the same time whichever key it is."""
-        given, found = hashed(key), None
-        for known, name in self._names.items():
-            if hmac.compare_digest(known, given):
-                found = name
-        return found
+def read_keys(settings: ServiceSettings) -> dict[str, str]:
+    """Return the names of the keys in the environment and in the file, by hash.
 
-    @classmethod
-    def of(cls, settings: ServiceSettings) -> "ApiKeys":
-        """Read the keys of the environment and of the file.
-
-        Raises
-        ------
-        InputError
-            If an entry is not ``name:hash``, or the file cannot be read.
-        """
-        entries = [
-            ("CARPRICE_API_KEYS", place, entry)
-            for place, entry in enumerate(settings.api_keys.get_secret_value().split(","), 1)
-        ]
-        if settings.api_keys_file is not None:
-            path = settings.api_keys_file
-            try:
-                lines = path.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise InputError(f"CARPRICE_API_KEYS_FILE: cannot read {path}: {error}") from None
-            entries += [(str(path), number, line) for number, line in enumerate(lines, 1)]
-        names = {}
-        for where, place, entry in entries:
-            text = entry.strip()
-            if not text or text.startswith("#"):
+    :class:`InputError` if an entry is not ``name:hash``, or the file cannot be read.
+    """
+    path = settings.api_keys_file
+    entries = {"CARPRICE_API_KEYS": settings.api_keys.get_secret_value().split(",")}
+    if path is not None:
+        try:
+            entries[str(path)] = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"CARPRICE_API_KEYS_FILE: cannot read {path}: {error}") from None
+    names = {}
+    for where, lines in entries.items():
+        for place, line in enumerate(map(str.strip, lines), 1):
+            if not line or line.startswith("#"):
                 continue
-            match = _ENTRY.fullmatch(text)
+            match = _ENTRY.fullmatch(line)
             if match is None:
                 raise InputError(
                     f"{where}, entry {place}: is not name:hash; make one with `carprice api-key`"
                 )
             names[match[2]] = match[1]
-        if settings.api_keys_file is not None and not names:
-            raise InputError(f"CARPRICE_API_KEYS_FILE: {settings.api_keys_file} holds no entry")
-        if settings.rate_limit and not names:
-            raise InputError("CARPRICE_RATE_LIMIT is for each API key; set CARPRICE_API_KEYS")
-        return cls(names)
+    if path is not None and not names:
+        raise InputError(f"CARPRICE_API_KEYS_FILE: {path} holds no entry")
+    if settings.rate_limit and not names:
+        raise InputError("CARPRICE_RATE_LIMIT is for each API key; set CARPRICE_API_KEYS")
+    return names
 
 
 @dataclass

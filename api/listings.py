@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import jiter
@@ -16,6 +18,7 @@ from api.problems import (
     MOST_ERRORS,
     Kind,
     ProblemError,
+    invalid_field,
     invalid_fields,
     invalid_listing,
     nearest_field,
@@ -33,22 +36,20 @@ Row = ListingRequest | ProblemError
 
 
 @dataclass(frozen=True)
-class Table:
-    """A batch: its rows, and the cells as they came where it was CSV."""
+class Batch:
+    """The rows of a request, and the share of prices that their ranges shall hold.
+
+    ``header`` and ``cells`` are those of a CSV as they came; empty where it was JSON.
+    """
 
     rows: Sequence[Row]
+    confidence: float
     header: Sequence[str] = ()
     cells: Sequence[Sequence[str]] = ()
 
 
 def read_listing(body: bytes) -> ListingRequest:
-    """Read one listing from JSON.
-
-    Raises
-    ------
-    ProblemError
-        422, naming each wrong field, its value and the remedy.
-    """
+    """Read one listing from JSON; the problem, 422, names each wrong field."""
     content = parse_json(body)
     try:
         return _read_fields(content)  # type: ignore[no-any-return]
@@ -56,37 +57,23 @@ def read_listing(body: bytes) -> ListingRequest:
         raise invalid_listing(error) from None
 
 
-def read_json_batch(body: bytes, most: int) -> Table:
-    """Read ``{"listings": […]}``.
-
-    Raises
-    ------
-    ProblemError
-        422 if the body is not of that form; 413 if it has more than ``most`` rows.
-    """
+def read_json_batch(body: bytes, most: int, confidence: float) -> Batch:
+    """Read ``{"listings": […]}``; 422 for a body of another form, 413 for too many rows."""
     content = parse_json(body)
     if not isinstance(content, dict) or set(content) != {"listings"}:
         raise ProblemError(Kind.MALFORMED, 'the body must be {"listings": [ … ]} and nothing else')
     rows = content["listings"]
     if not isinstance(rows, list):
-        error = FieldProblem(field="listings", message="must be an array of listings")
-        raise invalid_fields([error])
+        raise invalid_field("listings", "must be an array of listings")
     check_rows(len(rows), most)
-    return Table([read_row(row) for row in rows])
+    return Batch([*map(read_row, rows)], confidence)
 
 
 def parse_json(body: bytes, *, strict: bool = False) -> Any:
-    """Parse JSON in which no key is repeated.
+    """Parse JSON in which no key is repeated; 422 if it is not JSON, or repeats a key.
 
-    Parameters
-    ----------
-    strict : refuse a key that is repeated anywhere; else an object inside of the body in which one
-        is, such as a row, comes as its :class:`ProblemError`.
-
-    Raises
-    ------
-    ProblemError
-        422 if it is not JSON, or repeats a key.
+    Unless ``strict``, an object inside of the body that repeats a key, such as a row, is no error
+    of the whole: it comes as its :class:`ProblemError`.
     """
     try:
         return jiter.from_json(body, catch_duplicate_keys=True)
@@ -97,7 +84,7 @@ def parse_json(body: bytes, *, strict: bool = False) -> Any:
             message = f"the body is not valid JSON: {error}"
             raise ProblemError(Kind.MALFORMED, message) from None
     # Only the standard library tells in which object a key is repeated.
-    content = json.loads(body, object_pairs_hook=_strict_object if strict else _object)
+    content = json.loads(body, object_pairs_hook=partial(_object, strict=strict))
     if isinstance(content, ProblemError):
         raise content
     return content
@@ -124,15 +111,11 @@ def read_row(row: object) -> Row:
         return invalid_listing(error, most=_ERRORS_OF_ROW)
 
 
-def read_csv(body: bytes, most: int) -> Table:
+def read_csv(body: bytes, most: int, confidence: float) -> Batch:
     """Read CSV with a header of field names, camelCase or snake_case, in any order.
 
-    Empty cells are missing values.
-
-    Raises
-    ------
-    ProblemError
-        422 if it is not UTF-8, or a column is unknown or there twice; 413 for too many rows.
+    Empty cells are missing values. 422 if it is no CSV in UTF-8, or a column is unknown or there
+    twice; 413 for too many rows.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -143,25 +126,16 @@ def read_csv(body: bytes, most: int) -> Table:
     try:
         header = next(lines, [])
         fields = read_header(header)
-        cells = []
-        for line in lines:
-            if line:
-                cells.append(line)
-                check_rows(len(cells), most)
+        cells = [*islice(filter(None, lines), most + 1)]
+        check_rows(len(cells), most)
     except csv.Error as error:
         message = f"line {lines.line_num} is not CSV: {error}"
         raise ProblemError(Kind.MALFORMED, message) from None
-    return Table([_read_cells(fields, line) for line in cells], header, cells)
+    return Batch([_read_cells(fields, line) for line in cells], confidence, header, cells)
 
 
 def read_header(header: Sequence[str]) -> list[str]:
-    """Return the fields that columns stand for.
-
-    Raises
-    ------
-    ProblemError
-        422 naming the columns that are unknown, there twice, or missing and required.
-    """
+    """Return the fields of columns; 422 if one is unknown, there twice, or missing and required."""
     fields: list[str] = []
     errors: list[FieldProblem] = []
     for name in (cell.strip() for cell in header):
@@ -169,12 +143,8 @@ def read_header(header: Sequence[str]) -> list[str]:
             break
         field = FIELD_OF.get(name)
         if field is None:
-            errors.append(
-                FieldProblem(
-                    field=name[:200] or "(empty)",
-                    message=f"there is no such column; {nearest_field(name)}",
-                )
-            )
+            message = f"there is no such column; {nearest_field(name)}"
+            errors.append(FieldProblem(field=name[:200] or "(empty)", message=message))
         elif field in fields:
             errors.append(FieldProblem(field=name, message="is there twice; leave one column out"))
         else:
@@ -202,18 +172,13 @@ def _typed(field: str, cell: str) -> Any:
     return text or None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | ProblemError:
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            message = "is there twice; leave one out"
-            return invalid_fields([FieldProblem(field=key[:200], message=message)])
-        seen.add(key)
-    return dict(pairs)
-
-
-def _strict_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = _object(pairs)
-    if isinstance(content, ProblemError):
-        raise content
+def _object(pairs: list[tuple[str, Any]], *, strict: bool) -> dict[str, Any] | ProblemError:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            error = invalid_field(key[:200], "is there twice; leave one out")
+            if strict:
+                raise error
+            return error
+        content[key] = value
     return content

@@ -9,13 +9,14 @@ import datetime
 import logging
 import logging.config
 import sys
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from pydantic_core import to_json
 
 from api.counters import Metrics
 
-_FIELDS = "carprice_fields"
+FIELDS = "carprice_fields"
+"""Attribute of a record with more members of its line."""
 _PAUSE_SECONDS = 0.05
 _MOST = 32
 
@@ -43,7 +44,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        content.update(getattr(record, _FIELDS, {}))
+        content.update(getattr(record, FIELDS, {}))
         if record.exc_info:
             content["trace"] = self.formatException(record.exc_info)
         return to_json(content, fallback=str, ensure_ascii=True).decode("ascii")
@@ -69,38 +70,6 @@ CONFIGURATION: dict[str, Any] = {
 """Of :func:`logging.config.dictConfig`: all of the service's logs, and the server's, as JSON."""
 
 
-def configure() -> None:
-    """Send all logs to standard output as JSON."""
-    logging.config.dictConfig(CONFIGURATION)
-
-
-def log_crash(request_id: str) -> None:
-    """Log the exception that is being handled."""
-    logging.getLogger("carprice.service").exception(
-        "a request failed by an error of ours", extra={_FIELDS: {"requestId": request_id}}
-    )
-
-
-class Answered(NamedTuple):
-    """A request and what became of it; ``moment`` is the end, in seconds since 1970.
-
-    ``route`` is the path as the service declares it, for counters; without ``is_logged`` the
-    request is counted only.
-    """
-
-    moment: float
-    seconds: float
-    request_id: str
-    method: str
-    path: str
-    route: str
-    status: int
-    client: str | None
-    key: str | None
-    version: str | None
-    is_logged: bool
-
-
 class Recorder:
     """Counts and logs requests every 50 ms, or 32 of them; to be used in one event loop."""
 
@@ -108,7 +77,8 @@ class Recorder:
         self._metrics = metrics
         self._stream = stream
         self._in_flight = 0
-        self._answered: list[Answered] = []
+        self._answered: list[tuple[str, str, int, float]] = []
+        self._lines: list[dict[str, Any]] = []
         self._is_due = False
 
     def begin(self) -> None:
@@ -116,24 +86,30 @@ class Recorder:
         self._in_flight += 1
         self._plan()
 
-    def end(self, answered: Answered) -> None:
-        """Note that a request that came is done."""
+    def end(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Note that a request was answered; ``route`` is the path as the service declares it."""
         self._in_flight -= 1
-        self._answered.append(answered)
+        self._answered.append((route, method, status, seconds))
         if len(self._answered) >= _MOST:
             self.flush()
         self._plan()
 
+    def log(self, **line: Any) -> None:
+        """Note a line of the access log."""
+        self._lines.append(line)
+
     def flush(self) -> None:
         """Count and log all that was noted."""
         answered, self._answered = self._answered, []
+        lines, self._lines = self._lines, []
         self._metrics.in_flight.set(self._in_flight)
         for one in answered:
-            self._metrics.answered(one.route, one.method, one.status, one.seconds)
-        lines = [_line(one) for one in answered if one.is_logged]
+            self._metrics.answered(*one)
         if lines:
+            # ASCII, whatever the stream's encoding, and whatever ends a reader's line.
+            text = b"\n".join(to_json(line, ensure_ascii=True) for line in lines).decode("ascii")
             stream = self._stream or sys.stdout
-            stream.write(b"\n".join(lines).decode("ascii") + "\n")
+            stream.write(f"{text}\n")
             stream.flush()
 
     def _plan(self) -> None:
@@ -144,22 +120,3 @@ class Recorder:
     def _flush_in_time(self) -> None:
         self._is_due = False
         self.flush()
-
-
-def _line(one: Answered) -> bytes:
-    return to_json(
-        {
-            "time": printed_time(one.moment),
-            "level": "info",
-            "logger": "carprice.access",
-            "requestId": one.request_id,
-            "method": one.method,
-            "path": one.path,
-            "status": one.status,
-            "milliseconds": round(one.seconds * 1000, 3),
-            "client": one.client,
-            "key": one.key,
-            "modelVersion": one.version,
-        },
-        ensure_ascii=True,  # whatever the stream's encoding, and whatever ends a reader's line
-    )

@@ -1,11 +1,12 @@
 """Entry point of servers: ``uvicorn api.main:app``."""
 
 import gc
+import logging.config
 
-from api import logs
 from api.app import create_app
+from api.logs import CONFIGURATION
 
-logs.configure()
+logging.config.dictConfig(CONFIGURATION)
 app = create_app()
 # What is there now stays; to go through it once more and again would hold requests up.
 gc.freeze()

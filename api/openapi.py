@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from api.messages import CSV, JSON, BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
 from carprice.model import DEFAULT_CONFIDENCE
-from carprice.schema import PRICE_NAMES, example_listing
+from carprice.schema import example_listing
 
 _REF: Final = "#/components/schemas/{model}"
 _KEY_SCHEME: Final = {
@@ -26,8 +26,9 @@ READING_PROBLEMS: Final = declare(Kind.UNAUTHORIZED, Kind.TOO_MANY, Kind.INTERNA
 """What may go wrong with a route that reads no body."""
 PROBLEMS: Final = declare(*Kind)
 """What may go wrong with a route that reads a body."""
+NOT_READY: Final = declare(Kind.NO_MODEL, Kind.BUSY)
 
-CONFIDENCE: Final = {
+CONFIDENCE: Final[dict[str, Any]] = {
     "name": "confidence",
     "in": "query",
     "required": False,
@@ -42,7 +43,8 @@ CONFIDENCE: Final = {
 }
 
 
-def _ref(model: type[BaseModel]) -> dict[str, str]:
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """Return a reference to a model's schema."""
     return {"$ref": _REF.format(model=model.__name__)}
 
 
@@ -51,9 +53,9 @@ def _csv(example: dict[str, Any]) -> str:
     return ",".join(shown) + "\r\n" + ",".join(map(str, shown.values())) + "\r\n"
 
 
-LISTING: Final = {JSON: {"schema": _ref(ListingRequest), "example": example_listing()}}
+LISTING: Final = {JSON: {"schema": reference(ListingRequest), "example": example_listing()}}
 BATCH: Final = {
-    JSON: {"schema": _ref(BatchRequest), "example": {"listings": [example_listing()]}},
+    JSON: {"schema": reference(BatchRequest), "example": {"listings": [example_listing()]}},
     CSV: {
         "schema": {
             "type": "string",
@@ -64,33 +66,28 @@ BATCH: Final = {
         "example": _csv(example_listing()),
     },
 }
-CSV_ANSWER: Final[dict[str, Any]] = {
-    "content": {
-        CSV: {"schema": {"type": "string"}, "example": f"row,{PRICE_NAMES[0]}\r\n0,512000.0\r\n"}
-    }
-}
 
 
-def body_of(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the declaration of a required request body, by media type."""
-    return {"requestBody": {"required": True, "content": content}}
+def text_answer(media_type: str, example: str) -> dict[str, Any]:
+    """Return the declaration of an answer that is text."""
+    return {"content": {media_type: {"schema": {"type": "string"}, "example": example}}}
+
+
+def asks_for(content: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the declaration of a required request body, by media type, and of parameters."""
+    body = {"requestBody": {"required": True, "content": content}}
+    return {**body, "parameters": [*parameters]} if parameters else body
 
 
 def describe(app: FastAPI, models: Sequence[type[BaseModel]], *, with_keys: bool) -> None:
-    """Let the app's OpenAPI document hold the bodies that routes read themselves.
-
-    Parameters
-    ----------
-    models : the models that routes' declarations refer to by ``$ref``.
-    with_keys : whether the service asks for API keys.
-    """
+    """Let the app's OpenAPI document hold the models that routes' declarations refer to."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = FastAPI.openapi(app)
-            all_models: list[type[BaseModel]] = [*models, Problem]
+            described: list[type[BaseModel]] = [*models, Problem]
             _, schemas = models_json_schema(
-                [(model, "validation") for model in all_models], ref_template=_REF
+                [(model, "validation") for model in described], ref_template=_REF
             )
             components = document["components"]
             components["schemas"].update(schemas["$defs"])

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
@@ -13,6 +13,9 @@ from starlette.exceptions import HTTPException
 from api.messages import FieldProblem, Problem
 from carprice.schema import FIELDS, alias
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 25
 """How many wrong fields a problem names: naming each of thousands would take seconds."""
@@ -20,7 +23,6 @@ _SHOWN = 200
 _SHOWN_BITS = 64
 _LONGEST_NAME = 40
 _SPELLINGS = {spelling: alias(field) for field in FIELDS for spelling in (field, alias(field))}
-_RETRY_SECONDS = "5"
 
 
 class Kind(Enum):
@@ -40,24 +42,14 @@ class Kind(Enum):
     NO_MODEL = ("no-model", 503)
     BUSY = ("busy", 503)
 
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-        return self.value[1]
-
-    @property
-    def type(self) -> str:
-        """URI that names the kind, for programs."""
-        return f"urn:carprice:problem:{self.value[0]}"
-
-    @property
-    def title(self) -> str:
-        """The kind in words."""
-        return self.value[0].replace("-", " ").capitalize()
+    def __init__(self, code: str, status: int) -> None:
+        self.code = code
+        self.status = status
+        self.title = code.replace("-", " ").capitalize()
 
 
 class ProblemError(Exception):
-    """A request that gets a problem for an answer."""
+    """A request that gets a problem for an answer; with 503 its client shall try again."""
 
     def __init__(
         self,
@@ -67,33 +59,29 @@ class ProblemError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.kind = kind
-        self.headers = dict(headers or {})
+        self.headers = {"Retry-After": "5"} if kind.status == 503 else dict(headers or {})
         self.problem = Problem(
-            type=kind.type, title=kind.title, status=kind.status, detail=detail, errors=list(errors)
+            type=f"urn:carprice:problem:{kind.code}",
+            title=kind.title,
+            status=kind.status,
+            detail=detail,
+            errors=list(errors),
         )
-
-
-def no_model(reason: str) -> ProblemError:
-    """Return the problem of a service without a model."""
-    return ProblemError(Kind.NO_MODEL, reason, headers={"Retry-After": _RETRY_SECONDS})
-
-
-def busy(reason: str) -> ProblemError:
-    """Return the problem of a service that has too much to do."""
-    return ProblemError(Kind.BUSY, reason, headers={"Retry-After": _RETRY_SECONDS})
 
 
 def invalid_listing(
     error: ValidationError, prefix: str = "", most: int = MOST_ERRORS
 ) -> ProblemError:
-    """Return the problem of a listing, or of a body that is no JSON; ``prefix`` names the place."""
+    """Return the problem of a listing; ``prefix`` names its place in the request."""
     details = error.errors(include_url=False, include_context=False)[:most]
-    if details[0]["type"] == "json_invalid":
-        return ProblemError(Kind.MALFORMED, f"the body is not valid JSON: {details[0]['msg']}")
-    return invalid_fields(
-        [_field_problem(detail["type"], detail["loc"], detail, prefix) for detail in details]
-    )
+    return invalid_fields([_field_problem(detail, prefix) for detail in details])
+
+
+def invalid_field(
+    field: str, message: str, kind: Kind = Kind.LISTING, value: object = None
+) -> ProblemError:
+    """Return the problem of one field that is wrong; ``value`` is what was found."""
+    return invalid_fields([FieldProblem(field=field, message=message, value=value)], kind)
 
 
 def invalid_fields(errors: list[FieldProblem], kind: Kind = Kind.LISTING) -> ProblemError:
@@ -105,10 +93,11 @@ def invalid_fields(errors: list[FieldProblem], kind: Kind = Kind.LISTING) -> Pro
     return ProblemError(kind, detail, errors)
 
 
-def respond(error: ProblemError) -> Response:
-    """Return a problem as a response."""
-    content = json.dumps(error.problem.model_dump())  # ASCII: half a surrogate pair has no UTF-8
-    return Response(content, error.kind.status, error.headers, MEDIA_TYPE)
+def respond(problem: ProblemError, **more: str) -> Response:
+    """Return a problem as a response, with more members where there are any."""
+    # ASCII: half a surrogate pair has no UTF-8.
+    content = json.dumps({**problem.problem.model_dump(), **more})
+    return Response(content, problem.problem.status, problem.headers, MEDIA_TYPE)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -119,7 +108,7 @@ def add_handlers(app: FastAPI) -> None:
 
 def declare(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI declaration of a route's problems."""
-    by_status: dict[int, list[Kind]] = {}
+    by_status: dict[int | str, list[Kind]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(kind)
     return {
@@ -128,7 +117,7 @@ def declare(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/Problem"},
-                    "examples": {kind.value[0]: {"value": _EXAMPLES[kind]} for kind in of_status},
+                    "examples": {kind.code: {"value": _example(kind)} for kind in of_status},
                 }
             },
         }
@@ -144,7 +133,10 @@ def nearest_field(name: str) -> str:
     return f"did you mean {_SPELLINGS[close[0]]}?" if close else "see /docs for the fields"
 
 
-async def _on_problem(_: Request, error: ProblemError) -> Response:
+async def _on_problem(request: Request, error: ProblemError) -> Response:
+    if request.url.path.startswith("/v2"):
+        # What clients of the Open Inference Protocol read.
+        return respond(error, error=error.problem.detail)
     return respond(error)
 
 
@@ -157,21 +149,20 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
     return respond(ProblemError(Kind.NOT_FOUND, f"there is no {path}; see /docs for what there is"))
 
 
-def _field_problem(
-    type_: str, loc: tuple[int | str, ...], detail: Mapping[str, Any], prefix: str
-) -> FieldProblem:
-    place = prefix + ".".join(str(part) for part in loc)[:_SHOWN]
-    if type_ == "missing":
-        return FieldProblem(field=place or "body", message="this field is required", value=None)
-    if type_ == "extra_forbidden":
-        return FieldProblem(
-            field=place, message=f"there is no such field; {nearest_field(str(loc[-1]))}"
-        )
-    if not loc:
-        return FieldProblem(field="body", message="must be a JSON object of a listing's fields")
-    # JSON has no tuples, which is what a listing's features are read into.
-    message = "Input should be a valid array" if type_ == "tuple_type" else detail["msg"]
-    return FieldProblem(field=place, message=message, value=_shown(detail.get("input")))
+def _field_problem(detail: "ErrorDetails", prefix: str) -> FieldProblem:
+    kind, loc, found = detail["type"], detail["loc"], None
+    field = prefix + ".".join(map(str, loc))[:_SHOWN] or "body"
+    if kind == "missing":
+        message = "this field is required"
+    elif kind == "extra_forbidden":
+        message = f"there is no such field; {nearest_field(str(loc[-1]))}"
+    elif not loc:
+        field, message = "body", "must be a JSON object of a listing's fields"
+    else:
+        # JSON has no tuples, which is what a listing's features are read into.
+        message = "Input should be a valid array" if kind == "tuple_type" else detail["msg"]
+        found = _shown(detail["input"])
+    return FieldProblem(field=field, message=message, value=found)
 
 
 def _shown(found: Any) -> Any:
@@ -186,33 +177,28 @@ def _shown(found: Any) -> Any:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _example(kind: Kind, detail: str, *errors: FieldProblem) -> dict[str, Any]:
-    return ProblemError(kind, detail, errors).problem.model_dump()
-
-
-_EXAMPLES = {
-    kind: _example(kind, detail)
-    for kind, detail in {
-        Kind.UNAUTHORIZED: "send a valid key in the header X-API-Key",
-        Kind.NOT_FOUND: "there is no /predictions; see /docs for what there is",
-        Kind.METHOD_NOT_ALLOWED: "/predict does not answer GET; use POST",
-        Kind.TOO_SLOW: "the request's body did not arrive within 10 seconds; send it again",
-        Kind.TOO_LARGE: "the request has more than 65,536 bytes; use /predict/batch",
-        Kind.MEDIA_TYPE: "Content-Type is 'text/plain'; it must be application/json",
-        Kind.MALFORMED: "the body is not valid JSON: EOF while parsing a value at line 1 column 0",
-        Kind.TOO_MANY: "this key may make 600 requests a minute; try again in 2 seconds",
-        Kind.INTERNAL: "an error of ours; it is logged under the request's X-Request-ID",
-        Kind.NO_MODEL: "the production model is being loaded",
-        Kind.BUSY: "8 batches are waiting already; try again",
-    }.items()
-} | {
-    kind: invalid_fields([error], kind).problem.model_dump()
-    for kind, error in {
-        Kind.LISTING: FieldProblem(
-            field="odometer", message="Input should be a valid number", value="abc"
-        ),
-        Kind.PARAMETER: FieldProblem(
-            field="confidence", message="must be a number from 0.5 to 0.99", value="2"
-        ),
-    }.items()
+_EXAMPLES: Mapping[Kind, str | FieldProblem] = {
+    Kind.UNAUTHORIZED: "send a valid key in the header X-API-Key",
+    Kind.NOT_FOUND: "there is no /predictions; see /docs for what there is",
+    Kind.METHOD_NOT_ALLOWED: "/predict does not answer GET; use POST",
+    Kind.TOO_SLOW: "the request's body did not arrive within 10 seconds; send it again",
+    Kind.TOO_LARGE: "the request has more than 65,536 bytes; use /predict/batch",
+    Kind.MEDIA_TYPE: "Content-Type is 'text/plain'; it must be application/json",
+    Kind.MALFORMED: "the body is not valid JSON: EOF while parsing a value at line 1 column 0",
+    Kind.LISTING: FieldProblem(
+        field="odometer", message="Input should be a valid number", value="abc"
+    ),
+    Kind.PARAMETER: FieldProblem(
+        field="confidence", message="must be a number from 0.5 to 0.99", value="2"
+    ),
+    Kind.TOO_MANY: "this key may make 600 requests a minute; try again in 2 seconds",
+    Kind.INTERNAL: "an error of ours; it is logged under the request's X-Request-ID",
+    Kind.NO_MODEL: "the production model is being loaded",
+    Kind.BUSY: "8 batches are waiting already; try again",
 }
+
+
+def _example(kind: Kind) -> dict[str, Any]:
+    told = _EXAMPLES[kind]
+    error = ProblemError(kind, told) if isinstance(told, str) else invalid_fields([told], kind)
+    return error.problem.model_dump()

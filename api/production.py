@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from api.service_settings import ServiceSettings
 from carprice import errors
 from carprice.errors import CarpriceError, RefusedError
 from carprice.redaction import hide_secrets, redact
-from carprice.registry.fetch import fetch_by_http
+from carprice.registry.fetch import fetch_from
 from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
 logger = logging.getLogger("carprice.service")
@@ -45,20 +46,13 @@ class Answer:
     version: str
     digest: str
     folder: Path | None
-    temporary: bool
-    warning: str
+    temporary: bool = False
+    warning: str = ""
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:
-        """Return the answer that was told."""
-        folder = told["folder"]
-        return cls(
-            version=str(told["version"]),
-            digest=str(told["digest"]),
-            folder=None if folder is None else Path(folder),
-            temporary=bool(told.get("temporary")),
-            warning=str(told.get("warning", "")),
-        )
+        """Return the answer that :func:`carprice.registry.fetch.fetch` told."""
+        return cls(**{**told, "folder": told["folder"] and Path(told["folder"])})
 
     def discard(self) -> None:
         """Delete the folder if it is of no use once it was loaded."""
@@ -96,43 +90,34 @@ async def _by_http(settings: ServiceSettings, have: str) -> Answer | None:
         registry = HttpRegistry(uri, name, settings.start_seconds)
     except LeftToMlflowError:
         return None
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[Answer | None] = loop.create_future()
-
-    def settle(found: Answer | None, error: Exception | None) -> None:
-        if told.done():
-            return
-        if error is None:
-            told.set_result(found)
-        else:
-            told.set_exception(error)
+    told: Future[Answer | None] = Future()
+    told.set_running_or_notify_cancel()
 
     def work() -> None:
-        found, failed = None, None
         try:
-            found = Answer.of(fetch_by_http(registry, uri, name, settings.model_cache, have))
+            found = fetch_from(registry, settings.model_cache, have)
+            told.set_result(Answer.of(found))
         except LeftToMlflowError:
-            pass
+            told.set_result(None)
         except Exception as error:
-            failed = error
+            told.set_exception(error)
         finally:
             registry.close()
-        with suppress(RuntimeError):  # the event loop is closed, nobody waits
-            loop.call_soon_threadsafe(settle, found, failed)
 
     # A daemon, so that one that hangs does not keep the process alive.
     threading.Thread(target=work, name="registry", daemon=True).start()
     try:
-        return await told
+        return await asyncio.wrap_future(told)
     finally:
         registry.close()
 
 
 async def _by_child(settings: ServiceSettings, have: str) -> Answer:
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(math.ceil(settings.start_seconds))}
     try:
         process = subprocess.Popen(
             _command(settings, have),
-            env=_environment(settings),
+            env={**patience, **os.environ, "MLFLOW_TRACKING_URI": settings.tracking_uri},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -153,19 +138,9 @@ async def _by_child(settings: ServiceSettings, have: str) -> Answer:
 
 def _command(settings: ServiceSettings, have: str) -> list[str]:
     # -P: a file in the working folder must not take the place of a library.
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "carprice.registry.fetch",
-        f"--name={settings.model_name}",
-    ]
-    return [*command, f"--cache={settings.model_cache}", f"--have={have}"]
-
-
-def _environment(settings: ServiceSettings) -> dict[str, str]:
-    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(math.ceil(settings.start_seconds))}
-    return {**patience, **os.environ, "MLFLOW_TRACKING_URI": settings.tracking_uri}
+    program = [sys.executable, "-P", "-m", "carprice.registry.fetch"]
+    asked = {"name": settings.model_name, "cache": settings.model_cache, "have": have}
+    return [*program, *(f"--{name}={value}" for name, value in asked.items())]
 
 
 def _understood(told: bytes, complaints: bytes, code: int) -> Answer:
@@ -179,12 +154,8 @@ def _understood(told: bytes, complaints: bytes, code: int) -> Answer:
         kind, message = None, f"the process that asks the registry ended with {code} unheard"
     if isinstance(kind, type) and issubclass(kind, CarpriceError):
         raise kind(message)
-    logger.error("%s\n%s", message, _without_logins(complaints)[-4000:])
+    logger.error("%s\n%s", message, hide_secrets(complaints.decode(errors="replace"))[-4000:])
     raise RefusedError(message)
-
-
-def _without_logins(complaints: bytes) -> str:
-    return hide_secrets(complaints.decode(errors="replace"))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -25,35 +25,30 @@ def _patience() -> float:
     return ServiceSettings.from_environment().body_seconds
 
 
-class ImpatientProtocol(HttpToolsProtocol):
+class _ImpatientProtocol(HttpToolsProtocol):
     """Closes connections whose request head does not arrive in time, which Uvicorn keeps."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _waits_for_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request's head."""
         super().connection_made(transport)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
         self._waits_for_head = False
         self._watch()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Wait where a head has begun and is not there whole."""
         super().data_received(data)
         self._watch()
 
     def on_message_begin(self) -> None:
-        """Note that a head begins."""
         self._waits_for_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that the head is there."""
         self._waits_for_head = False
         super().on_headers_complete()
 
@@ -86,7 +81,7 @@ def run(app: FastAPI | str, host: str, port: int, workers: int = 1) -> None:
     options: dict[str, Any] = {
         "host": host,
         "port": port,
-        "http": "api.server:ImpatientProtocol",
+        "http": _ImpatientProtocol,
         "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": _GRACE_SECONDS,
         "access_log": False,

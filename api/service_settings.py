@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _PREFIX = "CARPRICE_"
-_SECRET = ("api_keys",)
 
 
 class ServiceSettings(BaseModel):
@@ -76,10 +75,7 @@ class ServiceSettings(BaseModel):
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: object) -> Self:
         """Read the environment; what is given goes before it.
 
-        Raises
-        ------
-        InputError
-            If a variable's value is not allowed; the value of a secret is not shown.
+        :class:`InputError` if a variable's value is not allowed; that of a secret is not shown.
         """
         variables = {name: environment.get(_PREFIX + name.upper()) for name in cls.model_fields}
         found = {name: value for name, value in variables.items() if value}
@@ -87,10 +83,10 @@ class ServiceSettings(BaseModel):
         try:
             return cls.model_validate({**found, **given})
         except ValidationError as error:
-            raise InputError("; ".join(_told(one) for one in error.errors())) from None
+            raise InputError("; ".join(map(_told, error.errors()))) from None
 
 
 def _told(error: "ErrorDetails") -> str:
     field = str(error["loc"][0])
-    found = "a secret" if field in _SECRET else repr(error["input"])
+    found = "a secret" if field == "api_keys" else repr(error["input"])
     return f"{_PREFIX}{field.upper()}: {error['msg']} (found {found})"

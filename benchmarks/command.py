@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 from rich.console import Console
 from servers import NEEDS_LINUX, ServerError, is_linux, stop_on_sigterm
 
+from carprice.arrays import Progress
 from carprice.errors import CarpriceError
 
 T = TypeVar("T")
-Progress = Callable[[str], None]
 _WIDTH: Final = 130
 _told: Final = Console(stderr=True, highlight=False)
 

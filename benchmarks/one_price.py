@@ -84,7 +84,7 @@ def evaluators(trees: int, depth: int) -> dict[str, float | str]:
 
     def in_place(given: Matrix) -> None:
         row[:] = given
-        bound.predict()
+        bound()
 
     rows = [drawn[[place]] for place in range(CALLS)]
     found: dict[str, float | str] = {

@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 RELEASE = ("IMAGE", "MODEL_VERSION", "AWS_REGION", "MLFLOW_TRACKING_URI")
@@ -27,7 +26,8 @@ SECRETS = (
     "DAGSHUB_PAT",
     "CARPRICE_API_KEYS",
 )
-STORE = re.compile(r"(ssm|secretsmanager):\S+")
+PLACES = {*(f"SECRET_{name}" for name in SECRETS), "VALIDATION_API_KEY"}
+"""Keys that say where a secret is."""
 
 
 class BadInputError(Exception):
@@ -35,50 +35,39 @@ class BadInputError(Exception):
 
 
 def service_settings(path: Path) -> dict[str, str]:
-    """Read KEY=VALUE lines; empty lines and comments count for nothing.
-
-    Raises
-    ------
-    BadInputError
-        If a line is no setting of the service, or names a secret instead of its place.
-    """
+    """Read KEY=VALUE lines; a line that is no setting, or holds a secret itself, is an error."""
     settings: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         parts = LINE.fullmatch(line.strip())
-        where = f"{path}, line {number}"
-        if parts is None:
-            raise BadInputError(f"{where}: write KEY=VALUE, without spaces or quotes around them")
-        key, value = parts.groups()
-        if key in RELEASE:
-            raise BadInputError(f"{where}: {key} is set by the release; take the line out")
-        is_secret = key.removeprefix("SECRET_") in SECRETS and key.startswith("SECRET_")
-        if not is_secret and (not ALLOWED.fullmatch(key) or key in SECRETS):
-            raise BadInputError(
-                f"{where}: {key} is no setting of the service; docs/deploy.md lists them. "
-                f"A secret is named as SECRET_<variable>=ssm:/name or secretsmanager:id; there are "
+        key, value = parts.groups() if parts else ("", "")
+        problem = ""
+        if not key:
+            problem = "write KEY=VALUE, without spaces or quotes around them"
+        elif key in RELEASE:
+            problem = f"{key} is set by the release; take the line out"
+        elif key not in PLACES and (not ALLOWED.fullmatch(key) or key in SECRETS):
+            problem = (
+                f"{key} is no setting of the service; docs/deploy.md lists them. A secret is named "
+                "as SECRET_<variable>=ssm:/name or secretsmanager:id; there are "
                 f"{', '.join(SECRETS)}"
             )
-        if (is_secret or key == "VALIDATION_API_KEY") and not STORE.fullmatch(value):
-            raise BadInputError(
-                f"{where}: {key} must say where the secret is, ssm:/name or secretsmanager:id, "
-                "and not the secret (the value is not shown)"
+        elif key in PLACES and not re.fullmatch(r"(ssm|secretsmanager):\S+", value):
+            problem = (
+                f"{key} must say where the secret is, ssm:/name or secretsmanager:id, and not the "
+                "secret (the value is not shown)"
             )
-        if key in settings:
-            raise BadInputError(f"{where}: {key} is there twice; take one out")
+        elif key in settings:
+            problem = f"{key} is there twice; take one out"
+        if problem:
+            raise BadInputError(f"{path}, line {number}: {problem}")
         settings[key] = value
     return settings
 
 
-def known_listing(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Read the listing to ask for, and the range that its price must be in.
-
-    Raises
-    ------
-    BadInputError
-        If a part is missing or the range is none.
-    """
+def known_listing(path: Path) -> tuple[object, dict[str, str]]:
+    """Read the listing to ask for, and the range that its price must be in."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         listing, lowest, highest = content["listing"], content["lowest"], content["highest"]
@@ -94,13 +83,7 @@ def known_listing(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def main(folder: Path, out: Path) -> None:
-    """Write both files.
-
-    Raises
-    ------
-    BadInputError
-        If a setting or the listing cannot be used.
-    """
+    """Write both files."""
     address = urlsplit(os.environ["MLFLOW_TRACKING_URI"])
     if address.scheme not in ("http", "https"):
         raise BadInputError(
@@ -112,14 +95,13 @@ def main(folder: Path, out: Path) -> None:
             "MLFLOW_TRACKING_URI holds a login, which everybody could read in the bundle; name "
             "it in deploy/service.env as SECRET_MLFLOW_TRACKING_USERNAME and _PASSWORD"
         )
-    settings = service_settings(folder / "service.env")
-    listing, prices = known_listing(folder / "known_listing.json")
     release = {name: os.environ[name] for name in RELEASE}
-    lines = (f"{key}={value}\n" for key, value in {**release, **settings, **prices}.items())
+    listing, prices = known_listing(folder / "known_listing.json")
+    settings = {**release, **service_settings(folder / "service.env"), **prices}
+    lines = (f"{key}={value}\n" for key, value in settings.items())
     (out / "image.env").write_text("".join(lines), encoding="utf-8", newline="\n")
-    (out / "known_listing.json").write_text(
-        json.dumps(listing) + "\n", encoding="utf-8", newline="\n"
-    )
+    asked = json.dumps(listing) + "\n"
+    (out / "known_listing.json").write_text(asked, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ names, as hosted ones that lag do not.
 
 import argparse
 import base64
-import http.client
 import json
 import os
 import re
 import sys
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-CHUNK = 1 << 16
+import httpx
+
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host"}
 UNKNOWN = {
     "page": (404, "text/html", b"<!doctype html><title>404 Not Found</title>"),
@@ -46,9 +46,8 @@ class StandIn(ThreadingHTTPServer):
 
     def __init__(self, options: argparse.Namespace, token: str) -> None:
         self.options, self.token = options, token
-        self.login = basic(options.user, token)
         self.prefix = f"/{options.repository}.mlflow"
-        self.upstream = urllib.parse.urlsplit(options.upstream)
+        self.upstream = httpx.Client(base_url=options.upstream, timeout=120, trust_env=False)
         super().__init__(("127.0.0.1", options.port), Handler)
 
     def handle_error(self, *_: Any) -> None:
@@ -61,14 +60,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         path = urllib.parse.urlsplit(self.path).path
+        self.content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if path == "/health":
             self.tell(200, {})
         elif path.startswith("/api/v1/"):
             self.tell(*self.interface(path.removeprefix("/api/v1/")))
         elif not path.startswith(f"{self.server.prefix}/"):
-            self.send(404, "text/html", b"<!doctype html><title>no such page</title>")
+            self.send(404, {}, b"<!doctype html><title>no such page</title>")
         elif (lacking := self.server.options.lacking) and re.search(lacking, path):
-            self.send(*UNKNOWN[self.server.options.unknown])
+            status, kind, body = UNKNOWN[self.server.options.unknown]
+            self.send(status, {"Content-Type": kind}, body)
         else:
             self.pass_on()
 
@@ -85,71 +86,30 @@ class Handler(BaseHTTPRequestHandler):
             return 200, {"full_name": self.server.options.repository}
         return 404, {"message": "not found"}
 
-    def tell(self, status: int, content: dict[str, Any]) -> None:
-        self.send(status, "application/json", json.dumps(content).encode())
+    def pass_on(self) -> None:
+        token = self.server.token
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
+        if headers.get("Authorization") == basic(token, token):
+            headers["Authorization"] = basic(self.server.options.user, token)
+        reply = self.server.upstream.request(
+            self.command,
+            self.path.removeprefix(self.server.prefix),
+            headers={**headers, "Accept-Encoding": "identity"},
+            content=self.content,
+        )
+        kept = {k: v for k, v in reply.headers.items() if k not in {*HOP_BY_HOP, "content-length"}}
+        self.send(reply.status_code, kept, reply.content)
 
-    def send(self, status: int, kind: str, body: bytes) -> None:
-        for _ in self.body():
-            pass
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+    def tell(self, status: int, content: dict[str, Any]) -> None:
+        self.send(status, {"Content-Type": "application/json"}, json.dumps(content).encode())
+
+    def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.send_response_only(status)
+        for key, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(key, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-    def body(self) -> Iterator[bytes]:
-        """Yield the request's body, of a known length or in chunks."""
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                yield self.rfile.read(size)
-                self.rfile.readline()
-            while self.rfile.readline().strip():
-                pass
-            return
-        left = int(self.headers.get("Content-Length", 0))
-        while left:
-            part = self.rfile.read(min(CHUNK, left))
-            left -= len(part)
-            yield part
-
-    def pass_on(self) -> None:
-        upstream = self.server.upstream
-        connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=120)
-        try:
-            connection.putrequest(
-                self.command,
-                upstream.path + self.path.removeprefix(self.server.prefix),
-                skip_accept_encoding=True,
-            )
-            by_token = basic(self.server.token, self.server.token)
-            for key, value in self.headers.items():
-                if key.lower() not in HOP_BY_HOP:
-                    is_token = value == by_token
-                    connection.putheader(key, self.server.login if is_token else value)
-            is_chunked = "Transfer-Encoding" in self.headers
-            if is_chunked:
-                connection.putheader("Transfer-Encoding", "chunked")
-            connection.endheaders(self.body(), encode_chunked=is_chunked)
-            with connection.getresponse() as reply:
-                self.relay(reply)
-        finally:
-            connection.close()
-
-    def relay(self, reply: http.client.HTTPResponse) -> None:
-        self.send_response_only(reply.status, reply.reason)
-        for key, value in reply.getheaders():
-            if key.lower() not in HOP_BY_HOP:
-                self.send_header(key, value)
-        has_body = self.command != "HEAD" and reply.status not in (204, 304)
-        is_chunked = has_body and reply.length is None
-        if is_chunked:
-            self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        while has_body and (part := reply.read1(CHUNK)):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if is_chunked else part)
-        if is_chunked:
-            self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -1,17 +1,20 @@
 """A market nobody has seen: made from the sample, told to the program by a params file."""
 
+import datetime
 import gzip
-import json
-import subprocess
-import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from command_line import caller
 
+from carprice.arrays import quiet
+from carprice.components.pipeline import PipelineResult, run
+from carprice.components.workspace import Workspace
 from carprice.sample.market import generate
+from carprice.settings import load_settings
 
 EURO = 90.0
 KM_PER_MILE = 1.609344
@@ -88,30 +91,29 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def figures(market: Path) -> dict:
-    command = [sys.executable, "-m", "carprice.cli", "run", "--json", "--workdir", "out"]
-    done = subprocess.run(
-        [*command, "--params", "mercado.yaml"],
-        cwd=market,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def result(market: Path) -> PipelineResult:
+    now = datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC)
+    settings = load_settings(market / "mercado.yaml")
+    return run(settings, Workspace(market / "out"), now, lambda _: nullcontext(quiet))
+
+
+@pytest.fixture(scope="module")
+def listings(market: Path, result: PipelineResult) -> dict[str, pd.DataFrame]:
+    """Training and test rows as ingest left them."""
+    folder = market / "out" / "data" / "listings"
+    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "test")}
 
 
 def test_a_params_file_alone_trains_a_market_that_beats_the_median_of_each_model(
-    figures: dict,
+    result: PipelineResult,
 ) -> None:
-    assert figures["registration"]["version"] == 1
-    assert figures["mape"] < 0.8 * figures["naive"]["mape"]
-    assert figures["rows_test"] > 300
+    assert result.registration.version == 1
+    assert result.figures["mape"] < 0.8 * result.figures["naive"]["mape"]
+    assert result.figures["rows_test"] > 300
 
 
-def test_the_listings_mean_what_the_sample_meant(market: Path, figures: dict) -> None:
-    folder = market / "out" / "data" / "listings"
-    read = pd.concat([pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "test")])
+def test_the_listings_mean_what_the_sample_meant(listings: dict[str, pd.DataFrame]) -> None:
+    read = pd.concat([*listings.values()])
     cars = generate(6000, seed=11)
     cars["make"] = cars["make"].str.split().str.join(" ")
     cars = cars[cars["make"].isin(MAKES)]
@@ -128,42 +130,36 @@ def test_the_listings_mean_what_the_sample_meant(market: Path, figures: dict) ->
     assert read["listed_on"].max().date() == good["listedOn"].max().date()
 
 
-def test_the_newest_quarter_is_the_test_set(market: Path, figures: dict) -> None:
-    folder = market / "out" / "data" / "listings"
-    train, test = (pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "test"))
+def test_the_newest_quarter_is_the_test_set(listings: dict[str, pd.DataFrame]) -> None:
+    train, test = listings["train"], listings["test"]
     assert train["listed_on"].max() <= test["listed_on"].min()
     assert len(test) / (len(test) + len(train)) == pytest.approx(0.25, abs=0.001)
 
 
 def test_the_report_names_the_currency_and_the_column_made_of_the_price(
-    market: Path, figures: dict
+    result: PipelineResult,
 ) -> None:
-    report = json.loads((market / "out" / "data" / "report.json").read_text(encoding="utf-8"))
-    assert (report["currency"], report["distance_unit"]) == ("EUR", "km")
-    (ignored,) = report["ignored_columns"]
+    assert (result.report["currency"], result.report["distance_unit"]) == ("EUR", "km")
+    (ignored,) = result.report["ignored_columns"]
     assert ignored["name"] == "Cuota"
     assert ignored["looks_computed_from_price"]
 
 
-def test_a_new_listing_of_the_market_is_priced_by_the_same_map(market: Path, figures: dict) -> None:
+@pytest.mark.usefixtures("result")
+def test_a_new_listing_of_the_market_is_priced_by_the_same_map(
+    market: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     row = "Modelo y versión;Año;Millas;Combustible;Cambio;Dueño;Litros;Extras;Publicado\n"
     row += "Swift / VXI;2018;30000,5;Gasolina;Manual;Segundo;1,197;Clima;01/06/2024\n"
-    new = market / "new"
-    new.mkdir()
-    (new / "maruti.csv").write_text(row, encoding="latin-1")
-    model = market / "out" / "models" / "candidate"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "carprice.cli", "predict", str(new / "maruti.csv")),
-            *("--out", "priced.csv", "--params", "mercado.yaml", "--model", str(model)),
-        ],
-        cwd=market,
-        capture_output=True,
-        text=True,
-        check=False,
+    (tmp_path / "maruti.csv").write_text(row, encoding="latin-1")
+    done = caller(monkeypatch, capsys)(
+        *("predict", tmp_path / "maruti.csv", "--out", tmp_path / "priced.csv"),
+        *("--params", market / "mercado.yaml", "--model", market / "out/models/candidate"),
     )
-    assert done.returncode == 0, done.stderr
-    priced = pd.read_csv(market / "priced.csv")
+    assert done.code == 0, done.err
+    priced = pd.read_csv(tmp_path / "priced.csv")
     assert priced["Modelo y versión"][0] == "Swift / VXI"
     assert 1000 < priced["predictedPrice"][0] < 15_000
-    assert yaml.safe_load(PARAMS.format(source=""))["ingest"]["units"]["currency"] == "EUR"

@@ -2,8 +2,10 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,29 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = ("gate.py", "load.py", "one_price.py", "scaling.py", "serving.py")
 
 
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Runs a benchmark as a program, in this process; returns its exit code."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+    def running(script: str, *arguments: object) -> object:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        try:
+            runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+        except SystemExit as end:
+            return end.code
+        return 0
+
+    return running
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
 def test_lasting_load_brings_no_error_and_holds_no_memory(promoted: Any, tmp_path: Path) -> None:
     report = tmp_path / "load.json"
     done = subprocess.run(
         [
-            *(sys.executable, str(BENCHMARKS / "load.py"), "--minutes", "0.3"),
-            *("--maximum-seconds", "3", "--workdir", str(promoted.root), "--json", str(report)),
+            *(sys.executable, str(BENCHMARKS / "load.py"), "--minutes", "0.1"),
+            *("--maximum-seconds", "1", "--workdir", str(promoted.root), "--json", str(report)),
         ],
         cwd=tmp_path,
         env={**os.environ, "NO_COLOR": "1"},
@@ -35,39 +53,25 @@ def test_lasting_load_brings_no_error_and_holds_no_memory(promoted: Any, tmp_pat
     assert figures["growth"] <= 1.05
 
 
-def test_the_gate_benchmark_judges_good_and_bad_candidates(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text(
+def test_the_gate_benchmark_judges_good_and_bad_candidates(
+    run: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "gate.json"
+    params.write_text(
         "ingest: {sample: {rows: 1500}}\n"
         "train: {folds: 2, booster: {n_estimators: 20, max_depth: 3, learning_rate: 0.3}}\n",
         encoding="utf-8",
     )
-    report = tmp_path / "gate.json"
-    done = subprocess.run(
-        [
-            *(sys.executable, str(BENCHMARKS / "gate.py")),
-            *("--params", str(tmp_path / "params.yaml"), "--json", str(report)),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    assert run("gate.py", "--params", params, "--json", report, "--seeds", 1) == 0
     accepted = {one["candidate"]: one["accepted"] for one in json.loads(report.read_text())}
     assert accepted["all prices shuffled"] is False
     assert accepted["a tenth of the rows"] is False
-    assert "this gate: right about" in done.stdout
+    assert "this gate: right about" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_each_script_explains_itself(script: str) -> None:
-    done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / script), "--help"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "usage:" in done.stdout
+def test_each_script_explains_itself(
+    run: Callable[..., object], script: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(script, "--help") == 0
+    assert "usage:" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.keeper import ServedModel
+from api.served import ServedModel
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.model import PriceModel
@@ -65,8 +65,12 @@ def test_the_pyfunc_takes_a_confidence(pyfunc: Any) -> None:
     assert wide["priceLow"] < narrow["priceLow"] < narrow["priceHigh"] < wide["priceHigh"]
 
 
-def test_the_loaded_model_takes_snake_case_too(promoted: Workspace) -> None:
-    loaded = PricePyfunc(PriceModel.load(promoted.model))
+@pytest.fixture(scope="module")
+def loaded(promoted: Workspace) -> PricePyfunc:
+    return _load_pyfunc(str(promoted.model))
+
+
+def test_the_loaded_model_takes_snake_case_too(loaded: PricePyfunc) -> None:
     camel = loaded.predict(pd.DataFrame([{**BARE, "fuelType": "Diesel", "bodyType": "SUV"}]))
     snake = loaded.predict(pd.DataFrame([{**BARE, "fuel_type": "Diesel", "body_type": "SUV"}]))
     assert camel.equals(snake)
@@ -74,9 +78,8 @@ def test_the_loaded_model_takes_snake_case_too(promoted: Workspace) -> None:
 
 
 def test_rows_with_and_without_optional_fields_do_not_disturb_each_other(
-    promoted: Workspace,
+    loaded: PricePyfunc,
 ) -> None:
-    loaded = PricePyfunc(PriceModel.load(promoted.model))
     together = loaded.predict(pd.DataFrame(RECORDS))
     for number, record in enumerate(RECORDS):
         alone = loaded.predict(pd.DataFrame([record]))

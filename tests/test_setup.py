@@ -4,17 +4,17 @@ import re
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import Carprice, Done, caller
+from web import serving
 
-from carprice.listings.remote import SET_IT, DataRemote, default_remote, project_root
+from carprice.listings.dvc_remote import SET_IT, DataRemote, default_remote, project_root
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,16 +39,23 @@ def carprice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return caller(monkeypatch, capsys)
 
 
-def config(project: Path) -> str:
-    return (project / ".dvc" / "config").read_text()
+def findings(done: Done) -> dict[str, tuple[bool, str]]:
+    return {one["name"]: (one["ok"], one["detail"]) for one in json.loads(done.out)}
+
+
+def objection(carprice: Carprice) -> str:
+    """Return what ``setup check`` has against the data remote."""
+    done = carprice("setup", "check", "--json")
+    assert done.code == 1
+    ok, detail = findings(done)["data remote"]
+    assert not ok
+    return detail
 
 
 def test_the_projects_own_remote_is_a_placeholder_that_no_bucket_can_have(dvc_config: str) -> None:
-    remote = default_remote(ROOT)
-    assert remote is not None
-    if not remote.is_placeholder:
+    if default_remote(ROOT) is not None:
         pytest.skip("this clone has a remote of its own")
-    assert remote.url == "s3://<your-bucket>/carprice"
+    assert "url = s3://<your-bucket>/carprice\n" in dvc_config
     assert (ROOT / ".dvc" / "config").read_text().endswith(dvc_config)
 
 
@@ -64,7 +71,7 @@ def set_remote(project: Path, url: str, **options: str) -> None:
 def test_the_command_that_is_named_sets_the_default_remote(
     project: Path, carprice: Carprice, bucket: Any, s3: str, aws: str
 ) -> None:
-    assert SET_IT in findings(carprice("setup", "check", "--json"))["data remote"][1]
+    assert SET_IT in objection(carprice)
     given = re.search("`(.+)`", SET_IT)
     assert given is not None
     for command in (
@@ -79,7 +86,7 @@ def test_the_command_that_is_named_sets_the_default_remote(
     for words in ("params.yaml, source sample", "s3://market/cars", "0 versions of used-car-price"):
         assert words in done.err
     assert "NOT OK" not in done.err
-    assert aws not in config(project) + done.out + done.err
+    assert aws not in (project / ".dvc" / "config").read_text() + done.out + done.err
 
 
 class _Denying(http.server.BaseHTTPRequestHandler):
@@ -90,32 +97,18 @@ class _Denying(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass
+
+def denying() -> AbstractContextManager[str]:
+    return serving(_Denying)
 
 
 @contextmanager
-def denying() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Denying) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@contextmanager
-def hanging() -> Iterator[str]:
+def unanswering(*backlog: int) -> Iterator[str]:
+    """Take connections and never answer; refuse them where there is no backlog."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.listen(16)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def closed() -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        for connections in backlog:
+            listener.listen(connections)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
@@ -123,31 +116,28 @@ def closed() -> Iterator[str]:
     ("store", "message"),
     [
         (denying, "access denied (AccessDenied); the AWS credentials in use need s3:ListBucket"),
-        (hanging, "cannot be reached: Read timeout"),
-        (closed, "cannot be reached: Could not connect"),
+        (partial(unanswering, 16), "cannot be reached: Read timeout"),
+        (unanswering, "cannot be reached: Could not connect"),
     ],
 )
-def test_a_store_that_does_not_answer_or_refuses_is_named_in_time(
+def test_a_store_that_does_not_answer_or_refuses_is_named(
     store: Any, message: str, project: Path, carprice: Carprice, aws: str
 ) -> None:
     with store() as url:
         set_remote(project, "s3://market/cars", endpointurl=url)
-        begun = time.monotonic()
         done = carprice("setup", "check", "--json")
-    assert time.monotonic() - begun < 15
     assert done.code == 1
-    is_ok, detail = findings(done)["data remote"]
+    is_ok, told = findings(done)["data remote"]
     assert not is_ok
-    assert message in detail
-    assert "s3://market/cars" in detail
+    assert message in told
+    assert "s3://market/cars" in told
     assert aws not in done.out + done.err
 
 
 def test_a_bucket_that_is_not_there_is_named(project: Path, carprice: Carprice, aws: str) -> None:
     set_remote(project, "s3://nowhere/cars")
-    is_ok, detail = findings(carprice("setup", "check", "--json"))["data remote"]
-    assert not is_ok
-    assert "s3://nowhere/cars: there is no bucket 'nowhere'; make it" in detail
+    told = objection(carprice)
+    assert "s3://nowhere/cars: there is no bucket 'nowhere'; make it" in told
 
 
 @pytest.mark.parametrize(
@@ -169,9 +159,7 @@ def test_without_a_login_the_usual_chain_is_named(
     set_remote(project, "s3://market/cars", endpointurl=s3)
     if profile:
         monkeypatch.setenv("AWS_PROFILE", profile)
-    is_ok, detail = findings(carprice("setup", "check", "--json"))["data remote"]
-    assert not is_ok
-    assert message in detail
+    assert message in objection(carprice)
 
 
 def test_a_folder_that_is_no_dvc_project_is_refused(
@@ -192,9 +180,7 @@ def test_a_subfolder_of_the_project_will_do(project: Path, monkeypatch: pytest.M
 
 def test_a_config_that_dvc_cannot_read_is_named(project: Path, carprice: Carprice) -> None:
     (project / ".dvc" / "config").write_text("[core\n remote = storage\n")
-    is_ok, detail = findings(carprice("setup", "check", "--json"))["data remote"]
-    assert not is_ok
-    assert "DVC cannot read its config" in detail
+    assert "DVC cannot read its config" in objection(carprice)
 
 
 def test_a_remote_of_this_machine_alone_wins(project: Path) -> None:
@@ -203,10 +189,6 @@ def test_a_remote_of_this_machine_alone_wins(project: Path) -> None:
     found = default_remote(project)
     assert found is not None
     assert found.url.endswith("mine")
-
-
-def findings(done: Done) -> dict[str, tuple[bool, str]]:
-    return {one["name"]: (one["ok"], one["detail"]) for one in json.loads(done.out)}
 
 
 def test_check_names_the_remedy_of_each_that_is_not(project: Path, carprice: Carprice) -> None:
@@ -220,16 +202,14 @@ def test_check_names_the_remedy_of_each_that_is_not(project: Path, carprice: Car
     assert "NOT OK" in carprice("setup", "check").err
 
 
-def test_check_finds_what_does_not_answer_in_time(
+def test_check_gives_up_on_what_does_not_answer(
     project: Path, carprice: Carprice, aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_remote(project, "s3://market/cars")
-    with hanging() as url:
+    with unanswering(16) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url.replace("//", "//ann:<s3cret>@"))
-        begun = time.monotonic()
         done = carprice("setup", "check", "--json")
-        assert time.monotonic() - begun < 30
     assert done.code == 1
     assert [ok for ok, _ in findings(done).values()] == [True, False, False]
     assert "s3cret" not in done.out + done.err

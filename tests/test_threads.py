@@ -60,17 +60,13 @@ def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cpu_quota_limits_the_cores(
     tmp_path: Path, membership: str, files: dict[str, str], cores: int
 ) -> None:
-    (tmp_path / "membership").write_text(membership)
+    if membership:
+        (tmp_path / "membership").write_text(membership)
     for name, content in files.items():
         path = tmp_path / "cgroups" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="latin-1")
     assert usable_cores(tmp_path / "membership", tmp_path / "cgroups") == cores
-
-
-@pytest.mark.usefixtures("many_cores")
-def test_without_cgroups_the_affinity_counts(tmp_path: Path) -> None:
-    assert usable_cores(tmp_path / "none", tmp_path / "none") == 64
 
 
 def test_without_an_affinity_the_machine_s_cores_count(
@@ -81,17 +77,19 @@ def test_without_an_affinity_the_machine_s_cores_count(
     assert usable_cores(tmp_path / "none", tmp_path / "none") == 7
 
 
-def test_what_the_user_has_set_stays() -> None:
-    own = {"OMP_NUM_THREADS": "3", "OMP_WAIT_POLICY": "ACTIVE"}
+@pytest.mark.parametrize(
+    ("own", "made"),
+    [
+        ({"OMP_NUM_THREADS": "3", "OMP_WAIT_POLICY": "ACTIVE"}, {}),
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(usable_cores())}),
+    ],
+)
+def test_threads_wait_passively_on_our_cores_unless_the_user_has_set_it(
+    own: dict[str, str], made: dict[str, str]
+) -> None:
     environment = dict(own)
     configure(environment)
-    assert environment == own
-
-
-def test_nothing_set_is_passive_waiting_on_the_cores_that_are_ours() -> None:
-    environment: dict[str, str] = {}
-    configure(environment)
-    assert environment == {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(usable_cores())}
+    assert environment == own | made
 
 
 @pytest.mark.parametrize(

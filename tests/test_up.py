@@ -1,9 +1,8 @@
+import functools
 import json
-import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,67 +10,42 @@ from typing import Any
 
 import pytest
 import yaml
-
-ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("ingest", "transform", "train", "evaluate", "register")
-
-
-def run(folder: Path, *command: str) -> str:
-    """Run a command in a folder; return all that it printed."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "PATH": path, "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+from command_line import caller, run
 
 
 def stages_run(printed: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", printed)
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Path:
+@pytest.fixture
+def project(tmp_path: Path, copy_project: Callable[[Path], Path]) -> Path:
     """A copy of the project in a git repository of its own, with a small sample."""
-    folder = copy_project(tmp_path_factory.mktemp("up") / "project")
-    change_params(
-        folder,
-        lambda params: (
-            params["ingest"]["sample"].update(rows=2000),
-            params["train"]["booster"].update(n_estimators=60, learning_rate=0.1),
-        ),
-    )
+    folder = copy_project(tmp_path / "project")
+    small = ("train.booster.n_estimators", 60), ("train.booster.learning_rate", 0.1)
+    set_params(folder, ("ingest.sample.rows", 2000), ("train.folds", 3), *small)
     run(folder, "git", "init", "--quiet")
     return folder
 
 
-def change_params(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def set_params(folder: Path, *changes: tuple[str, Any]) -> None:
     path = folder / "params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    change(params)
+    for keys, value in changes:
+        *sections, key = keys.split(".")
+        functools.reduce(dict.__getitem__, sections, params)[key] = value
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 
 def start_up(serve: Any, folder: Path) -> Any:
-    return serve([sys.executable, "-m", "carprice.cli", "up", "--port", "{port}"], folder)
+    command = [sys.executable, "-m", "carprice.cli", "up", "--port", "{port}"]
+    return serve(command, folder, environment={"CARPRICE_START_SECONDS": "120"}, deadline=900)
 
 
-def test_the_project_runs_reuses_and_reruns_what_changed(project: Path, serve: Any) -> None:
+def test_the_project_runs_reuses_and_reruns_what_changed(
+    project: Path, serve: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One project from first start to a changed seed; each part rests on the one before."""
-    first_start_serves_the_sample(project, serve)
-    second_repro_runs_register_alone(project)
-    dvc_shows_metrics_and_plots(project)
-    second_start_reuses_everything(project, serve)
-    a_new_seed_reruns_training_and_what_follows(project)
-
-
-def first_start_serves_the_sample(project: Path, serve: Any) -> None:
+    # The first start serves the sample.
     with start_up(serve, project) as server:
         health = json.loads(server.get("/")[1])
         assert (health["status"], health["modelVersion"]) == ("ok", "1")
@@ -90,15 +64,18 @@ def first_start_serves_the_sample(project: Path, serve: Any) -> None:
         server.process.wait(30)
     assert "Traceback" not in server.log.read_text()
 
-
-def second_repro_runs_register_alone(project: Path) -> None:
-    run(project, "dvc", "repro")
+    # The second start reuses everything, and `dvc repro` runs the stage that runs always.
+    with start_up(serve, project) as server:
+        printed = server.log.read_text()
+        assert stages_run(printed) == []
+        assert "version 1 is already there" in printed
+        assert "is the first model" not in printed
+        assert json.loads(server.get("/")[1])["modelVersion"] == "1"
     printed = run(project, "dvc", "repro")
     assert stages_run(printed) == ["register"]
     assert "version 1 is already there, and may be staged" in printed
 
-
-def dvc_shows_metrics_and_plots(project: Path) -> None:
+    # DVC shows metrics and plots.
     metrics = json.loads(run(project, "dvc", "metrics", "show", "--json"))
     (shown,) = metrics[""]["data"].values()
     assert shown["data"] == json.loads((project / "reports" / "metrics.json").read_text())
@@ -107,21 +84,12 @@ def dvc_shows_metrics_and_plots(project: Path) -> None:
     for title in ("predicted against asked", "error by make", "importance"):
         assert title in page
 
-
-def second_start_reuses_everything(project: Path, serve: Any) -> None:
-    with start_up(serve, project) as server:
-        printed = server.log.read_text()
-        assert stages_run(printed) == []
-        assert "version 1 is already there" in printed
-        assert "is the first model" not in printed
-        assert json.loads(server.get("/")[1])["modelVersion"] == "1"
-
-
-def a_new_seed_reruns_training_and_what_follows(project: Path) -> None:
-    change_params(project, lambda params: params["train"].update(seed=1))
+    # A new seed runs training again, and what follows.
+    set_params(project, ("train.seed", 1))
     printed = run(project, "dvc", "repro")
     assert stages_run(printed) == ["train", "evaluate", "register"]
     assert "version 2 is new" in printed
-    changed = json.loads(run(project, "carprice", "status", "--json"))
-    assert [one["number"] for one in changed] == [2, 1]
-    assert "production" in changed[1]["aliases"]
+    monkeypatch.chdir(project)
+    versions = json.loads(caller(monkeypatch, capsys)("status", "--json").out)
+    assert [one["number"] for one in versions] == [2, 1]
+    assert "production" in versions[1]["aliases"]

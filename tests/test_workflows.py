@@ -6,18 +6,19 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from command_line import caller
 
 if TYPE_CHECKING:
     from conftest import DagsHub
 
 ROOT = Path(__file__).parents[1]
-STAND_INS = Path(__file__).parent / "workflows"
 WORKFLOWS = {
     path.name: yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
     for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -50,18 +51,16 @@ def commands(workflow: str, job: str) -> list[str]:
     return [step["run"] for step in steps(workflow, job) if "run" in step]
 
 
-@at_each_job
-def test_every_action_is_pinned_by_commit_and_its_version_told(workflow: str, job: str) -> None:
-    text = (ROOT / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
-    used = [step["uses"] for step in steps(workflow, job) if "uses" in step]
-    assert used
-    for action in used:
-        assert PINNED.fullmatch(action)
-        assert re.search(re.escape(action) + r" # v\d+\.\d+\.\d+\n", text)
-
-
-def test_one_version_of_each_action() -> None:
-    used = {step["uses"] for one in JOBS for step in steps(*one) if "uses" in step}
+def test_every_action_is_pinned_by_one_commit_and_its_version_told() -> None:
+    used = set()
+    for workflow, job in JOBS:
+        text = (ROOT / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
+        actions = {step["uses"] for step in steps(workflow, job) if "uses" in step}
+        assert actions
+        for action in actions:
+            assert PINNED.fullmatch(action)
+            assert re.search(re.escape(action) + r" # v\d+\.\d+\.\d+\n", text)
+        used |= actions
     assert len(used) == len({action.partition("@")[0] for action in used})
 
 
@@ -94,12 +93,7 @@ def test_a_secret_is_only_where_it_is_used(workflow: str, job: str) -> None:
         assert named == (LOGINS if asks else set()) | (SOURCE if reads else set())
         for name in named:
             assert step["env"][name] == f"${{{{ secrets.{name} }}}}"
-
-
-@at_each_job
-def test_nothing_from_outside_is_pasted_into_a_script(workflow: str, job: str) -> None:
-    for command in commands(workflow, job):
-        assert "${{" not in command
+        assert "${{" not in step.get("run", "")  # nothing from outside is pasted into a script
 
 
 def test_forks_see_no_secret_and_promote_nothing() -> None:
@@ -118,18 +112,16 @@ def test_forks_see_no_secret_and_promote_nothing() -> None:
         assert "vars." not in str(jobs[job])
 
 
-def test_a_registry_that_ends_with_the_runner_is_refused_before_the_work() -> None:
-    for place in PROMOTING:
-        order = commands(*place)
-        assert order.index("carprice setup check --shared") < order.index("dvc repro")
-
-
-def test_two_promotions_never_run_at_once() -> None:
-    for workflow, job in PROMOTING:
-        content = WORKFLOWS[workflow]["jobs"][job]
-        assert content["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
-        assert content["environment"] == "production"
-        assert set(content["outputs"]) == {"version", "digest"}
+@pytest.mark.parametrize(("workflow", "job"), PROMOTING)
+def test_a_promotion_waits_for_others_and_refuses_a_registry_that_ends_with_the_runner(
+    workflow: str, job: str
+) -> None:
+    order = commands(workflow, job)
+    assert order.index("carprice setup check --shared") < order.index("dvc repro")
+    content = WORKFLOWS[workflow]["jobs"][job]
+    assert content["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
+    assert content["environment"] == "production"
+    assert set(content["outputs"]) == {"version", "digest"}
 
 
 def test_what_was_promoted_is_delivered_where_that_is_switched_on() -> None:
@@ -194,25 +186,22 @@ def test_all_python_versions_of_the_package_are_tested() -> None:
     assert WORKFLOWS["ci.yml"]["jobs"]["test"]["strategy"]["matrix"]["python"] == named
 
 
-def test_a_person_can_run_the_same_commands() -> None:
+def test_a_person_can_run_the_same_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each call of ``carprice`` is one of the command line's, with options that it has."""
+    monkeypatch.setenv("COLUMNS", "200")
+    carprice = caller(monkeypatch, capsys)
     lines = [line for one in JOBS for command in commands(*one) for line in command.splitlines()]
     calls = {line.strip() for line in lines if line.strip().startswith("carprice ")}
     assert len(calls) >= 4
     for call in calls:
         words = call.partition(">")[0].split()[1:]
         names = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)]
-        command = names[:2] if names[0] == "setup" else names[:1]
-        done = subprocess.run(
-            [sys.executable, "-m", "carprice.cli", *command, "--help"],
-            env={**os.environ, "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{call}: {done.stderr}"
+        done = carprice(*names[: 2 if names[0] == "setup" else 1], "--help")
+        assert done.code == 0, f"{call}: {done.err}"
         for option in (word for word in words if word.startswith("--")):
-            assert re.search(rf"{option}\b", done.stdout), f"{call}: no {option}"
+            assert re.search(rf"{option}\b", done.out), f"{call}: no {option}"
 
 
 def program(name: str) -> str:
@@ -224,14 +213,7 @@ def program(name: str) -> str:
     return found
 
 
-def shell_scripts() -> list[str]:
-    found = [ROOT / ".ci" / "run", *(ROOT / "deploy").rglob("*")]
-    starts = (b"#!/usr/bin/env bash", b"#!/bin/bash", b"#!/bin/sh", b"# What the scripts")
-    return sorted(
-        str(path.relative_to(ROOT))
-        for path in found
-        if path.is_file() and path.read_bytes().startswith(starts)
-    )
+SHELL = [".ci/run", "deploy/rehearse", *map(str, (ROOT / "deploy").rglob("*.sh"))]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +221,7 @@ def shell_scripts() -> list[str]:
     [
         ("actionlint",),
         ("hadolint", "Dockerfile"),
-        ("shellcheck", "--external-sources", *shell_scripts()),
+        ("shellcheck", "--external-sources", *SHELL),
         ("yamllint", "--strict", "."),
         ("zizmor", "--offline", "--pedantic", "--no-progress", ".github"),
     ],
@@ -271,12 +253,15 @@ class Act:
         event: str,
         workflow: str,
         job: str,
-        *,
-        secret: dict[str, str],
-        options: Sequence[str] = (),
-        programs: Path | None = None,
+        *options: str,
+        secret: Mapping[str, str] = MappingProxyType({}),
+        programs: str = "",
         **env: str,
-    ) -> "subprocess.CompletedProcess[str]":
+    ) -> subprocess.CompletedProcess[str]:
+        """Commit the project as it is, and run a job of it."""
+        identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
+        for action in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "all")):
+            subprocess.run(["git", *identity, *action], cwd=self.project, check=False)
         secrets_file = self.folder.parent / f"{self.folder.name}.secrets"
         secrets_file.write_text("".join(f"{key}={text}\n" for key, text in secret.items()))
         given = {**env, "OMP_NUM_THREADS": "1", "STAND_IN_ARTIFACTS": str(self.artifacts)}
@@ -289,9 +274,8 @@ class Act:
             *(part for key, text in given.items() for part in ("--env", f"{key}={text}")),
             *options,
         ]
-        first = [] if programs is None else [str(programs)]
-        path = os.pathsep.join([*first, str(Path(sys.executable).parent), os.environ["PATH"]])
-        environment = {**os.environ, "PATH": path, "COLUMNS": "160"}
+        path = os.pathsep.join([programs, str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": path.strip(os.pathsep), "COLUMNS": "160"}
         try:
             done = subprocess.run(
                 command, cwd=self.project, env=environment, capture_output=True, text=True,
@@ -305,10 +289,10 @@ class Act:
         log.write_text(done.stdout + done.stderr, encoding="utf-8")
         return done
 
-    def files_with(self, text: str) -> list[str]:
+    def files_with(self, text: str) -> list[Path]:
         """Return what the jobs left and holds a text: all below the folder but their source."""
         return [
-            str(path.relative_to(self.folder))
+            path
             for path in self.folder.rglob("*")
             if not path.is_relative_to(self.project)
             and path.is_file()
@@ -317,28 +301,23 @@ class Act:
         ]
 
 
-@pytest.fixture
-def act(tmp_path: Path, copy_project: Callable[[Path], Path]) -> Act:
+@pytest.fixture(scope="module")
+def act(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Act:
     """The project's present files in a repository of their own, with no job's needs."""
     if os.environ.get("ACT"):
         pytest.skip("act does not run in act")
     program("act")
+    folder = tmp_path_factory.mktemp("act")
     index = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "hatchling"]
-    if subprocess.run([*index, "--dest", tmp_path], capture_output=True, check=False).returncode:
+    if subprocess.run([*index, "--dest", folder], capture_output=True, check=False).returncode:
         pytest.skip("the jobs' `pip install -e .` needs the package index")
-    runner = Act(tmp_path / "act")
+    runner = Act(folder / "act")
     copy_project(runner.project)
     workflow = runner.project / ".github" / "workflows" / "ci.yml"
     text = workflow.read_text(encoding="utf-8")
     workflow.write_text(text.replace("    needs: [lint, test]\n", ""), encoding="utf-8")
     assert text != workflow.read_text(encoding="utf-8")
     return runner
-
-
-def commit(project: Path) -> None:
-    identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
-    for action in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "all")):
-        subprocess.run(["git", *identity, *action], cwd=project, check=True)
 
 
 def change(project: Path, **sections: Any) -> None:
@@ -361,8 +340,7 @@ in_full = pytest.mark.skipif(
 
 @in_full
 def test_lint_is_green_in_act(act: Act) -> None:
-    commit(act.project)
-    done = act.run("push", "ci.yml", "lint", secret={})
+    done = act.run("push", "ci.yml", "lint")
     assert done.returncode == 0, done.stdout[-5000:]
     assert "Job succeeded" in done.stdout
 
@@ -370,8 +348,7 @@ def test_lint_is_green_in_act(act: Act) -> None:
 @in_full
 def test_a_pull_request_runs_on_the_sample_without_secrets(act: Act) -> None:
     change(act.project, tracking={"dagshub": "nobody/nothing"})
-    commit(act.project)
-    done = act.run("pull_request", "ci.yml", "sample", secret={})
+    done = act.run("pull_request", "ci.yml", "sample")
     assert done.returncode == 0, done.stdout[-5000:]
     assert "Version 1 is in production." in done.stdout
     assert (act.artifacts / "sample-reports" / "reports" / "metrics.json").is_file()
@@ -392,7 +369,6 @@ def test_the_pipeline_promotes_in_act_and_shows_no_token(
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace("s3://<your-bucket>/", "s3://ci-data/"), encoding="utf-8")
     change(act.project, tracking={"dagshub": dagshub.repo}, register={"name": "ci-cars"})
-    commit(act.project)
     secret = {"DAGSHUB_USER_TOKEN": dagshub.token}
     env = {
         "DAGSHUB_CLIENT_HOST": dagshub.host,
@@ -430,40 +406,36 @@ VARIABLES = {
 }
 
 
-def test_the_delivery_runs_to_the_end_in_act_and_fails_with_its_hook(act: Act) -> None:
-    commit(act.project)
-    options = [f"--var={name}={value}" for name, value in VARIABLES.items()]
-    for deployment in ("Succeeded", "Failed"):
-        aws = secrets.token_urlsafe(30)
-        done = act.run(
-            "workflow_dispatch", "deploy.yml", "deploy", secret={},
-            options=[*options, "--input=version=3"],
-            programs=act.project / "tests" / "workflows" / "programs",
-            STAND_IN_AWS_SECRET=aws, STAND_IN_DEPLOYMENT=deployment,
-        )  # fmt: skip
-        assert (done.returncode == 0) == (deployment == "Succeeded"), done.stdout[-5000:]
-        assert f"image=registry.example.org/cars@sha256:{7:064d}" in done.stdout
-        assert re.search(
-            r"bundle=s3://bundles/carprice-0{12}-model-3-\d{8}T\d{6}Z.tgz", done.stdout
-        )
-        shown = "deploy/scripts/validate_service.sh" in done.stdout
-        assert shown == (deployment == "Failed")
-        assert len(list(act.artifacts.glob("*.tgz"))) >= 1
-        assert aws not in done.stdout + done.stderr
-        assert act.files_with(aws) == []
+@pytest.mark.parametrize("deployment", ["Succeeded", "Failed"])
+def test_the_delivery_runs_to_the_end_in_act_and_fails_with_its_hook(
+    act: Act, deployment: str
+) -> None:
+    aws = secrets.token_urlsafe(30)
+    done = act.run(
+        *("workflow_dispatch", "deploy.yml", "deploy", "--input=version=3"),
+        *(f"--var={name}={value}" for name, value in VARIABLES.items()),
+        programs=str(act.project / "tests" / "workflows" / "programs"),
+        STAND_IN_AWS_SECRET=aws,
+        STAND_IN_DEPLOYMENT=deployment,
+    )
+    assert (done.returncode == 0) == (deployment == "Succeeded"), done.stdout[-5000:]
+    assert f"image=registry.example.org/cars@sha256:{7:064d}" in done.stdout
+    bundle = r"bundle=s3://bundles/carprice-0{12}-model-3-\d{8}T\d{6}Z.tgz"
+    assert re.search(bundle, done.stdout)
+    shown = "deploy/scripts/validate_service.sh" in done.stdout
+    assert shown == (deployment == "Failed")
+    assert list(act.artifacts.glob("*.tgz"))
+    assert aws not in done.stdout + done.stderr
+    assert act.files_with(aws) == []
 
 
 def test_a_token_in_a_log_would_be_seen(act: Act) -> None:
     """The search above can fail: a workflow that writes its token is found out."""
     token = secrets.token_urlsafe(30)
     leak = {"env": {"TOKEN": "${{ secrets.LEAK }}"}, "run": 'echo "$TOKEN"'}
-    content = {
-        "on": "push",
-        "jobs": {"leak": {"runs-on": "ubuntu-latest", "steps": [leak]}},
-    }
+    content = {"on": "push", "jobs": {"leak": {"runs-on": "ubuntu-latest", "steps": [leak]}}}
     path = act.project / ".github" / "workflows" / "leak.yml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    commit(act.project)
     done = act.run("push", "leak.yml", "leak", secret={"LEAK": token})
     assert done.returncode == 0
     assert token in done.stdout

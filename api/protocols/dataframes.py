@@ -5,10 +5,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.listings import check_rows, parse_json, read_csv, read_header, read_row
+from api.listings import Batch, Row, check_rows, parse_json, read_csv, read_header, read_row
 from api.messages import FieldProblem, ListingRequest
-from api.pricing import Asked
-from api.problems import Kind, ProblemError, invalid_fields, invalid_listing
+from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
 from api.protocols.messages import DataframeSplit, ScoringParams
 from api.protocols.schemas import FORMS
 
@@ -18,68 +17,42 @@ _ROOT = "rows"
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_csv_frame(body: bytes, most: int, confidence: float) -> Asked:
-    """Read CSV with a header.
-
-    Raises
-    ------
-    ProblemError
-        422 naming the column, or the row and field, that is wrong; 413 for too many rows.
-    """
-    return Asked(all_or_problem(read_csv(body, most).rows, _in(_ROOT)), confidence)
+def read_csv_frame(body: bytes, most: int, confidence: float) -> Batch:
+    """Read CSV with a header; 422 naming the column, or the row and field, that is wrong."""
+    return Batch(all_or_problem(read_csv(body, most, confidence).rows, _in(_ROOT)), confidence)
 
 
-def read_json_frame(body: bytes, most: int, confidence: float) -> Asked:
+def read_json_frame(body: bytes, most: int, confidence: float) -> Batch:
     """Read any of MLflow's JSON forms; ``confidence`` is for those that name none.
 
-    Raises
-    ------
-    ProblemError
-        422 naming the form, or the row and field, that is wrong; 413 for too many rows.
+    422 naming the form, or the row and field, that is wrong; 413 for too many rows.
     """
     content = parse_json(body, strict=True)
     if isinstance(content, list):
-        return Asked(_read_records(content, most, _ROOT), confidence)
+        return Batch(_read_records(content, most, _ROOT), confidence)
     if isinstance(content, dict) and "data" in content:
-        return Asked(_read_split(content, most, ""), confidence)
+        return Batch(_read_split(content, most, ""), confidence)
     form = _form_of(content)
-    if "params" in content:
-        params = validated(ScoringParams, content["params"], "params")
-        if "confidence" in params.model_fields_set:
-            confidence = params.confidence
-    return Asked(_READ[form](content[form], most, form), confidence)
+    params = validated(ScoringParams, content.get("params", {}), "params")
+    if "confidence" in params.model_fields_set:
+        confidence = params.confidence
+    return Batch(_READ[form](content[form], most, form), confidence)
 
 
 def validated(model: type[M], content: object, place: str) -> M:
-    """Read a part of a body; ``place`` is what errors call it, empty for the whole.
-
-    Raises
-    ------
-    ProblemError
-        422 naming what is wrong.
-    """
+    """Read a part of a body; ``place`` is what errors call it, empty for the whole."""
     if not isinstance(content, dict):
-        error = FieldProblem(field=place or "body", message="must be a JSON object")
-        raise invalid_fields([error], Kind.MALFORMED)
+        raise invalid_field(place or "body", "must be a JSON object", Kind.MALFORMED)
     try:
         return model.model_validate(content)
     except ValidationError as error:
         raise invalid_listing(error, f"{place}." if place else "") from None
 
 
-def all_or_problem(
-    rows: Iterable[ListingRequest | ProblemError], name: Callable[[int, str], str]
-) -> list[ListingRequest]:
-    """Return the rows if all could be read.
+def all_or_problem(rows: Iterable[Row], name: Callable[[int, str], str]) -> list[ListingRequest]:
+    """Return the rows if all could be read; else 422 naming the first ones that are wrong.
 
-    Parameters
-    ----------
-    name : gives the place of a row's field in the request from the row's number and the field.
-
-    Raises
-    ------
-    ProblemError
-        422 naming the first rows that are wrong.
+    ``name`` gives the place of a field in the request from the row's number and the field.
     """
     listings: list[ListingRequest] = []
     errors: list[FieldProblem] = []
@@ -122,8 +95,7 @@ def _in(place: str) -> Callable[[int, str], str]:
 
 def _read_records(content: object, most: int, place: str) -> list[ListingRequest]:
     if not isinstance(content, list):
-        error = FieldProblem(field=place, message="must be an array of records")
-        raise invalid_fields([error], Kind.MALFORMED)
+        raise invalid_field(place, "must be an array of records", Kind.MALFORMED)
     check_rows(len(content), most)
     return all_or_problem((read_row(_without_nan(row)) for row in content), _in(place))
 
@@ -136,9 +108,8 @@ def _read_split(content: object, most: int, place: str) -> list[ListingRequest]:
     for number, cells in enumerate(split.data):
         if len(cells) != len(fields):
             message = f"has {len(cells)} cells; there are {len(fields)} columns"
-            raise invalid_fields([FieldProblem(field=f"{where}[{number}]", message=message)])
-    records = (_record(fields, cells) for cells in split.data)
-    return all_or_problem(map(read_row, records), _in(where))
+            raise invalid_field(f"{where}[{number}]", message)
+    return _read_cells(fields, split.data, where)
 
 
 def _read_inputs(content: object, most: int, place: str) -> list[ListingRequest]:
@@ -152,8 +123,7 @@ def _read_inputs(content: object, most: int, place: str) -> list[ListingRequest]
 
 def _read_columns(content: Mapping[str, Any], most: int, place: str) -> list[ListingRequest]:
     fields = read_header(list(content))
-    columns = list(content.values())
-    rows = max(len(cells) for cells in columns if isinstance(cells, list))
+    rows = max(len(cells) for cells in content.values() if isinstance(cells, list))
     errors = [
         FieldProblem(field=f"{place}.{name}", message=f"must be an array of {rows} values")
         for name, cells in content.items()
@@ -162,12 +132,17 @@ def _read_columns(content: Mapping[str, Any], most: int, place: str) -> list[Lis
     if errors:
         raise invalid_fields(errors)
     check_rows(rows, most)
-    records = (_record(fields, cells) for cells in zip(*columns, strict=True))
+    return _read_cells(fields, zip(*content.values(), strict=True), place)
+
+
+def _read_cells(
+    fields: Sequence[str], rows: Iterable[Sequence[Any]], place: str
+) -> list[ListingRequest]:
+    records = (
+        {field: cell for field, cell in zip(fields, cells, strict=True) if known(cell)}
+        for cells in rows
+    )
     return all_or_problem(map(read_row, records), _in(place))
-
-
-def _record(fields: Sequence[str], cells: Sequence[Any]) -> dict[str, Any]:
-    return {field: cell for field, cell in zip(fields, cells, strict=True) if known(cell)}
 
 
 def _without_nan(row: object) -> object:

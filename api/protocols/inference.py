@@ -1,91 +1,61 @@
 """The Open Inference Protocol, version 2, over REST."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
 from api.dependencies import Confidence, TheService, batch_body, media_type
-from api.keeper import ServedModel
 from api.messages import JSON
-from api.openapi import CONFIDENCE, PROBLEMS, READING_PROBLEMS, body_of
-from api.pricing import answer_all
+from api.openapi import CONFIDENCE, NOT_READY, PROBLEMS, READING_PROBLEMS, asks_for, reference
 from api.problems import Kind, ProblemError, declare
-from api.protocols.messages import (
-    InferenceProblem,
-    InferenceResponse,
-    ModelMetadata,
-    ModelReady,
-    ServerLive,
-    ServerMetadata,
-    ServerReady,
-)
+from api.protocols import messages as told
 from api.protocols.schemas import INFERENCE_EXAMPLE, OUTPUTS, TENSORS, datatypes_of
 from api.protocols.tensors import Inference, output_tensors, read_inference
+from api.served import PricedRow, ServedModel
 from carprice import __version__
-from carprice.model.pricer import Valuation
 from carprice.schema import alias
 
-_MODEL: Final = "/v2/models/{name}"
-_VERSION: Final = "/v2/models/{name}/versions/{version}"
-_NOT_READY: Final = declare(Kind.NO_MODEL, Kind.BUSY)
-_UNKNOWN: Final = declare(Kind.NOT_FOUND)
-_BODY: Final = {
-    JSON: {
-        "schema": {"$ref": "#/components/schemas/InferenceRequest"},
-        "example": INFERENCE_EXAMPLE,
-    }
-}
+_BODY: Final = {JSON: {"schema": reference(told.InferenceRequest), "example": INFERENCE_EXAMPLE}}
 _BINARY_HEADER: Final = "inference-header-content-length"
-
-
-class _InferenceRoute(APIRoute):
-    """A route whose problems have the member ``error``, which the protocol's clients read."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, with the member added to its problems."""
-        handle = super().get_route_handler()
-
-        async def telling(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except ProblemError as error:
-                told = dict(error.problem)
-                error.problem = InferenceProblem(**told, error=error.problem.detail)
-                raise
-
-        return telling
 
 
 def router_of(model_name: str) -> APIRouter:
     """Return the routes below ``/v2``; the model's are described with its name."""
-    router = APIRouter(tags=["Open Inference Protocol"], route_class=_InferenceRoute)
+    router = APIRouter(tags=["Open Inference Protocol"])
     get = partial(router.add_api_route, methods=["GET"])
-    get("/v2", server_metadata, response_model=ServerMetadata, responses=READING_PROBLEMS)
+    get("/v2", server_metadata, response_model=told.ServerMetadata, responses=READING_PROBLEMS)
     # Some clients ask with a slash.
-    get("/v2/", server_metadata, response_model=ServerMetadata, include_in_schema=False)
-    get("/v2/health/live", live, response_model=ServerLive)
-    get("/v2/health/ready", ready, response_model=ServerReady, responses=_NOT_READY)
-    for path in (_MODEL, _VERSION):
-        parameters = _path_parameters(path, model_name)
+    get("/v2/", server_metadata, response_model=told.ServerMetadata, include_in_schema=False)
+    get("/v2/health/live", live, response_model=told.ServerLive)
+    get("/v2/health/ready", ready, response_model=told.ServerReady, responses=NOT_READY)
+    name = _path_parameter("name", {"type": "string", "enum": [model_name]})
+    version = _path_parameter("version", {"type": "string", "examples": ["1"]})
+    for path, parameters in (
+        ("/v2/models/{name}", [name]),
+        ("/v2/models/{name}/versions/{version}", [name, version]),
+    ):
         asking: dict[str, Any] = {
-            "responses": {**READING_PROBLEMS, **_UNKNOWN},
+            "responses": {**READING_PROBLEMS, **declare(Kind.NOT_FOUND)},
             "openapi_extra": {"parameters": parameters},
         }
-        get(path, model_metadata, response_model=ModelMetadata, **asking)
-        get(f"{path}/ready", model_ready, response_model=ModelReady, **asking)
+        get(path, model_metadata, response_model=told.ModelMetadata, **asking)
+        get(f"{path}/ready", model_ready, response_model=told.ModelReady, **asking)
         router.add_api_route(
             f"{path}/infer",
             infer,
             methods=["POST"],
-            response_model=InferenceResponse,
-            responses={**PROBLEMS, **_UNKNOWN},
-            openapi_extra={**body_of(_BODY), "parameters": [*parameters, CONFIDENCE]},
+            response_model=told.InferenceResponse,
+            responses=PROBLEMS,
+            openapi_extra=asks_for(_BODY, *parameters, CONFIDENCE),
         )
     return router
+
+
+def _path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 async def named_model(request: Request, service: TheService) -> ServedModel:
@@ -119,26 +89,26 @@ Named = Annotated[ServedModel, Depends(named_model)]
 TensorsBody = Annotated[bytes, Depends(tensors_body)]
 
 
-async def live() -> ServerLive:
+async def live() -> told.ServerLive:
     """Answer 200 while the process lives."""
-    return ServerLive(live=True)
+    return told.ServerLive(live=True)
 
 
-async def ready(service: TheService) -> ServerReady:
+async def ready(service: TheService) -> told.ServerReady:
     """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
     service.require_ready()
-    return ServerReady(ready=True)
+    return told.ServerReady(ready=True)
 
 
-async def server_metadata() -> ServerMetadata:
+async def server_metadata() -> told.ServerMetadata:
     """Describe the server."""
-    return ServerMetadata(name="carprice", version=__version__, extensions=[])
+    return told.ServerMetadata(name="carprice", version=__version__, extensions=[])
 
 
-async def model_ready(service: TheService, _: Named) -> ModelReady:
+async def model_ready(service: TheService, _: Named) -> told.ModelReady:
     """Answer 200 while the named model can answer, else 503."""
     service.require_ready()
-    return ModelReady(name=service.settings.model_name, ready=True)
+    return told.ModelReady(name=service.settings.model_name, ready=True)
 
 
 async def model_metadata(service: TheService, served: Named) -> dict[str, Any]:
@@ -160,27 +130,9 @@ async def infer(
 
     ``parameters.confidence`` goes before the parameter ``confidence``.
     """
-    settings = service.settings
-    content = await answer_all(
-        service,
-        served,
-        body,
-        read=partial(read_inference, most=settings.batch_rows, confidence=confidence),
-        write=partial(_response, settings.model_name, served),
-    )
+    write = partial(_response, service.settings.model_name)
+    content = await service.batches.answer(served, body, confidence, read_inference, write)
     return Response(content, media_type=JSON)
-
-
-def _path_parameters(path: str, name: str) -> list[dict[str, Any]]:
-    schemas = {
-        "name": {"type": "string", "enum": [name]},
-        "version": {"type": "string", "examples": ["1"]},
-    }
-    return [
-        {"name": parameter, "in": "path", "required": True, "schema": schema}
-        for parameter, schema in schemas.items()
-        if f"{{{parameter}}}" in path
-    ]
 
 
 def _tensors(datatypes: dict[str, str]) -> list[dict[str, Any]]:
@@ -189,7 +141,7 @@ def _tensors(datatypes: dict[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _response(name: str, served: ServedModel, asked: Inference, rows: list[Valuation]) -> bytes:
+def _response(name: str, served: ServedModel, asked: Inference, rows: Sequence[PricedRow]) -> bytes:
     answer = {
         "model_name": name,
         "model_version": served.version,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from api.messages import Price, Problem
+from api.messages import Price
 from api.protocols.schemas import inputs_schema, split_schema
 from carprice.model import DEFAULT_CONFIDENCE
 from carprice.schema import ANSWER_NAMES
@@ -199,9 +199,3 @@ class InferenceResponse(_StrictAnswer):
     id: str = Field("", description="That of the request, where it had one", examples=["42"])
     parameters: ResponseParameters
     outputs: list[ResponseOutput]
-
-
-class InferenceProblem(Problem):
-    """A problem, with the protocol's own word for its detail."""
-
-    error: str = Field(examples=["tensor odometer: the shape is [2], the data has 1 value"])

@@ -56,17 +56,22 @@ def _shape_of(field: str) -> dict[str, Any]:
     return {key: part for key, part in _properties()[alias(field)].items() if key not in told}
 
 
-def _split_of(fields: tuple[str, ...]) -> dict[str, Any]:
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {
-            "columns": {"const": [alias(field) for field in fields]},
-            "data": {"type": "array", "items": _tuple_of([_shape_of(field) for field in fields])},
-            "index": {"type": "array", "items": {}},
-        },
-        "required": ["columns", "data"],
+        "properties": properties,
+        "required": [*required],
         "additionalProperties": False,
     }
+
+
+def _split_of(fields: tuple[str, ...]) -> dict[str, Any]:
+    properties = {
+        "columns": {"const": [alias(field) for field in fields]},
+        "data": {"type": "array", "items": _tuple_of([_shape_of(field) for field in fields])},
+        "index": {"type": "array", "items": {}},
+    }
+    return _object(properties, "columns", "data")
 
 
 def split_schema(schema: dict[str, Any]) -> None:
@@ -77,12 +82,7 @@ def split_schema(schema: dict[str, Any]) -> None:
 
 
 def _form(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {name: schema, "params": _PARAMS},
-        "required": [name],
-        "additionalProperties": False,
-    }
+    return _object({name: schema, "params": _PARAMS}, name)
 
 
 _LISTINGS: Final = {"type": "array", "items": _LISTING}
@@ -105,15 +105,12 @@ CSV_SCHEMA: Final = {
     rf"({_NAME_CELL},{_NAME_CELL},(19|20)[0-9]{{2}},[0-9]{{1,6}}\r?\n)*$",
 }
 CSV_EXAMPLE: Final = "make,model,year,odometer\r\nMaruti,Swift,2019,42000\r\n"
+_SPLIT_EXAMPLE: Final = {
+    "columns": [alias(field) for field in REQUIRED],
+    "data": [["Maruti", "Swift", 2019, 42000]],
+}
 SCORING_EXAMPLES: Final = {
-    "dataframe_split": {
-        "value": {
-            "dataframe_split": {
-                "columns": [alias(field) for field in REQUIRED],
-                "data": [["Maruti", "Swift", 2019, 42000]],
-            }
-        }
-    },
+    "dataframe_split": {"value": {"dataframe_split": _SPLIT_EXAMPLE}},
     "dataframe_records": {
         "value": {"dataframe_records": [_EXAMPLE], "params": {"confidence": 0.8}}
     },
@@ -130,18 +127,14 @@ def datatypes_of(field: str) -> tuple[str, ...]:
 
 
 def _tensor(field: str, datatypes: tuple[str, ...], cell: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {
-            "name": {"const": alias(field)},
-            "shape": {"const": [1]},
-            "datatype": {"enum": list(datatypes)},
-            "parameters": {"$ref": "#/components/schemas/TensorParameters"},
-            "data": _tuple_of([cell if field in REQUIRED else {"anyOf": [cell, {"type": "null"}]}]),
-        },
-        "required": ["name", "shape", "datatype", "data"],
-        "additionalProperties": False,
+    properties = {
+        "name": {"const": alias(field)},
+        "shape": {"const": [1]},
+        "datatype": {"enum": list(datatypes)},
+        "parameters": {"$ref": "#/components/schemas/TensorParameters"},
+        "data": _tuple_of([cell if field in REQUIRED else {"anyOf": [cell, {"type": "null"}]}]),
     }
+    return _object(properties, "name", "shape", "datatype", "data")
 
 
 def _tensor_of(field: str) -> dict[str, Any]:
@@ -172,12 +165,12 @@ def inputs_schema(schema: dict[str, Any]) -> None:
 
 
 def _example_tensor(field: str) -> dict[str, Any]:
-    value = _EXAMPLE[alias(field)]
+    name = alias(field)
     return {
-        "name": alias(field),
+        "name": name,
         "shape": [1],
         "datatype": datatypes_of(field)[0],
-        "data": [value],
+        "data": [_EXAMPLE[name]],
     }
 
 

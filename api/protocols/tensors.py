@@ -7,32 +7,29 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from api.listings import FIELD_OF, check_rows, parse_json, read_row
+from api.listings import FIELD_OF, Batch, check_rows, parse_json, read_row
 from api.messages import FieldProblem
-from api.pricing import Asked
 from api.problems import MOST_ERRORS, invalid_fields, nearest_field
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
 from api.protocols.schemas import FLOATS, OUTPUTS, datatypes_of
+from api.served import PricedRow
 from carprice.model.pricer import Valuation
 from carprice.schema import REQUIRED, alias
 
 
 @dataclass(frozen=True)
-class Inference(Asked):
+class Inference(Batch):
     """The listings of one request, the output tensors that it asks for, and its id."""
 
-    outputs: Sequence[str]
-    id: str | None
+    outputs: Sequence[str] = ()
+    id: str | None = None
 
 
 def read_inference(body: bytes, most: int, confidence: float) -> Inference:
     """Read a request; ``confidence`` is for one that names none.
 
-    Raises
-    ------
-    ProblemError
-        422 naming the tensor that is wrong; 413 for too many rows.
+    422 naming the tensor that is wrong; 413 for too many rows.
     """
     request = validated(InferenceRequest, parse_json(body, strict=True), "")
     rows = _rows_of(request.inputs)
@@ -43,26 +40,27 @@ def read_inference(body: bytes, most: int, confidence: float) -> Inference:
         for record, cell in zip(records, cells, strict=True):
             if known(cell) and cell != "":
                 record[field] = cell
-    listings = all_or_problem(map(read_row, records), _cell_name)
-    asked = request.parameters
-    if "confidence" in asked.model_fields_set:
-        confidence = asked.confidence
-    outputs: dict[str, str] = {output.name: "" for output in request.outputs} or OUTPUTS
-    request_id = request.id if "id" in request.model_fields_set else None
-    return Inference(listings, confidence, [*outputs], request_id)
+    if "confidence" in request.parameters.model_fields_set:
+        confidence = request.parameters.confidence
+    return Inference(
+        all_or_problem(map(read_row, records), _cell_name),
+        confidence,
+        outputs=[*dict.fromkeys(output.name for output in request.outputs)] or [*OUTPUTS],
+        id=request.id if "id" in request.model_fields_set else None,
+    )
 
 
-def output_tensors(prices: Sequence[Valuation], names: Sequence[str]) -> list[dict[str, Any]]:
+def output_tensors(rows: Sequence[PricedRow], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the tensors of an answer; warnings are JSON text."""
-    rows = [one.content() for one in prices]
+    contents = [row.content() for row in rows if isinstance(row, Valuation)]
+    for content in contents:
+        content["warnings"] = to_json(content["warnings"]).decode()
     return [
         {
             "name": name,
             "datatype": OUTPUTS[name],
-            "shape": [len(rows)],
-            "data": [
-                to_json(row[name]).decode() if name == "warnings" else row[name] for row in rows
-            ],
+            "shape": [len(contents)],
+            "data": [content[name] for content in contents],
         }
         for name in names
     ]
@@ -76,13 +74,7 @@ def _rows_of(tensors: Sequence[RequestInput]) -> int:
 
 
 def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[Any]]:
-    """Return the tensors' values by field.
-
-    Raises
-    ------
-    ProblemError
-        422 naming each tensor that is wrong, or missing and required.
-    """
+    """Return the tensors' values by field; 422 naming each tensor that is wrong or missing."""
     columns = {}
     errors = []
     counted = Counter(FIELD_OF.get(tensor.name, tensor.name) for tensor in tensors)

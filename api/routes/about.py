@@ -1,14 +1,49 @@
-"""What the service serves: the model, the names that it knows, and its counters."""
+"""What the service tells of itself: its health, the model, the names it knows, its counters."""
 
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 
 from api.dependencies import Served, TheService
-from api.messages import ModelAnswer, VocabularyAnswer
+from api.messages import Alive, Health, ModelAnswer, VocabularyAnswer
 from api.openapi import READING_PROBLEMS
 
+health = APIRouter(tags=["health"])
 router = APIRouter(tags=["model"])
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Health, "description": "No model yet, or about to stop"}
+}
+
+
+@health.get("/", name="health", response_model=Health, responses=_NOT_READY)
+@health.get("/ready", response_model=Health, responses=_NOT_READY)
+async def ready(service: TheService) -> JSONResponse:
+    """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
+    served = service.keeper.served
+    detail: str | None
+    if service.drain.begun:
+        status, detail = "draining", "the service is about to stop"
+    elif served is None:
+        status, detail = "loading", service.keeper.problem
+    else:
+        status, detail = "ok", None if served.source == "registry" else service.keeper.problem
+    content = {
+        "status": status,
+        "modelVersion": served and served.version,
+        "source": served and served.source,
+        "since": served and served.since.isoformat(),
+        "detail": detail,
+    }
+    if status == "ok":
+        return JSONResponse(content)
+    return JSONResponse(content, 503, {"Retry-After": "5"})
+
+
+@health.get("/live", response_model=Alive)
+async def live() -> Alive:
+    """Answer 200 while the process lives."""
+    return Alive()
 
 
 @router.get("/model", response_model=ModelAnswer, responses=READING_PROBLEMS)
@@ -40,5 +75,5 @@ async def vocabulary(served: Served) -> dict[str, Any]:
 async def metrics(service: TheService) -> Response:
     """Return the counters, as Prometheus reads them."""
     service.recorder.flush()
-    content, kind = service.metrics.exposition(service.keeper)
+    content, kind = service.metrics.exposition(service.keeper.served)
     return Response(content, media_type=kind)

@@ -2,23 +2,22 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
+from api.batch_pool import json_array
 from api.dependencies import Confidence, Listings, Served, TheService
-from api.listings import Table, read_csv, read_json_batch
-from api.messages import CSV, JSON, BatchAnswer
-from api.openapi import BATCH, CONFIDENCE, CSV_ANSWER, PROBLEMS, body_of
-from api.pricing import PricedRow, in_chunks, model_content, price_rows
+from api.listings import Batch, read_csv, read_json_batch
+from api.messages import CSV, BatchAnswer
+from api.openapi import BATCH, CONFIDENCE, PROBLEMS, asks_for, text_answer
 from api.problems import ProblemError
+from api.served import PricedRow, ServedModel
 from carprice.model.pricer import Valuation
 from carprice.schema import PRICE_NAMES
 
 _COLUMNS = (*PRICE_NAMES, "currency", "valuationDate", "modelVersion", "warnings", "problem")
-
 
 router = APIRouter(tags=["prices"])
 
@@ -26,8 +25,8 @@ router = APIRouter(tags=["prices"])
 @router.post(
     "/predict/batch",
     response_model=BatchAnswer,
-    responses={200: CSV_ANSWER, **PROBLEMS},
-    openapi_extra={**body_of(BATCH), "parameters": [CONFIDENCE]},
+    responses={200: text_answer(CSV, f"row,{PRICE_NAMES[0]}\r\n0,512000.0\r\n"), **PROBLEMS},
+    openapi_extra=asks_for(BATCH, CONFIDENCE),
 )
 async def predict_batch(
     service: TheService, served: Served, confidence: Confidence, sent: Listings
@@ -36,27 +35,16 @@ async def predict_batch(
 
     Send JSON or CSV; ``Accept: text/csv`` gives CSV back, with the columns of a CSV request.
     """
-
-    def answer() -> tuple[bytes, list[PricedRow]]:
-        read = read_csv if sent.is_csv else read_json_batch
-        table = read(sent.body, service.settings.batch_rows)
-        rows = price_rows(served, table.rows, confidence)
-        write = _as_csv if sent.wants_csv else _as_json
-        return write(table, rows, model_content(served, confidence)), rows
-
-    content, rows = await service.batches.run(answer)
-    service.metrics.priced_together(rows)
-    return Response(content, media_type=CSV if sent.wants_csv else JSON)
+    read = read_csv if sent.is_csv else read_json_batch
+    write = _as_csv if sent.wants_csv else _as_json
+    content = await service.batches.answer(served, sent.body, confidence, read, write)
+    return Response(content, media_type=sent.answer_type)
 
 
-def _as_json(_: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -> bytes:
-    parts = [
-        to_json([_row_content(place, row) for place, row in chunk])[1:-1]
-        for chunk in in_chunks([*enumerate(rows)])
-    ]
+def _as_json(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     priced = sum(isinstance(row, Valuation) for row in rows)
-    rest = to_json({"priced": priced, **model})[1:]
-    return b'{"rows":[' + b",".join(parts) + b"]," + rest
+    rest = to_json({"priced": priced, **served.content(batch.confidence)})[1:]
+    return b'{"rows":' + json_array(map(_row_content, range(len(rows)), rows)) + b"," + rest
 
 
 def _row_content(place: int, row: PricedRow) -> dict[str, Any]:
@@ -65,21 +53,21 @@ def _row_content(place: int, row: PricedRow) -> dict[str, Any]:
     return {"row": place, "price": None, "problem": row.problem.model_dump()}
 
 
-def _as_csv(table: Table, rows: Sequence[PricedRow], model: Mapping[str, Any]) -> bytes:
+def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     """Write the columns that came, where they came as CSV, and the prices beside them."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([*(table.header or ["row"]), *_COLUMNS])
+    writer.writerow([*(batch.header or ["row"]), *_COLUMNS])
+    width = max(len(batch.header), 1)
     for place, row in enumerate(rows):
-        came = table.cells[place] if table.header else [place]
-        width = max(len(table.header), 1)
-        writer.writerow([*came[:width], *[""] * (width - len(came)), *_cells(row, model)])
+        came = batch.cells[place] if batch.header else [place]
+        writer.writerow([*came[:width], *[""] * (width - len(came)), *_cells(row, served)])
     return text.getvalue().encode()
 
 
-def _cells(row: PricedRow, model: Mapping[str, Any]) -> list[Any]:
+def _cells(row: PricedRow, served: ServedModel) -> list[Any]:
     if isinstance(row, ProblemError):
         return [*[""] * (len(_COLUMNS) - 1), row]
     cautions = "; ".join(caution.message for caution in row.cautions)
-    about_day = (model["currency"], row.valuation_date, model["modelVersion"])
+    about_day = (served.model.market.currency, row.valuation_date, served.version)
     return [*row.prices, *about_day, cautions, ""]

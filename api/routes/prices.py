@@ -1,48 +1,64 @@
 """One listing: its price, and the reasons."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
 from pydantic_core import to_json
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.dependencies import OneListing, Served, confidence_of, listing_of
 from api.messages import JSON, ExplanationAnswer, PriceAnswer
-from api.openapi import CONFIDENCE, LISTING, PROBLEMS, body_of
-from api.pricing import model_content, with_unused_fields
+from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
+from api.problems import ProblemError, respond
 from api.service import Service
 from carprice.schema import PRICE_NAMES
 
+PREDICT: Final = "/predict"
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
 
 
-@router.post(
-    "/predict",
-    response_model=PriceAnswer,
-    openapi_extra={**body_of(LISTING), "parameters": [CONFIDENCE]},
-)
+@router.post(PREDICT, response_model=PriceAnswer, openapi_extra=asks_for(LISTING, CONFIDENCE))
 async def predict(request: Request) -> Response:
     """Value one listing."""
     service: Service = request.app.state.service
     served, confidence = service.served(request), await confidence_of(request)
-    listing = await listing_of(request, service)
-    valuation = with_unused_fields(served.pricer.value(vars(listing), confidence), listing)
-    for caution in valuation.cautions:
-        service.metrics.cautioned(caution.kind)
-    content = {**valuation.content(), **model_content(served, confidence)}
+    valuation = served.value(await listing_of(request, service), confidence)
+    if valuation.cautions:
+        service.metrics.cautioned([valuation])
+    content = {**valuation.content(), **served.content(confidence)}
     return Response(to_json(content), media_type=JSON)
 
 
-def direct_route() -> APIRoute:
-    """Return the route whose function needs nothing of FastAPI: ``POST /predict``."""
-    routes = (one for one in router.routes if isinstance(one, APIRoute))
-    return next(route for route in routes if route.endpoint is predict)
+class DirectRoute:
+    """ASGI middleware that answers ``POST /predict`` by calling :func:`predict` itself.
+
+    FastAPI's router, exit stacks and response model cost more than a price does, see
+    docs/decisions/0006-plain-routes.md. This is the innermost middleware: a request passes all
+    others first, such as the one for CORS.
+    """
+
+    path = PREDICT
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the route's requests, and pass all others on."""
+        if scope["type"] != "http" or scope["path"] != PREDICT or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = self
+        try:
+            response = await predict(Request(scope, receive, send))
+        except ProblemError as error:
+            response = respond(error)
+        await response(scope, receive, send)
 
 
-@router.post("/explain", response_model=ExplanationAnswer, openapi_extra=body_of(LISTING))
+@router.post("/explain", response_model=ExplanationAnswer, openapi_extra=asks_for(LISTING))
 async def explain(served: Served, listing: OneListing) -> dict[str, Any]:
     """Tell why one listing is valued as it is."""
-    told = served.pricer.explain(vars(listing))
+    told = served.model.pricer.explain(vars(listing))
     return {
         PRICE_NAMES[0]: told.price,
         "start": told.start,

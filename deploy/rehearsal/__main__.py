@@ -1,26 +1,22 @@
 """The program behind ``deploy/rehearse``: one rehearsal from its options to its report."""
 
-import contextlib
 import datetime
-import fcntl
 import os
 import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
-from rehearsal.expectations import differences
-from rehearsal.instances import remove_cgroups
+from filelock import FileLock, Timeout
+
+from rehearsal.instances import close_network, remove_cgroups
 from rehearsal.options import Options, read_options
-from rehearsal.processes import RehearsalError, record_processes, say, stop_all
-from rehearsal.report import Report
-from rehearsal.scenario import rehearse
-from rehearsal.secret_search import places
+from rehearsal.processes import RehearsalError, kill_all, say
+from rehearsal.report import Report, files_with
+from rehearsal.results import differences
+from rehearsal.scenario import Rehearsal
 
 _LOCK = Path("/run/carprice-rehearsal.lock")
 _LONGEST_SECONDS = 900
@@ -30,20 +26,27 @@ def main() -> int:
     """Rehearse; 0 if everything was as it must be, else 1."""
     options = read_options()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, signal.default_int_handler)
     started = time.monotonic()
     try:
         if os.geteuid() != 0:
             raise RehearsalError("only root can make network and mount namespaces; use sudo")
-        with _alone():
-            _tidy(options)
+        # One at a time: two would share a bridge and addresses.
+        with FileLock(_LOCK, timeout=0):
+            _end_all(options)
+            _delete(options.run)
+            for folder in (options.run, options.logs, options.private):
+                folder.mkdir(parents=True, mode=0o700)
             try:
-                found = rehearse(options)
+                found = Rehearsal(options)
             finally:
-                stop_all()
+                _end_all(options)
                 # What is large or secret; logs, bundles and the load's notes stay.
                 names = ("instances", "containers", "images", "private", "workspaces")
                 _delete(*(options.run / name for name in names))
+    except Timeout:
+        say("FAILED: another rehearsal is running; wait for its end")
+        return 1
     except RehearsalError as error:
         say(f"FAILED: {error}")
         return 1
@@ -65,7 +68,7 @@ def main() -> int:
         settle_seconds=options.settle_seconds,
     )
     report.write(options.report)
-    leaks = places([options.logs, options.run / "bundles", options.report], found.passwords)
+    leaks = files_with([options.logs, options.run / "bundles", options.report], found.passwords)
     if leaks:
         problems += [f"a password of this run is in {place}" for place in leaks]
         report.write(options.report)
@@ -74,32 +77,15 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Let one rehearsal run at a time: they would share a bridge and addresses."""
-    with _LOCK.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RehearsalError("another rehearsal is running; wait for its end") from None
-        yield
-
-
-def _tidy(options: Options) -> None:
-    """End and delete what an earlier run left."""
-    record_processes(options.work / "processes")
+def _end_all(options: Options) -> None:
+    """End what this run or an earlier one started."""
+    kill_all()
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()[::-1]:
         where = line.split()[1]
         if where.startswith(f"{options.run}/"):
             subprocess.run(["umount", "--lazy", where], capture_output=True, check=False)
+    close_network()
     remove_cgroups()
-    _delete(options.run)
-    for folder in (options.run, options.logs, options.private):
-        folder.mkdir(parents=True, mode=0o700)
 
 
 def _delete(*folders: Path) -> None:

@@ -5,18 +5,18 @@ Modelled
       ApplicationStart, ValidateService; the first failure ends it;
     - the bundle is unpacked into ``deployment-root/<group>/<deployment>/deployment-archive``;
     - ApplicationStop runs the scripts of the revision that was *installed* last on this instance,
-      be it that its later hooks failed; on a new instance there is none, and nothing runs;
-    - locations are relative to the bundle's root, also those that begin with ``/``: what is not
-      there is ScriptMissing, "Script does not exist at specified location";
-    - what is not executable is made so, with a warning;
-    - ``runas`` is run by ``su USER -c SCRIPT``, so that the user must be there;
-    - a script has ``timeout`` seconds (3600 if not told); then its process group gets SIGTERM and
-      the event is ScriptTimedOut. Its output must be closed by then too: a child that keeps it
-      open fails the hook;
+      even if later hooks of it failed; on a new instance there is none, and nothing runs;
+    - the location of a script is relative to the bundle's root, even if it begins with ``/``. A
+      missing script is ScriptMissing, "Script does not exist at specified location";
+    - a script that is not executable is made executable, with a warning;
+    - a script with ``runas`` is run as ``su USER -c SCRIPT``, so that the user must exist;
+    - a script has ``timeout`` seconds (3600 by default). Then its process group gets SIGTERM, and
+      the event is ScriptTimedOut. The script's output must be closed by then too: a child process
+      that keeps it open fails the hook;
     - environment: LIFECYCLE_EVENT, DEPLOYMENT_ID, APPLICATION_NAME, DEPLOYMENT_GROUP_NAME,
       DEPLOYMENT_GROUP_ID, BUNDLE_BUCKET, BUNDLE_KEY; standard input is closed;
-    - Install removes what the installation before put there, copies the ``files`` section, and
-      minds file_exists_behavior (the file's, else the deployment's, else DISALLOW);
+    - Install removes the files of the installation before, and copies the ``files`` section. What
+      it does with a file that exists is told by file_exists_behavior, by default DISALLOW;
     - diagnostics: error code, script, message, the last 2,048 characters of the log.
 
 Not modelled: the ``permissions`` section, ``sudo``, bundles from GitHub, deletion of old archives.
@@ -24,20 +24,22 @@ Not modelled: the ``permissions`` section, ``sudo``, bundles from GitHub, deleti
 
 import contextlib
 import datetime
+import io
 import os
 import shlex
 import shutil
 import signal
 import subprocess
-import threading
-import time
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import Annotated, Final, Literal
 
-from rehearsal.appspec import AppSpec, AppSpecError, Script, copies, parse
-from rehearsal.instances import AGENT_PATH, Instance
+import yaml
+from pydantic import BaseModel, Field, PositiveInt, StringConstraints
+
+from rehearsal.instances import ENVIRONMENT, Instance
 
 EVENTS: Final = (
     "ApplicationStop",
@@ -48,72 +50,93 @@ EVENTS: Final = (
     "ApplicationStart",
     "ValidateService",
 )
-ROOT: Final = "/opt/codedeploy-agent/deployment-root"
+GROUP_ID: Final = "8f3f0f2a-5a4c-4d0b-9f57-rehearsal000"
+_ROOT: Final = "/opt/codedeploy-agent/deployment-root"
+_INSTRUCTIONS: Final = f"{_ROOT}/deployment-instructions/{GROUP_ID}"
 _LOG_CHARACTERS: Final = 2048
 
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
-@dataclass(frozen=True)
-class Diagnostics:
-    """Why a lifecycle event failed, in CodeDeploy's terms."""
 
-    error_code: str
-    script: str
-    message: str
-    log_tail: str
+class Script(BaseModel):
+    """A script of a hook; ``location`` is relative to the bundle's root."""
 
-    def to_json(self) -> dict[str, str]:
-        """Return it as the API shows it."""
+    location: _Text
+    runas: _Text | None = None
+    timeout: PositiveInt = 3600
+
+
+class Files(BaseModel):
+    """An entry of the ``files`` section: a file or folder, and the folder that it goes into."""
+
+    source: _Text
+    destination: _Text
+
+    def copies(self, archive: Path) -> dict[Path, PurePosixPath]:
+        """Return which files of an unpacked bundle go where.
+
+        A folder's content goes into the destination, a file keeps its name in it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the source is not in the bundle.
+        """
+        origin, target = archive / self.source.strip("/"), PurePosixPath(self.destination)
+        if origin.is_file():
+            return {origin: target / origin.name}
+        if not origin.is_dir():
+            raise FileNotFoundError(f"No such file or directory: {self.source}")
         return {
-            "errorCode": self.error_code,
-            "scriptName": self.script,
-            "message": self.message,
-            "logTail": self.log_tail,
+            path: target / path.relative_to(origin).as_posix()
+            for path in sorted(origin.rglob("*"))
+            if not path.is_dir()
         }
 
 
-class EventError(Exception):
-    """A lifecycle event failed."""
+class AppSpec(BaseModel):
+    """An appspec.yml: what is installed where, and which scripts a lifecycle event runs."""
 
-    def __init__(self, diagnostics: Diagnostics) -> None:
-        super().__init__(diagnostics.message)
-        self.diagnostics = diagnostics
+    version: Annotated[float, Field(ge=0, le=0)]
+    os: Literal["linux"]
+    files: list[Files] = []
+    hooks: dict[str, list[Script]] = {}
+    file_exists_behavior: Literal["DISALLOW", "OVERWRITE", "RETAIN"] = "DISALLOW"
+
+
+class EventError(Exception):
+    """A lifecycle event failed; why, in CodeDeploy's terms."""
+
+    def __init__(self, code: str, script: str, message: str, log: str) -> None:
+        super().__init__(message)
+        self.code, self.script, self.message = code, script, message
+        self.log_tail = log[-_LOG_CHARACTERS:]
 
 
 @dataclass(frozen=True)
 class Revision:
-    """What is deployed: a deployment's number, names, and bundle."""
+    """What is deployed: a deployment's number, names, and bundle in S3."""
 
     deployment: str
     application: str
     group: str
-    group_id: str
     bucket: str
     key: str
-    file_exists_behavior: str = "DISALLOW"
 
 
 class ScriptLog:
-    """What the scripts of an event say: in the instance's file, and its end."""
+    """What the scripts of an event say: as ``text``, and appended to a file."""
 
-    def __init__(self, path: Path, copy: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._paths = (path, copy)
-        self._text = ""
-        self._guard = threading.Lock()
+    def __init__(self, path: Path) -> None:
+        self._path, self.text = path, ""
 
-    def add(self, text: str) -> None:
-        """Append some lines."""
+    def add(self, text: str, prefix: str = "") -> None:
+        """Append lines."""
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-        with self._guard:
-            self._text += text
-            for path in self._paths:
-                with path.open("a", encoding="utf-8") as log:
-                    log.write(f"{now} {text}")
-
-    @property
-    def tail(self) -> str:
-        """The end, as much as diagnostics hold."""
-        return self._text[-_LOG_CHARACTERS:]
+        with self._path.open("a", encoding="utf-8") as log:
+            for line in text.splitlines():
+                self.text += f"{prefix}{line}\n"
+                log.write(f"{now} {prefix}{line}\n")
 
 
 class Agent:
@@ -121,20 +144,20 @@ class Agent:
 
     Parameters
     ----------
-    download : writes an object of S3 (bucket, key) to a file.
+    download : gives an object of S3 (bucket, key).
     environment : of the agent, which scripts inherit.
-    copy : file that also gets what scripts say.
+    log : file that gets what scripts say.
     """
 
     def __init__(
         self,
         instance: Instance,
-        download: Callable[[str, str, Path], None],
+        download: Callable[[str, str], bytes],
         environment: dict[str, str],
-        copy: Path,
+        log: Path,
     ) -> None:
         self.instance = instance
-        self._download, self._environment, self._copy = download, environment, copy
+        self._download, self._environment, self._log = download, environment, log
 
     def run(self, event: str, revision: Revision) -> bool:
         """Run a lifecycle event; return whether there was something to do.
@@ -144,164 +167,135 @@ class Agent:
         EventError
             If it fails.
         """
-        home = f"{ROOT}/{revision.group_id}/{revision.deployment}"
+        home = f"{_ROOT}/{GROUP_ID}/{revision.deployment}"
         if event == "ApplicationStop":
-            home = self._installed_last(revision.group_id)
-            if not home:
+            last = self.instance.path(f"{_INSTRUCTIONS}_last_successful_install")
+            if not last.is_file():
                 return False
-        log = ScriptLog(self.instance.path(f"{home}/logs/scripts.log"), self._copy)
+            home = last.read_text(encoding="utf-8")
+        log, archive = ScriptLog(self._log), f"{home}/deployment-archive"
         try:
             if event == "DownloadBundle":
-                self._unpack(home, revision)
+                self._unpack(self.instance.path(archive), revision)
                 return True
-            spec = self._spec(home)
+            text = self.instance.path(f"{archive}/appspec.yml").read_text(encoding="utf-8")
+            spec = AppSpec.model_validate(yaml.safe_load(text))
             if event == "Install":
-                self._install(home, spec, revision)
+                self._install(home, spec)
                 return True
-            scripts = spec.hooks.get(event, ())
+            scripts = spec.hooks.get(event, [])
             if scripts:
-                log.add(f"LifecycleEvent - {event}\n")
+                log.add(f"LifecycleEvent - {event}")
             for script in scripts:
-                self._execute(home, event, script, revision, log)
+                self._execute(f"{archive}/", event, script, revision, log)
             return bool(scripts)
-        except (AppSpecError, OSError) as error:
+        except (tarfile.TarError, yaml.YAMLError, ValueError, OSError) as error:
             message = f"The deployment failed because {error}"
-            raise EventError(Diagnostics("UnknownError", "", message, log.tail)) from None
+            raise EventError("UnknownError", "", message, log.text) from None
 
-    def _installed_last(self, group: str) -> str:
-        path = self.instance.path(f"{ROOT}/deployment-instructions/{group}_last_successful_install")
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-
-    def _spec(self, home: str) -> AppSpec:
-        path = self.instance.path(f"{home}/deployment-archive/appspec.yml")
-        return parse(path.read_text(encoding="utf-8"))
-
-    def _unpack(self, home: str, revision: Revision) -> None:
-        archive = self.instance.path(f"{home}/deployment-archive")
+    def _unpack(self, archive: Path, revision: Revision) -> None:
         shutil.rmtree(archive, ignore_errors=True)
-        archive.mkdir(parents=True)
-        bundle = self.instance.path(f"{home}/bundle.tar")
-        self._download(revision.bucket, revision.key, bundle)
-        command = ["tar", "-zxpsf", str(bundle), "-C", str(archive)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise OSError(f"Error extracting tar archive: {done.returncode} {done.stderr}")
+        content = io.BytesIO(self._download(revision.bucket, revision.key))
+        with tarfile.open(fileobj=content) as bundle:
+            # Debian 12's Python 3.11.2 may have no filters yet.
+            bundle.extraction_filter = getattr(tarfile, "tar_filter", None)
+            bundle.extractall(archive)  # noqa: S202 (the bundle is our own)
 
-    def _install(self, home: str, spec: AppSpec, revision: Revision) -> None:
-        behavior = spec.file_exists_behavior or revision.file_exists_behavior
-        instructions = self.instance.path(f"{ROOT}/deployment-instructions")
-        instructions.mkdir(parents=True, exist_ok=True)
-        cleanup = instructions / f"{revision.group_id}-cleanup"
+    def _install(self, home: str, spec: AppSpec) -> None:
+        cleanup = self.instance.path(f"{_INSTRUCTIONS}-cleanup")
+        cleanup.parent.mkdir(parents=True, exist_ok=True)
         if cleanup.is_file():
             for line in cleanup.read_text(encoding="utf-8").splitlines():
                 self.instance.path(line).unlink(missing_ok=True)
         archive = self.instance.path(f"{home}/deployment-archive")
-        installed: list[PurePosixPath] = []
-        for source, destination in spec.files:
-            for origin, target in copies(archive, source, destination).items():
+        installed = []
+        for files in spec.files:
+            for origin, target in files.copies(archive).items():
                 path = self.instance.path(str(target))
-                if path.exists() and behavior == "DISALLOW":
-                    raise AppSpecError(
-                        f"a specified file already exists at this location: {target}"
-                    )
-                if path.exists() and behavior == "RETAIN":
+                if path.exists() and spec.file_exists_behavior == "DISALLOW":
+                    message = f"a specified file already exists at this location: {target}"
+                    raise FileExistsError(message)
+                if path.exists() and spec.file_exists_behavior == "RETAIN":
                     continue
                 path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(origin, path)
                 installed.append(target)
         cleanup.write_text("".join(f"{target}\n" for target in installed), encoding="utf-8")
-        last = instructions / f"{revision.group_id}_last_successful_install"
+        last = self.instance.path(f"{_INSTRUCTIONS}_last_successful_install")
         last.write_text(home, encoding="utf-8")
 
     def _execute(
-        self, home: str, event: str, script: Script, revision: Revision, log: ScriptLog
+        self, archive: str, event: str, script: Script, revision: Revision, log: ScriptLog
     ) -> None:
-        inside = f"{home}/deployment-archive/{script.location.lstrip('/')}"
+        inside = archive + script.location.lstrip("/")
         path = self.instance.path(inside)
-        log.add(f"Script - {script.location}\n")
+        log.add(f"Script - {script.location}")
 
         def failed(code: str, message: str) -> EventError:
-            return EventError(Diagnostics(code, script.location, message, log.tail))
+            return EventError(code, script.location, message, log.text)
 
         if not path.is_file():
-            raise failed(
-                "ScriptMissing", f"Script does not exist at specified location: {script.location}"
-            )
+            message = f"Script does not exist at specified location: {script.location}"
+            raise failed("ScriptMissing", message)
+        where = f"Script at specified location: {script.location}"
         if not os.access(path, os.X_OK):
-            log.add(f"Script at specified location: {script.location} is not executable.\n")
+            log.add(f"{where} is not executable.")
             path.chmod(path.stat().st_mode | 0o111)
         words = ["su", script.runas, "-c", shlex.quote(inside)] if script.runas else [inside]
         environment = {
-            "PATH": AGENT_PATH,
-            "HOME": "/root",
-            "LANG": "C.UTF-8",
+            **ENVIRONMENT,
             **self._environment,
             "LIFECYCLE_EVENT": event,
             "DEPLOYMENT_ID": revision.deployment,
             "APPLICATION_NAME": revision.application,
             "DEPLOYMENT_GROUP_NAME": revision.group,
-            "DEPLOYMENT_GROUP_ID": revision.group_id,
+            "DEPLOYMENT_GROUP_ID": GROUP_ID,
             "BUNDLE_BUCKET": revision.bucket,
             "BUNDLE_KEY": revision.key,
         }
         try:
-            code = run_script(self.instance.command(words), environment, script.seconds, log.add)
+            code = run_script(self.instance.command(words), environment, script.timeout, log)
         except TimeoutError as error:
-            where = f"Script at specified location: {script.location} {error}"
             kind = "UnknownError" if "close" in str(error) else "ScriptTimedOut"
-            raise failed(kind, where) from None
+            raise failed(kind, f"{where} {error}") from None
         if code != 0:
             user = f" run as user {script.runas}" if script.runas else ""
-            raise failed(
-                "ScriptFailed",
-                f"Script at specified location: {script.location}{user} failed with exit code "
-                f"{code}",
-            )
+            raise failed("ScriptFailed", f"{where}{user} failed with exit code {code}")
 
 
 def run_script(
-    words: list[str], environment: dict[str, str], seconds: float, tell: Callable[[str], None]
+    words: list[str], environment: dict[str, str], seconds: float, log: ScriptLog
 ) -> int:
     """Run a script as the agent does; return its exit code.
 
     Raises
     ------
     TimeoutError
-        If it, or a child that holds its output, goes on for longer; its process group got SIGTERM.
+        If the script takes longer (its process group got SIGTERM), or a child of it keeps the
+        output open for longer.
     """
-    deadline = time.monotonic() + seconds
-    process = subprocess.Popen(
+    problem = ""
+    with subprocess.Popen(
         words,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
         process_group=0,
-    )
-    readers = {
-        name: threading.Thread(target=_read, args=(stream, f"[{name}]", tell), daemon=True)
-        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
-    }
-    for reader in readers.values():
-        reader.start()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        raise TimeoutError(f"failed to complete in {seconds:.0f} seconds") from None
-    for name, reader in readers.items():
-        reader.join(max(0.0, deadline - time.monotonic()))
-        if reader.is_alive():
-            raise TimeoutError(f"failed to close {name.upper()}")
+    ) as process:
+        try:
+            said = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            said = error.stdout or b"", error.stderr or b""
+            problem = "failed to close STDOUT or STDERR"
+            if process.poll() is None:
+                problem = f"failed to complete in {seconds:.0f} seconds"
+                os.killpg(process.pid, signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+                process.kill()
+    for name, text in zip(("stdout", "stderr"), said, strict=True):
+        log.add(text.decode(errors="replace"), f"[{name}]")
+    if problem:
+        raise TimeoutError(problem)
     return process.returncode
-
-
-def _read(stream: IO[str], prefix: str, tell: Callable[[str], None]) -> None:
-    with contextlib.suppress(ValueError), stream:
-        for line in stream:
-            tell(prefix + line.rstrip("\n") + "\n")

@@ -1,23 +1,21 @@
-"""The load balancer: haproxy, told at run time as a target group is.
+"""The load balancer: haproxy, told at run time which instances get requests.
 
-As an ALB does, it asks every target for ``/``, sends nothing to one that does not answer 200, and
-repeats no request. A target that is taken out gets nothing new and finishes what it has.
+Like AWS's load balancer it asks every target for ``/``, sends nothing to a target that does not
+answer 200, and repeats no request. A target that is deregistered gets no new request, and finishes
+those that it has.
 """
 
 import contextlib
 import csv
+import functools
 import socket
-import time
 from collections.abc import Sequence
 from typing import Final
 
 from rehearsal.instances import Instance
-from rehearsal.options import Options
-from rehearsal.processes import Background, RehearsalError
+from rehearsal.options import LOAD_BALANCER, Options
+from rehearsal.processes import Background, RehearsalError, wait_until
 
-PORT: Final = 8000
-HEALTH_PATH: Final = "/"
-_CHECKS: Final = "check inter 1s rise 2 fall 2"
 _SETTINGS: Final = """\
 global
   log stdout format raw local0
@@ -41,7 +39,7 @@ frontend listener
 
 backend targets
   balance roundrobin
-  option httpchk GET {path}
+  option httpchk GET /
   http-check expect status 200
 """
 
@@ -53,77 +51,57 @@ class Balancer:
         self._control = options.private / "haproxy.sock"
         self._seconds = options.deregistration_seconds
         settings = options.private / "haproxy.cfg"
-        settings.write_text(
-            _SETTINGS.format(
-                socket=self._control,
-                address=options.load_balancer,
-                path=HEALTH_PATH,
-            ),
-            encoding="utf-8",
-        )
+        text = _SETTINGS.format(socket=self._control, address=LOAD_BALANCER)
+        settings.write_text(text, encoding="utf-8")
         self._server = Background(["haproxy", "-db", "-f", settings], options.logs / "haproxy.log")
-        self._server.wait_for(f"http://{options.load_balancer}", 20, good=(503,))
+        self._server.wait_for(f"http://{LOAD_BALANCER}", 20, good=503)
 
-    def register(self, instances: Sequence[Instance], seconds: float = 60) -> None:
-        """Add targets, and wait until the balancer itself finds all of them healthy.
+    def register(self, instances: Sequence[Instance]) -> None:
+        """Add targets, and send them requests when the balancer finds all of them healthy.
 
         Raises
         ------
         RehearsalError
-            If it does not in time.
+            If they are not healthy within a minute.
         """
+        names = [instance.name for instance in instances]
         for instance in instances:
             name = f"targets/{instance.name}"
-            self._tell(f"add server {name} {instance.address}:{PORT} weight 0 {_CHECKS}")
+            checks = "check inter 1s rise 2 fall 2"
+            self._tell(f"add server {name} {instance.address}:8000 weight 0 {checks}")
             self._tell(f"enable health {name}")
             self._tell(f"enable server {name}")
-            # haproxy takes a new server for healthy, an ALB does not.
+            # haproxy takes a new server for healthy, AWS's load balancer does not.
             self._tell(f"set server {name} health down")
-        deadline = time.monotonic() + seconds
-        names = [instance.name for instance in instances]
-        while not all(self._field(name, "status").startswith("UP") for name in names):
-            if time.monotonic() > deadline:
-                raise RehearsalError(
-                    f"the load balancer finds {', '.join(names)} unhealthy; see {self._server.log}"
-                )
-            time.sleep(0.2)
+        if not wait_until(lambda: all(self._is_up(name) for name in names), 60):
+            raise RehearsalError(
+                f"the load balancer finds {', '.join(names)} unhealthy; see {self._server.log}"
+            )
         for name in names:
             self._tell(f"set server targets/{name} weight 100")
 
     def deregister(self, instances: Sequence[Instance]) -> None:
-        """Let targets finish what they have, and take them out."""
-        for instance in instances:
-            self._tell(f"set server targets/{instance.name} state drain")
-        deadline = time.monotonic() + self._seconds
-        while any(self._field(instance.name, "scur") != "0" for instance in instances):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.2)
-        for instance in instances:
-            name = f"targets/{instance.name}"
-            self._tell(f"set server {name} state maint")
-            for _ in range(20):  # refused while connections that idle are still open
-                if "deleted" in self._tell(f"del server {name}").lower():
-                    break
-                time.sleep(0.2)
+        """Let targets finish the requests that they have, and take them out."""
+        names = [instance.name for instance in instances]
+        for name in names:
+            self._tell(f"set server targets/{name} state drain")
+        wait_until(lambda: all(self._row(name)["scur"] == "0" for name in names), self._seconds)
+        for name in names:
+            self._tell(f"set server targets/{name} state maint")
+            # Refused while idle connections are still open.
+            wait_until(functools.partial(self._deleted, name), 4)
 
-    def healthy(self) -> list[str]:
-        """Return the names of the targets that get requests."""
-        return [row["svname"] for row in self._rows() if row["status"].startswith("UP")]
+    def _deleted(self, name: str) -> bool:
+        return "deleted" in self._tell(f"del server targets/{name}").lower()
 
-    def stop(self) -> None:
-        """End the server."""
-        self._server.stop()
+    def _is_up(self, name: str) -> bool:
+        return self._row(name)["status"].startswith("UP")
 
-    def _field(self, name: str, field: str) -> str:
-        for row in self._rows():
-            if row["svname"] == name:
-                return row[field]
+    def _row(self, name: str) -> dict[str, str]:
+        for row in csv.DictReader(self._tell("show stat").lstrip("# ").splitlines()):
+            if (row["pxname"], row["svname"]) == ("targets", name):
+                return row
         raise RehearsalError(f"the load balancer has no target {name}; see {self._server.log}")
-
-    def _rows(self) -> list[dict[str, str]]:
-        rows = csv.DictReader(self._tell("show stat").lstrip("# ").splitlines())
-        return [row for row in rows if row["pxname"] == "targets" and row["svname"] != "BACKEND"]
 
     def _tell(self, command: str) -> str:
         try:

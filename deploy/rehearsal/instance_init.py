@@ -2,7 +2,7 @@
 
 Runs in new mount, process and host name namespaces. The one argument is a JSON object: ``folder``
 for what the instance writes, ``containers`` (folder of the container store, null: in memory),
-``shared`` (folders to be seen at the same path), ``files`` (path: [mode, content]), ``name``.
+``shared`` (folders to be seen at the same path), ``files`` (path: content), ``name``.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 
-def mount(*arguments: str) -> None:
+def mount(*arguments: str | Path) -> None:
     """Mount with the program of that name."""
     subprocess.run(["mount", *arguments], check=True)
 
@@ -26,9 +26,9 @@ def make_root(told: dict[str, Any]) -> Path:
     folder = Path(told["folder"])
     root, upper, work = (folder / name for name in ("root", "upper", "work"))
     for one in (root, upper, work):
-        one.mkdir(parents=True, exist_ok=True)
+        one.mkdir(parents=True)
     layers = f"lowerdir=/,upperdir={upper},workdir={work}"
-    mount("-t", "overlay", "overlay", "-o", layers, str(root))
+    mount("-t", "overlay", "overlay", "-o", layers, root)
     for path in ("/dev", "/sys"):
         mount("--rbind", path, f"{root}{path}")
     mount("-t", "proc", "proc", f"{root}/proc")
@@ -37,36 +37,31 @@ def make_root(told: dict[str, Any]) -> Path:
     (root / "tmp").chmod(0o1777)
     (root / "run" / "lock").mkdir()
     for path in told["shared"]:
-        (root / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        Path(f"{root}{path}").mkdir(parents=True, exist_ok=True)
         mount("--rbind", path, f"{root}{path}")
     # The container store cannot lie on an overlay itself.
     store = root / "var" / "lib" / "containers"
     store.mkdir(parents=True, exist_ok=True)
     if told["containers"] is None:
-        mount("-t", "tmpfs", "tmpfs", str(store))
+        mount("-t", "tmpfs", "tmpfs", store)
     else:
         Path(told["containers"]).mkdir(parents=True, exist_ok=True)
-        mount("--rbind", told["containers"], str(store))
+        mount("--rbind", told["containers"], store)
     return root
-
-
-def write_files(root: Path, files: dict[str, tuple[int, str]]) -> None:
-    """Write files below the new root, and the resolver's as it is here."""
-    resolver = Path("/etc/resolv.conf")  # often a link into /run
-    content = resolver.read_text(encoding="utf-8") if resolver.is_file() else ""
-    for name, (mode, text) in {"/etc/resolv.conf": (0o644, content), **files}.items():
-        path = root / name.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.write_text(text, encoding="utf-8")
-        path.chmod(mode)
 
 
 def main() -> None:
     """Make the root, enter it, and stay."""
     told = json.loads(sys.argv[1])
     root = make_root(told)
-    write_files(root, told["files"])
+    resolver = Path("/etc/resolv.conf")  # often a link into /run
+    content = resolver.read_text(encoding="utf-8") if resolver.is_file() else ""
+    for name, text in {str(resolver): content, **told["files"]}.items():
+        path = Path(f"{root}{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
     shutil.rmtree(root / "opt" / "codedeploy-agent", ignore_errors=True)
     os.chdir(root)
     subprocess.run(["pivot_root", ".", "."], check=True)
@@ -74,7 +69,7 @@ def main() -> None:
     os.chdir("/")
     socket.sethostname(told["name"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans are reaped by the kernel
-    Path("/run/ready").touch()
+    Path(f"/run/{told['name']}-is-ready").touch()
     while True:
         signal.pause()
 

@@ -12,21 +12,26 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from rehearsal.options import SUBNET, Options
-from rehearsal.processes import Background, RehearsalError, run, tail
+import psutil
 
-BRIDGE: Final = "carprice0"
-CGROUP: Final = "carprice-rehearsal"
-_FLEETS: Final = 3
-_STORE_BYTES: Final = 600_000_000
-_SPARE_BYTES: Final = 2_000_000_000
-AGENT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_CONTAINERS_CONF: Final = """\
+from rehearsal.options import GATEWAY, IMAGE_REGISTRY, PROJECT, SUBNET, Options
+from rehearsal.processes import Background, RehearsalError, run, tail, wait_until
+
+ENVIRONMENT: Final = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
+"""What a program on an instance finds in its environment."""
+_BRIDGE: Final = "carprice0"
+_CGROUP: Final = "carprice-rehearsal"
+_ROOMY_BYTES: Final = 3_000_000_000
+_FILES: Final = {
+    "/etc/containers/containers.conf": """\
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -34,61 +39,72 @@ events_logger = "file"
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 log_driver = "k8s-file"
-"""
-_DOCKER: Final = """\
+""",
+    "/etc/containers/registries.conf.d/rehearsal.conf": f"""\
+[[registry]]
+location = "{IMAGE_REGISTRY}"
+insecure = true
+""",
+    "/etc/containers/storage.conf": """\
+[storage]
+driver = "overlay"
+runroot = "/run/containers/storage"
+graphroot = "/var/lib/containers/storage"
+""",
+    "/usr/local/bin/docker": f"""\
 #!/bin/sh
 # podman under Docker's name; health checks of its own would need systemd.
 [ -z "$DOCKER_CONFIG" ] || export REGISTRY_AUTH_FILE="$DOCKER_CONFIG/auth.json"
-case $1 in
-  run | create) verb=$1 && shift && set -- "$verb" --no-healthcheck --cgroup-parent {parent} "$@" ;;
+verb=$1 && shift
+case $verb in
+  run | create) set -- --no-healthcheck --cgroup-parent /{_CGROUP} "$@" ;;
 esac
-exec podman "$@"
-"""
+exec podman "$verb" "$@"
+""",
+}
 
 
-class Network:
-    """The bridge that instances and the host's servers share."""
+def open_network(log: Path) -> None:
+    """Make the bridge that instances and this machine's servers share.
 
-    def __init__(self, options: Options) -> None:
-        self._options, self._log = options, options.logs / "network.log"
+    Raises
+    ------
+    RehearsalError
+        If another interface has the addresses.
+    """
+    for interface, addresses in psutil.net_if_addrs().items():
+        for one in addresses:
+            if one.address.startswith(f"{SUBNET}."):
+                raise RehearsalError(
+                    f"interface {interface} has the address {one.address}, and the rehearsal "
+                    f"needs {SUBNET}.0/24; take it away"
+                )
+    for words in (
+        ("link", "add", _BRIDGE, "type", "bridge"),
+        ("address", "add", f"{GATEWAY}/24", "dev", _BRIDGE),
+        ("link", "set", _BRIDGE, "up"),
+    ):
+        run(["ip", *words], log, seconds=10)
 
-    def open(self) -> None:
-        """Make the bridge.
 
-        Raises
-        ------
-        RehearsalError
-            If another interface has the addresses.
-        """
-        self.close()
-        _, text = run(["ip", "-json", "address"], self._log, seconds=10)
-        for interface in json.loads(text):
-            for address in interface.get("addr_info", []):
-                if str(address.get("local", "")).startswith(f"{SUBNET}."):
-                    raise RehearsalError(
-                        f"interface {interface['ifname']} has the address {address['local']}, "
-                        f"and the rehearsal needs {SUBNET}.0/24; take it away"
-                    )
-        for words in (
-            ("link", "add", BRIDGE, "type", "bridge"),
-            ("address", "add", f"{self._options.gateway}/24", "dev", BRIDGE),
-            ("link", "set", BRIDGE, "up"),
-        ):
-            run(["ip", *words], self._log, seconds=10)
-
-    def close(self) -> None:
-        """Take the bridge away, also an earlier run's."""
-        subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
+def close_network() -> None:
+    """Take the bridge away, also an earlier run's."""
+    subprocess.run(["ip", "link", "delete", _BRIDGE], capture_output=True, check=False)
 
 
 class Instance:
-    """A machine of its own.
+    """A machine of its own, which boots when it is made.
 
     Parameters
     ----------
     shared : folders of this machine that are seen inside at the same path.
     containers : folder of its container store; None: the store is in memory.
     number : last part of its address; None: it uses this machine's network.
+
+    Raises
+    ------
+    RehearsalError
+        If its namespaces, mounts or network cannot be made.
     """
 
     def __init__(
@@ -100,187 +116,113 @@ class Instance:
         containers: Path | None,
         number: int | None = None,
     ) -> None:
-        self.name, self.folder = name, options.run / "instances" / name
-        self.log = options.logs / f"instance-{name}.log"
-        self.address = f"{SUBNET}.{number}" if number else options.gateway
-        self._options, self._shared = options, shared
-        self._containers, self._number = containers, number
-        self._process: Background | None = None
+        self.name, self.log = name, options.logs / f"instance-{name}.log"
+        self.address = f"{SUBNET}.{number}" if number else GATEWAY
+        self._spaces = ["--mount", "--pid", "--uts", *(["--net"] if number else [])]
         self._pid = 0
-
-    def start(self) -> None:
-        """Make and boot it.
-
-        Raises
-        ------
-        RehearsalError
-            If its namespaces, mounts or network cannot be made.
-        """
+        aws = f'#!/bin/sh\nexec {options.tools}/bin/aws "$@"\n'
         told = {
-            "folder": str(self.folder),
-            "containers": self._containers and str(self._containers),
-            "shared": [str(path) for path in self._shared],
-            "files": self._files(),
-            "name": self.name,
+            "folder": str(options.run / "instances" / name),
+            "containers": containers and str(containers),
+            "shared": [str(path) for path in shared],
+            "files": {**_FILES, "/usr/local/bin/aws": aws},
+            "name": name,
         }
-        self.folder.mkdir(parents=True)
-        namespaces = ["--mount", "--pid", "--uts", "--fork", "--kill-child"]
-        if self._number:
-            namespaces.append("--net")
-        init = Path(__file__).with_name("instance_init.py")
-        command = ["unshare", *namespaces, "--propagation", "private", sys.executable, str(init)]
-        self._process = Background([*command, json.dumps(told)], self.log)
-        self._wait_until_booted()
-        if self._number:
-            self._connect(self._number)
+        init: list[str | Path] = [
+            sys.executable,
+            Path(__file__).with_name("instance_init.py"),
+            json.dumps(told),
+        ]
+        ending = ["--fork", "--kill-child", "--propagation", "private"]
+        self._process = Background(["unshare", *self._spaces, *ending, *init], self.log)
+        wait_until(lambda: self._process.has_ended() or self._has_booted(), 20)
+        if self._process.has_ended() or not self._has_booted():
+            raise RehearsalError(
+                f"instance {name} does not start; see {self.log}:\n{tail(self.log)}"
+            )
+        if number:
+            self._connect(f"carprice{number}")
 
     def command(self, words: Sequence[str]) -> list[str]:
         """Return what runs a program inside, in its root folder."""
-        spaces = ["--mount", "--pid", "--uts", *(["--net"] if self._number else [])]
-        return ["nsenter", "--target", str(self._pid), *spaces, "--root", "--wd", "--", *words]
+        enter = ["nsenter", "--target", str(self._pid), *self._spaces, "--root", "--wd"]
+        return [*enter, "--", *words]
 
     def run(
         self,
         words: Sequence[str],
         *,
-        seconds: float,
-        environment: Mapping[str, str] | None = None,
-        allowed: Sequence[int] = (0,),
         log: Path | None = None,
-    ) -> tuple[int, str]:
+        environment: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program inside to its end; see :func:`rehearsal.processes.run`."""
-        told = {"PATH": AGENT_PATH, "HOME": "/root", "LANG": "C.UTF-8", **(environment or {})}
-        return run(
-            self.command(words),
-            log or self.log,
-            seconds=seconds,
-            environment=told,
-            allowed=allowed,
-        )
+        told = {**ENVIRONMENT, **(environment or {})}
+        return run(self.command(words), log or self.log, environment=told, **more)
 
     def path(self, inside: str) -> Path:
         """Return where a path of the instance is found from outside."""
         return Path(f"/proc/{self._pid}/root") / inside.lstrip("/")
 
-    @property
-    def is_running(self) -> bool:
-        """Whether it was started and not ended."""
-        return self._process is not None and self._process.process.poll() is None
-
     def end(self) -> None:
         """End everything inside; its files are deleted with the run's."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)  # and with process 1 all that is inside
-        self._process.stop(5)
-        self._process = None
+        if not self._process.has_ended():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)  # and with process 1 all that is inside
+            self._process.stop()
 
-    def _files(self) -> dict[str, tuple[int, str]]:
-        registry = f'[[registry]]\nlocation = "{self._options.image_registry}"\ninsecure = true\n'
-        storage = (
-            '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\n'
-            'graphroot = "/var/lib/containers/storage"\n'
-        )
-        aws = f'#!/bin/sh\nexec {self._options.tools}/bin/aws "$@"\n'
-        return {
-            "/etc/containers/containers.conf": (0o644, _CONTAINERS_CONF),
-            "/etc/containers/registries.conf.d/rehearsal.conf": (0o644, registry),
-            "/etc/containers/storage.conf": (0o644, storage),
-            "/usr/local/bin/aws": (0o755, aws),
-            "/usr/local/bin/docker": (0o755, _DOCKER.format(parent=f"/{CGROUP}")),
-        }
+    def _has_booted(self) -> bool:
+        with contextlib.suppress(psutil.Error):
+            self._pid = next(
+                (one.pid for one in psutil.Process(self._process.process.pid).children()), 0
+            )
+        return self._pid > 0 and self.path(f"/run/{self.name}-is-ready").exists()
 
-    def _wait_until_booted(self) -> None:
-        assert self._process is not None  # noqa: S101 - set by start, the only caller
-        outer = self._process.process
-        deadline = time.monotonic() + 20
-        while outer.poll() is None and time.monotonic() < deadline:
-            children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
-            found = children.read_text(encoding="ascii").split() if children.exists() else []
-            if found:
-                self._pid = int(found[0])
-                if self._own_root() and self.path("/run/ready").exists():
-                    return
-            time.sleep(0.05)
-        raise RehearsalError(
-            f"instance {self.name} does not start; see {self.log}:\n{tail(self.log)}"
-        )
-
-    def _own_root(self) -> bool:
-        """Whether process 1 has its own root already: before, /run is this machine's."""
-        with contextlib.suppress(OSError):
-            return (self.folder / "upper").exists() and not Path("/").samefile(self.path("/"))
-        return False
-
-    def _connect(self, number: int) -> None:
-        outside = f"carprice{number}"
+    def _connect(self, outside: str) -> None:
         for words in (
-            ("link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", self._pid),
-            ("link", "set", outside, "master", BRIDGE, "up"),
+            (
+                "link",
+                "add",
+                outside,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                str(self._pid),
+            ),
+            ("link", "set", outside, "master", _BRIDGE, "up"),
         ):
-            run(["ip", *map(str, words)], self.log, seconds=10)
+            run(["ip", *words], self.log, seconds=10)
         for inside in (
             ("ip", "link", "set", "lo", "up"),
             ("ip", "address", "add", f"{self.address}/24", "dev", "eth0"),
             ("ip", "link", "set", "eth0", "up"),
-            ("ip", "route", "add", "default", "via", self._options.gateway),
+            ("ip", "route", "add", "default", "via", GATEWAY),
             ("sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1"),
         ):
             self.run(inside, seconds=10)
 
 
-class Machines:
-    """Makes instances, and ends those that are left."""
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._next = 11
-        # To delete so many small files takes a disk a minute.
-        needed = _FLEETS * options.instances * _STORE_BYTES + _SPARE_BYTES
-        self._in_memory = available_bytes() > needed
-        self._made: list[Instance] = []
-
-    def builder(self) -> Instance:
-        """Return the machine that builds: in the host's network, its layers kept for next time."""
-        options = self._options
-        shared, layers = (options.project, options.tools), options.work / "storage"
-        return self._start(Instance(options, "build", shared=shared, containers=layers))
-
-    def fresh(self, name: str) -> Instance:
-        """Return a new instance that serves."""
-        options, number = self._options, self._next
-        self._next += 1
-        store = None if self._in_memory else options.run / "containers" / name
-        return self._start(
-            Instance(options, f"i-{name}", shared=(options.tools,), containers=store, number=number)
-        )
-
-    def end(self) -> None:
-        """End every instance."""
-        for instance in self._made:
-            instance.end()
-        remove_cgroups()
-
-    def _start(self, instance: Instance) -> Instance:
-        self._made.append(instance)
-        instance.start()
-        return instance
+def builder(options: Options) -> Instance:
+    """Return the machine that builds: in this machine's network, its layers kept for later."""
+    shared, layers = (PROJECT, options.tools), options.work / "storage"
+    return Instance(options, "build", shared=shared, containers=layers)
 
 
-def available_bytes() -> int:
-    """Return how much memory there is to take."""
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def fresh(options: Options, name: str, number: int) -> Instance:
+    """Return a new instance that serves."""
+    # To delete so many small files takes a disk a minute: they are in memory where there is room.
+    has_room = psutil.virtual_memory().available > _ROOMY_BYTES
+    store = None if has_room else options.run / "containers" / name
+    return Instance(options, f"i-{name}", shared=(options.tools,), containers=store, number=number)
 
 
 def remove_cgroups() -> None:
     """Delete what containers that were killed left in the control groups."""
-    for root in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
-        left = root / CGROUP
-        if left.is_dir():
-            for folder, _, _ in os.walk(left, topdown=False):
-                with contextlib.suppress(OSError):
-                    Path(folder).rmdir()
+    groups = Path("/sys/fs/cgroup")
+    for left in (*groups.glob(_CGROUP), *groups.glob(f"*/{_CGROUP}")):
+        for folder, _, _ in os.walk(left, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()

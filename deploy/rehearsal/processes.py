@@ -5,20 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
+import psutil
 import requests
 from rich.console import Console
 
 console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 _started = time.monotonic()
-_running: set["subprocess.Popen[bytes]"] = set()
-_guard = threading.Lock()
-_record: list[Path] = []
+_MARK: Final = "CARPRICE_REHEARSAL"
+"""Variable in the environment of every program that a rehearsal starts."""
 
 
 class RehearsalError(Exception):
@@ -30,11 +29,19 @@ def say(text: str) -> None:
     console.print(f"[{time.monotonic() - _started:5.0f} s] {text}", markup=False, soft_wrap=True)
 
 
-def tail(path: Path, lines: int = 15) -> str:
+def tail(path: Path) -> str:
     """Return the last lines of a log."""
-    with contextlib.suppress(OSError):
-        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-    return ""
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until a condition holds; return whether it did in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def run(
@@ -45,87 +52,99 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     given: str = "",
-    allowed: Sequence[int] = (0,),
-) -> tuple[int, str]:
-    """Run a program to its end; return its exit code and standard output.
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end.
 
     Parameters
     ----------
-    log : gets standard error, and the command.
+    log : gets the command, what it prints, and its errors.
     given : standard input.
-    allowed : exit codes that are no error.
+    check : whether an exit code other than 0 is an error.
 
     Raises
     ------
     RehearsalError
-        If the program ends with another exit code, or not in time.
+        If the program fails, or does not end in time.
     """
     words = [str(word) for word in command]
     name = Path(words[0]).name
-    with log.open("ab") as errors:
-        errors.write(f"$ {' '.join(words)}\n".encode())
+    with log.open("a", encoding="utf-8") as errors:
+        errors.write(f"$ {' '.join(words)}\n")
         errors.flush()
-        process = _start(
-            words, environment, folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-        )
-        try:
-            output, _ = process.communicate(given.encode(), timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise RehearsalError(
-                f"{name} did not end within {seconds:.0f} s; see {log}:\n{tail(log)}"
-            ) from None
-        finally:
-            _end(process, 2)
-        errors.write(output)
-    if process.returncode not in allowed:
+        with subprocess.Popen(
+            words,
+            env=_marked(environment),
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                printed, _ = process.communicate(given, seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise RehearsalError(
+                    f"{name} did not end within {seconds:.0f} s; see {log}:\n{tail(log)}"
+                ) from None
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        errors.write(printed)
+    if check and process.returncode:
         raise RehearsalError(f"{name} ended with {process.returncode}; see {log}:\n{tail(log)}")
-    return process.returncode, output.decode(errors="replace")
+    return subprocess.CompletedProcess(words, process.returncode, printed)
 
 
 class Background:
-    """A program that runs until it is stopped.
-
-    Parameters
-    ----------
-    command : the program and its arguments.
-    log : gets what it says.
-    """
+    """A program that runs until it is stopped; ``log`` gets what it says."""
 
     def __init__(
-        self,
-        command: Sequence[str | Path],
-        log: Path,
-        environment: Mapping[str, str] | None = None,
+        self, command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        self.log = log
-        words = [str(word) for word in command]
-        self._name = Path(words[0]).name
+        self.log, self._name = log, Path(command[0]).name
         with log.open("ab") as output:
-            self.process = _start(
-                words, environment, None, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            self.process = subprocess.Popen(
+                command,
+                env=_marked(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
-    def wait_for(self, url: str, seconds: float, good: Sequence[int] = (200,)) -> None:
-        """Wait until GET of an address answers with a good status.
+    def has_ended(self) -> bool:
+        """Return whether it runs no more."""
+        return self.process.poll() is not None
+
+    def wait_for(self, url: str, seconds: float, good: int = 200) -> None:
+        """Wait until GET of an address answers with a status.
 
         Raises
         ------
         RehearsalError
             If it does not in time, or the program has ended.
         """
-        deadline = time.monotonic() + seconds
-        while self.process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(requests.RequestException):
-                if get(url).status_code in good:
-                    return
-            time.sleep(0.2)
-        raise RehearsalError(
-            f"{self._name} does not answer at {url}; see {self.log}:\n{tail(self.log)}"
-        )
 
-    def stop(self, seconds: float = 10) -> None:
+        def answers() -> bool:
+            with contextlib.suppress(requests.RequestException):
+                return get(url).status_code == good
+            return False
+
+        if not wait_until(lambda: self.has_ended() or answers(), seconds) or self.has_ended():
+            raise RehearsalError(
+                f"{self._name} does not answer at {url}; see {self.log}:\n{tail(self.log)}"
+            )
+
+    def stop(self) -> None:
         """End it with SIGTERM, and with SIGKILL if that is not enough."""
-        _end(self.process, seconds)
+        for request in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(self.process.pid, request)
+                self.process.wait(5)
 
 
 def get(url: str, **given: Any) -> requests.Response:
@@ -135,72 +154,16 @@ def get(url: str, **given: Any) -> requests.Response:
         return session.get(url, timeout=10, **given)
 
 
-def record_processes(path: Path) -> None:
-    """End what an earlier run that was killed left behind; from now on note what is started."""
-    with contextlib.suppress(OSError):
-        for line in path.read_text(encoding="ascii").splitlines():
-            pid, _, begun = line.partition(" ")
-            if pid.isdigit() and begun and _begun(int(pid)) == begun:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(int(pid), signal.SIGKILL)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("", encoding="ascii")
-    _record[:] = [path]
+def kill_all() -> None:
+    """Kill every program that this rehearsal, or one before that was killed, left running."""
+    killed = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if _MARK in process.environ():
+                process.kill()
+                killed.append(process)
+    psutil.wait_procs(killed, timeout=5)
 
 
-def stop_all() -> None:
-    """End every program that is still running."""
-    with _guard:
-        left = list(_running)
-    for process in left:
-        _end(process, 1)
-
-
-def _start(
-    words: Sequence[str],
-    environment: Mapping[str, str] | None,
-    folder: Path | None,
-    *,
-    stdin: int,
-    stdout: IO[bytes] | int,
-    stderr: IO[bytes],
-) -> "subprocess.Popen[bytes]":
-    process: subprocess.Popen[bytes] = subprocess.Popen(
-        words,
-        env=environment,
-        cwd=folder,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=True,
-    )
-    with _guard:
-        _running.add(process)
-        for path in _record:
-            with path.open("a", encoding="ascii") as noted:
-                noted.write(f"{process.pid} {_begun(process.pid)}\n")
-    return process
-
-
-def _end(process: "subprocess.Popen[bytes]", seconds: float) -> None:
-    """End a program and all of its process group."""
-    for request in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            break
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, request)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with _guard:
-        _running.discard(process)
-
-
-def _begun(pid: int) -> str:
-    """Return when a process began: its number alone may be another's by now."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[19]
+def _marked(environment: Mapping[str, str] | None) -> dict[str, str]:
+    return {**(os.environ if environment is None else environment), _MARK: "yes"}

@@ -4,156 +4,193 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from rehearsal.aws import APPLICATION, BUCKET, GROUP, REPOSITORY, Aws
-from rehearsal.image_registry import USER
-from rehearsal.instances import AGENT_PATH, Instance
-from rehearsal.options import REGION, Options
-from rehearsal.processes import RehearsalError, run
+from rehearsal.aws import APPLICATION, BUCKET, ENVIRONMENT, GROUP, REPOSITORY, Aws
+from rehearsal.instances import Instance
+from rehearsal.model_registry import URL
+from rehearsal.options import GATEWAY, IMAGE_REGISTRY, PROJECT, REGION, Options
+from rehearsal.processes import RehearsalError, run, say
 
 BROKEN: Final = {
     "unhealthy": 'ENTRYPOINT ["python3", "-c", "import signal as s; '
     's.signal(s.SIGTERM, lambda *_: exit()); s.pause()"]',
     "wrong-port": 'CMD ["serve", "--port", "9000"]',
 }
-_PROXIES: Final = ("http_proxy", "https_proxy", "no_proxy")
+"""The last line of an image's recipe, by what is wrong with the image."""
+_PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates"
+_NOT_IN_BASE: Final = (
+    *("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man"),
+    *("var/cache/apt", "var/lib/apt/lists", "var/log"),
+)
 _PIP: Final = ("cert", "extra-index-url", "index-url", "proxy", "timeout", "trusted-host")
-_PIP_LINE: Final = re.compile(r"(?:global|install|:env:)\.([a-z-]+)='(.*)'")
 _AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
+def base_name(dockerfile: str) -> tuple[str, str]:
+    """Return the base image that a Dockerfile names, and the Debian release in its tag.
+
+    Raises
+    ------
+    RehearsalError
+        If there is none.
+    """
+    found = re.search(r"^ARG BASE=(\S+:\S*-([a-z]+))$", dockerfile, re.MULTILINE)
+    if found is None:
+        raise RehearsalError(
+            "the Dockerfile needs a line ARG BASE=<image>:<version>-slim-<Debian release>"
+        )
+    return found[1], found[2]
+
+
 def pip_settings(listed: str) -> str:
-    r"""Return a pip.conf of what ``pip config list`` shows about reaching the package index.
-
-    Examples
-    --------
-    >>> pip_settings("global.index-url='https://x/simple'\nglobal.find-links='/y'\n")
-    '[global]\nindex-url = https://x/simple\n'
-    """
-    found = {match[1]: match[2] for match in _PIP_LINE.finditer(listed)}
-    lines = [f"{key} = {value}\n" for key, value in found.items() if key in _PIP]
-    return "".join(["[global]\n", *lines])
-
-
-def secret_places(service_env: str) -> dict[str, str]:
-    r"""Return where each secret of the service is kept in the Parameter Store.
-
-    Examples
-    --------
-    >>> secret_places("PORT=8000\nSECRET_MLFLOW_TRACKING_PASSWORD=ssm:/carprice/p\n")
-    {'MLFLOW_TRACKING_PASSWORD': '/carprice/p'}
-    """
-    return dict(re.findall(r"^SECRET_(\w+)=ssm:(\S+)$", service_env, re.MULTILINE))
+    """Return a pip.conf of what ``pip config list`` shows about reaching the package index."""
+    found = dict(re.findall(r"(?:global|install|:env:)\.([a-z-]+)='(.*)'", listed))
+    return "".join(
+        ["[global]\n", *(f"{key} = {value}\n" for key, value in found.items() if key in _PIP)]
+    )
 
 
 class Releases:
     """Makes images in the builder, and bundles; deploys them."""
 
-    def __init__(
-        self, options: Options, builder: Instance, aws: Aws, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, options: Options, builder: Instance, aws: Aws) -> None:
         self._options, self._builder, self._aws = options, builder, aws
-        path = f"{options.tools / 'bin'}:{os.environ.get('PATH', AGENT_PATH)}"
+        self._log = options.logs / "release.log"
+        self._source = options.run / "bundle"
         self._environment = {
             **os.environ,
-            **aws.environment,
-            "PATH": path,
+            **ENVIRONMENT,
+            "PATH": f"{options.tools / 'bin'}:{os.environ['PATH']}",
             "AWS_REGION": REGION,
             "BUNDLE_BUCKET": BUCKET,
             "CODEDEPLOY_APPLICATION": APPLICATION,
             "CODEDEPLOY_GROUP": GROUP,
+            "MLFLOW_TRACKING_URI": URL,
             "POLL_SECONDS": "1",
-            **environment,
         }
-        self._source = options.run / "bundle"
 
     def build(self) -> str:
         """Build, push and scan the image with deploy/release.sh; return it by digest."""
+        self._have_base()
         words = [
-            *(str(self._options.project / "deploy" / "release.sh"), "--allow-dirty", "--"),
+            *(str(PROJECT / "deploy" / "release.sh"), "--allow-dirty", "--"),
             *("--isolation", "chroot", "--network", "host", "--pull=never"),
             *self._volumes(),
         ]
+        proxies = {
+            name: text for name, text in os.environ.items() if name.lower().endswith("_proxy")
+        }
         environment = {
-            **{name: value for name, value in os.environ.items() if name.lower() in _PROXIES},
-            **self._aws.environment,
-            "NO_PROXY": os.environ.get("NO_PROXY", "") + f",{self._options.gateway}",
+            **proxies,
+            **ENVIRONMENT,
+            "NO_PROXY": os.environ.get("NO_PROXY", "") + f",{GATEWAY}",
             "AWS_REGION": REGION,
-            "IMAGE_REPOSITORY": f"{self._options.image_registry}/{REPOSITORY}",
+            "IMAGE_REPOSITORY": f"{IMAGE_REGISTRY}/{REPOSITORY}",
             # Whoever owns the project's folder: this is root.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
         }
-        log = self._options.logs / "release.log"
-        _, said = self._builder.run(words, seconds=900, environment=environment, log=log)
-        lines = said.split()
+        done = self._builder.run(words, log=self._log, seconds=900, environment=environment)
+        lines = done.stdout.split()
         if len(lines) != 1:
             raise RehearsalError(
-                f"deploy/release.sh did not print one image but {said!r}; see {log}"
+                f"deploy/release.sh did not print one image but {done.stdout!r}; see {self._log}"
             )
+        login = [
+            "podman",
+            "login",
+            "--username",
+            self._aws.user,
+            "--password-stdin",
+            IMAGE_REGISTRY,
+        ]
+        self._builder.run(login, log=self._log, seconds=30, given=self._aws.password)
         return lines[0]
 
-    def log_in(self, password: str) -> None:
-        """Log the builder in to the image registry."""
-        log = self._options.logs / "release.log"
-        words = ["podman", "login", "--username", USER, "--password-stdin"]
-        command = self._builder.command([*words, self._options.image_registry])
-        told = {"PATH": AGENT_PATH, "HOME": "/root"}
-        run(command, log, seconds=30, environment=told, given=password)
-
-    def break_image(self, image: str, image_id: str, kind: str) -> str:
+    def break_image(self, image: str, kind: str) -> str:
         """Push an image that differs from a good one in its command alone; return it by digest."""
-        log, tag = self._options.logs / "release.log", f"{image.partition('@')[0]}:{kind}"
-        recipe = self._builder.path(f"/var/tmp/{kind}")  # noqa: S108 - the instance's own
-        recipe.write_text(f"FROM {image_id}\n{BROKEN[kind]}\n", encoding="utf-8")
-        digest = self._builder.path("/var/tmp/digest")  # noqa: S108
-        build = ["podman", "build", "--format", "docker", "--isolation", "chroot", "--tag", tag]
-        where = ["--file", f"/var/tmp/{kind}", "/usr/share/empty"]  # noqa: S108
-        self._builder.path("/usr/share/empty").mkdir(parents=True, exist_ok=True)
-        self._builder.run([*build, *where], seconds=120, log=log)
-        push = ["podman", "push", "--quiet", "--digestfile", "/var/tmp/digest", tag]  # noqa: S108
-        self._builder.run(push, seconds=120, log=log)
-        return f"{image.partition('@')[0]}@{digest.read_text(encoding='ascii').strip()}"
+        name = image.partition("@")[0]
+        folder = "/var/tmp/broken"  # noqa: S108 - the instance's own
+        inside = self._builder.path(folder)
+        inside.mkdir(exist_ok=True)
+        recipe = f"FROM {self._aws.image_id(image)}\n{BROKEN[kind]}\n"
+        (inside / "Dockerfile").write_text(recipe, encoding="utf-8")
+        build = ["podman", "build", "--format", "docker", "--isolation", "chroot"]
+        self._builder.run([*build, "--tag", f"{name}:{kind}", folder], log=self._log, seconds=120)
+        push = ["podman", "push", "--quiet", "--digestfile", f"{folder}/digest", f"{name}:{kind}"]
+        self._builder.run(push, log=self._log, seconds=120)
+        return f"{name}@{(inside / 'digest').read_text(encoding='ascii').strip()}"
 
     def bundle(self, image: str, model_version: int) -> str:
         """Make a bundle with deploy/bundle.sh and put it into S3; return its address."""
         if not self._source.exists():
             self._copy_sources()
-        words = [self._source / "deploy" / "bundle.sh", "--image", image]
-        given = [*map(str, words), "--model-version", str(model_version)]
-        log = self._options.logs / "bundle.log"
-        _, said = run(given, log, seconds=60, environment=self._environment, folder=self._source)
-        return said.strip()
+        script = str(self._source / "deploy" / "bundle.sh")
+        done = run(
+            [script, "--image", image, "--model-version", str(model_version)],
+            self._options.logs / "bundle.log",
+            seconds=60,
+            environment=self._environment,
+            folder=self._source,
+        )
+        return done.stdout.strip()
 
     def roll_out(self, address: str, log: Path, seconds: float) -> int:
         """Deploy a bundle with deploy/rollout.sh; return its exit code."""
-        words = [str(self._options.project / "deploy" / "rollout.sh"), address]
+        words = [str(PROJECT / "deploy" / "rollout.sh"), address]
         environment = {**self._environment, "ROLLOUT_SECONDS": f"{seconds:.0f}"}
-        given = {"environment": environment, "allowed": range(256)}
-        code, _ = run(words, log, seconds=seconds + 60, **given)  # type: ignore[arg-type]
-        return code
+        return run(
+            words, log, seconds=seconds + 60, environment=environment, check=False
+        ).returncode
+
+    def _have_base(self) -> None:
+        """Have the image that the Dockerfile starts from, made of Debian's packages.
+
+        It stands in for the public image of that name: no registry of base images is needed.
+        """
+        name, suite = base_name((PROJECT / "Dockerfile").read_text(encoding="utf-8"))
+        there = ["podman", "image", "exists", name]
+        if self._builder.run(there, seconds=30, check=False).returncode == 0:
+            return
+        archive = self._options.work / f"base-{suite}.tar"
+        if not archive.is_file():
+            say(f"Making {name} of Debian's packages, once")
+            self._make_archive(suite, archive)
+        inside = "/var/tmp/base.tar"  # noqa: S108 - the instance's own
+        shutil.copyfile(archive, self._builder.path(inside))
+        self._builder.run(["podman", "import", inside, name], seconds=180)
+        self._builder.path(inside).unlink()
+
+    def _make_archive(self, suite: str, archive: Path) -> None:
+        log, tree = self._options.logs / "base-image.log", self._options.work / "base.new"
+        shutil.rmtree(tree, ignore_errors=True)
+        options = ["--variant=minbase", f"--include={_PACKAGES}"]
+        run(["debootstrap", *options, suite, tree], log, seconds=600)
+        for useless in _NOT_IN_BASE:
+            shutil.rmtree(tree / useless, ignore_errors=True)
+            (tree / useless).mkdir()
+        partial = archive.with_suffix(".new")
+        run(["tar", "--create", f"--file={partial}", f"--directory={tree}", "."], log, seconds=120)
+        shutil.rmtree(tree, ignore_errors=True)
+        partial.rename(archive)
 
     def _copy_sources(self) -> None:
         """Copy what goes into a bundle, so that this run's settings can be added."""
         left_out = shutil.ignore_patterns("rehearsal", "locks", "__pycache__")
-        shutil.copytree(self._options.project / "deploy", self._source / "deploy", ignore=left_out)
-        shutil.copy2(self._options.project / "appspec.yml", self._source)
-        if self._options.health_seconds is None:
-            return
-        settings = self._source / "deploy" / "service.env"
-        lines = settings.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if not line.startswith("HEALTH_SECONDS=")]
-        kept.append(f"HEALTH_SECONDS={self._options.health_seconds}")
-        settings.write_text("\n".join(kept) + "\n", encoding="utf-8")
+        shutil.copytree(PROJECT / "deploy", self._source / "deploy", ignore=left_out)
+        shutil.copy2(PROJECT / "appspec.yml", self._source)
+        if self._options.health_seconds is not None:
+            settings = self._source / "deploy" / "service.env"
+            text = settings.read_text(encoding="utf-8")
+            text = re.sub(r"^HEALTH_SECONDS=.*\n", "", text, flags=re.MULTILINE)
+            settings.write_text(f"{text}HEALTH_SECONDS={self._options.health_seconds}\n")
 
     def _volumes(self) -> list[str]:
         """Let pip in the build reach the package index as it does here."""
-        log = self._options.logs / "release.log"
-        _, listed = run([sys.executable, "-m", "pip", "config", "list"], log, seconds=60)
+        listed = run([sys.executable, "-m", "pip", "config", "list"], self._log, seconds=60).stdout
         inside = "/etc/pip-of-the-rehearsal.conf"
         self._builder.path(inside).write_text(pip_settings(listed), encoding="utf-8")
         volumes = ["--volume", f"{inside}:/etc/pip.conf:ro"]

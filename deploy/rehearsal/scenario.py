@@ -1,32 +1,31 @@
 """The rehearsal itself: v1, a good v2 with a new model, and four bad ones, under constant load."""
 
 import contextlib
+import itertools
 import json
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from rehearsal import base_image, traffic
+import psutil
+from image_env import service_settings
+
+from rehearsal import aws
 from rehearsal.agent import Agent
-from rehearsal.aws import Aws
 from rehearsal.balancer import Balancer
 from rehearsal.codedeploy import CodeDeploy
-from rehearsal.expectations import DeploymentResult, Expected
-from rehearsal.image_registry import ImageRegistry
-from rehearsal.instances import Instance, Machines, Network
-from rehearsal.model_registry import USER, ModelRegistry
-from rehearsal.options import Options
-from rehearsal.processes import Background, RehearsalError, say, stop_all, tail
-from rehearsal.releases import Releases, secret_places
-from rehearsal.secret_search import ProcessList
-from rehearsal.traffic import Request
+from rehearsal.instances import Instance, builder, fresh, open_network
+from rehearsal.model_registry import ModelRegistry
+from rehearsal.options import LOAD_BALANCER, PROJECT, Options
+from rehearsal.processes import Background, RehearsalError, say, tail, wait_until
+from rehearsal.releases import Releases
+from rehearsal.results import Plan, Result, failed, read_requests
 
 _ROLLOUT_SECONDS: Final = 600
-_PREPARATION_SECONDS: Final = 900
 _TIMEOUT_SECONDS: Final = 5
 _LISTINGS: Final = (
     {"make": "Maruti", "model": "Swift", "year": 2019, "odometer": 42000},
@@ -38,92 +37,108 @@ _LISTINGS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Result:
-    """All that is known at the end; ``problems`` are those of no deployment."""
-
-    results: list[DeploymentResult]
-    requests: list[Request]
-    problems: list[str]
-    passwords: tuple[str, ...] = field(repr=False)
+class _StoppedError(Exception):
+    """What should be in production is not, so that there is nothing to go on with."""
 
 
-def rehearse(options: Options) -> Result:
-    """Do all of it; whatever happens, nothing of it is left running.
+class Rehearsal:
+    """One rehearsal, and all that is known of it at its end.
+
+    Attributes
+    ----------
+    results : what each deployment did.
+    requests : all that the load asked, as :func:`rehearsal.results.read_requests` returns them.
+    problems : what was wrong beside the deployments, one sentence each.
+    passwords : that must be nowhere to be seen.
 
     Raises
     ------
     RehearsalError
         If something failed that is no part of what is rehearsed.
     """
-    with contextlib.ExitStack() as stack:
-        return _Rehearsal(options, stack).run()
 
-
-class _StoppedError(Exception):
-    """What should be in production is not, so that there is nothing to go on with."""
-
-
-class _Rehearsal:
-    def __init__(self, options: Options, stack: contextlib.ExitStack) -> None:
-        self.options, self.stack = options, stack
-        self.notes = options.run / "requests.jsonl"
-        self.results: list[DeploymentResult] = []
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.results: list[Result] = []
         self.problems: list[str] = []
-        network = Network(options)
-        stack.callback(network.close)
-        network.open()
-        self.processes = ProcessList(options.logs / "process-list.log")
-        stack.callback(self.processes.stop)
-        self.models = ModelRegistry(options)
-        stack.callback(self.models.stop)
-        self.aws = Aws(options)
-        stack.callback(self.aws.stop)
-        self.machines = Machines(options)
-        stack.callback(self.machines.end)
-
-    def run(self) -> Result:
+        self._notes = options.run / "requests.jsonl"
+        self._start()
         with contextlib.suppress(_StoppedError):
             self._rehearse()
-        return self._result()
+        self.requests = read_requests(self._notes)
+        failures = failed(self.requests)
+        between = len(failures) - sum(len(failed(result.requests)) for result in self.results)
+        if between > 0:
+            self.problems.append(
+                f"{between} requests failed between the deployments, the first with "
+                f"{failures['problem'].iloc[0]}"
+            )
+
+    def _start(self) -> None:
+        """Start the servers, and what goes on beside the deployments."""
+        options = self.options
+        open_network(options.logs / "network.log")
+        listed = options.logs / "process-list.log"
+        threading.Thread(target=_note_processes, args=[listed], daemon=True).start()
+        self.models = ModelRegistry(options)
+        self.beside = ThreadPoolExecutor(1)
+        self.numbers = itertools.count(11)
+        self.codedeploy = CodeDeploy(Balancer(options), self._agent, self._discard)
+        settings = service_settings(PROJECT / "deploy" / "service.env")
+        login = self.models.login.items()
+        parameters = {settings[f"SECRET_{name}"].removeprefix("ssm:"): text for name, text in login}
+        servers = aws.Aws(options, self.codedeploy, parameters)
+        self.passwords = (*self.models.spellings, servers.password)
+        self.releases = Releases(options, builder(options), servers)
 
     def _rehearse(self) -> None:
-        models = self.models
-        with self._preparing() as (first, second, image):
-            say("v1: the first model")
-            _await(first)
-            blue = self._fleet("a")
-            self._deploy("v1", "the first release", image, 1, blue, Expected(None, ()), is_new=True)
-            load = self._start_load()
-            image_id = self.images.image_id(image)
-            unhealthy = self.releases.break_image(image, image_id, "unhealthy")
-            wrong_port = self.releases.break_image(image, image_id, "wrong-port")
-            _await(second)
+        models, releases = self.models, self.releases
+
+        def make_first() -> None:
+            models.train(1)
+            models.promote(1)
+
+        first = self.beside.submit(make_first)
+        second = self.beside.submit(models.train, 2)
+        say("Building, pushing and scanning the image, and training models")
+        image = releases.build()
+        first.result()
+
+        say("v1: the first model")
+        blue = self._fleet("a")
+        self._deploy(Plan("v1", "the first release", is_new=True), image, 1, blue)
+        load = self._start_load()
+        unhealthy = releases.break_image(image, "unhealthy")
+        wrong_port = releases.break_image(image, "wrong-port")
+        second.result()
 
         say("v2: a new model")
         models.promote(2)
         green = self._fleet("b")
-        self._deploy("v2", "a new model", image, 2, green, Expected(None, ("1", "2")), is_new=True)
+        plan = Plan("v2", "a new model", versions=("1", "2"), is_new=True)
+        self._deploy(plan, image, 2, green)
         serving = self._containers(green)
 
         say("v3: an image that never gets healthy, where v1 was")
-        refused = Expected("wait_for_health.sh", ("2",), needs_previous=True)
-        with ThreadPoolExecutor(1) as pool:
-            like = pool.submit(models.stage_copy, 2)
-            self._deploy("v3", "an image that never gets healthy", unhealthy, 2, blue, refused)
+        third = self.beside.submit(models.train, 3)
+        plan = Plan("v3", "an image that never gets healthy", "wait_for_health.sh", ("2",))
+        self._deploy(plan, unhealthy, 2, blue)
+        third.result()
 
         say("v4: a model that is corrupt in the registry")
         models.promote(3)
-        models.corrupt(_await(like))
-        corrupt = Expected("wait_for_health.sh", ("2",), log="SHA-256 differs")
-        fresh = self._fleet("c")
-        self._deploy("v4a", "a corrupt model, new instances", image, 3, fresh, corrupt, is_new=True)
-        older = Expected("validate_service.sh", ("2",), needs_previous=True, log="not 3")
-        self._deploy("v4b", "a corrupt model, instances of v1", image, 3, blue, older)
+        models.corrupt_newest()
+        what = "a corrupt model, new instances"
+        plan = Plan("v4a", what, "wait_for_health.sh", ("2",), is_new=True, log="SHA-256 differs")
+        self._deploy(plan, image, 3, self._fleet("c"))
+        what = "a corrupt model, instances of v1"
+        plan = Plan("v4b", what, "validate_service.sh", ("2",), log="not 3")
+        self._deploy(plan, image, 3, blue)
         models.roll_back(3)
 
         say("v5: an image on the wrong port")
-        self._deploy("v5", "an image on the wrong port", wrong_port, 2, blue, refused)
+        plan = Plan("v5", "an image on the wrong port", "wait_for_health.sh", ("2",))
+        self._deploy(plan, wrong_port, 2, blue)
 
         if self._containers(green) != serving:
             self.problems.append("the containers of v2 are not those that were started for it")
@@ -131,66 +146,13 @@ class _Rehearsal:
         for instance in (*blue, *green):
             self._look_into(instance, "end")
 
-    @contextlib.contextmanager
-    def _preparing(self) -> Iterator[tuple["Future[None]", "Future[None]", str]]:
-        """Train models, and build the image meanwhile."""
-        options = self.options
-        with ThreadPoolExecutor(3) as pool:
-            archive = pool.submit(base_image.make_archive, options)
-            first = pool.submit(self._train_first)
-            second = pool.submit(self._train_second, first)
-            try:
-                password = self.aws.registry_password()
-                self.images = ImageRegistry(options, password)
-                self.stack.callback(self.images.stop)
-                self.aws.know_images_of(self.images)
-                self.passwords = (*self.models.spellings, password)
-                settings = options.project / "deploy" / "service.env"
-                stores = secret_places(settings.read_text(encoding="utf-8"))
-                values = {
-                    "MLFLOW_TRACKING_USERNAME": USER,
-                    "MLFLOW_TRACKING_PASSWORD": self.models.password,
-                }
-                self.aws.fill({stores[name]: values[name] for name in values})
-                self.balancer = Balancer(options)
-                self.stack.callback(self.balancer.stop)
-                self.codedeploy = CodeDeploy(self.balancer, self._agent, self._discard)
-                self.aws.front.deployments = self.codedeploy
-                builder = self.machines.builder()
-                base_image.have_base(options, builder, _await(archive))
-                say("Building, pushing and scanning the image")
-                address = {"MLFLOW_TRACKING_URI": options.mlflow_url}
-                self.releases = Releases(options, builder, self.aws, address)
-                image = self.releases.build()
-                self.releases.log_in(password)
-                yield first, second, image
-            except BaseException:
-                for one in (archive, first, second):
-                    one.cancel()
-                stop_all()
-                raise
-
-    def _train_first(self) -> None:
-        self.models.wait()
-        self.models.train(1)
-        self.models.promote(1)
-
-    def _train_second(self, first: "Future[None]") -> None:
-        _await(first)
-        self.models.train(2)
-
     def _fleet(self, name: str) -> list[Instance]:
-        numbers = range(1, self.options.instances + 1)
-        return [self.machines.fresh(f"{name}{number}") for number in numbers]
+        names = [f"{name}{number}" for number in range(1, self.options.instances + 1)]
+        return [fresh(self.options, name, next(self.numbers)) for name in names]
 
     def _agent(self, instance: Instance) -> Agent:
-        def download(bucket: str, key: str, path: Path) -> None:
-            path.write_bytes(
-                self.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-            )
-
-        copy = self.options.logs / f"hooks-{instance.name}.log"
-        return Agent(instance, download, self.aws.environment, copy)
+        log = self.options.logs / f"hooks-{instance.name}.log"
+        return Agent(instance, aws.download, aws.ENVIRONMENT, log)
 
     def _discard(self, instance: Instance) -> None:
         with contextlib.suppress(RehearsalError):
@@ -198,111 +160,89 @@ class _Rehearsal:
         instance.end()
 
     def _deploy(
-        self,
-        name: str,
-        what: str,
-        image: str,
-        model_version: int,
-        green: Sequence[Instance],
-        expected: Expected,
-        *,
-        is_new: bool = False,
+        self, plan: Plan, image: str, model_version: int, green: Sequence[Instance]
     ) -> None:
         options, codedeploy = self.options, self.codedeploy
         address = self.releases.bundle(image, model_version)
-        self._keep_bundle(name, address)
-        codedeploy.green, codedeploy.green_is_new = green, is_new
-        if self.results:
-            time.sleep(options.settle_seconds)
+        self._keep_bundle(plan.name, address)
+        codedeploy.green, codedeploy.green_is_new = green, plan.is_new
+        settle = options.settle_seconds if self.results else 0.0  # v1 has no load
+        time.sleep(settle)
         began = time.time()
-        log = options.logs / f"rollout-{name}.log"
+        log = options.logs / f"rollout-{plan.name}.log"
         code = self.releases.roll_out(address, log, _ROLLOUT_SECONDS)
-        if codedeploy.last is None or codedeploy.last.created < began:
+        deployment = codedeploy.last
+        if deployment is None or deployment.created < began:
             raise RehearsalError(f"deploy/rollout.sh began no deployment; see {log}:\n{tail(log)}")
-        codedeploy.wait(_ROLLOUT_SECONDS)
+        codedeploy.wait()
         ended = time.time()
-        if self.results:
-            time.sleep(options.settle_seconds + 0.5)
-        if not is_new:
+        time.sleep(settle + 0.5)
+        if not plan.is_new:
             for instance in green:
-                self._look_into(instance, name)
-        begin, end = began - options.settle_seconds, ended + options.settle_seconds
-        asked = traffic.between(traffic.read(self.notes), begin, end) if self.results else []
-        result = DeploymentResult(
-            name,
-            what,
-            expected,
-            codedeploy.last,
-            code,
-            traffic.summary(asked),
-            due=options.rate * (end - begin) if expected.versions else 0.0,
-        )
+                self._look_into(instance, plan.name)
+        begin, end = began - settle, ended + settle
+        requests = read_requests(self._notes)
+        asked = requests[requests["due"].between(begin, end)]
+        due = options.rate * (end - begin) if plan.versions else 0.0
+        result = Result(plan, deployment, code, asked, due)
         self.results.append(result)
-        done = "is in production" if result.succeeded else f"was stopped by {result.stopped_by}"
+        done = "is in production" if deployment.succeeded else f"was stopped by {result.stopped_by}"
         say(
-            f"{name} {done} after {result.ended - result.began:.0f} s; {result.traffic.failed} of "
-            f"{result.traffic.requests} requests failed"
+            f"{plan.name} {done} after {deployment.seconds:.0f} s; {len(failed(asked))} of "
+            f"{len(asked)} requests failed"
         )
-        if expected.stopped_by is None and not result.succeeded:
-            say(f"{result.diagnostics.message}; see {log}:\n{result.diagnostics.log_tail}")
+        if plan.stopped_by is None and not deployment.succeeded:
+            say(f"{result.error.message}; see {log}:\n{result.error.log_tail}")
             raise _StoppedError
 
     def _start_load(self) -> Background:
         options = self.options
         bodies = options.run / "listings.jsonl"
         bodies.write_text("".join(f"{json.dumps(one)}\n" for one in _LISTINGS), encoding="utf-8")
-        host, port = options.load_balancer.split(":")
-        script = options.project / "benchmarks" / "load_generator.py"
+        host, port = LOAD_BALANCER.split(":")
+        script = PROJECT / "benchmarks" / "load_generator.py"
         command = [
             *(sys.executable, str(script), port, "/predict", str(bodies), "--host", host),
-            *("--rate", str(options.rate), "--notes", str(self.notes)),
-            *("--timeout", f"{_TIMEOUT_SECONDS:.0f}"),
+            *("--rate", str(options.rate), "--notes", str(self._notes)),
+            *("--timeout", str(_TIMEOUT_SECONDS)),
             # So many that no request ever waits for a connection.
             *("--connections", str(options.rate * _TIMEOUT_SECONDS)),
         ]
         load = Background(command, options.logs / "load.log", {"PATH": "/usr/bin:/bin"})
-        self.stack.callback(load.stop)
-        deadline = time.monotonic() + 20
-        while len(traffic.read(self.notes)) < options.rate:
-            if time.monotonic() > deadline or load.process.poll() is not None:
-                raise RehearsalError(f"the load does not start; see {load.log}")
-            time.sleep(0.2)
+        if not wait_until(lambda: len(read_requests(self._notes)) >= options.rate, 20):
+            raise RehearsalError(f"the load does not start; see {load.log}")
         return load
 
     def _containers(self, instances: Sequence[Instance]) -> list[str]:
         shown = "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}"
         words = ["podman", "inspect", "--format", shown, "carprice"]
-        return [instance.run(words, seconds=30)[1] for instance in instances]
+        return [instance.run(words, seconds=30).stdout for instance in instances]
 
     def _look_into(self, instance: Instance, when: str) -> None:
         """Keep what Docker shows of a container, for the search for secrets."""
         for verb in ("inspect", "logs"):
             log = self.options.logs / f"{verb}-{instance.name}-{when}.log"
-            instance.run(["podman", verb, "carprice"], seconds=30, allowed=(0, 125), log=log)
+            instance.run(["podman", verb, "carprice"], seconds=30, check=False, log=log)
 
     def _keep_bundle(self, version: str, address: str) -> None:
         bucket, _, key = address.removeprefix("s3://").partition("/")
         folder = self.options.run / "bundles"
         folder.mkdir(exist_ok=True)
-        content = self.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        (folder / f"{version}.tgz").write_bytes(content)
-
-    def _result(self) -> Result:
-        requests = traffic.read(self.notes)
-        failed = [request for request in requests if request.failed]
-        counted = sum(result.traffic.failed for result in self.results)
-        if len(failed) > counted:
-            self.problems.append(
-                f"{len(failed) - counted} requests failed between the deployments, the first with "
-                f"{failed[0].reason}"
-            )
-        return Result(self.results, requests, self.problems, self.passwords)
+        (folder / f"{version}.tgz").write_bytes(aws.download(bucket, key))
 
 
-def _await(future: "Future[Any]") -> Any:
-    try:
-        return future.result(_PREPARATION_SECONDS)
-    except TimeoutError:
-        raise RehearsalError(
-            f"the preparation takes more than {_PREPARATION_SECONDS} s; see the logs"
-        ) from None
+def _note_processes(path: Path) -> None:
+    """Note the command line of every process on the machine in a file, five times a second.
+
+    Instances' and containers' processes are among them. It goes on until the program ends.
+    """
+    seen: set[str] = set()
+    while True:
+        found = set()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                found.add(" ".join(process.cmdline()))
+        with path.open("a", encoding="utf-8", errors="surrogateescape") as listed:
+            listed.writelines(f"{line}\n" for line in sorted(found - seen))
+        seen |= found
+        time.sleep(0.2)

@@ -72,13 +72,10 @@ def by_segment(
     for name in np.unique(names):
         rows = np.flatnonzero(names == name)
         errors = price_metrics(actual[rows], predicted[rows])
+        ranges = range_metrics(actual[rows], predicted[rows], low[rows], high[rows])
         figures[str(name)] = {
             "rows": len(rows),
-            "mape": errors["mape"],
-            "mdape": errors["mdape"],
-            "within_10": errors["within_10"],
-            "coverage": range_metrics(actual[rows], predicted[rows], low[rows], high[rows])[
-                "coverage"
-            ],
+            **{figure: errors[figure] for figure in ("mape", "mdape", "within_10")},
+            "coverage": ranges["coverage"],
         }
     return figures

@@ -93,18 +93,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def check(folder: Path, digest: str, what: str) -> None:
-    """Check a folder that came from elsewhere.
-
-    Parameters
-    ----------
-    what : where it came from, named in errors.
+    """Check a folder that came from elsewhere (``what``): see :func:`read_manifest`.
 
     Raises
     ------
-    InputError
-        If its format is newer than this program reads.
     CorruptModelError
-        If its bytes are not those of the digest.
+        Also if its bytes are not those of the digest.
     """
     try:
         read_manifest(folder)

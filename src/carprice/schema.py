@@ -5,6 +5,7 @@ from :class:`Listing`. Names are snake_case in Python, camelCase in JSON, files 
 """
 
 import datetime
+import math
 import re
 import types
 from collections.abc import Iterable, Mapping
@@ -45,24 +46,12 @@ REFERENCE_EQUIPMENT: Final = (
 )
 """Equipment that has a 0/1 column of its own in the reference files; read into ``features``."""
 
+_NUMBERS: Final = (
+    "zeroth zero unregistered, first one single, second two, third three, fourth four, fifth five, "
+    "sixth six, seventh seven, eighth eight, ninth nine, tenth ten"
+)
 _ORDINALS: Final = {
-    word: number
-    for number, words in enumerate(
-        (
-            "zeroth zero unregistered",
-            "first one single",
-            "second two",
-            "third three",
-            "fourth four",
-            "fifth five",
-            "sixth six",
-            "seventh seven",
-            "eighth eight",
-            "ninth nine",
-            "tenth ten",
-        )
-    )
-    for word in words.split()
+    word: number for number, words in enumerate(_NUMBERS.split(",")) for word in words.split()
 }
 
 
@@ -80,15 +69,7 @@ NUMERIC: Final = frozenset({FieldKind.NUMBER, FieldKind.INTEGER})
 
 
 def parse_ordinal(value: object) -> object:
-    """Return a number of owners that is given in words; anything else is returned unchanged.
-
-    Examples
-    --------
-    >>> parse_ordinal("Second Owner"), parse_ordinal("1st owner"), parse_ordinal("Fourth & Above")
-    (2, 1, 4)
-    >>> parse_ordinal("Test Drive Car")
-    'Test Drive Car'
-    """
+    """Return a number of owners that is given in words; anything else is returned unchanged."""
     if not isinstance(value, str):
         return value
     for word in re.findall(r"[a-z]+|\d+", value.lower()):
@@ -100,13 +81,7 @@ def parse_ordinal(value: object) -> object:
 
 
 def split_equipment(value: object) -> object:
-    """Split equipment that is given as one text; anything else is returned unchanged.
-
-    Examples
-    --------
-    >>> split_equipment("Bluetooth, AlloyWheels")
-    ['Bluetooth', 'AlloyWheels']
-    """
+    """Split equipment that is given as one text; anything else is returned unchanged."""
     if isinstance(value, str):
         return [name.strip() for name in re.split(r"[,;|]", value) if name.strip()]
     return value
@@ -153,13 +128,29 @@ def _day(value: object) -> object:
 
 
 # Clients rely on the JSON schema: a field accepts exactly what its schema allows.
-Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"[^\s\x1c-\x1f]")]
+# Python and JavaScript differ in what is white space: the pattern names what either leaves out.
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"[^\s\x1c-\x1f\x85\ufeff]")]
 Number = Annotated[float, Field(strict=True)]
 Year = Annotated[
     int, BeforeValidator(_whole, json_schema_input_type=Annotated[int, Field(ge=1900, le=2100)])
 ]
-OwnersInWords = Annotated[str, Field(pattern=_ORDINAL_FORM)]
-EquipmentInOneText = Annotated[str, Field(pattern=_EQUIPMENT_FORM)]
+Owners = Annotated[
+    int,
+    BeforeValidator(
+        _owners,
+        json_schema_input_type=Annotated[int, Field(ge=0, le=20)]
+        | Annotated[str, Field(pattern=_ORDINAL_FORM)],
+    ),
+]
+_Equipment = Annotated[tuple[Text, ...], Field(max_length=200)]
+Equipment = Annotated[
+    _Equipment,
+    BeforeValidator(
+        _list_of_equipment,
+        json_schema_input_type=_Equipment | Annotated[str, Field(pattern=_EQUIPMENT_FORM)],
+    ),
+]
+Day = Annotated[datetime.date, BeforeValidator(_day)]
 
 
 class Listing(BaseModel):
@@ -193,15 +184,7 @@ class Listing(BaseModel):
     transmission_type: Text | None = Field(None, description="Gearbox", examples=["Automatic"])
     body_type: Text | None = Field(None, description="Body style", examples=["Hatchback"])
     fuel_type: Text | None = Field(None, description="Fuel", examples=["Petrol"])
-    ownership: (
-        Annotated[
-            int,
-            BeforeValidator(
-                _owners, json_schema_input_type=Annotated[int, Field(ge=0, le=20)] | OwnersInWords
-            ),
-        ]
-        | None
-    ) = Field(
+    ownership: Owners | None = Field(
         None,
         ge=0,
         le=20,
@@ -220,18 +203,7 @@ class Listing(BaseModel):
         le=50,
         examples=[15],
     )
-    features: (
-        Annotated[
-            tuple[Text, ...],
-            Field(max_length=200),
-            BeforeValidator(
-                _list_of_equipment,
-                json_schema_input_type=Annotated[tuple[Text, ...], Field(max_length=200)]
-                | EquipmentInOneText,
-            ),
-        ]
-        | None
-    ) = Field(
+    features: Equipment | None = Field(
         None,
         description="Names of equipment that the car has",
         examples=[["Bluetooth", "AlloyWheels"]],
@@ -260,7 +232,7 @@ class Listing(BaseModel):
     condition: Text | None = Field(None, description="Condition as advertised", examples=["good"])
     seller_type: Text | None = Field(None, description="Who sells", examples=["Dealer"])
     region: Text | None = Field(None, description="Where the car is sold", examples=["Delhi"])
-    listed_on: Annotated[datetime.date, BeforeValidator(_day)] | None = Field(
+    listed_on: Day | None = Field(
         None,
         description="Day the listing was seen; the price is for that day",
         examples=["2024-11-30"],
@@ -273,22 +245,19 @@ REFERENCE_FIELDS: Final = FIELDS[: FIELDS.index("features") + 1]
 
 
 def alias(field: str) -> str:
-    """Return the camelCase name of a field.
-
-    Examples
-    --------
-    >>> alias("transmission_type"), alias("price")
-    ('transmissionType', 'price')
-    """
+    """Return the camelCase name of a field."""
     return to_camel(field)
+
+
+def names_of(field: str) -> tuple[str, ...]:
+    """Return the names by which files and params.yaml may call a field or the price."""
+    return PRICE_ALIASES if field == PRICE else (alias(field), field)
 
 
 def _value_type(annotation: Any) -> Any:
     """Unwrap ``Annotated[X, …] | None`` to ``X``."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        annotation = next(part for part in get_args(annotation) if part is not type(None))
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return _value_type(get_args(annotation)[0])
     return get_origin(annotation) or annotation
 
 
@@ -309,32 +278,17 @@ REQUIRED_OF_A_ROW: Final = tuple(name for name in REQUIRED if name != "odometer"
 be right."""
 
 
-def fields_of(*kinds: FieldKind) -> tuple[str, ...]:
-    """Return the fields of the given kinds, in the order of their declaration.
-
-    Examples
-    --------
-    >>> fields_of(FieldKind.INTEGER)
-    ('year', 'ownership')
-    """
-    return tuple(name for name, kind in KINDS.items() if kind in kinds)
+def kind_of(field: str) -> FieldKind:
+    """Return the kind of a field, or of the price."""
+    return KINDS.get(field, FieldKind.NUMBER)
 
 
 def bounds(field: str) -> tuple[float, float]:
-    """Return the smallest and largest value a numeric field may have.
-
-    Examples
-    --------
-    >>> bounds("year")
-    (1900.0, 2100.0)
-    """
-    low, high = -float("inf"), float("inf")
-    for rule in Listing.model_fields[field].metadata:
-        if isinstance(rule, Ge):
-            low = float(rule.ge)  # type: ignore[arg-type]
-        elif isinstance(rule, Le):
-            high = float(rule.le)  # type: ignore[arg-type]
-    return low, high
+    """Return the smallest and largest value a numeric field may have."""
+    rules = Listing.model_fields[field].metadata
+    low: Any = next((rule.ge for rule in rules if isinstance(rule, Ge)), -math.inf)
+    high: Any = next((rule.le for rule in rules if isinstance(rule, Le)), math.inf)
+    return float(low), float(high)
 
 
 def join_equipment(names: Iterable[str]) -> str:
@@ -342,8 +296,8 @@ def join_equipment(names: Iterable[str]) -> str:
 
     Examples
     --------
-    >>> join_equipment(["Bluetooth", "AlloyWheels", "Bluetooth"])
-    'AlloyWheels|Bluetooth'
+    >>> join_equipment(["Bluetooth", "AlloyWheels", "Bluetooth"]), join_equipment([])
+    ('AlloyWheels|Bluetooth', '')
     """
     return EQUIPMENT_SEPARATOR.join(sorted(set(names)))
 

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from carprice.errors import InputError
-from carprice.schema import FIELDS, PRICE, PRICE_ALIASES, alias
+from carprice.schema import FIELDS, PRICE, alias, names_of
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.mlflow)(?<!\.git)", re.ASCII)
@@ -31,10 +31,7 @@ _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.mlflow)(?<!\.git)", re
 def expand(text: str) -> str:
     """Replace ``${NAME}`` and ``${NAME:-default}`` by the environment's values.
 
-    Raises
-    ------
-    ValueError
-        If a variable is not set and has no default.
+    It is a ValueError if a variable is not set and has no default.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -48,6 +45,10 @@ def expand(text: str) -> str:
 
 
 Expanded = Annotated[str, AfterValidator(expand)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class _Settings(BaseModel):
@@ -132,7 +133,7 @@ class SampleSettings(_Settings):
     """Size and seed of the embedded sample."""
 
     rows: int = Field(10_000, ge=100, le=100_000_000)
-    seed: int = Field(7, ge=0)
+    seed: Seed = 7
 
 
 class SplitSettings(_Settings):
@@ -140,7 +141,7 @@ class SplitSettings(_Settings):
 
     method: Literal["random", "time"] = "random"
     test_size: float = Field(0.2, gt=0, lt=1)
-    seed: int = Field(42, ge=0)
+    seed: Seed = 42
 
 
 class IngestSettings(_Settings):
@@ -172,8 +173,7 @@ class IngestSettings(_Settings):
         """Accept ``field: column`` for ``field: {from: column}``, in camelCase or snake_case."""
         if not isinstance(columns, dict):
             return columns
-        names = {alias(field): field for field in FIELDS} | {field: field for field in FIELDS}
-        names |= dict.fromkeys(PRICE_ALIASES, PRICE)
+        names = {name: field for field in (*FIELDS, PRICE) for name in names_of(field)}
         read: dict[str, Any] = {}
         for key, rule in columns.items():
             if key not in names:
@@ -195,22 +195,22 @@ class IngestSettings(_Settings):
 class HedonicScales(_Settings):
     """How little each block of the hedonic ridge is shrunk; docs/model.md describes the blocks."""
 
-    trend: float = Field(1.35, gt=0)
-    make: float = Field(2.98, gt=0)
-    model: float = Field(2.50, gt=0)
-    trim: float = Field(0.155, gt=0)
-    variant: float = Field(0.110, gt=0)
-    powertrain: float = Field(0.362, gt=0)
-    make_age: float = Field(0.764, gt=0)
-    model_age: float = Field(0.472, gt=0)
-    model_distance: float = Field(0.264, gt=0)
-    model_year: float = Field(0.238, gt=0)
-    category: float = Field(1.94, gt=0)
-    kind: float = Field(0.664, gt=0)
-    word: float = Field(0.931, gt=0)
-    model_word: float = Field(0.193, gt=0)
-    equipment: float = Field(0.266, gt=0)
-    color: float = Field(0.05, gt=0)
+    trend: Positive = 1.35
+    make: Positive = 2.98
+    model: Positive = 2.50
+    trim: Positive = 0.155
+    variant: Positive = 0.110
+    powertrain: Positive = 0.362
+    make_age: Positive = 0.764
+    model_age: Positive = 0.472
+    model_distance: Positive = 0.264
+    model_year: Positive = 0.238
+    category: Positive = 1.94
+    kind: Positive = 0.664
+    word: Positive = 0.931
+    model_word: Positive = 0.193
+    equipment: Positive = 0.266
+    color: Positive = 0.05
 
 
 class BoosterSettings(_Settings):
@@ -221,65 +221,33 @@ class BoosterSettings(_Settings):
     learning_rate: float = Field(0.05, gt=0, le=1)
     subsample: float = Field(0.7, gt=0, le=1)
     colsample_bytree: float = Field(0.6, gt=0, le=1)
-    min_child_weight: float = Field(8, ge=0)
-    reg_lambda: float = Field(3, ge=0)
+    min_child_weight: NotNegative = 8
+    reg_lambda: NotNegative = 3
 
 
 class TrainSettings(_Settings):
-    """How the model is fitted and its ranges are calibrated."""
+    """How the model is fitted and its ranges are calibrated; params.yaml explains each key."""
 
-    seed: int = Field(0, ge=0)
-    folds: int = Field(10, ge=2, le=50, description="of the cross-fitting that the ranges need")
-    patience: int = Field(
-        50,
-        ge=1,
-        description="boosting ends after so many trees without improvement",
-    )
+    seed: Seed = 0
+    folds: int = Field(10, ge=2, le=50)
+    patience: int = Field(50, ge=1)
     hedonic: HedonicScales = HedonicScales()
     booster: BoosterSettings = BoosterSettings()
 
 
 class GateSettings(_Settings):
-    """What a candidate must reach before it may become ``staging``."""
+    """What a candidate must reach to become ``staging``; params.yaml explains each key."""
 
-    max_mape: float | None = Field(30.0, gt=0, description="largest MAPE, per cent; null: no limit")
-    naive_factor: float = Field(
-        0.9,
-        gt=0,
-        le=1,
-        description="largest MAPE, as a factor of a per-median model's",
-    )
-    min_within_10: float | None = Field(
-        25.0, ge=0, le=100, description="smallest share of errors of at most 10 %, per cent"
-    )
-    coverage: tuple[float, float] = Field(
-        (0.85, 0.95), description="smallest and largest share of prices inside the 90 % range"
-    )
-    band_coverage: float = Field(
-        0.85,
-        ge=0,
-        le=1,
-        description="smallest share of prices inside the range in an age band, within chance",
-    )
-    segment_factor: float = Field(
-        4.0, gt=1, description="largest MAPE of a segment, as a factor of that of all rows"
-    )
-    segment_rows: int = Field(
-        30,
-        ge=1,
-        le=1000,
-        description="smallest number of test rows of an age band or segment that is judged",
-    )
-    max_megabytes: float = Field(100.0, gt=0, description="largest model folder")
-    latency_factor: float = Field(
-        2.0, gt=0, description="longest time for one price, as a factor of production's"
-    )
-    champion_margin: float = Field(
-        0.02,
-        ge=0,
-        le=1,
-        description="how much larger than production's the MAPE may be, as a share of it",
-    )
+    max_mape: Positive | None = 30.0
+    naive_factor: float = Field(0.9, gt=0, le=1)
+    min_within_10: Annotated[float, Field(ge=0, le=100)] | None = 25.0
+    coverage: tuple[float, float] = (0.85, 0.95)
+    band_coverage: Share = 0.85
+    segment_factor: float = Field(4.0, gt=1)
+    segment_rows: int = Field(30, ge=1, le=1000)
+    max_megabytes: Positive = 100.0
+    latency_factor: Positive = 2.0
+    champion_margin: Share = 0.02
 
     @field_validator("coverage")
     @classmethod
@@ -290,43 +258,16 @@ class GateSettings(_Settings):
 
 
 class ModelTestSettings(_Settings):
-    """What a registered model must do before it may go to production; see docs/model-tests.md."""
+    """What a registered model must do to go to production; params.yaml explains each key."""
 
-    rise: float = Field(
-        0.03, ge=0, description="rise of the price with age or distance that is ignored, as a share"
-    )
-    max_rises: float = Field(
-        0.2,
-        ge=0,
-        le=1,
-        description="largest share of such steps that may rise by more",
-    )
-    min_cheaper: float = Field(
-        0.9,
-        ge=0,
-        le=1,
-        description="smallest share of cars that must be cheaper when older, driven farther, of a "
-        "second owner, …",
-    )
-    min_fall: float = Field(
-        0.2, ge=0, lt=1, description="smallest median loss in ten years, as a share of the price"
-    )
-    min_spread: float = Field(
-        0.25,
-        ge=0,
-        description="smallest standard deviation of ln(price) among models",
-    )
-    unseen_variant: float = Field(
-        0.03,
-        ge=0,
-        description="largest difference between an unseen variant and none, as a share",
-    )
-    unseen_model_factor: float = Field(
-        3.0,
-        ge=1,
-        description="largest price of an unseen model, in median prices of its make",
-    )
-    start_seconds: float = Field(60.0, gt=0, description="longest start of the service")
+    rise: NotNegative = 0.03
+    max_rises: Share = 0.2
+    min_cheaper: Share = 0.9
+    min_fall: float = Field(0.2, ge=0, lt=1)
+    min_spread: NotNegative = 0.25
+    unseen_variant: NotNegative = 0.03
+    unseen_model_factor: float = Field(3.0, ge=1)
+    start_seconds: Positive = 60.0
 
 
 class RegisterSettings(_Settings):
@@ -401,10 +342,7 @@ class _Loader(yaml.SafeLoader):
 def load_settings(path: Path, source: str | None = None) -> Settings:
     """Read a params file; ``source`` takes the place of its ``ingest.source``.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, is not YAML, or holds a key or value that is not allowed.
+    It is an InputError if the file is missing, is no YAML, or holds what is not allowed.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506

@@ -37,14 +37,8 @@ def usable_cores(process_cgroups: Path = PROCESS_CGROUPS, cgroup_root: Path = CG
     """Return the cores that this process may use, at least 1.
 
     That is the cores of its scheduler affinity, or the CPU quota of its cgroup, rounded up, where
-    that is less. Both are known on Linux only; elsewhere it is the cores of the machine.
-
-    Parameters
-    ----------
-    process_cgroups
-        The kernel's list of the cgroups that the process is in.
-    cgroup_root
-        Where the cgroups of version 1 or 2 are mounted.
+    that is less. Both are known on Linux only; elsewhere it is the cores of the machine. The
+    kernel's list ``process_cgroups`` names the cgroups, which are mounted at ``cgroup_root``.
     """
     scheduled = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.keeper import ServedModel
+from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from carprice.model import PriceModel
 
@@ -56,27 +56,29 @@ def client_with(settings: ServiceSettings, served: ServedModel) -> ClientWith:
 
 
 @pytest.fixture(scope="session")
-def start(
-    promoted: Any, registry_address: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Start:
-    """Starts ``python -m api``, as its image does, with the production model of the registry."""
+def start(finished: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Starts ``python -m api``, as its image does, with the image's model and without a registry.
+
+    Asking a local registry would start MLflow beside every service; ``test_keeper.py`` does.
+    """
 
     def starting(*options: str, **environment: str) -> AbstractContextManager[Any]:
         command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}", *options]
+        folder = tmp_path_factory.mktemp("service")
         settings = {
-            "MLFLOW_TRACKING_URI": registry_address(promoted),
-            "CARPRICE_MODEL_CACHE": str(promoted.root / "served"),
+            "MLFLOW_TRACKING_URI": NOWHERE,
+            "CARPRICE_BAKED_MODEL": str(finished[0].model),
+            "CARPRICE_MODEL_CACHE": str(folder / "cache"),
             "CARPRICE_DRAIN_SECONDS": "0",
             **environment,
         }
-        return serve(command, tmp_path_factory.mktemp("service"), "/", settings)  # type: ignore[no-any-return]
+        return serve(command, folder, "/", settings)  # type: ignore[no-any-return]
 
     return starting
 
 
 @pytest.fixture(scope="session")
-def running(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A running service that fetched its model from the registry."""
-    cache = tmp_path_factory.mktemp("fetched") / "cache"
-    with start(CARPRICE_MODEL_CACHE=str(cache)) as server:
+def running(start: Start) -> Iterator[Any]:
+    """A running service."""
+    with start() as server:
         yield server

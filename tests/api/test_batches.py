@@ -1,37 +1,37 @@
 import csv
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from asking import BARE, FULL, post, prices_of, refused
 from fastapi.testclient import TestClient
 
-from api.app import create_app
-from api.keeper import ServedModel
 from api.messages import BatchAnswer
-from api.service_settings import ServiceSettings
 
-BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
-FULL = {**BARE, "variant": "SX 1.6 CRDI", "fuelType": "Diesel", "features": ["Bluetooth", "Tpms"]}
 AS_CSV = {"Content-Type": "text/csv"}
 
 
-def post(client: TestClient, listings: object, **headers: str) -> Any:
-    return client.post("/predict/batch", json={"listings": listings}, headers=headers)
+def batch(client: TestClient, listings: object, **headers: str) -> Any:
+    return post(client, "/predict/batch", {"listings": listings}, **headers)
+
+
+def as_csv(client: TestClient, text: str | bytes, **headers: str) -> Any:
+    return client.post("/predict/batch", content=text, headers={**AS_CSV, **headers})
 
 
 def test_each_row_gets_the_price_that_it_gets_alone_in_its_place(client: TestClient) -> None:
     listings = [FULL, {**BARE, "make": "Trabant"}, BARE, {**BARE, "featureCount": 3}]
-    answer = post(client, listings)
-    batch = BatchAnswer.model_validate_json(answer.content)
-    assert (batch.priced, [row.row for row in batch.rows]) == (4, [0, 1, 2, 3])
-    for row, listing in zip(answer.json()["rows"], listings, strict=True):
-        alone = client.post("/predict", json=listing).json()
+    answer = batch(client, listings)
+    found = BatchAnswer.model_validate_json(answer.content)
+    assert (found.priced, [row.row for row in found.rows]) == (4, [0, 1, 2, 3])
+    for row, alone in zip(answer.json()["rows"], prices_of(client, listings), strict=True):
         assert row["price"] == {key: alone[key] for key in row["price"]}
         assert row["problem"] is None
-    assert {key: alone[key] for key in ("currency", "modelVersion", "modelDigest")} == {
-        key: answer.json()[key] for key in ("currency", "modelVersion", "modelDigest")
-    }
+        for key in ("currency", "modelVersion", "modelDigest"):
+            assert alone[key] == answer.json()[key]
 
 
 @pytest.mark.parametrize(
@@ -45,35 +45,24 @@ def test_each_row_gets_the_price_that_it_gets_alone_in_its_place(client: TestCli
         ("5", "must be a JSON object"),
         ("null", "must be a JSON object"),
         ("[]", "must be a JSON object"),
+        (json.dumps({f"odometer{n}": n for n in range(5000)}), "5,000 keys"),
+        ('{"make":"Kia","make":"Kia"}', "make: is there twice; leave one out"),
     ],
     ids=lambda text: text[:40],
 )
 def test_a_row_that_is_wrong_gets_its_own_problem(client: TestClient, row: str, words: str) -> None:
-    body = json.dumps({"listings": [BARE, "@", BARE]}).replace('"@"', row)
-    headers = {"Content-Type": "application/json"}
-    answer = client.post("/predict/batch", content=body, headers=headers)
-    batch = BatchAnswer.model_validate_json(answer.content)
-    assert [row.price is not None for row in batch.rows] == [True, False, True]
-    problem = batch.rows[1].problem
+    good = {**BARE, "variant": "a:b"}
+    body = json.dumps({"listings": [good, "@", good]}).replace('"@"', row)
+    found = BatchAnswer.model_validate_json(post(client, "/predict/batch", body.encode()).content)
+    assert [row.price is not None for row in found.rows] == [True, False, True]
+    problem = found.rows[1].problem
     assert problem is not None
-    assert (problem.status, batch.priced) == (422, 2)
+    assert (problem.status, found.priced) == (422, 2)
     assert words in problem.detail
 
 
-def test_a_row_with_a_key_twice_is_the_one_with_the_problem(client: TestClient) -> None:
-    body = '{"listings":[%s,{"make":"Kia","make":"Kia","model":"Rio","year":2018,"odometer":1}]}'
-    answer = client.post(
-        "/predict/batch",
-        content=body % json.dumps({**BARE, "variant": "a:b"}),
-        headers={"Content-Type": "application/json"},
-    )
-    good, bad = answer.json()["rows"]
-    assert good["price"]["predictedPrice"] > 0
-    assert bad["problem"]["detail"] == "make: is there twice; leave one out"
-
-
 def test_no_row_is_no_error(client: TestClient) -> None:
-    assert post(client, []).json()["rows"] == []
+    assert batch(client, []).json()["rows"] == []
 
 
 @pytest.mark.parametrize(
@@ -93,9 +82,7 @@ def test_no_row_is_no_error(client: TestClient) -> None:
 def test_a_body_that_is_no_batch_is_refused(
     client: TestClient, body: bytes, status: int, kind: str
 ) -> None:
-    headers = {"Content-Type": "application/json"}
-    answer = client.post("/predict/batch", content=body, headers=headers)
-    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:carprice:problem:{kind}")
+    refused(post(client, "/predict/batch", body), status, kind)
 
 
 def test_csv_columns_may_come_in_any_order_and_both_spellings(client: TestClient) -> None:
@@ -103,7 +90,7 @@ def test_csv_columns_may_come_in_any_order_and_both_spellings(client: TestClient
         "odometer,year,fuel_type,model,make,variant,features,bodyType\r\n"
         "61000,2018,Diesel,Creta,Hyundai,SX 1.6 CRDI,Bluetooth|Tpms,\r\n"
     )
-    answer = client.post("/predict/batch", content="\ufeff" + text, headers=AS_CSV)
+    answer = as_csv(client, "\ufeff" + text)
     (row,) = answer.json()["rows"]
     alone = client.post("/predict", json=FULL).json()
     assert row["price"]["predictedPrice"] == alone["predictedPrice"]
@@ -119,7 +106,7 @@ def test_csv_comes_back_with_the_columns_that_came_and_each_row_in_its_place(
         "Hyundai,Creta,2018\n"
         '"Hyundai","Creta",2018,61000,Second Owner\n'
     )
-    answer = client.post("/predict/batch", content=text, headers={**AS_CSV, "Accept": "text/csv"})
+    answer = as_csv(client, text, Accept="text/csv")
     assert answer.headers["Content-Type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["make"] for row in rows] == ["Hyundai"] * 4
@@ -133,7 +120,7 @@ def test_csv_comes_back_with_the_columns_that_came_and_each_row_in_its_place(
 
 
 def test_json_can_be_answered_as_csv(client: TestClient) -> None:
-    answer = post(client, [BARE, {}], Accept="text/csv")
+    answer = batch(client, [BARE, {}], Accept="text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["row"] for row in rows] == ["0", "1"]
     assert (rows[0]["problem"], rows[1]["predictedPrice"]) == ("", "")
@@ -152,38 +139,27 @@ def test_json_can_be_answered_as_csv(client: TestClient) -> None:
     ],
 )
 def test_csv_that_cannot_be_read_is_refused(client: TestClient, text: bytes, words: str) -> None:
-    answer = client.post("/predict/batch", content=text, headers=AS_CSV)
+    answer = as_csv(client, text)
     assert answer.status_code == 422
     assert words in answer.json()["detail"]
 
 
 def test_a_batch_may_have_so_many_rows_and_bytes(client_with: Any) -> None:
     with client_with(batch_rows=2, batch_bytes=400) as client:
-        assert post(client, [BARE] * 2).json()["priced"] == 2
-        answer = post(client, [BARE] * 3)
-        assert (answer.status_code, answer.json()["type"]) == (
-            413,
-            "urn:carprice:problem:request-too-large",
-        )
-        assert "3 rows; send at most 2" in answer.json()["detail"]
-        assert "more than 400 bytes" in post(client, [BARE] * 10).json()["detail"]
+        assert batch(client, [BARE] * 2).json()["priced"] == 2
+        three = refused(batch(client, [BARE] * 3), 413, "request-too-large")
+        assert "3 rows; send at most 2" in three["detail"]
+        assert "more than 400 bytes" in batch(client, [BARE] * 10).json()["detail"]
         text = "make,model,year,odometer\n" + "Kia,Rio,2018,5000\n" * 3
-        assert client.post("/predict/batch", content=text, headers=AS_CSV).status_code == 413
+        refused(as_csv(client, text), 413, "request-too-large")
 
 
-def test_the_batches_that_wait_are_few(settings: ServiceSettings, served: ServedModel) -> None:
-    none = settings.model_copy(update={"batch_queue": 0})
-    app = create_app(none, served)
-    with TestClient(app) as client:
-        import threading
-        from concurrent.futures import ThreadPoolExecutor
-
+def test_the_batches_that_wait_are_few(client_with: Any) -> None:
+    with client_with(batch_queue=0) as client, ThreadPoolExecutor(4) as threads:
         start = threading.Barrier(4)
 
         def ask(_: int) -> int:
             start.wait()
-            return int(post(client, [FULL] * 3000).status_code)
+            return int(batch(client, [FULL] * 3000).status_code)
 
-        with ThreadPoolExecutor(4) as threads:
-            statuses = list(threads.map(ask, range(4)))
-    assert set(statuses) == {200, 503}
+        assert set(threads.map(ask, range(4))) == {200, 503}

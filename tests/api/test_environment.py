@@ -63,26 +63,14 @@ def test_each_variable_is_read_from_the_file_of_its_name(
 @pytest.mark.parametrize(
     "value", ["$HOME $(id)", 'it\'s "quoted"', "a=b==", "two words", "Grüße", "one\ntwo", ""]
 )
-def test_a_value_is_taken_as_it_is_but_for_the_space_around_it(
-    environment: dict[str, str], tmp_path: Path, value: str
+@pytest.mark.parametrize("given", [{}, {NAME: ""}, {NAME: "of the environment"}])
+def test_a_file_is_taken_as_it_is_where_the_environment_says_nothing(
+    environment: dict[str, str], tmp_path: Path, given: dict[str, str], value: str
 ) -> None:
+    environment |= given
     (tmp_path / NAME).write_text(f" {value}\r\n\n", encoding="utf-8", newline="")
     read_secrets(environment)
-    assert environment[NAME] == value
-
-
-def test_the_environment_goes_before_the_file(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text("of the file")
-    environment[NAME] = "of the environment"
-    read_secrets(environment)
-    assert environment[NAME] == "of the environment"
-
-
-def test_an_empty_variable_is_none(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text("of the file")
-    environment[NAME] = ""
-    read_secrets(environment)
-    assert environment[NAME] == "of the file"
+    assert environment[NAME] == (given.get(NAME) or value)
 
 
 def test_other_files_and_folders_are_left_alone(
@@ -91,14 +79,10 @@ def test_other_files_and_folders_are_left_alone(
     (tmp_path / "PATH").write_text("/elsewhere")
     (tmp_path / "AWS_SECRET_ACCESS_KEY").write_text("x")
     (tmp_path / NAME).mkdir()
-    read_secrets(environment)
-    assert set(environment) == {"CARPRICE_SECRETS"}
-
-
-def test_no_folder_is_no_secret(tmp_path: Path) -> None:
-    environment = {"CARPRICE_SECRETS": str(tmp_path / "none")}
-    read_secrets(environment)
-    assert set(environment) == {"CARPRICE_SECRETS"}
+    nowhere = {"CARPRICE_SECRETS": str(tmp_path / "none")}
+    for one in (environment, nowhere):
+        read_secrets(one)
+        assert set(one) == {"CARPRICE_SECRETS"}
 
 
 def test_a_link_as_kubernetes_makes_them_is_followed(

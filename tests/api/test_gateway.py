@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 from collections.abc import Iterator
@@ -5,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import BARE, post, refused
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.keeper import ServedModel
-from api.keys import ApiKeys, RateLimit, entry, hashed, new_key
+from api.keys import RateLimit, entry, hashed, new_key, read_keys
+from api.routes.prices import DirectRoute
+from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from carprice.errors import InputError
-
-BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 
 
 @pytest.fixture
@@ -78,16 +79,15 @@ def test_a_crash_is_a_problem_without_its_insides(
         def value(self, *_: object) -> None:
             raise RuntimeError("secret place /srv/models")
 
-    broken = ServedModel.of(model, "7")
-    object.__setattr__(broken, "pricer", Broken())
+    broken = ServedModel.of(dataclasses.replace(model), "7")
+    vars(broken.model)["pricer"] = Broken()
     monkeypatch.setattr(logging.getLogger("carprice"), "propagate", True)
     with (
         TestClient(create_app(settings, broken)) as client,
         caplog.at_level(logging.ERROR, "carprice.service"),
     ):
         answer = client.post("/predict", json=BARE, headers={"X-Request-ID": "crash-1"})
-    assert answer.status_code == 500
-    assert answer.json()["type"] == "urn:carprice:problem:internal-error"
+    refused(answer, 500, "internal-error")
     assert "srv" not in answer.text
     assert answer.headers["X-Request-ID"] == "crash-1"
     (record,) = [one for one in caplog.records if one.name == "carprice.service"]
@@ -102,8 +102,7 @@ def test_a_body_may_have_so_many_bytes(client_with: Any) -> None:
         chunks = iter([b"{" + b" " * 60, b" " * 60])
         streamed = client.post("/predict", content=chunks, headers=headers)
     for answer in (declared, streamed):
-        assert answer.status_code == 413
-        assert "more than 100 bytes" in answer.json()["detail"]
+        assert "more than 100 bytes" in refused(answer, 413, "request-too-large")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -119,8 +118,7 @@ def test_a_body_may_have_so_many_bytes(client_with: Any) -> None:
     ],
 )
 def test_a_body_is_of_a_known_type(client: TestClient, kind: str, status: int) -> None:
-    answer = client.post("/predict", content=json.dumps(BARE), headers={"Content-Type": kind})
-    assert answer.status_code == status
+    assert post(client, "/predict", BARE, **{"Content-Type": kind}).status_code == status
 
 
 KEYS = {name: new_key() for name in ("market", "dealer")}
@@ -149,9 +147,8 @@ def test_without_a_key_there_is_nothing_to_see(
     locked: TestClient, path: str, header: dict[str, str]
 ) -> None:
     answer = locked.post(path, json=BARE, headers=header)
-    assert answer.status_code == 401
+    refused(answer, 401, "unauthorized")
     assert "X-API-Key" in answer.headers["WWW-Authenticate"]
-    assert answer.json()["type"] == "urn:carprice:problem:unauthorized"
 
 
 def test_health_and_pages_need_no_key(locked: TestClient) -> None:
@@ -163,13 +160,10 @@ def test_health_and_pages_need_no_key(locked: TestClient) -> None:
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(locked: TestClient) -> None:
     header = {"X-API-Key": KEYS["dealer"]}
-    statuses = []
-    for _ in range(70):
-        answer = locked.post("/predict", json=BARE, headers=header)
-        statuses.append(answer.status_code)
-    assert set(statuses) == {200, 429}
-    assert answer.json()["type"] == "urn:carprice:problem:too-many-requests"
-    assert int(answer.headers["Retry-After"]) == 1
+    answers = [locked.post("/predict", json=BARE, headers=header) for _ in range(70)]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    refused(answers[-1], 429, "too-many-requests")
+    assert int(answers[-1].headers["Retry-After"]) == 1
     other = locked.post("/predict", json=BARE, headers={"X-API-Key": KEYS["market"]})
     assert other.status_code == 200
 
@@ -184,22 +178,24 @@ def test_the_allowance_comes_back_with_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "words"),
+    ("name", "value", "words"),
     [
-        ("secret", "CARPRICE_API_KEYS, entry 1: is not name:hash"),
-        (f"{entry('a', 'k')},b:123", "CARPRICE_API_KEYS, entry 2"),
-        ("a b:" + "0" * 64, "carprice api-key"),
+        ("api_keys", "secret", "CARPRICE_API_KEYS, entry 1: is not name:hash"),
+        ("api_keys", f"{entry('a', 'k')},b:123", "CARPRICE_API_KEYS, entry 2"),
+        ("api_keys", "a b:" + "0" * 64, "carprice api-key"),
+        ("api_keys_file", "missing", r"CARPRICE_API_KEYS_FILE: cannot read .*missing"),
+        ("api_keys_file", "empty", "empty holds no entry"),
+        ("rate_limit", 5, "CARPRICE_RATE_LIMIT is for each API key"),
     ],
 )
-def test_an_entry_that_is_no_key_is_refused_without_showing_it(keys: str, words: str) -> None:
+def test_keys_that_are_none_do_not_open_the_service_and_are_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").write_text("# none\n")
     with pytest.raises(InputError, match=words) as caught:
-        ApiKeys.of(ServiceSettings(tracking_uri="x", api_keys=keys))
+        read_keys(ServiceSettings(tracking_uri="x", **{name: value}))
     assert "secret" not in str(caught.value)
-
-
-def test_a_file_of_keys_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"CARPRICE_API_KEYS_FILE: cannot read .*missing"):
-        ApiKeys.of(ServiceSettings(tracking_uri="x", api_keys_file=tmp_path / "missing"))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "x" * 65])
@@ -215,21 +211,41 @@ def test_pages_and_metrics_can_be_closed(client_with: Any) -> None:
         assert client.post("/predict", json=BARE).status_code == 200
 
 
-def test_other_origins_may_ask_only_where_they_are_named(
+def test_pages_of_other_origins_may_ask_only_where_they_are_named(
     client_with: Any, client: TestClient
 ) -> None:
     ask = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
-    assert (
-        "Access-Control-Allow-Origin" not in client.post("/predict", json=BARE, headers=ask).headers
-    )
-    with client_with(cors_origins="https://shop.example, https://b.example") as open_client:
-        for answer in (
-            open_client.options("/predict", headers=ask),
-            open_client.post("/predict", json=BARE, headers=ask),
-        ):
-            assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
-        other = open_client.post("/predict", json=BARE, headers={"Origin": "https://evil.example"})
+    closed = client.post("/predict", json=BARE, headers=ask)
+    assert "Access-Control-Allow-Origin" not in closed.headers
+    named = {"cors_origins": "https://shop.example, https://b.example"}
+    keyed = {"X-API-Key": KEYS["market"]}
+    with client_with(**named, api_keys=entry("shop", KEYS["market"])) as shop:
+        preflight = shop.options("/predict", headers=ask)
+        answer = shop.post("/predict", json=BARE, headers={**ask, **keyed})
+        for one in (preflight, answer):
+            assert one.status_code == 200
+            assert one.headers["X-Request-ID"]
+            assert one.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+        assert "X-Request-ID" in answer.headers["Access-Control-Expose-Headers"]
+        assert shop.post("/predict", json=BARE, headers=ask).status_code == 401
+        evil = {"Origin": "https://evil.example", **keyed}
+        other = shop.post("/predict", json=BARE, headers=evil)
         assert "Access-Control-Allow-Origin" not in other.headers
+        assert shop.app.user_middleware[-1].cls is DirectRoute  # the innermost
+        for body in ({"make": "Kia"}, []):
+            wrong = shop.post("/predict", json=body, headers={**ask, **keyed})
+            assert wrong.status_code == 422
+            assert wrong.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
+def test_the_log_tells_that_traces_close_the_short_way(
+    settings: ServiceSettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("carprice"), "propagate", True)
+    with caplog.at_level("INFO", "carprice.service"):
+        app = create_app(settings.model_copy(update={"opentelemetry": True}))
+    assert DirectRoute not in [one.cls for one in app.user_middleware]
+    assert "POST /predict goes through the router" in caplog.text
 
 
 def test_metrics_count_requests_batches_and_warnings(client_with: Any, served: ServedModel) -> None:
@@ -254,30 +270,6 @@ def test_metrics_count_requests_batches_and_warnings(client_with: Any, served: S
     info = f'carprice_model_info{{digest="{digest}",source="registry",version="7"}}'
     assert float(values[info]) == 1
     assert float(values["carprice_model_loaded_age_seconds"]) > 0
-
-
-def test_a_file_without_any_key_does_not_open_the_service(tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("# none\n")
-    with pytest.raises(InputError, match=r"keys holds no entry"):
-        ApiKeys.of(ServiceSettings(tracking_uri="x", api_keys_file=tmp_path / "keys"))
-    with pytest.raises(InputError, match="CARPRICE_RATE_LIMIT is for each API key"):
-        ApiKeys.of(ServiceSettings(tracking_uri="x", rate_limit=5))
-
-
-def test_a_page_of_a_named_origin_may_ask_with_a_key(client_with: Any) -> None:
-    named = {"cors_origins": "https://shop.example", "api_keys": entry("shop", KEYS["market"])}
-    origin = {"Origin": "https://shop.example"}
-    with client_with(**named) as client:
-        preflight = client.options(
-            "/predict", headers={**origin, "Access-Control-Request-Method": "POST"}
-        )
-        assert preflight.status_code == 200
-        assert preflight.headers["X-Request-ID"]
-        key = {**origin, "X-API-Key": KEYS["market"]}
-        answer = client.post("/predict", json=BARE, headers=key)
-        assert answer.status_code == 200
-        assert "X-Request-ID" in answer.headers["Access-Control-Expose-Headers"]
-        assert client.post("/predict", json=BARE, headers=origin).status_code == 401
 
 
 def test_a_trailing_slash_is_another_path(client: TestClient) -> None:

@@ -5,8 +5,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 
@@ -14,88 +12,63 @@ from api import healthcheck
 
 
 @contextmanager
-def answering(status: int, asked: list[str]) -> Iterator[int]:
-    """Serve one status and yield the port."""
+def answering(answer: bytes, asked: list[bytes]) -> Iterator[int]:
+    """Yield the port of a server that gives this answer, or none at all."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(status)
-            self.send_header("Content-Length", "4")
-            self.end_headers()
-            self.wfile.write(b"told")
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (404, 1), (204, 1), (302, 1)])
-def test_only_200_is_healthy(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, code: int
-) -> None:
-    asked: list[str] = []
-    with answering(status, asked) as port:
-        monkeypatch.setenv("PORT", str(port))
-        assert healthcheck.main() == code
-    assert asked == ["/"]
-    # The log of an earlier test's service may come late, into the same output.
-    assert status == 204 or "told" in capsys.readouterr().out
-
-
-@pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens where the service should."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setenv("PORT", str(taken.getsockname()[1]))
-
-
-@pytest.mark.usefixtures("nobody")
-def test_nobody_is_not_healthy(capsys: pytest.CaptureFixture[str]) -> None:
-    assert healthcheck.main() == 1
-    assert "refused" in capsys.readouterr().out
-
-
-def test_silence_is_not_healthy(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(healthcheck, "_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setenv("PORT", str(silent.getsockname()[1]))
-        assert healthcheck.main() == 1
-    assert "timed out" in capsys.readouterr().out
-
-
-def test_another_protocol_is_not_healthy(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def answer() -> None:
+    def serve() -> None:
         connection, _ = listener.accept()
         with connection:
-            connection.recv(1000)
-            connection.sendall(b"220 mail.example.org ESMTP\r\n\r\n")
+            asked.append(connection.recv(1000))
+            connection.sendall(answer)
+            if not answer:
+                connection.recv(1)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setenv("PORT", str(listener.getsockname()[1]))
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
-        assert healthcheck.main() == 1
+        yield listener.getsockname()[1]
         thread.join()
-    assert "220 mail" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("nobody")
-def test_its_exit_code_is_what_containers_ask_for() -> None:
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntold", 0, "told"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\ntold", 1, "told"),
+        (b"HTTP/1.1 404 None\r\nContent-Length: 4\r\n\r\ntold", 1, "told"),
+        (b"HTTP/1.1 204 None\r\n\r\n", 1, ""),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 4\r\n\r\ntold", 1, "told"),
+        (b"220 mail.example.org ESMTP\r\n\r\n", 1, "220 mail"),
+        (b"", 1, "timed out"),
+    ],
+)
+def test_only_200_is_healthy(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: bytes,
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.setattr(healthcheck, "_SECONDS", 0.2 if not answer else 10)
+    asked: list[bytes] = []
+    with answering(answer, asked) as port:
+        monkeypatch.setenv("PORT", str(port))
+        assert healthcheck.main() == code
+    assert asked[0].startswith(b"GET / HTTP/1.1\r\n")
+    # The log of an earlier test's service may come late, into the same output.
+    assert told in capsys.readouterr().out
+
+
+def test_where_nobody_listens_containers_get_its_exit_code_and_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
     done = subprocess.run(
         [sys.executable, "-m", "api.healthcheck"],
-        env=dict(os.environ), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr == ""
+        env={**os.environ, "PORT": str(port)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
     assert len(done.stdout.splitlines()) == 1
+    assert "refused" in done.stdout

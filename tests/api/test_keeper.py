@@ -4,7 +4,9 @@ import dataclasses
 import datetime
 import json
 import logging
+import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import processes_with
 
 from api import production
-from api.keeper import ModelKeeper, ServedModel, fetch_production
+from api.keeper import ModelKeeper, fetch_production
 from api.production import ask
+from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
 from carprice.model import PriceModel
@@ -44,6 +48,11 @@ def settings_of(uri: str, cache: Path, **more: Any) -> ServiceSettings:
     return ServiceSettings(tracking_uri=uri, model_cache=cache, **more)
 
 
+def run_instead(monkeypatch: pytest.MonkeyPatch, *command: str) -> None:
+    """Let the child process be this one."""
+    monkeypatch.setattr(production, "_command", lambda *_: [*command])
+
+
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: object) -> list[str]:
     """Let the registry answer these in turn, the last for ever; return what is had at each."""
     asked: list[str] = []
@@ -62,7 +71,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: object) -> list[str]:
 
 def told(folder: Path, version: str, *, temporary: bool = False) -> production.Answer:
     digest = PriceModel.load(folder).digest
-    return production.Answer(version, digest, folder, temporary, "")
+    return production.Answer(version, digest, folder, temporary)
 
 
 async def run_until(keeper: ModelKeeper, is_so: Callable[[], object]) -> None:
@@ -76,48 +85,40 @@ async def run_until(keeper: ModelKeeper, is_so: Callable[[], object]) -> None:
         await task
 
 
-def children_of(cache: Path) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            command = path.read_bytes().decode(errors="replace")
-            if f"--cache={cache}" in command:
-                found.append(command)
-    return found
+async def served_by(keeper: ModelKeeper) -> ServedModel:
+    await run_until(keeper, lambda: keeper.served)
+    assert keeper.served is not None
+    return keeper.served
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to look for processes in")
 @pytest.mark.usefixtures("only_mlflow")
 def test_a_cancelled_keeper_leaves_no_child(silence: str, tmp_path: Path) -> None:
     keeper = ModelKeeper(settings_of(silence, tmp_path / "cache"))
-    asyncio.run(run_until(keeper, lambda: children_of(tmp_path / "cache")))
-    assert children_of(tmp_path / "cache") == []
+    asyncio.run(run_until(keeper, lambda: processes_with(f"--cache={tmp_path / 'cache'}")))
+    assert processes_with(f"--cache={tmp_path / 'cache'}") == []
 
 
-@pytest.mark.usefixtures("only_mlflow")
-def test_the_deadline_holds_for_a_child_that_hears_no_signal(
-    silence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_child", [False, True])
+def test_the_deadline_holds_for_a_server_that_says_nothing_and_a_child_that_hears_no_signal(
+    silence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    is_child: bool,
 ) -> None:
-    import sys
-
+    if is_child:
+        request.getfixturevalue("only_mlflow")
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    cache = f"--cache={tmp_path}"
-    monkeypatch.setattr(production, "_command", lambda *_: [sys.executable, "-c", deaf, cache])
+    run_instead(monkeypatch, sys.executable, "-c", deaf, f"--cache={tmp_path}")
     began = time.monotonic()
     with pytest.raises(RefusedError, match=r"did not answer within 0.5 s; .*CARPRICE_START_SEC"):
         asyncio.run(ask(settings_of(silence, tmp_path, start_seconds=0.5)))
-    assert time.monotonic() - began < 10
-    assert children_of(tmp_path) == []
-
-
-def test_the_deadline_holds_for_a_server_that_says_nothing(silence: str, tmp_path: Path) -> None:
-    began = time.monotonic()
-    with pytest.raises(RefusedError, match=r"did not answer within 0.5 s; .*CARPRICE_START_SEC"):
-        asyncio.run(ask(settings_of(silence, tmp_path, start_seconds=0.5)))
-    assert time.monotonic() - began < 10
     while "registry" in {thread.name for thread in threading.enumerate()}:
-        assert time.monotonic() - began < 10
         time.sleep(0.01)
+        assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 10
+    assert processes_with(f"--cache={tmp_path}") == []
 
 
 @pytest.mark.usefixtures("only_mlflow")
@@ -130,15 +131,15 @@ def test_the_deadline_holds_for_a_server_that_says_nothing(silence: str, tmp_pat
         ("print('{}')", "ended with 0 unheard"),
         ('print(\'{"error": "odd", "kind": "KeyError"}\')', "odd"),
         ('print(\'{"error": "odd", "kind": "annotations"}\')', "odd"),
+        ('print(\'{"error": "none of it", "kind": "NoProductionModelError"}\')', "none of it"),
     ],
 )
-def test_a_child_that_says_nothing_of_use_is_a_refusal(
+def test_what_a_child_says_is_its_error_and_nothing_of_use_a_refusal(
     program: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
-    monkeypatch.setattr(production, "_command", lambda *_: [sys.executable, "-c", program])
-    with pytest.raises(RefusedError, match=words):
+    run_instead(monkeypatch, sys.executable, "-c", program)
+    kind = NoProductionModelError if "NoProduction" in program else RefusedError
+    with pytest.raises(kind, match=words):
         asyncio.run(ask(settings_of("http://registry:5000", tmp_path)))
 
 
@@ -146,7 +147,7 @@ def test_a_child_that_says_nothing_of_use_is_a_refusal(
 def test_a_child_that_cannot_be_started_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(production, "_command", lambda *_: [str(tmp_path / "nowhere")])
+    run_instead(monkeypatch, str(tmp_path / "nowhere"))
     with pytest.raises(RefusedError, match="no process to ask the registry can be started"):
         asyncio.run(ask(settings_of("http://registry:5000", tmp_path)))
 
@@ -155,12 +156,11 @@ def test_the_production_model_is_fetched_from_a_local_database(
     promoted: Any, registry_address: Callable[..., str], tmp_path: Path
 ) -> None:
     uri = registry_address(promoted)
-    served = asyncio.run(fetch_production(settings_of(uri, tmp_path / "cache")))
+    settings = settings_of(uri, tmp_path / "cache", start_seconds=120)
+    served = asyncio.run(fetch_production(settings))
     assert (served.version, served.source) == ("1", "registry")
     assert served.model.digest == PriceModel.load(promoted.model).digest
     assert served.since == served.loaded
-    with pytest.raises(NoProductionModelError, match="no production version of other"):
-        asyncio.run(fetch_production(settings_of(uri, tmp_path / "cache", model_name="other")))
 
 
 def test_a_model_that_is_handed_in_is_kept_without_asking(
@@ -181,7 +181,7 @@ def test_polling_swaps_tells_and_outlives_failures_and_failing_hooks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = another_model(finished[0].model, tmp_path / "aside" / "other", 21)
-    bad = production.Answer("8", "0" * 64, tmp_path / "nowhere", False, "")
+    bad = production.Answer("8", "0" * 64, tmp_path / "nowhere")
     asked = answering(
         monkeypatch,
         told(finished[0].model, "7"),
@@ -222,15 +222,14 @@ def test_a_folder_that_is_whole_and_no_model_does_not_end_the_asking(
     answering(monkeypatch, RefusedError("down"), RefusedError("down"), told(finished[0].model, "3"))
     settings = settings_of("http://registry:5000", tmp_path, baked_model=tmp_path / "baked")
     keeper = ModelKeeper(settings)
-    asyncio.run(run_until(keeper, lambda: keeper.served))
-    assert keeper.served is not None
-    assert (keeper.served.version, keeper.served.source) == ("3", "registry")
+    served = asyncio.run(served_by(keeper))
+    assert (served.version, served.source) == ("3", "registry")
 
 
 def test_another_model_than_the_one_named_is_not_served(
     finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = production.Answer("5", "0" * 64, finished[0].model, False, "")
+    other = production.Answer("5", "0" * 64, finished[0].model)
     answering(monkeypatch, other)
     with pytest.raises(CorruptModelError, match="is not the model that was fetched"):
         asyncio.run(fetch_production(settings_of("http://registry:5000", tmp_path)))
@@ -239,24 +238,18 @@ def test_another_model_than_the_one_named_is_not_served(
 def test_a_cached_folder_of_another_model_is_not_served(
     finished: Any, model: PriceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
     shutil.copytree(finished[0].model, tmp_path / ("0" * 64))
     record = {
-        "name": "used-car-price",
-        "registry": "http://registry:5000",
-        "version": "2",
-        "digest": "0" * 64,
-        "confirmed": "2025-07-01T12:00:00+00:00",
+        **{"name": "used-car-price", "registry": "http://registry:5000", "version": "2"},
+        **{"digest": "0" * 64, "confirmed": "2025-07-01T12:00:00+00:00"},
     }
     (tmp_path / "used-car-price.json").write_text(json.dumps(record))
     answering(monkeypatch, RefusedError("the registry is down"))
     settings = settings_of("http://registry:5000", tmp_path, baked_model=finished[0].model)
     keeper = ModelKeeper(settings)
-    asyncio.run(run_until(keeper, lambda: keeper.served))
-    assert keeper.served is not None
-    assert keeper.served.source == "image"
-    made = datetime.datetime.now(datetime.UTC) - keeper.served.since
+    served = asyncio.run(served_by(keeper))
+    assert served.source == "image"
+    made = datetime.datetime.now(datetime.UTC) - served.since
     assert datetime.timedelta(0) < made < datetime.timedelta(hours=1)
     assert keeper.problem.startswith("the registry is down; serving the model of the image")
 

@@ -10,11 +10,10 @@ import pytest
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs carprice[otel]")
 
+from asking import BARE
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
-
-BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 
 
 class Collector(http.server.BaseHTTPRequestHandler):

@@ -1,5 +1,6 @@
-"""The hook scripts against stand-ins that record calls, and against moto where ``aws`` is there."""
+"""What all hook scripts have in common, and their questions to AWS against moto."""
 
+import itertools
 import os
 import re
 import secrets
@@ -7,112 +8,114 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from conftest import Instance
+from delivery import Done, Instance
 
 SCRIPTS = Path(__file__).parents[2] / "deploy" / "scripts"
 HOOKS = sorted(path.name for path in SCRIPTS.glob("*.sh") if path.read_bytes()[:2] == b"#!")
-CHECKING = [name for name in HOOKS if name != "stop_docker.sh"]
 VARIABLE = "MLFLOW_TRACKING_PASSWORD"
+HEX = "0" * 64
+NO_IMAGES = ["r.io/carprice", "r.io/carprice:latest", f"carprice@sha256:{HEX}",
+             "r.io/carprice@sha256:abc", f"--privileged/carprice@sha256:{HEX}"]  # fmt: skip
+NO_PORTS = ["0", "65536", "-1", "80a", "8 0", "8000.0", "9" * 30]
+NO_AMOUNTS = ["cheap", "-1", "1e9", "3,5", "300000.", "0x10"]
+NO_SECONDS = ["111", "120", "0", "1.5", "two"]
+GONE = "image.env has no {key}; make the bundle again with deploy/bundle.sh"
+NO_IMAGE = "IMAGE must be REGISTRY/REPOSITORY@sha256:DIGEST (found '{value}')"
+NO_AMOUNT = "{key} must be an amount such as 250000 (found '{value}')"
 
 pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="the hooks need bash")
 
 
 @pytest.mark.parametrize("script", HOOKS)
-@pytest.mark.parametrize("option", ["--help", "-h"])
-def test_help_says_what_it_does(instance: "Instance", script: str, option: str) -> None:
+def test_help_says_what_it_does(instance: Instance, script: str) -> None:
     instance.settings = {}
-    done = instance.run(script, option)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{script}: " if script != "stop_docker.sh" else script)
-    assert not re.search(r"^#|set -euo", done.stdout, re.MULTILINE)
+    for option in ("--help", "-h"):
+        done = instance.succeeds(script, option)
+        assert done.stderr == ""
+        assert done.stdout.startswith(f"{script}: ")
+        assert not re.search(r"^#|set -euo", done.stdout, re.MULTILINE)
     assert instance.calls == []
 
 
-@pytest.mark.parametrize("script", CHECKING)
-def test_an_unknown_argument_is_refused(instance: "Instance", script: str) -> None:
+@pytest.mark.parametrize("script", [name for name in HOOKS if name != "stop_docker.sh"])
+def test_an_unknown_argument_is_refused(instance: Instance, script: str) -> None:
     instance.fails(2, ["unknown argument '--fast'", "--help"], script, "--fast")
     assert instance.calls == []
 
 
 @pytest.mark.parametrize("script", ["pull_image.sh", "start_docker.sh", "validate_service.sh",
                                     "wait_for_health.sh"])  # fmt: skip
-def test_no_image_env(instance: "Instance", script: str) -> None:
+def test_no_image_env(instance: Instance, script: str) -> None:
     instance.settings = {}
     instance.fails(2, [f"{instance.bundle}/image.env is missing", "deploy/bundle.sh"], script)
     assert instance.calls == []
 
 
 @pytest.mark.parametrize(
-    ("script", "key"),
+    ("script", "keys", "values", "told"),
     [
-        *(("pull_image.sh", key) for key in ("IMAGE", "AWS_REGION")),
-        *(("start_docker.sh", key) for key in ("IMAGE", "AWS_REGION", "MLFLOW_TRACKING_URI")),
-        *(("validate_service.sh", key) for key in ("MODEL_VERSION", "LOWEST", "HIGHEST")),
+        ("pull_image.sh", ["IMAGE", "AWS_REGION"], [None], GONE),
+        ("start_docker.sh", ["IMAGE", "AWS_REGION", "MLFLOW_TRACKING_URI"], [None], GONE),
+        ("validate_service.sh", ["MODEL_VERSION", "LOWEST", "HIGHEST"], [None], GONE),
+        ("pull_image.sh", ["IMAGE"], NO_IMAGES, NO_IMAGE),
+        ("start_docker.sh", ["PORT"], NO_PORTS, "1 to 65535 (found "),
+        ("validate_service.sh", ["PORT"], NO_PORTS, "1 to 65535 (found "),
+        ("wait_for_health.sh", ["PORT"], NO_PORTS, "1 to 65535 (found "),
+        ("validate_service.sh", ["LOWEST", "HIGHEST"], NO_AMOUNTS, NO_AMOUNT),
+        ("wait_for_health.sh", ["HEALTH_SECONDS"], NO_SECONDS, "1 to 100 (found "),
     ],
 )
-def test_a_key_that_is_not_there(instance: "Instance", script: str, key: str) -> None:
-    del instance.settings[key]
-    instance.fails(
-        2, [f"image.env has no {key}; make the bundle again with deploy/bundle.sh"], script
-    )
-    assert instance.calls == []
+def test_a_setting_that_is_missing_or_wrong(
+    instance: Instance, script: str, keys: list[str], values: list[str | None], told: str
+) -> None:
+    usual = instance.settings
+    for key, value in itertools.product(keys, values):
+        instance.settings = {**usual, key: value or ""}
+        if value is None:
+            del instance.settings[key]
+        named = f"image.env: {key} must be " if value else f"no {key}"
+        instance.fails(2, [named, told.format(key=key, value=value), value or ""], script)
+        assert instance.calls == []
 
 
-@pytest.mark.parametrize("value", ["0", "65536", "-1", "80a", "8 0", "8000.0", "9" * 30])
-@pytest.mark.parametrize("script", ["start_docker.sh", "validate_service.sh", "wait_for_health.sh"])
-def test_a_port_that_is_none(instance: "Instance", script: str, value: str) -> None:
-    instance.settings["PORT"] = value
-    done = instance.fails(2, [], script)
-    assert re.search(rf"image.env: PORT must be .*1 to 65535 \(found '?{value}", done.stderr)
-    assert instance.calls == []
-
-
-def test_a_comment_and_a_longer_name_are_no_setting(instance: "Instance") -> None:
+def test_a_comment_and_a_longer_name_are_no_setting(instance: Instance) -> None:
     instance.settings = {"# IMAGE": "a", "OTHER_IMAGE": "b", **instance.settings}
     instance.succeeds("pull_image.sh")
     instance.settings.pop("IMAGE")
-    assert instance.run("pull_image.sh").returncode == 2
+    instance.fails(2, [], "pull_image.sh")
 
 
 def test_ubuntus_aws_is_found() -> None:
     """The agent's PATH lacks /snap/bin."""
-    path = subprocess.run(
-        ["bash", "-c", f". {SCRIPTS}/common.sh; echo $PATH"],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+    path = subprocess.check_output(["bash", "-c", f". {SCRIPTS}/common.sh; echo $PATH"], text=True)
     assert path.strip().endswith(":/snap/bin")
 
 
-def _fails(command: list[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode != 0
-
-
 @pytest.fixture
-def real_aws(instance: "Instance", aws: str) -> "tuple[Instance, Callable[..., Any]]":
-    """An instance with the real AWS command line, logged in to moto; and a way to run a hook."""
+def real_aws(instance: Instance, aws: str) -> Callable[[str], Done]:
+    """Runs a hook where the AWS command line is the real one, logged in to moto."""
     program = shutil.which("aws")
-    if program is None or _fails([program, "--version"]):
+    version = [str(program), "--version"]
+    if program is None or subprocess.run(version, capture_output=True, check=False).returncode:
         pytest.skip("no aws command line that works is on the PATH")
     instance.lacks("aws")
     instance.settings["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"]
     given = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     path = os.pathsep.join([str(instance.programs), os.environ["PATH"]])
 
-    def run(script: str) -> Any:
+    def run(script: str) -> Done:
         return instance.run(script, **given, PATH=path, NO_PROXY="*", HOME=os.environ["HOME"])
 
-    return instance, run
+    return run
 
 
-def test_secrets_of_the_real_aws_command_line(real_aws: Any) -> None:
+def test_secrets_of_the_real_aws_command_line(
+    instance: Instance, real_aws: Callable[[str], Done]
+) -> None:
     import boto3
 
-    instance, run = real_aws
     password, token = (f"{secrets.token_urlsafe(24)} $x\"'=" for _ in range(2))
     name = f"/carprice/{secrets.token_hex(4)}"
     store, manager = boto3.client("ssm"), boto3.client("secretsmanager")
@@ -120,35 +123,32 @@ def test_secrets_of_the_real_aws_command_line(real_aws: Any) -> None:
     manager.create_secret(Name=name, SecretString=token)
     instance.reads(VARIABLE, f"ssm:{name}")
     instance.reads("MLFLOW_TRACKING_TOKEN", f"secretsmanager:{name}")
-    done = run("start_docker.sh")
+    done = real_aws("start_docker.sh")
     assert done.returncode == 0, done.stderr
     found = {path.name: path.read_text() for path in instance.secrets.iterdir()}
-    assert found == {
-        "MLFLOW_TRACKING_PASSWORD": f"{password}\n",
-        "MLFLOW_TRACKING_TOKEN": f"{token}\n",
-    }
+    assert found == {VARIABLE: f"{password}\n", "MLFLOW_TRACKING_TOKEN": f"{token}\n"}
     for secret in (password, token):
         instance.never_shows(secret, done)
 
-    instance.reads(VARIABLE, f"ssm:{name}-gone")
-    done = run("start_docker.sh")
-    assert done.returncode == 1
-    assert "ParameterNotFound" in done.stderr
-    assert f"the secret ssm:{name}-gone" in done.stderr
-
     manager.put_secret_value(SecretId=name, SecretBinary=b"\x00")
-    instance.reads(VARIABLE, f"secretsmanager:{name}")
-    done = run("start_docker.sh")
-    assert done.returncode == 1
-    assert "has no text" in done.stderr
+    for place, told in (
+        (f"ssm:{name}-gone", "ParameterNotFound"),
+        (f"secretsmanager:{name}", "has no text"),
+    ):
+        instance.reads(VARIABLE, place)
+        done = real_aws("start_docker.sh")
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert f"the secret {place}" in done.stderr
     store.close()
     manager.close()
 
 
-def test_the_login_of_the_real_aws_command_line(real_aws: Any) -> None:
-    instance, run = real_aws
+def test_the_login_of_the_real_aws_command_line(
+    instance: Instance, real_aws: Callable[[str], Done]
+) -> None:
     instance.answers("docker image inspect", code=1)
-    done = run("pull_image.sh")
+    done = real_aws("pull_image.sh")
     assert done.returncode == 0, done.stderr
     (logged_in,) = instance.called("docker login")
     assert logged_in.input.strip()

@@ -5,42 +5,39 @@ Builds it, or takes the one that CARPRICE_IMAGE names.
 
 import base64
 import datetime
-import http.client
 import json
 import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import requests
+from delivery import Done, Instance, free_port
 
 from api.environment import DEFAULT_PORT, SECRETS
-
-if TYPE_CHECKING:
-    from conftest import Instance
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 350_000_000
 NOWHERE = "http://127.0.0.1:9"
 LISTING = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
-JSON = {"Content-Type": "application/json"}
 HARDENED = ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges",
             "--tmpfs=/tmp:rw,noexec,nosuid,nodev,size=64m")  # fmt: skip
 # The container's network is the machine's, so that a registry on loopback can be asked. podman's
 # own health checks need systemd.
 PLAIN = ("--network", "host", "--no-healthcheck",
          "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096")  # fmt: skip
+ENGINE = ["podman", "--cgroup-manager", "cgroupfs",
+          *(["--runtime", "runc"] if shutil.which("runc") else [])]  # fmt: skip
 # What a build behind a mirror of the package index needs, where a machine has it.
 MOUNTED = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 SECRET = re.compile(r"(?i)(?:token|password|passwd|secret|api_?key)\w*\s*[=:]\s*[\"']?[^\s\"'/]")
@@ -50,12 +47,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def podman(*words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    engine = ["podman", "--cgroup-manager", "cgroupfs"]
-    if shutil.which("runc"):
-        engine += ["--runtime", "runc"]
+def podman(*words: str, check: bool = True) -> Done:
     done = subprocess.run(
-        [*engine, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
+        [*ENGINE, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
     if check and done.returncode:
         pytest.fail(f"podman {words[0]} exited {done.returncode}: {done.stderr[-3000:]}")
@@ -67,12 +61,19 @@ def inspected(image: str) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def base_image() -> None:
+    """Skip the tests where the base image is not here, before other fixtures start servers."""
+    (base,) = re.findall(r"^ARG BASE=(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    if (
+        "CARPRICE_IMAGE" not in os.environ
+        and podman("image", "exists", base, check=False).returncode
+    ):
+        pytest.skip(f"{base} is not in podman's storage; pull it, or run deploy/rehearse")
+
+
 def built(context: Path, *options: str) -> str:
     """Build an image of its own name, by the base image that is here."""
-    dockerfile = (context / "Dockerfile").read_text(encoding="utf-8")
-    (base,) = re.findall(r"^ARG BASE=(\S+)", dockerfile, re.MULTILINE)
-    if podman("image", "exists", base, check=False).returncode:
-        pytest.skip(f"{base} is not in podman's storage; pull it, or run deploy/rehearse")
     name = f"localhost/carprice-tests:{secrets.token_hex(6)}"
     mounts = (f"--volume={path}:{path}:ro" for path in MOUNTED if Path(path).is_file())
     podman(
@@ -175,25 +176,17 @@ class Container:
     port: int
     seconds: float
 
-    def ask(
-        self, path: str, content: Any = None, headers: Mapping[str, str] = JSON
-    ) -> tuple[int, str, http.client.HTTPMessage]:
-        """Return status, body and headers of a GET, or of a POST where there is a content."""
-        data = None if content is None else json.dumps(content).encode()
-        url = f"http://127.0.0.1:{self.port}{path}"
-        request = urllib.request.Request(url, data, dict(headers))
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with direct.open(request, timeout=30) as answer:
-                return answer.status, answer.read().decode(), answer.headers
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode(), error.headers
+    def ask(self, path: str, content: Any = None) -> requests.Response:
+        """Answer a GET, or a POST where there is a content."""
+        method, url = "GET" if content is None else "POST", f"http://127.0.0.1:{self.port}{path}"
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.request(method, url, json=content, timeout=30)
 
     def health(self) -> dict[str, Any]:
-        return dict(json.loads(self.ask("/")[1]))
+        return dict(self.ask("/").json())
 
-    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *command: str) -> Done:
         """Run a command in the container."""
         return podman("exec", self.name, *command, check=False)
 
@@ -209,12 +202,6 @@ class Container:
         return int(state.stdout)
 
 
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running(
     image: str,
@@ -225,7 +212,7 @@ def running(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Container]:
     """Run the image hardened until the block ends; it starts when GET / answers ``ready``."""
-    name, port = f"carprice-test-{secrets.token_hex(6)}", find_free_port()
+    name, port = f"carprice-test-{secrets.token_hex(6)}", free_port()
     given = {
         port_variable: str(port),
         "MLFLOW_TRACKING_URI": NOWHERE,
@@ -241,8 +228,8 @@ def running(
     try:
         while True:
             container = Container(name, port, time.monotonic() - began)
-            with suppress(OSError):
-                if container.ask("/")[0] == ready:
+            with suppress(requests.RequestException):
+                if container.ask("/").status_code == ready:
                     break
             if container.seconds > 90:
                 pytest.fail(f"the container did not get ready: {container.log[-3000:]}")
@@ -273,27 +260,19 @@ def serving(image: str, model_folder: Path) -> Iterator[Container]:
         yield container
 
 
-def test_it_predicts_without_privileges(serving: Container) -> None:
-    status, body, _ = serving.ask("/predict", LISTING)
-    assert status == 200, body
-    assert json.loads(body)["predictedPrice"] > 0
+def test_it_predicts_and_its_process_may_do_next_to_nothing(serving: Container) -> None:
+    answer = serving.ask("/predict", LISTING)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["predictedPrice"] > 0
     assert serving.health()["source"] == "image"
-
-
-def test_its_process_may_do_next_to_nothing(serving: Container) -> None:
-    found = dict(
-        line.split(":", 1) for line in serving.run("cat", "/proc/1/status").stdout.splitlines()
-    )
-    assert found["Uid"].split() == ["10001"] * 4
-    assert found["Gid"].split() == ["10001"] * 4
+    lines = serving.run("cat", "/proc/1/status").stdout.splitlines()
+    found = dict(line.split(":", 1) for line in lines)
+    assert found["Uid"].split() == found["Gid"].split() == ["10001"] * 4
     assert {int(found[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
     assert found["NoNewPrivs"].strip() == "1"
     for path in ("/opt/carprice/x", "/var/lib/carprice/x", "/x"):
         assert "Read-only file system" in serving.run("touch", path).stderr
-
-
-def test_the_first_process_is_the_service_itself(serving: Container) -> None:
-    """Without a shell before it, which would keep SIGTERM to itself."""
+    # Without a shell before it, which would keep SIGTERM to itself.
     words = serving.run("cat", "/proc/1/cmdline").stdout.split("\0")
     assert words[1:-1] == ["-m", "api", "serve"]
 
@@ -304,9 +283,9 @@ def test_the_health_check_in_the_container(serving: Container, image: str) -> No
     with running(image, ready=503) as container:
         loading = container.run("python3", "-m", "api.healthcheck")
         assert (loading.returncode, json.loads(loading.stdout)["modelVersion"]) == (1, None)
-        assert container.ask("/live")[0] == 200
+        assert container.ask("/live").status_code == 200
         assert container.stop() == 0
-    elsewhere = serving.run("env", f"PORT={find_free_port()}", "python3", "-m", "api.healthcheck")
+    elsewhere = serving.run("env", f"PORT={free_port()}", "python3", "-m", "api.healthcheck")
     assert elsewhere.returncode == 1
 
 
@@ -319,10 +298,9 @@ def test_sagemaker_can_start_it(image: str, model_folder: Path) -> None:
         port_variable="SAGEMAKER_BIND_TO_PORT",
         environment={"CARPRICE_BAKED_MODEL": "/opt/model"},
     ) as container:
-        assert container.ask("/ping")[0] == 200
-        frame = {"dataframe_records": [LISTING]}
-        status, body, _ = container.ask("/invocations", frame)
-        assert status == 200, body
+        assert container.ask("/ping").status_code == 200
+        answer = container.ask("/invocations", {"dataframe_records": [LISTING]})
+        assert answer.status_code == 200, answer.text
         assert container.stop() == 0
         assert "Application shutdown complete" in container.log
 
@@ -334,24 +312,13 @@ def test_a_bad_port_is_told(image: str, value: str) -> None:
     assert f"PORT must be a port's number from 0 to 65535 (found '{value}')" in done.stderr
 
 
-@dataclass(frozen=True)
-class LockedRegistry:
-    """A registry that wants a login, with a model in production."""
-
-    url: str
-    name: str
-    version: int
-    user: str
-    token: str
-
-
 @pytest.fixture(scope="module")
 def registry(
     dagshub: Any,
     model_folder: Path,
     register: Callable[[str, str, Path, Path], int],
     tmp_path_factory: pytest.TempPathFactory,
-) -> LockedRegistry:
+) -> SimpleNamespace:
     """The MLflow server behind the stand-in for DagsHub: it wants a login of its own."""
     from carprice.registry.versions import Registry
 
@@ -362,7 +329,9 @@ def registry(
         number = register(url, name, model_folder, tmp_path_factory.mktemp("scratch"))
         now = datetime.datetime.now(datetime.UTC)
         Registry(url, name).point("production", number, now)
-    return LockedRegistry(url, name, number, dagshub.user, dagshub.token)
+    return SimpleNamespace(
+        url=url, name=name, version=number, user=dagshub.user, token=dagshub.token
+    )
 
 
 def folder_of_the_user(path: Path, **files: str) -> Path:
@@ -377,7 +346,7 @@ def folder_of_the_user(path: Path, **files: str) -> Path:
 
 
 def test_a_login_of_secret_files_is_used_and_seen_nowhere(
-    image: str, registry: LockedRegistry, tmp_path: Path, record_property: Callable[..., None]
+    image: str, registry: SimpleNamespace, tmp_path: Path, record_property: Callable[..., None]
 ) -> None:
     login = folder_of_the_user(
         tmp_path / "secrets",
@@ -394,8 +363,9 @@ def test_a_login_of_secret_files_is_used_and_seen_nowhere(
     with running(image, *mounts, environment=environment) as container:
         record_property("ready with the registry's model after", container.seconds)
         assert container.health()["source"] == "registry"
-        status, _, headers = container.ask("/predict", LISTING)
-        assert (status, headers["X-Model-Version"]) == (200, str(registry.version))
+        answer = container.ask("/predict", LISTING)
+        assert answer.status_code == 200
+        assert answer.headers["X-Model-Version"] == str(registry.version)
         seen = {
             "inspect": podman("inspect", container.name).stdout,
             "environment": container.run("cat", "/proc/1/environ").stdout,
@@ -420,15 +390,11 @@ def test_a_login_of_secret_files_is_used_and_seen_nowhere(
         assert container.health()["source"] == "cache"
 
 
-def test_a_model_can_be_baked_in(model_folder: Path, tmp_path: Path) -> None:
+def test_a_model_can_be_baked_in(
+    model_folder: Path, copy_project: Callable[[Path], Path], tmp_path: Path
+) -> None:
     """With the build argument, from a folder below ``models``."""
-    context = tmp_path / "context"
-    context.mkdir()
-    for name in ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml"):
-        shutil.copy2(ROOT / name, context / name)
-    without = shutil.ignore_patterns("__pycache__", ".mypy_cache")
-    for name in ("api", "src", "deploy/locks"):
-        shutil.copytree(ROOT / name, context / name, ignore=without)
+    context = copy_project(tmp_path / "context")
     shutil.copytree(model_folder, context / "models" / "champion")
     baked = built(context, "--build-arg", "MODEL=models/champion")
     try:
@@ -436,7 +402,7 @@ def test_a_model_can_be_baked_in(model_folder: Path, tmp_path: Path) -> None:
         with running(baked) as container:
             health = container.health()
             assert (health["status"], health["source"]) == ("ok", "image")
-            assert container.ask("/predict", LISTING)[0] == 200
+            assert container.ask("/predict", LISTING).status_code == 200
     finally:
         podman("rmi", baked, check=False)
 
@@ -455,21 +421,16 @@ def test_two_builds_give_the_same_layers() -> None:
         podman("rmi", *names, check=False)
 
 
-class Podman:
-    """``docker`` on an instance: podman, on the machine's network, with a name of the test's."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = f"carprice-test-{secrets.token_hex(6)}"
-        self.path = folder
-        runtime = "--runtime runc" if shutil.which("runc") else ""
-        program = folder / "docker"
-        program.unlink()
-        program.write_text(
-            f"""#!{shutil.which("bash")}
+def real_docker(program: Path) -> str:
+    """Make ``docker`` on an instance podman, on the machine's network; return the container."""
+    name = f"carprice-test-{secrets.token_hex(6)}"
+    program.unlink()
+    program.write_text(
+        f"""#!{shutil.which("bash")}
 words=()
 while [ $# -gt 0 ]; do
   case $1 in
-    carprice) words+=({self.name}) ;;
+    carprice) words+=({name}) ;;
     --publish) shift ;;
     run) words+=(run {" ".join(PLAIN)}) ;;
     *) words+=("$1") ;;
@@ -477,20 +438,20 @@ while [ $# -gt 0 ]; do
   shift
 done
 PATH={os.environ["PATH"]}
-exec podman --cgroup-manager cgroupfs {runtime} "${{words[@]}}"
+exec {" ".join(ENGINE)} "${{words[@]}}"
 """
-        )
-        program.chmod(0o755)
+    )
+    program.chmod(0o755)
+    return name
 
 
 def test_the_hooks_deploy_it_with_real_podman(
-    image: str, details: dict[str, Any], registry: LockedRegistry, instance: "Instance"
+    image: str, details: dict[str, Any], registry: SimpleNamespace, instance: Instance
 ) -> None:
-    (digest, *_) = details["RepoDigests"]
-    docker, port = Podman(instance.programs), find_free_port()
+    container = real_docker(instance.programs / "docker")
     instance.settings |= {
-        "IMAGE": digest,
-        "PORT": port,
+        "IMAGE": details["RepoDigests"][0],
+        "PORT": free_port(),
         "MLFLOW_TRACKING_URI": registry.url,
         "MODEL_VERSION": registry.version,
         "CARPRICE_MODEL_NAME": registry.name,
@@ -514,11 +475,11 @@ def test_the_hooks_deploy_it_with_real_podman(
 
     try:
         hooks("stop_docker", "pull_image", "start_docker", "wait_for_health", "validate_service")
-        first = podman("inspect", docker.name)
+        first = podman("inspect", container)
         assert registry.token not in first.stdout
         hooks("pull_image", "start_docker", "wait_for_health", "validate_service")
         (before,), (after,) = (
-            json.loads(one.stdout) for one in (first, podman("inspect", docker.name))
+            json.loads(one.stdout) for one in (first, podman("inspect", container))
         )
         assert before["Id"] != after["Id"]
         for one in (before, after):
@@ -530,6 +491,6 @@ def test_the_hooks_deploy_it_with_real_podman(
         assert done.returncode == 1
         assert f"model version {registry.version} answered" in done.stderr
         hooks("stop_docker", "stop_docker")
-        assert podman("container", "exists", docker.name, check=False).returncode == 1
+        assert podman("container", "exists", container, check=False).returncode == 1
     finally:
-        podman("rm", "--force", "--time", "0", docker.name, check=False)
+        podman("rm", "--force", "--time", "0", container, check=False)

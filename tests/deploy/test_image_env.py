@@ -6,6 +6,7 @@ import secrets
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import image_env
 import pytest
@@ -57,7 +58,9 @@ def test_the_release_the_settings_and_the_range_are_in_it(tmp_path: Path) -> Non
 
 
 def test_the_projects_own_files_are_accepted() -> None:
-    assert image_env.service_settings(ROOT / "deploy" / "service.env")
+    settings = image_env.service_settings(ROOT / "deploy" / "service.env")
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        assert settings[f"SECRET_{name}"].startswith("ssm:/")
     assert image_env.known_listing(ROOT / "deploy" / "known_listing.json")
 
 
@@ -65,68 +68,43 @@ def test_every_secret_that_the_service_reads_can_be_named() -> None:
     assert set(image_env.SECRETS) == set(SECRETS)
 
 
+NO_SECRET = secrets.token_urlsafe(30)
+UNREACHED = ["must be an MLflow server's http address", "'sqlite'"]
+NO_RANGE = ["known_listing.json", "0 < lowest < highest"]
+
+
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("given", "told"),
     [
-        ("PORT 8000", "write KEY=VALUE"),
-        ("IMAGE=other", "IMAGE is set by the release"),
-        ("COLOUR=red", "COLOUR is no setting of the service"),
-        ("SECRET_COLOUR=ssm:/red", "SECRET_COLOUR is no setting of the service"),
-        ("PORT=8000\nPORT=9000", "line 2: PORT is there twice"),
+        (("PORT 8000\n",), ["service.env, line 1: write KEY=VALUE"]),
+        (("IMAGE=other\n",), ["line 1: IMAGE is set by the release"]),
+        (("COLOUR=red\n",), ["line 1: COLOUR is no setting of the service"]),
+        (("SECRET_COLOUR=ssm:/red\n",), ["SECRET_COLOUR is no setting of the service"]),
+        (("PORT=8000\nPORT=9000\n",), ["service.env, line 2: PORT is there twice"]),
+        *(
+            ((f"{key}={NO_SECRET}\n",), [f"{key} ", "ssm:/name or secretsmanager:id"])
+            for key in (
+                *("MLFLOW_TRACKING_PASSWORD", "CARPRICE_API_KEYS"),
+                *("SECRET_MLFLOW_TRACKING_PASSWORD", "VALIDATION_API_KEY"),
+            )
+        ),
+        (("", KNOWN, f"https://me:{NO_SECRET}@m.example.org"), ["SECRET_MLFLOW_TRACKING_USERNAME"]),
+        (("", KNOWN, "sqlite:///mlflow.db"), UNREACHED),
+        *(
+            (("", known), NO_RANGE)
+            for known in (
+                *("{", [], {"listing": {}}, {**KNOWN, "listing": "Kia"}, {**KNOWN, "lowest": 3}),
+                *({**KNOWN, "lowest": 0}, {**KNOWN, "highest": "much"}),
+            )
+        ),
     ],
 )
-def test_a_line_that_is_no_setting(tmp_path: Path, line: str, told: str) -> None:
-    done = write(tmp_path, f"{line}\n")
+def test_what_cannot_be_used_is_told_without_a_secret(
+    tmp_path: Path, given: tuple[Any, ...], told: list[str]
+) -> None:
+    done = write(tmp_path, *given)
     assert done.returncode == 2
-    assert told in done.stderr
-    assert "service.env, line" in done.stderr
+    for text in told:
+        assert text in done.stderr
+    assert NO_SECRET not in done.stdout + done.stderr
     assert not (tmp_path / "out" / "image.env").exists()
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        *("MLFLOW_TRACKING_PASSWORD", "CARPRICE_API_KEYS"),
-        *("SECRET_MLFLOW_TRACKING_PASSWORD", "VALIDATION_API_KEY"),
-    ],
-)
-def test_a_secret_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
-    secret = secrets.token_urlsafe(30)
-    done = write(tmp_path, f"{key}={secret}\n")
-    assert done.returncode == 2
-    assert "ssm:/name or secretsmanager:id" in done.stderr
-    assert secret not in done.stdout + done.stderr
-
-
-def test_a_login_in_the_registrys_address_is_refused_and_not_shown(tmp_path: Path) -> None:
-    secret = secrets.token_urlsafe(30)
-    done = write(tmp_path, "", uri=f"https://me:{secret}@mlflow.example.org")
-    assert done.returncode == 2
-    assert "SECRET_MLFLOW_TRACKING_USERNAME" in done.stderr
-    assert secret not in done.stdout + done.stderr
-
-
-def test_a_registry_that_instances_cannot_reach_is_refused(tmp_path: Path) -> None:
-    done = write(tmp_path, "", uri="sqlite:///mlflow.db")
-    assert done.returncode == 2
-    assert "must be an MLflow server's http address" in done.stderr
-    assert "'sqlite'" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "known",
-    [
-        "{",
-        [],
-        {"listing": {}},
-        {**KNOWN, "listing": "Kia"},
-        {**KNOWN, "lowest": 3},
-        {**KNOWN, "lowest": 0},
-        {**KNOWN, "highest": "much"},
-    ],
-)
-def test_a_known_listing_without_its_range(tmp_path: Path, known: object) -> None:
-    done = write(tmp_path, "", known)
-    assert done.returncode == 2
-    assert "0 < lowest < highest" in done.stderr
-    assert "known_listing.json" in done.stderr

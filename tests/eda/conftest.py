@@ -1,19 +1,15 @@
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from carprice.arrays import quiet
 from carprice.eda.findings import Findings, examine
 from carprice.eda.report import render
 from carprice.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
-
-
-def silent(_: str) -> None:
-    """Tell nobody."""
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +18,7 @@ def look() -> Callable[..., Findings]:
 
     def look_at(source: Path | str, **ingest: object) -> Findings:
         settings = Settings.model_validate({"ingest": {"source": str(source), **ingest}})
-        return examine(settings, silent)
+        return examine(settings, quiet)
 
     return look_at
 
@@ -37,23 +33,16 @@ def sample_page(sample_findings: Findings) -> str:
     return render(sample_findings)
 
 
-@pytest.fixture(scope="session")
-def real(real_data: Path) -> Callable[..., Findings]:
+@pytest.fixture
+def real(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Findings]:
     """Look at a market of the examples, or at another source by its params file."""
 
     def look_at(name: str, source: Path | None = None) -> Findings:
-        before = os.environ.get("CARPRICE_DATA")
-        os.environ["CARPRICE_DATA"] = str(real_data.resolve())
-        try:
-            settings = load_settings(
-                ROOT / "examples" / f"{name}.yaml", source=None if source is None else str(source)
-            )
-        finally:
-            if before is None:
-                del os.environ["CARPRICE_DATA"]
-            else:
-                os.environ["CARPRICE_DATA"] = before
-        findings = examine(settings, silent)
+        monkeypatch.setenv("CARPRICE_DATA", str(real_data.resolve()))
+        params = ROOT / "examples" / f"{name}.yaml"
+        settings = load_settings(params, source=str(source) if source else None)
+        findings = examine(settings, quiet)
+        assert findings.market is not None
         page = render(findings)
         assert len(page.encode()) < 5_000_000
         assert not re.search(r"(?:src|href|url|import)\W{1,3}(?:https?:)?//", page)

@@ -17,22 +17,19 @@ def test_the_one_car_that_decides_is_found() -> None:
     price[7] = 5e6
     found = find_outliers(cars(price), expected)
     worst = found.largest_error
-    assert worst is not None
     assert (worst.model, worst.price) == ("model 7", 5e6)
-    assert worst.of_squared_error is not None
     assert worst.of_squared_error > 0.9
     assert found.dearest[0] == worst
     assert found.curve[0] == pytest.approx(worst.of_squared_error)
     assert np.all(np.diff(found.curve) >= 0)
     assert (found.far_below, found.far_above) == (0, 1)
-    assert found.skew > 10
 
 
 def test_without_a_fit_the_variance_is_told_alone() -> None:
     found = find_outliers(cars(np.array([1.0, 2, 3, 10])), None)
     assert found.largest_error is None
     assert len(found.curve) == 0
-    assert found.dearest[0].of_squared_error is None
+    assert np.isnan(found.dearest[0].of_squared_error)
     assert sum(car.of_variance for car in found.dearest) == pytest.approx(1)
     assert [car.price for car in found.cheapest] == [1, 2, 3, 10]
 
@@ -40,4 +37,4 @@ def test_without_a_fit_the_variance_is_told_alone() -> None:
 def test_equal_prices_have_no_outliers() -> None:
     found = find_outliers(cars(np.full(20, 5000.0)), None)
     assert found.dearest[0].of_variance == 0
-    assert (found.skew, found.log_skew) == (0, 0)
+    assert found.log_skew == 0

@@ -22,7 +22,6 @@ def test_cars24_names_its_leaks_its_noise_and_its_dearest_car(
 ) -> None:
     findings = real("cars24")
     market = findings.market
-    assert market is not None
     leaks = {column.name for column in findings.leaks}
     assert leaks == {
         *("cashDownPayment", "avgEmi", "emiStartingValue", "emiEndingValue"),
@@ -33,9 +32,8 @@ def test_cars24_names_its_leaks_its_noise_and_its_dearest_car(
     assert market.noise.mape == pytest.approx(9.6, abs=0.5)
     dearest = market.outliers.dearest[0]
     assert dearest.price == 25_000_000
-    assert dearest.of_squared_error is not None
     assert dearest.of_squared_error > 0.4
-    assert market.outliers.skew == pytest.approx(11, abs=0.5)
+    assert market.numbers[0].skew == pytest.approx(11, abs=0.5)
     assert market.rare_models == (109, 254)
     assert market.unseen["variant"] == pytest.approx(0.11, abs=0.02)
     assert market.drift.verdict is DriftVerdict.NO_DATES
@@ -43,18 +41,14 @@ def test_cars24_names_its_leaks_its_noise_and_its_dearest_car(
     assert "25,000,000 INR" in advice(findings, "One car decides")
     assert "25,000,000" in page
     assert all(name in page for name in leaks)
-    assert len(page.encode()) < 5_000_000
 
 
 def test_the_dates_of_the_us_show_no_drift_and_are_doubted(real: Callable[..., Findings]) -> None:
     findings = real("us")
-    market = findings.market
-    assert market is not None
-    drift = market.drift
+    drift = findings.market.drift
     assert drift.verdict is DriftVerdict.NO_DRIFT
     assert drift.between[0] < 0 < drift.between[1]
     assert drift.p_value > 0.05
-    assert drift.loss is not None
     assert drift.loss > 0.04
     assert drift.evenness == pytest.approx(1, abs=0.2)
     text = advice(findings, "No drift over its dates: are they real?")
@@ -68,20 +62,18 @@ def test_new_zealands_auctions_drift(
     some = pd.read_parquet(real_data / "nz" / "lots.parquet").sample(15_000, random_state=0)
     some.to_parquet(tmp_path / "lots.parquet", index=False)
     findings = real("nz", tmp_path / "lots.parquet")
-    market = findings.market
-    assert market is not None
-    assert market.drift.verdict is DriftVerdict.DRIFT
-    assert market.drift.p_value < 1e-6
-    assert market.drift.market is not None
-    assert market.drift.market > 0.05
+    drift = findings.market.drift
+    assert drift.verdict is DriftVerdict.DRIFT
+    assert drift.p_value < 1e-6
+    assert drift.market > 0.05
     assert "ingest.split.method: time" in advice(findings, "Prices drift over time")
 
 
-def test_exact_duplicates_of_cardekho_are_counted(real: Callable[..., Findings]) -> None:
-    assert real("cardekho").rejected["exact duplicate"] == 1202
-
-
-def test_british_duplicates_and_a_year_to_come_are_rejected(real: Callable[..., Findings]) -> None:
-    findings = real("uk")
-    assert findings.rejected["exact duplicate"] == 1475
-    assert any("year" in reason for reason in findings.rejected)
+@pytest.mark.parametrize(("market", "rows"), [("cardekho", 1202), ("uk", 1475)])
+def test_exact_duplicates_are_counted(
+    market: str, rows: int, real: Callable[..., Findings]
+) -> None:
+    findings = real(market)
+    assert findings.rejected["exact duplicate"] == rows
+    # One British car is of a year to come.
+    assert market != "uk" or any("year" in reason for reason in findings.rejected)

@@ -6,6 +6,7 @@ import pytest
 from carprice import PriceRegressor, load_sample
 
 FIELDS = ["make", "model", "variant", "year", "odometer", "fuelType", "Bluetooth"]
+TREES = {"n_estimators": 20, "max_depth": 3, "learning_rate": 0.2}
 
 
 @pytest.fixture(scope="session")
@@ -18,13 +19,11 @@ def cars() -> pd.DataFrame:
 @pytest.fixture
 def quick() -> PriceRegressor:
     """A regressor that learns in a moment."""
-    trees = {"n_estimators": 20, "max_depth": 3, "learning_rate": 0.2}
-    return PriceRegressor(folds=2, booster=trees)
+    return PriceRegressor(folds=2, booster=TREES)
 
 
 @pytest.fixture(scope="session")
 def fitted(cars: pd.DataFrame) -> PriceRegressor:
     """A regressor that has learned from the cars. Read only."""
-    trees = {"n_estimators": 20, "max_depth": 3, "learning_rate": 0.2}
     with warnings.catch_warnings(action="error"):
-        return PriceRegressor(folds=2, booster=trees).fit(cars)
+        return PriceRegressor(folds=2, booster=TREES).fit(cars)

@@ -1,9 +1,9 @@
 import datetime
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from carprice.arrays import quiet
 from carprice.experiments.data import Data, read_data
 from carprice.experiments.fitting import CrossValidation
 from carprice.experiments.tracked import Reporting
@@ -19,10 +19,6 @@ QUICK = {
         "booster": {"n_estimators": 10, "max_depth": 2, "learning_rate": 0.3},
     },
 }
-
-
-def quiet(_: str) -> None:
-    """Tell nobody."""
 
 
 @pytest.fixture(scope="session")
@@ -42,43 +38,25 @@ def how(settings: Settings) -> CrossValidation:
     return CrossValidation(settings.train, folds=2, quick=False, metric="mape", seconds=120)
 
 
-@dataclass(frozen=True)
-class Tracking:
-    """A local MLflow of the tests; each test uses experiments or studies of its own."""
-
-    folder: Path
-
-    @property
-    def uri(self) -> str:
-        """Its address."""
-        return f"sqlite:///{(self.folder / 'mlflow.db').as_posix()}"
-
-
-@pytest.fixture
-def to(tracking: Tracking, tmp_path: Path) -> Reporting:
-    """Results go to the tests' MLflow and a folder of the test's own; nobody is told."""
-    return Reporting(
-        uri=tracking.uri,
-        workdir=tracking.folder,
-        out=tmp_path / "out",
-        clock=lambda: NOW,
-        progress=quiet,
-        done=quiet,
-        say=quiet,
-    )
-
-
 @pytest.fixture(scope="session")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
-    return Tracking(tmp_path_factory.mktemp("experiment-runs"))
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tests' MLflow; each test uses experiments or studies of its own."""
+    return tmp_path_factory.mktemp("experiment-runs")
 
 
 @pytest.fixture
-def runs_of(tracking: Tracking):
+def to(tracking: Path, tmp_path: Path) -> Reporting:
+    """Results go to the tests' MLflow and a folder of the test's own; nobody is told."""
+    uri = f"sqlite:///{(tracking / 'mlflow.db').as_posix()}"
+    return Reporting(uri, tracking, tmp_path / "out", lambda: NOW, quiet, quiet, quiet)
+
+
+@pytest.fixture
+def runs_of(to: Reporting):
     """Return what finds an experiment's client, parent run with some params, and nested runs."""
 
     def find(experiment: str, **params: str):
-        client = connect(tracking.uri)
+        client = connect(to.uri)
         runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
         parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
         (parent,) = (run for run in parents if run.data.params.items() >= params.items())

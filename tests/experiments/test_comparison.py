@@ -1,13 +1,12 @@
-import dataclasses
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from carprice.errors import RefusedError
 from carprice.experiments import comparison
-from carprice.experiments.candidates import ALGORITHMS, Algorithm, ComparedModel
-from carprice.experiments.comparison import ComparisonReport, Plan, compare_models
+from carprice.experiments.candidates import ComparedModel
+from carprice.experiments.comparison import compare_models, plan_of
 from carprice.experiments.data import Data
 from carprice.experiments.fitting import CrossValidation, measure_folds
 from carprice.experiments.time_limit import run_with_time_limit
@@ -18,26 +17,37 @@ RIDGE = ComparedModel("ridge", "log", "one-hot", "median")
 RAW_RIDGE = ComparedModel("ridge", "raw", "one-hot", "median")
 
 
-@pytest.fixture
-def plan(request: pytest.FixtureRequest, how: CrossValidation) -> Plan:
-    """A plan under an experiment's name of the test's own."""
-    quick = dataclasses.replace(how, folds=3, quick=True)
-    return Plan(request.node.name, (MEDIAN, RIDGE, RAW_RIDGE), quick)
+ALL = (MEDIAN, RIDGE, RAW_RIDGE)
 
 
 @pytest.fixture
-def compared(data: Data, to: Reporting):
-    def run(plan: Plan) -> ComparisonReport:
-        return compare_models(plan, data, to)
+def compared(request: pytest.FixtureRequest, how: CrossValidation, data: Data, to: Reporting):
+    """Return what compares models, in an experiment of the test's own name."""
+    quick = replace(how, folds=3, quick=True)
+    return lambda *models: compare_models(request.node.name, models or ALL, quick, data, to)
 
-    return run
+
+@pytest.fixture
+def runs(request: pytest.FixtureRequest, runs_of):
+    """Return what finds the client, the parent run and the nested runs by name."""
+    return lambda: runs_of(request.node.name)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are fitted without a process of their own."""
+
+    def measure(how: CrossValidation, model: ComparedModel, data: Data, *_: object):
+        return measure_folds(model, data.file, data.market, how)
+
+    monkeypatch.setattr(CrossValidation, "measure", measure)
 
 
 def test_a_parent_run_has_the_table_and_pictures_and_a_nested_run_each_candidate(
-    plan: Plan, compared, runs_of, data: Data, tmp_path: Path
+    compared, runs, data: Data, to: Reporting
 ) -> None:
-    outcome = compared(plan)
-    client, parent, nested = runs_of(plan.experiment)
+    results, _ = compared()
+    client, parent, nested = runs()
     assert set(nested) == {MEDIAN.name, RIDGE.name, RAW_RIDGE.name}
     assert {run.info.status for run in (parent, *nested.values())} == {"FINISHED"}
     assert parent.data.tags["data_digest"] == data.market.data_digest
@@ -48,7 +58,7 @@ def test_a_parent_run_has_the_table_and_pictures_and_a_nested_run_each_candidate
     names = {file.path for file in client.list_artifacts(parent.info.run_id)}
     files = {"ranking.csv", "folds.csv", "choices.csv", "ranking.json", "folds.json"}
     assert files | {"error_and_time.png", "behind_the_best.png"} <= names
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+    assert {path.name for path in to.out.iterdir()} == {
         name for name in names if not name.endswith(".json")
     }
     ridge = nested[RIDGE.name]
@@ -57,119 +67,78 @@ def test_a_parent_run_has_the_table_and_pictures_and_a_nested_run_each_candidate
     history = client.get_metric_history(ridge.info.run_id, "fold_mape")
     assert [one.step for one in history] == [1, 2, 3]
     assert ridge.data.metrics["mape"] == pytest.approx(sum(one.value for one in history) / 3)
-    assert outcome.ranking["candidate"].tolist()[0] == RIDGE.name
-    assert outcome.choices["change"].tolist()[0] < 0
+    mape = {one.model: one.mean("mape") for one in results}
+    assert mape[RIDGE] < mape[RAW_RIDGE] < mape[MEDIAN]
 
 
-def test_an_interrupted_experiment_goes_on_where_it_was(
-    plan: Plan, compared, runs_of, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("in_process")
+def test_an_experiment_that_was_killed_or_interrupted_goes_on_where_it_was(
+    compared, runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[str] = []
     measure = comparison.measure
-
-    def until_the_last(model: ComparedModel, *rest):
-        measured.append(model.name)
-        if len(measured) == 3:
-            raise KeyboardInterrupt
-        return measure(model, *rest)
-
-    monkeypatch.setattr(comparison, "measure", until_the_last)
-    with pytest.raises(RefusedError, match="interrupted after 2 of 3 candidates; the same command"):
-        compared(plan)
-    assert runs_of(plan.experiment)[1].info.status == "KILLED"
-    outcome = compared(plan)
-    assert outcome.resumed
-    assert measured == [MEDIAN.name, RIDGE.name, RAW_RIDGE.name, RAW_RIDGE.name]
-    assert len(outcome.ranking) == 3
-    again = compared(plan)  # one that is finished is not gone on with
-    assert not again.resumed
-    assert len(measured) == 7
-
-
-def test_a_killed_experiment_leaves_no_run_that_seems_to_go_on(
-    plan: Plan, compared, runs_of, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "measure", _killed)
-        patch.setattr(ParentRun, "kill", lambda *_: None)
-        with pytest.raises(RefusedError):
-            compared(plan)
-    assert runs_of(plan.experiment)[2][MEDIAN.name].info.status == "RUNNING"
-    compared(plan)
-    client, parent, _ = runs_of(plan.experiment)
-    states = [run.info.status for run in client.search_runs([parent.info.experiment_id])]
-    assert sorted(states) == ["FINISHED"] * 4 + ["KILLED"]
-
-
-def _killed(*_):
-    raise KeyboardInterrupt
-
-
-def test_what_was_remembered_is_what_was_measured(
-    plan: Plan, compared, runs_of, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measure = comparison.measure
     found = {}
 
-    def first(model: ComparedModel, *rest):
-        if model != MEDIAN:
+    def ends_with_the_second_and_the_fourth(model: ComparedModel, *rest):
+        measured.append(model.name)
+        if len(measured) in (2, 4):
             raise KeyboardInterrupt
-        found[MEDIAN] = measure(model, *rest)
-        return found[MEDIAN]
+        found[model] = measure(model, *rest)
+        return found[model]
 
-    monkeypatch.setattr(comparison, "measure", first)
-    with pytest.raises(RefusedError):
-        compared(plan)
-    monkeypatch.setattr(comparison, "measure", measure)
-    remembered = next(one for one in compared(plan).results if one.model == MEDIAN)
-    assert remembered == found[MEDIAN]
+    monkeypatch.setattr(comparison, "measure", ends_with_the_second_and_the_fourth)
+    with monkeypatch.context() as killed:
+        killed.setattr(ParentRun, "kill", lambda *_: None)
+        with pytest.raises(RefusedError):
+            compared()
+    assert runs()[2][RIDGE.name].info.status == "RUNNING"
+    with pytest.raises(RefusedError, match="interrupted after 2 of 3 candidates; the same command"):
+        compared()
+    client, parent, _ = runs()
+    assert parent.info.status == "KILLED"
+    results, resumed = compared()
+    assert resumed
+    assert measured == [MEDIAN.name, RIDGE.name, RIDGE.name, RAW_RIDGE.name, RAW_RIDGE.name]
+    assert {one.model: one for one in results} == found
+    states = [run.info.status for run in client.search_runs([parent.info.experiment_id])]
+    assert sorted(states) == ["FINISHED"] * 4 + ["KILLED"] * 2
+    _, resumed = compared()  # one that is finished is not gone on with
+    assert not resumed
+    assert len(measured) == 8
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_candidate_out_of_time_is_a_row_with_its_reason(
-    plan: Plan, compared, runs_of, monkeypatch: pytest.MonkeyPatch
+    compared, runs, to: Reporting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_a_slow_ridge(how: CrossValidation, model: ComparedModel, data: Data):
+    measure = CrossValidation.measure
+
+    def with_a_slow_ridge(how: CrossValidation, model: ComparedModel, *rest):
         if model == RIDGE:
             return run_with_time_limit(map, (time.sleep, [300]), 0.5)
-        return measure_folds(model, data.file, data.market, how)
+        return measure(how, model, *rest)
 
     monkeypatch.setattr(CrossValidation, "measure", with_a_slow_ridge)
-    outcome = compared(plan)
-    last = outcome.ranking.to_dict("records")[-1]
-    assert last["candidate"] == RIDGE.name
-    assert last["reason"] == "out of time: over 0.5 s (fold 1 of 3)"
-    nested = runs_of(plan.experiment)[2][RIDGE.name]
+    results, _ = compared()
+    (failed,) = (one for one in results if one.reason)
+    assert failed.model == RIDGE
+    assert failed.reason == "out of time: over 0.5 s (fold 1 of 3)"
+    assert (to.out / "ranking.csv").read_text().splitlines()[-1].endswith(failed.reason)
+    nested = runs()[2][RIDGE.name]
     assert nested.info.status == "FAILED"
-    assert nested.data.tags["reason"] == last["reason"]
-
-
-def test_an_algorithm_that_is_not_installed_names_its_extra(
-    plan: Plan, compared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(ALGORITHMS, "lightgbm", Algorithm("no_such_module"))
-    missing = ComparedModel("lightgbm", "log", "native", "none")
-    outcome = compared(dataclasses.replace(plan, models=(MEDIAN, missing)))
-    reason = outcome.ranking["reason"].tolist()[-1]
-    assert reason == "lightgbm is not installed; pip install 'carprice[experiments]'"
-    only = dataclasses.replace(plan, models=(missing,))
-    with pytest.raises(RefusedError, match=r"no candidate came to an end: .* is not installed"):
-        compared(only)
+    assert nested.data.tags["reason"] == failed.reason
 
 
 def test_a_plan_is_another_with_other_folds_candidates_or_parameters_and_not_by_limits(
-    plan: Plan, data: Data
+    how: CrossValidation, data: Data
 ) -> None:
-    def changed(**values: object) -> Plan:
-        return dataclasses.replace(plan, how=dataclasses.replace(plan.how, **values))
+    def plan(models=ALL, experiment: str = "one", **values: object) -> str:
+        return plan_of(experiment, models, replace(how, **values), data)
 
-    others = (
-        changed(folds=4),
-        dataclasses.replace(plan, models=(MEDIAN,)),
-        changed(quick=False),
-        changed(train=plan.how.train.model_copy(update={"seed": 5})),
-    )
-    assert changed(seconds=1, metric="mdape").digest(data) == plan.digest(data)
-    assert len({one.digest(data) for one in (plan, *others)}) == 1 + len(others)
+    seed = how.train.model_copy(update={"seed": 5})
+    others = {plan(ALL[:1]), plan(experiment="two"), *(plan(folds=4), plan(quick=True))}
+    assert len({plan(), *others, plan(train=seed)}) == 6
+    assert plan(seconds=1, metric="mdape") == plan()
 
 
 def test_the_package_s_own_models_have_the_parameters_of_the_params_file(

@@ -4,6 +4,8 @@ import pytest
 from carprice.experiments.candidates import ComparedModel
 from carprice.experiments.ranking import (
     FIGURES,
+    TIMES,
+    Difference,
     Result,
     choices_table,
     paired_difference,
@@ -13,7 +15,7 @@ from carprice.experiments.ranking import (
 
 
 def result(candidate: ComparedModel, mapes: list[float], reason: str = "") -> Result:
-    names = (*FIGURES, "fit_seconds", "predict_seconds")
+    names = (*FIGURES, *TIMES)
     folds = tuple({**dict.fromkeys(names, 1.0), "mape": mape} for mape in mapes)
     return Result(candidate, folds, reason)
 
@@ -27,9 +29,9 @@ BROKEN = result(ComparedModel("catboost"), [1.0], "out of time: over 1 s")
 
 def test_the_best_is_first_and_marks_what_the_folds_cannot_tell_from_it() -> None:
     ranked = rank([RAW, FAR, BROKEN, NEAR, BEST], "mape")
-    assert [one.result for one in ranked] == [BEST, NEAR, FAR, RAW]
-    assert [one.is_as_good for one in ranked] == [True, True, False, False]
-    assert ranked[0].behind is None
+    assert [one for one, _ in ranked] == [BEST, NEAR, FAR, RAW]
+    assert [behind.is_distinct for _, behind in ranked] == [False, False, True, True]
+    assert ranked[0][1] == Difference(0, 0, 0)
 
 
 def test_the_table_has_means_standard_errors_and_reasons() -> None:
@@ -65,7 +67,4 @@ def test_choices_compare_candidates_alike_in_all_else() -> None:
     assert (row["choice"], row["first"], row["second"]) == ("target", "raw", "log")
     assert row["change"] == pytest.approx(-5.0)
     assert row["distinct"]
-
-
-def test_without_pairs_there_are_no_choices() -> None:
-    assert choices_table([BEST], "mape").empty
+    assert choices_table([BEST], "mape").empty  # without pairs

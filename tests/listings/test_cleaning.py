@@ -11,44 +11,22 @@ from carprice.listings.cleaning import (
     Counts,
     clean,
     default_price_range,
-    drop_duplicates,
     find_valuation_date,
-    listing_schema,
 )
-from carprice.schema import FIELDS, KINDS, FieldKind
+from carprice.listings.column_map import map_columns
+from carprice.listings.sources import Chunk
+from carprice.settings import IngestSettings
 
 DAY = datetime.date(2024, 6, 30)
-EMPTY = {
-    FieldKind.TEXT: None,
-    FieldKind.EQUIPMENT: None,
-    FieldKind.NUMBER: math.nan,
-    FieldKind.INTEGER: math.nan,
-    FieldKind.DATE: np.datetime64("NaT", "s"),
-}
 CAR = {"make": "Kia", "model": "Rio", "year": 2019.0, "odometer": 45000.0, "price": 500_000.0}
 
 
-def mapped(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Return rows as the column map gives them; each is a good car but for what is given."""
-    data: dict[str, pd.Series] = {}
-    for field in (*FIELDS, "price"):
-        kind = KINDS.get(field, FieldKind.NUMBER)
-        values = [{field: EMPTY[kind], **CAR, **row}[field] for row in rows]
-        numeric = kind in (FieldKind.NUMBER, FieldKind.INTEGER)
-        dtype = "datetime64[s]" if kind is FieldKind.DATE else "float64" if numeric else object
-        data[field] = pd.Series(values, dtype=dtype)
-    return pd.DataFrame(data)
-
-
 def cleaned(*rows: dict[str, Any], unit: str = "km") -> tuple[pd.DataFrame, Counts]:
+    """Clean rows, each a good car but for what is given."""
     counts = Counts()
-    kept = clean(
-        mapped(*rows),
-        valuation_date=DAY,
-        price_range=(1000, 1e7),
-        distance_unit=unit,
-        counts=counts,
-    )
+    chunk = Chunk(pd.DataFrame([CAR | row for row in rows]), "cars")
+    mapped = map_columns(chunk, IngestSettings(), price_required=True)
+    kept = clean(mapped.frame, DAY, (1000, 1e7), unit, counts)
     return kept, counts
 
 
@@ -119,13 +97,10 @@ def test_a_value_that_cannot_be_is_made_missing_and_the_row_kept(
     assert not counts.rejected
 
 
-def test_an_odometer_is_judged_by_the_age_at_the_listing() -> None:
+def test_an_odometer_is_judged_by_the_age_at_the_listing_and_in_its_unit() -> None:
     row = {"odometer": 50, "year": 2019}
     kept, _ = cleaned(row, {**row, "listed_on": np.datetime64("2019-12-01")})
     assert kept["odometer"].tolist() == pytest.approx([math.nan, 50], nan_ok=True)
-
-
-def test_an_odometer_is_judged_in_its_unit() -> None:
     assert cleaned({"odometer": 400_000})[0]["odometer"].tolist() == [400_000]
     assert cleaned({"odometer": 400_000}, unit="miles")[0]["odometer"].isna().tolist() == [True]
 
@@ -134,40 +109,7 @@ def test_what_is_left_is_counted_anew_and_keeps_its_order() -> None:
     kept, _ = cleaned({"price": 1}, {"year": 2015}, {"make": None}, {"year": 2016})
     assert kept.index.tolist() == [0, 1]
     assert kept["year"].tolist() == [2015, 2016]
-
-
-def test_nothing_is_left_of_nothing_usable() -> None:
     assert len(cleaned({"price": 1}, {"price": 2})[0]) == 0
-
-
-def test_the_schema_has_every_field_and_refuses_others() -> None:
-    schema = listing_schema()
-    assert [*schema.columns] == [*FIELDS, "price"]
-    assert schema.strict is True
-    assert [name for name, column in schema.columns.items() if not column.nullable] == [
-        "make",
-        "model",
-        "year",
-        "price",
-    ]
-
-
-def test_a_column_of_the_wrong_kind_is_an_error_that_names_it() -> None:
-    frame = mapped({}, {}).assign(seats=["5", "five"])
-    with pytest.raises(InputError, match=r"column seats .*correct ingest\.columns\.seats"):
-        clean(
-            frame,
-            valuation_date=DAY,
-            price_range=(1000, 1e7),
-            distance_unit="km",
-            counts=Counts(),
-        )
-
-
-def test_only_the_first_of_equal_rows_stays() -> None:
-    frame = pd.DataFrame({"price": [1.0, 2, 1, 3, 1]})
-    digests = np.array([7, 8, 7, 9, 7], dtype=np.uint64)
-    assert drop_duplicates(frame, digests).index.tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize(
@@ -192,12 +134,8 @@ def test_the_valuation_date_is_the_newest_listing_or_common_year(
 
 @pytest.mark.parametrize("years", [[math.nan, math.nan], [250_000.0, 0.0], []])
 def test_without_any_year_there_is_no_valuation_date(years: list[float]) -> None:
-    frame = pd.DataFrame(
-        {
-            "year": pd.Series(years, dtype="float64"),
-            "listed_on": pd.Series([None] * len(years), dtype="datetime64[s]"),
-        }
-    )
+    undated = pd.Series([None] * len(years), dtype="datetime64[s]")
+    frame = pd.DataFrame({"year": pd.Series(years, dtype="float64"), "listed_on": undated})
     with pytest.raises(InputError, match=r"no row has a readable .*correct ingest\.columns\.year"):
         find_valuation_date(frame)
 

@@ -61,4 +61,4 @@ def test_twins_differ_in_nothing_that_matters(field: str, values: list[Any], pai
 def test_like_cars_may_have_had_other_owners_unless_asked() -> None:
     cars = features(3, ownership=[1.0, 2.0, 2.0], year=[2020, 2020, 2019])
     assert like_cars(cars).tolist() == [0, 0, 1]
-    assert like_cars(cars, with_owners=True).tolist() == [0, 1, 2]
+    assert like_cars(cars, ("age", "ownership")).tolist() == [0, 1, 2]

@@ -1,5 +1,4 @@
 import datetime
-import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -7,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carprice.listings.features import Features, parse
+from carprice.listings.features import TYPE_FIELDS, Features, parse
 from carprice.listings.market import Market
-from carprice.model.car import TYPE_FIELDS, CarReader, TypeReader
+from carprice.model.car import CarReader
 from carprice.model.defaults import USUAL_OF_MODEL, Defaults
 
 NAN = math.nan
@@ -19,15 +18,18 @@ def features(**columns: list[Any]) -> Features:
     rows = len(next(iter(columns.values())))
     needed = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 30000}
     given = {name: [value] * rows for name, value in needed.items()} | columns
-    return parse(given, datetime.date(2024, 6, 30), "km")
+    return parse(given, MARKET.valuation_date, MARKET.distance_unit)
+
+
+MARKET = Market("INR", "km", datetime.date(2024, 6, 30), "")
 
 
 def read(defaults: Defaults, **fields: Any) -> dict[str, float]:
     """Return the completed numbers of one listing."""
     car = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 30000.0} | fields
-    market = Market("INR", "km", datetime.date(2024, 6, 30), "")
-    car_type = TypeReader(defaults).read(*map(car.get, TYPE_FIELDS))
-    return CarReader(market, defaults).read(car, car_type).numbers
+    reader = CarReader(MARKET, defaults)
+    car_type = reader.read_type(*map(car.get, TYPE_FIELDS))
+    return reader.read(car, MARKET.valuation_date, car_type).numbers
 
 
 CARS: dict[str, list[Any]] = {
@@ -106,25 +108,13 @@ def test_the_commonest_transmission_body_and_fuel_of_the_model_are_usual() -> No
     rows = features(
         model=["Rio", "Rio", "Rio", "EV6"], fuel_type=["Petrol", "Diesel", "Petrol", "Electric"]
     )
-    types = TypeReader(Defaults.fit(rows))
+    reader = CarReader(MARKET, Defaults.fit(rows))
     for model, fuel, usual in (
         ("Rio", None, "petrol"),
         ("Rio", "Steam", "steam"),
         ("EV6", None, "electric"),
         ("Ceed", None, "petrol"),
     ):
-        read_type = types.read("Kia", model, None, None, None, fuel, None)
+        read_type = reader.read_type("Kia", model, None, None, None, fuel, None)
         assert (read_type.given["fuel"], read_type.texts["fuel"]) == ((fuel or "").lower(), usual)
         assert read_type.texts["model_powertrain"] == f"kia|{model.lower()}|{usual}|"
-
-
-def test_defaults_survive_json() -> None:
-    defaults = Defaults.fit(TRAINING)
-    text = json.dumps(defaults.to_json(), allow_nan=False)
-    again = Defaults.from_json(json.loads(text))
-    assert json.loads(text)["numbers"] == list(USUAL_OF_MODEL)
-    assert again.by_group.keys() == defaults.by_group.keys()
-    for key, medians in defaults.by_group.items():
-        assert np.array_equal(again.by_group[key], medians, equal_nan=True), key
-    assert np.array_equal(again.overall, defaults.overall, equal_nan=True)
-    assert np.array_equal(again.odometer_by_age, defaults.odometer_by_age, equal_nan=True)

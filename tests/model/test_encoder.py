@@ -1,15 +1,10 @@
-import json
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from carprice.listings.features import Features
-from carprice.listings.frames import as_columns, read_features
+from carprice.listings.frames import read_features
 from carprice.model import PriceModel
 from carprice.model.encoder import COUNTED, Anchor, Encoder
-from carprice.settings import TrainSettings
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +51,16 @@ def test_a_priced_car_s_row_is_its_training_row_but_that_it_counts_all_training_
     model = PriceModel.load(finished[0].model)
     given = read_features(finished[0].train_features)[0]
     written = matrix(model.encoder, model.defaults.complete(given))
-    layout, row = model.pricer._trees.layout, np.zeros(written.shape[1], dtype=np.float32)
+    trees, row = model.pricer._trees, np.zeros(written.shape[1], dtype=np.float32)
     cells = row.data.cast("B").cast("f")
     counted = [model.encoder.columns.index(f"{name}_rows") for name in COUNTED]
     others = np.delete(np.arange(len(row)), [0, 1, 2, *counted])
     for read, trained in zip(model.pricer._read_features(given), written, strict=True):
-        layout.write(cells, read)
+        trees.write(cells, read)
         assert np.array_equal(row[others], trained[others], equal_nan=True)
         assert np.expm1(row[counted]) == pytest.approx(np.expm1(trained[counted]) + 1, rel=1e-3)
         assert row[0] == np.float32(read.ridge)
-        assert row[1:3].tolist() == pytest.approx(read.study.worth.names)
+        assert row[1:3].tolist() == pytest.approx(read.known.worth.names)
 
 
 def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) -> None:
@@ -75,33 +70,3 @@ def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) ->
         "odometer",
         "ownership",
     }
-
-
-def test_the_order_of_columns_survives_json_with_sorted_keys(
-    encoder: Encoder, features: Features
-) -> None:
-    read = Encoder.from_json(json.loads(json.dumps(encoder.to_json(), sort_keys=True)))
-    assert list(encoder.levels) != sorted(encoder.levels)
-    assert read.columns == encoder.columns
-    assert np.array_equal(matrix(read, features), matrix(encoder, features), equal_nan=True)
-
-
-def test_a_model_fitted_and_the_same_model_loaded_price_alike_to_the_bit(
-    finished, tmp_path: Path
-) -> None:
-    workspace = finished[0]
-    rows, log_price = read_features(workspace.train_features)
-    color, gearbox = (np.array(rows.texts[name]) for name in ("color", "transmission"))
-    for_trees_alone = (color == "white") != (gearbox == "automatic")
-    log_price = log_price + 0.5 * for_trees_alone
-    booster = {"n_estimators": 60, "learning_rate": 0.1}
-    settings = TrainSettings.model_validate({"folds": 2, "booster": booster})
-    model = PriceModel.fit(rows, log_price, PriceModel.load(workspace.model).market, settings)
-    model.save(tmp_path / "model")
-    loaded = PriceModel.load(tmp_path / "model")
-    columns = as_columns(pd.read_parquet(workspace.test_listings))
-    fitted, again = model.predict(columns), loaded.predict(columns)
-    for side in ("price", "low", "high"):
-        assert np.array_equal(getattr(fitted, side), getattr(again, side)), side
-    assert loaded.explain(columns) == model.explain(columns)
-    assert max(value for name, value in model.importance.items() if "=" in name) > 0

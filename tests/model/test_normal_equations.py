@@ -38,18 +38,15 @@ def test_the_solution_of_all_rows_is_that_of_a_dense_ridge(rows) -> None:
     assert solution == pytest.approx(dense_ridge(*rows), abs=1e-8)
 
 
-def test_pieces_add_up_to_the_whole(rows) -> None:
+def test_pieces_add_up_to_the_whole_and_can_be_taken_away(rows) -> None:
     pieces = [equations(*(part[a:b] for part in rows)) for a, b in ((0, 7), (7, 7), (7, ROWS))]
-    added, whole = pieces[0] + pieces[1] + pieces[2], equations(*rows)
-    assert added.gram.toarray() == pytest.approx(whole.gram.toarray(), abs=1e-10)
-    assert added.moment == pytest.approx(whole.moment, abs=1e-10)
-
-
-def test_taking_a_piece_away_leaves_the_others(rows) -> None:
-    first, rest = (equations(*(part[piece] for part in rows)) for piece in (np.s_[:90], np.s_[90:]))
-    left = equations(*rows) - first
-    assert left.gram.toarray() == pytest.approx(rest.gram.toarray(), abs=1e-10)
-    assert left.moment == pytest.approx(rest.moment, abs=1e-10)
+    whole = equations(*rows)
+    for found, expected in (
+        (pieces[0] + pieces[1] + pieces[2], whole),
+        (whole - pieces[0], pieces[2]),
+    ):
+        assert found.gram.toarray() == pytest.approx(expected.gram.toarray(), abs=1e-10)
+        assert found.moment == pytest.approx(expected.moment, abs=1e-10)
 
 
 def test_solutions_without_a_fold_are_those_of_separate_fits(rows) -> None:
@@ -63,7 +60,6 @@ def test_solutions_without_a_fold_are_those_of_separate_fits(rows) -> None:
 
 
 def test_an_empty_fold_leaves_the_solution_as_it_is(rows) -> None:
-    empty = NormalEquations.of(sp.csr_matrix((0, COLUMNS)), np.zeros(0), np.zeros(0))
-    whole, without = solve_with_folds([equations(*rows), empty], PENALTY)
+    whole, without = solve_with_folds([equations(*rows), NormalEquations.none(COLUMNS)], PENALTY)
     assert without[1] == pytest.approx(whole, abs=1e-9)
     assert without[0] == pytest.approx(np.zeros(COLUMNS), abs=1e-9)

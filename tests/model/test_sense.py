@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.arrays import Columns
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
@@ -121,20 +120,6 @@ def test_a_listing_of_the_least_has_a_price_and_a_wider_range(market: Market) ->
     widths = [np.log(one.high / one.low) for one in (full, least)]
     assert np.median(widths[1]) > 1.1 * np.median(widths[0])
     assert np.mean(widths[1] > widths[0]) > 0.9
-
-
-def test_row_by_row_prices_are_those_of_the_batch(market: Market) -> None:
-    cars = market.cars.copy()
-    cars.iloc[::10, cars.columns.get_loc("variant")] = "qqq xyzzy"
-    cars.iloc[::15, cars.columns.get_loc("model")] = "Never Seen"
-    cars.iloc[::20, cars.columns.get_loc("make")] = "Nobody"
-    columns: Columns = as_columns(cars)
-    batch = market.model.predict(columns)
-    for row in range(len(cars)):
-        single = market.model.predict({n: values[row : row + 1] for n, values in columns.items()})
-        found = [getattr(single, side).item() for side in ("price", "low", "high")]
-        expected = [getattr(batch, side)[row] for side in ("price", "low", "high")]
-        assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_error_is_near_that_of_knowing_the_true_price(sample: Market) -> None:

@@ -24,50 +24,32 @@ def model(finished) -> PriceModel:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("names", "expected"),
     [
-        ("Marutti", ("maruti",)),
-        ("MARUTI  SUZUKI", ("maruti",)),
-        ("Mercedes", ("mercedes benz",)),
-        ("Trabant", ()),
-        ("", ()),
+        (("Marutti",), ("maruti",)),
+        (("MARUTI  SUZUKI",), ("maruti",)),
+        (("Mercedes",), ("mercedes benz",)),
+        (("Trabant",), ()),
+        (("",), ()),
+        (("Maruti", "WagonR"), ("wagon r",)),
+        (("maruti", "Alto K10 New"), ("alto k10", "alto")),
+        (("maruti", "Seltos"), ()),
+        (("Nobody", "Swift"), ()),
+        (("Maruti", "Swift", "VXI 1.2 AMT"), ("VXI AMT", "VXI")),
+        (("Maruti", "swift", "Zxi+ "), ("ZXI PLUS", "ZXI")),
+        (("Maruti", "swift", "NEVER 9"), ()),
+        (("Maruti", "alto", "VXI"), ()),
+        (("Maruti", "never", "VXI"), ()),
     ],
 )
-def test_nearest_makes(name: str, expected: tuple[str, ...]) -> None:
-    assert KNOWN.nearest_makes(name) == expected
-
-
-@pytest.mark.parametrize(
-    ("make", "name", "expected"),
-    [
-        ("Maruti", "WagonR", ("wagon r",)),
-        ("maruti", "Alto K10 New", ("alto k10", "alto")),
-        ("maruti", "Seltos", ()),
-        ("Nobody", "Swift", ()),
-    ],
-)
-def test_nearest_models_are_those_of_the_make(
-    make: str, name: str, expected: tuple[str, ...]
-) -> None:
-    assert KNOWN.nearest_models(make, name) == expected
-
-
-@pytest.mark.parametrize(
-    ("model", "name", "expected"),
-    [
-        ("Swift", "VXI 1.2 AMT", ("VXI AMT", "VXI")),
-        ("swift", "Zxi+ ", ("ZXI PLUS", "ZXI")),
-        ("swift", "NEVER 9", ()),
-        ("alto", "VXI", ()),
-        ("never", "VXI", ()),
-    ],
-)
-def test_nearest_variants_share_words(model: str, name: str, expected: tuple[str, ...]) -> None:
-    assert KNOWN.nearest_variants("Maruti", model, name)[: len(expected) or 3] == expected
+def test_the_nearest_names_come_first(names: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    found = KNOWN.nearest(*names)
+    assert found[: len(expected)] == expected
+    assert bool(found) == bool(expected)
 
 
 def test_there_are_three_at_most() -> None:
-    assert len(KNOWN.nearest_variants("Maruti", "Swift", "VXI LXI ZXI")) == 3
+    assert len(KNOWN.nearest("Maruti", "Swift", "VXI LXI ZXI")) == 3
 
 
 def test_a_models_vocabulary_is_what_it_has_learned(model: PriceModel) -> None:

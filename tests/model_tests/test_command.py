@@ -19,7 +19,7 @@ from carprice.components.register import register
 from carprice.components.workspace import Workspace, read_json
 from carprice.files import write_json
 from carprice.model_tests import clean_process
-from carprice.registry.promotion import history, promote
+from carprice.registry.promotion import history, promote, record_tests
 from carprice.registry.versions import Registry
 from carprice.settings import Settings
 
@@ -82,18 +82,18 @@ def write_params(workspace: Workspace, settings: Settings, **register_section: A
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def registry_of(workspace: Workspace, name: str = "used-car-price") -> Registry:
-    return Registry(f"sqlite:///{(workspace.root / 'mlflow.db').as_posix()}", name)
+def registry_of(workspace: Workspace) -> Registry:
+    return Registry(f"sqlite:///{(workspace.root / 'mlflow.db').as_posix()}", "used-car-price")
 
 
 def junit(folder: Path) -> JUnitXml:
     return JUnitXml.fromfile(str(folder / "junit.xml"))
 
 
-def not_passed(folder: Path) -> dict[str, str]:
+def not_passed(workspace: Workspace) -> dict[str, str]:
     return {
         f"{case.classname}: {case.name}": case.result[0].message
-        for suite in junit(folder)
+        for suite in junit(workspace.model_tests)
         for case in suite
         if not case.is_passed
     }
@@ -122,70 +122,66 @@ def test_a_model_that_passes_may_go_to_production(
             super().__init__(*arguments, **more)
             started.append(self)
 
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    temporary, out = tmp_path / "temporary", workspace.model_tests
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(clean_process.subprocess, "Popen", Recorded)
     done = carprice("test-model")
     assert done.code == 0, done.printed
     assert "Version 1 passed all 37 tests; see reports/model-tests" in done.printed
-    out = workspace.root / "reports" / "model-tests"
-    assert {one.name for one in out.iterdir()} == {"junit.xml", "model_card.md", "model_card.html"}
     assert (junit(out).tests, junit(out).failures, junit(out).skipped) == (37, 0, 0)
     assert "All 37 model tests passed." in (out / "model_card.md").read_text(encoding="utf-8")
-    assert all(process.poll() == 0 for process in started)
-    assert len(started) == 1
-    left = {one.name for one in (tmp_path / "temporary").iterdir()}
-    assert left <= {".ses"}  # of ONNX Runtime itself
+    assert [process.poll() for process in started] == [0]
+    assert {one.name for one in temporary.iterdir()} <= {".ses"}  # of ONNX Runtime itself
     registry = registry_of(workspace)
     version = registry.at("staging")
     assert version is not None
     assert (version.tags["tests"], version.tags["tests_digest"]) == ("passed", version.digest)
-    for name in ("junit.xml", "model_card.md", "model_card.html"):
-        logged = registry.read_file(version, f"model_tests/{name}", tmp_path / "temporary")
+    written = {one.name: one.read_bytes() for one in out.iterdir()}
+    assert written.keys() == {"junit.xml", "model_card.md", "model_card.html"}
+    for name, content in written.items():
+        logged = registry.read_file(version, f"model_tests/{name}", temporary)
         assert logged is not None
-        assert logged.read_bytes() == (out / name).read_bytes()
+        assert logged.read_bytes() == content
     assert promote(registry, NOW, "it passed").number == 1
 
 
 def test_one_changed_byte_fails_and_nothing_else_is_claimed(
     carprice: Carprice, workspace: Workspace, registered: Workspace
 ) -> None:
-    assert carprice("test-model").code == 0
+    registry = registry_of(workspace)
+    record_tests(registry, registry.numbered(1), (), NOW)
     with changed_byte(registered, "booster.onnx"):
-        done = carprice("test-model", "--out", "told")
+        done = carprice("test-model")
         refused = carprice("promote")
     assert done.code == refused.code == 1
     assert "it failed the model tests" in refused.refusal
     assert "booster.onnx is missing" in refused.refusal
     assert "booster.onnx is missing or not the file that was written" in done.refusal
-    assert done.refusal.endswith(f"; see {Path('told') / 'junit.xml'}")
-    found = not_passed(workspace.root / "told")
-    assert len(found) == junit(workspace.root / "told").tests == 6
+    assert done.refusal.endswith(f"; see {Path('reports/model-tests/junit.xml')}")
+    found = not_passed(workspace)
+    assert len(found) == junit(workspace.model_tests).tests == 6
     whys = {name: why for name, why in found.items() if not name.startswith("digest")}
     assert {*whys.values()} == {"failed before: every byte is the registered one"}
-    card = (workspace.root / "told" / "model_card.md").read_text(encoding="utf-8")
+    card = (workspace.model_tests / "model_card.md").read_text(encoding="utf-8")
     assert "**6 of 6 model tests not passed.**" in card
-    registry = registry_of(workspace)
-    version = registry.at("staging")
-    assert version is not None
-    assert version.tags["tests"] == "failed"
+    assert registry.numbered(1).tags["tests"] == "failed"
     assert "booster.onnx" in history(registry)[-1].why
 
 
 def test_what_is_gone_from_the_store_fails_and_is_reported(
     carprice: Carprice, workspace: Workspace, registered: Workspace
 ) -> None:
-    artifacts = registered.root / "mlartifacts"
-    artifacts.rename(registered.root / "elsewhere")
+    artifacts, elsewhere = registered.root / "mlartifacts", registered.root / "elsewhere"
+    artifacts.rename(elsewhere)
     try:
         done = carprice("test-model")
     finally:
         shutil.rmtree(artifacts, ignore_errors=True)
-        (registered.root / "elsewhere").rename(artifacts)
+        elsewhere.rename(artifacts)
     assert done.code == 1
-    found = not_passed(workspace.root / "reports" / "model-tests")
-    assert len(found) == 6
+    assert len(not_passed(workspace)) == 6
     assert "digest: every byte is the registered one" in done.refusal
 
 
@@ -203,7 +199,7 @@ def test_a_model_of_shuffled_prices_fails_with_reasons(
     write_params(workspace, small_settings, gate=tolerant.register_.gate.model_dump(mode="json"))
     done = carprice("test-model")
     assert done.code == 1
-    found = not_passed(workspace.root / "reports" / "model-tests")
+    found = not_passed(workspace)
     assert {name for name in found if not name.startswith("behaviour")} == {
         "figures: MAPE beside a model of medians"
     }
@@ -213,22 +209,11 @@ def test_a_model_of_shuffled_prices_fails_with_reasons(
     assert carprice("promote").code == 1
 
 
-def test_the_floors_are_those_of_the_settings(
-    carprice: Carprice, workspace: Workspace, small_settings: Settings
-) -> None:
-    write_params(workspace, small_settings, gate={"max_mape": 1}, tests={"min_fall": 0.99})
-    done = carprice("test-model")
-    assert done.code == 1
-    found = not_passed(workspace.root / "reports" / "model-tests")
-    assert {*found} == {"behaviour: price falls with age", "figures: MAPE"}
-    write_params(workspace, small_settings, tests={"min_fal": 0.5})
-    refused = carprice("test-model")
-    assert refused.code == 2
-    assert "register.tests.min_fal is not a parameter" in refused.refusal
-
-
-def test_a_pyfunc_that_differs_from_the_service_fails(
-    carprice: Carprice, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+def test_the_floors_are_those_of_the_settings_and_a_pyfunc_must_not_differ(
+    carprice: Carprice,
+    workspace: Workspace,
+    small_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from carprice.pyfunc import PricePyfunc
 
@@ -237,13 +222,23 @@ def test_a_pyfunc_that_differs_from_the_service_fails(
         wider = original(pyfunc, listings, {"confidence": min(confidence + 0.05, 0.99)})
         return wider.assign(confidence=confidence)
 
+    write_params(workspace, small_settings, tests={"min_fal": 0.5})
+    refused = carprice("test-model")
+    assert refused.code == 2
+    assert "register.tests.min_fal is not a parameter" in refused.refusal
     original = PricePyfunc.predict
     monkeypatch.setattr(PricePyfunc, "predict", another)
-    done = carprice("test-model")
-    assert done.code == 1
-    found = not_passed(workspace.root / "reports" / "model-tests")
-    assert {name.partition(":")[0] for name in found} == {"agreement"}
-    assert len(found) == 4
+    write_params(workspace, small_settings, gate={"max_mape": 1}, tests={"min_fall": 0.99})
+    assert carprice("test-model").code == 1
+    found = not_passed(workspace)
+    assert {*found} == {
+        "behaviour: price falls with age",
+        "figures: MAPE",
+        "agreement: the panel, one by one",
+        "agreement: the panel, in a batch",
+        "agreement: test listings, one by one",
+        "agreement: test listings, in a batch",
+    }
     assert "first listing 1 (" in found["agreement: the panel, one by one"]
 
 
@@ -255,7 +250,7 @@ def test_other_data_in_the_workspace_fail_with_the_remedy_and_the_rest_is_tested
     done = carprice("test-model")
     assert done.code == 1
     assert "`dvc pull`" in done.refusal
-    assert {*not_passed(workspace.root / "reports" / "model-tests")} == {
+    assert {*not_passed(workspace)} == {
         "figures: the data are those of the model",
         "agreement: test listings, one by one",
         "agreement: test listings, in a batch",
@@ -267,7 +262,7 @@ def test_a_service_that_does_not_start_fails_and_the_rest_is_tested(
 ) -> None:
     monkeypatch.setattr(clean_process, "installed", lambda: ("pydantic",))
     assert carprice("test-model").code == 1
-    found = not_passed(workspace.root / "reports" / "model-tests")
+    found = not_passed(workspace)
     assert {*found} == {"clean process: it starts", "agreement: all"}
     assert "serving does not require it" in found["clean process: it starts"]
 
@@ -280,11 +275,10 @@ def test_without_a_version_the_next_step_is_named(carprice: Carprice, workspace:
     assert "has no staging version of used-car-price; run `carprice register`" in done.refusal
     registry.tag(1, {"gate": "refused", "gate_reasons": "failed: MAPE 45 %; needs at most 30 %"})
     assert "the gate refused version 1: failed: MAPE 45 %" in carprice("test-model").refusal
-    assert (
-        "has no version 7; see `carprice status`" in carprice("test-model", "--version", 7).refusal
-    )
+    other = carprice("test-model", "--version", 7)
+    assert "has no version 7; see `carprice status`" in other.refusal
     assert "has no champion version" in carprice("test-model", "--alias", "champion").refusal
-    assert not (workspace.root / "reports" / "model-tests").exists()
+    assert not workspace.model_tests.exists()
 
 
 @pytest.mark.parametrize("out", ["afile", "/dev/null/x"])
@@ -333,8 +327,8 @@ def test_over_http_a_version_of_a_number_is_tested(
     workspace.report.unlink()
     done = carprice("test-model", "--version", 1)
     assert done.code == 0, done.printed
-    card = workspace.root / "reports" / "model-tests" / "model_card.md"
-    assert "| source | `sample` |" in card.read_text(encoding="utf-8")
+    card = (workspace.model_tests / "model_card.md").read_text(encoding="utf-8")
+    assert "| source | `sample` |" in card
     version = Registry(mlflow_server.url, name).at("staging")
     assert version is not None
     assert version.tags["tests"] == "passed"

@@ -6,19 +6,14 @@ from carprice.model import PriceModel
 from carprice.model_tests.panel import Panel, usual_odometer, with_unseen_names
 
 
-def test_the_panel_is_the_same_for_the_same_model(model: PriceModel) -> None:
-    first, second = Panel.of(model), Panel.of(model)
-    assert first == second
-    assert len(first.cars) == 80
-
-
-def test_the_model_knows_every_car_of_its_panel(model: PriceModel, panel: Panel) -> None:
+def test_the_panel_has_a_younger_and_an_older_car_of_models_that_are_known(
+    model: PriceModel, panel: Panel
+) -> None:
+    assert panel == Panel.of(model)
+    assert len(panel.cars) == 80
     valuations = model.pricer.value_all(panel.cars)
     assert [one.cautions for one in valuations if one.cautions] == []
     assert all(car["variant"] for car in panel.cars)
-
-
-def test_of_each_model_there_is_a_younger_and_an_older_car(panel: Panel) -> None:
     older, younger = panel.cars[1::2], panel.cars[::2]
     names = [(car["make"], car["model"]) for car in younger]
     assert names == [(car["make"], car["model"]) for car in older]

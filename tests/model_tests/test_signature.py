@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,8 @@ import pandas as pd
 import pytest
 
 from carprice.model_tests import signature
-from carprice.model_tests.results import ModelTestResult, ModelTestResults
+from carprice.model_tests.results import ModelTestResults
+from carprice.schema import PRICE_NAMES
 
 
 def results(pyfunc: Any, folder: Path) -> ModelTestResults:
@@ -17,18 +19,13 @@ def results(pyfunc: Any, folder: Path) -> ModelTestResults:
 class Changed:
     """A loaded model of which one thing is another."""
 
-    def __init__(self, pyfunc: Any, **changes: Any) -> None:
-        self._pyfunc = pyfunc
+    def __init__(self, original: Any, **changes: Any) -> None:
+        self._original = original
         for name, value in changes.items():
             setattr(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._pyfunc, name)
-
-
-def only_failure(every: ModelTestResults) -> ModelTestResult:
-    (failure,) = every.failures
-    return failure
+        return getattr(self._original, name)
 
 
 def test_the_registered_model_says_what_it_takes_and_gives(pyfunc: Any, downloaded: Path) -> None:
@@ -37,31 +34,45 @@ def test_the_registered_model_says_what_it_takes_and_gives(pyfunc: Any, download
     assert [one.name for one in every.every] == ["inputs", "outputs", "input example"]
 
 
-def test_inputs_that_are_not_the_fields_of_a_listing_fail(pyfunc: Any, downloaded: Path) -> None:
-    metadata = pyfunc.metadata
-    inputs = type(metadata.signature.inputs)(metadata.signature.inputs.inputs[1:])
-    own = Changed(metadata, signature=Changed(metadata.signature, inputs=inputs))
-    failure = only_failure(results(Changed(pyfunc, metadata=own), downloaded))
-    assert failure.name == "inputs"
-    assert failure.message.endswith("; make is not as the schema has it")
+def with_signature(pyfunc: Any, **changes: Any) -> Any:
+    changed = Changed(pyfunc.metadata.signature, **changes)
+    return Changed(pyfunc, metadata=Changed(pyfunc.metadata, signature=changed))
 
 
-def test_other_outputs_fail(pyfunc: Any, downloaded: Path) -> None:
-    metadata = pyfunc.metadata
-    outputs = type(metadata.signature.outputs)(metadata.signature.outputs.inputs[:1])
-    own = Changed(metadata, signature=Changed(metadata.signature, outputs=outputs, params=None))
-    failure = only_failure(results(Changed(pyfunc, metadata=own), downloaded))
-    assert failure.message.startswith("columns predictedPrice, parameters none; needs ")
+def without_an_input(pyfunc: Any) -> Any:
+    inputs = pyfunc.metadata.signature.inputs
+    return with_signature(pyfunc, inputs=type(inputs)(inputs.inputs[1:]))
 
 
-@pytest.mark.parametrize("price", [-1.0, 0.0, float("nan"), float("inf")])
-def test_an_example_without_a_good_price_fails(pyfunc: Any, downloaded: Path, price: float) -> None:
-    answer = pd.DataFrame({"predictedPrice": [price], "priceLow": [price], "priceHigh": [price]})
-    failure = only_failure(results(Changed(pyfunc, predict=lambda _: answer), downloaded))
-    assert failure.name == "input example"
+def with_one_output(pyfunc: Any) -> Any:
+    outputs = pyfunc.metadata.signature.outputs
+    return with_signature(pyfunc, outputs=type(outputs)(outputs.inputs[:1]), params=None)
 
 
-def test_a_model_without_an_example_fails_with_the_remedy(pyfunc: Any, downloaded: Path) -> None:
-    own = Changed(pyfunc.metadata, load_input_example=lambda _: None)
-    failure = only_failure(results(Changed(pyfunc, metadata=own), downloaded))
-    assert failure.message == "there is no input example; register the model again"
+def without_an_example(pyfunc: Any) -> Any:
+    return Changed(pyfunc, metadata=Changed(pyfunc.metadata, load_input_example=lambda _: None))
+
+
+def pricing(price: float) -> Callable[[Any], Any]:
+    answer = pd.DataFrame({name: [price] for name in PRICE_NAMES})
+    return lambda pyfunc: Changed(pyfunc, predict=lambda _: answer)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "words"),
+    [
+        (without_an_input, "inputs", "; make is not as the schema has it"),
+        (with_one_output, "outputs", "columns predictedPrice, parameters none; needs "),
+        (without_an_example, "input example", "there is no input example; register the model ag"),
+        *(
+            (pricing(price), "input example", "needs a finite price above 0 inside its range")
+            for price in (-1.0, 0.0, float("nan"), float("inf"))
+        ),
+    ],
+)
+def test_what_is_another_than_it_should_be_fails(
+    change: Callable[[Any], Any], name: str, words: str, pyfunc: Any, downloaded: Path
+) -> None:
+    (failure,) = results(change(pyfunc), downloaded).failures
+    assert failure.name == name
+    assert words in failure.message

@@ -1,23 +1,27 @@
 import base64
-import http.server
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from web import Stub, stub_server
 
+from carprice.errors import CorruptModelError, InputError, NoProductionModelError, RefusedError
 from carprice.model_folder import file_digest, folder_digest, is_intact, write_folder
-from carprice.registry.cache import last_known_good
+from carprice.registry.cache import last_known_good, stored
+from carprice.registry.fetch import fetch as fetch_in_process
+from carprice.registry.fetch import fetch_from
+from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
 NAME = "cars to fetch"
 DIGEST = "a" * 64
@@ -34,25 +38,20 @@ class Fetched:
     @property
     def used_mlflow(self) -> bool:
         """Whether the child imported MLflow; it lists its imports."""
-        return any(line.rpartition("|")[2].strip() == "mlflow" for line in self.lines)
-
-    @property
-    def lines(self) -> list[str]:
-        return self.complaints.splitlines()
+        lines = self.complaints.splitlines()
+        return any(line.rpartition("|")[2].strip() == "mlflow" for line in lines)
 
 
-def command(cache: Path, name: str = NAME, have: str = "") -> list[str]:
+def command(cache: Path, name: str = NAME) -> list[str]:
     program = [sys.executable, "-P", "-m", "carprice.registry.fetch"]
-    return [*program, f"--name={name}", f"--cache={cache}", f"--have={have}"]
+    return [*program, f"--name={name}", f"--cache={cache}", "--have="]
 
 
-def fetch(
-    uri: str, cache: Path, environment: Mapping[str, str] | None = None, **options: str
-) -> Fetched:
+def fetch(uri: str, cache: Path, name: str = NAME, **environment: str) -> Fetched:
     """Run the child as the service does."""
-    variables = {"MLFLOW_TRACKING_URI": uri, "PYTHONPROFILEIMPORTTIME": "1", **(environment or {})}
+    variables = {"MLFLOW_TRACKING_URI": uri, "PYTHONPROFILEIMPORTTIME": "1", **environment}
     done = subprocess.run(
-        command(cache, **options),
+        command(cache, name),
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -63,18 +62,10 @@ def fetch(
     return Fetched(done.returncode, json.loads(line), done.stderr)
 
 
-def had(uri: str, cache: Path, **options: Any) -> Fetched:
-    found = fetch(uri, cache, **options)
-    assert found.code == 0, found.answer
-    return found
-
-
-def refused(uri: str, cache: Path, kind: str, **options: Any) -> str:
-    found = fetch(uri, cache, **options)
-    assert (found.code, found.answer.get("kind")) == (1, kind), found.answer
-    assert set(found.answer) == {"error", "kind"}
-    assert "\n" not in found.answer["error"]
-    return found.answer["error"]
+def ask(uri: str, cache: Path, name: str = NAME, have: str = "") -> dict[str, Any]:
+    """Ask by plain HTTP; what is left to MLflow is an error here."""
+    with closing(HttpRegistry(uri, name)) as registry:
+        return fetch_from(registry, cache, have)
 
 
 def write_two(folder: Path) -> None:
@@ -95,54 +86,14 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def production(digest: str, version: str = "4") -> tuple[int, dict[str, Any]]:
+def production(digest: str, version: str = "4") -> dict[str, Any]:
     tags = [{"key": "gate", "value": "accepted"}, {"key": "digest", "value": digest}]
-    return 200, {"model_version": {"name": NAME, "version": version, "tags": tags}}
-
-
-@dataclass
-class Stub:
-    """A server with one answer, which notes what it is asked."""
-
-    url: str = ""
-    answer: tuple[int, Any] = (200, {})
-    headers: dict[str, str] = field(default_factory=dict)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-
-
-@contextmanager
-def stub_server() -> Iterator[Stub]:
-    stub = Stub()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            stub.asked.append((self.path, self.headers.get("Authorization")))
-            status, content = stub.answer
-            body = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
-            for key, value in stub.headers.items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    stub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield stub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return {"model_version": {"name": NAME, "version": version, "tags": tags}}
 
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
+    """A registry with one answer."""
     with stub_server() as found:
         yield found
 
@@ -166,16 +117,16 @@ def models(
         "newer": newer_model(good, folder / "newer"),
         "corrupt": another_model(good, folder / "corrupt", 5),
     }
-    for kind, one in folders.items():
-        number = register(mlflow_server.url, f"{NAME} {kind}", one, folder)
-        client = Registry(mlflow_server.url, f"{NAME} {kind}")._client
-        client.set_registered_model_alias(client_name := f"{NAME} {kind}", "production", number)
+    found = {kind: (f"{NAME} {kind}", one) for kind, one in folders.items()}
+    for kind, (name, one) in found.items():
+        number = register(mlflow_server.url, name, one, folder)
+        client = Registry(mlflow_server.url, name)._client
+        client.set_registered_model_alias(name, "production", number)
         if kind == "corrupt":
-            source = client.get_model_version(client_name, str(number)).source
-            pattern = f"{source.removeprefix('models:/')}/**/hedonic.json"
-            (path,) = mlflow_server.log.parent.rglob(pattern)
+            source = client.get_model_version(name, str(number)).source.removeprefix("models:/")
+            (path,) = mlflow_server.log.parent.rglob(f"{source}/**/hedonic.json")
             flip_a_byte(path)
-    return {kind: (f"{NAME} {kind}", one) for kind, one in folders.items()}
+    return found
 
 
 def test_a_model_is_downloaded_once_and_then_confirmed_without_mlflow(
@@ -183,20 +134,16 @@ def test_a_model_is_downloaded_once_and_then_confirmed_without_mlflow(
 ) -> None:
     (name, folder), cache = models["good"], tmp_path / "deep" / "cache"
     digest = folder_digest(folder)
-    first = had(mlflow_server.url, cache, name=name)
+    first = fetch(mlflow_server.url, cache, name)
+    assert (first.code, first.used_mlflow) == (0, False)
     assert first.answer == {"folder": str(cache / digest), "version": "1", "digest": digest}
     assert is_intact(cache / digest, digest)
-    assert not first.used_mlflow
     known = last_known_good(cache, name, mlflow_server.url)
     assert known is not None
     assert (known.version, known.digest, known.folder) == ("1", digest, cache / digest)
-    assert sorted(path.name for path in cache.iterdir()) == [digest, f"{name}.json"]
-    again = had(mlflow_server.url, cache, name=name)
-    assert again.answer == first.answer
-    assert not again.used_mlflow
+    assert ask(mlflow_server.url, cache, name) == first.answer
     flip_a_byte(cache / digest / "hedonic.json")
-    mended = had(mlflow_server.url, cache, name=name)
-    assert mended.answer == first.answer
+    assert ask(mlflow_server.url, cache, name) == first.answer
     assert is_intact(cache / digest, digest)
     assert sorted(path.name for path in cache.iterdir()) == [digest, f"{name}.json"]
 
@@ -206,55 +153,93 @@ def test_a_local_database_is_asked_by_mlflow(
 ) -> None:
     uri, cache = registry_address(promoted), tmp_path / "cache"
     digest = folder_digest(promoted.model)
-    assert had(uri, cache, name="used-car-price").answer["digest"] == digest
+    assert fetch(uri, cache, "used-car-price").answer["digest"] == digest
     assert last_known_good(cache, "used-car-price", uri) is not None
-    error = refused(uri, cache, "NoProductionModelError", name="other")
-    assert error.endswith(
+    with pytest.raises(NoProductionModelError) as none:
+        fetch_in_process(uri, "other", cache)
+    assert str(none.value).endswith(
         "no production version of other; run the pipeline, `carprice test-model` and "
         "`carprice promote`"
     )
 
 
 def test_what_the_caller_has_is_not_downloaded(stub: Stub, tmp_path: Path) -> None:
-    stub.answer = production(DIGEST)
-    found = had(stub.url, tmp_path / "cache", have=DIGEST)
-    assert found.answer == {"folder": None, "version": "4", "digest": DIGEST}
-    assert not found.used_mlflow
+    stub.content = production(DIGEST)
+    found = ask(stub.url, tmp_path / "cache", have=DIGEST)
+    assert found == {"folder": None, "version": "4", "digest": DIGEST}
     assert not (tmp_path / "cache").exists()
-
-
-def test_a_registry_without_production_is_told_with_the_remedy_and_without_mlflow(
-    mlflow_server: Any, tmp_path: Path
-) -> None:
-    found = fetch(mlflow_server.url, tmp_path, name="nowhere")
-    assert (found.code, found.answer["kind"]) == (1, "NoProductionModelError")
-    assert "run the pipeline, `carprice test-model` and `carprice promote`" in found.answer["error"]
-    assert not found.used_mlflow
 
 
 @pytest.mark.parametrize(
     ("kind", "error", "words"),
     [
-        ("corrupt", "CorruptModelError", "hedonic.json is missing or not the file"),
-        ("newer", "InputError", "model.json has format version 99, this carprice reads 1"),
+        ("corrupt", CorruptModelError, "hedonic.json is missing or not the file"),
+        ("newer", InputError, "model.json has format version 99, this carprice reads 1"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_named_and_not_kept(
-    kind: str, error: str, words: str, models: Any, mlflow_server: Any, tmp_path: Path
+    kind: str,
+    error: type[Exception],
+    words: str,
+    models: Any,
+    mlflow_server: Any,
+    tmp_path: Path,
 ) -> None:
     name, _ = models[kind]
-    told = refused(mlflow_server.url, tmp_path, error, name=name)
-    assert told.startswith(f"version 1 of {name} in {mlflow_server.url}: {words}")
+    with pytest.raises(error) as told:
+        ask(mlflow_server.url, tmp_path, name)
+    assert str(told.value).startswith(f"version 1 of {name} in {mlflow_server.url}: {words}")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("digest", ["", "../../etc", "A" * 64, "a" * 65])
-def test_a_version_without_a_proper_digest_is_refused(
-    digest: str, stub: Stub, tmp_path: Path
+@pytest.mark.parametrize(
+    ("uri", "kind", "words"),
+    [
+        ("{registry}", "NoProductionModelError", "run the pipeline, `carprice test-model` and"),
+        ("", "InputError", "MLFLOW_TRACKING_URI is not set"),
+        (
+            "http://ann:<s3cret>@127.0.0.1:9",
+            "RefusedError",
+            "MLflow at http://***@127.0.0.1:9 cannot be reached (Connection refused)",
+        ),
+    ],
+)
+def test_the_child_tells_in_one_line_what_is_wrong_without_mlflow(
+    uri: str, kind: str, words: str, mlflow_server: Any, tmp_path: Path
 ) -> None:
-    stub.answer = production(digest)
-    told = refused(stub.url, tmp_path, "CorruptModelError")
-    assert told.startswith(f"version 4 of {NAME} in {stub.url} has no digest among its tags; reg")
+    found = fetch(uri.format(registry=mlflow_server.url), tmp_path, "nowhere")
+    assert (found.code, found.used_mlflow) == (1, False)
+    assert found.answer.keys() == {"error", "kind"}
+    assert found.answer["kind"] == kind
+    assert words in found.answer["error"]
+    assert "\n" not in found.answer["error"]
+    assert "s3cret" not in json.dumps(found.answer) + found.complaints
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "error", "words"),
+    [
+        *(
+            (200, production(digest), CorruptModelError, "^version 4 of .* has no digest among")
+            for digest in ("", "../../etc", "A" * 64, "a" * 65)
+        ),
+        *(
+            (status, b"<html>ann:s3cret</html>", RefusedError, f"with HTTP status {status}; check")
+            for status in (401, 403, 429, 500, 503)
+        ),
+        (404, b"<html>no such page</html>", LeftToMlflowError, None),
+        (200, b"<html>please log in</html>", LeftToMlflowError, None),
+        (200, {"model_version": []}, LeftToMlflowError, None),
+        (302, b"", LeftToMlflowError, None),
+    ],
+)
+def test_what_is_no_good_answer_is_refused_or_left_to_mlflows_client(
+    status: int, content: Any, error: type[Exception], words: str | None, stub: Stub, tmp_path: Path
+) -> None:
+    stub.status, stub.content, stub.headers = status, content, {"Location": "/login"}
+    with pytest.raises(error, match=words) as told:
+        ask(stub.url.replace("://", "://ann:<s3cret>@"), tmp_path)
+    assert "s3cret" not in str(told.value)
 
 
 @pytest.mark.parametrize("path", ["", "/me/cars.mlflow", "/me/cars.mlflow/"])
@@ -274,70 +259,33 @@ def test_logins_come_from_the_environment_or_the_address(
     header: str | None,
     stub: Stub,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stub.answer = production(cached(tmp_path))
-    uri = stub.url.replace("://", f"://{user_info}") + path
-    assert not had(uri, tmp_path, environment=variables).used_mlflow
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stub.content = production(cached(tmp_path))
+    ask(stub.url.replace("://", f"://{user_info}") + path, tmp_path)
     if header and not header.startswith("Bearer"):
         header = f"Basic {base64.b64encode(header.encode()).decode()}"
     prefix = path.rstrip("/")
     query = "name=cars+to+fetch&alias=production"
     asked = f"{prefix}/api/2.0/mlflow/registered-models/alias?{query}"
-    assert stub.asked == [(asked, header)]
+    assert [one for one, _ in stub.asked] == [asked]
+    assert stub.logins == [header]
     assert last_known_good(tmp_path, NAME, stub.url + prefix) is not None
 
 
-@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
-def test_a_refusal_names_the_status_and_no_secret(status: int, stub: Stub, tmp_path: Path) -> None:
-    stub.answer = (status, b"<html>ann:s3cret</html>")
-    uri = stub.url.replace("://", "://ann:s3cret@")
-    found = fetch(uri, tmp_path)
-    assert found.answer["kind"] == "RefusedError"
-    assert f"answers with HTTP status {status}; check" in found.answer["error"]
-    assert "s3cret" not in json.dumps(found.answer) + found.complaints
-    assert not found.used_mlflow
-
-
-def test_a_server_that_is_not_there_is_told_at_once_without_its_login(tmp_path: Path) -> None:
-    with stub_server() as gone:
-        pass
-    told = refused(gone.url.replace("://", "://ann:s3cret@"), tmp_path, "RefusedError")
-    assert told.startswith(f"MLflow at {gone.url.replace('://', '://***@')} cannot be reached (Con")
-    assert "s3cret" not in told
-
-
-@pytest.mark.parametrize(
-    ("answer", "headers"),
-    [
-        ((404, b"<html>no such page</html>"), {}),
-        ((200, b"<html>please log in</html>"), {}),
-        ((200, {"model_version": []}), {}),
-        ((302, b""), {"Location": "/login"}),
-    ],
-)
-def test_an_odd_answer_is_left_to_mlflows_client(
-    answer: tuple[int, Any], headers: dict[str, str], stub: Stub, tmp_path: Path
+def test_mlflows_client_asks_then_and_no_login_follows_a_redirect_to_another_server(
+    stub: Stub, tmp_path: Path
 ) -> None:
-    stub.answer, stub.headers = answer, headers
-    variables = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_TRACKING_TOKEN": "t0"}
-    found = fetch(stub.url, tmp_path, environment=variables)
-    assert found.used_mlflow
-    assert found.code == 1
-    assert len(stub.asked) > 1
-
-
-def test_a_login_does_not_follow_a_redirect_to_another_server(stub: Stub, tmp_path: Path) -> None:
-    with stub_server() as other:
-        other.answer = production(cached(tmp_path))
-        stub.answer, stub.headers = (302, b""), {"Location": f"{other.url}/elsewhere"}
-        fetch(stub.url, tmp_path, environment={"MLFLOW_TRACKING_TOKEN": "t0"})
-        assert {login for _, login in stub.asked} == {"Bearer t0"}
-        assert {login for _, login in other.asked} <= {None}
-
-
-def test_without_an_address_the_variable_is_named(tmp_path: Path) -> None:
-    told = refused("", tmp_path, "InputError")
-    assert told.startswith("MLFLOW_TRACKING_URI is not set")
+    with stub_server(content=production(cached(tmp_path))) as other:
+        stub.status, stub.headers = 302, {"Location": f"{other.url}/elsewhere"}
+        variables = {"MLFLOW_TRACKING_TOKEN": "t0", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        found = fetch(stub.url, tmp_path, **variables)
+        assert found.used_mlflow
+        assert len(stub.asked) > 1
+        assert {*stub.logins} == {"Bearer t0"}
+        assert {*other.logins} <= {None}
 
 
 def test_a_bug_is_told_without_secrets_and_with_its_trace(tmp_path: Path) -> None:
@@ -394,19 +342,15 @@ def test_a_record_of_something_else_or_damaged_is_no_last_known_good(
         assert last_known_good(tmp_path, NAME, "http://registry:5000") is None
 
 
-def test_the_record_holds_no_login(stub: Stub, tmp_path: Path) -> None:
-    stub.answer = production(cached(tmp_path))
-    had(stub.url.replace("://", "://ann:<s3cret>@"), tmp_path)
-    assert "s3cret" not in (tmp_path / f"{NAME}.json").read_text()
-
-
-def test_a_name_with_signs_that_files_may_not_have_has_its_own_record(
+def test_the_record_is_of_one_name_whatever_its_signs_and_holds_no_login(
     stub: Stub, tmp_path: Path
 ) -> None:
-    stub.answer = production(cached(tmp_path))
-    had(stub.url, tmp_path, name="../cars: 1")
+    stub.content = production(cached(tmp_path))
+    ask(stub.url.replace("://", "://ann:<s3cret>@"), tmp_path, "../cars: 1")
     assert last_known_good(tmp_path, "../cars: 1", stub.url) is not None
     assert last_known_good(tmp_path, "..-cars- 1", stub.url) is None
+    (record,) = tmp_path.glob("*.json")
+    assert "s3cret" not in record.read_text()
 
 
 def test_the_current_model_and_the_two_before_are_kept(stub: Stub, tmp_path: Path) -> None:
@@ -417,67 +361,65 @@ def test_the_current_model_and_the_two_before_are_kept(stub: Stub, tmp_path: Pat
     other = {"name": "other", "digest": digests[1]}
     (tmp_path / "other.json").write_text(json.dumps(other))
     (tmp_path / "mine").mkdir()
-    stub.answer = production(digests[2])
-    had(stub.url, tmp_path)
+    stub.content = production(digests[2])
+    ask(stub.url, tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
     kept = {digests[2], digests[5], digests[4], digests[1]}
     assert left == {*kept, "mine", "other.json", f"{NAME}.json"}
 
 
-def test_a_cache_that_is_a_file_costs_the_cache_and_not_the_model(
-    models: Any, mlflow_server: Any, tmp_path: Path
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_cache_that_cannot_be_written_costs_the_cache_and_not_the_model(
+    is_full: bool,
+    models: Any,
+    mlflow_server: Any,
+    request: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name, folder = models["good"]
-    cache = tmp_path / "cache"
-    cache.write_text("a file")
-    (tmp_path / "temporary").mkdir()
-    check_aside(mlflow_server.url, cache, name, folder, "File exists")
-
-
-def test_a_full_disk_costs_the_cache_and_not_the_model(
-    models: Any, mlflow_server: Any, full_disk: Path
-) -> None:
-    name, folder = models["good"]
-    (full_disk.parent / "temporary").mkdir()
-    check_aside(mlflow_server.url, full_disk, name, folder, "No space left on device")
-    assert list(full_disk.iterdir()) == []
-
-
-def check_aside(uri: str, cache: Path, name: str, folder: Path, reason: str) -> None:
-    temporary = cache.parent / "temporary"
-    answer = had(uri, cache, name=name, environment={"TMPDIR": str(temporary)}).answer
-    assert answer["temporary"] is True
-    assert f"the model cache {cache} cannot be written ({reason})" in answer["warning"]
-    assert "CARPRICE_MODEL_CACHE" in answer["warning"]
-    got = Path(answer["folder"])
+    (name, folder), temporary = models["good"], tmp_path / "temporary"
+    temporary.mkdir()
+    cache, reason = tmp_path / "cache", "File exists"
+    if is_full:
+        cache, reason = request.getfixturevalue("full_disk"), "No space left on device"
+    else:
+        cache.write_text("a file")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    found = ask(mlflow_server.url, cache, name)
+    assert found["temporary"] is True
+    assert f"the model cache {cache} cannot be written ({reason})" in found["warning"]
+    assert "CARPRICE_MODEL_CACHE" in found["warning"]
+    got = Path(found["folder"])
     assert got.parent.parent == temporary
     assert is_intact(got, folder_digest(folder))
     shutil.rmtree(got.parent)
     assert list(temporary.iterdir()) == []
+    assert not is_full or list(cache.iterdir()) == []
 
 
 def test_where_no_disk_has_room_both_are_named(
-    models: Any, mlflow_server: Any, full_disk: Path
+    models: Any, mlflow_server: Any, full_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, _ = models["good"]
-    variables = {"TMPDIR": str(full_disk)}
-    told = refused(mlflow_server.url, full_disk, "RefusedError", name=name, environment=variables)
-    assert f"the model cache {full_disk} failed (No space left on device); make room" in told
+    monkeypatch.setattr(tempfile, "tempdir", str(full_disk))
+    with pytest.raises(RefusedError) as told:
+        ask(mlflow_server.url, full_disk, models["good"][0])
+    words = f"the model cache {full_disk} failed (No space left on device); make room"
+    assert words in str(told.value)
     assert list(full_disk.iterdir()) == []
 
 
 def test_a_record_that_cannot_be_written_is_a_warning(stub: Stub, tmp_path: Path) -> None:
     digest = cached(tmp_path)
-    stub.answer = production(digest)
+    stub.content = production(digest)
     (tmp_path / f"{NAME}.json").mkdir()
-    answer = had(stub.url, tmp_path).answer
+    answer = ask(stub.url, tmp_path)
     assert answer["folder"] == str(tmp_path / digest)
     assert answer["warning"].startswith(f"{tmp_path / NAME}.json cannot be written (Is a dir")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no polite way to end a process")
 def test_a_child_that_is_ended_leaves_nothing_half_done(stub: Stub, tmp_path: Path) -> None:
-    stub.answer = production(DIGEST)
+    stub.content = production(DIGEST)
     (tmp_path / "stale").mkdir()
     stale = (tmp_path / "stale").rename(tmp_path / ".download-stale")
     os.utime(stale, (1, 1))
@@ -487,7 +429,6 @@ def test_a_child_that_is_ended_leaves_nothing_half_done(stub: Stub, tmp_path: Pa
         "MLFLOW_TRACKING_URI": stub.url,
         "MLFLOW_TRACKING_CLIENT_CERT_PATH": sys.executable,  # what only MLflow knows
     }
-    stub.headers = {}
     child = subprocess.Popen(
         command(tmp_path),
         env={**os.environ, **variables},
@@ -498,7 +439,7 @@ def test_a_child_that_is_ended_leaves_nothing_half_done(stub: Stub, tmp_path: Pa
     while not stub.asked:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    stub.answer = (503, b"")
+    stub.status, stub.content = 503, b""
     while not [path for path in tmp_path.glob(".download-*") if path != stale]:
         assert child.poll() is None, child.stdout
         assert time.monotonic() < deadline
@@ -533,45 +474,21 @@ def own_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_certificates_are_checked_as_mlflow_checks_them(
-    variable: str, works: bool, own_authority: Path, tmp_path: Path
+    variable: str,
+    works: bool,
+    own_authority: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import ssl
-
-    digest = cached(tmp_path)
-    body = json.dumps(production(digest)[1]).encode()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    class Quiet(http.server.ThreadingHTTPServer):
-        def handle_error(self, *_: Any) -> None:
-            pass
-
-    server = Quiet(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own_authority)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
     value = "true" if variable.endswith("TLS") else str(own_authority.with_name("certificate"))
-    variables = {variable: value, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    try:
-        uri = f"https://localhost:{server.server_port}"
-        found = fetch(uri, tmp_path, environment=variables)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-    assert (found.code == 0, found.used_mlflow) == (works, not works)
-    if not works:
-        assert "certificate" in found.answer["error"].lower()
+    monkeypatch.setenv(variable, value)
+    digest = cached(tmp_path)
+    with stub_server(own_authority, content=production(digest)) as server:
+        if works:
+            assert ask(server.url, tmp_path)["digest"] == digest
+        else:
+            with pytest.raises(LeftToMlflowError):
+                ask(server.url, tmp_path)
 
 
 def test_the_child_starts_with_little() -> None:
@@ -591,3 +508,20 @@ def test_an_intact_folder_is_the_one_of_its_digest(tmp_path: Path) -> None:
     assert file_digest(tmp_path / digest / "model.json") == digest
     flip_a_byte(tmp_path / digest / "a.bin")
     assert not is_intact(tmp_path / digest, digest)
+
+
+def test_of_two_workers_the_slower_leaves_the_model_of_the_quicker(
+    finished: Any, tmp_path: Path
+) -> None:
+    good = finished[0].model
+    digest = folder_digest(good)
+
+    quicker = []
+
+    def download(scratch: Path) -> Path:
+        quicker.append(shutil.copytree(good, tmp_path / digest).stat().st_ino)
+        return shutil.copytree(good, scratch / "model")
+
+    assert stored(tmp_path, digest, download) == tmp_path / digest
+    assert [(tmp_path / digest).stat().st_ino] == quicker
+    assert [path.name for path in tmp_path.iterdir()] == [digest]

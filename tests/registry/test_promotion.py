@@ -15,12 +15,16 @@ from carprice.settings import GateSettings, ModelTestSettings, RegisterSettings
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(days=1)
-Another = Callable[..., Path]
+BAD = {"gate": "refused", "gate_reasons": "failed: MAPE 45.00 %; needs at most 30 %"}
 
 
-@pytest.fixture
-def model(finished: Any) -> Path:
-    return finished[0].model
+@pytest.fixture(scope="module")
+def models(
+    finished: Any, another_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Three models that price alike, of different digests."""
+    folder, first = tmp_path_factory.mktemp("models"), finished[0].model
+    return [first, *(another_model(first, folder / f"m{mark}", mark) for mark in (2, 3))]
 
 
 @pytest.fixture(autouse=True)
@@ -43,77 +47,74 @@ def promote_all(store: Any, folders: list[Path]) -> None:
 
 
 def test_promoting_points_production_at_staging_and_previous_at_the_one_before(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
+    store: Any, models: list[Path]
 ) -> None:
-    first = store.stage(model)
-    assert promote(store.registry, NOW, "first").number == first.number
+    with pytest.raises(RefusedError, match=r"no staging version.*dvc repro"):
+        promote(store.registry, NOW, "")
+    store.stage(models[0])
+    assert promote(store.registry, NOW, "first").number == 1
     assert aliases(store.registry) == {"staging": 1, "production": 1}
-    store.stage(another_model(model, tmp_path / "second"))
+    store.stage(models[1])
     assert promote(store.registry, LATER, "better").number == 2
-    assert aliases(store.registry) == {"staging": 2, "production": 2, "previous": 1}
+    after, events = aliases(store.registry), history(store.registry)
+    assert after == {"staging": 2, "production": 2, "previous": 1}
     assert store.registry.versions()[0].tags["production_since"] == "2025-07-02T12:00:00+00:00"
     assert told(store.registry, 2)[-1] == ("promoted", "better")
     assert told(store.registry, 1)[-1] == ("replaced", "by version 2")
+    assert promote(store.registry, LATER, "again").number == 2
+    assert (aliases(store.registry), history(store.registry)) == (after, events)
 
 
-def test_promoting_what_is_in_production_changes_nothing(store: Any, model: Path) -> None:
-    store.stage(model)
-    promote(store.registry, NOW, "first")
-    before = history(store.registry)
-    assert promote(store.registry, LATER, "again").number == 1
-    assert aliases(store.registry) == {"staging": 1, "production": 1}
-    assert history(store.registry) == before
-
-
-def test_promoting_without_staging_is_refused_with_the_next_step(store: Any) -> None:
-    with pytest.raises(RefusedError, match=r"no staging version.*dvc repro"):
-        promote(store.registry, NOW, "")
-
-
-def test_promoting_a_refused_version_names_the_reasons_of_the_gate(store: Any, model: Path) -> None:
-    store.log(model, gate="refused", gate_reasons="failed: MAPE 45.00 %; needs at most 30 %")
+def test_promoting_a_refused_version_names_the_reasons_of_the_gate(
+    store: Any, models: list[Path]
+) -> None:
+    store.log(models[0], **BAD)
     with pytest.raises(RefusedError, match=r"the gate refused version 1: failed: MAPE 45.00 %"):
         promote(store.registry, NOW, "")
     assert store.registry.at("production") is None
 
 
-def never_tested(store: Any, model: Path) -> None:
-    version = store.log(model, gate_champion="none")
-    store.registry.point("staging", version.number, NOW)
+def never_tested(store: Any, model: Path, **tags: str) -> None:
+    store.registry.point("staging", store.log(model, gate_champion="none", **tags).number, NOW)
+
+
+def refused_and_never_tested(store: Any, model: Path) -> None:
+    never_tested(store, model, **BAD)
 
 
 def failed_tests(store: Any, model: Path) -> None:
     store.stage(model, "price falls with age: 12 % of the panel rise")
 
 
-def other_digest_tested(store: Any, model: Path) -> None:
-    version = store.stage(model)
-    store.registry.tag(version.number, {"tests_digest": "0" * 64})
-
-
 def staged_by_hand(store: Any, model: Path) -> None:
-    store.stage(model, gate="refused", gate_reasons="failed: MAPE 45.00 %; needs at most 30 %")
+    store.stage(model, **BAD)
 
 
-def compared_with_another(store: Any, model: Path) -> None:
-    version = store.stage(model)
-    store.registry.tag(version.number, {"gate_champion": "0" * 64})
+def with_tag(key: str, value: str) -> Callable[[Any, Path], None]:
+    def prepare(store: Any, model: Path) -> None:
+        store.registry.tag(store.stage(model).number, {key: value})
+
+    return prepare
 
 
-def changed_byte(store: Any, model: Path) -> None:
-    path = store.artifact(store.stage(model), "booster.onnx")
+def change_a_byte(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
+def changed_byte(store: Any, model: Path) -> None:
+    change_a_byte(store.artifact(store.stage(model, is_shared=False), "booster.onnx"))
+
+
 def changed_byte_around_the_model(store: Any, model: Path) -> None:
-    path = store.artifact(store.stage(model), "MLmodel")
+    path = store.artifact(store.stage(model, is_shared=False), "MLmodel")
     path.write_text(path.read_text(encoding="utf-8").replace("carprice.pyfunc", "carprice.pyfunk"))
 
 
 def added_file(store: Any, model: Path) -> None:
-    store.artifact(store.stage(model), "MLmodel").with_name("sitecustomize.py").write_text("1")
+    version = store.stage(model, is_shared=False)
+    store.artifact(version, "MLmodel").with_name("sitecustomize.py").write_text("1")
 
 
 @pytest.mark.parametrize(
@@ -122,17 +123,25 @@ def added_file(store: Any, model: Path) -> None:
         (changed_byte_around_the_model, "MLmodel is missing, new, or not the file that was regis"),
         (added_file, "sitecustomize.py is missing, new, or not the file that was registered"),
         (never_tested, "it has not been through the model tests; run `carprice test-model`"),
+        (
+            refused_and_never_tested,
+            "the gate did not accept it (failed: MAPE 45.00 %; needs at most 30 %); it has not bee",
+        ),
         (failed_tests, "it failed the model tests; run `carprice test-model`"),
-        (other_digest_tested, "it passed the model tests with another digest"),
+        (with_tag("tests_digest", "0" * 64), "it passed the model tests with another digest"),
         (staged_by_hand, "the gate did not accept it (failed: MAPE 45.00 %; needs at most 30 %)"),
-        (compared_with_another, "the gate compared it with another production model than nothing"),
+        (
+            with_tag("gate_champion", "0" * 64),
+            "the gate compared it with another production model than nothing",
+        ),
         (changed_byte, "booster.onnx is missing or not the file that was written"),
+        (with_tag("files", '{"MLmodel": "12'), "its tag 'files' is not what was written"),
     ],
 )
 def test_what_must_not_go_to_production_is_refused_with_its_reason_and_a_record(
-    store: Any, model: Path, prepare: Callable[[Any, Path], None], reason: str
+    store: Any, models: list[Path], prepare: Callable[[Any, Path], None], reason: str
 ) -> None:
-    prepare(store, model)
+    prepare(store, models[0])
     with pytest.raises(RefusedError) as refused:
         promote(store.registry, NOW, "by mistake")
     assert str(refused.value).startswith(f"version 1 of {store.registry.name} does not go to ")
@@ -144,57 +153,54 @@ def test_what_must_not_go_to_production_is_refused_with_its_reason_and_a_record(
     assert reason in why
 
 
-def test_all_reasons_are_given_at_once(store: Any, model: Path) -> None:
-    version = store.log(model, gate="refused", gate_reasons="failed: MAPE")
-    store.registry.point("staging", version.number, NOW)
-    with pytest.raises(RefusedError, match=r"gate did not accept it .*; it has not been through"):
-        promote(store.registry, NOW, "")
+def test_rolling_back_to_what_was_never_in_production_is_refused(
+    store: Any, models: list[Path]
+) -> None:
+    def refuse(words: str, to: int | None = None) -> None:
+        with pytest.raises(RefusedError, match=words):
+            rollback(store.registry, NOW, "", to)
 
-
-def test_rolling_back_without_an_earlier_version_is_refused(store: Any, model: Path) -> None:
-    with pytest.raises(RefusedError, match="knows no earlier production version"):
-        rollback(store.registry, NOW, "")
-    store.stage(model)
-    promote(store.registry, NOW, "first")
-    with pytest.raises(RefusedError, match="knows no earlier production version"):
-        rollback(store.registry, NOW, "")
+    refuse("knows no earlier production version")
+    promote_all(store, models[:1])
+    refuse("knows no earlier production version")
+    store.log(models[1])
+    refuse(r"version 2 of .* was never in production", to=2)
+    refuse("has no version 9; see `carprice status`", to=9)
     assert aliases(store.registry)["production"] == 1
 
 
-def test_rolling_back_brings_the_one_before_back_and_withdraws_the_other(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
+def test_a_version_that_was_rolled_back_comes_back_by_its_number_alone(
+    store: Any, models: list[Path]
 ) -> None:
-    promote_all(store, [model, another_model(model, tmp_path / "second")])
-    assert rollback(store.registry, LATER, "complaints").number == 1
-    assert aliases(store.registry) == {"production": 1, "previous": 2}
-    assert told(store.registry, 1)[-1] == ("restored", "complaints")
-    assert told(store.registry, 2)[-2:] == [
-        ("rolled back", "complaints"),
-        ("replaced", "by version 1"),
-    ]
-    assert store.registry.versions()[0].withdrawn == "rolled back on 2025-07-02: complaints"
-
-
-def test_a_second_rollback_does_not_bring_the_bad_one_back(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
-) -> None:
-    promote_all(store, [model, another_model(model, tmp_path / "second")])
-    rollback(store.registry, NOW, "complaints")
+    registry = store.registry
+    promote_all(store, models[:2])
+    assert rollback(registry, LATER, "complaints").number == 1
+    after = aliases(registry)
+    assert after == {"production": 1, "previous": 2}
+    assert told(registry, 1)[-1] == ("restored", "complaints")
+    assert told(registry, 2)[-2:] == [("rolled back", "complaints"), ("replaced", "by version 1")]
+    assert registry.versions()[0].withdrawn == "rolled back on 2025-07-02: complaints"
+    registry.point("staging", 2, NOW)
+    with pytest.raises(RefusedError, match="it was rolled back on 2025-07-02: complaints"):
+        promote(registry, NOW, "")
+    registry.clear("staging")
     with pytest.raises(RefusedError, match=r"version 2 was rolled back .*`carprice rollback --to "):
-        rollback(store.registry, NOW, "again")
-    assert aliases(store.registry) == {"production": 1, "previous": 2}
-    assert rollback(store.registry, NOW, "false alarm", to=2).number == 2
-    assert aliases(store.registry) == {"production": 2, "previous": 1}
-    assert [one.withdrawn != "" for one in store.registry.versions()] == [False, True]
+        rollback(registry, NOW, "again")
+    assert aliases(registry) == after
+    assert rollback(registry, NOW, "false alarm", to=2).number == 2
+    assert aliases(registry) == {"production": 2, "previous": 1}
+    assert [one.withdrawn != "" for one in registry.versions()] == [False, True]
 
 
-def test_rolling_back_twice_goes_back_two_versions(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
+def test_rolling_back_goes_back_version_by_version_or_to_one_of_them(
+    store: Any, models: list[Path]
 ) -> None:
-    folders = [another_model(model, tmp_path / f"m{mark}", mark) for mark in (2, 3)]
-    promote_all(store, [model, *folders])
+    promote_all(store, models)
     assert rollback(store.registry, NOW, "bad").number == 2
     assert rollback(store.registry, NOW, "bad too").number == 1
+    for why in ("as in July", "no change"):
+        assert rollback(store.registry, NOW, why, to=3).number == 3
+        assert aliases(store.registry) == {"production": 3, "previous": 1}
 
 
 class Killed(BaseException):
@@ -203,14 +209,9 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("call", ["point", "tag", "clear"])
 def test_a_rollback_that_is_killed_lets_nothing_bad_through(
-    store: Any,
-    model: Path,
-    another_model: Another,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    call: str,
+    store: Any, models: list[Path], monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    promote_all(store, [model, another_model(model, tmp_path / "second")])
+    promote_all(store, models[:2])
     good = getattr(Registry, call)
 
     def killed_after(self: Registry, *arguments: Any) -> None:
@@ -231,16 +232,10 @@ def test_a_rollback_that_is_killed_lets_nothing_bad_through(
 
 @pytest.mark.parametrize("alias", ["previous", "production"])
 def test_a_promotion_that_is_killed_is_finished_by_the_next(
-    store: Any,
-    model: Path,
-    another_model: Another,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    alias: str,
+    store: Any, models: list[Path], monkeypatch: pytest.MonkeyPatch, alias: str
 ) -> None:
-    folders = [another_model(model, tmp_path / f"m{mark}", mark) for mark in (2, 3)]
-    promote_all(store, [model, folders[0]])
-    store.stage(folders[1])
+    promote_all(store, models[:2])
+    store.stage(models[2])
     point = Registry.point
 
     def killed_after(self: Registry, name: str, number: int, now: datetime.datetime) -> None:
@@ -258,20 +253,23 @@ def test_a_promotion_that_is_killed_is_finished_by_the_next(
     assert rollback(store.registry, LATER, "bad").number == 2
 
 
-def test_what_is_in_production_and_damaged_is_told_and_left(store: Any, model: Path) -> None:
-    changed_byte(store, model)
-    path = store.artifact(store.registry.at("staging"), "booster.onnx")
-    damaged = path.read_bytes()
-    path.write_bytes((model / "booster.onnx").read_bytes())
-    promote(store.registry, NOW, "good")
-    path.write_bytes(damaged)
+def test_a_damaged_version_is_neither_brought_back_nor_taken_for_good(
+    store: Any, models: list[Path]
+) -> None:
+    for folder in models[:2]:
+        store.stage(folder, is_shared=False)
+        promote(store.registry, NOW, "good")
+    change_a_byte(store.artifact(store.registry.at("previous"), "ranges.json"))
+    with pytest.raises(RefusedError, match=r"version 1 cannot be brought back: .*ranges\.json"):
+        rollback(store.registry, NOW, "")
+    change_a_byte(store.artifact(store.registry.at("production"), "booster.onnx"))
     with pytest.raises(RefusedError, match=r"is in production, but .*booster.onnx is missing or"):
         promote(store.registry, NOW, "again")
-    assert aliases(store.registry)["production"] == 1
+    assert aliases(store.registry)["production"] == 2
 
 
-def test_other_limits_than_those_in_force_are_refused(store: Any, model: Path) -> None:
-    version = store.stage(model, gate_thresholds=GateSettings().model_dump_json())
+def test_other_limits_than_those_in_force_are_refused(store: Any, models: list[Path]) -> None:
+    version = store.stage(models[0], gate_thresholds=GateSettings().model_dump_json())
     strict = RegisterSettings(gate=GateSettings(max_mape=5))
     with pytest.raises(
         RefusedError, match=r"judged it by other thresholds .* by other limits than"
@@ -285,180 +283,93 @@ def test_other_limits_than_those_in_force_are_refused(store: Any, model: Path) -
     assert promote(store.registry, NOW, "", RegisterSettings()).number == version.number
 
 
+@pytest.fixture
+def disputed(store: Any, models: list[Path]) -> Registry:
+    """Version 1 in production, version 3 in staging, and version 2, which somebody else wants."""
+    promote_all(store, models[:1])
+    store.log(models[1])
+    store.stage(models[2])
+    return store.registry
+
+
 def test_a_production_model_that_changes_meanwhile_ends_the_promotion(
-    store: Any,
-    model: Path,
-    another_model: Another,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    disputed: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    promote_all(store, [model])
-    other = store.log(another_model(model, tmp_path / "other", 2))
-    store.stage(another_model(model, tmp_path / "second", 3))
     download = Registry.download
 
     def slowly(self: Registry, version: Any, folder: Path) -> Path:
-        self.point("production", other.number, NOW)
+        self.point("production", 2, NOW)
         return download(self, version, folder)
 
     monkeypatch.setattr(Registry, "download", slowly)
     with pytest.raises(RefusedError, match="changed to version 2 in the meantime; run"):
-        promote(store.registry, NOW, "late")
-    assert aliases(store.registry)["production"] == 2
-
-
-def test_a_tag_that_is_no_event_is_passed_over(store: Any, model: Path) -> None:
-    version = store.log(model)
-    store.registry.tag(version.number, {"event.odd": "x", "event.20250701T120000.0Z.y": "{}"})
-    assert history(store.registry) == []
-
-
-def test_a_damaged_list_of_files_is_one_line(store: Any, model: Path) -> None:
-    version = store.stage(model)
-    store.registry.tag(version.number, {"files": '{"MLmodel": "12'})
-    with pytest.raises(RefusedError, match="its tag 'files' is not what was written"):
-        promote(store.registry, NOW, "")
-
-
-def test_a_version_that_was_rolled_back_is_not_promoted_again(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
-) -> None:
-    promote_all(store, [model, another_model(model, tmp_path / "second")])
-    rollback(store.registry, NOW, "complaints")
-    store.registry.point("staging", 2, NOW)
-    with pytest.raises(RefusedError, match="it was rolled back on 2025-07-01: complaints"):
-        promote(store.registry, NOW, "")
-    assert aliases(store.registry)["production"] == 1
-
-
-def test_rolling_back_to_a_version_brings_that_one_back(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
-) -> None:
-    folders = [another_model(model, tmp_path / f"m{mark}", mark) for mark in (2, 3)]
-    promote_all(store, [model, *folders])
-    assert rollback(store.registry, NOW, "as in June", to=1).number == 1
-    assert aliases(store.registry) == {"production": 1, "previous": 3}
-    assert rollback(store.registry, NOW, "no change", to=1).number == 1
-    assert aliases(store.registry) == {"production": 1, "previous": 3}
-
-
-def test_rolling_back_to_what_was_never_in_production_is_refused(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
-) -> None:
-    promote_all(store, [model])
-    store.log(another_model(model, tmp_path / "second"))
-    with pytest.raises(RefusedError, match=r"version 2 of .* was never in production"):
-        rollback(store.registry, NOW, "", to=2)
-    with pytest.raises(RefusedError, match="has no version 9; see `carprice status`"):
-        rollback(store.registry, NOW, "", to=9)
-    assert aliases(store.registry)["production"] == 1
-
-
-def test_a_damaged_version_is_not_brought_back(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
-) -> None:
-    promote_all(store, [model, another_model(model, tmp_path / "second")])
-    store.artifact(store.registry.at("previous"), "ranges.json").write_text("{}")
-    with pytest.raises(RefusedError, match=r"version 1 cannot be brought back: .*ranges\.json"):
-        rollback(store.registry, NOW, "")
-    assert aliases(store.registry)["production"] == 2
-
-
-def at_once(*actions: Callable[[], Any]) -> list[BaseException | None]:
-    """Run actions at the same time, and return what each raised."""
-    outcomes: list[BaseException | None] = [None] * len(actions)
-    barrier = threading.Barrier(len(actions))
-
-    def run(number: int) -> None:
-        barrier.wait()
-        try:
-            actions[number]()
-        except RefusedError as error:
-            outcomes[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(actions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
-
-
-def test_two_promotions_at_once_end_in_one_state(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
-) -> None:
-    promote_all(store, [model])
-    store.stage(another_model(model, tmp_path / "second"))
-    registries = [Registry(store.registry.uri, store.registry.name) for _ in range(2)]
-    outcomes = at_once(*(lambda one=one: promote(one, LATER, "twice") for one in registries))
-    assert outcomes == [None, None]
-    assert aliases(store.registry) == {"staging": 2, "production": 2, "previous": 1}
-    assert ("promoted", "twice") in told(store.registry, 2)
+        promote(disputed, NOW, "late")
+    assert aliases(disputed)["production"] == 2
 
 
 def test_the_one_that_another_promotion_overtook_is_told(
-    store: Any,
-    model: Path,
-    another_model: Another,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    disputed: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    promote_all(store, [model])
-    other = store.log(another_model(model, tmp_path / "other", 2))
-    store.stage(another_model(model, tmp_path / "second", 3))
     point = Registry.point
 
     def overtaken(self: Registry, alias: str, number: int, now: datetime.datetime) -> None:
         point(self, alias, number, now)
         if alias == "production":
-            point(self, alias, other.number, now)
+            point(self, alias, 2, now)
 
     monkeypatch.setattr(Registry, "point", overtaken)
     with pytest.raises(RefusedError, match=r"for a moment only.*version 2 there"):
-        promote(store.registry, LATER, "")
-    monkeypatch.undo()
-    assert aliases(store.registry) == {"staging": 3, "production": 2, "previous": 1}
-    assert "promoted" not in [what for what, _ in told(store.registry, 3)]
+        promote(disputed, LATER, "")
+    assert aliases(disputed) == {"staging": 3, "production": 2, "previous": 1}
+    assert "promoted" not in [what for what, _ in told(disputed, 3)]
 
 
-def test_the_history_is_that_of_all_versions_in_order(
-    store: Any, model: Path, another_model: Another, tmp_path: Path
-) -> None:
-    for number, mark in ((1, 2), (2, 3)):
-        version = store.log(another_model(model, tmp_path / f"m{mark}", mark))
-        assert version.number == number
+def test_two_promotions_at_once_end_in_one_state(store: Any, models: list[Path]) -> None:
+    promote_all(store, models[:1])
+    store.stage(models[1])
+    barrier, refused = threading.Barrier(2), []
+
+    def run(registry: Registry) -> None:
+        barrier.wait()
+        try:
+            promote(registry, LATER, "twice")
+        except RefusedError as error:
+            refused.append(error)
+
+    registries = [Registry(store.registry.uri, store.registry.name) for _ in range(2)]
+    threads = [threading.Thread(target=run, args=(registry,)) for registry in registries]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == []
+    assert aliases(store.registry) == {"staging": 2, "production": 2, "previous": 1}
+    assert ("promoted", "twice") in told(store.registry, 2)
+
+
+def test_the_history_is_that_of_all_versions_in_order(store: Any, models: list[Path]) -> None:
+    for folder in models[:2]:
+        store.log(folder)
+    store.registry.tag(1, {"event.odd": "x", "event.20250701T120000.0Z.y": "{}"})  # no events
     moments = [NOW + datetime.timedelta(microseconds=step) for step in (3, 1, 2)]
     for number, moment in zip((1, 2, 1), moments, strict=True):
         record(store.registry, number, "registered", moment, f'at "{moment.microsecond}", für 5 €')
     events = history(store.registry)
-    assert [(event.version, event.time) for event in events] == [
-        (2, moments[1]),
-        (1, moments[2]),
-        (1, moments[0]),
-    ]
+    expected = [(2, moments[1]), (1, moments[2]), (1, moments[0])]
+    assert [(event.version, event.time) for event in events] == expected
     assert events[0].why == 'at "1", für 5 €'
     assert json.loads(json.dumps(events[0].to_json()))["what"] == "registered"
+    record(store.registry, 1, "registered", LATER, "x" * 9000)
+    assert len(history(store.registry)[-1].why) == 1501
 
 
 def test_a_pipeline_of_github_is_named(
-    store: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+    store: Any, models: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTOR", "ann")
     monkeypatch.setenv("GITHUB_RUN_ID", "77")
-    version = store.log(model)
+    version = store.log(models[0])
     record_tests(store.registry, version, ("digest: a byte", "figures: none"), NOW)
-    assert history(store.registry) == [
-        Event(
-            NOW,
-            version.number,
-            "failed the model tests",
-            "ann in GitHub run 77",
-            "digest: a byte; figures: none",
-        )
-    ]
-
-
-def test_a_long_reason_is_cut(store: Any, model: Path) -> None:
-    version = store.log(model)
-    record(store.registry, version.number, "registered", NOW, "x" * 9000)
-    assert len(history(store.registry)[0].why) == 1501
+    actor, why = "ann in GitHub run 77", "digest: a byte; figures: none"
+    expected = Event(NOW, version.number, "failed the model tests", actor, why)
+    assert history(store.registry) == [expected]

@@ -1,59 +1,23 @@
 import datetime
-import http.server
 import os
 import re
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from web import stub_server
 
 from carprice.errors import InputError, RefusedError
 from carprice.registry.tracking import (
     connect,
     experiment_id,
-    flatten,
     log_values,
     start_run,
     tracking_uri,
 )
 from carprice.registry.versions import Registry
 from carprice.settings import TrackingSettings, load_settings
-
-
-class _Failing(http.server.ThreadingHTTPServer):
-    """Answers 503 to everything, and counts."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.server.asked += 1
-        self.send_response(503)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def failing_server() -> Iterator[_Failing]:
-    server = _Failing()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
 
 SERVER, HUB = "https://server.example.org", "https://dagshub.com"
 
@@ -115,68 +79,64 @@ def test_a_place_that_is_none_or_two_is_an_error_that_names_the_keys(
     assert "s3cret" not in str(refused.value)
 
 
-def test_without_an_address_runs_go_to_a_database_in_the_working_folder(tmp_path: Path) -> None:
-    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
-
-
 LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
 def test_the_login_of_dagshub_is_for_dagshub_alone(
-    dagshub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dagshub, empty_registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**dagshub.environment, LOGIN[0]: "ann"}.items():
         monkeypatch.setenv(name, value)
     connect(dagshub.uri)
     assert [os.environ[name] for name in LOGIN] == [dagshub.user, dagshub.token]
-    connect(tracking_uri(tmp_path))
+    connect(tracking_uri(empty_registry))
     assert [os.environ.get(name) for name in LOGIN] == ["ann", None]
     connect(dagshub.uri)
     monkeypatch.setenv(LOGIN[0], "bob")
-    connect(tracking_uri(tmp_path))
+    connect(tracking_uri(empty_registry))
     assert [os.environ.get(name) for name in LOGIN] == ["bob", None]
 
 
-def told_as_lacking(error: RefusedError, uri: str, path: str, method: str, how: str) -> None:
-    """By JSON a server does not say which path it lacks; the client's method is named."""
+@pytest.mark.parametrize(
+    ("how", "call", "method"),
+    [
+        *(
+            (how, "registered-models/alias", "get_model_version_by_alias")
+            for how in ("page", "endpoint", "detail", "resource", "method", "page-501")
+        ),
+        ("page", "logged-models", "create_logged_model"),
+        ("endpoint", "logged-models", "create_logged_model"),
+    ],
+)
+def test_a_call_that_the_server_lacks_is_named_and_not_taken_for_no_alias(
+    how: str,
+    call: str,
+    method: str,
+    dagshub,
+    dagshub_like,
+    register,
+    finished,
+    tmp_path,
+    monkeypatch,
+) -> None:
     import mlflow
 
-    call = method if how in ("endpoint", "detail", "resource") else f"/api/2.0/mlflow/{path}"
-    assert str(error) == (
-        f"MLflow at {uri} does not know the call {call}, which the client (MLflow "
+    place = (dagshub.upstream, tmp_path, dagshub.token, dagshub.user, dagshub.repo)
+    with dagshub_like(*place, "--lacking", call, "--unknown", how) as lagging:
+        for name, value in lagging.environment.items():
+            monkeypatch.setenv(name, value)
+        ask = Registry(lagging.uri, "cars that lag").at, "production"
+        if call == "logged-models":
+            ask = register, lagging.uri, "cars that lag", finished[0].model, tmp_path
+        with pytest.raises(RefusedError) as refused:
+            ask[0](*ask[1:])
+    # By JSON a server does not say which path it lacks; the client's method is named.
+    named = method if how in ("endpoint", "detail", "resource") else f"/api/2.0/mlflow/{call}"
+    assert str(refused.value) == (
+        f"MLflow at {lagging.uri} does not know the call {named}, which the client (MLflow "
         f"{mlflow.__version__}) makes: the server runs an older MLflow, or its address is not that "
         "of an MLflow server; update it, or use another server"
     )
-
-
-@pytest.mark.parametrize("how", ["page", "endpoint", "detail", "resource", "method", "page-501"])
-def test_a_call_that_the_server_lacks_is_named_and_not_taken_for_no_alias(
-    how: str, dagshub, dagshub_like, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = (dagshub.upstream, tmp_path, dagshub.token, dagshub.user, dagshub.repo)
-    lacking = ("--lacking", "registered-models/alias", "--unknown", how)
-    with dagshub_like(*place, *lacking) as lagging:
-        for name, value in lagging.environment.items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(RefusedError) as refused:
-            Registry(lagging.uri, "cars that lag").at("production")
-    told_as_lacking(
-        refused.value, lagging.uri, "registered-models/alias", "get_model_version_by_alias", how
-    )
-
-
-@pytest.mark.parametrize("how", ["page", "endpoint"])
-def test_a_server_without_logged_models_is_told_when_a_version_is_registered(
-    how: str, dagshub, dagshub_like, register, finished, tmp_path: Path, monkeypatch
-) -> None:
-    place = (dagshub.upstream, tmp_path, dagshub.token, dagshub.user, dagshub.repo)
-    lacking = ("--lacking", "logged-models", "--unknown", how)
-    with dagshub_like(*place, *lacking) as lagging:
-        for name, value in lagging.environment.items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(RefusedError) as refused:
-            register(lagging.uri, "cars that lag", finished[0].model, tmp_path)
-    told_as_lacking(refused.value, lagging.uri, "logged-models", "create_logged_model", how)
 
 
 def test_an_address_beside_the_server_is_told_as_that(mlflow_server) -> None:
@@ -195,35 +155,25 @@ def test_what_the_registry_does_not_have_is_no_missing_call(mlflow_server) -> No
     assert "does not know the call" not in str(refused.value)
 
 
-def test_figures_are_logged_under_dotted_keys() -> None:
-    assert flatten({"a": 1, "by": {"make": {"Kia": 2.5}}}) == {"a": 1, "by.make.Kia": 2.5}
-
-
-def test_a_server_that_is_not_there_is_named_in_one_line_without_credentials() -> None:
+@pytest.mark.parametrize("path", ["", "/" + "long/" * 60])
+def test_a_server_that_is_not_there_is_named_in_one_line_without_credentials(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RefusedError) as refused:
-        Registry("http://anna:<s3cret>@127.0.0.1:9", "used-car-price").versions()
+        Registry(f"http://anna:<s3cret>@127.0.0.1:9{path}", "used-car-price").versions()
     message = str(refused.value)
-    assert re.match(r"MLflow at http://\S*127\.0\.0\.1:9 cannot be reached ", message)
+    assert re.match(r"MLflow at http://\S*127\.0\.0\.1:9\S* cannot be reached ", message)
     assert message.endswith("check MLFLOW_TRACKING_URI, the server and its login")
     assert "s3cret" not in message
     assert "\n" not in message
 
 
-def test_credentials_stay_hidden_where_a_long_message_is_cut(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    uri = "http://anna:<s3cret>@127.0.0.1:9/" + "long/" * 60
-    with pytest.raises(RefusedError) as refused:
-        Registry(uri, "used-car-price").versions()
-    assert "s3cret" not in str(refused.value)
-
-
-def test_a_failing_server_is_asked_three_times_and_no_more(failing_server: _Failing) -> None:
-    registry = Registry(f"http://127.0.0.1:{failing_server.server_port}", "used-car-price")
-    with pytest.raises(RefusedError, match="answers with HTTP status 503"):
-        registry.versions()
-    assert 1 <= failing_server.asked <= 3
+def test_a_failing_server_is_asked_three_times_and_no_more() -> None:
+    with stub_server(status=503) as failing:
+        with pytest.raises(RefusedError, match="answers with HTTP status 503"):
+            Registry(failing.url, "used-car-price").versions()
+        assert 1 <= len(failing.asked) <= 3
 
 
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
@@ -234,32 +184,33 @@ def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_a_server_is_used_without_a_word_on_standard_output(
-    mlflow_server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with start_run(mlflow_server.url, "quiet", tmp_path, params={}, tags={}):
-        pass
-    assert capsys.readouterr().out == ""
-
-
-def test_a_run_is_logged_to_an_experiment_that_is_made_on_the_way(tmp_path: Path) -> None:
-    uri = tracking_uri(tmp_path)
+def test_runs_are_logged_to_an_experiment_that_is_made_on_the_way(empty_registry: Path) -> None:
+    uri = tracking_uri(empty_registry)
     for seed in (1, 2):
-        with start_run(uri, "trials", tmp_path, params={"seed": seed}, tags={"why": "test"}):
+        with start_run(uri, "trials", empty_registry, params={"seed": seed}, tags={"why": "test"}):
             pass
+    with (
+        pytest.raises(ZeroDivisionError),
+        start_run(uri, "trials", empty_registry, params={"seed": 3}, tags={"why": "test"}),
+    ):
+        raise ZeroDivisionError
     client = connect(uri)
     experiment = client.get_experiment_by_name("trials")
-    assert experiment.artifact_location == (tmp_path / "mlartifacts").as_uri()
+    assert experiment.artifact_location == (empty_registry / "mlartifacts").as_uri()
     runs = client.search_runs([experiment.experiment_id])
-    assert {run.data.params["seed"] for run in runs} == {"1", "2"}
+    assert {run.data.params["seed"]: run.info.status for run in runs} == {
+        "1": "FINISHED",
+        "2": "FINISHED",
+        "3": "FAILED",
+    }
     assert {run.data.tags["why"] for run in runs} == {"test"}
 
 
-def test_values_of_a_sequence_are_steps_of_one_figure(tmp_path: Path) -> None:
-    uri = tracking_uri(tmp_path)
+def test_values_of_a_sequence_are_steps_of_one_figure(empty_registry: Path) -> None:
+    uri = tracking_uri(empty_registry)
     client = connect(uri)
-    number = experiment_id(client, uri, "folds", tmp_path)
-    assert experiment_id(client, uri, "folds", tmp_path) == number
+    number = experiment_id(client, uri, "folds", empty_registry)
+    assert experiment_id(client, uri, "folds", empty_registry) == number
     run = client.create_run(number).info.run_id
     now = datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC)
     log_values(client, run, {"folds": 3}, {"fold_mape": [12.5, 13.0, 12.0], "mape": 12.5}, now)
@@ -269,23 +220,16 @@ def test_values_of_a_sequence_are_steps_of_one_figure(tmp_path: Path) -> None:
     assert client.get_run(run).data.params == {"folds": "3"}
 
 
-def test_a_run_is_logged_to_a_server(mlflow_server, tmp_path: Path) -> None:
+def test_a_run_is_logged_to_a_server_without_a_word_on_standard_output(
+    mlflow_server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with start_run(mlflow_server.url, "far", tmp_path, params={"seed": 3}, tags={}) as run:
         pass
+    assert capsys.readouterr().out == ""
     found = connect(mlflow_server.url).get_run(run.info.run_id)
     assert found.data.params == {"seed": "3"}
     assert found.info.status == "FINISHED"
     assert not (tmp_path / "mlartifacts").exists()
-
-
-def test_a_run_that_fails_is_marked_as_failed(tmp_path: Path) -> None:
-    uri = tracking_uri(tmp_path)
-    with (
-        pytest.raises(ZeroDivisionError),
-        start_run(uri, "trials", tmp_path, params={}, tags={}) as run,
-    ):
-        raise ZeroDivisionError
-    assert connect(uri).get_run(run.info.run_id).info.status == "FAILED"
 
 
 @pytest.mark.parametrize(

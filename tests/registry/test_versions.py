@@ -1,4 +1,5 @@
-import datetime
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,6 @@ from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.registry.tracking import start_run
 from carprice.registry.versions import production_version
-
-NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 
 
 @pytest.fixture
@@ -25,83 +24,76 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_registry_without_the_model_has_no_versions(store: Any) -> None:
-    assert store.registry.versions() == []
-    assert store.registry.at("production") is None
-    assert store.registry.with_digest("0" * 64) == []
-
-
-def test_without_production_the_remedy_is_named(store: Any) -> None:
+def test_a_registry_without_the_model_has_no_versions_and_names_the_remedy(store: Any) -> None:
+    registry = store.registry
+    assert registry.versions() == registry.with_digest("0" * 64) == []
+    assert registry.at("production") is None
     with pytest.raises(NoProductionModelError) as none:
-        production_version(store.registry)
+        production_version(registry)
     assert str(none.value).endswith(
-        f"has no production version of {store.registry.name}; run the pipeline, "
+        f"has no production version of {registry.name}; run the pipeline, "
         "`carprice test-model` and `carprice promote`"
     )
 
 
-def test_a_registered_version_is_found_by_its_digest_with_its_tags(store: Any, model: Path) -> None:
-    version = store.log(model, git_commit="abc")
-    (found,) = store.registry.with_digest(folder_digest(model))
+def test_a_registered_version_is_found_and_fetched_once(
+    store: Any, model: Path, tmp_path: Path
+) -> None:
+    digest, cache = folder_digest(model), tmp_path / "cache"
+    version = store.log(model, is_shared=False, git_commit="abc")
+    (found,) = store.registry.with_digest(digest)
     assert (found.number, found.tags["git_commit"]) == (version.number, "abc")
     assert found.accepted
-
-
-def test_a_fetched_model_is_the_registered_one(store: Any, model: Path, tmp_path: Path) -> None:
-    version = store.log(model)
-    folder = store.registry.fetch(version, tmp_path / "cache")
-    assert folder == tmp_path / "cache" / folder_digest(model)
-    assert PriceModel.load(folder).digest == folder_digest(model)
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [folder.name]
-
-
-def test_a_fetched_model_is_taken_from_the_cache_the_second_time(
-    store: Any, model: Path, tmp_path: Path
-) -> None:
-    version = store.log(model)
-    first = store.registry.fetch(version, tmp_path / "cache")
+    folder = store.registry.fetch(version, cache)
+    assert folder == cache / digest
+    assert PriceModel.load(folder).digest == digest
+    assert [path.name for path in cache.iterdir()] == [digest]
+    flip_a_byte(folder / "booster.onnx")
+    assert store.registry.fetch(version, cache) == folder
+    assert (folder / "booster.onnx").read_bytes() == (model / "booster.onnx").read_bytes()
     store.artifact(version, "booster.onnx").unlink()
-    assert store.registry.fetch(version, tmp_path / "cache") == first
+    assert store.registry.fetch(version, cache) == folder
 
 
-@pytest.mark.parametrize("name", ["booster.onnx", "hedonic.json"])
-def test_a_byte_changed_in_the_store_is_refused_and_leaves_no_folder(
-    store: Any, model: Path, tmp_path: Path, name: str
+def replace_it(path: Path) -> None:
+    """Write the description of another, whole model over that of the registered one."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["checksum"]
+    content["mark"] = 1
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    content["checksum"] = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def delete_all(path: Path) -> None:
+    for one in path.parent.iterdir():
+        one.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("booster.onnx", flip_a_byte, "booster.onnx is missing or not the file"),
+        ("hedonic.json", flip_a_byte, "hedonic.json is missing or not the file"),
+        ("model.json", replace_it, r"version 1 of .* \(its digest differs\)"),
+        ("model.json", delete_all, None),
+    ],
+)
+def test_what_was_changed_in_the_store_is_refused_in_one_line_and_leaves_no_folder(
+    store: Any,
+    model: Path,
+    tmp_path: Path,
+    name: str,
+    damage: Callable[[Path], None],
+    words: str | None,
 ) -> None:
-    version = store.log(model)
-    flip_a_byte(store.artifact(version, name))
-    with pytest.raises(CorruptModelError, match=f"{name} is missing or not the file"):
-        store.registry.fetch(version, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_another_model_in_the_place_of_the_registered_one_is_refused(
-    store: Any, model: Path, another_model: Callable[..., Path], tmp_path: Path
-) -> None:
-    version = store.log(model)
-    impostor = another_model(model, tmp_path / "impostor")
-    store.artifact(version, "model.json").write_bytes((impostor / "model.json").read_bytes())
-    with pytest.raises(CorruptModelError, match=r"version 1 of .* \(its digest differs\)"):
-        store.registry.fetch(version, tmp_path / "cache")
-
-
-def test_a_byte_changed_in_the_cache_is_mended_from_the_registry(
-    store: Any, model: Path, tmp_path: Path
-) -> None:
-    version = store.log(model)
-    cached = store.registry.fetch(version, tmp_path / "cache")
-    flip_a_byte(cached / "booster.onnx")
-    assert store.registry.fetch(version, tmp_path / "cache") == cached
-    assert (cached / "booster.onnx").read_bytes() == (model / "booster.onnx").read_bytes()
-
-
-def test_a_missing_artifact_is_one_line(store: Any, model: Path, tmp_path: Path) -> None:
-    version = store.log(model)
-    for path in store.artifact(version, "model.json").parent.iterdir():
-        path.unlink()
-    with pytest.raises((CorruptModelError, RefusedError)) as refused:
+    version = store.log(model, is_shared=False)
+    damage(store.artifact(version, name))
+    expected = (CorruptModelError, *(() if words else (RefusedError,)))
+    with pytest.raises(expected, match=words) as refused:
         store.registry.fetch(version, tmp_path / "cache")
     assert "\n" not in str(refused.value)
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_version_that_carprice_did_not_log_is_refused(store: Any, tmp_path: Path) -> None:

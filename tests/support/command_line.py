@@ -1,10 +1,12 @@
-"""``carprice`` called in the process of a test."""
+"""``carprice`` called in the process of a test, and programs in processes of their own."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,19 @@ def caller(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return Done(int(stop.value.code or 0), printed.out, printed.err)
 
     return run
+
+
+def run(folder: Path, *command: str, code: int = 0) -> str:
+    """Run a program in a folder; return all that it printed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path, "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout

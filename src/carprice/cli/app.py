@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from carprice.components.workspace import Workspace
-from carprice.settings import Settings, load_settings
+from carprice.settings import Settings
 
 if TYPE_CHECKING:
     from carprice.registry.versions import Registry
@@ -50,16 +50,15 @@ def registry_uri(settings: Settings, workspace: Workspace) -> str:
     return tracking_uri(workspace.root, settings.tracking)
 
 
+def open_registry(settings: Settings, workspace: Workspace) -> "Registry":
+    """Return the registry that settings and the environment name."""
+    from carprice.registry.versions import Registry
+
+    return Registry(registry_uri(settings, workspace), settings.register_.name)
+
+
 def log_in(settings: Settings, workspace: Workspace) -> None:
     """Find out now, and not after the training, that there is no login for DagsHub."""
     from carprice.registry.dagshub import check_login
 
     check_login(registry_uri(settings, workspace))
-
-
-def open_registry(params: Path, workdir: Path) -> "Registry":
-    """Return the registry that a params file and the environment name."""
-    settings = load_settings(params)
-    from carprice.registry.versions import Registry
-
-    return Registry(registry_uri(settings, Workspace(workdir)), settings.register_.name)

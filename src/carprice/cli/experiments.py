@@ -5,24 +5,25 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich.markup import escape
 
 from carprice.cli.app import PARAMS, WORKDIR, Params, Workdir, app, log_in, now, registry_uri
-from carprice.cli.experiment_tables import show_ranking, show_study
-from carprice.cli.terminal import console, say, step
+from carprice.cli.terminal import console, say, step, table
 from carprice.components.workspace import Workspace
-from carprice.experiments.studies import Pruner, Sampler
+from carprice.experiments.candidates import BASELINES, COMPARED, ComparedModel, Metric, choose
+from carprice.experiments.search_space import Pruner, Sampler, require_optuna, space_of
 from carprice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from carprice.experiments.candidates import ComparedModel
     from carprice.experiments.data import Data
     from carprice.experiments.fitting import CrossValidation
+    from carprice.experiments.ranking import Result
     from carprice.experiments.tracked import Reporting
+    from carprice.experiments.tuning_report import Search, TuningReport
 
 EXPERIMENTS: Final = "Experiments"
 experiments = typer.Typer(
@@ -41,16 +42,12 @@ _FOLDS: Final = 5
 _TRIALS: Final = 100
 _QUICK_TRIALS: Final = 15
 _QUICK_TIMEOUT: Final = 360.0
-
-
-class Metric(StrEnum):
-    """Errors that candidates and trials are ranked by."""
-
-    MAPE = "mape"
-    MDAPE = "mdape"
-    RMSLE = "rmsle"
-    MAE = "mae"
-    RMSE = "rmse"
+_QUICK_HELP: Final = f"For a first look: {_QUICK_ROWS:,} rows at most, fewer trees and inner folds."
+_ROWS_HELP: Final = (
+    "At most so many training rows, chosen at random by train.seed. Default: all, "
+    f"{_QUICK_ROWS:,} with --quick."
+)
+_OUT_HELP: Final = "Folder for tables and pictures. Default: reports/experiments/… in the workdir."
 
 
 @dataclass(frozen=True)
@@ -65,45 +62,19 @@ class _Options:
         ),
     ] = None
     workdir: Workdir = WORKDIR
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help=f"For a first look: {_QUICK_ROWS:,} rows at most, fewer trees and inner folds.",
-        ),
-    ] = False
-    rows: Annotated[
-        int | None,
-        typer.Option(
-            "--rows",
-            min=100,
-            show_default=False,
-            help="At most so many training rows, chosen at random by train.seed. "
-            f"Default: all, {_QUICK_ROWS:,} with --quick.",
-        ),
-    ] = None
+    quick: Annotated[bool, typer.Option("--quick", help=_QUICK_HELP)] = False
+    rows: Annotated[int | None, typer.Option(min=100, show_default=False, help=_ROWS_HELP)] = None
     folds: Annotated[
         int,
-        typer.Option(
-            "--folds", min=2, max=50, help="Shuffled folds, the same for all; seed: train.seed."
-        ),
+        typer.Option(min=2, max=50, help="Shuffled folds, the same for all; seed: train.seed."),
     ] = _FOLDS
-    metric: Annotated[Metric, typer.Option("--metric", help="Error that decides.")] = Metric.MAPE
-    seconds: Annotated[
-        float,
-        typer.Option(
-            "--seconds-per-candidate", min=1, help="Time for all folds of one candidate or trial."
-        ),
+    metric: Annotated[Metric, typer.Option(help="Error that decides.")] = Metric.MAPE
+    seconds_per_candidate: Annotated[
+        float, typer.Option(min=1, help="Time for all folds of one candidate or trial.")
     ] = 900.0
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            show_default=False,
-            help="Folder for tables and pictures. Default: reports/experiments/… in the workdir.",
-        ),
-    ] = None
+    out: Annotated[Path | None, typer.Option("--out", "-o", show_default=False, help=_OUT_HELP)] = (
+        None
+    )
 
     def folder(self, experiment: str) -> Path:
         return self.out or self.workdir / "reports" / "experiments" / experiment
@@ -116,7 +87,9 @@ class _Options:
     def cross_validation(self, settings: Settings) -> "CrossValidation":
         from carprice.experiments.fitting import CrossValidation
 
-        return CrossValidation(settings.train, self.folds, self.quick, self.metric, self.seconds)
+        return CrossValidation(
+            settings.train, self.folds, self.quick, self.metric, self.seconds_per_candidate
+        )
 
     @contextmanager
     def running(self, experiment: str, settings: Settings) -> "Iterator[tuple[Data, Reporting]]":
@@ -144,34 +117,23 @@ class _Options:
                     out=self.folder(experiment),
                     clock=now,
                     progress=progress,
-                    done=_say_without_terminal,
+                    done=(lambda _: None) if console.is_terminal else say,
                     say=say,
                 ),
             )
-
-
-def _say_without_terminal(text: str) -> None:
-    """Print a line where no spinner tells that the work goes on, such as in CI."""
-    if not console.is_terminal:
-        say(text)
 
 
 def _experiment(command: Callable[..., None]) -> Callable[..., None]:
     """Register a command whose first argument is made of the options that all share."""
     shared = inspect.signature(_Options).parameters
     _, *own = inspect.signature(command).parameters.values()
+    parameters = [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*shared.values(), *own)
+    ]
 
     def run(**given: Any) -> None:
-        options = _Options(**{name: given.pop(name) for name in shared})
-        command(options, **given)
+        command(_Options(**{name: given.pop(name) for name in shared}), **given)
 
-    hints = get_type_hints(_Options, include_extras=True)
-    parameters = [
-        one.replace(
-            kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints.get(one.name, one.annotation)
-        )
-        for one in (*shared.values(), *own)
-    ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     experiments.command(command.__name__, help=inspect.getdoc(command))(run)
@@ -180,9 +142,7 @@ def _experiment(command: Callable[..., None]) -> Callable[..., None]:
 
 Only = Annotated[
     list[str] | None,
-    typer.Option(
-        "--only", help="An algorithm, a candidate's name or a pattern of names; may be repeated."
-    ),
+    typer.Option(help="An algorithm, a candidate's name or a pattern of names; may be repeated."),
 ]
 
 
@@ -194,7 +154,6 @@ def baseline(options: _Options, only: Only = None) -> None:
 
     MLflow experiment: baseline.
     """
-    from carprice.experiments.candidates import BASELINES
     from carprice.experiments.comparison import BASELINE
 
     _compare(options, BASELINE, BASELINES, only)
@@ -214,25 +173,52 @@ def compare(options: _Options, only: Only = None) -> None:
 
     MLflow experiment: comparison.
     """
-    from carprice.experiments.candidates import COMPARED
     from carprice.experiments.comparison import COMPARISON
 
     _compare(options, COMPARISON, COMPARED, only)
 
 
 def _compare(
-    options: _Options, experiment: str, known: "Sequence[ComparedModel]", only: list[str] | None
+    options: _Options, experiment: str, known: Sequence[ComparedModel], only: list[str] | None
 ) -> None:
     settings = options.settings()
-    from carprice.experiments.candidates import choose
-    from carprice.experiments.comparison import Plan, compare_models
+    from carprice.experiments.comparison import compare_models
 
     models = choose(known, only or [])
-    plan = Plan(experiment, models, options.cross_validation(settings))
+    how = options.cross_validation(settings)
     with options.running(experiment, settings) as (data, to):
-        report = compare_models(plan, data, to)
-    show_ranking(report, options.metric, settings.ingest.units.currency)
+        results, resumed = compare_models(experiment, models, how, data, to)
+    if resumed:
+        say("Went on from where the same experiment was left.")
+    _show_ranking(results, options.metric, settings.ingest.units.currency)
     say(f"{experiment}: tables and pictures in {options.folder(experiment)}, runs in MLflow.")
+
+
+def _show_ranking(results: "Sequence[Result]", metric: str, currency: str) -> None:
+    """Print the ranking, what failed and why, and what the log of the price changes."""
+    from carprice.experiments.pictures import title_of
+    from carprice.experiments.ranking import Difference, choices_table, ranking_rows
+
+    error = title_of(metric, currency)
+    table(
+        "Mean over the folds ± standard error; behind the best ± 95 %, = where not told from it",
+        ("candidate", error, "behind the best", "±10 %", "fit s"),
+        ranking_rows(results, metric),
+    )
+    if failed := [(one.name, escape(one.reason)) for one in results if one.reason]:
+        table("Failed", ("candidate", "reason"), failed)
+    changes = [
+        (
+            row["all_else"].replace("/raw", ""),
+            str(Difference(row["change"], row["low"], row["high"])),
+            "" if row["distinct"] else "=",
+        )
+        for row in choices_table(results, metric).to_dict("records")
+        if row["choice"] == "target"
+    ]
+    if changes:
+        header = ("all else", "change ± 95 %", "")
+        table(f"Log price instead of raw, change of {error}", header, changes)
 
 
 @_experiment
@@ -241,7 +227,6 @@ def tune(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--only",
             help="Tune hedonic, booster or a single key such as train.hedonic.make; may be "
             "repeated. Default: all.",
         ),
@@ -249,7 +234,6 @@ def tune(
     trials: Annotated[
         int | None,
         typer.Option(
-            "--trials",
             min=1,
             show_default=False,
             help="Trials of the study in all, whoever ran them. "
@@ -259,7 +243,6 @@ def tune(
     timeout: Annotated[
         float | None,
         typer.Option(
-            "--timeout",
             min=0,
             show_default=False,
             help="Seconds after which this process starts no more trials. "
@@ -269,7 +252,6 @@ def tune(
     storage: Annotated[
         str | None,
         typer.Option(
-            "--storage",
             show_default=False,
             help="Database of the study, such as postgresql+psycopg://… Default: optuna.db in the "
             "workdir.",
@@ -278,16 +260,13 @@ def tune(
     study: Annotated[
         str | None,
         typer.Option(
-            "--study",
             show_default=False,
             help="Name of the study. Default: made of the source, the data and the options.",
         ),
     ] = None,
-    sampler: Annotated[
-        Sampler, typer.Option("--sampler", help="How the next values are chosen.")
-    ] = Sampler.TPE,
+    sampler: Annotated[Sampler, typer.Option(help="How the next values are chosen.")] = Sampler.TPE,
     pruner: Annotated[
-        Pruner, typer.Option("--pruner", help="When a trial is given up before its last fold.")
+        Pruner, typer.Option(help="When a trial is given up before its last fold.")
     ] = Pruner.MEDIAN,
     write: Annotated[
         bool,
@@ -309,14 +288,12 @@ def tune(
     MLflow experiment: tuning.
     """
     settings = options.settings()
-    from carprice.experiments.studies import require_optuna, storage_url
-
     require_optuna()
     from carprice.experiments.params_file import check_writable, write_values
-    from carprice.experiments.search_space import space_of
+    from carprice.experiments.studies import storage_url
     from carprice.experiments.tuning import TUNING
     from carprice.experiments.tuning import tune as tune_model
-    from carprice.experiments.tuning_report import Search, refuse_unmeasurable, refuse_unmeasured
+    from carprice.experiments.tuning_report import Search
 
     search = Search(
         space_of(only or []),
@@ -325,23 +302,42 @@ def tune(
         timeout if timeout is not None or not options.quick else _QUICK_TIMEOUT,
     )
     if write:
-        refuse_unmeasurable(search)
+        search.refuse_unmeasurable()
         check_writable(options.params, search.present)
+    database = storage or storage_url(options.workdir)
     with options.running(TUNING, settings) as (data, to):
         report = tune_model(
-            search,
-            data,
-            to,
-            storage=storage or storage_url(options.workdir),
-            name=study,
-            sampler=sampler,
-            pruner=pruner,
+            search, data, to, storage=database, name=study, sampler=sampler, pruner=pruner
         )
-    show_study(report, search)
+    _show_study(report, search)
     say(f"tune: tables and pictures in {options.folder(TUNING)}, runs in MLflow.")
     if write:
-        refuse_unmeasured(report)
+        report.refuse_unmeasured()
         if changed := write_values(options.params, report.best):
             say(f"{options.params}: {len(changed)} values are trial {report.best_number}'s now.")
         else:
             say(f"{options.params} has the best values already.")
+
+
+def _show_study(report: "TuningReport", search: "Search") -> None:
+    """Print how the best trial compares with the present values, and both."""
+    counts, metric = report.counts, search.how.metric
+    if report.resumed:
+        say("Went on with the trials that the study had.")
+    say(f"Study {report.name}: {counts['counted']} of {search.trials} trials.")
+    if counts["others"]:
+        say(f"{counts['others']} more are being run by other processes.")
+    figures = [(f"best, trial {report.best_number}", report.best_result.told(metric))]
+    if report.present_result:
+        figures.append(("present values", report.present_result.told(metric)))
+    if report.gain:
+        mark = "" if report.gain.is_distinct else " ="
+        figures.append(("gain ± 95 %", f"{report.gain}{mark}"))
+    states = {"measured on all folds": "complete", "pruned": "pruned", "failed": "fail"}
+    figures += [(name, str(counts[state])) for name, state in states.items()]
+    table("Trials", ("", metric), figures)
+    rows = [
+        (name.removeprefix("train."), f"{report.present[name]:g}", f"{value:g}")
+        for name, value in report.best.items()
+    ]
+    table("Values", ("parameter", "present", "best"), rows)

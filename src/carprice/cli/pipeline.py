@@ -1,8 +1,7 @@
-"""The stages as commands, and what belongs to them."""
+"""The stages as commands, and what belongs to them: the look at the data, the sample, snapshots."""
 
 import dataclasses
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,20 +17,39 @@ if TYPE_CHECKING:
     from carprice.components.register import Registration
 
 
-class SampleFormat(StrEnum):
-    """Endings that ``carprice sample`` can write."""
+Source = Annotated[str | None, typer.Option("--source", help="Listings, instead of ingest.source.")]
 
-    CSV = ".csv"
-    PARQUET = ".parquet"
+
+@app.command(rich_help_panel=PIPELINE)
+def eda(
+    params: Params = PARAMS,
+    source: Source = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Page to write.")] = Path(
+        "reports/eda.html"
+    ),
+) -> None:
+    """Look at the listings before training: one HTML page, read as the pipeline reads them.
+
+    What is missing, rejected, suspicious, noisy, far off or drifting, and what to know before you
+    train. The page loads nothing from anywhere and shows no row of a listing.
+    """
+    settings = load_settings(params, source=source)
+    from carprice.eda.advice import Severity, advise
+    from carprice.eda.report import write_report
+
+    with step("eda") as progress:
+        findings = write_report(settings, out, progress, Workspace(Path()).snapshot)
+    for one in advise(findings):
+        if one.severity is not Severity.NOTE:
+            say(f"  {one.severity.value}: {one.title}")
+    say(f"eda: {findings.rows_kept:,} of {findings.rows_read:,} rows kept; see {out}")
 
 
 @app.command(rich_help_panel=PIPELINE)
 def run(
     params: Params = PARAMS,
     workdir: Workdir = WORKDIR,
-    source: Annotated[
-        str | None, typer.Option("--source", help="Listings, instead of ingest.source.")
-    ] = None,
+    source: Source = None,
     as_json: AsJson = False,
 ) -> None:
     """Run all five stages in any folder, without DVC, and print the figures."""
@@ -113,7 +131,7 @@ def sample(
 ) -> None:
     """Write the embedded synthetic market; see docs/sample-market.md."""
     ending = out.suffix.lower()
-    if ending not in {*SampleFormat}:
+    if ending not in (".csv", ".parquet"):
         raise InputError(f"--out {out}: the ending must be .csv or .parquet")
     from carprice.files import writing
     from carprice.sample.market import generate
@@ -122,7 +140,7 @@ def sample(
         progress(f"{rows:,} rows")
         frame = generate(rows, seed, with_truth=with_truth)
         with writing(out) as path:
-            if ending == SampleFormat.CSV:
+            if ending == ".csv":
                 frame.to_csv(path, index=False, lineterminator="\n")
             else:
                 frame.to_parquet(path, index=False)
@@ -135,7 +153,7 @@ def snapshot(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder to write.")],
 ) -> None:
     """Bring back the raw data that a run read, byte for byte, from DVC's cache or data remote."""
-    from carprice.listings.remote import bring_back, project_root
+    from carprice.listings.dvc_remote import bring_back, project_root
 
     with step("snapshot"):
         files = bring_back(project_root(), digest, out)

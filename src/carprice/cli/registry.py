@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,11 @@ from carprice.cli.app import (
 from carprice.cli.terminal import say, step, table
 from carprice.components.workspace import Workspace
 from carprice.errors import RefusedError
-from carprice.settings import load_settings
+from carprice.settings import RegisterSettings, load_settings
+
+if TYPE_CHECKING:
+    from carprice.model_tests.results import ModelTestResults
+    from carprice.registry.versions import Registry, Version
 
 Why = Annotated[str, typer.Option("--why", help="Reason, kept with the version.")]
 
@@ -47,26 +51,23 @@ def run_tests(
     granted, its figures on the test set, and that MLflow's clients are told the same. Exit 1 if a
     test fails.
     """
-    settings, registry = load_settings(params).register_, open_registry(params, workdir)
-    out = out or Workspace(workdir).model_tests
-    from carprice.model_tests.run import JUNIT, run_model_tests, version_to_test
+    settings, workspace = load_settings(params), Workspace(workdir)
+    registry, out = open_registry(settings, workspace), out or workspace.model_tests
+    from carprice.model_tests.run import JUNIT, version_to_test
 
     version = version_to_test(registry, alias, number)
-    with step("test-model") as progress:
-        report = run_model_tests(
-            registry, version, Workspace(workdir), settings, out, now(), progress
-        )
-    rows = [(one.title, one.status.value, one.message) for one in report.results]
+    results = test_version(registry, version, settings.register_, workspace, out)
+    rows = [(one.title, one.status.value, one.message) for one in results.by_suite()]
     table(f"Tests of version {version.number} of {registry.name}", ("test", "", "found"), rows)
-    if report.failures:
-        first, *others = report.failures
+    if results.failures:
+        first, *others = results.failures
         more = f"; also {', '.join(one.title for one in others)}" if others else ""
         raise RefusedError(
-            f"version {version.number} does not pass {len(report.failures)} of "
-            f"{len(report.results)} model tests: {first.title}: {first.message}{more}; see "
+            f"version {version.number} does not pass {len(results.failures)} of "
+            f"{len(results.every)} model tests: {first.title}: {first.message}{more}; see "
             f"{out / JUNIT}"
         )
-    say(f"Version {version.number} passed all {len(report.results)} tests; see {out}")
+    say(f"Version {version.number} passed all {len(results.every)} tests; see {out}")
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -80,8 +81,9 @@ def promote(
     """
     from carprice.registry.promotion import promote as promote_staging
 
-    settings, registry = load_settings(params).register_, open_registry(params, workdir)
-    version = promote_staging(registry, now(), why, settings)
+    settings = load_settings(params)
+    registry = open_registry(settings, Workspace(workdir))
+    version = promote_staging(registry, now(), why, settings.register_)
     say(f"Version {version.number} is in production.")
 
 
@@ -102,7 +104,8 @@ def rollback(
     """
     from carprice.registry.promotion import rollback as roll_back
 
-    version = roll_back(open_registry(params, workdir), now(), why, to)
+    registry = open_registry(load_settings(params), Workspace(workdir))
+    version = roll_back(registry, now(), why, to)
     say(f"Version {version.number} is in production again.")
 
 
@@ -111,7 +114,7 @@ def history(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson
     """Show what happened to the versions: when, what, by whom and why; the oldest first."""
     from carprice.registry.promotion import history as events_of
 
-    registry = open_registry(params, workdir)
+    registry = open_registry(load_settings(params), Workspace(workdir))
     events = events_of(registry)
     if as_json:
         typer.echo(json.dumps([event.to_json() for event in events], indent=2, ensure_ascii=False))
@@ -129,7 +132,7 @@ def history(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson
 @app.command(rich_help_panel=REGISTRY)
 def status(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
     """Show which versions there are, which is where since when, and their figures."""
-    registry = open_registry(params, workdir)
+    registry = open_registry(load_settings(params), Workspace(workdir))
     versions = registry.versions()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(version) for version in versions], indent=2))
@@ -149,3 +152,17 @@ def status(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson 
     table(f"{registry.name} in the registry", header, rows)
     if not versions:
         say("No version is registered; run `carprice up` or `dvc repro`.")
+
+
+def test_version(
+    registry: "Registry",
+    version: "Version",
+    settings: RegisterSettings,
+    workspace: Workspace,
+    out: Path,
+) -> "ModelTestResults":
+    """Run the model tests of a version."""
+    from carprice.model_tests.run import run_model_tests
+
+    with step("test-model") as progress:
+        return run_model_tests(registry, version, workspace, settings, out, now(), progress)

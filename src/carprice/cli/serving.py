@@ -19,16 +19,18 @@ from carprice.cli.app import (
     app,
     log_in,
     now,
+    open_registry,
     registry_uri,
 )
 from carprice.cli.pipeline import register_candidate
+from carprice.cli.registry import test_version
 from carprice.cli.terminal import figures_table, say, step
 from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError, RefusedError
 from carprice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from carprice.registry.versions import Registry, Version
+    from carprice.registry.versions import Registry
 
 Port = Annotated[
     int, typer.Option("--port", envvar="PORT", min=1, max=65535, help="Port to listen on.")
@@ -50,13 +52,13 @@ def up(host: Host = _HOST, port: Port = _PORT) -> None:
     settings, workspace = load_settings(PARAMS), Workspace(WORKDIR)
     log_in(settings, workspace)
     _reproduce_until_evaluated()
-    from carprice.registry.versions import PRODUCTION, Registry
+    from carprice.registry.versions import PRODUCTION
 
     registration = register_candidate(settings, workspace)
-    registry = Registry(registry_uri(settings, workspace), settings.register_.name)
+    registry = open_registry(settings, workspace)
     production = registry.at(PRODUCTION)
     if production is None:
-        production = _promote_first(registry, settings, workspace)
+        _promote_first(registry, settings, workspace)
     elif registration.accepted and registration.version != production.number:
         say(
             f"Version {registration.version} waits in staging; production stays version "
@@ -110,43 +112,28 @@ def predict(
     """Price every row of a source, by the column map of the params file."""
     from carprice.components.predict import predict as predict_source
     from carprice.model import PriceModel
-    from carprice.registry.versions import Registry, production_version
+    from carprice.registry.versions import production_version
 
     settings, workspace = load_settings(params), Workspace(workdir)
     with step("predict") as progress:
         if model is None:
             progress("fetching the production model")
-            registry = Registry(registry_uri(settings, workspace), settings.register_.name)
+            registry = open_registry(settings, workspace)
             model = registry.fetch(production_version(registry), workspace.model_cache)
-        rows, priced = predict_source(
-            PriceModel.load(model),
-            settings.ingest,
-            source,
-            out,
-            confidence,
-            lambda rows: progress(f"{rows:,} rows"),
-        )
+        loaded = PriceModel.load(model)
+        rows, priced = predict_source(loaded, settings.ingest, source, out, confidence, progress)
     say(f"{priced:,} of {rows:,} rows priced into {out}.")
 
 
-def _promote_first(registry: "Registry", settings: Settings, workspace: Workspace) -> "Version":
-    """Test and promote the first model."""
-    from carprice.model_tests.run import run_model_tests
+def _promote_first(registry: "Registry", settings: Settings, workspace: Workspace) -> None:
     from carprice.registry.promotion import promote, staged_version
 
-    staged = staged_version(registry)
-    out = workspace.model_tests
-    with step("test-model") as progress:
-        report = run_model_tests(
-            registry, staged, workspace, settings.register_, out, now(), progress
-        )
-    passed = len(report.results) - len(report.failures)
-    say(f"test-model: {passed} of {len(report.results)} tests passed; see {out}")
-    promoted = promote(
-        registry, now(), "first model, promoted by `carprice up`", settings.register_
-    )
+    register, out = settings.register_, workspace.model_tests
+    results = test_version(registry, staged_version(registry), register, workspace, out)
+    passed = len(results.every) - len(results.failures)
+    say(f"test-model: {passed} of {len(results.every)} tests passed; see {out}")
+    promoted = promote(registry, now(), "first model, promoted by `carprice up`", register)
     say(f"Version {promoted.number} is the first model, and now in production.")
-    return promoted
 
 
 def _reproduce_until_evaluated() -> None:

@@ -2,10 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -26,21 +25,11 @@ from carprice.errors import CarpriceError, InputError, RefusedError
 from carprice.redaction import redact
 from carprice.settings import load_settings
 
-SETUP: Final = "Setup"
 setup = typer.Typer(
     help="Check what stands outside the project: the data remote and the registry.",
     no_args_is_help=True,
 )
-app.add_typer(setup, name="setup", rich_help_panel=SETUP)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: what was asked, whether it is in order, and what it is or the remedy."""
-
-    name: str
-    ok: bool
-    detail: str
+app.add_typer(setup, name="setup", rich_help_panel="Setup")
 
 
 @setup.command()
@@ -56,25 +45,26 @@ def check(
     # A server that hangs is found out in seconds, where a run would rather wait.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    findings = [
-        _finding("params file", lambda: _check_params(params)),
-        _finding("data remote", _check_data_remote),
-        _finding("registry", lambda: _check_registry(params, workdir, shared=shared)),
-    ]
+    findings: list[dict[str, Any]] = []
+    for name, ask in (
+        ("params file", partial(_check_params, params)),
+        ("data remote", _check_data_remote),
+        ("registry", partial(_check_registry, params, workdir, shared=shared)),
+    ):
+        try:
+            findings.append({"name": name, "ok": True, "detail": ask()})
+        except CarpriceError as error:
+            findings.append({"name": name, "ok": False, "detail": str(error)})
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        typer.echo(json.dumps(findings, indent=2))
     else:
-        rows = [(one.name, "ok" if one.ok else "NOT OK", escape(one.detail)) for one in findings]
+        rows = [
+            (one["name"], "ok" if one["ok"] else "NOT OK", escape(one["detail"]))
+            for one in findings
+        ]
         table("Setup", ("what", "is", "found, or what to do"), rows)
-    if not all(finding.ok for finding in findings):
+    if not all(one["ok"] for one in findings):
         raise typer.Exit(RefusedError.exit_code)
-
-
-def _finding(name: str, ask: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, True, ask())
-    except CarpriceError as error:
-        return Finding(name, False, str(error))
 
 
 def _check_params(params: Path) -> str:
@@ -83,10 +73,10 @@ def _check_params(params: Path) -> str:
 
 
 def _check_data_remote() -> str:
-    from carprice.listings.remote import SET_IT, default_remote, project_root, reach
+    from carprice.listings.dvc_remote import SET_IT, default_remote, project_root, reach
 
     found = default_remote(project_root())
-    if found is None or found.is_placeholder:
+    if found is None:
         raise InputError(f"no data remote is set; {SET_IT}")
     if not found.url.startswith("s3://"):
         return f"{redact(found.url)}, not asked, for it is not S3"
@@ -97,11 +87,12 @@ def _check_data_remote() -> str:
 def _check_registry(params: Path, workdir: Path, *, shared: bool) -> str:
     from carprice.registry.tracking import is_local
 
-    uri = registry_uri(load_settings(params), Workspace(workdir))
+    settings, workspace = load_settings(params), Workspace(workdir)
+    uri = registry_uri(settings, workspace)
     if shared and is_local(uri):  # not opened, for that would make it
         raise InputError(
             f"{redact(uri)} is a registry of this machine alone; set MLFLOW_TRACKING_URI, or "
             f"tracking.dagshub in {params}, to one that others use too"
         )
-    registry = open_registry(params, workdir)
-    return f"{redact(registry.uri)}, {len(registry.versions())} versions of {registry.name}"
+    registry = open_registry(settings, workspace)
+    return f"{redact(uri)}, {len(registry.versions())} versions of {registry.name}"

@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Floats, Progress
+from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, require_output
-from carprice.evaluation.measurement import measure
+from carprice.evaluation.measurement import Measurement, measure
 from carprice.evaluation.plots import draw_evaluation
 from carprice.files import replacing, write_json, writing
-from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
+from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 
 _POINTS: Final = 2000
 _MAKES: Final = 15
@@ -28,7 +28,7 @@ def evaluate(workspace: Workspace, progress: Progress) -> Figures:
     train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
     test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
     measured = measure(model, train, test)
-    segments, prices = measured.segments, measured.prices
+    noise = asdict(measured.noise)
     figures = {
         **measured.overall,
         "confidence": DEFAULT_CONFIDENCE,
@@ -36,13 +36,11 @@ def evaluate(workspace: Workspace, progress: Progress) -> Figures:
         "rows_test": len(test),
         "naive": measured.naive,
         "cross_validated": model.metrics,
-        "noise_floor": {
-            name: one for name, one in asdict(measured.noise).items() if one is not None
-        },
-        "by": segments,
+        "noise_floor": {name: one for name, one in noise.items() if one is not None},
+        "by": measured.segments,
     }
     progress("drawing")
-    tables = plot_tables(measured.actual, prices, segments, model.importance)
+    tables = _plot_tables(measured, model.importance)
     with replacing(workspace.plots) as folder:
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
@@ -52,35 +50,25 @@ def evaluate(workspace: Workspace, progress: Progress) -> Figures:
     return figures
 
 
-def plot_tables(
-    actual: Floats,
-    prices: Prices,
-    segments: Mapping[str, Mapping[str, Mapping[str, float]]],
-    importance: Mapping[str, float],
-) -> dict[str, pd.DataFrame]:
+def _plot_tables(measured: Measurement, importance: Mapping[str, float]) -> dict[str, pd.DataFrame]:
     """Return the tables behind the plots, by the name of their file."""
+    actual, predicted, segments = measured.actual, measured.prices.price, measured.segments
     shown = np.random.default_rng(0).permutation(len(actual))[:_POINTS]
     makes = sorted(segments["make"].items(), key=lambda item: -item[1]["rows"])[:_MAKES]
     weights = sorted(importance.items(), key=lambda item: -item[1])[:_COLUMNS]
+    errors = ("mape", "mdape", "within_10")
     return {
         "predictions": pd.DataFrame(
-            {"actual": actual[shown], "predicted": np.round(prices.price[shown], 2)}
+            {"actual": actual[shown], "predicted": np.round(predicted[shown], 2)}
         ),
-        "error_by_price_decile": _segment_table("decile", segments["price_decile"]),
-        "error_by_age_band": _segment_table("age_band", segments["age_band"]),
-        "error_by_make": _segment_table("make", dict(makes)),
-        "coverage_by_age_band": _segment_table("age_band", segments["age_band"], "coverage"),
+        "error_by_price_decile": _table("decile", segments["price_decile"], *errors),
+        "error_by_age_band": _table("age_band", segments["age_band"], *errors),
+        "error_by_make": _table("make", dict(makes), *errors),
+        "coverage_by_age_band": _table("age_band", segments["age_band"], "coverage"),
         "importance": pd.DataFrame(weights, columns=["feature", "gain"]),
     }
 
 
-def _segment_table(
-    name: str, figures: Mapping[str, Mapping[str, float]], *columns: str
-) -> pd.DataFrame:
-    picked = ("rows", *(columns or ("mape", "mdape", "within_10")))
-    return pd.DataFrame(
-        [
-            {name: segment, **{column: one[column] for column in picked}}
-            for segment, one in figures.items()
-        ]
-    )
+def _table(name: str, segments: Mapping[str, Mapping[str, float]], *figures: str) -> pd.DataFrame:
+    table = pd.DataFrame.from_dict(segments, orient="index", dtype=object)
+    return table[["rows", *figures]].rename_axis(name).reset_index().infer_objects()

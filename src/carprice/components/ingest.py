@@ -38,60 +38,43 @@ def ingest(
     InputError
         If the source cannot be read, or too few listings are left to learn from.
     """
+    passed_over = passed_over or workspace.snapshot
     with replacing(workspace.snapshot) as snapshot:
-        report = _ingest(settings, workspace, snapshot, progress, passed_over)
+        read = read_source(settings, progress, keep=snapshot, passed_over=passed_over)
+        progress("cleaning")
+        cleaned = clean_source(read, settings)
+        refuse_too_few(cleaned, settings)
+        listings, counts, units = cleaned.frame, cleaned.counts, settings.units
+        train, test = _split(listings, settings)
+        digest = listings_digest(train, test)
+        market = Market(units.currency, units.distance, cleaned.valuation_date, digest).to_json()
+        origin = {alias(name): ", ".join(names) for name, names in read.origin.items() if names}
+        missing = listings.drop(columns=PRICE).isna().sum()
+        price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
+        report = {
+            "source": redact(settings.source),
+            "rows_read": len(read.frame),
+            "rows_kept": len(listings),
+            "rows_train": len(train),
+            "rows_test": len(test),
+            "rejected": dict(counts.rejected),
+            "repaired": dict(counts.repaired),
+            "ignored_columns": [asdict(column) for column in read.judged()],
+            "columns": origin,
+            "missing": {alias(name): int(rows) for name, rows in missing.items()},
+            "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},
+            "price_range": list(cleaned.price_range),
+            "split": settings.split.model_dump(),
+            **market,
+            "raw_digest": snapshot_digest(snapshot),
+        }
+        progress("writing")
+        with replacing(workspace.train_listings.parent) as folder:
+            train.to_parquet(folder / workspace.train_listings.name, index=False)
+            test.to_parquet(folder / workspace.test_listings.name, index=False)
+            write_json(folder / workspace.market.name, market)
     write_json(workspace.report, report)
     write_text(workspace.data_card, data_card(report))
-    return report
-
-
-def _ingest(
-    settings: IngestSettings,
-    workspace: Workspace,
-    snapshot: Path,
-    progress: Progress,
-    passed_over: Path | None,
-) -> dict[str, Any]:
-    passed_over = passed_over or workspace.snapshot
-    read = read_source(settings, progress, keep=snapshot, passed_over=passed_over)
-    progress("cleaning")
-    cleaned = clean_source(read, settings)
-    listings, counts = cleaned.frame, cleaned.counts
-    refuse_too_few(cleaned, settings)
-    train, test = _split(listings, settings)
-    market = Market(
-        settings.units.currency,
-        settings.units.distance,
-        cleaned.valuation_date,
-        listings_digest(train, test),
-    )
-    report = {
-        "source": redact(settings.source),
-        "rows_read": len(read.frame),
-        "rows_kept": len(listings),
-        "rows_train": len(train),
-        "rows_test": len(test),
-        "rejected": dict(counts.rejected),
-        "repaired": dict(counts.repaired),
-        "ignored_columns": [asdict(column) for column in read.judged()],
-        "columns": {alias(name): ", ".join(names) for name, names in read.origin.items() if names},
-        "missing": {
-            alias(name): int(listings[name].isna().sum()) for name in listings if name != PRICE
-        },
-        "price": {
-            f"{100 * share:g} %": float(listings[PRICE].quantile(share))
-            for share in (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
-        },
-        "price_range": list(cleaned.price_range),
-        "split": settings.split.model_dump(),
-        **market.to_json(),
-        "raw_digest": snapshot_digest(snapshot),
-    }
-    progress("writing")
-    with replacing(workspace.train_listings.parent) as folder:
-        train.to_parquet(folder / workspace.train_listings.name, index=False)
-        test.to_parquet(folder / workspace.test_listings.name, index=False)
-        write_json(folder / workspace.market.name, market.to_json())
     return report
 
 

@@ -31,15 +31,7 @@ from carprice.evaluation.gate import (
 from carprice.files import write_json
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
-from carprice.registry.promotion import (
-    ACCEPTED,
-    REFUSED,
-    REGISTERED,
-    STAGED,
-    champion_of,
-    damage_of,
-    record,
-)
+from carprice.registry.promotion import Happening, champion_of, damage_of, record
 from carprice.registry.provenance import git_commit, git_tags, lock_tags
 from carprice.registry.tracking import flatten, log_results, start_run, tracking_uri
 from carprice.registry.versions import (
@@ -93,8 +85,7 @@ def register(
     folder = require_output(workspace.model, made_by="train")
     metrics = read_json(workspace.metrics, made_by="evaluate")
     uri = tracking_uri(workspace.root, settings.tracking)
-    registry = Registry(uri, settings.register_.name)
-    gate = settings.register_.gate
+    registry, gate = Registry(uri, settings.register_.name), settings.register_.gate
     digest = folder_digest(folder)
     same, production = registry.with_digest(digest), registry.at(PRODUCTION)
     known = _intact(registry, same)
@@ -102,24 +93,28 @@ def register(
         "gate_thresholds": gate.model_dump_json(),
         "gate_champion": champion_of(production),
     }
-    if known is not None and (_is(known, production) or basis.items() <= known.tags.items()):
+    is_champion = known and production and known.number == production.number
+    if known and (is_champion or basis.items() <= known.tags.items()):
         version, registration = known, _as_it_was(registry, known, now)
     else:
         progress("comparing with production")
         decision = _judge(workspace, metrics, registry, production, gate)
-        tags = {**_verdict(decision), **basis}
-        if known is None:
-            progress("logging the run and the model")
-            tags |= {"digest": digest, **_withdrawn_before(same)}
-            version = _log(settings, workspace, registry, metrics, tags)
-            record(registry, version.number, REGISTERED, now)
-        else:
+        verdict = "accepted" if decision.accepted else "refused"
+        tags = {"gate": verdict, "gate_reasons": reasons_to_tag(decision.reasons), **basis}
+        if known:
             version = known
             # First that, so that a verdict of which only a part is written counts for nothing.
             registry.tag(version.number, {"gate_champion": "being judged"})
             registry.tag(version.number, tags)
-        failed = failed_reasons(decision.reasons)
-        record(registry, version.number, ACCEPTED if decision.accepted else REFUSED, now, failed)
+        else:
+            progress("logging the run and the model")
+            # A digest that was withdrawn stays so under its new number.
+            if withdrawn := next(filter(None, (one.withdrawn for one in same)), ""):
+                tags[WITHDRAWN] = withdrawn
+            version = _log(settings, workspace, registry, metrics, {**tags, "digest": digest})
+            record(registry, version.number, Happening.REGISTERED, now)
+        what = Happening.ACCEPTED if decision.accepted else Happening.REFUSED
+        record(registry, version.number, what, now, failed_reasons(decision.reasons))
         accepted = _stage(registry, version, decision.accepted, now)
         registration = Registration(
             version.number, known is None, accepted, decision.reasons, decision.checks
@@ -142,27 +137,15 @@ def _intact(registry: Registry, same: Sequence[Version]) -> Version | None:
     return None if failed and damage_of(registry, same[0]) else same[0]
 
 
-def _withdrawn_before(same: Sequence[Version]) -> dict[str, str]:
-    """Return the tag that keeps a digest withdrawn when it is registered under a new number."""
-    found = [one.withdrawn for one in same if one.withdrawn]
-    return {WITHDRAWN: found[0]} if found else {}
-
-
-def _is(version: Version, other: Version | None) -> bool:
-    return other is not None and version.number == other.number
-
-
 def _as_it_was(registry: Registry, version: Version, now: datetime.datetime) -> Registration:
-    is_staged = STAGING in version.aliases
     accepted = _stage(registry, version, version.accepted, now)
-    if accepted and not is_staged:
-        record(registry, version.number, STAGED, now, "the pipeline made this version again")
-    reasons = (*_withdrawal(version), *version.gate_reasons)
+    if accepted and STAGING not in version.aliases:
+        why = "the pipeline made this version again"
+        record(registry, version.number, Happening.STAGED, now, why)
+    reasons = version.gate_reasons
+    if version.withdrawn:
+        reasons = (f"note: version {version.number} was {version.withdrawn}", *reasons)
     return Registration(version.number, False, accepted, reasons)
-
-
-def _withdrawal(version: Version) -> list[str]:
-    return [f"note: version {version.number} was {version.withdrawn}"] if version.withdrawn else []
 
 
 def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.datetime) -> bool:
@@ -180,13 +163,6 @@ def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.da
     return False
 
 
-def _verdict(decision: Decision) -> dict[str, str]:
-    return {
-        "gate": "accepted" if decision.accepted else "refused",
-        "gate_reasons": reasons_to_tag(decision.reasons),
-    }
-
-
 def _judge(
     workspace: Workspace,
     metrics: Mapping[str, Any],
@@ -195,47 +171,26 @@ def _judge(
     gate: GateSettings,
 ) -> Decision:
     data_digest = read_json(workspace.market, made_by="ingest")["data_digest"]
-    candidate = Candidate.of(metrics, workspace.model, data_digest=data_digest)
-    champion, notes = _champion(registry, workspace, production)
-    if champion is None:
-        decision = decide(candidate, None, gate)
-        return replace(decision, notes=notes or decision.notes)
-    version, model = champion
-    pair = compare(
-        PriceModel.load(workspace.model),
-        model,
-        pd.read_parquet(require_output(workspace.test_listings, made_by="ingest")),
-        _learned(registry, version, data_digest),
-    )
-    own, other = pair.fold_mape
-    decision = decide(
-        replace(candidate, fold_mape=own, microseconds=pair.microseconds[0]),
-        Champion(
-            version.number,
-            version.tags.get("data_digest", ""),
-            pair.rows,
-            other,
-            pair.microseconds[1],
-            pair.note,
-        ),
-        gate,
-    )
-    return replace(decision, notes=(*notes, *decision.notes))
-
-
-def _champion(
-    registry: Registry, workspace: Workspace, production: Version | None
-) -> tuple[tuple[Version, PriceModel] | None, tuple[str, ...]]:
-    """Return the production model, or the one before where its bytes are damaged, and notes."""
-    notes: list[str] = []
+    candidate = Candidate.of(metrics, workspace.model, data_digest)
+    champion, notes = None, []
+    # Where the bytes of production are damaged, the version before stands in.
     for version in (production, registry.at(PREVIOUS)) if production else ():
-        if version is not None:
-            try:
-                model = PriceModel.load(registry.fetch(version, workspace.model_cache))
-                return (version, model), tuple(notes)
-            except CorruptModelError as error:
-                notes.append(f"version {version.number} cannot be compared with: {error}")
-    return None, tuple(notes)
+        if version is None:
+            continue
+        try:
+            model = PriceModel.load(registry.fetch(version, workspace.model_cache))
+        except CorruptModelError as error:
+            notes.append(f"version {version.number} cannot be compared with: {error}")
+            continue
+        test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
+        learned = _learned(registry, version, data_digest)
+        pair = compare(PriceModel.load(workspace.model), model, test, learned)
+        champion = Champion(version.number, version.tags.get("data_digest", ""), pair)
+        break
+    decision = decide(candidate, champion, gate)
+    if champion is None and notes:
+        return replace(decision, notes=tuple(notes))
+    return replace(decision, notes=(*notes, *decision.notes))
 
 
 def _learned(registry: Registry, production: Version, data_digest: str) -> Digests | None:
@@ -257,18 +212,13 @@ def _log(
     metrics: Mapping[str, Any],
     verdict: Mapping[str, str],
 ) -> Version:
-    market = read_json(workspace.market, made_by="ingest")
     report = read_json(workspace.report, made_by="ingest")
     origin = {
-        "data_digest": market["data_digest"],
+        "data_digest": read_json(workspace.market, made_by="ingest")["data_digest"],
         "raw_digest": report.get("raw_digest", ""),
         "git_commit": git_commit(workspace.root),
     }
-    tags = {
-        **origin,
-        **verdict,
-        **{name: f"{metrics[name]:.4g}" for name in ("mape", "mdape", "within_10", "coverage")},
-    }
+    told = {name: f"{metrics[name]:.4g}" for name in ("mape", "mdape", "within_10", "coverage")}
     params = flatten(settings.model_dump(mode="json", by_alias=True, exclude={"tracking"}))
     params.pop("ingest.source")
     figures = {
@@ -286,23 +236,18 @@ def _log(
             tags={**origin, **git_tags(workspace.root), **lock_tags(workspace.root)},
         ),
     ):
-        files = _run_files(workspace, Path(scratch))
-        log_results(registry.uri, figures, files)
-        return registry.log_version(workspace.model, tags)
-
-
-def _run_files(workspace: Workspace, scratch: Path) -> dict[Path, str | None]:
-    """Return the files that a run keeps, and the artifact folder of each."""
-    learned = scratch / Path(_LEARNED).name
-    train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
-    np.save(learned, car_digests(train))
-    optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
-    return {
-        workspace.picture: None,
-        workspace.metrics: None,
-        workspace.plots: "plots",
-        workspace.report: "data",
-        workspace.data_card: "data",
-        learned: "data",
-        **{path: None for path in optional if path.is_file()},
-    }
+        learned = Path(scratch) / Path(_LEARNED).name
+        train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
+        np.save(learned, car_digests(train))
+        optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
+        folder_of: dict[Path, str | None] = {
+            workspace.picture: None,
+            workspace.metrics: None,
+            workspace.plots: "plots",
+            workspace.report: "data",
+            workspace.data_card: "data",
+            learned: "data",
+            **{path: None for path in optional if path.is_file()},
+        }
+        log_results(registry.uri, figures, folder_of)
+        return registry.log_version(workspace.model, {**origin, **verdict, **told})

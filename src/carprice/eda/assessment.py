@@ -6,7 +6,7 @@ No row is shown: a value is named only if ten rows or more have it, a number by 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -51,9 +51,9 @@ class ColumnSummary:
     distinct: int
     common: tuple[tuple[str, float], ...]
     quantiles: tuple[float, ...] | None
-    same_as: str = ""
-    is_identifier: bool = False
-    evidence: str = ""
+    same_as: str
+    is_identifier: bool
+    evidence: str
 
     @property
     def is_constant(self) -> bool:
@@ -82,24 +82,14 @@ def assess(
     shop () text 1 True (('A', 1.0),)
     """
     looks = []
-    seen: dict[bytes, str] = {}
+    first_of: dict[bytes, str] = {}
     for place, name in enumerate(map(str, raw.columns)):
-        values = raw.iloc[:, place]
-        codes, distinct = _factorised(values)
-        look = _look(name, values, codes, distinct)
-        digest = hashlib.sha256(codes.tobytes()).digest()
-        if 1 < look.distinct < len(raw):
-            first = seen.setdefault(digest, name)
-            look = replace(look, same_as="" if first == name else first)
-        read_by = tuple(fields.get(name, ()))
-        looks.append(
-            replace(
-                look,
-                fields=read_by,
-                evidence=evidence.get(name, ""),
-                is_identifier=look.is_identifier and not (read_by and look.kind == "number"),
-            )
-        )
+        codes, distinct = _factorised(raw.iloc[:, place])
+        first = name
+        if 1 < len(distinct) < len(raw):
+            first = first_of.setdefault(hashlib.sha256(codes.tobytes()).digest(), name)
+        read_by, same_as = tuple(fields.get(name, ())), "" if first == name else first
+        looks.append(_look(codes, distinct, name, read_by, same_as, evidence.get(name, "")))
     return looks
 
 
@@ -112,34 +102,38 @@ def _factorised(values: pd.Series) -> tuple[Codes, npt.NDArray[np.object_]]:
 
 
 def _look(
-    name: str, values: pd.Series, codes: Codes, distinct: npt.NDArray[np.object_]
+    codes: Codes,
+    distinct: npt.NDArray[np.object_],
+    name: str,
+    fields: tuple[str, ...],
+    same_as: str,
+    evidence: str,
 ) -> ColumnSummary:
-    rows = len(codes)
-    counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
-    kind = _kind(distinct)
-    order = np.argsort(-counts, kind="stable")[:_COMMON]
-    common = tuple(
-        (shortened(distinct[place]), float(counts[place] / rows))
-        for place in order
-        if counts[place] >= _SHOWN_ROWS
-    )
-    quantiles = None
-    if kind == "number" and counts.sum() >= _SHOWN_ROWS:
+    known, kind = codes[codes >= 0], _kind(distinct)
+    counts = np.bincount(known, minlength=len(distinct))
+    quantiles, may_identify = None, kind == "text"
+    if kind == "number":
         numbers = pd.to_numeric(pd.Series(distinct), errors="coerce").to_numpy(dtype=np.float64)
-        known = numbers[codes[codes >= 0]]
-        quantiles = tuple(np.nanquantile(known, _QUANTILES).tolist())
-    present = int(counts.sum())
-    own = len(distinct) >= max(_NEARLY_ALL * present, _FEWEST_DISTINCT)
-    whole = kind != "number" or _is_whole(values)
+        may_identify = not fields and not np.any(numbers % 1 > 0)
+        if len(known) >= _SHOWN_ROWS:
+            quantiles = tuple(np.nanquantile(numbers[known], _QUANTILES).tolist())
+    common = tuple(
+        (shortened(distinct[place]), float(counts[place] / len(codes)))
+        for place in np.argsort(-counts, kind="stable")[:_COMMON]
+        if counts[place] >= _SHOWN_ROWS and (kind != "number" or len(distinct) <= _FEWEST_DISTINCT)
+    )
+    nearly_all_differ = len(distinct) >= max(_NEARLY_ALL * len(known), _FEWEST_DISTINCT)
     return ColumnSummary(
         name=name,
-        fields=(),
+        fields=fields,
         kind=kind,
-        missing=rows - present,
+        missing=len(codes) - len(known),
         distinct=len(distinct),
-        common=common if kind != "number" or len(distinct) <= _FEWEST_DISTINCT else (),
+        common=common,
         quantiles=quantiles,
-        is_identifier=bool(own and whole and kind in ("text", "number")),
+        same_as=same_as,
+        is_identifier=nearly_all_differ and may_identify,
+        evidence=evidence,
     )
 
 
@@ -157,11 +151,6 @@ def shortened(value: object, longest: int = _LONGEST) -> str:
         value = int(value)
     text = " ".join(str(value).split()).removesuffix(" 00:00:00")
     return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def _is_whole(values: pd.Series) -> bool:
-    numbers = pd.to_numeric(values, errors="coerce").dropna().to_numpy(dtype=np.float64)
-    return bool(np.all(numbers == np.round(numbers)))
 
 
 def _kind(distinct: npt.NDArray[np.object_]) -> str:

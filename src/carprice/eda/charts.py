@@ -1,36 +1,38 @@
 """The charts of the page, as SVG inside the HTML that takes its colours from the page."""
 
+import functools
 import hashlib
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from io import StringIO
-from typing import Any, Final
+from typing import Any, Final, Literal, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from carprice.arrays import Floats
 from carprice.eda.assessment import shortened
-from carprice.eda.distributions import Band, NumberSummary, Relation
+from carprice.eda.distributions import SHARES, NumberSummary, Relation
 from carprice.eda.drift import Drift
 from carprice.eda.outliers import Outliers
 from carprice.evaluation.plots import BLUE, GREY
-from carprice.listings.noise import NoiseFloor
+from carprice.listings.leaks import MOST_EXPLAINED, Suspect
+from carprice.schema import alias
 
 _INK: Final = "#1a202c"
 _GRID: Final = "#e2e8f0"
 _RED: Final = "#c05621"
 _VARIABLES: Final = {BLUE: "blue", GREY: "grey", _INK: "ink", _GRID: "grid", _RED: "red"}
 _WIDE: Final = 7.6
+_NARROW: Final = 0.95 * _WIDE
 _NARROW_RANGE: Final = 4.0
 _STYLE: Final[dict[Any, Any]] = {
     "axes.axisbelow": True,
@@ -42,6 +44,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "axes.titlecolor": _INK,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
@@ -60,22 +63,22 @@ _STYLE: Final[dict[Any, Any]] = {
     "ytick.color": GREY,
     "ytick.labelcolor": _INK,
 }
+_MEDIAN: Final = SHARES.index(0.5)
+_DEAREST: Final = SHARES.index(0.99)
+
+P = ParamSpec("P")
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A chart.
+def _drawn(draw: Callable[P, Figure]) -> Callable[P, Markup]:
+    """Draw in the page's style, and return the figure as an ``<svg>`` element for HTML."""
 
-    Attributes
-    ----------
-    svg : an ``<svg>`` element, safe to stand in HTML.
-    alt : what the chart shows, for those who do not see it.
-    caption : how to read it.
-    """
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Markup:
+        with mpl.rc_context(_STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            return _svg(draw(*args, **kwargs))
 
-    svg: Markup
-    alt: str
-    caption: str
+    return drawn
 
 
 def short(value: float) -> str:
@@ -92,271 +95,195 @@ def short(value: float) -> str:
     return f"{value:g}"
 
 
-def price_chart(look: NumberSummary) -> Chart:
+@_drawn
+def price_chart(look: NumberSummary) -> Figure:
     """Draw histograms of the prices on a plain and on a logarithmic axis."""
-    label = f"price, {look.unit}"
-    with _drawn(2, 2.9) as (figure, done):
-        plain, logged = figure.subplots(1, 2)
-        end = look.quantiles[7]
-        near = look.values[look.values <= end]
-        _histogram(plain, near, np.linspace(0, max(end, 1e-9), 41))
-        _style_axis(plain, "x", label)
-        plain.set_title("Prices, up to the dearest 1 %")
-        low, high = _widened(look.quantiles[0], look.quantiles[-1])
-        _histogram(logged, look.values, np.geomspace(low, high, 41))
-        _price_axis(logged, "x", low, high, label)
-        logged.set_title("The same on a logarithmic axis")
-        for axes in (plain, logged):
-            axes.axvline(look.quantiles[4], color=_RED, linewidth=1.2)
-            axes.set_ylabel("listings")
-            _style_axis(axes, "y")
-    middle = look.quantiles[4]
-    return Chart(
-        done[0],
-        f"Two histograms of {look.known:,} prices; the median is {middle:,.0f} {look.unit}.",
-        f"Red: the median, {middle:,.0f} {look.unit}. Learn what is even: ln(price).",
-    )
+    label, middle, end = f"price, {look.unit}", look.quantiles[_MEDIAN], look.quantiles[_DEAREST]
+    figure = Figure((_WIDE, 2.9))
+    plain, logged = figure.subplots(1, 2)
+    _histogram(plain, look.values[look.values <= end], np.linspace(0, max(end, 1e-9), 41), middle)
+    plain.set_title("Prices, up to the dearest 1 %")
+    _style(plain.xaxis, label)
+    low, high = _widened(look.quantiles[0], look.quantiles[-1])
+    _histogram(logged, look.values, np.geomspace(low, high, 41), middle)
+    logged.set_title("The same on a logarithmic axis")
+    _price_axis(logged, "x", low, high, label)
+    for axes in (plain, logged):
+        _style(axes.yaxis, "listings")
+    return figure
 
 
-def number_chart(looks: Sequence[NumberSummary]) -> Chart:
+@_drawn
+def number_chart(looks: Sequence[NumberSummary]) -> Figure:
     """Draw histograms of the other numbers, up to their 99 % quantile."""
-    columns = 2
-    rows = -(-len(looks) // columns)
-    with _drawn(columns, 2.3 * rows) as (figure, done):
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, look in zip(grid, looks, strict=False):
-            low, high = look.quantiles[0], look.quantiles[7]
-            steps = high - low
-            whole = steps <= 60 and bool(np.all(look.values == np.round(look.values)))
-            high = high + 1 if whole else max(high, low + 1e-9)
-            edges = np.arange(low, high + 1) if whole else np.linspace(low, high, 41)
-            _histogram(axes, look.values[look.values <= high], edges - (0.5 if whole else 0))
-            axes.axvline(look.quantiles[4], color=_RED, linewidth=1.2)
-            _style_axis(axes, "x", f"{look.name}, {look.unit}" if look.unit else look.name)
-            _style_axis(axes, "y", "listings")
-        for axes in grid[len(looks) :]:
-            axes.set_axis_off()
-    names = ", ".join(look.name for look in looks)
-    return Chart(
-        done[0],
-        f"Histograms of {names}.",
-        "Up to the 99 % quantile of each. Red: the median.",
-    )
+    rows = -(-len(looks) // 2)
+    figure = Figure((_WIDE, 2.3 * rows))
+    grid = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axes, look in zip(grid, looks, strict=False):
+        low, high = look.quantiles[0], look.quantiles[_DEAREST]
+        if high - low <= 60 and np.all(look.values == np.round(look.values)):
+            high += 1
+            edges = np.arange(low, high + 1) - 0.5
+        else:
+            high = max(high, low + 1e-9)
+            edges = np.linspace(low, high, 41)
+        _histogram(axes, look.values[look.values <= high], edges, look.quantiles[_MEDIAN])
+        _style(axes.xaxis, f"{look.name}, {look.unit}" if look.unit else look.name)
+        _style(axes.yaxis, "listings")
+    for axes in grid[len(looks) :]:
+        axes.set_axis_off()
+    return figure
 
 
-def relation_chart(found: Relation, currency: str) -> Chart:
+@_drawn
+def relation_chart(found: Relation, currency: str) -> Figure:
     """Draw how the price follows a number: density of the listings, and quantiles of the price."""
     left, right, bottom, top = found.extent
-    with _drawn(1, 3.6) as (figure, done):
-        axes = figure.subplots()
-        shades = LinearSegmentedColormap.from_list(
-            "shades", [(*to_rgba(BLUE)[:3], share) for share in (0.0, 0.15, 0.6)]
-        )
-        rows, columns = found.density.shape
-        axes.pcolormesh(
-            np.linspace(left, right, columns + 1),
-            np.geomspace(bottom, top, rows + 1),
-            np.sqrt(found.density),
-            cmap=shades,
-            rasterized=True,
-        )
-        middle = [band.middle for band in found.bands]
-        for place, (style, name) in {
-            0: (":", "5 % and 95 %"),
-            1: ("--", "25 % and 75 %"),
-            2: ("-", "median"),
-            3: ("--", None),
-            4: (":", None),
-        }.items():
+    figure = Figure((_NARROW, 3.6))
+    axes = figure.subplots()
+    rows, columns = found.density.shape
+    axes.pcolormesh(
+        np.linspace(left, right, columns + 1),
+        np.geomspace(bottom, top, rows + 1),
+        np.sqrt(found.density),
+        cmap=LinearSegmentedColormap.from_list(
+            "shades", [to_rgba(BLUE, share) for share in (0.0, 0.15, 0.6)]
+        ),
+        rasterized=True,
+    )
+    for shares, style, name in (
+        ((0.05, 0.95), ":", "5 % and 95 %"),
+        ((0.25, 0.75), "--", "25 % and 75 %"),
+        ((0.5,), "-", "median"),
+    ):
+        for share in shares:
             axes.plot(
-                middle,
-                [band.quantiles[place] for band in found.bands],
+                found.bands[share],
                 linestyle=style,
-                color=_INK if place == 2 else GREY,
-                linewidth=1.8 if place == 2 else 1.1,
-                label=name,
+                color=_INK if name == "median" else GREY,
+                linewidth=1.8 if name == "median" else 1.1,
+                label=name if share <= 0.5 else None,
             )
-        _price_axis(axes, "y", bottom, top, f"price, {currency}")
-        _style_axis(axes, "x", f"{found.name}, {found.unit}")
-        if found.bands:
-            _legend_above(axes)
-        axes.set_xlim(left, right)
-    told = ""
-    if len(found.bands) > 1:
-        first, last = found.bands[0], found.bands[-1]
-        told = (
-            f"The median falls from {first.quantiles[2]:,.0f} to {last.quantiles[2]:,.0f} "
-            f"{currency}."
-            if last.quantiles[2] < first.quantiles[2]
-            else f"The median goes from {first.quantiles[2]:,.0f} to {last.quantiles[2]:,.0f} "
-            f"{currency}."
-        )
-    return Chart(
-        done[0],
-        f"Price against {found.name}: density of listings and quantiles of the price. {told}",
-        f"{told} Blue: where the listings are; a line needs ten of them. Cut off: the largest "
-        f"0.5 % of {found.name}, and 0.1 % of the prices at each end.".strip(),
-    )
+    _price_axis(axes, "y", bottom, top, f"price, {currency}")
+    _style(axes.xaxis, f"{found.name}, {found.unit}")
+    if len(found.bands):
+        _legend_above(axes)
+    axes.set_xlim(left, right)
+    return figure
 
 
-def names_chart(bands: Sequence[Band], what: str, currency: str) -> Chart:
+@_drawn
+def names_chart(bands: pd.DataFrame, currency: str) -> Figure:
     """Draw the prices of makes or models: median, quartiles, 5 % and 95 %."""
-    bands = sorted(bands, key=lambda band: band.quantiles[2])
-    with _drawn(1, 0.7 + 0.21 * len(bands)) as (figure, done):
-        axes = figure.subplots()
-        for place, band in enumerate(bands):
-            low, first, middle, third, high = band.quantiles
-            axes.plot([low, high], [place, place], color=GREY, linewidth=1)
-            axes.plot([first, third], [place, place], color=BLUE, linewidth=6, alpha=0.55)
-            axes.plot(middle, place, "o", color=_INK, markersize=4)
-        lows = [band.quantiles[0] for band in bands]
-        highs = [band.quantiles[-1] for band in bands]
-        _price_axis(axes, "x", min(lows) / 1.08, max(highs) * 1.08, f"price, {currency}")
-        axes.set_ylim(-0.7, len(bands) - 0.3)
-        axes.set_yticks(
-            range(len(bands)), [f"{shortened(band.name, 28)} ({band.rows:,})" for band in bands]
-        )
-        axes.tick_params(axis="y", length=0, labelsize=8)
-        axes.grid(axis="y", visible=False)
-    return Chart(
-        done[0],
-        f"Prices of the commonest {what}: from {bands[0].name} to {bands[-1].name}.",
-        f"The commonest {what}, and their listings. Dot: median; bar: the middle half; "
-        "line: 5 % to 95 %.",
-    )
+    bands = bands.sort_values(0.5, kind="stable")
+    places = np.arange(len(bands))
+    figure = Figure((_NARROW, 0.7 + 0.21 * len(bands)))
+    axes = figure.subplots()
+    axes.hlines(places, bands[0.05], bands[0.95], color=GREY, linewidth=1)
+    axes.hlines(places, bands[0.25], bands[0.75], color=BLUE, linewidth=6, alpha=0.55)
+    axes.plot(bands[0.5], places, "o", color=_INK, markersize=4)
+    low, high = bands[0.05].min() / 1.08, bands[0.95].max() * 1.08
+    _price_axis(axes, "x", low, high, f"price, {currency}")
+    axes.set_ylim(-0.7, len(bands) - 0.3)
+    names = [f"{shortened(name, 28)} ({rows:,})" for name, rows in bands["rows"].items()]
+    axes.set_yticks(places, names)
+    axes.tick_params(axis="y", length=0, labelsize=8)
+    axes.grid(axis="y", visible=False)
+    return figure
 
 
-def suspects_chart(shares: Sequence[tuple[str, float]], alarm: float) -> Chart:
+@_drawn
+def suspects_chart(known_by: Sequence[Suspect]) -> Figure:
     """Draw how much of like cars' price differences each field explains."""
-    shares = shares[::-1]
-    with _drawn(1, 0.8 + 0.22 * len(shares)) as (figure, done):
-        axes = figure.subplots()
-        values = [100 * share for _, share in shares]
-        colours = [_RED if share >= alarm else BLUE for _, share in shares]
-        bars = axes.barh([name for name, _ in shares], values, color=colours, height=0.65)
-        axes.bar_label(bars, fmt="%.1f %%", padding=3, fontsize=8)
-        axes.axvline(100 * alarm, color=_RED, linestyle="--", linewidth=1)
-        axes.set_xlim(0, 105)
-        _style_axis(axes, "x", "share of like cars' price differences, %")
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
-    name, most = shares[-1]
-    return Chart(
-        done[0],
-        f"Bars: {name} explains most of like cars' price differences, {100 * most:.1f} per cent.",
-        "Among cars alike in model, variant, age and powertrain. Beyond the dashed line, training "
-        "stops: no honest attribute explains so much.",
-    )
+    names = [alias(one.field) for one in known_by[::-1]]
+    shares = [one.explained for one in known_by[::-1]]
+    figure = Figure((_NARROW, 0.8 + 0.22 * len(shares)))
+    axes = figure.subplots()
+    colours = [_RED if share >= MOST_EXPLAINED else BLUE for share in shares]
+    bars = axes.barh(names, [100 * share for share in shares], color=colours, height=0.65)
+    axes.bar_label(bars, fmt="%.1f %%", padding=3, fontsize=8)
+    axes.axvline(100 * MOST_EXPLAINED, color=_RED, linestyle="--", linewidth=1)
+    axes.set_xlim(0, 105)
+    _style(axes.xaxis, "share of like cars' price differences, %")
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    return figure
 
 
-def twins_chart(differences: Floats, noise: NoiseFloor) -> Chart:
+@_drawn
+def twins_chart(differences: Floats) -> Figure:
     """Draw by how much near-twins differ in price."""
     percent = 100 * np.expm1(differences)
-    end = float(max(np.quantile(percent, 0.97), 1.0))
-    with _drawn(1, 2.6) as (figure, done):
-        axes = figure.subplots()
-        _histogram(axes, percent[percent <= end], np.linspace(0, end, 51))
-        middle = float(np.median(percent))
-        axes.axvline(middle, color=_RED, linewidth=1.2)
-        _style_axis(axes, "x", "the dearer twin costs more by, %")
-        _style_axis(axes, "y", "pairs")
-        axes.set_xlim(0, end)
-    return Chart(
-        done[0],
-        f"Histogram of the price differences of {noise.pairs:,} pairs of near-twins; half of them "
-        f"differ by more than {middle:.1f} per cent.",
-        f"{noise.pairs:,} pairs; red: the median, {middle:.1f} %. The largest 3 % are outside.",
-    )
+    middle, end = float(np.median(percent)), float(max(np.quantile(percent, 0.97), 1.0))
+    figure = Figure((_NARROW, 2.6))
+    axes = figure.subplots()
+    _histogram(axes, percent[percent <= end], np.linspace(0, end, 51), middle)
+    _style(axes.xaxis, "the dearer twin costs more by, %")
+    _style(axes.yaxis, "pairs")
+    axes.set_xlim(0, end)
+    return figure
 
 
-def outliers_chart(outliers: Outliers) -> Chart:
+@_drawn
+def outliers_chart(outliers: Outliers) -> Figure:
     """Draw which share of the squared error comes from how many cars."""
     curve = 100 * outliers.curve
-    cars = np.arange(1, len(curve) + 1)
-    with _drawn(1, 2.6) as (figure, done):
-        axes = figure.subplots()
-        axes.plot(cars, curve, color=BLUE, linewidth=1.8)
-        axes.plot(cars[0], curve[0], "o", color=_RED, markersize=6)
-        told = [f"{n:,} cars {curve[n - 1]:.0f} %" for n in (10, 100, 1000) if n <= len(curve)]
-        axes.set_title(", ".join([f"One car makes {curve[0]:.0f} %", *told]))
-        axes.set_xscale("log")
-        axes.set_ylim(0, 100)
-        _style_axis(axes, "x", "cars of the largest errors")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        _style_axis(axes, "y", "share of the squared error, %")
-    return Chart(
-        done[0],
-        f"Curve: one car makes {curve[0]:.0f} per cent of the squared error, {len(curve):,} cars "
-        f"{curve[-1]:.0f} per cent.",
-        "Of the raw price, by the hedonic ridge out of fold. A figure that hangs on few cars "
-        "compares nothing.",
-    )
+    figure = Figure((_NARROW, 2.6))
+    axes = figure.subplots()
+    axes.plot(np.arange(1, len(curve) + 1), curve, color=BLUE, linewidth=1.8)
+    axes.plot(1, curve[0], "o", color=_RED, markersize=6)
+    told = [f"{n:,} cars {curve[n - 1]:.0f} %" for n in (10, 100, 1000) if n <= len(curve)]
+    title = ", ".join([f"One car makes {curve[0]:.0f} %", *told])
+    axes.set(title=title, xscale="log", ylim=(0, 100))
+    _style(axes.xaxis, "cars of the largest errors")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _style(axes.yaxis, "share of the squared error, %")
+    return figure
 
 
-def drift_chart(drift: Drift, currency: str) -> Chart:
+@_drawn
+def drift_chart(drift: Drift, currency: str) -> Figure:
     """Draw the price of cars of one model year by month, beside the loss by age alone."""
-    places = np.arange(len(drift.months))
-    years = np.array([month.years for month in drift.months])
-    level = np.array([month.level for month in drift.months])
-    error = np.array([month.error for month in drift.months])
-    with _drawn(1, 5.6) as (figure, done):
-        top, middle, low = figure.subplots(3, 1, sharex=True, height_ratios=(2.2, 1, 1))
-        top.errorbar(
-            places,
-            100 * np.expm1(level),
-            yerr=200 * error,
-            fmt="o",
-            color=BLUE,
-            markersize=4,
-            linewidth=1.1,
-            label="a car of one model year (± 2 standard errors)",
-        )
-        centre = np.average(years, weights=[month.rows for month in drift.months])
-        if drift.loss is not None:
-            ageing = 100 * np.expm1(-drift.loss * (years - centre))
-            top.plot(
-                places, ageing, color=_RED, linestyle="--", label="what a year of age alone costs"
-            )
-        top.axhline(0, color=GREY, linewidth=0.8)
-        _legend_above(top)
-        _style_axis(top, "y", "price against\nall months, %")
-        middle.plot(places, [month.median for month in drift.months], "o-", color=BLUE, ms=3)
-        _style_axis(middle, "y", f"median price,\n{currency}")
-        low.bar(places, [month.rows for month in drift.months], color=BLUE, width=0.7)
-        _style_axis(low, "y", "listings")
-        step = max(1, -(-len(places) // 12))
-        low.xaxis.set_major_locator(FixedLocator(places[::step].tolist()))
-        low.set_xticklabels([month.name for month in drift.months[::step]], fontsize=8)
-        low.grid(axis="x", visible=False)
-        figure.align_ylabels()
-    return Chart(
-        done[0],
-        f"Price of like cars in {len(places)} months from {drift.months[0].name} to "
-        f"{drift.months[-1].name}, median price and number of listings.",
-        "Above: like cars (same make, model, variant, model year, distance) against the mean of "
-        "all months. Where dates are real and the market stands, the dots follow the dashed line.",
+    months, places = drift.months, np.arange(len(drift.months))
+    figure = Figure((_NARROW, 5.6))
+    top, middle, low = figure.subplots(3, 1, sharex=True, height_ratios=(2.2, 1, 1))
+    top.errorbar(
+        places,
+        100 * np.expm1(months["level"]),
+        yerr=200 * months["error"],
+        fmt="o",
+        color=BLUE,
+        markersize=4,
+        linewidth=1.1,
+        label="a car of one model year (± 2 standard errors)",
     )
+    if drift.loss is not None:
+        after = months["years"] - np.average(months["years"], weights=months["rows"])
+        ageing = 100 * np.expm1(-drift.loss * after)
+        top.plot(places, ageing, color=_RED, linestyle="--", label="what a year of age alone costs")
+    top.axhline(0, color=GREY, linewidth=0.8)
+    _legend_above(top)
+    _style(top.yaxis, "price against\nall months, %")
+    middle.plot(places, months["median"], "o-", color=BLUE, ms=3)
+    _style(middle.yaxis, f"median price,\n{currency}")
+    low.bar(places, months["rows"], color=BLUE, width=0.7)
+    _style(low.yaxis, "listings")
+    step = max(1, -(-len(places) // 12))
+    low.xaxis.set_major_locator(FixedLocator(places[::step].tolist()))
+    low.set_xticklabels(months.index[::step].astype(str), fontsize=8)
+    low.grid(axis="x", visible=False)
+    figure.align_ylabels()
+    return figure
 
 
-@contextmanager
-def _drawn(columns: int, height: float) -> Iterator[tuple[Figure, list[Markup]]]:
-    """Yield a figure, and a list that holds its SVG after the ``with`` block."""
-    done: list[Markup] = []
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        width = _WIDE if columns > 1 else _WIDE * 0.95
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure, done
-        text = StringIO()
-        figure.savefig(text, format="svg", dpi=110, metadata={"Date": None, "Creator": None})
-    done.append(_inline(text.getvalue()))
-
-
-def _inline(svg: str) -> Markup:
+def _svg(figure: Figure) -> Markup:
     """Return SVG for use in HTML: no prologue, unique ids, the page's own colours."""
+    text = StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(text, format="svg", dpi=110, metadata=nothing)
+    svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(?::xlink)?="[^"]*"', "", svg)
     svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
@@ -372,35 +299,31 @@ def _legend_above(axes: Axes) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8, borderaxespad=0.2)
 
 
-def _histogram(axes: Axes, values: Floats, edges: Floats) -> None:
-    counts, edges = np.histogram(values, edges)
-    axes.stairs(counts, edges, fill=True, color=BLUE, alpha=0.8)
+def _histogram(axes: Axes, values: Floats, edges: Floats, median: float) -> None:
+    axes.stairs(*np.histogram(values, edges), fill=True, color=BLUE, alpha=0.8)
+    axes.axvline(median, color=_RED, linewidth=1.2)
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
     return (low / 1.2, high * 1.2) if high / low < 1.05 else (low, high)
 
 
-def _style_axis(axes: Axes, which: str, label: str = "") -> None:
-    axis: Axis = getattr(axes, f"{which}axis")
-    axis.set_major_formatter(FuncFormatter(_tick))
+def _style(axis: Axis, label: str) -> None:
+    axis.set_major_formatter(lambda value, _: short(float(f"{value:.6g}")).replace("-", "−"))
     if axis.get_scale() == "linear":
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    if label:
-        axis.set_label_text(label)
+    axis.set_label_text(label)
 
 
-def _price_axis(axes: Axes, which: str, low: float, high: float, label: str) -> None:
-    axis: Axis = getattr(axes, f"{which}axis")
+def _price_axis(axes: Axes, which: Literal["x", "y"], low: float, high: float, label: str) -> None:
     low, high = _widened(low, high)
-    set_scale: Any = getattr(axes, f"set_{which}scale")
-    set_limits: Any = getattr(axes, f"set_{which}lim")
+    axis: Axis = axes.xaxis if which == "x" else axes.yaxis
     if high / low >= _NARROW_RANGE:
-        set_scale("log")
+        axes.set(**{f"{which}scale": "log"})
         axis.set_major_locator(LogLocator(subs=_steps(high / low), numticks=15))
         axis.set_minor_formatter(NullFormatter())
-    set_limits(low, high)
-    _style_axis(axes, which, label)
+    axes.set(**{f"{which}lim": (low, high)})
+    _style(axis, label)
 
 
 def _steps(ratio: float) -> tuple[float, ...]:
@@ -410,7 +333,3 @@ def _steps(ratio: float) -> tuple[float, ...]:
     if ratio < 1000:
         return (1.0, 2.0, 5.0)
     return (1.0, 3.0) if ratio < 1e5 else (1.0,)
-
-
-def _tick(value: float, _: int | None) -> str:
-    return short(float(f"{value:.6g}")).replace("-", "−")

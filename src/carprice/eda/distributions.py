@@ -14,31 +14,23 @@ from carprice.schema import KINDS, PRICE, FieldKind, alias
 SHARES: Final = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _BAND_SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FEWEST_IN_BAND: Final = 10
+_RARE: Final = 5
 _BANDS: Final = 24
+_MOST_BANDS: Final = 60
 _CELLS: Final = 60
 _LEVELS: Final = 10
-_EQUIPMENT_NAMES: Final = 20
+_NAMES: Final = 20
 
 
 @dataclass(frozen=True)
 class NumberSummary:
-    """How a number is distributed: known values, their quantiles at :data:`SHARES`, and skew."""
+    """How a number is distributed: quantiles at :data:`SHARES`, skew, and all known values."""
 
     name: str
     unit: str
-    known: int
     quantiles: tuple[float, ...]
     skew: float
     values: Floats
-
-
-@dataclass(frozen=True)
-class Level:
-    """One value of a category: its number of rows, and their median price."""
-
-    name: str
-    rows: int
-    median: float
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class CategorySummary:
     ----------
     known, distinct : number of rows with a value, and of different values.
     rare : number of values that fewer than five rows have.
-    levels : the commonest values.
+    levels : the commonest values, see :func:`by_name`.
     others : number of rows with another value.
     """
 
@@ -57,24 +49,8 @@ class CategorySummary:
     known: int
     distinct: int
     rare: int
-    levels: tuple[Level, ...]
+    levels: pd.DataFrame
     others: int
-
-
-@dataclass(frozen=True)
-class Band:
-    """Prices of the rows of one name, or of those with a number between two values.
-
-    Attributes
-    ----------
-    middle : between the two values; 0 for a name.
-    quantiles : of the price: 5, 25, 50, 75 and 95 %.
-    """
-
-    name: str
-    middle: float
-    rows: int
-    quantiles: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -83,14 +59,15 @@ class Relation:
 
     Attributes
     ----------
-    bands : prices of the rows in ranges of the number, for ranges of ten rows or more.
+    bands : prices of the rows in ranges of the number, by the middle of the range; columns as of
+        :func:`by_name`.
     density : number of rows in each cell of a grid; ln(price) by rows, the number by columns.
     extent : smallest and largest number, smallest and largest price of the grid.
     """
 
     name: str
     unit: str
-    bands: tuple[Band, ...]
+    bands: pd.DataFrame
     density: Floats
     extent: tuple[float, float, float, float]
 
@@ -101,12 +78,12 @@ def summarise_number(name: str, unit: str, values: Floats) -> NumberSummary:
     Examples
     --------
     >>> look = summarise_number("age", "years", np.array([1.0, 2, 3, np.nan]))
-    >>> look.known, look.quantiles[4], round(abs(look.skew), 3)
-    (3, 2.0, 0.0)
+    >>> look.values.tolist(), look.quantiles[4], round(abs(look.skew), 3)
+    ([1.0, 2.0, 3.0], 2.0, 0.0)
     """
     known = values[np.isfinite(values)]
     quantiles = tuple(np.quantile(known, SHARES, method="nearest").tolist()) if len(known) else ()
-    return NumberSummary(name, unit, len(known), quantiles, skew(known), known)
+    return NumberSummary(name, unit, quantiles, skew(known), known)
 
 
 def skew(values: Floats) -> float:
@@ -117,47 +94,28 @@ def skew(values: Floats) -> float:
     >>> skew(np.array([3.0, 3, 3])), round(skew(np.array([1.0, 1, 1, 9])), 2)
     (0.0, 1.15)
     """
-    spread = float(values.std()) if len(values) else 0.0
-    if spread <= 1e-12 * max(abs(float(values.mean())) if len(values) else 0.0, 1.0):
+    if not len(values) or not np.ptp(values):
         return 0.0
-    return float(np.mean(((values - values.mean()) / spread) ** 3))
+    return float(np.mean(((values - values.mean()) / values.std()) ** 3))
 
 
 def summarise_categories(listings: pd.DataFrame) -> list[CategorySummary]:
     """Summarise every text field of the listings, and the names of equipment."""
     looks = []
     for field, kind in KINDS.items():
-        values = listings[field]
-        if values.notna().any() and kind in (FieldKind.TEXT, FieldKind.EQUIPMENT):
-            known = values.notna()
-            names, price = values[known], listings[PRICE][known]
-            if kind is FieldKind.EQUIPMENT:
-                names = names.str.split("|").explode()
-                names = names[names != ""]
-                price = price.reindex(names.index)
-            looks.append(_category(alias(field), int(known.sum()), names, price, kind))
+        names = listings[field].dropna()
+        if not len(names) or kind not in (FieldKind.TEXT, FieldKind.EQUIPMENT):
+            continue
+        known, most = len(names), _LEVELS
+        if kind is FieldKind.EQUIPMENT:
+            names, most = names.str.split("|").explode(), _NAMES
+            names = names[names != ""]
+        price = listings[PRICE].reindex(names.index).to_numpy(dtype=np.float64)
+        levels = by_name(names.tolist(), price, most)
+        others = len(names) - int(levels["rows"].sum())
+        rare, distinct = rare_names(names.tolist())
+        looks.append(CategorySummary(alias(field), known, distinct, rare, levels, others))
     return looks
-
-
-def _category(
-    name: str, known: int, values: pd.Series, price: pd.Series, kind: FieldKind
-) -> CategorySummary:
-    prices = pd.DataFrame({"name": values.to_numpy(), "price": price.to_numpy()}).groupby("name")
-    rows = prices["price"].size().sort_values(ascending=False, kind="stable")
-    median = prices["price"].median()
-    most = _EQUIPMENT_NAMES if kind is FieldKind.EQUIPMENT else _LEVELS
-    shown = rows[rows >= _FEWEST_IN_BAND].iloc[:most]
-    levels = tuple(
-        Level(str(level), int(count), float(median[level])) for level, count in shown.items()
-    )
-    return CategorySummary(
-        name=name,
-        known=known,
-        distinct=len(rows),
-        rare=int((rows < 5).sum()),
-        levels=levels,
-        others=int(rows.sum() - shown.sum()),
-    )
 
 
 def relation(name: str, unit: str, number: Floats, price: Floats, *, whole: bool) -> Relation:
@@ -171,65 +129,49 @@ def relation(name: str, unit: str, number: Floats, price: Floats, *, whole: bool
     known = np.isfinite(number)
     number, price = number[known], price[known]
     if not len(number):
-        return Relation(name, unit, (), np.zeros((1, 1)), (0.0, 1.0, 1.0, 2.0))
-    end = float(np.quantile(number, 0.995))
-    edges = _edges(float(number.min()), end, whole=whole)
-    places = np.digitize(number, edges) - 1
-    bands = []
-    for place in range(len(edges) - 1):
-        rows = np.flatnonzero(places == place)
-        if len(rows) >= _FEWEST_IN_BAND:
-            low, high = edges[place], edges[place + 1]
-            middle = low + 0.5 if whole and high - low == 1 else (low + high) / 2
-            bands.append(_band(f"{low:g}", middle, price[rows]))
-    density, extent = _density(number, price, edges[0], edges[-1], len(edges) - 1, whole=whole)
-    return Relation(name, unit, tuple(bands), density, extent)
-
-
-def _edges(low: float, high: float, *, whole: bool) -> Floats:
+        return Relation(name, unit, _bands([], price), np.zeros((1, 1)), (0.0, 1.0, 1.0, 2.0))
+    low, high = float(number.min()), float(np.quantile(number, 0.995))
     if whole:
-        step = max(1.0, np.ceil((high - low) / 60))
-        return np.arange(np.floor(low), np.floor(high) + step + 1, step)[: 60 + 2]
-    if high <= low:
-        high = low + 1
-    return np.linspace(low, high, _BANDS + 1)
-
-
-def _density(
-    number: Floats, price: Floats, low: float, high: float, steps: int, *, whole: bool
-) -> tuple[Floats, tuple[float, float, float, float]]:
+        step = max(1.0, np.ceil((high - low) / _MOST_BANDS))
+        edges = np.arange(np.floor(low), np.floor(high) + step + 1, step)[: _MOST_BANDS + 2]
+    else:
+        edges = np.linspace(low, high if high > low else low + 1, _BANDS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    places = np.digitize(number, edges) - 1
+    inside = places < len(middles)
+    bands = _bands(middles[places[inside]], price[inside])
     bottom, top = np.log(np.quantile(price, (0.001, 0.999)))
     if top - bottom < 0.1:
         bottom, top = bottom - 0.1, top + 0.1
-    cells = steps if whole else _CELLS
-    counts, *_ = np.histogram2d(
-        np.log(price), number, bins=(_CELLS, cells), range=((bottom, top), (low, high))
-    )
-    return counts, (float(low), float(high), float(np.exp(bottom)), float(np.exp(top)))
+    cells = len(edges) - 1 if whole else _CELLS
+    grid = ((bottom, top), (edges[0], edges[-1]))
+    density, *_ = np.histogram2d(np.log(price), number, bins=(_CELLS, cells), range=grid)
+    extent = (float(edges[0]), float(edges[-1]), float(np.exp(bottom)), float(np.exp(top)))
+    return Relation(name, unit, bands, density, extent)
 
 
-def _band(name: str, middle: float, price: Floats) -> Band:
-    quantiles = tuple(np.quantile(price, _BAND_SHARES).tolist())
-    return Band(name, float(middle), len(price), quantiles)
-
-
-def by_name(names: Sequence[str], price: Floats, most: int = 20) -> list[Band]:
+def by_name(names: Sequence[str], price: Floats, most: int = _NAMES) -> pd.DataFrame:
     """Return the prices of the commonest names that ten rows or more have, commonest first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        For each name its number of ``rows`` and 5, 25, 50, 75 and 95 % of their prices.
 
     Examples
     --------
-    >>> (band,) = by_name(["kia"] * 10 + ["bmw"], np.arange(1.0, 12))
-    >>> band.name, band.rows, band.quantiles[2]
-    ('kia', 10, 5.5)
+    >>> by_name(["kia"] * 10 + ["bmw"], np.arange(1.0, 12))[["rows", 0.5]]
+         rows  0.5
+    kia    10  5.5
     """
-    levels, codes = np.unique(np.array(names), return_inverse=True)
-    rows = np.bincount(codes)
-    order = np.argsort(-rows, kind="stable")[:most]
-    return [
-        _band(str(levels[place]), 0.0, price[codes == place])
-        for place in order
-        if rows[place] >= _FEWEST_IN_BAND
-    ]
+    return _bands(names, price).sort_values("rows", ascending=False, kind="stable").head(most)
+
+
+def _bands(groups: Sequence[str] | Floats, price: Floats) -> pd.DataFrame:
+    prices = pd.Series(price).groupby(np.array(groups))
+    bands = prices.quantile(_BAND_SHARES).unstack().reindex(columns=_BAND_SHARES)
+    bands.insert(0, "rows", prices.size())
+    return bands[bands["rows"] >= _FEWEST_IN_BAND]
 
 
 def unseen_share(names: Sequence[str], test_size: float) -> float:
@@ -248,7 +190,7 @@ def unseen_share(names: Sequence[str], test_size: float) -> float:
     return float(np.mean(test_size ** (rows[codes] - 1.0)))
 
 
-def rare_names(names: Sequence[str], fewer_than: int = 5) -> tuple[int, int]:
-    """Return how many names have fewer rows than ``fewer_than``, and how many names there are."""
+def rare_names(names: Sequence[str]) -> tuple[int, int]:
+    """Return how many names have fewer than five rows, and how many names there are."""
     _, rows = np.unique(np.array(names), return_counts=True)
-    return int((rows < fewer_than).sum()), len(rows)
+    return int((rows < _RARE).sum()), len(rows)

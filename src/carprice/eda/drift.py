@@ -5,18 +5,23 @@ dates such a car gets cheaper with every month, by what a year of age costs plus
 market does. If it does not, the market has risen by just that much, or the dates are invented.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from scipy.stats import chi2, linregress
 
 from carprice.arrays import Floats
+from carprice.listings.features import Features
+from carprice.listings.noise import less_group_mean, like_cars
 
-FEWEST_ROWS: Final = 200
-FEWEST_MONTHS: Final = 3
+_FEWEST_ROWS: Final = 200
+_FEWEST_MONTHS: Final = 3
 _FEWEST_IN_MONTH: Final = 30
+_FEWEST_PAIRED: Final = 100
 _SHORTEST_DAYS: Final = 60
 _CERTAIN: Final = 0.001
 _MOVES: Final = 0.02
@@ -36,26 +41,6 @@ class DriftVerdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Month:
-    """The listings of one month.
-
-    Attributes
-    ----------
-    name : such as ``2024-11``.
-    years : mean time since the first listing, in years.
-    rows, median : number of listings, and their median price.
-    level, error : mean of ln(price) less that of like cars in all months, and its standard error.
-    """
-
-    name: str
-    years: float
-    rows: int
-    median: float
-    level: float
-    error: float
-
-
-@dataclass(frozen=True)
 class Drift:
     """How prices move over the dates.
 
@@ -63,7 +48,10 @@ class Drift:
     ----------
     dated : number of rows with a date.
     first, last : dates of the first and last listing, as ISO 8601.
-    months : those with thirty rows or more.
+    months : of each month with thirty rows or more: ``years``, the mean time since the first
+        listing; ``rows`` and ``median``, the number of listings and their median price; ``level``
+        and ``error``, the mean of ln(price) less that of like cars in all months, and its standard
+        error.
     slope, slope_error : yearly change of ln(price) of cars of one model year, and its standard
         error.
     loss : fall of ln(price) with a year of age among like cars; None where it is not known.
@@ -78,7 +66,7 @@ class Drift:
     dated: int
     first: str = ""
     last: str = ""
-    months: tuple[Month, ...] = ()
+    months: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False)
     slope: float = 0.0
     slope_error: float = 0.0
     loss: float | None = None
@@ -87,6 +75,11 @@ class Drift:
     apart: float = 0.0
     evenness: float = 0.0
     newer: float = 0.0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the dates tell anything."""
+        return self.verdict not in (DriftVerdict.NO_DATES, DriftVerdict.TOO_FEW)
 
     @property
     def market(self) -> float | None:
@@ -117,102 +110,83 @@ def find_drift(
     loss : fall of ln(price) with a year of age; None where not known.
     """
     known = ~np.isnat(days)
-    dated = int(known.sum())
-    if not dated:
-        return Drift(DriftVerdict.NO_DATES, 0)
     days = days[known].astype("datetime64[D]")
+    if not len(days):
+        return Drift(DriftVerdict.NO_DATES, 0)
     first, last = days.min(), days.max()
-    seen = Drift(DriftVerdict.TOO_FEW, dated, str(first), str(last))
-    time = (days - first).astype(np.float64) / _DAYS_PER_YEAR
-    if apart is None or dated < FEWEST_ROWS or (last - first).astype(int) < _SHORTEST_DAYS:
+    seen = Drift(DriftVerdict.TOO_FEW, len(days), str(first), str(last))
+    if apart is None or len(days) < _FEWEST_ROWS or (last - first).astype(int) < _SHORTEST_DAYS:
         return seen
-    left = apart[known] - apart[known].mean()
-    months = _months(days, time, price[known], left)
-    if len(months) < FEWEST_MONTHS:
-        return replace(seen, months=tuple(months))
-    slope, slope_error = _trend(time, left)
+    since = (days - first).astype(np.intp)
+    years, left = since / _DAYS_PER_YEAR, apart[known] - apart[known].mean()
+    months = _by_month(days, years, price[known], left)
+    if len(months) < _FEWEST_MONTHS:
+        return seen
+    trend, counts = linregress(years, left), np.bincount(since)
     p_value, explained = _by_chance(months, left)
-    counts = np.bincount((days - first).astype(np.intp))
-    newer, _ = _trend(time, year[known] - year[known].mean())
-    moved = _moved(months, slope)
-    return replace(
+    around = (months["level"] - trend.slope * months["years"]).var()
+    drift = replace(
         seen,
-        verdict=_verdict(slope, slope_error, loss, p_value, moved),
-        months=tuple(months),
-        slope=slope,
-        slope_error=slope_error,
+        months=months,
+        slope=float(trend.slope),
+        slope_error=float(trend.stderr),
         loss=loss,
         p_value=p_value,
         explained=explained,
-        apart=moved,
+        apart=float(np.sqrt(max(around - (months["error"] ** 2).mean(), 0.0))),
         evenness=float(counts.var() / counts.mean()),
-        newer=newer,
+        newer=float(linregress(years, year[known]).slope),
     )
+    return replace(drift, verdict=_verdict(drift))
 
 
-def _verdict(
-    slope: float, slope_error: float, loss: float | None, p_value: float, moved: float
-) -> DriftVerdict:
-    still = max(_MOVES, _AGEING_SEEN * (loss or 0.0))
-    if abs(slope) + _TWO_SIDED_95 * slope_error < still and p_value > _CERTAIN:
+def loss_per_year(features: Features, log_price: Floats) -> float | None:
+    """Return how much ln(price) falls with a year of age among like cars of equal distance.
+
+    The coefficient of age in a regression of ln(price) on age and the square root of the distance
+    within groups of one model, variant and powertrain. None where too few cars share a group.
+    """
+    age, distance = features.numbers["age"], np.sqrt(features.numbers["odometer"])
+    groups, known = like_cars(features, ("litres",)), np.isfinite(distance)
+    if known.sum() < _FEWEST_PAIRED:
+        known, distance = np.ones(len(groups), dtype=bool), np.zeros(len(groups))
+    _, group = np.unique(groups[known], return_inverse=True)
+    design = np.column_stack([less_group_mean(one[known], group) for one in (age, distance)])
+    if (np.abs(design[:, 0]) > 0).sum() < _FEWEST_PAIRED:
+        return None
+    worth, *_ = np.linalg.lstsq(design, less_group_mean(log_price[known], group), rcond=None)
+    return -float(worth[0])
+
+
+def _verdict(drift: Drift) -> DriftVerdict:
+    loss, reach = drift.loss or 0.0, _TWO_SIDED_95 * drift.slope_error
+    still = max(_MOVES, _AGEING_SEEN * loss)
+    if abs(drift.slope) + reach < still and drift.p_value > _CERTAIN:
         return DriftVerdict.NO_DRIFT
-    market = slope + (loss or 0.0)
-    certain = abs(market) > _TWO_SIDED_95 * slope_error
-    if (certain and abs(market) >= _MOVES) or (moved >= _MOVES and p_value < _CERTAIN):
-        return DriftVerdict.DRIFT
-    return DriftVerdict.STEADY
+    trend_moves = abs(drift.slope + loss) >= _MOVES and abs(drift.slope + loss) > reach
+    months_move = drift.apart >= _MOVES and drift.p_value < _CERTAIN
+    return DriftVerdict.DRIFT if trend_moves or months_move else DriftVerdict.STEADY
 
 
-def _months(
-    days: npt.NDArray[np.datetime64], time: Floats, price: Floats, left: Floats
-) -> list[Month]:
-    names, codes = np.unique(days.astype("datetime64[M]"), return_inverse=True)
-    found = []
-    for place, name in enumerate(names):
-        rows = np.flatnonzero(codes == place)
-        if len(rows) >= _FEWEST_IN_MONTH:
-            found.append(
-                Month(
-                    str(name),
-                    float(time[rows].mean()),
-                    len(rows),
-                    float(np.median(price[rows])),
-                    float(left[rows].mean()),
-                    float(left[rows].std(ddof=1) / np.sqrt(len(rows))),
-                )
-            )
-    return found
+def _by_month(
+    days: npt.NDArray[np.datetime64], years: Floats, price: Floats, left: Floats
+) -> pd.DataFrame:
+    listings = pd.DataFrame({"years": years, "price": price, "left": left})
+    months = listings.groupby(pd.DatetimeIndex(days).to_period("M")).agg(
+        years=("years", "mean"),
+        rows=("left", "size"),
+        median=("price", "median"),
+        level=("left", "mean"),
+        error=("left", "sem"),
+    )
+    return months[months["rows"] >= _FEWEST_IN_MONTH]
 
 
-def _trend(time: Floats, values: Floats) -> tuple[float, float]:
-    """Return the slope of an ordinary least-squares line, and its standard error."""
-    centred = time - time.mean()
-    spread = float(centred @ centred)
-    if not spread:
-        return 0.0, 0.0
-    slope = float(centred @ values) / spread
-    rest = values - values.mean() - slope * centred
-    return slope, float(np.sqrt(rest @ rest / max(len(values) - 2, 1) / spread))
-
-
-def _by_chance(months: list[Month], left: Floats) -> tuple[float, float]:
-    from scipy.stats import chi2
-
-    rows = np.array([month.rows for month in months], dtype=np.float64)
-    level = np.array([month.level for month in months])
-    error = np.array([month.error for month in months])
+def _by_chance(months: pd.DataFrame, left: Floats) -> tuple[float, float]:
+    """Return the p-value that the months do not differ, and what share they explain."""
+    rows, level, error = months["rows"], months["level"], months["error"]
     if not error.all():
         return 1.0, 0.0
     weight = error**-2.0
-    around = float(weight @ level / weight.sum())
-    statistic = float(weight @ (level - around) ** 2)
-    explained = float(rows @ level**2) / float(left @ left)
-    return float(chi2.sf(statistic, len(months) - 1)), explained
-
-
-def _moved(months: list[Month], slope: float) -> float:
-    """Return the standard deviation of the months around the trend, without that of chance."""
-    time = np.array([month.years for month in months])
-    level = np.array([month.level for month in months]) - slope * time
-    error = np.array([month.error for month in months])
-    return float(np.sqrt(max(level.var(ddof=1) - float(np.mean(error**2)), 0.0)))
+    statistic = weight @ (level - np.average(level, weights=weight)) ** 2
+    return float(chi2.sf(statistic, len(months) - 1)), float(rows @ level**2 / (left @ left))

@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats, Progress
-from carprice.eda.adjusted import expected_log_price, loss_per_year
 from carprice.eda.assessment import ColumnSummary, assess
 from carprice.eda.distributions import (
-    Band,
     CategorySummary,
     NumberSummary,
     Relation,
@@ -22,27 +20,19 @@ from carprice.eda.distributions import (
     summarise_number,
     unseen_share,
 )
-from carprice.eda.drift import Drift, find_drift
-from carprice.eda.outliers import Outliers, find_outliers
-from carprice.listings.column_map import MappedChunk
-from carprice.listings.features import Features, listing_days, parse
+from carprice.eda.drift import Drift, find_drift, loss_per_year
+from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
+from carprice.listings.features import Features, parse
 from carprice.listings.frames import as_columns
-from carprice.listings.leaking_fields import MOST_EXPLAINED, Suspect, suspects
+from carprice.listings.leaks import MOST_EXPLAINED, Suspect, suspects
 from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
 from carprice.listings.reading import Listings, Source, clean_source, read_source
-from carprice.listings.sources import Chunk
 from carprice.redaction import redact
 from carprice.schema import FIELDS, PRICE, alias
 from carprice.settings import IngestSettings, Settings
 
 FEWEST_LISTINGS: Final = 10
 """Fewer clean listings are not described: the page would show them one by one."""
-_UNITS: Final = {
-    "age": "years",
-    "engine_cc": "cm³",
-    "power_bhp": "bhp",
-    "fitness_age": "years",
-}
 _NUMBERS: Final = ("engine_cc", "power_bhp", "seats", "fuel_economy", "road_tax")
 
 
@@ -72,7 +62,6 @@ class MarketFindings:
     known_by : the share of like cars' price differences that each field explains.
     noise, twins : the noise floor, and by how much ln(price) differs in each pair of near-twins.
     outliers : the cars that decide squared errors, and prices far from what like cars cost.
-    apart : ln(price) of each car less that of like cars; None where it is not known.
     drift : whether prices move with the listing dates.
     """
 
@@ -82,15 +71,14 @@ class MarketFindings:
     categories: tuple[CategorySummary, ...]
     by_age: Relation
     by_distance: Relation
-    makes: tuple[Band, ...]
-    models: tuple[Band, ...]
+    makes: pd.DataFrame
+    models: pd.DataFrame
     rare_models: tuple[int, int]
     unseen: dict[str, float]
     known_by: tuple[Suspect, ...]
     noise: NoiseFloor
     twins: Floats
     outliers: Outliers
-    apart: Floats | None
     drift: Drift
 
     @property
@@ -149,13 +137,14 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
         If the source cannot be read.
     """
     chunks: list[pd.DataFrame] = []
-
-    def keep(chunk: Chunk, _: MappedChunk) -> None:
-        chunks.append(chunk.frame)
-
-    source = read_source(settings.ingest, progress, passed_over=passed_over, on_chunk=keep)
+    source = read_source(settings.ingest, progress, passed_over=passed_over, on_rows=chunks.append)
     progress("looking at the columns")
-    columns = _columns(pd.concat(chunks, ignore_index=True), source)
+    fields: dict[str, list[str]] = {}
+    for field, names in source.origin.items():
+        for name in names:
+            fields.setdefault(name, []).append(alias(field))
+    evidence = {one.name: one.evidence for one in source.judged()}
+    columns = assess(pd.concat(chunks, ignore_index=True), fields, evidence)
     chunks.clear()
     progress("cleaning")
     cleaned = clean_source(source, settings.ingest)
@@ -175,35 +164,24 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
     )
 
 
-def _columns(raw: pd.DataFrame, source: Source) -> list[ColumnSummary]:
-    fields: dict[str, list[str]] = {}
-    for field, names in source.origin.items():
-        for name in names:
-            fields.setdefault(name, []).append(alias(field))
-    return assess(raw, fields, {one.name: one.evidence for one in source.judged()})
-
-
 def _market(
     source: Source, cleaned: Listings, settings: Settings, progress: Progress
 ) -> MarketFindings:
     listings, unit = cleaned.frame, settings.ingest.units.distance
     price = listings[PRICE].to_numpy(dtype=np.float64)
     log_price = np.log(price)
-    columns = as_columns(listings)
     progress("parsing")
+    columns = as_columns(listings)
     features = parse(columns, cleaned.valuation_date, unit)
     # Without dates, the age of every car is that on the valuation date.
     undated = {name: values for name, values in columns.items() if name != "listed_on"}
     dateless = parse(undated, cleaned.valuation_date, unit)
     progress("what like cars cost")
     scales = settings.train.hedonic.model_dump()
-    differ = bool(np.ptp(price))
-    expected = expected_log_price(dateless, log_price, unit, scales) if differ else None
+    expected = expected_log_price(dateless, log_price, unit, scales) if np.ptp(price) else None
     apart = None if expected is None else log_price - expected
     progress("near-twins, suspects and drift")
     known_by = suspects(features, log_price, explaining=0.0)
-    size = settings.ingest.split.test_size
-    models = features.texts["model"]
     return MarketFindings(
         fields=_fields(listings, source, settings.ingest),
         relisted=int(listings.drop(columns="listed_on").duplicated().sum()),
@@ -211,16 +189,21 @@ def _market(
         categories=tuple(summarise_categories(listings)),
         by_age=relation("age", "years", features.numbers["age"], price, whole=True),
         by_distance=relation("odometer", unit, features.numbers["odometer"], price, whole=False),
-        makes=tuple(by_name(listings["make"].tolist(), price)),
-        models=tuple(by_name((listings["make"] + " " + listings["model"]).tolist(), price)),
-        rare_models=rare_names(models),
-        unseen=_unseen(features, size),
+        makes=by_name(listings["make"].tolist(), price),
+        models=by_name((listings["make"] + " " + listings["model"]).tolist(), price),
+        rare_models=rare_names(features.texts["model"]),
+        unseen=_unseen(features, settings.ingest.split.test_size),
         known_by=tuple(one for one in known_by if one.explained > 0),
         noise=noise_floor(features, log_price),
         twins=twin_differences(features, log_price),
         outliers=find_outliers(listings, expected),
-        apart=apart,
-        drift=_drift(listings, cleaned, dateless, apart),
+        drift=find_drift(
+            listings["listed_on"].to_numpy(dtype="datetime64[D]"),
+            listings["year"].to_numpy(dtype=np.float64),
+            price,
+            apart,
+            loss_per_year(dateless, log_price),
+        ),
     )
 
 
@@ -229,8 +212,8 @@ def _fields(
 ) -> tuple[FieldSummary, ...]:
     looks = []
     for field in (PRICE, *FIELDS):
-        rule, names = settings.columns.get(field), source.origin.get(field)
-        origin = ", ".join(names or ())
+        rule = settings.columns.get(field)
+        origin = ", ".join(source.origin.get(field) or ())
         if rule is not None and rule.filename:
             origin = "the file's name"
         elif rule is not None and rule.constant is not None:
@@ -242,19 +225,17 @@ def _fields(
 def _numbers(
     listings: pd.DataFrame, features: Features, settings: IngestSettings
 ) -> tuple[NumberSummary, ...]:
-    units = settings.units
-    unit_of = {**_UNITS, "road_tax": units.currency}
-    told = {
-        PRICE: (units.currency, listings[PRICE].to_numpy(dtype=np.float64)),
-        "age": (_UNITS["age"], features.numbers["age"]),
-        "odometer": (units.distance, features.numbers["odometer"]),
-        **{
-            name: (unit_of.get(name, ""), listings[name].to_numpy(dtype=np.float64))
-            for name in _NUMBERS
-        },
-    }
-    looks = [summarise_number(alias(name), unit, values) for name, (unit, values) in told.items()]
-    return tuple(look for look in looks if look.known)
+    currency, distance = settings.units.currency, settings.units.distance
+    units = {PRICE: currency, "age": "years", "odometer": distance, "road_tax": currency}
+    units |= {"engine_cc": "cm³", "power_bhp": "bhp"}
+    values = {PRICE: listings[PRICE]}
+    values |= {name: features.numbers[name] for name in ("age", "odometer")}
+    values |= {name: listings[name] for name in _NUMBERS}
+    looks = [
+        summarise_number(alias(name), units.get(name, ""), np.asarray(one, dtype=np.float64))
+        for name, one in values.items()
+    ]
+    return tuple(look for look in looks if len(look.values))
 
 
 def _unseen(features: Features, test_size: float) -> dict[str, float]:
@@ -263,18 +244,3 @@ def _unseen(features: Features, test_size: float) -> dict[str, float]:
     if not all(text.endswith("|") for text in texts["model_variant"]):
         shares["variant"] = unseen_share(texts["model_variant"], test_size)
     return shares
-
-
-def _drift(
-    listings: pd.DataFrame, cleaned: Listings, dateless: Features, apart: Floats | None
-) -> Drift:
-    dated = listings["listed_on"].notna().to_numpy()
-    days = listing_days(as_columns(listings), cleaned.valuation_date, len(listings))
-    log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
-    return find_drift(
-        np.where(dated, days, np.datetime64("NaT", "D")),
-        listings["year"].to_numpy(dtype=np.float64),
-        np.exp(log_price),
-        apart,
-        loss_per_year(dateless, log_price),
-    )

@@ -1,41 +1,35 @@
-"""The cars that decide squared errors, and the prices far from what like cars cost."""
+"""What like cars cost, the cars that decide squared errors, and the prices far from like cars'."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats
 from carprice.eda.distributions import skew
+from carprice.listings.features import Features
+from carprice.listings.market import km_per_unit
+from carprice.model.defaults import Defaults
 from carprice.schema import PRICE
 
+_FEWEST_ROWS: Final = 200
+_MANY_ROWS: Final = 20_000
+_FOLDS: Final = 5
+_FOLDS_OF_MANY: Final = 3
 _SHOWN: Final = 10
 _FAR: Final = 2.0
 _CURVE: Final = 1000
 
 
 @dataclass(frozen=True)
-class Extreme:
-    """A car with an extreme price, or with an extreme error of the hedonic ridge.
-
-    Attributes
-    ----------
-    of_variance : its share of the variance of all prices.
-    of_squared_error : its share of the ridge's squared error over all cars; None where the ridge
-        was not fitted.
-    """
-
-    make: str
-    model: str
-    price: float
-    of_variance: float
-    of_squared_error: float | None
-
-
-@dataclass(frozen=True)
 class Outliers:
     """How much a few cars weigh.
+
+    A car has ``make``, ``model`` and ``price``; ``of_variance``, its share of the variance of all
+    prices; and ``of_squared_error``, its share of the hedonic ridge's squared error over all cars,
+    NaN where the ridge was not fitted.
 
     Attributes
     ----------
@@ -44,17 +38,41 @@ class Outliers:
         n = 1, 2, … 1000; empty where the ridge was not fitted.
     largest_error : the car with the largest error; None where the ridge was not fitted.
     far_below, far_above : number of prices below half, and above twice, those of like cars.
-    skew, log_skew : of the price and of its logarithm.
+    log_skew : skew of ln(price).
     """
 
-    dearest: tuple[Extreme, ...]
-    cheapest: tuple[Extreme, ...]
+    dearest: tuple[Any, ...]
+    cheapest: tuple[Any, ...]
     curve: Floats
-    largest_error: Extreme | None
+    largest_error: Any
     far_below: int
     far_above: int
-    skew: float
     log_skew: float
+
+
+def expected_log_price(
+    features: Features, log_price: Floats, distance_unit: str, scales: Mapping[str, float]
+) -> Floats | None:
+    """Return the ln(price) of each car that the other cars predict; None for fewer than 200 rows.
+
+    The prediction is that of the model's hedonic ridge out of fold: no car predicts its own price.
+
+    Parameters
+    ----------
+    features : listings parsed without dates, n rows.
+    log_price : their ln(price).
+    distance_unit : ``km`` or ``miles``.
+    scales : of the ridge's blocks, see :class:`carprice.settings.HedonicScales`.
+    """
+    if len(log_price) < _FEWEST_ROWS:
+        return None
+    from carprice.model.hedonic_fit import fit_hedonic
+
+    complete = Defaults.fit(features).complete(features)
+    count = _FOLDS if len(log_price) < _MANY_ROWS else _FOLDS_OF_MANY
+    folds = np.random.default_rng(0).permutation(np.arange(len(log_price), dtype=np.intp) % count)
+    _, anchor = fit_hedonic(complete, log_price, folds, scales, km_per_unit(distance_unit))
+    return anchor.log_price
 
 
 def find_outliers(listings: pd.DataFrame, expected: Floats | None) -> Outliers:
@@ -66,28 +84,21 @@ def find_outliers(listings: pd.DataFrame, expected: Floats | None) -> Outliers:
     expected : ln(price) of like cars, n values; None where it is not known.
     """
     price = listings[PRICE].to_numpy(dtype=np.float64)
-    variance = _shares((price - price.mean()) ** 2)
-    error = None if expected is None else _shares((price - np.exp(expected)) ** 2)
-
-    def extreme(row: int) -> Extreme:
-        return Extreme(
-            str(listings["make"].iloc[row]),
-            str(listings["model"].iloc[row]),
-            float(price[row]),
-            float(variance[row]),
-            None if error is None else float(error[row]),
-        )
-
-    order = np.argsort(-price, kind="stable")
-    apart = np.zeros(len(price)) if expected is None else np.log(price) - expected
+    is_fitted = expected is not None
+    fitted = np.log(price) if expected is None else expected
+    error, apart = _shares((price - np.exp(fitted)) ** 2), np.log(price) - fitted
+    cars = listings[["make", "model", PRICE]].assign(
+        of_variance=_shares((price - price.mean()) ** 2),
+        of_squared_error=error if is_fitted else np.nan,
+    )
+    by_price = cars.iloc[np.argsort(-price, kind="stable")]
     return Outliers(
-        dearest=tuple(extreme(row) for row in order[:_SHOWN]),
-        cheapest=tuple(extreme(row) for row in order[::-1][: _SHOWN // 2]),
-        curve=np.zeros(0) if error is None else np.cumsum(np.sort(error)[::-1])[:_CURVE],
-        largest_error=None if error is None else extreme(int(np.argmax(error))),
+        dearest=tuple(by_price.head(_SHOWN).itertuples()),
+        cheapest=tuple(by_price[::-1].head(_SHOWN // 2).itertuples()),
+        curve=np.cumsum(np.sort(error)[::-1])[:_CURVE] if is_fitted else np.zeros(0),
+        largest_error=next(cars.iloc[[np.argmax(error)]].itertuples()) if is_fitted else None,
         far_below=int((apart < -np.log(_FAR)).sum()),
         far_above=int((apart > np.log(_FAR)).sum()),
-        skew=skew(price),
         log_skew=skew(np.log(price)),
     )
 

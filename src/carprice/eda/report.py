@@ -1,22 +1,20 @@
 """Write the findings as one HTML page that loads nothing: no script, no font, no address."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from carprice import __version__
 from carprice.arrays import Progress
 from carprice.eda import charts
-from carprice.eda.advice import advise, change, drift_in_words, no_drift_in_words, percent
-from carprice.eda.charts import Chart
-from carprice.eda.drift import DriftVerdict
+from carprice.eda.advice import advise, change, drift_in_words, percent
 from carprice.eda.findings import Findings, MarketFindings, examine
 from carprice.errors import InputError
 from carprice.files import write_text
-from carprice.listings.leaking_fields import MOST_EXPLAINED
+from carprice.listings.leaks import MOST_EXPLAINED
 from carprice.schema import alias
 from carprice.settings import Settings
 
@@ -56,7 +54,11 @@ def write_report(
 def render(findings: Findings) -> str:
     """Return the page."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        loader=PackageLoader("carprice.eda", ""),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
     )
     environment.filters |= {
         "percent": percent,
@@ -65,53 +67,41 @@ def render(findings: Findings) -> str:
         "money": lambda price: f"{price:,.0f}",
         "number": lambda value: f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}",
     }
-    template = environment.from_string(
-        (files("carprice.eda") / "page.html.jinja").read_text(encoding="utf-8")
-    )
     market = findings.market
-    return template.render(
+    return environment.get_template("page.html.jinja").render(
         findings=findings,
         market=market,
         advice=advise(findings),
         pictures={} if market is None else _pictures(findings, market),
-        drift_text="" if market is None else _drift_text(market),
-        twins_equal=0.0 if market is None else _share_equal(market),
+        drift_in_words=drift_in_words,
+        twins_in_percent=100 * np.expm1(market.twins if market else []),
+        median=np.median,
         alias=alias,
         alarm=MOST_EXPLAINED,
         version=__version__,
     )
 
 
-def _pictures(findings: Findings, market: MarketFindings) -> dict[str, Chart]:
+def _pictures(findings: Findings, market: MarketFindings) -> dict[str, Markup]:
     currency, (price, *others) = findings.currency, market.numbers
-    drawn: dict[str, Chart] = {"price": charts.price_chart(price)}
+    drawn = {
+        "price": charts.price_chart(price),
+        "age": charts.relation_chart(market.by_age, currency),
+    }
     if others:
         drawn["numbers"] = charts.number_chart(others)
-    drawn["age"] = charts.relation_chart(market.by_age, currency)
-    if market.by_distance.bands:
+    if len(market.by_distance.bands):
         drawn["distance"] = charts.relation_chart(market.by_distance, currency)
-    if market.makes:
-        drawn["makes"] = charts.names_chart(market.makes, "makes", currency)
-    if market.models:
-        drawn["models"] = charts.names_chart(market.models, "models", currency)
+    if len(market.makes):
+        drawn["makes"] = charts.names_chart(market.makes, currency)
+    if len(market.models):
+        drawn["models"] = charts.names_chart(market.models, currency)
     if market.known_by:
-        shares = [(alias(one.field), one.explained) for one in market.known_by]
-        drawn["suspects"] = charts.suspects_chart(shares, MOST_EXPLAINED)
+        drawn["suspects"] = charts.suspects_chart(market.known_by)
     if len(market.twins) >= _FEWEST_TWINS:
-        drawn["twins"] = charts.twins_chart(market.twins, market.noise)
+        drawn["twins"] = charts.twins_chart(market.twins)
     if len(market.outliers.curve):
         drawn["outliers"] = charts.outliers_chart(market.outliers)
-    if market.drift.verdict not in (DriftVerdict.NO_DATES, DriftVerdict.TOO_FEW):
+    if market.drift.is_known:
         drawn["drift"] = charts.drift_chart(market.drift, currency)
     return drawn
-
-
-def _drift_text(market: MarketFindings) -> str:
-    if market.drift.verdict in (DriftVerdict.NO_DATES, DriftVerdict.TOO_FEW):
-        return ""
-    say = no_drift_in_words if market.drift.verdict is DriftVerdict.NO_DRIFT else drift_in_words
-    return say(market.drift)
-
-
-def _share_equal(market: MarketFindings) -> float:
-    return float(np.mean(market.twins < 1e-9)) if len(market.twins) else 0.0

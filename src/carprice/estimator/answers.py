@@ -17,12 +17,8 @@ def answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd.
     """Return prices, warnings and problems of listings with one column a field.
 
     The index is the listings'. A row that cannot be priced has NaN for prices, and ``problem``
-    says why; it is empty for the others. ``warnings`` joins the messages by semicolons.
-
-    Raises
-    ------
-    ValueError
-        If the confidence is outside 0.5–0.99.
+    says why; it is empty for the others. ``warnings`` joins the messages by semicolons. A
+    confidence outside 0.5–0.99 is a ValueError.
     """
     problems = problems_of(listings)
     good = listings.loc[problems == ""]

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,6 @@ from carprice.estimator.tables import (
     errors_for_python,
     read_fields,
     warn,
-    warn_of_absent,
     warn_of_ignored,
     warn_of_unreadable,
 )
@@ -36,7 +35,6 @@ from carprice.model.blocks import FACTORS
 from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, alias
 from carprice.settings import IngestSettings, TrainSettings, describe
 
-_START: Final = "start"
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -132,7 +130,16 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             If rows are left out, values cannot be read or columns are ignored.
         """
         table, settings = checked_frame(X), self._ingest_settings(with_price=y is None)
-        train = _validated(TrainSettings, self._train_settings())
+        train = _validated(
+            TrainSettings,
+            {
+                "folds": self.folds,
+                "patience": self.patience,
+                "seed": self.seed,
+                "hedonic": dict(self.hedonic or {}),
+                "booster": dict(self.booster or {}),
+            },
+        )
         mapped = read_fields(table, settings, price_required=y is None)
         fields, raw = mapped.frame, table
         if y is not None:
@@ -181,24 +188,17 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             If a column that is needed is missing.
         """
-        listings = self._read(X)
-        prices = answers(self.model_, listings, DEFAULT_CONFIDENCE)[PRICE_NAMES[0]]
-        return np.asarray(prices, dtype=np.float64)
+        prices: Floats = self.predict_interval(X)[PRICE_NAMES[0]].to_numpy()
+        return prices
 
     def predict_interval(
         self, X: pd.DataFrame, confidence: float = DEFAULT_CONFIDENCE
     ) -> pd.DataFrame:
         """Return the price of each listing with its range, and why to trust it less.
 
-        Parameters
-        ----------
-        confidence : share of the cars whose price lies in the range, from 0.5 to 0.99.
-
-        Returns
-        -------
-        DataFrame
-            ``predictedPrice``, ``priceLow``, ``priceHigh``, ``warnings`` and ``problem``, with the
-            index of X; ``problem`` says why a listing has no price.
+        The confidence is the share of the cars whose price lies in the range, from 0.5 to 0.99. The
+        columns are ``predictedPrice``, ``priceLow``, ``priceHigh``, ``warnings`` and ``problem``,
+        which says why a listing has no price; the index is that of X.
         """
         listings = self._read(X)
         return answers(self.model_, listings, confidence).set_axis(X.index)
@@ -208,22 +208,14 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ) -> pd.DataFrame:
         """Return what makes up the price of each listing.
 
-        Parameters
-        ----------
-        unit : ``currency`` gives amounts that sum to the price, ``factor`` gives factors that
-            multiply to it.
-
-        Returns
-        -------
-        DataFrame
-            ``start``, the price of the market's typical car, and one column for each reason, with
-            the index of X.
+        The columns are ``start``, the price of the market's typical car, and one for each reason:
+        amounts of ``currency`` that sum to the price, or each a ``factor``, which multiply to it.
         """
         if unit not in ("currency", "factor"):
             raise ListingsError(f"unit is {unit!r}; it must be 'currency' or 'factor'")
         listings = self._read(X)
         good = problems_of(listings) == ""
-        told = pd.DataFrame(np.nan, index=listings.index, columns=[_START, *FACTORS])
+        told = pd.DataFrame(np.nan, index=listings.index, columns=["start", *FACTORS])
         if good.any():
             told.loc[good] = [
                 [one.start, *(r.amount if unit == "currency" else r.factor for r in one.reasons)]
@@ -250,12 +242,11 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             If there is no model folder, or its bytes are not those that were written.
         """
         model = PriceModel.load(Path(folder))
-        market = model.market
         loaded = cls(
             columns=columns,
-            currency=market.currency,
-            distance=market.distance_unit,  # type: ignore[arg-type]
-            valuation_date=market.valuation_date,
+            currency=model.market.currency,
+            distance=model.market.distance_unit,  # type: ignore[arg-type]
+            valuation_date=model.market.valuation_date,
         )
         loaded.model_, loaded.columns_ = model, {}
         return loaded
@@ -267,7 +258,12 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         )
         known = {*getattr(self, "feature_names_in_", ()), *self._price_columns()}
         warn_of_ignored([name for name in mapped.ignored if name not in known])
-        warn_of_absent([field for field in self.columns_ if field not in mapped.origin])
+        absent = [alias(field) for field in self.columns_ if field not in mapped.origin]
+        if absent:
+            warn(
+                f"X has no column for {', '.join(absent)}, which the model learned from; priced "
+                "as if unknown"
+            )
         warn_of_unreadable(mapped.unreadable)
         problems = problems_of(mapped.frame)
         bad = problems[problems != ""]
@@ -291,22 +287,12 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 "max_unreadable": self.max_unreadable,
             },
         )
-        if with_price:
-            return settings
-        return settings.model_copy(update={"columns": {**settings.columns, PRICE: None}})
+        own = {} if with_price else {PRICE: None}
+        return settings.model_copy(update={"columns": {**settings.columns, **own}})
 
     def _price_columns(self) -> set[str]:
         rule = self._ingest_settings(with_price=True).columns.get(PRICE)
         return {*PRICE_ALIASES, *([rule.source.strip()] if rule and rule.source else [])}
-
-    def _train_settings(self) -> dict[str, Any]:
-        return {
-            "folds": self.folds,
-            "patience": self.patience,
-            "seed": self.seed,
-            "hedonic": dict(self.hedonic or {}),
-            "booster": dict(self.booster or {}),
-        }
 
 
 def _validated(kind: type[Model], values: Mapping[str, Any]) -> Model:

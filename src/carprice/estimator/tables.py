@@ -24,10 +24,7 @@ _PACKAGE: Final = "carprice."
 
 
 class ListingsError(InputError, ValueError):
-    """A DataFrame or a setting that the caller must change.
-
-    It is a ValueError too, which is what scikit-learn's own estimators raise.
-    """
+    """A DataFrame or a setting to change; a ValueError too, as scikit-learn's estimators raise."""
 
 
 @contextmanager
@@ -50,13 +47,7 @@ def warn(message: str) -> None:
 
 
 def checked_frame(table: Any) -> pd.DataFrame:
-    """Return a DataFrame with rows counted from 0.
-
-    Raises
-    ------
-    ListingsError
-        If it is no DataFrame, or has two columns of one name.
-    """
+    """Return a DataFrame with rows counted from 0; refuse all else, and two columns of a name."""
     if not isinstance(table, pd.DataFrame):
         raise ListingsError(
             f"X is a {type(table).__name__}; give a pandas DataFrame with one row a listing "
@@ -69,22 +60,15 @@ def checked_frame(table: Any) -> pd.DataFrame:
 
 
 def checked_prices(prices: Any, rows: int) -> Floats:
-    """Return the prices of n rows as numbers.
-
-    Raises
-    ------
-    ListingsError
-        If they are not one finite number for each row.
-    """
+    """Return the prices of n rows as numbers; refuse what is not one finite number for each row."""
     values = np.asarray(prices)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values.ravel()
-    if values.shape != (rows,):
+    if values.shape not in ((rows,), (rows, 1)):
         raise ListingsError(
             f"y has the shape {values.shape}, X has {rows} rows; give one price for each row"
         )
+    values = values.ravel()
     read = pd.to_numeric(pd.Series(values), errors="coerce")
-    numbers = np.asarray(read, dtype=np.float64)
+    numbers: Floats = read.to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         raise ListingsError(
@@ -97,15 +81,9 @@ def checked_prices(prices: Any, rows: int) -> Floats:
 def read_fields(
     table: pd.DataFrame, settings: IngestSettings, *, price_required: bool
 ) -> MappedChunk:
-    """Read the fields of listings from a DataFrame.
-
-    Raises
-    ------
-    ListingsError
-        If a column that the map names, or one that every listing needs, is not there.
-    """
+    """Read the fields of listings; refuse if a column that the map names or all need is missing."""
+    chunk = Chunk(table, filename="", label=SOURCE)
     with errors_for_python():
-        chunk = Chunk(table, filename="", label=SOURCE)
         return map_columns(chunk, settings, price_required=price_required)
 
 
@@ -125,13 +103,4 @@ def warn_of_ignored(names: Collection[str]) -> None:
         warn(
             f"X has columns that are no field of a listing, and are ignored: {', '.join(names)}; "
             "name them in columns={field: column}, or drop them"
-        )
-
-
-def warn_of_absent(fields: Collection[str]) -> None:
-    """Warn of fields that training had and these listings have not."""
-    if fields:
-        warn(
-            f"X has no column for {', '.join(map(alias, fields))}, which the model learned from; "
-            "priced as if unknown"
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from carprice.arrays import Floats, Progress
 from carprice.listings.features import Features
-from carprice.listings.leaking_fields import refuse_leaks, refuse_too_good
+from carprice.listings.leaks import refuse_leaks, refuse_too_good
 from carprice.listings.market import Market
 from carprice.model import PriceModel
 from carprice.settings import TrainSettings
@@ -18,17 +18,10 @@ def train_model(
     columns: Mapping[str, str],
     progress: Progress,
 ) -> PriceModel:
-    """Fit a model on parsed listings.
+    """Fit a model on parsed listings and their ln(price).
 
-    Parameters
-    ----------
-    log_price : their ln(price).
-    columns : the source's column behind each field, by the field's name in files; for errors.
-
-    Raises
-    ------
-    InputError
-        If a feature explains the price as only a column computed from it can.
+    If a feature explains the price as only a column computed from it can, an InputError names its
+    source column: ``columns`` has these by the field's name in files.
     """
     progress("looking for columns that know the price")
     refuse_leaks(features, log_price, columns)

@@ -3,7 +3,7 @@
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -29,8 +29,6 @@ class Candidate:
     segment_mape : MAPE in each segment.
     megabytes : size of the model folder.
     data_digest : names the listings that it learned from and was tested on.
-    fold_mape : MAPE in each fold of the rows that it shares with the champion.
-    microseconds : time of a single prediction.
     """
 
     mape: float
@@ -41,11 +39,9 @@ class Candidate:
     segment_mape: Measured
     megabytes: float
     data_digest: str = ""
-    fold_mape: Sequence[float] = ()
-    microseconds: float = math.nan
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Any], folder: Path, **others: Any) -> Self:
+    def of(cls, metrics: Mapping[str, Any], folder: Path, data_digest: str = "") -> Self:
         """Return the candidate of evaluated figures (as in ``metrics.json``) and a model folder."""
         by = metrics["by"]
         return cls(
@@ -61,30 +57,41 @@ class Candidate:
                 for name, one in segments.items()
             },
             megabytes=sum(path.stat().st_size for path in folder.iterdir()) / 1e6,
-            **others,
+            data_digest=data_digest,
         )
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two models on the same rows; figures come in pairs, the candidate's first.
+
+    Attributes
+    ----------
+    rows : how many rows both were scored on.
+    fold_mape : MAPE in each fold of them, per cent.
+    microseconds : time of a single prediction.
+    note : a remark on the rows, such as how many were left out; may be empty.
+    """
+
+    rows: int
+    fold_mape: tuple[Sequence[float], Sequence[float]]
+    microseconds: tuple[float, float]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Champion:
-    """The production model, measured on the candidate's rows and machine.
+    """The production model, measured beside the candidate.
 
     Attributes
     ----------
     version : its number in the registry.
     data_digest : names the listings that it learned from and was tested on.
-    rows : test rows of the candidate that both were scored on.
-    fold_mape : MAPE in each fold of these rows, the folds those of the candidate.
-    microseconds : time of a single prediction.
-    note : a remark on the rows, such as how many were left out; may be empty.
     """
 
     version: int
     data_digest: str
-    rows: int
-    fold_mape: Sequence[float]
-    microseconds: float
-    note: str = ""
+    pair: Pair
 
 
 _SEPARATOR: Final = " | "
@@ -171,71 +178,61 @@ def decide(candidate: Candidate, champion: Champion | None, thresholds: GateSett
     >>> print(decision.checks[0])
     passed: MAPE 12.00 %; needs at most 30 %
     """
-    checks = [*_absolute(candidate, thresholds)]
+    checks, notes = [*_absolute(candidate, thresholds)], []
     if champion is None:
-        notes = ["no production model to compare with"]
+        notes.append("no production model to compare with")
     else:
-        checks += _relative(candidate, champion, thresholds)
-        notes = [champion.note] if champion.note else []
+        checks += _relative(champion, thresholds)
         if champion.data_digest != candidate.data_digest:
-            notes.insert(
-                0,
+            own, other = (one.data_digest[:12] or "unknown" for one in (candidate, champion))
+            notes.append(
                 f"the data are not those of version {champion.version} in production "
-                f"({_short(candidate.data_digest)}, there {_short(champion.data_digest)}); both "
-                f"models were scored on the same {champion.rows:,} rows of the new test data",
+                f"({own}, there {other}); both models were scored on the same "
+                f"{champion.pair.rows:,} rows of the new test data"
             )
+        if champion.pair.note:
+            notes.append(champion.pair.note)
     return Decision(all(check.passed for check in checks), tuple(checks), tuple(notes))
 
 
-def _absolute(candidate: Candidate, thresholds: GateSettings) -> list[Check]:
-    low, high = (100 * share for share in thresholds.coverage)
-    naive_limit = thresholds.naive_factor * candidate.naive_mape
-    checks = []
+def _absolute(candidate: Candidate, thresholds: GateSettings) -> Iterator[Check]:
+    mape, within_10, coverage = candidate.mape, candidate.within_10, candidate.coverage
     if thresholds.max_mape is not None:
-        checks.append(_at_most("MAPE", candidate.mape, thresholds.max_mape, "{:.2f} %", "{:g} %"))
-    checks.append(
-        Check(
-            "MAPE beside a model of medians",
-            f"{candidate.mape:.2f} %",
-            f"at most {naive_limit:.2f} %, {thresholds.naive_factor:g} times its "
-            f"{candidate.naive_mape:.2f} %",
-            candidate.mape <= naive_limit,
-        )
+        needed = f"at most {thresholds.max_mape:g} %"
+        yield Check("MAPE", f"{mape:.2f} %", needed, mape <= thresholds.max_mape)
+    limit = thresholds.naive_factor * candidate.naive_mape
+    yield Check(
+        "MAPE beside a model of medians",
+        f"{mape:.2f} %",
+        f"at most {limit:.2f} %, {thresholds.naive_factor:g} times its "
+        f"{candidate.naive_mape:.2f} %",
+        mape <= limit,
     )
     if thresholds.min_within_10 is not None:
-        checks.append(
-            Check(
-                "share within 10 %",
-                f"{candidate.within_10:.1f} %",
-                f"at least {thresholds.min_within_10:g} %",
-                candidate.within_10 >= thresholds.min_within_10,
-            )
-        )
-    checks.append(
-        Check(
-            "coverage of the 90 % range",
-            f"{candidate.coverage:.1f} %",
-            f"{low:g}–{high:g} %",
-            low <= candidate.coverage <= high,
-        )
-    )
-    return [
-        *checks,
-        _bands(candidate, thresholds),
-        _segments(candidate, thresholds),
-        _at_most("model size", candidate.megabytes, thresholds.max_megabytes, "{:.1f} MB"),
-    ]
+        needed = f"at least {thresholds.min_within_10:g} %"
+        passed = within_10 >= thresholds.min_within_10
+        yield Check("share within 10 %", f"{within_10:.1f} %", needed, passed)
+    low, high = (100 * share for share in thresholds.coverage)
+    passed = low <= coverage <= high
+    yield Check("coverage of the 90 % range", f"{coverage:.1f} %", f"{low:g}–{high:g} %", passed)
+    yield _bands(candidate, thresholds)
+    yield _segments(candidate, thresholds)
+    size, limit = candidate.megabytes, thresholds.max_megabytes
+    yield Check("model size", f"{size:.1f} MB", f"at most {limit:.1f} MB", size <= limit)
 
 
 def _bands(candidate: Candidate, thresholds: GateSettings) -> Check:
     share = thresholds.band_coverage
-    counted = _large(candidate.band_coverage, thresholds)
-    floors = {name: 100 * _by_chance(share, rows) for name, (rows, _) in counted.items()}
-    low = {name: one for name, one in counted.items() if not one[1] >= floors[name]}
-    shown = low or dict(sorted(counted.items(), key=lambda item: item[1][1] - floors[item[0]])[:1])
+    judged = {
+        name: (rows, covered, 100 * _by_chance(share, rows))
+        for name, (rows, covered) in candidate.band_coverage.items()
+        if rows >= thresholds.segment_rows
+    }
+    low = [name for name, (_, covered, floor) in judged.items() if not covered >= floor]
+    lowest = sorted(judged, key=lambda name: judged[name][1] - judged[name][2])[:1]
     told = [
-        f"{covered:.1f} % in {name} ({rows:,} rows: {floors[name]:.1f} %)"
-        for name, (rows, covered) in shown.items()
+        f"{judged[name][1]:.1f} % in {name} ({judged[name][0]:,} rows: {judged[name][2]:.1f} %)"
+        for name in low or lowest
     ]
     return Check(
         "coverage in every age band",
@@ -254,37 +251,46 @@ def _by_chance(share: float, rows: int) -> float:
 
 
 def _segments(candidate: Candidate, thresholds: GateSettings) -> Check:
-    counted = {
+    judged = {
         name: (rows, mape / candidate.mape if candidate.mape else 0.0)
-        for name, (rows, mape) in _large(candidate.segment_mape, thresholds).items()
+        for name, (rows, mape) in candidate.segment_mape.items()
+        if rows >= thresholds.segment_rows
     }
-    bad = {name: one for name, one in counted.items() if not one[1] <= thresholds.segment_factor}
-    shown = bad or _worst(counted, 1)
+    bad = [name for name, (_, times) in judged.items() if not times <= thresholds.segment_factor]
+    worst = sorted(judged, key=lambda name: -judged[name][1])[:1]
+    told = [
+        f"{judged[name][1]:.2f} times that of all in {name} ({judged[name][0]:,} rows)"
+        for name in bad or worst
+    ]
+    if len(told) > _NAMED:
+        told[_NAMED:] = [f"{len(told) - _NAMED} more"]
     return Check(
         "MAPE of the worst segment",
-        _listed(shown, "{:.2f} times that of all") or f"none of {thresholds.segment_rows} rows",
+        ", ".join(told) or f"none of {thresholds.segment_rows} rows",
         f"at most {thresholds.segment_factor:g} times",
         not bad,
     )
 
 
-def _relative(candidate: Candidate, champion: Champion, thresholds: GateSettings) -> list[Check]:
-    production = f"production (version {champion.version})"
-    pairs = zip(candidate.fold_mape, champion.fold_mape, strict=True)
-    differences = [100 * (own / other - 1) if other else math.inf for own, other in pairs]
-    folds = len(differences)
-    mean = statistics.fmean(differences) if folds else math.nan
-    is_spread = folds > 1 and all(map(math.isfinite, differences))
-    error = statistics.stdev(differences) / math.sqrt(folds) if is_spread else math.nan
-    own, other = map(_mean, (candidate.fold_mape, champion.fold_mape))
+def _relative(champion: Champion, thresholds: GateSettings) -> list[Check]:
+    production, pair = f"production (version {champion.version})", champion.pair
+    differences = [
+        100 * (own / other - 1) if other else math.inf
+        for own, other in zip(*pair.fold_mape, strict=True)
+    ]
+    folds, finite = len(differences), all(map(math.isfinite, differences))
+    mean, own, other = map(_mean, (differences, *pair.fold_mape))
+    error = math.nan
+    if folds > 1 and finite:
+        error = statistics.stdev(differences) / math.sqrt(folds)
     margin = 100 * thresholds.champion_margin
-    own_time, other_time = candidate.microseconds, champion.microseconds
+    own_time, other_time = pair.microseconds
     ratio = own_time / other_time if other_time else math.inf
     return [
         Check(
             f"MAPE beside {production}",
             f"{own:.2f} % and {other:.2f} %, {mean:+.1f} ± {error:.1f} % in {folds} folds of "
-            f"{champion.rows:,} rows",
+            f"{pair.rows:,} rows",
             f"at most {margin:+g} %",
             mean <= margin,
         ),
@@ -297,31 +303,5 @@ def _relative(candidate: Candidate, champion: Champion, thresholds: GateSettings
     ]
 
 
-def _at_most(name: str, found: float, limit: float, form: str, limit_form: str = "") -> Check:
-    needed = (limit_form or form).format(limit)
-    return Check(name, form.format(found), f"at most {needed}", found <= limit)
-
-
-def _large(figures: Measured, thresholds: GateSettings) -> dict[str, tuple[int, float]]:
-    return {name: one for name, one in figures.items() if one[0] >= thresholds.segment_rows}
-
-
-def _worst(figures: Measured, sign: int) -> dict[str, tuple[int, float]]:
-    return dict(sorted(figures.items(), key=lambda item: -sign * item[1][1])[:1])
-
-
-def _listed(figures: Measured, form: str) -> str:
-    told = [
-        f"{form.format(figure)} in {name} ({rows:,} rows)"
-        for name, (rows, figure) in figures.items()
-    ]
-    more = [f"{len(told) - _NAMED} more"] if len(told) > _NAMED else []
-    return ", ".join([*told[:_NAMED], *more])
-
-
 def _mean(values: Sequence[float]) -> float:
     return statistics.fmean(values) if values else math.nan
-
-
-def _short(digest: str) -> str:
-    return digest[:12] or "unknown"

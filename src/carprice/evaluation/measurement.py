@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats
-from carprice.listings.features import Features
 from carprice.listings.frames import as_columns
 from carprice.listings.noise import NoiseFloor, noise_floor
 from carprice.metrics import by_segment, price_metrics, range_metrics
@@ -30,7 +29,6 @@ class Measurement:
     Attributes
     ----------
     actual, prices : prices asked, and the model's with their ranges.
-    features : the parsed listings.
     overall : errors, coverage and widths of all rows.
     naive : errors of a model that knows each make's and model's median price only.
     segments : kind of segment → its name → rows, errors and coverage.
@@ -39,7 +37,6 @@ class Measurement:
 
     actual: Floats
     prices: Prices
-    features: Features
     overall: Mapping[str, float]
     naive: Mapping[str, float]
     segments: Segments
@@ -58,37 +55,29 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
     learned, features = parsed.take(rows[: len(train)]), parsed.take(rows[len(train) :])
     prices = model.predict(as_columns(test), DEFAULT_CONFIDENCE)
     actual = test[PRICE].to_numpy(dtype=np.float64)
-    bands = np.array(list(AGE_BANDS))[age_bands(features.numbers["age"])]
-    by_band = segment_figures(bands, actual, prices)
+    bands = np.array(list(AGE_BANDS))[age_bands(features.numbers["age"])].tolist()
     common = cars_of_model(learned.texts["model"], features.texts["model"])
-    by_count = segment_figures(common, actual, prices)
+
+    def figures_of(names: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
+        return by_segment(names, actual, prices.price, prices.low, prices.high)
+
+    by_band, by_count = figures_of(bands), figures_of(common)
     return Measurement(
         actual,
         prices,
-        features,
-        error_figures(actual, prices),
+        {
+            **price_metrics(actual, prices.price),
+            **range_metrics(actual, prices.price, prices.low, prices.high),
+        },
         price_metrics(actual, naive_prices(train, test)),
         {
             "age_band": {band: by_band[band] for band in AGE_BANDS if band in by_band},
-            "price_decile": segment_figures(_deciles(actual), actual, prices),
-            "make": segment_figures(features.texts["make"], actual, prices),
+            "price_decile": figures_of(_deciles(actual)),
+            "make": figures_of(features.texts["make"]),
             "cars_of_model": {name: by_count[name] for name in _CARS_OF_MODEL if name in by_count},
         },
         noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64))),
     )
-
-
-def error_figures(actual: Floats, prices: Prices) -> dict[str, float]:
-    """Return errors, coverage and widths of predictions against the prices asked."""
-    return {
-        **price_metrics(actual, prices.price),
-        **range_metrics(actual, prices.price, prices.low, prices.high),
-    }
-
-
-def segment_figures(names: Any, actual: Floats, prices: Prices) -> dict[str, dict[str, float]]:
-    """Return the figures of each segment."""
-    return by_segment(names, actual, prices.price, prices.low, prices.high)
 
 
 def cars_of_model(learned: Sequence[str], models: Sequence[str]) -> list[str]:

@@ -29,13 +29,8 @@ def draw_evaluation(
     _bars(axes[0, 1], tables["error_by_price_decile"], "decile", "mdape", "MdAPE by price decile")
     _bars(axes[0, 2], tables["error_by_age_band"], "age_band", "mdape", "MdAPE by age, years")
     _lying_bars(axes[1, 0], tables["error_by_make"], "make", "mdape", "MdAPE by make")
-    _bars(
-        axes[1, 1],
-        tables["coverage_by_age_band"],
-        "age_band",
-        "coverage",
-        "Prices inside the range by age, years",
-    )
+    covered, title = tables["coverage_by_age_band"], "Prices inside the range by age, years"
+    _bars(axes[1, 1], covered, "age_band", "coverage", title)
     axes[1, 1].axhline(100 * figures["confidence"], color=GREY, linestyle="--")
     axes[1, 1].set_ylim(0, 105)
     _lying_bars(axes[1, 2], tables["importance"], "feature", "gain", "Share of the booster's gain")
@@ -47,8 +42,7 @@ def _predictions(axes: Axes, table: pd.DataFrame, currency: str) -> None:
     ends = [table.to_numpy().min(), table.to_numpy().max()]
     axes.plot(ends, ends, color=GREY, linewidth=1)
     axes.set(xscale="log", yscale="log", title="Predicted against asked")
-    axes.set_xlabel(f"asked, {currency}")
-    axes.set_ylabel(f"predicted, {currency}")
+    axes.set(xlabel=f"asked, {currency}", ylabel=f"predicted, {currency}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.tick_params(axis="x", labelrotation=30)
@@ -57,8 +51,7 @@ def _predictions(axes: Axes, table: pd.DataFrame, currency: str) -> None:
 def _bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:
     bars = axes.bar(table[name], table[figure], color=BLUE)
     axes.bar_label(bars, fmt="%.1f", fontsize=7)
-    axes.set_title(title)
-    axes.set_ylabel("%")
+    axes.set(title=title, ylabel="%")
 
 
 def _lying_bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:

@@ -6,7 +6,8 @@ ordinal codes, and only gradient boosting takes categories as they are.
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -15,66 +16,39 @@ from carprice.errors import InputError
 EXTRA: Final = "pip install 'carprice[experiments]'"
 OWN: Final = "own"
 """Encoding or imputation that belongs to the algorithm."""
+_OF_EXTRA: Final = ("catboost", "lightgbm")
+"""Algorithms whose package is one of the extra's."""
 
-
-@dataclass(frozen=True)
-class Algorithm:
-    """A regressor: the module that it needs, its parameters, and those that ``--quick`` changes."""
-
-    module: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    quick: Mapping[str, Any] = field(default_factory=dict)
-
-
-ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    "median": Algorithm("sklearn"),
-    "model-median": Algorithm("pandas"),
-    "linear": Algorithm("sklearn"),
-    "xgboost-default": Algorithm("xgboost"),
-    "ridge": Algorithm("sklearn", {"alpha": 1.0}),
+_TREES: Final = {"n_estimators": 900, "learning_rate": 0.03}
+_SAMPLED: Final = {"subsample": 0.8, "colsample_bytree": 0.5}
+_LEAVES: Final = {"num_leaves": 31, "min_child_samples": 10, "cat_smooth": 10, "cat_l2": 10}
+PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "ridge": {"alpha": 1.0},
     # The pipeline of the reference system: some fields of a listing, and no care.
-    "reference": Algorithm("xgboost", {"n_estimators": 300}),
-    "forest": Algorithm(
-        "sklearn",
-        {"n_estimators": 200, "min_samples_leaf": 2, "max_features": 0.33},
-        {"n_estimators": 60},
-    ),
-    "xgboost": Algorithm(
-        "xgboost",
-        {
-            "n_estimators": 900,
-            "learning_rate": 0.03,
-            "max_depth": 6,
-            "subsample": 0.8,
-            "colsample_bytree": 0.5,
-            "min_child_weight": 5,
-        },
-        {"n_estimators": 300, "learning_rate": 0.08},
-    ),
-    "lightgbm": Algorithm(
-        "lightgbm",
-        {
-            "n_estimators": 900,
-            "learning_rate": 0.03,
-            "num_leaves": 31,
-            "subsample": 0.8,
-            "subsample_freq": 1,
-            "colsample_bytree": 0.5,
-            "min_child_samples": 10,
-            "cat_smooth": 10,
-            "cat_l2": 10,
-        },
-        {"n_estimators": 300, "learning_rate": 0.08},
-    ),
-    "catboost": Algorithm(
-        "catboost",
-        {"iterations": 900, "learning_rate": 0.06, "depth": 6, "l2_leaf_reg": 3},
-        {"iterations": 250, "learning_rate": 0.15},
-    ),
-    # Their parameters are those of params.yaml.
-    "hedonic": Algorithm("scipy"),
-    "carprice": Algorithm("xgboost"),
+    "reference": {"n_estimators": 300},
+    "forest": {"n_estimators": 200, "min_samples_leaf": 2, "max_features": 0.33},
+    "xgboost": {**_TREES, **_SAMPLED, "max_depth": 6, "min_child_weight": 5},
+    "lightgbm": {**_TREES, **_SAMPLED, "subsample_freq": 1, **_LEAVES},
+    "catboost": {"iterations": 900, "learning_rate": 0.06, "depth": 6, "l2_leaf_reg": 3},
 }
+"""Parameters of the algorithms for which neither their library's nor params.yaml's are taken."""
+QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
+    "forest": {"n_estimators": 60},
+    "xgboost": {"n_estimators": 300, "learning_rate": 0.08},
+    "lightgbm": {"n_estimators": 300, "learning_rate": 0.08},
+    "catboost": {"iterations": 250, "learning_rate": 0.15},
+}
+"""What ``--quick`` changes of them."""
+
+
+class Metric(StrEnum):
+    """Errors that candidates and trials are ranked by; the smaller, the better."""
+
+    MAPE = "mape"
+    MDAPE = "mdape"
+    RMSLE = "rmsle"
+    MAE = "mae"
+    RMSE = "rmse"
 
 
 @dataclass(frozen=True)
@@ -83,7 +57,6 @@ class ComparedModel:
 
     Attributes
     ----------
-    algorithm : a key of :data:`ALGORITHMS`.
     target : what is learned: ``raw`` price or ``log`` price.
     encoding : of categories: ``one-hot``, ``ordinal``, ``target`` (their mean target, cross-fitted
         on the training rows), ``native`` (as the algorithm takes categories) or ``own``.
@@ -109,13 +82,15 @@ class ComparedModel:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the module that it needs can be imported."""
-        return importlib.util.find_spec(ALGORITHMS[self.algorithm].module) is not None
+        """Whether the package that it needs can be imported."""
+        return (
+            self.algorithm not in _OF_EXTRA or importlib.util.find_spec(self.algorithm) is not None
+        )
 
     def parameters(self, *, quick: bool) -> dict[str, Any]:
         """Return the algorithm's parameters."""
-        algorithm = ALGORITHMS[self.algorithm]
-        return {**algorithm.parameters, **(algorithm.quick if quick else {})}
+        changed = QUICK.get(self.algorithm, {}) if quick else {}
+        return {**PARAMETERS.get(self.algorithm, {}), **changed}
 
 
 BASELINES: Final = (
@@ -170,17 +145,15 @@ def choose(table: Sequence[ComparedModel], wanted: Sequence[str]) -> tuple[Compa
     >>> [one.name for one in choose(COMPARED, ["hedonic", "ridge/raw/*"])]
     ['hedonic/log', 'ridge/raw/one-hot/median']
     """
-    if not wanted:
-        return tuple(table)
+
+    def fits(one: ComparedModel, pattern: str) -> bool:
+        return one.algorithm == pattern or fnmatchcase(one.name, pattern)
+
     for pattern in wanted:
-        if not any(_fits(one, pattern) for one in table):
+        if not any(fits(one, pattern) for one in table):
             algorithms = ", ".join(dict.fromkeys(one.algorithm for one in table))
             raise InputError(
                 f"--only {pattern!r} fits no candidate; the algorithms are {algorithms}, and a "
                 f"candidate's name is like {table[-1].name!r}"
             )
-    return tuple(one for one in table if any(_fits(one, pattern) for pattern in wanted))
-
-
-def _fits(model: ComparedModel, pattern: str) -> bool:
-    return model.algorithm == pattern or fnmatchcase(model.name, pattern)
+    return tuple(one for one in table if not wanted or any(fits(one, each) for each in wanted))

@@ -11,7 +11,7 @@ from carprice.components.transform import transform
 from carprice.components.workspace import Workspace, read_json
 from carprice.listings.features import Features
 from carprice.listings.frames import read_features, write_features
-from carprice.listings.leaking_fields import refuse_leaks
+from carprice.listings.leaks import refuse_leaks
 from carprice.listings.market import Market
 from carprice.settings import Settings
 
@@ -23,10 +23,9 @@ class Data:
     Attributes
     ----------
     source : where the listings are from, without a login.
-    features, log_price : parsed listings, n rows, and their ln(price).
+    features, log_price : parsed listings, n rows, and their ln(price); ``file`` holds them too.
     market : what the numbers mean; its digest is that of the pipeline on the same settings.
     raw_digest : names the raw data.
-    file : the features as a file, for processes of their own.
     """
 
     source: str
@@ -35,11 +34,6 @@ class Data:
     market: Market
     raw_digest: str
     file: Path
-
-    @property
-    def price(self) -> Floats:
-        """Prices asked, in the market's currency."""
-        return np.exp(self.log_price)
 
     @property
     def short_source(self) -> str:
@@ -63,7 +57,6 @@ def read_data(
 
     Parameters
     ----------
-    folder : takes what the stages write; the pipeline's ``data/`` is left alone.
     most_rows : with more rows than that, so many are chosen at random, by ``train.seed``.
     passed_over : the snapshot of the pipeline, which a pattern from outside does not match.
 

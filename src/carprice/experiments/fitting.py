@@ -9,11 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from carprice.arrays import Progress
 from carprice.errors import InputError
-from carprice.experiments.candidates import ComparedModel
+from carprice.experiments.candidates import ComparedModel, Metric
 from carprice.experiments.data import Data
-from carprice.experiments.estimators import fit
-from carprice.experiments.ranking import METRICS
 from carprice.experiments.time_limit import WorkFailed, run_with_time_limit
 from carprice.listings.frames import read_features
 from carprice.listings.market import Market
@@ -23,7 +22,6 @@ from carprice.settings import TrainSettings
 Rows = npt.NDArray[np.intp]
 FEWEST_ROWS: Final = 10
 """Listings that a fold must have."""
-OWN_MODELS: Final = ("hedonic", "carprice")
 _QUICK_TRAIN: Final = {"folds": 3}
 
 
@@ -34,9 +32,7 @@ class CrossValidation:
     Attributes
     ----------
     train : parameters of the package's own model; its seed is that of folds and algorithms.
-    folds : number of shuffled folds.
     quick : whether to fit fewer trees, and the package's own model on fewer inner folds.
-    metric : the error that models are ranked by.
     seconds : the longest time that all folds of a model may take.
     """
 
@@ -51,23 +47,44 @@ class CrossValidation:
         """The parameters of the package's own model, as it is fitted."""
         return self.train.model_copy(update=_QUICK_TRAIN) if self.quick else self.train
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """What MLflow shows of it."""
+        return {
+            "folds": self.folds,
+            "seed": self.train.seed,
+            "quick": self.quick,
+            "metric": self.metric,
+            "seconds_per_candidate": self.seconds,
+        }
+
     def parameters(self, model: ComparedModel) -> dict[str, Any]:
         """Return the parameters of a model's algorithm."""
-        if model.algorithm not in OWN_MODELS:
-            return model.parameters(quick=self.quick)
         content = self.train_used.model_dump()
-        return {"hedonic": content["hedonic"]} if model.algorithm == "hedonic" else content
+        if model.algorithm == "hedonic":
+            return {"hedonic": content["hedonic"]}
+        return content if model.algorithm == "carprice" else model.parameters(quick=self.quick)
 
-    def measure(self, model: ComparedModel, data: Data) -> Iterator[dict[str, float]]:
+    def measure(
+        self, model: ComparedModel, data: Data, progress: Progress, place: str
+    ) -> Iterator[dict[str, float]]:
         """Yield the figures of each fold, measured in a process of its own.
+
+        Parameters
+        ----------
+        progress : is told of each fold after ``place``.
 
         Raises
         ------
         WorkFailed
             If a fit fails, its process dies, or the time is up.
         """
+        progress(f"{place}, fold 1 of {self.folds}")
         task = (model, data.file, data.market, self)
-        return run_with_time_limit(measure_folds, task, self.seconds)
+        measured = run_with_time_limit(measure_folds, task, self.seconds)
+        for following, figures in enumerate(measured, start=2):
+            yield figures
+            progress(f"{place}, fold {min(following, self.folds)} of {self.folds}")
 
 
 def shuffled_folds(rows: int, count: int, seed: int) -> list[tuple[Rows, Rows]]:
@@ -98,23 +115,19 @@ def shuffled_folds(rows: int, count: int, seed: int) -> list[tuple[Rows, Rows]]:
 def measure_folds(
     model: ComparedModel, file: Path, market: Market, how: CrossValidation
 ) -> Iterator[dict[str, float]]:
-    """Fit on all but one fold and price that fold, for each fold in turn.
+    """Fit on all but one fold and price that fold, for each fold in turn; yield its figures.
 
     Parameters
     ----------
     file : features and target, as :func:`carprice.listings.frames.write_features` writes them.
-
-    Yields
-    ------
-    dict
-        What :func:`carprice.metrics.price_metrics` says of the fold, ``fit_seconds``, and
-        ``predict_seconds`` for all rows of the fold.
 
     Raises
     ------
     WorkFailed
         If an error is no finite number.
     """
+    from carprice.experiments.estimators import fit  # here alone: the parent needs no scikit-learn
+
     features, log_price = read_features(file)
     for learned, priced in shuffled_folds(len(log_price), how.folds, how.train.seed):
         start = time.perf_counter()
@@ -124,7 +137,7 @@ def measure_folds(
         predicted = predict(features.take(priced))
         ended = time.perf_counter()
         figures = price_metrics(np.exp(log_price[priced]), predicted)
-        for name in METRICS:
+        for name in Metric:
             if not np.isfinite(figures[name]):
                 raise WorkFailed(f"no finite error: {name} is {figures[name]:g}")
         yield {**figures, "fit_seconds": fitted - start, "predict_seconds": ended - fitted}

@@ -3,13 +3,14 @@
 import io
 import os
 import re
-import stat
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.nodes import MappingNode, Node
 
 from carprice.errors import RefusedError
 from carprice.files import writing
@@ -23,8 +24,8 @@ _INDENTS: Final = ((2, 4, 2), (2, 2, 0), (4, 6, 4), (4, 4, 2), (4, 4, 0))
 def write_values(path: Path, values: Mapping[str, float]) -> list[str]:
     r"""Write numbers under their dotted keys; return the keys whose value changed.
 
-    A section or key that is missing is added. The file is replaced in one step and keeps its mode
-    and line ends; a link stays a link. A file whose indentation is uneven gets an even one.
+    What is missing is added. The file is replaced in one step and keeps its mode and line ends; a
+    link stays a link. A file whose indentation is uneven gets an even one.
 
     Raises
     ------
@@ -49,10 +50,9 @@ def write_values(path: Path, values: Mapping[str, float]) -> list[str]:
     if changed:
         target = path.resolve()  # a link stays one
         try:
-            mode = stat.S_IMODE(target.stat().st_mode)
             with writing(target) as scratch:
                 scratch.write_text(text, encoding="utf-8", newline="")
-                scratch.chmod(mode)
+                shutil.copymode(target, scratch)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise RefusedError(f"params file {path} cannot be written: {reason}") from None
@@ -72,31 +72,39 @@ def _edit(path: Path, values: Mapping[str, float]) -> tuple[str, list[str]]:
     load_settings(path)  # refuses what the package would not read
     before = path.read_bytes().decode()
     text = before.replace("\r\n", "\n")
+    _refuse_anchors(path, YAML().compose(text))
     header = found[0] if (found := _HEADER.match(text)) else ""
     yaml, content = _read(text.removeprefix(header))
     if content is None:
         header, content = text.rstrip("\n") + "\n" if text.strip() else "", CommentedMap()
-    if "train" in content:
-        _refuse_anchors(path, content["train"], header.count("\n"), content.lc.value("train")[0])
     changed = [name for name, value in values.items() if _set(content, name.split("."), value)]
     after = header + _written(yaml, content)
     return (after.replace("\n", "\r\n") if "\r\n" in before else after), changed
 
 
+def _refuse_anchors(path: Path, node: Node | None, key: str | None = None) -> None:
+    """Refuse values in ``train`` that may stand for several keys."""
+    if node and node.anchor and key:
+        raise RefusedError(
+            f"params file {path}: line {node.start_mark.line + 1} uses a YAML anchor or alias "
+            f"({node.anchor!r}) in train, so that a value may stand for several keys; write out "
+            "what it stands for"
+        )
+    for name, value in node.value if isinstance(node, MappingNode) else ():
+        if key or name.value == "train":
+            _refuse_anchors(path, value, name.value)
+
+
 def _read(text: str) -> tuple[YAML, CommentedMap | None]:
-    """Return the content, and the reader whose indentation gives the same text again."""
-    yamls = [_reader(indent) for indent in _INDENTS]
+    """Return the content, and the writer whose indentation gives the same text again."""
+    yamls = [YAML() for _ in _INDENTS]
+    for yaml, indent in zip(yamls, _INDENTS, strict=True):
+        yaml.preserve_quotes = True
+        yaml.width = 1_000_000
+        yaml.indent(*indent)
     same = (yaml for yaml in yamls if _written(yaml, yaml.load(text)) == text)
     yaml = next(same, yamls[0])
     return yaml, yaml.load(text)
-
-
-def _reader(indent: tuple[int, int, int]) -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 1_000_000
-    yaml.indent(*indent)
-    return yaml
 
 
 def _written(yaml: YAML, content: CommentedMap) -> str:
@@ -105,46 +113,16 @@ def _written(yaml: YAML, content: CommentedMap) -> str:
     return stream.getvalue()
 
 
-def _refuse_anchors(path: Path, node: Any, above: int, line: int) -> None:
-    """Refuse values that may stand for several keys.
-
-    Parameters
-    ----------
-    above : lines of the file above those that ``line`` counts from 0.
-    """
-    anchor = getattr(getattr(node, "anchor", None), "value", None)
-    if anchor:
-        raise RefusedError(
-            f"params file {path}: line {above + line + 1} uses a YAML anchor or alias ({anchor!r}) "
-            "in train, so that a value may stand for several keys; write out what it stands for"
-        )
-    for key in node if isinstance(node, CommentedMap) else ():
-        _refuse_anchors(path, node[key], above, node.lc.value(key)[0])
-
-
-def _set(content: CommentedMap, keys: list[str], value: float) -> bool:
+def _set(content: CommentedMap, keys: Sequence[str], value: float) -> bool:
     """Set a value below nested keys; tell whether it changed."""
-    section = content
-    for name in keys[:-1]:
-        if name not in section:
-            _add(section, name, CommentedMap(), last=section is content)
-        section = section[name]
-    if keys[-1] not in section:
-        _add(section, keys[-1], value)
-    elif _is_number(section[keys[-1]], value):
+    key, *deeper = keys
+    if key not in content:
+        # First: comments that follow the last key of a section may belong to the next section.
+        place = len(content) if key == "train" else 0
+        content.insert(place, key, CommentedMap() if deeper else None)
+    if deeper:
+        return _set(content[key], deeper, value)
+    if content[key] == value:
         return False
-    else:
-        section[keys[-1]] = value
+    content[key] = value
     return True
-
-
-def _add(section: CommentedMap, key: str, value: Any, *, last: bool = False) -> None:
-    # First: comments that follow the last key of a section may belong to the next section.
-    section.insert(len(section) if last else 0, key, value)
-
-
-def _is_number(found: Any, value: float) -> bool:
-    try:
-        return float(found) == value
-    except (TypeError, ValueError):
-        return False

@@ -2,30 +2,30 @@
 
 import math
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from matplotlib import ticker
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from carprice.experiments.ranking import Ranked
+from carprice.evaluation.plots import BLUE, GREY
+from carprice.experiments.ranking import Ranking
 from carprice.files import writing
 
 if TYPE_CHECKING:
     from optuna import Study
 
-_BLUE: Final = "#2b6cb0"
-_GREY: Final = "#718096"
 _LIGHT: Final = "#e2e8f0"
 _UNITS: Final = {"mape": "MAPE, %", "mdape": "MdAPE, %", "rmsle": "RMSLE"}
 _MUCH_QUICKER: Final = 0.5
 _FEWEST_TRIALS: Final = 4
 _SLICES: Final = 4
 _LAYOUT: Final = {"figure.constrained_layout.use": True}
-"""From the start: a colour bar made for another layout cannot be laid out so."""
+"""Set before a picture is begun: matplotlib cannot change the layout after a colour bar."""
 _MARKS: Final = {"raw": "o", "log": "s"}
+_STEPS: Final = (1.0, 2.0, 5.0)
 
 
 def title_of(metric: str, currency: str) -> str:
@@ -39,34 +39,33 @@ def title_of(metric: str, currency: str) -> str:
     return _UNITS.get(metric, f"{metric.upper()}, {currency}")
 
 
-def draw_error_and_time(ranked: Sequence[Ranked], metric: str, currency: str, path: Path) -> None:
+def draw_error_and_time(ranked: Ranking, metric: str, currency: str, path: Path) -> None:
     """Draw errors against the time of a fit; name the best, and what is much quicker."""
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     axes = figure.subplots()
-    algorithms = [*dict.fromkeys(one.result.model.algorithm for one in ranked)]
+    algorithms = [*dict.fromkeys(one.model.algorithm for one, _ in ranked)]
     quickest = math.inf
-    for one in ranked:
-        model, seconds = one.result.model, one.result.mean("fit_seconds")
+    for one, _ in ranked:
+        place = (one.mean("fit_seconds"), one.mean(metric))
         axes.errorbar(
-            seconds,
-            one.result.mean(metric),
-            yerr=one.result.standard_error(metric),
-            fmt=_MARKS[model.target],
-            color=f"C{algorithms.index(model.algorithm)}",
+            *place,
+            yerr=one.standard_error(metric),
+            fmt=_MARKS[one.model.target],
+            color=f"C{algorithms.index(one.model.algorithm)}",
             markersize=7,
             alpha=0.85,
         )
-        if seconds < _MUCH_QUICKER * quickest:
-            quickest, place = seconds, (seconds, one.result.mean(metric))
-            axes.annotate(model.name, place, (6, 6), textcoords="offset points", fontsize=8)
+        if place[0] < _MUCH_QUICKER * quickest:
+            quickest = place[0]
+            axes.annotate(one.name, place, (6, 6), textcoords="offset points", fontsize=8)
     axes.set(
         xscale="log", yscale="log", xlabel="seconds of one fit", ylabel=title_of(metric, currency)
     )
     axes.set_title(
         "Error against time; named: the best, and what is much quicker. ○ raw, □ log price"
     )
-    _label(axes.xaxis, _steps(*axes.get_xlim()))
-    _label(axes.yaxis, MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]).tick_values(*axes.get_ylim()))
+    _label(axes.xaxis, ticker.LogLocator(subs=_STEPS))
+    _label(axes.yaxis, ticker.MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
     axes.grid(visible=True, color=_LIGHT)
     for number, name in enumerate(algorithms):
         axes.plot([], [], "s", color=f"C{number}", label=name)
@@ -74,56 +73,38 @@ def draw_error_and_time(ranked: Sequence[Ranked], metric: str, currency: str, pa
     _save(figure, path)
 
 
-def _label(axis: Axis, ticks: Sequence[float]) -> None:
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+def _label(axis: Axis, locator: ticker.Locator) -> None:
+    axis.set_major_locator(locator)
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter("{x:,.6g}")
 
 
-def _steps(low: float, high: float) -> list[float]:
-    """Return 1, 2, 5, 10, 20 … between two positive numbers.
-
-    Examples
-    --------
-    >>> _steps(0.3, 6)
-    [0.5, 1.0, 2.0, 5.0]
-    """
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = (float(f"{step}e{decade}") for decade in decades for step in (1, 2, 5))
-    return [step for step in every if low <= step <= high]
-
-
-def draw_ranking(ranked: Sequence[Ranked], metric: str, currency: str, path: Path) -> None:
-    """Draw how far each candidate is behind the best, fold by fold, with 95 % intervals."""
+def draw_ranking(ranked: Ranking, metric: str, currency: str, path: Path) -> None:
+    """Draw how far each model is behind the best, fold by fold, with 95 % intervals."""
     figure = Figure(figsize=(10, 1.5 + 0.3 * len(ranked)), layout="constrained")
     axes = figure.subplots()
-    best = ranked[0].result
-    for place, one in enumerate(ranked):
-        colour = _BLUE if one.is_as_good else _GREY
-        if one.behind is not None:
-            apart = one.result.values(metric) - best.values(metric)
-            axes.plot(apart, [place] * len(apart), "|", color=colour, markersize=9)
-            axes.plot([one.behind.low, one.behind.high], [place] * 2, color=colour, linewidth=1.2)
-            axes.plot(one.behind.mean, place, "o", color=colour, markersize=6)
-        else:
-            axes.plot(0, place, "D", color=_BLUE, markersize=6)
-    axes.axvline(0, color=_GREY, linestyle="--", linewidth=1)
-    names = [f"{one.result.name}  {one.result.mean(metric):,.4g}" for one in ranked]
+    best = ranked[0][0]
+    axes.plot(0, 0, "D", color=BLUE, markersize=6)
+    for place, (one, behind) in enumerate(ranked[1:], start=1):
+        colour = GREY if behind.is_distinct else BLUE
+        apart = one.values(metric) - best.values(metric)
+        axes.plot(apart, [place] * len(apart), "|", color=colour, markersize=9)
+        axes.plot([behind.low, behind.high], [place] * 2, color=colour, linewidth=1.2)
+        axes.plot(behind.mean, place, "o", color=colour, markersize=6)
+    axes.axvline(0, color=GREY, linestyle="--", linewidth=1)
+    names = [f"{one.name}  {one.mean(metric):,.4g}" for one, _ in ranked]
     axes.set_yticks(range(len(ranked)), names, fontsize=8)
     axes.invert_yaxis()
-    behind = sorted(abs(one.behind.mean) for one in ranked if one.behind is not None)
-    linear = (behind[len(behind) // 2] if behind else 0.0) or 1.0  # of the middle model
+    linear = float(np.median([behind.mean for _, behind in ranked])) or 1.0
     axes.set_xscale("symlog", linthresh=linear)
-    steps = _steps(linear / 2, max(*map(abs, axes.get_xlim()), linear))
-    _label(axes.xaxis, [-step for step in steps] + [0.0, *steps])
+    _label(axes.xaxis, ticker.SymmetricalLogLocator(base=10, linthresh=linear, subs=_STEPS))
     axes.set_xlabel(f"{title_of(metric, currency)} more than {best.name}; | folds, – 95 % interval")
     axes.set_title("Behind the best; blue: the folds cannot tell it from the best")
     axes.grid(visible=True, axis="x", color=_LIGHT)
     _save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", dpi=90, metadata={"Software": None})
 
 
@@ -141,35 +122,25 @@ def draw_study(study: "Study", metric: str, out: Path) -> list[Path]:
     from optuna.trial import TrialState
     from optuna.visualization import matplotlib as plots
 
-    files = []
+    whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     with warnings.catch_warnings(), plt.style.context(["default", _LAYOUT]):
         warnings.simplefilter("ignore", ExperimentalWarning)
-        label = _UNITS.get(metric, metric.upper())
-        plots.plot_optimization_history(study, target_name=label)
-        files.append(_save_current(out / "history.png", (9, 5)))
-        whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        values = {trial.value for trial in whole}
-        if len(values) >= _FEWEST_TRIALS:
-            importances = get_param_importances(study)
-            plots.plot_param_importances(study, target_name=label)
-            files.append(_save_current(out / "importances.png", (9, 6)))
-            names = [*importances][:_SLICES]
-            plots.plot_slice(study, params=names, target_name=label)
-            files.append(_save_current(out / "slices.png", (3.2 * max(len(names), 2), 4.5)))
-    return files
-
-
-def _save_current(path: Path, inches: tuple[float, float]) -> Path:
-    from matplotlib import pyplot as plt
-
-    figure = plt.gcf()
-    figure.set_size_inches(*inches)
-    figure.set_layout_engine("constrained")
-    for axes in figure.axes:
-        if axes.get_xscale() == "log":
-            _label(axes.xaxis, _steps(*axes.get_xlim()))
-            axes.tick_params(axis="x", labelsize=8)
-    with writing(path) as target:
-        _save(figure, target)
-    plt.close(figure)
-    return path
+        drawings: dict[str, Any] = {"history": (plots.plot_optimization_history, {}, (9, 5))}
+        if len({trial.value for trial in whole}) >= _FEWEST_TRIALS:
+            names = [*get_param_importances(study)][:_SLICES]
+            width = 3.2 * max(len(names), 2)
+            drawings["importances"] = (plots.plot_param_importances, {}, (9, 6))
+            drawings["slices"] = (plots.plot_slice, {"params": names}, (width, 4.5))
+        for name, (draw, options, inches) in drawings.items():
+            draw(study, target_name=_UNITS.get(metric, metric.upper()), **options)
+            figure = plt.gcf()
+            figure.set_size_inches(*inches)
+            figure.set_layout_engine("constrained")
+            for axes in figure.axes:
+                if axes.get_xscale() == "log":
+                    _label(axes.xaxis, ticker.LogLocator(subs=_STEPS))
+                    axes.tick_params(axis="x", labelsize=8)
+            with writing(out / f"{name}.png") as path:
+                _save(figure, path)
+            plt.close(figure)
+    return [out / f"{name}.png" for name in drawings]

@@ -1,5 +1,6 @@
 """Compared models in order of their mean error, and which are as good as the best."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -13,8 +14,7 @@ from carprice.experiments.candidates import ComparedModel
 
 CONFIDENCE: Final = 0.95
 FIGURES: Final = ("mape", "mdape", "within_10", "rmsle", "mae", "rmse", "r2")
-METRICS: Final = ("mape", "mdape", "rmsle", "mae", "rmse")
-"""Figures that models can be ranked by; the smaller, the better."""
+TIMES: Final = ("fit_seconds", "predict_seconds")
 LEVELS: Final = ("raw", "log", "one-hot", "ordinal", "target", "native", "none", "mean", "median")
 """Choices, the plain ones first."""
 FACTORS: Final = ("target", "encoding", "imputation")
@@ -22,11 +22,10 @@ FACTORS: Final = ("target", "encoding", "imputation")
 
 @dataclass(frozen=True)
 class Result:
-    """The figures of a model on each fold.
+    """The figures of a model on each fold that was measured.
 
     Attributes
     ----------
-    folds : figures of each fold that was measured.
     reason : why the model failed or was given up; empty where it was not.
     """
 
@@ -52,25 +51,33 @@ class Result:
         values = self.values(figure)
         return float(values.std(ddof=1) / np.sqrt(len(values)))
 
+    def summary(self) -> dict[str, float]:
+        """Return the mean of each figure with its standard error, and the mean times."""
+        summary: dict[str, float] = {}
+        for name in FIGURES:
+            summary |= {name: self.mean(name), f"{name}_se": self.standard_error(name)}
+        return summary | {name: self.mean(name) for name in TIMES}
+
     def in_short(self, metric: str) -> str:
         """Return the mean error, or why there is none, in a few words."""
         return self.reason or f"{metric} {self.mean(metric):,.4g}"
 
-    def figures(self) -> dict[str, float | list[float]]:
-        """Return what MLflow keeps: of each figure the folds, their mean and its error."""
-        names = (*FIGURES, "fit_seconds", "predict_seconds")
-        figures: dict[str, float | list[float]] = {}
-        if self.folds:
-            figures |= {f"fold_{name}": self.values(name).tolist() for name in names}
-        if not self.reason:
-            figures |= {name: self.mean(name) for name in names}
-            figures |= {f"{name}_se": self.standard_error(name) for name in FIGURES}
-        return figures
+    def told(self, metric: str) -> str:
+        """Return the mean error ± its standard error."""
+        return f"{self.mean(metric):,.4g} ± {self.standard_error(metric):.2g}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference of two candidates over the same folds, and its 95 % interval."""
+    """A mean difference of two models over the same folds, and its 95 % interval.
+
+    Examples
+    --------
+    >>> print(Difference(1.062, 0.592, 1.532), "|", Difference(12345.6, 11556.6, 13134.6))
+    +1.06 ± 0.47 | +12,346 ± 789
+    >>> print(Difference(-0.0123, -0.0168, -0.0078), "|", Difference(1.0, 1.0, 1.0))
+    -0.0123 ± 0.0045 | +1 ± 0
+    """
 
     mean: float
     low: float
@@ -80,6 +87,12 @@ class Difference:
     def is_distinct(self) -> bool:
         """Whether the folds tell the two apart: the interval leaves out zero."""
         return not self.low <= 0 <= self.high
+
+    def __str__(self) -> str:
+        """Return the difference and half its interval, both to the second digit of that."""
+        half = (self.high - self.low) / 2
+        decimals = max(0, 1 - math.floor(math.log10(half))) if half else 0
+        return f"{self.mean:+,.{decimals}f} ± {half:,.{decimals}f}"
 
 
 def paired_difference(one: Floats, other: Floats) -> Difference:
@@ -94,8 +107,6 @@ def paired_difference(one: Floats, other: Floats) -> Difference:
     >>> difference = paired_difference(np.array([12.0, 13, 14]), np.array([11.0, 11.8, 13.2]))
     >>> round(difference.mean, 2), round(difference.low, 2), round(difference.high, 2)
     (1.0, 0.21, 1.79)
-    >>> difference.is_distinct
-    True
     """
     from scipy.stats import t
 
@@ -107,64 +118,54 @@ def paired_difference(one: Floats, other: Floats) -> Difference:
     return Difference(mean, mean - half, mean + half)
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """A result at its place: ``behind`` is what it lacks to the best, None for the best itself."""
-
-    result: Result
-    behind: Difference | None
-
-    @property
-    def is_as_good(self) -> bool:
-        """Whether the folds cannot tell it from the best."""
-        return self.behind is None or not self.behind.is_distinct
+Ranking = Sequence[tuple[Result, Difference]]
+"""Results, the best first, each with what it lacks to the best: zero for the best itself."""
 
 
-def rank(results: Sequence[Result], metric: str) -> list[Ranked]:
-    """Return the results that did not fail, the best first."""
+def rank(results: Sequence[Result], metric: str) -> Ranking:
+    """Return the ranking of the results that did not fail."""
     whole = sorted((one for one in results if not one.reason), key=lambda one: one.mean(metric))
+    return [(one, paired_difference(one.values(metric), whole[0].values(metric))) for one in whole]
+
+
+def ranking_rows(results: Sequence[Result], metric: str) -> list[tuple[str, ...]]:
+    """Return the ranking for people: name, error, behind the best, within 10 %, seconds of a fit.
+
+    An equals sign marks those that the folds cannot tell from the best.
+    """
     return [
-        Ranked(
-            one,
-            paired_difference(one.values(metric), whole[0].values(metric)) if place else None,
+        (
+            one.name,
+            one.told(metric),
+            f"{behind}{'' if behind.is_distinct else ' ='}" if place else "",
+            f"{one.mean('within_10'):.1f}",
+            f"{one.mean('fit_seconds'):.2g}",
         )
-        for place, one in enumerate(whole)
+        for place, (one, behind) in enumerate(rank(results, metric))
     ]
 
 
 def ranking_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
     """Return one row a model, the best first, those that failed last with their reason."""
-    rows = [_row(one, place, metric) for place, one in enumerate(rank(results, metric), start=1)]
-    rows += [{**_choices(one), "reason": one.reason} for one in results if one.reason]
-    return pd.DataFrame(rows)
 
+    def choices(result: Result) -> dict[str, Any]:
+        return {"candidate": result.name, **asdict(result.model), "folds": len(result.folds)}
 
-def _choices(result: Result) -> dict[str, Any]:
-    return {"candidate": result.name, **asdict(result.model), "folds": len(result.folds)}
-
-
-def _row(ranked: Ranked, place: int, metric: str) -> dict[str, Any]:
-    result, behind = ranked.result, ranked.behind or Difference(0.0, 0.0, 0.0)
-    figures = {
-        key: value
-        for figure in FIGURES
-        for key, value in (
-            (figure, result.mean(figure)),
-            (f"{figure}_se", result.standard_error(figure)),
-        )
-    }
-    return {
-        "place": place,
-        **_choices(result),
-        "as_good_as_the_best": ranked.is_as_good,
-        f"{metric}_behind": behind.mean,
-        f"{metric}_behind_low": behind.low,
-        f"{metric}_behind_high": behind.high,
-        **figures,
-        "fit_seconds": result.mean("fit_seconds"),
-        "predict_seconds": result.mean("predict_seconds"),
-        "reason": "",
-    }
+    rows = [
+        {
+            "place": place,
+            **choices(one),
+            "as_good_as_the_best": not behind.is_distinct,
+            f"{metric}_behind": behind.mean,
+            f"{metric}_behind_low": behind.low,
+            f"{metric}_behind_high": behind.high,
+            **one.summary(),
+            "reason": "",
+        }
+        for place, (one, behind) in enumerate(rank(results, metric), start=1)
+    ]
+    failed = [{**choices(one), "reason": one.reason} for one in results if one.reason]
+    return pd.DataFrame(rows + failed)
 
 
 def folds_table(results: Sequence[Result]) -> pd.DataFrame:
@@ -184,36 +185,17 @@ def choices_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
     ``change`` is the second's error less the first's, fold by fold: below zero, the second choice
     is the better one.
     """
-    measured = [one for one in results if not one.reason]
-    rows = [
-        _change(choice, pair, metric)
-        for pair in combinations(measured, 2)
-        if (choice := _single_difference(pair[0].model, pair[1].model))
-    ]
+    rows = []
+    for pair in combinations([one for one in results if not one.reason], 2):
+        one, other = (result.model for result in pair)
+        differing = [name for name in FACTORS if getattr(one, name) != getattr(other, name)]
+        if one.algorithm != other.algorithm or len(differing) != 1:
+            continue
+        (choice,) = differing
+        levels = {str(getattr(result.model, choice)): result for result in pair}
+        first, second = sorted(levels, key=LEVELS.index)
+        change = paired_difference(levels[second].values(metric), levels[first].values(metric))
+        interval = (change.mean, change.low, change.high, change.is_distinct)
+        rows.append((one.algorithm, choice, first, second, levels[first].name, *interval))
     columns = ("algorithm", "choice", "first", "second", "all_else", "change", "low", "high")
     return pd.DataFrame(rows, columns=[*columns, "distinct"])
-
-
-def _change(choice: str, pair: tuple[Result, Result], metric: str) -> dict[str, Any]:
-    def level(result: Result) -> str:
-        return str(getattr(result.model, choice))
-
-    first, second = sorted(pair, key=lambda one: LEVELS.index(level(one)))
-    change = paired_difference(second.values(metric), first.values(metric))
-    return {
-        "algorithm": first.model.algorithm,
-        "choice": choice,
-        "first": level(first),
-        "second": level(second),
-        "all_else": first.name,
-        "change": change.mean,
-        "low": change.low,
-        "high": change.high,
-        "distinct": change.is_distinct,
-    }
-
-
-def _single_difference(one: ComparedModel, other: ComparedModel) -> str:
-    """Return the only choice in which two models of an algorithm differ, or nothing."""
-    differing = [factor for factor in FACTORS if getattr(one, factor) != getattr(other, factor)]
-    return differing[0] if one.algorithm == other.algorithm and len(differing) == 1 else ""

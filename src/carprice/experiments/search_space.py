@@ -1,15 +1,16 @@
-"""What is searched when the model is tuned: every scale of the ridge, and the booster's parameters.
+"""What is searched when the model is tuned, and how: the ridge's scales, the booster's parameters.
 
 The ranges are around the recipe (the defaults of :mod:`carprice.settings`), not around the present
 values, so that a study can go on after its winner was written into the params file.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError
+from carprice.experiments.candidates import EXTRA
 from carprice.registry.tracking import flatten
 from carprice.settings import HedonicScales, TrainSettings
 
@@ -17,29 +18,54 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 _SPREAD: Final = 4.0
-"""A scale is searched from the recipe's divided by this to that times this."""
+"""A scale is searched from params.yaml's value divided by this to that value times this."""
 _DIGITS: Final = 4
+
+
+class Sampler(StrEnum):
+    """How the next values are chosen."""
+
+    TPE = "tpe"
+    RANDOM = "random"
+    QMC = "qmc"
+
+
+class Pruner(StrEnum):
+    """When a trial is given up before its last fold."""
+
+    MEDIAN = "median"
+    HALVING = "halving"
+    NONE = "none"
+
+
+def require_optuna() -> None:
+    """Raise an InputError that tells what to install, if Optuna is not."""
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        raise InputError(f"tuning needs Optuna, which is not installed; {EXTRA}") from None
 
 
 @dataclass(frozen=True)
 class Range:
-    """Smallest and largest value of a parameter, and how it is searched."""
+    """Smallest and largest value of a parameter, and how it is searched.
+
+    Examples
+    --------
+    >>> str(Range(0.01, 0.3, log=True))
+    '0.01 to 0.3, log'
+    """
 
     low: float
     high: float
     log: bool = False
     whole: bool = False
 
-
-def as_text(one: Range) -> str:
-    """Return a range for people.
-
-    Examples
-    --------
-    >>> as_text(Range(0.01, 0.3, log=True))
-    '0.01 to 0.3, log'
-    """
-    return f"{one.low:g} to {one.high:g}" + (", log" if one.log else "")
+    def __str__(self) -> str:
+        """Return the range for people."""
+        return f"{self.low:g} to {self.high:g}" + (", log" if self.log else "")
 
 
 def _rounded(value: float) -> float:
@@ -60,10 +86,9 @@ BOOSTER: Final = {
     "train.booster.min_child_weight": Range(1.0, 64.0, log=True),
     "train.booster.reg_lambda": Range(0.1, 30.0, log=True),
 }
-GROUPS: Final[Mapping[str, Mapping[str, Range]]] = {"hedonic": HEDONIC, "booster": BOOSTER}
-
 Space = Mapping[str, Range]
 Values = Mapping[str, float]
+GROUPS: Final[Mapping[str, Space]] = {"hedonic": HEDONIC, "booster": BOOSTER}
 
 
 def space_of(wanted: Sequence[str]) -> Space:
@@ -80,33 +105,32 @@ def space_of(wanted: Sequence[str]) -> Space:
     (['train.hedonic.make'], 6, 22)
     """
     every = {**HEDONIC, **BOOSTER}
-    chosen: dict[str, Range] = {}
+    known = {**GROUPS, **{name: {name: one} for name, one in every.items()}}
     for name in wanted:
-        found = GROUPS.get(name) or {key: one for key, one in every.items() if key == name}
-        if not found:
+        if name not in known:
             raise InputError(
                 f"--only {name!r} is nothing that is tuned; there are the groups "
                 f"{', '.join(GROUPS)}, and {', '.join(every)}"
             )
-        chosen |= found
-    return chosen or every
+    return {key: one for name in wanted for key, one in known[name].items()} or every
 
 
 def suggest(trial: "Trial", space: Space) -> dict[str, float]:
-    """Choose a trial's values and return them as :func:`values_of` does."""
+    """Choose a trial's values and return them as :func:`rounded` does."""
     for name, one in space.items():
         if one.whole:
             trial.suggest_int(name, int(one.low), int(one.high))
         else:
             trial.suggest_float(name, one.low, one.high, log=one.log)
-    return values_of(trial.params, space)
+    return rounded(trial.params, space)
 
 
-def values_of(params: Mapping[str, Any], space: Space) -> dict[str, float]:
-    """Return values rounded to four digits: as they would stand in a params file."""
+def rounded(params: Mapping[str, Any], space: Space) -> dict[str, float]:
+    """Return the values of a space that there are, with four digits, as for a params file."""
     return {
         name: int(params[name]) if one.whole else _rounded(params[name])
         for name, one in space.items()
+        if name in params
     }
 
 
@@ -123,15 +147,3 @@ def with_values(train: TrainSettings, values: Values) -> TrainSettings:
         _, section, key = name.split(".")
         content[section][key] = value
     return TrainSettings.model_validate(content)
-
-
-def to_json(space: Space) -> dict[str, Any]:
-    """Return the space as plain JSON values."""
-    return {name: asdict(one) for name, one in space.items()}
-
-
-def is_same(one: Values, other: Values) -> bool:
-    """Tell whether two sets of values are equal."""
-    return one.keys() == other.keys() and all(
-        math.isclose(one[name], other[name], rel_tol=1e-9) for name in one
-    )

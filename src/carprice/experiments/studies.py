@@ -3,23 +3,22 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import optuna
+from optuna import Study, pruners, samplers
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from carprice.errors import InputError, RefusedError
-from carprice.experiments.candidates import EXTRA
+from carprice.experiments.search_space import Pruner, Sampler, Space, Values, rounded
 from carprice.redaction import redact
 from carprice.registry.tracking import flatten
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
-    from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial
 
 PLAN: Final = "plan"
 RUN: Final = "mlflow_run"
@@ -27,45 +26,15 @@ REASON: Final = "reason"
 FOLDS: Final = "folds"
 PRESENT: Final = "present"
 """Marks the trial that has the present values."""
-_HEARTBEAT_SECONDS: Final = 15
-_GRACE_SECONDS: Final = 120
+_HEARTBEAT_SECONDS: Final = 20
+GRACE_SECONDS: Final = 40
+"""A trial without a heartbeat for so long is taken for lost, and run again."""
 _LOCK_SECONDS: Final = 60
 _STARTUP_TRIALS: Final = 5
 _OPENINGS: Final = 3
 _OPENING_SECONDS: Final = 1.0
 
-
-class Sampler(StrEnum):
-    """How the next values are chosen."""
-
-    TPE = "tpe"
-    RANDOM = "random"
-    QMC = "qmc"
-
-
-class Pruner(StrEnum):
-    """When a trial is given up before its last fold."""
-
-    MEDIAN = "median"
-    HALVING = "halving"
-    NONE = "none"
-
-
-def require_optuna() -> None:
-    """Tell what to install.
-
-    Raises
-    ------
-    InputError
-        If Optuna is not installed.
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError as error:
-        if error.name != "optuna":
-            raise
-        raise InputError(f"tuning needs Optuna, which is not installed; {EXTRA}") from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def storage_url(workdir: Path) -> str:
@@ -76,9 +45,6 @@ def storage_url(workdir: Path) -> str:
 @contextmanager
 def storage_errors(url: str) -> Iterator[None]:
     """Turn what the storage raises into one line that names it."""
-    from optuna.exceptions import ExperimentalWarning, StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         with warnings.catch_warnings():  # of heartbeats, which Optuna has had for years
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -92,7 +58,7 @@ def storage_errors(url: str) -> Iterator[None]:
 
 def open_study(
     url: str, name: str, sampler: Sampler, pruner: Pruner, plan: Mapping[str, Any]
-) -> "Study":
+) -> Study:
     """Open a study, or make it where it is new.
 
     Parameters
@@ -103,25 +69,20 @@ def open_study(
     ------
     InputError
         If the study has another plan, or if the address is none of a database.
-    RefusedError
-        If the database cannot be reached.
     """
-    import optuna
-
-    with storage_errors(url):
-        study = optuna.create_study(
-            study_name=name,
-            storage=_storage(url),
-            sampler=_sampler(sampler),
-            pruner=_pruner(pruner),
-            load_if_exists=True,
-        )
-        # The trials first: another process that makes the study sets its plan before it has any.
-        is_new = not study.get_trials(deepcopy=False)
-        if is_new and PLAN not in study.user_attrs:
-            study.set_user_attr(PLAN, json.dumps(plan))
-        _refuse_other_plan(name, json.loads(study.user_attrs.get(PLAN, "null")), plan)
-        return study
+    study = optuna.create_study(
+        study_name=name,
+        storage=_storage(url),
+        sampler=_sampler(sampler),
+        pruner=_pruner(pruner),
+        load_if_exists=True,
+    )
+    # The trials first: another process that makes the study sets its plan before it has any.
+    is_new = not study.get_trials(deepcopy=False)
+    if is_new and PLAN not in study.user_attrs:
+        study.set_user_attr(PLAN, json.dumps(plan))
+    _refuse_other_plan(name, json.loads(study.user_attrs.get(PLAN, "null")), plan)
+    return study
 
 
 def _refuse_other_plan(
@@ -141,11 +102,8 @@ def _refuse_other_plan(
         )
 
 
-def _storage(url: str) -> "BaseStorage":
+def _storage(url: str) -> RDBStorage:
     """Open a storage, again where another process was making its tables at the same time."""
-    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-    from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
-
     options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
     for left in reversed(range(_OPENINGS)):
         try:
@@ -153,7 +111,7 @@ def _storage(url: str) -> "BaseStorage":
                 url,
                 engine_kwargs=options,
                 heartbeat_interval=_HEARTBEAT_SECONDS,
-                grace_period=_GRACE_SECONDS,
+                grace_period=GRACE_SECONDS,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
             )
         except DBAPIError as error:
@@ -170,38 +128,30 @@ def _storage(url: str) -> "BaseStorage":
     raise AssertionError("the last opening returns or raises")
 
 
-def _sampler(sampler: Sampler) -> "BaseSampler":
-    from optuna import samplers
-
-    # constant_liar: what others are trying counts as bad, so that two do not try the same.
-    known: dict[Sampler, Callable[[], BaseSampler]] = {
-        Sampler.TPE: lambda: samplers.TPESampler(multivariate=True, constant_liar=True),
-        Sampler.RANDOM: samplers.RandomSampler,
-        Sampler.QMC: lambda: samplers.QMCSampler(warn_independent_sampling=False),
-    }
-    return known[sampler]()
+def _sampler(sampler: Sampler) -> samplers.BaseSampler:
+    if sampler is Sampler.RANDOM:
+        return samplers.RandomSampler()
+    if sampler is Sampler.QMC:
+        return samplers.QMCSampler(warn_independent_sampling=False)
+    # What others are trying counts as bad, so that two do not try the same.
+    return samplers.TPESampler(multivariate=True, constant_liar=True)
 
 
-def _pruner(pruner: Pruner) -> "BasePruner":
-    from optuna import pruners
-
-    known: dict[Pruner, Callable[[], BasePruner]] = {
-        Pruner.MEDIAN: lambda: pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS),
-        Pruner.HALVING: pruners.SuccessiveHalvingPruner,
-        Pruner.NONE: pruners.NopPruner,
-    }
-    return known[pruner]()
+def _pruner(pruner: Pruner) -> pruners.BasePruner:
+    if pruner is Pruner.MEDIAN:
+        return pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS)
+    return pruners.SuccessiveHalvingPruner() if pruner is Pruner.HALVING else pruners.NopPruner()
 
 
-def trials_of(study: "Study", *states: str) -> list["FrozenTrial"]:
+def trials_of(study: Study, *states: str) -> list[FrozenTrial]:
     """Return the trials of some states: complete, pruned, failed, running or waiting.
 
-    A trial that failed for want of its process, and not by itself, is of no state: it is run again.
+    A trial whose process was killed has no state here: it is run again.
     """
     return [one for one in study.get_trials(deepcopy=False) if state_of(one) in states]
 
 
-def state_of(trial: "FrozenTrial") -> str:
+def state_of(trial: FrozenTrial) -> str:
     """Return the state of a trial, as :func:`trials_of` names it."""
     state = trial.state.name.lower()
     if state == "fail":
@@ -209,28 +159,24 @@ def state_of(trial: "FrozenTrial") -> str:
     return state
 
 
-def ended(study: "Study") -> list["FrozenTrial"]:
+def ended(study: Study) -> list[FrozenTrial]:
     """Return the trials that came to an end: measured, pruned, or failed by themselves."""
     return trials_of(study, "complete", "pruned", "failed")
 
 
-def retry(study: "Study", number: int) -> None:
+def retry(study: Study, number: int) -> None:
     """Put the values of a trial that was interrupted back into the queue."""
-    from optuna.storages import RetryHeartbeatStaleTrialCallback
-
     trial = study.get_trials()[number]
     if not state_of(trial):
         RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
-def values_given(trial: "FrozenTrial") -> dict[str, Any]:
-    """Return a trial's values, also those that wait in the queue to become its own."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-
-
-def trials_with(
-    study: "Study", is_wanted: Callable[[Mapping[str, Any]], bool]
-) -> list["FrozenTrial"]:
+def trials_with(study: Study, values: Values, space: Space) -> list[FrozenTrial]:
     """Return the trials of some values that wait, are run, or were measured till their end."""
+
+    def values_of(trial: FrozenTrial) -> Values:
+        waiting = trial.system_attrs.get("fixed_params", {})
+        return rounded({**waiting, **trial.params}, space)
+
     found = trials_of(study, "waiting", "running", "complete", "failed")
-    return [trial for trial in found if is_wanted(values_given(trial))]
+    return [trial for trial in found if values_of(trial) == rounded(values, space)]

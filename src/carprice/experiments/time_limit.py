@@ -10,14 +10,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-_PRELOADED: Final = (
-    "carprice.experiments.fitting",
-    "carprice.model.hedonic_fit",
-    "sklearn.compose",
-    "sklearn.pipeline",
-    "xgboost",
-    "onnxmltools.convert",
-)
+_PRELOADED: Final = ("carprice.experiments.estimators", "xgboost", "onnxmltools.convert")
 
 
 class WorkFailed(Exception):  # noqa: N818
@@ -27,19 +20,14 @@ class WorkFailed(Exception):  # noqa: N818
 def run_with_time_limit(
     work: Callable[..., Iterable[Any]], arguments: tuple[Any, ...], seconds: float
 ) -> Generator[Any, None, None]:
-    """Yield what an iterable yields that is made in a process of its own.
+    """Yield what ``work`` yields in a process of its own; closing the generator ends the process.
 
-    Closing the generator ends the process.
-
-    Parameters
-    ----------
-    work : a function of a module; it, its arguments and what it yields must be picklable.
-    seconds : the longest time that the process may run.
+    Work, arguments and what it yields must be picklable.
 
     Raises
     ------
     WorkFailed
-        If the work raises an error, its process dies, or its time is up.
+        If the work raises an error, its process dies, or its seconds are over.
     """
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
@@ -91,13 +79,12 @@ def _send_all(
         except WorkFailed as failure:
             sender.send(failure)
         except Exception as error:  # whatever it is, it is a row of the table
-            first = (str(error).strip().splitlines() or [""])[0]
-            sender.send(WorkFailed(f"{type(error).__name__}: {first}"[:300]))
+            reason = f"{type(error).__name__}: {str(error).strip()}"
+            sender.send(WorkFailed(reason.splitlines()[0][:300]))
 
 
 def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent := multiprocessing.parent_process():
         wait([parent.sentinel])
         os._exit(1)
 

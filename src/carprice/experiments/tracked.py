@@ -1,9 +1,10 @@
 """Experiments in MLflow: a parent run with tables and pictures, a nested run for each model."""
 
 import datetime
+import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ import pandas as pd
 
 from carprice.arrays import Progress
 from carprice.experiments.data import Data
-from carprice.experiments.ranking import Result
+from carprice.experiments.ranking import FIGURES, TIMES, Result
 from carprice.files import writing
 from carprice.registry.provenance import git_tags
 from carprice.registry.tracking import clear_errors, connect, experiment_id, log_values
@@ -35,13 +36,10 @@ class Reporting:
 
     Attributes
     ----------
-    uri : of the MLflow server or database.
-    workdir : below which a local database keeps its artifacts.
+    uri, workdir : of the MLflow server or database; below which a local one keeps its artifacts.
     out : folder for tables and pictures.
-    clock : tells the time.
-    progress : is told what is being done.
-    done : is told of each model or trial that came to an end.
-    say : is told what a person should know.
+    progress, done, say : are told what is being done, of each model or trial that came to an end,
+        and what else a person should know.
     """
 
     uri: str
@@ -75,7 +73,7 @@ class ParentRun:
         with clear_errors(self._to.uri):
             return list(self._client.search_runs([self._experiment], query, max_results=_MOST))
 
-    def finished(self) -> dict[str, list[dict[str, float]]]:
+    def finished(self) -> dict[str, tuple[Mapping[str, float], ...]]:
         """Return the folds of the nested runs that finished, by name."""
         folds = {}
         with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
@@ -83,12 +81,8 @@ class ParentRun:
                 with clear_errors(self._to.uri):
                     file = self._client.download_artifacts(run.info.run_id, _RESULT, scratch)
                 content = json.loads(Path(file).read_text(encoding="utf-8"))
-                folds[run.info.run_name] = content["folds"]
+                folds[run.info.run_name] = tuple(content["folds"])
         return folds
-
-    def running(self) -> list[str]:
-        """Return the ids of the nested runs that have not ended."""
-        return [run.info.run_id for run in self._nested("RUNNING")]
 
     def begin(self, name: str, params: Mapping[str, Any]) -> str:
         """Start a nested run; return its id."""
@@ -96,24 +90,39 @@ class ParentRun:
             tags = {_PARENT: self.id}
             run = self._client.create_run(self._experiment, run_name=name, tags=tags)
             log_values(self._client, run.info.run_id, params, {}, self._to.clock())
-        run_id: str = run.info.run_id
-        return run_id
+        return str(run.info.run_id)
 
-    def end(self, run: str, result: Result, tags: Mapping[str, str], *, failed: bool) -> None:
-        """End a nested run with its result."""
+    def end(self, run: str, result: Result, state: str) -> None:
+        """End a nested run: log the figures of each fold, and their means if it is whole.
+
+        Parameters
+        ----------
+        state : complete, pruned or failed.
+        """
+        figures: dict[str, float | Sequence[float]] = {}
+        if result.folds:
+            figures |= {f"fold_{name}": result.values(name).tolist() for name in (*FIGURES, *TIMES)}
+        if state == "complete":
+            figures |= result.summary()
         with clear_errors(self._to.uri):
-            log_values(self._client, run, {}, result.figures(), self._to.clock())
-            for name, value in tags.items():
-                self._client.set_tag(run, name, value)
-            if not failed:
+            log_values(self._client, run, {}, figures, self._to.clock())
+            self._client.set_tag(run, "state", state)
+            if result.reason:
+                self._client.set_tag(run, "reason", result.reason)
+            if state != "failed":
                 self._client.log_dict(run, {"folds": [*map(dict, result.folds)]}, _RESULT)
-            self._client.set_terminated(run, "FAILED" if failed else "FINISHED")
+            self._client.set_terminated(run, "FAILED" if state == "failed" else "FINISHED")
 
     def kill(self, *runs: str) -> None:
         """End runs of which nothing will come any more."""
         with clear_errors(self._to.uri):
             for run in runs:
                 self._client.set_terminated(run, "KILLED")
+
+    def kill_running(self, but: Collection[str] = ()) -> None:
+        """End the nested runs that seem to go on, but for those of other processes."""
+        running = (run.info.run_id for run in self._nested("RUNNING"))
+        self.kill(*(run for run in running if run not in but))
 
     def log(
         self,
@@ -143,6 +152,11 @@ class ParentRun:
             self._client.set_terminated(self.id, "FINISHED")
 
 
+def plan_digest(plan: Any) -> str:
+    """Return the SHA-256 that names a plan of plain JSON values."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
 def open_parent(
     to: Reporting,
     experiment: str,
@@ -153,13 +167,13 @@ def open_parent(
     params: Mapping[str, Any],
     reopen: bool = False,
 ) -> ParentRun:
-    """Go on with the unfinished run of the same plan, or start one.
+    """Go on with the first unfinished run of the same plan, or start one.
 
     Parameters
     ----------
     title : begins the run's name.
-    plan : names what is to be done; the first run of the same plan is gone on with.
-    reopen : whether that may be a run that is finished.
+    plan : names what is to be done.
+    reopen : whether a finished run is gone on with too.
 
     Raises
     ------
@@ -169,7 +183,13 @@ def open_parent(
     client = connect(to.uri)
     with clear_errors(to.uri):
         number = experiment_id(client, to.uri, experiment, to.workdir)
-        if found := _first_of_plan(client, number, plan, reopen=reopen):
+
+        def first() -> "Run | None":
+            runs = client.search_runs([number], f"tags.{_PLAN} = '{plan}'", max_results=_MOST)
+            ours = [run for run in runs if reopen or run.info.status != "FINISHED"]
+            return min(ours, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+        if found := first():
             client.update_run(found.info.run_id, status="RUNNING")
             return ParentRun(client, found, to, resumed=True)
         tags = {
@@ -182,16 +202,9 @@ def open_parent(
         }
         name = f"{title} {data.short_source} {to.clock():%Y-%m-%d %H:%M}"
         run = client.create_run(number, run_name=name, tags=tags)
+        params = {"source": data.source, "rows": len(data.log_price), **params}
         log_values(client, run.info.run_id, params, {}, to.clock())
-        first = _first_of_plan(client, number, plan, reopen=reopen) or run
-        if first.info.run_id != run.info.run_id:  # another process started at the same time
+        earliest = first() or run
+        if earliest.info.run_id != run.info.run_id:  # another process started at the same time
             client.delete_run(run.info.run_id)
-        return ParentRun(client, first, to, resumed=False)
-
-
-def _first_of_plan(
-    client: "MlflowClient", experiment: str, plan: str, *, reopen: bool
-) -> "Run | None":
-    runs = client.search_runs([experiment], f"tags.{_PLAN} = '{plan}'", max_results=_MOST)
-    ours = [run for run in runs if reopen or run.info.status != "FINISHED"]
-    return min(ours, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+        return ParentRun(client, earliest, to, resumed=False)

@@ -1,14 +1,14 @@
 """The params file's model tuned: trials in a study, measured fold by fold, the worse pruned."""
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 import numpy as np
+from optuna import Study, Trial, TrialPruned
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import fail_stale_trials
 
 from carprice.errors import RefusedError
 from carprice.experiments import studies
@@ -16,22 +16,18 @@ from carprice.experiments.data import Data
 from carprice.experiments.fitting import shuffled_folds
 from carprice.experiments.pictures import draw_study
 from carprice.experiments.ranking import Result
-from carprice.experiments.search_space import as_text, is_same, suggest, to_json, with_values
+from carprice.experiments.search_space import Pruner, Sampler, suggest, with_values
 from carprice.experiments.time_limit import WorkFailed
-from carprice.experiments.tracked import ParentRun, Reporting, open_parent
-from carprice.experiments.tuning_report import MODEL, Search, TuningReport, report_on
+from carprice.experiments.tracked import ParentRun, Reporting, open_parent, plan_digest
+from carprice.experiments.tuning_report import MODEL, Search, TuningReport
 from carprice.redaction import redact
-
-if TYPE_CHECKING:
-    from optuna import Study, Trial
 
 TUNING: Final = "tuning"
 
 
 def study_name(search: Search, data: Data) -> str:
     """Return the name of a study that is given none: the same for the same data and options."""
-    plan = json.dumps(search.plan(data), sort_keys=True)
-    return f"{data.short_source.partition('.')[0]}-{hashlib.sha256(plan.encode()).hexdigest()[:8]}"
+    return f"{data.short_source.partition('.')[0]}-{plan_digest(search.plan(data))[:8]}"
 
 
 def tune(
@@ -41,8 +37,8 @@ def tune(
     *,
     storage: str,
     name: str | None,
-    sampler: studies.Sampler,
-    pruner: studies.Pruner,
+    sampler: Sampler,
+    pruner: Pruner,
 ) -> TuningReport:
     """Run trials of a study until it has enough; draw and log what it found so far.
 
@@ -61,20 +57,29 @@ def tune(
     RefusedError
         If storage or MLflow do not answer, no trial came to an end, or on Ctrl-C.
     """
+    metric = search.how.metric
     shuffled_folds(len(data.log_price), search.how.folds, search.how.train.seed)
     name = name or study_name(search, data)
-    plan = {"space": to_json(search.space), **search.plan(data)}
+    plan = {"space": {key: asdict(one) for key, one in search.space.items()}, **search.plan(data)}
     with studies.storage_errors(storage):
         study = studies.open_study(storage, name, sampler, pruner, plan)
-        _enqueue_present(study, search, to)
-        parent = _open_parent(search, data, to, redact(storage), name, plan)
+        if odd := search.outside():
+            to.say(f"The present values are not measured, for {odd}.")
+        elif not studies.trials_with(study, search.present, search.space):
+            study.enqueue_trial(search.present, user_attrs={studies.PRESENT: True})
+        ranges = {f"space.{key}": one for key, one in search.space.items()}
+        params = {"study": name, **search.how.params, **ranges}
+        digest = plan_digest([redact(storage), name, plan])
+        parent = open_parent(
+            to, TUNING, f"tune {name}", data, plan=digest, params=params, reopen=True
+        )
         resumed = bool(studies.ended(study))
         try:
             _Worker(study, search, data, parent, to).run()
             to.progress("tables and pictures")
-            report = report_on(study, search, resumed=resumed)
+            report = TuningReport(study, search, resumed=resumed)
             files = to.write({"trials": report.trials})
-            files += draw_study(study, search.how.metric, to.out)
+            files += draw_study(study, metric, to.out)
         except BaseException as error:
             if not studies.trials_of(study, "running"):
                 parent.kill(parent.id)
@@ -84,77 +89,48 @@ def tune(
                 f"interrupted after {len(studies.ended(study))} of {search.trials} trials; the "
                 "same command goes on from there"
             ) from None
-    _log(report, search.how.metric, files, parent)
+    tables = {"trials": report.trials, "parameters": report.parameters()}
+    parent.log(report.figures(metric), tables, files, report.note())
+    if not report.counts["others"]:
+        parent.finish()
     return report
-
-
-def _enqueue_present(study: "Study", search: Search, to: Reporting) -> None:
-    if odd := search.outside():
-        to.say(f"The present values are not measured, for {odd}.")
-    elif not studies.trials_with(study, lambda values: is_same(search.present, values)):
-        study.enqueue_trial(search.present, user_attrs={studies.PRESENT: True})
-
-
-def _open_parent(
-    search: Search, data: Data, to: Reporting, storage: str, name: str, plan: Mapping[str, Any]
-) -> ParentRun:
-    params = {
-        "source": data.source,
-        "study": name,
-        "folds": search.how.folds,
-        "seed": search.how.train.seed,
-        "metric": search.how.metric,
-        "quick": search.how.quick,
-        "rows": len(data.log_price),
-        **{f"space.{key}": as_text(one) for key, one in search.space.items()},
-    }
-    content = json.dumps([storage, name, plan], sort_keys=True).encode()
-    digest = hashlib.sha256(content).hexdigest()
-    return open_parent(to, TUNING, f"tune {name}", data, plan=digest, params=params, reopen=True)
-
-
-class _Surplus(Exception):  # noqa: N818
-    """Another process has the study's last trial, or the one of the present values, already."""
 
 
 @dataclass
 class _Worker:
-    """One process's part in a study."""
+    """One process's part in a study.
 
-    study: "Study"
+    Attributes
+    ----------
+    number : of the trial that is measured.
+    is_lost : whether another process took that trial for lost.
+    """
+
+    study: Study
     search: Search
     data: Data
     parent: ParentRun
     to: Reporting
     number: int = -1
-    """Of the trial that is measured."""
     is_lost: bool = False
-    """Whether another process took that trial for lost."""
 
     def run(self) -> None:
         """Run trials until the study has enough, or time is up."""
-        from optuna.storages import fail_stale_trials
-
         started = time.monotonic()
         while True:
             fail_stale_trials(self.study)
-            self._kill_lost_runs()
-            begun = len(studies.ended(self.study)) + len(studies.trials_of(self.study, "running"))
+            running = studies.trials_of(self.study, "running")
+            self.parent.kill_running(but=[one.user_attrs.get(studies.RUN, "") for one in running])
+            begun = len(studies.ended(self.study)) + len(running)
             seconds, timeout = time.monotonic() - started, self.search.timeout
             if begun >= self.search.trials or (timeout is not None and seconds > timeout):
                 return
             self._run_trial()
 
-    def _kill_lost_runs(self) -> None:
-        known = {
-            one.user_attrs.get(studies.RUN) for one in studies.trials_of(self.study, "running")
-        }
-        self.parent.kill(*(run for run in self.parent.running() if run not in known))
-
     def _run_trial(self) -> None:
         self.number, self.is_lost = -1, False
         try:
-            self.study.optimize(self._objective, n_trials=1, catch=(WorkFailed, _Surplus))
+            self.study.optimize(self._objective, n_trials=1, catch=WorkFailed)
         except KeyboardInterrupt:
             if self.number >= 0:
                 studies.retry(self.study, self.number)
@@ -163,72 +139,56 @@ class _Worker:
             if not self.is_lost:
                 raise
 
-    def _objective(self, trial: "Trial") -> float:
-        from optuna import TrialPruned
-        from optuna.exceptions import UpdateFinishedTrialError
-
+    def _objective(self, trial: Trial) -> float:
         self.number = trial.number
-        self._refuse_surplus(trial)
         values = suggest(trial, self.search.space)
+        if self._is_surplus(trial, values):
+            raise WorkFailed("another process has this trial already")
         run = self.parent.begin(f"trial {trial.number}", {"trial": trial.number, **values})
         try:
             trial.set_user_attr(studies.RUN, run)
-            result, state = self._measured(trial, values)
+            result, end = self._measured(trial, values)
         except BaseException as error:
             self.parent.kill(run)
             self.is_lost = isinstance(error, UpdateFinishedTrialError)
             raise
-        tags = {"state": state, **({"reason": result.reason} if result.reason else {})}
-        self.parent.end(run, result, tags, failed=state == "failed")
+        state = "failed" if isinstance(end, WorkFailed) else "pruned" if end else "complete"
+        self.parent.end(run, result, state)
         self.to.done(f"trial {trial.number}: {result.in_short(self.search.how.metric)}")
-        if state == "failed":
-            raise WorkFailed(result.reason)
-        if state == "pruned":
-            raise TrialPruned(result.reason)
+        if end:
+            raise end
         return result.mean(self.search.how.metric)
 
-    def _refuse_surplus(self, trial: "Trial") -> None:
-        """Leave the study's last trial, and the present values, to a process that was earlier."""
+    def _is_surplus(self, trial: Trial, values: Mapping[str, float]) -> bool:
+        """Whether a process that was earlier has the study's last trial, or the present values."""
         running = studies.trials_of(self.study, "running")
-        earlier = [one for one in running if one.number < trial.number]
-        if len(studies.ended(self.study)) + len(earlier) >= self.search.trials:
-            raise _Surplus
-        if trial.user_attrs.get(studies.PRESENT):
-            own = studies.values_given(self.study.get_trials(deepcopy=False)[trial.number])
-            same = studies.trials_with(self.study, lambda values: is_same(own, values))
-            if any(one.number < trial.number for one in same):
-                raise _Surplus
+        earlier = sum(one.number < trial.number for one in running)
+        if len(studies.ended(self.study)) + earlier >= self.search.trials:
+            return True
+        same = studies.trials_with(self.study, values, self.search.space)
+        is_repeated = any(one.number < trial.number for one in same)
+        return is_repeated and bool(trial.user_attrs.get(studies.PRESENT))
 
-    def _measured(self, trial: "Trial", values: Mapping[str, float]) -> tuple[Result, str]:
-        """Return the trial's folds, and whether it is complete, pruned or failed."""
+    def _measured(
+        self, trial: Trial, values: Mapping[str, float]
+    ) -> tuple[Result, WorkFailed | TrialPruned | None]:
+        """Return the trial's folds, and what ended it before the last."""
         how = replace(self.search.how, train=with_values(self.search.how.train, values))
         done = len(studies.ended(self.study))
         place = f"trial {trial.number}, {done} of {self.search.trials} done"
         folds: list[dict[str, float]] = []
-        self.to.progress(f"{place}, fold 1 of {how.folds}")
+        end: WorkFailed | TrialPruned | None = None
         try:
-            for figures in how.measure(MODEL, self.data):
+            for figures in how.measure(MODEL, self.data, self.to.progress, place):
                 folds.append(figures)
-                self.to.progress(f"{place}, fold {min(len(folds) + 1, how.folds)} of {how.folds}")
                 trial.report(float(np.mean([fold[how.metric] for fold in folds])), len(folds))
                 is_free = len(folds) < how.folds and not trial.user_attrs.get(studies.PRESENT)
                 if is_free and trial.should_prune():
-                    reason = f"pruned after fold {len(folds)} of {how.folds}"
-                    return Result(MODEL, tuple(folds), reason), "pruned"
+                    raise TrialPruned(f"pruned after fold {len(folds)} of {how.folds}")
+        except TrialPruned as pruned:
+            end = pruned
         except WorkFailed as failure:
+            end = failure
             trial.set_user_attr(studies.REASON, str(failure))
-            return Result(MODEL, tuple(folds), str(failure)), "failed"
-        finally:
-            trial.set_user_attr(studies.FOLDS, folds)
-        return Result(MODEL, tuple(folds)), "complete"
-
-
-def _log(report: TuningReport, metric: str, files: list[Path], parent: ParentRun) -> None:
-    figures = {f"best_{metric}": report.best_result.mean(metric)}
-    if report.present_result is not None:
-        figures[f"present_{metric}"] = report.present_result.mean(metric)
-    figures |= {f"trials_{name}": float(count) for name, count in report.counts.items()}
-    tables = {"trials": report.trials, "parameters": report.parameters()}
-    parent.log(figures, tables, files, report.note())
-    if not report.counts["others"]:
-        parent.finish()
+        trial.set_user_attr(studies.FOLDS, folds)
+        return Result(MODEL, tuple(folds), str(end or "")), end

@@ -1,10 +1,11 @@
 """What a study is to search, and what it found so far."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pandas as pd
+from optuna import Study
+from optuna.trial import FrozenTrial
 
 from carprice.errors import RefusedError
 from carprice.experiments import studies
@@ -12,18 +13,14 @@ from carprice.experiments.candidates import ComparedModel
 from carprice.experiments.data import Data
 from carprice.experiments.fitting import CrossValidation
 from carprice.experiments.ranking import Difference, Result, paired_difference
-from carprice.experiments.search_space import Space, is_same, present_values, values_of
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import FrozenTrial
+from carprice.experiments.search_space import Space, present_values, rounded
 
 MODEL: Final = ComparedModel("carprice")
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, how each trial is measured, and for how long.
+    """What is searched, and how each trial is measured.
 
     Attributes
     ----------
@@ -64,8 +61,15 @@ class Search:
                 return f"{name} is {value:g}, and searched from {low:g} to {high:g}"
         return ""
 
+    def refuse_unmeasurable(self) -> None:
+        """Raise a RefusedError, before the first trial, if a present value cannot be measured."""
+        if outside := self.outside():
+            raise RefusedError(
+                f"--write compares with the present values, and {outside}; bring it into that "
+                "range in the params file, or tune without --write"
+            )
 
-@dataclass(frozen=True)
+
 class TuningReport:
     """What a study found so far.
 
@@ -75,23 +79,65 @@ class TuningReport:
     best, present : values, by their keys in a params file; ``present`` as the file has them.
     best_number : of the best trial.
     best_result, present_result : their folds; None where the present values were not measured.
-    present_missing : why they were not; empty where they were.
     gain : how much lower the best one's error is, in pairs of folds; None likewise.
     counts : trials by state; ``others`` are being run by other processes.
     trials : one row a trial.
+    resumed : whether the study had trials before.
+
+    Raises
+    ------
+    RefusedError
+        If no trial was measured on all folds.
     """
 
-    name: str
-    best: Mapping[str, float]
-    present: Mapping[str, float]
-    best_number: int
-    best_result: Result
-    present_result: Result | None
-    present_missing: str
-    gain: Difference | None
-    counts: Mapping[str, int]
-    trials: pd.DataFrame
-    resumed: bool
+    def __init__(self, study: Study, search: Search, *, resumed: bool) -> None:
+        complete, ended = studies.trials_of(study, "complete"), studies.ended(study)
+        if not complete:
+            reasons = {trial.user_attrs.get(studies.REASON, "") for trial in ended}
+            told = "; ".join(sorted(filter(None, reasons))) or "none was run"
+            raise RefusedError(f"no trial of the study {study.study_name!r} came to an end: {told}")
+        self.name, self.resumed, self.present = study.study_name, resumed, search.present
+        best = min(complete, key=lambda trial: (trial.value or 0.0, trial.number))
+        self.best, self.best_number = rounded(best.params, search.space), best.number
+        self.best_result = _result(best)
+        self.present_result: Result | None = None
+        self.gain: Difference | None = None
+        tried = studies.trials_with(study, search.present, search.space)
+        if measured := [trial for trial in tried if studies.state_of(trial) == "complete"]:
+            self.present_result = _result(measured[0])
+            if best.number != measured[0].number:
+                lower = self.best_result.values(search.how.metric)
+                self.gain = paired_difference(self.present_result.values(search.how.metric), lower)
+        failed = next((why for one in tried if (why := one.user_attrs.get(studies.REASON))), None)
+        missing = f"their trial failed: {failed}" if failed else "their trial has not ended yet"
+        self._missing = search.outside() or missing
+        states = [studies.state_of(trial) for trial in ended]
+        self.counts = {
+            "counted": len(states),
+            "complete": states.count("complete"),
+            "pruned": states.count("pruned"),
+            "fail": states.count("failed"),
+            "others": len(studies.trials_of(study, "running")),
+        }
+        self.trials = pd.DataFrame(
+            [
+                {
+                    "trial": trial.number,
+                    "state": trial.state.name.lower(),
+                    search.how.metric: trial.value if trial.state.name == "COMPLETE" else None,
+                    "folds": len(trial.user_attrs.get(studies.FOLDS, ())),
+                    "reason": trial.user_attrs.get(studies.REASON, ""),
+                    **{name: trial.params.get(name) for name in search.space},
+                }
+                for trial in ended
+            ]
+        )
+
+    def figures(self, metric: str) -> dict[str, float]:
+        """Return the errors of the best and the present values, and the numbers of trials."""
+        results = {"best": self.best_result, "present": self.present_result}
+        errors = {f"{name}_{metric}": one.mean(metric) for name, one in results.items() if one}
+        return errors | {f"trials_{name}": float(count) for name, count in self.counts.items()}
 
     def parameters(self) -> pd.DataFrame:
         """Return one row a parameter: its present value and the best trial's."""
@@ -100,126 +146,25 @@ class TuningReport:
 
     def note(self) -> str:
         """Return best and present values as Markdown, for the run's description in MLflow."""
-        rows = (
-            f"| {name} | {self.present[name]:g} | {value:g} |" for name, value in self.best.items()
+        head = (
+            f"Trial {self.best_number} is the best of {self.counts['complete']} that were measured "
+            f"on all folds; {self.counts['pruned']} were pruned.\n",
+            "| parameter | present | best |",
+            "| --- | --- | --- |",
         )
-        return "\n".join(
-            [
-                f"Trial {self.best_number} is the best of {self.counts['complete']} that were "
-                f"measured on all folds; {self.counts['pruned']} were pruned.",
-                "",
-                "| parameter | present | best |",
-                "| --- | --- | --- |",
-                *rows,
-            ]
-        )
+        values = self.parameters().itertuples(index=False)
+        rows = (f"| {name} | {present:g} | {best:g} |" for name, present, best in values)
+        return "\n".join((*head, *rows))
+
+    def refuse_unmeasured(self) -> None:
+        """Raise a RefusedError if nobody knows whether the best values are better."""
+        if self.present_result is None:
+            raise RefusedError(
+                f"nothing was written: the present values were not measured ({self._missing}), so "
+                f"that trial {self.best_number} may be worse than they are; run the command again "
+                "with more --trials, or with more time for each"
+            )
 
 
-def report_on(study: "Study", search: Search, *, resumed: bool) -> TuningReport:
-    """Return what a study found so far.
-
-    Raises
-    ------
-    RefusedError
-        If no trial was measured on all folds.
-    """
-    complete = studies.trials_of(study, "complete")
-    if not complete:
-        reasons = {trial.user_attrs.get(studies.REASON, "") for trial in studies.ended(study)}
-        told = "; ".join(sorted(filter(None, reasons))) or "none was run"
-        raise RefusedError(f"no trial of the study {study.study_name!r} came to an end: {told}")
-    metric = search.how.metric
-    best = min(complete, key=lambda trial: (trial.value or 0.0, trial.number))
-    best_result, present_result, gain = _result(best), None, None
-    with_present = (
-        trial for trial in complete if is_same(search.present, _values(trial, search.space))
-    )
-    if present := next(with_present, None):
-        present_result = _result(present)
-        if best.number != present.number:
-            gain = paired_difference(present_result.values(metric), best_result.values(metric))
-    states = [studies.state_of(trial) for trial in studies.ended(study)]
-    counts = {
-        "counted": len(states),
-        "complete": states.count("complete"),
-        "pruned": states.count("pruned"),
-        "fail": states.count("failed"),
-        "others": len(studies.trials_of(study, "running")),
-    }
-    return TuningReport(
-        name=study.study_name,
-        best=_values(best, search.space),
-        present=search.present,
-        best_number=best.number,
-        best_result=best_result,
-        present_result=present_result,
-        present_missing="" if present else _why_missing(study, search),
-        gain=gain,
-        counts=counts,
-        trials=_trials_table(study, search),
-        resumed=resumed,
-    )
-
-
-def _values(trial: "FrozenTrial", space: Space) -> dict[str, float]:
-    return values_of(trial.params, space)
-
-
-def _result(trial: "FrozenTrial") -> Result:
+def _result(trial: FrozenTrial) -> Result:
     return Result(MODEL, tuple(trial.user_attrs[studies.FOLDS]))
-
-
-def _why_missing(study: "Study", search: Search) -> str:
-    if outside := search.outside():
-        return outside
-    tried = studies.trials_with(study, lambda values: is_same(search.present, values))
-    reasons = [trial.user_attrs.get(studies.REASON) for trial in tried]
-    failed = next(filter(None, reasons), "")
-    return f"their trial failed: {failed}" if failed else "their trial has not ended yet"
-
-
-def _trials_table(study: "Study", search: Search) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "trial": trial.number,
-                "state": trial.state.name.lower(),
-                search.how.metric: trial.value if trial.state.name == "COMPLETE" else None,
-                "folds": len(trial.user_attrs.get(studies.FOLDS, ())),
-                "reason": trial.user_attrs.get(studies.REASON, ""),
-                **{name: trial.params.get(name) for name in search.space},
-            }
-            for trial in studies.ended(study)
-        ]
-    )
-
-
-def refuse_unmeasurable(search: Search) -> None:
-    """Refuse to write, before the first trial, where the present values cannot be measured.
-
-    Raises
-    ------
-    RefusedError
-        If a present value is outside of the space.
-    """
-    if outside := search.outside():
-        raise RefusedError(
-            f"--write compares with the present values, and {outside}; bring it into that range in "
-            "the params file, or tune without --write"
-        )
-
-
-def refuse_unmeasured(report: TuningReport) -> None:
-    """Refuse to write values of which nobody knows whether they are better than the present ones.
-
-    Raises
-    ------
-    RefusedError
-        If the present values were not measured.
-    """
-    if report.present_result is None:
-        raise RefusedError(
-            f"nothing was written: the present values were not measured ({report.present_missing})"
-            f", so that trial {report.best_number} may be worse than they are; run the command "
-            "again with more --trials, or with more time for each"
-        )

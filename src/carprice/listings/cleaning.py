@@ -9,22 +9,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import pandera.pandas as pa
 
 from carprice.errors import InputError
-from carprice.listings.units import plausible_odometer
-from carprice.schema import KINDS, NUMERIC, PRICE, REQUIRED_OF_A_ROW, bounds, fields_of
+from carprice.listings.market import is_impossible, odometer_limits
+from carprice.schema import KINDS, NUMERIC, PRICE, REQUIRED_OF_A_ROW, bounds
 
 _SMALLEST_YEAR_SHARE: Final = 0.005
 _LONGEST_GAP_YEARS: Final = 10
 _DATED_SHARE: Final = 0.999
 _PRICE_SPREAD: Final = (1 / 100, 1000.0)
 """Default price limits, as factors of the median price."""
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -35,37 +30,12 @@ class Counts:
     repaired: Counter[str] = field(default_factory=Counter)
 
 
-def listing_schema() -> pa.DataFrameSchema:
-    """Return the training data's schema, derived from :class:`carprice.schema.Listing`."""
-    columns = {}
-    for name, kind in KINDS.items():
-        nullable = name not in REQUIRED_OF_A_ROW
-        if kind in NUMERIC:
-            low, high = bounds(name)
-            checks = [pa.Check.in_range(low, high, error=f"outside {low:g}–{high:g}")]
-            columns[name] = pa.Column(float, checks, nullable=nullable)
-        else:
-            columns[name] = pa.Column(nullable=nullable)
-    columns[PRICE] = pa.Column(float, [pa.Check.gt(0, error="not above 0")], nullable=False)
-    return pa.DataFrameSchema(columns, strict=True)
-
-
-def drop_duplicates(frame: pd.DataFrame, row_digests: npt.NDArray[np.uint64]) -> pd.DataFrame:
-    """Return the frame without the rows that repeat an earlier raw row in every column."""
-    return frame.loc[~pd.Series(row_digests).duplicated().to_numpy()]
-
-
 def find_valuation_date(frame: pd.DataFrame) -> datetime.date:
     """Return the day that the data's prices are for.
 
     With listing dates, their 99.9 % quantile. Without any, the end of the newest model year that at
     least 0.5 % of the rows have and that lies at most ten years after the next older such year: one
-    car of the year 2060 does not move it.
-
-    Raises
-    ------
-    InputError
-        If no row has a year.
+    car of the year 2060 does not move it. It is an InputError if no row has a year.
     """
     if frame["listed_on"].notna().any():
         days = frame["listed_on"].dropna()
@@ -82,20 +52,13 @@ def find_valuation_date(frame: pd.DataFrame) -> datetime.date:
 
 
 def default_price_range(price: pd.Series) -> tuple[float, float]:
-    """Return the limits of a believable price: a hundredth to a thousand times the median.
-
-    Examples
-    --------
-    >>> default_price_range(pd.Series([1.0, 9000, 9500, 9900, 1e9]))
-    (95.0, 9500000.0)
-    """
+    """Return the limits of a believable price: a hundredth to a thousand times the median."""
     median = float(price[price > 0].median())
     return _PRICE_SPREAD[0] * median, _PRICE_SPREAD[1] * median
 
 
 def clean(
     frame: pd.DataFrame,
-    *,
     valuation_date: datetime.date,
     price_range: tuple[float, float],
     distance_unit: str,
@@ -111,66 +74,48 @@ def clean(
     counts : is added to.
     """
     frame = _reject(frame, _reasons(frame, valuation_date, price_range), counts)
-    frame = _without_impossible_odometers(frame, valuation_date, distance_unit, counts)
-    return _validated(frame, counts).reset_index(drop=True)
+    listed = frame["listed_on"].dt.year.fillna(valuation_date.year)
+    odometer, age = frame["odometer"], listed - frame["year"]
+    impossible = is_impossible(odometer, age, odometer_limits(distance_unit))
+    frame = _made_missing(frame, "odometer", impossible, "impossible", counts)
+    for name, kind in KINDS.items():
+        if kind in NUMERIC:
+            low, high = bounds(name)
+            outside = (frame[name] < low) | (frame[name] > high)
+            frame = _made_missing(frame, name, outside, f"outside {low:g}–{high:g}", counts)
+    return frame.reset_index(drop=True)
 
 
 def _reasons(
     frame: pd.DataFrame, valuation_date: datetime.date, price_range: tuple[float, float]
-) -> dict[str, Mask]:
+) -> dict[str, pd.Series]:
     """Return which rows to reject, by reason; a row is counted under its first reason only."""
-    low, high = price_range
-    price, year = frame[PRICE], frame["year"]
+    (low, high), (oldest, _) = price_range, bounds("year")
     newest = valuation_date.year + 1
+    price, year = frame[PRICE], frame["year"]
     return {
-        "price missing or unreadable": price.isna().to_numpy(),
-        f"price below {low:g}": (price < low).to_numpy(),
-        f"price above {high:g}": (price > high).to_numpy(),
-        **{
-            f"{name} missing or unreadable": frame[name].isna().to_numpy()
-            for name in REQUIRED_OF_A_ROW
-        },
-        f"year before {bounds('year')[0]:g}": (year < bounds("year")[0]).to_numpy(),
-        f"year after {newest}": (year > newest).to_numpy(),
+        "price missing or unreadable": price.isna(),
+        f"price below {low:g}": price < low,
+        f"price above {high:g}": price > high,
+        **{f"{name} missing or unreadable": frame[name].isna() for name in REQUIRED_OF_A_ROW},
+        f"year before {oldest:g}": year < oldest,
+        f"year after {newest}": year > newest,
     }
 
 
-def _reject(frame: pd.DataFrame, reasons: dict[str, Mask], counts: Counts) -> pd.DataFrame:
-    keep = np.ones(len(frame), dtype=bool)
+def _reject(frame: pd.DataFrame, reasons: dict[str, pd.Series], counts: Counts) -> pd.DataFrame:
+    keep = pd.Series(True, frame.index)
     for reason, mask in reasons.items():
-        hit = int((mask & keep).sum())
-        if hit:
+        if hit := int((mask & keep).sum()):
             counts.rejected[reason] += hit
         keep &= ~mask
     return frame.loc[keep]
 
 
-def _without_impossible_odometers(
-    frame: pd.DataFrame, valuation_date: datetime.date, distance_unit: str, counts: Counts
+def _made_missing(
+    frame: pd.DataFrame, name: str, mask: pd.Series, reason: str, counts: Counts
 ) -> pd.DataFrame:
-    listed = frame["listed_on"].dt.year.fillna(valuation_date.year).to_numpy(dtype=np.float64)
-    age = np.maximum(listed - frame["year"].to_numpy(), 0.0)
-    given = frame["odometer"].to_numpy()
-    plausible = plausible_odometer(given, age, distance_unit)
-    lost = int((np.isnan(plausible) & ~np.isnan(given)).sum())
-    if lost:
-        counts.repaired["odometer impossible, made missing"] += lost
-    return frame.assign(odometer=plausible)
-
-
-def _validated(frame: pd.DataFrame, counts: Counts) -> pd.DataFrame:
-    """Check the frame against the schema; numbers outside their bounds are made missing."""
-    schema = listing_schema()
-    try:
-        return schema.validate(frame, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        repaired = frame.copy()
-        for (name, check), cases in errors.failure_cases.groupby(["column", "check"]):
-            if name not in fields_of(*NUMERIC) or cases["index"].isna().any():
-                raise InputError(
-                    f"column {name} breaks the listing's schema: {check}, found "
-                    f"{cases['failure_case'].iloc[0]!r}; correct ingest.columns.{name}"
-                ) from None
-            repaired.loc[cases["index"], name] = np.nan
-            counts.repaired[f"{name} {check}, made missing"] += len(cases)
-        return schema.validate(repaired)
+    if not mask.any():
+        return frame
+    counts.repaired[f"{name} {reason}, made missing"] += int(mask.sum())
+    return frame.assign(**{name: frame[name].mask(mask)})

@@ -1,20 +1,25 @@
-"""Parse listings into numbers and normalised categories: one listing or a million by the same code.
+"""Read listings as numbers and normalised categories: one by itself, or a million for training.
 
-Nothing here is learned from data. Each distinct text is parsed once, so a million rows cost their
-few thousand distinct variants and one look-up a row.
+Nothing here is learned from data. What the names of a car say together is read apart from what
+differs from car to car, so that it need be read but once for each type of car.
 """
 
 import datetime
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+import math
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Columns, Floats, T
-from carprice.listings.units import plausible_odometer
+from carprice.arrays import Columns, Floats
+from carprice.listings.keys import ModelKey
+from carprice.listings.market import is_impossible, odometer_limits
 from carprice.listings.variants import variant_of
 from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
 
@@ -33,6 +38,16 @@ CATEGORIES: Final = {
     "seller": "seller_type",
     "region": "region",
 }
+TYPE_FIELDS: Final = (
+    "make",
+    "model",
+    "variant",
+    *(CATEGORIES[name] for name in ("transmission", "body", "fuel", "drive")),
+)
+"""Fields of a listing that make up its type, in the order that :func:`read_type` takes."""
+TYPE_CATEGORIES: Final = ("transmission", "body", "fuel", "gear", "drive")
+LEVELS: Final = tuple(name for name in CATEGORIES if name not in TYPE_CATEGORIES)
+"""Categories that differ from car to car of a type."""
 PLAIN_NUMBERS: Final = (
     "ownership",
     "fitness_age",
@@ -60,6 +75,8 @@ NUMBERS: Final = (
     "listed",
     *PLAIN_NUMBERS,
 )
+TYPE_TEXTS: Final = tuple(name for name in TEXTS if name not in LEVELS)
+_LEVEL_FIELDS: Final = itemgetter(*LEVELS)(CATEGORIES)
 
 
 @dataclass(frozen=True)
@@ -121,62 +138,26 @@ def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -
     >>> features.texts["model"], features.numbers["age"]
     (['kia|sonet'], array([4.]))
     """
-    rows = len(columns["make"])
-    make = _texts(columns, "make", rows)
-    line = _texts(columns, "model", rows)
-    variants = _each(_values(columns, "variant", rows), variant_of)
-    categories = {name: _texts(columns, field, rows) for name, field in CATEGORIES.items()}
-    categories["drive"] = [
-        given or variant.drive.lower()
-        for given, variant in zip(categories["drive"], variants, strict=True)
-    ]
-    model = _joined(make, line)
-    texts = {
-        "make": make,
-        "model": model,
-        "model_powertrain": _joined(model, categories["fuel"], categories["transmission"]),
-        "model_trim": _joined(model, (variant.trim for variant in variants)),
-        "model_variant": _joined(model, (variant.text for variant in variants)),
-        **categories,
-        "gear": [variant.gear for variant in variants],
-    }
-    listed_year, listed = _listing_time(columns, valuation_date, rows)
-    age = np.maximum(listed_year - _numbers(columns, "year", rows), 0.0)
-    odometer = plausible_odometer(_numbers(columns, "odometer", rows), age, distance_unit)
-    engine = _numbers(columns, "engine_cc", rows)
-    litres = np.array([variant.litres for variant in variants])
-    equipment = _each(_values(columns, "features", rows), equipment_of)
-    numbers = {
-        "age": age,
-        "odometer": odometer,
-        "odometer_per_year": odometer / (age + 0.5),
-        "feature_count": np.array([count_of(names) for names in equipment], dtype=np.float64),
-        "litres": np.where(np.isnan(engine), litres, np.round(engine / 1000, 1)),
-        "listed": listed,
-        **{name: _numbers(columns, name, rows) for name in PLAIN_NUMBERS},
-    }
+    type_of = lru_cache(maxsize=None)(read_type)
+    reader = ListingReader(valuation_date, distance_unit)
+    types: list[dict[str, str]] = []
+    levels: list[str] = []
+    equipment: list[str] = []
+    values = array("d")
+    for fields in listings_of(columns):
+        of_type, litres = type_of(*map(fields.get, TYPE_FIELDS))
+        names = equipment_of(fields.get("features"))
+        known = reader.numbers_of(fields, reader.day_of(fields), litres, len(names))
+        types.append(of_type)
+        levels += levels_of(fields)
+        equipment.append(EQUIPMENT_SEPARATOR.join(names))
+        values.extend(map(known.get, NUMBERS, repeat(math.nan)))
+    by_level = {name: levels[place :: len(LEVELS)] for place, name in enumerate(LEVELS)}
+    texts = {name: by_level.get(name) or [of_type[name] for of_type in types] for name in TEXTS}
+    table = np.array(values).reshape(-1, len(NUMBERS)).T.copy()
+    numbers = dict(zip(NUMBERS, table, strict=True))
+    numbers["odometer_per_year"] = numbers["odometer"] / (numbers["age"] + 0.5)
     return Features(texts, numbers, equipment)
-
-
-def _listing_time(
-    columns: Columns, valuation_date: datetime.date, rows: int
-) -> tuple[Floats, Floats]:
-    """Return the year of each listing's date, and that date in years after the valuation date."""
-    days = listing_days(columns, valuation_date, rows)
-    years = days.astype("datetime64[Y]").astype(np.float64) + 1970.0
-    after = (days - np.datetime64(valuation_date, "D")).astype(np.float64) / 365.25
-    return years, np.clip(after, *LISTED_YEARS)
-
-
-def listing_days(
-    columns: Columns, valuation_date: datetime.date, rows: int
-) -> npt.NDArray[np.datetime64]:
-    """Return the day that each listing's price is for: its own date, else the valuation date."""
-    day = np.datetime64(valuation_date, "D")
-    if columns.get("listed_on") is None:
-        return np.full(rows, day)
-    days = np.asarray(columns["listed_on"], dtype="datetime64[D]")
-    return np.where(np.isnat(days), day, days)
 
 
 def listings_of(columns: Columns) -> Iterator[dict[str, Any]]:
@@ -191,23 +172,85 @@ def listings_of(columns: Columns) -> Iterator[dict[str, Any]]:
     return (dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True))
 
 
-def _values(columns: Columns, field: str, rows: int) -> Sequence[Any]:
-    values = columns.get(field)
-    if values is None:
-        return [None] * rows
-    return values.tolist() if isinstance(values, np.ndarray) else values
+def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str, str], float]:
+    """Read the values of :data:`TYPE_FIELDS`; what is no text is missing.
+
+    Returns
+    -------
+    tuple
+        All :data:`TEXTS` but :data:`LEVELS`, and the litres that the variant tells; NaN if none.
+    """
+    parsed = variant_of(variant)
+    transmission, body, fuel, drive = map(text_of, kind)
+    key = ModelKey(text_of(make), text_of(model))
+    texts = {
+        "make": key.make,
+        "model": str(key),
+        "model_powertrain": f"{key}|{fuel}|{transmission}",
+        "model_trim": f"{key}|{parsed.trim}",
+        "model_variant": f"{key}|{parsed.text}",
+        "transmission": transmission,
+        "body": body,
+        "fuel": fuel,
+        "gear": parsed.gear,
+        "drive": drive or parsed.drive.lower(),
+    }
+    return texts, parsed.litres
 
 
-def _each(values: Sequence[Any], parse_one: Callable[[Any], T]) -> list[T]:
-    keys: list[Hashable] = [tuple(v) if isinstance(v, list) else v for v in values]
-    if len(keys) == 1:
-        return [parse_one(keys[0])]
-    parsed = {key: parse_one(key) for key in set(keys)}
-    return [parsed[key] for key in keys]
+class ListingReader:
+    """Reads what is told in numbers, and the day of the price."""
+
+    def __init__(self, valuation_date: datetime.date, distance_unit: str) -> None:
+        self._valuation_date = valuation_date
+        self._odometers = odometer_limits(distance_unit)
+
+    def day_of(self, fields: Mapping[str, Any]) -> datetime.date:
+        """Return the day of a listing's price: its own, else the valuation date."""
+        day: datetime.date | None = fields.get("listed_on")
+        return day or self._valuation_date
+
+    def numbers_of(
+        self, fields: Mapping[str, Any], day: datetime.date, litres: float, feature_count: int
+    ) -> dict[str, float]:
+        """Return the known ones of :data:`NUMBERS`, but for ``odometer_per_year``.
+
+        Parameters
+        ----------
+        fields : a listing's values by field; NaN is missing, like None.
+        day : of its price.
+        litres : displacement where no field has it; NaN if unknown.
+        """
+        get = fields.get
+        after = (day - self._valuation_date).days / 365.25
+        age = max(day.year - float(fields["year"]), 0.0)
+        numbers = {
+            "age": age,
+            "feature_count": float(feature_count),
+            "listed": min(max(after, LISTED_YEARS[0]), LISTED_YEARS[1]),
+        }
+        for name in PLAIN_NUMBERS:
+            number = get(name)
+            if number is not None and number == number:  # noqa: PLR0124 - NaN
+                numbers[name] = float(number)
+        engine = get("engine_cc")
+        if engine is not None and engine == engine:  # noqa: PLR0124 - NaN
+            numbers["litres"] = round(engine / 1000 * 10) / 10
+        elif litres == litres:  # noqa: PLR0124 - NaN
+            numbers["litres"] = litres
+        odometer = get("odometer")
+        if (
+            odometer is not None
+            and odometer == odometer  # noqa: PLR0124 - NaN
+            and not is_impossible(odometer, age, self._odometers)
+        ):
+            numbers["odometer"] = float(odometer)
+        return numbers
 
 
-def _texts(columns: Columns, field: str, rows: int) -> list[str]:
-    return _each(_values(columns, field, rows), text_of)
+def levels_of(fields: Mapping[str, Any]) -> list[str]:
+    """Return a listing's normalised :data:`LEVELS`; empty where unknown."""
+    return [text_of(fields.get(field)) for field in _LEVEL_FIELDS]
 
 
 def text_of(value: Any) -> str:
@@ -215,26 +258,16 @@ def text_of(value: Any) -> str:
     return normalise(value) if isinstance(value, str) else ""
 
 
-def equipment_of(value: Any) -> str:
-    """Return the normalised names of equipment, sorted and joined by ``|``."""
-    if isinstance(value, tuple):
-        return EQUIPMENT_SEPARATOR.join(sorted({normalise(name) for name in value}))
-    if isinstance(value, str) and value:
-        return equipment_of(tuple(value.split(EQUIPMENT_SEPARATOR)))
-    return ""
+def equipment_of(features: Any) -> tuple[str, ...]:
+    """Return the normalised names of equipment, sorted, from a sequence or a text with ``|``."""
+    return _names_of(tuple(features) if isinstance(features, list) else features)
 
 
-def count_of(equipment: str) -> int:
-    """Return the number of names in a text of :func:`equipment_of`."""
-    return equipment.count(EQUIPMENT_SEPARATOR) + 1 if equipment else 0
-
-
-def _numbers(columns: Columns, field: str, rows: int) -> Floats:
-    values = columns.get(field)
-    if values is None:
-        return np.full(rows, np.nan)
-    return np.asarray(values, dtype=np.float64)
-
-
-def _joined(*parts: Iterable[str]) -> list[str]:
-    return ["|".join(row) for row in zip(*parts, strict=True)]
+@lru_cache(maxsize=4096)
+def _names_of(features: Any) -> tuple[str, ...]:
+    if isinstance(features, str):
+        features = features.split(EQUIPMENT_SEPARATOR)
+    elif not isinstance(features, tuple):
+        return ()
+    joined = EQUIPMENT_SEPARATOR.join(sorted(set(map(normalise, features))))
+    return tuple(joined.split(EQUIPMENT_SEPARATOR)) if joined else ()

@@ -7,7 +7,7 @@ import pandas as pd
 
 from carprice.arrays import Columns, Floats
 from carprice.listings.features import NUMBERS, TEXTS, Features
-from carprice.schema import FIELDS, KINDS, FieldKind
+from carprice.schema import KINDS, NUMERIC, FieldKind
 
 _TARGET = "ln_price"
 _EQUIPMENT = "equipment"
@@ -16,16 +16,16 @@ _EQUIPMENT = "equipment"
 def as_columns(listings: pd.DataFrame) -> Columns:
     """Return listings as the model takes them: values by field name, None or NaN where missing."""
     columns = {}
-    for field in FIELDS:
+    for field, kind in KINDS.items():
         values = listings[field]
         if values.isna().all():
             continue
-        if KINDS[field] in (FieldKind.TEXT, FieldKind.EQUIPMENT):
-            columns[field] = values.astype(object).where(values.notna(), None).tolist()
-        elif KINDS[field] is FieldKind.DATE:
+        if kind in NUMERIC:
+            columns[field] = values.to_numpy(dtype=np.float64)
+        elif kind is FieldKind.DATE:
             columns[field] = values.to_numpy(dtype="datetime64[D]")
         else:
-            columns[field] = values.to_numpy(dtype=np.float64)
+            columns[field] = values.astype(object).where(values.notna(), None).tolist()
     return columns
 
 

@@ -1,16 +1,21 @@
-"""The market that listings come from: written by ingest, kept in the model folder."""
+"""The market that listings come from, its unit of distance, and the odometers a car can have."""
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
 
-from carprice.listings.units import km_per_unit
+_KM_PER_MILE: Final = 1.609344
+_ODOMETER_KM: Final = (100.0, 500_000.0)
+"""Least and most that a used car can have driven; one of up to a year may have driven less."""
 
 
 @dataclass(frozen=True)
 class Market:
-    """Currency, distance unit, valuation date, and the digest of the training data."""
+    """Currency, distance unit, valuation date, and the digest of the training data.
+
+    Ingest writes it, and the model folder keeps it.
+    """
 
     currency: str
     distance_unit: str
@@ -24,15 +29,34 @@ class Market:
 
     def to_json(self) -> dict[str, str]:
         """Return the market as plain JSON values."""
-        return {
-            "currency": self.currency,
-            "distance_unit": self.distance_unit,
-            "valuation_date": self.valuation_date.isoformat(),
-            "data_digest": self.data_digest,
-        }
+        return {**asdict(self), "valuation_date": self.valuation_date.isoformat()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, str]) -> Self:
         """Read what :meth:`to_json` wrote."""
         day = datetime.date.fromisoformat(content["valuation_date"])
         return cls(content["currency"], content["distance_unit"], day, content["data_digest"])
+
+
+def km_per_unit(distance_unit: str) -> float:
+    """Return the kilometres in a distance unit, ``km`` or ``miles``."""
+    return _KM_PER_MILE if distance_unit == "miles" else 1.0
+
+
+def odometer_limits(distance_unit: str) -> tuple[float, float]:
+    """Return the plausible odometers of a used car in the market's unit."""
+    low, high = _ODOMETER_KM
+    return low / km_per_unit(distance_unit), high / km_per_unit(distance_unit)
+
+
+def is_impossible(odometer: Any, age: Any, limits: tuple[float, float]) -> Any:
+    """Whether a car of an age in years cannot have that odometer: of one car, or of each row.
+
+    A used car has driven at most 500,000 km, and at least 100 km unless it is at most a year old.
+
+    Parameters
+    ----------
+    limits : see :func:`odometer_limits`.
+    """
+    low, high = limits
+    return (odometer > high) | (odometer < 0) | ((odometer < low) & (age > 1))

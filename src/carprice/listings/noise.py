@@ -35,13 +35,7 @@ class NoiseFloor:
 
 
 def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
-    """Estimate the noise floor; see :func:`twin_differences`.
-
-    Parameters
-    ----------
-    features : parsed listings, n rows.
-    log_price : their ln(price).
-    """
+    """Estimate the noise floor from parsed listings and their ln(price)."""
     apart = twin_differences(features, log_price)
     if len(apart) < _FEWEST_PAIRS:
         return NoiseFloor(len(apart), None, None)
@@ -54,14 +48,9 @@ def twin_differences(features: Features, log_price: Floats) -> Floats:
 
     Near-twins are alike in make, model, variant, age, powertrain and owners; the odometer of one is
     at most 10 % above that of the other.
-
-    Parameters
-    ----------
-    features : parsed listings, n rows.
-    log_price : their ln(price).
     """
     odometer = features.numbers["odometer"]
-    codes = like_cars(features, with_owners=True)
+    codes = like_cars(features, ("age", "litres", "ownership"))
     order = np.lexsort((odometer, codes))
     first, second = order[:-1], order[1:]
     twins = (codes[first] == codes[second]) & (
@@ -83,28 +72,14 @@ def less_group_mean(values: Floats, groups: npt.NDArray[np.intp]) -> Floats:
 
 
 def like_cars(
-    features: Features, *, with_engine: bool = True, with_owners: bool = False
+    features: Features, numbers: Sequence[str] = ("age", "litres")
 ) -> npt.NDArray[np.intp]:
     """Return the number of each row's group of like cars.
 
-    Like cars have the same make, model, variant, age, fuel and transmission.
-
-    Parameters
-    ----------
-    features : parsed listings, n rows.
-    with_engine : whether like cars have the same displacement too.
-    with_owners : whether like cars have the same number of owners too.
+    Like cars have the same make, model, variant, fuel, transmission, and ``numbers``.
     """
-    texts, numbers = features.texts, features.numbers
-    parts: list[Sequence[object]] = [
-        texts["model_variant"],
-        texts["model_powertrain"],
-        numbers["age"].tolist(),
-    ]
-    if with_engine:
-        parts.append(np.nan_to_num(numbers["litres"], nan=-1.0).tolist())
-    if with_owners:
-        parts.append(np.nan_to_num(numbers["ownership"], nan=-1.0).tolist())
-    position: dict[tuple[object, ...], int] = {}
-    keys = zip(*parts, strict=True)
-    return np.array([position.setdefault(key, len(position)) for key in keys], dtype=np.intp)
+    alike = [features.texts["model_variant"], features.texts["model_powertrain"]]
+    known = [np.nan_to_num(features.numbers[name], nan=-1.0).tolist() for name in numbers]
+    cars = list(zip(*alike, *known, strict=True))
+    group_of = {car: number for number, car in enumerate(dict.fromkeys(cars))}
+    return np.array([group_of[car] for car in cars], dtype=np.intp)

@@ -1,7 +1,8 @@
 """Read, map and clean a source in one go; ingest and the look at the data both do it this way."""
 
 import datetime
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,17 +17,15 @@ from carprice.listings.cleaning import (
     Counts,
     clean,
     default_price_range,
-    drop_duplicates,
     find_valuation_date,
 )
-from carprice.listings.column_map import MappedChunk, Unreadable, map_chunks
-from carprice.listings.leaking_columns import IgnoredColumn, inspect_ignored
-from carprice.listings.sources import Chunk, read_chunks
+from carprice.listings.column_map import Unreadable, map_chunks
+from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
+from carprice.listings.sources import read_chunks
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
 
-OnChunk = Callable[[Chunk, MappedChunk], None]
 _ROWS_INSPECTED: Final = 20_000
 _FEWEST_ROWS: Final = 50
 
@@ -49,17 +48,14 @@ class Source:
     row_digests: npt.NDArray[np.uint64]
     ignored: pd.DataFrame
     unreadable: dict[str, Unreadable]
-    respaced: dict[str, int]
+    respaced: Mapping[str, int]
     origin: dict[str, tuple[str, ...]]
 
     def judged(self) -> list[IgnoredColumn]:
         """Return the ignored columns, each with whether it looks computed from the price."""
-        rows = len(self.ignored)
-        return inspect_ignored(
-            self.ignored,
-            self.frame[PRICE].to_numpy(dtype=np.float64)[:rows],
-            self.frame["year"].to_numpy(dtype=np.float64)[:rows],
-        )
+        head = self.frame.iloc[: len(self.ignored)]
+        price, year = (head[name].to_numpy(dtype=np.float64) for name in (PRICE, "year"))
+        return inspect_ignored(self.ignored, price, year)
 
 
 @dataclass(frozen=True)
@@ -78,30 +74,26 @@ def read_source(
     *,
     keep: Path | None = None,
     passed_over: Path | None = None,
-    on_chunk: OnChunk | None = None,
+    on_rows: Callable[[pd.DataFrame], object] | None = None,
 ) -> Source:
-    """Read and map all rows of a source.
+    """Read and map all rows of a source; an InputError if it cannot be read.
 
     Parameters
     ----------
     keep, passed_over : see :func:`carprice.listings.sources.read_chunks`.
-    on_chunk : called with each raw chunk and what it was mapped to.
-
-    Raises
-    ------
-    InputError
-        If the source cannot be read.
+    on_rows : called with the raw rows of each chunk.
     """
-    progress(f"reading {redact(settings.source)}")
+    label = redact(settings.source)
+    progress(f"reading {label}")
     frames, digests, ignored = [], [], []
     unreadable: dict[str, Unreadable] = {}
-    respaced: dict[str, int] = {}
+    respaced: Counter[str] = Counter()
     origin: dict[str, tuple[str, ...]] = {}
     rows = 0
     chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
     for chunk, mapped in map_chunks(chunks, settings, price_required=True):
-        if on_chunk is not None:
-            on_chunk(chunk, mapped)
+        if on_rows is not None:
+            on_rows(chunk.frame)
         frames.append(mapped.frame)
         digests.append(row_digests(chunk.frame))
         if rows < _ROWS_INSPECTED:
@@ -109,11 +101,10 @@ def read_source(
             ignored.append(head.reset_index(drop=True))
         for name, found in mapped.unreadable.items():
             unreadable[name] = found if name not in unreadable else unreadable[name].plus(found)
-        for name, count in mapped.respaced.items():
-            respaced[name] = respaced.get(name, 0) + count
+        respaced.update(mapped.respaced)
         origin |= mapped.origin
         rows += len(mapped.frame)
-        progress(f"reading {redact(settings.source)}: {rows:,} rows")
+        progress(f"reading {label}: {rows:,} rows")
     return Source(
         pd.concat(frames, ignore_index=True),
         np.concatenate(digests),
@@ -133,33 +124,21 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
         If more of a field cannot be read than ``settings.max_unreadable``, or no row has a year.
     """
     counts = Counts()
-    frame = drop_duplicates(source.frame, source.row_digests)
+    frame = source.frame.loc[~pd.Series(source.row_digests).duplicated().to_numpy()]
     if len(frame) < len(source.frame):
         counts.rejected["exact duplicate"] = len(source.frame) - len(frame)
     counts.repaired.update(
         {f"stray spaces removed from {alias(name)}": rows for name, rows in source.respaced.items()}
     )
     _count_unreadable(source, settings, counts)
-    valuation_date = settings.valuation_date or find_valuation_date(frame)
-    price_range = settings.price_range or default_price_range(frame[PRICE])
-    listings = clean(
-        frame,
-        valuation_date=valuation_date,
-        price_range=price_range,
-        distance_unit=settings.units.distance,
-        counts=counts,
-    )
-    return Listings(listings, counts, valuation_date, price_range)
+    day = settings.valuation_date or find_valuation_date(frame)
+    prices = settings.price_range or default_price_range(frame[PRICE])
+    kept = clean(frame, day, prices, settings.units.distance, counts)
+    return Listings(kept, counts, day, prices)
 
 
 def refuse_too_few(listings: Listings, settings: IngestSettings) -> None:
-    """Stop where too few listings are left to learn from.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 50.
-    """
+    """Raise an InputError if fewer than 50 listings are left to learn from."""
     rows, rejected = len(listings.frame), listings.counts.rejected
     if rows >= _FEWEST_ROWS:
         return

@@ -2,30 +2,23 @@
 
 import hashlib
 import json
+from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
 
 
 def snapshot_digest(folder: Path) -> str:
-    r"""Return the digest that DVC gives a folder: the MD5 of the list of its files and their MD5.
+    """Return the digest that DVC gives a folder: the MD5 of the list of its files and their MD5.
 
     DVC's cache and remote hold the folder under this digest.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as name:
-    ...     _ = Path(name, "cars.csv").write_bytes(b"make,year\nKia,2019\n")
-    ...     snapshot_digest(Path(name))
-    '1765885a02f3fc707e0c868d22b2b3ff.dir'
     """
-    files = {
-        path.relative_to(folder).as_posix(): _md5(path)
+    listing = [
+        {"md5": _md5(path), "relpath": path.relative_to(folder).as_posix()}
         for path in folder.rglob("*")
         if path.is_file()
-    }
-    listing = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
+    ]
+    listing.sort(key=itemgetter("relpath"))
     return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 

@@ -1,11 +1,12 @@
-"""Read one cell of a file: numbers in text, dates, flags and lists of equipment.
+"""Read the values of a column as its field's kind: text, numbers, dates, flags or equipment.
 
-A reader returns ``None`` for an empty cell, and :data:`UNREADABLE` for one that holds something
-else than what is asked for.
+Each distinct value is read once, however many rows hold it.
 """
 
 import ast
 import datetime
+import functools
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -15,10 +16,26 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
-from carprice.schema import join_equipment, parse_ordinal, split_equipment
-from carprice.settings import ColumnRule
+from carprice.listings.market import km_per_unit
+from carprice.schema import (
+    NUMERIC,
+    FieldKind,
+    alias,
+    join_equipment,
+    kind_of,
+    parse_ordinal,
+    split_equipment,
+)
+from carprice.settings import ColumnRule, IngestSettings
 
-UNREADABLE: Final = object()
+_UNREADABLE: Final = object()
+"""What a cell is read as that holds something else than what is asked for."""
+MISSING: Final[dict[FieldKind, Any]] = {
+    FieldKind.NUMBER: np.nan,
+    FieldKind.INTEGER: np.nan,
+    FieldKind.DATE: np.datetime64("NaT", "s"),
+}
+"""What a field of these kinds is read as where its cell is empty; the others are None."""
 
 _MULTIPLIERS: Final = {
     "lakh": 1e5,
@@ -44,56 +61,155 @@ _FALSE: Final = frozenset({"0", "false", "no", "n", "off"})
 
 
 def as_text(value: object) -> str:
-    """Return a value as a person writes it: single spaces, no decimals of a whole number.
-
-    Examples
-    --------
-    >>> as_text(2.0), as_text(" Wagon   R ")
-    ('2', 'Wagon R')
-    """
+    """Return a value as a person writes it: single spaces, no decimals of a whole number."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return " ".join(str(value).split())
 
 
-def read_text(value: object) -> str | None:
-    """Return a value as text; ``None`` where nothing is left of it."""
-    return None if value is None else as_text(value) or None
+def read_column(
+    field: str,
+    raw: pd.Series | pd.DataFrame,
+    rule: ColumnRule,
+    settings: IngestSettings,
+    label: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read all values of a field or of the price.
 
+    Parameters
+    ----------
+    raw : the cells of its column, or of its 0/1 columns.
+    label : the file, for messages.
 
-def preparation(rule: ColumnRule) -> Callable[[object], object]:
-    """Return the steps of a rule that come before any other reading.
-
-    In this order: ``match``, ``words``, ``values`` and ``ordinal``.
+    Returns
+    -------
+    What each of the n rows holds, and which cells cannot be read: n, or n for each 0/1 column.
     """
-    steps: list[Callable[[Any], object]] = []
-    if rule.match is not None:
-        steps.append(_matcher(rule.match))
-    if rule.words is not None:
-        steps.append(_word_picker(str(rule.words), rule.phrases))
-    if rule.values is not None:
-        steps.append(_replacer(rule.values))
-    if rule.ordinal:
-        steps.append(parse_ordinal)
+    if isinstance(raw, pd.DataFrame):
+        return _read_flags(raw)
+    kind = kind_of(field)
+    types = pd.api.types
+    is_number = types.is_numeric_dtype(raw.dtype) and not types.is_bool_dtype(raw.dtype)
+    prepared = rule.match or rule.words or rule.values or rule.ordinal
+    if kind in NUMERIC and is_number and not prepared:
+        read = raw.to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = np.zeros(len(read), dtype=bool)
+    else:
+        reader = _cell_reader(field, rule, settings.decimal, label)
+        read, bad = _read_cells(raw, reader, MISSING.get(kind))
+    if kind in NUMERIC:
+        read = _scaled(read, rule, settings)
+        bad |= np.isinf(read)
+        if kind is FieldKind.INTEGER:
+            bad |= np.isfinite(read) & (read != np.round(read))
+        read = np.where(bad, np.nan, read)
+    return read, bad
 
-    def prepare(value: object) -> object:
+
+def _read_cells(
+    raw: pd.Series, reader: Callable[[object], Any], missing: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read each distinct value once; return what each row holds, and which cannot be read."""
+    if pd.api.types.is_bool_dtype(raw.dtype):
+        raw = raw.astype(object)
+    try:
+        codes, values = pd.factorize(raw)
+    except TypeError:
+        codes, values = pd.factorize(raw.map(_hashable).astype(object))
+    # One more place than values: the code of an empty cell is -1.
+    read = np.full(len(values) + 1, missing)
+    bad = np.zeros(len(values) + 1, dtype=bool)
+    for place, value in enumerate(np.asarray(values, dtype=object)):
+        found = reader(value)
+        if found is _UNREADABLE:
+            bad[place] = True
+        elif found is not None:
+            read[place] = found
+    return read[codes], bad[codes]
+
+
+def _hashable(value: object) -> object:
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return tuple(as_text(item) for item in value)
+    return str(value) if isinstance(value, dict) else value
+
+
+def _scaled(numbers: np.ndarray, rule: ColumnRule, settings: IngestSettings) -> np.ndarray:
+    if rule.multiply is not None:
+        numbers = numbers * rule.multiply
+    if rule.add is not None:
+        numbers = numbers + rule.add
+    if rule.unit is not None:
+        numbers = numbers * km_per_unit(rule.unit) / km_per_unit(settings.units.distance)
+    return numbers
+
+
+def _read_flags(raw: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the equipment of each row, and which cells of its flags cannot be read."""
+    columns = [_read_cells(raw.iloc[:, place], _read_flag, np.nan) for place in range(raw.shape[1])]
+    flags, bad = (np.column_stack(part) for part in zip(*columns, strict=True))
+    names = [str(name).strip() for name in raw.columns]
+
+    @functools.cache
+    def equipment(has: bytes) -> str:
+        return join_equipment(itertools.compress(names, has))
+
+    texts = np.array([equipment(row.tobytes()) for row in flags == 1], dtype=object)
+    texts[np.isnan(flags).all(axis=1)] = None
+    return texts, bad
+
+
+def count_respaced(raw: pd.Series) -> int:
+    """Return the number of rows whose text has needless spaces."""
+    return int(_read_cells(raw, _has_stray_spaces, False)[0].sum())
+
+
+def _has_stray_spaces(value: object) -> bool:
+    return isinstance(value, str) and " ".join(value.split()) != value
+
+
+def _cell_reader(field: str, rule: ColumnRule, decimal: str, label: str) -> Callable[[object], Any]:
+    """Return the function that reads a cell; ``None`` stands for empty, or :data:`_UNREADABLE`."""
+    kind = kind_of(field)
+    steps = _preparing_steps(rule)
+    if kind is FieldKind.TEXT:
+        steps.append(lambda value: as_text(value) or None)
+    elif kind is FieldKind.EQUIPMENT:
+        steps.append(lambda value: _read_equipment(value, rule.split))
+    elif kind is FieldKind.DATE:
+        steps.append(lambda value: _read_date(value, rule.date, f"{label}, {alias(field)}"))
+    elif field == "ownership":
+        steps.append(lambda value: _read_owners(value, decimal, inside=rule.number))
+    else:
+        steps.append(lambda value: _read_number(value, decimal, inside=rule.number))
+
+    def read(value: object) -> Any:
         for step in steps:
             if value is None:
                 return None
             value = step(value)
         return value
 
-    return prepare
+    return read
 
 
-def _matcher(pattern: str) -> Callable[[object], str | None]:
-    compiled = re.compile(pattern)
+def _preparing_steps(rule: ColumnRule) -> list[Callable[[Any], Any]]:
+    """Return the steps of a rule that come before any other reading, in their order."""
+    steps: list[Callable[[Any], Any]] = []
+    if rule.match is not None:
+        steps.append(functools.partial(_first_group, re.compile(rule.match)))
+    if rule.words is not None:
+        steps.append(_word_picker(str(rule.words), rule.phrases))
+    if rule.values is not None:
+        steps.append(_replacer(rule.values))
+    if rule.ordinal:
+        steps.append(parse_ordinal)
+    return steps
 
-    def first_group(value: object) -> str | None:
-        found = compiled.search(as_text(value))
-        return found[1] if found else None
 
-    return first_group
+def _first_group(pattern: re.Pattern[str], value: object) -> str | None:
+    found = pattern.search(as_text(value))
+    return found[1] if found else None
 
 
 def _word_picker(words: str, phrases: Sequence[str]) -> Callable[[object], str | None]:
@@ -121,9 +237,8 @@ def _spellings(key: object) -> tuple[str, ...]:
 
 def _replacer(values: dict[Any, Any]) -> Callable[[object], object]:
     exact = {spelling: new for key, new in values.items() for spelling in _spellings(key)}
-    folded: dict[str, Any] = {}
-    for key, new in exact.items():
-        folded.setdefault(key.casefold(), new)
+    # Where two keys differ in case alone, the first stands for all other spellings.
+    folded = {key.casefold(): new for key, new in reversed(exact.items())}
 
     def replace(value: object) -> object:
         for text in _lookups(value):
@@ -145,22 +260,10 @@ def _lookups(value: object) -> tuple[str, ...]:
     return (text,)
 
 
-def read_number(value: object, decimal: str, *, inside: bool) -> Any:
-    """Read a number.
-
-    Parameters
-    ----------
-    value : a cell.
-    decimal : the decimal sign of texts, ``.`` or ``,``.
-    inside : whether other text may stand around the number.
-
-    Examples
-    --------
-    >>> read_number("1,248 CC", ".", inside=True), read_number("4.5 lakh", ".", inside=True)
-    (1248.0, 450000.0)
-    """
+def _read_number(value: object, decimal: str, *, inside: bool) -> Any:
+    """Read a number; ``inside`` allows other text around it."""
     if not isinstance(value, str):
-        return None if value is None else _plain_number(value)
+        return _plain_number(value)
     text = " ".join(value.replace("\u2212", "-").split())
     if not text:
         return None
@@ -168,21 +271,28 @@ def read_number(value: object, decimal: str, *, inside: bool) -> Any:
         return float(text)
     found = _DIGITS.search(text) if inside else _DIGITS.fullmatch(text)
     if found is None:
-        return UNREADABLE
+        return _UNREADABLE
     number = _grouped_number(found[0], decimal)
     scale = _SCALE.match(text, found.end())
-    if scale and number is not UNREADABLE:
+    if scale and number is not _UNREADABLE:
         return number * _MULTIPLIERS[scale[1].lower()]
     return number
 
 
+def _read_owners(value: object, decimal: str, *, inside: bool) -> Any:
+    number = _read_number(value, decimal, inside=inside)
+    if number is _UNREADABLE:
+        return _read_number(parse_ordinal(value), decimal, inside=inside)
+    return number
+
+
 def _plain_number(value: object) -> Any:
-    if isinstance(value, datetime.date | np.datetime64 | tuple):
-        return UNREADABLE
+    if isinstance(value, datetime.date | np.datetime64):
+        return _UNREADABLE
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        return UNREADABLE
+        return _UNREADABLE
     return None if math.isnan(number) else number
 
 
@@ -190,36 +300,24 @@ def _grouped_number(digits: str, decimal: str) -> Any:
     plain = re.sub("[ '\u2019]", "", digits.rstrip(".,"))
     if decimal == ",":
         plain = plain.translate(str.maketrans(".,", ",."))
-    return float(plain.replace(",", "")) if _GROUPED.fullmatch(plain) else UNREADABLE
+    return float(plain.replace(",", "")) if _GROUPED.fullmatch(plain) else _UNREADABLE
 
 
-def read_date(value: object, pattern: str | None, place: str) -> Any:
-    """Read a day.
-
-    Parameters
-    ----------
-    value : a cell.
-    pattern : the format of texts, such as ``%d/%m/%Y``; None to recognise it.
-    place : where the cell stands, for the error's message.
-
-    Raises
-    ------
-    InputError
-        If there is no format, and a text may start with the day as well as with the month.
-    """
+def _read_date(value: object, pattern: str | bool, place: str) -> Any:
+    """Read a day; a pattern such as ``%d/%m/%Y`` says how texts give it."""
     if isinstance(value, datetime.datetime):
         return value.date()
-    if value is None or isinstance(value, datetime.date):
+    if isinstance(value, datetime.date):
         return value
     text = as_text(value)
     if not text:
         return None
     try:
-        if pattern:
+        if isinstance(pattern, str) and pattern:
             return datetime.datetime.strptime(text, pattern).date()
         return _date_of_text(text, place)
     except (ValueError, OverflowError):
-        return UNREADABLE
+        return _UNREADABLE
 
 
 def _date_of_text(text: str, place: str) -> Any:
@@ -234,49 +332,22 @@ def _date_of_text(text: str, place: str) -> Any:
         return datetime.datetime.fromisoformat(text).date()
     if re.search(r"\d{4}", text) and re.search(r"[A-Za-z]{3}", text):
         return pd.Timestamp(text).date()
-    return UNREADABLE
+    return _UNREADABLE
 
 
-def read_flag(value: object) -> Any:
-    """Return 1.0 or 0.0 for a flag such as ``yes``, ``0`` or ``False``; any number but 0 is 1.0."""
-    text = as_text(value).lower()
-    if text in _TRUE or text in _FALSE:
-        return float(text in _TRUE)
-    number = read_number(text, ".", inside=False)
-    return float(number != 0) if isinstance(number, float) else number
-
-
-def read_equipment(value: object, separator: str | None) -> str | None:
-    """Read names of equipment as one canonical text; see :func:`carprice.schema.join_equipment`.
-
-    Parameters
-    ----------
-    value : a list, or a text that separates the names or is a printed list.
-    separator : of the names in a text; None for comma, semicolon or ``|``.
-
-    Examples
-    --------
-    >>> read_equipment("['Bluetooth', 'AlloyWheels']", None), read_equipment("Tpms/Rear AC", "/")
-    ('AlloyWheels|Bluetooth', 'Rear AC|Tpms')
-    """
-    if value is None:
-        return None
-    names = _names(value, separator)
-    if isinstance(names, str):
-        return None
+def _read_equipment(value: object, separator: str | None) -> str | None:
+    """Read a list, a printed list or a text with separators as :func:`join_equipment` writes it."""
+    names: Any = value
+    if not isinstance(value, tuple):
+        text = as_text(value)
+        if not text:
+            return None
+        if text.startswith("[") and text.endswith("]"):
+            names = _printed_list(text)
+        else:
+            names = text.split(separator) if separator else split_equipment(text)
     cleaned = (as_text(name).replace("|", "/") for name in names if name is not None)
     return join_equipment(name for name in cleaned if name)
-
-
-def _names(value: object, separator: str | None) -> Any:
-    if isinstance(value, tuple):
-        return value
-    text = as_text(value)
-    if not text:
-        return text
-    if text.startswith("[") and text.endswith("]"):
-        return _printed_list(text)
-    return text.split(separator) if separator else split_equipment(text)
 
 
 def _printed_list(text: str) -> Any:
@@ -284,3 +355,12 @@ def _printed_list(text: str) -> Any:
         return tuple(ast.literal_eval(text))
     except (ValueError, SyntaxError):
         return split_equipment(text[1:-1])
+
+
+def _read_flag(value: object) -> Any:
+    """Return 1.0 or 0.0 for a flag such as ``yes``, ``0`` or ``False``; any number but 0 is 1.0."""
+    text = as_text(value).lower()
+    if text in _TRUE or text in _FALSE:
+        return float(text in _TRUE)
+    number = _read_number(text, ".", inside=False)
+    return float(number != 0) if isinstance(number, float) else number

@@ -12,27 +12,19 @@ from typing import Final
 from carprice.listings.keys import DetailKey
 from carprice.schema import EQUIPMENT_SEPARATOR
 
-MAKE_AND_MODEL: Final = "make and model"
-VARIANT: Final = "variant"
-AGE: Final = "age"
-DISTANCE: Final = "distance"
-POWERTRAIN: Final = "fuel and gearbox"
-OWNERS: Final = "owners"
-EQUIPMENT: Final = "equipment"
-COLOUR: Final = "colour"
-OTHERS: Final = "everything else"
 FACTORS: Final = (
-    MAKE_AND_MODEL,
-    VARIANT,
-    AGE,
-    DISTANCE,
-    POWERTRAIN,
-    OWNERS,
-    EQUIPMENT,
-    COLOUR,
-    OTHERS,
+    "make and model",
+    "variant",
+    "age",
+    "distance",
+    "fuel and gearbox",
+    "owners",
+    "equipment",
+    "colour",
+    "everything else",
 )
 """The parts of a price, in the order in which they are told."""
+MAKE_AND_MODEL, VARIANT, AGE, DISTANCE, POWERTRAIN, OWNERS, EQUIPMENT, COLOUR, OTHERS = FACTORS
 
 Terms = Sequence[tuple[str, float]]
 """Terms of a text, and the value of each."""
@@ -76,14 +68,10 @@ class Block:
 
     Attributes
     ----------
-    name : unique; names the block in the model folder.
-    factor : the part of the price (of :data:`FACTORS`) that it counts to.
-    text : which text of the listing has the terms, see
-        :func:`carprice.model.hedonic_fit.texts_of`.
-    basis : by which function of age and distance they are multiplied, see
-        :func:`carprice.model.hedonic_fit.bases_of`.
+    factor : the part of the price, one of :data:`FACTORS`.
+    text : the text that has the terms, see :func:`carprice.model.hedonic_fit.texts_of`.
+    basis : the function of age and distance, see :func:`carprice.model.hedonic_fit.bases_of`.
     scale : its key in :class:`carprice.settings.HedonicScales`.
-    terms : text → terms.
     min_rows : a term of fewer training rows is no column.
     idf : weigh terms by inverse document frequency, to unit length.
     """

@@ -5,9 +5,8 @@ of the price.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -43,9 +42,26 @@ class Booster:
         (output,) = self._session.run(None, {"features": matrix})
         return np.asarray(output, dtype=np.float64).ravel()
 
-    def bound_to(self, row: Matrix) -> "BoundBooster":
-        """Return the trees bound to the memory of one row (1 × columns)."""
-        return BoundBooster(self._session, row)
+    def bound_to(self, row: Matrix) -> Callable[[], float]:
+        """Return what gives the trees' sum for what a row (1 × columns) holds at the time.
+
+        The trees read the row where it stands, which saves the cost of handing it over. Row and sum
+        are the same memory in every call: not for two threads at a time.
+        """
+        total = np.zeros((1, 1), dtype=np.float32)
+        run, binding = self._session.run_with_iobinding, self._session.io_binding()
+        (output,) = self._session.get_outputs()
+        for bind, name, memory in (
+            (binding.bind_input, "features", row),
+            (binding.bind_output, output.name, total),
+        ):
+            bind(name, "cpu", 0, np.float32, memory.shape, memory.ctypes.data)
+
+        def predict(_read_by_the_trees: Matrix = row) -> float:  # kept alive with the function
+            run(binding)
+            return total.item()
+
+        return predict
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.graph,)
@@ -63,35 +79,6 @@ class Booster:
             target_opset=15,
         )
         return cls(graph.SerializeToString())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Load the graph from a file."""
-        return cls(path.read_bytes())
-
-
-class BoundBooster:
-    """Trees that read their one row where it stands, which saves the cost of handing it over.
-
-    Row and sum are the same memory in every call: not for two threads at a time.
-    """
-
-    def __init__(self, session: onnxruntime.InferenceSession, row: Matrix) -> None:
-        self._row = row
-        self._sum = np.zeros((1, 1), dtype=np.float32)
-        self._run, self._binding = session.run_with_iobinding, session.io_binding()
-        (output,) = session.get_outputs()
-        ends = (
-            (self._binding.bind_input, "features", row),
-            (self._binding.bind_output, output.name, self._sum),
-        )
-        for bind, name, memory in ends:
-            bind(name, "cpu", 0, np.float32, memory.shape, memory.ctypes.data)
-
-    def predict(self) -> float:
-        """Return the trees' sum for what the row holds now."""
-        self._run(self._binding)
-        return self._sum.item()
 
 
 def new_trees(
@@ -137,29 +124,18 @@ def cross_fit(
     parameters : of XGBoost; ``n_estimators`` is the largest number of trees.
     patience : a fold stops when so many more trees do not lower its error.
     """
-    count = int(folds.max()) + 1
     fitted, curves = [], []
-    for fold in range(count):
+    for fold in range(int(folds.max()) + 1):
         seen, unseen = folds != fold, folds == fold
         trees = new_trees({**parameters, "early_stopping_rounds": patience}, seed, directions)
-        trees.fit(
-            matrix[seen],
-            target[seen],
-            eval_set=[(matrix[unseen], target[unseen])],
-            verbose=False,
-        )
-        fitted.append(trees)
+        others = [(matrix[unseen], target[unseen])]
+        fitted.append(trees.fit(matrix[seen], target[seen], eval_set=others, verbose=False))
         curves.append(np.array(trees.evals_result()["validation_0"]["rmse"]) ** 2)
-    best = 1 + int(np.argmin(_mean_curve(curves)))
+    longest = max(map(len, curves))  # a curve that ended before goes on as it ended
+    padded = [np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves]
+    best = 1 + int(np.argmin(np.mean(padded, axis=0)))
     held_out = np.empty_like(target)
     for fold, trees in enumerate(fitted):
         own = min(best, len(curves[fold]))
         held_out[folds == fold] = trees.predict(matrix[folds == fold], iteration_range=(0, own))
     return CrossFit(held_out, best)
-
-
-def _mean_curve(curves: Sequence[Floats]) -> Floats:
-    """Return the mean of curves of several lengths; one that ended goes on as it ended."""
-    longest = max(map(len, curves))
-    padded = [np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves]
-    return np.asarray(np.mean(padded, axis=0), dtype=np.float64)

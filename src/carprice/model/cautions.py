@@ -1,18 +1,22 @@
 """Reasons to trust an answer less, and how they are worded; JSON calls them ``warnings``."""
 
 import datetime
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
 from carprice.listings.features import LISTED_YEARS
 from carprice.listings.keys import ModelKey
-from carprice.model.vocabulary import Vocabulary
+from carprice.model.car import Car, CarType
 from carprice.schema import alias
 
-CHECKED_NUMBERS: Final = {
+if TYPE_CHECKING:
+    from carprice.model.price_model import PriceModel
+
+_CHECKED_NUMBERS: Final = {
     "age": "year",
     "odometer": "odometer",
     "ownership": "ownership",
@@ -29,12 +33,6 @@ CautionKind = Annotated[
     Field(examples=["unseen_variant"]),
 ]
 """``not_used`` is of fields that the service accepts and does not use."""
-_UNSEEN: Final[dict[str, tuple[CautionKind, str]]] = {
-    "make": ("unseen_make", "every make"),
-    "model": ("unseen_model", "its make"),
-    "variant": ("unseen_variant", "its model"),
-}
-"""Kind of caution for each name that training did not have, and whose average stands in."""
 
 
 @dataclass(frozen=True)
@@ -55,85 +53,72 @@ class Caution:
     ]
 
 
-def first_unseen(
-    known: Mapping[str, Mapping[str, float]], make: str, model: str, variant: str | None
-) -> str | None:
-    """Return the first field of make, model and variant whose value training did not have.
+class Cautions:
+    """Finds the reasons for which an answer deserves less trust."""
 
-    Parameters
-    ----------
-    known : the ridge's coefficients.
-    make, model, variant : normalised as :class:`carprice.listings.features.Features` has them
-        (``make``, ``model``, ``model_variant``); no variant if the listing tells none.
-    """
-    if make not in known["make"]:
-        return "make"
-    if model not in known["model"]:
-        return "model"
-    # A market without variants has no words of them, and their absence is nothing to tell.
-    if variant is not None and known["word"] and variant not in known["variant"]:
-        return "variant"
-    return None
+    def __init__(self, model: "PriceModel") -> None:
+        self._model = model
+        limits = model.trained_on
+        self._limits = [(name, *limits[name]) for name in _CHECKED_NUMBERS if name in limits]
 
+    def of_type(self, names: Mapping[str, Any], car_type: CarType) -> tuple[Caution, ...]:
+        """Return the caution about the first of make, model and variant that training did not have.
 
-def unseen(field: str, given: object, model: str, vocabulary: Vocabulary) -> Caution:
-    """Tell that a name was not in the training data, and what it may have meant.
+        Parameters
+        ----------
+        names : make, model and variant as the listing has them.
+        """
+        given, model = car_type.given, self._model
+        known, variant = model.hedonic.coefficients, names["variant"]
+        key = ModelKey.read(given["model"])
+        asked: tuple[str, ...]
+        kind: CautionKind
+        if given["make"] not in known["make"]:
+            kind, parent, asked = "unseen_make", "every make", key[:1]
+        elif given["model"] not in known["model"]:
+            kind, parent, asked = "unseen_model", "its make", key
+        elif (
+            isinstance(variant, str)
+            and model.knows_variants
+            and given["model_variant"] not in known["variant"]
+        ):
+            kind, parent, asked = "unseen_variant", "its model", (*key, variant)
+        else:
+            return ()
+        field = kind.removeprefix("unseen_")
+        message = (
+            f"{field} {names[field]!r} was not in the training data; "
+            f"priced like {parent} on average"
+        )
+        if nearest := model.vocabulary.nearest(*asked):
+            message += f"; nearest known: {', '.join(nearest)}"
+        return (Caution(kind, field, message),)
 
-    Parameters
-    ----------
-    field : ``make``, ``model`` or ``variant``.
-    given : its value as the listing has it.
-    model : ``make|model``, normalised.
-    """
-    key = ModelKey.read(model)
-    if field == "make":
-        nearest = vocabulary.nearest_makes(key.make)
-    elif field == "model":
-        nearest = vocabulary.nearest_models(*key)
-    else:
-        nearest = vocabulary.nearest_variants(*key, str(given))
-    kind, parent = _UNSEEN[field]
-    message = f"{field} {given!r} was not in the training data; priced like {parent} on average"
-    if nearest:
-        message += f"; nearest known: {', '.join(nearest)}"
-    return Caution(kind, field, message)
-
-
-def impossible_odometer(odometer: float, age: float, distance_unit: str) -> Caution:
-    """Tell that a distance is not one that a car of so many years can have driven."""
-    return Caution(
-        "implausible",
-        "odometer",
-        f"{odometer:,.0f} {distance_unit} cannot be right for a car of {age:.0f} years; "
-        "priced as if it were not known",
-    )
-
-
-def future_year(year: float) -> Caution:
-    """Tell that a model year lies after the year that follows the price's day."""
-    message = f"{year:.0f} is after the day of the price; priced as a new car"
-    return Caution("implausible", "year", message)
-
-
-def is_far(day: datetime.date, valuation_date: datetime.date) -> bool:
-    """Whether prices are not told for a day, being so far from the data's."""
-    low, high = LISTED_YEARS
-    return not low <= (day - valuation_date).days / 365.25 <= high
-
-
-def far_day(day: datetime.date, valuation_date: datetime.date) -> Caution:
-    """Tell that a listing's day is far from the data's."""
-    message = (
-        f"{day} is far from {valuation_date}, the day of the data; the market's trend is taken "
-        f"for {abs(LISTED_YEARS[day > valuation_date]):g} years at most"
-    )
-    return Caution("out_of_range", alias("listed_on"), message)
-
-
-def out_of_range(number: str, value: float, low: float, high: float) -> Caution:
-    """Tell that a number of :data:`CHECKED_NUMBERS` lies outside what training had."""
-    field = alias(CHECKED_NUMBERS[number])
-    what = f"an age of {value:g} years" if number == "age" else f"{field} {value:g}"
-    return Caution(
-        "out_of_range", field, f"{what} is outside {low:g}–{high:g}, what the model has seen"
-    )
+    def of_car(self, listing: Mapping[str, Any], car: Car, day: datetime.date) -> Iterator[Caution]:
+        """Yield the cautions about numbers and the day of the price."""
+        given, market = car.given, self._model.market
+        odometer, year = listing.get("odometer"), listing["year"]
+        if "odometer" not in given and odometer is not None and not math.isnan(odometer):
+            message = (
+                f"{odometer:,.0f} {market.distance_unit} cannot be right for a car of "
+                f"{given['age']:.0f} years; priced as if it were not known"
+            )
+            yield Caution("implausible", "odometer", message)
+        if year > day.year + 1:
+            message = f"{year:.0f} is after the day of the price; priced as a new car"
+            yield Caution("implausible", "year", message)
+        low, high = LISTED_YEARS
+        if not low <= (day - market.valuation_date).days / 365.25 <= high:
+            message = (
+                f"{day} is far from {market.valuation_date}, the day of the data; the market's "
+                f"trend is taken for {abs(high if day > market.valuation_date else low):g} years "
+                "at most"
+            )
+            yield Caution("out_of_range", alias("listed_on"), message)
+        for name, low, high in self._limits:
+            number = given.get(name)
+            if number is not None and not low <= number <= high:
+                field = alias(_CHECKED_NUMBERS[name])
+                what = f"an age of {number:g} years" if name == "age" else f"{field} {number:g}"
+                message = f"{what} is outside {low:g}–{high:g}, what the model has seen"
+                yield Caution("out_of_range", field, message)

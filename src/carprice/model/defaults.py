@@ -6,7 +6,7 @@ displacement) stays unknown, and so does an odometer where the market often leav
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -14,18 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from carprice.arrays import Floats
-from carprice.listings.features import Features
+from carprice.listings.features import PLAIN_NUMBERS, Features
 
-USUAL_OF_MODEL: Final = (
-    "litres",
-    "ownership",
-    "fitness_age",
-    "power_bhp",
-    "cylinders",
-    "seats",
-    "fuel_economy",
-    "road_tax",
-)
+USUAL_OF_MODEL: Final = ("litres", *PLAIN_NUMBERS)
 KIND: Final = ("transmission", "body", "fuel")
 _AGES: Final = 26
 _OFTEN_MISSING: Final = 0.05
@@ -52,19 +43,22 @@ class Defaults:
     def fit(cls, features: Features) -> Self:
         """Learn the medians of training rows."""
         numbers = np.column_stack([features.numbers[name] for name in USUAL_OF_MODEL])
-        by_group = {
-            key: medians
-            for level in ("make", "model")
-            for key, medians in _medians_by_key(features.texts[level], numbers).items()
-        }
-        odometer = features.numbers["odometer"]
+        rows: dict[str, list[int]] = defaultdict(list)
+        for level in ("make", "model"):
+            for row, key in enumerate(features.texts[level]):
+                rows[key].append(row)
+        odometer, ages = features.numbers["odometer"], _age_codes(features)
         if np.isnan(odometer).mean() > _OFTEN_MISSING:
             by_age = np.full(_AGES, np.nan)
         else:
-            ages = _age_codes(features)
-            groups = [_median(odometer[ages == age]) for age in range(_AGES)]
-            by_age = _never_falling(np.array(groups))
-        return cls(by_group, _commonest_kinds(features), _column_medians(numbers), by_age)
+            medians = np.array([_median(odometer[ages == age]) for age in range(_AGES)])
+            by_age = _never_falling(medians)
+        return cls(
+            {key: _medians(numbers[own]) for key, own in rows.items()},
+            _commonest_kinds(features),
+            _medians(numbers),
+            by_age,
+        )
 
     def complete(self, features: Features) -> Features:
         """Return the training rows with unknown numbers, transmission, body and fuel filled."""
@@ -97,13 +91,10 @@ class Defaults:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        groups = {key: _floats(medians) for key, medians in content["by_group"].items()}
-        return cls(
-            groups,
-            {key: tuple(kind) for key, kind in content["kinds"].items()},
-            _floats(content["overall"]),
-            _floats(content["odometer_by_age"]),
-        )
+        by_group = {key: np.array(own, np.float64) for key, own in content["by_group"].items()}
+        kinds = {key: tuple(kind) for key, kind in content["kinds"].items()}
+        others = (np.array(content[name], np.float64) for name in ("overall", "odometer_by_age"))
+        return cls(by_group, kinds, *others)
 
 
 def _commonest_kinds(features: Features) -> dict[str, tuple[str, ...]]:
@@ -117,28 +108,17 @@ def _commonest_kinds(features: Features) -> dict[str, tuple[str, ...]]:
 
 
 def _commonest(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
-    most = max(counts.values())
-    return min(kind for kind, rows in counts.items() if rows == most)
-
-
-def _medians_by_key(keys: Sequence[str], numbers: Floats) -> dict[str, Floats]:
-    names = sorted(set(keys))
-    position = {name: code for code, name in enumerate(names)}
-    codes = np.array([position[key] for key in keys], dtype=np.intp)
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(1, len(names)))
-    groups = np.split(numbers[order], starts)
-    return {name: _column_medians(rows) for name, rows in zip(names, groups, strict=True)}
+    return min(counts, key=lambda kind: (-counts[kind], kind))
 
 
 def _never_falling(medians: Floats) -> Floats:
-    """Let no age have driven less than a younger one; an unknown one as much as the one before."""
+    """Raise distances by age so that none falls; an unknown one is that of the age before."""
     known = medians[~np.isnan(medians)]
     start = known[0] if len(known) else np.nan
     return np.maximum.accumulate(np.where(np.isnan(medians), start, medians))
 
 
-def _column_medians(numbers: Floats) -> Floats:
+def _medians(numbers: Floats) -> Floats:
     return np.array([_median(column) for column in numbers.T])
 
 
@@ -153,7 +133,3 @@ def _age_codes(features: Features) -> npt.NDArray[np.intp]:
 
 def _nulls(values: Floats) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
-
-
-def _floats(values: Sequence[float | None]) -> Floats:
-    return np.array(values, dtype=np.float64)

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from carprice.model.blocks import FACTORS
+from carprice.listings.keys import ModelKey
+from carprice.model.blocks import FACTORS, MAKE_AND_MODEL, OTHERS, POWERTRAIN
+from carprice.model.hedonic import Hedonic, usual_of
 
 
 @dataclass(frozen=True)
@@ -25,20 +27,30 @@ class Explanation:
     reasons: tuple[Reason, ...]
 
 
-def explanation(start: float, worth: Mapping[str, float]) -> Explanation:
-    """Tell a price from the typical car's and what each part adds to ln(price).
+def explanation(
+    hedonic: Hedonic, worth: Mapping[str, float], residual: float, model: str
+) -> Explanation:
+    """Tell the price of a car of a ``make|model``; an amount follows those before it.
 
-    An amount is what its factor changes after those before it.
+    Fuel and gearbox are told against what the model usually has; what that is worth goes with make
+    and model.
 
-    Examples
-    --------
-    >>> told = explanation(500_000.0, {"age": math.log(0.8), "owners": math.log(0.95)})
-    >>> round(told.price), [(r.name, round(r.amount)) for r in told.reasons if r.amount]
-    (380000, [('age', -100000), ('owners', -20000)])
+    Parameters
+    ----------
+    worth : factor → what it adds to the ridge's ln(price).
+    residual : what the trees add.
     """
-    price, reasons = start, []
+    told = {factor: worth[factor] - typical for factor, typical in hedonic.typical.items()}
+    if usual := hedonic.usual.get(POWERTRAIN):
+        own = usual_of(usual, model, ModelKey.read(model).make)
+        shift = own - hedonic.typical[POWERTRAIN]
+        told[POWERTRAIN] -= shift
+        told[MAKE_AND_MODEL] += shift
+    told[OTHERS] = told.get(OTHERS, 0.0) + residual
+    start = price = math.exp(hedonic.intercept + sum(hedonic.typical.values()))
+    reasons = []
     for name in FACTORS:
-        factor = math.exp(worth.get(name, 0.0))
+        factor = math.exp(told.get(name, 0.0))
         reasons.append(Reason(name, factor, price * (factor - 1)))
         price *= factor
     return Explanation(price, start, tuple(reasons))

@@ -8,13 +8,11 @@ One sparse ridge regression (Rosen 1974 for the hedonic idea) on the columns of
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Final
 
 import numpy as np
 
-from carprice.arrays import Floats
-from carprice.listings.keys import ModelKey
-from carprice.model.blocks import AGE, BLOCKS, DISTANCE, MAKE_AND_MODEL, POWERTRAIN, VARIANT
+from carprice.model.blocks import AGE, BLOCKS, DISTANCE
 
 KM_KNOTS: Final = np.round(np.linspace(1_000**0.5, 400_000**0.5, 61) ** 2)
 """Kilometres at which the price's fall with distance is corrected; others count as the nearest."""
@@ -24,7 +22,6 @@ LOGGED: Final = {"litres": 1.5, "power_bhp": 100.0, "fuel_economy": 20.0, "road_
 """Numbers whose logarithm is a term of the engine, and the value at which it is 0."""
 ENGINE: Final = ("litres", "power_bhp", "cylinders")
 """Numbers that make up the text ``model_engine``, in its order."""
-_FACTOR_OF_USUAL: Final = {"make": MAKE_AND_MODEL, "model": MAKE_AND_MODEL, "variant": VARIANT}
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,8 @@ class Hedonic:
     intercept: float
     coefficients: dict[str, dict[str, float]]
     idf: dict[str, dict[str, float]]
-    by_age: Floats
-    by_distance: Floats
+    by_age: list[float]
+    by_distance: list[float]
     km_per_unit: float
     typical: dict[str, float]
     spread: dict[str, float]
@@ -67,51 +64,27 @@ class Hedonic:
             coefficients={
                 name: terms if name in own else {} for name, terms in self.coefficients.items()
             },
-            by_age=self.by_age * (factor == AGE),
-            by_distance=self.by_distance * (factor == DISTANCE),
-            usual={
-                name: means
-                for name, means in self.usual.items()
-                if _FACTOR_OF_USUAL.get(name) == factor
-            },
+            by_age=[worth * (factor == AGE) for worth in self.by_age],
+            by_distance=[worth * (factor == DISTANCE) for worth in self.by_distance],
+            usual={name: means for name, means in self.usual.items() if name in own},
         )
 
-    def beside_typical(self, worth: Mapping[str, float], model: str) -> dict[str, float]:
-        """Return what factors add to ln(price) beside what they add to the typical car's.
 
-        Fuel and gearbox are told against what the model usually has; what that is worth goes with
-        make and model.
-
-        Parameters
-        ----------
-        worth : factor → what it adds for a car.
-        model : ``make|model`` of the car.
-        """
-        told = {factor: worth[factor] - typical for factor, typical in self.typical.items()}
-        usual = self.usual.get(POWERTRAIN)
-        if usual:
-            keys = (model, ModelKey.read(model).make, "")
-            own = next(usual[key] for key in keys if key in usual)
-            shift = own - self.typical[POWERTRAIN]
-            told[POWERTRAIN] -= shift
-            told[MAKE_AND_MODEL] += shift
-        return told
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the coefficients as plain JSON values."""
-        return {
-            **vars(self),
-            "by_age": self.by_age.tolist(),
-            "by_distance": self.by_distance.tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
-        curves = {name: np.array(content[name]) for name in ("by_age", "by_distance")}
-        return cls(**{**content, **curves})
+def terms_of(name: str, number: float) -> dict[str, float]:
+    """Return the ridge's terms of a number: one of :data:`LOGGED`, ``seats`` or ``ownership``."""
+    if name in LOGGED:
+        usual = LOGGED[name]
+        return {name: round(math.log(max(number, usual / 20) / usual), 3)}
+    if name == "seats":
+        return {"seats": min(max(number, 2), 9) / 5 - 1}
+    return {"owners": min(number, 5), "second": float(number > 1), "third": float(number > 2)}
 
 
 def printed(value: float) -> str:
     """Return a number as a term's text; empty for NaN."""
     return "" if math.isnan(value) else f"{value:g}"
+
+
+def usual_of(means: Mapping[str, float], *keys: str) -> float:
+    """Return the mean of the first key that has one, else that of all."""
+    return next(means[key] for key in (*keys, "") if key in means)

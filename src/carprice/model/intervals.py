@@ -8,11 +8,9 @@ smallest, the lower one mirrors it, so each side misses (1 - c)/2. The range hol
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from statistics import NormalDist
-from typing import Any, Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,37 +30,23 @@ def age_bands(age: Floats) -> npt.NDArray[np.intp]:
 
     Examples
     --------
-    >>> age_bands(np.array([0.0, 3, 4, 9, 10, 40])).tolist()
-    [0, 0, 1, 2, 3, 3]
+    >>> age_bands(np.array([0, 3.5, 3.6, 6, 9, 10, 40])).tolist()
+    [0, 0, 1, 1, 2, 3, 3]
     """
     return np.searchsorted(np.array(_EDGES), age)
 
 
-@dataclass(frozen=True)
-class ConformalRanges:
-    """Offsets in local scales by age band (rows) and confidence (columns)."""
+class RangeOffsets(NamedTuple):
+    """The ends of ranges at one confidence, in local scales for each age band.
 
-    low: Floats
-    high: Floats
+    ``deviations`` are the standard deviations in which a normal distribution ends there.
+    """
 
-    @classmethod
-    def fit(cls, residual: Floats, scale: Floats, age: Floats) -> Self:
-        """Calibrate on out-of-fold residuals and their local scales, n rows.
+    low: list[float]
+    high: list[float]
+    deviations: float
 
-        A band of fewer than 50 rows is given the offsets of all rows.
-        """
-        scaled = residual / scale
-        bands = age_bands(age)
-        offsets = []
-        for band in range(len(AGE_BANDS)):
-            own = scaled[bands == band]
-            offsets.append(_offsets(own if len(own) >= _SMALLEST_BAND else scaled))
-        low, high = zip(*offsets, strict=True)
-        return cls(np.array(low), np.array(high))
-
-    def offsets(
-        self, scale: float, age: float, confidence: float, open_variance: float = 0.0
-    ) -> tuple[float, float]:
+    def of(self, scale: float, age: float, open_variance: float = 0.0) -> tuple[float, float]:
         """Return what is added to ln(price) for the lower and the upper end of a car's range.
 
         Parameters
@@ -70,60 +54,47 @@ class ConformalRanges:
         scale : the error's local size.
         age : in years.
         open_variance : of ln(price), for what is not known of the car; it widens the range.
-
-        Raises
-        ------
-        ValueError
-            If the confidence is outside 0.5–0.99.
         """
-        low, high, deviations = self._of_confidence(confidence)
         band = bisect_left(_EDGES, age)
-        unknown = deviations * math.sqrt(open_variance)
-        return -math.hypot(low[band] * scale, unknown), math.hypot(high[band] * scale, unknown)
+        unknown = self.deviations * math.sqrt(open_variance)
+        low, high = self.low[band] * scale, self.high[band] * scale
+        return -math.hypot(low, unknown), math.hypot(high, unknown)
 
-    @cached_property
-    def _of_confidence(self) -> Callable[[float], tuple[list[float], list[float], float]]:
-        """Offsets by band and normal deviations, kept for the confidences asked for last."""
 
-        @lru_cache(maxsize=64)
-        def read(confidence: float) -> tuple[list[float], list[float], float]:
-            low, high = self.by_band(confidence).tolist()
-            return low, high, NormalDist().inv_cdf((1 + confidence) / 2)
+@dataclass(frozen=True)
+class ConformalRanges:
+    """Offsets in local scales: for each age band, one for each of :data:`CONFIDENCES`."""
 
-        return read
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the offsets alone."""
-        return {"low": self.low, "high": self.high}
-
-    def by_band(self, confidence: float) -> Floats:
-        """Return the offsets in local scales: two rows, low and high, of one value an age band.
-
-        Raises
-        ------
-        ValueError
-            If the confidence is outside 0.5–0.99.
-        """
-        if not CONFIDENCES[0] <= confidence <= CONFIDENCES[-1]:
-            raise ValueError(f"confidence is {confidence}; it must be from 0.5 to 0.99")
-        sides = (self.low, self.high)
-        return np.array(
-            [[np.interp(confidence, CONFIDENCES, row) for row in side] for side in sides]
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the offsets as plain JSON values."""
-        return {"low": self.low.tolist(), "high": self.high.tolist()}
+    low: list[list[float]]
+    high: list[list[float]]
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
-        return cls(np.array(content["low"]), np.array(content["high"]))
+    def fit(cls, residual: Floats, scale: Floats, age: Floats) -> Self:
+        """Calibrate on out-of-fold residuals and their local scales, n rows.
+
+        A band of fewer than 50 rows is given the offsets of all rows.
+        """
+        scaled, bands = residual / scale, age_bands(age)
+        by_band = (scaled[bands == band] for band in range(len(AGE_BANDS)))
+        offsets = [_offsets(own if len(own) >= _SMALLEST_BAND else scaled) for own in by_band]
+        low, high = zip(*offsets, strict=True)
+        return cls([*low], [*high])
+
+    def at(self, confidence: float) -> RangeOffsets:
+        """Return the offsets at a confidence; outside 0.5–0.99 it is a ValueError."""
+        if not CONFIDENCES[0] <= confidence <= CONFIDENCES[-1]:
+            raise ValueError(f"confidence is {confidence}; it must be from 0.5 to 0.99")
+        low, high = (
+            [float(np.interp(confidence, CONFIDENCES, offsets)) for offsets in side]
+            for side in (self.low, self.high)
+        )
+        return RangeOffsets(low, high, NormalDist().inv_cdf((1 + confidence) / 2))
 
 
-def _offsets(scaled: Floats) -> tuple[Floats, Floats]:
+def _offsets(scaled: Floats) -> tuple[list[float], list[float]]:
     ordered = np.sort(scaled)
     rows = len(ordered)
     rank = np.ceil((rows + 1) * (1 + np.array(CONFIDENCES)) / 2).astype(np.intp)
     upper = np.minimum(rank, rows) - 1
-    return np.minimum(ordered[rows - 1 - upper], 0.0), np.maximum(ordered[upper], 0.0)
+    low, high = np.minimum(ordered[rows - 1 - upper], 0.0), np.maximum(ordered[upper], 0.0)
+    return low.tolist(), high.tolist()

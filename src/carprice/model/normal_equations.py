@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
+from scipy.sparse.linalg import LinearOperator, cg, splu
 
 from carprice.arrays import Floats
 
@@ -25,6 +25,11 @@ class NormalEquations:
 
     gram: sp.csc_matrix
     moment: Floats
+
+    @classmethod
+    def none(cls, columns: int) -> Self:
+        """Return the sum of no rows."""
+        return cls(sp.csc_matrix((columns, columns)), np.zeros(columns))
 
     @classmethod
     def of(cls, matrix: sp.csr_matrix, target: Floats, weight: Floats) -> Self:
@@ -55,9 +60,7 @@ def solve_with_folds(folds: Sequence[NormalEquations], penalty: Floats) -> tuple
     tuple
         Coefficients of all rows (columns), and of all but one fold (folds × columns).
     """
-    whole = folds[0]
-    for fold in folds[1:]:
-        whole = whole + fold
+    whole = sum(folds[1:], start=folds[0])
     ridge = sp.diags(penalty, format="csc")
     factor = splu(
         (whole.gram + ridge).tocsc(),
@@ -66,23 +69,19 @@ def solve_with_folds(folds: Sequence[NormalEquations], penalty: Floats) -> tuple
         options={"SymmetricMode": True},
     )
     solution = factor.solve(whole.moment)
-    without = [_solve_near(whole - fold, ridge, factor, solution) for fold in folds]
+    nearly_inverse = LinearOperator(whole.gram.shape, factor.solve)
+    without = []
+    for fold in folds:
+        others = whole - fold
+        found, failed = cg(
+            (others.gram + ridge).tocsr(),
+            others.moment,
+            x0=solution,
+            rtol=_TOLERANCE,
+            maxiter=_MOST_STEPS,
+            M=nearly_inverse,
+        )
+        if failed:
+            raise ArithmeticError(f"the ridge without one fold did not converge in {failed} steps")
+        without.append(found)
     return solution, np.array(without)
-
-
-def _solve_near(
-    equations: NormalEquations, ridge: sp.csc_matrix, factor: SuperLU, start: Floats
-) -> Floats:
-    system = (equations.gram + ridge).tocsr()
-    preconditioner = LinearOperator(system.shape, factor.solve)
-    found, failed = cg(
-        system,
-        equations.moment,
-        x0=start,
-        rtol=_TOLERANCE,
-        maxiter=_MOST_STEPS,
-        M=preconditioner,
-    )
-    if failed:
-        raise ArithmeticError(f"the ridge without one fold did not converge in {failed} steps")
-    return np.asarray(found)

@@ -29,9 +29,6 @@ from carprice.model_folder import folder_digest, read_manifest, write_folder
 if TYPE_CHECKING:
     from carprice.settings import TrainSettings
 
-_JSON_FILES: Final = ("hedonic.json", "defaults.json", "encoder.json", "ranges.json")
-_BOOSTER_FILE: Final = "booster.onnx"
-_SCALE_FILE: Final = "scale.onnx"
 _LIBRARIES: Final = ("numpy", "onnxruntime", "scipy", "xgboost", "xgboost-cpu", "onnxmltools")
 _CALIBRATION_ROWS: Final = 100_000
 _SMALLEST_RESIDUAL: Final = 0.01
@@ -79,14 +76,7 @@ class PriceModel:
         settings: "TrainSettings",
         progress: Progress = quiet,
     ) -> Self:
-        """Fit on parsed listings.
-
-        Parameters
-        ----------
-        features : parsed listings, n rows.
-        log_price : their target, n values of ln(price in the market's currency).
-        settings : the block scales of the ridge, XGBoost's parameters, folds and the seed.
-        """
+        """Fit on n parsed listings and their ln(price in the market's currency)."""
         from carprice.model.hedonic_fit import fit_hedonic
 
         progress("hedonic ridge")
@@ -107,9 +97,8 @@ class PriceModel:
             matrix[some], residual[some], parts, booster, patience, seed, encoder.directions
         )
         progress("trees")
-        trees = new_trees(
-            {**booster, "n_estimators": held_out.n_estimators}, seed, encoder.directions
-        ).fit(matrix, residual)
+        booster["n_estimators"] = held_out.n_estimators
+        trees = new_trees(booster, seed, encoder.directions).fit(matrix, residual)
         progress("ranges")
         missed = residual[some] - held_out.held_out
         size = np.log(np.abs(missed) + _SMALLEST_RESIDUAL)
@@ -161,18 +150,7 @@ class PriceModel:
         return Pricer(self)
 
     def predict(self, columns: Columns, confidence: float = DEFAULT_CONFIDENCE) -> Prices:
-        """Price listings given by column (field name → one value a listing).
-
-        Returns
-        -------
-        Prices
-            Price and range, each of as many entries as there are listings.
-
-        Raises
-        ------
-        ValueError
-            If the confidence is outside 0.5–0.99.
-        """
+        """Price listings given by column; a confidence outside 0.5–0.99 is a ValueError."""
         return self.pricer.prices(listings_of(columns), confidence)
 
     def predict_features(
@@ -182,23 +160,23 @@ class PriceModel:
         return self.pricer.prices(features, confidence)
 
     def explain(self, columns: Columns) -> list[Explanation]:
-        """Explain listings given by column, see :meth:`carprice.model.pricer.Pricer.explain`."""
+        """Tell what makes up the price of each listing given by column."""
         return [*map(self.pricer.explain, listings_of(columns))]
 
     def save(self, folder: Path) -> str:
         """Write the model folder, replacing an older one in one step; return its digest."""
-        parts = (
-            self.hedonic.to_json(),
-            self.defaults.to_json(),
-            self.encoder.to_json(),
-            self.ranges.to_json(),
-        )
+        parts = {
+            "hedonic": vars(self.hedonic),
+            "defaults": self.defaults.to_json(),
+            "encoder": vars(self.encoder),
+            "ranges": vars(self.ranges),
+        }
 
         def write_files(target: Path) -> None:
-            (target / _BOOSTER_FILE).write_bytes(self.booster.graph)
-            (target / _SCALE_FILE).write_bytes(self.scale.graph)
-            for name, part in zip(_JSON_FILES, parts, strict=True):
-                _write_json(target / name, part)
+            (target / "booster.onnx").write_bytes(self.booster.graph)
+            (target / "scale.onnx").write_bytes(self.scale.graph)
+            for name, part in parts.items():
+                (target / f"{name}.json").write_bytes(json.dumps(part, sort_keys=True).encode())
 
         description = {
             "market": self.market.to_json(),
@@ -211,23 +189,20 @@ class PriceModel:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Load a model folder, checked byte for byte.
-
-        Raises
-        ------
-        InputError, CorruptModelError
-            See :func:`carprice.model_folder.read_manifest`.
-        """
+        """Load a model folder, checked by :func:`carprice.model_folder.read_manifest`."""
         manifest = read_manifest(folder)
-        hedonic, defaults, encoder, ranges = (_read_json(folder / name) for name in _JSON_FILES)
+
+        def part(name: str) -> Any:
+            return json.loads((folder / f"{name}.json").read_bytes())
+
         return cls(
             market=Market.from_json(manifest["market"]),
-            hedonic=Hedonic.from_json(hedonic),
-            defaults=Defaults.from_json(defaults),
-            encoder=Encoder.from_json(encoder),
-            booster=Booster.load(folder / _BOOSTER_FILE),
-            scale=Booster.load(folder / _SCALE_FILE),
-            ranges=ConformalRanges.from_json(ranges),
+            hedonic=Hedonic(**part("hedonic")),
+            defaults=Defaults.from_json(part("defaults")),
+            encoder=Encoder(**part("encoder")),
+            booster=Booster((folder / "booster.onnx").read_bytes()),
+            scale=Booster((folder / "scale.onnx").read_bytes()),
+            ranges=ConformalRanges(**part("ranges")),
             trained_on={name: (low, high) for name, (low, high) in manifest["trained_on"].items()},
             importance=manifest["importance"],
             metrics=manifest["metrics"],
@@ -245,11 +220,3 @@ def _library_versions() -> dict[str, str]:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, sort_keys=True), encoding="utf-8", newline="\n")
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -17,29 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from carprice.arrays import Floats
-from carprice.listings.features import Features
-from carprice.model.blocks import OTHERS, POWERTRAIN, VARIANT
-from carprice.model.car import (
-    LEVELS,
-    TYPE_CATEGORIES,
-    TYPE_FIELDS,
-    Car,
-    CarReader,
-    CarType,
-    TypeReader,
-)
-from carprice.model.cautions import (
-    CHECKED_NUMBERS,
-    Caution,
-    far_day,
-    first_unseen,
-    future_year,
-    impossible_odometer,
-    is_far,
-    out_of_range,
-    unseen,
-)
-from carprice.model.encoder import ANCHORS, COUNTED, Encoder
+from carprice.listings.features import LEVELS, TYPE_CATEGORIES, TYPE_FIELDS, Features
+from carprice.model.blocks import POWERTRAIN, VARIANT
+from carprice.model.car import Car, CarReader, CarType
+from carprice.model.cautions import Caution, Cautions
+from carprice.model.encoder import ANCHORS, COUNTED, ONE_HOT
 from carprice.model.explanation import Explanation, explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import DEFAULT_CONFIDENCE
@@ -90,7 +72,7 @@ class Prices:
 
 
 @dataclass(slots=True, frozen=True)
-class _Study:
+class _KnownType:
     """All that a car's type decides: its worth, the trees' row, what is open, and cautions."""
 
     car_type: CarType
@@ -101,11 +83,13 @@ class _Study:
 
 
 class _Read(NamedTuple):
-    """A listing that was read, and the ridge's ln(price) of it."""
+    """A listing that was read, the ridge's ln(price) of it, and the day of the price."""
 
-    study: _Study
+    listing: Listing
+    known: _KnownType
     car: Car
     ridge: float
+    day: datetime.date
 
 
 class Pricer:
@@ -116,75 +100,48 @@ class Pricer:
 
     def __init__(self, model: "PriceModel") -> None:
         self._model = model
-        self._types = TypeReader(model.defaults)
         self._cars = CarReader(model.market, model.defaults)
         self._ridge = RidgeLookups(model.hedonic)
         self._trees = _Trees(model)
         self._open = _OpenVariance(model.hedonic)
-        self._cautions = _Cautions(model)
-        self._study = lru_cache(maxsize=_KEPT_TYPES)(self._look_at)
+        self._cautions = Cautions(model)
+        self._ranges = lru_cache(maxsize=64)(model.ranges.at)
+        self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
 
     def value(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
-        """Value one listing.
-
-        Raises
-        ------
-        ValueError
-            If the confidence is outside 0.5–0.99.
-        """
+        """Value one listing; the confidence is from 0.5 to 0.99, or a ValueError."""
         read = self._read(listing)
-        return self._valuation(listing, read, self._trees.of_one(read), confidence)
+        return self._valuation(read, self._trees.of_one(read), confidence)
 
     def value_all(
         self, listings: Iterable[Listing], confidence: float = DEFAULT_CONFIDENCE
     ) -> Iterator[Valuation]:
-        """Value listings, some thousands at a time; the same as one by one.
-
-        Raises
-        ------
-        ValueError
-            If the confidence is outside 0.5–0.99.
-        """
-        rest = iter(listings)
-        while some := [*islice(rest, _CHUNK_ROWS)]:
-            read = [*map(self._read, some)]
-            for listing, one, sums in zip(some, read, self._trees.of_many(read), strict=True):
-                yield self._valuation(listing, one, sums, confidence)
+        """Value listings, some thousands at a time; the same as one by one."""
+        for read, sums in self._with_sums(map(self._read, listings)):
+            yield self._valuation(read, sums, confidence)
 
     def prices(
         self, listings: Iterable[Listing] | Features, confidence: float = DEFAULT_CONFIDENCE
     ) -> Prices:
         """Price listings, or listings that were parsed before, without rounding."""
         if isinstance(listings, Features):
-            rest = self._read_features(listings)
+            reads = self._read_features(listings)
         else:
-            rest = map(self._read, listings)
-        found: list[tuple[float, float, float]] = []
-        while read := [*islice(rest, _CHUNK_ROWS)]:
-            sums = self._trees.of_many(read)
-            found += [
-                self._log_prices(one, each, confidence)
-                for one, each in zip(read, sums, strict=True)
-            ]
+            reads = map(self._read, listings)
+        found = [self._log_prices(*one, confidence) for one in self._with_sums(reads)]
         price, low, high = np.exp(np.array(found, dtype=np.float64).reshape(-1, 3)).T
         return Prices(price, low, high)
 
     def explain(self, listing: Listing) -> Explanation:
-        """Tell a listing's price as the market's typical car times named factors.
-
-        The factors multiply to the price, and the amounts sum to it.
-        """
-        read, hedonic = self._read(listing), self._model.hedonic
-        car_type = read.study.car_type
+        """Tell a listing's price as the market's typical car times named factors."""
+        read = self._read(listing)
+        car_type = read.known.car_type
         worth = {
             factor: part.log_price(part.of_type(car_type), read.car)
             for factor, part in self._parts.items()
         }
-        told = hedonic.beside_typical(worth, car_type.texts["model"])
         residual, _ = self._trees.of_one(read)
-        told[OTHERS] = told.get(OTHERS, 0.0) + residual
-        start = math.exp(hedonic.intercept + sum(hedonic.typical.values()))
-        return explanation(start, told)
+        return explanation(self._model.hedonic, worth, residual, car_type.texts["model"])
 
     @cached_property
     def _parts(self) -> dict[str, RidgeLookups]:
@@ -193,26 +150,31 @@ class Pricer:
         return {factor: RidgeLookups(hedonic.part(factor)) for factor in hedonic.typical}
 
     def _read(self, listing: Listing) -> _Read:
-        study = self._study(*map(listing.get, TYPE_FIELDS))
-        car = self._cars.read(listing, study.car_type)
-        return _Read(study, car, self._ridge.log_price(study.worth, car))
+        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._cars.day_of(listing)
+        car = self._cars.read(listing, day, known.car_type)
+        return _Read(listing, known, car, self._ridge.log_price(known.worth, car), day)
 
     def _read_features(self, features: Features) -> Iterator[_Read]:
-        study_of = lru_cache(maxsize=None)(self._study_of)
-        for car_type, car in self._cars.read_features(features, self._types):
-            study = study_of(car_type)
-            yield _Read(study, car, self._ridge.log_price(study.worth, car))
+        known_of, day = lru_cache(maxsize=None)(self._known_of), self._model.market.valuation_date
+        for car_type, car in self._cars.read_features(features):
+            known = known_of(car_type)
+            yield _Read({}, known, car, self._ridge.log_price(known.worth, car), day)
 
-    def _look_at(self, make: Any, model: Any, variant: Any, *kind: Any) -> _Study:
+    def _with_sums(self, reads: Iterator[_Read]) -> Iterator[tuple[_Read, tuple[float, float]]]:
+        """Yield what was read with the sums of the trees, which run on some thousands at a time."""
+        while some := [*islice(reads, _CHUNK_ROWS)]:
+            yield from zip(some, self._trees.of_many(some), strict=True)
+
+    def _look_up(self, make: Any, model: Any, variant: Any, *kind: Any) -> _KnownType:
         read_variant = variant if self._model.knows_variants else None
-        car_type = self._types.read(make, model, read_variant, *kind)
+        car_type = self._cars.read_type(make, model, read_variant, *kind)
         names = {"make": make, "model": model, "variant": variant}
-        return self._study_of(car_type, self._cautions.of_type(names, car_type))
+        return self._known_of(car_type, self._cautions.of_type(names, car_type))
 
-    def _study_of(self, car_type: CarType, cautions: tuple[Caution, ...] = ()) -> _Study:
+    def _known_of(self, car_type: CarType, cautions: tuple[Caution, ...] = ()) -> _KnownType:
         worth = self._ridge.of_type(car_type)
-        row = self._trees.layout.type_row(car_type, worth)
-        return _Study(car_type, worth, row, self._open.of_type(car_type), cautions)
+        row = self._trees.type_row(car_type, worth)
+        return _KnownType(car_type, worth, row, self._open.of_type(car_type), cautions)
 
     def _log_prices(
         self, read: _Read, sums: tuple[float, float], confidence: float
@@ -220,28 +182,35 @@ class Pricer:
         """Return ln(price) and the ln of both ends of its range."""
         residual, log_scale = sums
         log_price = read.ridge + residual
-        variance = read.study.variance + self._open.of_car(read.car)
-        low, high = self._model.ranges.offsets(
-            math.exp(log_scale), read.car.given["age"], confidence, variance
-        )
+        variance = read.known.variance + self._open.of_car(read.car)
+        offsets = self._ranges(confidence)
+        low, high = offsets.of(math.exp(log_scale), read.car.given["age"], variance)
         return log_price, log_price + low, log_price + high
 
-    def _valuation(
-        self, listing: Listing, read: _Read, sums: tuple[float, float], confidence: float
-    ) -> Valuation:
+    def _valuation(self, read: _Read, sums: tuple[float, float], confidence: float) -> Valuation:
         price, low, high = map(math.exp, self._log_prices(read, sums, confidence))
-        day = self._cars.day_of(listing)
-        cautions = read.study.cautions + self._cautions.of_car(listing, read.car, day)
-        return Valuation(_cents(price), _cents(low), _cents(high), day, cautions)
+        cautions = (*read.known.cautions, *self._cautions.of_car(read.listing, read.car, read.day))
+        return Valuation(_cents(price), _cents(low), _cents(high), read.day, cautions)
 
 
 class _Trees:
-    """Both ensembles of trees, which read the same row: of ln(price), and of the error's size."""
+    """Both ensembles of trees: of ln(price), and of the error's size.
+
+    They read the same row, which has :attr:`carprice.model.encoder.Encoder.columns`.
+    """
 
     def __init__(self, model: "PriceModel") -> None:
-        self.layout = _RowLayout(model.encoder)
+        encoder = model.encoder
+        self._columns = len(encoder.columns)
+        place = count(len(ANCHORS))
+        self._numbers = [(name, next(place)) for name in encoder.numbers]
+        places = {name: {level: next(place) for level in encoder.levels[name]} for name in ONE_HOT}
+        self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
+        self._of_cars = [places[name] for name in LEVELS]
+        self._equipment = {name: next(place) for name in encoder.equipment}
+        self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
         self._booster, self._scale = model.booster, model.scale
-        matrix = np.zeros((1, self.layout.columns), dtype=np.float32)
+        matrix = np.zeros((1, self._columns), dtype=np.float32)
         self._row = matrix.data.cast("B").cast("f")
         self._bound = model.booster.bound_to(matrix), model.scale.bound_to(matrix)
         self._lock = Lock()
@@ -250,39 +219,22 @@ class _Trees:
         """Return what the trees add to ln(price), and the ln of the error's size."""
         booster, scale = self._bound
         with self._lock:
-            self.layout.write(self._row, read)
-            return booster.predict(), scale.predict()
+            self.write(self._row, read)
+            return booster(), scale()
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
-        columns = self.layout.columns
+        columns = self._columns
         matrix = np.zeros((len(read), columns), dtype=np.float32)
         cells = matrix.data.cast("B").cast("f")
         for start, one in zip(count(0, columns), read, strict=False):
-            self.layout.write(cells[start : start + columns], one)
+            self.write(cells[start : start + columns], one)
         sums = (trees.predict(matrix).tolist() for trees in (self._booster, self._scale))
         return zip(*sums, strict=True)
 
-
-class _RowLayout:
-    """Where the trees' row has what: :attr:`carprice.model.encoder.Encoder.columns`."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.columns = len(encoder.columns)
-        place = count(len(ANCHORS))
-        self._numbers = [(name, next(place)) for name in encoder.numbers]
-        places = {
-            name: {level: next(place) for level in levels}
-            for name, levels in encoder.levels.items()
-        }
-        self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
-        self._of_cars = [places[name] for name in LEVELS]
-        self._equipment = {name: next(place) for name in encoder.equipment}
-        self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
-
     def type_row(self, car_type: CarType, worth: TypeWorth) -> "memoryview[float]":
         """Return the row of a type, in which what differs from car to car is 0."""
-        row, texts = np.zeros(self.columns, dtype=np.float32), car_type.texts
+        row, texts = np.zeros(self._columns, dtype=np.float32), car_type.texts
         row[1], row[2] = worth.names
         for name, places in self._of_types:
             if texts[name] in places:
@@ -295,7 +247,7 @@ class _RowLayout:
         """Write a car's row over what was there."""
         car = read.car
         numbers = car.numbers
-        cells[:] = read.study.row
+        cells[:] = read.known.row
         cells[0] = read.ridge
         for name, place in self._numbers:
             cells[place] = numbers[name]
@@ -310,25 +262,20 @@ class _OpenVariance:
     """Says how much is open where attributes are unknown: the variance of ln(price)."""
 
     def __init__(self, hedonic: Hedonic) -> None:
-        known = hedonic.coefficients
-        self._makes, self._models = known["make"], known["model"]
-        self._has_variants = bool(known["word"])
-        self._asked = [name for name in ("fuel", "transmission") if "" not in known[name]]
-        self._spread = defaultdict(float, hedonic.spread)
+        self._known, self._spread = hedonic.coefficients, defaultdict(float, hedonic.spread)
+        self._asked = [name for name in ("fuel", "transmission") if "" not in self._known[name]]
 
     def of_type(self, car_type: CarType) -> float:
         """Return what unknown names, fuel and transmission leave open."""
-        texts, spread, variance = car_type.given, self._spread, 0.0
-        if texts["make"] not in self._makes:
-            variance += spread["make"]
-        is_unseen = texts["model"] not in self._models
-        if is_unseen:
-            variance += spread["model"]
-        if self._has_variants and (is_unseen or texts["model_variant"].endswith("|")):
-            variance += spread[VARIANT]
-        if "" in [texts[name] for name in self._asked]:
-            variance += spread[POWERTRAIN]
-        return variance
+        texts, known = car_type.given, self._known
+        is_unseen = texts["model"] not in known["model"]
+        is_open = {
+            "make": texts["make"] not in known["make"],
+            "model": is_unseen,
+            VARIANT: known["word"] and (is_unseen or texts["model_variant"].endswith("|")),
+            POWERTRAIN: "" in [texts[name] for name in self._asked],
+        }
+        return sum(self._spread[factor] for factor, whether in is_open.items() if whether)
 
     def of_car(self, car: Car) -> float:
         """Return what unknown owners and distance leave open, where they were filled."""
@@ -337,42 +284,6 @@ class _OpenVariance:
             if number not in car.given and not math.isnan(car.numbers[number]):
                 variance += self._spread[factor]
         return variance
-
-
-class _Cautions:
-    """Finds the reasons for which an answer deserves less trust."""
-
-    def __init__(self, model: "PriceModel") -> None:
-        self._model = model
-        limits = model.trained_on
-        self._limits = [(name, *limits[name]) for name in CHECKED_NUMBERS if name in limits]
-
-    def of_type(self, names: Listing, car_type: CarType) -> tuple[Caution, ...]:
-        """Return the cautions about make, model and variant as the listing has them."""
-        texts, model = car_type.given, self._model
-        variant = texts["model_variant"] if isinstance(names["variant"], str) else None
-        known = model.hedonic.coefficients
-        name = first_unseen(known, texts["make"], texts["model"], variant)
-        if name is None:
-            return ()
-        return (unseen(name, names[name], texts["model"], model.vocabulary),)
-
-    def of_car(self, listing: Listing, car: Car, day: datetime.date) -> tuple[Caution, ...]:
-        """Return the cautions about numbers."""
-        found: list[Caution] = []
-        given, market = car.given, self._model.market
-        odometer = listing.get("odometer")
-        if "odometer" not in given and odometer is not None and not math.isnan(odometer):
-            found.append(impossible_odometer(odometer, given["age"], market.distance_unit))
-        if listing["year"] > day.year + 1:
-            found.append(future_year(listing["year"]))
-        if is_far(day, market.valuation_date):
-            found.append(far_day(day, market.valuation_date))
-        for name, low, high in self._limits:
-            number = given.get(name)
-            if number is not None and not low <= number <= high:
-                found.append(out_of_range(name, number, low, high))
-        return tuple(found)
 
 
 def _cents(price: float) -> float:

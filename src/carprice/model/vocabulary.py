@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from carprice.listings.features import normalise
 from carprice.listings.keys import DetailKey, ModelKey
@@ -16,66 +16,49 @@ _MOST_SHOWN: Final = 3
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Known names in their normalised spellings, sorted.
-
-    Attributes
-    ----------
-    makes : make → model → its variants.
-    """
+    """Known names in their normalised spellings, sorted: make → model → its variants."""
 
     makes: Mapping[str, Mapping[str, tuple[str, ...]]]
 
     @classmethod
     def of(cls, hedonic: Hedonic) -> Self:
         """Collect the names that a ridge has learned."""
-        makes: dict[str, dict[str, list[str]]] = {
-            make: {} for make in sorted(hedonic.coefficients["make"])
-        }
-        for make, model in map(ModelKey.read, sorted(hedonic.coefficients["model"])):
-            makes.setdefault(make, {})[model] = []
-        for make, model, variant in map(DetailKey.read, sorted(hedonic.coefficients["variant"])):
-            if variant:
-                makes.setdefault(make, {}).setdefault(model, []).append(variant)
-        return cls(
-            {
-                make: {model: tuple(variants) for model, variants in models.items()}
-                for make, models in makes.items()
-            }
+        makes, models, variants = (
+            sorted(hedonic.coefficients[block]) for block in ("make", "model", "variant")
         )
+        found: dict[str, dict[str, tuple[str, ...]]] = {make: {} for make in makes}
+        for make, model in map(ModelKey.read, models):
+            found.setdefault(make, {})[model] = ()
+        for make, model, variant in map(DetailKey.read, variants):
+            if variant:
+                of_make = found.setdefault(make, {})
+                of_make[model] = (*of_make.get(model, ()), variant)
+        return cls(found)
 
-    def nearest_makes(self, name: str) -> tuple[str, ...]:
-        """Return up to three makes that are spelled like the name, the likest first.
+    def nearest(self, *names: str) -> tuple[str, ...]:
+        """Return up to three known names that are like the last one, the likest first.
 
-        Examples
-        --------
-        >>> Vocabulary({"kia": {}, "maruti": {}}).nearest_makes("MARUTTI")
-        ('maruti',)
-        """
-        return _nearest(normalise(name), tuple(self.makes))
-
-    def nearest_models(self, make: str, name: str) -> tuple[str, ...]:
-        """Return up to three of the make's models that are spelled like the name."""
-        return _nearest(normalise(name), tuple(self._models(make)))
-
-    def nearest_variants(self, make: str, model: str, name: str) -> tuple[str, ...]:
-        """Return up to three of the model's variants that share most words with the name.
+        Parameters
+        ----------
+        names : a make; a make and its model; or these and a variant, which is told by its words.
 
         Examples
         --------
         >>> known = Vocabulary({"maruti": {"swift": ("VXI", "VXI AMT", "ZXI PLUS")}})
-        >>> known.nearest_variants("Maruti", "Swift", "VXi 1.2 AMT"), known.nearest_makes("Fiat")
-        (('VXI AMT', 'VXI'), ())
+        >>> known.nearest("MARUTTI"), known.nearest("Maruti", "Swift", "VXi 1.2 AMT")
+        (('maruti',), ('VXI AMT', 'VXI'))
         """
-        known = self._models(make).get(normalise(model), ())
-        return _nearest(parse_variant(name).text, known)
-
-    def _models(self, make: str) -> Mapping[str, tuple[str, ...]]:
-        return self.makes.get(normalise(make), {})
+        *parents, name = names
+        known: Any = self.makes
+        for parent in parents:
+            known = known.get(normalise(parent), {})
+        is_variant = len(parents) == 2
+        return _nearest(parse_variant(name).text if is_variant else normalise(name), tuple(known))
 
 
 @lru_cache(maxsize=4096)
 def _nearest(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Order by the words in common, where many are alike by the whole spelling."""
+    """Return the few nearest: by the words in common, then by the whole spelling."""
     from rapidfuzz import fuzz, process  # not for a start to wait for
 
     found: Iterable[tuple[str, float, int]] = process.extract(

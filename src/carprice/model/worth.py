@@ -1,27 +1,41 @@
 """What the hedonic ridge says of a car: ln(price), by look-ups in dictionaries."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import repeat
-from math import isnan, log, sqrt
+from math import hypot, isnan, log, sqrt
 from typing import Final
 
-from carprice.arrays import Floats
-from carprice.listings.keys import DetailKey
-from carprice.model.blocks import BLOCKS, VARIANT, whole
-from carprice.model.car import LEVELS, Car, CarType
-from carprice.model.hedonic import ENGINE, KM_KNOTS, LOGGED, USUAL_KM, Hedonic, printed
+import numpy as np
 
-Worth = dict[str, float]
+from carprice.listings.features import LEVELS
+from carprice.listings.keys import DetailKey
+from carprice.model.blocks import BLOCKS, VARIANT, Block
+from carprice.model.car import Car, CarType
+from carprice.model.hedonic import (
+    ENGINE,
+    KM_KNOTS,
+    LOGGED,
+    USUAL_KM,
+    Hedonic,
+    printed,
+    terms_of,
+    usual_of,
+)
+
+Worth = Mapping[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
-Texts = Mapping[str, str]
 Numbers = Mapping[str, float]
 
 _ZEROS: Final = repeat(0.0)
+_KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
-_OF_CARS: Final = frozenset(("age", "model_age", "fitness", "model_engine", *LEVELS))
+_OF_CARS: Final = frozenset(
+    {*LEVELS, "age", "model_age", "fitness", "model_engine", "engine", "owners"}
+    | {"equipment", "extent", "extent_a"}
+)
 """Texts of blocks that differ from car to car of a type."""
 
 
@@ -52,24 +66,17 @@ class RidgeLookups:
 
     def __init__(self, hedonic: Hedonic) -> None:
         known = hedonic.coefficients
+        self._known, self._idf, self._usual = known, hedonic.idf, hedonic.usual
         self._intercept = hedonic.intercept
         self._oldest = hedonic.oldest
         self._km_per_unit = hedonic.km_per_unit
         self._by_age = [
-            worth + known["age"].get(str(age), 0.0)
-            for age, worth in enumerate(hedonic.by_age.tolist())
+            worth + known["age"].get(str(age), 0.0) for age, worth in enumerate(hedonic.by_age)
         ]
-        self._by_distance = _Curve.of(KM_KNOTS, hedonic.by_distance)
-        self._makes, self._models = known["make"], known["model"]
-        self._usual_make = hedonic.usual.get("make", {})
-        self._usual_model = hedonic.usual.get("model", {})
+        self._by_distance = hedonic.by_distance
+        self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
         self._of_types = [
-            (block.text, block.basis, known[block.name])
-            for block in BLOCKS
-            if block.terms is whole
-            and block.factor != VARIANT
-            and block.text not in _OF_CARS
-            and known[block.name]
+            block for block in BLOCKS if block.text not in _OF_CARS and known[block.name]
         ]
         self._years = {
             model: {int(age): worth for age, worth in of_model.items()}
@@ -78,24 +85,43 @@ class RidgeLookups:
         self._engines = _by_model(known["model_engine"])
         self._fitness, self._fitness_by_age = known["fitness"], known["fitness_a"]
         self._levels = [known[name] for name in LEVELS]
-        self._variant = _VariantWorth(hedonic)
-        self._numbers = _NumbersWorth(hedonic)
-        self._equipment = _EquipmentWorth(hedonic)
+        terms = known["engine"] | known["owners"]
+        # Cars share few displacements, powers and seats: what one adds is seldom computed.
+        self._numbers = [
+            (name, lru_cache(maxsize=1024)(partial(_worth_of_number, terms, name)))
+            for name in (*LOGGED, "seats", "ownership")
+            if terms.keys() & terms_of(name, 1.0)
+        ]
+        self._equipment, self._equipment_by_age = known["equipment"], known["equipment_a"]
+        self._many, self._none = (known["extent"].get(name, 0.0) for name in ("many", "none"))
+        self._many_by_age = known["extent_a"].get("many", 0.0)
 
     def of_type(self, car_type: CarType) -> TypeWorth:
         """Return what a type adds."""
         given = car_type.texts
+        make, model = given["make"], given["model"]
+        words = DetailKey.read(given["model_variant"]).detail
         kind = "|".join((given["fuel"], given["transmission"], given["body"]))
-        texts = {**given, "": "", "kind": kind}
-        sums = dict.fromkeys(_BASES, 0.0)
-        for text, basis, worth in self._of_types:
-            sums[basis] += worth.get(texts[text], 0.0)
-        sums["one"] += self._intercept + self._of_unseen_names(texts) + self._variant.of(texts)
+        texts = {**given, "": "", "kind": kind, "words": words}
+        sums, variant = dict.fromkeys(_BASES, 0.0), 0.0
+        for block in self._of_types:
+            worth = self._of_text(block, texts[block.text])
+            if block.factor == VARIANT:
+                variant += worth
+            else:
+                sums[block.basis] += worth
+        known, usual = self._known, self._usual
+        if known["word"] and usual.get(VARIANT) and known["word"].keys().isdisjoint(words.split()):
+            variant = usual_of(usual[VARIANT], model, make)
+        if usual.get("make") and make not in known["make"]:
+            sums["one"] += usual_of(usual["make"], make)
+        if usual.get("model") and model not in known["model"]:
+            sums["one"] += usual_of(usual["model"], make)
+        sums["one"] += self._intercept + variant
         sums["a2"] += 0.7 * sums.pop("a2_half")
-        make, model = texts["make"], texts["model"]
         return TypeWorth(
             slopes=tuple(sums.values()),
-            names=(self._makes.get(make, 0.0), self._models.get(model, 0.0)),
+            names=(known["make"].get(make, 0.0), known["model"].get(model, 0.0)),
             by_age=self._years.get(model, {}),
             by_engine=self._engines.get(model, {}),
         )
@@ -104,7 +130,9 @@ class RidgeLookups:
         """Return ln(price) of a car of a type."""
         numbers = car.numbers
         age = min(numbers["age"], self._oldest)
-        km = self._km_of(numbers["odometer"])
+        km = numbers["odometer"] * self._km_per_unit
+        km = USUAL_KM if isnan(km) else min(max(km, _KNOTS[0]), _KNOTS[-1])
+        knot = bisect_right(_KNOTS, km) - 1
         a = age / 5 - 1.4
         so = sqrt(km / 50_000) - 1
         one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so, by_listed = worth.slopes
@@ -115,152 +143,55 @@ class RidgeLookups:
             + by_lo * (log(km) - 10.8)
             + by_listed * numbers["listed"]
             + self._by_age[int(age)]
-            + self._by_distance.at(km)
+            + self._by_distance[knot]
+            + self._slopes[knot] * (km - _KNOTS[knot])
             + worth.by_age.get(int(age), 0.0)
             + sum(map(dict.get, self._levels, car.levels, _ZEROS))
-            + self._numbers.of(numbers)
-            + self._equipment.of(car.equipment, a)
+            + self._of_equipment(car.equipment, a)
         )
+        for name, worth_of in self._numbers:
+            number = numbers[name]
+            if not isnan(number):
+                total += worth_of(number)
         if self._fitness or self._fitness_by_age:
             years = _printed(numbers["fitness_age"])
             total += self._fitness.get(years, 0.0) + a * self._fitness_by_age.get(years, 0.0)
         if worth.by_engine:
-            total += worth.by_engine.get(_engine(numbers), 0.0)
+            engine = "|".join([_printed(numbers[name]) for name in ENGINE])
+            total += worth.by_engine.get(engine, 0.0)
         return total
 
-    def _km_of(self, odometer: float) -> float:
-        km = odometer * self._km_per_unit
-        knots = self._by_distance.knots
-        return USUAL_KM if isnan(km) else min(max(km, knots[0]), knots[-1])
+    def _of_text(self, block: Block, text: str) -> float:
+        """Return what the known terms of a text add, per unit of the block's basis."""
+        known = self._known[block.name]
+        terms = [(term, value) for term, value in block.terms(text) if term in known]
+        if not block.idf:
+            return sum([known[term] * value for term, value in terms])
+        idf = [self._idf[block.name][term] for term, _ in terms]
+        added = sum([known[term] * each for (term, _), each in zip(terms, idf, strict=True)])
+        return added / (hypot(*idf) or 1.0)
 
-    def _of_unseen_names(self, texts: Texts) -> float:
-        """Let an unseen make be worth what makes are, an unseen model what its make's are."""
-        make, worth = texts["make"], 0.0
-        if self._usual_make and make not in self._makes:
-            worth += self._usual_make.get(make, self._usual_make[""])
-        if self._usual_model and texts["model"] not in self._models:
-            worth += self._usual_model.get(make, self._usual_model[""])
-        return worth
+    def _of_equipment(self, names: Sequence[str], a: float) -> float:
+        """Return what equipment adds by name and by its amount; ``a`` is the basis of age."""
+        many = len(names) / 8
+        worth = sum(map(self._equipment.get, names, _ZEROS)) + self._many * many
+        by_age = sum(map(self._equipment_by_age.get, names, _ZEROS)) + self._many_by_age * many
+        return worth + (0.0 if names else self._none) + a * by_age
 
 
-def _by_model(worth: Worth) -> dict[str, Worth]:
+def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
     """Return terms of make, model and something more by make and model."""
-    found: dict[str, Worth] = {}
+    found: dict[str, dict[str, float]] = {}
     for term, each in worth.items():
         key = DetailKey.read(term)
         found.setdefault(str(key.of_model), {})[key.detail] = each
     return found
 
 
-class _VariantWorth:
-    """What the text of a variant adds: its trim, itself, its words, and its model's words."""
-
-    def __init__(self, hedonic: Hedonic) -> None:
-        known, idf = hedonic.coefficients, hedonic.idf.get("word", {})
-        self._trims, self._variants = known["trim"], known["variant"]
-        self._words = {word: (idf[word], worth) for word, worth in known["word"].items()}
-        self._words_of_model = known["model_word"]
-        self._usual = hedonic.usual.get(VARIANT, {})
-
-    def of(self, texts: Texts) -> float:
-        """Return what a variant adds; what is usual for the model where no word is known."""
-        make, model, variant = texts["make"], texts["model"], texts["model_variant"]
-        key = DetailKey.read(variant)
-        words = sorted(set(key.detail.split()))
-        known = [self._words[word] for word in words if word in self._words]
-        if not known and self._words and self._usual:
-            return next(self._usual[key] for key in (model, make, "") if key in self._usual)
-        worth = self._trims.get(texts["model_trim"], 0.0) + self._variants.get(variant, 0.0)
-        if known:
-            length = sqrt(sum([idf * idf for idf, _ in known]))
-            worth += sum([idf * each for idf, each in known]) / length
-        own = self._words_of_model
-        return worth + sum([own.get(f"{key.of_model}#{word}", 0.0) for word in words])
-
-
-class _NumbersWorth:
-    """What engine, seats and owners add; a number that is unknown adds nothing.
-
-    Cars share few displacements, powers and seats, so that what one adds is seldom computed.
-    """
-
-    def __init__(self, hedonic: Hedonic) -> None:
-        engine, owners = hedonic.coefficients["engine"], hedonic.coefficients["owners"]
-        found: dict[str, Callable[[float], float]] = {
-            name: partial(_of_logged, engine[name], usual)
-            for name, usual in LOGGED.items()
-            if name in engine
-        }
-        if "seats" in engine:
-            found["seats"] = partial(_of_seats, engine["seats"])
-        each = [owners.get(name, 0.0) for name in ("owners", "second", "third")]
-        found["ownership"] = partial(_of_owners, *each)
-        self._worths = [(name, lru_cache(maxsize=1024)(worth)) for name, worth in found.items()]
-
-    def of(self, numbers: Numbers) -> float:
-        """Return the sum."""
-        total = 0.0
-        for name, worth in self._worths:
-            number = numbers[name]
-            if not isnan(number):
-                total += worth(number)
-        return total
-
-
-def _of_logged(each: float, usual: float, number: float) -> float:
-    return each * round(log(max(number, usual / 20) / usual) * 1000) / 1000
-
-
-def _of_seats(each: float, seats: float) -> float:
+def _worth_of_number(coefficients: Worth, name: str, number: float) -> float:
     # The ridge has learned from printed numbers of six digits.
-    return each * float(f"{min(max(seats, 2), 9) / 5 - 1:g}")
-
-
-def _of_owners(each: float, second: float, third: float, owners: float) -> float:
-    return each * min(owners, 5.0) + second * (owners > 1) + third * (owners > 2)
-
-
-class _EquipmentWorth:
-    """What equipment adds by name and by its amount."""
-
-    def __init__(self, hedonic: Hedonic) -> None:
-        known = hedonic.coefficients
-        self._items, self._items_by_age = known["equipment"], known["equipment_a"]
-        self._many, self._none = known["extent"].get("many", 0.0), known["extent"].get("none", 0.0)
-        self._many_by_age = known["extent_a"].get("many", 0.0)
-
-    def of(self, names: Sequence[str], a: float) -> float:
-        """Return the sum; ``a`` is the basis of age."""
-        count = len(names)
-        worth = sum(map(self._items.get, names, _ZEROS)) + self._many * count / 8
-        if count == 0:
-            worth += self._none
-        by_age = sum(map(self._items_by_age.get, names, _ZEROS)) + self._many_by_age * count / 8
-        return worth + a * by_age
-
-
-@dataclass(frozen=True)
-class _Curve:
-    """A function that is linear between knots."""
-
-    knots: list[float]
-    heights: list[float]
-    slopes: list[float]
-
-    @classmethod
-    def of(cls, knots: Floats, heights: Floats) -> "_Curve":
-        slopes = (heights[1:] - heights[:-1]) / (knots[1:] - knots[:-1])
-        return cls(knots.tolist(), heights.tolist(), [*slopes.tolist(), 0.0])
-
-    def at(self, x: float) -> float:
-        """Return the height at a point from the first knot to the last."""
-        place = bisect_right(self.knots, x) - 1
-        return self.heights[place] + self.slopes[place] * (x - self.knots[place])
+    terms = terms_of(name, number).items()
+    return sum([coefficients.get(term, 0.0) * float(f"{value:g}") for term, value in terms])
 
 
 _printed = lru_cache(maxsize=4096)(printed)
-
-
-def _engine(numbers: Numbers) -> str:
-    """Return the last part of the ridge's text ``model_engine``."""
-    return "|".join([_printed(numbers[name]) for name in ENGINE])

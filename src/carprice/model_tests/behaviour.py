@@ -3,7 +3,7 @@
 Real listings are noisy, so most limits are shares of cars or of steps, not every single one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -16,7 +16,6 @@ from carprice.model import PriceModel, Prices
 from carprice.model.intervals import CONFIDENCES
 from carprice.model_tests.panel import (
     UNSEEN,
-    Car,
     Panel,
     by_column,
     usual_odometer,
@@ -50,6 +49,13 @@ class _Asked:
     def grid(self, field: str, values: Sequence[Any]) -> Floats:
         """Return prices by car (rows) and value of a field (columns)."""
         return np.column_stack([self.price(**{field: value}) for value in values])
+
+    def at_usual_age(self) -> dict[str, float]:
+        """Return the year and the odometer of a car of a usual age."""
+        return {
+            "year": self.model.market.valuation_date.year - _USUAL_AGE,
+            "odometer": usual_odometer(self.model, _USUAL_AGE),
+        }
 
     @property
     def knows_owners(self) -> bool:
@@ -93,40 +99,31 @@ def _falls_with_age(asked: _Asked) -> str:
     year = asked.model.market.valuation_date.year
     prices = asked.grid("year", [year - age for age in range(oldest + 1)])
     old = min(_OLD, oldest)
-    fall = float(np.median(1 - prices[:, old] / prices[:, 0]))
-    enough = fall >= asked.limits.min_fall
-    told = (
-        f"half of the cars lose {100 * fall:.0f} % or more in {old} years; needs "
-        f"{100 * asked.limits.min_fall:g} %"
+    fall, least = float(np.median(1 - prices[:, old] / prices[:, 0])), asked.limits.min_fall
+    is_falling, told = _falling(asked.limits, prices)
+    return require(
+        is_falling and fall >= least,
+        f"{told}; half of the cars lose {100 * fall:.0f} % or more in {old} years; needs "
+        f"{100 * least:g} %",
     )
-    return require(enough & _is_falling(asked, prices), f"{_falling(asked, prices)}; {told}")
 
 
 def _falls_with_distance(asked: _Asked) -> str:
     distances = _KM / asked.model.hedonic.km_per_unit
     prices = asked.grid("odometer", [float(round(distance)) for distance in distances])
-    return require(_is_falling(asked, prices), _falling(asked, prices))
+    return require(*_falling(asked.limits, prices))
 
 
-def _is_falling(asked: _Asked, prices: Floats) -> bool:
+def _falling(limits: ModelTestSettings, prices: Floats) -> tuple[bool, str]:
+    """Return whether prices fall from column to column, and what was found."""
+    rises = float(np.mean(prices[:, 1:] / prices[:, :-1] > 1 + limits.rise))
+    cheaper = float(np.mean(prices[:, -1] < prices[:, 0]))
     return (
-        _rises(asked, prices) <= asked.limits.max_rises
-        and float(np.mean(prices[:, -1] < prices[:, 0])) >= asked.limits.min_cheaper
+        rises <= limits.max_rises and cheaper >= limits.min_cheaper,
+        f"{100 * rises:.1f} % of the steps rise by more than {100 * limits.rise:g} %; needs at "
+        f"most {100 * limits.max_rises:g} %; {100 * cheaper:.0f} % of the cars cost less at the "
+        f"end; needs {100 * limits.min_cheaper:g} %",
     )
-
-
-def _falling(asked: _Asked, prices: Floats) -> str:
-    limits = asked.limits
-    return (
-        f"{100 * _rises(asked, prices):.1f} % of the steps rise by more than "
-        f"{100 * limits.rise:g} %; needs at most {100 * limits.max_rises:g} %; "
-        f"{100 * np.mean(prices[:, -1] < prices[:, 0]):.0f} % of the cars cost less at the end; "
-        f"needs {100 * limits.min_cheaper:g} %"
-    )
-
-
-def _rises(asked: _Asked, prices: Floats) -> float:
-    return float(np.mean(prices[:, 1:] / prices[:, :-1] > 1 + asked.limits.rise))
 
 
 def _second_owner(asked: _Asked) -> str:
@@ -148,12 +145,7 @@ def _second_owner(asked: _Asked) -> str:
 
 
 def _models_differ(asked: _Asked) -> str:
-    model = asked.model
-    prices = asked.price(
-        year=model.market.valuation_date.year - _USUAL_AGE,
-        odometer=usual_odometer(model, _USUAL_AGE),
-    )
-    spread = float(np.std(np.log(prices)))
+    spread = float(np.std(np.log(asked.price(**asked.at_usual_age()))))
     return require(
         spread >= asked.limits.min_spread,
         f"ln(price) at the same age and distance has a standard deviation of {spread:.2f} among "
@@ -181,7 +173,7 @@ def _unseen_variant(asked: _Asked) -> str:
 
 def _unseen_model(asked: _Asked) -> str:
     ratios = {
-        make: _beside_make(asked, make, own) for make, own in asked.panel.makes(_MAKES).items()
+        make: _beside_make(asked, make, known) for make, known in asked.panel.makes(_MAKES).items()
     }
     most = asked.limits.unseen_model_factor
     good = [1 / most <= ratio <= most for ratio in ratios.values()]
@@ -192,57 +184,39 @@ def _unseen_model(asked: _Asked) -> str:
     )
 
 
-def _beside_make(asked: _Asked, make: str, models: Sequence[str]) -> float:
+def _beside_make(asked: _Asked, make: str, known: Mapping[str, int]) -> float:
     """Return an unseen model's price by that of the make's middle one, the well known first."""
-    model = asked.model
-    base = {
-        "year": model.market.valuation_date.year - _USUAL_AGE,
-        "odometer": usual_odometer(model, _USUAL_AGE),
-        "make": make,
-    }
-    cars: list[Car] = [{**base, "model": line} for line in (*models, UNSEEN["model"])]
-    *known, unseen = model.predict(by_column(cars)).price.tolist()
-    weights = [asked.panel.known[f"{make}|{line}"] for line in models]
-    return float(unseen / _weighted_median(np.array(known), np.array(weights)))
-
-
-def _weighted_median(values: Floats, weights: npt.NDArray[np.intp]) -> float:
-    order = np.argsort(values)
-    passed = np.cumsum(weights[order]) >= weights.sum() / 2
-    return float(values[order][np.argmax(passed)])
+    base = {**asked.at_usual_age(), "make": make}
+    cars = [{**base, "model": name} for name in (*known, UNSEEN["model"])]
+    *prices, unseen = asked.model.predict(by_column(cars)).price.tolist()
+    weights = np.array([*known.values()])
+    middle = np.quantile(prices, 0.5, weights=weights, method="inverted_cdf")
+    return float(unseen / middle)
 
 
 def _least(asked: _Asked) -> str:
     full = by_column(asked.panel.cars)
+    told_all = asked.model.predict(full)
     least = asked.model.predict({field: full[field] for field in REQUIRED})
-    wide, narrow = _widths(least), _widths(asked.model.predict(full))
-    ratio = float(np.median(wide / narrow))
-    share = float(np.mean(wide >= narrow * (1 - _SAME)))
+    narrow, wide = (np.log(one.high / one.low) for one in (told_all, least))
+    priced, ratio = _in_order(least), float(np.median(wide / narrow))
+    share, needed = float(np.mean(wide >= narrow * (1 - _SAME))), asked.limits.min_cheaper
     needs_more = asked.model.knows_variants or asked.knows_owners
-    good = (
-        bool(_in_order(least).all())
-        and share >= asked.limits.min_cheaper
-        and (ratio > 1 + _SAME if needs_more else ratio >= 1 - _SAME)
-    )
+    is_wider = ratio > 1 + _SAME if needs_more else ratio >= 1 - _SAME
     return require(
-        good,
-        f"{_in_order(least).sum()} of {len(wide)} have prices, {100 * share:.0f} % no narrower "
-        f"range, in the middle {ratio:.2f} times as wide; needs all, "
-        f"{100 * asked.limits.min_cheaper:g} %, and {'more than' if needs_more else 'at least'} 1",
+        bool(priced.all()) and share >= needed and is_wider,
+        f"{priced.sum()} of {len(wide)} have prices, {100 * share:.0f} % no narrower range, in the "
+        f"middle {ratio:.2f} times as wide; needs all, {100 * needed:g} %, and "
+        f"{'more than' if needs_more else 'at least'} 1",
     )
-
-
-def _widths(prices: Prices) -> Floats:
-    return np.asarray(np.log(prices.high / prices.low), dtype=np.float64)
 
 
 def _nested_ranges(asked: _Asked) -> str:
     columns = by_column(asked.panel.cars)
     every = [asked.model.predict(columns, confidence) for confidence in CONFIDENCES]
     low, high = (np.column_stack([getattr(one, side) for one in every]) for side in ("low", "high"))
-    slack = 1 + _SAME
     nested = (np.diff(low) <= low[:, 1:] * _SAME) & (np.diff(high) >= -high[:, 1:] * _SAME)
-    wider = high[:, -1] / low[:, -1] > high[:, 0] / low[:, 0] * slack
+    wider = high[:, -1] / low[:, -1] > high[:, 0] / low[:, 0] * (1 + _SAME)
     good = nested.all(axis=1) & wider
     return require(
         len(good) > 0 and bool(good.all()),

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model_tests.figures import Figures
@@ -15,7 +16,6 @@ from carprice.registry.versions import Version
 from carprice.schema import REQUIRED, alias
 from carprice.settings import GateSettings
 
-_WORST: Final = 5
 _SHOWN_MAKES: Final = 20
 _SHOWN_NUMBERS: Final = {
     "age": "age, years",
@@ -59,31 +59,48 @@ class Subject:
 
 def model_card(subject: Subject) -> str:
     """Return the card as Markdown."""
-    environment = Environment(  # noqa: S701 - Markdown
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "plain": plain,
-        "code": _code,
-        "number": _number,
-        "count": "{:,}".format,
-    }
-    template = environment.from_string(
-        (files("carprice.model_tests") / "model_card.md.jinja").read_text(encoding="utf-8")
-    )
     figures = subject.figures
-    text = template.render(
+    text = _template("model_card.md.jinja").render(
         subject=subject,
         failed=sum(one.status is not Status.PASSED for one in subject.results),
         required=", ".join(f"`{alias(field)}`" for field in REQUIRED),
         days=_days(figures),
         shown_segments=[] if figures is None else _shown_segments(figures),
         confidence=DEFAULT_CONFIDENCE,
-        limits=[] if figures is None else _limits(figures, subject.gate),
+        large=[] if figures is None else _large_segments(figures, subject.gate.segment_rows),
         numbers=_SHOWN_NUMBERS,
         reasons=subject.version.gate_reasons,
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def page(title: str, markdown: str) -> str:
+    """Return a Markdown text as one self-contained page, without scripts or remote parts.
+
+    HTML and images in the text are shown as text.
+
+    Examples
+    --------
+    >>> "<b>" in page("a", "<b>")
+    False
+    """
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
+    body = Markup(reader.render(markdown))  # noqa: S704 - the reader escapes what it shows
+    return _template("model_card.html.jinja").render(title=title, body=body)
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("carprice.model_tests", ""),
+        autoescape=name.endswith(".html.jinja"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    own = {"plain": plain, "code": _code, "number": _number, "count": "{:,}".format}
+    environment.filters |= own
+    return environment.get_template(name)
 
 
 def plain(value: object) -> str:
@@ -125,33 +142,10 @@ def _shown_segments(figures: Figures) -> Iterator[tuple[str, Sequence[Segment], 
         yield kind.replace("_", " "), shown, len(segments) - len(shown)
 
 
-def _limits(figures: Figures, gate: GateSettings) -> Iterator[str]:
-    large = [
+def _large_segments(figures: Figures, rows: int) -> list[Segment]:
+    return [
         (f"{kind.replace('_', ' ')} {name}", one)
         for kind, segments in figures.measured.segments.items()
         for name, one in segments.items()
-        if one["rows"] >= gate.segment_rows
+        if one["rows"] >= rows
     ]
-    worst = sorted(large, key=lambda pair: -pair[1]["mape"])[:_WORST]
-    if worst:
-        told = ", ".join(f"{plain(name)} ({one['mape']:.1f} %)" for name, one in worst)
-        yield f"Largest MAPE of a segment of {gate.segment_rows} rows or more: {told}."
-    least = sorted(large, key=lambda pair: pair[1]["coverage"])[:1]
-    for name, one in least:
-        yield f"The 90 % range covers least in {plain(name)}: {one['coverage']:.0f} %."
-    unseen = figures.measured.segments["cars_of_model"].get("0")
-    if unseen:
-        yield (
-            f"{unseen['rows']:,.0f} test cars are of models that it never saw: MAPE "
-            f"{unseen['mape']:.1f} %, the 90 % range covers {unseen['coverage']:.0f} %."
-        )
-    else:
-        yield "No test car is of a model that it never saw; what it does there is not measured."
-    noise = figures.measured.noise
-    if noise.mape is None:
-        yield f"Only {noise.pairs} near-twins in the data: its own noise is not known."
-    else:
-        yield (
-            f"Near-twins in the data differ so that no model can be better than a MAPE of "
-            f"{noise.mape:.1f} % and an MdAPE of {noise.mdape:.1f} % ({noise.pairs:,} pairs)."
-        )

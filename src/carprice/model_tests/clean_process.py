@@ -1,18 +1,18 @@
 """Run the real service in a process that can import only what serving requires, and test it."""
 
 import contextlib
-import http.client
-import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import httpx
 
 from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
 from carprice.model_tests.serving_requirements import installed
@@ -31,52 +31,19 @@ _KEPT: Final = (
     *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL"),
     *("SYSTEMROOT", "TEMP", "TMP", "TMPDIR"),
 )
-_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True)
 class Service:
-    """A running service and its log."""
+    """A running service, its log, and a client that asks it without a proxy in between."""
 
-    port: int
     process: "subprocess.Popen[bytes]"
     log: Path
-
-    def ask(
-        self, method: str, path: str, content: object = None, kind: str = _JSON
-    ) -> tuple[int, bytes]:
-        """Return status and body of a request.
-
-        Raises
-        ------
-        OSError, http.client.HTTPException
-            If there is no answer.
-        """
-        with contextlib.closing(self.connection()) as connection:
-            return asked(connection, method, path, content, kind)
-
-    def connection(self) -> http.client.HTTPConnection:
-        """Return a connection for one request after the other; no proxy is in between."""
-        return http.client.HTTPConnection(_HOST, self.port, timeout=_ANSWER_SECONDS)
+    http: httpx.Client
 
     def last_words(self) -> str:
         """Return the end of its log without secrets."""
         return redact(self.log.read_text(encoding="utf-8", errors="replace").strip()[-_SHOWN:])
-
-
-def asked(
-    connection: http.client.HTTPConnection,
-    method: str,
-    path: str,
-    content: object = None,
-    kind: str = _JSON,
-) -> tuple[int, bytes]:
-    """Return status and body of a request on a connection; content that is no text goes as JSON."""
-    body = content if isinstance(content, str) or content is None else json.dumps(content)
-    headers = {} if body is None else {"Content-Type": kind}
-    connection.request(method, path, None if body is None else body.encode(), headers)
-    answer = connection.getresponse()
-    return answer.status, answer.read()
 
 
 @contextlib.contextmanager
@@ -94,28 +61,29 @@ def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
     ModelTestFailedError
         If it does not get ready.
     """
-    with socket.socket() as nobody:
+    log, port = scratch / "service.log", _free_port()
+    address = f"http://{_HOST}:{port}"
+    with (
+        socket.socket() as nobody,
+        log.open("wb") as output,
+        httpx.Client(base_url=address, timeout=_ANSWER_SECONDS, trust_env=False) as http,
+    ):
         nobody.bind((_HOST, 0))  # and never listens: the registry that is down
         registry = f"http://{_HOST}:{nobody.getsockname()[1]}"
-        log = scratch / "service.log"
-        port = _free_port()
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                _command(port),
-                cwd=scratch,
-                env=_environment(model, scratch, registry),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        service = Service(port, process, log)
-        try:
-            _wait(service, seconds)
-            yield service
-        finally:
-            if process.poll() is None:
+        with subprocess.Popen(
+            _command(port),
+            cwd=scratch,
+            env=_environment(model, scratch, registry),
+            stdin=subprocess.PIPE,  # by its end the service knows that this process was killed
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            service = Service(process, log, http)
+            try:
+                _wait(service, seconds)
+                yield service
+            finally:
                 process.kill()
-            process.wait()
 
 
 def checks(service: Service, digest: str) -> dict[str, ModelTest]:
@@ -177,8 +145,8 @@ def _free_port() -> int:
 def _wait(service: Service, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and service.process.poll() is None:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if service.ask("GET", "/ready")[0] == 200:
+        with contextlib.suppress(httpx.HTTPError):
+            if service.http.get("/ready").is_success:
                 return
         time.sleep(_PAUSE_SECONDS)
     code = service.process.poll()
@@ -187,13 +155,13 @@ def _wait(service: Service, seconds: float) -> None:
 
 
 def _serves(service: Service, digest: str) -> str:
-    status, body = service.ask("GET", "/model")
-    found = json.loads(body) if status == 200 else {}
+    answer = service.http.get("/model")
+    found = answer.json() if answer.is_success else {}
     served, source = found.get("digest"), found.get("source")
     return require(
         served == digest and source == "image",
-        f"GET /model answers {status} with digest {str(served)[:12]} from the {source}; needs "
-        f"{digest[:12]} from the image",
+        f"GET /model answers {answer.status_code} with digest {str(served)[:12]} from the "
+        f"{source}; needs {digest[:12]} from the image",
     )
 
 
@@ -203,26 +171,27 @@ def _every_page(service: Service) -> str:
     least = {name: listing[name] for name in map(alias, REQUIRED)}
     misspelt = {**listing, "model": f"{listing['model']}x", "variant": None}
     table = f"{','.join(least)}\n{','.join(map(str, least.values()))}\n"
+    as_table = {"content": table, "headers": {"Content-Type": "text/csv"}}
     tensors = [_tensor(name, value) for name, value in least.items()]
-    pages: Sequence[tuple[str, str, Any, str]] = (
-        *(("GET", path, None, "") for path in ("/", "/live", "/ping", "/model", "/vocabulary")),
-        *(("GET", path, None, "") for path in ("/docs", "/openapi.json", "/metrics", "/v2")),
-        ("POST", "/predict", listing, _JSON),
-        ("POST", "/predict?confidence=0.5", misspelt, _JSON),
-        ("POST", "/explain", listing, _JSON),
-        ("POST", "/predict/batch", {"listings": [listing, misspelt]}, _JSON),
-        ("POST", "/predict/batch", table, "text/csv"),
-        ("POST", "/invocations", {"dataframe_records": [least]}, _JSON),
-        ("POST", f"/v2/models/{_MODEL_NAME}/infer", {"inputs": tensors}, _JSON),
+    pages: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        *(("GET", path, {}) for path in ("/", "/live", "/ping", "/model", "/vocabulary")),
+        *(("GET", path, {}) for path in ("/docs", "/openapi.json", "/metrics", "/v2")),
+        ("POST", "/predict", {"json": listing}),
+        ("POST", "/predict?confidence=0.5", {"json": misspelt}),
+        ("POST", "/explain", {"json": listing}),
+        ("POST", "/predict/batch", {"json": {"listings": [listing, misspelt]}}),
+        ("POST", "/predict/batch", as_table),
+        ("POST", "/invocations", {"json": {"dataframe_records": [least]}}),
+        ("POST", f"/v2/models/{_MODEL_NAME}/infer", {"json": {"inputs": tensors}}),
     )
     wrong = []
-    for method, path, content, kind in pages:
-        status, body = service.ask(method, path, content, kind)
-        if status != 200:
-            wrong.append(f"{method} {path} answers {status} ({_shown(body)})")
-    status, body = service.ask("POST", "/predict", {**least, alias("fuel_type") + "x": "Petrol"})
-    if status != 422:
-        wrong.append(f"a misspelt field is answered with {status} ({_shown(body)})")
+    for method, path, body in pages:
+        answer = service.http.request(method, path, **body)
+        if answer.status_code != httpx.codes.OK:
+            wrong.append(f"{method} {path} answers {_shown(answer)}")
+    answer = service.http.post("/predict", json={**least, alias("fuel_type") + "x": "Petrol"})
+    if answer.status_code != httpx.codes.UNPROCESSABLE_ENTITY:
+        wrong.append(f"a misspelt field is answered with {_shown(answer)}")
     told = "; ".join(wrong) or f"{len(pages)} requests with 200, a misspelt field with 422"
     return require(not wrong, told)
 
@@ -232,5 +201,5 @@ def _tensor(name: str, value: object) -> dict[str, Any]:
     return {"name": name, "shape": [1], "datatype": datatype, "data": [value]}
 
 
-def _shown(body: bytes) -> str:
-    return body[:200].decode(errors="replace")
+def _shown(answer: httpx.Response) -> str:
+    return f"{answer.status_code} ({answer.text[:200]})"

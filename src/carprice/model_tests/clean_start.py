@@ -2,11 +2,14 @@
 
 Of everything installed only carprice itself and the distributions of the given names can be
 imported; the rest is refused as if it were not there. What follows ``--`` is for ``python -m api``.
+The service ends when its standard input does, as it does when whoever started it is killed.
 """
 
 import importlib.metadata
 import os
+import runpy
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -27,18 +30,9 @@ class OnlyTheseFinder(MetaPathFinder):
         }
 
     def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None = None,
-        target: ModuleType | None = None,
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Leave an allowed module to the finders after this one.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If the module is not allowed.
-        """
+        """Leave an allowed module to the finders after this one; refuse any other."""
         root = fullname.partition(".")[0]
         if root in sys.stdlib_module_names or root in _OURS or root.startswith("_sysconfigdata"):
             return None
@@ -54,14 +48,19 @@ def _normal(path: str) -> str:
     return os.path.normcase(os.path.abspath(path))  # noqa: PTH100 - many, and no links to follow
 
 
+def _end_with_the_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
 def main() -> None:
     """Forbid all other imports, then run the service."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     end = sys.argv.index("--")
     names, arguments = sys.argv[1:end], sys.argv[end + 1 :]
     sys.meta_path.insert(0, OnlyTheseFinder(names))
     sys.argv = ["python -m api", *arguments]
-    import runpy
-
     runpy.run_module("api", run_name="__main__")
 
 

@@ -10,7 +10,7 @@ from typing import Final, Self
 import pandas as pd
 
 from carprice.components.workspace import Workspace, read_json
-from carprice.evaluation.gate import Candidate, Check, decide
+from carprice.evaluation.gate import Candidate, decide
 from carprice.evaluation.measurement import Measurement, measure
 from carprice.listings.frames import as_columns
 from carprice.metrics import range_metrics
@@ -42,12 +42,11 @@ class Figures:
     @classmethod
     def measure(cls, model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Self:
         """Price the test rows as the service would."""
-        measured = measure(model, train, test)
-        every = {asked: model.predict(as_columns(test), asked) for asked in CONFIDENCES}
-        covered = {
-            asked: range_metrics(measured.actual, one.price, one.low, one.high)["coverage"]
-            for asked, one in every.items()
-        }
+        measured, columns, covered = measure(model, train, test), as_columns(test), {}
+        for asked in CONFIDENCES:
+            one = model.predict(columns, asked)
+            found = range_metrics(measured.actual, one.price, one.low, one.high)
+            covered[asked] = found["coverage"]
         return cls(test, len(train), measured, covered)
 
 
@@ -67,13 +66,11 @@ def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) 
             f"{missing} does not exist, so nothing can be measured; {remedy}"
         )
     found = read_json(workspace.market, made_by="ingest").get("data_digest", "")
-    for whose, wanted in (
-        ("the version", version.tags.get("data_digest", "")),
-        ("the model", model.market.data_digest),
-    ):
+    registered = version.tags.get("data_digest", "")
+    for whose, wanted in (("version", registered), ("model", model.market.data_digest)):
         if found != wanted:
             raise ModelTestFailedError(
-                f"{workspace.market.parent} holds the data {_short(found)}, {whose} is of "
+                f"{workspace.market.parent} holds the data {_short(found)}, the {whose} is of "
                 f"{_short(wanted)}; {remedy}"
             )
     train, test = (pd.read_parquet(path) for path in places[1:])
@@ -90,29 +87,30 @@ def checks(
     folder : the model folder.
     gate : the floors, those of the gate before ``staging``.
     """
-    tagged = {
-        f"{name} is what the registry says": partial(_as_tagged, figures, version, name)
-        for name in _TAGGED
-    }
     measured = figures.measured
     metrics = {**measured.overall, "naive": measured.naive, "by": measured.segments}
     floors = decide(Candidate.of(metrics, folder), None, gate).checks
-    return {**tagged, **{one.name: partial(_floor, one) for one in floors}}
+    return {
+        **{
+            f"{name} is what the registry says": partial(
+                _as_tagged, measured.overall[name], version.tags.get(name, "")
+            )
+            for name in _TAGGED
+        },
+        **{
+            one.name: partial(require, one.passed, f"{one.found}; needs {one.needed}")
+            for one in floors
+        },
+    }
 
 
-def _as_tagged(figures: Figures, version: Version, name: str) -> str:
-    tag = version.tags.get(name, "")
-    found = figures.measured.overall[name]
+def _as_tagged(found: float, tag: str) -> str:
     try:
-        same = math.isclose(found, float(tag), rel_tol=_FOUR_DIGITS)
+        is_same = math.isclose(found, float(tag), rel_tol=_FOUR_DIGITS)
     except ValueError:
-        same = False
+        is_same = False
     told = tag or "nothing; register the model again"
-    return require(same, f"{found:.4g} % measured anew; the registry says {told}")
-
-
-def _floor(check: Check) -> str:
-    return require(check.passed, f"{check.found}; needs {check.needed}")
+    return require(is_same, f"{found:.4g} % measured anew; the registry says {told}")
 
 
 def _short(digest: str) -> str:

@@ -4,7 +4,7 @@ It depends on the model alone, so that the same model is always tested on the sa
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -19,7 +19,7 @@ _MODELS: Final = 40
 _STRANGE: Final = 5
 _SHARES: Final = (0.25, 0.75)
 _KM_A_YEAR: Final = 12_000.0
-_FIELDS_OF_KIND: Final = dict(
+_FIELD_OF_KIND: Final = dict(
     zip(KIND, ("transmission_type", "body_type", "fuel_type"), strict=True)
 )
 
@@ -43,7 +43,7 @@ class Panel:
     @classmethod
     def of(cls, model: PriceModel) -> Self:
         """Choose the cars, in the same way for the same model."""
-        ages, variants = _ages(model), _variants(model)
+        ages, variants = _details(model, "model_year"), _details(model, "variant")
         known = {
             name: len(ages[name]) + len(variants[name])
             for name in model.hedonic.coefficients["model"]
@@ -51,22 +51,20 @@ class Panel:
         }
         best = sorted(known, key=lambda name: (-known[name], name))[:_MODELS]
         cars = tuple(
-            _car(model, name, _at(ages[name], share), _at(variants[name], share))
+            _car(model, name, _at([*map(int, ages[name])], share), _at(variants[name], share))
             for name in best
             for share in _SHARES
         )
         return cls(cars, known)
 
-    def makes(self, count: int) -> dict[str, tuple[str, ...]]:
-        """Return the best known makes, and all models of each."""
-        weights: Counter[str] = Counter()
-        models: dict[str, list[str]] = defaultdict(list)
+    def makes(self, count: int) -> dict[str, dict[str, int]]:
+        """Return the best known makes, and how well each of their models is known."""
+        makes: dict[str, dict[str, int]] = defaultdict(dict)
         for name, weight in sorted(self.known.items()):
             key = ModelKey.read(name)
-            weights[key.make] += weight
-            models[key.make].append(key.model)
-        best = sorted(weights, key=lambda make: (-weights[make], make))[:count]
-        return {make: tuple(models[make]) for make in best}
+            makes[key.make][key.model] = weight
+        best = sorted(makes, key=lambda make: (-sum(makes[make].values()), make))
+        return {make: makes[make] for make in best[:count]}
 
 
 def by_column(cars: Sequence[Car], **same: Any) -> dict[str, list[Any]]:
@@ -77,11 +75,9 @@ def by_column(cars: Sequence[Car], **same: Any) -> dict[str, list[Any]]:
     >>> by_column([{"make": "kia"}, {"make": "audi", "year": 2019}], year=2020)
     {'make': ['kia', 'audi'], 'year': [2020, 2020]}
     """
-    fields = dict.fromkeys([*(field for car in cars for field in car), *same])
-    return {
-        field: [same[field] if field in same else car.get(field) for car in cars]
-        for field in fields
-    }
+    changed = [{**car, **same} for car in cars]
+    fields = dict.fromkeys(field for car in changed for field in car)
+    return {field: [car.get(field) for car in changed] for field in fields}
 
 
 def with_unseen_names(cars: Sequence[Car]) -> list[Car]:
@@ -100,34 +96,25 @@ def usual_odometer(model: PriceModel, age: int) -> float:
 
 
 def _car(model: PriceModel, name: str, age: int, variant: str | None) -> Car:
-    car: dict[str, Any] = {
+    kinds = zip(_FIELD_OF_KIND.values(), model.defaults.kinds.get(name, ()), strict=False)
+    car = {
         **ModelKey.read(name)._asdict(),
         "year": model.market.valuation_date.year - age,
         "odometer": usual_odometer(model, age),
         "ownership": 1,
     }
-    if variant:
-        car["variant"] = variant
-    kinds = model.defaults.kinds.get(name, ())
-    given = zip(_FIELDS_OF_KIND.values(), kinds, strict=False)
-    return {**car, **{field: kind for field, kind in given if kind}}
+    optional = {"variant": variant, **dict(kinds)}
+    return {**car, **{field: value for field, value in optional.items() if value}}
 
 
-def _ages(model: PriceModel) -> Mapping[str, list[int]]:
-    ages: dict[str, list[int]] = defaultdict(list)
-    for term in model.hedonic.coefficients["model_year"]:
-        key = DetailKey.read(term)
-        ages[str(key.of_model)].append(int(key.detail))
-    return ages
-
-
-def _variants(model: PriceModel) -> Mapping[str, list[str]]:
-    variants: dict[str, list[str]] = defaultdict(list)
-    for term in model.hedonic.coefficients["variant"]:
+def _details(model: PriceModel, group: str) -> Mapping[str, list[str]]:
+    """Return the ages or variants that training had of each ``make|model``."""
+    details: dict[str, list[str]] = defaultdict(list)
+    for term in model.hedonic.coefficients[group]:
         key = DetailKey.read(term)
         if key.detail:
-            variants[str(key.of_model)].append(key.detail)
-    return variants
+            details[str(key.of_model)].append(key.detail)
+    return details
 
 
 def _at(values: Sequence[Any], share: float) -> Any:

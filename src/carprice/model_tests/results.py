@@ -1,13 +1,21 @@
 """Run model tests and keep their results. One that fails or crashes never stops the others."""
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import Final, TypeVar
+
+from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from carprice.errors import CarpriceError
+from carprice.files import writing
 from carprice.redaction import hide_secrets
 
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+T = TypeVar("T")
 ModelTest = Callable[[], str]
 """Returns what it found, or raises :class:`ModelTestFailedError` where that is bad."""
 
@@ -52,35 +60,44 @@ class ModelTestResults:
         """Those that did not pass."""
         return tuple(one for one in self.every if one.status is not Status.PASSED)
 
-    def run(self, suite: str, name: str, test: ModelTest) -> bool:
-        """Run a test and note its result; whether it passed."""
-        start = time.perf_counter()
+    def get(
+        self, suite: str, name: str, load: Callable[[], T], told: Callable[[T], str]
+    ) -> T | None:
+        """Load what later tests need, as a test of its own; None where that fails."""
+        start, found = time.perf_counter(), None
         try:
-            status, message = Status.PASSED, test()
+            found = load()
+            status, message = Status.PASSED, told(found)
         except (ModelTestFailedError, CarpriceError) as error:
             status, message = Status.FAILED, str(error)
         except Exception as error:
             status, message = Status.FAILED, f"crashed: {type(error).__name__}: {error}"
-        seconds = time.perf_counter() - start
-        self.every.append(ModelTestResult(suite, name, status, self._one_line(message), seconds))
-        return status is Status.PASSED
+        self._note(suite, name, status, message, time.perf_counter() - start)
+        return found if status is Status.PASSED else None
 
-    def not_run(self, suite: str, name: str, why: str) -> None:
-        """Note a test that there was nothing left to run on; it counts as not passed."""
-        self.every.append(ModelTestResult(suite, name, Status.NOT_RUN, self._one_line(why)))
-
-    def by_suite(self) -> tuple[ModelTestResult, ...]:
-        """Return all results with those of a suite together, in the order of their first."""
-        suites = dict.fromkeys(one.suite for one in self.every)
-        return tuple(one for suite in suites for one in self.every if one.suite == suite)
+    def run(self, suite: str, name: str, test: ModelTest) -> bool:
+        """Run a test and note its result; whether it passed."""
+        return self.get(suite, name, test, str) is not None
 
     def run_all(self, suite: str, tests: Mapping[str, ModelTest]) -> None:
         """Run the tests of a suite, each under its name."""
         for name, test in tests.items():
             self.run(suite, name, test)
 
-    def _one_line(self, text: str) -> str:
-        return hide_secrets(" ".join(text.split()), self.uri)
+    def not_run(self, suite: str, name: str, why: str) -> None:
+        """Note a test that there was nothing left to run on; it counts as not passed."""
+        self._note(suite, name, Status.NOT_RUN, why)
+
+    def by_suite(self) -> tuple[ModelTestResult, ...]:
+        """Return all results with those of a suite together, in the order of their first."""
+        suites = [*dict.fromkeys(one.suite for one in self.every)]
+        return tuple(sorted(self.every, key=lambda one: suites.index(one.suite)))
+
+    def _note(
+        self, suite: str, name: str, status: Status, message: str, seconds: float = 0.0
+    ) -> None:
+        told = hide_secrets(" ".join(message.split()), self.uri)
+        self.every.append(ModelTestResult(suite, name, status, told, seconds))
 
 
 def require(passed: bool, message: str) -> str:
@@ -94,3 +111,29 @@ def require(passed: bool, message: str) -> str:
     if not passed:
         raise ModelTestFailedError(message)
     return message
+
+
+def write_junit(results: Sequence[ModelTestResult], target: Path) -> None:
+    """Write JUnit XML, a suite for each kind of test and a case for each test."""
+    document = JUnitXml("carprice model tests")
+    for name in dict.fromkeys(one.suite for one in results):
+        suite = TestSuite(name)
+        suite.add_testcases([_case(one) for one in results if one.suite == name])
+        document.add_testsuite(suite)
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    with writing(target) as path:
+        document.write(str(path), pretty=True)
+
+
+def _case(result: ModelTestResult) -> TestCase:
+    message = _NOT_XML.sub("\ufffd", result.message)
+    case = TestCase(result.name, classname=result.suite, time=round(result.seconds, 3))
+    if result.status is Status.FAILED:
+        failure = Failure(message, "failed")
+        failure.text = message
+        case.result = [failure]
+    elif result.status is Status.NOT_RUN:
+        case.result = [Skipped(message, "not run")]
+    else:
+        case.system_out = message
+    return case

@@ -16,15 +16,13 @@ from carprice.components.workspace import Workspace
 from carprice.errors import InputError, RefusedError
 from carprice.files import write_text
 from carprice.model import PriceModel
-from carprice.model_folder import read_manifest
+from carprice.model_folder import folder_digest, read_manifest
 from carprice.model_tests import agreement, behaviour, clean_process, figures, signature
-from carprice.model_tests.card import Subject, model_card
+from carprice.model_tests.card import Subject, model_card, page
 from carprice.model_tests.clean_process import Service
 from carprice.model_tests.figures import Figures
-from carprice.model_tests.junit import write_junit
-from carprice.model_tests.page import page
 from carprice.model_tests.panel import Panel, with_unseen_names
-from carprice.model_tests.results import ModelTestResult, ModelTestResults
+from carprice.model_tests.results import ModelTestResults, write_junit
 from carprice.model_tests.serving_requirements import installed
 from carprice.redaction import redact
 from carprice.registry.promotion import record_tests, staged_version
@@ -36,23 +34,7 @@ CARD: Final = "model_card.md"
 PAGE: Final = "model_card.html"
 _ARTIFACTS: Final = "model_tests"
 _DIGEST: Final = "digest"
-_LATER: Final = (
-    clean_process.SUITE,
-    signature.SUITE,
-    behaviour.SUITE,
-    figures.SUITE,
-    agreement.SUITE,
-)
-
-
-@dataclass(frozen=True)
-class Report:
-    """The results of a version's tests, and the folder of the files."""
-
-    version: Version
-    results: tuple[ModelTestResult, ...]
-    failures: tuple[ModelTestResult, ...]
-    folder: Path
+_LATER: Final = (clean_process, signature, behaviour, figures, agreement)
 
 
 def version_to_test(registry: Registry, alias: str, number: int | None) -> Version:
@@ -64,19 +46,16 @@ def version_to_test(registry: Registry, alias: str, number: int | None) -> Versi
         If there is none; the message says what to do.
     """
     if number is not None:
-        for version in registry.versions():
-            if version.number == number:
-                return version
-        raise RefusedError(f"{registry.name} has no version {number}; see `carprice status`")
-    found = registry.at(alias)
-    if found is not None:
-        return found
+        return registry.numbered(number)
     if alias == STAGING:
         return staged_version(registry)
-    raise RefusedError(
-        f"registry {redact(registry.uri)} has no {alias} version of {registry.name}; see "
-        "`carprice status`"
-    )
+    found = registry.at(alias)
+    if found is None:
+        raise RefusedError(
+            f"registry {redact(registry.uri)} has no {alias} version of {registry.name}; see "
+            "`carprice status`"
+        )
+    return found
 
 
 def run_model_tests(
@@ -87,7 +66,7 @@ def run_model_tests(
     out: Path,
     now: datetime.datetime,
     progress: Progress,
-) -> Report:
+) -> ModelTestResults:
     """Download a version, test it, and write, log and record the results.
 
     Parameters
@@ -103,26 +82,39 @@ def run_model_tests(
         If the registry does not take the record or, the verdict recorded, the files.
     """
     _check_folder(out)
+    results = ModelTestResults(registry.uri)
     with tempfile.TemporaryDirectory(prefix="carprice-model-tests-") as scratch:
-        tests = _Tests(registry, version, workspace, settings, Path(scratch), progress)
-        tests.run()
-        results = tests.results
+        tests = _Tests(registry, version, workspace, settings, Path(scratch), progress, results)
+        model, measured, libraries = tests.run()
         progress("recording in the registry")
         # First of all: whatever fails below, the verdict stands.
-        failures = tuple(f"{one.title}: {one.message}" for one in results.failures)
+        failures = [f"{one.title}: {one.message}" for one in results.failures]
         record_tests(registry, version, failures, now, settings)
-        subject = tests.subject()
+        subject = Subject(
+            registry.name,
+            version,
+            results.by_suite(),
+            settings.gate,
+            model,
+            libraries,
+            measured,
+            tests.report_of_the_data(),
+            tests.parameters(),
+        )
     progress("writing the model card")
+    card, title = model_card(subject), f"{registry.name}, version {version.number}"
     try:
-        files = _write(subject, out)
+        write_junit(subject.results, out / JUNIT)
+        write_text(out / CARD, card)
+        write_text(out / PAGE, page(title, card))
     except OSError as error:
         raise RefusedError(
             f"the verdict on version {version.number} is recorded, but {out} cannot be written: "
             f"{error.strerror or error}"
         ) from None
     if version.run:
-        registry.log_files(version, dict.fromkeys(files, _ARTIFACTS))
-    return Report(version, results.by_suite(), results.failures, out)
+        registry.log_files(version, {out / name: _ARTIFACTS for name in (JUNIT, CARD, PAGE)})
+    return results
 
 
 def _check_folder(out: Path) -> None:
@@ -136,168 +128,135 @@ def _check_folder(out: Path) -> None:
         ) from None
 
 
-def _write(subject: Subject, out: Path) -> tuple[Path, ...]:
-    card = model_card(subject)
-    title = f"{subject.name}, version {subject.version.number}"
-    write_junit(subject.results, out / JUNIT)
-    write_text(out / CARD, card)
-    write_text(out / PAGE, page(title, card))
-    return out / JUNIT, out / CARD, out / PAGE
-
-
+@dataclass(frozen=True)
 class _Tests:
-    """Runs the tests of one version, and keeps what one test loads for the next."""
+    """The tests of one version, and where their results go."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        version: Version,
-        workspace: Workspace,
-        settings: RegisterSettings,
-        scratch: Path,
-        progress: Progress,
-    ) -> None:
-        self._registry, self._version, self._workspace = registry, version, workspace
-        self._settings, self._scratch, self._progress = settings, scratch, progress
-        self._downloaded = self._folder = scratch
-        self._model: PriceModel | None = None
-        self._pyfunc: Any = None
-        self._service: Service | None = None
-        self._figures: Figures | None = None
-        self.results = ModelTestResults(registry.uri)
+    registry: Registry
+    version: Version
+    workspace: Workspace
+    settings: RegisterSettings
+    scratch: Path
+    progress: Progress
+    results: ModelTestResults
 
-    def run(self) -> None:
-        """Run every test whose model, service or data could be had."""
-        run, progress = self.results.run, self._progress
+    def run(self) -> tuple[PriceModel | None, Figures | None, Mapping[str, str] | None]:
+        """Run every test whose model, service or data could be had.
+
+        Returns
+        -------
+        tuple
+            The model, its figures, and the libraries that made it; None what could not be had.
+        """
+        get, progress = self.results.get, self.progress
         progress("downloading the model")
-        for name, test in (
-            ("every byte is the registered one", self._get),
-            ("it loads", self._load),
-        ):
-            if not run(_DIGEST, name, test):
-                for suite in _LATER:
-                    self.results.not_run(suite, "all", f"failed before: {name}")
-                return
+        downloaded = self.scratch / "downloaded"
+        downloaded.mkdir()
+        folder = get(
+            _DIGEST, "every byte is the registered one", partial(self._download, downloaded), _size
+        )
+        model = None
+        if folder is not None:
+            model = get(_DIGEST, "it loads", partial(PriceModel.load, folder), _models_known)
+        if folder is None or model is None:
+            why = f"failed before: {self.results.every[-1].name}"
+            for later in _LATER:
+                self.results.not_run(later.SUITE, "all", why)
+            return None, None, None
         with contextlib.ExitStack() as stack:
             progress("starting the service in a clean process")
-            run(clean_process.SUITE, "it starts", partial(self._start, stack))
-            self._test_alone()
-            self._test_service()
+            service = self._start(folder, stack)
+            progress("loading it as MLflow does")
+            load_it = partial(load_pyfunc, downloaded)
+            pyfunc = get(signature.SUITE, "MLflow loads it", load_it, lambda _: "loaded")
+            if pyfunc is not None:
+                self.results.run_all(signature.SUITE, signature.checks(pyfunc, downloaded))
+            measured = self._test_alone(model, folder)
+            if service is None:
+                self.results.not_run(agreement.SUITE, "all", "the service did not start")
+            else:
+                self._test_service(service, model, pyfunc, measured)
+        return model, measured, read_manifest(folder).get("libraries")
 
-    def subject(self) -> Subject:
-        """Return all that the card tells."""
-        manifest = read_manifest(self._folder) if self._model else {}
-        return Subject(
-            self._registry.name,
-            self._version,
-            self.results.by_suite(),
-            self._settings.gate,
-            self._model,
-            manifest.get("libraries"),
-            self._figures,
-            self._report_of_the_data(),
-            self._parameters(),
+    def _start(self, folder: Path, stack: contextlib.ExitStack) -> Service | None:
+        own = self.scratch / "service"
+        own.mkdir()
+        limit, start = self.settings.tests.start_seconds, time.perf_counter()
+        return self.results.get(
+            clean_process.SUITE,
+            "it starts",
+            lambda: stack.enter_context(clean_process.running(folder, own, limit)),
+            lambda _: (
+                f"ready after {time.perf_counter() - start:.1f} s with {len(installed())} "
+                f"distributions; needs {limit:g} s"
+            ),
         )
 
-    def _test_alone(self) -> None:
-        """Run what needs no service."""
-        assert self._model is not None  # noqa: S101 - it was loaded, else nothing of this runs
-        run, run_all, progress = self.results.run, self.results.run_all, self._progress
-        progress("loading it as MLflow does")
-        if run(signature.SUITE, "MLflow loads it", self._load_pyfunc):
-            run_all(signature.SUITE, signature.checks(self._pyfunc, self._downloaded))
-        progress("asking for a panel of cars")
-        run_all(
-            behaviour.SUITE,
-            behaviour.checks(self._model, Panel.of(self._model), self._settings.tests),
+    def _test_alone(self, model: PriceModel, folder: Path) -> Figures | None:
+        """Run what needs neither the service nor MLflow; return the figures."""
+        self.progress("asking for a panel of cars")
+        panel = behaviour.checks(model, Panel.of(model), self.settings.tests)
+        self.results.run_all(behaviour.SUITE, panel)
+        self.progress("measuring the test set")
+        measured = self.results.get(
+            figures.SUITE,
+            "the data are those of the model",
+            partial(figures.read_and_measure, model, self.version, self.workspace),
+            lambda found: f"{len(found.test):,} test rows",
         )
-        progress("measuring the test set")
-        if run(figures.SUITE, "the data are those of the model", self._measure):
-            assert self._figures is not None  # noqa: S101 - measured just now
-            own = figures.checks(self._figures, self._version, self._folder, self._settings.gate)
-            run_all(figures.SUITE, own)
+        if measured is not None:
+            own = figures.checks(measured, self.version, folder, self.settings.gate)
+            self.results.run_all(figures.SUITE, own)
+        return measured
 
-    def _test_service(self) -> None:
+    def _test_service(
+        self, service: Service, model: PriceModel, pyfunc: Any, measured: Figures | None
+    ) -> None:
         """Run what needs the service, and stop it."""
-        service, results = self._service, self.results
-        if service is None:
-            results.not_run(agreement.SUITE, "all", "the service did not start")
-            return
-        results.run_all(clean_process.SUITE, clean_process.checks(service, self._version.digest))
-        self._progress("comparing the service with MLflow's pyfunc")
-        if self._pyfunc is None:
+        results = self.results
+        results.run_all(clean_process.SUITE, clean_process.checks(service, self.version.digest))
+        self.progress("comparing the service with MLflow's pyfunc")
+        if pyfunc is None:
             results.not_run(agreement.SUITE, "all", "MLflow does not load the model")
         else:
-            self._test_agreement(service)
-        self._progress("stopping the service")
-        results.run(
-            clean_process.SUITE,
-            "it stops when it is asked to",
-            partial(clean_process.stop, service),
-        )
+            panel, listings = with_unseen_names(Panel.of(model).cars), None
+            if measured is not None:
+                listings = agreement.some_listings(measured.test)
+            tests = agreement.checks(pyfunc, service, panel, listings)
+            results.run_all(agreement.SUITE, tests)
+            for name in agreement.NEED_LISTINGS if listings is None else ():
+                results.not_run(agreement.SUITE, name, "there are no test listings")
+        self.progress("stopping the service")
+        stop = partial(clean_process.stop, service)
+        results.run(clean_process.SUITE, "it stops when it is asked to", stop)
 
-    def _test_agreement(self, service: Service) -> None:
-        assert self._model is not None  # noqa: S101 - as above
-        listings = None
-        if self._figures is None:
-            for name in agreement.NEED_LISTINGS:
-                self.results.not_run(agreement.SUITE, name, "there are no test listings")
-        else:
-            listings = agreement.some_listings(self._figures.test)
-        panel = with_unseen_names(Panel.of(self._model).cars)
-        tests = agreement.checks(self._pyfunc, service, panel, listings)
-        self.results.run_all(agreement.SUITE, tests)
+    def _download(self, target: Path) -> Path:
+        return self.registry.verified(self.version, self.registry.download(self.version, target))
 
-    def _get(self) -> str:
-        target = self._scratch / "downloaded"
-        target.mkdir()
-        self._downloaded = self._registry.download(self._version, target)
-        self._folder = self._registry.verified(self._version, self._downloaded)
-        files = [path.stat().st_size for path in self._folder.iterdir()]
-        return f"{len(files)} files, {sum(files):,} bytes, digest {self._version.digest[:12]}"
-
-    def _load(self) -> str:
-        self._model = PriceModel.load(self._folder)
-        return f"{len(self._model.hedonic.coefficients['model']):,} models of cars"
-
-    def _start(self, stack: contextlib.ExitStack) -> str:
-        own = self._scratch / "service"
-        own.mkdir()
-        seconds = self._settings.tests.start_seconds
-        start = time.perf_counter()
-        self._service = stack.enter_context(clean_process.running(self._folder, own, seconds))
-        took = time.perf_counter() - start
-        return (
-            f"ready after {took:.1f} s with {len(installed())} distributions; needs {seconds:g} s"
-        )
-
-    def _load_pyfunc(self) -> str:
-        self._pyfunc = load_pyfunc(self._downloaded)
-        return "loaded"
-
-    def _measure(self) -> str:
-        assert self._model is not None  # noqa: S101 - as above
-        self._figures = figures.read_and_measure(self._model, self._version, self._workspace)
-        return f"{len(self._figures.test):,} test rows"
-
-    def _report_of_the_data(self) -> Mapping[str, Any] | None:
+    def report_of_the_data(self) -> Mapping[str, Any] | None:
         """Return what ingest reported of this version's data, from here or from its run."""
-        own = self._workspace.report
-        logged = self._scratch / "report"
-        logged.mkdir()
-        for path in (own if own.is_file() else None, self._logged_report(logged)):
-            with contextlib.suppress(ValueError):
+        logged = None
+        with contextlib.suppress(RefusedError):
+            logged = self.registry.read_file(self.version, "data/report.json", self.scratch)
+        for path in (self.workspace.report, logged):
+            with contextlib.suppress(ValueError, OSError):
                 report: dict[str, Any] = json.loads(path.read_text("utf-8")) if path else {}
-                if report.get("data_digest") == self._version.tags.get("data_digest", ""):
+                if report.get("data_digest") == self.version.tags.get("data_digest", ""):
                     return report
         return None
 
-    def _logged_report(self, folder: Path) -> Path | None:
+    def parameters(self) -> Mapping[str, str]:
+        """Return the parameters of the run that made the version; none if there is no answer."""
         with contextlib.suppress(RefusedError):
-            return self._registry.read_file(self._version, "data/report.json", folder)
-        return None
-
-    def _parameters(self) -> Mapping[str, str]:
-        with contextlib.suppress(RefusedError):
-            return self._registry.parameters(self._version)
+            return self.registry.parameters(self.version)
         return {}
+
+
+def _size(folder: Path) -> str:
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    digest = folder_digest(folder)[:12]
+    return f"{len(sizes)} files, {sum(sizes):,} bytes, digest {digest}"
+
+
+def _models_known(model: PriceModel) -> str:
+    return f"{len(model.hedonic.coefficients['model']):,} models of cars"

@@ -7,10 +7,12 @@ MLflow is not among them: an MLflow server is asked by plain HTTP.
 """
 
 import importlib.metadata
-import re
 import sys
 from collections.abc import Iterable
 from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 SERVING: Final = (
     "fastapi",
@@ -25,23 +27,13 @@ SERVING: Final = (
     "uvicorn",
     "uvloop",
 )
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def canonical(name: str) -> str:
-    """Return a distribution's name as all its spellings have it.
-
-    Examples
-    --------
-    >>> canonical("Prometheus_Client")
-    'prometheus-client'
-    """
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def requirements() -> list[str]:
     """Return the requirements of serving as carprice's own metadata states them."""
-    return [one for one in importlib.metadata.requires("carprice") or () if _serves(one)]
+    every = importlib.metadata.requires("carprice") or ()
+    always = [one for one in every if "extra ==" not in one]
+    return [one for one in always if canonicalize_name(Requirement(one).name) in SERVING]
 
 
 def installed(names: Iterable[str] = SERVING) -> tuple[str, ...]:
@@ -49,10 +41,8 @@ def installed(names: Iterable[str] = SERVING) -> tuple[str, ...]:
 
     A distribution that is not installed here, as one of another platform, is left out.
     """
-    from packaging.requirements import Requirement
-
     seen: dict[str, frozenset[str]] = {}
-    waiting = [(canonical(name), frozenset[str]()) for name in names]
+    waiting = [(canonicalize_name(name), frozenset[str]()) for name in names]
     while waiting:
         name, extras = waiting.pop()
         if name in seen and extras <= seen[name]:
@@ -63,16 +53,11 @@ def installed(names: Iterable[str] = SERVING) -> tuple[str, ...]:
             continue
         seen[name] = extras = seen.get(name, frozenset()) | extras
         waiting += [
-            (canonical(one.name), frozenset(one.extras))
+            (canonicalize_name(one.name), frozenset(one.extras))
             for one in map(Requirement, required)
             if one.marker is None or any(one.marker.evaluate({"extra": e}) for e in ("", *extras))
         ]
     return tuple(sorted(seen))
-
-
-def _serves(requirement: str) -> bool:
-    name = _NAME.match(requirement)
-    return name is not None and "extra ==" not in requirement and canonical(name[0]) in SERVING
 
 
 if __name__ == "__main__":

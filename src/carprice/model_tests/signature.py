@@ -12,13 +12,7 @@ SUITE: Final = "signature"
 
 
 def checks(pyfunc: Any, downloaded: Path) -> dict[str, ModelTest]:
-    """Return the tests of a loaded MLflow model by their names.
-
-    Parameters
-    ----------
-    pyfunc : what MLflow loads.
-    downloaded : the folder that it was loaded from.
-    """
+    """Return the tests, by their names, of what MLflow loads from a downloaded folder."""
     return {
         "inputs": partial(_inputs, pyfunc),
         "outputs": partial(_outputs, pyfunc),
@@ -57,10 +51,7 @@ def _example(pyfunc: Any, downloaded: Path) -> str:
     if not rows:
         return require(False, "there is no input example; register the model again")
     answer = pyfunc.predict(example)
-    prices = [
-        tuple(float(value) for value in row)
-        for row in answer[list(PRICE_NAMES)].itertuples(index=False)
-    ]
+    prices = answer[list(PRICE_NAMES)].to_numpy(dtype=float).tolist()
     good = [math.isfinite(high) and 0 < low <= price <= high for price, low, high in prices]
     told = ", ".join(f"{price:,.0f} ({low:,.0f}–{high:,.0f})" for price, low, high in prices)
     return require(

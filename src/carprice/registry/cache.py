@@ -8,18 +8,19 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
-from carprice.files import writing
+from carprice.files import write_json
 from carprice.model_folder import is_intact
 from carprice.redaction import redact
+from carprice.registry.logins import split
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-SCRATCH_PREFIX: Final = ".download-"
+_SCRATCH_PREFIX: Final = ".download-"
 _KEPT_MODELS: Final = 3
 _SCRATCH_SECONDS: Final = 3600
 
@@ -61,18 +62,30 @@ def last_known_good(cache: Path, name: str, uri: str) -> Known | None:
         return None
 
 
-def put(folder: Path, cache: Path, digest: str) -> None:
-    """Move a checked model folder to ``cache / digest``, unless another worker has done so."""
+def stored(cache: Path, digest: str, download: Callable[[Path], Path]) -> Path:
+    """Return the model folder of a digest in the cache; it is downloaded unless it is intact.
+
+    Parameters
+    ----------
+    download : writes the folder, checked, somewhere under an empty one, and returns it.
+    """
     target = cache / digest
     if is_intact(target, digest):
-        return
-    try:
-        if target.exists():
-            target.rename(folder.with_name("broken"))
-        folder.rename(target)
-    except OSError:
-        if not is_intact(target, digest):
-            raise
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    _remove_stale_scratch(cache)
+    with new_folder(_SCRATCH_PREFIX, cache) as scratch:
+        folder = download(scratch)
+        if is_intact(target, digest):  # another worker was quicker
+            return target
+        try:
+            if target.exists():
+                target.rename(folder.with_name("broken"))
+            folder.rename(target)
+        except OSError:
+            if not is_intact(target, digest):  # another worker was quicker just now
+                raise
+    return target
 
 
 @contextlib.contextmanager
@@ -80,12 +93,12 @@ def new_folder(prefix: str, parent: Path | None, *, keep: bool = False) -> Itera
     """Give a new folder and delete it at the end; with ``keep``, only after a failure."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     _scratch.append(folder)
-    done = False
+    is_waste = True
     try:
         yield folder
-        done = True
+        is_waste = not keep
     finally:
-        if not (keep and done):
+        if is_waste:
             shutil.rmtree(folder, ignore_errors=True)
         _scratch.remove(folder)
 
@@ -99,25 +112,19 @@ def delete_scratch() -> None:
 def confirm(uri: str, name: str, cache: Path, production: Production) -> dict[str, str]:
     """Note that the registry has this model in production, and delete old models.
 
-    Returns
-    -------
-    dict
-        A ``warning`` where that could not be noted.
+    Where that cannot be noted, the answer has a ``warning``.
     """
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    path = _record(cache, name)
     noted = {
         "name": name,
         "registry": _address(uri),
-        "version": production.version,
-        "digest": production.digest,
-        "confirmed": now,
+        **asdict(production),
+        "confirmed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    path = _record(cache, name)
     with contextlib.suppress(OSError):
         os.utime(cache / production.digest)
     try:
-        with writing(path) as written:
-            written.write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8", newline="\n")
+        write_json(path, noted)
     except OSError as error:
         return {
             "warning": f"{path} cannot be written ({error.strerror or error}), so that the service "
@@ -134,34 +141,27 @@ def _record(cache: Path, name: str) -> Path:
 
 def _address(uri: str) -> str:
     """Return the registry's address without its login."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return redact(uri)
+    parts = split(uri)
     if parts.scheme not in ("http", "https"):
         return redact(uri)
-    host = parts.netloc.rpartition("@")[2].lower()
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}{parts.path.rstrip('/')}"
 
 
 def _remove_old_models(cache: Path, current: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        kept = {current} | {
-            digest
-            for path in cache.glob("*.json")
-            for digest in DIGEST.findall(path.read_text(encoding="utf-8"))
-        }
+        texts = [path.read_text(encoding="utf-8") for path in cache.glob("*.json")]
+        noted = {digest for text in texts for digest in DIGEST.findall(text)}
         models = [path for path in cache.iterdir() if DIGEST.fullmatch(path.name)]
         others = [path for path in models if path.name != current]
         others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in others[_KEPT_MODELS - 1 :]:
-            if path.name not in kept:
+            if path.name not in noted:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def remove_stale_scratch(cache: Path) -> None:
+def _remove_stale_scratch(cache: Path) -> None:
     """Delete the temporary folders that killed processes left."""
     with contextlib.suppress(OSError):
-        for path in cache.glob(f"{SCRATCH_PREFIX}*"):
+        for path in cache.glob(f"{_SCRATCH_PREFIX}*"):
             if path.stat().st_mtime < time.time() - _SCRATCH_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)

@@ -18,15 +18,14 @@ from carprice.registry.logins import (
     dagshub_token,
     missing_repository,
     refused_token,
+    tls_context,
     without_login,
 )
-from carprice.registry.tls import tls_context
 
 if TYPE_CHECKING:
     from httpx import Response
 
 _SECONDS: Final = 4.0
-
 _users: dict[tuple[str, str], str] = {}
 
 
@@ -54,16 +53,16 @@ def user_of(uri: str, token: str) -> str:
 
 
 def _ask(uri: str, token: str) -> str:
-    """Return the user name of the token's owner."""
+    """Return the user name of the token's owner, if DagsHub shows the repository."""
     import httpx
     from dagshub.auth.token_auth import HTTPBearerAuth
     from dagshub.common.helpers import http_request
 
-    host, name = dagshub_host(), dagshub_repository(uri)
-    answers: Future[tuple[Response, Response | None]] = Future()
+    host, repository = dagshub_host(), dagshub_repository(uri)
+    owner: Future[str] = Future()
 
     def get(path: str) -> "Response":
-        found: Response = http_request(
+        answer: Response = http_request(
             "GET",
             f"{host}/api/v1/{path}",
             auth=HTTPBearerAuth(token),
@@ -71,51 +70,46 @@ def _ask(uri: str, token: str) -> str:
             follow_redirects=False,  # the token is for this host alone
             verify=tls_context(),
         )
-        return found
+        if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise refused_token(answer.status_code)
+        return answer
 
     def ask() -> None:
         try:
             user = get("user")
-            answers.set_result((user, get(f"repos/{name}") if name and user.is_success else None))
+            is_asked = repository and user.is_success
+            if is_asked and get(f"repos/{repository}").status_code == HTTPStatus.NOT_FOUND:
+                raise missing_repository(uri)
+            owner.set_result(_name(user))
         except Exception as error:
-            answers.set_exception(error)
+            owner.set_exception(error)
 
     # The timeout of a socket is for one operation: a server that sends a byte now and then, or a
     # name server that hangs, takes as long as it likes.
     threading.Thread(target=ask, name="dagshub", daemon=True).start()
     try:
-        user, repository = answers.result(_SECONDS)
+        return owner.result(_SECONDS)
     except TimeoutError:
-        raise _unreachable(f"no answer within {_SECONDS:g} s") from None
+        reason = f"no answer within {_SECONDS:g} s"
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _unreachable(_reason(error)) from None
-    for answer in filter(None, (user, repository)):
-        if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise refused_token(answer.status_code)
-    if repository is not None and repository.status_code == HTTPStatus.NOT_FOUND:
-        raise missing_repository(uri)
-    return _name(user)
+        reason = _reason(error)
+    raise RefusedError(
+        f"DagsHub at {host} cannot be reached ({reason}); check the network and {HOST_VARIABLE}"
+    )
 
 
 def _name(answer: "Response") -> str:
     try:
         content = answer.json()
-    except ValueError:
-        content = None
-    name = content.get("username") or content.get("login") if isinstance(content, dict) else None
+        name = content.get("username") or content.get("login")
+    except (ValueError, AttributeError):
+        name = None
     if answer.status_code != HTTPStatus.OK or not isinstance(name, str):
         raise RefusedError(
             f"{dagshub_host()} does not answer as DagsHub does (HTTP status "
             f"{answer.status_code}); check {HOST_VARIABLE}, or try again later"
         )
     return name
-
-
-def _unreachable(reason: str) -> RefusedError:
-    return RefusedError(
-        f"DagsHub at {dagshub_host()} cannot be reached ({reason}); check the network and "
-        f"{HOST_VARIABLE}"
-    )
 
 
 def _reason(error: BaseException) -> str:

@@ -19,26 +19,25 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 from carprice.errors import CarpriceError, CorruptModelError, InputError, RefusedError
-from carprice.model_folder import check, is_intact
+from carprice.model_folder import is_intact
 from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import (
     DIGEST,
-    SCRATCH_PREFIX,
     Production,
     confirm,
     delete_scratch,
     new_folder,
-    put,
-    remove_stale_scratch,
+    stored,
 )
 from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
-TEMPORARY_PREFIX: Final = "carprice-model-"
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 _DISK_ERRORS: Final = frozenset(
     getattr(errno, name)
@@ -46,8 +45,24 @@ _DISK_ERRORS: Final = frozenset(
     if hasattr(errno, name)
 )
 
-Download = Callable[[Production, Path], Path]
-"""Writes a version's model folder, checked, somewhere under the folder it is given."""
+
+class _MlflowRegistry:
+    """What :class:`HttpRegistry` does, by MLflow's own client."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        from carprice.registry.versions import Registry, production_version
+
+        self.uri, self.name = uri, name
+        self._registry = Registry(uri, name, checks_login=False)
+        self._version = production_version(self._registry)
+
+    def production(self) -> Production:
+        return Production(str(self._version.number), self._version.digest)
+
+    def download(self, production: Production, target: Path) -> Path:
+        version = replace(self._version, tags={"digest": production.digest})
+        folder = self._registry.verified(version, self._registry.download(version, target))
+        return folder.rename(target / production.digest)
 
 
 def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
@@ -62,94 +77,51 @@ def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
     CarpriceError
         If there is no production model, it cannot be had, or its bytes are wrong.
     """
-    with contextlib.suppress(LeftToMlflowError):
-        registry = HttpRegistry(uri, name)
-        with contextlib.closing(registry):
-            return fetch_by_http(registry, uri, name, cache, have)
-    return _answer(uri, name, cache, have, _ask_mlflow(uri, name), _by_mlflow(uri, name))
+    with contextlib.suppress(LeftToMlflowError), contextlib.closing(HttpRegistry(uri, name)) as one:
+        return fetch_from(one, cache, have)
+    try:
+        registry = _MlflowRegistry(uri, name)
+    except ValueError as error:
+        raise RefusedError(
+            f"{redact(uri)} does not answer as an MLflow registry does ({error}); check "
+            "MLFLOW_TRACKING_URI"
+        ) from None
+    return fetch_from(registry, cache, have)
 
 
-def fetch_by_http(
-    registry: HttpRegistry, uri: str, name: str, cache: Path, have: str
-) -> dict[str, Any]:
-    """Answer as :func:`fetch` does, by plain HTTP and without MLflow.
+def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str) -> dict[str, Any]:
+    """Answer as :func:`fetch` does.
 
     Raises
     ------
     LeftToMlflowError
         If only MLflow's own client can ask this registry.
     """
-
-    def download(production: Production, scratch: Path) -> Path:
-        folder = scratch / "model"
-        folder.mkdir()
-        registry.download(production, folder)
-        check(folder, production.digest, f"version {production.version} of {name} in {redact(uri)}")
-        return folder
-
-    return _answer(uri, name, cache, have, registry.production(), download)
-
-
-def _answer(
-    uri: str, name: str, cache: Path, have: str, production: Production, download: Download
-) -> dict[str, Any]:
-    if not DIGEST.fullmatch(production.digest):
+    uri, name, production = registry.uri, registry.name, registry.production()
+    digest = production.digest
+    if not DIGEST.fullmatch(digest):
         raise CorruptModelError(
             f"version {production.version} of {name} in {redact(uri)} has no digest among its "
             "tags; register it with `carprice register`"
         )
-    answer = {"folder": None, "version": production.version, "digest": production.digest}
-    folder = cache / production.digest
-    if is_intact(folder, production.digest):
-        return {**answer, "folder": str(folder), **confirm(uri, name, cache, production)}
-    if have == production.digest:
+    answer = {"folder": None, **asdict(production)}
+    if digest == have and not is_intact(cache / digest, digest):
         return answer
+    download = partial(registry.download, production)
     try:
-        _download_into(cache, production, download)
+        folder = stored(cache, digest, download)
     except (OSError, RefusedError) as error:
         reason = _disk_reason(error)
         if reason is None:
             raise
-        return {**answer, **_download_aside(cache, reason, production, download)}
+        return {**answer, **_download_aside(cache, reason, download)}
     return {**answer, "folder": str(folder), **confirm(uri, name, cache, production)}
 
 
-def _ask_mlflow(uri: str, name: str) -> Production:
-    from carprice.registry.versions import Registry, production_version
-
+def _download_aside(cache: Path, reason: str, download: Callable[[Path], Path]) -> dict[str, Any]:
     try:
-        found = production_version(Registry(uri, name, checks_login=False))
-    except ValueError as error:
-        raise RefusedError(
-            f"{redact(uri)} does not answer as an MLflow registry does ({error}); check "
-            "MLFLOW_TRACKING_URI"
-        ) from None
-    return Production(str(found.number), found.digest)
-
-
-def _by_mlflow(uri: str, name: str) -> Download:
-    def download(production: Production, scratch: Path) -> Path:
-        from carprice.registry.versions import Registry, Version
-
-        version = Version(int(production.version), (), {"digest": production.digest})
-        return Registry(uri, name, checks_login=False).fetch(version, scratch)
-
-    return download
-
-
-def _download_into(cache: Path, production: Production, download: Download) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    remove_stale_scratch(cache)
-    with new_folder(SCRATCH_PREFIX, cache) as scratch:
-        put(download(production, scratch), cache, production.digest)
-
-
-def _download_aside(
-    cache: Path, reason: str, production: Production, download: Download
-) -> dict[str, Any]:
-    try:
-        with new_folder(TEMPORARY_PREFIX, None, keep=True) as aside:
-            folder = download(production, aside)
+        with new_folder("carprice-model-", None, keep=True) as aside:
+            folder = download(aside)
     except (OSError, RefusedError) as error:
         raise RefusedError(
             f"{error}; before that the model cache {cache} failed ({reason}); make room, or let "
@@ -194,7 +166,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--have", default="", help="digest of the model that is not needed again")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
-    code = 1
     try:
         # Standard output is for the answer alone.
         with contextlib.redirect_stdout(sys.stderr):
@@ -202,17 +173,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not uri:
                 raise InputError("MLFLOW_TRACKING_URI is not set; it names the MLflow server")
             answer = fetch(uri, options.name, options.cache, options.have)
-            code = 0
-    except CarpriceError as error:
-        answer = {"error": hide_secrets(str(error)), "kind": type(error).__name__}
     except Exception as error:
-        sys.stderr.write(hide_secrets(traceback.format_exc()))
-        answer = {
-            "error": hide_secrets(f"unexpected {type(error).__name__}: {error}"),
-            "kind": type(error).__name__,
-        }
+        kind, told = type(error).__name__, str(error)
+        if not isinstance(error, CarpriceError):
+            told = f"unexpected {kind}: {told}"
+            sys.stderr.write(hide_secrets(traceback.format_exc()))
+        answer = {"error": hide_secrets(told), "kind": kind}
     sys.stdout.write(json.dumps(answer) + "\n")
-    return code
+    return 1 if "error" in answer else 0
 
 
 if __name__ == "__main__":

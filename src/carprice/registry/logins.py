@@ -1,11 +1,15 @@
-"""Logins to the tracking server: in MLflow's variables, in the address, or DagsHub's token.
+"""Logins to the tracking server, and how its certificate is checked.
 
-DagsHub has an MLflow server for each repository at ``{host}/{owner}/{repo}.mlflow``. Its token is
-for the host of ``DAGSHUB_CLIENT_HOST`` alone.
+A login stands in MLflow's variables, in the address, or is DagsHub's token. DagsHub has an MLflow
+server for each repository at ``{host}/{owner}/{repo}.mlflow``; its token is for the host of
+``DAGSHUB_CLIENT_HOST`` alone.
 """
 
+import contextlib
 import os
 import re
+import ssl
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -74,13 +78,7 @@ def token_variable() -> str | None:
 
 
 def dagshub_token(uri: str) -> str | None:
-    """Return the token for a DagsHub address.
-
-    Returns
-    -------
-    str or None
-        None where the address is not DagsHub's, or where MLflow's own variables or the address
-        hold another login and no token is set.
+    """Return the token for a DagsHub address; None for others, or where another login is given.
 
     Raises
     ------
@@ -104,16 +102,8 @@ def dagshub_token(uri: str) -> str | None:
 
 
 def header(uri: str) -> dict[str, str]:
-    """Return the header that logs in to an address; empty without a login.
-
-    DagsHub takes its token as user name and password.
-
-    Raises
-    ------
-    InputError
-        If DagsHub needs a token and none is set, or one cannot be sent.
-    """
-    token = dagshub_token(uri)
+    """Return the header that logs in to an address; empty without a login."""
+    token = dagshub_token(uri)  # DagsHub takes it as user name and password
     sent = f"Basic {basic(token, token)}" if token else _mlflow_login(uri)
     return {"Authorization": sent} if sent else {}
 
@@ -158,12 +148,24 @@ def remedy(uri: str) -> str:
     return "check MLFLOW_TRACKING_URI, the server and its login"
 
 
+def tls_context() -> ssl.SSLContext:
+    """Return a context with the authorities, and the leave, that MLflow's variables give."""
+    names = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE")
+    path = next(filter(None, map(os.environ.get, names)), None)
+    if path and Path(path).is_dir():
+        context = ssl.create_default_context(capath=path)
+    else:
+        context = ssl.create_default_context(cafile=path)
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _site(uri: str) -> tuple[str, str, int] | None:
     """Return scheme, host and port of a web address; None for anything else."""
-    try:
-        parts = urlsplit(uri)
-        if parts.scheme not in _PORTS or not parts.hostname:
-            return None
-        return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
-    except ValueError:
-        return None
+    parts = split(uri)
+    with contextlib.suppress(ValueError):
+        if parts.scheme in _PORTS and parts.hostname:
+            return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+    return None

@@ -3,12 +3,15 @@
 Every event is a tag of the version that it is about, so that the record lies with the models.
 """
 
+import contextlib
 import datetime
 import getpass
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,26 +21,27 @@ from carprice.redaction import redact
 from carprice.registry.versions import PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
 from carprice.settings import RegisterSettings
 
-REGISTERED: Final = "registered"
-ACCEPTED: Final = "accepted by the gate"
-REFUSED: Final = "refused by the gate"
-STAGED: Final = "staged again"
-TESTS_PASSED: Final = "passed the model tests"
-TESTS_FAILED: Final = "failed the model tests"
-NOT_PROMOTED: Final = "not promoted"
-ROLLED_BACK: Final = "rolled back"
-REPLACED: Final = "replaced"
-PROMOTED: Final = "promoted"
-RESTORED: Final = "restored"
-_ORDER: Final = (
-    *(REGISTERED, ACCEPTED, REFUSED, STAGED, TESTS_PASSED, TESTS_FAILED),
-    *(NOT_PROMOTED, ROLLED_BACK, REPLACED, PROMOTED, RESTORED),
-)
-"""Kinds of events, in the order in which those of one moment are listed."""
+
+class Happening(StrEnum):
+    """Kinds of events, in the order in which those of one moment are listed."""
+
+    REGISTERED = "registered"
+    ACCEPTED = "accepted by the gate"
+    REFUSED = "refused by the gate"
+    STAGED = "staged again"
+    TESTS_PASSED = "passed the model tests"
+    TESTS_FAILED = "failed the model tests"
+    NOT_PROMOTED = "not promoted"
+    ROLLED_BACK = "rolled back"
+    REPLACED = "replaced"
+    PROMOTED = "promoted"
+    RESTORED = "restored"
+
 
 _EVENT: Final = "event."
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _LONGEST: Final = 1500
+_SINCE: Final = f"{PRODUCTION}_since"
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Event:
 
     time: datetime.datetime
     version: int
-    what: str
+    what: Happening
     by: str
     why: str
 
@@ -61,7 +65,7 @@ def champion_of(production: Version | None) -> str:
 
 
 def record(
-    registry: Registry, number: int, what: str, now: datetime.datetime, why: str = ""
+    registry: Registry, number: int, what: Happening, now: datetime.datetime, why: str = ""
 ) -> None:
     """Write an event into a tag of the version that it happened to."""
     told = why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
@@ -72,26 +76,20 @@ def record(
 
 def history(registry: Registry) -> list[Event]:
     """Return all events of all versions, the oldest first."""
-    events = [
-        event
-        for version in registry.versions()
-        for key, content in version.tags.items()
-        if (event := _event(version.number, key, content)) is not None
-    ]
-    return sorted(events, key=lambda event: (event.time, _ORDER.index(event.what)))
+    events = [event for version in registry.versions() for event in _events(version)]
+    order = list(Happening)
+    return sorted(events, key=lambda event: (event.time, order.index(event.what)))
 
 
-def _event(number: int, key: str, content: str) -> Event | None:
-    """Return the event that a tag holds, or None if the tag holds something else."""
-    if not key.startswith(_EVENT):
-        return None
-    try:
+def _events(version: Version) -> Iterator[Event]:
+    """Yield the events in a version's tags; a tag that holds something else is passed over."""
+    for key, content in version.tags.items():
         stamp = key.removeprefix(_EVENT).rpartition(".")[0]
-        time = datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=datetime.UTC)
-        event = Event(time, number, **json.loads(content))
-    except (ValueError, TypeError):
-        return None
-    return event if event.what in _ORDER else None
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            time = datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=datetime.UTC)
+            told = json.loads(content)
+            what = Happening(told["what"])
+            yield Event(time, version.number, what, told["by"], told["why"])
 
 
 def limits_of(settings: RegisterSettings) -> str:
@@ -102,16 +100,17 @@ def limits_of(settings: RegisterSettings) -> str:
 def record_tests(
     registry: Registry,
     version: Version,
-    failures: tuple[str, ...],
+    failures: Sequence[str],
     now: datetime.datetime,
     settings: RegisterSettings | None = None,
 ) -> None:
     """Write the result of the model tests, their limits and the tested digest into tags."""
-    verdict = "failed" if failures else "passed"
+    verdict, what = "passed", Happening.TESTS_PASSED
+    if failures:
+        verdict, what = "failed", Happening.TESTS_FAILED
     limits = limits_of(settings or RegisterSettings())
     registry.tag(version.number, {"tests": "failed", "tests_digest": version.digest})
     registry.tag(version.number, {"tests_limits": limits, "tests": verdict})
-    what = TESTS_FAILED if failures else TESTS_PASSED
     record(registry, version.number, what, now, "; ".join(failures))
 
 
@@ -140,37 +139,34 @@ def promote(
     """
     candidate, current = staged_version(registry), registry.at(PRODUCTION)
     if current is not None and current.number == candidate.number:
-        return _already_there(registry, candidate, now, why)
-    reasons = [
+        _finish_promotion(registry, candidate, now, why)
+        return candidate
+    objections = [
         *_objections_of_the_gate(candidate, current, settings),
         *_objections_of_the_tests(registry, candidate, settings),
     ]
-    if reasons:
-        told = "; ".join(reasons)
-        record(registry, candidate.number, NOT_PROMOTED, now, told)
+    if objections:
+        told = "; ".join(objections)
+        record(registry, candidate.number, Happening.NOT_PROMOTED, now, told)
         raise RefusedError(
             f"version {candidate.number} of {registry.name} does not go to production: {told}"
         )
     _put_in_production(registry, candidate, current, now)
-    record(registry, candidate.number, PROMOTED, now, why)
+    record(registry, candidate.number, Happening.PROMOTED, now, why)
     return candidate
 
 
-def _already_there(
+def _finish_promotion(
     registry: Registry, version: Version, now: datetime.datetime, why: str
-) -> Version:
-    reasons = _objections_of_the_tests(registry, version, None)
-    if reasons:
+) -> None:
+    """Record what a promotion that was killed before its last step did not."""
+    if objections := _objections_of_the_tests(registry, version, None):
         raise RefusedError(
             f"version {version.number} of {registry.name} is in production, but "
-            f"{'; '.join(reasons)}; `carprice rollback` brings an earlier one back"
+            f"{'; '.join(objections)}; `carprice rollback` brings an earlier one back"
         )
-    events = {
-        event.what for key, content in version.tags.items() if (event := _event(0, key, content))
-    }
-    if not events & {PROMOTED, RESTORED}:  # a promotion that was killed before its last step
-        record(registry, version.number, PROMOTED, now, why)
-    return version
+    if not {event.what for event in _events(version)} & {Happening.PROMOTED, Happening.RESTORED}:
+        record(registry, version.number, Happening.PROMOTED, now, why)
 
 
 def rollback(
@@ -189,7 +185,12 @@ def rollback(
     current = registry.at(PRODUCTION)
     if current is None:
         raise RefusedError(_no_earlier(registry))
-    earlier = _before(registry, current) if to is None else _once_in_production(registry, to)
+    earlier = _before(registry, current) if to is None else registry.numbered(to)
+    if to is not None and _SINCE not in earlier.tags:
+        raise RefusedError(
+            f"version {to} of {registry.name} was never in production; new versions go there by "
+            "`carprice promote`"
+        )
     if damage := damage_of(registry, earlier):
         raise RefusedError(f"version {earlier.number} cannot be brought back: {damage}")
     if earlier.number == current.number:
@@ -198,7 +199,7 @@ def rollback(
     if earlier.withdrawn:
         registry.untag(earlier.number, WITHDRAWN)
     _put_in_production(registry, earlier, current, now)
-    record(registry, earlier.number, RESTORED, now, why)
+    record(registry, earlier.number, Happening.RESTORED, now, why)
     return earlier
 
 
@@ -207,20 +208,17 @@ def _before(registry: Registry, current: Version) -> Version:
     previous = registry.at(PREVIOUS)
     if previous is not None and previous.number != current.number and not previous.withdrawn:
         return previous
-    since = f"{PRODUCTION}_since"
-    others = [
-        one for one in registry.versions() if since in one.tags and one.number != current.number
-    ]
-    good = [one for one in others if not one.withdrawn]
-    if good:
-        return max(good, key=lambda one: (one.tags[since], one.number))
-    if others:
-        newest = max(others, key=lambda one: (one.tags[since], one.number))
+    others = [one for one in registry.versions() if _SINCE in one.tags]
+    others = [one for one in others if one.number != current.number]
+    if not others:
+        raise RefusedError(_no_earlier(registry))
+    last = max(others, key=lambda one: (not one.withdrawn, one.tags[_SINCE], one.number))
+    if last.withdrawn:
         raise RefusedError(
-            f"{_no_earlier(registry)}: version {newest.number} was {newest.withdrawn}; `carprice "
-            f"rollback --to {newest.number}` brings it back all the same"
+            f"{_no_earlier(registry)}: version {last.number} was {last.withdrawn}; `carprice "
+            f"rollback --to {last.number}` brings it back all the same"
         )
-    raise RefusedError(_no_earlier(registry))
+    return last
 
 
 def _no_earlier(registry: Registry) -> str:
@@ -239,7 +237,7 @@ def _withdraw(registry: Registry, version: Version, now: datetime.datetime, why:
     staged = registry.at(STAGING)
     if staged is not None and staged.number == version.number:
         registry.clear(STAGING)
-    record(registry, version.number, ROLLED_BACK, now, why)
+    record(registry, version.number, Happening.ROLLED_BACK, now, why)
 
 
 def _put_in_production(
@@ -247,23 +245,26 @@ def _put_in_production(
 ) -> None:
     meanwhile = registry.at(PRODUCTION)
     if champion_of(meanwhile) != champion_of(current):
-        number = "none" if meanwhile is None else f"version {meanwhile.number}"
         raise RefusedError(
-            f"production of {registry.name} changed to {number} in the meantime; run `carprice "
-            "register` and try again"
+            f"production of {registry.name} changed to {_named(meanwhile)} in the meantime; run "
+            "`carprice register` and try again"
         )
     if current is not None:
         registry.point(PREVIOUS, current.number, now)
     registry.point(PRODUCTION, version.number, now)
     stands = registry.at(PRODUCTION)
     if stands is None or stands.number != version.number:
-        number = "none" if stands is None else f"version {stands.number}"
         raise RefusedError(
             f"version {version.number} of {registry.name} was in production for a moment only: "
-            f"somebody else put {number} there at the same time; see `carprice history`"
+            f"somebody else put {_named(stands)} there at the same time; see `carprice history`"
         )
     if current is not None:
-        record(registry, current.number, REPLACED, now, f"by version {version.number}")
+        why = f"by version {version.number}"
+        record(registry, current.number, Happening.REPLACED, now, why)
+
+
+def _named(version: Version | None) -> str:
+    return "none" if version is None else f"version {version.number}"
 
 
 def _objections_of_the_gate(
@@ -281,8 +282,7 @@ def _objections_of_the_gate(
             f"the gate compared it with another production model than {there}, which is there "
             f"now; {again}"
         ]
-    thresholds = tags.get("gate_thresholds")
-    if settings is not None and thresholds != settings.gate.model_dump_json():
+    if settings and tags.get("gate_thresholds") != settings.gate.model_dump_json():
         return [f"the gate judged it by other thresholds than those in force; {again}"]
     return []
 
@@ -291,18 +291,17 @@ def _objections_of_the_tests(
     registry: Registry, version: Version, settings: RegisterSettings | None
 ) -> list[str]:
     """Return why the model tests or the bytes do not allow a promotion; empty if they do."""
-    tags, again = version.tags, "run `carprice test-model`"
-    reasons = []
+    tags, problem = version.tags, ""
     if tags.get("tests") == "failed":
-        reasons.append(f"it failed the model tests; {again}")
+        problem = "it failed the model tests"
     elif tags.get("tests") != "passed":
-        reasons.append(f"it has not been through the model tests; {again}")
+        problem = "it has not been through the model tests"
     elif tags.get("tests_digest") != version.digest:
-        reasons.append(f"it passed the model tests with another digest; {again}")
-    elif settings is not None and tags.get("tests_limits") != limits_of(settings):
-        reasons.append(f"it passed the model tests by other limits than those in force; {again}")
-    damage = damage_of(registry, version)
-    return [*reasons, damage] if damage else reasons
+        problem = "it passed the model tests with another digest"
+    elif settings and tags.get("tests_limits") != limits_of(settings):
+        problem = "it passed the model tests by other limits than those in force"
+    told = f"{problem}; run `carprice test-model`" if problem else ""
+    return [*filter(None, (told, damage_of(registry, version)))]
 
 
 def damage_of(registry: Registry, version: Version) -> str:
@@ -313,18 +312,6 @@ def damage_of(registry: Registry, version: Version) -> str:
         except (CorruptModelError, InputError) as error:
             return str(error)
     return ""
-
-
-def _once_in_production(registry: Registry, number: int) -> Version:
-    found = next((one for one in registry.versions() if one.number == number), None)
-    if found is None:
-        raise RefusedError(f"{registry.name} has no version {number}; see `carprice status`")
-    if f"{PRODUCTION}_since" not in found.tags:
-        raise RefusedError(
-            f"version {number} of {registry.name} was never in production; new versions go there "
-            "by `carprice promote`"
-        )
-    return found
 
 
 def staged_version(registry: Registry) -> Version:
@@ -338,18 +325,18 @@ def staged_version(registry: Registry) -> Version:
     staged = registry.at(STAGING)
     if staged is not None:
         return staged
-    message = f"registry {redact(registry.uri)} has no staging version of {registry.name}"
-    versions = registry.versions()
-    if not versions:
-        raise RefusedError(f"{message}; run the pipeline first: dvc repro, or carprice run")
-    newest = versions[0]
-    if newest.withdrawn:
-        raise RefusedError(f"{message}; version {newest.number} was {newest.withdrawn}")
-    if not newest.accepted:
-        raise RefusedError(
-            f"{message}; the gate refused version {newest.number}: {_why_refused(newest)}"
-        )
-    raise RefusedError(f"{message}; run `carprice register` on the candidate once more")
+    newest = next(iter(registry.versions()), None)
+    if newest is None:
+        reason = "run the pipeline first: dvc repro, or carprice run"
+    elif newest.withdrawn:
+        reason = f"version {newest.number} was {newest.withdrawn}"
+    elif not newest.accepted:
+        reason = f"the gate refused version {newest.number}: {_why_refused(newest)}"
+    else:
+        reason = "run `carprice register` on the candidate once more"
+    raise RefusedError(
+        f"registry {redact(registry.uri)} has no staging version of {registry.name}; {reason}"
+    )
 
 
 def _why_refused(version: Version) -> str:

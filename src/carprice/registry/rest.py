@@ -16,16 +16,14 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from carprice.errors import NoProductionModelError, RefusedError
-from carprice.model_folder import MANIFEST
+from carprice.model_folder import MANIFEST, check
 from carprice.redaction import redact
 from carprice.registry import logins
 from carprice.registry.cache import Production
-from carprice.registry.tls import tls_context
 
-_ALIAS: Final = "production"
 _LARGEST_ANSWER: Final = 1_000_000
 _SECONDS: Final = 20.0
 # Ways to log in, and other headers, that only MLflow's own client knows.
@@ -46,49 +44,48 @@ class LeftToMlflowError(Exception):
 class HttpRegistry:
     """One registered model on an MLflow server; ``seconds`` is how long to wait for each answer.
 
-    Every method raises :class:`LeftToMlflowError` where MLflow's client had better ask, and
-    :class:`~carprice.errors.RefusedError` when the server does not answer or refuses.
-
     Raises
     ------
     LeftToMlflowError
-        If the address is no plain HTTP server, or the environment asks for more than a login.
+        If the address is no plain HTTP server, the environment asks for more than a login, or, of
+        every method, where MLflow's client had better ask.
+    CarpriceError
+        If the server does not answer or refuses, has no production version, or its bytes are wrong.
     """
 
     def __init__(self, uri: str, name: str, seconds: float = _SECONDS) -> None:
-        self._uri, self._name = uri, name
+        self.uri, self.name = uri, name
         parts = logins.split(uri)
-        if parts.scheme not in ("http", "https") or any(map(os.environ.get, _MLFLOW_ONLY)):
-            raise LeftToMlflowError
-        if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
-            parts.hostname or ""
-        ):
+        host = parts.hostname or ""
+        is_plain = parts.scheme in ("http", "https") and not any(map(os.environ.get, _MLFLOW_ONLY))
+        proxies = urllib.request.getproxies()
+        if not is_plain or (parts.scheme in proxies and not urllib.request.proxy_bypass(host)):
             raise LeftToMlflowError
         self._path = parts.path.rstrip("/")
+        self._socket: socket.socket | None = None
         try:
-            self._connection = _connection(parts, seconds)
+            self._connection = (
+                http.client.HTTPConnection(host, parts.port, timeout=seconds)
+                if parts.scheme == "http"
+                else http.client.HTTPSConnection(
+                    host, parts.port, timeout=seconds, context=logins.tls_context()
+                )
+            )
         except (OSError, ValueError, http.client.HTTPException):
             raise LeftToMlflowError from None
-        self._socket: socket.socket | None = None
 
     def production(self) -> Production:
-        """Return the production version.
-
-        Raises
-        ------
-        NoProductionModelError
-            If there is none.
-        """
-        answer = self._ask("mlflow/registered-models/alias", name=self._name, alias=_ALIAS)
+        """Return the production version."""
+        answer = self._ask("mlflow/registered-models/alias", name=self.name, alias="production")
         with _understanding():
             found = answer["model_version"]
             tags = {tag["key"]: tag.get("value", "") for tag in found.get("tags", [])}
             return Production(str(int(found["version"])), str(tags.get("digest", "")))
 
-    def download(self, production: Production, target: Path) -> None:
-        """Write the version's model folder, unchecked, into the folder ``target``."""
+    def download(self, production: Production, target: Path) -> Path:
+        """Write the version's model folder, checked, as ``target / digest``, and return that."""
         with _understanding():
-            asked = {"name": self._name, "version": production.version}
+            asked = {"name": self.name, "version": production.version}
             answer = self._ask("mlflow/model-versions/get-download-uri", **asked)
             parts = urlsplit(answer["artifact_uri"])
             if parts.scheme != "mlflow-artifacts" or parts.netloc:
@@ -97,10 +94,14 @@ class HttpRegistry:
             paths = self._listed(folder, are_folders=False)
         if MANIFEST not in paths.values():
             raise LeftToMlflowError
+        written = target / production.digest
+        written.mkdir()
         for path, name in paths.items():
-            with self._reply(f"mlflow-artifacts/artifacts/{quote(path)}") as reply:
-                content = reply.read()
-            (target / name).write_bytes(content)
+            content = self._read(f"mlflow-artifacts/artifacts/{quote(path)}")
+            (written / name).write_bytes(content)
+        what = f"version {production.version} of {self.name} in {redact(self.uri)}"
+        check(written, production.digest, what)
+        return written
 
     def close(self) -> None:
         """End the connection, and with an error what waits for it in another thread."""
@@ -121,57 +122,57 @@ class HttpRegistry:
         return found
 
     def _ask(self, call: str, **query: str) -> Any:
-        with self._reply(f"{call}?{urlencode(query)}") as reply, _understanding():
-            return json.loads(reply.read(_LARGEST_ANSWER))
+        with _understanding():
+            return json.loads(self._read(f"{call}?{urlencode(query)}", _LARGEST_ANSWER))
 
-    @contextlib.contextmanager
-    def _reply(self, call: str) -> Iterator[http.client.HTTPResponse]:
-        path = f"{self._path}/api/2.0/{call}"
-        header = logins.header(self._uri)
+    def _read(self, call: str, most: int | None = None) -> bytes:
+        """Return the body of an answer, at most so many bytes of it."""
+        header = logins.header(self.uri)
         try:
             try:
-                self._connection.request("GET", path, headers=header)
+                self._connection.request("GET", f"{self._path}/api/2.0/{call}", headers=header)
             except ValueError:  # it shows the login
                 raise LeftToMlflowError from None
             self._socket = self._connection.sock
             reply = self._connection.getresponse()
             if reply.status != HTTPStatus.OK:
-                self._judge(reply)
-            yield reply
+                raise self._refusal(reply)
+            content = reply.read(most)
             reply.read()
         except ssl.SSLCertVerificationError:
             raise LeftToMlflowError from None
         except (OSError, http.client.IncompleteRead) as error:
             told = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise RefusedError(
-                f"MLflow at {redact(self._uri)} cannot be reached ({told}); check "
+                f"MLflow at {redact(self.uri)} cannot be reached ({told}); check "
                 "MLFLOW_TRACKING_URI and the server"
             ) from None
         except (http.client.HTTPException, AttributeError):
             raise LeftToMlflowError from None
+        return content
 
-    def _judge(self, reply: http.client.HTTPResponse) -> None:
-        """Raise what an answer other than 200 means."""
+    def _refusal(self, reply: http.client.HTTPResponse) -> Exception:
+        """Return what an answer other than 200 means."""
         try:
             code = json.loads(reply.read(_LARGEST_ANSWER))["error_code"]
         except (ValueError, KeyError, TypeError):
             code = None
         if code in _NO_SUCH_MODEL:
-            raise NoProductionModelError.of(redact(self._uri), self._name)
+            return NoProductionModelError.of(redact(self.uri), self.name)
         status = reply.status
-        if status in (401, 403) and _may_know_another_login(self._uri):
-            raise LeftToMlflowError
-        if logins.is_dagshub(self._uri) and logins.token_variable():
+        if status in (401, 403) and _may_know_another_login(self.uri):
+            return LeftToMlflowError()
+        if logins.is_dagshub(self.uri) and logins.token_variable():
             if status == HTTPStatus.UNAUTHORIZED:
-                raise logins.refused_token(status)
+                return logins.refused_token(status)
             if status == HTTPStatus.NOT_FOUND and code is None:
-                raise logins.missing_repository(self._uri)
+                return logins.missing_repository(self.uri)
         if status in (401, 403, 408, 429) or status >= 500:
-            raise RefusedError(
-                f"MLflow at {redact(self._uri)} answers with HTTP status {status}; "
-                f"{logins.remedy(self._uri)}"
+            return RefusedError(
+                f"MLflow at {redact(self.uri)} answers with HTTP status {status}; "
+                f"{logins.remedy(self.uri)}"
             )
-        raise LeftToMlflowError
+        return LeftToMlflowError()
 
 
 @contextlib.contextmanager
@@ -187,10 +188,3 @@ def _may_know_another_login(uri: str) -> bool:
     """Whether MLflow's client may find a login in a file, and none is given otherwise."""
     files = ("~/.mlflow/credentials", os.environ.get("NETRC") or "~/.netrc", "~/_netrc")
     return not logins.header(uri) and any(Path(name).expanduser().is_file() for name in files)
-
-
-def _connection(parts: SplitResult, seconds: float) -> http.client.HTTPConnection:
-    host, port = parts.hostname or "", parts.port
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=seconds)
-    return http.client.HTTPSConnection(host, port, timeout=seconds, context=tls_context())

@@ -45,13 +45,7 @@ _lent: dict[str, tuple[str | None, str]] = {}
 
 
 def tracking_uri(workdir: Path, tracking: "TrackingSettings | None" = None) -> str:
-    """Return the MLflow address: the environment's, the configured one or a local database.
-
-    Raises
-    ------
-    InputError
-        If the settings name a repository on DagsHub, and the environment an odd host of it.
-    """
+    """Return the MLflow address: the environment's, the configured one or a local database."""
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return given
     if tracking and tracking.uri:
@@ -69,33 +63,25 @@ def is_local(uri: str) -> bool:
     >>> [is_local(uri) for uri in ("sqlite:///mlflow.db", "mlruns", "https://dagshub.com/a/b.mlflow")]
     [True, True, False]
     """
-    scheme = logins.split(uri).scheme.partition("+")[0]
-    return scheme in ("", "file", "sqlite") or len(scheme) == 1  # C:\\mlruns
+    return _scheme(uri) in ("", "file", "sqlite") or len(_scheme(uri)) == 1  # C:\\mlruns
 
 
-def connect(uri: str) -> "MlflowClient":
-    """Return MLflow's client of a server or database; at DagsHub the login is checked first.
-
-    Raises
-    ------
-    CarpriceError
-        If there is no login for DagsHub, it is refused, or the repository is not there.
-    """
-    dagshub.check_login(uri)
-    return client_of(uri)
-
-
-def client_of(uri: str) -> "MlflowClient":
+def connect(uri: str, *, checks_login: bool = True) -> "MlflowClient":
     """Return MLflow's client of a server or database, with bounded retries.
+
+    Parameters
+    ----------
+    checks_login : whether DagsHub is asked first if it takes the login.
 
     Raises
     ------
     InputError
         If there is no login for DagsHub, or MLflow is not installed.
     RefusedError
-        If the database does not answer.
+        If DagsHub refuses the login or has no such repository, or a database does not answer.
     """
-    address = log_in(uri)
+    if checks_login:
+        dagshub.check_login(uri)
     for name, value in _CLIENT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     try:
@@ -112,36 +98,32 @@ def client_of(uri: str) -> "MlflowClient":
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
-    use(uri)
-    with clear_errors(uri):
+    address = use(uri)
+    with clear_errors(uri), _lock(address):
         _try_database(address)
-        with _lock(address):
-            return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+        return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+
+
+def _scheme(uri: str) -> str:
+    return logins.split(uri).scheme.partition("+")[0]
 
 
 def _lock(uri: str) -> AbstractContextManager[object]:
-    """Return the lock of a local database: of two first clients, one makes the tables.
-
-    Where nobody may write, nothing is made, and there is nothing to lock.
-    """
+    """Return the lock of a local database: of two first clients, one makes the tables."""
+    if _scheme(uri) != "sqlite":
+        return nullcontext()
     from filelock import FileLock
     from sqlalchemy import make_url
 
-    path = make_url(uri).database if uri.startswith("sqlite") else None
-    if not path or not os.access(Path(path).parent, os.W_OK):
-        return nullcontext()
-    return FileLock(f"{path}.lock")
+    path = make_url(uri).database
+    if path and os.access(Path(path).parent, os.W_OK):
+        return FileLock(f"{path}.lock")
+    return nullcontext()  # where nobody may write, nothing is made
 
 
 def _try_database(uri: str) -> None:
-    """Connect to a registry that is a database once; MLflow would go on trying for minutes.
-
-    Raises
-    ------
-    InputError
-        If its driver is not installed.
-    """
-    if logins.split(uri).scheme.partition("+")[0] not in _DATABASES:
+    """Connect once to a registry that is a database; MLflow would go on trying for minutes."""
+    if _scheme(uri) not in _DATABASES:
         return
     from sqlalchemy import create_engine
 
@@ -156,15 +138,12 @@ def _try_database(uri: str) -> None:
     engine.dispose()
 
 
-def log_in(uri: str) -> str:
-    """Give MLflow's client the login for a DagsHub address; return the address to hand to it.
-
-    Raises
-    ------
-    InputError
-        If there is no login for DagsHub.
-    """
-    _take_back_login()
+def _log_in(uri: str) -> str:
+    """Give MLflow's client the login for a DagsHub address; return the address to hand to it."""
+    for name, (before, ours) in _lent.items():
+        if os.environ.get(name) == ours:
+            _set(name, before)
+    _lent.clear()
     token = logins.dagshub_token(uri)
     if token is None:
         return uri
@@ -176,29 +155,25 @@ def log_in(uri: str) -> str:
     return logins.without_login(uri)
 
 
-def _take_back_login() -> None:
-    for name, (before, ours) in _lent.items():
-        if os.environ.get(name) != ours:
-            continue
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-    _lent.clear()
+def use(uri: str) -> str:
+    """Point MLflow's module-level functions at a server; return the address without a login.
 
-
-def use(uri: str) -> None:
-    """Point MLflow's module-level functions at a server, without leaving it in the environment."""
+    MLflow would leave the address in the environment, too.
+    """
     import mlflow
 
-    address = log_in(uri)
-    given = os.environ.get("MLFLOW_TRACKING_URI")
+    address, given = _log_in(uri), os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(address)
     mlflow.set_registry_uri(address)
-    if given is None:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    _set("MLFLOW_TRACKING_URI", given)
+    return address
+
+
+def _set(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
     else:
-        os.environ["MLFLOW_TRACKING_URI"] = given
+        os.environ[variable] = value
 
 
 @contextmanager
@@ -211,12 +186,15 @@ def clear_errors(uri: str) -> Iterator[None]:
         If the server cannot be reached, or refuses.
     """
     from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
 
+    expected: tuple[type[Exception], ...] = (MlflowException, OSError)  # of requests, too
+    if _scheme(uri) not in ("http", "https"):
+        from sqlalchemy.exc import SQLAlchemyError
+
+        expected = (*expected, SQLAlchemyError)
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+    except expected as error:
         raise RefusedError(f"MLflow at {redact(uri)} {_problem(uri, error)}") from None
 
 
@@ -231,7 +209,14 @@ def _problem(uri: str, error: Exception) -> str:
             "update it, or use another server"
         )
     text = hide_secrets(str(error), uri)
-    return f"{_reason(text)}; {logins.remedy(uri)}"
+    if status := _STATUS.search(text):
+        reason = f"answers with HTTP status {status[1] or status[2]}"
+    elif "Max retries exceeded" in text:
+        cause = text.rpartition(": ")[2].strip(" '\")>")
+        reason = f"cannot be reached ({cause})"
+    else:
+        reason = f"did not do what was asked: {' '.join(text.split())[:300]}"
+    return f"{reason}; {logins.remedy(uri)}"
 
 
 def unknown_call(error: Exception) -> str | None:
@@ -256,20 +241,11 @@ def unknown_call(error: Exception) -> str | None:
 
 def _method(error: Exception) -> str:
     """Return the method of MLflow's client that failed; an error by JSON does not name the call."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame.name for frame in frames if Path(frame.filename).match("mlflow/tracking/client.py")
-    ]
-    return own[-1].lstrip("_") if own else "that it was asked"
-
-
-def _reason(text: str) -> str:
-    if status := _STATUS.search(text):
-        return f"answers with HTTP status {status[1] or status[2]}"
-    if "Max retries exceeded" in text:
-        cause = text.rpartition(": ")[2].strip(" '\")>")
-        return f"cannot be reached ({cause})"
-    return f"did not do what was asked: {' '.join(text.split())[:300]}"
+    name = "that it was asked"
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).match("mlflow/tracking/client.py"):
+            name = frame.name.lstrip("_")
+    return name
 
 
 @contextmanager
@@ -297,17 +273,17 @@ def experiment_id(client: "MlflowClient", uri: str, name: str, workdir: Path) ->
     """Return the id of an experiment, which is made where it is new."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        local = uri.startswith("sqlite:")
-        artifacts = (workdir / "mlartifacts").resolve().as_uri() if local else None
-        try:
-            return client.create_experiment(name, artifact_location=artifacts)
-        except MlflowException:
-            found = client.get_experiment_by_name(name)  # another process was quicker
-            if found is None:
-                raise
-    return found.experiment_id
+    if found := client.get_experiment_by_name(name):
+        return found.experiment_id
+    artifacts = None
+    if _scheme(uri) == "sqlite":
+        artifacts = (workdir / "mlartifacts").resolve().as_uri()
+    try:
+        return client.create_experiment(name, artifact_location=artifacts)
+    except MlflowException:
+        if found := client.get_experiment_by_name(name):  # another process was quicker
+            return found.experiment_id
+        raise
 
 
 def log_values(
@@ -350,8 +326,6 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat

@@ -4,8 +4,8 @@ MLflow is imported inside the functions that talk to it, so that importing the s
 """
 
 import datetime
+import importlib.metadata
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
 from carprice.evaluation.gate import reasons_from_tag
-from carprice.model_folder import MANIFEST, check, file_digest, is_intact
+from carprice.model_folder import MANIFEST, check, file_digest
 from carprice.redaction import redact
-from carprice.registry.tracking import clear_errors, client_of, connect, unknown_call, use
+from carprice.registry.cache import stored
+from carprice.registry.tracking import clear_errors, connect, unknown_call, use
 from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, FieldKind, alias, example_listing
 
 if TYPE_CHECKING:
@@ -64,37 +65,45 @@ class Registry:
     """The versions of one registered model on one MLflow server or database.
 
     At DagsHub the login is checked first, unless ``checks_login`` is false, as the service has it.
-    Every method raises :class:`~carprice.errors.RefusedError` when the server does not answer.
+    Every method raises :class:`~carprice.errors.RefusedError` when the server does not answer;
+    :meth:`fetch` and :meth:`verified` also :class:`~carprice.errors.CorruptModelError` where bytes
+    are not those that were registered, and :class:`~carprice.errors.InputError` where the format
+    is newer than this program reads.
     """
 
     def __init__(self, uri: str, name: str, *, checks_login: bool = True) -> None:
-        self.uri = uri
-        self.name = name
-        self._client = connect(uri) if checks_login else client_of(uri)
+        self.uri, self.name = uri, name
+        self._client = connect(uri, checks_login=checks_login)
 
     def versions(self) -> list[Version]:
         """Return all versions, newest first; none where the model is not registered."""
+        query = f"name='{self.name}'"
         with clear_errors(self.uri):
-            found = self._all_versions()
-            by_alias = self._numbers_by_alias() if found else {}
+            page = self._client.search_model_versions(query)
+            found = list(page)
+            while page.token:
+                page = self._client.search_model_versions(query, page_token=page.token)
+                found += page
+            model = self._client.get_registered_model(self.name) if found else None
+        aliases = model.aliases.items() if model else ()
         versions = [
-            Version(
-                int(one.version),
-                tuple(name for name, number in by_alias.items() if number == int(one.version)),
-                dict(one.tags),
-                one.run_id or "",
-            )
+            _version(one, *(name for name, number in aliases if int(number) == int(one.version)))
             for one in found
         ]
         return sorted(versions, key=lambda version: version.number, reverse=True)
 
-    def _all_versions(self) -> "list[ModelVersion]":
-        page = self._client.search_model_versions(f"name='{self.name}'")
-        found = list(page)
-        while page.token:
-            page = self._client.search_model_versions(f"name='{self.name}'", page_token=page.token)
-            found += page
-        return found
+    def numbered(self, number: int) -> Version:
+        """Return the version of a number.
+
+        Raises
+        ------
+        RefusedError
+            If there is none.
+        """
+        for version in self.versions():
+            if version.number == number:
+                return version
+        raise RefusedError(f"{self.name} has no version {number}; see `carprice status`")
 
     def at(self, alias_name: str) -> Version | None:
         """Return the version under an alias, or None."""
@@ -102,13 +111,13 @@ class Registry:
 
         with clear_errors(self.uri):
             try:
-                one = self._client.get_model_version_by_alias(self.name, alias_name)
+                found = self._client.get_model_version_by_alias(self.name, alias_name)
             except MlflowException as error:
                 nothing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
                 if nothing and unknown_call(error) is None:
                     return None
                 raise
-        return Version(int(one.version), (alias_name,), dict(one.tags), one.run_id or "")
+        return _version(found, alias_name)
 
     def with_digest(self, digest: str) -> list[Version]:
         """Return the versions with this digest, newest first."""
@@ -117,6 +126,7 @@ class Registry:
     def log_version(self, folder: Path, tags: Mapping[str, str]) -> Version:
         """Log a model folder to the active run as a pyfunc, and register it as a new version."""
         import mlflow
+        import pandas as pd
 
         use(self.uri)
         with clear_errors(self.uri):
@@ -125,8 +135,8 @@ class Registry:
                 loader_module="carprice.pyfunc",
                 data_path=str(folder),
                 signature=_signature(),
-                input_example=_input_example(),
-                pip_requirements=_serving_requirements(),
+                input_example=pd.DataFrame([example_listing()]),
+                pip_requirements=_pyfunc_requirements(),
             )
             if not self._client.search_registered_models(f"name='{self.name}'"):
                 self._client.create_registered_model(self.name)
@@ -149,8 +159,7 @@ class Registry:
 
     def untag(self, number: int, key: str) -> None:
         """Remove a tag of a version, if it has it."""
-        with clear_errors(self.uri):
-            self._client.delete_model_version_tag(self.name, str(number), key)
+        self._ask(self._client.delete_model_version_tag, self.name, str(number), key)
 
     def point(self, alias_name: str, number: int, now: datetime.datetime) -> None:
         """Point an alias at a version, and note since when."""
@@ -159,43 +168,29 @@ class Registry:
 
     def clear(self, alias_name: str) -> None:
         """Point an alias at nothing."""
-        with clear_errors(self.uri):
-            self._client.delete_registered_model_alias(self.name, alias_name)
+        self._ask(self._client.delete_registered_model_alias, self.name, alias_name)
 
     def log_files(self, version: Version, files: Mapping[Path, str]) -> None:
         """Log files to the run of a version, each under the artifact folder that it maps to."""
-        with clear_errors(self.uri):
-            for path, folder in files.items():
-                self._client.log_artifact(version.run, str(path), folder)
+        for path, folder in files.items():
+            self._ask(self._client.log_artifact, version.run, str(path), folder)
 
     def read_file(self, version: Version, path: str, folder: Path) -> Path | None:
         """Download a file of a version's run into a folder; None where the run has none of it."""
-        with clear_errors(self.uri):
-            parent = path.rpartition("/")[0]
-            files = self._client.list_artifacts(version.run, parent) if version.run else []
-            if path not in {file.path for file in files}:
-                return None
-            return Path(self._client.download_artifacts(version.run, path, str(folder)))
+        if not version.run:
+            return None
+        files = self._ask(self._client.list_artifacts, version.run, path.rpartition("/")[0])
+        if path not in {file.path for file in files}:
+            return None
+        return Path(self._ask(self._client.download_artifacts, version.run, path, str(folder)))
 
     def fetch(self, version: Version, cache: Path) -> Path:
-        """Return the version's model folder, downloaded into ``cache`` unless it is there.
+        """Return the version's model folder, downloaded into ``cache`` unless it is there."""
 
-        Raises
-        ------
-        CorruptModelError
-            If the bytes are not those that were registered.
-        InputError
-            If the folder's format is newer than this program reads.
-        """
-        target = cache / version.digest
-        if version.digest and is_intact(target, version.digest):
-            return target
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as scratch:
-            folder = self.verified(version, self.download(version, Path(scratch)))
-            shutil.rmtree(target, ignore_errors=True)
-            folder.rename(target)
-        return target
+        def download(folder: Path) -> Path:
+            return self.verified(version, self.download(version, folder))
+
+        return stored(cache, version.digest, download)
 
     def download(self, version: Version, folder: Path) -> Path:
         """Download the MLflow model of a version, unchecked, into an empty folder."""
@@ -207,13 +202,6 @@ class Registry:
         """Return the model folder inside of a version's MLflow model, its bytes checked.
 
         Those of the MLflow model around it are too, where the version's tags tell them.
-
-        Raises
-        ------
-        CorruptModelError
-            If the bytes are not those that were registered.
-        InputError
-            If the folder's format is newer than this program reads.
         """
         what = f"version {version.number} of {self.name} in {redact(self.uri)}"
         found = list(downloaded.glob(f"data/*/{MANIFEST}"))
@@ -223,40 +211,36 @@ class Registry:
             )
         check(found[0].parent, version.digest, what)
         try:
-            registered = dict(json.loads(version.tags.get(FILES, "{}")))
+            registered = {*dict(json.loads(version.tags.get(FILES, "{}"))).items()}
         except (ValueError, TypeError):
             raise CorruptModelError(
                 f"{what}: its tag {FILES!r} is not what was written; register it again"
             ) from None
-        if registered:
-            present = _file_digests(downloaded)
-            changed = [name for name in registered if present.get(name) != registered[name]]
-            for name in (*changed, *(present.keys() - registered.keys())):
-                raise CorruptModelError(
-                    f"{what}: {name} is missing, new, or not the file that was registered; "
-                    "register it again"
-                )
+        odd = registered ^ {*_file_digests(downloaded).items()} if registered else None
+        if odd:
+            name = min(name for name, _ in odd)
+            raise CorruptModelError(
+                f"{what}: {name} is missing, new, or not the file that was registered; "
+                "register it again"
+            )
         return found[0].parent
 
     def parameters(self, version: Version) -> dict[str, str]:
         """Return the parameters of the run that made a version; none where it has no run."""
         if not version.run:
             return {}
+        return dict(self._ask(self._client.get_run, version.run).data.params)
+
+    def _ask(self, call: Callable[..., Any], *values: str) -> Any:
         with clear_errors(self.uri):
-            return dict(self._client.get_run(version.run).data.params)
+            return call(*values)
 
     def _write(self, write: Callable[..., Any], *values: str) -> None:
         """Call a setter, and once more if it fails because somebody else sets the same."""
         try:
-            with clear_errors(self.uri):
-                write(*values)
+            self._ask(write, *values)
         except RefusedError:
-            with clear_errors(self.uri):
-                write(*values)
-
-    def _numbers_by_alias(self) -> dict[str, int]:
-        model = self._client.get_registered_model(self.name)
-        return {name: int(number) for name, number in model.aliases.items()}
+            self._ask(write, *values)
 
 
 def production_version(registry: Registry) -> Version:
@@ -267,10 +251,9 @@ def production_version(registry: Registry) -> Version:
     NoProductionModelError
         If there is none.
     """
-    version = registry.at(PRODUCTION)
-    if version is None:
-        raise NoProductionModelError.of(redact(registry.uri), registry.name)
-    return version
+    if version := registry.at(PRODUCTION):
+        return version
+    raise NoProductionModelError.of(redact(registry.uri), registry.name)
 
 
 def load_pyfunc(downloaded: Path) -> Any:
@@ -288,21 +271,21 @@ def _downloaded(uri: str, folder: Path) -> Path:
 
 def _file_digests(downloaded: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of an MLflow model; MLflow adds one at the download."""
-    files = sorted(path for path in downloaded.rglob("*") if path.is_file())
     return {
         path.relative_to(downloaded).as_posix(): file_digest(path)
-        for path in files
-        if path.name != "registered_model_meta"
+        for path in sorted(downloaded.rglob("*"))
+        if path.is_file() and path.name != "registered_model_meta"
     }
 
 
-def _serving_requirements() -> list[str]:
-    import importlib.metadata
+def _version(found: "ModelVersion", *aliases: str) -> Version:
+    return Version(int(found.version), aliases, dict(found.tags), found.run_id or "")
 
-    return [
-        f"{name}=={importlib.metadata.version(name)}"
-        for name in ("carprice", "numpy", "onnxruntime", "pydantic", "pandas")
-    ]
+
+def _pyfunc_requirements() -> list[str]:
+    """Return what ``mlflow models serve`` installs."""
+    names = ("carprice", "numpy", "onnxruntime", "pydantic", "pandas")
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
 
 
 def _signature() -> "ModelSignature":
@@ -310,24 +293,16 @@ def _signature() -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
+    # MLflow refuses whole numbers for a column of doubles, and an array that is missing.
     any_type = AnyType()  # type: ignore[no-untyped-call]
-    types: dict[FieldKind, Any] = {
-        FieldKind.TEXT: DataType.string,
-        FieldKind.NUMBER: any_type,  # MLflow refuses whole numbers for a column of doubles
-        FieldKind.INTEGER: any_type,
-        FieldKind.DATE: DataType.string,
-        FieldKind.EQUIPMENT: any_type,  # an array of strings may not be missing
-    }
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(types[kind], alias(field), required=field in REQUIRED)
+        ColSpec(
+            DataType.string if kind in (FieldKind.TEXT, FieldKind.DATE) else any_type,
+            alias(field),
+            required=field in REQUIRED,
+        )
         for field, kind in KINDS.items()
     ]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, one) for one in PRICE_NAMES]
     parameters = ParamSchema([ParamSpec("confidence", DataType.double, 0.9)])
     return ModelSignature(Schema(inputs), Schema(outputs), parameters)
-
-
-def _input_example() -> Any:
-    import pandas as pd
-
-    return pd.DataFrame([example_listing()])

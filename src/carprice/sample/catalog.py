@@ -20,13 +20,14 @@ A variant is one trim with one engine and one gearbox. Its price follows from th
 where the fuel and gearbox steps are differences to the first engine and the first gearbox.
 """
 
-import csv
 import functools
-import math
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
 
 LAKH: Final = 100_000
 POWER_ELASTICITY: Final = 0.35
@@ -53,163 +54,104 @@ GEARBOX_STEPS: Final = {
 }
 MANUAL: Final = frozenset({"MT", "IMT"})
 
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One trim of a model with one engine and one gearbox.
-
-    Attributes
-    ----------
-    equipment : 0 for the barest trim of a model, 1 for its best.
-    top : whether it is the best of several trims.
-    launched, ended : first and last model year.
-    new_price : in rupees.
-    held : how well the make holds its value; 1 is average.
-    weight : number of these cars among 10,000 of the whole catalogue, whatever their age.
-    """
-
-    make: str
-    model: str
-    name: str
-    body: str
-    segment: str
-    seats: int
-    fuel: str
-    automatic: bool
-    engine_cc: int
-    power_bhp: int
-    equipment: float
-    top: bool
-    launched: int
-    ended: int
-    new_price: int
-    held: float
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Trim:
-    name: str
-    step: float
-    equipment: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Option:
-    """An engine with a gearbox, as a model offers it; both are counted from the usual one, 0."""
-
-    engine: dict[str, str]
-    gearbox: str
-    engine_rank: int
-    gearbox_rank: int
+_MODEL: Final = ["make", "model"]
 
 
 @functools.cache
-def _table(name: str) -> list[dict[str, str]]:
-    text = (files("carprice.sample") / "tables" / f"{name}.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
-
-
-def _options(text: str) -> list[_Option]:
-    engines = {row["engine"]: row for row in _table("engines")}
-    options = []
-    for engine_rank, offer in enumerate(text.split()):
-        engine, gearboxes = offer.split(":")
-        for gearbox_rank, gearbox in enumerate(gearboxes.split("/")):
-            options.append(_Option(engines[engine], gearbox, engine_rank, gearbox_rank))
-    return options
-
-
-def _trims(text: str) -> list[_Trim]:
-    """Read the name of a ladder, or trims without one: these rise by equal steps."""
-    ladder = [row for row in _table("trims") if row["ladder"] == text]
-    if ladder:
-        return [_Trim(row["trim"], float(row["step"]), float(row["equipment"])) for row in ladder]
-    names = text.split("; ")
-    return [
-        _Trim(name, TRIM_STEP * rank, round((rank + 0.5) / len(names), 3))
-        for rank, name in enumerate(names)
-    ]
-
-
-def _trim_weight(rank: int, count: int) -> float:
-    """Return how well a trim sells: the middle ones best, the barest and the best least."""
-    return math.exp(-0.5 * (((rank + 0.5) / count - 0.45) / 0.28) ** 2)
-
-
-def _step(option: _Option, usual: _Option) -> float:
-    """Return the rise of ln(price) from the usual engine and gearbox to another."""
-    power, usual_power = (int(one.engine["power_bhp"]) for one in (option, usual))
-    return (
-        FUEL_STEPS[option.engine["fuel"]]
-        - FUEL_STEPS[usual.engine["fuel"]]
-        + GEARBOX_STEPS[option.gearbox]
-        - GEARBOX_STEPS[usual.gearbox]
-        + POWER_ELASTICITY * math.log(power / usual_power)
-    )
-
-
-def _name(make: dict[str, str], trim: str, option: _Option) -> str:
-    if make["make"] == "Maruti" and option.engine["fuel"] == "Diesel":
-        trim = re.sub(r"XI\b", "DI", trim)  # its diesels are VDI where its petrol cars are VXI
-    is_told = option.gearbox != "MT" or make["names_manual"] == "yes"
-    told = {
-        "trim": trim,
-        "engine": option.engine["label"],
-        "gearbox": option.gearbox if is_told else "",
-    }
-    parts = (told[part] for part in make["name_parts"].split())
-    return " ".join(part for part in parts if part) or "STANDARD"
-
-
-def _model_variants(make: dict[str, str], model: dict[str, str]) -> list[Variant]:
-    options, trims = _options(model["engines"]), _trims(model["trims"])
-    found = []
-    for option in options:
-        engine, step = option.engine, _step(option, options[0])
-        for rank, trim in enumerate(trims):
-            price = float(model["new_price_lakh"]) * LAKH * math.exp(step + trim.step)
-            found.append(
-                Variant(
-                    make=make["make"],
-                    model=model["model"],
-                    name=_name(make, trim.name, option),
-                    body=model["body"],
-                    segment=model["segment"],
-                    seats=int(model["seats"]),
-                    fuel=engine["fuel"],
-                    automatic=option.gearbox not in MANUAL,
-                    engine_cc=int(engine["engine_cc"]),
-                    power_bhp=int(engine["power_bhp"]),
-                    equipment=trim.equipment,
-                    top=0 < rank == len(trims) - 1,
-                    launched=max(int(model["launched"]), int(engine["launched"])),
-                    ended=min(int(model["ended"]), int(engine["ended"])),
-                    new_price=round(price / 1000) * 1000,
-                    held=float(make["held"]),
-                    weight=_trim_weight(rank, len(trims))
-                    / ((1 + option.engine_rank) * (1 + 2 * option.gearbox_rank)),
-                )
-            )
-    total = sum(variant.weight for variant in found)
-    share = float(model["popularity"]) / total
-    return [replace(variant, weight=variant.weight * share) for variant in found]
-
-
-@functools.cache
-def variants() -> tuple[Variant, ...]:
+def variants() -> pd.DataFrame:
     """Return every variant of the catalogue, in the order of its tables.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What the tables say of each, and:
+
+        - ``name``
+        - ``automatic`` : whether the gearbox is
+        - ``equipment`` : 0 for the barest trim of a model, 1 for its best
+        - ``top`` : whether it is the best of several trims
+        - ``launched``, ``ended`` : first and last model year
+        - ``new_price`` : in rupees
+        - ``weight`` : number of these cars among 10,000 of the whole catalogue, whatever their age
 
     Examples
     --------
     >>> from carprice.sample.catalog import variants
-    >>> swift = [car for car in variants() if car.model == "Swift"]
-    >>> swift[0].name, swift[0].fuel, swift[0].new_price
+    >>> swift = variants().query("model == 'Swift'").iloc[0]
+    >>> swift["name"], swift["fuel"], int(swift["new_price"])
     ('LXI 1.2', 'Petrol', 580000)
     """
-    makes = {row["make"]: row for row in _table("makes")}
-    return tuple(
-        variant
-        for model in _table("models")
-        for variant in _model_variants(makes[model["make"]], model)
+    cars = _table("models").merge(_table("makes"), on="make", how="left")
+    cars = _each(cars, "engines", str.split, "engine_rank")
+    cars[["engine", "gearbox"]] = cars["engines"].str.split(":", expand=True)
+    cars = _each(cars, "gearbox", lambda gearboxes: gearboxes.split("/"), "gearbox_rank")
+    cars = cars.merge(_table("engines"), on="engine", how="left", suffixes=("", "_engine"))
+    cars["price_step"] = _steps(cars)
+    ladders = {
+        name: [*rows[["trim", "step", "equipment"]].itertuples(index=False, name=None)]
+        for name, rows in _table("trims").groupby("ladder")
+    }
+    trims = cars["trims"].map(lambda text: ladders.get(text) or _equal_steps(text.split("; ")))
+    cars = _each(cars.assign(trims=trims, count=trims.map(len)), "trims", list, "rank")
+    cars = cars.join(pd.DataFrame([*cars["trims"]], columns=["trim", "trim_step", "equipment"]))
+    price = cars["new_price_lakh"] * LAKH * np.exp(cars["price_step"] + cars["trim_step"])
+    sells = _trim_weight(cars["rank"], cars["count"])
+    cars["weight"] = sells / ((1 + cars["engine_rank"]) * (1 + 2 * cars["gearbox_rank"]))
+    share = cars["popularity"] / cars.groupby(_MODEL)["weight"].transform("sum")
+    return cars.assign(
+        name=[_name(car) for car in cars.to_dict("records")],
+        automatic=~cars["gearbox"].isin(MANUAL),
+        top=(cars["rank"] > 0) & (cars["rank"] == cars["count"] - 1),
+        launched=cars[["launched", "launched_engine"]].max(axis=1),
+        ended=cars[["ended", "ended_engine"]].min(axis=1),
+        new_price=(price / 1000).round().astype(np.int64) * 1000,
+        weight=cars["weight"] * share,
     )
+
+
+def _table(name: str) -> pd.DataFrame:
+    with (files("carprice.sample") / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, keep_default_na=False)
+
+
+def _each(
+    table: pd.DataFrame, column: str, split: Callable[[Any], list[Any]], rank: str
+) -> pd.DataFrame:
+    """Return a row for each item of a column, and its place among a row's items as ``rank``."""
+    rows = table.assign(**{column: table[column].map(split)}).explode(column)
+    return rows.assign(**{rank: rows.groupby(level=0).cumcount()}).reset_index(drop=True)
+
+
+def _equal_steps(names: list[str]) -> list[tuple[str, float, float]]:
+    """Return the trims of a model without a ladder: name, rise of ln(price), equipment."""
+    return [
+        (name, TRIM_STEP * rank, round((rank + 0.5) / len(names), 3))
+        for rank, name in enumerate(names)
+    ]
+
+
+def _trim_weight(rank: pd.Series, count: pd.Series) -> pd.Series:
+    """Return how well trims sell: the middle ones best, the barest and the best least."""
+    return np.exp(-0.5 * (((rank + 0.5) / count - 0.45) / 0.28) ** 2)
+
+
+def _steps(cars: pd.DataFrame) -> pd.Series:
+    """Return the rise of ln(price) from each model's usual engine and gearbox to another."""
+    usual = cars.groupby(_MODEL)[["fuel", "gearbox", "power_bhp"]].transform("first")
+    return (
+        cars["fuel"].map(FUEL_STEPS)
+        - usual["fuel"].map(FUEL_STEPS)
+        + cars["gearbox"].map(GEARBOX_STEPS)
+        - usual["gearbox"].map(GEARBOX_STEPS)
+        + POWER_ELASTICITY * np.log(cars["power_bhp"] / usual["power_bhp"])
+    )
+
+
+def _name(car: dict[str, Any]) -> str:
+    trim = car["trim"]
+    if car["make"] == "Maruti" and car["fuel"] == "Diesel":
+        trim = re.sub(r"XI\b", "DI", trim)  # its diesels are VDI where its petrol cars are VXI
+    is_told = car["gearbox"] != "MT" or car["names_manual"] == "yes"
+    told = {"trim": trim, "engine": car["label"], "gearbox": car["gearbox"] if is_told else ""}
+    parts = (told[part] for part in car["name_parts"].split())
+    return " ".join(part for part in parts if part) or "STANDARD"

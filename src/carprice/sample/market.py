@@ -28,12 +28,10 @@ Last, errors of real listings are added; the constants below name each kind and 
 price is that of the car as it is, whatever distance and equipment its row then records.
 """
 
-import dataclasses
 import datetime
 import functools
 import re
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,7 +40,7 @@ import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from carprice.sample.catalog import Variant, variants
+from carprice.sample.catalog import variants
 from carprice.schema import REFERENCE_EQUIPMENT
 
 FIRST_DAY: Final = datetime.date(2024, 1, 1)
@@ -149,11 +147,11 @@ Column = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Cars:
-    """Cars as they are, before any error is added. Each array has one element for each car.
+    """Cars as they are, before any error is added, each an element of every array.
 
     ``variant`` and ``colour`` are places in :func:`carprice.sample.catalog.variants` and in
     ``COLOURS``; ``listed`` is in days after ``FIRST_DAY``, ``distance`` in km; ``equipment`` has a
-    row for each of ``REFERENCE_EQUIPMENT`` and a column for each car.
+    row for each of ``REFERENCE_EQUIPMENT``.
     """
 
     variant: Integers
@@ -173,26 +171,15 @@ class Cars:
 def generate(rows: int, seed: int, *, with_truth: bool = False) -> pd.DataFrame:
     """Return listings of the sample market; the same seed gives the same rows.
 
+    The columns have the names of the reference files. ``featureCount`` is the length of the printed
+    feature list, as there, not a count; ``cashDownPayment``, ``avgEmi``, ``emi…`` and ``roi…`` are
+    computed from the price: a model must learn from none of them.
+
     Parameters
     ----------
-    rows
-        Number of listings, duplicates included.
-    seed
-        Of every random draw, not negative.
-    with_truth
-        Whether ``truePrice``, the price of the car without noise, follows as last column.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns by the names of the reference files. ``featureCount`` is the length of the printed
-        feature list, as there, not a count; ``cashDownPayment``, ``avgEmi``, ``emi…`` and ``roi…``
-        are computed from the price: a model must learn from none of them.
-
-    Raises
-    ------
-    ValueError
-        If ``rows`` or ``seed`` is negative.
+    rows, seed : number of listings, duplicates included, and of the draw. A negative one is a
+        ValueError.
+    with_truth : whether ``truePrice``, the price of the car without noise, follows as last column.
 
     Examples
     --------
@@ -218,13 +205,14 @@ def generate(rows: int, seed: int, *, with_truth: bool = False) -> pd.DataFrame:
 
 def true_price(cars: Cars) -> Floats:
     """Return the noise-free price of each car in rupees, by the formulas of this module."""
-    table, age = _table(), cars.age
-    fuel, automatic = table["fuel"][cars.variant], table["automatic"][cars.variant]
+    age, of = cars.age, _properties(cars)
+    fuel, automatic = of["fuel"], of["automatic"]
+    early = of["drop"] * (1 - np.exp(-age / 1.2))
     tint = np.array([effect for _, effect in COLOURS.values()])
     worth = np.array([EQUIPMENT_WORTH.get(name, 0.0) for name in REFERENCE_EQUIPMENT])
     log_price = (
-        table["log_new"][cars.variant]
-        + _depreciation(cars.variant, age)
+        of["log_new"]
+        - of["pace"] * (early + of["rate"] * age)
         - 0.09 * np.log((cars.distance + 20_000) / (_expected_distance(fuel, age) + 20_000))
         - 0.05 * np.minimum(cars.owners - 1, 4)
         - _fuel_discount(fuel, age)
@@ -233,8 +221,7 @@ def true_price(cars: Cars) -> Floats:
         + tint[cars.colour]
         + 0.03 * cars.listed / 365.25
     )
-    price: Floats = np.exp(log_price)
-    return price
+    return np.asarray(np.exp(log_price))
 
 
 def noise_sd(age: Floats) -> Floats:
@@ -245,19 +232,11 @@ def noise_sd(age: Floats) -> Floats:
     >>> noise_sd(np.array([0.0, 15.0, 18.0]))
     array([0.07 , 0.205, 0.205])
     """
-    spread: Floats = 0.07 + 0.009 * np.minimum(age, 15.0)
-    return spread
+    return 0.07 + 0.009 * np.minimum(age, 15.0)
 
 
 def _age(year: Integers, listed: Integers) -> Floats:
     return np.maximum(FIRST_DAY.year - 0.5 + listed / 365.25 - year, 0.0)
-
-
-def _depreciation(variant: Integers, age: Floats) -> Floats:
-    table = _table()
-    early = table["drop"][variant] * (1 - np.exp(-age / 1.2))
-    change: Floats = -table["pace"][variant] * (early + table["rate"][variant] * age)
-    return change
 
 
 def _expected_distance(fuel: Integers, age: Floats) -> Floats:
@@ -309,8 +288,7 @@ def _draw_year(variant: Integers, listed: Integers, rng: Generator) -> Integers:
     below = np.concatenate([[0.0], np.cumsum(AGE_SHARES)])
     point = below[youngest] + rng.random(len(variant)) * (below[oldest + 1] - below[youngest])
     age = np.clip(np.searchsorted(below, point, side="right") - 1, youngest, oldest)
-    year: Integers = listing_year - age
-    return year
+    return np.asarray(listing_year - age)
 
 
 def _draw_equipment(variant: Integers, year: Integers, rng: Generator) -> Flags:
@@ -333,8 +311,8 @@ def _draw_equipment(variant: Integers, year: Integers, rng: Generator) -> Flags:
 
 def _recorded(cars: Cars, price: Integers, rng: Generator) -> dict[str, Column]:
     """Return the columns of the listings as recorded, in the order of the reference files."""
-    table, rows = _table(), len(price)
-    fuel = table["fuel"][cars.variant]
+    table, rows, of = _table(), len(price), _properties(cars)
+    fuel = of["fuel"]
     fuel = np.where((fuel == CNG) & (rng.random(rows) < CNG_AS_PETROL_RATE), PETROL, fuel)
     spelling = rng.integers(1, _SPELLINGS + 1, rows)
     spelling[rng.random(rows) >= RESPELLED_VARIANT_RATE] = 0
@@ -346,23 +324,23 @@ def _recorded(cars: Cars, price: Integers, rng: Generator) -> dict[str, Column]:
     return {
         "listingPrice": price,
         "make": table["make"][cars.variant, stray],
-        "model": table["model"][cars.variant],
+        "model": of["model"],
         "variant": table["spelling"][cars.variant, spelling],
         "year": cars.year,
-        "transmissionType": _pool("Manual", "Automatic")[
-            table["automatic"][cars.variant].astype(int)
+        "transmissionType": np.array(["Manual", "Automatic"], dtype=object)[
+            of["automatic"].astype(int)
         ],
-        "bodyType": table["body"][cars.variant],
-        "fuelType": _pool(*FUELS)[fuel],
+        "bodyType": of["body"],
+        "fuelType": np.array(FUELS, dtype=object)[fuel],
         "ownership": cars.owners,
-        "color": _pool(*COLOURS, None)[colour],
+        "color": np.array([*COLOURS, None], dtype=object)[colour],
         "odometer": cars.distance.astype(np.int64),
         "fitnessAge": _fitness(fuel, rng),
         **dict(zip(REFERENCE_EQUIPMENT, flags.astype(np.int8), strict=True)),
         "featureCount": _printed_length(flags),
-        "engineCc": table["engine_cc"][cars.variant],
-        "powerBhp": table["power_bhp"][cars.variant],
-        "seats": table["seats"][cars.variant],
+        "engineCc": of["engine_cc"],
+        "powerBhp": of["power_bhp"],
+        "seats": of["seats"],
         "listedOn": day.astype("datetime64[ms]"),
     }
 
@@ -376,8 +354,7 @@ def _fitness(fuel: Integers, rng: Generator) -> Integers:
 def _printed_length(flags: Flags) -> Integers:
     """Return ``len(str(list of feature names))``: 2 for none."""
     lengths = np.array([len(repr(name)) + len(", ") for name in REFERENCE_EQUIPMENT])
-    printed: Integers = np.maximum(lengths @ flags, 2)
-    return printed
+    return np.asarray(np.maximum(lengths @ flags, 2))
 
 
 def _finance(price: Integers, cars: Cars) -> dict[str, Column]:
@@ -429,35 +406,33 @@ def _with_duplicates(rows: int, rng: Generator) -> Integers:
     return order
 
 
-def _pool(*texts: str | None) -> Column:
-    return np.array(texts, dtype=object)
+def _properties(cars: Cars) -> dict[str, Column]:
+    """Return what the catalogue says of each car."""
+    return {name: values[cars.variant] for name, values in _table().items() if values.ndim == 1}
 
 
 @functools.cache
-def _table() -> dict[str, Any]:
+def _table() -> dict[str, Column]:
     """Return the catalogue as arrays, one element or row for each variant.
 
     ``make`` and ``spelling`` have a column for each way in which the text is written.
     """
     cars = variants()
-    told = {
-        field.name: np.array([getattr(car, field.name) for car in cars])
-        for field in dataclasses.fields(Variant)
-    }
+    same = ("automatic", "power_bhp", "seats", "top", "launched", "ended")
+    rates = np.array([SEGMENTS[segment] for segment in cars["segment"]])
     return {
-        **{name: told[name] for name in ("automatic", "power_bhp", "seats", "top")},
-        **{name: told[name] for name in ("launched", "ended")},
-        **{name: told[name].astype(object) for name in ("model", "body")},
-        "make": np.array([_stray_spaces(car.make) for car in cars], dtype=object),
-        "spelling": np.array([_spellings(car.name) for car in cars], dtype=object),
-        "fuel": np.array([FUELS.index(car.fuel) for car in cars]),
-        "engine_cc": np.where(told["engine_cc"] > 0, told["engine_cc"], np.nan),
-        "equipment": told["equipment"]
-        + np.array([SEGMENT_EQUIPMENT.get(car.segment, 0.0) for car in cars]),
-        "log_new": np.log(told["new_price"]),
-        "pace": np.array([_quirk(car.model) for car in cars]) / told["held"],
-        "drop": np.array([SEGMENTS[car.segment][0] for car in cars]),
-        "rate": np.array([SEGMENTS[car.segment][1] for car in cars]),
+        **{name: cars[name].to_numpy() for name in same},
+        **{name: cars[name].to_numpy(dtype=object) for name in ("model", "body")},
+        "make": np.array([*map(_stray_spaces, cars["make"])], dtype=object),
+        "spelling": np.array([*map(_spellings, cars["name"])], dtype=object),
+        "fuel": cars["fuel"].map(FUELS.index).to_numpy(),
+        "engine_cc": cars["engine_cc"].where(cars["engine_cc"] > 0).to_numpy(),
+        "equipment": cars["equipment"].to_numpy(dtype=np.float64)
+        + cars["segment"].map(SEGMENT_EQUIPMENT).fillna(0.0).to_numpy(),
+        "log_new": np.log(cars["new_price"].to_numpy()),
+        "pace": (cars["model"].map(_quirk) / cars["held"]).to_numpy(),
+        "drop": rates[:, 0],
+        "rate": rates[:, 1],
         "share": _shares(cars),
     }
 
@@ -467,23 +442,18 @@ def _quirk(model: str) -> float:
     return 0.93 + 0.14 * zlib.crc32(model.encode()) / 2**32
 
 
-def _shares(cars: Sequence[Variant]) -> Floats:
+def _shares(cars: pd.DataFrame) -> Floats:
     """Return each variant's share: its model's popularity, split by how long it was sold."""
-    models: dict[tuple[str, str], list[int]] = {}
-    for number, car in enumerate(cars):
-        models.setdefault((car.make, car.model), []).append(number)
-    share = np.zeros(len(cars))
-    for numbers in models.values():
-        sold = np.array([cars[number].weight * _sold(cars[number]) for number in numbers])
-        popularity = sum(cars[number].weight for number in numbers)
-        share[numbers] = popularity * sold / sold.sum()
-    shares: Floats = share / share.sum()
-    return shares
+    sold = cars["weight"] * [*map(_sold, cars["launched"], cars["ended"])]
+    of_model = [cars["make"], cars["model"]]
+    popularity = cars["weight"].groupby(of_model).transform("sum")
+    share = (popularity * sold / sold.groupby(of_model).transform("sum")).to_numpy()
+    return np.asarray(share / share.sum())
 
 
-def _sold(car: Variant) -> float:
-    youngest = max(FIRST_DAY.year - car.ended, 0)
-    return sum(AGE_SHARES[youngest : FIRST_DAY.year - car.launched + 1])
+def _sold(launched: int, ended: int) -> float:
+    youngest = max(FIRST_DAY.year - ended, 0)
+    return sum(AGE_SHARES[youngest : FIRST_DAY.year - launched + 1])
 
 
 def _stray_spaces(make: str) -> list[str]:

@@ -1,29 +1,36 @@
 """A chunk of raw rows, and helpers of the readers of files and databases."""
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+from carprice.errors import InputError
+
+Frames = Generator[pd.DataFrame, None, None]
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Consecutive raw rows of one file, query or sample.
 
-    Parameters
+    Attributes
     ----------
-    frame
-        The rows; the index counts the rows of the file from 0.
-    filename
-        The file's name without folder and endings; empty for SQL and the sample.
-    label
-        The source's path or address for messages, without secrets.
+    frame : the rows; the index counts the rows of the file from 0.
+    filename : the file's name without folder and endings; empty for SQL and the sample.
+    label : the source's path or address for messages, without secrets.
     """
 
     frame: pd.DataFrame
     filename: str
     label: str = ""
+
+
+Chunks = Generator[Chunk, None, None]
 
 
 def scheme_of(source: str) -> str | None:
@@ -32,7 +39,22 @@ def scheme_of(source: str) -> str | None:
     return found[1].lower() if found else None
 
 
-def slices(frame: pd.DataFrame, rows: int) -> Iterator[pd.DataFrame]:
+def as_chunks(frames: Frames, filename: str, label: str, if_empty: str) -> Chunks:
+    """Yield frames as chunks with numbered rows; raise an InputError if there is no row."""
+    count = 0
+    with contextlib.closing(frames):
+        for frame in frames:
+            names = [str(name).strip() for name in frame.columns]
+            frame.columns = pd.Index(names, dtype=object)
+            frame.index = pd.RangeIndex(count, count + len(frame))
+            count += len(frame)
+            if len(frame):
+                yield Chunk(frame, filename, label)
+    if count == 0:
+        raise InputError(if_empty)
+
+
+def slices(frame: pd.DataFrame, rows: int) -> Frames:
     """Cut a frame into parts of at most ``rows`` rows."""
     for first in range(0, len(frame), rows):
         yield frame.iloc[first : first + rows]
@@ -41,3 +63,35 @@ def slices(frame: pd.DataFrame, rows: int) -> Iterator[pd.DataFrame]:
 def one_line(error: object) -> str:
     """Return the first line of an error's text, or its kind where it has none."""
     return " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+
+
+def kept_in_parts(chunks: Chunks, folder: Path) -> Iterator[Chunk]:
+    """Yield the chunks unchanged, and write each to a numbered Parquet file in the folder."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with contextlib.closing(chunks):
+        for number, chunk in enumerate(chunks, start=1):
+            # Arrow's own table holds no version of pandas, so that the bytes outlive an upgrade.
+            table = pa.table({str(name): _array(chunk.frame[name]) for name in chunk.frame})
+            pq.write_table(table, folder / f"part-{number:06}.parquet")
+            yield chunk
+
+
+def _array(column: pd.Series) -> Any:
+    """Return a column as Arrow stores it; what is no number, date, text or list becomes text."""
+    import pyarrow as pa
+
+    with contextlib.suppress(pa.ArrowException, OverflowError, TypeError, ValueError):
+        array = pa.array(column, from_pandas=True)
+        kind = array.type.value_type if pa.types.is_list(array.type) else array.type
+        if not pa.types.is_nested(kind) and not isinstance(kind, pa.BaseExtensionType):
+            return array
+    return pa.array(column.astype(object).map(_text, na_action="ignore"), from_pandas=True)
+
+
+def _text(value: object) -> str:
+    """Return a value as text; what UTF-8 cannot hold is escaped."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).encode("utf-8", "backslashreplace").decode()

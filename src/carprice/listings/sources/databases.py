@@ -2,14 +2,14 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from carprice.errors import InputError
-from carprice.listings.sources.chunks import Chunk, one_line, scheme_of
+from carprice.listings.sources.chunks import Chunks, Frames, as_chunks, one_line, scheme_of
 from carprice.redaction import hide_secrets, redact
 from carprice.settings import IngestSettings
 
@@ -43,9 +43,7 @@ def _database_errors(origin: str) -> Iterator[None]:
         raise InputError(f"{label}: the database refused: {hide_secrets(reason, origin)}") from None
 
 
-def database_chunks(
-    origin: str, settings: IngestSettings, chunk_rows: int
-) -> Generator[Chunk, None, None]:
+def database_chunks(origin: str, settings: IngestSettings, chunk_rows: int) -> Chunks:
     """Read what ``settings.query`` selects from the database at a SQLAlchemy URL."""
     label = redact(origin)
     with _database_errors(origin):
@@ -57,8 +55,10 @@ def database_chunks(
                 f"{label} is a database; put the SELECT that reads the listings into ingest.query"
             )
         _database_exists(engine.url, label)
+        frames = _frames(engine, settings.query, label, chunk_rows)
+        empty = f"{label}: ingest.query returned no rows; check its conditions"
         try:
-            yield from _query_chunks(engine, settings.query, label, chunk_rows)
+            yield from as_chunks(frames, "", label, empty)
         finally:
             engine.dispose()
 
@@ -72,7 +72,7 @@ def _database_exists(url: Any, label: str) -> None:
         raise InputError(f"{label}: the database file {name} does not exist; correct ingest.source")
 
 
-def _query_chunks(engine: Any, query: str, label: str, chunk_rows: int) -> Iterator[Chunk]:
+def _frames(engine: Any, query: str, label: str, chunk_rows: int) -> Frames:
     with engine.connect() as connection:
         options = {"stream_results": True, "yield_per": chunk_rows, "no_parameters": True}
         result = connection.execution_options(**options).exec_driver_sql(query)
@@ -85,11 +85,5 @@ def _query_chunks(engine: Any, query: str, label: str, chunk_rows: int) -> Itera
                 f"{label}: ingest.query returns the column {repeated[0]!r} twice; "
                 "name each column once, with AS"
             )
-        count = 0
         for part in result.partitions(chunk_rows):
-            rows = [tuple(row) for row in part]
-            index = pd.RangeIndex(count, count + len(rows))
-            count += len(rows)
-            yield Chunk(pd.DataFrame(rows, index, names, dtype=object), "", label)
-        if count == 0:
-            raise InputError(f"{label}: ingest.query returned no rows; check its conditions")
+            yield pd.DataFrame([tuple(row) for row in part], columns=names, dtype=object)

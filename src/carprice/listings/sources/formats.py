@@ -9,6 +9,7 @@ CSV, Parquet and JSON lines need memory for one chunk, Excel and JSON arrays for
 
 import contextlib
 import csv
+import functools
 import gzip
 import io
 import itertools
@@ -16,15 +17,15 @@ import json
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, TextIO, cast
 
 import pandas as pd
 
 from carprice.errors import InputError
-from carprice.listings.sources.chunks import one_line, slices
+from carprice.listings.sources.chunks import Frames, one_line, slices
 from carprice.settings import IngestSettings
 
 _SEPARATORS: Final = (",", ";", "\t", "|")
@@ -51,8 +52,14 @@ class LocalFile:
             return cast(IO[bytes], gzip.open(self.path, "rb"))
         return self.path.open("rb")
 
+    @contextlib.contextmanager
+    def open_text(self, encoding: str) -> Iterator[TextIO]:
+        """Open the file for reading as text."""
+        with self.open() as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as text:
+            yield text
 
-_Reader = Callable[[LocalFile, IngestSettings, int], Generator[pd.DataFrame, None, None]]
+
+_Reader = Callable[[LocalFile, IngestSettings, int], Frames]
 
 
 def reader_for(name: str, label: str) -> tuple[_Reader, bool]:
@@ -101,13 +108,10 @@ def _refuse_other_format(file: LocalFile, wanted: str) -> None:
             raise InputError(f"{file.label} is not {wanted}: it is {kind}; correct its name")
 
 
-def _read_csv(
-    file: LocalFile, settings: IngestSettings, chunk_rows: int
-) -> Generator[pd.DataFrame, None, None]:
+def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Frames:
     with _text_errors(file, settings):
         _refuse_other_format(file, "a text file")
         separator = settings.separator or _find_separator(file, settings.encoding)
-    with _text_errors(file, settings):
         with _csv_errors(file, separator):
             reader = pd.read_csv(
                 file.path,
@@ -146,8 +150,8 @@ def _csv_errors(file: LocalFile, separator: str) -> Iterator[None]:
 
 
 def _find_separator(file: LocalFile, encoding: str) -> str:
-    with file.open() as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as text:
-        header = next((line for line in text if line.strip()), "")
+    with file.open_text(encoding) as text:
+        header = _first_line(text)
     if not header:
         raise InputError(f"{file.label} is empty; export it again or name another source")
     fields = {sign: len(next(csv.reader([header], delimiter=sign))) for sign in _SEPARATORS}
@@ -155,19 +159,26 @@ def _find_separator(file: LocalFile, encoding: str) -> str:
     return best if fields[best] > 1 else ","
 
 
-def _read_json_lines(
-    file: LocalFile, settings: IngestSettings, chunk_rows: int
-) -> Generator[pd.DataFrame, None, None]:
+def _first_line(text: TextIO) -> str:
+    return next((line for line in text if line.strip()), "")
+
+
+def _read_json(
+    file: LocalFile, settings: IngestSettings, chunk_rows: int, *, may_be_array: bool = False
+) -> Frames:
     with _text_errors(file, settings):
         _refuse_other_format(file, "a text file")
-        names = dict.fromkeys(name for row in _json_rows(file, settings) for name in row)
-        rows = _json_rows(file, settings)
+        with file.open_text(settings.encoding) as text:
+            is_array = may_be_array and _first_line(text).lstrip().startswith("[")
+        read = _json_array if is_array else _json_lines
+        names = dict.fromkeys(name for row in read(file, settings.encoding) for name in row)
+        rows = read(file, settings.encoding)
         while part := list(itertools.islice(rows, chunk_rows)):
             yield pd.DataFrame.from_records(part, columns=list(names)).astype(object)
 
 
-def _json_rows(file: LocalFile, settings: IngestSettings) -> Iterator[dict[str, Any]]:
-    with file.open() as raw, io.TextIOWrapper(raw, encoding=settings.encoding) as text:
+def _json_lines(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
+    with file.open_text(encoding) as text:
         for number, line in enumerate(text, start=1):
             if not line.strip():
                 continue
@@ -181,6 +192,19 @@ def _json_rows(file: LocalFile, settings: IngestSettings) -> Iterator[dict[str, 
             yield _json_object(row, f"{file.label} line {number}")
 
 
+def _json_array(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
+    with file.open_text(encoding) as text:
+        try:
+            rows = json.load(text)
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{file.label} is not JSON ({error.msg} at line {error.lineno}, column "
+                f"{error.colno}); it needs an array of objects, or one object a line"
+            ) from None
+    for number, row in enumerate(rows, start=1):
+        yield _json_object(row, f"{file.label} item {number}")
+
+
 def _json_object(row: object, place: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise InputError(
@@ -190,42 +214,7 @@ def _json_object(row: object, place: str) -> dict[str, Any]:
     return row
 
 
-def _read_json(
-    file: LocalFile, settings: IngestSettings, chunk_rows: int
-) -> Generator[pd.DataFrame, None, None]:
-    with _text_errors(file, settings):
-        _refuse_other_format(file, "a text file")
-        with file.open() as raw, io.TextIOWrapper(raw, encoding=settings.encoding) as text:
-            start = next((line.strip() for line in text if line.strip()), "")
-            if start.startswith("["):
-                text.seek(0)
-                frame = _json_array(text.read(), file.label)
-            else:
-                frame = None
-    if frame is None:
-        yield from _read_json_lines(file, settings, chunk_rows)
-    else:
-        yield from slices(frame, chunk_rows)
-
-
-def _json_array(text: str, label: str) -> pd.DataFrame:
-    try:
-        rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{label} is not JSON ({error.msg} at line {error.lineno}, column {error.colno}); "
-            "it needs an array of objects, or one object a line"
-        ) from None
-    checked = [_json_object(row, f"{label} item {n}") for n, row in enumerate(rows, start=1)]
-    names = dict.fromkeys(name for row in checked for name in row)
-    return pd.DataFrame.from_records(checked, columns=list(names)).astype(object)
-
-
-def _read_parquet(
-    file: LocalFile,
-    settings: IngestSettings,  # noqa: ARG001
-    chunk_rows: int,
-) -> Generator[pd.DataFrame, None, None]:
+def _read_parquet(file: LocalFile, _: IngestSettings, chunk_rows: int) -> Frames:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -240,9 +229,7 @@ def _read_parquet(
         ) from None
 
 
-def _read_excel(
-    file: LocalFile, settings: IngestSettings, chunk_rows: int
-) -> Generator[pd.DataFrame, None, None]:
+def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Frames:
     with _text_errors(file, settings), file.open() as stream:
         content = io.BytesIO(stream.read())
     try:
@@ -277,9 +264,9 @@ def _sheet_exists(book: pd.ExcelFile, sheet: str | int, label: str) -> None:
 _READERS: Final[dict[str, _Reader]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-    ".json": _read_json,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".json": functools.partial(_read_json, may_be_array=True),
     ".parquet": _read_parquet,
     ".xlsx": _read_excel,
     ".xls": _read_excel,

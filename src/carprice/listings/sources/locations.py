@@ -1,15 +1,14 @@
 """Find files on this machine, on S3 or at a web address. Remote files are copied before reading."""
 
-import base64
-import contextlib
 import itertools
 import re
 import shutil
+import ssl
 import tempfile
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -19,7 +18,7 @@ from carprice.listings.sources.chunks import one_line
 from carprice.redaction import redact
 
 _HTTP_TIMEOUT: Final = 60
-_BLOCK: Final = 1 << 20
+_STORE_ADDRESS: Final = "the store's own address (AWS_ENDPOINT_URL, or endpointurl of a DVC remote)"
 _UNFIT: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # for a file's name on some system
 
 
@@ -37,23 +36,28 @@ class File:
 
     name: str
     label: str
-    fetch: Callable[[Path], None]
+    fetch: Callable[[Path], object]
     path: Path | None = None
 
-    @contextlib.contextmanager
+    @contextmanager
     def opened(self, copy: Path | None) -> Iterator[Path]:
         """Yield a path to read from: ``copy``, made first, or any path if ``copy`` is None."""
-        if copy is not None:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            self.fetch(copy)
-            yield copy
-        elif self.path is not None:
+        if copy is None and self.path is not None:
             yield self.path
-        else:
-            with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
-                path = Path(folder, "download" + "".join(PurePosixPath(self.name).suffixes[-2:]))
-                self.fetch(path)
-                yield path
+            return
+        scratch = (
+            tempfile.TemporaryDirectory(prefix="carprice-") if copy is None else nullcontext("")
+        )
+        with scratch as folder:
+            endings = "".join(PurePosixPath(self.name).suffixes[-2:])
+            target = copy or Path(folder, "download" + endings)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.fetch(target)
+            except OSError as error:
+                reason = error.strerror or error
+                raise InputError(f"{self.label} cannot be copied: {reason}") from None
+            yield target
 
 
 def locate(origin: str, scheme: str | None, passed_over: Path | None = None) -> list[File]:
@@ -92,39 +96,31 @@ def _is_pattern(text: str) -> bool:
 
 def _local_files(origin: str, passed_over: Path | None) -> list[File]:
     path = Path(origin).expanduser()
-    if _is_pattern(origin) and not path.exists():
-        matches = _glob(path, passed_over)
-        if not matches:
-            raise InputError(f"no file matches {origin}; correct ingest.source")
-    elif path.is_dir():
+    if path.is_dir():
         raise InputError(
             f"{origin} is a folder; name a file in it, or a pattern such as {path / '*.csv'}"
         )
-    elif not path.exists():
+    if path.exists():
+        return [_local_file(path)]
+    if not _is_pattern(origin):
         raise InputError(
             f"file {origin} does not exist; correct ingest.source (relative paths start "
             "in the working folder)"
         )
-    else:
-        matches = [path]
+    matches = _glob(path, passed_over)
+    if not matches:
+        raise InputError(f"no file matches {origin}; correct ingest.source")
     return [_local_file(match) for match in matches]
 
 
 def _local_file(path: Path) -> File:
-    def copy(target: Path) -> None:
-        try:
-            shutil.copyfile(path, target)
-        except OSError as error:
-            raise InputError(f"{path} cannot be copied: {error.strerror or error}") from None
-
-    return File(path.name, str(path), copy, path)
+    return File(path.name, str(path), lambda target: shutil.copyfile(path, target), path)
 
 
 def _glob(path: Path, passed_over: Path | None) -> list[Path]:
     fixed = list(itertools.takewhile(lambda part: not _is_pattern(part), path.parts))
-    pattern = "/".join(path.parts[len(fixed) :])
     start = Path(*fixed)
-    found = start.glob(pattern)
+    found = start.glob("/".join(path.parts[len(fixed) :]))
     files = sorted(file for file in found if file.is_file() and not file.name.startswith("."))
     if passed_over is None or start.resolve().is_relative_to(passed_over.resolve()):
         return files
@@ -132,45 +128,36 @@ def _glob(path: Path, passed_over: Path | None) -> list[Path]:
     return [file for file in files if not (base / file.relative_to(start)).is_relative_to(outside)]
 
 
-@contextlib.contextmanager
+@contextmanager
 def s3_errors(address: str, kind: type[CarpriceError] = InputError) -> Iterator[None]:
     """Turn what boto3 and s3fs raise into an error of one line that names the remedy."""
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        NoCredentialsError,
-        PartialCredentialsError,
-    )
+    import botocore.exceptions as aws
 
     try:
         yield
-    except (NoCredentialsError, PartialCredentialsError):
+    except (aws.NoCredentialsError, aws.PartialCredentialsError):
         raise kind(
             f"{address} needs AWS credentials and none were found; run `aws configure`, or set "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
         ) from None
     except PermissionError as error:
         raise kind(f"{address}: {_denied(one_line(error))}") from None
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        raise kind(f"{address}: {_s3_refusal(address, code)}") from None
-    except (BotoCoreError, OSError, ValueError) as error:
+    except aws.ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code") or "an error")
+        reason = f"S3 refused with {code}; check the AWS credentials and the region"
+        if code in ("NoSuchBucket", "404"):
+            reason = (
+                f"there is no bucket {urllib.parse.urlsplit(address).netloc!r}; make it, or "
+                f"correct its name, the account, or {_STORE_ADDRESS}"
+            )
+        elif code in ("AccessDenied", "AllAccessDisabled", "403"):
+            reason = _denied(code)
+        raise kind(f"{address}: {reason}") from None
+    except (aws.BotoCoreError, OSError, ValueError) as error:
         raise kind(
             f"{address} cannot be reached: {one_line(error)}; check the address, the network, the "
-            "region, and the store's own address (AWS_ENDPOINT_URL, or endpointurl of a DVC remote)"
+            f"region, and {_STORE_ADDRESS}"
         ) from None
-
-
-def _s3_refusal(address: str, code: str) -> str:
-    if code in ("NoSuchBucket", "404"):
-        bucket = urllib.parse.urlsplit(address).netloc
-        return (
-            f"there is no bucket {bucket!r}; make it, or correct its name, the account, or the "
-            "store's address (AWS_ENDPOINT_URL, or endpointurl of a DVC remote)"
-        )
-    if code in ("AccessDenied", "AllAccessDisabled", "403"):
-        return _denied(code)
-    return f"S3 refused with {code or 'an error'}; check the AWS credentials and the region"
 
 
 def _denied(reason: str) -> str:
@@ -190,35 +177,20 @@ def _s3_files(origin: str) -> list[File]:
         raise InputError(f"{label} names no file; write s3://bucket/folder/cars.csv")
     with s3_errors(label):
         store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-        if _is_pattern(path):
-            found = store.glob(path, detail=True)
-            keys = sorted(name for name, info in found.items() if info["type"] == "file")
-        else:
-            keys = [path] if _s3_kind(store, path, label) == "file" else []
-        if not keys:
-            _s3_bucket_exists(store, bucket)
-            raise InputError(f"no object matches {label}; correct ingest.source")
-    return [_s3_file(store, name) for name in keys]
-
-
-def _s3_kind(store: Any, path: str, label: str) -> str:
-    bucket = path.partition("/")[0]
-    try:
-        kind = str(store.info(path)["type"])
-    except FileNotFoundError:
-        _s3_bucket_exists(store, bucket)
-        raise InputError(f"{label} does not exist; correct the key in ingest.source") from None
-    if kind == "directory":
+        found = store.glob(path, detail=True)
+        names = sorted(name for name, info in found.items() if info["type"] == "file")
+        if names:
+            return [_s3_file(store, name) for name in names]
+        if not store.exists(bucket):
+            raise InputError(
+                f"the S3 bucket {bucket!r} does not exist; correct ingest.source, or the account "
+                "and region in use"
+            )
+    if _is_pattern(path):
+        raise InputError(f"no object matches {label}; correct ingest.source")
+    if found:
         raise InputError(f"{label} is a folder; name a file in it, or a pattern such as *.csv")
-    return kind
-
-
-def _s3_bucket_exists(store: Any, bucket: str) -> None:
-    if not store.exists(bucket):
-        raise InputError(
-            f"the S3 bucket {bucket!r} does not exist; correct ingest.source, or the account "
-            "and region in use"
-        )
+    raise InputError(f"{label} does not exist; correct the key in ingest.source")
 
 
 def _s3_file(store: Any, name: str) -> File:
@@ -232,43 +204,49 @@ def _s3_file(store: Any, name: str) -> File:
 
 
 def _web_file(origin: str) -> File:
-    parts = urllib.parse.urlsplit(origin)
-    name = PurePosixPath(urllib.parse.unquote(parts.path)).name
-    return File(name, redact(origin), lambda path: _download(origin, path))
-
-
-def _request(origin: str) -> urllib.request.Request:
-    parts = urllib.parse.urlsplit(origin)
-    login, _, host = parts.netloc.rpartition("@")
-    headers = {"User-Agent": "carprice"}
-    if login:
-        plain = urllib.parse.unquote(login if ":" in login else f"{login}:")
-        headers["Authorization"] = "Basic " + base64.b64encode(plain.encode()).decode()
-    path = urllib.parse.quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
-    return urllib.request.Request(  # noqa: S310
-        parts._replace(netloc=host, path=path, fragment="").geturl(), headers=headers
-    )
+    path = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(origin).path))
+    return File(path.name, redact(origin), lambda target: _download(origin, target))
 
 
 def _download(origin: str, path: Path) -> None:
+    """Copy what stands at a web address, with its login, as the server stores it."""
+    import httpx
+
     label = redact(origin)
+    headers = {"User-Agent": "carprice", "Accept-Encoding": "identity"}
     try:
-        with (
-            urllib.request.urlopen(_request(origin), timeout=_HTTP_TIMEOUT) as answer,  # noqa: S310
-            path.open("wb") as file,
-        ):
-            shutil.copyfileobj(answer, file, _BLOCK)
-            expected = answer.headers.get("Content-Length")
-    except urllib.error.HTTPError as error:
-        error.close()
+        client = httpx.Client(
+            headers=headers,
+            verify=ssl.create_default_context(),
+            timeout=_HTTP_TIMEOUT,
+            follow_redirects=True,
+        )
+    except (ImportError, ValueError, httpx.InvalidURL):
         raise InputError(
-            f"{label} answered HTTP status {error.code} ({error.reason}); check the address and "
+            f"{label} cannot be reached: HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy of a "
+            "kind that is not known here; set an http:// address, or NO_PROXY"
+        ) from None
+    answer: httpx.Response | None = None
+    try:
+        with client, client.stream("GET", origin) as answer, path.open("wb") as file:
+            answer.raise_for_status()
+            for block in answer.iter_raw():
+                file.write(block)
+    except httpx.HTTPStatusError as error:
+        status = f"{error.response.status_code} ({error.response.reason_phrase})"
+        raise InputError(
+            f"{label} answered HTTP status {status}; check the address and "
             "that it may be read without further login"
         ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise InputError(f"{label} cannot be reached: {one_line(reason)}") from None
-    if expected is not None and path.stat().st_size != int(expected):
+    except httpx.InvalidURL:
         raise InputError(
-            f"{label} broke off after {path.stat().st_size} of {expected} bytes; try again"
-        )
+            f"{label} is no web address; write / # ? : of a login as %2F %23 %3F %3A"
+        ) from None
+    except httpx.HTTPError as error:
+        if answer is not None:
+            expected = answer.headers.get("Content-Length", "unknown")
+            raise InputError(
+                f"{label} broke off after {answer.num_bytes_downloaded} of {expected} bytes; "
+                "try again"
+            ) from None
+        raise InputError(f"{label} cannot be reached: {one_line(error)}") from None

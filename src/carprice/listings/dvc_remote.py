@@ -1,7 +1,6 @@
-"""The data remote: DVC's default remote, which ``dvc push`` and ``dvc pull`` work against.
+"""DVC's default remote: whether it can be reached, and raw data of an earlier run from it.
 
-DVC is used by its own commands. Credentials are those of the usual AWS chain (environment, profile,
-role), which DVC and boto3 read by themselves; none is read, taken or written here.
+DVC is used by its own commands. DVC and boto3 find the AWS credentials by themselves.
 """
 
 import re
@@ -23,7 +22,7 @@ from carprice.listings.sources.chunks import one_line
 from carprice.listings.sources.locations import s3_errors
 from carprice.redaction import redact
 
-PLACEHOLDER: Final = "<your-bucket>"
+_PLACEHOLDER: Final = "<your-bucket>"
 SET_IT: Final = "run `dvc remote add --default --force storage s3://bucket/path`"
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}\.dir")
 _SECONDS_TO_CONNECT: Final = 3
@@ -39,20 +38,9 @@ class DataRemote:
     region: str | None = None
     profile: str | None = None
 
-    @property
-    def is_placeholder(self) -> bool:
-        """Whether no one has set the address yet."""
-        return urllib.parse.urlsplit(self.url).netloc == PLACEHOLDER
-
 
 def project_root() -> Path:
-    """Return the nearest folder upwards that is a DVC project.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the nearest folder upwards that is a DVC project; an InputError if there is none."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / ".dvc" / "config").is_file():
@@ -63,22 +51,21 @@ def project_root() -> Path:
 
 
 def default_remote(root: Path) -> DataRemote | None:
-    """Return the default remote of a project, after all of DVC's config files; None without one."""
+    """Return the default remote by all of DVC's config files; None where none has been set."""
     done = _dvc(root, "config", "--list")
     if done.returncode:
         raise InputError(f"DVC cannot read its config: {_reason(done)}; correct .dvc/config")
     # The lines of a later file win: system, user, project, .dvc/config.local.
     config = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     prefix = f"remote.{config.get('core.remote')}."
-    if f"{prefix}url" not in config:
+    url, *others = (config.get(prefix + key) for key in ("url", "endpointurl", "region", "profile"))
+    if url is None or urllib.parse.urlsplit(url).netloc == _PLACEHOLDER:
         return None
-    options = ("url", "endpointurl", "region", "profile")
-    url, *others = (config.get(f"{prefix}{option}") for option in options)
-    return DataRemote(str(url), *others)
+    return DataRemote(url, *others)
 
 
 def reach(remote: DataRemote) -> None:
-    """List what stands at an S3 remote, with the credentials of the usual AWS chain.
+    """Ask an S3 remote what it holds, with the credentials of the usual AWS chain.
 
     Takes at most about ten seconds, also where nothing answers.
 
@@ -147,7 +134,7 @@ def _check_out(root: Path, pointer: Path, digest: str) -> None:
     if _dvc(root, "checkout", str(pointer)).returncode == 0:
         return
     remote = default_remote(root)
-    if remote is None or remote.is_placeholder:
+    if remote is None:
         raise RefusedError(
             f"{digest} is not in DVC's cache, and there is no data remote to ask; {SET_IT}"
         )

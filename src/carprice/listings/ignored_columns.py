@@ -1,4 +1,4 @@
-"""Find the columns that look computed from the price: nothing may be learned from them."""
+"""The columns that no field reads: which of them look computed from the price."""
 
 import re
 from dataclasses import dataclass
@@ -43,8 +43,7 @@ def inspect_ignored(raw: pd.DataFrame, price: Floats, year: Floats) -> list[Igno
 
     Parameters
     ----------
-    raw : the ignored columns, n rows.
-    price, year : of the same rows; NaN where unreadable.
+    raw, price, year : the ignored columns of n rows, and their price and year, NaN if unreadable.
     """
     usable = np.flatnonzero(np.isfinite(price) & (price > 0) & np.isfinite(year))[:_ROWS]
     log_price = np.log(price[usable])

@@ -1,0 +1,88 @@
+"""Prices many listings in few threads, so that the event loop stays free for everything else."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, TypeVar
+
+from pydantic_core import to_json
+
+from api.counters import Metrics
+from api.listings import Batch
+from api.problems import Kind, ProblemError
+from api.served import PricedRow, ServedModel
+from api.service_settings import ServiceSettings
+
+_SWITCH_SECONDS = 0.001
+_CHUNK = 500
+_FEW_ROWS = 16
+_FEW_BYTES = 8 * 1024
+
+B = TypeVar("B", bound=Batch)
+Priced = tuple[bytes, list[PricedRow]]
+Reader = Callable[[bytes, int, float], B]
+"""Reads a body, of at most so many rows; the confidence is for a body that names none."""
+Writer = Callable[[ServedModel, B, list[PricedRow]], bytes]
+
+
+class BatchPool:
+    """Reads, prices and answers batches; what is small is not worth a thread."""
+
+    def __init__(self, settings: ServiceSettings, metrics: Metrics) -> None:
+        sys.setswitchinterval(_SWITCH_SECONDS)  # the event loop shall have its turn soon
+        self._settings = settings
+        self._metrics = metrics
+        self._inside = 0
+        self._threads = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
+
+    async def answer(
+        self,
+        served: ServedModel,
+        body: bytes,
+        confidence: float,
+        read: Reader[B],
+        write: Writer[B],
+    ) -> bytes:
+        """Read a body, price its listings and return the answer's body.
+
+        The problem of a body that cannot be read, or 503 if too many batches wait already.
+        """
+
+        def read_body() -> B:
+            return read(body, self._settings.batch_rows, confidence)
+
+        def price(batch: B) -> Priced:
+            rows = served.value_all(batch)
+            return write(served, batch, rows), rows
+
+        if len(body) > _FEW_BYTES:
+            content, rows = await self._run(lambda: price(read_body()))
+        elif len((batch := read_body()).rows) > _FEW_ROWS:
+            content, rows = await self._run(lambda: price(batch))
+        else:
+            content, rows = price(batch)
+        self._metrics.priced_together(rows)
+        return content
+
+    async def _run(self, work: Callable[[], Priced]) -> Priced:
+        waiting = self._settings.batch_queue
+        if self._inside >= self._settings.batch_workers + waiting:
+            raise ProblemError(Kind.BUSY, f"{waiting} batches are waiting already; try again")
+        self._inside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._inside -= 1
+
+    def close(self) -> None:
+        """Let no new work in, and none begin that waits."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def json_array(rows: Iterable[dict[str, Any]]) -> bytes:
+    """Write rows as JSON, some hundreds at a time: no step holds the interpreter for long."""
+    rest = iter(rows)
+    chunks = iter(lambda: [*islice(rest, _CHUNK)], [])
+    return b"[" + b",".join(to_json(chunk)[1:-1] for chunk in chunks) + b"]"

@@ -1,0 +1,102 @@
+"""The served model: where it came from, and what its answers say of it."""
+
+import datetime
+import logging
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Self
+
+from api.listings import Batch
+from api.messages import ListingRequest
+from api.problems import ProblemError
+from carprice.errors import CorruptModelError
+from carprice.model import PriceModel
+from carprice.model.cautions import Caution
+from carprice.model.pricer import Valuation
+from carprice.schema import Listing, example_listing
+
+logger = logging.getLogger("carprice.service")
+Source = Literal["registry", "cache", "image"]
+PricedRow = Valuation | ProblemError
+"""A row of a batch: its price, or why it has none."""
+SHORT_DIGEST: Final = 12
+_NOT_USED = Caution("not_used", "featureCount", "featureCount is not used; send features")
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A loaded model, and where it came from.
+
+    Attributes
+    ----------
+    version : its number in the registry; of an image's model the start of its digest.
+    source : the registry, the cache of the last known good model, or the image.
+    since : when the registry last confirmed it; of an image's model when that was made.
+    loaded : when this process loaded it.
+    """
+
+    model: PriceModel
+    version: str
+    source: Source
+    since: datetime.datetime
+    loaded: datetime.datetime
+
+    @classmethod
+    def of(
+        cls,
+        model: PriceModel,
+        version: str,
+        *,
+        source: Source = "registry",
+        since: datetime.datetime | None = None,
+    ) -> Self:
+        """Return the served model; ``since`` is now where it is not given.
+
+        :class:`CorruptModelError` if it cannot price a listing, as one that another version of
+        carprice trained.
+        """
+        _price_the_example(model)
+        now = datetime.datetime.now(datetime.UTC)
+        return cls(model, version, source, since or now, now)
+
+    def value(self, listing: ListingRequest, confidence: float) -> Valuation:
+        """Price one listing."""
+        return _with_unused(self.model.pricer.value(vars(listing), confidence), listing)
+
+    def value_all(self, batch: Batch) -> list[PricedRow]:
+        """Price the rows that could be read together; the order is kept."""
+        listings = [row for row in batch.rows if isinstance(row, ListingRequest)]
+        found = self.model.pricer.value_all(map(vars, listings), batch.confidence)
+        prices = map(_with_unused, found, listings)
+        return [row if isinstance(row, ProblemError) else next(prices) for row in batch.rows]
+
+    def content(self, confidence: float) -> dict[str, Any]:
+        """Return what all answers with prices say of their model."""
+        return {
+            "confidence": confidence,
+            "currency": self.model.market.currency,
+            "modelVersion": self.version,
+            "modelDigest": self.model.digest,
+        }
+
+
+def _with_unused(valuation: Valuation, listing: ListingRequest) -> Valuation:
+    if "feature_count" in listing.model_fields_set:
+        return replace(valuation, cautions=(*valuation.cautions, _NOT_USED))
+    return valuation
+
+
+def _price_the_example(model: PriceModel) -> None:
+    """Refuse a model that cannot price the schema's example listing, alone and among many."""
+    listing = vars(Listing.model_validate(example_listing()))
+    try:
+        alone = model.pricer.value(listing).predicted_price
+        (among_many,) = model.pricer.value_all([listing])
+        if not math.isclose(alone, among_many.predicted_price, rel_tol=1e-6):
+            raise ArithmeticError(f"{alone} alone, {among_many.predicted_price} among many")
+    except Exception as error:
+        logger.warning("The model does not price the example listing", exc_info=True)
+        raise CorruptModelError(
+            f"model {model.digest[:SHORT_DIGEST]} cannot be served: it fails with "
+            f"{type(error).__name__}; train it again with this version of carprice"
+        ) from None

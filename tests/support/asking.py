@@ -1,0 +1,82 @@
+"""What tests send the service, and how they read its refusals."""
+
+import http.client
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
+FULL = {**BARE, "variant": "SX 1.6 CRDI", "fuelType": "Diesel", "features": ["Bluetooth", "Tpms"]}
+
+
+def post(client: Any, path: str, content: object, **headers: str) -> Any:
+    """Send bytes, or anything else as JSON."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return client.post(path, content=body, headers={"Content-Type": "application/json", **headers})
+
+
+def refused(answer: Any, status: int, kind: str) -> Any:
+    """Return a problem's content if it is the one expected."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    content = answer.json()
+    assert (content["status"], content["type"]) == (status, f"urn:carprice:problem:{kind}")
+    assert content["title"]
+    assert content["detail"]
+    return content
+
+
+def prices_of(client: Any, rows: list[dict[str, Any]], **query: Any) -> list[dict[str, Any]]:
+    """Return what ``POST /predict`` answers to each listing alone."""
+    return [client.post("/predict", json=row, params=query).json() for row in rows]
+
+
+@dataclass
+class Traffic:
+    """Clients that go on asking for prices over kept connections, and what they were answered."""
+
+    port: int
+    statuses: Counter[int | str] = field(default_factory=Counter)
+    versions: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def flowing(self, clients: int = 2, pause: float = 0.02) -> Iterator[None]:
+        done = threading.Event()
+        with ThreadPoolExecutor(clients) as threads:
+            asking = [threads.submit(self._ask, done, pause) for _ in range(clients)]
+            try:
+                yield
+            finally:
+                done.set()
+        for one in asking:
+            one.result()
+
+    def _ask(self, done: threading.Event, pause: float) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        body, headers = json.dumps(BARE), {"Content-Type": "application/json"}
+        while not done.wait(pause):
+            try:
+                connection.request("POST", "/predict", body, headers)
+                answer = connection.getresponse()
+                content = json.loads(answer.read())
+                self.statuses[answer.status] += 1
+                self.versions.add(content.get("modelVersion", ""))
+            except (OSError, http.client.HTTPException) as error:
+                self.statuses[repr(error)] += 1
+                connection.close()
+        connection.close()
+
+
+def processes_with(words: str) -> list[str]:
+    """Return the command lines of all processes in which the words are."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [command for command in found if words in command]
