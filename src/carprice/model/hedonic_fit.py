@@ -312,9 +312,9 @@ class _Design:
             draft,
             typical={factor: float(worth.mean()) for factor, worth in factors.items()},
             spread={
-                **{factor: _variance_within(model, worth) for factor, worth in factors.items()},
-                "model": _variance_within(make, names["model"]),
-                "make": _variance_within(everywhere, names["make"]),
+                **_variances_within(model, factors),
+                **_variances_within(make, {"model": names["model"]}),
+                **_variances_within(everywhere, {"make": names["make"]}),
             },
             usual=usual,
         )
@@ -339,9 +339,14 @@ def _means(worth: Floats, *levels: Sequence[str]) -> dict[str, float]:
     return means
 
 
-def _variance_within(keys: Sequence[str], worth: Floats) -> float:
-    means = _means(worth, keys)
-    return float(np.mean((worth - np.array([means[key] for key in keys])) ** 2))
+def _variances_within(keys: Sequence[str], worths: Mapping[str, Floats]) -> dict[str, float]:
+    _, codes = _factorise(keys)
+    rows = np.bincount(codes)
+    variances = {}
+    for factor, worth in worths.items():
+        means = np.bincount(codes, weights=worth) / rows
+        variances[factor] = float(np.mean((worth - means[codes]) ** 2))
+    return variances
 
 
 def _factorise(texts: Sequence[str]) -> tuple[list[str], Codes]:
