@@ -4,7 +4,6 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,7 +48,8 @@ class Metrics:
         self._batch_rows = histogram(
             "carprice_batch_rows", "Rows of a batch", buckets=_BATCH_BUCKETS
         )
-        self._warnings = counter("carprice_warnings", "Cautions told with prices", ("kind",))
+        warnings = counter("carprice_warnings", "Cautions told with prices", ("kind",))
+        self._warning = lru_cache(maxsize=100)(warnings.labels)
         self._failures = counter(
             "carprice_registry_failures", "Times that the registry gave no model"
         )
@@ -63,9 +63,10 @@ class Metrics:
 
     def cautioned(self, rows: Sequence[PricedRow]) -> None:
         """Count the cautions of those rows that have a price."""
-        prices = [row for row in rows if isinstance(row, Valuation)]
-        for kind, count in Counter(one.kind for row in prices for one in row.cautions).items():
-            self._warnings.labels(kind).inc(count)
+        for row in rows:
+            if isinstance(row, Valuation):
+                for caution in row.cautions:
+                    self._warning(caution.kind).inc()
 
     def priced_together(self, rows: Sequence[PricedRow]) -> None:
         """Count a batch's rows, and their cautions."""

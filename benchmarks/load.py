@@ -205,11 +205,12 @@ def read_options() -> argparse.Namespace:
 def main() -> int:
     """Run from the command line."""
     options = read_options()
+    # Before the load is pinned to its core: this process has but one from then on.
+    title = f"carprice at {SHARE:.0%} of its maximum; {Cores.of_this_machine()}"
     result = run(lambda scratch, progress: measure(options, scratch, progress))
     content = {**dataclasses.asdict(result), "growth": result.growth, "failures": result.failures}
 
     def show(out: Console) -> None:
-        title = f"carprice at {SHARE:.0%} of its maximum; {Cores.of_this_machine()}"
         out.print(result_table(result, title))
         for failure in result.failures:
             out.print(f"FAIL  {failure}", markup=False, soft_wrap=True)

@@ -267,12 +267,13 @@ def read_options() -> argparse.Namespace:
 def main() -> int:
     """Run from the command line."""
     options = read_options()
+    # Before the load is pinned to its core: this process has but one from then on.
+    title = f"{Cores.of_this_machine()}; medians of {options.repeats} × {options.seconds} s"
     findings = run(
         lambda scratch, progress: measure(options, scratch, progress),
         missing=None if wrk.is_installed() else wrk.MISSING,
     )
     made = checks(findings)
-    title = f"{Cores.of_this_machine()}; medians of {options.repeats} × {options.seconds} s"
     report(as_json(findings, made), options.json, lambda out: show(out, findings, made, title))
     return int(bool(findings.problems) or any(check.is_met is False for check in made))
 

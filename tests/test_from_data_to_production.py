@@ -1,8 +1,10 @@
 """One project from its raw data on S3 to production and back, with real servers at every end.
 
-Data and DVC remote on S3, runs and models behind DagsHub's path and logins, and the service.
+Data and DVC remote on S3, runs and models behind DagsHub's path and logins, and the service. DVC
+and the service are processes of their own; the other commands run in this one, which has MLflow.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from command_line import Carprice, caller
 
 from carprice.model_folder import file_digest
 from carprice.sample.market import generate
@@ -26,10 +29,11 @@ ROOT = Path(__file__).resolve().parent.parent
 class Project:
     """A clone of the project, and everything that was printed in it."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], carprice: Carprice) -> None:
         self.folder = folder
         self._environment = {**environment, "COLUMNS": "200"}
-        self.printed = folder.with_suffix(".log")
+        self._carprice = carprice
+        self._log = folder.with_suffix(".log")
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run a command; return all that it printed."""
@@ -44,10 +48,21 @@ class Project:
             timeout=300,
             check=False,
         )
-        with self.printed.open("a", encoding="utf-8") as log:
-            log.write(f"$ {' '.join(command)}\n{done.stdout}")
-        assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}"
-        return done.stdout
+        return self._checked(command, done.returncode, done.stdout, code)
+
+    def carprice(self, *command: str, code: int = 0) -> str:
+        """Run ``carprice`` in this process; return all that it printed."""
+        with pytest.MonkeyPatch.context() as patch, contextlib.chdir(self.folder):
+            for name, value in self._environment.items():
+                patch.setenv(name, value)
+            done = self._carprice(*command)
+        return self._checked(("carprice", *command), done.code, done.printed, code)
+
+    def _checked(self, command: tuple[str, ...], code: int, printed: str, expected: int) -> str:
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(f"$ {' '.join(command)}\n{printed}")
+        assert code == expected, f"{command}: {code}\n{printed}"
+        return printed
 
     def change(self, change: Callable[[dict[str, Any]], object]) -> None:
         """Change params.yaml."""
@@ -55,6 +70,11 @@ class Project:
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
         change(params)
         path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+    def clone(self, folder: Path) -> "Project":
+        """Return an empty clone."""
+        self.run("git", "clone", "--quiet", str(self.folder), str(folder))
+        return Project(folder, self._environment, self._carprice)
 
     def commit(self) -> None:
         """Commit everything that git does not ignore."""
@@ -64,8 +84,7 @@ class Project:
 
     def versions(self) -> dict[int, dict[str, Any]]:
         """Return the versions of the registry."""
-        program = (sys.executable, "-W", "ignore", "-m", "carprice.cli")
-        return {one["number"]: one for one in json.loads(self.run(*program, "status", "--json"))}
+        return {one["number"]: one for one in json.loads(self.carprice("status", "--json"))}
 
 
 def aliases(project: Project) -> dict[str, int]:
@@ -78,10 +97,16 @@ def upload(bucket: Any, key: str, listings: pd.DataFrame) -> None:
 
 @pytest.fixture
 def origin(
-    tmp_path: Path, copy_project: Callable[[Path], Path], bucket: Any, dagshub: Any
+    tmp_path: Path,
+    copy_project: Callable[[Path], Path],
+    bucket: Any,
+    dagshub: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Project:
     """The project as its owner has it: connected, not yet run."""
-    project = Project(copy_project(tmp_path / "origin"), dagshub.environment)
+    carprice = caller(monkeypatch, capsys)
+    project = Project(copy_project(tmp_path / "origin"), dagshub.environment, carprice)
     listings = generate(2000, 7)
     upload(bucket, "raw/cars.csv", listings)
     shuffled = listings["listingPrice"].sample(frac=1, random_state=0).to_numpy()
@@ -99,14 +124,13 @@ def origin(
 
 
 @pytest.fixture
-def clone(origin: Project, tmp_path: Path, dagshub: Any) -> Project:
+def clone(origin: Project, tmp_path: Path) -> Project:
     """An empty clone of the project that its owner has run and pushed."""
     origin.run("dvc", "remote", "add", "--default", "--force", "storage", "s3://market/dvc")
     origin.run("dvc", "repro")
     origin.run("dvc", "push")
     origin.commit()
-    origin.run("git", "clone", "--quiet", str(origin.folder), str(tmp_path / "clone"))
-    return Project(tmp_path / "clone", dagshub.environment)
+    return origin.clone(tmp_path / "clone")
 
 
 def served_version(project: Project, dagshub: Any, serve: Callable[..., Any]) -> str:
@@ -131,7 +155,7 @@ def test_a_project_goes_from_data_on_s3_to_production_and_back(
     a_changed_byte_is_found(clone, dagshub)
     a_better_candidate_goes_to_production(clone)
     assert served_version(clone, dagshub, serve) == "3"
-    clone.run("carprice", "rollback", "--why", "complaints")
+    clone.carprice("rollback", "--why", "complaints")
     assert aliases(clone) == {"production": 1, "previous": 3}
     assert served_version(clone, dagshub, serve) == "1"
     the_history_tells_it_all(clone)
@@ -149,10 +173,10 @@ def an_empty_clone_pulls_and_reproduces(clone: Project) -> None:
 
 
 def the_first_model_is_promoted_only_once_it_is_tested(clone: Project) -> None:
-    refused = clone.run("carprice", "promote", code=1)
+    refused = clone.carprice("promote", code=1)
     assert "it has not been through the model tests; run `carprice test-model`" in refused
-    clone.run("carprice", "test-model")
-    clone.run("carprice", "promote", "--why", "the first")
+    clone.carprice("test-model")
+    clone.carprice("promote", "--why", "the first")
     assert aliases(clone) == {"staging": 1, "production": 1}
 
 
@@ -163,7 +187,7 @@ def a_worse_candidate_is_refused(clone: Project) -> None:
     assert re.search(r"│ MAPE │ [^│]+ │ at most 30 % │ FAILED │", printed)
     assert "the data are not those of version 1 in production" in printed
     for command in ("test-model", "promote"):
-        refused = clone.run("carprice", command, code=1)
+        refused = clone.carprice(command, code=1)
         assert "the gate refused version 2: failed: MAPE" in refused
     assert aliases(clone) == {"production": 1}
 
@@ -178,31 +202,30 @@ def a_changed_byte_is_found(clone: Project, dagshub: Any) -> None:
     )
     clone.run("dvc", "repro")
     assert aliases(clone) == {"staging": 3, "production": 1}
-    clone.run("carprice", "test-model")
+    clone.carprice("test-model")
     digest = clone.versions()[3]["tags"]["digest"]
     artifacts = dagshub.upstream.log.parent / "artifacts"
     (manifest,) = (path for path in artifacts.rglob("model.json") if file_digest(path) == digest)
     trees = manifest.with_name("booster.onnx")
     good = trees.read_bytes()
     trees.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    refused = clone.run("carprice", "promote", code=1)
+    refused = clone.carprice("promote", code=1)
     assert "booster.onnx is missing or not the file that was written" in refused
-    assert "booster.onnx" in clone.run("carprice", "test-model", code=1)
+    assert "booster.onnx" in clone.carprice("test-model", code=1)
     trees.write_bytes(good)
-    assert "it failed the model tests" in clone.run("carprice", "promote", code=1)
+    assert "it failed the model tests" in clone.carprice("promote", code=1)
     assert aliases(clone) == {"staging": 3, "production": 1}
 
 
 def a_better_candidate_goes_to_production(clone: Project) -> None:
-    clone.run("carprice", "test-model")
-    clone.run("carprice", "promote", "--why", "more trees")
+    clone.carprice("test-model")
+    clone.carprice("promote", "--why", "more trees")
     assert aliases(clone) == {"staging": 3, "production": 3, "previous": 1}
 
 
 def the_history_tells_it_all(clone: Project) -> None:
-    printed = clone.run(sys.executable, "-W", "ignore", "-m", "carprice.cli", "history", "--json")
     events: dict[int, list[str]] = {}
-    for one in json.loads(printed):
+    for one in json.loads(clone.carprice("history", "--json")):
         events.setdefault(one["version"], []).append(one["what"])
     accepted, passed = ["registered", "accepted by the gate"], "passed the model tests"
     assert events == {

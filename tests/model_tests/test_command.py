@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import Carprice, caller, environment_kept
+from gates import ANY_FIGURES
 from junitparser import JUnitXml
 
 from carprice.components.evaluate import evaluate
@@ -24,15 +25,6 @@ from carprice.registry.versions import Registry
 from carprice.settings import Settings
 
 NOW = datetime.datetime(2025, 7, 3, 12, 0, tzinfo=datetime.UTC)
-ANY_FIGURES = {
-    "max_mape": None,
-    "naive_factor": 1,
-    "min_within_10": None,
-    "coverage": [0, 1],
-    "band_coverage": 0,
-    "segment_factor": 1000,
-    "latency_factor": 1000,
-}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Commands that serve and score."""
 
+import gc
 import json
 import os
 import socket
@@ -121,6 +122,9 @@ def predict(
             registry = open_registry(settings, workspace)
             model = registry.fetch(production_version(registry), workspace.model_cache)
         loaded = PriceModel.load(model)
+        # The listings make garbage; to go through all that was there before again and again would
+        # take a tenth of the time.
+        gc.freeze()
         rows, priced = predict_source(loaded, settings.ingest, source, out, confidence, progress)
     say(f"{priced:,} of {rows:,} rows priced into {out}.")
 

@@ -248,9 +248,14 @@ class ListingReader:
         return numbers
 
 
-def levels_of(fields: Mapping[str, Any]) -> list[str]:
+def levels_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a listing's normalised :data:`LEVELS`; empty where unknown."""
-    return [text_of(fields.get(field)) for field in _LEVEL_FIELDS]
+    return _levels_of(*map(fields.get, _LEVEL_FIELDS))
+
+
+@lru_cache(maxsize=4096)
+def _levels_of(*values: Any) -> tuple[str, ...]:
+    return tuple(map(text_of, values))
 
 
 def text_of(value: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import count, islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -40,7 +40,7 @@ _KEPT_TYPES: Final = 8_192
 _CHUNK_ROWS: Final = 4_096
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, frozen=True)
 class Valuation:
     """One listing's price and range in the market's currency, rounded to 0.01, and their day."""
 
@@ -82,7 +82,8 @@ class _KnownType:
     cautions: tuple[Caution, ...] = ()
 
 
-class _Read(NamedTuple):
+@dataclass(slots=True)
+class _Read:
     """A listing that was read, the ridge's ln(price) of it, and the day of the price."""
 
     listing: Listing
