@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dvc_config: str) -> Path:
-    """A folder with the DVC config as it is shipped, and params; where the test works."""
-    folder = tmp_path / "project"
-    (folder / ".dvc").mkdir(parents=True)
+def project(empty_registry: Path, monkeypatch: pytest.MonkeyPatch, dvc_config: str) -> Path:
+    """The DVC config as it is shipped, params and a registry; where the test works."""
+    folder = empty_registry
+    (folder / ".dvc").mkdir()
     (folder / ".dvc" / "config").write_text(dvc_config)
     (folder / "params.yaml").write_text("ingest: {source: sample}\n")
     monkeypatch.chdir(folder)
@@ -225,7 +225,7 @@ def test_a_registry_of_this_machine_is_not_shared(
     ok, detail = findings(done)["registry"]
     assert not ok
     assert "of this machine alone; set MLFLOW_TRACKING_URI, or tracking.dagshub in" in detail
-    assert not [*project.glob("*.db")]
+    assert not [*project.rglob("own*"), *project.rglob("mlruns")]
 
 
 def test_a_server_is_shared(
