@@ -21,6 +21,7 @@ from carprice.model import PriceModel
 from carprice.model_folder import MANIFEST
 from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import last_known_good
+from carprice.registry.fetch import fetch
 from carprice.registry.logins import dagshub_host, dagshub_repository, is_dagshub
 
 logger = logging.getLogger("carprice.service")
@@ -28,10 +29,13 @@ _FIRST_WAIT_SECONDS: float = 1.0
 _LONGEST_WAIT_SECONDS: float = 30.0
 
 
-async def fetch_production(settings: ServiceSettings) -> ServedModel:
-    """Return the registry's production model, loaded; raises what :func:`ask` does."""
-    answer = await ask(settings)
-    return await asyncio.to_thread(_load, answer)
+def fetch_production(settings: ServiceSettings) -> ServedModel:
+    """Return the registry's production model, loaded; raises what :func:`fetch` does.
+
+    In this process, and for as long as the registry takes: :class:`ModelKeeper` asks in another.
+    """
+    found = fetch(settings.tracking_uri, settings.model_name, settings.model_cache)
+    return _load(Answer.of(found))
 
 
 class ModelKeeper:

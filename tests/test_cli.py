@@ -17,9 +17,11 @@ from command_line import Carprice, caller
 from carprice.arrays import quiet
 from carprice.components.register import register
 from carprice.components.workspace import Workspace
+from carprice.registry.promotion import promote
 from carprice.schema import example_listing
 from carprice.settings import Settings
 
+NOW = datetime.datetime(2025, 7, 3, tzinfo=datetime.UTC)
 COMMANDS = (
     *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),
     *("sample", "snapshot", "eda", "setup", "promote", "rollback", "status", "experiments"),
@@ -242,8 +244,7 @@ def two_versions(promoted: Workspace, another_model: Callable[..., Path], tmp_pa
     equal = another_model(workspace.model, tmp_path / "equal")
     shutil.rmtree(workspace.model)
     equal.rename(workspace.model)
-    now = datetime.datetime(2025, 7, 3, tzinfo=datetime.UTC)
-    register(Settings.model_validate(SMALL), workspace, now, quiet)
+    register(Settings.model_validate(SMALL), workspace, NOW, quiet)
     return workspace.root
 
 
@@ -349,22 +350,22 @@ def test_serving_on_a_port_in_use_is_refused(carprice: Carprice) -> None:
     assert "--port" in done.line
 
 
+@pytest.mark.parametrize("store", ["server"], indirect=True)
 def test_serve_answers_503_until_a_model_is_promoted_and_then_200(
-    finished: Any, carprice: Carprice, serve: Any, tmp_path: Path
+    store: Any, finished: Any, serve: Any, tmp_path: Path
 ) -> None:
     """The service heals by itself; nobody restarts it."""
-    workdir = copied(finished[0], tmp_path)
-    as_registered = {name: section for name, section in SMALL.items() if name != "register"}
-    write_params(tmp_path / "as-registered.yaml", as_registered)
+    registry = store.registry
+    store.stage(finished[0].model)
+    write_params(tmp_path / "params.yaml", {"register": {"name": registry.name}})
+    environment = {"MLFLOW_TRACKING_URI": registry.uri}
     command = [sys.executable, "-m", "carprice.cli", "serve", "--port", "{port}"]
-    with serve([*command, "--workdir", str(workdir)], tmp_path, "/openapi.json") as server:
+    with serve(command, tmp_path, "/openapi.json", environment) as server:
         deadline = time.monotonic() + 60
         while "carprice promote" not in (answer := server.get("/"))[1]:
             assert answer[0] == 503
             assert time.monotonic() < deadline, answer
-        where = ("--workdir", workdir, "--params", "as-registered.yaml")
-        assert carprice("test-model", *where).code == 0
-        assert carprice("promote", *where).code == 0
+        promote(registry, NOW, "for the test")
         while (answer := server.get("/"))[0] != 200:
             assert time.monotonic() < deadline, answer
             time.sleep(0.1)

@@ -156,8 +156,7 @@ def test_the_production_model_is_fetched_from_a_local_database(
     promoted: Any, registry_address: Callable[..., str], tmp_path: Path
 ) -> None:
     uri = registry_address(promoted)
-    settings = settings_of(uri, tmp_path / "cache", start_seconds=120)
-    served = asyncio.run(fetch_production(settings))
+    served = fetch_production(settings_of(uri, tmp_path / "cache"))
     assert (served.version, served.source) == ("1", "registry")
     assert served.model.digest == PriceModel.load(promoted.model).digest
     assert served.since == served.loaded
@@ -229,10 +228,10 @@ def test_a_folder_that_is_whole_and_no_model_does_not_end_the_asking(
 def test_another_model_than_the_one_named_is_not_served(
     finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = production.Answer("5", "0" * 64, finished[0].model)
-    answering(monkeypatch, other)
+    other = {"version": "5", "digest": "0" * 64, "folder": str(finished[0].model)}
+    monkeypatch.setattr("api.keeper.fetch", lambda *_: other)
     with pytest.raises(CorruptModelError, match="is not the model that was fetched"):
-        asyncio.run(fetch_production(settings_of("http://registry:5000", tmp_path)))
+        fetch_production(settings_of("http://registry:5000", tmp_path))
 
 
 def test_a_cached_folder_of_another_model_is_not_served(

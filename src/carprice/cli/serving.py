@@ -172,8 +172,6 @@ def _serve(
     wait: bool = False,
 ) -> None:
     """Run the service until it is stopped; with ``wait``, load the model before it starts."""
-    import asyncio
-
     from api.app import create_app
     from api.keeper import fetch_production
     from api.server import run as run_server
@@ -186,7 +184,7 @@ def _serve(
         model_name=settings.register_.name,
         model_cache=workspace.model_cache,
     )
-    served = asyncio.run(fetch_production(service)) if wait else None
+    served = fetch_production(service) if wait else None
     address = f"http://{'localhost' if host in _LOCAL else host}:{port}"
     body = json.dumps(example_listing(), separators=(",", ":"))
     say(f"\nService at {address}, its pages at {address}/docs. Try:\n")
