@@ -95,8 +95,9 @@ def not_passed(workspace: Workspace) -> dict[str, str]:
 
 @contextmanager
 def changed_byte(workspace: Workspace, name: str) -> Iterator[None]:
-    """Change one byte of a registered file until the block ends."""
-    (path,) = (workspace.root / "mlartifacts").rglob(f"data/**/{name}")
+    """Change one byte of a file of version 1 until the block ends."""
+    source = registry_of(workspace)._client.get_model_version("used-car-price", "1").source
+    (path,) = workspace.root.rglob(f"{source.removeprefix('models:/')}/**/{name}")
     good = path.read_bytes()
     middle = len(good) // 2
     path.write_bytes(good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :])
