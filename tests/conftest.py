@@ -4,10 +4,12 @@ import datetime
 import itertools
 import json
 import os
+import pickle
 import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ import clean_environment  # noqa: F401 (first: it sets what carprice reads at it
 import httpx
 import pytest
 import watchdog
+from filelock import FileLock
 
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings
@@ -39,6 +42,17 @@ SMALL = {
 
 # Files of few tests that take a minute or more: at the end, one worker would be left with them.
 LONG = ("test_from_data_to_production.py", "test_image.py", "test_up.py", "test_workflows.py")
+# Files that use the same dear server: one of xdist's workers runs them all, so that it starts once.
+TOGETHER = {
+    "dagshub": (
+        *("/test_dagshub.py", "/test_faults.py", "/test_from_data_to_production.py"),
+        *("/test_image.py", "/test_tracking.py", "/test_workflows.py"),
+    ),
+    "mlflow": (
+        *("/test_fetch.py", "/model_tests/test_command.py", "/test_promotion.py"),
+        *("/test_setup.py", "/test_versions.py"),
+    ),
+}
 # What makes a test slow: fixtures that start a server or a workflow, or read real listings, and
 # files whose tests train, tune, or run a program of their own again and again.
 SLOW_FIXTURES = {"act", "dagshub", "full_disk", "mlflow_server", "real_data", "s3", "serve"}
@@ -67,7 +81,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if SLOW_FIXTURES & fixtures or item.path.name in SLOW_FILES:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: item.path.name not in LONG)
+
+    def order(item: pytest.Item) -> tuple[bool, bool, bool]:
+        path, is_long = item.path.as_posix(), item.path.name in LONG
+        dagshub, mlflow = map(path.endswith, TOGETHER.values())
+        return not dagshub, not is_long, not mlflow
+
+    items.sort(key=order)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Like ``loadfile``, but for the files that stay together.
+
+    The marks of ``loadgroup`` would do, but that xdist 3.8 loses them with pytest 9.2.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class TogetherScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return next((name for name, files in TOGETHER.items() if file.endswith(files)), file)
+
+    return TogetherScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @contextmanager
@@ -93,16 +129,30 @@ def small_settings() -> Settings:
     return Settings.model_validate(SMALL)
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Any:
+    """Return what one of xdist's workers makes in a folder, for all of them."""
+    base = factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"{name}.pickle"
+    with FileLock(f"{made}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not made.exists():
+            patch.setenv("MLFLOW_TRACKING_URI", "")
+            made.write_bytes(pickle.dumps(make(factory.mktemp(name))))
+        return pickle.loads(made.read_bytes())  # noqa: S301
+
+
 @pytest.fixture(scope="session")
 def finished(
-    tmp_path_factory: pytest.TempPathFactory, small_settings: Settings
+    tmp_path_factory: pytest.TempPathFactory, small_settings: Settings, empty_database: Path
 ) -> "tuple[Workspace, PipelineResult]":
     """A finished run of all stages on a small sample, with its own local registry. Read only."""
     from carprice.components.pipeline import run
 
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    workspace = Workspace(tmp_path_factory.mktemp("finished"))
-    return workspace, run(small_settings, workspace, NOW, silent_step)
+    def make(folder: Path) -> "tuple[Path, PipelineResult]":
+        shutil.copy(empty_database, folder / "mlflow.db")
+        return folder, run(small_settings, Workspace(folder), NOW, silent_step)
+
+    folder, result = made_once(tmp_path_factory, "finished", make)
+    return Workspace(folder), result
 
 
 def copied(folder: Path) -> Path:
@@ -138,10 +188,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow without runs, which takes seconds to make. To be copied."""
     from carprice.registry.tracking import connect
 
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "")
-        connect(f"sqlite:///{path.as_posix()}").search_experiments()
+    def make(folder: Path) -> Path:
+        connect(f"sqlite:///{(folder / 'mlflow.db').as_posix()}").search_experiments()
+        return folder / "mlflow.db"
+
+    path: Path = made_once(tmp_path_factory, "empty", make)
     return path
 
 
@@ -168,14 +219,16 @@ def promoted(
     from carprice.registry.promotion import promote, record_tests
     from carprice.registry.versions import Registry
 
-    workspace = Workspace(tmp_path_factory.mktemp("promoted") / "workspace")
-    shutil.copytree(finished[0].root, workspace.root)
-    registry = Registry(database(workspace), "used-car-price")
-    staged = registry.at("staging")
-    assert staged is not None
-    record_tests(registry, staged, (), NOW)
-    promote(registry, NOW, "for the tests")
-    return workspace
+    def make(folder: Path) -> Path:
+        root: Path = shutil.copytree(finished[0].root, folder / "workspace")
+        registry = Registry(database(Workspace(root)), "used-car-price")
+        staged = registry.at("staging")
+        assert staged is not None
+        record_tests(registry, staged, (), NOW)
+        promote(registry, NOW, "for the tests")
+        return root
+
+    return Workspace(made_once(tmp_path_factory, "promoted", make))
 
 
 def retouched(folder: Path, target: Path, mark: int = 1) -> Path:
@@ -197,6 +250,9 @@ def registry_address() -> Callable[[Workspace], str]:
 def another_model() -> Callable[..., Path]:
     """Saves a model again, under another digest: ``another_model(folder, target)``."""
     return retouched
+
+
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx takes 40 ms a request to make its own
 
 
 @dataclass(frozen=True)
@@ -222,7 +278,8 @@ class Server:
     def _ask(self, method: str, path: str, **body: Any) -> httpx.Response:
         headers = {"Content-Type": "application/json"} if body else {}
         options: dict[str, Any] = {"timeout": 30, "follow_redirects": True, "trust_env": False}
-        return httpx.request(method, self.url + path, headers=headers, **body, **options)
+        url = self.url + path
+        return httpx.request(method, url, headers=headers, verify=_NO_TLS, **body, **options)
 
 
 def find_free_port() -> int:
@@ -310,9 +367,12 @@ QUIET_MLFLOW = {
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def mlflow_server(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> Iterator[Server]:
     """A real MLflow server over HTTP, with its own database and artifact store."""
     folder = tmp_path_factory.mktemp("mlflow-server")
+    shutil.copy(empty_database, folder / "mlflow.db")
     with running(mlflow_command(folder), folder, "/health", QUIET_MLFLOW) as server:
         yield server
 
@@ -425,9 +485,10 @@ class Store:
 
 
 @pytest.fixture(scope="session")
-def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def local_folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """Where the database of ``store`` lies; one for all, its tests have names of their own."""
-    return tmp_path_factory.mktemp("local-registry")
+    folder = tmp_path_factory.mktemp("local-registry")
+    return Path(shutil.copy(empty_database, folder / "mlflow.db")).parent
 
 
 @pytest.fixture(params=["database", pytest.param("server", marks=pytest.mark.slow)])
@@ -459,6 +520,11 @@ class DagsHub:
         return f"{self.host}/{self.repo}.mlflow"
 
     @property
+    def behind(self) -> str:
+        """The address of the MLflow server itself, with its login."""
+        return self.upstream.url.replace("://", f"://{self.user}:{self.token}@")
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a user sets."""
         return {"DAGSHUB_CLIENT_HOST": self.host, "DAGSHUB_USER_TOKEN": self.token}
@@ -478,18 +544,19 @@ def dagshub_before(
 
 
 @pytest.fixture(scope="session")
-def dagshub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsHub]:
+def dagshub(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[DagsHub]:
     """The stand-in for DagsHub, with the repository ``me/cars``."""
     folder, user, token = tmp_path_factory.mktemp("dagshub"), "me", secrets.token_hex(20)
+    shutil.copy(empty_database, folder / "mlflow.db")
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = READ\nadmin_username = {user}\n"
         f"admin_password = {token}\ndatabase_uri = sqlite:///{folder / 'auth.db'}\n"
-        "authorization_function = remembered_logins:authenticate\n"
+        "auth_cache_ttl_seconds = 3600\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     command = mlflow_command(folder, "--app-name", "basic-auth")
     environment = {
         **QUIET_MLFLOW,
-        "PYTHONPATH": str(ROOT / "tests"),
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "<a key of the tests>",
     }

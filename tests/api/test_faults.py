@@ -25,6 +25,7 @@ from carprice.registry.fetch import fetch
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cars with faults"
+LOGIN = {"username": "service", "password": "<password of the service>"}
 START_SECONDS = 20
 SHORT_SECONDS = 5
 GOOD, CORRUPT, NEWER, BETTER = 1, 2, 3, 4
@@ -105,6 +106,8 @@ class Registered:
     digest: str
     better: Path
     point: Callable[[int], None]
+    create_user: Callable[[], None]
+    delete_user: Callable[[], None]
 
 
 @dataclass
@@ -162,13 +165,15 @@ def cache_of(registered: Registered, cache: Path, environment: Mapping[str, str]
 def registered(
     tmp_path_factory: pytest.TempPathFactory,
     finished: Any,
-    mlflow_server: Any,
+    dagshub: Any,
     register: Callable[..., int],
     another_model: Callable[..., Path],
     newer_model: Callable[..., Path],
 ) -> Registered:
+    """In a registry behind MLflow's own logins, as the admin."""
     from carprice.registry.versions import Registry
 
+    server, admin = dagshub.upstream, (dagshub.user, dagshub.token)
     folder, good = tmp_path_factory.mktemp("faults"), finished[0].model
     folders = {
         GOOD: good,
@@ -177,61 +182,26 @@ def registered(
         BETTER: another_model(good, folder / "better", 12),
     }
     for number, one in folders.items():
-        assert register(mlflow_server.url, NAME, one, folder) == number
-    client = Registry(mlflow_server.url, NAME)._client
+        assert register(dagshub.behind, NAME, one, folder) == number
+    client = Registry(dagshub.behind, NAME)._client
     source = client.get_model_version(NAME, str(CORRUPT)).source.removeprefix("models:/")
-    (path,) = mlflow_server.log.parent.rglob(f"{source}/**/hedonic.json")
+    (path,) = server.log.parent.rglob(f"{source}/**/hedonic.json")
     path.write_bytes(path.read_bytes()[:-1] + b" ")
 
     def point(number: int) -> None:
         client.set_registered_model_alias(NAME, "production", str(number))
 
+    def manage(method: str, action: str, content: Mapping[str, str]) -> None:
+        address = f"{server.url}/api/2.0/mlflow/users/{action}"
+        answer = requests.request(method, address, json=content, auth=admin, timeout=30)
+        assert answer.status_code == 200
+
+    create = partial(manage, "POST", "create", LOGIN)
+    delete = partial(manage, "DELETE", "delete", {"username": LOGIN["username"]})
+    create()
     return Registered(
-        mlflow_server.url, mlflow_server.port, good, folder_digest(good), folders[BETTER], point
+        server.url, server.port, good, folder_digest(good), folders[BETTER], point, create, delete
     )
-
-
-@pytest.fixture(scope="module")
-def guarded(
-    tmp_path_factory: pytest.TempPathFactory, registered: Registered, mlflow_server: Any, serve: Any
-) -> Iterator[Any]:
-    """The same registry behind MLflow's own logins."""
-    folder, store = tmp_path_factory.mktemp("guarded"), mlflow_server.log.parent
-    (folder / "auth.ini").write_text(
-        "[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
-        f"database_uri = sqlite:///{folder / 'auth.db'}\n"
-        "admin_password = password-of-the-admin\nauth_cache_ttl_seconds = 60\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
-        *("--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}", "--serve-artifacts"),
-        *("--artifacts-destination", str(store / "artifacts"), "--workers", "1"),
-        *("--host", "127.0.0.1", "--port", "{port}"),
-    ]
-    environment = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "<a key of the tests>",
-    }
-    with serve(command, folder, "/health", environment) as server:
-        yield server
-
-
-LOGIN = {"username": "service", "password": "<password of the service>"}
-
-
-def manage(server: Any, method: str, action: str, content: Mapping[str, str]) -> None:
-    """Create or delete the service's user, as the admin."""
-    answer = requests.request(
-        method,
-        f"{server.url}/api/2.0/mlflow/users/{action}",
-        json=content,
-        auth=("admin", "password-of-the-admin"),
-        timeout=30,
-    )
-    assert answer.status_code == 200
 
 
 @dataclass(frozen=True)
@@ -241,18 +211,12 @@ class Fault:
     url: str
     begin: Callable[[], object]
     end: Callable[[], object]
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
-def fault_of(kind: str, registered: Registered, request: pytest.FixtureRequest) -> Iterator[Fault]:
+def fault_of(kind: str, registered: Registered) -> Iterator[Fault]:
     if kind == "unauthorised":
-        server = request.getfixturevalue("guarded")
-        delete = partial(manage, server, "DELETE", "delete", {"username": LOGIN["username"]})
-        create = partial(manage, server, "POST", "create", LOGIN)
-        create()
-        login = {f"MLFLOW_TRACKING_{key.upper()}": value for key, value in LOGIN.items()}
-        yield Fault(server.url, delete, create, login)
+        yield Fault(registered.url, registered.delete_user, registered.create_user)
     elif kind in ("corrupt", "newer"):
         bad = {"corrupt": CORRUPT, "newer": NEWER}[kind]
         point = registered.point
@@ -272,6 +236,7 @@ SERVICE = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}
 def variables(url: str, cache: Path, seconds: int = START_SECONDS) -> dict[str, str]:
     return {
         "MLFLOW_TRACKING_URI": url,
+        **{f"MLFLOW_TRACKING_{key.upper()}": value for key, value in LOGIN.items()},
         "CARPRICE_MODEL_NAME": NAME,
         "CARPRICE_MODEL_CACHE": str(cache),
         "CARPRICE_START_SECONDS": str(seconds),
@@ -295,10 +260,10 @@ def observed(
     seconds = SHORT_SECONDS if kind in ("hanging", "slow") else START_SECONDS
     folder = tmp_path_factory.mktemp(kind)
     registered.point(GOOD)
-    with fault_of(kind, registered, request) as fault, ExitStack() as stack:
+    with fault_of(kind, registered) as fault, ExitStack() as stack:
 
         def settings(state: str) -> dict[str, str]:
-            return {**variables(fault.url, folder / state, seconds), **fault.environment}
+            return variables(fault.url, folder / state, seconds)
 
         def start(state: str, **more: str) -> Any:
             work = folder / f"{state} works here"

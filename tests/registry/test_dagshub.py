@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 import yaml
+from command_line import Done, caller
 from web import stub_server
 
 from carprice.errors import InputError, RefusedError
@@ -27,7 +27,7 @@ from carprice.registry.tracking import connect
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cars on dagshub"
 WRONG = "dhp-a-token-that-nobody-made"
-WRONG_LOGIN = {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "<a wrong one>"}
+WRONG_LOGIN = {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "<a wrong one>"}
 LISTING = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 
 
@@ -232,13 +232,9 @@ def test_the_header_with_dagshubs_token_is_hidden(
     assert hide_secrets(f"Basic {by_owner}") == "Basic ***"
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a finished command printed."""
-
-    code: int
-    out: str
-    err: str
+def write_params(folder: Path, **tracking: str) -> None:
+    content = {"tracking": tracking, "register": {"name": NAME}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
 @pytest.fixture
@@ -251,9 +247,7 @@ def carprice(tmp_path: Path) -> Callable[..., Done]:
     homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
 
     def run(*arguments: object, environment: Mapping[str, str], **tracking: str) -> Done:
-        params = tmp_path / "params.yaml"
-        content = {"tracking": tracking, "register": {"name": NAME}}
-        params.write_text(yaml.safe_dump(content))
+        write_params(tmp_path, **tracking)
         nobody, typing = os.pipe()
         began = time.monotonic()
         try:
@@ -287,13 +281,31 @@ NOT_ACCEPTED = "DagsHub at {host} does not accept the token in DAGSHUB_USER_TOKE
 NOWHERE = "http://127.0.0.1:9"
 
 
+@pytest.mark.parametrize("command", ["status", "run"])
+@pytest.mark.parametrize(
+    ("environment", "code", "words"),
+    [
+        ({}, 2, "needs a token: set DAGSHUB_USER_TOKEN to one from {host}/user"),
+        ({"DAGSHUB_USER_TOKEN": WRONG}, 1, NOT_ACCEPTED),
+    ],
+)
+def test_a_login_that_is_none_is_one_line_in_seconds(
+    command: str,
+    environment: dict[str, str],
+    code: int,
+    words: str,
+    dagshub: Any,
+    carprice: Callable[..., Done],
+) -> None:
+    given = {"DAGSHUB_CLIENT_HOST": dagshub.host, **environment}
+    done = carprice(command, environment=given, dagshub=dagshub.repo)
+    assert done.code == code
+    assert words.format(host=dagshub.host) in done.line
+
+
 @pytest.mark.parametrize(
     ("command", "environment", "repository", "code", "words"),
     [
-        ("status", {}, "me/cars", 2, "needs a token: set DAGSHUB_USER_TOKEN to one from {host}/u"),
-        ("run", {}, "me/cars", 2, "needs a token: set DAGSHUB_USER_TOKEN to one from {host}/user"),
-        ("status", {"DAGSHUB_USER_TOKEN": WRONG}, "me/cars", 1, NOT_ACCEPTED),
-        ("run", {"DAGSHUB_USER_TOKEN": WRONG}, "me/cars", 1, NOT_ACCEPTED),
         ("run", {"DAGSHUB_PAT": WRONG}, "me/cars", 1, "does not accept the token in DAGSHUB_PAT "),
         ("run", {"DAGSHUB_USER_TOKEN": "right"}, "me/boats", 1, "has no repository me/boats, or"),
         (
@@ -320,24 +332,28 @@ NOWHERE = "http://127.0.0.1:9"
         ),
     ],
 )
-def test_what_is_wrong_with_the_login_is_one_line_in_seconds(
+def test_what_is_wrong_with_the_way_there_is_one_line(
     command: str,
     environment: dict[str, str],
     repository: str,
     code: int,
     words: str,
     dagshub: Any,
-    carprice: Callable[..., Done],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = {"DAGSHUB_CLIENT_HOST": dagshub.host, **environment}
     if given.get("DAGSHUB_USER_TOKEN") == "right":
         given |= dagshub.environment
-    done = carprice(command, environment=given, dagshub=repository)
-    assert done.code == code, done.err
-    (line,) = done.err.strip().splitlines()
-    assert line.startswith("carprice: ")
-    assert words.format(host=dagshub.host, uri=dagshub.uri) in line
-    assert WRONG_LOGIN["MLFLOW_TRACKING_PASSWORD"] not in line
+    setting(monkeypatch, **given)
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, dagshub=repository)
+    done = caller(monkeypatch, capsys)(command)
+    assert done.code == code
+    assert words.format(host=dagshub.host, uri=dagshub.uri) in done.line
+    for secret in (WRONG, WRONG_LOGIN["MLFLOW_TRACKING_PASSWORD"], dagshub.token):
+        assert secret not in done.printed
 
 
 @pytest.fixture(scope="module")
@@ -487,8 +503,7 @@ def test_a_dagshub_that_hangs_holds_the_service_no_longer_than_its_deadline(
 def test_serve_takes_the_repository_from_the_settings(
     workers: int, registered: Path, dagshub: Any, serve: Any, tmp_path: Path
 ) -> None:
-    content = {"tracking": {"dagshub": dagshub.repo}, "register": {"name": NAME}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    write_params(tmp_path, dagshub=dagshub.repo)
     command = [sys.executable, "-m", "carprice.cli", "serve", "--port", "{port}"]
     command += ["--workers", str(workers)]
     environment = {**dagshub.environment, "CARPRICE_DRAIN_SECONDS": "0", "PYTHONPATH": str(ROOT)}

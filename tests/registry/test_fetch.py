@@ -20,7 +20,7 @@ from carprice.errors import CorruptModelError, InputError, NoProductionModelErro
 from carprice.model_folder import file_digest, folder_digest, is_intact, write_folder
 from carprice.registry.cache import last_known_good, stored
 from carprice.registry.fetch import fetch as fetch_in_process
-from carprice.registry.fetch import fetch_from
+from carprice.registry.fetch import fetch_from, main
 from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
 NAME = "cars to fetch"
@@ -153,7 +153,7 @@ def test_a_local_database_is_asked_by_mlflow(
 ) -> None:
     uri, cache = registry_address(promoted), tmp_path / "cache"
     digest = folder_digest(promoted.model)
-    assert fetch(uri, cache, "used-car-price").answer["digest"] == digest
+    assert fetch_in_process(uri, "used-car-price", cache)["digest"] == digest
     assert last_known_good(cache, "used-car-price", uri) is not None
     with pytest.raises(NoProductionModelError) as none:
         fetch_in_process(uri, "other", cache)
@@ -276,16 +276,23 @@ def test_logins_come_from_the_environment_or_the_address(
 
 
 def test_mlflows_client_asks_then_and_no_login_follows_a_redirect_to_another_server(
-    stub: Stub, tmp_path: Path
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own
     with stub_server(content=production(cached(tmp_path))) as other:
         stub.status, stub.headers = 302, {"Location": f"{other.url}/elsewhere"}
-        variables = {"MLFLOW_TRACKING_TOKEN": "t0", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-        found = fetch(stub.url, tmp_path, **variables)
-        assert found.used_mlflow
-        assert len(stub.asked) > 1
+        for name, value in {"URI": stub.url, "TOKEN": "t0"}.items():
+            monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        code = main(command(tmp_path)[4:])
+        agents = [headers.get("User-Agent", "") for _, headers in stub.asked]
+        assert agents[-1].startswith("mlflow-python-client/")
         assert {*stub.logins} == {"Bearer t0"}
         assert {*other.logins} <= {None}
+    told = capfd.readouterr()
+    (line,) = told.out.splitlines()
+    assert (code, json.loads(line)["version"]) == (0, "4")
+    assert "Traceback" not in told.err
 
 
 def test_a_bug_is_told_without_secrets_and_with_its_trace(tmp_path: Path) -> None:

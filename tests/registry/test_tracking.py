@@ -139,13 +139,13 @@ def test_a_call_that_the_server_lacks_is_named_and_not_taken_for_no_alias(
     )
 
 
-def test_an_address_beside_the_server_is_told_as_that(mlflow_server) -> None:
+def test_an_address_beside_the_server_is_told_as_that(dagshub) -> None:
     with pytest.raises(RefusedError, match="its address is not that of an MLflow server"):
-        Registry(f"{mlflow_server.url}/nothing", "used-car-price").versions()
+        Registry(f"{dagshub.behind}/nothing", "used-car-price").versions()
 
 
-def test_what_the_registry_does_not_have_is_no_missing_call(mlflow_server) -> None:
-    registry = Registry(mlflow_server.url, "an endpoint not found")
+def test_what_the_registry_does_not_have_is_no_missing_call(dagshub) -> None:
+    registry = Registry(dagshub.behind, "an endpoint not found")
     assert registry.at("production") is None
     registry._client.create_registered_model(registry.name)
     assert registry.at("production") is None
@@ -221,12 +221,12 @@ def test_values_of_a_sequence_are_steps_of_one_figure(empty_registry: Path) -> N
 
 
 def test_a_run_is_logged_to_a_server_without_a_word_on_standard_output(
-    mlflow_server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    dagshub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with start_run(mlflow_server.url, "far", tmp_path, params={"seed": 3}, tags={}) as run:
+    with start_run(dagshub.behind, "far", tmp_path, params={"seed": 3}, tags={}) as run:
         pass
     assert capsys.readouterr().out == ""
-    found = connect(mlflow_server.url).get_run(run.info.run_id)
+    found = connect(dagshub.behind).get_run(run.info.run_id)
     assert found.data.params == {"seed": "3"}
     assert found.info.status == "FINISHED"
     assert not (tmp_path / "mlartifacts").exists()

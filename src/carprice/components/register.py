@@ -33,7 +33,7 @@ from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.registry.promotion import Happening, champion_of, damage_of, record
 from carprice.registry.provenance import git_commit, git_tags, lock_tags
-from carprice.registry.tracking import flatten, log_results, start_run, tracking_uri
+from carprice.registry.tracking import flatten, log_outputs, start_run, tracking_uri
 from carprice.registry.versions import (
     FILES,
     PREVIOUS,
@@ -249,5 +249,5 @@ def _log(
             learned: "data",
             **{path: None for path in optional if path.is_file()},
         }
-        log_results(registry.uri, figures, folder_of)
-        return registry.log_version(workspace.model, {**origin, **verdict, **told})
+        log_outputs(registry.uri, folder_of)
+        return registry.log_version(workspace.model, {**origin, **verdict, **told}, figures)

@@ -305,12 +305,11 @@ def log_values(
     client.log_batch(run, metrics, [Param(name, str(value)) for name, value in params.items()])
 
 
-def log_results(uri: str, figures: Mapping[str, float], files: Mapping[Path, str | None]) -> None:
-    """Log figures to the active run, and files and folders under the artifact folder of each."""
+def log_outputs(uri: str, files: Mapping[Path, str | None]) -> None:
+    """Log files and folders to the active run, under the artifact folder of each."""
     import mlflow
 
     with clear_errors(uri):
-        mlflow.log_metrics(dict(figures))
         for path, folder in files.items():
             log = mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact
             log(str(path), folder)

@@ -123,8 +123,13 @@ class Registry:
         """Return the versions with this digest, newest first."""
         return [one for one in self.versions() if one.digest == digest]
 
-    def log_version(self, folder: Path, tags: Mapping[str, str]) -> Version:
-        """Log a model folder to the active run as a pyfunc, and register it as a new version."""
+    def log_version(
+        self, folder: Path, tags: Mapping[str, str], figures: Mapping[str, float] | None = None
+    ) -> Version:
+        """Log a model folder to the active run as a pyfunc, and register it as a new version.
+
+        Figures that the run had before would be asked for one by one, so they are logged here.
+        """
         import mlflow
         import pandas as pd
 
@@ -138,6 +143,8 @@ class Registry:
                 input_example=pd.DataFrame([example_listing()]),
                 pip_requirements=_pyfunc_requirements(),
             )
+            if figures:
+                mlflow.log_metrics(dict(figures))
             if not self._client.search_registered_models(f"name='{self.name}'"):
                 self._client.create_registered_model(self.name)
             with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
