@@ -216,32 +216,41 @@ def test_the_checks_above_see_lazy_imports_and_not_those_for_types() -> None:
     assert "carprice.sample.catalog" in closure("carprice.components.ingest")
 
 
-def printed(program: str) -> list[str]:
-    """Return the words that a program prints in a new process."""
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.split()
-
-
-@functools.cache
-def loaded_after(module: str) -> set[str]:
-    """Return the modules that are loaded after an import in a new process."""
-    return set(printed(f"import sys, {module}; print(*sys.modules, sep='\\n')"))
+def printed(program: str, *arguments: str) -> str:
+    """Return what a program prints in a new process."""
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_service_starts_without_what_only_training_or_a_later_answer_needs() -> None:
-    loaded = loaded_after("api.main")
+    program = (
+        "import gc, sys; gc.disable(); import api.main;"
+        "print(gc.isenabled(), gc.get_freeze_count(), *sys.modules)"
+    )
+    is_enabled, frozen, *loaded = printed(program).split()
     heavy = {"pandas", "scipy", "sklearn", "dvc", "dagshub", "matplotlib", "mlflow", "xgboost"}
     assert "carprice.model.price_model" in loaded
-    assert {*heavy, "rapidfuzz"} & loaded == set()
-
-
-def test_the_service_collects_garbage_again_once_it_is_there() -> None:
-    is_enabled, frozen = printed(
-        "import gc; gc.disable(); import api.main; print(gc.isenabled(), gc.get_freeze_count())"
-    )
+    assert {*heavy, "rapidfuzz"} & {*loaded} == set()
+    # and collects garbage again once it is there
     assert is_enabled == "True"
     assert int(frozen) > 0
+
+
+LOADING = """
+import importlib, sys
+for module in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "carprice"]:
+        del sys.modules[name]
+    importlib.import_module(module)
+    print(*[name for name in sys.modules if name.split(".")[0] == "carprice"])
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded_by() -> dict[str, set[str]]:
+    """Of ours, what each stage loads in a process that has loaded none of ours yet."""
+    lines = printed(LOADING, *(f"carprice.components.{stage}" for stage in STAGES)).splitlines()
+    return {stage: set(line.split()) for stage, line in zip(STAGES, lines, strict=True)}
 
 
 def declared(stage: str) -> dict[str, set[str]]:
@@ -258,12 +267,12 @@ def without_packages(modules: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_exactly_the_code_that_it_runs(stage: str) -> None:
-    component = f"carprice.components.{stage}"
-    needed = closure(component)
-    at_import = {name for name in loaded_after(component) if name.split(".")[0] == "carprice"}
+def test_a_stage_declares_exactly_the_code_that_it_runs(
+    stage: str, loaded_by: dict[str, set[str]]
+) -> None:
+    needed = closure(f"carprice.components.{stage}")
     # Loaded with the package; how many threads compute is no part of a result.
-    assert without_packages(at_import) - {"carprice.threads"} <= needed
+    assert without_packages(loaded_by[stage]) - {"carprice.threads"} <= needed
     found = declared(stage)
     assert without_packages(needed) - set().union(*found.values()) == set()
     assert [dep for dep, covered in found.items() if not covered & needed] == []

@@ -1,4 +1,5 @@
 import datetime
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,12 @@ def how(settings: Settings) -> CrossValidation:
 
 
 @pytest.fixture(scope="session")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tracking(empty_database: Path) -> Path:
     """The folder of the tests' MLflow; each test uses experiments or studies of its own."""
-    return tmp_path_factory.mktemp("experiment-runs")
+    folder = empty_database.parent / "experiment-runs"
+    folder.mkdir()
+    shutil.copy(empty_database, folder)
+    return folder
 
 
 @pytest.fixture

@@ -22,11 +22,12 @@ from carprice.experiments.tuning import study_name
 from carprice.experiments.tuning_report import Search, TuningReport
 
 DEPTH = space_of(["train.booster.max_depth"])
+TWO = space_of(["train.booster.max_depth", "train.hedonic.make"])
 
 
 @pytest.fixture
 def search(how: CrossValidation) -> Search:
-    return Search(space_of([]), how, trials=3, timeout=None)
+    return Search(TWO, how, trials=3, timeout=None)
 
 
 def changed(search: Search, **values: object) -> Search:
@@ -108,7 +109,7 @@ def instant(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_study_is_run_drawn_and_tracked(search: Search, tuned, to: Reporting, runs) -> None:
-    outcome = tuned(search)
+    outcome = tuned(search, space=space_of([]))
     assert outcome.counts == {"counted": 3, "complete": 3, "pruned": 0, "fail": 0, "others": 0}
     assert outcome.present["train.booster.max_depth"] == 2
     assert outcome.best_result.mean("mape") <= outcome.present_result.mean("mape")
@@ -292,13 +293,13 @@ def test_trials_that_others_work_on_count_and_are_left_to_them(
 def test_a_study_of_another_space_or_of_other_data_is_refused(
     search: Search, tuned, instant
 ) -> None:
-    tuned(search)
+    tuned(search, space=space_of([]))
     with pytest.raises(
         InputError, match=r"another search space: space\.train\.hedonic\..* --study"
     ):
         tuned(search, space=space_of(["booster"]))
     with pytest.raises(InputError, match=r"measures something else: folds was 2, is 3; .* --study"):
-        tuned(changed(search, folds=3))
+        tuned(changed(search, folds=3), space=space_of([]))
 
 
 def test_a_study_that_is_not_of_carprice_is_refused(
