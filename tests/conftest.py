@@ -50,7 +50,7 @@ TOGETHER = {
     ),
     "mlflow": (
         *("/test_fetch.py", "/model_tests/test_command.py", "/test_promotion.py"),
-        *("/test_setup.py", "/test_versions.py"),
+        *("/test_setup.py", "/test_versions.py", "/tests/test_cli.py"),
     ),
 }
 # What makes a test slow: fixtures that start a server or a workflow, or read real listings, and

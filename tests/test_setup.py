@@ -1,18 +1,17 @@
-import http.server
 import json
 import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import Carprice, Done, caller
-from web import serving
+from web import Stub, stub_server
 
 from carprice.listings.dvc_remote import SET_IT, DataRemote, default_remote, project_root
 
@@ -89,33 +88,27 @@ def test_the_command_that_is_named_sets_the_default_remote(
     assert aws not in (project / ".dvc" / "config").read_text() + done.out + done.err
 
 
-class _Denying(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-def denying() -> AbstractContextManager[str]:
-    return serving(_Denying)
-
-
 @contextmanager
-def unanswering(*backlog: int) -> Iterator[str]:
+def unanswering(*backlog: int) -> Iterator[Stub]:
     """Take connections and never answer; refuse them where there is no backlog."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         for connections in backlog:
             listener.listen(connections)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield Stub(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+
+REFUSAL = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+denying = partial(stub_server, status=403, content=REFUSAL)
 
 
 @pytest.mark.parametrize(
     ("store", "message"),
     [
-        (denying, "access denied (AccessDenied); the AWS credentials in use need s3:ListBucket"),
+        (
+            denying,
+            "access denied (AccessDenied); the AWS credentials in use need s3:ListBucket",
+        ),
         (partial(unanswering, 16), "cannot be reached: Read timeout"),
         (unanswering, "cannot be reached: Could not connect"),
     ],
@@ -123,8 +116,8 @@ def unanswering(*backlog: int) -> Iterator[str]:
 def test_a_store_that_does_not_answer_or_refuses_is_named(
     store: Any, message: str, project: Path, carprice: Carprice, aws: str
 ) -> None:
-    with store() as url:
-        set_remote(project, "s3://market/cars", endpointurl=url)
+    with store() as server:
+        set_remote(project, "s3://market/cars", endpointurl=server.url)
         done = carprice("setup", "check", "--json")
     assert done.code == 1
     is_ok, told = findings(done)["data remote"]
@@ -206,9 +199,9 @@ def test_check_gives_up_on_what_does_not_answer(
     project: Path, carprice: Carprice, aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_remote(project, "s3://market/cars")
-    with unanswering(16) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", url.replace("//", "//ann:<s3cret>@"))
+    with unanswering(16) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url.replace("//", "//ann:<s3cret>@"))
         done = carprice("setup", "check", "--json")
     assert done.code == 1
     assert [ok for ok, _ in findings(done).values()] == [True, False, False]

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from rehearsal.options import MODEL_REGISTRY, PROJECT, Options
+from rehearsal.options import MODEL_REGISTRY, Options
 from rehearsal.processes import Background, run
 
 URL: Final = f"http://{MODEL_REGISTRY}"
@@ -42,7 +42,8 @@ class ModelRegistry:
             f"[mlflow]\ndefault_permission = READ\nadmin_username = {_USER}\n"
             f"admin_password = {password}\n"
             f"database_uri = sqlite:///{options.private / 'logins.db'}\n"
-            "authorization_function = remembered_logins:authenticate\n",
+            "auth_cache_ttl_seconds = 3600\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
             encoding="utf-8",
         )
         host, port = MODEL_REGISTRY.split(":")
@@ -55,7 +56,6 @@ class ModelRegistry:
         ]
         environment = {
             **os.environ,
-            "PYTHONPATH": str(PROJECT / "tests"),
             "MLFLOW_AUTH_CONFIG_PATH": str(logins),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_urlsafe(24),
             "MLFLOW_DISABLE_TELEMETRY": "true",

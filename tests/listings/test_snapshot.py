@@ -1,7 +1,6 @@
 import contextlib
 import datetime
 import decimal
-import http.server
 import shutil
 import sqlite3
 import sys
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from command_line import Carprice, caller, run
-from web import serving
+from web import stub_server
 
 from carprice.components.ingest import ingest
 from carprice.components.workspace import Workspace, read_json
@@ -203,20 +202,13 @@ def test_any_value_of_a_database_can_be_kept(
 def test_a_web_file_is_read_once_and_its_login_is_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-
-    class Counting(http.server.SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            super().do_GET()
-
     monkeypatch.setenv("NO_PROXY", "*")
-    write_csv(tmp_path / "site" / "cars.csv", cars(1))
-    with serving(Counting, directory=str(tmp_path / "site")) as url:
-        address = url.replace("//", "//ann:<s3cret>@") + "/cars.csv?token=s3cret"
+    content = cars(1).to_csv(index=False).encode()
+    with stub_server(content=content) as site:
+        address = site.url.replace("//", "//ann:<s3cret>@") + "/cars.csv?token=s3cret"
         _, workspace = ingested(tmp_path / "work", source=address)
-    assert len(asked) == 1
-    assert files_in(workspace.snapshot) == files_in(tmp_path / "site")
+    assert len(site.asked) == 1
+    assert files_in(workspace.snapshot) == {"cars.csv": content}
     for name, content in files_in(tmp_path / "work").items():
         assert "s3cret" not in name
         assert b"s3cret" not in content
