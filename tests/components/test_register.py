@@ -88,32 +88,16 @@ def project(
     return Project(Workspace(root), small_settings, another_model)
 
 
-@pytest.fixture(scope="module")
-def worse(
-    promoted: Workspace, small_settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Workspace:
-    """A run whose candidate learned from the prices of other cars."""
-    root = tmp_path_factory.mktemp("worse") / "workspace"
-    workspace = Workspace(shutil.copytree(promoted.root, root))
-    features = pd.read_parquet(workspace.train_features)
-    prices = features["ln_price"].to_numpy()
-    features["ln_price"] = np.random.default_rng(0).permutation(prices)
-    features.to_parquet(workspace.train_features, index=False)
-    train(small_settings.train, workspace, quiet)
-    evaluate(workspace, quiet)
-    return workspace
-
-
-def make_worse(project: Project, worse: Workspace) -> None:
+def make_worse(project: Project, shuffled: Workspace) -> None:
     shutil.rmtree(project.workspace.model)
-    shutil.copytree(worse.model, project.workspace.model)
-    shutil.copy(worse.metrics, project.workspace.metrics)
+    shutil.copytree(shuffled.model, project.workspace.model)
+    shutil.copy(shuffled.metrics, project.workspace.metrics)
 
 
 def test_a_worse_candidate_is_refused_with_reasons_and_not_staged(
-    project: Project, worse: Workspace
+    project: Project, shuffled: Workspace
 ) -> None:
-    make_worse(project, worse)
+    make_worse(project, shuffled)
     registration = project.register(ANY_FIGURES)
     assert outcome(registration) == (2, True, False)
     failed = [reason for reason in registration.reasons if reason.startswith("failed")]
@@ -137,9 +121,9 @@ def test_a_worse_candidate_is_refused_with_reasons_and_not_staged(
 
 
 def test_production_is_judged_on_the_rows_of_the_candidate(
-    project: Project, worse: Workspace
+    project: Project, shuffled: Workspace
 ) -> None:
-    make_worse(project, worse)
+    make_worse(project, shuffled)
     workspace, registry = project.workspace, project.registry
     test = pd.read_parquet(workspace.test_listings).iloc[:100]
     test.to_parquet(workspace.test_listings, index=False)
@@ -213,12 +197,12 @@ def test_a_known_model_is_judged_again_by_other_thresholds(project: Project) -> 
 
 
 def test_beside_a_damaged_production_model_the_one_before_stands_in(
-    project: Project, worse: Workspace
+    project: Project, shuffled: Workspace
 ) -> None:
     project.register_model(project.model())
     project.promote()
     project.registry.tag(2, {"digest": "0" * 64})
-    make_worse(project, worse)
+    make_worse(project, shuffled)
     registration = project.register()
     assert not registration.accepted
     assert "MAPE beside production (version 1)" in [check.name for check in registration.checks]

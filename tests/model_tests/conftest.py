@@ -1,18 +1,13 @@
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from carprice.components.train import train
 from carprice.components.workspace import Workspace
 from carprice.model import PriceModel
 from carprice.model_tests.clean_process import Service, running
 from carprice.model_tests.panel import Panel
-from carprice.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -23,21 +18,6 @@ def model(finished: Any) -> PriceModel:
 @pytest.fixture(scope="session")
 def panel(model: PriceModel) -> Panel:
     return Panel.of(model)
-
-
-@pytest.fixture(scope="session")
-def shuffled(
-    finished: Any, small_settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Workspace:
-    """A run whose model learned from prices that belong to other cars. Read only."""
-    workspace = Workspace(tmp_path_factory.mktemp("shuffled") / "workspace")
-    shutil.copytree(finished[0].root, workspace.root)
-    features = pd.read_parquet(workspace.train_features)
-    prices = features["ln_price"].to_numpy()
-    features["ln_price"] = np.random.default_rng(0).permutation(prices)
-    features.to_parquet(workspace.train_features, index=False)
-    train(small_settings.train, workspace, lambda _: None)
-    return workspace
 
 
 @pytest.fixture(scope="session")
