@@ -39,7 +39,7 @@ def is_running(pid: int) -> bool:
     ("end", "options"),
     [
         pytest.param(signal.SIGTERM, (), id="terminated"),
-        pytest.param(signal.SIGKILL, ("-n", "1"), id="killed, with xdist"),
+        pytest.param(signal.SIGKILL, ("-p", "xdist", "-n", "1"), id="killed, with xdist"),
     ],
 )
 def test_a_run_that_is_ended_leaves_no_server_behind(
@@ -56,6 +56,7 @@ def test_a_run_that_is_ended_leaves_no_server_behind(
             cwd=tmp_path,
             env={
                 **environment,
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others take seconds to load
                 "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "support")]),
             },
             stdout=log,
