@@ -236,21 +236,19 @@ def test_the_service_starts_without_what_only_training_or_a_later_answer_needs()
     assert int(frozen) > 0
 
 
-LOADING = """
+@functools.cache
+def loaded_by() -> dict[str, list[str]]:
+    """Return what each stage loads of ours, in one process that forgets ours before each."""
+    program = """
 import importlib, sys
-for module in sys.argv[1:]:
-    for name in [name for name in sys.modules if name.split(".")[0] == "carprice"]:
+for stage in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.startswith("carprice")]:
         del sys.modules[name]
-    importlib.import_module(module)
-    print(*[name for name in sys.modules if name.split(".")[0] == "carprice"])
+    importlib.import_module(f"carprice.components.{stage}")
+    print(*[name for name in sys.modules if name.startswith("carprice")])
 """
-
-
-@pytest.fixture(scope="module")
-def loaded_by() -> dict[str, set[str]]:
-    """Of ours, what each stage loads in a process that has loaded none of ours yet."""
-    lines = printed(LOADING, *(f"carprice.components.{stage}" for stage in STAGES)).splitlines()
-    return {stage: set(line.split()) for stage, line in zip(STAGES, lines, strict=True)}
+    lines = map(str.split, printed(program, *STAGES).splitlines())
+    return dict(zip(STAGES, lines, strict=True))
 
 
 def declared(stage: str) -> dict[str, set[str]]:
@@ -267,12 +265,10 @@ def without_packages(modules: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_exactly_the_code_that_it_runs(
-    stage: str, loaded_by: dict[str, set[str]]
-) -> None:
+def test_a_stage_declares_exactly_the_code_that_it_runs(stage: str) -> None:
     needed = closure(f"carprice.components.{stage}")
     # Loaded with the package; how many threads compute is no part of a result.
-    assert without_packages(loaded_by[stage]) - {"carprice.threads"} <= needed
+    assert without_packages({*loaded_by()[stage]}) - {"carprice.threads"} <= needed
     found = declared(stage)
     assert without_packages(needed) - set().union(*found.values()) == set()
     assert [dep for dep, covered in found.items() if not covered & needed] == []

@@ -3,14 +3,14 @@
 import datetime
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from carprice.arrays import quiet
 from carprice.components.pipeline import PipelineResult, run
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings, load_settings
@@ -19,11 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC)
 Run = tuple[Workspace, PipelineResult]
 LIGHT = {"n_estimators": 80, "max_depth": 5, "learning_rate": 0.15}
-
-
-@contextmanager
-def silent(_: str) -> Iterator[Callable[[str], None]]:
-    yield lambda _: None
 
 
 def run_example(
@@ -37,7 +32,7 @@ def run_example(
         content["train"] = {"folds": 2, "booster": light}
         settings = Settings.model_validate(content)
     workspace = Workspace(folder)
-    return workspace, run(settings, workspace, NOW, silent)
+    return workspace, run(settings, workspace, NOW, lambda _: nullcontext(quiet))
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +82,14 @@ def test_cars24_columns_made_of_the_price_are_marked(cars24: Run) -> None:
 @pytest.fixture(scope="module")
 def some_data(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every fifth listing of the large markets, and all of the small one."""
-    folder = tmp_path_factory.mktemp("some")
-    shutil.copytree(real_data / "cardekho", folder / "cardekho")
-    for market in ("uk", "us", "nz"):
-        (folder / market).mkdir()
-        for path in (real_data / market).iterdir():
-            if path.suffix == ".csv":
-                lines = path.read_bytes().splitlines(keepends=True)
-                (folder / market / path.name).write_bytes(b"".join(lines[::5]))
-            else:
-                pd.read_parquet(path).iloc[::5].to_parquet(folder / market / path.name)
+    folder = tmp_path_factory.mktemp("some") / "data"
+    shutil.copytree(real_data, folder)
+    for path in (*folder.glob("uk/*.csv"), *folder.glob("us/*.csv")):
+        path.chmod(0o600)
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[::5]))
+    lots = folder / "nz" / "lots.parquet"
+    lots.chmod(0o600)
+    pd.read_parquet(lots).iloc[::5].to_parquet(lots)
     return folder
 
 

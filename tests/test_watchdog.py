@@ -39,7 +39,7 @@ def is_running(pid: int) -> bool:
     ("end", "options"),
     [
         pytest.param(signal.SIGTERM, (), id="terminated"),
-        pytest.param(signal.SIGKILL, ("-n", "1"), id="killed, with xdist"),
+        pytest.param(signal.SIGKILL, ("-p", "xdist", "-n", "1"), id="killed, with xdist"),
     ],
 )
 def test_a_run_that_is_ended_leaves_no_server_behind(
@@ -49,15 +49,14 @@ def test_a_run_that_is_ended_leaves_no_server_behind(
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     outer = ("PYTEST_", "OMP_")
     environment = {key: text for key, text in os.environ.items() if not key.startswith(outer)}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # others take seconds to load
+    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), str(TESTS / "support")])
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", *options]
     with (tmp_path / "log").open("wb") as log:
         run = subprocess.Popen(
             [*command, f"--basetemp={tmp_path / 'inner'}", "test_inner.py"],
             cwd=tmp_path,
-            env={
-                **environment,
-                "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "support")]),
-            },
+            env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

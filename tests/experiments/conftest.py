@@ -40,12 +40,9 @@ def how(settings: Settings) -> CrossValidation:
 
 
 @pytest.fixture(scope="session")
-def tracking(empty_database: Path) -> Path:
+def tracking(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """The folder of the tests' MLflow; each test uses experiments or studies of its own."""
-    folder = empty_database.parent / "experiment-runs"
-    folder.mkdir()
-    shutil.copy(empty_database, folder)
-    return folder
+    return shutil.copytree(empty_database.parent, tmp_path_factory.mktemp("experiments") / "runs")
 
 
 @pytest.fixture

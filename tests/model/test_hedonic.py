@@ -64,7 +64,7 @@ class Fitted:
 @pytest.fixture(scope="module")
 def fitted(finished) -> Fitted:
     features, log_price = read_features(finished[0].train_features)
-    some = np.arange(900)
+    some = np.arange(600)
     return Fitted(features.take(some), log_price[some])
 
 
@@ -103,7 +103,7 @@ def test_the_coefficients_are_those_of_the_design_matrix(fitted: Fitted) -> None
 def test_a_fit_in_chunks_is_the_fit_in_one_piece(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hedonic_fit, "_CHUNK_ROWS", 170)
+    monkeypatch.setattr(hedonic_fit, "_CHUNK_ROWS", 110)
     assert len(list(fitted.design().chunks())) == 6
     hedonic, anchor = fitted.fit()
     assert anchor.log_price == pytest.approx(fitted.held_out, abs=1e-7)
