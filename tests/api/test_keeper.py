@@ -156,7 +156,11 @@ def test_the_production_model_is_fetched_from_a_local_database(
     promoted: Any, registry_address: Callable[..., str], tmp_path: Path
 ) -> None:
     uri = registry_address(promoted)
-    served = fetch_production(settings_of(uri, tmp_path / "cache"))
+    settings = settings_of(uri, tmp_path / "cache", start_seconds=120)
+    answer = asyncio.run(ask(settings))  # in a child
+    assert answer.folder == settings.model_cache / answer.digest
+    served = fetch_production(settings)
+    assert served.model.digest == answer.digest
     assert (served.version, served.source) == ("1", "registry")
     assert served.model.digest == PriceModel.load(promoted.model).digest
     assert served.since == served.loaded
