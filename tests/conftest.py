@@ -27,7 +27,6 @@ from filelock import FileLock
 
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings
-from carprice.threads import usable_cores
 
 if TYPE_CHECKING:
     from carprice.components.pipeline import PipelineResult
@@ -88,12 +87,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return not dagshub, item.path.name not in LONG, not mlflow
 
     items.sort(key=order)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, since tests wait for servers a good part of their time."""
-    return usable_cores() + 1
 
 
 @pytest.hookimpl(optionalhook=True)
