@@ -248,6 +248,7 @@ def two_versions(promoted: Workspace, another_model: Callable[..., Path], tmp_pa
     return workspace.root
 
 
+@pytest.mark.slow
 def test_status_promote_and_rollback_tell_what_is_where(
     carprice: Carprice, two_versions: Path
 ) -> None:
@@ -376,6 +377,7 @@ def test_serve_answers_503_until_a_model_is_promoted_and_then_200(
         assert f"curl -s http://localhost:{server.port}/predict" in printed
 
 
+@pytest.mark.slow
 def test_up_with_the_pipeline_done_promotes_the_first_model_and_serves_it(
     carprice: Carprice,
     finished: Any,
