@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.listings.features import LEVELS, Features, listings_of
+from carprice.listings.features import CAR_CATEGORIES, Features, listings_of
 from carprice.listings.frames import as_columns, read_features
 from carprice.model import PriceModel
 from carprice.model import pricer as pricer_module
@@ -201,9 +201,9 @@ def contributions(hedonic: Hedonic, pricer: Pricer, fields: dict[str, Any]) -> d
 
 
 def features_of(car_type: CarType, car: Car) -> Features:
-    levels = dict(zip(LEVELS, car.levels, strict=True))
+    categories = dict(zip(CAR_CATEGORIES, car.categories, strict=True))
     return Features(
-        {name: [text] for name, text in (car_type.texts | levels).items()},
+        {name: [text] for name, text in (car_type.texts | categories).items()},
         {name: np.array([number]) for name, number in car.numbers.items()},
         ["|".join(car.equipment)],
     )

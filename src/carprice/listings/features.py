@@ -1,7 +1,7 @@
 """Read listings as numbers and normalised categories: one by itself, or a million for training.
 
-Nothing here is learned from data. What the names of a car say together is read apart from what
-differs from car to car, so that it need be read but once for each type of car.
+Nothing here is learned from data. A listing has a type (make, model, variant and the like), which
+many cars share and which is read once, and values that differ from car to car.
 """
 
 import datetime
@@ -24,9 +24,9 @@ from carprice.listings.variants import variant_of
 from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
 
 LISTED_YEARS: Final = (-20.0, 2.0)
-"""Earliest and latest listing date that counts, in years after the valuation date.
+"""Earliest and latest listing date, in years after the valuation date.
 
-An earlier or later date counts as this limit: the market's trend is not drawn on beyond it."""
+Dates outside are clipped to these limits: the market's trend is not extrapolated beyond them."""
 
 CATEGORIES: Final = {
     "transmission": "transmission_type",
@@ -46,7 +46,7 @@ TYPE_FIELDS: Final = (
 )
 """Fields of a listing that make up its type, in the order that :func:`read_type` takes."""
 TYPE_CATEGORIES: Final = ("transmission", "body", "fuel", "gear", "drive")
-LEVELS: Final = tuple(name for name in CATEGORIES if name not in TYPE_CATEGORIES)
+CAR_CATEGORIES: Final = tuple(name for name in CATEGORIES if name not in TYPE_CATEGORIES)
 """Categories that differ from car to car of a type."""
 PLAIN_NUMBERS: Final = (
     "ownership",
@@ -75,8 +75,8 @@ NUMBERS: Final = (
     "listed",
     *PLAIN_NUMBERS,
 )
-TYPE_TEXTS: Final = tuple(name for name in TEXTS if name not in LEVELS)
-_LEVEL_FIELDS: Final = itemgetter(*LEVELS)(CATEGORIES)
+TYPE_TEXTS: Final = tuple(name for name in TEXTS if name not in CAR_CATEGORIES)
+_CAR_CATEGORY_FIELDS: Final = itemgetter(*CAR_CATEGORIES)(CATEGORIES)
 
 
 @dataclass(frozen=True)
@@ -141,19 +141,20 @@ def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -
     type_of = lru_cache(maxsize=None)(read_type)
     reader = ListingReader(valuation_date, distance_unit)
     types: list[dict[str, str]] = []
-    levels: list[str] = []
+    categories: list[str] = []
     equipment: list[str] = []
     values = array("d")
     for fields in listings_of(columns):
-        of_type, litres = type_of(*map(fields.get, TYPE_FIELDS))
+        texts_of_type, litres = type_of(*map(fields.get, TYPE_FIELDS))
         names = equipment_of(fields.get("features"))
         known = reader.numbers_of(fields, reader.day_of(fields), litres, len(names))
-        types.append(of_type)
-        levels += levels_of(fields)
+        types.append(texts_of_type)
+        categories += car_categories_of(fields)
         equipment.append(EQUIPMENT_SEPARATOR.join(names))
         values.extend(map(known.get, NUMBERS, repeat(math.nan)))
-    by_level = {name: levels[place :: len(LEVELS)] for place, name in enumerate(LEVELS)}
-    texts = {name: by_level.get(name) or [of_type[name] for of_type in types] for name in TEXTS}
+    width = len(CAR_CATEGORIES)
+    by_category = {name: categories[place::width] for place, name in enumerate(CAR_CATEGORIES)}
+    texts = {name: by_category.get(name) or [one[name] for one in types] for name in TEXTS}
     table = np.array(values).reshape(-1, len(NUMBERS)).T.copy()
     numbers = dict(zip(NUMBERS, table, strict=True))
     numbers["odometer_per_year"] = numbers["odometer"] / (numbers["age"] + 0.5)
@@ -173,12 +174,12 @@ def listings_of(columns: Columns) -> Iterator[dict[str, Any]]:
 
 
 def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str, str], float]:
-    """Read the values of :data:`TYPE_FIELDS`; what is no text is missing.
+    """Read the values of :data:`TYPE_FIELDS`; a value that is no text counts as missing.
 
     Returns
     -------
     tuple
-        All :data:`TEXTS` but :data:`LEVELS`, and the litres that the variant tells; NaN if none.
+        The :data:`TYPE_TEXTS` by name, and the litres that the variant names; NaN if none.
     """
     parsed = variant_of(variant)
     transmission, body, fuel, drive = map(text_of, kind)
@@ -199,35 +200,35 @@ def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str
 
 
 class ListingReader:
-    """Reads what is told in numbers, and the day of the price."""
+    """Reads a listing's numbers and the day that its price is for."""
 
     def __init__(self, valuation_date: datetime.date, distance_unit: str) -> None:
         self._valuation_date = valuation_date
         self._odometers = odometer_limits(distance_unit)
 
     def day_of(self, fields: Mapping[str, Any]) -> datetime.date:
-        """Return the day of a listing's price: its own, else the valuation date."""
+        """Return the day that a listing's price is for: ``listed_on``, else the valuation date."""
         day: datetime.date | None = fields.get("listed_on")
         return day or self._valuation_date
 
     def numbers_of(
         self, fields: Mapping[str, Any], day: datetime.date, litres: float, feature_count: int
     ) -> dict[str, float]:
-        """Return the known ones of :data:`NUMBERS`, but for ``odometer_per_year``.
+        """Return the known ones of :data:`NUMBERS`, except ``odometer_per_year``.
 
         Parameters
         ----------
         fields : a listing's values by field; NaN is missing, like None.
-        day : of its price.
-        litres : displacement where no field has it; NaN if unknown.
+        day : the day that its price is for.
+        litres : displacement to use where ``engine_cc`` is missing; NaN if unknown.
         """
         get = fields.get
-        after = (day - self._valuation_date).days / 365.25
+        years_after = (day - self._valuation_date).days / 365.25
         age = max(day.year - float(fields["year"]), 0.0)
         numbers = {
             "age": age,
             "feature_count": float(feature_count),
-            "listed": min(max(after, LISTED_YEARS[0]), LISTED_YEARS[1]),
+            "listed": min(max(years_after, LISTED_YEARS[0]), LISTED_YEARS[1]),
         }
         for name in PLAIN_NUMBERS:
             number = get(name)
@@ -248,13 +249,13 @@ class ListingReader:
         return numbers
 
 
-def levels_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a listing's normalised :data:`LEVELS`; empty where unknown."""
-    return _levels_of(*map(fields.get, _LEVEL_FIELDS))
+def car_categories_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a listing's normalised :data:`CAR_CATEGORIES`; empty where unknown."""
+    return _car_categories_of(*map(fields.get, _CAR_CATEGORY_FIELDS))
 
 
 @lru_cache(maxsize=4096)
-def _levels_of(*values: Any) -> tuple[str, ...]:
+def _car_categories_of(*values: Any) -> tuple[str, ...]:
     return tuple(map(text_of, values))
 
 

@@ -1,7 +1,6 @@
-"""Reads a listing for the model, and completes what it leaves out.
+"""Read a listing for the model as its type and its car, and fill in what it leaves out.
 
-What its names say together, its type, is read apart from what differs from car to car, so that a
-type's work need be done but once.
+Many cars share a type, so that the work on a type can be done once and kept.
 """
 
 import datetime
@@ -12,12 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 from carprice.listings.features import (
-    LEVELS,
+    CAR_CATEGORIES,
     TYPE_TEXTS,
     Features,
     ListingReader,
+    car_categories_of,
     equipment_of,
-    levels_of,
     read_type,
 )
 from carprice.listings.market import Market
@@ -33,9 +32,9 @@ class CarType:
     Attributes
     ----------
     given : normalised texts, see :func:`carprice.listings.features.read_type`; empty if unknown.
-    texts : the same with what is usual where unknown.
-    litres : displacement that the variant tells; NaN if none.
-    usual : numbers that such cars have where a listing leaves them out; NaN where unknown too.
+    texts : the same; an unknown transmission, body or fuel is the model's commonest.
+    litres : displacement that the variant names; NaN if none.
+    usual : medians for the numbers that a listing leaves out; NaN where there is none.
     """
 
     given: dict[str, str]
@@ -46,20 +45,20 @@ class CarType:
 
 @dataclass(slots=True)
 class Car:
-    """The rest of a listing.
+    """What a listing says beside its type.
 
     Attributes
     ----------
-    given : the numbers that the listing tells, of :data:`carprice.listings.features.NUMBERS` (but
-        ``odometer_per_year``, which the model does not read).
-    numbers : all of them; what the listing leaves out is the usual one, or NaN.
-    levels : normalised texts of :data:`carprice.listings.features.LEVELS`; empty where unknown.
+    given : the listing's own :data:`carprice.listings.features.NUMBERS`; the model does not read
+        ``odometer_per_year`` among them.
+    numbers : ``given``, and for the numbers that the listing leaves out the usual one, or NaN.
+    categories : texts of :data:`carprice.listings.features.CAR_CATEGORIES`; empty where unknown.
     equipment : normalised names.
     """
 
     given: dict[str, float]
     numbers: dict[str, float]
-    levels: Sequence[str]
+    categories: Sequence[str]
     equipment: Sequence[str]
 
 
@@ -84,13 +83,13 @@ class CarReader:
         return self._complete_type(*read_type(*names))
 
     def read(self, fields: Mapping[str, Any], day: datetime.date, car_type: CarType) -> Car:
-        """Read a listing's values by field, for the price of a day."""
+        """Read a listing's values by field; ``day`` is the day that its price is for."""
         equipment = equipment_of(fields.get("features"))
         given = self._listings.numbers_of(fields, day, car_type.litres, len(equipment))
-        return self._complete(given, car_type, levels_of(fields), equipment)
+        return self._complete(given, car_type, car_categories_of(fields), equipment)
 
     def read_features(self, features: Features) -> Iterator[tuple[CarType, Car]]:
-        """Read parsed listings; those of equal texts get the same type."""
+        """Read parsed listings; rows with equal :data:`TYPE_TEXTS` share one CarType."""
         complete_type = lru_cache(maxsize=None)(
             lambda *texts: self._complete_type(dict(zip(TYPE_TEXTS, texts, strict=True)), math.nan)
         )
@@ -100,13 +99,13 @@ class CarReader:
             for columns in (
                 (features.texts[name] for name in TYPE_TEXTS),
                 (features.numbers[name].tolist() for name in names),
-                (features.texts[name] for name in LEVELS),
+                (features.texts[name] for name in CAR_CATEGORIES),
             )
         )
-        for texts, values, levels, equipment in zip(*rows, features.equipment, strict=True):
+        for texts, values, categories, equipment in zip(*rows, features.equipment, strict=True):
             known = {n: v for n, v in zip(names, values, strict=True) if v == v}  # noqa: PLR0124
             car_type = complete_type(*texts)
-            yield car_type, self._complete(known, car_type, levels, equipment_of(equipment))
+            yield car_type, self._complete(known, car_type, categories, equipment_of(equipment))
 
     def _complete_type(self, given: dict[str, str], litres: float) -> CarType:
         make, model = given["make"], given["model"]
@@ -120,11 +119,11 @@ class CarReader:
         self,
         given: dict[str, float],
         car_type: CarType,
-        levels: Sequence[str],
+        categories: Sequence[str],
         equipment: Sequence[str],
     ) -> Car:
         numbers = car_type.usual | given
         if "odometer" not in given:
             oldest = len(self._odometer_by_age) - 1
             numbers["odometer"] = self._odometer_by_age[int(min(given["age"], oldest))]
-        return Car(given, numbers, levels, equipment)
+        return Car(given, numbers, categories, equipment)

@@ -9,24 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from carprice.arrays import Floats
-from carprice.listings.features import LEVELS, NUMBERS, TYPE_CATEGORIES, Features
+from carprice.listings.features import CAR_CATEGORIES, NUMBERS, TYPE_CATEGORIES, Features
 from carprice.schema import EQUIPMENT_SEPARATOR
 
 Matrix = npt.NDArray[np.float32]
 
 ANCHORS: Final = ("hedonic_price", "hedonic_make", "hedonic_model")
 FALLING: Final = ("age", "odometer", "ownership")
-"""Numbers with which no price may rise."""
-ONE_HOT: Final = (*TYPE_CATEGORIES, *LEVELS)
+"""Numbers with a monotone constraint: the price may not rise with them."""
+ONE_HOT: Final = (*TYPE_CATEGORIES, *CAR_CATEGORIES)
 """Categories whose common values are columns."""
-COUNTED: Final = ("model", "model_trim", "model_variant")
-_FEWEST: Final = 20
+COUNTED: Final = ("model", "model_trim", "model_variant")  # texts whose training rows are counted
+_FEWEST_ROWS: Final = 20
 _MOST_LEVELS: Final = 30
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """What the ridge says of each row: ln(price), and what make alone and model alone add to it."""
+    """Out-of-fold ln(price) of the ridge for each row, and what make alone and model alone add."""
 
     log_price: Floats
     make: Floats
@@ -35,14 +35,14 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Which numbers, categories and equipment a market has enough of.
+    """The columns of the trees' matrix: what is common enough in the training rows.
 
     Attributes
     ----------
     numbers : numbers that are columns.
     levels : category → its common values, each a 0/1 column.
     equipment : common equipment, each a 0/1 column.
-    rows : model, trim and variant → how many training rows have it; the fewer, the less is known.
+    rows : name of a text of :data:`COUNTED` → its values → number of training rows with the value.
     """
 
     numbers: Sequence[str]
@@ -73,11 +73,11 @@ class Encoder:
 
     @property
     def directions(self) -> tuple[int, ...]:
-        """For each column: -1 if the trees' sum may only fall with it, else 0."""
+        """Monotone constraint of each column: -1 if the trees' sum may not rise with it, else 0."""
         return tuple(-1 if name in FALLING else 0 for name in self.columns)
 
     def training_matrix(self, features: Features, anchor: Anchor) -> Matrix:
-        """Return one float32 row for each completed training row, of which none counts itself."""
+        """Return n completed training rows × columns, float32; a row does not count itself."""
         numbers = (features.numbers[name] for name in self.numbers)
         others = [[self.rows[name][text] - 1 for text in features.texts[name]] for name in COUNTED]
         parts = (
@@ -91,7 +91,7 @@ class Encoder:
 
 def _common(counts: Counter[str], most: int = _MOST_LEVELS) -> tuple[str, ...]:
     return tuple(
-        sorted(name for name, rows in counts.most_common(most) if name and rows >= _FEWEST)
+        sorted(name for name, rows in counts.most_common(most) if name and rows >= _FEWEST_ROWS)
     )
 
 
@@ -104,5 +104,5 @@ def _one_hot(texts: Sequence[str], values: Sequence[str]) -> Floats:
 def _flags(equipment: Sequence[str], known: Sequence[str]) -> Floats:
     distinct = {names: row for row, names in enumerate(dict.fromkeys(equipment))}
     owned = [frozenset(names.split(EQUIPMENT_SEPARATOR)) for names in distinct]
-    flags = np.array([[name in names for name in known] for names in owned], dtype=np.float64)
+    flags = np.array([[name in own for name in known] for own in owned], dtype=np.float64)
     return flags[[distinct[names] for names in equipment]]

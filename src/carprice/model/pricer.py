@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from carprice.arrays import Floats
-from carprice.listings.features import LEVELS, TYPE_CATEGORIES, TYPE_FIELDS, Features
+from carprice.listings.features import CAR_CATEGORIES, TYPE_CATEGORIES, TYPE_FIELDS, Features
 from carprice.model.blocks import POWERTRAIN, VARIANT
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
@@ -207,7 +207,7 @@ class _Trees:
         self._numbers = [(name, next(place)) for name in encoder.numbers]
         places = {name: {level: next(place) for level in encoder.levels[name]} for name in ONE_HOT}
         self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
-        self._of_cars = [places[name] for name in LEVELS]
+        self._of_cars = [places[name] for name in CAR_CATEGORIES]
         self._equipment = {name: next(place) for name in encoder.equipment}
         self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
         self._booster, self._scale = model.booster, model.scale
@@ -253,7 +253,7 @@ class _Trees:
         for name, place in self._numbers:
             cells[place] = numbers[name]
         # No place is 0, which is the anchor's: 0 would be lost with the None of unknown values.
-        for place in filter(None, map(dict.get, self._of_cars, car.levels)):
+        for place in filter(None, map(dict.get, self._of_cars, car.categories)):
             cells[place] = 1.0
         for place in filter(None, map(self._equipment.get, car.equipment)):
             cells[place] = 1.0

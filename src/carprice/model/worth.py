@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from carprice.listings.features import LEVELS
+from carprice.listings.features import CAR_CATEGORIES
 from carprice.listings.keys import DetailKey
 from carprice.model.blocks import BLOCKS, VARIANT, Block
 from carprice.model.car import Car, CarType
@@ -33,7 +33,7 @@ _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
 _OF_CARS: Final = frozenset(
-    {*LEVELS, "age", "model_age", "fitness", "model_engine", "engine", "owners"}
+    {*CAR_CATEGORIES, "age", "model_age", "fitness", "model_engine", "engine", "owners"}
     | {"equipment", "extent", "extent_a"}
 )
 """Texts of blocks that differ from car to car of a type."""
@@ -84,7 +84,7 @@ class RidgeLookups:
         }
         self._engines = _by_model(known["model_engine"])
         self._fitness, self._fitness_by_age = known["fitness"], known["fitness_a"]
-        self._levels = [known[name] for name in LEVELS]
+        self._categories = [known[name] for name in CAR_CATEGORIES]
         terms = known["engine"] | known["owners"]
         # Cars share few displacements, powers and seats: what one adds is seldom computed.
         self._numbers = [
@@ -146,7 +146,7 @@ class RidgeLookups:
             + self._by_distance[knot]
             + self._slopes[knot] * (km - _KNOTS[knot])
             + worth.by_age.get(int(age), 0.0)
-            + sum(map(dict.get, self._levels, car.levels, _ZEROS))
+            + sum(map(dict.get, self._categories, car.categories, _ZEROS))
             + self._of_equipment(car.equipment, a)
         )
         for name, worth_of in self._numbers:
