@@ -1,8 +1,8 @@
 """The blocks of the hedonic ridge: which attribute of a car adds to ln(price), and how.
 
 A block turns one text of a listing into terms, each a column of the ridge, and multiplies them by a
-function of age and distance. Its scale says how little it is shrunk: a rare trim backs off to its
-model, a rare model to its make, and an unseen value, whose columns are all zero, to its parent.
+function of age and distance. The smaller its scale, the more it is shrunk: a rare trim backs off to
+its model, a rare model to its make, and an unseen value, whose columns are all zero, to its parent.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ FACTORS: Final = (
     "colour",
     "everything else",
 )
-"""The parts of a price, in the order in which they are told."""
+"""The parts of a price, in the order of an explanation."""
 MAKE_AND_MODEL, VARIANT, AGE, DISTANCE, POWERTRAIN, OWNERS, EQUIPMENT, COLOUR, OTHERS = FACTORS
 
 Terms = Sequence[tuple[str, float]]
@@ -52,7 +52,7 @@ def items(text: str) -> Terms:
 
 
 def numbers(text: str) -> Terms:
-    """Return terms that are numbers, as :func:`print_numbers` writes them."""
+    """Return the terms and values of a text that :func:`print_numbers` wrote."""
     pairs = (pair.rpartition("=") for pair in text.split(";") if pair)
     return tuple((name, float(value)) for name, _, value in pairs)
 
@@ -68,12 +68,12 @@ class Block:
 
     Attributes
     ----------
-    factor : the part of the price, one of :data:`FACTORS`.
-    text : the text that has the terms, see :func:`carprice.model.hedonic_fit.texts_of`.
+    factor : the part of the price that it counts to, one of :data:`FACTORS`.
+    text : name of the text that has the terms, see :func:`carprice.model.hedonic_fit.texts_of`.
     basis : the function of age and distance, see :func:`carprice.model.hedonic_fit.bases_of`.
     scale : its key in :class:`carprice.settings.HedonicScales`.
-    min_rows : a term of fewer training rows is no column.
-    idf : weigh terms by inverse document frequency, to unit length.
+    min_rows : a term in fewer training rows gets no column.
+    idf : whether a text's terms are weighted by inverse document frequency, to unit length.
     """
 
     name: str

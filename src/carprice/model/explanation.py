@@ -30,15 +30,16 @@ class Explanation:
 def explanation(
     hedonic: Hedonic, worth: Mapping[str, float], residual: float, model: str
 ) -> Explanation:
-    """Tell the price of a car of a ``make|model``; an amount follows those before it.
+    """Explain a car's price by the factors in their order; amounts depend on that order.
 
-    Fuel and gearbox are told against what the model usually has; what that is worth goes with make
-    and model.
+    Fuel and gearbox are compared with what the model usually has; that difference from the market's
+    typical car counts to make and model.
 
     Parameters
     ----------
     worth : factor → what it adds to the ridge's ln(price).
-    residual : what the trees add.
+    residual : what the trees add to ln(price).
+    model : the car's ``make|model``.
     """
     told = {factor: worth[factor] - typical for factor, typical in hedonic.typical.items()}
     if usual := hedonic.usual.get(POWERTRAIN):

@@ -2,7 +2,7 @@
 
 One sparse ridge regression (Rosen 1974 for the hedonic idea) on the columns of
 :mod:`carprice.model.blocks`. :mod:`carprice.model.hedonic_fit` fits it, and
-:mod:`carprice.model.worth` asks it for a car's price.
+:mod:`carprice.model.worth` predicts with it.
 """
 
 import math
@@ -15,13 +15,13 @@ import numpy as np
 from carprice.model.blocks import AGE, BLOCKS, DISTANCE
 
 KM_KNOTS: Final = np.round(np.linspace(1_000**0.5, 400_000**0.5, 61) ** 2)
-"""Kilometres at which the price's fall with distance is corrected; others count as the nearest."""
+"""Knots of the correction for distance, in km: linear between them, constant beyond."""
 USUAL_KM: Final = 50_000.0
-"""Kilometres that a car counts with where they are not known."""
+"""Distance of a car whose odometer is unknown, in km."""
 LOGGED: Final = {"litres": 1.5, "power_bhp": 100.0, "fuel_economy": 20.0, "road_tax": 150.0}
 """Numbers whose logarithm is a term of the engine, and the value at which it is 0."""
 ENGINE: Final = ("litres", "power_bhp", "cylinders")
-"""Numbers that make up the text ``model_engine``, in its order."""
+"""Numbers of the text ``model_engine``, in its order."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Hedonic:
     idf : block name → term → inverse document frequency, for blocks that weigh terms.
     by_age : correction of ln(price) for each age in years from 0 to the oldest that was learned.
     by_distance : correction of ln(price) at each of :data:`KM_KNOTS`.
-    typical : factor → its mean over the training rows; a listing is explained against it.
-    spread : factor → its variance among cars of one model, and that of models among cars of one
-        make and of makes among all; what is open where it is unknown.
-    usual : block or factor → model, make or "" for all → its mean, for what was never seen.
+    typical : factor → mean of what it adds over the training rows; explanations start from it.
+    spread : factor → variance of what it adds among cars of one model; ``model`` → that among cars
+        of one make; ``make`` → that among all. It widens the range where the value is unknown.
+    usual : block or factor → model, make or "" for all → mean of what it adds, for unseen values.
     """
 
     intercept: float
@@ -52,11 +52,11 @@ class Hedonic:
 
     @property
     def oldest(self) -> int:
-        """Age in years that all older cars are taken to have."""
+        """Age in years to which older cars are clipped."""
         return len(self.by_age) - 1
 
     def part(self, factor: str) -> "Hedonic":
-        """Return the ridge with what counts to one factor only; all parts and the intercept add."""
+        """Return the ridge of one factor; the parts and the intercept sum to the whole."""
         own = {block.name for block in BLOCKS if block.factor == factor}
         return replace(
             self,

@@ -24,7 +24,7 @@ _CHUNK_ROWS: Final = 100_000
 _OLDEST: Final = 40
 _INTERCEPT_PENALTY: Final = 1e-9
 _OFTEN_UNKNOWN: Final = 0.05
-_LEAST_FALL_A_YEAR: Final = 0.02
+_LEAST_FALL_A_YEAR: Final = 0.02  # of ln(price), as the next
 _LEAST_FALL_A_KNOT: Final = 0.005
 _AGE_BASES: Final = ("a", "a2", "a2_half", "a3", "a_so")
 _KM_BASES: Final = ("so", "so2", "lo", "a_so")
@@ -41,14 +41,14 @@ def fit_hedonic(
     scales: Mapping[str, float],
     km_per_unit: float,
 ) -> tuple[Hedonic, Anchor]:
-    """Fit on all rows; return the model and the out-of-fold prediction of each row.
+    """Fit on all rows; return the ridge and its out-of-fold predictions.
 
     Parameters
     ----------
     features : n rows, completed by :meth:`carprice.model.defaults.Defaults.complete`.
     log_price : their ln(price).
     folds : the fold of each row, from 0.
-    scales : one for each key of :class:`carprice.settings.HedonicScales`.
+    scales : factor of a block's columns, by its key in :class:`carprice.settings.HedonicScales`.
     km_per_unit : kilometres in the market's distance unit.
     """
     design = _Design(features, scales, km_per_unit)
@@ -62,12 +62,12 @@ def fit_hedonic(
             )
     penalty = np.ones(design.width)
     penalty[0] = _INTERCEPT_PENALTY
-    solution, without = solve_with_folds(sums, penalty)
-    places = {"ridge": slice(None), "make": design.places["make"], "model": design.places["model"]}
-    held_out = {name: np.empty(len(features)) for name in places}
+    solution, by_fold = solve_with_folds(sums, penalty)
+    slices = {"ridge": slice(None), "make": design.slices["make"], "model": design.slices["model"]}
+    held_out = {name: np.empty(len(features)) for name in slices}
     for rows, matrix in design.chunks():
-        for name, own in places.items():
-            predictions = matrix[:, own] @ without[:, own].T
+        for name, own in slices.items():
+            predictions = matrix[:, own] @ by_fold[:, own].T
             held_out[name][rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
     hedonic = design.hedonic(solution)
     corrected = sum(design.corrections(hedonic).values(), held_out["ridge"])
@@ -75,7 +75,7 @@ def fit_hedonic(
 
 
 def age_weight(age: Floats) -> Floats:
-    """Return the weight of a row: old cars' prices are noisier.
+    """Return the weight of a row, 1 at 7 years: old cars' prices are noisier.
 
     Examples
     --------
@@ -86,18 +86,18 @@ def age_weight(age: Floats) -> Floats:
 
 
 def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
-    """Return the texts that blocks read, one value a row.
+    """Return the texts of :attr:`carprice.model.blocks.Block.text`, n values each.
 
     Parameters
     ----------
-    features : completed listings.
-    oldest : age that all older cars are taken to have.
+    features : n completed listings.
+    oldest : age in years to which older cars are clipped.
     """
     texts, values = features.texts, features.numbers
     age = [str(int(years)) for years in np.minimum(values["age"], oldest)]
     engines = zip(*(map(printed, values[name]) for name in ENGINE), strict=True)
     numbers = (*LOGGED, "seats")
-    motors = zip(*(values[name].tolist() for name in numbers), strict=True)
+    rows = zip(*(values[name].tolist() for name in numbers), strict=True)
     kinds = zip(texts["fuel"], texts["transmission"], texts["body"], strict=True)
     extent = [n / 8 for n in values["feature_count"]]
     return {
@@ -107,7 +107,7 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
         "age": age,
         "model_age": ["|".join(pair) for pair in zip(texts["model"], age, strict=True)],
         "kind": ["|".join(row) for row in kinds],
-        "owners": [_terms_of("ownership", owners) for owners in values["ownership"].tolist()],
+        "owners": [_print_terms("ownership", count) for count in values["ownership"].tolist()],
         "equipment": features.equipment,
         "extent": [print_numbers(many=many, none=float(many == 0)) for many in extent],
         "extent_a": [print_numbers(many=many) for many in extent],
@@ -115,25 +115,26 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
         "model_engine": [
             "|".join((model, *row)) for model, row in zip(texts["model"], engines, strict=True)
         ],
-        "engine": [";".join(filter(None, map(_terms_of, numbers, row))) for row in motors],
+        "engine": [";".join(filter(None, map(_print_terms, numbers, row))) for row in rows],
     }
 
 
 @lru_cache(maxsize=4096)
-def _terms_of(name: str, number: float) -> str:
+def _print_terms(name: str, number: float) -> str:
     return "" if math.isnan(number) else print_numbers(**terms_of(name, number))
 
 
 def km_of(numbers: Mapping[str, Floats], km_per_unit: float) -> Floats:
-    """Return distances in km within what the model tells apart; 50,000 where unknown."""
-    distance = numbers["odometer"] * km_per_unit
-    return np.clip(np.where(np.isnan(distance), USUAL_KM, distance), KM_KNOTS[0], KM_KNOTS[-1])
+    """Return odometers in km, clipped to the knots; :data:`USUAL_KM` where unknown."""
+    km = numbers["odometer"] * km_per_unit
+    return np.clip(np.where(np.isnan(km), USUAL_KM, km), KM_KNOTS[0], KM_KNOTS[-1])
 
 
 def bases_of(numbers: Mapping[str, Floats], km_per_unit: float, oldest: int) -> dict[str, Floats]:
-    """Return the functions of age and distance that blocks are multiplied by.
+    """Return the bases: the functions of age and distance that blocks are multiplied by.
 
     With age in years and distance in km: a = age/5 - 1.4, so = √(km/50000) - 1, lo = ln km - 10.8.
+    ``a2_half`` is 0.7 a²: about half the prior variance of a².
     """
     a = np.minimum(numbers["age"], oldest) / 5 - 1.4
     km = km_of(numbers, km_per_unit)
@@ -152,28 +153,28 @@ def bases_of(numbers: Mapping[str, Floats], km_per_unit: float, oldest: int) -> 
     }
 
 
-class _Columns:
+class _BlockColumns:
     """The columns of a block.
 
     Attributes
     ----------
     terms : one for each column, sorted.
     idf : inverse document frequency of each term, if the block weighs them.
-    by_text : the block's row for each of its distinct texts.
-    codes : which of these texts each listing has.
+    by_text : distinct texts × terms: the values of each text's terms.
+    codes : position of each listing's text among the distinct ones.
     """
 
     def __init__(self, block: Block, distinct: Sequence[str], codes: Codes) -> None:
-        held: Counter[str] = Counter()
+        rows_with: Counter[str] = Counter()
         for text, count in zip(distinct, np.bincount(codes).tolist(), strict=True):
             for term, _ in block.terms(text):
-                held[term] += count
+                rows_with[term] += count
         self.block, self.codes = block, codes
-        self.terms = sorted(term for term, count in held.items() if count >= block.min_rows)
+        self.terms = sorted(term for term, count in rows_with.items() if count >= block.min_rows)
         self.idf = {}
         if block.idf:
             rows = 1 + len(codes)
-            self.idf = {term: math.log(rows / (1 + held[term])) + 1 for term in self.terms}
+            self.idf = {term: math.log(rows / (1 + rows_with[term])) + 1 for term in self.terms}
         position = {term: place for place, term in enumerate(self.terms)}
         indices, values, ends = [], [], [0]
         for text in distinct:
@@ -188,7 +189,7 @@ class _Columns:
         self.by_text = sp.csr_matrix((values, indices, ends), shape=shape)
 
     def worth(self, coefficients: Coefficients) -> Floats:
-        """Return what the block adds, per row and unit of its basis."""
+        """Return what the block adds to each row's ln(price), per unit of its basis."""
         own = coefficients[self.block.name]
         worth: Floats = (self.by_text @ np.array([own[term] for term in self.terms]))[self.codes]
         return worth
@@ -200,8 +201,8 @@ class _Design:
     Attributes
     ----------
     columns : one for each of :data:`carprice.model.blocks.BLOCKS`.
-    places : where the columns of each block stand.
-    oldest : age that all older cars are taken to have.
+    slices : block name → its columns.
+    oldest : age in years to which older cars are clipped.
     """
 
     def __init__(self, features: Features, scales: Mapping[str, float], km_per_unit: float) -> None:
@@ -213,11 +214,11 @@ class _Design:
         self.bases = bases_of(features.numbers, km_per_unit, self.oldest)
         texts = texts_of(features, self.oldest)
         factorised = {name: _factorise(texts[name]) for name in {block.text for block in BLOCKS}}
-        self.columns = [_Columns(block, *factorised[block.text]) for block in BLOCKS]
-        self.places, self.width = {}, 1
+        self.columns = [_BlockColumns(block, *factorised[block.text]) for block in BLOCKS]
+        self.slices, self.width = {}, 1
         for each in self.columns:
             stop = self.width + len(each.terms)
-            self.places[each.block.name] = slice(self.width, stop)
+            self.slices[each.block.name] = slice(self.width, stop)
             self.width = stop
 
     def chunks(self) -> Iterator[tuple[slice, sp.csr_matrix]]:
@@ -231,13 +232,13 @@ class _Design:
             yield chunk, sp.hstack(parts, format="csr")
 
     def hedonic(self, solution: Floats) -> Hedonic:
-        """Return the ridge of a solution, its price falling with age and distance."""
+        """Return the ridge of a solution, with corrections and statistics of the training rows."""
         coefficients = {}
         for each in self.columns:
             name = each.block.name
-            own = solution[self.places[name]] * self.scales[each.block.scale]
+            own = solution[self.slices[name]] * self.scales[each.block.scale]
             coefficients[name] = dict(zip(each.terms, own.tolist(), strict=True))
-        by_age, by_distance = self._falling_curves(coefficients)
+        by_age, by_distance = self._monotone_corrections(coefficients)
         draft = Hedonic(
             intercept=float(solution[0]),
             coefficients=coefficients,
@@ -249,31 +250,31 @@ class _Design:
             spread={},
             usual={},
         )
-        return self._with_what_is_typical(draft)
+        return self._with_statistics(draft)
 
     def corrections(self, hedonic: Hedonic) -> dict[str, Floats]:
-        """Return what makes the average car's price fall with age and distance, per row."""
+        """Return the monotone corrections of each row's ln(price) for age and for distance."""
         return {
             "age": np.array(hedonic.by_age)[self._ages],
             "distance": np.interp(self._km, KM_KNOTS, hedonic.by_distance),
         }
 
-    def _falling_curves(self, coefficients: Coefficients) -> tuple[Floats, Floats]:
-        """Return the corrections that make the average car's price fall with age and distance."""
+    def _monotone_corrections(self, coefficients: Coefficients) -> tuple[Floats, Floats]:
+        """Return the corrections by year of age and by knot; with them, the mean price falls."""
         years, own = np.arange(self.oldest + 1), coefficients["age"]
         by_age = self._mean_curve(coefficients, _AGE_BASES, age=years.astype(np.float64))
         by_age += [own.get(str(year), 0.0) for year in years]
         by_km = self._mean_curve(coefficients, _KM_BASES, odometer=KM_KNOTS / self.km_per_unit)
         knots = np.searchsorted(KM_KNOTS, self._km)
         return (
-            _fall(by_age, self._ages, _LEAST_FALL_A_YEAR),
-            _fall(by_km, knots, _LEAST_FALL_A_KNOT),
+            _monotone_correction(by_age, self._ages, _LEAST_FALL_A_YEAR),
+            _monotone_correction(by_km, knots, _LEAST_FALL_A_KNOT),
         )
 
     def _mean_curve(
         self, coefficients: Coefficients, bases: Sequence[str], **grid: Floats
     ) -> Floats:
-        """Return the mean over rows of what some bases add, were all rows at each grid point."""
+        """Return what bases add to ln(price) on average, at each grid point for all rows."""
         average = {
             name: np.array(values[~np.isnan(values)].mean())
             for name, values in self.features.numbers.items()
@@ -287,7 +288,7 @@ class _Design:
                 curve += each.worth(coefficients).mean() * on_grid[each.block.basis]
         return curve
 
-    def _with_what_is_typical(self, draft: Hedonic) -> Hedonic:
+    def _with_statistics(self, draft: Hedonic) -> Hedonic:
         texts = self.features.texts
         make, model, everywhere = texts["make"], texts["model"], [""] * len(self.features)
         names: dict[str, Floats] = {}
@@ -304,9 +305,9 @@ class _Design:
             "make": _means(names["make"], everywhere),
             "model": _means(names["model"], everywhere, make),
         }
-        without = np.mean([text.endswith("|") for text in texts["model_variant"]])
+        no_variant = np.mean([text.endswith("|") for text in texts["model_variant"]])
         for factor in (VARIANT, POWERTRAIN):
-            if factor in factors and not (factor == VARIANT and without > _OFTEN_UNKNOWN):
+            if factor in factors and not (factor == VARIANT and no_variant > _OFTEN_UNKNOWN):
                 usual[factor] = _means(factors[factor], everywhere, make, model)
         return replace(
             draft,
@@ -320,8 +321,8 @@ class _Design:
         )
 
 
-def _fall(curve: Floats, rows: Codes, least: float) -> Floats:
-    """Return what makes a curve fall by at least so much a point, weighed by the rows at each."""
+def _monotone_correction(curve: Floats, rows: Codes, least: float) -> Floats:
+    """Return the isotonic correction with which a curve falls by ``least`` or more at each step."""
     points, weight = np.arange(len(curve)), np.bincount(rows, minlength=len(curve)) + 1e-3
     fall = least * points
     isotonic = IsotonicRegression(increasing=False)
@@ -330,7 +331,7 @@ def _fall(curve: Floats, rows: Codes, least: float) -> Floats:
 
 
 def _means(worth: Floats, *levels: Sequence[str]) -> dict[str, float]:
-    """Return the mean by key, of rows that each have one key a level."""
+    """Return the mean of the rows of each key; a row has one key in each of the levels."""
     means: dict[str, float] = {}
     for keys in levels:
         names, codes = _factorise(keys)

@@ -1,9 +1,10 @@
 """Conformal price ranges: residuals divided by a local scale, calibrated per age band.
 
 Normalised split-conformal prediction (Lei et al. 2018, sec. 5.2) within groups (Mondrian; Vovk et
-al. 2005): out-of-fold residuals ln(price) - prediction are divided by the size that a model of them
-expects; with n of them in an age band, the upper limit at confidence c is the ⌈(n + 1)(1 + c)/2⌉-th
-smallest, the lower one mirrors it, so each side misses (1 - c)/2. The range holds the price itself.
+al. 2005): out-of-fold residuals ln(price) - prediction are divided by their local scale, the size
+that a model of them expects. With n of them in an age band, the upper end at confidence c is the
+⌈(n + 1)(1 + c)/2⌉-th smallest; the lower end mirrors it, so that (1 - c)/2 of the prices lie beyond
+each. The predicted price always lies in the range.
 """
 
 import math
@@ -39,7 +40,7 @@ def age_bands(age: Floats) -> npt.NDArray[np.intp]:
 class RangeOffsets(NamedTuple):
     """The ends of ranges at one confidence, in local scales for each age band.
 
-    ``deviations`` are the standard deviations in which a normal distribution ends there.
+    ``deviations`` is the same end for a normal distribution, in standard deviations.
     """
 
     low: list[float]
@@ -47,11 +48,11 @@ class RangeOffsets(NamedTuple):
     deviations: float
 
     def of(self, scale: float, age: float, open_variance: float = 0.0) -> tuple[float, float]:
-        """Return what is added to ln(price) for the lower and the upper end of a car's range.
+        """Return what to add to ln(price) for the lower and the upper end of a car's range.
 
         Parameters
         ----------
-        scale : the error's local size.
+        scale : the local scale, of ln(price).
         age : in years.
         open_variance : of ln(price), for what is not known of the car; it widens the range.
         """
@@ -72,7 +73,7 @@ class ConformalRanges:
     def fit(cls, residual: Floats, scale: Floats, age: Floats) -> Self:
         """Calibrate on out-of-fold residuals and their local scales, n rows.
 
-        A band of fewer than 50 rows is given the offsets of all rows.
+        A band of fewer than 50 rows gets the offsets of all rows.
         """
         scaled, bands = residual / scale, age_bands(age)
         by_band = (scaled[bands == band] for band in range(len(AGE_BANDS)))

@@ -1,8 +1,8 @@
-"""Ridge regression by its normal equations: sums over rows, so that pieces can simply be added.
+"""Ridge regression by its normal equations, which are sums over rows.
 
 Weighted ridge minimises Σ w (y - Xb)² + α |b|² (Hoerl & Kennard 1970); its solution solves
-(XᵀWX + αI) b = XᵀWy, and both sides are sums over rows. So data may come in chunks or from several
-machines, and leaving a fold out is a subtraction.
+(XᵀWX + αI) b = XᵀWy. Both sides are sums over rows, so that chunks of rows are added, and a fold is
+left out by subtraction.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def solve_with_folds(folds: Sequence[NormalEquations], penalty: Floats) -> tuple
     Returns
     -------
     tuple
-        Coefficients of all rows (columns), and of all but one fold (folds × columns).
+        Coefficients fitted on all rows (columns), and without each fold (folds × columns).
     """
     whole = sum(folds[1:], start=folds[0])
     ridge = sp.diags(penalty, format="csc")
@@ -69,8 +69,8 @@ def solve_with_folds(folds: Sequence[NormalEquations], penalty: Floats) -> tuple
         options={"SymmetricMode": True},
     )
     solution = factor.solve(whole.moment)
-    nearly_inverse = LinearOperator(whole.gram.shape, factor.solve)
-    without = []
+    preconditioner = LinearOperator(whole.gram.shape, factor.solve)
+    by_fold = []
     for fold in folds:
         others = whole - fold
         found, failed = cg(
@@ -79,9 +79,9 @@ def solve_with_folds(folds: Sequence[NormalEquations], penalty: Floats) -> tuple
             x0=solution,
             rtol=_TOLERANCE,
             maxiter=_MOST_STEPS,
-            M=nearly_inverse,
+            M=preconditioner,
         )
         if failed:
             raise ArithmeticError(f"the ridge without one fold did not converge in {failed} steps")
-        without.append(found)
-    return solution, np.array(without)
+        by_fold.append(found)
+    return solution, np.array(by_fold)

@@ -1,4 +1,4 @@
-"""What the hedonic ridge says of a car: ln(price), by look-ups in dictionaries."""
+"""Predict ln(price) of one car with the hedonic ridge, by look-ups in dictionaries."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -45,11 +45,11 @@ class TypeWorth:
 
     Attributes
     ----------
-    slopes : per unit of each basis: 1, a, a², a³, so, so², lo, a·so, years after the valuation
+    slopes : coefficients of the bases 1, a, a², a³, so, so², lo, a·so and years after the valuation
         date, see :func:`carprice.model.hedonic_fit.bases_of`.
-    names : what make alone and model alone add; 0 where unseen. They are part of the slopes.
-    by_age : of that model, for an age in whole years.
-    by_engine : of that model, for displacement, power and cylinders as printed.
+    names : what make alone and model alone add; 0 where unseen. ``slopes`` include them.
+    by_age : age in whole years → what the model adds at that age.
+    by_engine : displacement, power and cylinders as printed → what the model adds with them.
     """
 
     slopes: tuple[float, ...]
@@ -59,9 +59,9 @@ class TypeWorth:
 
 
 class RidgeLookups:
-    """The tables of a fitted ridge, asked for one car at a time.
+    """The tables of a fitted ridge, made to predict one car at a time.
 
-    Of :meth:`carprice.model.hedonic.Hedonic.part` they say what one factor adds to ln(price).
+    Made of a :meth:`carprice.model.hedonic.Hedonic.part`, they predict what one factor adds.
     """
 
     def __init__(self, hedonic: Hedonic) -> None:
@@ -86,7 +86,7 @@ class RidgeLookups:
         self._fitness, self._fitness_by_age = known["fitness"], known["fitness_a"]
         self._categories = [known[name] for name in CAR_CATEGORIES]
         terms = known["engine"] | known["owners"]
-        # Cars share few displacements, powers and seats: what one adds is seldom computed.
+        # Cars share few displacements, powers and seats: what they add is mostly in the cache.
         self._numbers = [
             (name, lru_cache(maxsize=1024)(partial(_worth_of_number, terms, name)))
             for name in (*LOGGED, "seats", "ownership")
@@ -98,11 +98,11 @@ class RidgeLookups:
 
     def of_type(self, car_type: CarType) -> TypeWorth:
         """Return what a type adds."""
-        given = car_type.texts
-        make, model = given["make"], given["model"]
-        words = DetailKey.read(given["model_variant"]).detail
-        kind = "|".join((given["fuel"], given["transmission"], given["body"]))
-        texts = {**given, "": "", "kind": kind, "words": words}
+        own = car_type.texts
+        make, model = own["make"], own["model"]
+        words = DetailKey.read(own["model_variant"]).detail
+        kind = "|".join((own["fuel"], own["transmission"], own["body"]))
+        texts = {**own, "": "", "kind": kind, "words": words}
         sums, variant = dict.fromkeys(_BASES, 0.0), 0.0
         for block in self._of_types:
             worth = self._of_text(block, texts[block.text])
@@ -180,7 +180,7 @@ class RidgeLookups:
 
 
 def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
-    """Return terms of make, model and something more by make and model."""
+    """Return what terms ``make|model|detail`` add, by ``make|model`` and then by detail."""
     found: dict[str, dict[str, float]] = {}
     for term, each in worth.items():
         key = DetailKey.read(term)
@@ -189,7 +189,7 @@ def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
 
 
 def _worth_of_number(coefficients: Worth, name: str, number: float) -> float:
-    # The ridge has learned from printed numbers of six digits.
+    # The ridge was fitted to numbers printed with six digits.
     terms = terms_of(name, number).items()
     return sum([coefficients.get(term, 0.0) * float(f"{value:g}") for term, value in terms])
 
