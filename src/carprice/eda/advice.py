@@ -11,13 +11,16 @@ from carprice.eda.drift import Drift, DriftVerdict
 from carprice.eda.findings import Findings, MarketFindings
 from carprice.schema import alias
 
-_MANY: Final = 0.2
-_SOME: Final = 0.02
-_HEAVY: Final = 0.1
+_LARGE_SHARE: Final = 0.2
+_CAREFUL_SHARE: Final = 0.02
+_UNSEEN_SHARE: Final = 0.005
+_RELISTED_SHARE: Final = 0.001
+_MONTH_SCATTER: Final = 0.005  # standard deviation of ln(price)
+_HEAVY_SHARE: Final = 0.1  # of the squared error
 _SKEWED: Final = 2.0
 _FEW_ROWS: Final = 1000
 _TOO_FEW_ROWS: Final = 50
-_UNEVEN: Final = 1.5
+_UNEVEN: Final = 1.5  # variance / mean of the daily counts
 
 
 class Severity(StrEnum):
@@ -40,7 +43,7 @@ class Advice:
 
 def advise(findings: Findings) -> list[Advice]:
     """Return what to know, the most severe first."""
-    found = [*_of_the_file(findings), *_leaks(findings)]
+    found = [*_rows(findings), *_leaks(findings)]
     if market := findings.market:
         found += [
             *_suspects(market),
@@ -81,9 +84,9 @@ def change(logarithm: float) -> str:
     return f"{100 * np.expm1(logarithm):+.1f} %".replace("-", "−")
 
 
-def _of_the_file(findings: Findings) -> Iterator[Advice]:
+def _rows(findings: Findings) -> Iterator[Advice]:
     read, kept = findings.rows_read, findings.rows_kept
-    lost, share = read - kept, (read - kept) / read
+    rejected, share = read - kept, (read - kept) / read
     reasons = "; ".join(f"{why} ({rows:,})" for why, rows in [*findings.rejected.items()][:4])
     if not kept:
         title = "No listing is left"
@@ -100,18 +103,15 @@ def _of_the_file(findings: Findings) -> Iterator[Advice]:
         )
         yield Advice(Severity.STOP, title, text, "assessment")
     elif kept < _FEW_ROWS:
-        text = (
-            f"{kept:,} listings: figures of a test split will move by chance more than by what "
-            "the model does."
-        )
+        text = f"{kept:,} listings: the errors of two models will differ mostly by chance."
         yield Advice(Severity.CAREFUL, "Few listings", text, "assessment")
-    if lost and kept:
+    if rejected and kept:
         text = f"{percent(share)} of {read:,}: {reasons}."
-        yield Advice(_by_share(share), f"{lost:,} rows are rejected", text, "assessment")
+        yield Advice(_severity_of(share), f"{rejected:,} rows are rejected", text, "assessment")
 
 
-def _by_share(share: float) -> Severity:
-    return Severity.CAREFUL if share >= _SOME else Severity.NOTE
+def _severity_of(share: float) -> Severity:
+    return Severity.CAREFUL if share >= _CAREFUL_SHARE else Severity.NOTE
 
 
 def _leaks(findings: Findings) -> Iterator[Advice]:
@@ -135,7 +135,7 @@ def _columns(findings: Findings) -> Iterator[Advice]:
         text = f"{constant}: empty, or the same in every row."
         yield Advice(Severity.NOTE, "Columns that say nothing", text, "columns")
     if copies:
-        text = f"{copies}: they tell the same rows apart in the same way."
+        text = f"{copies}: both columns group the rows in the same way."
         yield Advice(Severity.NOTE, "Columns that repeat another", text, "columns")
     if identifiers:
         text = f"{identifiers}: nearly every row has a value of its own."
@@ -151,7 +151,7 @@ def _suspects(market: MarketFindings) -> Iterator[Advice]:
         name = alias(one.field)
         text = (
             f"{name} (column {origin.get(name, '?')}) explains {percent(one.explained)} of how the "
-            "prices of like cars differ, as only what is computed from the price can. Training "
+            "prices of like cars differ. Only a value computed from the price does that. Training "
             f"will stop: write '{name}: null' in ingest.columns."
         )
         yield Advice(Severity.STOP, f"{name} knows the price", text, "suspicious")
@@ -163,7 +163,7 @@ def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice
         text = f"Every listing asks {price.values[0]:,.0f} {currency}: there is nothing to learn."
         yield Advice(Severity.STOP, "All prices are equal", text, "distributions")
         return
-    if worst is not None and worst.of_squared_error >= _HEAVY:
+    if worst is not None and worst.of_squared_error >= _HEAVY_SHARE:
         text = (
             f"A {worst.make} {worst.model} at {worst.price:,.0f} {currency} makes "
             f"{percent(worst.of_squared_error)} of the squared error of the hedonic ridge "
@@ -183,7 +183,7 @@ def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice
             f"twice: {percent(far / rows)} of all. Deposits, damaged cars, typing errors, or "
             "something that no column tells."
         )
-        yield Advice(_by_share(far / rows), title, text, "outliers")
+        yield Advice(_severity_of(far / rows), title, text, "outliers")
 
 
 def _noise(market: MarketFindings) -> Iterator[Advice]:
@@ -202,22 +202,22 @@ def _noise(market: MarketFindings) -> Iterator[Advice]:
         f"MAPE {noise.mape:.1f} %"
     )
     text = (
-        f"So far is the price of one car from what such a car is worth, by {noise.pairs:,} pairs "
-        "of near-twins. A model that is much better has seen the price."
+        f"Estimated from the prices of {noise.pairs:,} pairs of near-twins. A model that is much "
+        "better has learned from a column that knows the price."
     )
     yield Advice(Severity.CAREFUL if noise.mdape >= 15 else Severity.NOTE, title, text, "twins")
 
 
 def _copies(market: MarketFindings, rows: int) -> Iterator[Advice]:
     share = market.relisted / rows
-    if share >= _SOME / 20:
+    if share >= _RELISTED_SHARE:
         title = f"{market.relisted:,} listings repeat another in every field that is read"
         text = (
             f"{percent(share)} of the listings have the same car, distance and price as an earlier "
             "one: some are one car listed twice. A random split puts such pairs on both sides, "
             "and the test then flatters the model."
         )
-        yield Advice(_by_share(share), title, text, "twins")
+        yield Advice(_severity_of(share), title, text, "twins")
 
 
 def _gaps(market: MarketFindings, rows: int) -> Iterator[Advice]:
@@ -234,7 +234,7 @@ def _gaps(market: MarketFindings, rows: int) -> Iterator[Advice]:
         if missing[name] == 1:
             yield Advice(severity, f"No {name}", f"No listing has one: {why}.", "missing")
     often = ", ".join(
-        f"{name} {percent(share)}" for name, share in missing.items() if _MANY <= share < 1
+        f"{name} {percent(share)}" for name, share in missing.items() if _LARGE_SHARE <= share < 1
     )
     if often:
         text = f"{often}. The model has to do without them there."
@@ -246,11 +246,11 @@ def _names(market: MarketFindings) -> Iterator[Advice]:
         text = "A model of these listings prices no other make; any other is unseen to it."
         yield Advice(Severity.CAREFUL, "One make only", text, "relations")
     rare, models = market.rare_models
-    if rare >= _MANY * models and models > 1:
+    if rare >= _LARGE_SHARE * models and models > 1:
         unseen = "; ".join(
             f"{percent(share)} of a random test split's rows have a {name} that no training row has"
             for name, share in market.unseen.items()
-            if share >= _SOME / 4
+            if share >= _UNSEEN_SHARE
         )
         text = "What a rare name is worth must be borrowed from its make."
         if unseen:
@@ -302,7 +302,7 @@ def drift_in_words(drift: Drift) -> str:
     text += (
         f". Around that trend, months scatter by {percent(drift.apart)} more than chance makes "
         "them."
-        if drift.apart >= _SOME / 4
+        if drift.apart >= _MONTH_SCATTER
         else ". Months follow that trend."
     )
     if drift.verdict is DriftVerdict.DRIFT:

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-_SHOWN_ROWS: Final = 10
-_COMMON: Final = 3
-_LONGEST: Final = 40
+_FEWEST_ROWS: Final = 10
+_MOST_VALUES: Final = 3
+_LONGEST_VALUE: Final = 40
 _NEARLY_ALL: Final = 0.95
-_FEWEST_DISTINCT: Final = 50
+_FEWEST_DISTINCT: Final = 50  # of an identifier; a number's common values are shown up to here
 _KIND_SAMPLE: Final = 2000
 _QUANTILES: Final = (0.05, 0.5, 0.95)
 _YES_NO: Final = frozenset({"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n"})
@@ -81,7 +81,7 @@ def assess(
     id () number 20 False ()
     shop () text 1 True (('A', 1.0),)
     """
-    looks = []
+    summaries = []
     first_of: dict[bytes, str] = {}
     for place, name in enumerate(map(str, raw.columns)):
         codes, distinct = _factorised(raw.iloc[:, place])
@@ -89,8 +89,8 @@ def assess(
         if 1 < len(distinct) < len(raw):
             first = first_of.setdefault(hashlib.sha256(codes.tobytes()).digest(), name)
         read_by, same_as = tuple(fields.get(name, ())), "" if first == name else first
-        looks.append(_look(codes, distinct, name, read_by, same_as, evidence.get(name, "")))
-    return looks
+        summaries.append(_summary(codes, distinct, name, read_by, same_as, evidence.get(name, "")))
+    return summaries
 
 
 def _factorised(values: pd.Series) -> tuple[Codes, npt.NDArray[np.object_]]:
@@ -101,7 +101,7 @@ def _factorised(values: pd.Series) -> tuple[Codes, npt.NDArray[np.object_]]:
     return codes, np.asarray(distinct, dtype=object)
 
 
-def _look(
+def _summary(
     codes: Codes,
     distinct: npt.NDArray[np.object_],
     name: str,
@@ -115,12 +115,12 @@ def _look(
     if kind == "number":
         numbers = pd.to_numeric(pd.Series(distinct), errors="coerce").to_numpy(dtype=np.float64)
         may_identify = not fields and not np.any(numbers % 1 > 0)
-        if len(known) >= _SHOWN_ROWS:
+        if len(known) >= _FEWEST_ROWS:
             quantiles = tuple(np.nanquantile(numbers[known], _QUANTILES).tolist())
     common = tuple(
         (shortened(distinct[place]), float(counts[place] / len(codes)))
-        for place in np.argsort(-counts, kind="stable")[:_COMMON]
-        if counts[place] >= _SHOWN_ROWS and (kind != "number" or len(distinct) <= _FEWEST_DISTINCT)
+        for place in np.argsort(-counts, kind="stable")[:_MOST_VALUES]
+        if counts[place] >= _FEWEST_ROWS and (kind != "number" or len(distinct) <= _FEWEST_DISTINCT)
     )
     nearly_all_differ = len(distinct) >= max(_NEARLY_ALL * len(known), _FEWEST_DISTINCT)
     return ColumnSummary(
@@ -137,7 +137,7 @@ def _look(
     )
 
 
-def shortened(value: object, longest: int = _LONGEST) -> str:
+def shortened(value: object, longest: int = _LONGEST_VALUE) -> str:
     """Return a value as one line of text, cut where it is too long.
 
     Examples
@@ -165,12 +165,12 @@ def _kind(distinct: npt.NDArray[np.object_]) -> str:
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna()
     shares = {
         "number": float(numbers.mean()),
-        "date": _share(_DATE, texts),
+        "date": _matching_share(_DATE, texts),
         "list": sum(text.startswith("[") for text in texts) / len(texts),
-        "number with text": _share(_WITH_UNIT, texts),
+        "number with text": _matching_share(_WITH_UNIT, texts),
     }
     return next((kind for kind, share in shares.items() if share >= _NEARLY_ALL), "text")
 
 
-def _share(pattern: re.Pattern[str], texts: Sequence[str]) -> float:
+def _matching_share(pattern: re.Pattern[str], texts: Sequence[str]) -> float:
     return sum(pattern.fullmatch(text) is not None for text in texts) / len(texts)

@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatt
 
 from carprice.arrays import Floats
 from carprice.eda.assessment import shortened
-from carprice.eda.distributions import SHARES, NumberSummary, Relation
+from carprice.eda.distributions import QUANTILES, NumberSummary, Relation
 from carprice.eda.drift import Drift
 from carprice.eda.outliers import Outliers
 from carprice.evaluation.plots import BLUE, GREY
@@ -63,8 +63,8 @@ _STYLE: Final[dict[Any, Any]] = {
     "ytick.color": GREY,
     "ytick.labelcolor": _INK,
 }
-_MEDIAN: Final = SHARES.index(0.5)
-_DEAREST: Final = SHARES.index(0.99)
+_MEDIAN: Final = QUANTILES.index(0.5)
+_DEAREST: Final = QUANTILES.index(0.99)
 
 P = ParamSpec("P")
 

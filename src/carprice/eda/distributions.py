@@ -11,20 +11,20 @@ import pandas as pd
 from carprice.arrays import Floats
 from carprice.schema import KINDS, PRICE, FieldKind, alias
 
-SHARES: Final = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-_BAND_SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+QUANTILES: Final = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+_BAND_QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FEWEST_IN_BAND: Final = 10
 _RARE: Final = 5
 _BANDS: Final = 24
 _MOST_BANDS: Final = 60
 _CELLS: Final = 60
-_LEVELS: Final = 10
-_NAMES: Final = 20
+_MOST_LEVELS: Final = 10
+_MOST_NAMES: Final = 20
 
 
 @dataclass(frozen=True)
 class NumberSummary:
-    """How a number is distributed: quantiles at :data:`SHARES`, skew, and all known values."""
+    """How a number is distributed: quantiles at :data:`QUANTILES`, skew, and all known values."""
 
     name: str
     unit: str
@@ -40,7 +40,7 @@ class CategorySummary:
     Attributes
     ----------
     known, distinct : number of rows with a value, and of different values.
-    rare : number of values that fewer than five rows have.
+    rare : number of values with fewer than five rows.
     levels : the commonest values, see :func:`by_name`.
     others : number of rows with another value.
     """
@@ -59,9 +59,8 @@ class Relation:
 
     Attributes
     ----------
-    bands : prices of the rows in ranges of the number, by the middle of the range; columns as of
-        :func:`by_name`.
-    density : number of rows in each cell of a grid; ln(price) by rows, the number by columns.
+    bands : prices in bands of the number, by the middle of the band; columns as of :func:`by_name`.
+    density : number of listings in each cell of a grid: ln(price) × number.
     extent : smallest and largest number, smallest and largest price of the grid.
     """
 
@@ -77,13 +76,13 @@ def summarise_number(name: str, unit: str, values: Floats) -> NumberSummary:
 
     Examples
     --------
-    >>> look = summarise_number("age", "years", np.array([1.0, 2, 3, np.nan]))
-    >>> look.values.tolist(), look.quantiles[4], round(abs(look.skew), 3)
+    >>> summary = summarise_number("age", "years", np.array([1.0, 2, 3, np.nan]))
+    >>> summary.values.tolist(), summary.quantiles[4], round(abs(summary.skew), 3)
     ([1.0, 2.0, 3.0], 2.0, 0.0)
     """
     known = values[np.isfinite(values)]
-    quantiles = tuple(np.quantile(known, SHARES, method="nearest").tolist()) if len(known) else ()
-    return NumberSummary(name, unit, quantiles, skew(known), known)
+    found = tuple(np.quantile(known, QUANTILES, method="nearest").tolist()) if len(known) else ()
+    return NumberSummary(name, unit, found, skew(known), known)
 
 
 def skew(values: Floats) -> float:
@@ -101,21 +100,21 @@ def skew(values: Floats) -> float:
 
 def summarise_categories(listings: pd.DataFrame) -> list[CategorySummary]:
     """Summarise every text field of the listings, and the names of equipment."""
-    looks = []
+    summaries = []
     for field, kind in KINDS.items():
         names = listings[field].dropna()
         if not len(names) or kind not in (FieldKind.TEXT, FieldKind.EQUIPMENT):
             continue
-        known, most = len(names), _LEVELS
+        known, most = len(names), _MOST_LEVELS
         if kind is FieldKind.EQUIPMENT:
-            names, most = names.str.split("|").explode(), _NAMES
+            names, most = names.str.split("|").explode(), _MOST_NAMES
             names = names[names != ""]
         price = listings[PRICE].reindex(names.index).to_numpy(dtype=np.float64)
         levels = by_name(names.tolist(), price, most)
         others = len(names) - int(levels["rows"].sum())
         rare, distinct = rare_names(names.tolist())
-        looks.append(CategorySummary(alias(field), known, distinct, rare, levels, others))
-    return looks
+        summaries.append(CategorySummary(alias(field), known, distinct, rare, levels, others))
+    return summaries
 
 
 def relation(name: str, unit: str, number: Floats, price: Floats, *, whole: bool) -> Relation:
@@ -129,7 +128,7 @@ def relation(name: str, unit: str, number: Floats, price: Floats, *, whole: bool
     known = np.isfinite(number)
     number, price = number[known], price[known]
     if not len(number):
-        return Relation(name, unit, _bands([], price), np.zeros((1, 1)), (0.0, 1.0, 1.0, 2.0))
+        return Relation(name, unit, _by_group([], price), np.zeros((1, 1)), (0.0, 1.0, 1.0, 2.0))
     low, high = float(number.min()), float(np.quantile(number, 0.995))
     if whole:
         step = max(1.0, np.ceil((high - low) / _MOST_BANDS))
@@ -139,7 +138,7 @@ def relation(name: str, unit: str, number: Floats, price: Floats, *, whole: bool
     middles = (edges[:-1] + edges[1:]) / 2
     places = np.digitize(number, edges) - 1
     inside = places < len(middles)
-    bands = _bands(middles[places[inside]], price[inside])
+    bands = _by_group(middles[places[inside]], price[inside])
     bottom, top = np.log(np.quantile(price, (0.001, 0.999)))
     if top - bottom < 0.1:
         bottom, top = bottom - 0.1, top + 0.1
@@ -150,13 +149,13 @@ def relation(name: str, unit: str, number: Floats, price: Floats, *, whole: bool
     return Relation(name, unit, bands, density, extent)
 
 
-def by_name(names: Sequence[str], price: Floats, most: int = _NAMES) -> pd.DataFrame:
-    """Return the prices of the commonest names that ten rows or more have, commonest first.
+def by_name(names: Sequence[str], price: Floats, most: int = _MOST_NAMES) -> pd.DataFrame:
+    """Return the prices of the commonest names with ten rows or more, commonest first.
 
     Returns
     -------
     pandas.DataFrame
-        For each name its number of ``rows`` and 5, 25, 50, 75 and 95 % of their prices.
+        For each name its ``rows`` and the 0.05, 0.25, 0.5, 0.75 and 0.95 quantiles of the price.
 
     Examples
     --------
@@ -164,12 +163,13 @@ def by_name(names: Sequence[str], price: Floats, most: int = _NAMES) -> pd.DataF
          rows  0.5
     kia    10  5.5
     """
-    return _bands(names, price).sort_values("rows", ascending=False, kind="stable").head(most)
+    return _by_group(names, price).sort_values("rows", ascending=False, kind="stable").head(most)
 
 
-def _bands(groups: Sequence[str] | Floats, price: Floats) -> pd.DataFrame:
+def _by_group(groups: Sequence[str] | Floats, price: Floats) -> pd.DataFrame:
+    """Return the columns of :func:`by_name` for each group of ten rows or more, sorted by group."""
     prices = pd.Series(price).groupby(np.array(groups))
-    bands = prices.quantile(_BAND_SHARES).unstack().reindex(columns=_BAND_SHARES)
+    bands = prices.quantile(_BAND_QUANTILES).unstack().reindex(columns=_BAND_QUANTILES)
     bands.insert(0, "rows", prices.size())
     return bands[bands["rows"] >= _FEWEST_IN_BAND]
 

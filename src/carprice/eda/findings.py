@@ -1,4 +1,4 @@
-"""Read a source once, and gather all that the page tells of it."""
+"""Read and clean a source once, and gather all findings that the EDA page shows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +57,8 @@ class MarketFindings:
     by_age, by_distance : how the price follows the age and the odometer.
     makes, models : prices of the commonest makes and models.
     rare_models : number of models with fewer than five cars, and number of all models.
-    unseen : by field, the share of a random test split's rows with a value that no training row
-        has.
-    known_by : the share of like cars' price differences that each field explains.
+    unseen : field → share of a random test split's rows whose value no training row has.
+    known_by : fields with the share of like cars' price differences that each explains, 0 to 1.
     noise, twins : the noise floor, and by how much ln(price) differs in each pair of near-twins.
     outliers : the cars that decide squared errors, and prices far from what like cars cost.
     drift : whether prices move with the listing dates.
@@ -94,7 +93,7 @@ class MarketFindings:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that the page tells of a source.
+    """All that the page shows of a source.
 
     Attributes
     ----------
@@ -173,13 +172,13 @@ def _market(
     progress("parsing")
     columns = as_columns(listings)
     features = parse(columns, cleaned.valuation_date, unit)
-    # Without dates, the age of every car is that on the valuation date.
-    undated = {name: values for name, values in columns.items() if name != "listed_on"}
-    dateless = parse(undated, cleaned.valuation_date, unit)
+    # Without dates, every car has its age on the valuation date.
+    without_dates = {name: values for name, values in columns.items() if name != "listed_on"}
+    undated = parse(without_dates, cleaned.valuation_date, unit)
     progress("what like cars cost")
     scales = settings.train.hedonic.model_dump()
-    expected = expected_log_price(dateless, log_price, unit, scales) if np.ptp(price) else None
-    apart = None if expected is None else log_price - expected
+    expected = expected_log_price(undated, log_price, unit, scales) if np.ptp(price) else None
+    residual = None if expected is None else log_price - expected
     progress("near-twins, suspects and drift")
     known_by = suspects(features, log_price, explaining=0.0)
     return MarketFindings(
@@ -201,8 +200,8 @@ def _market(
             listings["listed_on"].to_numpy(dtype="datetime64[D]"),
             listings["year"].to_numpy(dtype=np.float64),
             price,
-            apart,
-            loss_per_year(dateless, log_price),
+            residual,
+            loss_per_year(undated, log_price),
         ),
     )
 
@@ -210,7 +209,7 @@ def _market(
 def _fields(
     listings: pd.DataFrame, source: Source, settings: IngestSettings
 ) -> tuple[FieldSummary, ...]:
-    looks = []
+    summaries = []
     for field in (PRICE, *FIELDS):
         rule = settings.columns.get(field)
         origin = ", ".join(source.origin.get(field) or ())
@@ -218,8 +217,8 @@ def _fields(
             origin = "the file's name"
         elif rule is not None and rule.constant is not None:
             origin = f"always {rule.constant}"
-        looks.append(FieldSummary(alias(field), origin, int(listings[field].isna().sum())))
-    return tuple(looks)
+        summaries.append(FieldSummary(alias(field), origin, int(listings[field].isna().sum())))
+    return tuple(summaries)
 
 
 def _numbers(
@@ -231,11 +230,11 @@ def _numbers(
     values = {PRICE: listings[PRICE]}
     values |= {name: features.numbers[name] for name in ("age", "odometer")}
     values |= {name: listings[name] for name in _NUMBERS}
-    looks = [
+    summaries = [
         summarise_number(alias(name), units.get(name, ""), np.asarray(one, dtype=np.float64))
         for name, one in values.items()
     ]
-    return tuple(look for look in looks if len(look.values))
+    return tuple(summary for summary in summaries if len(summary.values))
 
 
 def _unseen(features: Features, test_size: float) -> dict[str, float]:

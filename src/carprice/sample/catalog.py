@@ -4,7 +4,7 @@ The tables are the CSV files of the folder ``tables``, written from general know
 market. The figures are rounded and plausible, not quoted from any price list or data set.
 
 - ``makes.csv``: how well a make holds its value (1 is average, less falls faster), the parts of a
-  variant's name in their order, and whether the name tells a manual gearbox too.
+  variant's name in their order, and whether the name shows a manual gearbox too.
 - ``models.csv``: the price when new, in lakh (100,000 rupees), of the first trim with the first
   engine and gearbox; the popularity, in cars of 10,000; the engines with their gearboxes, the usual
   one first; and the trims, barest first, by themselves or as the name of a ladder.
@@ -82,21 +82,21 @@ def variants() -> pd.DataFrame:
     ('LXI 1.2', 'Petrol', 580000)
     """
     cars = _table("models").merge(_table("makes"), on="make", how="left")
-    cars = _each(cars, "engines", str.split, "engine_rank")
+    cars = _exploded(cars, "engines", str.split, "engine_rank")
     cars[["engine", "gearbox"]] = cars["engines"].str.split(":", expand=True)
-    cars = _each(cars, "gearbox", lambda gearboxes: gearboxes.split("/"), "gearbox_rank")
+    cars = _exploded(cars, "gearbox", lambda gearboxes: gearboxes.split("/"), "gearbox_rank")
     cars = cars.merge(_table("engines"), on="engine", how="left", suffixes=("", "_engine"))
-    cars["price_step"] = _steps(cars)
+    cars["price_step"] = _engine_steps(cars)
     ladders = {
         name: [*rows[["trim", "step", "equipment"]].itertuples(index=False, name=None)]
         for name, rows in _table("trims").groupby("ladder")
     }
     trims = cars["trims"].map(lambda text: ladders.get(text) or _equal_steps(text.split("; ")))
-    cars = _each(cars.assign(trims=trims, count=trims.map(len)), "trims", list, "rank")
+    cars = _exploded(cars.assign(trims=trims, count=trims.map(len)), "trims", list, "rank")
     cars = cars.join(pd.DataFrame([*cars["trims"]], columns=["trim", "trim_step", "equipment"]))
     price = cars["new_price_lakh"] * LAKH * np.exp(cars["price_step"] + cars["trim_step"])
-    sells = _trim_weight(cars["rank"], cars["count"])
-    cars["weight"] = sells / ((1 + cars["engine_rank"]) * (1 + 2 * cars["gearbox_rank"]))
+    sales = _trim_weight(cars["rank"], cars["count"])
+    cars["weight"] = sales / ((1 + cars["engine_rank"]) * (1 + 2 * cars["gearbox_rank"]))
     share = cars["popularity"] / cars.groupby(_MODEL)["weight"].transform("sum")
     return cars.assign(
         name=[_name(car) for car in cars.to_dict("records")],
@@ -114,10 +114,10 @@ def _table(name: str) -> pd.DataFrame:
         return pd.read_csv(file, keep_default_na=False)
 
 
-def _each(
+def _exploded(
     table: pd.DataFrame, column: str, split: Callable[[Any], list[Any]], rank: str
 ) -> pd.DataFrame:
-    """Return a row for each item of a column, and its place among a row's items as ``rank``."""
+    """Split a column into one row for each item; column ``rank`` gets an item's place, from 0."""
     rows = table.assign(**{column: table[column].map(split)}).explode(column)
     return rows.assign(**{rank: rows.groupby(level=0).cumcount()}).reset_index(drop=True)
 
@@ -131,11 +131,11 @@ def _equal_steps(names: list[str]) -> list[tuple[str, float, float]]:
 
 
 def _trim_weight(rank: pd.Series, count: pd.Series) -> pd.Series:
-    """Return how well trims sell: the middle ones best, the barest and the best least."""
+    """Return the relative sales of trims: most for the middle ones, least for barest and best."""
     return np.exp(-0.5 * (((rank + 0.5) / count - 0.45) / 0.28) ** 2)
 
 
-def _steps(cars: pd.DataFrame) -> pd.Series:
+def _engine_steps(cars: pd.DataFrame) -> pd.Series:
     """Return the rise of ln(price) from each model's usual engine and gearbox to another."""
     usual = cars.groupby(_MODEL)[["fuel", "gearbox", "power_bhp"]].transform("first")
     return (
@@ -151,7 +151,7 @@ def _name(car: dict[str, Any]) -> str:
     trim = car["trim"]
     if car["make"] == "Maruti" and car["fuel"] == "Diesel":
         trim = re.sub(r"XI\b", "DI", trim)  # its diesels are VDI where its petrol cars are VXI
-    is_told = car["gearbox"] != "MT" or car["names_manual"] == "yes"
-    told = {"trim": trim, "engine": car["label"], "gearbox": car["gearbox"] if is_told else ""}
-    parts = (told[part] for part in car["name_parts"].split())
-    return " ".join(part for part in parts if part) or "STANDARD"
+    is_shown = car["gearbox"] != "MT" or car["names_manual"] == "yes"
+    texts = {"trim": trim, "engine": car["label"], "gearbox": car["gearbox"] if is_shown else ""}
+    parts = (texts[part] for part in car["name_parts"].split())
+    return " ".join(filter(None, parts)) or "STANDARD"
