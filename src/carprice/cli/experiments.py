@@ -302,7 +302,7 @@ def tune(
         timeout if timeout is not None or not options.quick else _QUICK_TIMEOUT,
     )
     if write:
-        search.refuse_unmeasurable()
+        search.refuse_values_outside()
         check_writable(options.params, search.present)
     database = storage or storage_url(options.workdir)
     with options.running(TUNING, settings) as (data, to):

@@ -25,11 +25,11 @@ _SLICES: Final = 4
 _LAYOUT: Final = {"figure.constrained_layout.use": True}
 """Set before a picture is begun: matplotlib cannot change the layout after a colour bar."""
 _MARKS: Final = {"raw": "o", "log": "s"}
-_STEPS: Final = (1.0, 2.0, 5.0)
+_TICKS: Final = (1.0, 2.0, 5.0)
 
 
 def title_of(metric: str, currency: str) -> str:
-    """Return what an axis of an error is called.
+    """Return the title of an axis that shows an error, with its unit.
 
     Examples
     --------
@@ -40,31 +40,31 @@ def title_of(metric: str, currency: str) -> str:
 
 
 def draw_error_and_time(ranked: Ranking, metric: str, currency: str, path: Path) -> None:
-    """Draw errors against the time of a fit; name the best, and what is much quicker."""
+    """Draw errors against the time of a fit; name the best, and what is twice as quick."""
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     axes = figure.subplots()
     algorithms = [*dict.fromkeys(one.model.algorithm for one, _ in ranked)]
     quickest = math.inf
     for one, _ in ranked:
-        place = (one.mean("fit_seconds"), one.mean(metric))
+        point = (one.mean("fit_seconds"), one.mean(metric))
         axes.errorbar(
-            *place,
+            *point,
             yerr=one.standard_error(metric),
             fmt=_MARKS[one.model.target],
             color=f"C{algorithms.index(one.model.algorithm)}",
             markersize=7,
             alpha=0.85,
         )
-        if place[0] < _MUCH_QUICKER * quickest:
-            quickest = place[0]
-            axes.annotate(one.name, place, (6, 6), textcoords="offset points", fontsize=8)
+        if point[0] < _MUCH_QUICKER * quickest:
+            quickest = point[0]
+            axes.annotate(one.name, point, (6, 6), textcoords="offset points", fontsize=8)
     axes.set(
         xscale="log", yscale="log", xlabel="seconds of one fit", ylabel=title_of(metric, currency)
     )
     axes.set_title(
         "Error against time; named: the best, and what is much quicker. ○ raw, □ log price"
     )
-    _label(axes.xaxis, ticker.LogLocator(subs=_STEPS))
+    _label(axes.xaxis, ticker.LogLocator(subs=_TICKS))
     _label(axes.yaxis, ticker.MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
     axes.grid(visible=True, color=_LIGHT)
     for number, name in enumerate(algorithms):
@@ -87,17 +87,17 @@ def draw_ranking(ranked: Ranking, metric: str, currency: str, path: Path) -> Non
     axes.plot(0, 0, "D", color=BLUE, markersize=6)
     for place, (one, behind) in enumerate(ranked[1:], start=1):
         colour = GREY if behind.is_distinct else BLUE
-        apart = one.values(metric) - best.values(metric)
-        axes.plot(apart, [place] * len(apart), "|", color=colour, markersize=9)
+        differences = one.values(metric) - best.values(metric)
+        axes.plot(differences, [place] * len(differences), "|", color=colour, markersize=9)
         axes.plot([behind.low, behind.high], [place] * 2, color=colour, linewidth=1.2)
         axes.plot(behind.mean, place, "o", color=colour, markersize=6)
     axes.axvline(0, color=GREY, linestyle="--", linewidth=1)
     names = [f"{one.name}  {one.mean(metric):,.4g}" for one, _ in ranked]
     axes.set_yticks(range(len(ranked)), names, fontsize=8)
     axes.invert_yaxis()
-    linear = float(np.median([behind.mean for _, behind in ranked])) or 1.0
-    axes.set_xscale("symlog", linthresh=linear)
-    _label(axes.xaxis, ticker.SymmetricalLogLocator(base=10, linthresh=linear, subs=_STEPS))
+    threshold = float(np.median([behind.mean for _, behind in ranked])) or 1.0
+    axes.set_xscale("symlog", linthresh=threshold)
+    _label(axes.xaxis, ticker.SymmetricalLogLocator(base=10, linthresh=threshold, subs=_TICKS))
     axes.set_xlabel(f"{title_of(metric, currency)} more than {best.name}; | folds, – 95 % interval")
     axes.set_title("Behind the best; blue: the folds cannot tell it from the best")
     axes.grid(visible=True, axis="x", color=_LIGHT)
@@ -111,7 +111,7 @@ def _save(figure: Figure, path: Path) -> None:
 def draw_study(study: "Study", metric: str, out: Path) -> list[Path]:
     """Draw a study with Optuna's own plots: history, importances, slices; return the files.
 
-    Importances and slices, of the parameters that matter most, need trials that differ.
+    Importances, and slices of the most important parameters, need trials of different errors.
     """
     import matplotlib as mpl
 
@@ -122,11 +122,11 @@ def draw_study(study: "Study", metric: str, out: Path) -> list[Path]:
     from optuna.trial import TrialState
     from optuna.visualization import matplotlib as plots
 
-    whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     with warnings.catch_warnings(), plt.style.context(["default", _LAYOUT]):
         warnings.simplefilter("ignore", ExperimentalWarning)
         drawings: dict[str, Any] = {"history": (plots.plot_optimization_history, {}, (9, 5))}
-        if len({trial.value for trial in whole}) >= _FEWEST_TRIALS:
+        if len({trial.value for trial in complete}) >= _FEWEST_TRIALS:
             names = [*get_param_importances(study)][:_SLICES]
             width = 3.2 * max(len(names), 2)
             drawings["importances"] = (plots.plot_param_importances, {}, (9, 6))
@@ -138,7 +138,7 @@ def draw_study(study: "Study", metric: str, out: Path) -> list[Path]:
             figure.set_layout_engine("constrained")
             for axes in figure.axes:
                 if axes.get_xscale() == "log":
-                    _label(axes.xaxis, ticker.LogLocator(subs=_STEPS))
+                    _label(axes.xaxis, ticker.LogLocator(subs=_TICKS))
                     axes.tick_params(axis="x", labelsize=8)
             with writing(out / f"{name}.png") as path:
                 _save(figure, path)

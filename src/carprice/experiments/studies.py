@@ -1,4 +1,4 @@
-"""Optuna studies that many processes share, and that go on after one of them was killed."""
+"""Optuna studies that several processes share, and that survive the death of any of them."""
 
 import json
 import time
@@ -28,11 +28,11 @@ PRESENT: Final = "present"
 """Marks the trial that has the present values."""
 _HEARTBEAT_SECONDS: Final = 20
 GRACE_SECONDS: Final = 40
-"""A trial without a heartbeat for so long is taken for lost, and run again."""
+"""A trial without a heartbeat for so long counts as lost and is run again."""
 _LOCK_SECONDS: Final = 60
 _STARTUP_TRIALS: Final = 5
-_OPENINGS: Final = 3
-_OPENING_SECONDS: Final = 1.0
+_ATTEMPTS: Final = 3
+_PAUSE_SECONDS: Final = 1.0
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -44,9 +44,9 @@ def storage_url(workdir: Path) -> str:
 
 @contextmanager
 def storage_errors(url: str) -> Iterator[None]:
-    """Turn what the storage raises into one line that names it."""
+    """Turn an error of the storage into a RefusedError of one line that names the storage."""
     try:
-        with warnings.catch_warnings():  # of heartbeats, which Optuna has had for years
+        with warnings.catch_warnings():  # heartbeats, which Optuna still calls experimental
             warnings.simplefilter("ignore", ExperimentalWarning)
             yield
     except (SQLAlchemyError, StorageInternalError) as error:
@@ -59,7 +59,7 @@ def storage_errors(url: str) -> Iterator[None]:
 def open_study(
     url: str, name: str, sampler: Sampler, pruner: Pruner, plan: Mapping[str, Any]
 ) -> Study:
-    """Open a study, or make it where it is new.
+    """Open a study; create it if there is none of that name.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def open_study(
     Raises
     ------
     InputError
-        If the study has another plan, or if the address is none of a database.
+        If the study has another plan, or the address is not that of a database.
     """
     study = optuna.create_study(
         study_name=name,
@@ -77,7 +77,7 @@ def open_study(
         pruner=_pruner(pruner),
         load_if_exists=True,
     )
-    # The trials first: another process that makes the study sets its plan before it has any.
+    # Trials are read before the plan: a process that creates a study sets the plan first.
     is_new = not study.get_trials(deepcopy=False)
     if is_new and PLAN not in study.user_attrs:
         study.set_user_attr(PLAN, json.dumps(plan))
@@ -103,9 +103,9 @@ def _refuse_other_plan(
 
 
 def _storage(url: str) -> RDBStorage:
-    """Open a storage, again where another process was making its tables at the same time."""
+    """Open a storage; try again if another process was creating its tables at the same time."""
     options = {"connect_args": {"timeout": _LOCK_SECONDS}} if url.startswith("sqlite") else {}
-    for left in reversed(range(_OPENINGS)):
+    for left in reversed(range(_ATTEMPTS)):
         try:
             return RDBStorage(
                 url,
@@ -115,8 +115,8 @@ def _storage(url: str) -> RDBStorage:
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
             )
         except DBAPIError as error:
-            is_made_meanwhile = isinstance(error, IntegrityError) or "already exists" in str(error)
-            if not (left and is_made_meanwhile):
+            is_created_now = isinstance(error, IntegrityError) or "already exists" in str(error)
+            if not (left and is_created_now):
                 raise
         except (ArgumentError, ImportError, ValueError) as error:
             raise InputError(
@@ -124,8 +124,8 @@ def _storage(url: str) -> RDBStorage:
                 "such as sqlite:///optuna.db or postgresql+psycopg://…; pip install "
                 "'carprice[sql]' brings drivers"
             ) from None
-        time.sleep(_OPENING_SECONDS)
-    raise AssertionError("the last opening returns or raises")
+        time.sleep(_PAUSE_SECONDS)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _sampler(sampler: Sampler) -> samplers.BaseSampler:
@@ -133,7 +133,7 @@ def _sampler(sampler: Sampler) -> samplers.BaseSampler:
         return samplers.RandomSampler()
     if sampler is Sampler.QMC:
         return samplers.QMCSampler(warn_independent_sampling=False)
-    # What others are trying counts as bad, so that two do not try the same.
+    # constant_liar counts running trials as bad, so that two processes do not try the same values.
     return samplers.TPESampler(multivariate=True, constant_liar=True)
 
 
@@ -144,15 +144,12 @@ def _pruner(pruner: Pruner) -> pruners.BasePruner:
 
 
 def trials_of(study: Study, *states: str) -> list[FrozenTrial]:
-    """Return the trials of some states: complete, pruned, failed, running or waiting.
-
-    A trial whose process was killed has no state here: it is run again.
-    """
+    """Return the trials that are in one of the states, as :func:`state_of` names them."""
     return [one for one in study.get_trials(deepcopy=False) if state_of(one) in states]
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """Return the state of a trial, as :func:`trials_of` names it."""
+    """Return complete, pruned, failed, running or waiting; empty if killed, to be run again."""
     state = trial.state.name.lower()
     if state == "fail":
         return "failed" if REASON in trial.user_attrs else ""
@@ -160,23 +157,23 @@ def state_of(trial: FrozenTrial) -> str:
 
 
 def ended(study: Study) -> list[FrozenTrial]:
-    """Return the trials that came to an end: measured, pruned, or failed by themselves."""
+    """Return the trials that ended: complete, pruned or failed; not the interrupted ones."""
     return trials_of(study, "complete", "pruned", "failed")
 
 
 def retry(study: Study, number: int) -> None:
-    """Put the values of a trial that was interrupted back into the queue."""
+    """Put the values of an interrupted trial back into the queue."""
     trial = study.get_trials()[number]
     if not state_of(trial):
         RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
 def trials_with(study: Study, values: Values, space: Space) -> list[FrozenTrial]:
-    """Return the trials of some values that wait, are run, or were measured till their end."""
+    """Return the trials with given values that are waiting, running, complete or failed."""
 
     def values_of(trial: FrozenTrial) -> Values:
-        waiting = trial.system_attrs.get("fixed_params", {})
-        return rounded({**waiting, **trial.params}, space)
+        enqueued = trial.system_attrs.get("fixed_params", {})
+        return rounded({**enqueued, **trial.params}, space)
 
     found = trials_of(study, "waiting", "running", "complete", "failed")
     return [trial for trial in found if values_of(trial) == rounded(values, space)]

@@ -32,14 +32,15 @@ _MOST: Final = 1000
 
 @dataclass(frozen=True)
 class Reporting:
-    """Where an experiment's results go, and who is told how far it is.
+    """Where an experiment's results go, and what is called to tell how far it is.
 
     Attributes
     ----------
-    uri, workdir : of the MLflow server or database; below which a local one keeps its artifacts.
+    uri : of the MLflow server or database.
+    workdir : folder in which a local MLflow database keeps its artifacts.
     out : folder for tables and pictures.
-    progress, done, say : are told what is being done, of each model or trial that came to an end,
-        and what else a person should know.
+    progress, done, say : called with what is being done, with each finished model or trial, and
+        with what else a person should know.
     """
 
     uri: str
@@ -74,7 +75,7 @@ class ParentRun:
             return list(self._client.search_runs([self._experiment], query, max_results=_MOST))
 
     def finished(self) -> dict[str, tuple[Mapping[str, float], ...]]:
-        """Return the folds of the nested runs that finished, by name."""
+        """Return the figures of each fold of the nested runs that finished, by run name."""
         folds = {}
         with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
             for run in self._nested("FINISHED"):
@@ -93,7 +94,7 @@ class ParentRun:
         return str(run.info.run_id)
 
     def end(self, run: str, result: Result, state: str) -> None:
-        """End a nested run: log the figures of each fold, and their means if it is whole.
+        """End a nested run: log the figures of each fold, and their means if it is complete.
 
         Parameters
         ----------
@@ -114,13 +115,13 @@ class ParentRun:
             self._client.set_terminated(run, "FAILED" if state == "failed" else "FINISHED")
 
     def kill(self, *runs: str) -> None:
-        """End runs of which nothing will come any more."""
+        """Mark runs that will have no result as killed."""
         with clear_errors(self._to.uri):
             for run in runs:
                 self._client.set_terminated(run, "KILLED")
 
     def kill_running(self, but: Collection[str] = ()) -> None:
-        """End the nested runs that seem to go on, but for those of other processes."""
+        """Mark the running nested runs as killed, except ``but``: those of other processes."""
         running = (run.info.run_id for run in self._nested("RUNNING"))
         self.kill(*(run for run in running if run not in but))
 
@@ -147,13 +148,13 @@ class ParentRun:
             self._client.set_tag(self.id, _NOTE, note)
 
     def finish(self) -> None:
-        """Tell that nothing is missing."""
+        """Mark the run as finished."""
         with clear_errors(self._to.uri):
             self._client.set_terminated(self.id, "FINISHED")
 
 
 def plan_digest(plan: Any) -> str:
-    """Return the SHA-256 that names a plan of plain JSON values."""
+    """Return the SHA-256 of a plan that consists of JSON values."""
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
@@ -167,13 +168,13 @@ def open_parent(
     params: Mapping[str, Any],
     reopen: bool = False,
 ) -> ParentRun:
-    """Go on with the first unfinished run of the same plan, or start one.
+    """Continue the first unfinished run of the same plan, or start one.
 
     Parameters
     ----------
-    title : begins the run's name.
-    plan : names what is to be done.
-    reopen : whether a finished run is gone on with too.
+    title : first words of the run's name.
+    plan : digest of what is to be done, see :func:`plan_digest`.
+    reopen : whether a finished run is continued, too.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a study is to search, and what it found so far."""
+"""What a tuning study searches, and what it has found so far."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,11 +20,12 @@ MODEL: Final = ComparedModel("carprice")
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, and how each trial is measured.
+    """What a study searches, and how each trial is measured.
 
     Attributes
     ----------
-    trials : of the study in all, whoever ran them.
+    how : the cross-validation of a trial, with the fixed parameters and the present values.
+    trials : number of the study's trials in all, whichever process runs them.
     timeout : seconds after which this process starts no more trials; None for no limit.
     """
 
@@ -34,7 +35,7 @@ class Search:
     timeout: float | None
 
     def plan(self, data: Data) -> dict[str, Any]:
-        """Return what all trials of a study have in common, beside the space."""
+        """Return what all trials of a study have in common, except the search space."""
         fixed = self.how.train.model_dump()
         for name in self.space:
             _, section, key = name.split(".")
@@ -50,18 +51,18 @@ class Search:
 
     @property
     def present(self) -> dict[str, float]:
-        """The values that the params file has."""
+        """The values of the searched parameters in the params file."""
         return present_values(self.how.train, self.space)
 
     def outside(self) -> str:
-        """Return which present value is outside of its range, and of which; nothing if none is."""
+        """Tell the first present value that is outside its range; empty if all are inside."""
         for name, value in self.present.items():
             low, high = self.space[name].low, self.space[name].high
             if not low <= value <= high:
                 return f"{name} is {value:g}, and searched from {low:g} to {high:g}"
         return ""
 
-    def refuse_unmeasurable(self) -> None:
+    def refuse_values_outside(self) -> None:
         """Raise a RefusedError, before the first trial, if a present value cannot be measured."""
         if outside := self.outside():
             raise RefusedError(
@@ -71,16 +72,16 @@ class Search:
 
 
 class TuningReport:
-    """What a study found so far.
+    """What a study has found so far.
 
     Attributes
     ----------
     name : of the study.
-    best, present : values, by their keys in a params file; ``present`` as the file has them.
+    best, present : values by key of the params file, of the best trial and as the file has them.
     best_number : of the best trial.
     best_result, present_result : their folds; None where the present values were not measured.
-    gain : how much lower the best one's error is, in pairs of folds; None likewise.
-    counts : trials by state; ``others`` are being run by other processes.
+    gain : present error less best error, paired by fold; None also where they are one trial.
+    counts : number of trials by state; ``others`` are being run by other processes.
     trials : one row a trial.
     resumed : whether the study had trials before.
 
@@ -106,11 +107,11 @@ class TuningReport:
         if measured := [trial for trial in tried if studies.state_of(trial) == "complete"]:
             self.present_result = _result(measured[0])
             if best.number != measured[0].number:
-                lower = self.best_result.values(search.how.metric)
-                self.gain = paired_difference(self.present_result.values(search.how.metric), lower)
+                pair = (self.present_result, self.best_result)
+                self.gain = paired_difference(*(one.values(search.how.metric) for one in pair))
         failed = next((why for one in tried if (why := one.user_attrs.get(studies.REASON))), None)
         missing = f"their trial failed: {failed}" if failed else "their trial has not ended yet"
-        self._missing = search.outside() or missing
+        self._why_not = search.outside() or missing
         states = [studies.state_of(trial) for trial in ended]
         self.counts = {
             "counted": len(states),
@@ -140,7 +141,7 @@ class TuningReport:
         return errors | {f"trials_{name}": float(count) for name, count in self.counts.items()}
 
     def parameters(self) -> pd.DataFrame:
-        """Return one row a parameter: its present value and the best trial's."""
+        """Return one row for each parameter: its present value and the best trial's."""
         rows = [(name, self.present[name], value) for name, value in self.best.items()]
         return pd.DataFrame(rows, columns=["parameter", "present", "best"])
 
@@ -157,10 +158,10 @@ class TuningReport:
         return "\n".join((*head, *rows))
 
     def refuse_unmeasured(self) -> None:
-        """Raise a RefusedError if nobody knows whether the best values are better."""
+        """Raise a RefusedError if the present values were not measured: the best may be worse."""
         if self.present_result is None:
             raise RefusedError(
-                f"nothing was written: the present values were not measured ({self._missing}), so "
+                f"nothing was written: the present values were not measured ({self._why_not}), so "
                 f"that trial {self.best_number} may be worse than they are; run the command again "
                 "with more --trials, or with more time for each"
             )
