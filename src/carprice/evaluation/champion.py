@@ -1,4 +1,4 @@
-"""Compare a candidate with the production model: on the same rows and folds, and in time."""
+"""Compare a candidate with the production model: errors on the same folds, and speed."""
 
 from timeit import timeit
 from typing import Final
@@ -24,7 +24,7 @@ Digests = npt.NDArray[np.uint64]
 
 
 def car_digests(listings: pd.DataFrame) -> Digests:
-    """Return a number for each of n listings that names the car, whatever its price and date."""
+    """Return a hash of each of n listings that ignores its price and dates."""
     numbers = (FieldKind.NUMBER, FieldKind.INTEGER)
     columns = {
         field: listings[field].astype(np.float64)
@@ -45,8 +45,8 @@ def compare(
     Parameters
     ----------
     test : the candidate's test listings.
-    learned : :func:`car_digests` of the listings that the champion learned from, which are left
-        out, since it knows their prices; None where they are not known.
+    learned : :func:`car_digests` of the champion's training listings, which are left out of the
+        test since it knows their prices; None where they are not known.
     """
     rows, note = _fair_rows(test, learned)
     count = max(1, min(_FOLDS, len(rows) // _FEWEST_OF_FOLD))
@@ -66,7 +66,7 @@ def time_both(
 ) -> tuple[float, float]:
     """Return the microseconds of a single prediction of two models, measured in turns.
 
-    The quickest of many short rounds counts, for other work of the machine only adds time.
+    The quickest of many short rounds counts: other work of the machine only adds time.
     """
     cars = [*listings_of(as_columns(rows.head(_TIMED)))]
 

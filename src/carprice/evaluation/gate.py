@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from carprice.settings import GateSettings
 
-_NAMED: Final = 5
+_MOST_NAMED: Final = 5
 _ONE_IN_A_HUNDRED: Final = -statistics.NormalDist().inv_cdf(0.01)
 
 Measured = Mapping[str, tuple[int, float]]
@@ -24,11 +24,11 @@ class Candidate:
     Attributes
     ----------
     mape, within_10, coverage : on all test rows; coverage of the 90 % range.
-    naive_mape : of a model that knows each make's and model's median price only, on the same rows.
+    naive_mape : of :func:`carprice.evaluation.measurement.naive_prices`, on the same rows.
     band_coverage : coverage of the 90 % range in each age band.
     segment_mape : MAPE in each segment.
     megabytes : size of the model folder.
-    data_digest : names the listings that it learned from and was tested on.
+    data_digest : of the listings that it was trained and tested on.
     """
 
     mape: float
@@ -86,7 +86,7 @@ class Champion:
     Attributes
     ----------
     version : its number in the registry.
-    data_digest : names the listings that it learned from and was tested on.
+    data_digest : of the listings that it was trained and tested on.
     """
 
     version: int
@@ -130,7 +130,7 @@ def failed_reasons(reasons: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that the gate looked at: what was found, what is needed, and whether that is so."""
+    """One criterion of the gate: what was found, what is needed, and whether it passed."""
 
     name: str
     found: str
@@ -145,7 +145,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a candidate was accepted, by which checks, and what else is to be said."""
+    """Whether a candidate was accepted, by which checks, and remarks."""
 
     accepted: bool
     checks: tuple[Check, ...]
@@ -160,9 +160,9 @@ class Decision:
 def decide(candidate: Candidate, champion: Champion | None, thresholds: GateSettings) -> Decision:
     """Judge a candidate by its own figures, and in comparison with the production model.
 
-    Beside production its error is compared in pairs, fold by fold on the same rows: whatever makes
-    a fold hard for one makes it hard for the other, so that the differences are steadier than the
-    errors. The mean of the relative differences may not exceed the margin.
+    Errors of both are paired by fold, on the same rows: a fold that is hard for one is hard for the
+    other, so that the differences vary less than the errors. The mean of the relative differences
+    may not exceed the margin.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def _absolute(candidate: Candidate, thresholds: GateSettings) -> Iterator[Check]
 def _bands(candidate: Candidate, thresholds: GateSettings) -> Check:
     share = thresholds.band_coverage
     judged = {
-        name: (rows, covered, 100 * _by_chance(share, rows))
+        name: (rows, covered, 100 * _chance_floor(share, rows))
         for name, (rows, covered) in candidate.band_coverage.items()
         if rows >= thresholds.segment_rows
     }
@@ -242,8 +242,8 @@ def _bands(candidate: Candidate, thresholds: GateSettings) -> Check:
     )
 
 
-def _by_chance(share: float, rows: int) -> float:
-    """Return the share that a true share falls below in one of a hundred samples of n rows.
+def _chance_floor(share: float, rows: int) -> float:
+    """Return the 0.01 quantile of the share observed in n rows whose true share is ``share``.
 
     The normal approximation of the binomial distribution.
     """
@@ -262,8 +262,8 @@ def _segments(candidate: Candidate, thresholds: GateSettings) -> Check:
         f"{judged[name][1]:.2f} times that of all in {name} ({judged[name][0]:,} rows)"
         for name in bad or worst
     ]
-    if len(told) > _NAMED:
-        told[_NAMED:] = [f"{len(told) - _NAMED} more"]
+    if len(told) > _MOST_NAMED:
+        told[_MOST_NAMED:] = [f"{len(told) - _MOST_NAMED} more"]
     return Check(
         "MAPE of the worst segment",
         ", ".join(told) or f"none of {thresholds.segment_rows} rows",

@@ -1,4 +1,4 @@
-"""A model measured on test listings: errors, ranges and segments, beside medians and noise."""
+"""Measure a model on test listings: errors, ranges, segments, naive errors and noise floor."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,15 @@ Segments = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a model says of n test listings, and how good that is; figures in per cent.
+    """The prices of n test listings by a model, and their errors; figures in per cent.
 
     Attributes
     ----------
     actual, prices : prices asked, and the model's with their ranges.
     overall : errors, coverage and widths of all rows.
-    naive : errors of a model that knows each make's and model's median price only.
+    naive : errors of :func:`naive_prices`.
     segments : kind of segment → its name → rows, errors and coverage.
-    noise : what near-twins in the data say that no model can be better than.
+    noise : the noise floor: the smallest error that a model can have on these data.
     """
 
     actual: Floats
@@ -48,7 +48,7 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
 
     Parameters
     ----------
-    train : what the model learned from; tells medians, how common a model is, and the noise.
+    train : the model's training listings, for naive prices, cars of a model, and the noise floor.
     """
     listings = pd.concat([train, test], ignore_index=True)
     parsed, rows = model.parse(as_columns(listings)), np.arange(len(listings))
@@ -81,7 +81,7 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
 
 
 def cars_of_model(learned: Sequence[str], models: Sequence[str]) -> list[str]:
-    """Return how many cars of each row's model were learned from, in classes.
+    """Return the class of each row's number of training cars of the same model.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def cars_of_model(learned: Sequence[str], models: Sequence[str]) -> list[str]:
 
 
 def naive_prices(train: pd.DataFrame, test: pd.DataFrame) -> Floats:
-    """Return what knowing only each model's median price says; its make's, or all's, if unseen."""
+    """Return each test row's median training price of its model, else of its make, else of all."""
     by_model = train.groupby(["make", "model"])[PRICE].median()
     by_make = train.groupby("make")[PRICE].median()
     keys = pd.MultiIndex.from_frame(test[["make", "model"]])

@@ -28,12 +28,12 @@ def draw_evaluation(
     _predictions(axes[0, 0], tables["predictions"], currency)
     _bars(axes[0, 1], tables["error_by_price_decile"], "decile", "mdape", "MdAPE by price decile")
     _bars(axes[0, 2], tables["error_by_age_band"], "age_band", "mdape", "MdAPE by age, years")
-    _lying_bars(axes[1, 0], tables["error_by_make"], "make", "mdape", "MdAPE by make")
+    _barh(axes[1, 0], tables["error_by_make"], "make", "mdape", "MdAPE by make")
     covered, title = tables["coverage_by_age_band"], "Prices inside the range by age, years"
     _bars(axes[1, 1], covered, "age_band", "coverage", title)
     axes[1, 1].axhline(100 * figures["confidence"], color=GREY, linestyle="--")
     axes[1, 1].set_ylim(0, 105)
-    _lying_bars(axes[1, 2], tables["importance"], "feature", "gain", "Share of the booster's gain")
+    _barh(axes[1, 2], tables["importance"], "feature", "gain", "Share of the booster's gain")
     figure.savefig(path, format="png", dpi=80, metadata={"Software": None})
 
 
@@ -54,7 +54,7 @@ def _bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -
     axes.set(title=title, ylabel="%")
 
 
-def _lying_bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:
+def _barh(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:
     axes.barh(table[name][::-1], table[figure][::-1], color=BLUE)
     axes.set_title(title)
     axes.tick_params(axis="y", labelsize=7)

@@ -1,1 +1,1 @@
-"""What is downloaded from the registry is what is tested, before it may go to production."""
+"""Tests of a registered model version, on the downloaded files, before it goes to production."""

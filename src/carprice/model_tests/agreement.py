@@ -1,4 +1,4 @@
-"""MLflow's clients and the service's are told the same: prices, ranges and warnings."""
+"""Test that the MLflow pyfunc and the service give the same prices, ranges and warnings."""
 
 import datetime
 import math
@@ -19,7 +19,7 @@ from carprice.schema import EQUIPMENT_SEPARATOR, PRICE_NAMES, REQUIRED, alias
 SUITE: Final = "agreement"
 LISTINGS: Final = 200
 NEED_LISTINGS: Final = ("test listings, one by one", "test listings, in a batch")
-"""Names of the tests that cannot be without test listings."""
+"""Names of the tests that need test listings."""
 _CENT: Final = 0.0101  # prices are rounded to 0.01
 _SAME: Final = 1e-6
 
@@ -34,9 +34,9 @@ def checks(
 
     Parameters
     ----------
-    pyfunc : what MLflow loads.
-    panel : cars of the model's own names.
-    listings : listings of the test set; None where there are none to be had.
+    pyfunc : the model as MLflow loads it.
+    panel : cars of names that the model knows.
+    listings : listings of the test set; None where they are not available.
     """
     tests: dict[str, ModelTest] = {}
     names = (("the panel, one by one", "the panel, in a batch"), NEED_LISTINGS)
@@ -50,14 +50,14 @@ def checks(
 
 
 def some_listings(test: pd.DataFrame) -> list[Car]:
-    """Return test listings, spread evenly over all that have what the service requires."""
+    """Return test listings, evenly spread over those that have all required fields."""
     whole = test.dropna(subset=list(REQUIRED))
     step = max(len(whole) // LISTINGS, 1)
     return list(listings_of(as_columns(whole.iloc[::step].head(LISTINGS))))
 
 
 def as_json(car: Car) -> Record:
-    """Return a listing as a client sends it, without what is not known."""
+    """Return a listing as a client sends it, without unknown fields."""
     record: Record = {}
     for field, value in car.items():
         if isinstance(value, datetime.date):

@@ -1,4 +1,4 @@
-"""Test that prices behave as any buyer expects: older, farther driven cars cost less, and so on.
+"""Test that prices behave as buyers expect: older cars, and cars driven further, cost less.
 
 Real listings are noisy, so most limits are shares of cars or of steps, not every single one.
 """
@@ -35,19 +35,19 @@ _SAME: Final = 1e-6
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A model, its panel of cars, and the limits of the settings."""
+class _Setup:
+    """What is tested: a model, its panel of cars, and the limits from the settings."""
 
     model: PriceModel
     panel: Panel
     limits: ModelTestSettings
 
     def price(self, **same: Any) -> Floats:
-        """Return the prices of the panel's cars with some fields the same for all."""
+        """Return the prices of the panel's cars, with ``same`` set for all of them."""
         return self.model.predict(by_column(self.panel.cars, **same)).price
 
     def grid(self, field: str, values: Sequence[Any]) -> Floats:
-        """Return prices by car (rows) and value of a field (columns)."""
+        """Return the panel's prices: cars × values of a field."""
         return np.column_stack([self.price(**{field: value}) for value in values])
 
     def at_usual_age(self) -> dict[str, float]:
@@ -66,7 +66,7 @@ class _Asked:
 
 def checks(model: PriceModel, panel: Panel, limits: ModelTestSettings) -> dict[str, ModelTest]:
     """Return the tests by their names."""
-    asked = _Asked(model, panel, limits)
+    setup = _Setup(model, panel, limits)
     tests = {
         "prices are prices": _prices_are_prices,
         "price falls with age": _falls_with_age,
@@ -80,12 +80,12 @@ def checks(model: PriceModel, panel: Panel, limits: ModelTestSettings) -> dict[s
         "one by one as in a batch": _one_by_one,
         "the reasons multiply to the price": _reasons,
     }
-    return {name: partial(test, asked) for name, test in tests.items()}
+    return {name: partial(test, setup) for name, test in tests.items()}
 
 
-def _prices_are_prices(asked: _Asked) -> str:
-    prices = asked.model.predict(by_column(asked.panel.cars))
-    low, high = asked.model.trained_on["price"]
+def _prices_are_prices(setup: _Setup) -> str:
+    prices = setup.model.predict(by_column(setup.panel.cars))
+    low, high = setup.model.trained_on["price"]
     good = _in_order(prices) & (prices.price > low / 2) & (prices.price < 2 * high)
     return require(
         len(good) > 0 and bool(good.all()),
@@ -94,13 +94,13 @@ def _prices_are_prices(asked: _Asked) -> str:
     )
 
 
-def _falls_with_age(asked: _Asked) -> str:
-    oldest = min(asked.model.hedonic.oldest, _OLDEST)
-    year = asked.model.market.valuation_date.year
-    prices = asked.grid("year", [year - age for age in range(oldest + 1)])
+def _falls_with_age(setup: _Setup) -> str:
+    oldest = min(setup.model.hedonic.oldest, _OLDEST)
+    year = setup.model.market.valuation_date.year
+    prices = setup.grid("year", [year - age for age in range(oldest + 1)])
     old = min(_OLD, oldest)
-    fall, least = float(np.median(1 - prices[:, old] / prices[:, 0])), asked.limits.min_fall
-    is_falling, told = _falling(asked.limits, prices)
+    fall, least = float(np.median(1 - prices[:, old] / prices[:, 0])), setup.limits.min_fall
+    is_falling, told = _falling(setup.limits, prices)
     return require(
         is_falling and fall >= least,
         f"{told}; half of the cars lose {100 * fall:.0f} % or more in {old} years; needs "
@@ -108,14 +108,14 @@ def _falls_with_age(asked: _Asked) -> str:
     )
 
 
-def _falls_with_distance(asked: _Asked) -> str:
-    distances = _KM / asked.model.hedonic.km_per_unit
-    prices = asked.grid("odometer", [float(round(distance)) for distance in distances])
-    return require(*_falling(asked.limits, prices))
+def _falls_with_distance(setup: _Setup) -> str:
+    distances = _KM / setup.model.hedonic.km_per_unit
+    prices = setup.grid("odometer", [float(round(distance)) for distance in distances])
+    return require(*_falling(setup.limits, prices))
 
 
 def _falling(limits: ModelTestSettings, prices: Floats) -> tuple[bool, str]:
-    """Return whether prices fall from column to column, and what was found."""
+    """Return whether prices (cars × steps) fall from step to step, and what was found."""
     rises = float(np.mean(prices[:, 1:] / prices[:, :-1] > 1 + limits.rise))
     cheaper = float(np.mean(prices[:, -1] < prices[:, 0]))
     return (
@@ -126,10 +126,10 @@ def _falling(limits: ModelTestSettings, prices: Floats) -> tuple[bool, str]:
     )
 
 
-def _second_owner(asked: _Asked) -> str:
-    first, second = asked.price(ownership=1), asked.price(ownership=2)
-    if not asked.knows_owners:
-        same = np.abs(second / first - 1) <= asked.limits.rise
+def _second_owner(setup: _Setup) -> str:
+    first, second = setup.price(ownership=1), setup.price(ownership=2)
+    if not setup.knows_owners:
+        same = np.abs(second / first - 1) <= setup.limits.rise
         return require(
             bool(same.all()),
             f"training had no owners, and {same.sum()} of {len(same)} cars cost the same with a "
@@ -137,99 +137,99 @@ def _second_owner(asked: _Asked) -> str:
         )
     share = float(np.mean(second < first))
     return require(
-        share >= asked.limits.min_cheaper,
-        f"{100 * share:.0f} % of the cars cost less, in the middle "
+        share >= setup.limits.min_cheaper,
+        f"{100 * share:.0f} % of the cars cost less, by a median of "
         f"{100 * (1 - np.median(second / first)):.1f} %; needs "
-        f"{100 * asked.limits.min_cheaper:g} % of the cars",
+        f"{100 * setup.limits.min_cheaper:g} % of the cars",
     )
 
 
-def _models_differ(asked: _Asked) -> str:
-    spread = float(np.std(np.log(asked.price(**asked.at_usual_age()))))
+def _models_differ(setup: _Setup) -> str:
+    spread = float(np.std(np.log(setup.price(**setup.at_usual_age()))))
     return require(
-        spread >= asked.limits.min_spread,
+        spread >= setup.limits.min_spread,
         f"ln(price) at the same age and distance has a standard deviation of {spread:.2f} among "
-        f"the models; needs {asked.limits.min_spread:g}",
+        f"the models; needs {setup.limits.min_spread:g}",
     )
 
 
-def _unseen_variant(asked: _Asked) -> str:
-    columns = by_column(asked.panel.cars, variant=None)
-    left_out, unseen = asked.model.predict(columns).price, asked.price(variant=UNSEEN["variant"])
+def _unseen_variant(setup: _Setup) -> str:
+    columns = by_column(setup.panel.cars, variant=None)
+    left_out, unseen = setup.model.predict(columns).price, setup.price(variant=UNSEEN["variant"])
     apart = np.abs(unseen / left_out - 1)
-    if not asked.model.knows_variants:
+    if not setup.model.knows_variants:
         return require(
             bool(np.all(apart <= _SAME)),
             f"training had no variants, and one that is given moves prices by {apart.max():.1e} at "
             f"most; needs {_SAME:g}",
         )
-    near = float(np.mean(apart <= asked.limits.unseen_variant))
+    near = float(np.mean(apart <= setup.limits.unseen_variant))
     return require(
-        near >= asked.limits.min_cheaper,
-        f"{100 * near:.0f} % of the cars within {100 * asked.limits.unseen_variant:g} %, at most "
-        f"{100 * apart.max():.1f} % apart; needs {100 * asked.limits.min_cheaper:g} % of them",
+        near >= setup.limits.min_cheaper,
+        f"{100 * near:.0f} % of the cars within {100 * setup.limits.unseen_variant:g} %, at most "
+        f"{100 * apart.max():.1f} % apart; needs {100 * setup.limits.min_cheaper:g} % of them",
     )
 
 
-def _unseen_model(asked: _Asked) -> str:
+def _unseen_model(setup: _Setup) -> str:
     ratios = {
-        make: _beside_make(asked, make, known) for make, known in asked.panel.makes(_MAKES).items()
+        make: _make_ratio(setup, make, known) for make, known in setup.panel.makes(_MAKES).items()
     }
-    most = asked.limits.unseen_model_factor
+    most = setup.limits.unseen_model_factor
     good = [1 / most <= ratio <= most for ratio in ratios.values()]
     told = ", ".join(f"{make} {ratio:.2f}" for make, ratio in ratios.items())
     return require(
         bool(good) and all(good),
-        f"times the middle model of its make: {told}; needs {1 / most:.2f} to {most:g}",
+        f"times the median model of its make: {told}; needs {1 / most:.2f} to {most:g}",
     )
 
 
-def _beside_make(asked: _Asked, make: str, known: Mapping[str, int]) -> float:
-    """Return an unseen model's price by that of the make's middle one, the well known first."""
-    base = {**asked.at_usual_age(), "make": make}
+def _make_ratio(setup: _Setup, make: str, known: Mapping[str, int]) -> float:
+    """Return an unseen model's price divided by the median of its make, weighted by ``known``."""
+    base = {**setup.at_usual_age(), "make": make}
     cars = [{**base, "model": name} for name in (*known, UNSEEN["model"])]
-    *prices, unseen = asked.model.predict(by_column(cars)).price.tolist()
+    *prices, unseen = setup.model.predict(by_column(cars)).price.tolist()
     weights = np.array([*known.values()])
-    middle = np.quantile(prices, 0.5, weights=weights, method="inverted_cdf")
-    return float(unseen / middle)
+    median = np.quantile(prices, 0.5, weights=weights, method="inverted_cdf")
+    return float(unseen / median)
 
 
-def _least(asked: _Asked) -> str:
-    full = by_column(asked.panel.cars)
-    told_all = asked.model.predict(full)
-    least = asked.model.predict({field: full[field] for field in REQUIRED})
+def _least(setup: _Setup) -> str:
+    full = by_column(setup.panel.cars)
+    told_all = setup.model.predict(full)
+    least = setup.model.predict({field: full[field] for field in REQUIRED})
     narrow, wide = (np.log(one.high / one.low) for one in (told_all, least))
     priced, ratio = _in_order(least), float(np.median(wide / narrow))
-    share, needed = float(np.mean(wide >= narrow * (1 - _SAME))), asked.limits.min_cheaper
-    needs_more = asked.model.knows_variants or asked.knows_owners
+    share, needed = float(np.mean(wide >= narrow * (1 - _SAME))), setup.limits.min_cheaper
+    needs_more = setup.model.knows_variants or setup.knows_owners
     is_wider = ratio > 1 + _SAME if needs_more else ratio >= 1 - _SAME
     return require(
         bool(priced.all()) and share >= needed and is_wider,
         f"{priced.sum()} of {len(wide)} have prices, {100 * share:.0f} % no narrower range, in the "
-        f"middle {ratio:.2f} times as wide; needs all, {100 * needed:g} %, and "
+        f"median {ratio:.2f} times as wide; needs all, {100 * needed:g} %, and "
         f"{'more than' if needs_more else 'at least'} 1",
     )
 
 
-def _nested_ranges(asked: _Asked) -> str:
-    columns = by_column(asked.panel.cars)
-    every = [asked.model.predict(columns, confidence) for confidence in CONFIDENCES]
+def _nested_ranges(setup: _Setup) -> str:
+    columns = by_column(setup.panel.cars)
+    every = [setup.model.predict(columns, confidence) for confidence in CONFIDENCES]
     low, high = (np.column_stack([getattr(one, side) for one in every]) for side in ("low", "high"))
     nested = (np.diff(low) <= low[:, 1:] * _SAME) & (np.diff(high) >= -high[:, 1:] * _SAME)
     wider = high[:, -1] / low[:, -1] > high[:, 0] / low[:, 0] * (1 + _SAME)
     good = nested.all(axis=1) & wider
     return require(
         len(good) > 0 and bool(good.all()),
-        f"{good.sum()} of {len(good)} cars have ranges that hold each other at "
+        f"{good.sum()} of {len(good)} cars have ranges that contain the narrower ones at "
         f"{len(CONFIDENCES)} confidences from {CONFIDENCES[0]:.0%} to {CONFIDENCES[-1]:.0%}; needs "
         "all",
     )
 
 
-def _one_by_one(asked: _Asked) -> str:
-    cars = with_unseen_names(asked.panel.cars)
-    batch = asked.model.predict(by_column(cars))
-    single = np.array([asked.model.pricer.value(car).prices for car in cars])
+def _one_by_one(setup: _Setup) -> str:
+    cars = with_unseen_names(setup.panel.cars)
+    batch = setup.model.predict(by_column(cars))
+    single = np.array([setup.model.pricer.value(car).prices for car in cars])
     together = np.column_stack([batch.price, batch.low, batch.high])
     apart = float(np.max((np.abs(single - together) - 0.01) / together))
     return require(
@@ -239,10 +239,10 @@ def _one_by_one(asked: _Asked) -> str:
     )
 
 
-def _reasons(asked: _Asked) -> str:
-    columns = by_column(asked.panel.cars)
-    prices = asked.model.predict(columns).price
-    told = asked.model.explain(columns)
+def _reasons(setup: _Setup) -> str:
+    columns = by_column(setup.panel.cars)
+    prices = setup.model.predict(columns).price
+    told = setup.model.explain(columns)
     products = np.array([one.start * np.prod([r.factor for r in one.reasons]) for one in told])
     sums = np.array([one.start + sum(r.amount for r in one.reasons) for one in told])
     apart = float(np.max(np.abs(np.stack([products, sums]) / prices - 1)))

@@ -39,10 +39,10 @@ class Subject:
     Attributes
     ----------
     name : of the registered model.
-    model, libraries : its folder, and the versions of the libraries that made it; None where its
-        bytes are wrong.
-    figures : measured on the test listings; None where they could not be had.
-    report : what ingest reported of the same data; None where that is not to be had.
+    model, libraries : the loaded model, and the versions of the libraries that made it; None where
+        the downloaded files are not the registered ones.
+    figures : measured on the test listings; None where they could not be measured.
+    report : ingest's report on the same data; None where it was not found.
     parameters : of the run that made it.
     """
 
@@ -98,8 +98,8 @@ def _template(name: str) -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    own = {"plain": plain, "code": _code, "number": _number, "count": "{:,}".format}
-    environment.filters |= own
+    filters = {"plain": plain, "code": _code, "number": _number, "count": "{:,}".format}
+    environment.filters |= filters
     return environment.get_template(name)
 
 
@@ -134,7 +134,7 @@ def _days(figures: Figures | None) -> str:
 
 
 def _shown_segments(figures: Figures) -> Iterator[tuple[str, Sequence[Segment], int]]:
-    """Return each kind of segment, those to show, and how many makes are left out."""
+    """Yield each kind of segment, its segments to show, and how many are left out."""
     for kind, segments in figures.measured.segments.items():
         shown = list(segments.items())
         if kind == "make":

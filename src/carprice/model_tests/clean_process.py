@@ -26,7 +26,7 @@ _STOP_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.02
 _SHOWN: Final = 1500
 _MODEL_NAME: Final = "used-car-price"
-# What the system itself needs to start a process; nothing else of the caller's environment.
+# Variables that the system needs to start a process; no other is inherited.
 _KEPT: Final = (
     *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL"),
     *("SYSTEMROOT", "TEMP", "TMP", "TMPDIR"),
@@ -42,7 +42,7 @@ class Service:
     http: httpx.Client
 
     def last_words(self) -> str:
-        """Return the end of its log without secrets."""
+        """Return the end of its log, without secrets."""
         return redact(self.log.read_text(encoding="utf-8", errors="replace").strip()[-_SHOWN:])
 
 
@@ -52,7 +52,7 @@ def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
 
     Parameters
     ----------
-    model : what it is to serve; there is no registry, and its cache is empty.
+    model : the model folder that it serves; its registry is down and its cache empty.
     scratch : an empty folder for its files.
     seconds : how long it may take until it is ready.
 
@@ -68,13 +68,13 @@ def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
         log.open("wb") as output,
         httpx.Client(base_url=address, timeout=_ANSWER_SECONDS, trust_env=False) as http,
     ):
-        nobody.bind((_HOST, 0))  # and never listens: the registry that is down
+        nobody.bind((_HOST, 0))  # bound but never listening: a registry that is down
         registry = f"http://{_HOST}:{nobody.getsockname()[1]}"
         with subprocess.Popen(
             _command(port),
             cwd=scratch,
             env=_environment(model, scratch, registry),
-            stdin=subprocess.PIPE,  # by its end the service knows that this process was killed
+            stdin=subprocess.PIPE,  # closes when this process is killed; the service then ends
             stdout=output,
             stderr=subprocess.STDOUT,
         ) as process:
@@ -109,7 +109,7 @@ def stop(service: Service) -> str:
         raise ModelTestFailedError(
             f"it still runs {_STOP_SECONDS:g} s after SIGTERM: {service.last_words()}"
         ) from None
-    if sys.platform == "win32":  # where nothing can ask politely
+    if sys.platform == "win32":  # which has no SIGTERM: the service was killed
         return "it was ended"
     words = f": {service.last_words()}" if code else ""
     return require(code == 0, f"exit code {code} after SIGTERM; needs 0{words}")
@@ -166,7 +166,7 @@ def _serves(service: Service, digest: str) -> str:
 
 
 def _every_page(service: Service) -> str:
-    """Ask every page once, whatever it imports only then."""
+    """Request every page once: a page may import libraries on its first request."""
     listing = example_listing()
     least = {name: listing[name] for name in map(alias, REQUIRED)}
     misspelt = {**listing, "model": f"{listing['model']}x", "variant": None}

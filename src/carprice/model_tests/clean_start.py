@@ -1,8 +1,8 @@
-"""``python -m carprice.model_tests.clean_start NAME… -- ARGUMENTS``: the service, all but alone.
+"""``python -m carprice.model_tests.clean_start NAME… -- ARGUMENTS``: the service, isolated.
 
-Of everything installed only carprice itself and the distributions of the given names can be
-imported; the rest is refused as if it were not there. What follows ``--`` is for ``python -m api``.
-The service ends when its standard input does, as it does when whoever started it is killed.
+Only carprice itself and the distributions of the given names can be imported; any other fails as
+if it were not installed. The arguments after ``--`` are those of ``python -m api``. The service
+ends when its standard input is closed, as it is when the process that started it is killed.
 """
 
 import importlib.metadata
@@ -45,7 +45,7 @@ class OnlyTheseFinder(MetaPathFinder):
 
 
 def _normal(path: str) -> str:
-    return os.path.normcase(os.path.abspath(path))  # noqa: PTH100 - many, and no links to follow
+    return os.path.normcase(os.path.abspath(path))  # noqa: PTH100 - Path.resolve is slow, and follows links
 
 
 def _end_with_the_parent() -> None:

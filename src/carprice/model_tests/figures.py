@@ -1,4 +1,4 @@
-"""Measure a model on the test listings again, and compare with the registry's tags and the gate."""
+"""Measure a model on the test listings again; compare with the registry's tags and the gate."""
 
 import math
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Figures:
 
     Attributes
     ----------
-    covered : confidence asked for → share of the prices inside, in per cent.
+    covered : confidence → share of the prices inside the range, in per cent.
     """
 
     test: pd.DataFrame
@@ -43,10 +43,10 @@ class Figures:
     def measure(cls, model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Self:
         """Price the test rows as the service would."""
         measured, columns, covered = measure(model, train, test), as_columns(test), {}
-        for asked in CONFIDENCES:
-            one = model.predict(columns, asked)
+        for confidence in CONFIDENCES:
+            one = model.predict(columns, confidence)
             found = range_metrics(measured.actual, one.price, one.low, one.high)
-            covered[asked] = found["coverage"]
+            covered[confidence] = found["coverage"]
         return cls(test, len(train), measured, covered)
 
 
@@ -56,7 +56,7 @@ def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) 
     Raises
     ------
     ModelTestFailedError
-        If they are not there, or not of the data that the model was trained and registered with.
+        If they are missing, or not of the data that the model was trained and registered with.
     """
     remedy = "run `dvc pull` in the commit that made the model, or `carprice ingest` with its data"
     places = (workspace.market, workspace.train_listings, workspace.test_listings)
@@ -85,11 +85,11 @@ def checks(
     Parameters
     ----------
     folder : the model folder.
-    gate : the floors, those of the gate before ``staging``.
+    gate : thresholds of the gate before ``staging``.
     """
     measured = figures.measured
     metrics = {**measured.overall, "naive": measured.naive, "by": measured.segments}
-    floors = decide(Candidate.of(metrics, folder), None, gate).checks
+    gate_checks = decide(Candidate.of(metrics, folder), None, gate).checks
     return {
         **{
             f"{name} is what the registry says": partial(
@@ -99,7 +99,7 @@ def checks(
         },
         **{
             one.name: partial(require, one.passed, f"{one.found}; needs {one.needed}")
-            for one in floors
+            for one in gate_checks
         },
     }
 

@@ -1,6 +1,6 @@
 """The fixed panel of cars on which a model is tested, made of the names that it knows.
 
-It depends on the model alone, so that the same model is always tested on the same cars.
+The same model is always tested on the same cars.
 """
 
 import math
@@ -16,7 +16,7 @@ from carprice.model.defaults import KIND
 UNSEEN: Final = {"make": "Nobody", "model": "Never Seen", "variant": "qqq xyzzy"}
 """Names that no market has."""
 _MODELS: Final = 40
-_STRANGE: Final = 5
+_WITH_UNSEEN: Final = 5
 _SHARES: Final = (0.25, 0.75)
 _KM_A_YEAR: Final = 12_000.0
 _FIELD_OF_KIND: Final = dict(
@@ -51,7 +51,7 @@ class Panel:
         }
         best = sorted(known, key=lambda name: (-known[name], name))[:_MODELS]
         cars = tuple(
-            _car(model, name, _at([*map(int, ages[name])], share), _at(variants[name], share))
+            _car(model, name, _pick([*map(int, ages[name])], share), _pick(variants[name], share))
             for name in best
             for share in _SHARES
         )
@@ -68,7 +68,7 @@ class Panel:
 
 
 def by_column(cars: Sequence[Car], **same: Any) -> dict[str, list[Any]]:
-    """Return cars as columns of the model; what is given is the same for all of them.
+    """Return cars by column; the fields in ``same`` are set to that value for all cars.
 
     Examples
     --------
@@ -81,13 +81,13 @@ def by_column(cars: Sequence[Car], **same: Any) -> dict[str, list[Any]]:
 
 
 def with_unseen_names(cars: Sequence[Car]) -> list[Car]:
-    """Return the cars, and a few of them with a make, model or variant that nobody knows."""
-    strange = [{**car, field: name} for car in cars[:_STRANGE] for field, name in UNSEEN.items()]
-    return [*cars, *strange]
+    """Return the cars, and copies of a few of them with an unseen make, model or variant."""
+    unseen = [{**car, field: name} for car in cars[:_WITH_UNSEEN] for field, name in UNSEEN.items()]
+    return [*cars, *unseen]
 
 
 def usual_odometer(model: PriceModel, age: int) -> float:
-    """Return what cars of an age have usually driven, in the model's distance unit."""
+    """Return the median odometer of an age in years, in the model's distance unit."""
     usual = model.defaults.odometer_by_age
     found = float(usual[min(age, len(usual) - 1)])
     if math.isnan(found):
@@ -117,6 +117,6 @@ def _details(model: PriceModel, group: str) -> Mapping[str, list[str]]:
     return details
 
 
-def _at(values: Sequence[Any], share: float) -> Any:
-    """Return a quantile of the values, one of them; None if there are none."""
+def _pick(values: Sequence[Any], share: float) -> Any:
+    """Return the value at a quantile, without interpolation; None if there are no values."""
     return sorted(values)[int(share * (len(values) - 1) + 0.5)] if values else None

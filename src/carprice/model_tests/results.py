@@ -50,7 +50,7 @@ class ModelTestResult:
 
 @dataclass
 class ModelTestResults:
-    """The results so far, in the order of the runs; no message shows the registry's login."""
+    """The results so far, in the order of the tests; messages hide the login in ``uri``."""
 
     uri: str = ""
     every: list[ModelTestResult] = field(default_factory=list)
@@ -63,7 +63,7 @@ class ModelTestResults:
     def get(
         self, suite: str, name: str, load: Callable[[], T], told: Callable[[T], str]
     ) -> T | None:
-        """Load what later tests need, as a test of its own; None where that fails."""
+        """Load what later tests need, as a test with message ``told``; None if that fails."""
         start, found = time.perf_counter(), None
         try:
             found = load()
@@ -76,7 +76,7 @@ class ModelTestResults:
         return found if status is Status.PASSED else None
 
     def run(self, suite: str, name: str, test: ModelTest) -> bool:
-        """Run a test and note its result; whether it passed."""
+        """Run a test and note its result; return whether it passed."""
         return self.get(suite, name, test, str) is not None
 
     def run_all(self, suite: str, tests: Mapping[str, ModelTest]) -> None:
@@ -85,11 +85,11 @@ class ModelTestResults:
             self.run(suite, name, test)
 
     def not_run(self, suite: str, name: str, why: str) -> None:
-        """Note a test that there was nothing left to run on; it counts as not passed."""
+        """Note a test that could not be run; it counts as not passed."""
         self._note(suite, name, Status.NOT_RUN, why)
 
     def by_suite(self) -> tuple[ModelTestResult, ...]:
-        """Return all results with those of a suite together, in the order of their first."""
+        """Return all results grouped by suite, in the order of each suite's first test."""
         suites = [*dict.fromkeys(one.suite for one in self.every)]
         return tuple(sorted(self.every, key=lambda one: suites.index(one.suite)))
 

@@ -34,7 +34,7 @@ CARD: Final = "model_card.md"
 PAGE: Final = "model_card.html"
 _ARTIFACTS: Final = "model_tests"
 _DIGEST: Final = "digest"
-_LATER: Final = (clean_process, signature, behaviour, figures, agreement)
+_NEED_THE_MODEL: Final = (clean_process, signature, behaviour, figures, agreement)
 
 
 def version_to_test(registry: Registry, alias: str, number: int | None) -> Version:
@@ -71,8 +71,8 @@ def run_model_tests(
 
     Parameters
     ----------
-    workspace : where the test listings lie.
-    out : folder of the files.
+    workspace : holds the test listings.
+    out : folder for the JUnit file and the model card.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def run_model_tests(
         tests = _Tests(registry, version, workspace, settings, Path(scratch), progress, results)
         model, measured, libraries = tests.run()
         progress("recording in the registry")
-        # First of all: whatever fails below, the verdict stands.
+        # Recorded first: if writing a file fails below, the verdict stands.
         failures = [f"{one.title}: {one.message}" for one in results.failures]
         record_tests(registry, version, failures, now, settings)
         subject = Subject(
@@ -141,12 +141,12 @@ class _Tests:
     results: ModelTestResults
 
     def run(self) -> tuple[PriceModel | None, Figures | None, Mapping[str, str] | None]:
-        """Run every test whose model, service or data could be had.
+        """Run every test whose model, service and data are available.
 
         Returns
         -------
         tuple
-            The model, its figures, and the libraries that made it; None what could not be had.
+            The model, its figures, and the libraries that made it; None for what is missing.
         """
         get, progress = self.results.get, self.progress
         progress("downloading the model")
@@ -160,7 +160,7 @@ class _Tests:
             model = get(_DIGEST, "it loads", partial(PriceModel.load, folder), _models_known)
         if folder is None or model is None:
             why = f"failed before: {self.results.every[-1].name}"
-            for later in _LATER:
+            for later in _NEED_THE_MODEL:
                 self.results.not_run(later.SUITE, "all", why)
             return None, None, None
         with contextlib.ExitStack() as stack:
@@ -171,7 +171,7 @@ class _Tests:
             pyfunc = get(signature.SUITE, "MLflow loads it", load_it, lambda _: "loaded")
             if pyfunc is not None:
                 self.results.run_all(signature.SUITE, signature.checks(pyfunc, downloaded))
-            measured = self._test_alone(model, folder)
+            measured = self._test_model(model, folder)
             if service is None:
                 self.results.not_run(agreement.SUITE, "all", "the service did not start")
             else:
@@ -192,7 +192,7 @@ class _Tests:
             ),
         )
 
-    def _test_alone(self, model: PriceModel, folder: Path) -> Figures | None:
+    def _test_model(self, model: PriceModel, folder: Path) -> Figures | None:
         """Run what needs neither the service nor MLflow; return the figures."""
         self.progress("asking for a panel of cars")
         panel = behaviour.checks(model, Panel.of(model), self.settings.tests)
@@ -234,7 +234,7 @@ class _Tests:
         return self.registry.verified(self.version, self.registry.download(self.version, target))
 
     def report_of_the_data(self) -> Mapping[str, Any] | None:
-        """Return what ingest reported of this version's data, from here or from its run."""
+        """Return ingest's report on this version's data, from the workspace or else its run."""
         logged = None
         with contextlib.suppress(RefusedError):
             logged = self.registry.read_file(self.version, "data/report.json", self.scratch)

@@ -1,4 +1,4 @@
-"""What the service needs of all that carprice requires: declared here, once.
+"""The dependencies of carprice that the service needs: declared here, once.
 
 ``python -m carprice.model_tests.serving_requirements`` prints the requirements for pip, each with
 the versions that pyproject.toml allows, so that ``pip install --no-deps carprice`` and these make a
@@ -30,7 +30,7 @@ SERVING: Final = (
 
 
 def requirements() -> list[str]:
-    """Return the requirements of serving as carprice's own metadata states them."""
+    """Return the requirements of serving, as in carprice's metadata."""
     every = importlib.metadata.requires("carprice") or ()
     always = [one for one in every if "extra ==" not in one]
     return [one for one in always if canonicalize_name(Requirement(one).name) in SERVING]
@@ -39,7 +39,7 @@ def requirements() -> list[str]:
 def installed(names: Iterable[str] = SERVING) -> tuple[str, ...]:
     """Return the installed distributions that these ones need, they themselves included.
 
-    A distribution that is not installed here, as one of another platform, is left out.
+    A distribution that is not installed, such as one of another platform, is left out.
     """
     seen: dict[str, frozenset[str]] = {}
     waiting = [(canonicalize_name(name), frozenset[str]()) for name in names]
