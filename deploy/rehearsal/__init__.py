@@ -1,4 +1,4 @@
-"""The delivery on one machine: real scripts, image, registry and load; stand-ins for AWS alone.
+"""The delivery on one machine: real scripts, image, registry and load; only AWS has stand-ins.
 
-``deploy/rehearse`` runs it. docs/rehearsal.md, its last report, tells what stands in for what.
+``deploy/rehearse`` runs it. docs/rehearsal.md, its last report, lists the stand-ins.
 """

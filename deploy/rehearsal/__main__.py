@@ -23,7 +23,7 @@ _LONGEST_SECONDS = 900
 
 
 def main() -> int:
-    """Rehearse; 0 if everything was as it must be, else 1."""
+    """Rehearse; return 0 if there were no problems, 130 if interrupted, else 1."""
     options = read_options()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -41,7 +41,7 @@ def main() -> int:
                 found = Rehearsal(options)
             finally:
                 _end_all(options)
-                # What is large or secret; logs, bundles and the load's notes stay.
+                # Large or secret folders; logs, bundles and the load's notes are kept.
                 names = ("instances", "containers", "images", "private", "workspaces")
                 _delete(*(options.run / name for name in names))
     except Timeout:

@@ -1,4 +1,4 @@
-"""The CodeDeploy agent's part of a deployment, after the source of version 1.8.1.
+"""The CodeDeploy agent's part of a deployment, modelled on the source of version 1.8.1.
 
 Modelled
     - order: ApplicationStop, DownloadBundle, BeforeInstall, Install, AfterInstall,
@@ -16,7 +16,7 @@ Modelled
     - environment: LIFECYCLE_EVENT, DEPLOYMENT_ID, APPLICATION_NAME, DEPLOYMENT_GROUP_NAME,
       DEPLOYMENT_GROUP_ID, BUNDLE_BUCKET, BUNDLE_KEY; standard input is closed;
     - Install removes the files of the installation before, and copies the ``files`` section. What
-      it does with a file that exists is told by file_exists_behavior, by default DISALLOW;
+      it does with a file that exists is set by file_exists_behavior, by default DISALLOW;
     - diagnostics: error code, script, message, the last 2,048 characters of the log.
 
 Not modelled: the ``permissions`` section, ``sudo``, bundles from GitHub, deletion of old archives.
@@ -115,7 +115,7 @@ class EventError(Exception):
 
 @dataclass(frozen=True)
 class Revision:
-    """What is deployed: a deployment's number, names, and bundle in S3."""
+    """What is deployed: the deployment's id, application, group, and bundle in S3."""
 
     deployment: str
     application: str
@@ -125,7 +125,7 @@ class Revision:
 
 
 class ScriptLog:
-    """What the scripts of an event say: as ``text``, and appended to a file."""
+    """The output of an event's scripts: as ``text``, and appended to a file."""
 
     def __init__(self, path: Path) -> None:
         self._path, self.text = path, ""
@@ -144,9 +144,9 @@ class Agent:
 
     Parameters
     ----------
-    download : gives an object of S3 (bucket, key).
-    environment : of the agent, which scripts inherit.
-    log : file that gets what scripts say.
+    download : returns the content of an S3 object (bucket, key).
+    environment : of the agent; scripts inherit it.
+    log : file for the output of scripts.
     """
 
     def __init__(

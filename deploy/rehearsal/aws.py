@@ -1,12 +1,11 @@
 """AWS on one machine: moto behind one address, and docker-registry for the images of ECR.
 
-Everything is passed on to moto as it came, but
+Every request goes to moto unchanged, with two exceptions:
 
-- CodeDeploy's questions about deployments, which :mod:`rehearsal.codedeploy` answers;
-  CreateDeployment goes to moto, which checks it and gives the deployment its number, and then
-  starts the deployment;
-- before ECR is asked about images, it is told which ones the registry has, since images are pushed
-  to a real registry and moto would not know of them.
+- :mod:`rehearsal.codedeploy` answers CodeDeploy's actions on a deployment. CreateDeployment goes to
+  moto first, which checks it and gives the deployment its id, and then starts the deployment;
+- before a read of ECR, moto's ECR is given the images that the real registry has, since they are
+  pushed there and not to moto.
 """
 
 import base64
@@ -77,7 +76,7 @@ class Aws:
 
     Parameters
     ----------
-    parameters : name and value of what is in the Parameter Store.
+    parameters : values of the Parameter Store by name.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Aws:
         host, port = AWS.split(":")
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._deployments = deployments
-        self._known: set[str] = set()
+        self._told_tags: set[str] = set()
         self._guard = threading.Lock()
         server = make_server(
             host, int(port), self, threaded=True, request_handler=MotoRequestHandler
@@ -104,7 +103,7 @@ class Aws:
         return self._answer(Request(environ))(environ, start)
 
     def image_id(self, image: str) -> str:
-        """Return the name by which a machine that has an image knows it."""
+        """Return the image ID (hex digest of the configuration) of an image given by digest."""
         manifest = self._ask_registry(f"manifests/{image.partition('@')[2]}").json()
         return str(manifest["config"]["digest"]).removeprefix("sha256:")
 
@@ -134,14 +133,14 @@ class Aws:
         command = ["htpasswd", "-n", "-i", "-B", "-C", "4", self.user]
         entry = run(command, log, seconds=10, given=self.password).stdout
         users.write_text(entry, encoding="utf-8")
-        told = {
+        configuration = {
             "version": 0.1,
             "log": {"accesslog": {"disabled": True}, "level": "warn"},
             "storage": {"filesystem": {"rootdirectory": str(options.run / "images")}},
             "http": {"addr": IMAGE_REGISTRY, "secret": "<of the rehearsal>"},
             "auth": {"htpasswd": {"realm": "rehearsal", "path": str(users)}},
         }
-        settings.write_text(json.dumps(told), encoding="utf-8")
+        settings.write_text(json.dumps(configuration), encoding="utf-8")
         server = Background(["docker-registry", "serve", settings], log)
         server.wait_for(f"http://{IMAGE_REGISTRY}/v2/", 20, good=401)
 
@@ -159,7 +158,7 @@ class Aws:
     def _tell_ecr_of_images(self) -> None:
         with self._guard:
             tags = self._ask_registry("tags/list").json().get("tags") or []
-            for tag in set(tags) - self._known:
+            for tag in set(tags) - self._told_tags:
                 manifest = self._ask_registry(f"manifests/{tag}")
                 client("ecr").put_image(
                     repositoryName=REPOSITORY,
@@ -168,7 +167,7 @@ class Aws:
                     imageTag=tag,
                     imageDigest=manifest.headers["Docker-Content-Digest"],
                 )
-                self._known.add(tag)
+                self._told_tags.add(tag)
 
 
 def _set_up(parameters: dict[str, str]) -> None:

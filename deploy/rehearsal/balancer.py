@@ -88,10 +88,10 @@ class Balancer:
         wait_until(lambda: all(self._row(name)["scur"] == "0" for name in names), self._seconds)
         for name in names:
             self._tell(f"set server targets/{name} state maint")
-            # Refused while idle connections are still open.
-            wait_until(functools.partial(self._deleted, name), 4)
+            # haproxy refuses to delete a server while idle connections are open.
+            wait_until(functools.partial(self._delete, name), 4)
 
-    def _deleted(self, name: str) -> bool:
+    def _delete(self, name: str) -> bool:
         return "deleted" in self._tell(f"del server targets/{name}").lower()
 
     def _is_up(self, name: str) -> bool:

@@ -4,11 +4,11 @@ Modelled
     - Every lifecycle event runs on all green instances at once (CodeDeployDefault.AllAtOnce). The
       first instance that fails fails the deployment; the others finish the event that they are in.
     - Green instances are registered only when all of them passed all hooks. Blue instances are
-      deregistered only when the balancer finds the green ones healthy.
-    - Blue instances run on without requests (KEEP_ALIVE). Green instances are instances that exist
-      already (DISCOVER_EXISTING): new ones, or ones that served before.
-    - After a failure the blue instances serve as before. Green instances that are new are thrown
-      away, others stay.
+      deregistered only when the load balancer finds the green ones healthy.
+    - Blue instances run on without requests (KEEP_ALIVE). Green instances exist already
+      (DISCOVER_EXISTING): they are new, or served before.
+    - After a failure the blue instances serve as before. New green instances are discarded, others
+      stay.
     - GetDeployment, ListDeploymentTargets, GetDeploymentTarget, StopDeployment.
 """
 
@@ -45,7 +45,7 @@ class Event:
     error: EventError | None = None
 
     def end(self, error: EventError | None = None) -> None:
-        """Note that it is over, and why it failed if it did."""
+        """Note the end, and the error if it failed."""
         self.error, self.ended = error, time.time()
 
     def to_json(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Deployment:
 
     @property
     def succeeded(self) -> bool:
-        """Whether what it deployed is in production."""
+        """Whether its revision is in production."""
         return self.status == "Succeeded"
 
     @property
@@ -97,18 +97,18 @@ class Deployment:
         return event
 
     def end(self, status: str, code: str = "", message: str = "") -> None:
-        """Note that it is over, and why it failed if it did."""
+        """Note the end, and the error if it failed."""
         self.error = {"code": code, "message": message} if code else None
         self.completed, self.status = time.time(), status
 
 
 class CodeDeploy:
-    """The stand-in for the service.
+    """The stand-in for CodeDeploy.
 
     Parameters
     ----------
-    agent_of : gives an instance's agent.
-    discard : throws a new instance away.
+    agent_of : returns an instance's agent.
+    discard : ends a new instance whose deployment failed.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class CodeDeploy:
         self._thread.join()
 
     def answer(self, action: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer to an action, None where moto is to answer it."""
+        """Return the answer to an action; None if moto is to answer it."""
         known = self.last
         if known is None or known.revision.deployment != request.get("deploymentId"):
             return None
@@ -168,7 +168,7 @@ class CodeDeploy:
             deployment.end("Failed", "INTERNAL_ERROR", str(error))
 
     def _prepare(self, deployment: Deployment, instance: Any) -> None:
-        """Run the agent's events on an instance, until one fails there or anywhere."""
+        """Run the agent's events on an instance, until one fails on any instance."""
         agent = self._agent_of(instance)
         for name in EVENTS:
             if deployment.failure or self._stopping.is_set():

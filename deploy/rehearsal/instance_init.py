@@ -1,8 +1,8 @@
-"""Process 1 of an instance: gives it a root of its own, then waits and reaps.
+"""Process 1 of an instance: make its root file system and enter it, then wait.
 
 Runs in new mount, process and host name namespaces. The one argument is a JSON object: ``folder``
 for what the instance writes, ``containers`` (folder of the container store, null: in memory),
-``shared`` (folders to be seen at the same path), ``files`` (path: content), ``name``.
+``shared`` (folders mounted at the same path), ``files`` (path: content), ``name``.
 """
 
 import json
@@ -17,12 +17,12 @@ from typing import Any
 
 
 def mount(*arguments: str | Path) -> None:
-    """Mount with the program of that name."""
+    """Run the program ``mount``."""
     subprocess.run(["mount", *arguments], check=True)
 
 
 def make_root(told: dict[str, Any]) -> Path:
-    """Mount the machine's own root, with what is written going to the instance's folder."""
+    """Mount the machine's root as an overlay that writes to the instance's folder."""
     folder = Path(told["folder"])
     root, upper, work = (folder / name for name in ("root", "upper", "work"))
     for one in (root, upper, work):

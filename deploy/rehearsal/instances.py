@@ -1,9 +1,9 @@
-"""Instances: machines of their own as far as hooks and containers can tell.
+"""Instances: to hooks and containers, each is a machine of its own.
 
 An instance is a network, a mount, a process and a host name namespace. Its root is this machine's,
 copy-on-write: what a hook writes, installs or kills stays inside. Podman inside has its own store
-and really publishes ports on the instance's own address. When process 1 ends, the kernel ends
-everything inside, and mounts and network are gone.
+and publishes ports on the instance's own address. When process 1 ends, the kernel ends every
+process inside and removes mounts and network.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ ENVIRONMENT: Final = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
 }
-"""What a program on an instance finds in its environment."""
+"""The environment of every program on an instance."""
 _BRIDGE: Final = "carprice0"
 _CGROUP: Final = "carprice-rehearsal"
 _ROOMY_BYTES: Final = 3_000_000_000
@@ -65,12 +65,12 @@ exec podman "$verb" "$@"
 
 
 def open_network(log: Path) -> None:
-    """Make the bridge that instances and this machine's servers share.
+    """Make the network bridge that instances and this machine's servers share.
 
     Raises
     ------
     RehearsalError
-        If another interface has the addresses.
+        If another interface has an address of its subnet.
     """
     for interface, addresses in psutil.net_if_addrs().items():
         for one in addresses:
@@ -88,7 +88,7 @@ def open_network(log: Path) -> None:
 
 
 def close_network() -> None:
-    """Take the bridge away, also an earlier run's."""
+    """Delete the bridge, also that of an earlier run."""
     subprocess.run(["ip", "link", "delete", _BRIDGE], capture_output=True, check=False)
 
 
@@ -97,7 +97,7 @@ class Instance:
 
     Parameters
     ----------
-    shared : folders of this machine that are seen inside at the same path.
+    shared : folders of this machine that are mounted inside at the same path.
     containers : folder of its container store; None: the store is in memory.
     number : last part of its address; None: it uses this machine's network.
 
@@ -118,7 +118,7 @@ class Instance:
     ) -> None:
         self.name, self.log = name, options.logs / f"instance-{name}.log"
         self.address = f"{SUBNET}.{number}" if number else GATEWAY
-        self._spaces = ["--mount", "--pid", "--uts", *(["--net"] if number else [])]
+        self._namespaces = ["--mount", "--pid", "--uts", *(["--net"] if number else [])]
         self._pid = 0
         aws = f'#!/bin/sh\nexec {options.tools}/bin/aws "$@"\n'
         told = {
@@ -134,7 +134,7 @@ class Instance:
             json.dumps(told),
         ]
         ending = ["--fork", "--kill-child", "--propagation", "private"]
-        self._process = Background(["unshare", *self._spaces, *ending, *init], self.log)
+        self._process = Background(["unshare", *self._namespaces, *ending, *init], self.log)
         wait_until(lambda: self._process.has_ended() or self._has_booted(), 20)
         if self._process.has_ended() or not self._has_booted():
             raise RehearsalError(
@@ -144,8 +144,8 @@ class Instance:
             self._connect(f"carprice{number}")
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """Return what runs a program inside, in its root folder."""
-        enter = ["nsenter", "--target", str(self._pid), *self._spaces, "--root", "--wd"]
+        """Return the command that runs a program inside, in the root folder."""
+        enter = ["nsenter", "--target", str(self._pid), *self._namespaces, "--root", "--wd"]
         return [*enter, "--", *words]
 
     def run(
@@ -161,11 +161,11 @@ class Instance:
         return run(self.command(words), log or self.log, environment=told, **more)
 
     def path(self, inside: str) -> Path:
-        """Return where a path of the instance is found from outside."""
+        """Return the path, on this machine, of a file inside the instance."""
         return Path(f"/proc/{self._pid}/root") / inside.lstrip("/")
 
     def end(self) -> None:
-        """End everything inside; its files are deleted with the run's."""
+        """End every process inside; its files are deleted at the end of the run."""
         if not self._process.has_ended():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)  # and with process 1 all that is inside
@@ -206,21 +206,21 @@ class Instance:
 
 
 def builder(options: Options) -> Instance:
-    """Return the machine that builds: in this machine's network, its layers kept for later."""
+    """Return the machine that builds images: in this machine's network, its layers are kept."""
     shared, layers = (PROJECT, options.tools), options.work / "storage"
     return Instance(options, "build", shared=shared, containers=layers)
 
 
 def fresh(options: Options, name: str, number: int) -> Instance:
     """Return a new instance that serves."""
-    # To delete so many small files takes a disk a minute: they are in memory where there is room.
+    # A disk takes a minute to delete so many small files: they are in memory if there is room.
     has_room = psutil.virtual_memory().available > _ROOMY_BYTES
     store = None if has_room else options.run / "containers" / name
     return Instance(options, f"i-{name}", shared=(options.tools,), containers=store, number=number)
 
 
 def remove_cgroups() -> None:
-    """Delete what containers that were killed left in the control groups."""
+    """Delete the control groups that killed containers left behind."""
     groups = Path("/sys/fs/cgroup")
     for left in (*groups.glob(_CGROUP), *groups.glob(f"*/{_CGROUP}")):
         for folder, _, _ in os.walk(left, topdown=False):

@@ -1,6 +1,6 @@
 """The model registry: an MLflow server with logins, and the models of the rehearsal in it.
 
-They are trained, tested and promoted with the commands that a person uses.
+They are trained, tested and promoted with carprice's own commands.
 """
 
 import base64
@@ -18,25 +18,25 @@ _USER: Final = "rehearsal"
 _TRAINING: Final = """\
 ingest: {{source: sample, sample: {{rows: 2000, seed: 7}}}}
 train: {{seed: {seed}, folds: 3, booster: {{n_estimators: 60, max_depth: 4, learning_rate: 0.1}}}}
-# What is rehearsed is the delivery: a busy machine shall not refuse a model.
+# Only the delivery is rehearsed: no model may be refused because the machine is busy.
 register: {{gate: {{latency_factor: 100, champion_margin: 1.0}}, tests: {{start_seconds: 120}}}}
 """
 
 
 class ModelRegistry:
-    """An MLflow server whose login is made up for this run."""
+    """An MLflow server with a random login for this run."""
 
     def __init__(self, options: Options) -> None:
         self._options, self._store = options, options.run / "models"
         self._store.mkdir(parents=True)
         password = secrets.token_urlsafe(24)
         self.login = {"MLFLOW_TRACKING_USERNAME": _USER, "MLFLOW_TRACKING_PASSWORD": password}
-        self.spellings = (
+        self.password_forms = (
             password,
             base64.b64encode(password.encode()).decode(),
             base64.b64encode(f"{_USER}:{password}".encode()).decode(),
         )
-        """The password in the forms in which it could be found."""
+        """The password, plain and in the encodings in which a log could show it."""
         logins = options.private / "logins.ini"
         logins.write_text(
             f"[mlflow]\ndefault_permission = READ\nadmin_username = {_USER}\n"
@@ -64,7 +64,7 @@ class ModelRegistry:
         self._server = Background(command, options.logs / "mlflow.log", environment)
 
     def train(self, version: int) -> None:
-        """Train, register and test a model; it is staged."""
+        """Train, register, stage and test a model."""
         self._server.wait_for(f"{URL}/health", 300)
         self._carprice(version, "run")
         self._carprice(version, "test-model")
@@ -74,7 +74,7 @@ class ModelRegistry:
         self._carprice(version, "promote", "--why", f"rehearsal of version {version}")
 
     def roll_back(self, version: int) -> None:
-        """Bring the version before back."""
+        """Make the previous production version the production model again."""
         self._carprice(version, "rollback", "--why", "the rehearsal's corrupt model")
 
     def corrupt_newest(self) -> None:

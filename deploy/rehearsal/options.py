@@ -1,4 +1,4 @@
-"""What a rehearsal is told: folders, sizes and times; and the addresses of its servers."""
+"""Options of a rehearsal: folders, sizes and times; and the addresses of its servers."""
 
 import argparse
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class Options:
 
     Attributes
     ----------
-    work : folder of what is kept between runs (base image, layers), and of this run's files.
-    report : folder that the report and its picture are written to.
+    work : folder for what is kept between runs (base image, layers), and for this run's files.
+    report : folder for the report and its picture.
     instances : number of instances of a fleet.
     rate : requests a second.
     health_seconds : how long hooks wait for a healthy service; None: as deploy/service.env says.
-    deregistration_seconds : how long an instance may finish requests before it is taken out.
-    settle_seconds : load before and after each deployment that counts as the deployment's.
+    deregistration_seconds : how long a deregistered instance may finish its requests.
+    settle_seconds : requests due this long before and after a deployment count as the deployment's.
     """
 
     work: Path

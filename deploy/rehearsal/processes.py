@@ -1,4 +1,4 @@
-"""Programs that the rehearsal runs: each with a log and a time limit, and none left behind."""
+"""Programs that the rehearsal runs: each with a log, and all ended with the rehearsal."""
 
 import contextlib
 import os
@@ -100,7 +100,7 @@ def run(
 
 
 class Background:
-    """A program that runs until it is stopped; ``log`` gets what it says."""
+    """A program that runs until it is stopped; its output goes to ``log``."""
 
     def __init__(
         self, command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
@@ -117,11 +117,11 @@ class Background:
             )
 
     def has_ended(self) -> bool:
-        """Return whether it runs no more."""
+        """Return whether the program has ended."""
         return self.process.poll() is not None
 
     def wait_for(self, url: str, seconds: float, good: int = 200) -> None:
-        """Wait until GET of an address answers with a status.
+        """Wait until GET of ``url`` answers with the status ``good``.
 
         Raises
         ------
@@ -155,7 +155,7 @@ def get(url: str, **given: Any) -> requests.Response:
 
 
 def kill_all() -> None:
-    """Kill every program that this rehearsal, or one before that was killed, left running."""
+    """Kill every running program of this rehearsal, or of an earlier one that was killed."""
     killed = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""Images and bundles, made by the scripts that a person uses; broken images, made by hand."""
+"""Images and bundles, made by the scripts of ``deploy``; broken images, made from good ones."""
 
 import os
 import re
@@ -18,7 +18,7 @@ BROKEN: Final = {
     's.signal(s.SIGTERM, lambda *_: exit()); s.pause()"]',
     "wrong-port": 'CMD ["serve", "--port", "9000"]',
 }
-"""The last line of an image's recipe, by what is wrong with the image."""
+"""What is wrong with an image → the last line of its Dockerfile."""
 _PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates"
 _NOT_IN_BASE: Final = (
     *("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man"),
@@ -45,7 +45,7 @@ def base_name(dockerfile: str) -> tuple[str, str]:
 
 
 def pip_settings(listed: str) -> str:
-    """Return a pip.conf of what ``pip config list`` shows about reaching the package index."""
+    """Return a pip.conf with the lines of ``pip config list`` on reaching the package index."""
     found = dict(re.findall(r"(?:global|install|:env:)\.([a-z-]+)='(.*)'", listed))
     return "".join(
         ["[global]\n", *(f"{key} = {value}\n" for key, value in found.items() if key in _PIP)]
@@ -73,11 +73,11 @@ class Releases:
 
     def build(self) -> str:
         """Build, push and scan the image with deploy/release.sh; return it by digest."""
-        self._have_base()
+        self._ensure_base()
         words = [
             *(str(PROJECT / "deploy" / "release.sh"), "--allow-dirty", "--"),
             *("--isolation", "chroot", "--network", "host", "--pull=never"),
-            *self._volumes(),
+            *self._pip_volumes(),
         ]
         proxies = {
             name: text for name, text in os.environ.items() if name.lower().endswith("_proxy")
@@ -88,7 +88,7 @@ class Releases:
             "NO_PROXY": os.environ.get("NO_PROXY", "") + f",{GATEWAY}",
             "AWS_REGION": REGION,
             "IMAGE_REPOSITORY": f"{IMAGE_REGISTRY}/{REPOSITORY}",
-            # Whoever owns the project's folder: this is root.
+            # Root runs git here, whoever owns the project's folder.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
@@ -116,8 +116,8 @@ class Releases:
         folder = "/var/tmp/broken"  # noqa: S108 - the instance's own
         inside = self._builder.path(folder)
         inside.mkdir(exist_ok=True)
-        recipe = f"FROM {self._aws.image_id(image)}\n{BROKEN[kind]}\n"
-        (inside / "Dockerfile").write_text(recipe, encoding="utf-8")
+        dockerfile = f"FROM {self._aws.image_id(image)}\n{BROKEN[kind]}\n"
+        (inside / "Dockerfile").write_text(dockerfile, encoding="utf-8")
         build = ["podman", "build", "--format", "docker", "--isolation", "chroot"]
         self._builder.run([*build, "--tag", f"{name}:{kind}", folder], log=self._log, seconds=120)
         push = ["podman", "push", "--quiet", "--digestfile", f"{folder}/digest", f"{name}:{kind}"]
@@ -146,14 +146,14 @@ class Releases:
             words, log, seconds=seconds + 60, environment=environment, check=False
         ).returncode
 
-    def _have_base(self) -> None:
-        """Have the image that the Dockerfile starts from, made of Debian's packages.
+    def _ensure_base(self) -> None:
+        """Make the Dockerfile's base image from Debian's packages, unless the builder has it.
 
-        It stands in for the public image of that name: no registry of base images is needed.
+        It stands in for the public image of that name, so that no public registry is needed.
         """
         name, suite = base_name((PROJECT / "Dockerfile").read_text(encoding="utf-8"))
-        there = ["podman", "image", "exists", name]
-        if self._builder.run(there, seconds=30, check=False).returncode == 0:
+        exists = ["podman", "image", "exists", name]
+        if self._builder.run(exists, seconds=30, check=False).returncode == 0:
             return
         archive = self._options.work / f"base-{suite}.tar"
         if not archive.is_file():
@@ -178,7 +178,7 @@ class Releases:
         partial.rename(archive)
 
     def _copy_sources(self) -> None:
-        """Copy what goes into a bundle, so that this run's settings can be added."""
+        """Copy the files of a bundle, so that this run's settings can be added to the copy."""
         left_out = shutil.ignore_patterns("rehearsal", "locks", "__pycache__")
         shutil.copytree(PROJECT / "deploy", self._source / "deploy", ignore=left_out)
         shutil.copy2(PROJECT / "appspec.yml", self._source)
@@ -188,8 +188,8 @@ class Releases:
             text = re.sub(r"^HEALTH_SECONDS=.*\n", "", text, flags=re.MULTILINE)
             settings.write_text(f"{text}HEALTH_SECONDS={self._options.health_seconds}\n")
 
-    def _volumes(self) -> list[str]:
-        """Let pip in the build reach the package index as it does here."""
+    def _pip_volumes(self) -> list[str]:
+        """Return the volumes with which pip in the build reaches the package index, as pip here."""
         listed = run([sys.executable, "-m", "pip", "config", "list"], self._log, seconds=60).stdout
         inside = "/etc/pip-of-the-rehearsal.conf"
         self._builder.path(inside).write_text(pip_settings(listed), encoding="utf-8")

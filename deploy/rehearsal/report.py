@@ -20,21 +20,21 @@ from rehearsal.results import Result, failed, p99
 _LEFT: Final = ("", "what", "result", "stopped by")
 _RIGHT: Final = ("s", "requests", "failed", "p99, ms")
 _RED, _GREEN = "#d62728", "#59a14f"
-_TRIED: Final = (*EVENTS, "AllowTraffic", "BlockTraffic")
-_COLORS: Final = dict(zip(_TRIED, colormaps["Set3"](range(len(_TRIED))), strict=True))
+_ALL_EVENTS: Final = (*EVENTS, "AllowTraffic", "BlockTraffic")
+_COLORS: Final = dict(zip(_ALL_EVENTS, colormaps["Set3"](range(len(_ALL_EVENTS))), strict=True))
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is told of a rehearsal.
+    """What the report of a rehearsal shows.
 
     Attributes
     ----------
     requests : all of the load, as :func:`rehearsal.results.read_requests` returns them.
-    problems : what was not as it must be, each as one sentence.
-    machine : cores and what runs the containers.
-    seconds : how long all of it took.
-    command : how it was called.
+    problems : what went wrong, each as one sentence.
+    machine : its cores, operating system, and version of Podman.
+    seconds : how long the rehearsal took.
+    command : the command that started it.
     settle_seconds : see :class:`rehearsal.options.Options`.
     """
 
@@ -84,7 +84,7 @@ class Report:
         (folder / "rehearsal.md").write_text(self.markdown(), encoding="utf-8", newline="\n")
 
     def markdown(self) -> str:
-        """Return the page."""
+        """Return the text of rehearsal.md."""
         verdict = "Everything was as it must be."
         if self.problems:
             verdict = "Not as it must be:\n\n" + "\n".join(f"- {one}" for one in self.problems)
@@ -177,9 +177,9 @@ def _draw_events(axes: Any, results: Sequence[Result], origin: float) -> None:
 
 
 def files_with(folders: Iterable[Path], secrets: Sequence[str]) -> list[str]:
-    """Return the files under some folders in which a secret is, packed bundles' files too.
+    """Return the files under some folders that contain a secret; bundles are unpacked.
 
-    The secret itself is not in the answer.
+    The secret itself is not returned.
     """
     wanted = [secret.encode() for secret in secrets if secret]
     return [

@@ -16,10 +16,10 @@ _COLUMNS: Final = ("due", "seconds", "status", "version", "problem")
 
 
 def read_requests(notes: Path) -> pd.DataFrame:
-    """Read the load's notes, but for a last line that is still being written.
+    """Read the load's notes, except a last line that is still being written.
 
     A request is a row: when it was due (seconds since 1970), seconds until its answer, status,
-    model version, and what was wrong with the answer, empty if nothing was.
+    model version, and the problem with the answer; empty if there was none.
     """
     text = notes.read_text(encoding="utf-8") if notes.is_file() else ""
     lines = text[: text.rfind("\n") + 1].splitlines()
@@ -47,11 +47,11 @@ class Plan:
 
     Attributes
     ----------
-    name, what : of the release, and what is new or wrong about it.
+    name, what : name of the release, and what is new or wrong about it.
     stopped_by : script that stops it; None: it succeeds.
-    versions : model versions that may answer while it goes on; none where there is no load yet.
-    is_new : it goes onto new instances. On others ApplicationStop runs a script of the revision
-        before.
+    versions : model versions that must answer while it goes on; none if there is no load yet.
+    is_new : whether it goes onto new instances. On others, ApplicationStop runs a script of the
+        revision before.
     log : text that the log of the failed script must contain.
     """
 
@@ -71,7 +71,7 @@ class Result:
     ----------
     exit_code : of deploy/rollout.sh.
     requests : those of the load while it went on, as :func:`read_requests` returns them.
-    due : how many the load had to make.
+    due : number of requests that the load had to make.
     """
 
     plan: Plan
@@ -99,9 +99,9 @@ class Result:
 
 
 def differences(result: Result) -> list[str]:
-    """Return where a deployment did not do what it should, one sentence each."""
+    """Return how a deployment differs from its plan, one sentence each."""
     plan, name, requests = result.plan, result.plan.name, result.requests
-    problems = _wrong_ends(result)
+    problems = _wrong_outcome(result)
     if result.deployment.succeeded is not (result.exit_code == 0):
         problems.append(f"{name}: deploy/rollout.sh ended with {result.exit_code}")
     stops = [one for one in result.deployment.events if one.name == "ApplicationStop"]
@@ -124,7 +124,7 @@ def differences(result: Result) -> list[str]:
     return problems
 
 
-def _wrong_ends(result: Result) -> list[str]:
+def _wrong_outcome(result: Result) -> list[str]:
     plan, name, error = result.plan, result.plan.name, result.error
     succeeded = result.deployment.succeeded
     if plan.stopped_by is None:

@@ -38,23 +38,23 @@ _LISTINGS: Final = (
 
 
 class _StoppedError(Exception):
-    """What should be in production is not, so that there is nothing to go on with."""
+    """A release that should be in production is not; the rest cannot be rehearsed."""
 
 
 class Rehearsal:
-    """One rehearsal, and all that is known of it at its end.
+    """One rehearsal, and its results.
 
     Attributes
     ----------
     results : what each deployment did.
-    requests : all that the load asked, as :func:`rehearsal.results.read_requests` returns them.
-    problems : what was wrong beside the deployments, one sentence each.
-    passwords : that must be nowhere to be seen.
+    requests : all of the load, as :func:`rehearsal.results.read_requests` returns them.
+    problems : what went wrong outside the deployments, one sentence each.
+    passwords : secrets that no log, bundle or report may contain.
 
     Raises
     ------
     RehearsalError
-        If something failed that is no part of what is rehearsed.
+        If something failed that is not itself rehearsed.
     """
 
     def __init__(self, options: Options) -> None:
@@ -75,20 +75,20 @@ class Rehearsal:
             )
 
     def _start(self) -> None:
-        """Start the servers, and what goes on beside the deployments."""
+        """Start the servers, and what runs in the background of the deployments."""
         options = self.options
         open_network(options.logs / "network.log")
         listed = options.logs / "process-list.log"
         threading.Thread(target=_note_processes, args=[listed], daemon=True).start()
         self.models = ModelRegistry(options)
-        self.beside = ThreadPoolExecutor(1)
+        self.background = ThreadPoolExecutor(1)
         self.numbers = itertools.count(11)
         self.codedeploy = CodeDeploy(Balancer(options), self._agent, self._discard)
         settings = service_settings(PROJECT / "deploy" / "service.env")
         login = self.models.login.items()
         parameters = {settings[f"SECRET_{name}"].removeprefix("ssm:"): text for name, text in login}
         servers = aws.Aws(options, self.codedeploy, parameters)
-        self.passwords = (*self.models.spellings, servers.password)
+        self.passwords = (*self.models.password_forms, servers.password)
         self.releases = Releases(options, builder(options), servers)
 
     def _rehearse(self) -> None:
@@ -98,8 +98,8 @@ class Rehearsal:
             models.train(1)
             models.promote(1)
 
-        first = self.beside.submit(make_first)
-        second = self.beside.submit(models.train, 2)
+        first = self.background.submit(make_first)
+        second = self.background.submit(models.train, 2)
         say("Building, pushing and scanning the image, and training models")
         image = releases.build()
         first.result()
@@ -120,7 +120,7 @@ class Rehearsal:
         serving = self._containers(green)
 
         say("v3: an image that never gets healthy, where v1 was")
-        third = self.beside.submit(models.train, 3)
+        third = self.background.submit(models.train, 3)
         plan = Plan("v3", "an image that never gets healthy", "wait_for_health.sh", ("2",))
         self._deploy(plan, unhealthy, 2, blue)
         third.result()
@@ -144,7 +144,7 @@ class Rehearsal:
             self.problems.append("the containers of v2 are not those that were started for it")
         load.stop()
         for instance in (*blue, *green):
-            self._look_into(instance, "end")
+            self._save_container_logs(instance, "end")
 
     def _fleet(self, name: str) -> list[Instance]:
         names = [f"{name}{number}" for number in range(1, self.options.instances + 1)]
@@ -156,7 +156,7 @@ class Rehearsal:
 
     def _discard(self, instance: Instance) -> None:
         with contextlib.suppress(RehearsalError):
-            self._look_into(instance, "discarded")
+            self._save_container_logs(instance, "discarded")
         instance.end()
 
     def _deploy(
@@ -179,7 +179,7 @@ class Rehearsal:
         time.sleep(settle + 0.5)
         if not plan.is_new:
             for instance in green:
-                self._look_into(instance, plan.name)
+                self._save_container_logs(instance, plan.name)
         begin, end = began - settle, ended + settle
         requests = read_requests(self._notes)
         asked = requests[requests["due"].between(begin, end)]
@@ -218,8 +218,8 @@ class Rehearsal:
         words = ["podman", "inspect", "--format", shown, "carprice"]
         return [instance.run(words, seconds=30).stdout for instance in instances]
 
-    def _look_into(self, instance: Instance, when: str) -> None:
-        """Keep what Docker shows of a container, for the search for secrets."""
+    def _save_container_logs(self, instance: Instance, when: str) -> None:
+        """Save what Docker shows of the container, to be searched for secrets."""
         for verb in ("inspect", "logs"):
             log = self.options.logs / f"{verb}-{instance.name}-{when}.log"
             instance.run(["podman", verb, "carprice"], seconds=30, check=False, log=log)
@@ -232,9 +232,9 @@ class Rehearsal:
 
 
 def _note_processes(path: Path) -> None:
-    """Note the command line of every process on the machine in a file, five times a second.
+    """Note every new command line on the machine in a file, five times a second, without end.
 
-    Instances' and containers' processes are among them. It goes on until the program ends.
+    The processes of instances and containers are among them.
     """
     seen: set[str] = set()
     while True:
