@@ -1,4 +1,4 @@
-"""Reasons to trust an answer less, and how they are worded; JSON calls them ``warnings``."""
+"""Cautions: reasons to trust an answer less, in words; JSON calls them ``warnings``."""
 
 import datetime
 import math
@@ -32,7 +32,7 @@ CautionKind = Annotated[
     ],
     Field(examples=["unseen_variant"]),
 ]
-"""``not_used`` is of fields that the service accepts and does not use."""
+"""``not_used`` is for fields that the service accepts and does not use."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Cautions:
         self._limits = [(name, *limits[name]) for name in _CHECKED_NUMBERS if name in limits]
 
     def of_type(self, names: Mapping[str, Any], car_type: CarType) -> tuple[Caution, ...]:
-        """Return the caution about the first of make, model and variant that training did not have.
+        """Return the caution about the first of make, model and variant that is not in training.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class Cautions:
         return (Caution(kind, field, message),)
 
     def of_car(self, listing: Mapping[str, Any], car: Car, day: datetime.date) -> Iterator[Caution]:
-        """Yield the cautions about numbers and the day of the price."""
+        """Yield the cautions about a car's numbers and about ``day``, which its price is for."""
         given, market = car.given, self._model.market
         odometer, year = listing.get("odometer"), listing["year"]
         if "odometer" not in given and odometer is not None and not math.isnan(odometer):

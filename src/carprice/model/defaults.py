@@ -1,4 +1,4 @@
-"""What an unknown number is taken to be: usual for the model, else for its make, else for all.
+"""Impute unknown numbers and kinds: what is usual for the model, else for its make, else for all.
 
 Without this, trees send a listing that leaves out what nearly every training row has (an engine,
 say) to the few odd rows that lacked it. A number that all cars of a model lack (an electric car's
@@ -31,7 +31,7 @@ class Defaults:
     by_group : a model's or make's key → its medians; NaN where all its rows lack the number.
     kinds : a model's or make's key, or "" for all rows → the commonest transmission, body and fuel.
     overall : medians of all rows.
-    odometer_by_age : 26 medians, of 0 to 25 years and more; NaN where odometers stay unknown.
+    odometer_by_age : 26 medians, of ages 0 to 24 and 25 or more; NaN where odometers stay unknown.
     """
 
     by_group: dict[str, Floats]
@@ -112,7 +112,7 @@ def _commonest(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _never_falling(medians: Floats) -> Floats:
-    """Raise distances by age so that none falls; an unknown one is that of the age before."""
+    """Return the running maximum of distances by age; an unknown one is that of the age before."""
     known = medians[~np.isnan(medians)]
     start = known[0] if len(known) else np.nan
     return np.maximum.accumulate(np.where(np.isnan(medians), start, medians))

@@ -11,7 +11,7 @@ from carprice.model.hedonic import Hedonic, usual_of
 
 @dataclass(frozen=True)
 class Reason:
-    """One part of a price: the factor it multiplies the price by, and what that is in currency."""
+    """One part of a price: its factor on the price, and what that adds in the market's currency."""
 
     name: str
     factor: float
@@ -41,17 +41,17 @@ def explanation(
     residual : what the trees add to ln(price).
     model : the car's ``make|model``.
     """
-    told = {factor: worth[factor] - typical for factor, typical in hedonic.typical.items()}
+    logs = {factor: worth[factor] - typical for factor, typical in hedonic.typical.items()}
     if usual := hedonic.usual.get(POWERTRAIN):
         own = usual_of(usual, model, ModelKey.read(model).make)
         shift = own - hedonic.typical[POWERTRAIN]
-        told[POWERTRAIN] -= shift
-        told[MAKE_AND_MODEL] += shift
-    told[OTHERS] = told.get(OTHERS, 0.0) + residual
+        logs[POWERTRAIN] -= shift
+        logs[MAKE_AND_MODEL] += shift
+    logs[OTHERS] = logs.get(OTHERS, 0.0) + residual
     start = price = math.exp(hedonic.intercept + sum(hedonic.typical.values()))
     reasons = []
     for name in FACTORS:
-        factor = math.exp(told.get(name, 0.0))
+        factor = math.exp(logs.get(name, 0.0))
         reasons.append(Reason(name, factor, price * (factor - 1)))
         price *= factor
     return Explanation(price, start, tuple(reasons))

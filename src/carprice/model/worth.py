@@ -32,11 +32,11 @@ Numbers = Mapping[str, float]
 _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
-_OF_CARS: Final = frozenset(
+_CAR_TEXTS: Final = frozenset(
     {*CAR_CATEGORIES, "age", "model_age", "fitness", "model_engine", "engine", "owners"}
     | {"equipment", "extent", "extent_a"}
 )
-"""Texts of blocks that differ from car to car of a type."""
+"""Texts of :data:`BLOCKS` that differ from car to car of a type."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -66,7 +66,7 @@ class RidgeLookups:
 
     def __init__(self, hedonic: Hedonic) -> None:
         known = hedonic.coefficients
-        self._known, self._idf, self._usual = known, hedonic.idf, hedonic.usual
+        self._coefficients, self._idf, self._usual = known, hedonic.idf, hedonic.usual
         self._intercept = hedonic.intercept
         self._oldest = hedonic.oldest
         self._km_per_unit = hedonic.km_per_unit
@@ -75,8 +75,8 @@ class RidgeLookups:
         ]
         self._by_distance = hedonic.by_distance
         self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
-        self._of_types = [
-            block for block in BLOCKS if block.text not in _OF_CARS and known[block.name]
+        self._type_blocks = [
+            block for block in BLOCKS if block.text not in _CAR_TEXTS and known[block.name]
         ]
         self._years = {
             model: {int(age): worth for age, worth in of_model.items()}
@@ -104,13 +104,13 @@ class RidgeLookups:
         kind = "|".join((own["fuel"], own["transmission"], own["body"]))
         texts = {**own, "": "", "kind": kind, "words": words}
         sums, variant = dict.fromkeys(_BASES, 0.0), 0.0
-        for block in self._of_types:
+        for block in self._type_blocks:
             worth = self._of_text(block, texts[block.text])
             if block.factor == VARIANT:
                 variant += worth
             else:
                 sums[block.basis] += worth
-        known, usual = self._known, self._usual
+        known, usual = self._coefficients, self._usual
         if known["word"] and usual.get(VARIANT) and known["word"].keys().isdisjoint(words.split()):
             variant = usual_of(usual[VARIANT], model, make)
         if usual.get("make") and make not in known["make"]:
@@ -163,7 +163,7 @@ class RidgeLookups:
 
     def _of_text(self, block: Block, text: str) -> float:
         """Return what the known terms of a text add, per unit of the block's basis."""
-        known = self._known[block.name]
+        known = self._coefficients[block.name]
         terms = [(term, value) for term, value in block.terms(text) if term in known]
         if not block.idf:
             return sum([known[term] * value for term, value in terms])
