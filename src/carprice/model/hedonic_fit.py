@@ -24,8 +24,8 @@ _CHUNK_ROWS: Final = 100_000
 _OLDEST: Final = 40
 _INTERCEPT_PENALTY: Final = 1e-9
 _OFTEN_UNKNOWN: Final = 0.05
-_LEAST_FALL_A_YEAR: Final = 0.02  # of ln(price), as the next
-_LEAST_FALL_A_KNOT: Final = 0.005
+_LEAST_FALL_A_YEAR: Final = 0.02  # of ln(price)
+_LEAST_FALL_A_KNOT: Final = 0.005  # of ln(price)
 _AGE_BASES: Final = ("a", "a2", "a2_half", "a3", "a_so")
 _KM_BASES: Final = ("so", "so2", "lo", "a_so")
 
