@@ -62,7 +62,8 @@ SLOW_FILES = {
     *("test_comparison.py", "test_sense.py", "test_snapshot.py", "test_tuning.py"),
     *("test_architecture.py", "test_hedonic.py", "test_keeper.py", "test_page.py"),
     *("test_promotion.py", "test_register.py", "test_regressor.py", "test_report.py"),
-    *("test_setup.py", "test_train.py"),
+    *("test_estimators.py", "test_rehearsal_agent.py", "test_setup.py", "test_start_docker.py"),
+    *("test_train.py", "test_versions.py"),
 }
 WATCHDOG = pytest.StashKey["subprocess.Popen[bytes]"]()
 

@@ -43,6 +43,11 @@ def test_a_number_that_tells_nothing_makes_no_trouble(number: np.ndarray) -> Non
     assert len(found.bands) <= 1
 
 
+def test_cars_of_the_largest_number_are_in_the_last_band() -> None:
+    found = relation("odometer", "km", np.repeat([1.0, 2.0], 10), np.full(20, 9.0), whole=False)
+    assert found.bands["rows"].tolist() == [10, 10]
+
+
 def test_the_share_of_unseen_names_is_what_random_splits_show() -> None:
     rng = np.random.default_rng(0)
     names = rng.zipf(1.7, 3000).astype(str)

@@ -38,6 +38,7 @@ def test_listings_are_spread_over_the_test_set_and_readable_by_the_service(
         Listing.model_validate(agreement.as_json(car))
     assert any(isinstance(agreement.as_json(car).get("features"), list) for car in listings)
     test = pd.read_parquet(promoted.test_listings)
+    assert listings[-1]["odometer"] == test["odometer"].dropna().iloc[-1]
     test.loc[test.index[1:], "odometer"] = None  # which the service requires
     (car,) = agreement.some_listings(test)
     assert car["odometer"] == test["odometer"].iloc[0]

@@ -135,6 +135,7 @@ def relation(name: str, unit: str, number: Floats, price: Floats, *, whole: bool
         edges = np.arange(np.floor(low), np.floor(high) + step + 1, step)[: _MOST_BANDS + 2]
     else:
         edges = np.linspace(low, high if high > low else low + 1, _BANDS + 1)
+        edges[-1] = np.nextafter(edges[-1], np.inf)  # the last band has its upper end, too
     middles = (edges[:-1] + edges[1:]) / 2
     places = np.digitize(number, edges) - 1
     inside = places < len(middles)

@@ -93,7 +93,8 @@ def _refuse_other_plan(
     was, now = flatten(stored), flatten(plan)
     keys = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
     if keys:
-        what = "is of another search space" if keys[-1] >= "space" else "measures something else"
+        is_space = any(key.startswith("space") for key in keys)
+        what = "is of another search space" if is_space else "measures something else"
         told = [f"{key} was {was.get(key)}, is {now.get(key)}" for key in keys[:3]]
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         raise InputError(

@@ -7,6 +7,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 import httpx
+import numpy as np
 import pandas as pd
 
 from carprice.listings.features import listings_of
@@ -52,8 +53,8 @@ def checks(
 def some_listings(test: pd.DataFrame) -> list[Car]:
     """Return test listings, evenly spread over those that have all required fields."""
     whole = test.dropna(subset=list(REQUIRED))
-    step = max(len(whole) // LISTINGS, 1)
-    return list(listings_of(as_columns(whole.iloc[::step].head(LISTINGS))))
+    spread = np.linspace(0, len(whole) - 1, min(len(whole), LISTINGS)).astype(int)
+    return list(listings_of(as_columns(whole.iloc[spread])))
 
 
 def as_json(car: Car) -> Record:
