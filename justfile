@@ -14,7 +14,7 @@ install:
 test *options:
     pytest -n auto {{options}}
 
-# The tests that take no more than a second or two
+# The quick tests: all but those marked slow
 test-fast *options:
     pytest -n auto -m 'not slow' {{options}}
 

@@ -222,6 +222,7 @@ def printed(program: str, *arguments: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_the_service_starts_without_what_only_training_or_a_later_answer_needs() -> None:
     program = (
         "import gc, sys; gc.disable(); import api.main;"
@@ -264,6 +265,7 @@ def without_packages(modules: set[str]) -> set[str]:
     return {module for module in modules if FILES[module].name != "__init__.py"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_declares_exactly_the_code_that_it_runs(stage: str) -> None:
     needed = closure(f"carprice.components.{stage}")
