@@ -45,8 +45,9 @@ class Drain:
 
         async def finish() -> None:
             latest = loop.time() + max(self._seconds, _LONGEST_SECONDS)
+            quiet = min(_QUIET_SECONDS, self._seconds)  # who wants no delay gets none
             await asyncio.sleep(self._seconds)
-            while loop.time() < min(self.last_request + _QUIET_SECONDS, latest):
+            while loop.time() < min(self.last_request + quiet, latest):
                 await asyncio.sleep(0.05)
             stop()
 

@@ -33,7 +33,7 @@ def test_sigterm_under_load_fails_no_request(start: Start) -> None:
 
 
 def test_a_client_that_never_stops_asking_cannot_keep_it_alive(start: Start) -> None:
-    with start() as server:
+    with start(CARPRICE_DRAIN_SECONDS="1") as server:
         traffic = Traffic(server.port)
         with traffic.flowing():
             time.sleep(0.5)
@@ -53,7 +53,7 @@ def test_a_second_sigterm_stops_at_once(start: Start) -> None:
 
 
 def test_a_batch_in_flight_is_finished_and_the_log_is_one_object_a_line(start: Start) -> None:
-    with start() as server, ThreadPoolExecutor() as clients:
+    with start(CARPRICE_DRAIN_SECONDS="1") as server, ThreadPoolExecutor() as clients:
         assert server.post("/predict", BARE)[0] == 200
         batch = clients.submit(server.post, "/predict/batch", {"listings": [BARE] * 8000})
         time.sleep(0.15)

@@ -151,15 +151,6 @@ def test_the_same_model_again_makes_no_second_version_and_no_run(project: Projec
     assert len(project.registry.versions()) == 1
 
 
-def test_a_known_model_made_again_goes_back_to_staging(project: Project) -> None:
-    first = shutil.copytree(project.workspace.model, project.workspace.root / "first")
-    for other in (project.model(1), project.model(2)):
-        project.register_model(other)
-        project.promote()
-    assert outcome(project.register_model(first))[:2] == (1, False)
-    assert (project.number_at("staging"), project.number_at("production")) == (1, 3)
-
-
 def test_a_corrupt_production_model_does_not_block_its_successor_but_is_reported(
     project: Project,
 ) -> None:
@@ -171,7 +162,10 @@ def test_a_corrupt_production_model_does_not_block_its_successor_but_is_reported
     )
 
 
-def test_a_known_model_is_judged_again_beside_another_production_model(project: Project) -> None:
+def test_a_known_model_is_judged_again_beside_another_production_model_and_staged_again(
+    project: Project,
+) -> None:
+    first = shutil.copytree(project.workspace.model, project.workspace.root / "first")
     for model in (project.model(1), project.model(2)):
         project.register_model(model)
     registry = project.registry
@@ -184,9 +178,13 @@ def test_a_known_model_is_judged_again_beside_another_production_model(project: 
     assert outcome(registration) == (3, False, True)
     assert registration.checks[-1].name == "time of one price beside production (version 2)"
     assert promote(registry, NOW, "").number == 3
+    assert outcome(project.register_model(first))[:2] == (1, False)
+    assert (project.number_at("staging"), project.number_at("production")) == (1, 3)
 
 
-def test_a_known_model_is_judged_again_by_other_thresholds(project: Project) -> None:
+def test_a_known_model_is_judged_again_by_other_thresholds_also_where_that_was_broken_off(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = project.register_model(project.model())
     assert first.accepted, first.reasons
     assert outcome(project.register(STRICT)) == (2, False, False)
@@ -195,24 +193,6 @@ def test_a_known_model_is_judged_again_by_other_thresholds(project: Project) -> 
     assert project.register().accepted
     assert project.number_at("staging") == 2
 
-
-def test_beside_a_damaged_production_model_the_one_before_stands_in(
-    project: Project, shuffled: Workspace
-) -> None:
-    project.register_model(project.model())
-    project.promote()
-    project.registry.tag(2, {"digest": "0" * 64})
-    make_worse(project, shuffled)
-    registration = project.register()
-    assert not registration.accepted
-    assert "MAPE beside production (version 1)" in [check.name for check in registration.checks]
-    assert any("version 2 cannot be compared with" in one for one in registration.reasons)
-
-
-def test_a_judgement_that_was_broken_off_is_made_again(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.register_model(project.model())
     content = project.with_gate(STRICT).register_.gate.model_dump_json()
     write = Registry._write
 
@@ -228,6 +208,19 @@ def test_a_judgement_that_was_broken_off_is_made_again(
     with pytest.raises(RefusedError, match="the gate compared it with another production model"):
         project.promote()
     assert not project.register(STRICT).accepted
+
+
+def test_beside_a_damaged_production_model_the_one_before_stands_in(
+    project: Project, shuffled: Workspace
+) -> None:
+    project.register_model(project.model())
+    project.promote()
+    project.registry.tag(2, {"digest": "0" * 64})
+    make_worse(project, shuffled)
+    registration = project.register()
+    assert not registration.accepted
+    assert "MAPE beside production (version 1)" in [check.name for check in registration.checks]
+    assert any("version 2 cannot be compared with" in one for one in registration.reasons)
 
 
 def test_an_equal_candidate_is_staged_until_it_is_rolled_back(project: Project) -> None:

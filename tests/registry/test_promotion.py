@@ -16,6 +16,8 @@ from carprice.settings import GateSettings, ModelTestSettings, RegisterSettings
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(days=1)
 BAD = {"gate": "refused", "gate_reasons": "failed: MAPE 45.00 %; needs at most 30 %"}
+# For what tags and aliases decide; that a server keeps them and the bytes is shown by the others.
+on_a_database = pytest.mark.parametrize("store", ["database"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +67,6 @@ def test_promoting_points_production_at_staging_and_previous_at_the_one_before(
     assert (aliases(store.registry), history(store.registry)) == (after, events)
 
 
-def test_promoting_a_refused_version_names_the_reasons_of_the_gate(
-    store: Any, models: list[Path]
-) -> None:
-    store.log(models[0], **BAD)
-    with pytest.raises(RefusedError, match=r"the gate refused version 1: failed: MAPE 45.00 %"):
-        promote(store.registry, NOW, "")
-    assert store.registry.at("production") is None
-
-
 def never_tested(store: Any, model: Path, **tags: str) -> None:
     store.registry.point("staging", store.log(model, gate_champion="none", **tags).number, NOW)
 
@@ -117,26 +110,30 @@ def added_file(store: Any, model: Path) -> None:
     store.artifact(version, "MLmodel").with_name("sitecustomize.py").write_text("1")
 
 
+REFUSED: list[tuple[Callable[[Any, Path], None], str]] = [
+    (changed_byte, "booster.onnx is missing or not the file that was written"),
+    (changed_byte_around_the_model, "MLmodel is missing, new, or not the file that was regis"),
+    (added_file, "sitecustomize.py is missing, new, or not the file that was registered"),
+    (never_tested, "it has not been through the model tests; run `carprice test-model`"),
+    (
+        refused_and_never_tested,
+        "the gate did not accept it (failed: MAPE 45.00 %; needs at most 30 %); it has not bee",
+    ),
+    (failed_tests, "it failed the model tests; run `carprice test-model`"),
+    (with_tag("tests_digest", "0" * 64), "it passed the model tests with another digest"),
+    (staged_by_hand, "the gate did not accept it (failed: MAPE 45.00 %; needs at most 30 %)"),
+    (
+        with_tag("gate_champion", "0" * 64),
+        "the gate compared it with another production model than nothing",
+    ),
+    (with_tag("files", '{"MLmodel": "12'), "its tag 'files' is not what was written"),
+]
+
+
 @pytest.mark.parametrize(
-    ("prepare", "reason"),
-    [
-        (changed_byte_around_the_model, "MLmodel is missing, new, or not the file that was regis"),
-        (added_file, "sitecustomize.py is missing, new, or not the file that was registered"),
-        (never_tested, "it has not been through the model tests; run `carprice test-model`"),
-        (
-            refused_and_never_tested,
-            "the gate did not accept it (failed: MAPE 45.00 %; needs at most 30 %); it has not bee",
-        ),
-        (failed_tests, "it failed the model tests; run `carprice test-model`"),
-        (with_tag("tests_digest", "0" * 64), "it passed the model tests with another digest"),
-        (staged_by_hand, "the gate did not accept it (failed: MAPE 45.00 %; needs at most 30 %)"),
-        (
-            with_tag("gate_champion", "0" * 64),
-            "the gate compared it with another production model than nothing",
-        ),
-        (changed_byte, "booster.onnx is missing or not the file that was written"),
-        (with_tag("files", '{"MLmodel": "12'), "its tag 'files' is not what was written"),
-    ],
+    ("store", "prepare", "reason"),
+    [("database", *case) for case in REFUSED] + [("server", *case) for case in REFUSED[:3]],
+    indirect=["store"],
 )
 def test_what_must_not_go_to_production_is_refused_with_its_reason_and_a_record(
     store: Any, models: list[Path], prepare: Callable[[Any, Path], None], reason: str
@@ -192,6 +189,7 @@ def test_a_version_that_was_rolled_back_comes_back_by_its_number_alone(
     assert [one.withdrawn != "" for one in registry.versions()] == [False, True]
 
 
+@on_a_database
 def test_rolling_back_goes_back_version_by_version_or_to_one_of_them(
     store: Any, models: list[Path]
 ) -> None:
@@ -207,6 +205,7 @@ class Killed(BaseException):
     """Ends a call in its middle, as SIGKILL would."""
 
 
+@on_a_database
 @pytest.mark.parametrize("call", ["point", "tag", "clear"])
 def test_a_rollback_that_is_killed_lets_nothing_bad_through(
     store: Any, models: list[Path], monkeypatch: pytest.MonkeyPatch, call: str
@@ -230,6 +229,7 @@ def test_a_rollback_that_is_killed_lets_nothing_bad_through(
     assert aliases(store.registry)["production"] == 1
 
 
+@on_a_database
 @pytest.mark.parametrize("alias", ["previous", "production"])
 def test_a_promotion_that_is_killed_is_finished_by_the_next(
     store: Any, models: list[Path], monkeypatch: pytest.MonkeyPatch, alias: str
@@ -268,6 +268,7 @@ def test_a_damaged_version_is_neither_brought_back_nor_taken_for_good(
     assert aliases(store.registry)["production"] == 2
 
 
+@on_a_database
 def test_other_limits_than_those_in_force_are_refused(store: Any, models: list[Path]) -> None:
     version = store.stage(models[0], gate_thresholds=GateSettings().model_dump_json())
     strict = RegisterSettings(gate=GateSettings(max_mape=5))
@@ -292,6 +293,7 @@ def disputed(store: Any, models: list[Path]) -> Registry:
     return store.registry
 
 
+@on_a_database
 def test_a_production_model_that_changes_meanwhile_ends_the_promotion(
     disputed: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +309,7 @@ def test_a_production_model_that_changes_meanwhile_ends_the_promotion(
     assert aliases(disputed)["production"] == 2
 
 
+@on_a_database
 def test_the_one_that_another_promotion_overtook_is_told(
     disputed: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -264,10 +264,13 @@ def production_version(registry: Registry) -> Version:
 
 
 def load_pyfunc(downloaded: Path) -> Any:
-    """Load a downloaded MLflow model as MLflow's own clients do."""
+    """Load a downloaded MLflow model as MLflow's own clients do.
+
+    It does not look for the modules of every distribution first, to warn of other versions.
+    """
     import mlflow
 
-    return mlflow.pyfunc.load_model(str(downloaded))
+    return mlflow.pyfunc.load_model(str(downloaded), suppress_warnings=True)
 
 
 def _downloaded(uri: str, folder: Path) -> Path:
