@@ -244,7 +244,7 @@ def _put_in_production(
     registry: Registry, version: Version, current: Version | None, now: datetime.datetime
 ) -> None:
     meanwhile = registry.at(PRODUCTION)
-    if champion_of(meanwhile) != champion_of(current):
+    if champion_of(meanwhile) not in (champion_of(current), version.digest):
         raise RefusedError(
             f"production of {registry.name} changed to {_named(meanwhile)} in the meantime; run "
             "`carprice register` and try again"
