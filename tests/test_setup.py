@@ -38,6 +38,13 @@ def carprice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return caller(monkeypatch, capsys)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, carprice: Carprice) -> None:
+    """Does not wait for long for what does not answer."""
+    monkeypatch.setattr("carprice.listings.dvc_remote._SECONDS_TO_ANSWER", 1)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+
+
 def findings(done: Done) -> dict[str, tuple[bool, str]]:
     return {one["name"]: (one["ok"], one["detail"]) for one in json.loads(done.out)}
 
@@ -102,6 +109,7 @@ REFUSAL = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 denying = partial(stub_server, status=403, content=REFUSAL)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("store", "message"),
     [
@@ -195,6 +203,7 @@ def test_check_names_the_remedy_of_each_that_is_not(project: Path, carprice: Car
     assert "NOT OK" in carprice("setup", "check").err
 
 
+@pytest.mark.usefixtures("impatient")
 def test_check_gives_up_on_what_does_not_answer(
     project: Path, carprice: Carprice, aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
