@@ -34,15 +34,8 @@ def carprice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("COLUMNS", "300")
-
-    return caller(monkeypatch, capsys)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch, carprice: Carprice) -> None:
-    """Does not wait for long for what does not answer."""
     monkeypatch.setattr("carprice.listings.dvc_remote._SECONDS_TO_ANSWER", 1)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    return caller(monkeypatch, capsys)
 
 
 def findings(done: Done) -> dict[str, tuple[bool, str]]:
@@ -109,7 +102,6 @@ REFUSAL = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 denying = partial(stub_server, status=403, content=REFUSAL)
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("store", "message"),
     [
@@ -203,11 +195,11 @@ def test_check_names_the_remedy_of_each_that_is_not(project: Path, carprice: Car
     assert "NOT OK" in carprice("setup", "check").err
 
 
-@pytest.mark.usefixtures("impatient")
 def test_check_gives_up_on_what_does_not_answer(
     project: Path, carprice: Carprice, aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_remote(project, "s3://market/cars")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with unanswering(16) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url.replace("//", "//ann:<s3cret>@"))
