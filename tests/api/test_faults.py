@@ -27,7 +27,7 @@ from carprice.registry.fetch import fetch
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cars with faults"
 LOGIN = {"username": "service", "password": "<password of the service>"}
-START_SECONDS = 2
+START_SECONDS = 3
 GOOD, CORRUPT, NEWER, BETTER = 1, 2, 3, 4
 FAULTS = {
     "down": "cannot be reached (Connection refused)",
@@ -126,10 +126,6 @@ class Observed:
     left: list[str] = field(default_factory=list)
 
 
-def price_at(server: Any) -> Response:
-    return requests.post(f"{server.url}/predict", json=BARE, timeout=30)
-
-
 def wait_for(server: Any, is_so: Callable[[Any], bool]) -> Response:
     """Ask for the service's health until it is so."""
     deadline = time.monotonic() + 60
@@ -140,10 +136,7 @@ def wait_for(server: Any, is_so: Callable[[Any], bool]) -> Response:
 
 
 def wait_for_log(server: Any, words: str, start: int = 0) -> None:
-    deadline = time.monotonic() + 60
-    while words not in server.log.read_text()[start:]:
-        assert time.monotonic() < deadline, server.log.read_text()[-3000:]
-        time.sleep(0.05)
+    wait_for(server, lambda _: words in server.log.read_text()[start:])
 
 
 def cache_of(registered: Registered, cache: Path, environment: Mapping[str, str]) -> str:
@@ -272,21 +265,21 @@ def observed(
     wait_for(running, lambda health: health["modelVersion"] == str(GOOD))
     logged = len(running.log.read_text())
     seen = Observed(words, registered, Traffic(running.port), confirmed)
-    more = {"image": {"CARPRICE_BAKED_MODEL": str(registered.folder)}}
+    baked = {"CARPRICE_BAKED_MODEL": str(registered.folder)}
+    states: dict[str, dict[str, str]] = {"cache": {}, "image": baked, "nothing": {}}
     with ExitStack() as stack, seen.traffic.flowing(pause=0.03):
 
         def start(state: str) -> Any:
             work = folder / f"{state} works here"
             work.mkdir()
-            environment = {**variables(wire.url, folder / state), **more.get(state, {})}
+            environment = {**variables(wire.url, folder / state), **states[state]}
             server = stack.enter_context(serve(SERVICE, work, "/live", environment))
             began = time.monotonic()
             seen.during[state] = wait_for(server, lambda health: words in (health["detail"] or ""))
             seen.seconds[state] = time.monotonic() - began
-            seen.priced[state] = price_at(server)
+            seen.priced[state] = requests.post(f"{server.url}/predict", json=BARE, timeout=30)
             return server
 
-        states = ("cache", "image", "nothing")
         with fault(request.param, registered, wire), ThreadPoolExecutor() as threads:
             servers = dict(zip(states, threads.map(start, states), strict=True))
             wait_for_log(running, words, logged)
@@ -366,7 +359,7 @@ def test_a_full_disk_costs_the_cache_and_not_the_start(
         wait_for(server, lambda health: health["source"] == "registry")
         registered.point(BETTER)
         wait_for(server, lambda health: health["modelVersion"] == str(BETTER))
-        assert price_at(server).status_code == 200
+        assert server.post("/predict", BARE)[0] == 200
         log = server.log.read_text()
     warning = f"the model cache {full_disk} cannot be written (No space left on device)"
     assert log.count(warning) == 1

@@ -286,7 +286,10 @@ def carprice(
 
 
 NOT_ACCEPTED = "DagsHub at {host} does not accept the token in DAGSHUB_USER_TOKEN (HTTP status 401)"
+NOT_LOGGED_IN = "MLflow at {uri} answers with HTTP status 401; check"
+NO_REPOSITORY = "tracking.dagshub: is no repository on DagsHub; write owner/repo"
 NOWHERE = "http://127.0.0.1:9"
+NOT_REACHED = f"DagsHub at {NOWHERE} cannot be reached (Connection refused)"
 
 
 @pytest.mark.parametrize(
@@ -298,28 +301,10 @@ NOWHERE = "http://127.0.0.1:9"
         ("run", {"DAGSHUB_USER_TOKEN": WRONG}, "me/cars", 1, NOT_ACCEPTED),
         ("run", {"DAGSHUB_PAT": WRONG}, "me/cars", 1, "does not accept the token in DAGSHUB_PAT "),
         ("run", {"DAGSHUB_USER_TOKEN": "right"}, "me/boats", 1, "has no repository me/boats, or"),
-        (
-            "run",
-            {"DAGSHUB_CLIENT_HOST": NOWHERE, "DAGSHUB_PAT": WRONG},
-            "me/cars",
-            1,
-            f"DagsHub at {NOWHERE} cannot be reached (Connection refused)",
-        ),
+        ("run", {"DAGSHUB_CLIENT_HOST": NOWHERE, "DAGSHUB_PAT": WRONG}, "me/cars", 1, NOT_REACHED),
         ("status", {"DAGSHUB_CLIENT_HOST": "hub"}, "me/cars", 2, "DAGSHUB_CLIENT_HOST is no addr"),
-        (
-            "status",
-            {},
-            "cars",
-            2,
-            "tracking.dagshub: is no repository on DagsHub; write owner/repo",
-        ),
-        (
-            "status",
-            WRONG_LOGIN,
-            "me/cars",
-            1,
-            "MLflow at {uri} answers with HTTP status 401; check",
-        ),
+        ("status", {}, "cars", 2, NO_REPOSITORY),
+        ("status", WRONG_LOGIN, "me/cars", 1, NOT_LOGGED_IN),
     ],
 )
 def test_what_is_wrong_with_the_login_is_one_line_in_seconds(
@@ -490,8 +475,8 @@ def test_serve_takes_the_repository_from_the_settings(
     command = [sys.executable, "-m", "carprice.cli", "serve", "--port", "{port}", "--workers"]
     environment = {**dagshub.environment, "CARPRICE_DRAIN_SECONDS": "0", "PYTHONPATH": str(ROOT)}
     with ExitStack() as stack:
-        one, two = (serve([*command, workers], tmp_path, "/", environment) for workers in "12")
-        servers = [stack.enter_context(one), stack.enter_context(two)]
+        each = [serve([*command, workers], tmp_path, "/", environment) for workers in ("1", "2")]
+        servers = [*map(stack.enter_context, each)]
         for server in servers:
             # The other worker may answer, and still be asking.
             seen = wait_for(server, lambda seen: seen["source"] is not None)
