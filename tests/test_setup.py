@@ -34,7 +34,7 @@ def carprice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("COLUMNS", "300")
-
+    monkeypatch.setattr("carprice.listings.dvc_remote._SECONDS_TO_ANSWER", 1)
     return caller(monkeypatch, capsys)
 
 
@@ -105,10 +105,7 @@ denying = partial(stub_server, status=403, content=REFUSAL)
 @pytest.mark.parametrize(
     ("store", "message"),
     [
-        (
-            denying,
-            "access denied (AccessDenied); the AWS credentials in use need s3:ListBucket",
-        ),
+        (denying, "access denied (AccessDenied); the AWS credentials in use need s3:ListBucket"),
         (partial(unanswering, 16), "cannot be reached: Read timeout"),
         (unanswering, "cannot be reached: Could not connect"),
     ],
@@ -199,6 +196,7 @@ def test_check_gives_up_on_what_does_not_answer(
     project: Path, carprice: Carprice, aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_remote(project, "s3://market/cars")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with unanswering(16) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url.replace("//", "//ann:<s3cret>@"))
@@ -221,15 +219,12 @@ def test_a_registry_of_this_machine_is_not_shared(
     assert not [*project.rglob("own*"), *project.rglob("mlruns")]
 
 
-def test_a_server_is_shared(
+def test_a_server_is_shared_and_a_remote_of_another_kind_is_not_asked(
     project: Path, carprice: Carprice, mlflow_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
-    assert findings(carprice("setup", "check", "--shared", "--json"))["registry"][0]
-
-
-def test_check_does_not_ask_a_remote_of_another_kind(project: Path, carprice: Carprice) -> None:
     set_remote(project, "ssh://ann@store/cars")
-    found = findings(carprice("setup", "check", "--json"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
+    found = findings(carprice("setup", "check", "--shared", "--json"))
+    assert found["registry"][0]
     assert found["data remote"][0]
     assert "not asked, for it is not S3" in found["data remote"][1]

@@ -111,6 +111,7 @@ def test_the_deadline_holds_for_a_server_that_says_nothing_and_a_child_that_hear
         request.getfixturevalue("only_mlflow")
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     run_instead(monkeypatch, sys.executable, "-c", deaf, f"--cache={tmp_path}")
+    monkeypatch.setattr(production, "_POLITE_SECONDS", 0.2)
     began = time.monotonic()
     with pytest.raises(RefusedError, match=r"did not answer within 0.5 s; .*CARPRICE_START_SEC"):
         asyncio.run(ask(settings_of(silence, tmp_path, start_seconds=0.5)))

@@ -1,11 +1,13 @@
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -284,7 +286,10 @@ def carprice(
 
 
 NOT_ACCEPTED = "DagsHub at {host} does not accept the token in DAGSHUB_USER_TOKEN (HTTP status 401)"
+NOT_LOGGED_IN = "MLflow at {uri} answers with HTTP status 401; check"
+NO_REPOSITORY = "tracking.dagshub: is no repository on DagsHub; write owner/repo"
 NOWHERE = "http://127.0.0.1:9"
+NOT_REACHED = f"DagsHub at {NOWHERE} cannot be reached (Connection refused)"
 
 
 @pytest.mark.parametrize(
@@ -296,28 +301,10 @@ NOWHERE = "http://127.0.0.1:9"
         ("run", {"DAGSHUB_USER_TOKEN": WRONG}, "me/cars", 1, NOT_ACCEPTED),
         ("run", {"DAGSHUB_PAT": WRONG}, "me/cars", 1, "does not accept the token in DAGSHUB_PAT "),
         ("run", {"DAGSHUB_USER_TOKEN": "right"}, "me/boats", 1, "has no repository me/boats, or"),
-        (
-            "run",
-            {"DAGSHUB_CLIENT_HOST": NOWHERE, "DAGSHUB_PAT": WRONG},
-            "me/cars",
-            1,
-            f"DagsHub at {NOWHERE} cannot be reached (Connection refused)",
-        ),
+        ("run", {"DAGSHUB_CLIENT_HOST": NOWHERE, "DAGSHUB_PAT": WRONG}, "me/cars", 1, NOT_REACHED),
         ("status", {"DAGSHUB_CLIENT_HOST": "hub"}, "me/cars", 2, "DAGSHUB_CLIENT_HOST is no addr"),
-        (
-            "status",
-            {},
-            "cars",
-            2,
-            "tracking.dagshub: is no repository on DagsHub; write owner/repo",
-        ),
-        (
-            "status",
-            WRONG_LOGIN,
-            "me/cars",
-            1,
-            "MLflow at {uri} answers with HTTP status 401; check",
-        ),
+        ("status", {}, "cars", 2, NO_REPOSITORY),
+        ("status", WRONG_LOGIN, "me/cars", 1, NOT_LOGGED_IN),
     ],
 )
 def test_what_is_wrong_with_the_login_is_one_line_in_seconds(
@@ -357,7 +344,7 @@ def registered(
     return folder
 
 
-def test_a_version_is_registered_and_read_again(
+def test_a_version_is_registered_and_read_again_by_mlflow_and_by_plain_http(
     registered: Path, dagshub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from carprice.registry.versions import Registry
@@ -365,11 +352,16 @@ def test_a_version_is_registered_and_read_again(
     # A login in the address, and one for MLflow, are not the token's.
     setting(monkeypatch, **dagshub.environment, **WRONG_LOGIN)
     registry = Registry(dagshub.uri.replace("://", "://ann:x@"), NAME)
-    version = registry.at("production")
+    version, digest = registry.at("production"), folder_digest(registered)
     assert version is not None
-    assert version.digest == folder_digest(registered)
+    assert version.digest == digest
     assert registry.at("staging") is None
-    assert is_intact(registry.fetch(version, tmp_path), version.digest)
+    assert is_intact(registry.fetch(version, tmp_path), digest)
+    with closing(HttpRegistry(registry.uri, NAME)) as plain:
+        found = plain.production()
+        assert found == Production("1", digest)
+        (tmp_path / "plain").mkdir()
+        assert is_intact(plain.download(found, tmp_path / "plain"), digest)
 
 
 def test_the_command_line_reads_it_by_the_settings(
@@ -385,17 +377,6 @@ def test_the_token_stands_in_nothing_that_the_server_keeps(registered: Path, dag
     kept = [path for path in folder.rglob("*") if path.is_file() and path.name != "auth.ini"]
     assert {"mlflow.db", "MLmodel"} <= {path.name for path in kept}
     assert [path for path in kept if token in path.read_bytes()] == []
-
-
-def test_plain_http_has_the_same_login(
-    registered: Path, dagshub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    setting(monkeypatch, **dagshub.environment)
-    digest = folder_digest(registered)
-    with closing(HttpRegistry(dagshub.uri, NAME)) as registry:
-        found = registry.production()
-        assert found == Production("1", digest)
-        assert is_intact(registry.download(found, tmp_path), digest)
 
 
 def test_plain_http_sends_the_token_only_when_it_is_used(
@@ -439,7 +420,6 @@ def test_the_service_needs_the_token_only_and_starts_from_its_cache_without_a_go
     with serve(SERVICE, tmp_path, "/", environment) as server:
         wait_for(server, lambda seen: seen["source"] == "registry")
         assert server.post("/predict", LISTING)[0] == 200
-    logs = [server.log]
     faults = {
         "does not accept the token in DAGSHUB_USER_TOKEN": {"DAGSHUB_USER_TOKEN": WRONG},
         "needs a token: set DAGSHUB_USER_TOKEN": {"DAGSHUB_USER_TOKEN": ""},
@@ -448,19 +428,24 @@ def test_the_service_needs_the_token_only_and_starts_from_its_cache_without_a_go
             "MLFLOW_TRACKING_URI": dagshub.uri.replace(dagshub.host, NOWHERE),
         },
     }
-    record = tmp_path / "cache" / f"{NAME}.json"
-    for words, change in faults.items():
+
+    def start_under(words: str) -> Path:
+        change, folder = faults[words], tmp_path / f"{[*faults].index(words)}"
+        record = shutil.copytree(tmp_path / "cache", folder / "cache") / f"{NAME}.json"
         moved = change.get("DAGSHUB_CLIENT_HOST", dagshub.host)
         record.write_text(record.read_text().replace(dagshub.host, moved))
-        with serve(SERVICE, tmp_path, "/", {**environment, **change}) as server:
-            seen = wait_for(server, lambda seen, words=words: words in (seen["detail"] or ""))
+        change = {**change, "CARPRICE_MODEL_CACHE": str(record.parent)}
+        with serve(SERVICE, folder, "/", {**environment, **change}) as server:
+            seen = wait_for(server, lambda seen: words in (seen["detail"] or ""))
             assert seen["source"] == "cache"
             assert server.post("/predict", LISTING)[0] == 200
         assert "127.0.0.1" not in seen["detail"]
-        logs.append(server.log)
-    for log in logs:
-        assert dagshub.token not in log.read_text()
-        assert WRONG not in log.read_text()
+        return server.log
+
+    with ThreadPoolExecutor() as threads:
+        for log in (server.log, *threads.map(start_under, faults)):
+            assert dagshub.token not in log.read_text()
+            assert WRONG not in log.read_text()
 
 
 def test_a_dagshub_that_hangs_holds_the_service_no_longer_than_its_deadline(
@@ -473,26 +458,29 @@ def test_a_dagshub_that_hangs_holds_the_service_no_longer_than_its_deadline(
             **service_variables(dagshub, tmp_path / "cache"),
             "DAGSHUB_CLIENT_HOST": odd.url,
             "MLFLOW_TRACKING_URI": uri,
-            "CARPRICE_START_SECONDS": "2",
+            "CARPRICE_START_SECONDS": "0.5",
             "CARPRICE_BAKED_MODEL": str(registered),
         }
         with serve(SERVICE, tmp_path, "/", environment) as server:
-            seen = wait_for(server, lambda seen: "within 2 s" in (seen["detail"] or ""))
+            seen = wait_for(server, lambda seen: "within 0.5 s" in (seen["detail"] or ""))
         assert (seen["source"], seen["modelVersion"]) == ("image", digest[:12])
         assert server.process.returncode == 0
         assert dagshub.token not in server.log.read_text()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 def test_serve_takes_the_repository_from_the_settings(
-    workers: int, registered: Path, dagshub: Any, serve: Any, tmp_path: Path
+    registered: Path, dagshub: Any, serve: Any, tmp_path: Path
 ) -> None:
     write_params(tmp_path, dagshub=dagshub.repo)
-    command = [sys.executable, "-m", "carprice.cli", "serve", "--port", "{port}"]
-    command += ["--workers", str(workers)]
+    command = [sys.executable, "-m", "carprice.cli", "serve", "--port", "{port}", "--workers"]
     environment = {**dagshub.environment, "CARPRICE_DRAIN_SECONDS": "0", "PYTHONPATH": str(ROOT)}
-    with serve(command, tmp_path, "/", environment) as server:
-        # The other worker may answer, and still be asking.
-        seen = wait_for(server, lambda seen: seen["source"] is not None)
-        assert seen["source"] == "registry"
-    assert dagshub.token not in server.log.read_text()
+    with ExitStack() as stack:
+        each = [serve([*command, workers], tmp_path, "/", environment) for workers in ("1", "2")]
+        servers = [*map(stack.enter_context, each)]
+        for server in servers:
+            # The other worker may answer, and still be asking.
+            seen = wait_for(server, lambda seen: seen["source"] is not None)
+            assert seen["source"] == "registry"
+            server.process.terminate()  # both at the same time, for each waits for quiet first
+    for server in servers:
+        assert dagshub.token not in server.log.read_text()
