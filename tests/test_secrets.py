@@ -64,30 +64,27 @@ def is_transformed(path: str, content: bytes) -> bool:
     return any(get_transformed_file(file, is_eager) for is_eager in (False, True))
 
 
-def found(files: Files, scratch: Path, settings: dict[str, Any] = SETTINGS) -> list[str]:
-    """Return what is found in any version of any file.
+def is_seen(path: str, line: bytes) -> bool:
+    text = line.decode().rstrip()
+    return any(plugin.analyze_line(path, text) for plugin in get_plugins())
 
-    What detect-secrets transforms it is given as a whole. Of other files it is given each line
-    once, if one of its plugins sees something there, which its filters then judge.
+
+def found(files: Files, scratch: Path, settings: dict[str, Any] = SETTINGS) -> list[str]:
+    """Return what detect-secrets finds in any version of any file.
+
+    Of a file that it does not transform it is given each line once, if a plugin sees something.
     """
     numbers: dict[str, Sequence[int]] = {}
     known: dict[tuple[str, bool], set[bytes]] = defaultdict(set)
     with transient_settings(settings):
         collection = SecretsCollection(root=str(scratch))
-        plugins = get_plugins()
         for blob, path, content in files:
             is_whole = is_transformed(path, content)
             before = known[Path(path).suffix, is_whole]
             parts = [content] if is_whole else content.splitlines(keepends=True)
-            new = {
-                number: part
-                for number, part in enumerate(parts, 1)
-                if part not in before
-                and (
-                    is_whole
-                    or any(one.analyze_line(path, part.decode().rstrip()) for one in plugins)
-                )
-            }
+            new = {number: part for number, part in enumerate(parts, 1) if part not in before}
+            if not is_whole:
+                new = {number: part for number, part in new.items() if is_seen(path, part)}
             before.update(parts)
             if new:
                 name, first = f"{blob}/{path}", b"" if is_whole else b"not transformed\n"
