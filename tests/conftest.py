@@ -187,6 +187,20 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cars24_table(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rows of cars24's Excel file, which takes seconds to read, as Parquet. Read only."""
+    import pandas as pd
+
+    def make(folder: Path) -> Path:
+        raw = pd.read_excel(real_data / "cars24" / "cars24_v3.xlsx")
+        raw.to_parquet(folder / "cars24.parquet", index=False)
+        return folder / "cars24.parquet"
+
+    path: Path = made_once(tmp_path_factory, "cars24", make)
+    return path
+
+
+@pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow without runs, which takes seconds to make. To be copied."""
     from carprice.registry.tracking import connect

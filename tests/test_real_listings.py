@@ -57,10 +57,12 @@ def test_cars24_is_priced_better_than_the_reference_does_and_not_by_a_leak(cars2
     assert min(by_band.values()) >= 86, by_band
 
 
-def test_cars24_is_tested_on_the_rows_of_the_published_split(cars24: Run, real_data: Path) -> None:
+def test_cars24_is_tested_on_the_rows_of_the_published_split(
+    cars24: Run, cars24_table: Path
+) -> None:
     from sklearn.model_selection import train_test_split
 
-    raw = pd.read_excel(real_data / "cars24" / "cars24_v3.xlsx")
+    raw = pd.read_parquet(cars24_table)
     _, expected = train_test_split(raw.drop_duplicates(), test_size=0.2, random_state=42)
     test = pd.read_parquet(cars24[0].test_listings)
     assert test["price"].tolist() == expected["listingPrice"].tolist()

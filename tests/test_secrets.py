@@ -5,7 +5,9 @@ import json
 import secrets
 import string
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ import pytest
 pytest.importorskip("detect_secrets", reason="needs detect-secrets")
 
 from detect_secrets import SecretsCollection
-from detect_secrets.settings import transient_settings
+from detect_secrets.settings import get_plugins, transient_settings
+from detect_secrets.transformers import get_transformed_file
 
 ROOT = Path(__file__).parents[1]
+Files = Iterable[tuple[str, str, bytes]]
 # Plugins and filters; the only exceptions are the placeholders that docs/ci.md lists.
 SETTINGS = json.loads((ROOT / ".secrets.baseline").read_text(encoding="utf-8"))
 EXCEPTIONS = "detect_secrets.filters.regex.should_exclude_"
@@ -40,51 +44,57 @@ def versions(repository: Path) -> Iterator[tuple[str, str, bytes]]:
             yield blob, paths[blob], content
 
 
-def found(
-    folder: Path, paths: Iterable[str], settings: dict[str, Any] = SETTINGS
-) -> list[tuple[str, int, str]]:
-    """Return file, line and kind of what detect-secrets finds in files below a folder."""
-    with transient_settings(settings):
-        collection = SecretsCollection(root=str(folder))
-        for path in paths:
-            collection.scan_file(path)
-        return [(path, secret.line_number, secret.type) for path, secret in collection]
+def present() -> Iterator[tuple[str, str, bytes]]:
+    """Yield the files that git has or would add, as they are now, like versions."""
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for path in filter(None, listed.decode().split("\0")):
+        if (ROOT / path).is_file():
+            yield "present", path, (ROOT / path).read_bytes()
 
 
-def found_in_history(
-    repository: Path, scratch: Path, searched_before: Iterable[Path] = ()
-) -> list[str]:
-    """Return what is found in any version of any file, but for files that were searched before.
+def is_transformed(path: str, content: bytes) -> bool:
+    """Return whether detect-secrets reads a file as YAML or as settings, or not: it is no text."""
+    if path.endswith((".yaml", ".yml")):
+        return True
+    try:
+        file: Any = io.StringIO(content.decode())
+    except UnicodeDecodeError:
+        return True
+    file.name = path
+    return any(get_transformed_file(file, is_eager) for is_eager in (False, True))
 
-    Python files are searched line by line, others as a whole: of a Python file only the lines are
-    searched that no file searched before it has.
+
+def is_seen(path: str, line: bytes) -> bool:
+    text = line.decode().rstrip()
+    return any(plugin.analyze_line(path, text) for plugin in get_plugins())
+
+
+def found(files: Files, scratch: Path, settings: dict[str, Any] = SETTINGS) -> list[str]:
+    """Return what detect-secrets finds in any version of any file.
+
+    Of a file that it does not transform it is given each line once, if a plugin sees something.
     """
-    numbers: dict[str, list[int]] = {}
-    before = {path.read_bytes(): path.suffix for path in searched_before}
-    known = {
-        line
-        for content, suffix in before.items()
-        if suffix == ".py"
-        for line in content.splitlines(keepends=True)
-    }
-    for blob, path, content in versions(repository):
-        if content in before:
-            continue
-        lines = content.splitlines(keepends=True)
-        is_python = path.endswith(".py")
-        searched = [
-            (number, line)
-            for number, line in enumerate(lines, 1)
-            if not (is_python and line in known)
-        ]
-        if is_python:
-            known.update(lines)
-        target = scratch / blob / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(b"".join(line for _, line in searched))
-        numbers[f"{blob}/{path}"] = [number for number, _ in searched]
+    numbers: dict[str, Sequence[int]] = {}
+    known: dict[tuple[str, bool], set[bytes]] = defaultdict(set)
+    with transient_settings(settings):
+        collection = SecretsCollection(root=str(scratch))
+        for blob, path, content in files:
+            is_whole = is_transformed(path, content)
+            before = known[Path(path).suffix, is_whole]
+            parts = [content] if is_whole else content.splitlines(keepends=True)
+            new = {number: part for number, part in enumerate(parts, 1) if part not in before}
+            if not is_whole:
+                new = {number: part for number, part in new.items() if is_seen(path, part)}
+            before.update(parts)
+            if new:
+                name, first = f"{blob}/{path}", b"" if is_whole else b"not transformed\n"
+                numbers[name] = range(1, len(content) + 2) if is_whole else [0, *new]
+                (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+                (scratch / name).write_bytes(first + b"".join(new.values()))
+                collection.scan_file(name)
     return [
-        f"{path}:{numbers[path][line - 1]} {kind}" for path, line, kind in found(scratch, numbers)
+        f"{path}:{numbers[path][secret.line_number - 1]} {secret.type}"
+        for path, secret in collection
     ]
 
 
@@ -100,21 +110,17 @@ def repository() -> Path:
     return ROOT
 
 
-def present() -> list[str]:
-    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    return [path for path in listed.decode().split("\0") if path and (ROOT / path).is_file()]
-
-
-def test_no_commit_holds_a_secret(repository: Path, tmp_path: Path) -> None:
-    """The present files are searched by the next test."""
-    assert found_in_history(repository, tmp_path, map(ROOT.joinpath, present())) == []
-
-
-@pytest.mark.usefixtures("repository")
-def test_the_present_files_need_no_exception() -> None:
+def test_no_commit_holds_a_secret_and_the_present_files_need_no_exception(
+    repository: Path, tmp_path: Path
+) -> None:
     filters = [one for one in SETTINGS["filters_used"] if not one["path"].startswith(EXCEPTIONS)]
     assert len(filters) == len(SETTINGS["filters_used"]) - 2
-    assert found(ROOT, present(), {**SETTINGS, "filters_used": filters}) == []
+    files = chain(present(), versions(repository))
+    told = found(files, tmp_path / "all", {**SETTINGS, "filters_used": filters})
+    assert [one for one in told if one.startswith("present/")] == []
+    suspect = {one.rpartition(":")[0] for one in told}
+    files = (one for one in versions(repository) if f"{one[0]}/{one[1]}" in suspect)
+    assert found(files, tmp_path / "suspect") == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,7 @@ def test_a_secret_is_found_where_it_was_though_a_later_commit_removed_it(
         (folder / name).write_text(content, encoding="utf-8")
         git(folder, "add", name)
         git(folder, "commit", "--quiet", "-m", "a commit")
-    told = found_in_history(folder, tmp_path / "versions")
+    told = found(versions(folder), tmp_path / "versions")
     assert told
     assert all(f"/{name}:3 " in one for one in told)
     assert secret not in str(told)

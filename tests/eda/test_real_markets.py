@@ -1,15 +1,38 @@
 """What is known of the real listings must be found in them."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from carprice.arrays import quiet
 from carprice.eda.advice import advise
 from carprice.eda.drift import DriftVerdict
-from carprice.eda.findings import Findings
+from carprice.eda.findings import Findings, examine
 from carprice.eda.report import render
+from carprice.settings import load_settings
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+Real = Callable[..., tuple[Findings, str]]
+
+
+@pytest.fixture
+def real(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> Real:
+    """Look at a market of the examples, or at another source by its params file; draw its page."""
+
+    def look_at(name: str, source: Path | None = None) -> tuple[Findings, str]:
+        monkeypatch.setenv("CARPRICE_DATA", str(real_data.resolve()))
+        settings = load_settings(EXAMPLES / f"{name}.yaml", source=str(source) if source else None)
+        findings = examine(settings, quiet)
+        assert findings.market is not None
+        page = render(findings)
+        assert len(page.encode()) < 5_000_000
+        assert not re.search(r"(?:src|href|url|import)\W{1,3}(?:https?:)?//", page)
+        return findings, page
+
+    return look_at
 
 
 def advice(findings: Findings, title: str) -> str:
@@ -18,9 +41,9 @@ def advice(findings: Findings, title: str) -> str:
 
 
 def test_cars24_names_its_leaks_its_noise_and_its_dearest_car(
-    real: Callable[..., Findings],
+    real: Real, cars24_table: Path
 ) -> None:
-    findings = real("cars24")
+    findings, page = real("cars24", cars24_table)
     market = findings.market
     leaks = {column.name for column in findings.leaks}
     assert leaks == {
@@ -37,14 +60,13 @@ def test_cars24_names_its_leaks_its_noise_and_its_dearest_car(
     assert market.rare_models == (109, 254)
     assert market.unseen["variant"] == pytest.approx(0.11, abs=0.02)
     assert market.drift.verdict is DriftVerdict.NO_DATES
-    page = render(findings)
     assert "25,000,000 INR" in advice(findings, "One car decides")
     assert "25,000,000" in page
     assert all(name in page for name in leaks)
 
 
-def test_the_dates_of_the_us_show_no_drift_and_are_doubted(real: Callable[..., Findings]) -> None:
-    findings = real("us")
+def test_the_dates_of_the_us_show_no_drift_and_are_doubted(real: Real) -> None:
+    findings, _ = real("us")
     drift = findings.market.drift
     assert drift.verdict is DriftVerdict.NO_DRIFT
     assert drift.between[0] < 0 < drift.between[1]
@@ -56,12 +78,10 @@ def test_the_dates_of_the_us_show_no_drift_and_are_doubted(real: Callable[..., F
     assert findings.rejected["price below 500"] > 798
 
 
-def test_new_zealands_auctions_drift(
-    real: Callable[..., Findings], tmp_path: Path, real_data: Path
-) -> None:
+def test_new_zealands_auctions_drift(real: Real, tmp_path: Path, real_data: Path) -> None:
     some = pd.read_parquet(real_data / "nz" / "lots.parquet").sample(15_000, random_state=0)
     some.to_parquet(tmp_path / "lots.parquet", index=False)
-    findings = real("nz", tmp_path / "lots.parquet")
+    findings, _ = real("nz", tmp_path / "lots.parquet")
     drift = findings.market.drift
     assert drift.verdict is DriftVerdict.DRIFT
     assert drift.p_value < 1e-6
@@ -70,10 +90,8 @@ def test_new_zealands_auctions_drift(
 
 
 @pytest.mark.parametrize(("market", "rows"), [("cardekho", 1202), ("uk", 1475)])
-def test_exact_duplicates_are_counted(
-    market: str, rows: int, real: Callable[..., Findings]
-) -> None:
-    findings = real(market)
+def test_exact_duplicates_are_counted(market: str, rows: int, real: Real) -> None:
+    findings, _ = real(market)
     assert findings.rejected["exact duplicate"] == rows
     # One British car is of a year to come.
     assert market != "uk" or any("year" in reason for reason in findings.rejected)

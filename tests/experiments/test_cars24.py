@@ -10,17 +10,16 @@ CARS24 = Path(__file__).parents[2] / "examples" / "cars24.yaml"
 
 
 def test_on_cars24_the_hedonic_ridge_is_ahead_and_the_log_of_the_price_is(
-    real_data: Path,
+    cars24_table: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("CARPRICE_DATA", str(real_data))
     monkeypatch.chdir(tmp_path)
     names = ("hedonic/log", "xgboost/log/one-hot/none", "xgboost/raw/one-hot/none")
     only = [part for name in names for part in ("--only", name)]
     command = ("experiments", "compare", "--quick", "--folds", 2, "--params", CARS24)
-    done = caller(monkeypatch, capsys)(*command, *only)
+    done = caller(monkeypatch, capsys)(*command, "--source", cars24_table, *only)
     assert done.code == 0, done.err
     ranking = pd.read_csv("reports/experiments/comparison/ranking.csv")
     assert tuple(ranking["candidate"]) == names

@@ -1,7 +1,7 @@
 """Coverage of the ranges on real listings, in four folds with the settings as they are."""
 
 import datetime
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,14 +22,11 @@ CONFIDENCES = (0.5, 0.8, 0.9, 0.95)
 
 
 @pytest.fixture(scope="module")
-def cars24(real_data: Any, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def cars24(cars24_table: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """Of every listing: its age, the range's width, and by confidence whether its range held."""
-    path = real_data / "cars24" / "cars24_v3.xlsx"
-    if not path.is_file():
-        pytest.skip(f"no real listings: {path} does not exist")
     workspace = Workspace(tmp_path_factory.mktemp("coverage"))
     content = {
-        "source": str(path),
+        "source": str(cars24_table),
         "valuation_date": datetime.date(2025, 6, 1),
         "split": {"test_size": 0.0001},
     }

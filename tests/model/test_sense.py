@@ -1,6 +1,7 @@
 """What a car buyer takes for granted, on a grid of listings of the sample and of a real market."""
 
 import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,12 +57,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Market:
 
 
 @pytest.fixture(scope="session")
-def real(real_data: Any, tmp_path_factory: pytest.TempPathFactory) -> Market:
-    path = real_data / "cars24" / "cars24_v3.xlsx"
-    if not path.is_file():
-        pytest.skip(f"no real listings: {path} does not exist")
+def real(cars24_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Market:
     content = {
-        "ingest": {"source": str(path), "valuation_date": datetime.date(2025, 6, 1)},
+        "ingest": {"source": str(cars24_table), "valuation_date": datetime.date(2025, 6, 1)},
         "train": {"folds": 5},
     }
     return Market(content, tmp_path_factory.mktemp("real"))
