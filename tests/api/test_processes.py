@@ -18,7 +18,7 @@ Start = Callable[..., AbstractContextManager[Any]]
 @pytest.fixture(scope="module", autouse=True)
 def pestered(start: Start) -> Iterator[tuple[Traffic, Future[int]]]:
     """A service told to stop that clients go on asking, while the other tests run; its end."""
-    with start() as server, ThreadPoolExecutor() as threads:
+    with start(CARPRICE_DRAIN_SECONDS="1") as server, ThreadPoolExecutor() as threads:
         traffic = Traffic(server.port)
         with traffic.flowing(pause=0.1):
             time.sleep(0.5)
