@@ -4,6 +4,7 @@ import pytest
 from carprice.listings.features import Features
 from carprice.listings.frames import read_features
 from carprice.model import PriceModel
+from carprice.model.car import CarReader
 from carprice.model.encoder import COUNTED, Anchor, Encoder
 
 
@@ -50,7 +51,7 @@ def test_a_priced_car_s_row_is_its_training_row_but_that_it_counts_all_training_
 ) -> None:
     model = PriceModel.load(finished[0].model)
     given = read_features(finished[0].train_features)[0]
-    written = matrix(model.encoder, model.defaults.complete(given))
+    written = matrix(model.encoder, CarReader(model.defaults).complete(given))
     trees, row = model.pricer._trees, np.zeros(written.shape[1], dtype=np.float32)
     cells = row.data.cast("B").cast("f")
     counted = [model.encoder.columns.index(f"{name}_rows") for name in COUNTED]

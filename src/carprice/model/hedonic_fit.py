@@ -45,7 +45,7 @@ def fit_hedonic(
 
     Parameters
     ----------
-    features : n rows, completed by :meth:`carprice.model.defaults.Defaults.complete`.
+    features : n rows, completed by :meth:`carprice.model.car.CarReader.complete`.
     log_price : their ln(price).
     folds : the fold of each row, from 0.
     scales : factor of a block's columns, by its key in :class:`carprice.settings.HedonicScales`.

@@ -17,6 +17,7 @@ from carprice.listings.features import Features, listings_of
 from carprice.listings.market import Market
 from carprice.metrics import price_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
+from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Encoder
 from carprice.model.explanation import Explanation
@@ -81,7 +82,7 @@ class PriceModel:
 
         progress("hedonic ridge")
         defaults = Defaults.fit(features)
-        complete = defaults.complete(features)
+        complete = CarReader(defaults).complete(features)
         seed, patience, booster = settings.seed, settings.patience, settings.booster.model_dump()
         assignment = _assign_folds(len(log_price), settings.folds, seed)
         scales = settings.hedonic.model_dump()

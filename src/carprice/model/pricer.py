@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from carprice.arrays import Floats
-from carprice.listings.features import CAR_CATEGORIES, TYPE_CATEGORIES, TYPE_FIELDS, Features
+from carprice.listings.features import (
+    CAR_CATEGORIES,
+    TYPE_CATEGORIES,
+    TYPE_FIELDS,
+    Features,
+    ListingReader,
+    read_type,
+)
 from carprice.model.blocks import POWERTRAIN, VARIANT
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
@@ -101,7 +108,9 @@ class Pricer:
 
     def __init__(self, model: "PriceModel") -> None:
         self._model = model
-        self._cars = CarReader(model.market, model.defaults)
+        market = model.market
+        self._listings = ListingReader(market.valuation_date, market.distance_unit)
+        self._cars = CarReader(model.defaults)
         self._ridge = RidgeLookups(model.hedonic)
         self._trees = _Trees(model)
         self._open = _OpenVariance(model.hedonic)
@@ -151,13 +160,14 @@ class Pricer:
         return {factor: RidgeLookups(hedonic.part(factor)) for factor in hedonic.typical}
 
     def _read(self, listing: Listing) -> _Read:
-        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._cars.day_of(listing)
-        car = self._cars.read(listing, day, known.car_type)
+        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
+        car_type = known.car_type
+        car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
         return _Read(listing, known, car, self._ridge.log_price(known.worth, car), day)
 
     def _read_features(self, features: Features) -> Iterator[_Read]:
         known_of, day = lru_cache(maxsize=None)(self._known_of), self._model.market.valuation_date
-        for car_type, car in self._cars.read_features(features):
+        for car_type, car in self._cars.read(features):
             known = known_of(car_type)
             yield _Read({}, known, car, self._ridge.log_price(known.worth, car), day)
 
@@ -168,7 +178,7 @@ class Pricer:
 
     def _look_up(self, make: Any, model: Any, variant: Any, *kind: Any) -> _KnownType:
         read_variant = variant if self._model.knows_variants else None
-        car_type = self._cars.read_type(make, model, read_variant, *kind)
+        car_type = self._cars.type_of(*read_type(make, model, read_variant, *kind))
         names = {"make": make, "model": model, "variant": variant}
         return self._known_of(car_type, self._cautions.of_type(names, car_type))
 
