@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from carprice.listings.features import (
     CAR_CATEGORIES,
     TYPE_TEXTS,
@@ -88,19 +90,15 @@ class CarReader:
         type_of = lru_cache(maxsize=None)(
             lambda *texts: self.type_of(dict(zip(TYPE_TEXTS, texts, strict=True)), math.nan)
         )
-        names = tuple(features.numbers)
-        rows = (
-            zip(*columns, strict=True)
-            for columns in (
-                (features.texts[name] for name in TYPE_TEXTS),
-                (features.numbers[name].tolist() for name in names),
-                (features.texts[name] for name in CAR_CATEGORIES),
-            )
-        )
-        for texts, values, categories, equipment in zip(*rows, features.equipment, strict=True):
-            known = {n: v for n, v in zip(names, values, strict=True) if v == v}  # noqa: PLR0124
+        types = zip(*(features.texts[name] for name in TYPE_TEXTS), strict=True)
+        numbers = np.column_stack([*features.numbers.values()])
+        categories = zip(*(features.texts[name] for name in CAR_CATEGORIES), strict=True)
+        rows = zip(types, numbers, categories, features.equipment, strict=True)
+        for texts, values, of_car, equipment in rows:
+            pairs = zip(features.numbers, values.tolist(), strict=True)
+            known = {name: value for name, value in pairs if not math.isnan(value)}
             car_type = type_of(*texts)
-            yield car_type, self.car_of(car_type, (known, categories, equipment_of(equipment)))
+            yield car_type, self.car_of(car_type, (known, of_car, equipment_of(equipment)))
 
     def complete(self, features: Features) -> Features:
         """Return parsed listings with unknown numbers, transmission, body and fuel filled."""

@@ -10,25 +10,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import count, islice
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from carprice.arrays import Floats
-from carprice.listings.features import (
-    CAR_CATEGORIES,
-    TYPE_CATEGORIES,
-    TYPE_FIELDS,
-    Features,
-    ListingReader,
-    read_type,
-)
+from carprice.listings.features import TYPE_FIELDS, Features, ListingReader, read_type
 from carprice.model.blocks import POWERTRAIN, VARIANT
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
-from carprice.model.encoder import ANCHORS, COUNTED, ONE_HOT
+from carprice.model.encoder import Row, TreeRows
 from carprice.model.explanation import Explanation, explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import DEFAULT_CONFIDENCE
@@ -84,7 +77,7 @@ class _KnownType:
 
     car_type: CarType
     worth: TypeWorth
-    row: "memoryview[float]"
+    row: Row
     variance: float
     cautions: tuple[Caution, ...] = ()
 
@@ -184,7 +177,7 @@ class Pricer:
 
     def _known_of(self, car_type: CarType, cautions: tuple[Caution, ...] = ()) -> _KnownType:
         worth = self._ridge.of_type(car_type)
-        row = self._trees.type_row(car_type, worth)
+        row = self._trees.rows.of_type(car_type, worth.names)
         return _KnownType(car_type, worth, row, self._open.of_type(car_type), cautions)
 
     def _log_prices(
@@ -205,23 +198,12 @@ class Pricer:
 
 
 class _Trees:
-    """Both ensembles of trees: of ln(price), and of the error's size.
-
-    They read the same row, which has :attr:`carprice.model.encoder.Encoder.columns`.
-    """
+    """Both ensembles of trees, of ln(price) and of the error's size; they read the same row."""
 
     def __init__(self, model: "PriceModel") -> None:
-        encoder = model.encoder
-        self._columns = len(encoder.columns)
-        place = count(len(ANCHORS))
-        self._numbers = [(name, next(place)) for name in encoder.numbers]
-        places = {name: {level: next(place) for level in encoder.levels[name]} for name in ONE_HOT}
-        self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
-        self._of_cars = [places[name] for name in CAR_CATEGORIES]
-        self._equipment = {name: next(place) for name in encoder.equipment}
-        self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
+        self.rows = TreeRows(model.encoder)
         self._booster, self._scale = model.booster, model.scale
-        matrix = np.zeros((1, self._columns), dtype=np.float32)
+        matrix = np.zeros((1, self.rows.columns), dtype=np.float32)
         self._row = matrix.data.cast("B").cast("f")
         self._bound = model.booster.bound_to(matrix), model.scale.bound_to(matrix)
         self._lock = Lock()
@@ -230,43 +212,14 @@ class _Trees:
         """Return what the trees add to ln(price), and the ln of the error's size."""
         booster, scale = self._bound
         with self._lock:
-            self.write(self._row, read)
+            self.rows.write(self._row, read.known.row, read.ridge, read.car)
             return booster(), scale()
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
-        columns = self._columns
-        matrix = np.zeros((len(read), columns), dtype=np.float32)
-        cells = matrix.data.cast("B").cast("f")
-        for start, one in zip(count(0, columns), read, strict=False):
-            self.write(cells[start : start + columns], one)
+        matrix = self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
         sums = (trees.predict(matrix).tolist() for trees in (self._booster, self._scale))
         return zip(*sums, strict=True)
-
-    def type_row(self, car_type: CarType, worth: TypeWorth) -> "memoryview[float]":
-        """Return the row of a type, in which what differs from car to car is 0."""
-        row, texts = np.zeros(self._columns, dtype=np.float32), car_type.texts
-        row[1], row[2] = worth.names
-        for name, places in self._of_types:
-            if texts[name] in places:
-                row[places[texts[name]]] = 1.0
-        for name, rows, place in self._rows:
-            row[place] = math.log1p(rows.get(texts[name], 0))
-        return memoryview(row.tobytes()).cast("f")
-
-    def write(self, cells: "memoryview[float]", read: _Read) -> None:
-        """Write a car's row over what was there."""
-        car = read.car
-        numbers = car.numbers
-        cells[:] = read.known.row
-        cells[0] = read.ridge
-        for name, place in self._numbers:
-            cells[place] = numbers[name]
-        # No place is 0, which is the anchor's: 0 would be lost with the None of unknown values.
-        for place in filter(None, map(dict.get, self._of_cars, car.categories)):
-            cells[place] = 1.0
-        for place in filter(None, map(self._equipment.get, car.equipment)):
-            cells[place] = 1.0
 
 
 class _OpenVariance:
