@@ -9,7 +9,7 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from carprice.arrays import Columns, Floats
-from carprice.listings.keys import ModelKey
+from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import is_impossible, odometer_limits
 from carprice.listings.variants import variant_of
 from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
@@ -196,12 +196,13 @@ def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str
     parsed = variant_of(variant)
     transmission, body, fuel, drive = map(text_of, kind)
     key = ModelKey(text_of(make), text_of(model))
+    key_of = partial(detail_key, str(key))
     texts = {
         "make": key.make,
         "model": str(key),
-        "model_powertrain": f"{key}|{fuel}|{transmission}",
-        "model_trim": f"{key}|{parsed.trim}",
-        "model_variant": f"{key}|{parsed.text}",
+        "model_powertrain": key_of(fuel, transmission),
+        "model_trim": key_of(parsed.trim),
+        "model_variant": key_of(parsed.text),
         "transmission": transmission,
         "body": body,
         "fuel": fuel,

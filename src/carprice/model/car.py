@@ -18,6 +18,7 @@ from carprice.listings.features import (
     equipment_of,
     features_of,
 )
+from carprice.listings.keys import detail_key
 from carprice.model.defaults import KIND, Defaults
 
 
@@ -72,7 +73,7 @@ class CarReader:
         kinds, model = self._defaults.kinds, given["model"]
         key = next(key for key in (model, given["make"], "") if key in kinds)
         kind = {name: given[name] or usual for name, usual in zip(KIND, kinds[key], strict=True)}
-        powertrain = f"{model}|{kind['fuel']}|{kind['transmission']}"
+        powertrain = detail_key(model, kind["fuel"], kind["transmission"])
         texts = {**given, **kind, "model_powertrain": powertrain}
         return CarType(given, texts, litres, self._defaults.usual[key])
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from carprice.arrays import Floats
 from carprice.listings.features import TYPE_FIELDS, Features, ListingReader, read_type
+from carprice.listings.keys import has_detail
 from carprice.model.blocks import POWERTRAIN, VARIANT
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
@@ -236,7 +237,7 @@ class _OpenVariance:
         is_open = {
             "make": texts["make"] not in known["make"],
             "model": is_unseen,
-            VARIANT: known["word"] and (is_unseen or texts["model_variant"].endswith("|")),
+            VARIANT: known["word"] and (is_unseen or not has_detail(texts["model_variant"])),
             POWERTRAIN: "" in [texts[name] for name in self._asked],
         }
         return sum(self._spread[factor] for factor, whether in is_open.items() if whether)
