@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carprice.listings.features import TYPE_FIELDS, Features, ListingReader, parse, read_type
+from carprice.listings.features import Features, parse, read_type
 from carprice.listings.market import Market
 from carprice.model.car import CarReader
 from carprice.model.defaults import USUAL_OF_MODEL, Defaults
@@ -26,11 +26,9 @@ MARKET = Market("INR", "km", datetime.date(2024, 6, 30), "")
 
 def read(defaults: Defaults, **fields: Any) -> dict[str, float]:
     """Return the completed numbers of one listing."""
-    car = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 30000.0} | fields
-    listings, cars = ListingReader(MARKET.valuation_date, MARKET.distance_unit), CarReader(defaults)
-    car_type = cars.type_of(*read_type(*map(car.get, TYPE_FIELDS)))
-    values = listings.read(car, MARKET.valuation_date, car_type.litres)
-    return cars.car_of(car_type, values).numbers
+    one = features(**{name: [value] for name, value in fields.items()})
+    ((_, car),) = CarReader(defaults).read(one)
+    return car.numbers
 
 
 CARS: dict[str, list[Any]] = {

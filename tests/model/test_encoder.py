@@ -11,8 +11,7 @@ from carprice.model.encoder import COUNTED, Anchor, Encoder, TreeRows
 
 @pytest.fixture(scope="module")
 def features(finished) -> Features:
-    given = read_features(finished[0].train_features)[0]
-    return CarReader(Defaults.fit(given)).complete(given)
+    return read_features(finished[0].train_features)[0]
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +49,18 @@ def test_rare_and_unknown_values_have_no_column(features: Features) -> None:
 
 
 def test_a_priced_car_s_row_is_its_training_row_but_that_it_counts_all_training_rows(
-    finished,
+    finished, features: Features
 ) -> None:
     model = PriceModel.load(finished[0].model)
-    given = read_features(finished[0].train_features)[0]
-    written = matrix(model.encoder, given)
-    rows, row = model.pricer._trees.rows, np.zeros(written.shape[1], dtype=np.float32)
-    cells = row.data.cast("B").cast("f")
-    counted = [model.encoder.columns.index(f"{name}_rows") for name in COUNTED]
-    others = np.delete(np.arange(len(row)), [0, 1, 2, *counted])
-    for read, trained in zip(model.pricer._read_features(given), written, strict=True):
-        rows.write(cells, read.known.row, read.ridge, read.car)
-        assert np.array_equal(row[others], trained[others], equal_nan=True)
-        assert np.expm1(row[counted]) == pytest.approx(np.expm1(trained[counted]) + 1, rel=1e-3)
-        assert row[0] == np.float32(read.ridge)
-        assert row[1:3].tolist() == pytest.approx(read.known.worth.names)
+    read, trained = [*model.pricer._read_features(features)], matrix(model.encoder, features)
+    rows = [(one.known.row, one.ridge, one.car) for one in read]
+    priced = model.pricer._trees.rows.matrix(rows, len(rows))
+    counts = [model.encoder.columns.index(f"{name}_rows") for name in COUNTED]
+    others = np.delete(np.arange(priced.shape[1]), [0, 1, 2, *counts])
+    assert np.array_equal(priced[:, others], trained[:, others], equal_nan=True)
+    assert np.expm1(priced[:, counts]) == pytest.approx(np.expm1(trained[:, counts]) + 1, rel=1e-3)
+    anchors = [(one.ridge, *one.known.worth.names) for one in read]
+    assert np.array_equal(priced[:, :3], np.array(anchors, dtype=np.float32))
 
 
 def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) -> None:
