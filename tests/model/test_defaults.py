@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carprice.listings.features import TYPE_FIELDS, Features, parse
+from carprice.listings.features import Features, parse, read_type
 from carprice.listings.market import Market
 from carprice.model.car import CarReader
 from carprice.model.defaults import USUAL_OF_MODEL, Defaults
@@ -26,10 +26,9 @@ MARKET = Market("INR", "km", datetime.date(2024, 6, 30), "")
 
 def read(defaults: Defaults, **fields: Any) -> dict[str, float]:
     """Return the completed numbers of one listing."""
-    car = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 30000.0} | fields
-    reader = CarReader(MARKET, defaults)
-    car_type = reader.read_type(*map(car.get, TYPE_FIELDS))
-    return reader.read(car, MARKET.valuation_date, car_type).numbers
+    one = features(**{name: [value] for name, value in fields.items()})
+    ((_, car),) = CarReader(defaults).read(one)
+    return car.numbers
 
 
 CARS: dict[str, list[Any]] = {
@@ -80,7 +79,7 @@ def test_training_rows_are_completed_as_listings_are_and_not_changed() -> None:
     rows.numbers["odometer"] = np.array([NAN, *TRAINING.numbers["odometer"][1:]])
     rows.texts["fuel"] = ["Petrol".lower(), "", "petrol", "", "diesel", ""]
     defaults = Defaults.fit(TRAINING)
-    completed = defaults.complete(rows)
+    completed = CarReader(defaults).complete(rows)
     assert math.isnan(rows.numbers["odometer"][0])
     assert completed.numbers["odometer"].tolist() == [30_000] * 6
     assert completed.numbers["odometer_per_year"] == pytest.approx([30_000 / 4.5] * 6)
@@ -99,7 +98,7 @@ def test_an_odometer_that_the_market_often_leaves_out_stays_unknown(
     training = features(odometer=[30_000.0] * (20 - missing) + [NAN] * missing)
     defaults = Defaults.fit(training)
     assert math.isnan(read(defaults, odometer=NAN)["odometer"]) != is_filled
-    completed = defaults.complete(training).numbers
+    completed = CarReader(defaults).complete(training).numbers
     for name in ("odometer", "odometer_per_year"):
         assert np.isnan(completed[name]).any() != is_filled, name
 
@@ -108,13 +107,13 @@ def test_the_commonest_transmission_body_and_fuel_of_the_model_are_usual() -> No
     rows = features(
         model=["Rio", "Rio", "Rio", "EV6"], fuel_type=["Petrol", "Diesel", "Petrol", "Electric"]
     )
-    reader = CarReader(MARKET, Defaults.fit(rows))
+    reader = CarReader(Defaults.fit(rows))
     for model, fuel, usual in (
         ("Rio", None, "petrol"),
         ("Rio", "Steam", "steam"),
         ("EV6", None, "electric"),
         ("Ceed", None, "petrol"),
     ):
-        read_type = reader.read_type("Kia", model, None, None, None, fuel, None)
-        assert (read_type.given["fuel"], read_type.texts["fuel"]) == ((fuel or "").lower(), usual)
-        assert read_type.texts["model_powertrain"] == f"kia|{model.lower()}|{usual}|"
+        car_type = reader.type_of(*read_type("Kia", model, None, None, None, fuel, None))
+        assert (car_type.given["fuel"], car_type.texts["fuel"]) == ((fuel or "").lower(), usual)
+        assert car_type.texts["model_powertrain"] == f"kia|{model.lower()}|{usual}|"

@@ -4,7 +4,9 @@ import pytest
 from carprice.listings.features import Features
 from carprice.listings.frames import read_features
 from carprice.model import PriceModel
-from carprice.model.encoder import COUNTED, Anchor, Encoder
+from carprice.model.car import CarReader
+from carprice.model.defaults import Defaults
+from carprice.model.encoder import COUNTED, Anchor, Encoder, TreeRows
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,8 @@ def encoder(features: Features) -> Encoder:
 
 def matrix(encoder: Encoder, features: Features) -> np.ndarray:
     told = (np.full(len(features), value) for value in (13.0, 0.5, 0.25))
-    return encoder.training_matrix(features, Anchor(*told))
+    cars = CarReader(Defaults.fit(features)).read(features)
+    return TreeRows(encoder).training_matrix(cars, Anchor(*told))
 
 
 def test_the_matrix_has_the_columns_that_it_names(encoder: Encoder, features: Features) -> None:
@@ -46,21 +49,18 @@ def test_rare_and_unknown_values_have_no_column(features: Features) -> None:
 
 
 def test_a_priced_car_s_row_is_its_training_row_but_that_it_counts_all_training_rows(
-    finished,
+    finished, features: Features
 ) -> None:
     model = PriceModel.load(finished[0].model)
-    given = read_features(finished[0].train_features)[0]
-    written = matrix(model.encoder, model.defaults.complete(given))
-    trees, row = model.pricer._trees, np.zeros(written.shape[1], dtype=np.float32)
-    cells = row.data.cast("B").cast("f")
-    counted = [model.encoder.columns.index(f"{name}_rows") for name in COUNTED]
-    others = np.delete(np.arange(len(row)), [0, 1, 2, *counted])
-    for read, trained in zip(model.pricer._read_features(given), written, strict=True):
-        trees.write(cells, read)
-        assert np.array_equal(row[others], trained[others], equal_nan=True)
-        assert np.expm1(row[counted]) == pytest.approx(np.expm1(trained[counted]) + 1, rel=1e-3)
-        assert row[0] == np.float32(read.ridge)
-        assert row[1:3].tolist() == pytest.approx(read.known.worth.names)
+    read, trained = [*model.pricer._read_features(features)], matrix(model.encoder, features)
+    rows = [(one.known.row, one.ridge, one.car) for one in read]
+    priced = model.pricer._trees.rows.matrix(rows, len(rows))
+    counts = [model.encoder.columns.index(f"{name}_rows") for name in COUNTED]
+    others = np.delete(np.arange(priced.shape[1]), [0, 1, 2, *counts])
+    assert np.array_equal(priced[:, others], trained[:, others], equal_nan=True)
+    assert np.expm1(priced[:, counts]) == pytest.approx(np.expm1(trained[:, counts]) + 1, rel=1e-3)
+    anchors = [(one.ridge, *one.known.worth.names) for one in read]
+    assert np.array_equal(priced[:, :3], np.array(anchors, dtype=np.float32))
 
 
 def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) -> None:

@@ -28,8 +28,8 @@ class Fitted:
     """A hedonic ridge of a small sample, and all that it was fitted on."""
 
     def __init__(self, features: Features, log_price: Floats) -> None:
-        self.log_price, self.defaults = log_price, Defaults.fit(features)
-        self.features = self.defaults.complete(features)
+        self.log_price, self.cars = log_price, CarReader(Defaults.fit(features))
+        self.features = self.cars.complete(features)
         self.folds = np.arange(len(features)) % FOLDS
         self.hedonic, anchor = self.fit()
         self.held_out = anchor.log_price
@@ -43,7 +43,7 @@ class Fitted:
     def predict(self, hedonic: Hedonic | None = None, features: Features | None = None) -> Floats:
         """Return what a ridge, or a part of it, says of listings; of all of this one's."""
         ridge = RidgeLookups(hedonic or self.hedonic)
-        read = CarReader(MARKET, self.defaults).read_features(features or self.features)
+        read = self.cars.read(features or self.features)
         return np.array([ridge.log_price(ridge.of_type(car_type), car) for car_type, car in read])
 
     def without_corrections(self, predicted: Floats) -> Floats:

@@ -24,6 +24,7 @@ from carprice.eda.drift import Drift, find_drift, loss_per_year
 from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
 from carprice.listings.features import Features, parse
 from carprice.listings.frames import as_columns
+from carprice.listings.keys import has_detail
 from carprice.listings.leaks import MOST_EXPLAINED, Suspect, suspects
 from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
 from carprice.listings.reading import Listings, Source, clean_source, read_source
@@ -240,6 +241,6 @@ def _numbers(
 def _unseen(features: Features, test_size: float) -> dict[str, float]:
     texts = features.texts
     shares = {"model": unseen_share(texts["model"], test_size)}
-    if not all(text.endswith("|") for text in texts["model_variant"]):
+    if any(map(has_detail, texts["model_variant"])):
         shares["variant"] = unseen_share(texts["model_variant"], test_size)
     return shares

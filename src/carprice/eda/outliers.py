@@ -11,6 +11,7 @@ from carprice.arrays import Floats
 from carprice.eda.distributions import skew
 from carprice.listings.features import Features
 from carprice.listings.market import km_per_unit
+from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
 from carprice.schema import PRICE
 
@@ -68,7 +69,7 @@ def expected_log_price(
         return None
     from carprice.model.hedonic_fit import fit_hedonic
 
-    complete = Defaults.fit(features).complete(features)
+    complete = CarReader(Defaults.fit(features)).complete(features)
     count = _FOLDS if len(log_price) < _MANY_ROWS else _FOLDS_OF_MANY
     folds = np.random.default_rng(0).permutation(np.arange(len(log_price), dtype=np.intp) % count)
     _, anchor = fit_hedonic(complete, log_price, folds, scales, km_per_unit(distance_unit))

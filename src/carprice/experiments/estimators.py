@@ -75,15 +75,15 @@ def fit(
 def _fit_hedonic(
     features: Features, log_price: Floats, market: Market, train: TrainSettings
 ) -> Predict:
-    defaults = Defaults.fit(features)
-    complete = defaults.complete(features)
+    cars = CarReader(Defaults.fit(features))
+    complete = cars.complete(features)
     folds = np.arange(len(log_price), dtype=np.intp) % _UNFOLDED
     scales = train.hedonic.model_dump()
     hedonic, _ = fit_hedonic(complete, log_price, folds, scales, market.km_per_unit)
-    cars, ridge = CarReader(market, defaults), RidgeLookups(hedonic)
+    ridge = RidgeLookups(hedonic)
 
     def predict(others: Features) -> Floats:
-        read = cars.read_features(others)
+        read = cars.read(others)
         told = [ridge.log_price(ridge.of_type(car_type), car) for car_type, car in read]
         return np.exp(np.array(told, dtype=np.float64))
 

@@ -7,9 +7,9 @@ many cars share and which is read once, and values that differ from car to car.
 import datetime
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from carprice.arrays import Columns, Floats
-from carprice.listings.keys import ModelKey
+from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import is_impossible, odometer_limits
 from carprice.listings.variants import variant_of
 from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
@@ -77,6 +77,11 @@ NUMBERS: Final = (
 )
 TYPE_TEXTS: Final = tuple(name for name in TEXTS if name not in CAR_CATEGORIES)
 _CAR_CATEGORY_FIELDS: Final = itemgetter(*CAR_CATEGORIES)(CATEGORIES)
+
+CarValues = tuple[dict[str, float], Sequence[str], Sequence[str]]
+"""The known :data:`NUMBERS` by name, the :data:`CAR_CATEGORIES`, and the names of equipment."""
+ParsedListing = tuple[Mapping[str, str], *CarValues]
+"""The :data:`TYPE_TEXTS` by name, and what differs from car to car."""
 
 
 @dataclass(frozen=True)
@@ -140,16 +145,23 @@ def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -
     """
     type_of = lru_cache(maxsize=None)(read_type)
     reader = ListingReader(valuation_date, distance_unit)
-    types: list[dict[str, str]] = []
+
+    def read(fields: Mapping[str, Any]) -> ParsedListing:
+        texts, litres = type_of(*map(fields.get, TYPE_FIELDS))
+        return texts, *reader.read(fields, reader.day_of(fields), litres)
+
+    return features_of(map(read, listings_of(columns)))
+
+
+def features_of(listings: Iterable[ParsedListing]) -> Features:
+    """Return listings that were read one by one as columns."""
+    types: list[Mapping[str, str]] = []
     categories: list[str] = []
     equipment: list[str] = []
     values = array("d")
-    for fields in listings_of(columns):
-        texts_of_type, litres = type_of(*map(fields.get, TYPE_FIELDS))
-        names = equipment_of(fields.get("features"))
-        known = reader.numbers_of(fields, reader.day_of(fields), litres, len(names))
+    for texts_of_type, known, of_car, names in listings:
         types.append(texts_of_type)
-        categories += car_categories_of(fields)
+        categories += of_car
         equipment.append(EQUIPMENT_SEPARATOR.join(names))
         values.extend(map(known.get, NUMBERS, repeat(math.nan)))
     width = len(CAR_CATEGORIES)
@@ -184,12 +196,13 @@ def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str
     parsed = variant_of(variant)
     transmission, body, fuel, drive = map(text_of, kind)
     key = ModelKey(text_of(make), text_of(model))
+    key_of = partial(detail_key, str(key))
     texts = {
         "make": key.make,
         "model": str(key),
-        "model_powertrain": f"{key}|{fuel}|{transmission}",
-        "model_trim": f"{key}|{parsed.trim}",
-        "model_variant": f"{key}|{parsed.text}",
+        "model_powertrain": key_of(fuel, transmission),
+        "model_trim": key_of(parsed.trim),
+        "model_variant": key_of(parsed.text),
         "transmission": transmission,
         "body": body,
         "fuel": fuel,
@@ -200,7 +213,7 @@ def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str
 
 
 class ListingReader:
-    """Reads a listing's numbers and the day that its price is for."""
+    """Reads what a listing says beside its type, and the day that its price is for."""
 
     def __init__(self, valuation_date: datetime.date, distance_unit: str) -> None:
         self._valuation_date = valuation_date
@@ -211,10 +224,8 @@ class ListingReader:
         day: datetime.date | None = fields.get("listed_on")
         return day or self._valuation_date
 
-    def numbers_of(
-        self, fields: Mapping[str, Any], day: datetime.date, litres: float, feature_count: int
-    ) -> dict[str, float]:
-        """Return the known ones of :data:`NUMBERS`, except ``odometer_per_year``.
+    def read(self, fields: Mapping[str, Any], day: datetime.date, litres: float) -> CarValues:
+        """Return what a listing says beside its type; ``odometer_per_year`` is not among it.
 
         Parameters
         ----------
@@ -223,11 +234,12 @@ class ListingReader:
         litres : displacement to use where ``engine_cc`` is missing; NaN if unknown.
         """
         get = fields.get
+        equipment = equipment_of(get("features"))
         years_after = (day - self._valuation_date).days / 365.25
         age = max(day.year - float(fields["year"]), 0.0)
         numbers = {
             "age": age,
-            "feature_count": float(feature_count),
+            "feature_count": float(len(equipment)),
             "listed": min(max(years_after, LISTED_YEARS[0]), LISTED_YEARS[1]),
         }
         for name in PLAIN_NUMBERS:
@@ -246,12 +258,7 @@ class ListingReader:
             and not is_impossible(odometer, age, self._odometers)
         ):
             numbers["odometer"] = float(odometer)
-        return numbers
-
-
-def car_categories_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a listing's normalised :data:`CAR_CATEGORIES`; empty where unknown."""
-    return _car_categories_of(*map(fields.get, _CAR_CATEGORY_FIELDS))
+        return numbers, _car_categories_of(*map(get, _CAR_CATEGORY_FIELDS)), equipment
 
 
 @lru_cache(maxsize=4096)

@@ -51,3 +51,19 @@ class DetailKey(NamedTuple):
     def of_model(self) -> ModelKey:
         """The model that the detail is of."""
         return ModelKey(self.make, self.model)
+
+
+def detail_key(model: str, *details: str) -> str:
+    """Return the key of what is known of a model; ``model`` is a :class:`ModelKey` as text.
+
+    Examples
+    --------
+    >>> detail_key("kia|rio", "petrol", "manual")
+    'kia|rio|petrol|manual'
+    """
+    return _SEPARATOR.join((model, *details))
+
+
+def has_detail(key: str) -> bool:
+    """Whether ``make|model|detail`` ends in a detail."""
+    return not key.endswith(_SEPARATOR)

@@ -3,24 +3,23 @@
 Many cars share a type, so that the work on a type can be done once and kept.
 """
 
-import datetime
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+
+import numpy as np
 
 from carprice.listings.features import (
     CAR_CATEGORIES,
     TYPE_TEXTS,
+    CarValues,
     Features,
-    ListingReader,
-    car_categories_of,
     equipment_of,
-    read_type,
+    features_of,
 )
-from carprice.listings.market import Market
-from carprice.model.defaults import KIND, USUAL_OF_MODEL, Defaults
+from carprice.listings.keys import detail_key
+from carprice.model.defaults import KIND, Defaults
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -63,67 +62,48 @@ class Car:
 
 
 class CarReader:
-    """Reads listings as a :class:`CarType` and a :class:`Car`."""
+    """Makes a :class:`CarType` and a :class:`Car` of what was read, and fills in what is usual."""
 
-    def __init__(self, market: Market, defaults: Defaults) -> None:
-        self._listings = ListingReader(market.valuation_date, market.distance_unit)
-        medians = {**defaults.by_group, "": defaults.overall}
-        self._usual = {
-            key: dict(zip(USUAL_OF_MODEL, numbers.tolist(), strict=True))
-            for key, numbers in medians.items()
-        }
-        self._kinds = {
-            key: dict(zip(KIND, kind, strict=True)) for key, kind in defaults.kinds.items()
-        }
+    def __init__(self, defaults: Defaults) -> None:
+        self._defaults = defaults
         self._odometer_by_age = defaults.odometer_by_age.tolist()
-        self.day_of = self._listings.day_of
 
-    def read_type(self, *names: Any) -> CarType:
-        """Read the values of :data:`carprice.listings.features.TYPE_FIELDS`."""
-        return self._complete_type(*read_type(*names))
+    def type_of(self, given: dict[str, str], litres: float) -> CarType:
+        """Return the type of what :func:`carprice.listings.features.read_type` returns."""
+        kinds, model = self._defaults.kinds, given["model"]
+        key = next(key for key in (model, given["make"], "") if key in kinds)
+        kind = {name: given[name] or usual for name, usual in zip(KIND, kinds[key], strict=True)}
+        powertrain = detail_key(model, kind["fuel"], kind["transmission"])
+        texts = {**given, **kind, "model_powertrain": powertrain}
+        return CarType(given, texts, litres, self._defaults.usual[key])
 
-    def read(self, fields: Mapping[str, Any], day: datetime.date, car_type: CarType) -> Car:
-        """Read a listing's values by field; ``day`` is the day that its price is for."""
-        equipment = equipment_of(fields.get("features"))
-        given = self._listings.numbers_of(fields, day, car_type.litres, len(equipment))
-        return self._complete(given, car_type, car_categories_of(fields), equipment)
-
-    def read_features(self, features: Features) -> Iterator[tuple[CarType, Car]]:
-        """Read parsed listings; rows with equal :data:`TYPE_TEXTS` share one CarType."""
-        complete_type = lru_cache(maxsize=None)(
-            lambda *texts: self._complete_type(dict(zip(TYPE_TEXTS, texts, strict=True)), math.nan)
-        )
-        names = tuple(features.numbers)
-        rows = (
-            zip(*columns, strict=True)
-            for columns in (
-                (features.texts[name] for name in TYPE_TEXTS),
-                (features.numbers[name].tolist() for name in names),
-                (features.texts[name] for name in CAR_CATEGORIES),
-            )
-        )
-        for texts, values, categories, equipment in zip(*rows, features.equipment, strict=True):
-            known = {n: v for n, v in zip(names, values, strict=True) if v == v}  # noqa: PLR0124
-            car_type = complete_type(*texts)
-            yield car_type, self._complete(known, car_type, categories, equipment_of(equipment))
-
-    def _complete_type(self, given: dict[str, str], litres: float) -> CarType:
-        make, model = given["make"], given["model"]
-        kind = self._kinds.get(model) or self._kinds.get(make) or self._kinds[""]
-        texts = given | {name: given[name] or kind[name] for name in KIND}
-        texts["model_powertrain"] = f"{model}|{texts['fuel']}|{texts['transmission']}"
-        usual = self._usual.get(model) or self._usual.get(make) or self._usual[""]
-        return CarType(given, texts, litres, usual)
-
-    def _complete(
-        self,
-        given: dict[str, float],
-        car_type: CarType,
-        categories: Sequence[str],
-        equipment: Sequence[str],
-    ) -> Car:
+    def car_of(self, car_type: CarType, values: CarValues) -> Car:
+        """Return a car of what :class:`carprice.listings.features.ListingReader` reads."""
+        given, categories, equipment = values
         numbers = car_type.usual | given
         if "odometer" not in given:
             oldest = len(self._odometer_by_age) - 1
             numbers["odometer"] = self._odometer_by_age[int(min(given["age"], oldest))]
         return Car(given, numbers, categories, equipment)
+
+    def read(self, features: Features) -> Iterator[tuple[CarType, Car]]:
+        """Read parsed listings; rows with equal :data:`TYPE_TEXTS` share one CarType."""
+        type_of = lru_cache(maxsize=None)(
+            lambda *texts: self.type_of(dict(zip(TYPE_TEXTS, texts, strict=True)), math.nan)
+        )
+        types = zip(*(features.texts[name] for name in TYPE_TEXTS), strict=True)
+        numbers = np.column_stack([*features.numbers.values()])
+        categories = zip(*(features.texts[name] for name in CAR_CATEGORIES), strict=True)
+        rows = zip(types, numbers, categories, features.equipment, strict=True)
+        for texts, values, of_car, equipment in rows:
+            pairs = zip(features.numbers, values.tolist(), strict=True)
+            known = {name: value for name, value in pairs if not math.isnan(value)}
+            car_type = type_of(*texts)
+            yield car_type, self.car_of(car_type, (known, of_car, equipment_of(equipment)))
+
+    def complete(self, features: Features) -> Features:
+        """Return parsed listings with unknown numbers, transmission, body and fuel filled."""
+        return features_of(
+            (car_type.texts, car.numbers, car.categories, car.equipment)
+            for car_type, car in self.read(features)
+        )

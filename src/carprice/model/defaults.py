@@ -6,7 +6,7 @@ displacement) stays unknown, and so does an odometer where the market often leav
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -28,15 +28,14 @@ class Defaults:
 
     Attributes
     ----------
-    by_group : a model's or make's key → its medians; NaN where all its rows lack the number.
-    kinds : a model's or make's key, or "" for all rows → the commonest transmission, body and fuel.
-    overall : medians of all rows.
+    usual : a model's or make's key, or "" for all rows → the medians by name; NaN where all its
+        rows lack the number.
+    kinds : the same keys → the commonest transmission, body and fuel.
     odometer_by_age : 26 medians, of ages 0 to 24 and 25 or more; NaN where odometers stay unknown.
     """
 
-    by_group: dict[str, Floats]
+    usual: dict[str, dict[str, float]]
     kinds: dict[str, tuple[str, ...]]
-    overall: Floats
     odometer_by_age: Floats
 
     @classmethod
@@ -47,64 +46,41 @@ class Defaults:
         for level in ("make", "model"):
             for row, key in enumerate(features.texts[level]):
                 rows[key].append(row)
+        rows[""] = [*range(len(features))]
         odometer, ages = features.numbers["odometer"], _age_codes(features)
         if np.isnan(odometer).mean() > _OFTEN_MISSING:
             by_age = np.full(_AGES, np.nan)
         else:
             medians = np.array([_median(odometer[ages == age]) for age in range(_AGES)])
             by_age = _never_falling(medians)
+        kinds = [*zip(*(features.texts[name] for name in KIND), strict=True)]
         return cls(
-            {key: _medians(numbers[own]) for key, own in rows.items()},
-            _commonest_kinds(features),
-            _medians(numbers),
+            {key: _by_name(map(_median, numbers[own].T)) for key, own in rows.items()},
+            {key: _commonest(Counter(kinds[row] for row in own)) for key, own in rows.items()},
             by_age,
         )
-
-    def complete(self, features: Features) -> Features:
-        """Return the training rows with unknown numbers, transmission, body and fuel filled."""
-        texts, numbers = dict(features.texts), dict(features.numbers)
-        model = texts["model"]
-        for place, name in enumerate(KIND):
-            pairs = zip(texts[name], model, strict=True)
-            texts[name] = [own or self.kinds[key][place] for own, key in pairs]
-        powertrains = zip(model, texts["fuel"], texts["transmission"], strict=True)
-        texts["model_powertrain"] = ["|".join(row) for row in powertrains]
-        for place, name in enumerate(USUAL_OF_MODEL):
-            unknown = np.flatnonzero(np.isnan(numbers[name]))
-            numbers[name] = numbers[name].copy()
-            numbers[name][unknown] = [self.by_group[model[row]][place] for row in unknown.tolist()]
-        odometer, usual = numbers["odometer"], self.odometer_by_age[_age_codes(features)]
-        numbers["odometer"] = np.where(np.isnan(odometer), usual, odometer)
-        numbers["odometer_per_year"] = numbers["odometer"] / (numbers["age"] + 0.5)
-        return Features(texts, numbers, features.equipment)
 
     def to_json(self) -> dict[str, Any]:
         """Return the medians as plain JSON values; null for NaN."""
         return {
             "numbers": USUAL_OF_MODEL,
-            "by_group": {key: _nulls(medians) for key, medians in self.by_group.items()},
+            "by_group": {key: _nulls(own.values()) for key, own in self.usual.items() if key},
             "kinds": self.kinds,
-            "overall": _nulls(self.overall),
+            "overall": _nulls(self.usual[""].values()),
             "odometer_by_age": _nulls(self.odometer_by_age),
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        by_group = {key: np.array(own, np.float64) for key, own in content["by_group"].items()}
+        medians = {**content["by_group"], "": content["overall"]}
+        usual = {key: _by_name(np.array(own, np.float64).tolist()) for key, own in medians.items()}
         kinds = {key: tuple(kind) for key, kind in content["kinds"].items()}
-        others = (np.array(content[name], np.float64) for name in ("overall", "odometer_by_age"))
-        return cls(by_group, kinds, *others)
+        return cls(usual, kinds, np.array(content["odometer_by_age"], np.float64))
 
 
-def _commonest_kinds(features: Features) -> dict[str, tuple[str, ...]]:
-    texts = features.texts
-    counts: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
-    kinds = zip(*(texts[name] for name in KIND), strict=True)
-    for kind, model, make in zip(kinds, texts["model"], texts["make"], strict=True):
-        for key in (model, make, ""):
-            counts[key][kind] += 1
-    return {key: _commonest(count) for key, count in counts.items()}
+def _by_name(medians: Iterable[float]) -> dict[str, float]:
+    return dict(zip(USUAL_OF_MODEL, medians, strict=True))
 
 
 def _commonest(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
@@ -118,10 +94,6 @@ def _never_falling(medians: Floats) -> Floats:
     return np.maximum.accumulate(np.where(np.isnan(medians), start, medians))
 
 
-def _medians(numbers: Floats) -> Floats:
-    return np.array([_median(column) for column in numbers.T])
-
-
 def _median(values: Floats) -> float:
     known = values[~np.isnan(values)]
     return float(np.median(known)) if len(known) else float("nan")
@@ -131,5 +103,5 @@ def _age_codes(features: Features) -> npt.NDArray[np.intp]:
     return np.clip(features.numbers["age"], 0, _AGES - 1).astype(np.intp)
 
 
-def _nulls(values: Floats) -> list[float | None]:
+def _nulls(values: Iterable[float]) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]

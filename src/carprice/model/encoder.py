@@ -1,18 +1,23 @@
 """Features → the trees' matrix: numbers, one-hot categories, equipment and the hedonic anchor."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import lru_cache
+from itertools import count
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from carprice.arrays import Floats
 from carprice.listings.features import CAR_CATEGORIES, NUMBERS, TYPE_CATEGORIES, Features
+from carprice.model.car import Car, CarType
 from carprice.schema import EQUIPMENT_SEPARATOR
 
 Matrix = npt.NDArray[np.float32]
+Row: TypeAlias = "memoryview[float]"
 
 ANCHORS: Final = ("hedonic_price", "hedonic_make", "hedonic_model")
 FALLING: Final = ("age", "odometer", "ownership")
@@ -76,33 +81,69 @@ class Encoder:
         """Monotone constraint of each column: -1 if the trees' sum may not rise with it, else 0."""
         return tuple(-1 if name in FALLING else 0 for name in self.columns)
 
-    def training_matrix(self, features: Features, anchor: Anchor) -> Matrix:
-        """Return n completed training rows × columns, float32; a row does not count itself."""
-        numbers = (features.numbers[name] for name in self.numbers)
-        others = [[self.rows[name][text] - 1 for text in features.texts[name]] for name in COUNTED]
-        parts = (
-            np.column_stack([anchor.log_price, anchor.make, anchor.model, *numbers]),
-            *(_one_hot(features.texts[name], self.levels[name]) for name in ONE_HOT),
-            _flags(features.equipment, self.equipment),
-            np.log1p(np.array(others, dtype=np.float64).T),
-        )
-        return np.column_stack(parts).astype(np.float32)
+
+class TreeRows:
+    """Writes cars as rows of :attr:`Encoder.columns`."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.columns = len(encoder.columns)
+        place = count(len(ANCHORS))
+        self._numbers = [(name, next(place)) for name in encoder.numbers]
+        places = {name: {level: next(place) for level in encoder.levels[name]} for name in ONE_HOT}
+        self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
+        self._of_cars = [places[name] for name in CAR_CATEGORIES]
+        self._equipment = {name: next(place) for name in encoder.equipment}
+        self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
+
+    def of_type(self, car_type: CarType, names: tuple[float, float], less: int = 0) -> Row:
+        """Return the row of a type, in which what differs from car to car is 0.
+
+        Parameters
+        ----------
+        names : what make alone and model alone add to ln(price).
+        less : training rows that are not counted.
+        """
+        row, texts = np.zeros(self.columns, dtype=np.float32), car_type.texts
+        row[1], row[2] = names
+        for name, places in self._of_types:
+            if texts[name] in places:
+                row[places[texts[name]]] = 1.0
+        for name, rows, place in self._rows:
+            row[place] = math.log1p(rows.get(texts[name], less) - less)
+        return memoryview(row.tobytes()).cast("f")
+
+    def write(self, cells: Row, of_type: Row, ridge: float, car: Car) -> None:
+        """Write a car's row over what was there; ``ridge`` is the ridge's ln(price)."""
+        numbers = car.numbers
+        cells[:] = of_type
+        cells[0] = ridge
+        for name, place in self._numbers:
+            cells[place] = numbers[name]
+        # No place is 0, which is the anchor's: 0 would be lost with the None of unknown values.
+        for place in filter(None, map(dict.get, self._of_cars, car.categories)):
+            cells[place] = 1.0
+        for place in filter(None, map(self._equipment.get, car.equipment)):
+            cells[place] = 1.0
+
+    def matrix(self, cars: Iterable[tuple[Row, float, Car]], rows: int) -> Matrix:
+        """Return the arguments of :meth:`write` of many cars as rows × columns."""
+        matrix = np.zeros((rows, self.columns), dtype=np.float32)
+        cells = matrix.data.cast("B").cast("f")
+        for start, car in zip(count(0, self.columns), cars, strict=False):
+            self.write(cells[start : start + self.columns], *car)
+        return matrix
+
+    def training_matrix(self, cars: Iterable[tuple[CarType, Car]], anchor: Anchor) -> Matrix:
+        """Return n training rows × columns, float32; a row does not count itself."""
+        of_type = lru_cache(maxsize=None)(lambda car_type: self.of_type(car_type, (0, 0), less=1))
+        ridge = anchor.log_price
+        rows = ((of_type(car_type), 0.0, car) for car_type, car in cars)
+        matrix = self.matrix(rows, len(ridge))
+        matrix[:, : len(ANCHORS)] = np.column_stack([ridge, anchor.make, anchor.model])
+        return matrix
 
 
 def _common(counts: Counter[str], most: int = _MOST_LEVELS) -> tuple[str, ...]:
     return tuple(
         sorted(name for name, rows in counts.most_common(most) if name and rows >= _FEWEST_ROWS)
     )
-
-
-def _one_hot(texts: Sequence[str], values: Sequence[str]) -> Floats:
-    codes = {value: place for place, value in enumerate(values)}
-    rows = np.eye(len(values) + 1, len(values))
-    return rows[[codes.get(text, len(values)) for text in texts]]
-
-
-def _flags(equipment: Sequence[str], known: Sequence[str]) -> Floats:
-    distinct = {names: row for row, names in enumerate(dict.fromkeys(equipment))}
-    owned = [frozenset(names.split(EQUIPMENT_SEPARATOR)) for names in distinct]
-    flags = np.array([[name in own for name in known] for own in owned], dtype=np.float64)
-    return flags[[distinct[names] for names in equipment]]

@@ -14,7 +14,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from carprice.arrays import Floats
 from carprice.listings.features import Features
-from carprice.listings.keys import DetailKey
+from carprice.listings.keys import DetailKey, detail_key, has_detail
 from carprice.model.blocks import BLOCKS, POWERTRAIN, VARIANT, Block, print_numbers
 from carprice.model.encoder import Anchor
 from carprice.model.hedonic import ENGINE, KM_KNOTS, LOGGED, USUAL_KM, Hedonic, printed, terms_of
@@ -45,7 +45,7 @@ def fit_hedonic(
 
     Parameters
     ----------
-    features : n rows, completed by :meth:`carprice.model.defaults.Defaults.complete`.
+    features : n rows, completed by :meth:`carprice.model.car.CarReader.complete`.
     log_price : their ln(price).
     folds : the fold of each row, from 0.
     scales : factor of a block's columns, by its key in :class:`carprice.settings.HedonicScales`.
@@ -95,7 +95,7 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
     """
     texts, values = features.texts, features.numbers
     age = [str(int(years)) for years in np.minimum(values["age"], oldest)]
-    engines = zip(*(map(printed, values[name]) for name in ENGINE), strict=True)
+    engine = (map(printed, values[name]) for name in ENGINE)
     numbers = (*LOGGED, "seats")
     rows = zip(*(values[name].tolist() for name in numbers), strict=True)
     kinds = zip(texts["fuel"], texts["transmission"], texts["body"], strict=True)
@@ -105,16 +105,14 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
         "": [""] * len(features),
         "words": [DetailKey.read(text).detail for text in texts["model_variant"]],
         "age": age,
-        "model_age": ["|".join(pair) for pair in zip(texts["model"], age, strict=True)],
+        "model_age": [*map(detail_key, texts["model"], age)],
         "kind": ["|".join(row) for row in kinds],
         "owners": [_print_terms("ownership", count) for count in values["ownership"].tolist()],
         "equipment": features.equipment,
         "extent": [print_numbers(many=many, none=float(many == 0)) for many in extent],
         "extent_a": [print_numbers(many=many) for many in extent],
         "fitness": [printed(years) for years in values["fitness_age"]],
-        "model_engine": [
-            "|".join((model, *row)) for model, row in zip(texts["model"], engines, strict=True)
-        ],
+        "model_engine": [*map(detail_key, texts["model"], *engine)],
         "engine": [";".join(filter(None, map(_print_terms, numbers, row))) for row in rows],
     }
 
@@ -305,7 +303,7 @@ class _Design:
             "make": _means(names["make"], everywhere),
             "model": _means(names["model"], everywhere, make),
         }
-        no_variant = np.mean([text.endswith("|") for text in texts["model_variant"]])
+        no_variant = np.mean([not has_detail(text) for text in texts["model_variant"]])
         for factor in (VARIANT, POWERTRAIN):
             if factor in factors and not (factor == VARIANT and no_variant > _OFTEN_UNKNOWN):
                 usual[factor] = _means(factors[factor], everywhere, make, model)

@@ -17,8 +17,9 @@ from carprice.listings.features import Features, listings_of
 from carprice.listings.market import Market
 from carprice.metrics import price_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
+from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
-from carprice.model.encoder import Encoder
+from carprice.model.encoder import Encoder, TreeRows
 from carprice.model.explanation import Explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import DEFAULT_CONFIDENCE, ConformalRanges
@@ -81,13 +82,14 @@ class PriceModel:
 
         progress("hedonic ridge")
         defaults = Defaults.fit(features)
-        complete = defaults.complete(features)
+        cars = CarReader(defaults)
+        complete = cars.complete(features)
         seed, patience, booster = settings.seed, settings.patience, settings.booster.model_dump()
         assignment = _assign_folds(len(log_price), settings.folds, seed)
         scales = settings.hedonic.model_dump()
         hedonic, anchor = fit_hedonic(complete, log_price, assignment, scales, market.km_per_unit)
         encoder = Encoder.fit(complete)
-        matrix = encoder.training_matrix(complete, anchor)
+        matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
         residual = log_price - anchor.log_price
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
         some.sort()

@@ -10,18 +10,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import count, islice
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from carprice.arrays import Floats
-from carprice.listings.features import CAR_CATEGORIES, TYPE_CATEGORIES, TYPE_FIELDS, Features
+from carprice.listings.features import TYPE_FIELDS, Features, ListingReader, read_type
+from carprice.listings.keys import has_detail
 from carprice.model.blocks import POWERTRAIN, VARIANT
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
-from carprice.model.encoder import ANCHORS, COUNTED, ONE_HOT
+from carprice.model.encoder import Row, TreeRows
 from carprice.model.explanation import Explanation, explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import DEFAULT_CONFIDENCE
@@ -77,7 +78,7 @@ class _KnownType:
 
     car_type: CarType
     worth: TypeWorth
-    row: "memoryview[float]"
+    row: Row
     variance: float
     cautions: tuple[Caution, ...] = ()
 
@@ -101,7 +102,9 @@ class Pricer:
 
     def __init__(self, model: "PriceModel") -> None:
         self._model = model
-        self._cars = CarReader(model.market, model.defaults)
+        market = model.market
+        self._listings = ListingReader(market.valuation_date, market.distance_unit)
+        self._cars = CarReader(model.defaults)
         self._ridge = RidgeLookups(model.hedonic)
         self._trees = _Trees(model)
         self._open = _OpenVariance(model.hedonic)
@@ -151,13 +154,14 @@ class Pricer:
         return {factor: RidgeLookups(hedonic.part(factor)) for factor in hedonic.typical}
 
     def _read(self, listing: Listing) -> _Read:
-        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._cars.day_of(listing)
-        car = self._cars.read(listing, day, known.car_type)
+        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
+        car_type = known.car_type
+        car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
         return _Read(listing, known, car, self._ridge.log_price(known.worth, car), day)
 
     def _read_features(self, features: Features) -> Iterator[_Read]:
         known_of, day = lru_cache(maxsize=None)(self._known_of), self._model.market.valuation_date
-        for car_type, car in self._cars.read_features(features):
+        for car_type, car in self._cars.read(features):
             known = known_of(car_type)
             yield _Read({}, known, car, self._ridge.log_price(known.worth, car), day)
 
@@ -168,13 +172,13 @@ class Pricer:
 
     def _look_up(self, make: Any, model: Any, variant: Any, *kind: Any) -> _KnownType:
         read_variant = variant if self._model.knows_variants else None
-        car_type = self._cars.read_type(make, model, read_variant, *kind)
+        car_type = self._cars.type_of(*read_type(make, model, read_variant, *kind))
         names = {"make": make, "model": model, "variant": variant}
         return self._known_of(car_type, self._cautions.of_type(names, car_type))
 
     def _known_of(self, car_type: CarType, cautions: tuple[Caution, ...] = ()) -> _KnownType:
         worth = self._ridge.of_type(car_type)
-        row = self._trees.type_row(car_type, worth)
+        row = self._trees.rows.of_type(car_type, worth.names)
         return _KnownType(car_type, worth, row, self._open.of_type(car_type), cautions)
 
     def _log_prices(
@@ -195,23 +199,12 @@ class Pricer:
 
 
 class _Trees:
-    """Both ensembles of trees: of ln(price), and of the error's size.
-
-    They read the same row, which has :attr:`carprice.model.encoder.Encoder.columns`.
-    """
+    """Both ensembles of trees, of ln(price) and of the error's size; they read the same row."""
 
     def __init__(self, model: "PriceModel") -> None:
-        encoder = model.encoder
-        self._columns = len(encoder.columns)
-        place = count(len(ANCHORS))
-        self._numbers = [(name, next(place)) for name in encoder.numbers]
-        places = {name: {level: next(place) for level in encoder.levels[name]} for name in ONE_HOT}
-        self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
-        self._of_cars = [places[name] for name in CAR_CATEGORIES]
-        self._equipment = {name: next(place) for name in encoder.equipment}
-        self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
+        self.rows = TreeRows(model.encoder)
         self._booster, self._scale = model.booster, model.scale
-        matrix = np.zeros((1, self._columns), dtype=np.float32)
+        matrix = np.zeros((1, self.rows.columns), dtype=np.float32)
         self._row = matrix.data.cast("B").cast("f")
         self._bound = model.booster.bound_to(matrix), model.scale.bound_to(matrix)
         self._lock = Lock()
@@ -220,43 +213,14 @@ class _Trees:
         """Return what the trees add to ln(price), and the ln of the error's size."""
         booster, scale = self._bound
         with self._lock:
-            self.write(self._row, read)
+            self.rows.write(self._row, read.known.row, read.ridge, read.car)
             return booster(), scale()
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
-        columns = self._columns
-        matrix = np.zeros((len(read), columns), dtype=np.float32)
-        cells = matrix.data.cast("B").cast("f")
-        for start, one in zip(count(0, columns), read, strict=False):
-            self.write(cells[start : start + columns], one)
+        matrix = self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
         sums = (trees.predict(matrix).tolist() for trees in (self._booster, self._scale))
         return zip(*sums, strict=True)
-
-    def type_row(self, car_type: CarType, worth: TypeWorth) -> "memoryview[float]":
-        """Return the row of a type, in which what differs from car to car is 0."""
-        row, texts = np.zeros(self._columns, dtype=np.float32), car_type.texts
-        row[1], row[2] = worth.names
-        for name, places in self._of_types:
-            if texts[name] in places:
-                row[places[texts[name]]] = 1.0
-        for name, rows, place in self._rows:
-            row[place] = math.log1p(rows.get(texts[name], 0))
-        return memoryview(row.tobytes()).cast("f")
-
-    def write(self, cells: "memoryview[float]", read: _Read) -> None:
-        """Write a car's row over what was there."""
-        car = read.car
-        numbers = car.numbers
-        cells[:] = read.known.row
-        cells[0] = read.ridge
-        for name, place in self._numbers:
-            cells[place] = numbers[name]
-        # No place is 0, which is the anchor's: 0 would be lost with the None of unknown values.
-        for place in filter(None, map(dict.get, self._of_cars, car.categories)):
-            cells[place] = 1.0
-        for place in filter(None, map(self._equipment.get, car.equipment)):
-            cells[place] = 1.0
 
 
 class _OpenVariance:
@@ -273,7 +237,7 @@ class _OpenVariance:
         is_open = {
             "make": texts["make"] not in known["make"],
             "model": is_unseen,
-            VARIANT: known["word"] and (is_unseen or texts["model_variant"].endswith("|")),
+            VARIANT: known["word"] and (is_unseen or not has_detail(texts["model_variant"])),
             POWERTRAIN: "" in [texts[name] for name in self._asked],
         }
         return sum(self._spread[factor] for factor, whether in is_open.items() if whether)
