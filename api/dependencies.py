@@ -14,7 +14,7 @@ from api.messages import CSV, JSON, ListingRequest
 from api.problems import Kind, ProblemError, invalid_field
 from api.served import ServedModel
 from api.service import Service
-from carprice.model import DEFAULT_CONFIDENCE
+from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
 
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -48,7 +48,7 @@ async def served_model(request: Request, service: TheService) -> ServedModel:
 
 
 async def confidence_of(request: Request) -> float:
-    """Return the parameter ``confidence``; 422 if it is no number from 0.5 to 0.99.
+    """Return the parameter ``confidence``; 422 if it is no number of ``CONFIDENCE_RANGE``.
 
     Any other parameter is a problem too.
     """
@@ -62,9 +62,10 @@ async def confidence_of(request: Request) -> float:
         raise invalid_field(others[0][:100], "there is no such parameter", Kind.PARAMETER)
     if len(pairs) != 1:
         raise invalid_field("confidence", "is given more than once", Kind.PARAMETER)
-    if _NUMBER.fullmatch(text) and 0.5 <= (confidence := float(text)) <= 0.99:
+    low, high = CONFIDENCE_RANGE
+    if _NUMBER.fullmatch(text) and low <= (confidence := float(text)) <= high:
         return confidence
-    message = "must be a number from 0.5 to 0.99"
+    message = f"must be a number from {low} to {high}"
     raise invalid_field("confidence", message, Kind.PARAMETER, text[:100])
 
 

@@ -9,8 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.messages import CSV, JSON, BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
-from carprice.model import DEFAULT_CONFIDENCE
-from carprice.schema import example_listing
+from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE, example_listing
 
 _REF: Final = "#/components/schemas/{model}"
 _KEY_SCHEME: Final = {
@@ -35,10 +34,10 @@ CONFIDENCE: Final[dict[str, Any]] = {
     "description": "Share of prices that the range shall hold",
     "schema": {
         "type": "number",
-        "minimum": 0.5,
-        "maximum": 0.99,
+        "minimum": CONFIDENCE_RANGE[0],
+        "maximum": CONFIDENCE_RANGE[1],
         "default": DEFAULT_CONFIDENCE,
-        "examples": [0.9],
+        "examples": [DEFAULT_CONFIDENCE],
     },
 }
 

@@ -21,10 +21,11 @@ from carprice.model.defaults import Defaults
 from carprice.model.encoder import Encoder
 from carprice.model.explanation import Explanation
 from carprice.model.hedonic import Hedonic
-from carprice.model.intervals import DEFAULT_CONFIDENCE, ConformalRanges
+from carprice.model.intervals import ConformalRanges
 from carprice.model.pricer import Pricer, Prices
 from carprice.model.vocabulary import Vocabulary
 from carprice.model_folder import folder_digest, read_manifest, write_folder
+from carprice.schema import DEFAULT_CONFIDENCE
 
 if TYPE_CHECKING:
     from carprice.settings import TrainSettings

@@ -301,6 +301,8 @@ def _signature() -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
+    from carprice.model import DEFAULT_CONFIDENCE
+
     # MLflow refuses whole numbers for a column of doubles, and an array that is missing.
     any_type = AnyType()  # type: ignore[no-untyped-call]
     inputs: list[ColSpec | TensorSpec] = [
@@ -312,5 +314,5 @@ def _signature() -> "ModelSignature":
         for field, kind in KINDS.items()
     ]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, one) for one in PRICE_NAMES]
-    parameters = ParamSchema([ParamSpec("confidence", DataType.double, 0.9)])
+    parameters = ParamSchema([ParamSpec("confidence", DataType.double, DEFAULT_CONFIDENCE)])
     return ModelSignature(Schema(inputs), Schema(outputs), parameters)
