@@ -72,12 +72,7 @@ class ServedModel:
 
     def content(self, confidence: float) -> dict[str, Any]:
         """Return what all answers with prices say of their model."""
-        return {
-            "confidence": confidence,
-            "currency": self.model.market.currency,
-            "modelVersion": self.version,
-            "modelDigest": self.model.digest,
-        }
+        return {**self.model.content(confidence), "modelVersion": self.version}
 
 
 def _with_unused(valuation: Valuation, listing: ListingRequest) -> Valuation:

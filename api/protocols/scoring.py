@@ -18,7 +18,7 @@ from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
 from api.served import PricedRow, ServedModel
 from carprice.model.pricer import Valuation
-from carprice.schema import PRICE_NAMES
+from carprice.schema import ANSWER_NAMES, MODEL_NAMES, PRICE_NAMES
 
 _CSV_ANSWER: Final = text_answer(CSV, f"{','.join(PRICE_NAMES)}\r\n512000.0,421000.0,615000.0\r\n")
 _VERSION: Final = text_answer("text/plain", "3.17.2")
@@ -66,8 +66,7 @@ async def invocations(
 
 
 def _contents(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> Iterator[dict[str, Any]]:
-    about_model = served.content(batch.confidence)
-    del about_model["modelVersion"]
+    about_model = served.model.content(batch.confidence)
     for row in rows:
         if isinstance(row, Valuation):  # all are: one that is wrong refused them
             yield {**row.content(), **about_model}
@@ -79,10 +78,10 @@ def _as_json(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
 
 def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     text = io.StringIO(newline="")
-    columns = ("confidence", "currency", "modelDigest")
-    writer = csv.DictWriter(text, [*PRICE_NAMES, "valuationDate", *columns, "warnings"])
+    *names, warnings = ANSWER_NAMES
+    writer = csv.DictWriter(text, [*names, *MODEL_NAMES, warnings])
     writer.writeheader()
     for row in _contents(served, batch, rows):
-        warnings = "; ".join(caution["message"] for caution in row["warnings"])
-        writer.writerow({**row, "warnings": warnings})
+        told = "; ".join(caution["message"] for caution in row[warnings])
+        writer.writerow({**row, warnings: told})
     return text.getvalue().encode()
