@@ -25,7 +25,7 @@ from api.problems import (
 )
 from carprice.schema import KINDS, NUMERIC, REQUIRED, FieldKind, alias
 
-_read_fields = ListingRequest.__pydantic_validator__.validate_python
+_read_fields = ListingRequest.model_validate
 FIELD_OF: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
 }
@@ -52,7 +52,7 @@ def read_listing(body: bytes) -> ListingRequest:
     """Read one listing from JSON; the problem, 422, names each wrong field."""
     content = parse_json(body)
     try:
-        return _read_fields(content)  # type: ignore[no-any-return]
+        return _read_fields(content)
     except ValidationError as error:
         raise invalid_listing(error) from None
 
@@ -106,7 +106,7 @@ def read_row(row: object) -> Row:
         message = f"the row has {len(row):,} keys; a listing has at most {_MOST_KEYS}"
         return ProblemError(Kind.LISTING, message)
     try:
-        return _read_fields(row)  # type: ignore[no-any-return]
+        return _read_fields(row)
     except ValidationError as error:
         return invalid_listing(error, most=_ERRORS_OF_ROW)
 
