@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.messages import CSV, JSON, BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
-from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE, example_listing
+from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE, REQUIRED, alias, example_listing
 
 _REF: Final = "#/components/schemas/{model}"
 _KEY_SCHEME: Final = {
@@ -47,7 +47,8 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REF.format(model=model.__name__)}
 
 
-def _csv(example: dict[str, Any]) -> str:
+def as_csv(example: dict[str, Any]) -> str:
+    """Return an example as CSV, without its lists."""
     shown = {name: value for name, value in example.items() if not isinstance(value, list)}
     return ",".join(shown) + "\r\n" + ",".join(map(str, shown.values())) + "\r\n"
 
@@ -60,9 +61,9 @@ BATCH: Final = {
             "type": "string",
             "description": "A header of field names, which may be more and in any order, and one "
             "listing a line",
-            "pattern": r"^make,model,year,odometer\r?\n[^\"\x00\r]*$",
+            "pattern": rf"^{','.join(map(alias, REQUIRED))}\r?\n[^\"\x00\r]*$",
         },
-        "example": _csv(example_listing()),
+        "example": as_csv(example_listing()),
     },
 }
 
