@@ -151,7 +151,7 @@ def _understood(told: bytes, complaints: bytes, code: int) -> Answer:
         kind = getattr(errors, content["kind"], None)
         message = str(content["error"])
     except (ValueError, KeyError, TypeError):
-        kind, message = None, f"the process that asks the registry ended with {code} unheard"
+        kind, message = None, f"the process that asks the registry ended with {code} and no answer"
     if isinstance(kind, type) and issubclass(kind, CarpriceError):
         raise kind(message)
     logger.error("%s\n%s", message, hide_secrets(complaints.decode(errors="replace"))[-4000:])

@@ -1,7 +1,7 @@
 """JSON schemas of other people's protocols that depend on the listing's fields.
 
-JSON Schema cannot say that lists are of one length, or tie a cell to its column's name. What these
-schemas allow is accepted, and what more is accepted the descriptions say.
+JSON Schema cannot say that lists are of one length, or tie a cell to its column's name. The service
+accepts all that these schemas allow, and more: see the descriptions.
 """
 
 from collections.abc import Mapping

@@ -125,10 +125,10 @@ def test_the_deadline_holds_for_a_server_that_says_nothing_and_a_child_that_hear
 @pytest.mark.parametrize(
     ("program", "words"),
     [
-        ("print('hello')", "ended with 0 unheard"),
-        ("raise SystemExit(3)", "ended with 3 unheard"),
-        ("print('[]')", "ended with 0 unheard"),
-        ("print('{}')", "ended with 0 unheard"),
+        ("print('hello')", "ended with 0 and no answer"),
+        ("raise SystemExit(3)", "ended with 3 and no answer"),
+        ("print('[]')", "ended with 0 and no answer"),
+        ("print('{}')", "ended with 0 and no answer"),
         ('print(\'{"error": "odd", "kind": "KeyError"}\')', "odd"),
         ('print(\'{"error": "odd", "kind": "annotations"}\')', "odd"),
         ('print(\'{"error": "none of it", "kind": "NoProductionModelError"}\')', "none of it"),
