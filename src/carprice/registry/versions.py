@@ -18,7 +18,15 @@ from carprice.model_folder import MANIFEST, check, file_digest
 from carprice.redaction import redact
 from carprice.registry.cache import stored
 from carprice.registry.tracking import clear_errors, connect, unknown_call, use
-from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, FieldKind, alias, example_listing
+from carprice.schema import (
+    DEFAULT_CONFIDENCE,
+    KINDS,
+    PRICE_NAMES,
+    REQUIRED,
+    FieldKind,
+    alias,
+    example_listing,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -300,8 +308,6 @@ def _signature() -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
-
-    from carprice.model import DEFAULT_CONFIDENCE
 
     # MLflow refuses whole numbers for a column of doubles, and an array that is missing.
     any_type = AnyType()  # type: ignore[no-untyped-call]
