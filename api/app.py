@@ -11,9 +11,9 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from api import problems
+from api.bodies import BatchRequest, ListingRequest
 from api.gateway import HEALTH, Gateway
 from api.keys import read_keys
-from api.messages import BatchRequest, ListingRequest
 from api.openapi import describe
 from api.protocols import inference, scoring
 from api.protocols.messages import DataframeSplit, InferenceRequest, ScoringParams, TensorParameters

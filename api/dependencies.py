@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from api.listings import read_listing
-from api.messages import CSV, JSON, ListingRequest
+from api.bodies import CSV, JSON, ListingRequest
+from api.parsing import read_listing
 from api.problems import Kind, ProblemError, invalid_field
 from api.served import ServedModel
 from api.service import Service

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.messages import CSV, JSON, BatchRequest, ListingRequest, Problem
+from api.bodies import CSV, JSON, BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
 from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE, REQUIRED, alias, example_listing
 

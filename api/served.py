@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
-from api.listings import Batch
-from api.messages import ListingRequest
+from api.bodies import ListingRequest
+from api.parsing import Batch
 from api.problems import ProblemError
 from carprice.errors import CorruptModelError
 from carprice.model import PriceModel

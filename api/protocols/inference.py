@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic_core import to_json
 
+from api.bodies import JSON
 from api.dependencies import Confidence, TheService, batch_body, media_type
-from api.messages import JSON
 from api.openapi import CONFIDENCE, NOT_READY, PROBLEMS, READING_PROBLEMS, asks_for, reference
 from api.problems import Kind, ProblemError, declare
 from api.protocols import messages as told

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from api.messages import Price
+from api.bodies import Price
 from api.protocols.schemas import inputs_schema, split_schema
 from carprice.schema import ANSWER_NAMES, CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
 

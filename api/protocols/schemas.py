@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from api.messages import ListingRequest
+from api.bodies import ListingRequest
 from api.openapi import as_csv
 from carprice.schema import (
     ANSWER_NAMES,

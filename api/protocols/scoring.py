@@ -9,10 +9,10 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 
 from api.batch_pool import json_array
+from api.bodies import CSV, JSON
 from api.dependencies import Confidence, Listings, Served, TheService
-from api.listings import Batch
-from api.messages import CSV, JSON
 from api.openapi import CONFIDENCE, NOT_READY, PROBLEMS, READING_PROBLEMS, asks_for, text_answer
+from api.parsing import Batch
 from api.protocols.dataframes import read_csv_frame, read_json_frame
 from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from api.listings import FIELD_OF, Batch, check_rows, parse_json, read_row
-from api.messages import FieldProblem
+from api.bodies import FieldProblem
+from api.parsing import FIELD_OF, Batch, check_rows, parse_json, read_row
 from api.problems import MOST_ERRORS, invalid_fields, nearest_field
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput

@@ -13,7 +13,7 @@ from typing import Any, Final
 import jiter
 from pydantic import ValidationError
 
-from api.messages import FieldProblem, ListingRequest
+from api.bodies import FieldProblem, ListingRequest
 from api.problems import (
     MOST_ERRORS,
     Kind,
