@@ -82,7 +82,7 @@ async def batch_body(request: Request, service: TheService) -> bytes:
     return await read_body(request, settings.batch_bytes, settings.body_seconds)
 
 
-async def listings_of(request: Request, service: TheService) -> ManyListings:
+async def sent_listings(request: Request, service: TheService) -> ManyListings:
     """Return the body of a request with many listings, JSON or CSV."""
     is_csv = media_type(request, JSON, CSV) == CSV
     accept = request.headers.get("accept", "")
@@ -94,7 +94,7 @@ async def listings_of(request: Request, service: TheService) -> ManyListings:
 Served = Annotated[ServedModel, Depends(served_model)]
 Confidence = Annotated[float, Depends(confidence_of)]
 OneListing = Annotated[ListingRequest, Depends(listing_of)]
-Listings = Annotated[ManyListings, Depends(listings_of)]
+SentListings = Annotated[ManyListings, Depends(sent_listings)]
 
 
 def media_type(request: Request, *known: str) -> str:

@@ -79,7 +79,7 @@ def asks_for(content: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, 
     return {**body, "parameters": [*parameters]} if parameters else body
 
 
-def describe(app: FastAPI, models: Sequence[type[BaseModel]], *, with_keys: bool) -> None:
+def add_schemas(app: FastAPI, models: Sequence[type[BaseModel]], *, with_keys: bool) -> None:
     """Let the app's OpenAPI document hold the models that routes' declarations refer to."""
 
     def openapi() -> dict[str, Any]:

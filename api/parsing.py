@@ -26,7 +26,7 @@ from api.problems import (
 from carprice.schema import KINDS, NUMERIC, REQUIRED, FieldKind, alias
 
 _read_fields = ListingRequest.model_validate
-FIELD_OF: Final = {
+FIELD_BY_NAME: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
 }
 _MOST_KEYS: Final = 2 * len(ListingRequest.model_fields)
@@ -141,7 +141,7 @@ def read_header(header: Sequence[str]) -> list[str]:
     for name in (cell.strip() for cell in header):
         if len(errors) == MOST_ERRORS:
             break
-        field = FIELD_OF.get(name)
+        field = FIELD_BY_NAME.get(name)
         if field is None:
             message = f"there is no such column; {nearest_field(name)}"
             errors.append(FieldProblem(field=name[:200] or "(empty)", message=message))

@@ -16,7 +16,7 @@ from carprice.model.pricer import Valuation
 from carprice.schema import Listing, example_listing
 
 logger = logging.getLogger("carprice.service")
-Source = Literal["registry", "cache", "image"]
+ModelSource = Literal["registry", "cache", "image"]
 PricedRow = Valuation | ProblemError
 """A row of a batch: its price, or why it has none."""
 SHORT_DIGEST: Final = 12
@@ -37,7 +37,7 @@ class ServedModel:
 
     model: PriceModel
     version: str
-    source: Source
+    source: ModelSource
     since: datetime.datetime
     loaded: datetime.datetime
 
@@ -47,7 +47,7 @@ class ServedModel:
         model: PriceModel,
         version: str,
         *,
-        source: Source = "registry",
+        source: ModelSource = "registry",
         since: datetime.datetime | None = None,
     ) -> Self:
         """Return the served model; ``since`` is now where it is not given.

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 
 from api.batch_pool import json_array
 from api.bodies import CSV, JSON
-from api.dependencies import Confidence, Listings, Served, TheService
+from api.dependencies import Confidence, SentListings, Served, TheService
 from api.openapi import CONFIDENCE, NOT_READY, PROBLEMS, READING_PROBLEMS, asks_for, text_answer
 from api.parsing import Batch
 from api.protocols.dataframes import read_csv_frame, read_json_frame
@@ -52,7 +52,7 @@ async def version() -> Response:
     openapi_extra=asks_for(_BODIES, CONFIDENCE),
 )
 async def invocations(
-    service: TheService, served: Served, confidence: Confidence, sent: Listings
+    service: TheService, served: Served, confidence: Confidence, sent: SentListings
 ) -> Response:
     """Value the rows of a data frame, all of them or none: a wrong row is named.
 

@@ -40,7 +40,7 @@ _NO_SUCH_CALL: Final = re.compile(
 _RESOURCE: Final = re.compile(r"(?i)\b(registered model|model version|experiment|run|alias)\b")
 
 # What was put into the environment for MLflow's client: a variable's value before, and ours.
-_lent: dict[str, tuple[str | None, str]] = {}
+_set_variables: dict[str, tuple[str | None, str]] = {}
 
 
 def tracking_uri(workdir: Path, tracking: "TrackingSettings | None" = None) -> str:
@@ -139,17 +139,17 @@ def _try_database(uri: str) -> None:
 
 def _log_in(uri: str) -> str:
     """Give MLflow's client the login for a DagsHub address; return the address to hand to it."""
-    for name, (before, ours) in _lent.items():
+    for name, (before, ours) in _set_variables.items():
         if os.environ.get(name) == ours:
             _set(name, before)
-    _lent.clear()
+    _set_variables.clear()
     token = logins.dagshub_token(uri)
     if token is None:
         return uri
     # MLflow's client reads a login from the environment alone, and from an address, where it would
     # be shown. Processes that this one starts need it too. It is for this server only.
     for name, value in zip(LOGIN_VARIABLES, (dagshub.user_of(uri, token), token), strict=True):
-        _lent[name] = (os.environ.get(name), value)
+        _set_variables[name] = (os.environ.get(name), value)
         os.environ[name] = value
     return logins.without_login(uri)
 
