@@ -69,9 +69,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: object) -> list[str]:
     return asked
 
 
-def told(folder: Path, version: str, *, temporary: bool = False) -> production.Answer:
+def told(folder: Path, version: str, *, temporary: bool = False) -> production.RegistryReply:
     digest = PriceModel.load(folder).digest
-    return production.Answer(version, digest, folder, temporary)
+    return production.RegistryReply(version, digest, folder, temporary)
 
 
 async def run_until(keeper: ModelKeeper, is_so: Callable[[], object]) -> None:
@@ -184,7 +184,7 @@ def test_polling_swaps_tells_and_outlives_failures_and_failing_hooks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = another_model(finished[0].model, tmp_path / "aside" / "other", 21)
-    bad = production.Answer("8", "0" * 64, tmp_path / "nowhere")
+    bad = production.RegistryReply("8", "0" * 64, tmp_path / "nowhere")
     asked = answering(
         monkeypatch,
         told(finished[0].model, "7"),
