@@ -2,7 +2,6 @@
 
 import datetime
 import logging
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
@@ -82,13 +81,9 @@ def _with_unused(valuation: Valuation, listing: ListingRequest) -> Valuation:
 
 
 def _price_the_example(model: PriceModel) -> None:
-    """Refuse a model that cannot price the schema's example listing, alone and among many."""
-    listing = vars(Listing.model_validate(example_listing()))
+    """Refuse a model that cannot price the schema's example listing."""
     try:
-        alone = model.pricer.value(listing).predicted_price
-        (among_many,) = model.pricer.value_all([listing])
-        if not math.isclose(alone, among_many.predicted_price, rel_tol=1e-6):
-            raise ArithmeticError(f"{alone} alone, {among_many.predicted_price} among many")
+        model.pricer.value(vars(Listing.model_validate(example_listing())))
     except Exception as error:
         logger.warning("The model does not price the example listing", exc_info=True)
         raise CorruptModelError(
