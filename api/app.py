@@ -11,10 +11,10 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from api import problems
+from api.bodies import BatchRequest, ListingRequest
 from api.gateway import HEALTH, Gateway
 from api.keys import read_keys
-from api.messages import BatchRequest, ListingRequest
-from api.openapi import describe
+from api.openapi import add_schemas
 from api.protocols import inference, scoring
 from api.protocols.messages import DataframeSplit, InferenceRequest, ScoringParams, TensorParameters
 from api.routes import about, batches, prices
@@ -82,7 +82,7 @@ def create_app(
         app.include_router(router)
     app.include_router(inference.router_of(settings.model_name))
     problems.add_handlers(app)
-    describe(app, _READ_BY_ROUTES, with_keys=bool(keys))
+    add_schemas(app, _READ_BY_ROUTES, with_keys=bool(keys))
     if traced:
         logger.info("Traces are on: POST /predict goes through the router, which names its spans")
     else:

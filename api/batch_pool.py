@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic_core import to_json
 
 from api.counters import Metrics
-from api.listings import Batch
+from api.parsing import Batch
 from api.problems import Kind, ProblemError
 from api.served import PricedRow, ServedModel
 from api.service_settings import ServiceSettings

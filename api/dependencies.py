@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from api.listings import read_listing
-from api.messages import CSV, JSON, ListingRequest
+from api.bodies import CSV, JSON, ListingRequest
+from api.parsing import read_listing
 from api.problems import Kind, ProblemError, invalid_field
 from api.served import ServedModel
 from api.service import Service
-from carprice.model import DEFAULT_CONFIDENCE
+from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
 
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -48,7 +48,7 @@ async def served_model(request: Request, service: TheService) -> ServedModel:
 
 
 async def confidence_of(request: Request) -> float:
-    """Return the parameter ``confidence``; 422 if it is no number from 0.5 to 0.99.
+    """Return the parameter ``confidence``; 422 if it is no number of ``CONFIDENCE_RANGE``.
 
     Any other parameter is a problem too.
     """
@@ -62,9 +62,10 @@ async def confidence_of(request: Request) -> float:
         raise invalid_field(others[0][:100], "there is no such parameter", Kind.PARAMETER)
     if len(pairs) != 1:
         raise invalid_field("confidence", "is given more than once", Kind.PARAMETER)
-    if _NUMBER.fullmatch(text) and 0.5 <= (confidence := float(text)) <= 0.99:
+    low, high = CONFIDENCE_RANGE
+    if _NUMBER.fullmatch(text) and low <= (confidence := float(text)) <= high:
         return confidence
-    message = "must be a number from 0.5 to 0.99"
+    message = f"must be a number from {low} to {high}"
     raise invalid_field("confidence", message, Kind.PARAMETER, text[:100])
 
 
@@ -81,7 +82,7 @@ async def batch_body(request: Request, service: TheService) -> bytes:
     return await read_body(request, settings.batch_bytes, settings.body_seconds)
 
 
-async def listings_of(request: Request, service: TheService) -> ManyListings:
+async def sent_listings(request: Request, service: TheService) -> ManyListings:
     """Return the body of a request with many listings, JSON or CSV."""
     is_csv = media_type(request, JSON, CSV) == CSV
     accept = request.headers.get("accept", "")
@@ -93,7 +94,7 @@ async def listings_of(request: Request, service: TheService) -> ManyListings:
 Served = Annotated[ServedModel, Depends(served_model)]
 Confidence = Annotated[float, Depends(confidence_of)]
 OneListing = Annotated[ListingRequest, Depends(listing_of)]
-Listings = Annotated[ManyListings, Depends(listings_of)]
+SentListings = Annotated[ManyListings, Depends(sent_listings)]
 
 
 def media_type(request: Request, *known: str) -> str:

@@ -31,17 +31,15 @@ class Drain:
         self._finishing: Future[None] | None = None
 
     def watch(self) -> None:
-        """Take SIGTERM over from the server that runs this event loop."""
+        """Hold SIGTERM back from the server that runs this event loop, until the drain is over."""
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread gets signals; a test's client runs in another one
-        loop, handler = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
-        if not callable(handler):
-            return
+        loop = asyncio.get_running_loop()
 
         def stop() -> None:
-            """Hand SIGTERM to the server, which finishes what is in flight and ends."""
-            signal.signal(signal.SIGTERM, handler)
-            handler(signal.SIGTERM, None)
+            """Let SIGTERM reach the server, which finishes what is in flight and ends."""
+            signal.signal(signal.SIGTERM, before)
+            signal.raise_signal(signal.SIGTERM)
 
         async def finish() -> None:
             latest = loop.time() + max(self._seconds, _LONGEST_SECONDS)
@@ -59,4 +57,4 @@ class Drain:
                 # A worker may be told by its parent and by who told that, which is one request.
                 stop()
 
-        signal.signal(signal.SIGTERM, on_term)
+        before = signal.signal(signal.SIGTERM, on_term)

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.keys import RateLimit, name_of
-from api.logs import FIELDS, printed_time
+from api.logs import MORE_FIELDS, printed_time
 from api.problems import Kind, ProblemError, respond
 from api.service import Service
 
@@ -81,7 +81,7 @@ class Gateway:
         except ClientDisconnect:
             pass
         except Exception:
-            extra = {FIELDS: {"requestId": exchange.request_id.decode()}}
+            extra = {MORE_FIELDS: {"requestId": exchange.request_id.decode()}}
             logger.exception("a request failed by an error of ours", extra=extra)
             if exchange.status != _CLIENT_WENT:
                 raise

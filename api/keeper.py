@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.production import Answer, ask
+from api.production import RegistryReply, ask
 from api.served import SHORT_DIGEST, ServedModel
 from api.service_settings import ServiceSettings
 from carprice.errors import CarpriceError, CorruptModelError
@@ -35,7 +35,7 @@ def fetch_production(settings: ServiceSettings) -> ServedModel:
     In this process, and for as long as the registry takes: :class:`ModelKeeper` asks in another.
     """
     found = fetch(settings.tracking_uri, settings.model_name, settings.model_cache)
-    return _load(Answer.of(found))
+    return _load(RegistryReply.of(found))
 
 
 class ModelKeeper:
@@ -95,7 +95,7 @@ class ModelKeeper:
     def _digest(self) -> str:
         return self.served.model.digest if self.served else ""
 
-    async def _take(self, answer: Answer) -> None:
+    async def _take(self, answer: RegistryReply) -> None:
         if answer.folder is not None:
             if answer.warning and answer.warning != self._warning:
                 logger.warning("%s", answer.warning)
@@ -153,7 +153,7 @@ class ModelKeeper:
                     return
 
 
-def _load(answer: Answer) -> ServedModel:
+def _load(answer: RegistryReply) -> ServedModel:
     try:
         if answer.folder is None:
             raise CorruptModelError("the registry's answer names no model folder")

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from api.counters import Metrics
 
-FIELDS = "carprice_fields"
+MORE_FIELDS = "carprice_fields"
 """Attribute of a record with more members of its line."""
 _PAUSE_SECONDS = 0.05
 _MOST = 32
@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        content.update(getattr(record, FIELDS, {}))
+        content.update(getattr(record, MORE_FIELDS, {}))
         if record.exc_info:
             content["trace"] = self.formatException(record.exc_info)
         return to_json(content, fallback=str, ensure_ascii=True).decode("ascii")

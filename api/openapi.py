@@ -7,10 +7,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.messages import CSV, JSON, BatchRequest, ListingRequest, Problem
+from api.bodies import CSV, JSON, BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
-from carprice.model import DEFAULT_CONFIDENCE
-from carprice.schema import example_listing
+from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE, REQUIRED, alias, example_listing
 
 _REF: Final = "#/components/schemas/{model}"
 _KEY_SCHEME: Final = {
@@ -35,10 +34,10 @@ CONFIDENCE: Final[dict[str, Any]] = {
     "description": "Share of prices that the range shall hold",
     "schema": {
         "type": "number",
-        "minimum": 0.5,
-        "maximum": 0.99,
+        "minimum": CONFIDENCE_RANGE[0],
+        "maximum": CONFIDENCE_RANGE[1],
         "default": DEFAULT_CONFIDENCE,
-        "examples": [0.9],
+        "examples": [DEFAULT_CONFIDENCE],
     },
 }
 
@@ -48,7 +47,8 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REF.format(model=model.__name__)}
 
 
-def _csv(example: dict[str, Any]) -> str:
+def as_csv(example: dict[str, Any]) -> str:
+    """Return an example as CSV, without its lists."""
     shown = {name: value for name, value in example.items() if not isinstance(value, list)}
     return ",".join(shown) + "\r\n" + ",".join(map(str, shown.values())) + "\r\n"
 
@@ -61,9 +61,9 @@ BATCH: Final = {
             "type": "string",
             "description": "A header of field names, which may be more and in any order, and one "
             "listing a line",
-            "pattern": r"^make,model,year,odometer\r?\n[^\"\x00\r]*$",
+            "pattern": rf"^{','.join(map(alias, REQUIRED))}\r?\n[^\"\x00\r]*$",
         },
-        "example": _csv(example_listing()),
+        "example": as_csv(example_listing()),
     },
 }
 
@@ -79,7 +79,7 @@ def asks_for(content: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, 
     return {**body, "parameters": [*parameters]} if parameters else body
 
 
-def describe(app: FastAPI, models: Sequence[type[BaseModel]], *, with_keys: bool) -> None:
+def add_schemas(app: FastAPI, models: Sequence[type[BaseModel]], *, with_keys: bool) -> None:
     """Let the app's OpenAPI document hold the models that routes' declarations refer to."""
 
     def openapi() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from api.messages import FieldProblem, Problem
+from api.bodies import FieldProblem, Problem
 from carprice.schema import FIELDS, alias
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ _POLITE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class RegistryReply:
     """What the registry has in production.
 
     Attributes
@@ -60,7 +60,7 @@ class Answer:
             shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
-async def ask(settings: ServiceSettings, have: str = "") -> Answer:
+async def ask(settings: ServiceSettings, have: str = "") -> RegistryReply:
     """Return what is in production, its folder checked byte for byte.
 
     Parameters
@@ -83,20 +83,20 @@ async def ask(settings: ServiceSettings, have: str = "") -> Answer:
         ) from None
 
 
-async def _by_http(settings: ServiceSettings, have: str) -> Answer | None:
+async def _by_http(settings: ServiceSettings, have: str) -> RegistryReply | None:
     """Return what is told by plain HTTP; None where only MLflow's client knows the way."""
     uri, name = settings.tracking_uri, settings.model_name
     try:
         registry = HttpRegistry(uri, name, settings.start_seconds)
     except LeftToMlflowError:
         return None
-    told: Future[Answer | None] = Future()
+    told: Future[RegistryReply | None] = Future()
     told.set_running_or_notify_cancel()
 
     def work() -> None:
         try:
             found = fetch_from(registry, settings.model_cache, have)
-            told.set_result(Answer.of(found))
+            told.set_result(RegistryReply.of(found))
         except LeftToMlflowError:
             told.set_result(None)
         except Exception as error:
@@ -112,7 +112,7 @@ async def _by_http(settings: ServiceSettings, have: str) -> Answer | None:
         registry.close()
 
 
-async def _by_child(settings: ServiceSettings, have: str) -> Answer:
+async def _by_child(settings: ServiceSettings, have: str) -> RegistryReply:
     patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(math.ceil(settings.start_seconds))}
     try:
         process = subprocess.Popen(
@@ -143,15 +143,15 @@ def _command(settings: ServiceSettings, have: str) -> list[str]:
     return [*program, *(f"--{name}={value}" for name, value in asked.items())]
 
 
-def _understood(told: bytes, complaints: bytes, code: int) -> Answer:
+def _understood(told: bytes, complaints: bytes, code: int) -> RegistryReply:
     try:
         content = json.loads(told)
         if "error" not in content:
-            return Answer.of(content)
+            return RegistryReply.of(content)
         kind = getattr(errors, content["kind"], None)
         message = str(content["error"])
     except (ValueError, KeyError, TypeError):
-        kind, message = None, f"the process that asks the registry ended with {code} unheard"
+        kind, message = None, f"the process that asks the registry ended with {code} and no answer"
     if isinstance(kind, type) and issubclass(kind, CarpriceError):
         raise kind(message)
     logger.error("%s\n%s", message, hide_secrets(complaints.decode(errors="replace"))[-4000:])

@@ -17,7 +17,7 @@ ALLOWED = re.compile(
     r"CARPRICE_[A-Z_]+|PORT|HEALTH_SECONDS|HEALTHY_ANSWERS|WEB_CONCURRENCY"
     r"|FORWARDED_ALLOW_IPS|VALIDATION_API_KEY"
 )
-# What api/environment.py reads.
+# What api/environment.py reads; tests/deploy/test_image_env.py compares them.
 SECRETS = (
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.listings import Batch, Row, check_rows, parse_json, read_csv, read_header, read_row
-from api.messages import FieldProblem, ListingRequest
+from api.bodies import FieldProblem, ListingRequest
+from api.parsing import Batch, Row, check_rows, parse_json, read_csv, read_header, read_row
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
 from api.protocols.messages import DataframeSplit, ScoringParams
 from api.protocols.schemas import FORMS

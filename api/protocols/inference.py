@@ -7,18 +7,20 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic_core import to_json
 
+from api.bodies import JSON
 from api.dependencies import Confidence, TheService, batch_body, media_type
-from api.messages import JSON
 from api.openapi import CONFIDENCE, NOT_READY, PROBLEMS, READING_PROBLEMS, asks_for, reference
 from api.problems import Kind, ProblemError, declare
-from api.protocols import messages as told
+from api.protocols import messages
 from api.protocols.schemas import INFERENCE_EXAMPLE, OUTPUTS, TENSORS, datatypes_of
 from api.protocols.tensors import Inference, output_tensors, read_inference
 from api.served import PricedRow, ServedModel
 from carprice import __version__
 from carprice.schema import alias
 
-_BODY: Final = {JSON: {"schema": reference(told.InferenceRequest), "example": INFERENCE_EXAMPLE}}
+_BODY: Final = {
+    JSON: {"schema": reference(messages.InferenceRequest), "example": INFERENCE_EXAMPLE}
+}
 _BINARY_HEADER: Final = "inference-header-content-length"
 
 
@@ -26,11 +28,11 @@ def router_of(model_name: str) -> APIRouter:
     """Return the routes below ``/v2``; the model's are described with its name."""
     router = APIRouter(tags=["Open Inference Protocol"])
     get = partial(router.add_api_route, methods=["GET"])
-    get("/v2", server_metadata, response_model=told.ServerMetadata, responses=READING_PROBLEMS)
+    get("/v2", server_metadata, response_model=messages.ServerMetadata, responses=READING_PROBLEMS)
     # Some clients ask with a slash.
-    get("/v2/", server_metadata, response_model=told.ServerMetadata, include_in_schema=False)
-    get("/v2/health/live", live, response_model=told.ServerLive)
-    get("/v2/health/ready", ready, response_model=told.ServerReady, responses=NOT_READY)
+    get("/v2/", server_metadata, response_model=messages.ServerMetadata, include_in_schema=False)
+    get("/v2/health/live", live, response_model=messages.ServerLive)
+    get("/v2/health/ready", ready, response_model=messages.ServerReady, responses=NOT_READY)
     name = _path_parameter("name", {"type": "string", "enum": [model_name]})
     version = _path_parameter("version", {"type": "string", "examples": ["1"]})
     for path, parameters in (
@@ -41,13 +43,13 @@ def router_of(model_name: str) -> APIRouter:
             "responses": {**READING_PROBLEMS, **declare(Kind.NOT_FOUND)},
             "openapi_extra": {"parameters": parameters},
         }
-        get(path, model_metadata, response_model=told.ModelMetadata, **asking)
-        get(f"{path}/ready", model_ready, response_model=told.ModelReady, **asking)
+        get(path, model_metadata, response_model=messages.ModelMetadata, **asking)
+        get(f"{path}/ready", model_ready, response_model=messages.ModelReady, **asking)
         router.add_api_route(
             f"{path}/infer",
             infer,
             methods=["POST"],
-            response_model=told.InferenceResponse,
+            response_model=messages.InferenceResponse,
             responses=PROBLEMS,
             openapi_extra=asks_for(_BODY, *parameters, CONFIDENCE),
         )
@@ -89,26 +91,26 @@ Named = Annotated[ServedModel, Depends(named_model)]
 TensorsBody = Annotated[bytes, Depends(tensors_body)]
 
 
-async def live() -> told.ServerLive:
+async def live() -> messages.ServerLive:
     """Answer 200 while the process lives."""
-    return told.ServerLive(live=True)
+    return messages.ServerLive(live=True)
 
 
-async def ready(service: TheService) -> told.ServerReady:
+async def ready(service: TheService) -> messages.ServerReady:
     """Answer 200 while a model is loaded and the service is not about to stop, else 503."""
     service.require_ready()
-    return told.ServerReady(ready=True)
+    return messages.ServerReady(ready=True)
 
 
-async def server_metadata() -> told.ServerMetadata:
+async def server_metadata() -> messages.ServerMetadata:
     """Describe the server."""
-    return told.ServerMetadata(name="carprice", version=__version__, extensions=[])
+    return messages.ServerMetadata(name="carprice", version=__version__, extensions=[])
 
 
-async def model_ready(service: TheService, _: Named) -> told.ModelReady:
+async def model_ready(service: TheService, _: Named) -> messages.ModelReady:
     """Answer 200 while the named model can answer, else 503."""
     service.require_ready()
-    return told.ModelReady(name=service.settings.model_name, ready=True)
+    return messages.ModelReady(name=service.settings.model_name, ready=True)
 
 
 async def model_metadata(service: TheService, served: Named) -> dict[str, Any]:

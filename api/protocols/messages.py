@@ -5,19 +5,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from api.messages import Price
+from api.bodies import Price
 from api.protocols.schemas import inputs_schema, split_schema
-from carprice.model import DEFAULT_CONFIDENCE
-from carprice.schema import ANSWER_NAMES
+from carprice.schema import ANSWER_NAMES, CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
 
 Confidence = Annotated[
     float,
     Field(
         strict=True,
-        ge=0.5,
-        le=0.99,
+        ge=CONFIDENCE_RANGE[0],
+        le=CONFIDENCE_RANGE[1],
         description="Share of prices that the ranges shall hold",
-        examples=[0.9],
+        examples=[DEFAULT_CONFIDENCE],
     ),
 ]
 

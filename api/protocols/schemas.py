@@ -1,14 +1,15 @@
 """JSON schemas of other people's protocols that depend on the listing's fields.
 
-JSON Schema cannot say that lists are of one length, or tie a cell to its column's name. What these
-schemas allow is accepted, and what more is accepted the descriptions say.
+JSON Schema cannot say that lists are of one length, or tie a cell to its column's name. The service
+accepts all that these schemas allow, and more: see the descriptions.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from api.messages import ListingRequest
+from api.bodies import ListingRequest
+from api.openapi import as_csv
 from carprice.schema import (
     ANSWER_NAMES,
     FIELDS,
@@ -33,6 +34,7 @@ _LISTING: Final = {"$ref": "#/components/schemas/ListingRequest"}
 _SPLIT: Final = {"$ref": "#/components/schemas/DataframeSplit"}
 _PARAMS: Final = {"$ref": "#/components/schemas/ScoringParams"}
 _EXAMPLE: Final = example_listing()
+_LEAST: Final = {name: _EXAMPLE[name] for name in map(alias, REQUIRED)}
 
 OUTPUTS: Final[dict[str, str]] = {
     name: "FP64" if name in PRICE_NAMES else "BYTES" for name in ANSWER_NAMES
@@ -101,14 +103,11 @@ CSV_SCHEMA: Final = {
     "type": "string",
     "description": "A header of field names, one listing a line. Shown for the required columns: "
     "they and any others may come in any order, quoted where they need it",
-    "pattern": rf"^{','.join(alias(field) for field in REQUIRED)}\r?\n"
+    "pattern": rf"^{','.join(_LEAST)}\r?\n"
     rf"({_NAME_CELL},{_NAME_CELL},(19|20)[0-9]{{2}},[0-9]{{1,6}}\r?\n)*$",
 }
-CSV_EXAMPLE: Final = "make,model,year,odometer\r\nMaruti,Swift,2019,42000\r\n"
-_SPLIT_EXAMPLE: Final = {
-    "columns": [alias(field) for field in REQUIRED],
-    "data": [["Maruti", "Swift", 2019, 42000]],
-}
+CSV_EXAMPLE: Final = as_csv(_LEAST)
+_SPLIT_EXAMPLE: Final = {"columns": [*_LEAST], "data": [[*_LEAST.values()]]}
 SCORING_EXAMPLES: Final = {
     "dataframe_split": {"value": {"dataframe_split": _SPLIT_EXAMPLE}},
     "dataframe_records": {

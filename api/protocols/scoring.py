@@ -9,16 +9,16 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 
 from api.batch_pool import json_array
-from api.dependencies import Confidence, Listings, Served, TheService
-from api.listings import Batch
-from api.messages import CSV, JSON
+from api.bodies import CSV, JSON
+from api.dependencies import Confidence, SentListings, Served, TheService
 from api.openapi import CONFIDENCE, NOT_READY, PROBLEMS, READING_PROBLEMS, asks_for, text_answer
+from api.parsing import Batch
 from api.protocols.dataframes import read_csv_frame, read_json_frame
 from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
 from api.served import PricedRow, ServedModel
 from carprice.model.pricer import Valuation
-from carprice.schema import PRICE_NAMES
+from carprice.schema import ANSWER_NAMES, MODEL_NAMES, PRICE_NAMES
 
 _CSV_ANSWER: Final = text_answer(CSV, f"{','.join(PRICE_NAMES)}\r\n512000.0,421000.0,615000.0\r\n")
 _VERSION: Final = text_answer("text/plain", "3.17.2")
@@ -52,7 +52,7 @@ async def version() -> Response:
     openapi_extra=asks_for(_BODIES, CONFIDENCE),
 )
 async def invocations(
-    service: TheService, served: Served, confidence: Confidence, sent: Listings
+    service: TheService, served: Served, confidence: Confidence, sent: SentListings
 ) -> Response:
     """Value the rows of a data frame, all of them or none: a wrong row is named.
 
@@ -66,8 +66,7 @@ async def invocations(
 
 
 def _contents(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> Iterator[dict[str, Any]]:
-    about_model = served.content(batch.confidence)
-    del about_model["modelVersion"]
+    about_model = served.model.content(batch.confidence)
     for row in rows:
         if isinstance(row, Valuation):  # all are: one that is wrong refused them
             yield {**row.content(), **about_model}
@@ -79,10 +78,10 @@ def _as_json(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
 
 def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     text = io.StringIO(newline="")
-    columns = ("confidence", "currency", "modelDigest")
-    writer = csv.DictWriter(text, [*PRICE_NAMES, "valuationDate", *columns, "warnings"])
+    *names, warnings = ANSWER_NAMES
+    writer = csv.DictWriter(text, [*names, *MODEL_NAMES, warnings])
     writer.writeheader()
     for row in _contents(served, batch, rows):
-        warnings = "; ".join(caution["message"] for caution in row["warnings"])
-        writer.writerow({**row, "warnings": warnings})
+        told = "; ".join(caution["message"] for caution in row[warnings])
+        writer.writerow({**row, warnings: told})
     return text.getvalue().encode()

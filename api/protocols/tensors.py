@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from api.listings import FIELD_OF, Batch, check_rows, parse_json, read_row
-from api.messages import FieldProblem
+from api.bodies import FieldProblem
+from api.parsing import FIELD_BY_NAME, Batch, check_rows, parse_json, read_row
 from api.problems import MOST_ERRORS, invalid_fields, nearest_field
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
@@ -77,9 +77,9 @@ def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[An
     """Return the tensors' values by field; 422 naming each tensor that is wrong or missing."""
     columns = {}
     errors = []
-    counted = Counter(FIELD_OF.get(tensor.name, tensor.name) for tensor in tensors)
+    counted = Counter(FIELD_BY_NAME.get(tensor.name, tensor.name) for tensor in tensors)
     for tensor in tensors:
-        field = FIELD_OF.get(tensor.name)
+        field = FIELD_BY_NAME.get(tensor.name)
         if field is None:
             message = f"there is no such tensor; {nearest_field(tensor.name)}"
         elif counted[field] > 1:

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from api.bodies import Alive, Health, ModelAnswer, VocabularyAnswer
 from api.dependencies import Served, TheService
-from api.messages import Alive, Health, ModelAnswer, VocabularyAnswer
 from api.openapi import READING_PROBLEMS
 
 health = APIRouter(tags=["health"])

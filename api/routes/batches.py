@@ -8,10 +8,10 @@ from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
 from api.batch_pool import json_array
-from api.dependencies import Confidence, Listings, Served, TheService
-from api.listings import Batch, read_csv, read_json_batch
-from api.messages import CSV, BatchAnswer
+from api.bodies import CSV, BatchAnswer
+from api.dependencies import Confidence, SentListings, Served, TheService
 from api.openapi import BATCH, CONFIDENCE, PROBLEMS, asks_for, text_answer
+from api.parsing import Batch, read_csv, read_json_batch
 from api.problems import ProblemError
 from api.served import PricedRow, ServedModel
 from carprice.model.pricer import Valuation
@@ -29,7 +29,7 @@ router = APIRouter(tags=["prices"])
     openapi_extra=asks_for(BATCH, CONFIDENCE),
 )
 async def predict_batch(
-    service: TheService, served: Served, confidence: Confidence, sent: Listings
+    service: TheService, served: Served, confidence: Confidence, sent: SentListings
 ) -> Response:
     """Value many listings: each row gets its price or its own problem, the order kept.
 

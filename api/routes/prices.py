@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.bodies import JSON, ExplanationAnswer, PriceAnswer
 from api.dependencies import OneListing, Served, confidence_of, listing_of
-from api.messages import JSON, ExplanationAnswer, PriceAnswer
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
 from api.problems import ProblemError, respond
 from api.service import Service

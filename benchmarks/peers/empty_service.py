@@ -7,7 +7,7 @@ import datetime
 
 from fastapi import FastAPI
 
-from api.messages import ListingRequest, PriceAnswer
+from api.bodies import ListingRequest, PriceAnswer
 
 ANSWER = PriceAnswer(
     predicted_price=512_000.0,

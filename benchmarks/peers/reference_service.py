@@ -10,7 +10,7 @@ import mlflow.pyfunc
 import pandas as pd
 from fastapi import FastAPI
 
-from api.messages import ListingRequest
+from api.bodies import ListingRequest
 
 model = mlflow.pyfunc.load_model(os.environ["MODEL_URI"])
 app = FastAPI()

@@ -31,7 +31,7 @@ _TOO_MANY: Final = (
 
 
 @dataclass
-class Event:
+class LifecycleEvent:
     """A lifecycle event on an instance; times are seconds since 1970.
 
     ``ran`` tells whether there was something to do, ``error`` why it failed, if it did.
@@ -72,7 +72,7 @@ class Deployment:
     status: str = "InProgress"
     completed: float = 0.0
     error: dict[str, str] | None = None
-    events: list[Event] = field(default_factory=list)
+    events: list[LifecycleEvent] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -85,14 +85,14 @@ class Deployment:
         return self.completed - self.created
 
     @property
-    def failure(self) -> Event | None:
+    def failure(self) -> LifecycleEvent | None:
         """The event that failed first, on any instance."""
         failed = [event for event in self.events if event.error]
         return min(failed, key=lambda event: event.ended or 0.0, default=None)
 
-    def begin(self, instance: str, name: str) -> Event:
+    def begin(self, instance: str, name: str) -> LifecycleEvent:
         """Note that an event begins on an instance."""
-        event = Event(instance, name)
+        event = LifecycleEvent(instance, name)
         self.events.append(event)
         return event
 

@@ -15,7 +15,7 @@ from rich.markdown import Markdown
 
 from rehearsal.agent import EVENTS
 from rehearsal.processes import console
-from rehearsal.results import Result, failed, p99
+from rehearsal.results import DeploymentResult, failed, p99
 
 _LEFT: Final = ("", "what", "result", "stopped by")
 _RIGHT: Final = ("s", "requests", "failed", "p99, ms")
@@ -38,7 +38,7 @@ class Report:
     settle_seconds : see :class:`rehearsal.options.Options`.
     """
 
-    results: Sequence[Result]
+    results: Sequence[DeploymentResult]
     requests: pd.DataFrame
     problems: list[str]
     date: datetime.date
@@ -115,7 +115,7 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line[:200]}".rstrip() for line in shown)
 
 
-def draw(path: Path, results: Sequence[Result], requests: pd.DataFrame) -> None:
+def draw(path: Path, results: Sequence[DeploymentResult], requests: pd.DataFrame) -> None:
     """Write the picture: answers a second by model version, and each deployment's events."""
     origin = min([*requests["due"], *(one.deployment.created for one in results)])
     figure = Figure(figsize=(11, 6), layout="constrained")
@@ -150,7 +150,7 @@ def _draw_answers(axes: Any, requests: pd.DataFrame) -> None:
     axes.legend(loc="lower right", ncols=4, framealpha=0.9)
 
 
-def _draw_events(axes: Any, results: Sequence[Result], origin: float) -> None:
+def _draw_events(axes: Any, results: Sequence[DeploymentResult], origin: float) -> None:
     for row, result in enumerate(results):
         for event in result.deployment.events:
             axes.barh(

@@ -64,7 +64,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Result:
+class DeploymentResult:
     """What a deployment did.
 
     Attributes
@@ -98,7 +98,7 @@ class Result:
         return f"{failure.name}: {self.script}" if failure else "–"
 
 
-def differences(result: Result) -> list[str]:
+def differences(result: DeploymentResult) -> list[str]:
     """Return how a deployment differs from its plan, one sentence each."""
     plan, name, requests = result.plan, result.plan.name, result.requests
     problems = _wrong_outcome(result)
@@ -124,7 +124,7 @@ def differences(result: Result) -> list[str]:
     return problems
 
 
-def _wrong_outcome(result: Result) -> list[str]:
+def _wrong_outcome(result: DeploymentResult) -> list[str]:
     plan, name, error = result.plan, result.plan.name, result.error
     succeeded = result.deployment.succeeded
     if plan.stopped_by is None:

@@ -23,7 +23,7 @@ from rehearsal.model_registry import ModelRegistry
 from rehearsal.options import LOAD_BALANCER, PROJECT, Options
 from rehearsal.processes import Background, RehearsalError, say, tail, wait_until
 from rehearsal.releases import Releases
-from rehearsal.results import Plan, Result, failed, read_requests
+from rehearsal.results import DeploymentResult, Plan, failed, read_requests
 
 _ROLLOUT_SECONDS: Final = 600
 _TIMEOUT_SECONDS: Final = 5
@@ -59,7 +59,7 @@ class Rehearsal:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.results: list[Result] = []
+        self.results: list[DeploymentResult] = []
         self.problems: list[str] = []
         self._notes = options.run / "requests.jsonl"
         self._start()
@@ -184,7 +184,7 @@ class Rehearsal:
         requests = read_requests(self._notes)
         asked = requests[requests["due"].between(begin, end)]
         due = options.rate * (end - begin) if plan.versions else 0.0
-        result = Result(plan, deployment, code, asked, due)
+        result = DeploymentResult(plan, deployment, code, asked, due)
         self.results.append(result)
         done = "is in production" if deployment.succeeded else f"was stopped by {result.stopped_by}"
         say(

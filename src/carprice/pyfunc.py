@@ -9,7 +9,7 @@ import pandas as pd
 from carprice.errors import InputError
 from carprice.listings.features import listings_of
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.schema import FIELDS, KINDS, PRICE_NAMES, FieldKind, alias, parse_ordinal
+from carprice.schema import FIELDS, KINDS, NUMERIC, alias, parse_ordinal
 
 
 class PricePyfunc:
@@ -32,18 +32,9 @@ class PricePyfunc:
             for name in (alias(field), field):
                 if name in listings:
                     columns[field] = [_readable(field, value) for value in _plain(listings[name])]
-        market = self.model.market
-        return pd.DataFrame(
-            {
-                **dict(zip(PRICE_NAMES, valuation.prices, strict=True)),
-                "confidence": confidence,
-                "currency": market.currency,
-                "valuationDate": valuation.valuation_date.isoformat(),
-                "modelDigest": self.model.digest,
-                "warnings": [vars(caution) for caution in valuation.cautions],
-            }
-            for valuation in self.model.pricer.value_all(listings_of(columns), confidence)
-        )
+        about_model = self.model.content(confidence)
+        valuations = self.model.pricer.value_all(listings_of(columns), confidence)
+        return pd.DataFrame({**valuation.content(), **about_model} for valuation in valuations)
 
 
 def _plain(values: pd.Series) -> list[Any]:
@@ -53,7 +44,7 @@ def _plain(values: pd.Series) -> list[Any]:
 
 def _readable(field: str, value: Any) -> Any:
     """Read numbers given as text, as the service does."""
-    if value is None or KINDS[field] not in (FieldKind.NUMBER, FieldKind.INTEGER):
+    if value is None or KINDS[field] not in NUMERIC:
         return value
     try:
         number: Any = parse_ordinal(value) if field == "ownership" else value

@@ -24,6 +24,10 @@ PRICE_NAMES: Final = ("predictedPrice", "priceLow", "priceHigh")
 """What answers call a price and the ends of its range: in JSON, files and the registry."""
 ANSWER_NAMES: Final = (*PRICE_NAMES, "valuationDate", "warnings")
 """What answers call all that is said of one listing; see ``Valuation`` for the values."""
+MODEL_NAMES: Final = ("confidence", "currency", "modelDigest")
+"""What answers call all that is said of the model; see ``PriceModel.content`` for the values."""
+CONFIDENCE_RANGE: Final = (0.5, 0.99)
+DEFAULT_CONFIDENCE: Final = 0.9
 EQUIPMENT_SEPARATOR: Final = "|"
 
 REFERENCE_EQUIPMENT: Final = (

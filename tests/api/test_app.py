@@ -8,7 +8,7 @@ from asking import BARE, post, refused
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.messages import ExplanationAnswer, Health, ModelAnswer, PriceAnswer, VocabularyAnswer
+from api.bodies import ExplanationAnswer, Health, ModelAnswer, PriceAnswer, VocabularyAnswer
 from api.service_settings import ServiceSettings
 from carprice.errors import InputError
 from carprice.model import PriceModel

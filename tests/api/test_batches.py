@@ -9,7 +9,7 @@ import pytest
 from asking import BARE, FULL, post, prices_of, refused
 from fastapi.testclient import TestClient
 
-from api.messages import BatchAnswer
+from api.bodies import BatchAnswer
 
 AS_CSV = {"Content-Type": "text/csv"}
 

@@ -69,9 +69,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: object) -> list[str]:
     return asked
 
 
-def told(folder: Path, version: str, *, temporary: bool = False) -> production.Answer:
+def told(folder: Path, version: str, *, temporary: bool = False) -> production.RegistryReply:
     digest = PriceModel.load(folder).digest
-    return production.Answer(version, digest, folder, temporary)
+    return production.RegistryReply(version, digest, folder, temporary)
 
 
 async def run_until(keeper: ModelKeeper, is_so: Callable[[], object]) -> None:
@@ -126,10 +126,10 @@ def test_the_deadline_holds_for_a_server_that_says_nothing_and_a_child_that_hear
 @pytest.mark.parametrize(
     ("program", "words"),
     [
-        ("print('hello')", "ended with 0 unheard"),
-        ("raise SystemExit(3)", "ended with 3 unheard"),
-        ("print('[]')", "ended with 0 unheard"),
-        ("print('{}')", "ended with 0 unheard"),
+        ("print('hello')", "ended with 0 and no answer"),
+        ("raise SystemExit(3)", "ended with 3 and no answer"),
+        ("print('[]')", "ended with 0 and no answer"),
+        ("print('{}')", "ended with 0 and no answer"),
         ('print(\'{"error": "odd", "kind": "KeyError"}\')', "odd"),
         ('print(\'{"error": "odd", "kind": "annotations"}\')', "odd"),
         ('print(\'{"error": "none of it", "kind": "NoProductionModelError"}\')', "none of it"),
@@ -185,7 +185,7 @@ def test_polling_swaps_tells_and_outlives_failures_and_failing_hooks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = another_model(finished[0].model, tmp_path / "aside" / "other", 21)
-    bad = production.Answer("8", "0" * 64, tmp_path / "nowhere")
+    bad = production.RegistryReply("8", "0" * 64, tmp_path / "nowhere")
     asked = answering(
         monkeypatch,
         told(finished[0].model, "7"),

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rehearsal.agent import EventError, Revision
-from rehearsal.codedeploy import Deployment, Event
+from rehearsal.codedeploy import Deployment, LifecycleEvent
 from rehearsal.processes import RehearsalError
 from rehearsal.releases import base_name, pip_settings
 from rehearsal.report import Report, files_with
-from rehearsal.results import Plan, Result, differences, failed, p99, read_requests
+from rehearsal.results import DeploymentResult, Plan, differences, failed, p99, read_requests
 
 ROOT = Path(__file__).resolve().parents[2]
 REVISION = Revision("d", "cars", "group", "bucket", "key")
@@ -29,8 +29,8 @@ def requests(*groups: tuple[int, str, float, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["due", "seconds", "status", "version", "problem"])
 
 
-def deployed(*events: Event, status: str = "Failed") -> Deployment:
-    stop = Event("i-1", "ApplicationStop", 140.0, 141.0, ran=True)
+def deployed(*events: LifecycleEvent, status: str = "Failed") -> Deployment:
+    stop = LifecycleEvent("i-1", "ApplicationStop", 140.0, 141.0, ran=True)
     return Deployment(REVISION, 140.0, status, 240.0, events=[stop, *events])
 
 
@@ -38,15 +38,15 @@ def refused(
     script: str = "wait.sh", message: str = "failed with exit code 1", log: str = "503\n"
 ) -> Deployment:
     why = EventError("ScriptFailed", f"deploy/scripts/{script}", f"{script} {message}", log)
-    return deployed(Event("i-1", "ApplicationStart", 150.0, 239.0, error=why))
+    return deployed(LifecycleEvent("i-1", "ApplicationStart", 150.0, 239.0, error=why))
 
 
-SUCCEEDED = deployed(Event("i-1", "AllowTraffic", 235.0, 238.0), status="Succeeded")
-GOOD = Result(
+SUCCEEDED = deployed(LifecycleEvent("i-1", "AllowTraffic", 235.0, 238.0), status="Succeeded")
+GOOD = DeploymentResult(
     Plan("v2", "a new model", versions=("1", "2"), is_new=True),
     *(SUCCEEDED, 0, requests((1000, "1", 0.012, ""), (500, "2", 0.012, ""))),
 )
-REFUSED = Result(
+REFUSED = DeploymentResult(
     Plan("v3", "never healthy", "wait.sh", ("2",), log="503"),
     *(refused(), 1, requests((5000, "2", 0.015, ""))),
 )
@@ -58,7 +58,7 @@ FAILED = requests(
 )
 
 
-def report(*results: Result, problems: tuple[str, ...] = ()) -> Report:
+def report(*results: DeploymentResult, problems: tuple[str, ...] = ()) -> Report:
     day, asked = datetime.date(2025, 7, 1), requests((100, "1", 0.01, ""))
     return Report(results, asked, [*problems], day, "2 cores", 300.0, "deploy/rehearse", 3.0)
 
@@ -83,7 +83,7 @@ def report(*results: Result, problems: tuple[str, ...] = ()) -> Report:
         ),
     ],
 )
-def test_what_is_not_as_it_must_be_is_told(result: Result, told: str) -> None:
+def test_what_is_not_as_it_must_be_is_told(result: DeploymentResult, told: str) -> None:
     problems = differences(result)
     assert len(problems) == bool(told)
     for problem in problems:
@@ -112,10 +112,10 @@ def test_notes_tell_which_requests_failed_but_for_a_line_that_is_being_written(
 def test_the_failure_of_a_deployment_is_its_first() -> None:
     first, second = (EventError("ScriptFailed", name, "", "") for name in ("a.sh", "b.sh"))
     deployment = deployed(
-        Event("i-1", "Install", 10.0, 12.0),
-        Event("i-2", "Install", 11.0, 15.0, error=second),
-        Event("i-3", "Install", 12.0, 14.0, error=first),
-        Event("i-4", "Install"),
+        LifecycleEvent("i-1", "Install", 10.0, 12.0),
+        LifecycleEvent("i-2", "Install", 11.0, 15.0, error=second),
+        LifecycleEvent("i-3", "Install", 12.0, 14.0, error=first),
+        LifecycleEvent("i-4", "Install"),
     )
     assert deployment.failure is deployment.events[3]
 

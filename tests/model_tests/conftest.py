@@ -6,7 +6,7 @@ import pytest
 
 from carprice.components.workspace import Workspace
 from carprice.model import PriceModel
-from carprice.model_tests.clean_process import Service, running
+from carprice.model_tests.clean_process import RunningService, running
 from carprice.model_tests.panel import Panel
 
 
@@ -40,7 +40,7 @@ def pyfunc(downloaded: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def service(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """The service with the finished model, in a clean process."""
     with running(finished[0].model, tmp_path_factory.mktemp("service"), 120) as found:
         yield found

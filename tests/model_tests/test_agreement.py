@@ -5,7 +5,7 @@ import pytest
 
 from carprice.components.workspace import Workspace
 from carprice.model_tests import agreement
-from carprice.model_tests.clean_process import Service
+from carprice.model_tests.clean_process import RunningService
 from carprice.model_tests.panel import Panel, with_unseen_names
 from carprice.model_tests.results import ModelTestResults
 from carprice.schema import Listing
@@ -45,7 +45,7 @@ def test_listings_are_spread_over_the_test_set_and_readable_by_the_service(
 
 
 def test_the_pyfunc_and_the_service_say_the_same(
-    pyfunc: Any, service: Service, panel: Panel, listings: list[Any]
+    pyfunc: Any, service: RunningService, panel: Panel, listings: list[Any]
 ) -> None:
     every = ModelTestResults()
     cars = with_unseen_names(panel.cars)
@@ -65,7 +65,7 @@ def test_the_pyfunc_and_the_service_say_the_same(
     ],
 )
 def test_a_pyfunc_that_says_another_thing_fails(
-    pyfunc: Any, service: Service, panel: Panel, column: str, change: Any
+    pyfunc: Any, service: RunningService, panel: Panel, column: str, change: Any
 ) -> None:
     every = ModelTestResults()
     differing = Differing(pyfunc, column, change)
@@ -77,7 +77,7 @@ def test_a_pyfunc_that_says_another_thing_fails(
 
 
 def test_a_listing_that_the_service_refuses_is_named(
-    pyfunc: Any, service: Service, panel: Panel
+    pyfunc: Any, service: RunningService, panel: Panel
 ) -> None:
     cars = [*panel.cars[:2], {**panel.cars[2], "ownership": 99}]
     every = ModelTestResults()

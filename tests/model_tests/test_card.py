@@ -8,7 +8,7 @@ from carprice.components.workspace import read_json
 from carprice.model import PriceModel
 from carprice.model_folder import read_manifest
 from carprice.model_tests.card import Subject, model_card, page
-from carprice.model_tests.figures import Figures
+from carprice.model_tests.figures import Measured
 from carprice.model_tests.results import ModelTestResult, Status
 from carprice.registry.versions import Version
 from carprice.settings import GateSettings
@@ -40,7 +40,7 @@ def subject(finished: Any, model: PriceModel) -> Subject:
         gate=GateSettings(),
         model=model,
         libraries=read_manifest(workspace.model)["libraries"],
-        figures=Figures.measure(model, train, test),
+        figures=Measured.measure(model, train, test),
         report=read_json(workspace.report, made_by="ingest"),
         parameters={"train.folds": "3"},
     )

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from carprice.model_folder import folder_digest
 from carprice.model_tests import clean_process
-from carprice.model_tests.clean_process import Service, running, stop
+from carprice.model_tests.clean_process import RunningService, running, stop
 from carprice.model_tests.results import ModelTestFailedError, ModelTestResults
 from carprice.model_tests.serving_requirements import SERVING, installed, requirements
 from carprice.schema import example_listing
@@ -72,7 +72,7 @@ def test_the_requirements_of_requirements_belong_to_the_set() -> None:
 
 
 def test_the_service_serves_the_tested_model_and_no_other_on_every_page(
-    service: Service, finished: Any
+    service: RunningService, finished: Any
 ) -> None:
     every = ModelTestResults()
     for digest in (folder_digest(finished[0].model), "0" * 64):
@@ -184,7 +184,7 @@ def test_a_service_that_ends_with_an_error_or_not_at_all_fails(
             while b"up" not in log.read_bytes():
                 assert process.poll() is None
             with pytest.raises(ModelTestFailedError, match=message) as failed:
-                stop(Service(process, log, httpx.Client()))
+                stop(RunningService(process, log, httpx.Client()))
             assert "s3cret" not in str(failed.value)
         finally:
             process.kill()

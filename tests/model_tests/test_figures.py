@@ -9,7 +9,7 @@ import pytest
 from carprice.components.workspace import Workspace, read_json
 from carprice.model import PriceModel
 from carprice.model_tests import figures
-from carprice.model_tests.figures import Figures, read_and_measure
+from carprice.model_tests.figures import Measured, read_and_measure
 from carprice.model_tests.results import ModelTestFailedError, ModelTestResults
 from carprice.registry.versions import Version
 from carprice.settings import GateSettings
@@ -25,17 +25,17 @@ def version(finished: Any) -> Version:
 
 
 @pytest.fixture(scope="module")
-def measured(finished: Any, model: PriceModel, version: Version) -> Figures:
+def measured(finished: Any, model: PriceModel, version: Version) -> Measured:
     return read_and_measure(model, version, finished[0])
 
 
-def results(measured: Figures, version: Version, folder: Path, **gate: Any) -> ModelTestResults:
+def results(measured: Measured, version: Version, folder: Path, **gate: Any) -> ModelTestResults:
     every = ModelTestResults()
     every.run_all("figures", figures.checks(measured, version, folder, GateSettings(**gate)))
     return every
 
 
-def test_what_is_measured_is_what_evaluate_wrote(finished: Any, measured: Figures) -> None:
+def test_what_is_measured_is_what_evaluate_wrote(finished: Any, measured: Measured) -> None:
     expected = finished[1].figures
     for name, value in measured.measured.overall.items():
         assert value == pytest.approx(expected[name])
@@ -52,14 +52,14 @@ def test_what_is_measured_is_what_evaluate_wrote(finished: Any, measured: Figure
     assert measured.covered[0.9] == pytest.approx(expected["coverage"])
 
 
-def test_honest_figures_pass(finished: Any, measured: Figures, version: Version) -> None:
+def test_honest_figures_pass(finished: Any, measured: Measured, version: Version) -> None:
     every = results(measured, version, finished[0].model)
     assert [one.message for one in every.failures] == []
     assert len(every.every) == 11
 
 
 def test_other_figures_than_those_of_the_registry_or_below_the_floors_fail(
-    finished: Any, measured: Figures, version: Version
+    finished: Any, measured: Measured, version: Version
 ) -> None:
     tags = {**version.tags, "mape": "5.123"}
     del tags["coverage"]

@@ -28,6 +28,7 @@ from carprice.cli.registry import test_version
 from carprice.cli.terminal import figures_table, say, step
 from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError, RefusedError
+from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
 from carprice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ Port = Annotated[
     int, typer.Option("--port", envvar="PORT", min=1, max=65535, help="Port to listen on.")
 ]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")]
+_LOW, _HIGH = CONFIDENCE_RANGE
 Confidence = Annotated[
-    float, typer.Option("--confidence", min=0.5, max=0.99, help="Confidence of the range.")
+    float, typer.Option("--confidence", min=_LOW, max=_HIGH, help="Confidence of the range.")
 ]
 _HOST, _PORT = "127.0.0.1", 8000
 _LOCAL = ("0.0.0.0", "127.0.0.1")  # noqa: S104
@@ -108,7 +110,7 @@ def predict(
     model: Annotated[
         Path | None, typer.Option("--model", help="Model folder; default: the production model.")
     ] = None,
-    confidence: Confidence = 0.9,
+    confidence: Confidence = DEFAULT_CONFIDENCE,
 ) -> None:
     """Price every row of a source, by the column map of the params file."""
     from carprice.components.predict import predict as predict_source

@@ -1,11 +1,11 @@
 """Read a DataFrame of listings by the column map, and warn of all that is lost on the way."""
 
 import itertools
-import sys
 import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from carprice.settings import IngestSettings
 
 SOURCE: Final = "X"
 """What messages call the DataFrame."""
-_PACKAGE: Final = "carprice."
+_PACKAGE: Final = str(Path(__file__).parents[1])
 
 
 class ListingsError(InputError, ValueError):
@@ -41,9 +41,10 @@ def errors_for_python() -> Iterator[None]:
 
 def warn(message: str) -> None:
     """Warn at the line that called this package."""
-    frames = traceback.walk_stack(sys._getframe())
-    own = itertools.takewhile(lambda one: one[0].f_globals["__name__"].startswith(_PACKAGE), frames)
-    warnings.warn(message, CarpriceWarning, stacklevel=1 + sum(1 for _ in own))
+    # From Python 3.12 on, skip_file_prefixes=(_PACKAGE,) of warnings.warn does this.
+    frames = reversed(traceback.extract_stack())
+    own = itertools.takewhile(lambda frame: frame.filename.startswith(_PACKAGE), frames)
+    warnings.warn(message, CarpriceWarning, stacklevel=1 + len([*own]))
 
 
 def checked_frame(table: Any) -> pd.DataFrame:

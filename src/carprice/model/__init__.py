@@ -4,8 +4,8 @@ Loading and predicting need numpy and onnxruntime alone; scipy, scikit-learn and
 imported while fitting only. Nothing here imports mlflow, fastapi, boto3 or pandas.
 """
 
-from carprice.model.intervals import DEFAULT_CONFIDENCE
 from carprice.model.price_model import PriceModel
 from carprice.model.pricer import Prices
+from carprice.schema import DEFAULT_CONFIDENCE
 
 __all__ = ["DEFAULT_CONFIDENCE", "PriceModel", "Prices"]

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from carprice.arrays import Floats
+from carprice.schema import CONFIDENCE_RANGE
 
 AGE_BANDS: Final = {"0-3": 3.5, "4-6": 6.5, "7-9": 9.5, "10+": np.inf}
 """Upper edge of each age band, in years."""
-CONFIDENCES: Final = tuple(round(0.5 + step / 100, 2) for step in range(50))
-DEFAULT_CONFIDENCE: Final = 0.9
+CONFIDENCES: Final = tuple(round(CONFIDENCE_RANGE[0] + step / 100, 2) for step in range(50))
 _EDGES: Final = list(AGE_BANDS.values())
 _SMALLEST_BAND: Final = 50
 
@@ -83,8 +83,9 @@ class ConformalRanges:
 
     def at(self, confidence: float) -> RangeOffsets:
         """Return the offsets at a confidence; outside 0.5–0.99 it is a ValueError."""
-        if not CONFIDENCES[0] <= confidence <= CONFIDENCES[-1]:
-            raise ValueError(f"confidence is {confidence}; it must be from 0.5 to 0.99")
+        least, most = CONFIDENCE_RANGE
+        if not least <= confidence <= most:
+            raise ValueError(f"confidence is {confidence}; it must be from {least} to {most}")
         low, high = (
             [float(np.interp(confidence, CONFIDENCES, offsets)) for offsets in side]
             for side in (self.low, self.high)

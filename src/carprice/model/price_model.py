@@ -22,10 +22,11 @@ from carprice.model.defaults import Defaults
 from carprice.model.encoder import Encoder, TreeRows
 from carprice.model.explanation import Explanation
 from carprice.model.hedonic import Hedonic
-from carprice.model.intervals import DEFAULT_CONFIDENCE, ConformalRanges
+from carprice.model.intervals import ConformalRanges
 from carprice.model.pricer import Pricer, Prices
 from carprice.model.vocabulary import Vocabulary
 from carprice.model_folder import folder_digest, read_manifest, write_folder
+from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES
 
 if TYPE_CHECKING:
     from carprice.settings import TrainSettings
@@ -145,6 +146,11 @@ class PriceModel:
         if not self.knows_variants:
             columns = {field: values for field, values in columns.items() if field != "variant"}
         return feature_code.parse(columns, self.market.valuation_date, self.market.distance_unit)
+
+    def content(self, confidence: float) -> dict[str, Any]:
+        """Return what JSON says beside all prices of the model, by ``schema.MODEL_NAMES``."""
+        values = confidence, self.market.currency, self.digest
+        return dict(zip(MODEL_NAMES, values, strict=True))
 
     @cached_property
     def pricer(self) -> Pricer:

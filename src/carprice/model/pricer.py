@@ -25,9 +25,8 @@ from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Row, TreeRows
 from carprice.model.explanation import Explanation, explanation
 from carprice.model.hedonic import Hedonic
-from carprice.model.intervals import DEFAULT_CONFIDENCE
 from carprice.model.worth import RidgeLookups, TypeWorth
-from carprice.schema import ANSWER_NAMES
+from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE
 
 if TYPE_CHECKING:
     from carprice.model.price_model import PriceModel

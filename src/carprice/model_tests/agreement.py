@@ -12,8 +12,8 @@ import pandas as pd
 
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
-from carprice.model_tests.clean_process import Service
-from carprice.model_tests.panel import Car
+from carprice.model_tests.clean_process import RunningService
+from carprice.model_tests.panel import CarFields
 from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
 from carprice.schema import EQUIPMENT_SEPARATOR, PRICE_NAMES, REQUIRED, alias
 
@@ -29,7 +29,10 @@ Record = dict[str, Any]
 
 
 def checks(
-    pyfunc: Any, service: Service, panel: Sequence[Car], listings: Sequence[Car] | None
+    pyfunc: Any,
+    service: RunningService,
+    panel: Sequence[CarFields],
+    listings: Sequence[CarFields] | None,
 ) -> dict[str, ModelTest]:
     """Return the tests by their names.
 
@@ -50,14 +53,14 @@ def checks(
     return tests
 
 
-def some_listings(test: pd.DataFrame) -> list[Car]:
+def some_listings(test: pd.DataFrame) -> list[CarFields]:
     """Return test listings, evenly spread over those that have all required fields."""
     whole = test.dropna(subset=list(REQUIRED))
     spread = np.linspace(0, len(whole) - 1, min(len(whole), LISTINGS)).astype(int)
     return list(listings_of(as_columns(whole.iloc[spread])))
 
 
-def as_json(car: Car) -> Record:
+def as_json(car: CarFields) -> Record:
     """Return a listing as a client sends it, without unknown fields."""
     record: Record = {}
     for field, value in car.items():
@@ -99,11 +102,11 @@ def _by_pyfunc(pyfunc: Any, records: list[Record]) -> list[Record]:
     return answers
 
 
-def _one_by_one(service: Service, records: list[Record]) -> list[Record]:
+def _one_by_one(service: RunningService, records: list[Record]) -> list[Record]:
     return [_read(service.http.post("/predict", json=record)) for record in records]
 
 
-def _in_a_batch(service: Service, records: list[Record]) -> list[Record]:
+def _in_a_batch(service: RunningService, records: list[Record]) -> list[Record]:
     rows = _read(service.http.post("/predict/batch", json={"listings": records}))["rows"]
     for row in rows:
         if row["price"] is None:

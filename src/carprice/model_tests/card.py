@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.model_tests.figures import Figures
+from carprice.model_tests.figures import Measured
 from carprice.model_tests.results import ModelTestResult, Status
 from carprice.registry.versions import Version
 from carprice.schema import REQUIRED, alias
@@ -52,7 +52,7 @@ class Subject:
     gate: GateSettings
     model: PriceModel | None = None
     libraries: Mapping[str, str] | None = None
-    figures: Figures | None = None
+    figures: Measured | None = None
     report: Mapping[str, Any] | None = None
     parameters: Mapping[str, str] | None = None
 
@@ -124,7 +124,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
-def _days(figures: Figures | None) -> str:
+def _days(figures: Measured | None) -> str:
     if figures is None:
         return "not known"
     days = figures.test["listed_on"].dropna()
@@ -133,7 +133,7 @@ def _days(figures: Figures | None) -> str:
     return f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}"
 
 
-def _shown_segments(figures: Figures) -> Iterator[tuple[str, Sequence[Segment], int]]:
+def _shown_segments(figures: Measured) -> Iterator[tuple[str, Sequence[Segment], int]]:
     """Yield each kind of segment, its segments to show, and how many are left out."""
     for kind, segments in figures.measured.segments.items():
         shown = list(segments.items())
@@ -142,7 +142,7 @@ def _shown_segments(figures: Figures) -> Iterator[tuple[str, Sequence[Segment], 
         yield kind.replace("_", " "), shown, len(segments) - len(shown)
 
 
-def _large_segments(figures: Figures, rows: int) -> list[Segment]:
+def _large_segments(figures: Measured, rows: int) -> list[Segment]:
     return [
         (f"{kind.replace('_', ' ')} {name}", one)
         for kind, segments in figures.measured.segments.items()

@@ -34,7 +34,7 @@ _KEPT: Final = (
 
 
 @dataclass(frozen=True)
-class Service:
+class RunningService:
     """A running service, its log, and a client that asks it without a proxy in between."""
 
     process: "subprocess.Popen[bytes]"
@@ -47,7 +47,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
+def running(model: Path, scratch: Path, seconds: float) -> Iterator[RunningService]:
     """Run the service with a model folder until the block ends.
 
     Parameters
@@ -78,7 +78,7 @@ def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
             stdout=output,
             stderr=subprocess.STDOUT,
         ) as process:
-            service = Service(process, log, http)
+            service = RunningService(process, log, http)
             try:
                 _wait(service, seconds)
                 yield service
@@ -86,7 +86,7 @@ def running(model: Path, scratch: Path, seconds: float) -> Iterator[Service]:
                 process.kill()
 
 
-def checks(service: Service, digest: str) -> dict[str, ModelTest]:
+def checks(service: RunningService, digest: str) -> dict[str, ModelTest]:
     """Return the tests of a running service by their names."""
     return {
         "it serves the tested bytes": partial(_serves, service, digest),
@@ -94,7 +94,7 @@ def checks(service: Service, digest: str) -> dict[str, ModelTest]:
     }
 
 
-def stop(service: Service) -> str:
+def stop(service: RunningService) -> str:
     """Ask the service to stop and see that it does; the last test of it.
 
     Raises
@@ -142,7 +142,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait(service: Service, seconds: float) -> None:
+def _wait(service: RunningService, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and service.process.poll() is None:
         with contextlib.suppress(httpx.HTTPError):
@@ -154,7 +154,7 @@ def _wait(service: Service, seconds: float) -> None:
     raise ModelTestFailedError(f"{ended}: {service.last_words()}")
 
 
-def _serves(service: Service, digest: str) -> str:
+def _serves(service: RunningService, digest: str) -> str:
     answer = service.http.get("/model")
     found = answer.json() if answer.is_success else {}
     served, source = found.get("digest"), found.get("source")
@@ -165,7 +165,7 @@ def _serves(service: Service, digest: str) -> str:
     )
 
 
-def _every_page(service: Service) -> str:
+def _every_page(service: RunningService) -> str:
     """Request every page once: a page may import libraries on its first request."""
     listing = example_listing()
     least = {name: listing[name] for name in map(alias, REQUIRED)}

@@ -20,13 +20,13 @@ from carprice.registry.versions import Version
 from carprice.settings import GateSettings
 
 SUITE: Final = "figures"
-CONFIDENCES: Final = (0.5, 0.8, 0.9, 0.95)
+_CONFIDENCES: Final = (0.5, 0.8, 0.9, 0.95)
 _TAGGED: Final = ("mape", "mdape", "within_10", "coverage")
 _FOUR_DIGITS: Final = 1e-3
 
 
 @dataclass(frozen=True)
-class Figures:
+class Measured:
     """A model measured on the test listings of its own data.
 
     Attributes
@@ -43,14 +43,14 @@ class Figures:
     def measure(cls, model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Self:
         """Price the test rows as the service would."""
         measured, columns, covered = measure(model, train, test), as_columns(test), {}
-        for confidence in CONFIDENCES:
+        for confidence in _CONFIDENCES:
             one = model.predict(columns, confidence)
             found = range_metrics(measured.actual, one.price, one.low, one.high)
             covered[confidence] = found["coverage"]
         return cls(test, len(train), measured, covered)
 
 
-def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) -> Figures:
+def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) -> Measured:
     """Measure a model on the workspace's test listings.
 
     Raises
@@ -74,11 +74,11 @@ def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) 
                 f"{_short(wanted)}; {remedy}"
             )
     train, test = (pd.read_parquet(path) for path in places[1:])
-    return Figures.measure(model, train, test)
+    return Measured.measure(model, train, test)
 
 
 def checks(
-    figures: Figures, version: Version, folder: Path, gate: GateSettings
+    figures: Measured, version: Version, folder: Path, gate: GateSettings
 ) -> dict[str, ModelTest]:
     """Return the tests of measured figures by their names.
 

@@ -23,7 +23,7 @@ _FIELD_OF_KIND: Final = dict(
     zip(KIND, ("transmission_type", "body_type", "fuel_type"), strict=True)
 )
 
-Car = Mapping[str, Any]
+CarFields = Mapping[str, Any]
 """A listing: field in snake_case → value; what is not known is left out."""
 
 
@@ -37,7 +37,7 @@ class Panel:
     known : ``make|model`` → how many ages and variants of it training had.
     """
 
-    cars: tuple[Car, ...]
+    cars: tuple[CarFields, ...]
     known: Mapping[str, int]
 
     @classmethod
@@ -67,7 +67,7 @@ class Panel:
         return {make: makes[make] for make in best[:count]}
 
 
-def by_column(cars: Sequence[Car], **same: Any) -> dict[str, list[Any]]:
+def by_column(cars: Sequence[CarFields], **same: Any) -> dict[str, list[Any]]:
     """Return cars by column; the fields in ``same`` are set to that value for all cars.
 
     Examples
@@ -80,7 +80,7 @@ def by_column(cars: Sequence[Car], **same: Any) -> dict[str, list[Any]]:
     return {field: [car.get(field) for car in changed] for field in fields}
 
 
-def with_unseen_names(cars: Sequence[Car]) -> list[Car]:
+def with_unseen_names(cars: Sequence[CarFields]) -> list[CarFields]:
     """Return the cars, and copies of a few of them with an unseen make, model or variant."""
     unseen = [{**car, field: name} for car in cars[:_WITH_UNSEEN] for field, name in UNSEEN.items()]
     return [*cars, *unseen]
@@ -95,7 +95,7 @@ def usual_odometer(model: PriceModel, age: int) -> float:
     return round(found)
 
 
-def _car(model: PriceModel, name: str, age: int, variant: str | None) -> Car:
+def _car(model: PriceModel, name: str, age: int, variant: str | None) -> CarFields:
     kinds = zip(_FIELD_OF_KIND.values(), model.defaults.kinds.get(name, ()), strict=False)
     car = {
         **ModelKey.read(name)._asdict(),

@@ -19,8 +19,8 @@ from carprice.model import PriceModel
 from carprice.model_folder import folder_digest, read_manifest
 from carprice.model_tests import agreement, behaviour, clean_process, figures, signature
 from carprice.model_tests.card import Subject, model_card, page
-from carprice.model_tests.clean_process import Service
-from carprice.model_tests.figures import Figures
+from carprice.model_tests.clean_process import RunningService
+from carprice.model_tests.figures import Measured
 from carprice.model_tests.panel import Panel, with_unseen_names
 from carprice.model_tests.results import ModelTestResults, write_junit
 from carprice.model_tests.serving_requirements import installed
@@ -140,7 +140,7 @@ class _Tests:
     progress: Progress
     results: ModelTestResults
 
-    def run(self) -> tuple[PriceModel | None, Figures | None, Mapping[str, str] | None]:
+    def run(self) -> tuple[PriceModel | None, Measured | None, Mapping[str, str] | None]:
         """Run every test whose model, service and data are available.
 
         Returns
@@ -178,7 +178,7 @@ class _Tests:
                 self._test_service(service, model, pyfunc, measured)
         return model, measured, read_manifest(folder).get("libraries")
 
-    def _start(self, folder: Path, stack: contextlib.ExitStack) -> Service | None:
+    def _start(self, folder: Path, stack: contextlib.ExitStack) -> RunningService | None:
         own = self.scratch / "service"
         own.mkdir()
         limit, start = self.settings.tests.start_seconds, time.perf_counter()
@@ -192,7 +192,7 @@ class _Tests:
             ),
         )
 
-    def _test_model(self, model: PriceModel, folder: Path) -> Figures | None:
+    def _test_model(self, model: PriceModel, folder: Path) -> Measured | None:
         """Run what needs neither the service nor MLflow; return the figures."""
         self.progress("asking for a panel of cars")
         panel = behaviour.checks(model, Panel.of(model), self.settings.tests)
@@ -210,7 +210,7 @@ class _Tests:
         return measured
 
     def _test_service(
-        self, service: Service, model: PriceModel, pyfunc: Any, measured: Figures | None
+        self, service: RunningService, model: PriceModel, pyfunc: Any, measured: Measured | None
     ) -> None:
         """Run what needs the service, and stop it."""
         results = self.results

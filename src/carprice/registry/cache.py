@@ -36,7 +36,7 @@ class Production:
 
 
 @dataclass(frozen=True)
-class Known:
+class LastKnownGood:
     """The last known good model: what the registry last confirmed to be in production."""
 
     version: str
@@ -45,7 +45,7 @@ class Known:
     confirmed: datetime.datetime
 
 
-def last_known_good(cache: Path, name: str, uri: str) -> Known | None:
+def last_known_good(cache: Path, name: str, uri: str) -> LastKnownGood | None:
     """Return the model that the cache notes as this registry's last production model, or None.
 
     Its bytes are not checked here; loading it checks them.
@@ -57,7 +57,7 @@ def last_known_good(cache: Path, name: str, uri: str) -> Known | None:
         digest, confirmed = noted["digest"], datetime.datetime.fromisoformat(noted["confirmed"])
         if not DIGEST.fullmatch(digest) or confirmed.tzinfo is None:
             return None
-        return Known(str(noted["version"]), digest, cache / digest, confirmed)
+        return LastKnownGood(str(noted["version"]), digest, cache / digest, confirmed)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,8 +1,7 @@
 """DagsHub asked by its own package: whose a token is, and whether it shows a repository.
 
-``dagshub.init`` makes a repository that is missing and asks a person to log in, and the package's
-store of tokens writes them to disk: of the package only the request is used, with the token in a
-header. The service asks none of this; address and token are enough for it.
+Of the package only the request is used, with the token in a header: see
+docs/decisions/0008-asking-dagshub.md. The service asks none of this; address and token are enough.
 """
 
 import threading

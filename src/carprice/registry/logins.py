@@ -24,7 +24,7 @@ _REPOSITORY: Final = re.compile(r"/([^/]+/[^/]+)\.mlflow/?")
 
 
 def split(uri: str) -> SplitResult:
-    """Return the parts of an address; of what is none, only a path."""
+    """Return the parts of an address; a text that is no address is all path."""
     try:
         return urlsplit(uri)
     except ValueError:

@@ -159,7 +159,7 @@ def promote(
 def _finish_promotion(
     registry: Registry, version: Version, now: datetime.datetime, why: str
 ) -> None:
-    """Record what a promotion that was killed before its last step did not."""
+    """Write the record that a killed promotion is missing."""
     if objections := _objections_of_the_tests(registry, version, None):
         raise RefusedError(
             f"version {version.number} of {registry.name} is in production, but "

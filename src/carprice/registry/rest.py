@@ -104,7 +104,7 @@ class HttpRegistry:
         return written
 
     def close(self) -> None:
-        """End the connection, and with an error what waits for it in another thread."""
+        """Close the connection; a thread that waits for an answer gets an error."""
         self._connection.auto_open = 0  # a thread that goes on shall not connect again
         if self._socket is not None:
             with contextlib.suppress(OSError):

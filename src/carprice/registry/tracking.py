@@ -4,7 +4,6 @@ import datetime
 import logging
 import os
 import re
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -41,7 +40,7 @@ _NO_SUCH_CALL: Final = re.compile(
 _RESOURCE: Final = re.compile(r"(?i)\b(registered model|model version|experiment|run|alias)\b")
 
 # What was put into the environment for MLflow's client: a variable's value before, and ours.
-_lent: dict[str, tuple[str | None, str]] = {}
+_set_variables: dict[str, tuple[str | None, str]] = {}
 
 
 def tracking_uri(workdir: Path, tracking: "TrackingSettings | None" = None) -> str:
@@ -140,17 +139,17 @@ def _try_database(uri: str) -> None:
 
 def _log_in(uri: str) -> str:
     """Give MLflow's client the login for a DagsHub address; return the address to hand to it."""
-    for name, (before, ours) in _lent.items():
+    for name, (before, ours) in _set_variables.items():
         if os.environ.get(name) == ours:
             _set(name, before)
-    _lent.clear()
+    _set_variables.clear()
     token = logins.dagshub_token(uri)
     if token is None:
         return uri
     # MLflow's client reads a login from the environment alone, and from an address, where it would
     # be shown. Processes that this one starts need it too. It is for this server only.
     for name, value in zip(LOGIN_VARIABLES, (dagshub.user_of(uri, token), token), strict=True):
-        _lent[name] = (os.environ.get(name), value)
+        _set_variables[name] = (os.environ.get(name), value)
         os.environ[name] = value
     return logins.without_login(uri)
 
@@ -177,8 +176,10 @@ def _set(variable: str, value: str | None) -> None:
 
 
 @contextmanager
-def clear_errors(uri: str) -> Iterator[None]:
+def clear_errors(uri: str, call: str = "that it was asked") -> Iterator[None]:
     """Turn what MLflow and its transport raise into one line that names the server.
+
+    ``call`` is the method of MLflow's client that is called; an error by JSON does not name it.
 
     Raises
     ------
@@ -195,16 +196,17 @@ def clear_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        raise RefusedError(f"MLflow at {redact(uri)} {_problem(uri, error)}") from None
+        raise RefusedError(f"MLflow at {redact(uri)} {_problem(uri, error, call)}") from None
 
 
-def _problem(uri: str, error: Exception) -> str:
-    call = unknown_call(error)
-    if call is not None:
+def _problem(uri: str, error: Exception, call: str) -> str:
+    unknown = unknown_call(error)
+    if unknown is not None:
         import mlflow
 
         return (
-            f"does not know the call {call}, which the client (MLflow {mlflow.__version__}) makes: "
+            f"does not know the call {unknown or call}, which the client (MLflow "
+            f"{mlflow.__version__}) makes: "
             "the server runs an older MLflow, or its address is not that of an MLflow server; "
             "update it, or use another server"
         )
@@ -220,10 +222,11 @@ def _problem(uri: str, error: Exception) -> str:
 
 
 def unknown_call(error: Exception) -> str | None:
-    """Return the call that a server does not know, or None if that is not what an error says.
+    """Return the path that a server does not know, or None if that is not what an error says.
 
     Servers say it in many ways: MLflow's own by a page or ``ENDPOINT_NOT_FOUND``, others by JSON of
-    their own, or even by the code of a resource that does not exist.
+    their own, or even by the code of a resource that does not exist. By JSON they do not name the
+    path: it is empty then.
     """
     found, code = _CALL.search(str(error)), getattr(error, "error_code", "")
     path, status = (found[1], int(found[2])) if found else ("", 0)
@@ -236,16 +239,7 @@ def unknown_call(error: Exception) -> str | None:
         lacks = code in ("ENDPOINT_NOT_FOUND", "INTERNAL_ERROR", "NOT_IMPLEMENTED") or says_so
     else:
         lacks = code == "ENDPOINT_NOT_FOUND" or (code == "INTERNAL_ERROR" and says_so)
-    return (path or _method(error)) if lacks else None
-
-
-def _method(error: Exception) -> str:
-    """Return the method of MLflow's client that failed; an error by JSON does not name the call."""
-    name = "that it was asked"
-    for frame in traceback.extract_tb(error.__traceback__):
-        if Path(frame.filename).match("mlflow/tracking/client.py"):
-            name = frame.name.lstrip("_")
-    return name
+    return path if lacks else None
 
 
 @contextmanager

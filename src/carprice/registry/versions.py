@@ -18,7 +18,15 @@ from carprice.model_folder import MANIFEST, check, file_digest
 from carprice.redaction import redact
 from carprice.registry.cache import stored
 from carprice.registry.tracking import clear_errors, connect, unknown_call, use
-from carprice.schema import KINDS, PRICE_NAMES, REQUIRED, FieldKind, alias, example_listing
+from carprice.schema import (
+    DEFAULT_CONFIDENCE,
+    KINDS,
+    PRICE_NAMES,
+    REQUIRED,
+    FieldKind,
+    alias,
+    example_listing,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -78,7 +86,7 @@ class Registry:
     def versions(self) -> list[Version]:
         """Return all versions, newest first; none where the model is not registered."""
         query = f"name='{self.name}'"
-        with clear_errors(self.uri):
+        with clear_errors(self.uri, "search_model_versions"):
             page = self._client.search_model_versions(query)
             found = list(page)
             while page.token:
@@ -109,7 +117,7 @@ class Registry:
         """Return the version under an alias, or None."""
         from mlflow.exceptions import MlflowException
 
-        with clear_errors(self.uri):
+        with clear_errors(self.uri, "get_model_version_by_alias"):
             try:
                 found = self._client.get_model_version_by_alias(self.name, alias_name)
             except MlflowException as error:
@@ -134,7 +142,7 @@ class Registry:
         import pandas as pd
 
         use(self.uri)
-        with clear_errors(self.uri):
+        with clear_errors(self.uri, "create_logged_model"):  # its first call, and MLflow 3's own
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 loader_module="carprice.pyfunc",
@@ -143,6 +151,7 @@ class Registry:
                 input_example=pd.DataFrame([example_listing()]),
                 pip_requirements=_pyfunc_requirements(),
             )
+        with clear_errors(self.uri):
             if figures:
                 mlflow.log_metrics(dict(figures))
             if not self._client.search_registered_models(f"name='{self.name}'"):
@@ -239,7 +248,7 @@ class Registry:
         return dict(self._ask(self._client.get_run, version.run).data.params)
 
     def _ask(self, call: Callable[..., Any], *values: str) -> Any:
-        with clear_errors(self.uri):
+        with clear_errors(self.uri, call.__name__):
             return call(*values)
 
     def _write(self, write: Callable[..., Any], *values: str) -> None:
@@ -314,5 +323,5 @@ def _signature() -> "ModelSignature":
         for field, kind in KINDS.items()
     ]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, one) for one in PRICE_NAMES]
-    parameters = ParamSchema([ParamSpec("confidence", DataType.double, 0.9)])
+    parameters = ParamSchema([ParamSpec("confidence", DataType.double, DEFAULT_CONFIDENCE)])
     return ModelSignature(Schema(inputs), Schema(outputs), parameters)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import jiter
 from pydantic import ValidationError
 
-from api.messages import FieldProblem, ListingRequest
+from api.bodies import FieldProblem, ListingRequest
 from api.problems import (
     MOST_ERRORS,
     Kind,
@@ -25,8 +25,8 @@ from api.problems import (
 )
 from carprice.schema import KINDS, NUMERIC, REQUIRED, FieldKind, alias
 
-_read_fields = ListingRequest.__pydantic_validator__.validate_python
-FIELD_OF: Final = {
+_read_fields = ListingRequest.model_validate
+FIELD_BY_NAME: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
 }
 _MOST_KEYS: Final = 2 * len(ListingRequest.model_fields)
@@ -52,7 +52,7 @@ def read_listing(body: bytes) -> ListingRequest:
     """Read one listing from JSON; the problem, 422, names each wrong field."""
     content = parse_json(body)
     try:
-        return _read_fields(content)  # type: ignore[no-any-return]
+        return _read_fields(content)
     except ValidationError as error:
         raise invalid_listing(error) from None
 
@@ -106,7 +106,7 @@ def read_row(row: object) -> Row:
         message = f"the row has {len(row):,} keys; a listing has at most {_MOST_KEYS}"
         return ProblemError(Kind.LISTING, message)
     try:
-        return _read_fields(row)  # type: ignore[no-any-return]
+        return _read_fields(row)
     except ValidationError as error:
         return invalid_listing(error, most=_ERRORS_OF_ROW)
 
@@ -141,7 +141,7 @@ def read_header(header: Sequence[str]) -> list[str]:
     for name in (cell.strip() for cell in header):
         if len(errors) == MOST_ERRORS:
             break
-        field = FIELD_OF.get(name)
+        field = FIELD_BY_NAME.get(name)
         if field is None:
             message = f"there is no such column; {nearest_field(name)}"
             errors.append(FieldProblem(field=name[:200] or "(empty)", message=message))
