@@ -21,6 +21,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
@@ -85,7 +86,7 @@ def trained(case: Case, workspace: Workspace, settings: TrainSettings, target: P
     try:
         features = case.change(pd.read_parquet(workspace.train_features))
         features.to_parquet(workspace.train_features, index=False)
-        train(settings.model_copy(update={"seed": case.seed}), workspace, lambda _: None)
+        train(settings.model_copy(update={"seed": case.seed}), workspace, quiet)
         workspace.model.rename(target)
     finally:
         workspace.train_features.write_bytes(original)
@@ -110,7 +111,7 @@ def error_without_pairs(pair: Pair) -> float:
 def measured(settings: Settings, folder: Path, seeds: int) -> list[dict[str, object]]:
     """Train all candidates, as good ones by so many seeds; judge each beside production."""
     workspace = Workspace(folder)
-    ingest(settings.ingest, workspace, lambda _: None)
+    ingest(settings.ingest, workspace, quiet)
     transform(workspace)
     test = pd.read_parquet(workspace.test_listings)
     actual = test[PRICE].to_numpy(dtype=np.float64)

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,8 @@ from rich.table import Table
 from sample_registry import sample_registry
 from servers import Cores, Server, ServerError
 from services import CARPRICE, SERVICES, Place, started
+
+from carprice.arrays import Progress
 
 CONNECTIONS: Final = 16
 SHARE: Final = 0.70
@@ -119,9 +121,7 @@ def _is_running(client: "subprocess.Popen[str]", until: float) -> bool:
     return False
 
 
-def run_load(
-    target: Target, options: argparse.Namespace, progress: Callable[[str], None]
-) -> Result:
+def run_load(target: Target, options: argparse.Namespace, progress: Progress) -> Result:
     """Measure the service's maximum, then load it with a share of that."""
     progress("measuring the maximum")
     target.load(_WARM_UP_SECONDS, None)
@@ -148,7 +148,7 @@ def run_load(
     )
 
 
-def measure(options: argparse.Namespace, scratch: Path, progress: Callable[[str], None]) -> Result:
+def measure(options: argparse.Namespace, scratch: Path, progress: Progress) -> Result:
     """Start a registry and the service, and load the service."""
     cores, service = Cores.of_this_machine(), SERVICES[CARPRICE]
     texts = [as_text(service.form(listing)) for listing in sample_listings()]

@@ -4,7 +4,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,6 +17,8 @@ from listings import write_bodies
 from sample_registry import MODEL, MODEL_URI
 from servers import Cores, Server, ServerError, ask, clean_environment, pinned
 from services import CARPRICE, SERVICES, Place, started
+
+from carprice.arrays import Progress
 
 CONNECTIONS: Final = (1, 16)
 """Latencies are compared at the first, rates at the last."""
@@ -106,7 +108,7 @@ class Bench:
     cores: Cores
     seconds: int
     texts: Mapping[str, Sequence[str]]
-    progress: Callable[[str], None]
+    progress: Progress
     prices: list[float] = field(default_factory=list)
 
     def bodies(self, name: str) -> Path:

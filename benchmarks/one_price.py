@@ -18,6 +18,7 @@ from listings import sample_listings
 from rich.console import Console
 from rich.table import Table
 
+from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
@@ -54,9 +55,9 @@ def train_on_sample(folder: Path) -> Path:
     """Train on the sample market with the default parameters; return the model folder."""
     source, workspace = folder / "sample.parquet", Workspace(folder)
     generate(ROWS, SEED).to_parquet(source, index=False)
-    ingest(IngestSettings(source=str(source)), workspace, lambda _: None)
+    ingest(IngestSettings(source=str(source)), workspace, quiet)
     transform(workspace)
-    train(TrainSettings(), workspace, lambda _: None)
+    train(TrainSettings(), workspace, quiet)
     return workspace.model
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,8 @@ from rich.table import Table
 from sample_registry import sample_registry
 from servers import Cores, ServerError
 from services import BESIDE, CARPRICE, EMPTY, MLFLOW, MLSERVER, REFERENCE, SERVICES, Place
+
+from carprice.arrays import Progress
 
 LEAST_OF_EMPTY: Final = 0.70
 LEAST_OF_MLFLOW: Final = 50.0
@@ -193,9 +195,7 @@ def show(out: Console, findings: Findings, made: Sequence[Check], title: str) ->
         out.print(f"ERROR    {problem}", markup=False, soft_wrap=True)
 
 
-def measure(
-    options: argparse.Namespace, scratch: Path, progress: Callable[[str], None]
-) -> Findings:
+def measure(options: argparse.Namespace, scratch: Path, progress: Progress) -> Findings:
     """Measure all services so often; the order rotates from one repeat to the next."""
     cores = Cores.of_this_machine()
     findings = Findings(skipped={SKIPPABLE[name]: "by --skip" for name in options.skip})

@@ -25,6 +25,7 @@ import pytest
 import watchdog
 from filelock import FileLock
 
+from carprice.arrays import quiet
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings
 
@@ -109,12 +110,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return TogetherScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-@contextmanager
-def silent_step(_: str) -> Iterator:
-    """A step of the pipeline that shows nothing."""
-    yield lambda _: None
-
-
 @pytest.fixture(autouse=True)
 def _no_tracking_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """No registry of whoever runs the tests is asked or written to."""
@@ -152,7 +147,7 @@ def finished(
 
     def make(folder: Path) -> "tuple[Path, PipelineResult]":
         shutil.copy(empty_database, folder / "mlflow.db")
-        return folder, run(small_settings, Workspace(folder), NOW, silent_step)
+        return folder, run(small_settings, Workspace(folder), NOW)
 
     folder, result = made_once(tmp_path_factory, "finished", make)
     return Workspace(folder), result
@@ -253,8 +248,8 @@ def shuffled(
         prices = features["ln_price"].to_numpy()
         features["ln_price"] = np.random.default_rng(0).permutation(prices)
         features.to_parquet(workspace.train_features, index=False)
-        train(small_settings.train, workspace, lambda _: None)
-        evaluate(workspace, lambda _: None)
+        train(small_settings.train, workspace, quiet)
+        evaluate(workspace, quiet)
         return workspace.root
 
     return Workspace(made_once(tmp_path_factory, "shuffled", make))

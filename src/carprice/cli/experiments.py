@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.markup import escape
 
+from carprice.arrays import quiet
 from carprice.cli.app import PARAMS, WORKDIR, Params, Workdir, app, log_in, now, registry_uri
 from carprice.cli.terminal import console, say, step, table
 from carprice.components.workspace import Workspace
@@ -117,7 +118,7 @@ class _Options:
                     out=self.folder(experiment),
                     clock=now,
                     progress=progress,
-                    done=(lambda _: None) if console.is_terminal else say,
+                    done=quiet if console.is_terminal else say,
                     say=say,
                 ),
             )
