@@ -97,7 +97,8 @@ FLOORS = (
     ("listings",),
     ("sample",),
     ("settings", "model_folder"),
-    ("schema", "errors", "files", "redaction", "metrics", "arrays"),
+    ("schema", "errors", "files", "redaction", "metrics"),
+    ("arrays",),
     ("version",),
     ("threads",),
 )

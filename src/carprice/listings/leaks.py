@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 from carprice.errors import InputError
 from carprice.listings.features import CATEGORIES, NUMBERS, Features
 from carprice.listings.noise import less_group_mean, like_cars, noise_floor
@@ -29,8 +29,6 @@ _NOT_JUDGED: Final = frozenset({"age", "listed", "odometer_per_year"})
 
 FIELD_OF: Final = {"litres": "engine_cc", "feature_count": "features", **CATEGORIES}
 """The listing's field that a feature of another name is made from."""
-
-Codes = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
