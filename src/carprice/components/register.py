@@ -33,7 +33,7 @@ from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.registry.promotion import Happening, champion_of, damage_of, record
 from carprice.registry.provenance import git_commit, git_tags, lock_tags
-from carprice.registry.tracking import flatten, log_outputs, start_run, tracking_uri
+from carprice.registry.tracking import log_outputs, start_run, tracking_uri
 from carprice.registry.versions import (
     FILES,
     PREVIOUS,
@@ -43,7 +43,7 @@ from carprice.registry.versions import (
     Registry,
     Version,
 )
-from carprice.settings import GateSettings, Settings
+from carprice.settings import GateSettings, Settings, flatten
 
 _LEARNED: Final = "data/train_cars.npy"
 

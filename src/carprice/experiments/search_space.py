@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError
 from carprice.experiments.candidates import EXTRA
-from carprice.registry.tracking import flatten
-from carprice.settings import HedonicScales, TrainSettings
+from carprice.settings import HedonicScales, TrainSettings, flatten
 
 if TYPE_CHECKING:
     from optuna import Trial
