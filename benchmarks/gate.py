@@ -1,9 +1,9 @@
 """Which candidates the gate lets into production, beside the gate that it replaces.
 
-A production model is trained, then candidates: as good ones (another seed of training) and worse
-ones (part of the prices shuffled, part of the rows left out). Each
-is judged as `carprice register` judges it, and by the gate of the system that this one replaces:
-R² of at least 0, and a MAPE below production's on the whole test set.
+A production model is trained, then candidates: ones as good (another seed of training) and worse
+ones (part of the prices shuffled, part of the rows left out). Each is judged as `carprice register`
+judges it, and by the gate of the system that this one replaces: R² of at least 0, and a MAPE below
+production's on the whole test set.
 """
 
 import argparse
@@ -49,7 +49,7 @@ class Case:
 
 
 def shuffled(share: float) -> Change:
-    """Return what shuffles the prices of a share of the rows."""
+    """Return a change that shuffles the prices of a share of the rows."""
 
     def change(features: pd.DataFrame) -> pd.DataFrame:
         rng = np.random.default_rng(0)
@@ -61,8 +61,8 @@ def shuffled(share: float) -> Change:
     return change
 
 
-def left(share: float) -> Change:
-    """Return what leaves a share of the rows."""
+def kept(share: float) -> Change:
+    """Return a change that keeps a share of the rows, chosen at random."""
     return lambda features: features.sample(frac=share, random_state=0).reset_index(drop=True)
 
 
@@ -75,8 +75,8 @@ WORSE: Final = (
     Case("3 % of the prices shuffled", shuffled(0.03), 0, False),
     Case("10 % of the prices shuffled", shuffled(0.1), 0, False),
     Case("all prices shuffled", shuffled(1.0), 0, False),
-    Case("a third of the rows", left(1 / 3), 0, False),
-    Case("a tenth of the rows", left(0.1), 0, False),
+    Case("a third of the rows", kept(1 / 3), 0, False),
+    Case("a tenth of the rows", kept(0.1), 0, False),
 )
 
 
@@ -109,7 +109,7 @@ def error_without_pairs(pair: Pair) -> float:
 
 
 def measured(settings: Settings, folder: Path, seeds: int) -> list[dict[str, object]]:
-    """Train all candidates, as good ones by so many seeds; judge each beside production."""
+    """Train the candidates, ``seeds`` of them on unchanged rows; judge each beside production."""
     workspace = Workspace(folder)
     ingest(settings.ingest, workspace, quiet)
     transform(workspace)
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--params", type=Path, help="params file; default: the embedded sample")
     parser.add_argument("--source", help="listings, instead of the file's")
     parser.add_argument("--json", type=Path, help="write the figures there too")
-    parser.add_argument("--seeds", type=int, default=5, help="as good candidates (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="candidates on all rows (%(default)s)")
     options = parser.parse_args()
     settings = load_settings(options.params, options.source) if options.params else Settings()
     with tempfile.TemporaryDirectory(prefix="carprice-") as folder:

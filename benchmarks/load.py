@@ -50,7 +50,7 @@ class Result:
     asked, rate : requests a second that were sent, and answered.
     answers, errors : good answers, and requests without one by what went wrong.
     resident : bytes of the service in every second of the constant load.
-    mark : the second that the end is compared with.
+    mark : the second whose memory is compared with that at the end.
     """
 
     maximum: float

@@ -149,9 +149,9 @@ Only = Annotated[
 
 @_experiment
 def baseline(options: _Options, only: Only = None) -> None:
-    """Measure what is had without effort: medians, a linear model, XGBoost as it comes.
+    """Measure simple baselines: medians, a linear model, XGBoost with its own defaults.
 
-    A model that is to be worth its keep must beat these.
+    A model that does not beat these is not worth its cost.
 
     MLflow experiment: baseline.
     """
@@ -237,7 +237,7 @@ def tune(
         typer.Option(
             min=1,
             show_default=False,
-            help="Trials of the study in all, whoever ran them. "
+            help="Total trials of the study, by all processes. "
             f"Default: {_TRIALS}, {_QUICK_TRIALS} with --quick.",
         ),
     ] = None,

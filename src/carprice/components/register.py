@@ -194,7 +194,7 @@ def _judge(
 
 
 def _learned(registry: Registry, production: Version, data_digest: str) -> Digests | None:
-    """Return which cars production learned from; of the same data none that is tested on."""
+    """Return which cars production learned from: none if its data is ours, None if unknown."""
     if production.tags.get("data_digest") == data_digest:
         return np.array([], dtype=np.uint64)
     with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
