@@ -26,7 +26,7 @@ from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
-from carprice.evaluation.champion import compare
+from carprice.evaluation.champion import score_pair
 from carprice.evaluation.gate import Pair
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
@@ -126,7 +126,7 @@ def measured(settings: Settings, folder: Path, seeds: int) -> list[dict[str, obj
         print(f"{case.name} ({number + 1} of {len(cases)})", file=sys.stderr)  # noqa: T201
         model = trained(case, workspace, settings.train, folder / f"candidate-{number}")
         own = price_metrics(actual, model.predict(as_columns(test)).price)
-        pair = compare(model, production, test, nobody)
+        pair = score_pair(model, production, test, nobody)
         mean, error = differences(pair)
         margin = 100 * settings.register_.gate.champion_margin
         rows.append(

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bodies import compact_json, sample_listings, write_bodies
 from command import Parser, report, run
-from listings import as_text, sample_listings, write_bodies
 from rich.console import Console
 from rich.table import Table
 from sample_registry import sample_registry
@@ -41,7 +41,7 @@ _EPILOG: Final = (
 
 
 @dataclass(frozen=True)
-class Result:
+class LoadResult:
     """What a run brought.
 
     Attributes
@@ -121,7 +121,7 @@ def _is_running(client: "subprocess.Popen[str]", until: float) -> bool:
     return False
 
 
-def run_load(target: Target, options: argparse.Namespace, progress: Progress) -> Result:
+def run_load(target: Target, options: argparse.Namespace, progress: Progress) -> LoadResult:
     """Measure the service's maximum, then load it with a share of that."""
     progress("measuring the maximum")
     target.load(_WARM_UP_SECONDS, None)
@@ -135,7 +135,7 @@ def run_load(target: Target, options: argparse.Namespace, progress: Progress) ->
     errors = fastest["errors"].copy()
     for kind, count in figures["errors"].items():
         errors[kind] = errors.get(kind, 0) + count
-    return Result(
+    return LoadResult(
         maximum=maximum,
         asked=asked,
         rate=figures["rate"],
@@ -148,10 +148,10 @@ def run_load(target: Target, options: argparse.Namespace, progress: Progress) ->
     )
 
 
-def measure(options: argparse.Namespace, scratch: Path, progress: Progress) -> Result:
+def measure(options: argparse.Namespace, scratch: Path, progress: Progress) -> LoadResult:
     """Start a registry and the service, and load the service."""
     cores, service = Cores.of_this_machine(), SERVICES[CARPRICE]
-    texts = [as_text(service.form(listing)) for listing in sample_listings()]
+    texts = [compact_json(service.form(listing)) for listing in sample_listings()]
     bodies = write_bodies(scratch / "bodies.jsonl", texts)
     with sample_registry(options.workdir, scratch, progress) as registry:
         if cores.are_two:
@@ -161,7 +161,7 @@ def measure(options: argparse.Namespace, scratch: Path, progress: Progress) -> R
             return run_load(Target(server, bodies), options, progress)
 
 
-def result_table(result: Result, title: str) -> Table:
+def result_table(result: LoadResult, title: str) -> Table:
     """Return what was found, one figure a row."""
     table = Table(title=title, title_justify="left")
     table.add_column("figure")

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import wrk
-from listings import write_bodies
+from bodies import write_bodies
 from sample_registry import MODEL, MODEL_URI
 from servers import Cores, Server, ServerError, ask, clean_environment, pinned
 from services import CARPRICE, SERVICES, Place, started
@@ -68,7 +68,7 @@ class Measured:
 
 
 @dataclass
-class Findings:
+class Measurements:
     """All that a run brought.
 
     Attributes
@@ -148,7 +148,7 @@ def learn_prices(bench: Bench) -> None:
         bench.prices[:] = bench.ask_prices(CARPRICE, server)
 
 
-def measure_service(bench: Bench, name: str, findings: Findings) -> None:
+def measure_service(bench: Bench, name: str, findings: Measurements) -> None:
     """Start a service once, load it, and add the figures to the findings."""
     measured = findings.services.setdefault(name, Measured())
     keeps_models = SERVICES[name].cache is not None
@@ -183,7 +183,7 @@ def measure_cold_start(bench: Bench, name: str, measured: Measured) -> None:
         measured.ready.setdefault(COLD, []).append(seconds)
 
 
-def measure_registry(bench: Bench, findings: Findings) -> None:
+def measure_registry(bench: Bench, findings: Measurements) -> None:
     """Time what the registry itself takes, with no service in between.
 
     Warm: one GET of the production alias. Cold: a fresh process on the servers' core that

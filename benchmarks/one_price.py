@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import xgboost
-from listings import sample_listings
+from bodies import sample_listings
 from rich.console import Console
 from rich.table import Table
 

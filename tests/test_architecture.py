@@ -200,7 +200,7 @@ def test_a_room_stays_free_of(package: str, forbidden: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("room", "packages", "expected"),
     [
-        ("carprice", ("api",), {"carprice.cli.serving"}),
+        ("carprice", ("api",), {"carprice.cli.serve"}),
         (
             "carprice",
             ("mlflow",),

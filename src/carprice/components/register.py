@@ -18,7 +18,7 @@ import pandas as pd
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.errors import CorruptModelError
-from carprice.evaluation.champion import Digests, car_digests, compare
+from carprice.evaluation.champion import Digests, car_digests, score_pair
 from carprice.evaluation.gate import (
     Candidate,
     Champion,
@@ -184,7 +184,7 @@ def _judge(
             continue
         test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
         learned = _learned(registry, version, data_digest)
-        pair = compare(PriceModel.load(workspace.model), model, test, learned)
+        pair = score_pair(PriceModel.load(workspace.model), model, test, learned)
         champion = Champion(version.number, version.tags.get("data_digest", ""), pair)
         break
     decision = decide(candidate, champion, gate)

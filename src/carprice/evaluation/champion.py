@@ -36,7 +36,7 @@ def car_digests(listings: pd.DataFrame) -> Digests:
     return np.asarray(digests, dtype=np.uint64)
 
 
-def compare(
+def score_pair(
     candidate: PriceModel, champion: PriceModel, test: pd.DataFrame, learned: Digests | None
 ) -> Pair:
     """Score two models on the same test rows, in pairs of folds, and time them.
