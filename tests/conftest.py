@@ -8,7 +8,6 @@ import pickle
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import clean_environment  # noqa: F401 (first: it sets what carprice reads at it
 import httpx
 import pytest
 import watchdog
+from delivery import free_port
 from filelock import FileLock
 
 from carprice.arrays import quiet
@@ -306,13 +306,6 @@ class Server:
         return httpx.request(method, url, headers=headers, verify=_NO_TLS, **body, **options)
 
 
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running(
     command: Sequence[str],
@@ -325,7 +318,7 @@ def running(
 
     The block starts when GET ``ready`` answers 200.
     """
-    port = find_free_port()
+    port = free_port()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     log = folder / f"server-{port}.log"
     with log.open("wb") as output:
