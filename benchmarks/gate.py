@@ -8,6 +8,7 @@ production's on the whole test set.
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -105,7 +106,7 @@ def error_without_pairs(pair: Pair) -> float:
         (statistics.stdev(mape) / statistics.fmean(mape)) ** 2 / len(mape)
         for mape in pair.fold_mape
     ]
-    return 100 * sum(squares) ** 0.5
+    return 100 * math.sqrt(sum(squares))
 
 
 def measured(settings: Settings, folder: Path, seeds: int) -> list[dict[str, object]]:

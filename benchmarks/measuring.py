@@ -50,7 +50,7 @@ class Measured:
 
     def median(self, figure: str, connections: int) -> float:
         """Return the median of ``rate``, ``p50_ms`` or ``p99_ms``."""
-        return statistics.median(getattr(load, figure) for load in self.loads[connections])
+        return statistics.median(float(getattr(load, figure)) for load in self.loads[connections])
 
     def start(self, found: str = COLD) -> float:
         """Return the median of the seconds to the first price."""
