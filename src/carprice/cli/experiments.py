@@ -128,15 +128,11 @@ def _experiment(command: Callable[..., None]) -> Callable[..., None]:
     """Register a command whose first argument is made of the options that all share."""
     shared = inspect.signature(_Options).parameters
     _, *own = inspect.signature(command).parameters.values()
-    parameters = [
-        one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*shared.values(), *own)
-    ]
 
     def run(**given: Any) -> None:
         command(_Options(**{name: given.pop(name) for name in shared}), **given)
 
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__signature__ = inspect.Signature([*shared.values(), *own])  # type: ignore[attr-defined]
     experiments.command(command.__name__, help=inspect.getdoc(command))(run)
     return command
 

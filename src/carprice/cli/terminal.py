@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from rich import progress
 from rich.console import Console
-from rich.progress import Progress as ProgressBar
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from carprice.arrays import Progress
@@ -17,11 +16,11 @@ console = Console(stderr=True, highlight=False)
 def step(name: str) -> Iterator[Progress]:
     """Show a spinner, the name, what is being done and the time taken, until the block ends."""
     columns = (
-        SpinnerColumn(),
-        TextColumn("[bold]{task.fields[name]}[/bold] {task.description}"),
-        TimeElapsedColumn(),
+        progress.SpinnerColumn(),
+        progress.TextColumn("[bold]{task.fields[name]}[/bold] {task.description}"),
+        progress.TimeElapsedColumn(),
     )
-    with ProgressBar(
+    with progress.Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task("", name=name, total=None)
