@@ -1,13 +1,14 @@
 """Which candidates the gate lets into production, beside the gate that it replaces.
 
-A production model is trained, then candidates: as good ones (another seed of training) and worse
-ones (part of the prices shuffled, part of the rows left out). Each
-is judged as `carprice register` judges it, and by the gate of the system that this one replaces:
-R² of at least 0, and a MAPE below production's on the whole test set.
+A production model is trained, then candidates: ones as good (another seed of training) and worse
+ones (part of the prices shuffled, part of the rows left out). Each is judged as `carprice register`
+judges it, and by the gate of the system that this one replaces: R² of at least 0, and a MAPE below
+production's on the whole test set.
 """
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -21,11 +22,12 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
-from carprice.evaluation.champion import compare
+from carprice.evaluation.champion import score_pair
 from carprice.evaluation.gate import Pair
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
@@ -48,7 +50,7 @@ class Case:
 
 
 def shuffled(share: float) -> Change:
-    """Return what shuffles the prices of a share of the rows."""
+    """Return a change that shuffles the prices of a share of the rows."""
 
     def change(features: pd.DataFrame) -> pd.DataFrame:
         rng = np.random.default_rng(0)
@@ -60,8 +62,8 @@ def shuffled(share: float) -> Change:
     return change
 
 
-def left(share: float) -> Change:
-    """Return what leaves a share of the rows."""
+def kept(share: float) -> Change:
+    """Return a change that keeps a share of the rows, chosen at random."""
     return lambda features: features.sample(frac=share, random_state=0).reset_index(drop=True)
 
 
@@ -74,8 +76,8 @@ WORSE: Final = (
     Case("3 % of the prices shuffled", shuffled(0.03), 0, False),
     Case("10 % of the prices shuffled", shuffled(0.1), 0, False),
     Case("all prices shuffled", shuffled(1.0), 0, False),
-    Case("a third of the rows", left(1 / 3), 0, False),
-    Case("a tenth of the rows", left(0.1), 0, False),
+    Case("a third of the rows", kept(1 / 3), 0, False),
+    Case("a tenth of the rows", kept(0.1), 0, False),
 )
 
 
@@ -85,7 +87,7 @@ def trained(case: Case, workspace: Workspace, settings: TrainSettings, target: P
     try:
         features = case.change(pd.read_parquet(workspace.train_features))
         features.to_parquet(workspace.train_features, index=False)
-        train(settings.model_copy(update={"seed": case.seed}), workspace, lambda _: None)
+        train(settings.model_copy(update={"seed": case.seed}), workspace, quiet)
         workspace.model.rename(target)
     finally:
         workspace.train_features.write_bytes(original)
@@ -104,13 +106,13 @@ def error_without_pairs(pair: Pair) -> float:
         (statistics.stdev(mape) / statistics.fmean(mape)) ** 2 / len(mape)
         for mape in pair.fold_mape
     ]
-    return 100 * sum(squares) ** 0.5
+    return 100 * math.sqrt(sum(squares))
 
 
 def measured(settings: Settings, folder: Path, seeds: int) -> list[dict[str, object]]:
-    """Train all candidates, as good ones by so many seeds; judge each beside production."""
+    """Train the candidates, ``seeds`` of them on unchanged rows; judge each beside production."""
     workspace = Workspace(folder)
-    ingest(settings.ingest, workspace, lambda _: None)
+    ingest(settings.ingest, workspace, quiet)
     transform(workspace)
     test = pd.read_parquet(workspace.test_listings)
     actual = test[PRICE].to_numpy(dtype=np.float64)
@@ -125,7 +127,7 @@ def measured(settings: Settings, folder: Path, seeds: int) -> list[dict[str, obj
         print(f"{case.name} ({number + 1} of {len(cases)})", file=sys.stderr)  # noqa: T201
         model = trained(case, workspace, settings.train, folder / f"candidate-{number}")
         own = price_metrics(actual, model.predict(as_columns(test)).price)
-        pair = compare(model, production, test, nobody)
+        pair = score_pair(model, production, test, nobody)
         mean, error = differences(pair)
         margin = 100 * settings.register_.gate.champion_margin
         rows.append(
@@ -179,7 +181,7 @@ def main() -> None:
     parser.add_argument("--params", type=Path, help="params file; default: the embedded sample")
     parser.add_argument("--source", help="listings, instead of the file's")
     parser.add_argument("--json", type=Path, help="write the figures there too")
-    parser.add_argument("--seeds", type=int, default=5, help="as good candidates (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="candidates on all rows (%(default)s)")
     options = parser.parse_args()
     settings = load_settings(options.params, options.source) if options.params else Settings()
     with tempfile.TemporaryDirectory(prefix="carprice-") as folder:

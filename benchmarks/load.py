@@ -11,18 +11,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bodies import compact_json, sample_listings, write_bodies
 from command import Parser, report, run
-from listings import as_text, sample_listings, write_bodies
 from rich.console import Console
 from rich.table import Table
 from sample_registry import sample_registry
 from servers import Cores, Server, ServerError
 from services import CARPRICE, SERVICES, Place, started
+
+from carprice.arrays import Progress
 
 CONNECTIONS: Final = 16
 SHARE: Final = 0.70
@@ -39,7 +41,7 @@ _EPILOG: Final = (
 
 
 @dataclass(frozen=True)
-class Result:
+class LoadResult:
     """What a run brought.
 
     Attributes
@@ -48,7 +50,7 @@ class Result:
     asked, rate : requests a second that were sent, and answered.
     answers, errors : good answers, and requests without one by what went wrong.
     resident : bytes of the service in every second of the constant load.
-    mark : the second that the end is compared with.
+    mark : the second whose memory is compared with that at the end.
     """
 
     maximum: float
@@ -119,9 +121,7 @@ def _is_running(client: "subprocess.Popen[str]", until: float) -> bool:
     return False
 
 
-def run_load(
-    target: Target, options: argparse.Namespace, progress: Callable[[str], None]
-) -> Result:
+def run_load(target: Target, options: argparse.Namespace, progress: Progress) -> LoadResult:
     """Measure the service's maximum, then load it with a share of that."""
     progress("measuring the maximum")
     target.load(_WARM_UP_SECONDS, None)
@@ -135,7 +135,7 @@ def run_load(
     errors = fastest["errors"].copy()
     for kind, count in figures["errors"].items():
         errors[kind] = errors.get(kind, 0) + count
-    return Result(
+    return LoadResult(
         maximum=maximum,
         asked=asked,
         rate=figures["rate"],
@@ -148,10 +148,10 @@ def run_load(
     )
 
 
-def measure(options: argparse.Namespace, scratch: Path, progress: Callable[[str], None]) -> Result:
+def measure(options: argparse.Namespace, scratch: Path, progress: Progress) -> LoadResult:
     """Start a registry and the service, and load the service."""
     cores, service = Cores.of_this_machine(), SERVICES[CARPRICE]
-    texts = [as_text(service.form(listing)) for listing in sample_listings()]
+    texts = [compact_json(service.form(listing)) for listing in sample_listings()]
     bodies = write_bodies(scratch / "bodies.jsonl", texts)
     with sample_registry(options.workdir, scratch, progress) as registry:
         if cores.are_two:
@@ -161,7 +161,7 @@ def measure(options: argparse.Namespace, scratch: Path, progress: Callable[[str]
             return run_load(Target(server, bodies), options, progress)
 
 
-def result_table(result: Result, title: str) -> Table:
+def result_table(result: LoadResult, title: str) -> Table:
     """Return what was found, one figure a row."""
     table = Table(title=title, title_justify="left")
     table.add_column("figure")

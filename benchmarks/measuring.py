@@ -4,7 +4,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,10 +13,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import wrk
-from listings import write_bodies
+from bodies import write_bodies
 from sample_registry import MODEL, MODEL_URI
 from servers import Cores, Server, ServerError, ask, clean_environment, pinned
 from services import CARPRICE, SERVICES, Place, started
+
+from carprice.arrays import Progress
 
 CONNECTIONS: Final = (1, 16)
 """Latencies are compared at the first, rates at the last."""
@@ -48,7 +50,7 @@ class Measured:
 
     def median(self, figure: str, connections: int) -> float:
         """Return the median of ``rate``, ``p50_ms`` or ``p99_ms``."""
-        return statistics.median(getattr(load, figure) for load in self.loads[connections])
+        return statistics.median(float(getattr(load, figure)) for load in self.loads[connections])
 
     def start(self, found: str = COLD) -> float:
         """Return the median of the seconds to the first price."""
@@ -66,7 +68,7 @@ class Measured:
 
 
 @dataclass
-class Findings:
+class Measurements:
     """All that a run brought.
 
     Attributes
@@ -106,7 +108,7 @@ class Bench:
     cores: Cores
     seconds: int
     texts: Mapping[str, Sequence[str]]
-    progress: Callable[[str], None]
+    progress: Progress
     prices: list[float] = field(default_factory=list)
 
     def bodies(self, name: str) -> Path:
@@ -146,7 +148,7 @@ def learn_prices(bench: Bench) -> None:
         bench.prices[:] = bench.ask_prices(CARPRICE, server)
 
 
-def measure_service(bench: Bench, name: str, findings: Findings) -> None:
+def measure_service(bench: Bench, name: str, findings: Measurements) -> None:
     """Start a service once, load it, and add the figures to the findings."""
     measured = findings.services.setdefault(name, Measured())
     keeps_models = SERVICES[name].cache is not None
@@ -181,7 +183,7 @@ def measure_cold_start(bench: Bench, name: str, measured: Measured) -> None:
         measured.ready.setdefault(COLD, []).append(seconds)
 
 
-def measure_registry(bench: Bench, findings: Findings) -> None:
+def measure_registry(bench: Bench, findings: Measurements) -> None:
     """Time what the registry itself takes, with no service in between.
 
     Warm: one GET of the production alias. Cold: a fresh process on the servers' core that

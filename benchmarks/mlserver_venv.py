@@ -1,9 +1,10 @@
 """MLServer's own virtual environment: its requirements and the project's are too far apart."""
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from carprice.arrays import Progress
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DEFAULT_FOLDER: Final = Path.home() / ".cache" / "carprice-benchmarks" / "mlserver"
@@ -24,7 +25,7 @@ class UnavailableError(Exception):
     """MLServer cannot be installed; the message says why."""
 
 
-def ensure_mlserver(folder: Path, progress: Callable[[str], None]) -> Path:
+def ensure_mlserver(folder: Path, progress: Progress) -> Path:
     """Return the folder of MLServer's programs; what is not installed there yet is installed.
 
     Raises

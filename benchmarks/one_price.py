@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import xgboost
-from listings import sample_listings
+from bodies import sample_listings
 from rich.console import Console
 from rich.table import Table
 
+from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
@@ -54,9 +54,9 @@ def train_on_sample(folder: Path) -> Path:
     """Train on the sample market with the default parameters; return the model folder."""
     source, workspace = folder / "sample.parquet", Workspace(folder)
     generate(ROWS, SEED).to_parquet(source, index=False)
-    ingest(IngestSettings(source=str(source)), workspace, lambda _: None)
+    ingest(IngestSettings(source=str(source)), workspace, quiet)
     transform(workspace)
-    train(TrainSettings(), workspace, lambda _: None)
+    train(TrainSettings(), workspace, quiet)
     return workspace.model
 
 
@@ -74,6 +74,8 @@ def prices(model: PriceModel) -> dict[str, float]:
 
 def evaluators(trees: int, depth: int) -> dict[str, float | str]:
     """Return what trees of a size cost for one row of changing numbers, by who evaluates them."""
+    import xgboost  # noqa: PLC0415 (after carprice, which sets how its threads wait)
+
     drawn = np.random.default_rng(SEED).normal(size=(CALLS, COLUMNS)).astype(np.float32)
     target = np.sin(drawn[:, 0]) + 0.3 * drawn[:, 1] * drawn[:, 2]
     fitted = xgboost.XGBRegressor(n_estimators=trees, max_depth=depth, n_jobs=1, base_score=0.0)
@@ -99,7 +101,7 @@ def evaluators(trees: int, depth: int) -> dict[str, float | str]:
     return found
 
 
-def by_treelite(trees: xgboost.Booster) -> Evaluator | None:
+def by_treelite(trees: Any) -> Evaluator | None:
     """Return treelite's evaluator of the trees, if treelite is there."""
     try:
         import treelite  # noqa: PLC0415

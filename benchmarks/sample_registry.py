@@ -4,12 +4,13 @@ import contextlib
 import datetime
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from servers import clean_environment, free_port, running
 
+from carprice.arrays import Progress
 from carprice.components.pipeline import run
 from carprice.components.workspace import Workspace
 from carprice.registry.promotion import promote, record_tests, staged_version
@@ -24,9 +25,7 @@ MODEL_URI: Final = f"models:/{MODEL}@{PRODUCTION}"
 
 
 @contextlib.contextmanager
-def sample_registry(
-    workdir: Path | None, scratch: Path, progress: Callable[[str], None]
-) -> Iterator[str]:
+def sample_registry(workdir: Path | None, scratch: Path, progress: Progress) -> Iterator[str]:
     """Serve a registry over HTTP until the block ends; return its address.
 
     Parameters
@@ -57,13 +56,8 @@ def sample_registry(
 def _train(uri: str, scratch: Path) -> None:
     os.environ["MLFLOW_TRACKING_URI"] = uri
     now = datetime.datetime.now(datetime.UTC)
-    run(SETTINGS, Workspace(scratch / "work"), now, _silent_step)
+    run(SETTINGS, Workspace(scratch / "work"), now)
     registry = Registry(uri, MODEL)
     # What is measured here is the service, so that the model tests are not run.
     record_tests(registry, staged_version(registry), (), now)
     promote(registry, now, "for the benchmark")
-
-
-@contextlib.contextmanager
-def _silent_step(_: str) -> Iterator[Callable[[str], None]]:
-    yield lambda _: None

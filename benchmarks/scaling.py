@@ -18,6 +18,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from carprice.arrays import Progress, quiet
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
@@ -48,7 +49,7 @@ def run_ingest(folder: Path, _: int) -> dict[str, Any]:
     settings = IngestSettings(
         source=str(source_of(folder)), split=SplitSettings(test_size=TEST_SHARE)
     )
-    report = ingest(settings, Workspace(folder), lambda _: None)
+    report = ingest(settings, Workspace(folder), quiet)
     return {"rows": report["rows_train"]}
 
 
@@ -59,7 +60,7 @@ def run_transform(folder: Path, _: int) -> None:
 
 def run_train(folder: Path, _: int) -> None:
     """Fit the model with its default parameters."""
-    train(TrainSettings(), Workspace(folder), lambda _: None)
+    train(TrainSettings(), Workspace(folder), quiet)
 
 
 STAGES: Final[dict[str, Callable[[Path, int], dict[str, Any] | None]]] = {
@@ -102,9 +103,7 @@ def measure_predict(python: str, source: Path, model: Path) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start}
 
 
-def scale(
-    rows: int, options: argparse.Namespace, progress: Callable[[str], None]
-) -> dict[str, Any]:
+def scale(rows: int, options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Run all stages on so many rows; return the figures by stage."""
     pythons = {"predict": sys.executable}
     if options.beside:

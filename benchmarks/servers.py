@@ -133,10 +133,8 @@ def is_linux() -> bool:
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
 
 
 def clean_environment(settings: Mapping[str, str], binaries: Path | None = None) -> dict[str, str]:

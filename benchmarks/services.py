@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from listings import mlflow_form, plain_form, v2_form
+from bodies import mlflow_form, plain_form, v2_form
 from sample_registry import MODEL, MODEL_URI
 from servers import Server, clean_environment, free_port, running
 
@@ -44,7 +44,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceUnderTest:
     """One service under test.
 
     Attributes
@@ -72,13 +72,13 @@ class Service:
         return clean_environment(variables, self.programs(place))
 
 
-def _carprice(folder: str, python: Callable[[Place], Path | str]) -> Service:
+def _carprice(folder: str, python: Callable[[Place], Path | str]) -> ServiceUnderTest:
     """Return carprice's service, run by a Python, with a cache of its own below the scratch."""
 
     def cache(place: Place) -> Path:
         return place.scratch / folder
 
-    return Service(
+    return ServiceUnderTest(
         "/predict",
         plain_form,
         lambda answer: float(answer["predictedPrice"]),
@@ -125,8 +125,8 @@ def _price_of_v2(answer: Any) -> float:
     return float(outputs["predictedPrice"][0])
 
 
-SERVICES: Final[Mapping[str, Service]] = {
-    EMPTY: Service(
+SERVICES: Final[Mapping[str, ServiceUnderTest]] = {
+    EMPTY: ServiceUnderTest(
         "/predict",
         plain_form,
         None,
@@ -134,20 +134,20 @@ SERVICES: Final[Mapping[str, Service]] = {
     ),
     CARPRICE: _carprice("carprice-models", lambda _: sys.executable),
     BESIDE: _carprice("models-beside", lambda place: place.beside or sys.executable),
-    MLFLOW: Service(
+    MLFLOW: ServiceUnderTest(
         "/invocations",
         mlflow_form,
         lambda answer: float(answer["predictions"][0]["predictedPrice"]),
         _serve_by_mlflow,
     ),
-    REFERENCE: Service(
+    REFERENCE: ServiceUnderTest(
         "/predict",
         plain_form,
         lambda answer: float(answer["predictedPrice"]),
         lambda _, port: _uvicorn_of_peer("reference_service", port),
         lambda _: {"MODEL_URI": MODEL_URI},
     ),
-    MLSERVER: Service(
+    MLSERVER: ServiceUnderTest(
         f"/v2/models/{MODEL}/infer",
         v2_form,
         _price_of_v2,

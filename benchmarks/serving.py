@@ -9,20 +9,20 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import wrk
+from bodies import compact_json, sample_listings
 from command import Parser, report, run
-from listings import as_text, sample_listings
 from measuring import (
     COLD,
     CONNECTIONS,
     WARM,
     Bench,
-    Findings,
+    Measurements,
     learn_prices,
     measure_registry,
     measure_service,
@@ -33,6 +33,8 @@ from rich.table import Table
 from sample_registry import sample_registry
 from servers import Cores, ServerError
 from services import BESIDE, CARPRICE, EMPTY, MLFLOW, MLSERVER, REFERENCE, SERVICES, Place
+
+from carprice.arrays import Progress
 
 LEAST_OF_EMPTY: Final = 0.70
 LEAST_OF_MLFLOW: Final = 50.0
@@ -51,7 +53,7 @@ _EPILOG: Final = (
 
 
 @dataclass(frozen=True)
-class Check:
+class Requirement:
     """One requirement with the numbers that it was held against; None where one is missing."""
 
     requirement: str
@@ -59,7 +61,7 @@ class Check:
     is_met: bool | None
 
 
-def checks(findings: Findings) -> list[Check]:
+def checks(findings: Measurements) -> list[Requirement]:
     """Hold the figures against what is required of carprice."""
     beside = [] if BESIDE in findings.skipped else [_check_rate(findings, BESIDE, LEAST_OF_BESIDE)]
     return [
@@ -72,7 +74,7 @@ def checks(findings: Findings) -> list[Check]:
     ]
 
 
-def _ratio(findings: Findings, other: str, figure: str, connections: int) -> tuple[str, float]:
+def _ratio(findings: Measurements, other: str, figure: str, connections: int) -> tuple[str, float]:
     """Return how carprice's median of a figure compares with another service's."""
     names = (CARPRICE, other)
     ours, theirs = (findings.services[name].median(figure, connections) for name in names)
@@ -81,37 +83,37 @@ def _ratio(findings: Findings, other: str, figure: str, connections: int) -> tup
     return told, ours / theirs
 
 
-def _check_rate(findings: Findings, other: str, least: float) -> Check:
+def _check_rate(findings: Measurements, other: str, least: float) -> Requirement:
     requirement = f"{MANY} connections: at least {least:g} times the requests/s of {other}"
     if not findings.has(CARPRICE, other):
-        return Check(requirement, "not measured", None)
+        return Requirement(requirement, "not measured", None)
     told, ratio = _ratio(findings, other, "rate", MANY)
-    return Check(requirement, told, ratio >= least)
+    return Requirement(requirement, told, ratio >= least)
 
 
-def _check_p99(findings: Findings) -> Check:
+def _check_p99(findings: Measurements) -> Requirement:
     requirement = f"{FEW} connection: p99 at most {MOST_OF_P99:g} times that of {EMPTY}"
     if not findings.has(CARPRICE, EMPTY):
-        return Check(requirement, "not measured", None)
+        return Requirement(requirement, "not measured", None)
     told, ratio = _ratio(findings, EMPTY, "p99_ms", FEW)
-    return Check(requirement, told, ratio <= MOST_OF_P99)
+    return Requirement(requirement, told, ratio <= MOST_OF_P99)
 
 
-def _check_start(findings: Findings, found: str, what: str) -> Check:
+def _check_start(findings: Measurements, found: str, what: str) -> Requirement:
     requirement = (
         f"ready within {MOST_OF_START:g} times the start of {EMPTY} plus the registry's answer "
         f"({what})"
     )
     if not findings.has(CARPRICE, EMPTY) or not findings.registry[found]:
-        return Check(requirement, "not measured", None)
+        return Requirement(requirement, "not measured", None)
     ours, empty = findings.services[CARPRICE].start(found), findings.services[EMPTY].start()
     registry = findings.registry_answer(found)
     allowed = MOST_OF_START * empty + registry
     told = f"{ours:.2f} s of {MOST_OF_START:g} × {empty:.2f} + {registry:.2f} = {allowed:.2f} s"
-    return Check(requirement, told, ours <= allowed)
+    return Requirement(requirement, told, ours <= allowed)
 
 
-def load_table(findings: Findings, title: str) -> Table:
+def load_table(findings: Measurements, title: str) -> Table:
     """Return one row a service and number of connections."""
     table = Table(title=title, title_justify="left")
     table.add_column("service", no_wrap=True)
@@ -133,7 +135,7 @@ def load_table(findings: Findings, title: str) -> Table:
     return table
 
 
-def start_table(findings: Findings) -> Table:
+def start_table(findings: Measurements) -> Table:
     """Return memory and time to the first answer."""
     table = Table(title="Memory after the load, and start to first price", title_justify="left")
     table.add_column("service", no_wrap=True)
@@ -159,7 +161,7 @@ def start_table(findings: Findings) -> Table:
     return table
 
 
-def _measured(findings: Findings) -> list[str]:
+def _measured(findings: Measurements) -> list[str]:
     return [name for name in SERVICES if findings.has(name)]
 
 
@@ -168,7 +170,7 @@ def _with_ratios(value: float, values: dict[str, float], digits: int) -> list[st
     return [f"{value:,.{digits}f}", *ratios]
 
 
-def as_json(findings: Findings, made: Sequence[Check]) -> dict[str, Any]:
+def as_json(findings: Measurements, made: Sequence[Requirement]) -> dict[str, Any]:
     """Return all figures of all repeats, and the checks."""
     return {
         "services": {name: dataclasses.asdict(one) for name, one in findings.services.items()},
@@ -179,7 +181,7 @@ def as_json(findings: Findings, made: Sequence[Check]) -> dict[str, Any]:
     }
 
 
-def show(out: Console, findings: Findings, made: Sequence[Check], title: str) -> None:
+def show(out: Console, findings: Measurements, made: Sequence[Requirement], title: str) -> None:
     """Print tables, requirements and problems for people."""
     if findings.has(*ALWAYS):
         out.print(load_table(findings, title))
@@ -193,12 +195,10 @@ def show(out: Console, findings: Findings, made: Sequence[Check], title: str) ->
         out.print(f"ERROR    {problem}", markup=False, soft_wrap=True)
 
 
-def measure(
-    options: argparse.Namespace, scratch: Path, progress: Callable[[str], None]
-) -> Findings:
+def measure(options: argparse.Namespace, scratch: Path, progress: Progress) -> Measurements:
     """Measure all services so often; the order rotates from one repeat to the next."""
     cores = Cores.of_this_machine()
-    findings = Findings(skipped={SKIPPABLE[name]: "by --skip" for name in options.skip})
+    findings = Measurements(skipped={SKIPPABLE[name]: "by --skip" for name in options.skip})
     if options.beside is None:
         findings.skipped[BESIDE] = "--beside names no other version"
     mlserver = None
@@ -209,7 +209,7 @@ def measure(
             findings.skipped[MLSERVER] = f"it cannot be installed: {error}"
     names = [name for name in SERVICES if name not in findings.skipped]
     listings = sample_listings()
-    texts = {name: [as_text(SERVICES[name].form(one)) for one in listings] for name in names}
+    texts = {name: [compact_json(SERVICES[name].form(one)) for one in listings] for name in names}
     with sample_registry(options.workdir, scratch, progress) as registry:
         if cores.are_two:
             os.sched_setaffinity(0, {cores.load})

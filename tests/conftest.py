@@ -8,7 +8,6 @@ import pickle
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -23,8 +22,10 @@ import clean_environment  # noqa: F401 (first: it sets what carprice reads at it
 import httpx
 import pytest
 import watchdog
+from delivery import free_port
 from filelock import FileLock
 
+from carprice.arrays import quiet
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings
 
@@ -109,12 +110,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return TogetherScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-@contextmanager
-def silent_step(_: str) -> Iterator:
-    """A step of the pipeline that shows nothing."""
-    yield lambda _: None
-
-
 @pytest.fixture(autouse=True)
 def _no_tracking_server_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """No registry of whoever runs the tests is asked or written to."""
@@ -152,7 +147,7 @@ def finished(
 
     def make(folder: Path) -> "tuple[Path, PipelineResult]":
         shutil.copy(empty_database, folder / "mlflow.db")
-        return folder, run(small_settings, Workspace(folder), NOW, silent_step)
+        return folder, run(small_settings, Workspace(folder), NOW)
 
     folder, result = made_once(tmp_path_factory, "finished", make)
     return Workspace(folder), result
@@ -267,8 +262,8 @@ def shuffled(
         prices = features["ln_price"].to_numpy()
         features["ln_price"] = np.random.default_rng(0).permutation(prices)
         features.to_parquet(workspace.train_features, index=False)
-        train(small_settings.train, workspace, lambda _: None)
-        evaluate(workspace, lambda _: None)
+        train(small_settings.train, workspace, quiet)
+        evaluate(workspace, quiet)
         return workspace.root
 
     return Workspace(made_once(tmp_path_factory, "shuffled", make))
@@ -325,13 +320,6 @@ class Server:
         return httpx.request(method, url, headers=headers, verify=_NO_TLS, **body, **options)
 
 
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running(
     command: Sequence[str],
@@ -344,7 +332,7 @@ def running(
 
     The block starts when GET ``ready`` answers 200.
     """
-    port = find_free_port()
+    port = free_port()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     log = folder / f"server-{port}.log"
     with log.open("wb") as output:

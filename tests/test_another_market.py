@@ -2,7 +2,6 @@
 
 import datetime
 import gzip
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 from command_line import caller
 
-from carprice.arrays import quiet
 from carprice.components.pipeline import PipelineResult, run
 from carprice.components.workspace import Workspace
 from carprice.sample.market import generate
@@ -94,7 +92,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def result(market: Path) -> PipelineResult:
     now = datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC)
     settings = load_settings(market / "mercado.yaml")
-    return run(settings, Workspace(market / "out"), now, lambda _: nullcontext(quiet))
+    return run(settings, Workspace(market / "out"), now)
 
 
 @pytest.fixture(scope="module")

@@ -389,7 +389,7 @@ def test_up_with_the_pipeline_done_promotes_the_first_model_and_serves_it(
     """The pipeline and the server are stood in for; test_up.py runs both for real."""
     shutil.copytree(finished[0].root, tmp_path, dirs_exist_ok=True)
     served: list[tuple[str, int]] = []
-    monkeypatch.setattr("carprice.cli.serving._reproduce_until_evaluated", lambda: None)
+    monkeypatch.setattr("carprice.cli.serve._reproduce_until_evaluated", lambda: None)
     monkeypatch.setattr("uvicorn.run", lambda _, host, port, **__: served.append((host, port)))
     first = carprice("up", "--port", 8123)
     assert first.code == 0

@@ -3,14 +3,12 @@
 import datetime
 import re
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from carprice.arrays import quiet
 from carprice.components.pipeline import PipelineResult, run
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings, load_settings
@@ -32,7 +30,7 @@ def run_example(
         content["train"] = {"folds": 2, "booster": light}
         settings = Settings.model_validate(content)
     workspace = Workspace(folder)
-    return workspace, run(settings, workspace, NOW, lambda _: nullcontext(quiet))
+    return workspace, run(settings, workspace, NOW)
 
 
 @pytest.fixture(scope="module")

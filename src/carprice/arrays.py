@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+"""The category of each row, as its position in the list of categories."""
 Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 """Listings by column: field name → one value a row; ``None`` or NaN where missing."""
 Progress = Callable[[str], None]

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from carprice.arrays import Floats
 
 
 def price_metrics(actual: Floats, predicted: Floats) -> dict[str, float]:

@@ -7,6 +7,7 @@
 import datetime
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -323,6 +324,21 @@ def describe(error: ValidationError) -> str:
             found = "" if detail["type"] == "value_error" else f" (found {detail['input']!r})"
             problems.append(f"{key}: {message}{found}")
     return "; ".join(problems)
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings or figures as dotted keys.
+
+    Examples
+    --------
+    >>> flatten({"train": {"seed": 0, "booster": {"max_depth": 6}}})
+    {'train.seed': 0, 'train.booster.max_depth': 6}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 class _Loader(yaml.SafeLoader):

@@ -21,7 +21,7 @@ from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
 from carprice.errors import RefusedError
-from carprice.evaluation.champion import compare
+from carprice.evaluation.champion import score_pair
 from carprice.model import PriceModel
 from carprice.registry.promotion import history, promote, record_tests, rollback
 from carprice.registry.provenance import git_commit
@@ -133,7 +133,7 @@ def test_production_is_judged_on_the_rows_of_the_candidate(
     assert published["checks"][0]["name"] == "MAPE"
     champion = PriceModel.load(registry.fetch(registry.at("production"), workspace.model_cache))
     nobody = np.array([], dtype=np.uint64)
-    pair = compare(PriceModel.load(workspace.model), champion, test, nobody)
+    pair = score_pair(PriceModel.load(workspace.model), champion, test, nobody)
     own, other = map(np.mean, pair.fold_mape)
     (beside,) = [one for one in registration.checks if one.name.startswith("MAPE beside prod")]
     assert beside.found.startswith(f"{own:.2f} % and {other:.2f} %, +")

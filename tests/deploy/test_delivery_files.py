@@ -20,7 +20,7 @@ from packaging.version import Version
 from api.environment import DEFAULT_PORT, SECRETS, SECRETS_FOLDER
 from api.gateway import HEALTH
 from api.service_settings import ServiceSettings
-from carprice.cli import serving
+from carprice.cli import serve
 from carprice.model_tests.serving_requirements import installed, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,7 +172,7 @@ def test_one_port_everywhere() -> None:
             r"number PORT (\d+) 65535", text_of("deploy/scripts/common.sh")
         ),
         "service.env": [SETTINGS["PORT"]],
-        "carprice serve": [str(serving._PORT)],
+        "carprice serve": [str(serve._PORT)],
         "docs/service.md": re.findall(
             r"^\| `HOST`, `PORT`, .*? \| [\d.]+, (\d+),", text_of("docs/service.md"), re.MULTILINE
         ),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.evaluation.champion import car_digests, compare, time_both
+from carprice.evaluation.champion import car_digests, score_pair, time_both
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
@@ -25,7 +25,7 @@ def test_rows(finished: Any) -> pd.DataFrame:
 def test_a_model_beside_itself_has_the_same_errors_in_every_fold(
     model: PriceModel, test_rows: pd.DataFrame
 ) -> None:
-    pair = compare(model, model, test_rows, NOBODY)
+    pair = score_pair(model, model, test_rows, NOBODY)
     own, other = pair.fold_mape
     assert own == other
     assert (len(own), pair.rows, pair.note) == (10, len(test_rows), "")
@@ -36,15 +36,15 @@ def test_a_model_beside_itself_has_the_same_errors_in_every_fold(
 
 
 def test_few_rows_make_few_folds(model: PriceModel, test_rows: pd.DataFrame) -> None:
-    assert len(compare(model, model, test_rows.head(23), NOBODY).fold_mape[0]) == 4
-    assert len(compare(model, model, test_rows.head(3), NOBODY).fold_mape[0]) == 1
+    assert len(score_pair(model, model, test_rows.head(23), NOBODY).fold_mape[0]) == 4
+    assert len(score_pair(model, model, test_rows.head(3), NOBODY).fold_mape[0]) == 1
 
 
 def test_cars_that_the_champion_learned_from_are_left_out(
     model: PriceModel, test_rows: pd.DataFrame
 ) -> None:
     learned = car_digests(test_rows.head(60))
-    pair = compare(model, model, test_rows, learned)
+    pair = score_pair(model, model, test_rows, learned)
     assert pair.rows == len(test_rows) - 60
     assert pair.note.startswith(f"60 of {len(test_rows)} test rows were left out")
 
@@ -52,13 +52,13 @@ def test_cars_that_the_champion_learned_from_are_left_out(
 def test_where_too_few_others_are_left_all_cars_count_and_that_is_said(
     model: PriceModel, test_rows: pd.DataFrame
 ) -> None:
-    pair = compare(model, model, test_rows, car_digests(test_rows.iloc[5:]))
+    pair = score_pair(model, model, test_rows, car_digests(test_rows.iloc[5:]))
     assert pair.rows == len(test_rows)
     assert "too few others were left" in pair.note
 
 
 def test_cars_that_are_not_known_are_said(model: PriceModel, test_rows: pd.DataFrame) -> None:
-    assert "is not known" in compare(model, model, test_rows, None).note
+    assert "is not known" in score_pair(model, model, test_rows, None).note
 
 
 def test_a_car_is_the_same_at_another_price_and_another_day(test_rows: pd.DataFrame) -> None:

@@ -96,7 +96,7 @@ class StandIns:
             (self.programs / name).unlink()
 
     def answers(self, call: str, output: str = "", **more: Any) -> None:
-        """Let calls that begin so be answered so; the last such rule holds.
+        """Answer calls that start with ``call``; later rules win.
 
         More are ``code``, ``error``, ``makes`` (names of the programs that are there after the
         call), and ``writes`` (options whose values name a file, and what is written there).

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class Stub:
     content: Any = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     pause: float = 0.0
-    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    asked: list[tuple[str, Message]] = field(default_factory=list)
 
     @property
     def logins(self) -> list[str | None]:

@@ -1,11 +1,11 @@
 """The command line. Each command imports what it needs when it runs, so that --help is quick."""
 
-from carprice.cli import experiments, pipeline, registry, serving, setup
+from carprice.cli import experiments, pipeline, registry, serve, setup
 from carprice.cli.app import PIPELINE, REGISTRY, SERVE, app
 from carprice.cli.terminal import console
 from carprice.errors import CarpriceError
 
-__all__ = ["app", "experiments", "main", "pipeline", "registry", "serving", "setup"]
+__all__ = ["app", "experiments", "main", "pipeline", "registry", "serve", "setup"]
 
 _PANELS = (SERVE, PIPELINE, REGISTRY)
 app.registered_commands.sort(key=lambda command: _PANELS.index(str(command.rich_help_panel)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.markup import escape
 
+from carprice.arrays import quiet
 from carprice.cli.app import PARAMS, WORKDIR, Params, Workdir, app, log_in, now, registry_uri
 from carprice.cli.terminal import console, say, step, table
 from carprice.components.workspace import Workspace
@@ -117,7 +118,7 @@ class _Options:
                     out=self.folder(experiment),
                     clock=now,
                     progress=progress,
-                    done=(lambda _: None) if console.is_terminal else say,
+                    done=quiet if console.is_terminal else say,
                     say=say,
                 ),
             )
@@ -127,15 +128,11 @@ def _experiment(command: Callable[..., None]) -> Callable[..., None]:
     """Register a command whose first argument is made of the options that all share."""
     shared = inspect.signature(_Options).parameters
     _, *own = inspect.signature(command).parameters.values()
-    parameters = [
-        one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*shared.values(), *own)
-    ]
 
     def run(**given: Any) -> None:
         command(_Options(**{name: given.pop(name) for name in shared}), **given)
 
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__signature__ = inspect.Signature([*shared.values(), *own])  # type: ignore[attr-defined]
     experiments.command(command.__name__, help=inspect.getdoc(command))(run)
     return command
 
@@ -148,9 +145,9 @@ Only = Annotated[
 
 @_experiment
 def baseline(options: _Options, only: Only = None) -> None:
-    """Measure what is had without effort: medians, a linear model, XGBoost as it comes.
+    """Measure simple baselines: medians, a linear model, XGBoost with its own defaults.
 
-    A model that is to be worth its keep must beat these.
+    A model that does not beat these is not worth its cost.
 
     MLflow experiment: baseline.
     """
@@ -236,7 +233,7 @@ def tune(
         typer.Option(
             min=1,
             show_default=False,
-            help="Trials of the study in all, whoever ran them. "
+            help="Total trials of the study, by all processes. "
             f"Default: {_TRIALS}, {_QUICK_TRIALS} with --quick.",
         ),
     ] = None,

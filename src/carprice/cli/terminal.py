@@ -1,24 +1,26 @@
 """What a person sees: progress while something runs, tables after. Quiet without a terminal."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from rich import progress
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from carprice.arrays import Progress
 
 console = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def step(name: str) -> Iterator[Callable[[str], None]]:
+def step(name: str) -> Iterator[Progress]:
     """Show a spinner, the name, what is being done and the time taken, until the block ends."""
     columns = (
-        SpinnerColumn(),
-        TextColumn("[bold]{task.fields[name]}[/bold] {task.description}"),
-        TimeElapsedColumn(),
+        progress.SpinnerColumn(),
+        progress.TextColumn("[bold]{task.fields[name]}[/bold] {task.description}"),
+        progress.TimeElapsedColumn(),
     )
-    with Progress(
+    with progress.Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task("", name=name, total=None)

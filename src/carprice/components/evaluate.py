@@ -18,10 +18,10 @@ _POINTS: Final = 2000
 _MAKES: Final = 15
 _COLUMNS: Final = 20
 
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 
 
-def evaluate(workspace: Workspace, progress: Progress) -> Figures:
+def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
     """Price the test rows as the service would, and write metrics, plot tables and a picture."""
     progress("pricing the test rows")
     model = PriceModel.load(require_output(workspace.model, made_by="train"))

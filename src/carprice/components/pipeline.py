@@ -2,10 +2,11 @@
 
 import datetime
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from carprice.arrays import Progress, quiet
 from carprice.components.evaluate import evaluate
 from carprice.components.ingest import ingest
 from carprice.components.register import Registration, register
@@ -14,7 +15,7 @@ from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
 from carprice.settings import Settings
 
-Step = Callable[[str], AbstractContextManager[Callable[[str], None]]]
+Step = Callable[[str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class PipelineResult:
 
 
 def run(
-    settings: Settings, workspace: Workspace, now: datetime.datetime, step: Step
+    settings: Settings,
+    workspace: Workspace,
+    now: datetime.datetime,
+    step: Step = lambda _: nullcontext(quiet),
 ) -> PipelineResult:
     """Run ingest, transform, train, evaluate and register; each shows itself through ``step``."""
     with step("ingest") as progress:

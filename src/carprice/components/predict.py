@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from carprice.arrays import Progress
 from carprice.errors import InputError
-from carprice.estimator.answers import answers
+from carprice.evaluation.pricing import answers
 from carprice.files import writing
 from carprice.listings.column_map import map_chunks
 from carprice.listings.sources import read_chunks

@@ -18,7 +18,7 @@ import pandas as pd
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.errors import CorruptModelError
-from carprice.evaluation.champion import Digests, car_digests, compare
+from carprice.evaluation.champion import Digests, car_digests, score_pair
 from carprice.evaluation.gate import (
     Candidate,
     Champion,
@@ -33,7 +33,7 @@ from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.registry.promotion import Happening, champion_of, damage_of, record
 from carprice.registry.provenance import git_commit, git_tags, lock_tags
-from carprice.registry.tracking import flatten, log_outputs, start_run, tracking_uri
+from carprice.registry.tracking import log_outputs, start_run, tracking_uri
 from carprice.registry.versions import (
     FILES,
     PREVIOUS,
@@ -43,7 +43,7 @@ from carprice.registry.versions import (
     Registry,
     Version,
 )
-from carprice.settings import GateSettings, Settings
+from carprice.settings import GateSettings, Settings, flatten
 
 _LEARNED: Final = "data/train_cars.npy"
 
@@ -184,7 +184,7 @@ def _judge(
             continue
         test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
         learned = _learned(registry, version, data_digest)
-        pair = compare(PriceModel.load(workspace.model), model, test, learned)
+        pair = score_pair(PriceModel.load(workspace.model), model, test, learned)
         champion = Champion(version.number, version.tags.get("data_digest", ""), pair)
         break
     decision = decide(candidate, champion, gate)
@@ -194,7 +194,7 @@ def _judge(
 
 
 def _learned(registry: Registry, production: Version, data_digest: str) -> Digests | None:
-    """Return which cars production learned from; of the same data none that is tested on."""
+    """Return which cars production learned from: none if its data is ours, None if unknown."""
     if production.tags.get("data_digest") == data_digest:
         return np.array([], dtype=np.uint64)
     with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:

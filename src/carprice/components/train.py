@@ -2,10 +2,10 @@
 
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, read_json, require_output
-from carprice.estimator.training import train_model
 from carprice.listings.frames import read_features
 from carprice.listings.market import Market
 from carprice.model import PriceModel
+from carprice.model.training import train_model
 from carprice.settings import TrainSettings
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from carprice.arrays import Codes
+
 _FEWEST_ROWS: Final = 10
 _MOST_VALUES: Final = 3
 _LONGEST_VALUE: Final = 40
@@ -23,8 +25,6 @@ _QUANTILES: Final = (0.05, 0.5, 0.95)
 _YES_NO: Final = frozenset({"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n"})
 _DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?")
 _WITH_UNIT: Final = re.compile(r"[^\d\s]{0,3}\s?[-+]?\d[\d.,' ]*\s?[A-Za-z/%³²]{1,12}\.?")
-
-Codes = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from carprice.arrays import Floats
-from carprice.estimator.answers import answers, problems_of
 from carprice.estimator.tables import (
     SOURCE,
     ListingsError,
@@ -24,7 +23,7 @@ from carprice.estimator.tables import (
     warn_of_ignored,
     warn_of_unreadable,
 )
-from carprice.estimator.training import train_model
+from carprice.evaluation.pricing import answers, problems_of
 from carprice.listings.features import parse
 from carprice.listings.frames import as_columns
 from carprice.listings.market import Market
@@ -32,6 +31,7 @@ from carprice.listings.reading import Source, clean_source, refuse_too_few, row_
 from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.blocks import FACTORS
+from carprice.model.training import train_model
 from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, alias
 from carprice.settings import IngestSettings, TrainSettings, describe
 

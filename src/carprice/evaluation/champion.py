@@ -12,7 +12,7 @@ from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
-from carprice.schema import FIELDS, KINDS, PRICE, FieldKind
+from carprice.schema import FIELDS, KINDS, NUMERIC, PRICE, FieldKind
 
 _FOLDS: Final = 10
 _FEWEST_OF_FOLD: Final = 5
@@ -25,10 +25,9 @@ Digests = npt.NDArray[np.uint64]
 
 def car_digests(listings: pd.DataFrame) -> Digests:
     """Return a hash of each of n listings that ignores its price and dates."""
-    numbers = (FieldKind.NUMBER, FieldKind.INTEGER)
     columns = {
         field: listings[field].astype(np.float64)
-        if KINDS[field] in numbers
+        if KINDS[field] in NUMERIC
         else listings[field].astype(object).where(listings[field].notna(), "")
         for field in FIELDS
         if KINDS[field] is not FieldKind.DATE
@@ -37,7 +36,7 @@ def car_digests(listings: pd.DataFrame) -> Digests:
     return np.asarray(digests, dtype=np.uint64)
 
 
-def compare(
+def score_pair(
     candidate: PriceModel, champion: PriceModel, test: pd.DataFrame, learned: Digests | None
 ) -> Pair:
     """Score two models on the same test rows, in pairs of folds, and time them.

@@ -237,7 +237,7 @@ def _bands(candidate: Candidate, thresholds: GateSettings) -> Check:
     return Check(
         "coverage in every age band",
         ", ".join(told) or f"no band of {thresholds.segment_rows} rows",
-        f"at least {100 * share:g} %, less what chance does to so many rows",
+        f"at least {100 * share:g} %, minus the sampling error of the band's rows",
         not low,
     )
 

@@ -16,7 +16,7 @@ from carprice.experiments.ranking import Result
 from carprice.experiments.time_limit import WorkFailed
 from carprice.experiments.tracked import ParentRun, Reporting, open_parent, plan_digest
 from carprice.files import writing
-from carprice.registry.tracking import flatten
+from carprice.settings import flatten
 
 BASELINE: Final = "baseline"
 COMPARISON: Final = "comparison"

@@ -17,7 +17,7 @@ FIGURES: Final = ("mape", "mdape", "within_10", "rmsle", "mae", "rmse", "r2")
 TIMES: Final = ("fit_seconds", "predict_seconds")
 LEVELS: Final = ("raw", "log", "one-hot", "ordinal", "target", "native", "none", "mean", "median")
 """Choices, the plain ones first."""
-FACTORS: Final = ("target", "encoding", "imputation")
+CHOICES: Final = ("target", "encoding", "imputation")
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def choices_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
     rows = []
     for pair in combinations([one for one in results if not one.reason], 2):
         one, other = (result.model for result in pair)
-        differing = [name for name in FACTORS if getattr(one, name) != getattr(other, name)]
+        differing = [name for name in CHOICES if getattr(one, name) != getattr(other, name)]
         if one.algorithm != other.algorithm or len(differing) != 1:
             continue
         (choice,) = differing

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError
 from carprice.experiments.candidates import EXTRA
-from carprice.registry.tracking import flatten
-from carprice.settings import HedonicScales, TrainSettings
+from carprice.settings import HedonicScales, TrainSettings, flatten
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -126,7 +125,7 @@ def suggest(trial: "Trial", space: Space) -> dict[str, float]:
 
 
 def rounded(params: Mapping[str, Any], space: Space) -> dict[str, float]:
-    """Return the values of a space that there are, with four digits, as for a params file."""
+    """Return those values that are of the space, rounded to four digits as for a params file."""
     return {
         name: int(params[name]) if one.whole else _rounded(params[name])
         for name, one in space.items()

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from carprice.errors import InputError, RefusedError
 from carprice.experiments.search_space import Pruner, Sampler, Space, Values, rounded
 from carprice.redaction import redact
-from carprice.registry.tracking import flatten
+from carprice.settings import flatten
 
 PLAN: Final = "plan"
 RUN: Final = "mlflow_run"

@@ -160,7 +160,7 @@ class _Worker:
         return result.mean(self.search.how.metric)
 
     def _is_surplus(self, trial: Trial, values: Mapping[str, float]) -> bool:
-        """Whether a process that was earlier has the study's last trial, or the present values."""
+        """Return whether earlier trials suffice, or one of them has the present values already."""
         running = studies.trials_of(self.study, "running")
         earlier = sum(one.number < trial.number for one in running)
         if len(studies.ended(self.study)) + earlier >= self.search.trials:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 from carprice.errors import InputError
 from carprice.listings.features import CATEGORIES, NUMBERS, Features
 from carprice.listings.noise import less_group_mean, like_cars, noise_floor
@@ -27,10 +27,8 @@ _SAME: Final = 1e-9
 _BELOW_FLOOR: Final = 0.5
 _NOT_JUDGED: Final = frozenset({"age", "listed", "odometer_per_year"})
 
-FIELD_OF: Final = {"litres": "engine_cc", "feature_count": "features", **CATEGORIES}
+SOURCE_FIELD: Final = {"litres": "engine_cc", "feature_count": "features", **CATEGORIES}
 """The listing's field that a feature of another name is made from."""
-
-Codes = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,10 @@ def suspects(
         if name not in _NOT_JUDGED:
             judged_in = like_cars(features, ("age",)) if name == "litres" else groups
             share = _explained_by_number(features.numbers[name], judged_in, log_price)
-            found.append(Suspect(FIELD_OF.get(name, name), share))
+            found.append(Suspect(SOURCE_FIELD.get(name, name), share))
     for name in CATEGORIES:
         share = _explained_by_text(features.texts[name], groups, log_price)
-        found.append(Suspect(FIELD_OF[name], share))
+        found.append(Suspect(SOURCE_FIELD[name], share))
     return sorted(
         (one for one in found if one.explained >= explaining), key=lambda one: -one.explained
     )

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 from carprice.listings.features import Features
 
 _ODOMETER_APART: Final = 0.1
@@ -59,7 +58,7 @@ def twin_differences(features: Features, log_price: Floats) -> Floats:
     return np.asarray(np.abs(log_price[second] - log_price[first])[twins])
 
 
-def less_group_mean(values: Floats, groups: npt.NDArray[np.intp]) -> Floats:
+def less_group_mean(values: Floats, groups: Codes) -> Floats:
     """Return each value less the mean of its group.
 
     Examples
@@ -71,9 +70,7 @@ def less_group_mean(values: Floats, groups: npt.NDArray[np.intp]) -> Floats:
     return np.asarray(values - means[groups])
 
 
-def like_cars(
-    features: Features, numbers: Sequence[str] = ("age", "litres")
-) -> npt.NDArray[np.intp]:
+def like_cars(features: Features, numbers: Sequence[str] = ("age", "litres")) -> Codes:
     """Return the number of each row's group of like cars.
 
     Like cars have the same make, model, variant, fuel, transmission, and ``numbers``.

@@ -29,7 +29,7 @@ from carprice.schema import (
 from carprice.settings import ColumnRule, IngestSettings
 
 _UNREADABLE: Final = object()
-"""What a cell is read as that holds something else than what is asked for."""
+"""Marks a cell whose value is not of the field's kind."""
 MISSING: Final[dict[FieldKind, Any]] = {
     FieldKind.NUMBER: np.nan,
     FieldKind.INTEGER: np.nan,

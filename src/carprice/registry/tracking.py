@@ -307,18 +307,3 @@ def log_outputs(uri: str, files: Mapping[Path, str | None]) -> None:
         for path, folder in files.items():
             log = mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact
             log(str(path), folder)
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings or figures as dotted keys.
-
-    Examples
-    --------
-    >>> flatten({"train": {"seed": 0, "booster": {"max_depth": 6}}})
-    {'train.seed': 0, 'train.booster.max_depth': 6}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat

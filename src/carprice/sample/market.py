@@ -40,6 +40,7 @@ import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from carprice.arrays import Floats
 from carprice.sample.catalog import variants
 from carprice.schema import REFERENCE_EQUIPMENT
 
@@ -140,7 +141,6 @@ _WELL_USED_AGE = 3
 _SECOND_YEAR = (datetime.date(FIRST_DAY.year + 1, 1, 1) - FIRST_DAY).days
 
 Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Column = NDArray[Any]
 

@@ -38,11 +38,11 @@ def sample_listings(count: int = COUNT) -> list[dict[str, Any]]:
             continue  # one of the sample's impossible years
         dumped = read.model_dump(mode="json", by_alias=True, exclude_none=True)
         content = {name: _whole(value) for name, value in dumped.items()}
-        found[as_text(content)] = content
+        found[compact_json(content)] = content
     return list(found.values())[:count]
 
 
-def as_text(content: Any) -> str:
+def compact_json(content: Any) -> str:
     """Return JSON on one line."""
     return json.dumps(content, separators=(",", ":"))
 
@@ -82,6 +82,6 @@ def _v2_input(name: str, value: Any) -> dict[str, Any]:
         "name": name,
         "shape": [1, 1],
         "datatype": "BYTES",
-        "data": [value if is_text else as_text(value)],
+        "data": [value if is_text else compact_json(value)],
         "parameters": {"content_type": "str" if is_text else "pd_json"},
     }
