@@ -82,7 +82,7 @@ class StandIns:
         )
         self._program.chmod(0o755)
         for tool in tools:
-            found = shutil.which(tool)
+            found = sys.executable if tool == "python3" else shutil.which(tool)
             if found is None:
                 pytest.skip(f"{tool} is not installed")
             (self.programs / tool).symlink_to(found)

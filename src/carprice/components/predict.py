@@ -1,5 +1,6 @@
 """Predict: score any source with a model, in chunks, into one file."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -71,11 +72,13 @@ def _write_json_lines(path: Path, chunks: Iterator[pd.DataFrame]) -> None:
 def _write_parquet(path: Path, chunks: Iterator[pd.DataFrame]) -> None:
     tables = (pa.Table.from_pandas(chunk, preserve_index=False) for chunk in chunks)
     first = next(tables)
-    with pq.ParquetWriter(path, first.schema) as writer:
-        writer.write_table(first)
-        for table in tables:
+    # A text that the first chunk lacks in all rows has no kind yet.
+    kinds = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in first.schema]
+    schema = pa.schema(kinds, first.schema.metadata)
+    with pq.ParquetWriter(path, schema) as writer:
+        for table in itertools.chain([first], tables):
             try:
-                writer.write_table(table.cast(first.schema))
+                writer.write_table(table.cast(schema))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise InputError(
                     f"{path.name}: a column changes its kind within the source ({error}); write "
