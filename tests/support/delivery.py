@@ -250,7 +250,12 @@ class Service:
         return [path for _, path, _, _ in self.asked]
 
 
+_ports_given: dict[int, object] = {}
+
+
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    """Return a port on which nobody listens, another one each time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port, asked = int(probe.getsockname()[1]), object()
+    return port if _ports_given.setdefault(port, asked) is asked else free_port()
