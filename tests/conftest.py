@@ -1,6 +1,7 @@
 """What all tests share: small models, registries, and real servers that end with the run."""
 
 import datetime
+import gc
 import itertools
 import json
 import os
@@ -81,6 +82,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if process := config.stash.get(WATCHDOG, None):
         process.communicate()
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at all modules again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -196,6 +204,23 @@ def cars24_table(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     path: Path = made_once(tmp_path_factory, "cars24", make)
     return path
+
+
+@pytest.fixture(scope="session")
+def cars24(
+    cars24_table: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "tuple[Workspace, PipelineResult]":
+    """A finished run of all stages on cars24 as the example has it. Read only."""
+    from carprice.components.pipeline import run
+    from carprice.settings import load_settings
+
+    def make(folder: Path) -> "tuple[Path, PipelineResult]":
+        shutil.copy(empty_database, folder)
+        settings = load_settings(ROOT / "examples" / "cars24.yaml", source=str(cars24_table))
+        return folder, run(settings, Workspace(folder), NOW)
+
+    folder, result = made_once(tmp_path_factory, "cars24_run", make)
+    return Workspace(folder), result
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import datetime
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,27 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NOW = datetime.datetime(2025, 7, 1, tzinfo=datetime.UTC)
 Run = tuple[Workspace, PipelineResult]
 LIGHT = {"n_estimators": 80, "max_depth": 5, "learning_rate": 0.15}
-
-
-def run_example(
-    name: str, real_data: Path, folder: Path, light: dict[str, Any] | None = None
-) -> Run:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CARPRICE_DATA", str(real_data))
-        settings = load_settings(ROOT / "examples" / f"{name}.yaml")
-    if light is not None:
-        content = settings.model_dump(by_alias=True)
-        content["train"] = {"folds": 2, "booster": light}
-        settings = Settings.model_validate(content)
-    workspace = Workspace(folder)
-    return workspace, run(settings, workspace, NOW)
-
-
-@pytest.fixture(scope="module")
-def cars24(real_data: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("cars24")
-    shutil.copy(empty_database, folder)
-    return run_example("cars24", real_data, folder)
 
 
 def test_cars24_is_priced_better_than_the_reference_does_and_not_by_a_leak(cars24: Run) -> None:
@@ -95,9 +73,13 @@ def some_data(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.mark.parametrize("name", ["cardekho", "uk", "us", "nz"])
 def test_an_example_runs_to_the_end_and_beats_the_median_of_each_model(
-    name: str, some_data: Path, empty_registry: Path
+    name: str, some_data: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, outcome = run_example(name, some_data, empty_registry, LIGHT)
+    monkeypatch.setenv("CARPRICE_DATA", str(some_data))
+    content = load_settings(ROOT / "examples" / f"{name}.yaml").model_dump(by_alias=True)
+    settings = Settings.model_validate({**content, "train": {"folds": 2, "booster": LIGHT}})
+    workspace = Workspace(empty_registry)
+    outcome = run(settings, workspace, NOW)
     figures = outcome.figures
     assert outcome.registration.version == 1
     assert workspace.picture.is_file()

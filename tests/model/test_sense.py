@@ -1,7 +1,5 @@
 """What a car buyer takes for granted, on a grid of listings of the sample and of a real market."""
 
-import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,12 +25,8 @@ LARGEST_VIOLATION = 0.03
 class Market:
     """A fitted market, and test listings of it on one day."""
 
-    def __init__(self, settings: dict[str, Any], folder: Any) -> None:
-        self.workspace = Workspace(folder)
-        parsed = Settings.model_validate(settings)
-        ingest(parsed.ingest, self.workspace, lambda _: None)
-        transform(self.workspace)
-        train(parsed.train, self.workspace, lambda _: None)
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
         self.model = PriceModel.load(self.workspace.model)
         self.learned = pd.read_parquet(self.workspace.train_listings)
         self.fresh = pd.read_parquet(self.workspace.test_listings)
@@ -53,16 +47,17 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Market:
         "ingest": {"sample": {"rows": 4000}},
         "train": {"folds": 5, "booster": {"n_estimators": 300, "learning_rate": 0.05}},
     }
-    return Market(content, tmp_path_factory.mktemp("sense"))
+    settings = Settings.model_validate(content)
+    workspace = Workspace(tmp_path_factory.mktemp("sense"))
+    ingest(settings.ingest, workspace, lambda _: None)
+    transform(workspace)
+    train(settings.train, workspace, lambda _: None)
+    return Market(workspace)
 
 
 @pytest.fixture(scope="session")
-def real(cars24_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Market:
-    content = {
-        "ingest": {"source": str(cars24_table), "valuation_date": datetime.date(2025, 6, 1)},
-        "train": {"folds": 5},
-    }
-    return Market(content, tmp_path_factory.mktemp("real"))
+def real(cars24: tuple[Workspace, Any]) -> Market:
+    return Market(cars24[0])
 
 
 @pytest.fixture(params=["sample", "real"])

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -34,7 +35,13 @@ def draw_evaluation(
     axes[1, 1].axhline(100 * figures["confidence"], color=GREY, linestyle="--")
     axes[1, 1].set_ylim(0, 105)
     _barh(axes[1, 2], tables["importance"], "feature", "gain", "Share of the booster's gain")
-    figure.savefig(path, format="png", dpi=80, metadata={"Software": None})
+    write_png(figure, path, dpi=80)
+
+
+def write_png(figure: Figure, path: Path, dpi: int) -> None:
+    """Write a picture. ``savefig`` writes the same bytes, and draws everything twice."""
+    figure.dpi = dpi
+    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
 def _predictions(axes: Axes, table: pd.DataFrame, currency: str) -> None:

@@ -10,7 +10,7 @@ from matplotlib import ticker
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from carprice.evaluation.plots import BLUE, GREY
+from carprice.evaluation.plots import BLUE, GREY, write_png
 from carprice.experiments.ranking import Ranking
 from carprice.files import writing
 
@@ -70,7 +70,7 @@ def draw_error_and_time(ranked: Ranking, metric: str, currency: str, path: Path)
     for number, name in enumerate(algorithms):
         axes.plot([], [], "s", color=f"C{number}", label=name)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    _save(figure, path)
+    write_png(figure, path, dpi=90)
 
 
 def _label(axis: Axis, locator: ticker.Locator) -> None:
@@ -101,11 +101,7 @@ def draw_ranking(ranked: Ranking, metric: str, currency: str, path: Path) -> Non
     axes.set_xlabel(f"{title_of(metric, currency)} more than {best.name}; | folds, – 95 % interval")
     axes.set_title("Behind the best; blue: the folds cannot tell it from the best")
     axes.grid(visible=True, axis="x", color=_LIGHT)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, format="png", dpi=90, metadata={"Software": None})
+    write_png(figure, path, dpi=90)
 
 
 def draw_study(study: "Study", metric: str, out: Path) -> list[Path]:
@@ -141,6 +137,6 @@ def draw_study(study: "Study", metric: str, out: Path) -> list[Path]:
                     _label(axes.xaxis, ticker.LogLocator(subs=_TICKS))
                     axes.tick_params(axis="x", labelsize=8)
             with writing(out / f"{name}.png") as path:
-                _save(figure, path)
+                write_png(figure, path, dpi=90)
             plt.close(figure)
     return [out / f"{name}.png" for name in drawings]
