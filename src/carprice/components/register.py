@@ -31,7 +31,7 @@ from carprice.evaluation.gate import (
 from carprice.files import write_json
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
-from carprice.registry.promotion import Happening, champion_of, damage_of, record
+from carprice.registry.promotion import Happening, champion_of, damage_of, event_tag, record
 from carprice.registry.provenance import git_commit, git_tags, lock_tags
 from carprice.registry.tracking import log_outputs, start_run, tracking_uri
 from carprice.registry.versions import (
@@ -100,7 +100,13 @@ def register(
         progress("comparing with production")
         decision = _judge(workspace, metrics, registry, production, gate)
         verdict = "accepted" if decision.accepted else "refused"
-        tags = {"gate": verdict, "gate_reasons": reasons_to_tag(decision.reasons), **basis}
+        what = Happening.ACCEPTED if decision.accepted else Happening.REFUSED
+        tags = {
+            "gate": verdict,
+            "gate_reasons": reasons_to_tag(decision.reasons),
+            **basis,
+            **event_tag(what, now, failed_reasons(decision.reasons)),
+        }
         if known:
             version = known
             # First that, so that a verdict of which only a part is written counts for nothing.
@@ -111,10 +117,8 @@ def register(
             # A digest that was withdrawn stays so under its new number.
             if withdrawn := next(filter(None, (one.withdrawn for one in same)), ""):
                 tags[WITHDRAWN] = withdrawn
-            version = _log(settings, workspace, registry, metrics, {**tags, "digest": digest})
-            record(registry, version.number, Happening.REGISTERED, now)
-        what = Happening.ACCEPTED if decision.accepted else Happening.REFUSED
-        record(registry, version.number, what, now, failed_reasons(decision.reasons))
+            tags |= {"digest": digest, **event_tag(Happening.REGISTERED, now)}
+            version = _log(settings, workspace, registry, metrics, tags)
         accepted = _stage(registry, version, decision.accepted, now)
         registration = Registration(
             version.number, known is None, accepted, decision.reasons, decision.checks

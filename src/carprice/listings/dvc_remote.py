@@ -1,6 +1,6 @@
 """DVC's default remote: whether it can be reached, and raw data of an earlier run from it.
 
-DVC is used by its own commands. DVC and boto3 find the AWS credentials by themselves.
+DVC and boto3 find the AWS credentials by themselves.
 """
 
 import re
@@ -52,13 +52,15 @@ def project_root() -> Path:
 
 def default_remote(root: Path) -> DataRemote | None:
     """Return the default remote by all of DVC's config files; None where none has been set."""
-    done = _dvc(root, "config", "--list")
-    if done.returncode:
-        raise InputError(f"DVC cannot read its config: {_reason(done)}; correct .dvc/config")
-    # The lines of a later file win: system, user, project, .dvc/config.local.
-    config = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    prefix = f"remote.{config.get('core.remote')}."
-    url, *others = (config.get(prefix + key) for key in ("url", "endpointurl", "region", "profile"))
+    from dvc.config import Config, ConfigError
+
+    try:
+        config = Config(str(root / ".dvc"))
+    except ConfigError as error:
+        reason = one_line(redact(str(error)))
+        raise InputError(f"DVC cannot read its config: {reason}; correct .dvc/config") from None
+    remote = config["remote"].get(config["core"].get("remote"), {})
+    url, *others = (remote.get(key) for key in ("url", "endpointurl", "region", "profile"))
     if url is None or urllib.parse.urlsplit(url).netloc == _PLACEHOLDER:
         return None
     return DataRemote(url, *others)

@@ -64,14 +64,19 @@ def champion_of(production: Version | None) -> str:
     return production.digest if production else "none"
 
 
+def event_tag(what: Happening, now: datetime.datetime, why: str = "") -> dict[str, str]:
+    """Return the tag that tells of an event; by whom is whose process this is."""
+    told = why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
+    content = json.dumps({"what": what, "by": _user(), "why": told}, ensure_ascii=False)
+    key = _EVENT + now.astimezone(datetime.UTC).strftime(_STAMP) + "." + what.replace(" ", "_")
+    return {key: content}
+
+
 def record(
     registry: Registry, number: int, what: Happening, now: datetime.datetime, why: str = ""
 ) -> None:
     """Write an event into a tag of the version that it happened to."""
-    told = why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
-    content = json.dumps({"what": what, "by": _user(), "why": told}, ensure_ascii=False)
-    key = _EVENT + now.astimezone(datetime.UTC).strftime(_STAMP) + "." + what.replace(" ", "_")
-    registry.tag(number, {key: content})
+    registry.tag(number, event_tag(what, now, why))
 
 
 def history(registry: Registry) -> list[Event]:
