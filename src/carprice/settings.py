@@ -92,8 +92,14 @@ class ColumnRule(_Settings):
     split: str | None = Field(None, description="separator of a list in one text (field features)")
     multiply: float | None = Field(None, description="multiply by this, such as 100000 for lakh")
     add: float | None = Field(None, description="then add this")
-    unit: Literal["km", "miles"] | None = Field(
-        None, description="unit of this distance, converted to ingest.units.distance"
+    unit: Literal["km", "miles", "cc", "l", "bhp", "PS", "kW"] | dict[str, Positive] | None = Field(
+        None,
+        description="unit of numbers that tell none: km, miles, cc, l, bhp, PS or kW; or, of a "
+        "column that tells several, what one of each is in the field's own: {cc: 1, l: 1000}",
+    )
+    currencies: dict[str, Positive] | None = Field(
+        None,
+        description='what one of each currency in the texts is in the market\'s: {"₹": 1, "$": 83}',
     )
 
     @model_validator(mode="after")
@@ -154,7 +160,9 @@ class IngestSettings(_Settings):
     units: Units = Units()
     encoding: str = "utf-8-sig"
     separator: str | None = Field(None, description="of a CSV file; default: found from its header")
-    decimal: Literal[".", ","] = "."
+    decimal: Literal[".", ","] | None = Field(
+        None, description="sign before decimals in texts; default: found from each column"
+    )
     sheet: str | int = Field(0, description="of an Excel file: name, or number from 0")
     price_range: tuple[float, float] | None = Field(
         None, description="other prices are rejected; default: median/100 to median*1000"

@@ -47,7 +47,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         as ``{"make": "brand", "odometer": {"from": "driven", "number": True}}``. Not needed
         where the columns have the fields' own names.
     currency, distance : units of the prices and of the odometers (``km`` or ``miles``).
-    decimal : the decimal sign of numbers in texts.
+    decimal : the sign before decimals in texts; None: found from each column.
     valuation_date : day that prices are for where a listing has no date; found in the data if None.
     price_range : rows with a price outside are not learned from; found in the data if None.
     max_unreadable : largest share of a column that may be unreadable.
@@ -79,7 +79,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         columns: Mapping[str, Any] | None = None,
         currency: str = "INR",
         distance: Literal["km", "miles"] = "km",
-        decimal: Literal[".", ","] = ".",
+        decimal: Literal[".", ","] | None = None,
         valuation_date: datetime.date | str | None = None,
         price_range: tuple[float, float] | None = None,
         max_unreadable: float = 0.05,

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
+from carprice.listings.cells import Cells
+from carprice.listings.notation import Notation
+from carprice.listings.numbers import PRICED, UNITS, unit_of
 from carprice.listings.sources.chunks import Chunk
-from carprice.listings.values import MISSING, count_respaced, read_column
+from carprice.listings.values import MISSING, count_respaced, prepared, read_column
 from carprice.redaction import redact
 from carprice.schema import (
     FIELDS,
@@ -70,6 +73,7 @@ class MappedChunk:
     origin : the source's columns that each field was read from.
     ignored : the other columns, in the source's order.
     respaced : number of rows whose text had needless spaces, by text field.
+    notes : what was assumed of how the numbers are written, here and in the chunks before.
     """
 
     frame: pd.DataFrame
@@ -77,6 +81,7 @@ class MappedChunk:
     origin: dict[str, tuple[str, ...]]
     ignored: tuple[str, ...]
     respaced: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
@@ -105,13 +110,14 @@ def map_chunks(
     It is an InputError, too, if one file of the source has a field that another lacks.
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {}
+    notation = Notation(settings)
     for chunk in chunks:
         if chunk.label not in found:
             found[chunk.label] = auto_columns(chunk.frame.columns, settings)
             first = next(iter(found))
             _refuse_missing_field(first, chunk.label, found)
             _refuse_missing_field(chunk.label, first, found)
-        yield chunk, map_columns(chunk, settings, price_required=price_required)
+        yield chunk, map_columns(chunk, settings, notation, price_required=price_required)
 
 
 def _refuse_missing_field(
@@ -129,11 +135,18 @@ def _refuse_missing_field(
             )
 
 
-def map_columns(chunk: Chunk, settings: IngestSettings, *, price_required: bool) -> MappedChunk:
+def map_columns(
+    chunk: Chunk,
+    settings: IngestSettings,
+    notation: Notation | None = None,
+    *,
+    price_required: bool,
+) -> MappedChunk:
     """Read the fields of a listing from raw rows.
 
     Parameters
     ----------
+    notation : how the chunks before have written their numbers; it learns from this one.
     price_required : whether it is an error that the rows have no price.
 
     Raises
@@ -148,7 +161,7 @@ def map_columns(chunk: Chunk, settings: IngestSettings, *, price_required: bool)
     ...     {"columns": {"odometer": {"from": "driven", "number": True}}}
     ... )
     >>> raw = pd.DataFrame(
-    ...     {"make": ["Kia "], "model": ["Rio"], "year": ["2019"], "driven": ["45,000 km"]}
+    ...     {"make": ["Kia "], "model": ["Rio"], "year": ["2019"], "driven": ["45000 km"]}
     ... )
     >>> mapped = map_columns(Chunk(raw, "shop"), settings, price_required=False)
     >>> mapped.frame[["make", "year", "odometer"]].values.tolist()
@@ -158,27 +171,36 @@ def map_columns(chunk: Chunk, settings: IngestSettings, *, price_required: bool)
     names = tuple(str(name).strip() for name in chunk.frame.columns)
     columns = {name: place for place, name in reversed(list(enumerate(names)))}
     rules = _rules(names, settings, label, price_required=price_required)
+    notation = notation or Notation(settings)
     data: dict[str, np.ndarray] = {}
     unreadable: dict[str, Unreadable] = {}
     respaced: dict[str, int] = {}
-    origin: dict[str, tuple[str, ...]] = {}
+    raw, origin, cells = {}, {}, {}
+    for field, rule in rules.items():
+        raw[field], origin[field] = _raw_values(field, rule, chunk, columns, label)
+        cells[field] = prepared(field, raw[field], rule)
+    texts = {
+        field: (found, rules[field])
+        for field, found in cells.items()
+        if kind_of(field) in NUMERIC and isinstance(found, Cells)
+    }
+    notation.settle(texts, label)
     for field in (*FIELDS, *([PRICE] if PRICE in rules else [])):
         if field not in rules:
             data[field] = np.full(len(chunk.frame), MISSING.get(kind_of(field)))
             continue
-        raw, origin[field] = _raw_values(field, rules[field], chunk, columns, label)
-        data[field], bad = read_column(field, raw, rules[field], settings, label)
-        if kind_of(field) is FieldKind.TEXT and (rows := count_respaced(raw)):
+        data[field], bad = read_column(field, cells[field], rules[field], notation, label)
+        if kind_of(field) is FieldKind.TEXT and (rows := count_respaced(raw[field])):
             respaced[field] = rows
         if bad.any():
-            unreadable[field] = _report(raw, bad)
+            unreadable[field] = _report(raw[field], bad)
     index = chunk.frame.index
     frame = pd.DataFrame(
         {field: pd.Series(values, index, dtype=values.dtype) for field, values in data.items()}
     )
     used = {*itertools.chain(*origin.values())}
     ignored = tuple(name for name in names if name not in used)
-    return MappedChunk(frame, unreadable, origin, ignored, respaced)
+    return MappedChunk(frame, unreadable, origin, ignored, respaced, tuple(notation.notes))
 
 
 def _rules(
@@ -225,8 +247,12 @@ def _refuse_misplaced_keys(field: str, rule: ColumnRule) -> None:
     unfit = {
         key: f"of kind {kind.value}" for key, kinds in _FITTING_KINDS.items() if kind not in kinds
     }
-    if field != "odometer":
-        unfit["unit"] = "no distance"
+    if field not in PRICED:
+        unfit["currencies"] = "no price"
+    given = [rule.unit] if isinstance(rule.unit, str) else [*(rule.unit or ())]
+    if not {unit_of(field, unit) for unit in given} <= UNITS.get(field, {}).keys():
+        known = ", ".join(filter(None, UNITS.get(field, ()))) or "none"
+        unfit["unit"] = f"in none of these units (its units: {known})"
     for key, reason in unfit.items():
         if getattr(rule, key) != ColumnRule.model_fields[key].default:
             raise InputError(

@@ -7,7 +7,6 @@ import ast
 import datetime
 import functools
 import itertools
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -16,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
-from carprice.listings.market import km_per_unit
+from carprice.listings.cells import UNREADABLE, Cells, as_text
+from carprice.listings.notation import Notation
+from carprice.listings.numbers import read_number
 from carprice.schema import (
     NUMERIC,
     FieldKind,
@@ -26,10 +27,8 @@ from carprice.schema import (
     parse_ordinal,
     split_equipment,
 )
-from carprice.settings import ColumnRule, IngestSettings
+from carprice.settings import ColumnRule
 
-_UNREADABLE: Final = object()
-"""Marks a cell whose value is not of the field's kind."""
 MISSING: Final[dict[FieldKind, Any]] = {
     FieldKind.NUMBER: np.nan,
     FieldKind.INTEGER: np.nan,
@@ -37,22 +36,6 @@ MISSING: Final[dict[FieldKind, Any]] = {
 }
 """What a field of these kinds is read as where its cell is empty; the others are None."""
 
-_MULTIPLIERS: Final = {
-    "lakh": 1e5,
-    "lac": 1e5,
-    "crore": 1e7,
-    "cr": 1e7,
-    "thousand": 1e3,
-    "k": 1e3,
-    "million": 1e6,
-    "mn": 1e6,
-}
-_SCALE: Final = re.compile(rf"\s*({'|'.join(_MULTIPLIERS)})s?(?![a-z0-9])", re.IGNORECASE)
-_DIGITS: Final = re.compile(
-    r"(?:(?<!\w)[-+])?"
-    r"(?:\d{1,3}(?:[ '\u2019]\d{3})+(?!\d)(?:[.,]\d+)?|\d[\d.,]*|(?<![\w.,])[.,]\d+)"
-)
-_GROUPED: Final = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:,\d{2,3})*,\d{3})?(?:\.\d*)?")
 _FLOAT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*)?")
 _AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{4}|\d{2})(?:[ T].*)?")
@@ -60,93 +43,55 @@ _TRUE: Final = frozenset({"1", "true", "yes", "y", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "n", "off"})
 
 
-def as_text(value: object) -> str:
-    """Return a value as a person writes it: single spaces, no decimals of a whole number."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return " ".join(str(value).split())
+Prepared = np.ndarray | Cells | pd.DataFrame
+"""Numbers that are numbers already, the distinct values of a column, or 0/1 columns."""
+
+
+def prepared(field: str, raw: pd.Series | pd.DataFrame, rule: ColumnRule) -> Prepared:
+    """Return the cells of a field's column, or 0/1 columns, after the first steps of its rule."""
+    if isinstance(raw, pd.DataFrame):
+        return raw
+    types = pd.api.types
+    is_number = types.is_numeric_dtype(raw.dtype) and not types.is_bool_dtype(raw.dtype)
+    steps = _preparing_steps(rule)
+    if kind_of(field) in NUMERIC and is_number and not steps:
+        numbers: np.ndarray = raw.to_numpy(dtype=np.float64, na_value=np.nan)
+        return numbers
+    return Cells.of(raw, functools.partial(_in_turn, steps))
 
 
 def read_column(
-    field: str,
-    raw: pd.Series | pd.DataFrame,
-    rule: ColumnRule,
-    settings: IngestSettings,
-    label: str,
+    field: str, cells: Prepared, rule: ColumnRule, notation: Notation, label: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read all values of a field or of the price.
 
     Parameters
     ----------
-    raw : the cells of its column, or of its 0/1 columns.
+    cells : what :func:`prepared` returns.
+    notation : how the source writes its numbers.
     label : the file, for messages.
 
     Returns
     -------
     What each of the n rows holds, and which cells cannot be read: n, or n for each 0/1 column.
     """
-    if isinstance(raw, pd.DataFrame):
-        return _read_flags(raw)
+    if isinstance(cells, pd.DataFrame):
+        return _read_flags(cells)
     kind = kind_of(field)
-    types = pd.api.types
-    is_number = types.is_numeric_dtype(raw.dtype) and not types.is_bool_dtype(raw.dtype)
-    prepared = rule.match or rule.words or rule.values or rule.ordinal
-    if kind in NUMERIC and is_number and not prepared:
-        read = raw.to_numpy(dtype=np.float64, na_value=np.nan)
-        bad = np.zeros(len(read), dtype=bool)
-    else:
-        reader = _cell_reader(field, rule, settings.decimal, label)
-        read, bad = _read_cells(raw, reader, MISSING.get(kind))
     if kind in NUMERIC:
-        read = _scaled(read, rule, settings)
+        read, bad = notation.read(field, cells, rule, label)
         bad |= np.isinf(read)
         if kind is FieldKind.INTEGER:
             bad |= np.isfinite(read) & (read != np.round(read))
-        read = np.where(bad, np.nan, read)
-    return read, bad
-
-
-def _read_cells(
-    raw: pd.Series, reader: Callable[[object], Any], missing: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read each distinct value once; return what each row holds, and which cannot be read."""
-    if pd.api.types.is_bool_dtype(raw.dtype):
-        raw = raw.astype(object)
-    try:
-        codes, values = pd.factorize(raw)
-    except TypeError:
-        codes, values = pd.factorize(raw.map(_hashable).astype(object))
-    # One more place than values: the code of an empty cell is -1.
-    read = np.full(len(values) + 1, missing)
-    bad = np.zeros(len(values) + 1, dtype=bool)
-    for place, value in enumerate(np.asarray(values, dtype=object)):
-        found = reader(value)
-        if found is _UNREADABLE:
-            bad[place] = True
-        elif found is not None:
-            read[place] = found
-    return read[codes], bad[codes]
-
-
-def _hashable(value: object) -> object:
-    if isinstance(value, list | tuple | set | np.ndarray):
-        return tuple(as_text(item) for item in value)
-    return str(value) if isinstance(value, dict) else value
-
-
-def _scaled(numbers: np.ndarray, rule: ColumnRule, settings: IngestSettings) -> np.ndarray:
-    if rule.multiply is not None:
-        numbers = numbers * rule.multiply
-    if rule.add is not None:
-        numbers = numbers + rule.add
-    if rule.unit is not None:
-        numbers = numbers * km_per_unit(rule.unit) / km_per_unit(settings.units.distance)
-    return numbers
+        return np.where(bad, np.nan, read), bad
+    return cells.read(_reader(field, rule, label), MISSING.get(kind))
 
 
 def _read_flags(raw: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the equipment of each row, and which cells of its flags cannot be read."""
-    columns = [_read_cells(raw.iloc[:, place], _read_flag, np.nan) for place in range(raw.shape[1])]
+    columns = [
+        Cells.of(raw.iloc[:, place]).read(_read_flag, np.nan) for place in range(raw.shape[1])
+    ]
     flags, bad = (np.column_stack(part) for part in zip(*columns, strict=True))
     names = [str(name).strip() for name in raw.columns]
 
@@ -161,36 +106,29 @@ def _read_flags(raw: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def count_respaced(raw: pd.Series) -> int:
     """Return the number of rows whose text has needless spaces."""
-    return int(_read_cells(raw, _has_stray_spaces, False)[0].sum())
+    return int(Cells.of(raw).read(_has_stray_spaces, False)[0].sum())
 
 
 def _has_stray_spaces(value: object) -> bool:
     return isinstance(value, str) and " ".join(value.split()) != value
 
 
-def _cell_reader(field: str, rule: ColumnRule, decimal: str, label: str) -> Callable[[object], Any]:
-    """Return the function that reads a cell; ``None`` stands for empty, or :data:`_UNREADABLE`."""
+def _reader(field: str, rule: ColumnRule, label: str) -> Callable[[object], Any]:
+    """Return the function that reads a value of a field that is no number."""
     kind = kind_of(field)
-    steps = _preparing_steps(rule)
     if kind is FieldKind.TEXT:
-        steps.append(lambda value: as_text(value) or None)
-    elif kind is FieldKind.EQUIPMENT:
-        steps.append(lambda value: _read_equipment(value, rule.split))
-    elif kind is FieldKind.DATE:
-        steps.append(lambda value: _read_date(value, rule.date, f"{label}, {alias(field)}"))
-    elif field == "ownership":
-        steps.append(lambda value: _read_owners(value, decimal, inside=rule.number))
-    else:
-        steps.append(lambda value: _read_number(value, decimal, inside=rule.number))
+        return lambda value: as_text(value) or None
+    if kind is FieldKind.EQUIPMENT:
+        return lambda value: _read_equipment(value, rule.split)
+    return lambda value: _read_date(value, rule.date, f"{label}, {alias(field)}")
 
-    def read(value: object) -> Any:
-        for step in steps:
-            if value is None:
-                return None
-            value = step(value)
-        return value
 
-    return read
+def _in_turn(steps: Sequence[Callable[[Any], Any]], value: Any) -> Any:
+    for step in steps:
+        if value is None:
+            return None
+        value = step(value)
+    return value
 
 
 def _preparing_steps(rule: ColumnRule) -> list[Callable[[Any], Any]]:
@@ -260,49 +198,6 @@ def _lookups(value: object) -> tuple[str, ...]:
     return (text,)
 
 
-def _read_number(value: object, decimal: str, *, inside: bool) -> Any:
-    """Read a number; ``inside`` allows other text around it."""
-    if not isinstance(value, str):
-        return _plain_number(value)
-    text = " ".join(value.replace("\u2212", "-").split())
-    if not text:
-        return None
-    if decimal == "." and _FLOAT.fullmatch(text):
-        return float(text)
-    found = _DIGITS.search(text) if inside else _DIGITS.fullmatch(text)
-    if found is None:
-        return _UNREADABLE
-    number = _grouped_number(found[0], decimal)
-    scale = _SCALE.match(text, found.end())
-    if scale and number is not _UNREADABLE:
-        return number * _MULTIPLIERS[scale[1].lower()]
-    return number
-
-
-def _read_owners(value: object, decimal: str, *, inside: bool) -> Any:
-    number = _read_number(value, decimal, inside=inside)
-    if number is _UNREADABLE:
-        return _read_number(parse_ordinal(value), decimal, inside=inside)
-    return number
-
-
-def _plain_number(value: object) -> Any:
-    if isinstance(value, datetime.date | np.datetime64):
-        return _UNREADABLE
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return _UNREADABLE
-    return None if math.isnan(number) else number
-
-
-def _grouped_number(digits: str, decimal: str) -> Any:
-    plain = re.sub("[ '\u2019]", "", digits.rstrip(".,"))
-    if decimal == ",":
-        plain = plain.translate(str.maketrans(".,", ",."))
-    return float(plain.replace(",", "")) if _GROUPED.fullmatch(plain) else _UNREADABLE
-
-
 def _read_date(value: object, pattern: str | bool, place: str) -> Any:
     """Read a day; a pattern such as ``%d/%m/%Y`` says how texts give it."""
     if isinstance(value, datetime.datetime):
@@ -317,7 +212,7 @@ def _read_date(value: object, pattern: str | bool, place: str) -> Any:
             return datetime.datetime.strptime(text, pattern).date()
         return _date_of_text(text, place)
     except (ValueError, OverflowError):
-        return _UNREADABLE
+        return UNREADABLE
 
 
 def _date_of_text(text: str, place: str) -> Any:
@@ -332,7 +227,7 @@ def _date_of_text(text: str, place: str) -> Any:
         return datetime.datetime.fromisoformat(text).date()
     if re.search(r"\d{4}", text) and re.search(r"[A-Za-z]{3}", text):
         return pd.Timestamp(text).date()
-    return _UNREADABLE
+    return UNREADABLE
 
 
 def _read_equipment(value: object, separator: str | None) -> str | None:
@@ -362,5 +257,5 @@ def _read_flag(value: object) -> Any:
     text = as_text(value).lower()
     if text in _TRUE or text in _FALSE:
         return float(text in _TRUE)
-    number = _read_number(text, ".", inside=False)
-    return float(number != 0) if isinstance(number, float) else number
+    number = read_number(text, ".")
+    return UNREADABLE if number is None else float(number != 0)
