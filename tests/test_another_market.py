@@ -33,7 +33,7 @@ ingest:
     model: {{from: Modelo y versión, match: "^(.*?) /"}}
     variant: {{from: Modelo y versión, match: "/ (.*)$"}}
     year: Año
-    price: {{from: Precio (miles), number: true, multiply: 1000}}
+    price: {{from: Precio (miles), match: "^(.*) mil", multiply: 1000}}
     odometer: {{from: Millas, unit: miles}}
     fuelType: {{from: Combustible, values: {{Gasolina: Petrol, Diésel: Diesel, GNC: CNG}}}}
     transmissionType: {{from: Cambio, values: {{Automático: Automatic}}}}

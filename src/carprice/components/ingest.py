@@ -61,6 +61,7 @@ def ingest(
             "repaired": dict(counts.repaired),
             "ignored_columns": [asdict(column) for column in read.judged()],
             "columns": origin,
+            "notes": list(read.notes),
             "missing": {alias(name): int(rows) for name, rows in missing.items()},
             "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},
             "price_range": list(cleaned.price_range),
@@ -94,6 +95,7 @@ def data_card(report: dict[str, Any]) -> str:
         f"Raw data: `{report['raw_digest']}`; `carprice snapshot` brings them back where DVC keeps "
         "them.",
         "",
+        *(f"Assumed: {note}.\n" for note in report["notes"]),
         *_table(("rejected rows", "rows"), _shares(report["rejected"], read)),
         *_table(("repaired values", "rows"), _shares(report["repaired"], read)),
         *_table(

@@ -21,6 +21,7 @@ from carprice.listings.cleaning import (
 )
 from carprice.listings.column_map import Unreadable, map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
+from carprice.listings.plausibility import refuse_implausible
 from carprice.listings.sources import read_chunks
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias
@@ -42,6 +43,7 @@ class Source:
     unreadable : what could not be read, by field.
     respaced : number of rows with needless spaces, by field.
     origin : the source's columns that each field was read from.
+    notes : what was assumed of how the numbers are written.
     """
 
     frame: pd.DataFrame
@@ -50,6 +52,7 @@ class Source:
     unreadable: dict[str, Unreadable]
     respaced: Mapping[str, int]
     origin: dict[str, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
 
     def judged(self) -> list[IgnoredColumn]:
         """Return the ignored columns, each with whether it looks computed from the price."""
@@ -89,6 +92,7 @@ def read_source(
     unreadable: dict[str, Unreadable] = {}
     respaced: Counter[str] = Counter()
     origin: dict[str, tuple[str, ...]] = {}
+    notes: tuple[str, ...] = ()
     rows = 0
     chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
     for chunk, mapped in map_chunks(chunks, settings, price_required=True):
@@ -103,6 +107,7 @@ def read_source(
             unreadable[name] = found if name not in unreadable else unreadable[name].plus(found)
         respaced.update(mapped.respaced)
         origin |= mapped.origin
+        notes = mapped.notes
         rows += len(mapped.frame)
         progress(f"reading {label}: {rows:,} rows")
     return Source(
@@ -112,6 +117,7 @@ def read_source(
         unreadable,
         respaced,
         origin,
+        notes,
     )
 
 
@@ -131,8 +137,9 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
         {f"stray spaces removed from {alias(name)}": rows for name, rows in source.respaced.items()}
     )
     _count_unreadable(source, settings, counts)
-    day = settings.valuation_date or find_valuation_date(frame)
     prices = settings.price_range or default_price_range(frame[PRICE])
+    refuse_implausible(frame, prices, settings, redact(settings.source))
+    day = settings.valuation_date or find_valuation_date(frame)
     kept = clean(frame, day, prices, settings.units.distance, counts)
     return Listings(kept, counts, day, prices)
 
