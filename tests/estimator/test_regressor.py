@@ -113,7 +113,8 @@ def test_a_column_map_follows_the_rules_of_params_yaml(
             "year": "built",
             "odometer": {"from": "driven", "number": True},
             "fuelType": "fuel",
-        }
+        },
+        decimal=".",
     )
     np.testing.assert_allclose(quick.fit(other).predict(other), fitted.predict(cars), rtol=1e-9)
 

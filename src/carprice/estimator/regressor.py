@@ -163,6 +163,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 {alias(field): ", ".join(names) for field, names in mapped.origin.items()},
                 lambda _: None,
             )
+        self._decimals = mapped.decimals
         priced = self._price_columns()
         self.feature_names_in_ = np.array([c for c in X if c not in priced], dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
@@ -248,13 +249,16 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             distance=model.market.distance_unit,  # type: ignore[arg-type]
             valuation_date=model.market.valuation_date,
         )
-        loaded.model_, loaded.columns_ = model, {}
+        loaded.model_, loaded.columns_, loaded._decimals = model, {}, {}
         return loaded
 
     def _read(self, X: pd.DataFrame) -> pd.DataFrame:
         check_is_fitted(self)
         mapped = read_fields(
-            checked_frame(X), self._ingest_settings(with_price=False), price_required=False
+            checked_frame(X),
+            self._ingest_settings(with_price=False),
+            self._decimals,
+            price_required=False,
         )
         known = {*getattr(self, "feature_names_in_", ()), *self._price_columns()}
         warn_of_ignored([name for name in mapped.ignored if name not in known])

@@ -14,6 +14,8 @@ import pandas as pd
 from carprice.arrays import Floats
 from carprice.errors import CarpriceWarning, InputError
 from carprice.listings.column_map import MappedChunk, Unreadable, map_columns
+from carprice.listings.notation import Notation
+from carprice.listings.numbers import Decimal
 from carprice.listings.sources.chunks import Chunk
 from carprice.schema import alias
 from carprice.settings import IngestSettings
@@ -80,12 +82,22 @@ def checked_prices(prices: Any, rows: int) -> Floats:
 
 
 def read_fields(
-    table: pd.DataFrame, settings: IngestSettings, *, price_required: bool
+    table: pd.DataFrame,
+    settings: IngestSettings,
+    decimals: Mapping[str, Decimal] | None = None,
+    *,
+    price_required: bool,
 ) -> MappedChunk:
-    """Read the fields of listings; refuse if a column that the map names or all need is missing."""
+    """Read the fields of listings; refuse if a column that the map names or all need is missing.
+
+    Parameters
+    ----------
+    decimals : the decimal signs of the listings that the model learned from.
+    """
+    notation = Notation(settings, dict(decimals or {}))
     chunk = Chunk(table, filename="", label=SOURCE)
     with errors_for_python():
-        return map_columns(chunk, settings, price_required=price_required)
+        return map_columns(chunk, settings, notation, price_required=price_required)
 
 
 def warn_of_unreadable(unreadable: Mapping[str, Unreadable]) -> None:

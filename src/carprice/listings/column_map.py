@@ -12,7 +12,7 @@ import pandas as pd
 from carprice.errors import InputError
 from carprice.listings.cells import Cells
 from carprice.listings.notation import Notation
-from carprice.listings.numbers import PRICED, UNITS, unit_of
+from carprice.listings.numbers import PRICED, UNITS, Decimal, unit_of
 from carprice.listings.sources.chunks import Chunk
 from carprice.listings.values import MISSING, count_respaced, prepared, read_column
 from carprice.redaction import redact
@@ -74,6 +74,7 @@ class MappedChunk:
     ignored : the other columns, in the source's order.
     respaced : number of rows whose text had needless spaces, by text field.
     notes : what was assumed of how the numbers are written, here and in the chunks before.
+    decimals : the decimal sign of each field's texts, where it is known.
     """
 
     frame: pd.DataFrame
@@ -81,7 +82,8 @@ class MappedChunk:
     origin: dict[str, tuple[str, ...]]
     ignored: tuple[str, ...]
     respaced: dict[str, int]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    decimals: dict[str, Decimal]
 
 
 def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
@@ -200,7 +202,8 @@ def map_columns(
     )
     used = {*itertools.chain(*origin.values())}
     ignored = tuple(name for name in names if name not in used)
-    return MappedChunk(frame, unreadable, origin, ignored, respaced, tuple(notation.notes))
+    notes, decimals = tuple(notation.notes), dict(notation.decimals)
+    return MappedChunk(frame, unreadable, origin, ignored, respaced, notes, decimals)
 
 
 def _rules(

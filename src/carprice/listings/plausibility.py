@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from carprice.errors import InputError
+from carprice.listings.cleaning import default_price_range
 from carprice.schema import KINDS, NUMERIC, PRICE, alias, bounds
 from carprice.settings import IngestSettings
 
@@ -16,23 +17,18 @@ _SHARE_TOO_DEAR = 0.001
 _SHARE_OUTSIDE = 0.5
 
 
-def refuse_implausible(
-    frame: pd.DataFrame, price_range: tuple[float, float], settings: IngestSettings, label: str
-) -> None:
+def refuse_implausible(frame: pd.DataFrame, settings: IngestSettings, label: str) -> None:
     """Raise an InputError if the figures of a source are those of no market of used cars.
 
     Parameters
     ----------
     frame : mapped rows, before any is rejected.
-    price_range : the limits of a believable price.
     """
-    if doubt := next(_doubts(frame, price_range, settings), None):
+    if doubt := next(_doubts(frame, settings), None):
         raise InputError(f"{label}: {doubt}")
 
 
-def _doubts(
-    frame: pd.DataFrame, price_range: tuple[float, float], settings: IngestSettings
-) -> Iterator[str]:
+def _doubts(frame: pd.DataFrame, settings: IngestSettings) -> Iterator[str]:
     medians = frame[[PRICE, "year", "odometer", "engine_cc"]]
     price, year, odometer, engine = medians.where(medians > 0).median().tolist()
     currency, distance = settings.units.currency, settings.units.distance
@@ -50,7 +46,7 @@ def _doubts(
                 "(ingest.decimal), or what prices are in (multiply: 1000 or 100000 in "
                 "ingest.columns.price), or, if that is right, ingest.price_range"
             )
-        dear = frame[PRICE][frame[PRICE] > price_range[1]]
+        dear = frame[PRICE][frame[PRICE] > default_price_range(frame[PRICE])[1]]
         if len(dear) > max(_MOST_TOO_DEAR, _SHARE_TOO_DEAR * len(frame)):
             yield (
                 f"{len(dear):,} prices are above 1000 times the median, {price:.6g} {currency}, "

@@ -110,8 +110,11 @@ def read_source(
         notes = mapped.notes
         rows += len(mapped.frame)
         progress(f"reading {label}: {rows:,} rows")
+    frame = pd.concat(frames, ignore_index=True)
+    if all(one.count <= settings.max_unreadable * rows for one in unreadable.values()):
+        refuse_implausible(frame, settings, label)
     return Source(
-        pd.concat(frames, ignore_index=True),
+        frame,
         np.concatenate(digests),
         pd.concat(ignored, ignore_index=True),
         unreadable,
@@ -138,7 +141,6 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     )
     _count_unreadable(source, settings, counts)
     prices = settings.price_range or default_price_range(frame[PRICE])
-    refuse_implausible(frame, prices, settings, redact(settings.source))
     day = settings.valuation_date or find_valuation_date(frame)
     kept = clean(frame, day, prices, settings.units.distance, counts)
     return Listings(kept, counts, day, prices)
