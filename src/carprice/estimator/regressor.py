@@ -230,12 +230,18 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self.model_.save(Path(folder))
 
     @classmethod
-    def load(cls, folder: str | Path, *, columns: Mapping[str, Any] | None = None) -> Self:
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        columns: Mapping[str, Any] | None = None,
+        decimal: Literal[".", ","] | None = None,
+    ) -> Self:
         """Load a model folder that :meth:`save`, the pipeline or the registry has written.
 
         Parameters
         ----------
-        columns : the column map of the DataFrames that are to be priced; no folder holds one.
+        columns, decimal : how the DataFrames that are to be priced are read; no folder holds that.
 
         Raises
         ------
@@ -245,6 +251,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         model = PriceModel.load(Path(folder))
         loaded = cls(
             columns=columns,
+            decimal=decimal,
             currency=model.market.currency,
             distance=model.market.distance_unit,  # type: ignore[arg-type]
             valuation_date=model.market.valuation_date,
