@@ -4,6 +4,7 @@ import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Final
 
 import numpy as np
@@ -37,6 +38,7 @@ _FITTING_KINDS: Final = {
 }
 """The kinds of fields that each key of a rule fits; the other keys fit all."""
 _COLUMNS_NAMED: Final = 20
+_VALUES_KEPT: Final = 100
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,17 @@ class Unreadable:
     count : rows with such a value.
     value : the first of these values, as the file has it.
     row : the number of its row in the file, counted from 0.
+    others : some of these values, each once.
     """
 
     count: int
     value: str
     row: int
+    others: tuple[str, ...] = attribute(default=(), compare=False)
 
     def plus(self, later: "Unreadable") -> "Unreadable":
         """Return the sum of these and of those of a later chunk."""
-        return Unreadable(self.count + later.count, self.value, self.row)
+        return Unreadable(self.count + later.count, self.value, self.row, self.others)
 
 
 @dataclass(frozen=True)
@@ -291,4 +295,6 @@ def _raw_values(
 def _report(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> Unreadable:
     places = np.argwhere(bad)
     first = tuple(places[0])
-    return Unreadable(len(places), str(raw.iloc[first])[:80], int(raw.index[first[0]]))
+    others = [*dict.fromkeys(map(str, raw.to_numpy(dtype=object)[bad]))][:_VALUES_KEPT]
+    value, row = str(raw.iloc[first])[:80], int(raw.index[first[0]])
+    return Unreadable(len(places), value, row, tuple(others))

@@ -22,10 +22,11 @@ from carprice.listings.cleaning import (
 from carprice.listings.column_map import Unreadable, map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
 from carprice.listings.plausibility import refuse_implausible
+from carprice.listings.remedies import remedy
 from carprice.listings.sources import read_chunks
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias
-from carprice.settings import IngestSettings
+from carprice.settings import ColumnRule, IngestSettings
 
 _ROWS_INSPECTED: Final = 20_000
 _FEWEST_ROWS: Final = 50
@@ -174,8 +175,14 @@ def _count_unreadable(source: Source, settings: IngestSettings, counts: Counts) 
         if share > settings.max_unreadable:
             raise InputError(
                 f"{redact(settings.source)}: {alias(name)} is {found.value!r} in row {found.row}, "
-                f"and cannot be read in {100 * share:.0f} % of the rows; give "
-                f"ingest.columns.{alias(name)} a rule, such as number: true, or another column"
+                f"and cannot be read in {100 * share:.0f} % of the rows; "
+                + remedy(name, _rule(name, source, settings), found.others, settings)
             )
         if name not in (PRICE, "year"):
             counts.repaired[f"{alias(name)} unreadable, made missing"] += found.count
+
+
+def _rule(name: str, source: Source, settings: IngestSettings) -> ColumnRule:
+    """Return the rule of a field, also where its column was found by its name."""
+    given = settings.columns.get(name)
+    return given or ColumnRule.model_validate({"from": source.origin[name][0]})
