@@ -125,12 +125,14 @@ _NOTES: Final = (
 )
 """Words after a price or a distance that change nothing about its number."""
 
-_GROUP_SIGNS: Final = {"\u066c": ",", "\u066b": ".", "\u060c": ","}
+_POINT: Final = "\u066b"
+"""The decimal sign of Arabic script, which means nothing else."""
+_GROUP_SIGNS: Final = {"\u066c": "'", "\u060c": ","}
 _QUOTES: Final = "'\u2019\u02bc`\u00b4"
 _DIGITS: Final = (
-    rf"(?:\d{{1,3}}(?:[ {_QUOTES}]\d{{3}})+(?!\d)(?:[.,]\d+)?"
+    rf"(?:\d{{1,3}}(?:[ {_QUOTES}]\d{{3}})+(?!\d)(?:[.,{_POINT}]\d+)?"
     rf"|\d{{1,2}}(?:[ {_QUOTES}]\d{{2}})+[ {_QUOTES}]\d{{3}}(?!\d)"
-    r"|\d+(?:[.,]\d+)*|(?<![\w.,])[.,]\d+)"
+    rf"|\d+(?:[.,{_POINT}]\d+)*|(?<![\w.,])[.,]\d+)"
 )
 _NUMBER: Final = re.compile(rf"((?:(?<!\w)[-+])?{_DIGITS})(?:e([-+]?\d{{1,2}})(?!\w))?")
 _ALONE: Final = re.compile(_NUMBER.pattern + "[.,]?")
@@ -223,6 +225,7 @@ def number_of(digits: str, decimal: Decimal) -> float | None:
     digits = re.sub(rf"[ {_QUOTES}]", "", digits.rstrip(".,"))
     if decimal == ",":
         digits = digits.translate(str.maketrans(".,", ",."))
+    digits = digits.replace(_POINT, ".")
     known = any(sign.isdigit() for sign in digits) and _GROUPED.fullmatch(digits)
     return float(digits.replace(",", "")) if known else None
 

@@ -40,18 +40,18 @@ def _doubts(frame: pd.DataFrame, settings: IngestSettings) -> Iterator[str]:
             "year: {from: ..., match: '(\\d{4})'}"
         )
     if settings.price_range is None:
-        if price < _CHEAPEST_MARKET:
-            yield (
-                f"the median price is {price:.6g} {currency}; give the decimal sign of the file "
-                "(ingest.decimal), or what prices are in (multiply: 1000 or 100000 in "
-                "ingest.columns.price), or, if that is right, ingest.price_range"
-            )
         dear = frame[PRICE][frame[PRICE] > default_price_range(frame[PRICE])[1]]
         if len(dear) > max(_MOST_TOO_DEAR, _SHARE_TOO_DEAR * len(frame)):
             yield (
                 f"{len(dear):,} prices are above 1000 times the median, {price:.6g} {currency}, "
                 f"such as {dear.iloc[0]:.10g}; are prices in two units, such as rupees beside "
                 "lakh? Bring them to one, or set ingest.price_range to leave others out"
+            )
+        if price < _CHEAPEST_MARKET:
+            yield (
+                f"the median price is {price:.6g} {currency}; give the decimal sign of the file "
+                "(ingest.decimal), or what prices are in (multiply: 1000 or 100000 in "
+                "ingest.columns.price), or, if that is right, ingest.price_range"
             )
     is_old = frame["year"].max() - year >= 2
     if is_old and odometer < _LEAST_DRIVEN:

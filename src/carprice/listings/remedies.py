@@ -52,7 +52,7 @@ def _candidates(field: str, settings: IngestSettings) -> Iterator[tuple[dict[str
         yield {"match": _YEAR}, settings.decimal
     if kind in NUMERIC:
         signs = dict.fromkeys((settings.decimal, ".", ","))
-        for changes in ({}, {"number": True}, {"ordinal": True}):
+        for changes in ({}, {"number": True}):
             yield from ((changes, sign) for sign in signs if changes or sign != settings.decimal)
 
 
