@@ -176,7 +176,7 @@ def plain(text: str) -> str:
     Examples
     --------
     >>> plain("１２万公里"), plain("۱۳٬۰۰۰"), plain("4\u202f500\u00a0€")
-    ('12万公里', '13,000', '4 500 €')
+    ('12万公里', "13'000", '4 500 €')
     """
     if text.isascii():
         return " ".join(text.lower().split())

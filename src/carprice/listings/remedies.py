@@ -7,6 +7,7 @@ import pandas as pd
 import yaml
 
 from carprice.errors import InputError
+from carprice.listings.cells import Cells
 from carprice.listings.notation import Notation
 from carprice.listings.values import prepared, read_column
 from carprice.schema import NUMERIC, FieldKind, alias, kind_of
@@ -29,7 +30,10 @@ def remedy(field: str, rule: ColumnRule, values: Sequence[str], settings: Ingest
         own = settings.model_copy(update={"decimal": decimal})
         raw = pd.Series([*values], dtype=object)
         try:
-            _, bad = read_column(field, prepared(field, raw, changed), changed, Notation(own), "")
+            cells, notation = prepared(field, raw, changed), Notation(own)
+            if isinstance(cells, Cells) and kind_of(field) in NUMERIC:
+                notation.settle({field: (cells, changed)}, "")
+            _, bad = read_column(field, cells, changed, notation, "")
         except InputError:
             continue
         if bad.mean() <= settings.max_unreadable:
