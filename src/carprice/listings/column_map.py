@@ -15,7 +15,7 @@ from carprice.listings.cells import Cells
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import PRICED, UNITS, Decimal, unit_of
 from carprice.listings.sources.chunks import Chunk
-from carprice.listings.values import MISSING, count_respaced, prepared, read_column
+from carprice.listings.values import MISSING, count_respaced, date_of_excel, prepared, read_column
 from carprice.redaction import redact
 from carprice.schema import (
     FIELDS,
@@ -39,6 +39,7 @@ _FITTING_KINDS: Final = {
 """The kinds of fields that each key of a rule fits; the other keys fit all."""
 _COLUMNS_NAMED: Final = 20
 _VALUES_KEPT: Final = 100
+_NAMES: Final = ("make", "model", "variant")
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,12 @@ def map_columns(
         data[field], bad = read_column(field, cells[field], rules[field], notation, label)
         if kind_of(field) is FieldKind.TEXT and (rows := count_respaced(raw[field])):
             respaced[field] = rows
+        found = cells[field]
+        if field in _NAMES and isinstance(found, Cells) and (day := date_of_excel(found)):
+            notation.note(
+                f"{alias(field)} is {day!r} in some rows; Excel makes days of names such as 9-3: "
+                f"write what it was into values of ingest.columns.{alias(field)}"
+            )
         if bad.any():
             unreadable[field] = _report(raw[field], bad)
     index = chunk.frame.index

@@ -6,6 +6,8 @@ many cars share and which is read once, and values that differ from car to car.
 
 import datetime
 import math
+import re
+import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,16 +116,25 @@ class Features:
         )
 
 
+_HIDDEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
+_WHOLE: Final = re.compile(r"\d{2,}\.0")
+
+
 @lru_cache(maxsize=20_000)
 def normalise(text: str) -> str:
-    """Return a category in lower case and with single spaces.
+    """Return a category in lower case, with single spaces, composed letters and no hidden signs.
+
+    A whole number of two digits or more has no decimals: tools write 208.0 for the model 208.
 
     Examples
     --------
-    >>> normalise("  Wagon  R ")
-    'wagon r'
+    >>> normalise("  Wagon  R "), normalise("208.0"), normalise("S\u030ckoda\u200b")
+    ('wagon r', '208', 'škoda')
     """
-    return " ".join(text.casefold().split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text.translate(_HIDDEN))
+    plain = " ".join(text.casefold().split())
+    return plain[:-2] if _WHOLE.fullmatch(plain) else plain
 
 
 def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -> Features:

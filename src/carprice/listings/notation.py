@@ -47,7 +47,6 @@ class Notation:
     """
 
     settings: IngestSettings
-    price_required: bool = True
     decimals: dict[str, Decimal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _seen: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
@@ -91,7 +90,7 @@ class Notation:
                 )
             ((sign, other),) = shown.items()
             self.decimals[name] = sign
-            self._note(
+            self.note(
                 f"{alias(name)} is {example!r} and the like; {sign!r} was taken for the sign "
                 f"before decimals, as in {other}"
             )
@@ -117,9 +116,9 @@ class Notation:
             return (cells * multiply + add) * factor, np.zeros(len(cells), dtype=bool)
         decimal = self.decimals.get(name)
         quantities = [_quantity(name, value, rule, decimal) for value in cells.values]
-        factor = self._factors(name, quantities, cells, rule, label)
+        factors = self._factors(name, quantities, cells, rule, label)
         numbers: list[Any] = [
-            (one.number * multiply + add) * factor[one.name] if isinstance(one, Quantity) else one
+            (one.number * multiply + add) * factors[one.name] if isinstance(one, Quantity) else one
             for one in quantities
         ]
         return cells.spread(numbers, np.nan)
@@ -151,7 +150,7 @@ class Notation:
             return {}
         factor = self._ratio(name, *units) if units else 1.0
         if named and factor != 1.0:
-            self._note(f"{alias(name)} is told in {named[0]}, and was made {self.own_unit(name)}")
+            self.note(f"{alias(name)} is told in {named[0]}, and was made {self.own_unit(name)}")
         return dict.fromkeys(["", *named], factor)
 
     def _of_currencies(self, named: Sequence[str], rule: ColumnRule) -> dict[str, float]:
@@ -201,7 +200,8 @@ class Notation:
             f"currencies: {{{signs}}} in {field_key}"
         )
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Keep a sentence on what was assumed, once."""
         if text not in self.notes:
             self.notes.append(text)
 

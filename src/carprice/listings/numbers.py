@@ -141,7 +141,6 @@ _AND: Final = re.compile(r"\s*(?:and\b|und\b|,)?\s*")
 _THOUSAND_KM: Final = re.compile(r"(?<=[\d\s])(t|т\.)(km|км)\b")
 _BESIDE_A_UNIT: Final = re.compile(r"^\s*(?:[,;|@(]|at\b|bei\b|/\s*\d).*")
 """What may stand after a unit: something else that is told of the car."""
-_PLUS: Final = re.compile(r"\+?")
 _WIDEST_RANGE: Final = 2.0
 """A range is read as its middle; a wider one says too little."""
 _GROUPED: Final = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:,\d{2,3})*,\d{3})?(?:\.\d*)?")
@@ -343,7 +342,8 @@ class _Words:
         number = amount.number * amount.scale
         before = self._currency_before.search(text[:start])
         currency = before[1] if before else ""
-        unit, currency, end = self._names(text, _PLUS.match(text, amount.end).end(), "", currency)
+        end = amount.end + text.startswith("+", amount.end)
+        unit, currency, end = self._names(text, end, "", currency)
         to = _TO.match(text, end)
         if to and (last := self._amount(text, to.end(), decimal)):
             scale = last.scale if amount.scale == 1 else amount.scale

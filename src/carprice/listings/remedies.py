@@ -31,7 +31,7 @@ def remedy(field: str, rule: ColumnRule, values: Sequence[str], settings: Ingest
         raw = pd.Series([*values], dtype=object)
         try:
             cells, notation = prepared(field, raw, changed), Notation(own)
-            if isinstance(cells, Cells) and kind_of(field) in NUMERIC:
+            if kind_of(field) in NUMERIC and isinstance(cells, Cells):
                 notation.settle({field: (cells, changed)}, "")
             _, bad = read_column(field, cells, changed, notation, "")
         except InputError:

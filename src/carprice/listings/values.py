@@ -9,7 +9,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -39,11 +39,18 @@ MISSING: Final[dict[FieldKind, Any]] = {
 _FLOAT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*)?")
 _AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{4}|\d{2})(?:[ T].*)?")
-_TRUE: Final = frozenset({"1", "true", "yes", "y", "on"})
-_FALSE: Final = frozenset({"0", "false", "no", "n", "off"})
+_YES: Final = (
+    "1 true yes y on x ✓ ✔ ja sí si sim oui tak ano áno да igen evet da 是 有 あり 예 있음 có"
+)
+_NO: Final = (
+    "0 false no n off nein nej nee não nao non nie ne нет nem hayır nu "
+    "否 无 無 なし 아니오 없음 không"
+)
+_FLAGS: Final = {word: float(words is _YES) for words in (_YES, _NO) for word in words.split()}
+_DATE_OF_EXCEL: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?: 00:00:00)?")
 
 
-Prepared = np.ndarray | Cells | pd.DataFrame
+Prepared: TypeAlias = np.ndarray | Cells | pd.DataFrame
 """Numbers that are numbers already, the distinct values of a column, or 0/1 columns."""
 
 
@@ -76,9 +83,9 @@ def read_column(
     What each of the n rows holds, and which cells cannot be read: n, or n for each 0/1 column.
     """
     if isinstance(cells, pd.DataFrame):
-        return _read_flags(cells)
+        return _read_flags(cells, rule)
     kind = kind_of(field)
-    if kind in NUMERIC:
+    if kind in NUMERIC or isinstance(cells, np.ndarray):
         read, bad = notation.read(field, cells, rule, label)
         bad |= np.isinf(read)
         if kind is FieldKind.INTEGER:
@@ -87,10 +94,12 @@ def read_column(
     return cells.read(_reader(field, rule, label), MISSING.get(kind))
 
 
-def _read_flags(raw: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _read_flags(raw: pd.DataFrame, rule: ColumnRule) -> tuple[np.ndarray, np.ndarray]:
     """Return the equipment of each row, and which cells of its flags cannot be read."""
+    prepare = functools.partial(_in_turn, _preparing_steps(rule))
     columns = [
-        Cells.of(raw.iloc[:, place]).read(_read_flag, np.nan) for place in range(raw.shape[1])
+        Cells.of(raw.iloc[:, place], prepare).read(_read_flag, np.nan)
+        for place in range(raw.shape[1])
     ]
     flags, bad = (np.column_stack(part) for part in zip(*columns, strict=True))
     names = [str(name).strip() for name in raw.columns]
@@ -107,6 +116,12 @@ def _read_flags(raw: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def count_respaced(raw: pd.Series) -> int:
     """Return the number of rows whose text has needless spaces."""
     return int(Cells.of(raw).read(_has_stray_spaces, False)[0].sum())
+
+
+def date_of_excel(cells: Cells) -> str | None:
+    """Return the first value that is a day, such as Excel makes of the name 9-3; None if none."""
+    texts = (as_text(value) for value in cells.values if value is not None)
+    return next(filter(_DATE_OF_EXCEL.fullmatch, texts), None)
 
 
 def _has_stray_spaces(value: object) -> bool:
@@ -255,7 +270,7 @@ def _printed_list(text: str) -> Any:
 def _read_flag(value: object) -> Any:
     """Return 1.0 or 0.0 for a flag such as ``yes``, ``0`` or ``False``; any number but 0 is 1.0."""
     text = as_text(value).lower()
-    if text in _TRUE or text in _FALSE:
-        return float(text in _TRUE)
+    if text in _FLAGS:
+        return _FLAGS[text]
     number = read_number(text, ".")
     return UNREADABLE if number is None else float(number != 0)
