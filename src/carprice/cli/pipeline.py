@@ -147,6 +147,35 @@ def sample(
     say(f"{rows:,} rows in {out}")
 
 
+@app.command(name="map", rich_help_panel=PIPELINE)
+def map_source(
+    source: Annotated[str, typer.Argument(help="A file, pattern or address of listings.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="New params file; default: standard output.")
+    ] = None,
+) -> None:
+    """Propose a params file for listings: which column is what, and how its values are read.
+
+    Columns are recognised by their names, in many languages, and by their values. A comment with a
+    question mark tells what to look at before `carprice run --params FILE`.
+    """
+    if out is not None and out.exists():
+        raise InputError(f"--out {out} is there already; name a new file")
+    from carprice.files import write_text
+    from carprice.listings.proposal import ROWS, propose, to_yaml
+    from carprice.listings.sources import read_chunks
+    from carprice.settings import IngestSettings
+
+    with step("map"):
+        first = next(iter(read_chunks(IngestSettings(), chunk_rows=ROWS, source=source)))
+        text = to_yaml(propose(first.frame), source)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(out, text)
+        say(f"{out} is written, with {text.count('# ?')} questions in it")
+
+
 @app.command(rich_help_panel=PIPELINE)
 def snapshot(
     digest: Annotated[str, typer.Argument(help="As raw_digest in the report and the tags.")],
