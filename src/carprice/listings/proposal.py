@@ -34,68 +34,74 @@ _NAMES: Final = {
     "price": (
         "price asking asked sellingprice listingprice saleprice askingprice currentprice cost "
         "amount preis kaufpreis vbpreis prix precio preço preco valor prezzo prijs pris hinta "
-        "cena cijena ár ara pret preț цена стоимость ціна fiyat harga giá gia 价格 售价 报价 价钱 価格 "
-        "本体価格 総額 가격 ราคา قیمت السعر ثمن מחיר कीमत pricenzd priceusd priceeur pricegbp priceinr "
-        "priceaud"
+        "cena cijena ár ara pret preț цена стоимость ціна fiyat harga giá gia 价格 售价 报价 "
+        "价钱 価格 本体価格 総額 가격 ราคา قیمت السعر ثمن מחיר कीमत pricenzd priceusd "
+        "priceeur pricegbp priceinr priceaud"
     ),
     "make": (
-        "make brand manufacturer carmake carbrand maker mark marke hersteller marque fabricant "
-        "marca fabricante casa merk märke merke mærke merkki značka znacka marka proizvođač "
-        "марка бренд производитель merek hãng hang 品牌 厂商 メーカー 제조사 브랜드 ยี่ห้อ برند ماركة الماركة "
-        "שם יצרן कंपनी company"
+        "make brand manufacturer carmake carbrand maker mark marke hersteller marque "
+        "fabricant marca fabricante casa merk märke merke mærke merkki značka znacka marka "
+        "proizvođač марка бренд производитель merek hãng hang 品牌 厂商 メーカー 제조사 "
+        "브랜드 ยี่ห้อ برند ماركة الماركة שם יצרן कंपनी company"
     ),
     "model": (
         "model carmodel modelname modell modèle modele modelo modello malli módl модель модел "
-        "车型 车系 型号 車名 車種 모델 차종 รุ่น مدل موديل الموديل דגם मॉडल dòngxe dongxe tipe"
+        "车型 车系 型号 車名 車種 모델 차종 รุ่น مدل موديل الموديل דגם मॉडल dòngxe dongxe "
+        "tipe"
     ),
     "variant": (
-        "variant trim version versión versao versão versione grade edition ausstattung finition "
-        "ausführung výbava wersja комплектация модификация 配置 グレード 트림"
+        "variant trim version versión versao versão versione grade edition ausstattung "
+        "finition ausführung výbava wersja комплектация модификация 配置 グレード 트림"
     ),
     "year": (
         "year modelyear yearofmanufacture manufactureyear yearbuilt buildyear regyear "
-        "registration registrationyear yearofregistration firstregistration vehicleyear baujahr "
-        "erstzulassung ez jahr année annee miseencirculation mec año ano anno anomodelo "
-        "añomodelo matriculación immatricolazione bouwjaar årsmodell årgang vuosimalli rok "
-        "rokvýroby rokprodukcji godina évjárat an anfabricatie год годвыпуска рік yıl modelyılı "
-        "tahun năm nămsảnxuất 年份 年款 上牌时间 年式 연식 ปี سال سنة السنة שנה वर्ष"
+        "registration registrationyear yearofregistration firstregistration vehicleyear "
+        "baujahr erstzulassung ez jahr année annee miseencirculation mec año ano anno "
+        "anomodelo añomodelo matriculación immatricolazione bouwjaar årsmodell årgang "
+        "vuosimalli rok rokvýroby rokprodukcji godina évjárat an anfabricatie год годвыпуска "
+        "рік yıl modelyılı tahun năm nămsảnxuất 年份 年款 上牌时间 年式 연식 ปี سال سنة السنة "
+        "שנה वर्ष"
     ),
     "odometer": (
         "odometer mileage miles kms km kilometers kilometres kilometer kilometre kmdriven "
-        "kmsdriven kilometersdriven distance driven odo odometerreading mileagekm mileagemiles "
-        "laufleistung km-stand kmstand kilometerstand kilométrage kilometrage kilometraje "
-        "kilómetros kilometros quilometragem quilómetros chilometri chilometraggio percorrenza "
-        "miltal mätarställning kilometrit najeto tachometr nájezd przebieg kilometraža futottkm "
-        "kilometraj rulaj пробег пробіг jaraktempuh odoterbaca sốkm quãngđường 里程 行驶里程 表显里程 公里数 "
-        "走行距離 주행거리 เลขไมล์ کارکرد كيلومترات الممشى المسافة קילומטר"
+        "kmsdriven kilometersdriven distance driven odo odometerreading mileagekm "
+        "mileagemiles laufleistung km-stand kmstand kilometerstand kilométrage kilometrage "
+        "kilometraje kilómetros kilometros quilometragem quilómetros chilometri "
+        "chilometraggio percorrenza miltal mätarställning kilometrit najeto tachometr nájezd "
+        "przebieg kilometraža futottkm kilometraj rulaj пробег пробіг jaraktempuh odoterbaca "
+        "sốkm quãngđường 里程 行驶里程 表显里程 公里数 走行距離 주행거리 เลขไมล์ کارکرد "
+        "كيلومترات الممشى المسافة קילומטר"
     ),
     "fuel_type": (
-        "fuel fueltype kraftstoff treibstoff carburant énergie energie combustible combustível "
-        "combustivel alimentazione carburante brandstof bränsle drivstoff drivmiddel polttoaine "
-        "palivo paliwo gorivo üzemanyag combustibil топливо типтоплива паливо yakıt yakit "
-        "bahanbakar nhiênliệu 燃料 燃油 燃料类型 연료 เชื้อเพลิง سوخت الوقود דלק"
+        "fuel fueltype kraftstoff treibstoff carburant énergie energie combustible "
+        "combustível combustivel alimentazione carburante brandstof bränsle drivstoff "
+        "drivmiddel polttoaine palivo paliwo gorivo üzemanyag combustibil топливо типтоплива "
+        "паливо yakıt yakit bahanbakar nhiênliệu 燃料 燃油 燃料类型 연료 เชื้อเพลิง سوخت "
+        "الوقود דלק"
     ),
     "transmission_type": (
         "transmission transmissiontype gearbox gears getriebe boîte boitedevitesse boite "
         "transmisión cambio câmbio caixa versnellingsbak växellåda girkasse gearkasse "
         "vaihteisto převodovka prevodovka skrzyniabiegów skrzynia mjenjač váltó cutie кпп "
-        "коробка трансмиссия şanzıman vites transmisi hộpsố 变速箱 ミッション 변속기 เกียร์ گیربکس "
-        "ناقلالحركة גיר"
+        "коробка трансмиссия şanzıman vites transmisi hộpsố 变速箱 ミッション 변속기 เกียร์ "
+        "گیربکس ناقلالحركة גיר"
     ),
     "body_type": (
         "body bodytype bodystyle type karosserie aufbau carrosserie carrocería carroceria "
-        "carrozzeria carrosserievorm kaross karosseri karoserie nadwozie karoserija karosszéria "
-        "caroserie кузов типкузова kasa bodi kiểudáng 车身 ボディタイプ 차체 بدنه الهيكل"
+        "carrozzeria carrosserievorm kaross karosseri karoserie nadwozie karoserija "
+        "karosszéria caroserie кузов типкузова kasa bodi kiểudáng 车身 ボディタイプ 차체 بدنه "
+        "الهيكل"
     ),
     "color": (
-        "color colour paintcolor exteriorcolor farbe couleur cor colore kleur färg farge farve "
-        "väri barva kolor boja szín culoare цвет колір renk warna màu 颜色 色 색상 สี رنگ اللون צבע"
+        "color colour paintcolor exteriorcolor farbe couleur cor colore kleur färg farge "
+        "farve väri barva kolor boja szín culoare цвет колір renk warna màu 颜色 色 색상 สี "
+        "رنگ اللون צבע"
     ),
     "engine_cc": (
-        "enginecc engine enginesize enginecapacity displacement cc hubraum cylindrée cilindrada "
-        "cilindrata cilinderinhoud motor motorvolym slagvolum objem pojemność zapremina "
-        "hengerűrtartalom capacitatecilindrica объем объём двигатель motorhacmi dungtích 排量 排気量 "
-        "배기량 حجم موتور litros"
+        "enginecc engine enginesize enginecapacity displacement cc hubraum cylindrée "
+        "cilindrada cilindrata cilinderinhoud motor motorvolym slagvolum objem pojemność "
+        "zapremina hengerűrtartalom capacitatecilindrica объем объём двигатель motorhacmi "
+        "dungtích 排量 排気量 배기량 حجم موتور litros"
     ),
     "power_bhp": (
         "powerbhp power maxpower bhp hp horsepower ps kw leistung puissance potencia potência "
@@ -222,7 +228,7 @@ ROWS: Final = 10_000
 _MOST_READ: Final = 0.95
 _SHORT: Final = 4
 """A name of at most this many letters is looked for as a whole only."""
-_PREPARED: Final = ({}, {"number": True}, {"match": r"((?:19|20)\d\d)"})
+_PREPARED: Final[tuple[dict[str, Any], ...]] = ({}, {"number": True}, {"match": r"((?:19|20)\d\d)"})
 
 
 def _candidates(columns: Mapping[str, pd.Series]) -> tuple[dict[str, list[str]], ...]:
