@@ -130,8 +130,8 @@ _NAMES: Final = {
 }
 """Names of columns by field, without spaces and signs and in lower case."""
 _TITLES: Final = (
-    "name title car carname vehicle listing ad headline bezeichnung titel titre título titolo nazwa "
-    "název название 标题 车名 車名 品名"
+    "name title car carname vehicle listing ad headline bezeichnung titel titre título titolo "
+    "nazwa název название 标题 车名 車名 品名"
 )
 
 
