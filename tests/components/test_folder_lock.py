@@ -2,29 +2,18 @@ import datetime
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Carprice, caller
+from command_line import Carprice, caller, working
 
 from carprice.components.folder_lock import only_command
 from carprice.errors import RefusedError
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
-HOLDS = """
-import datetime, sys
-from pathlib import Path
-from carprice.components.folder_lock import only_command
-
-now = datetime.datetime(2025, 7, 1, 14, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
-with only_command(Path(sys.argv[1]), sys.argv[2], now):
-    print("holding", flush=True)
-    sys.stdin.read()
-"""
 Holder = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -33,19 +22,8 @@ def holding() -> Iterator[Holder]:
     """Starts a process that holds the lock of a folder; it ends with the test."""
     with ExitStack() as stack:
 
-        def start(folder: Path, command: str, **environment: str) -> "subprocess.Popen[str]":
-            process = subprocess.Popen(
-                [sys.executable, "-c", HOLDS, str(folder), command],
-                env={**os.environ, **environment},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            assert process.stdout.readline() == "holding\n"
-            return process
+        def start(folder: Path, command: str) -> "subprocess.Popen[str]":
+            return stack.enter_context(working(folder, command))
 
         yield start
 

@@ -17,8 +17,6 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from filelock import FileLock
-
 from carprice.errors import RefusedError
 
 _FOLDER: Final = "mlartifacts"
@@ -83,6 +81,8 @@ def opening(uri: str, make: Callable[[str], object]) -> Iterator[None]:
         _refuse_lost(path)
         yield
         return
+    from filelock import FileLock  # the service starts without it
+
     with FileLock(f"{path}.lock"):
         for left in path.parent.glob(f".{path.name}-*"):  # by a killed process
             shutil.rmtree(left, ignore_errors=True)
