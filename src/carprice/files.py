@@ -31,21 +31,12 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
-    """Give a new folder beside ``target``, which is deleted at the end."""
-    with (
-        folder_for(target),
-        tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch,
-    ):
-        yield Path(scratch)
-
-
-@contextmanager
-def folder_for(target: Path) -> Iterator[None]:
-    """Make the folder of ``target``; folders made for it go again if they stay empty."""
+    """Give a folder beside ``target``; folders made for it go again if they stay empty."""
     made = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+            yield Path(scratch)
     finally:
         for folder in made:
             with suppress(OSError):

@@ -5,14 +5,13 @@ import datetime
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
 from carprice.errors import RefusedError
-from carprice.files import folder_for
 
 _VARIABLE: Final = "CARPRICE_LOCK"
 _SECONDS: Final = 0.2  # for one that ends just now
@@ -59,19 +58,22 @@ def _held(path: Path, folder: Path, holder: Mapping[str, Any]) -> Iterator[None]
     lock, note = FileLock(path), _note(path)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(folder_for(path))
+            for made in [one for one in path.parents if not one.exists()][::-1]:
+                made.mkdir(exist_ok=True)
+                stack.callback(_suppressed, made.rmdir)  # unless something was written there
             lock.acquire(timeout=_SECONDS)
         except Timeout:
             raise RefusedError(_in_use(folder, _holder(path))) from None
         except OSError as error:
+            reason = (error.strerror or str(error)).lower()
             raise RefusedError(
-                f"the working folder {folder} cannot be written to "
-                f"({error.strerror or error}); make it writable, or choose another"
+                f"the working folder {folder} cannot be written: {reason}; let this user write "
+                "there, or choose another folder"
             ) from None
         stack.callback(lock.release)
         # Deleted while it is held: filelock refuses a lock of a file that is gone.
         for file in (path, note):
-            stack.callback(_delete, file)
+            stack.callback(_suppressed, file.unlink)
         with contextlib.suppress(OSError):
             note.write_text(json.dumps(holder), encoding="utf-8")
         yield
@@ -95,6 +97,6 @@ def _in_use(folder: Path, holder: Mapping[str, Any]) -> str:
     return f"{who} is working in {folder.resolve()}; wait until it ends, or use another folder"
 
 
-def _delete(path: Path) -> None:
+def _suppressed(delete: Callable[[], object]) -> None:
     with contextlib.suppress(OSError):  # Windows deletes no file that is open
-        path.unlink(missing_ok=True)
+        delete()

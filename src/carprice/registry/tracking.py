@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError, RefusedError
 from carprice.redaction import LOGIN_VARIABLES, hide_secrets, redact
-from carprice.registry import dagshub, local_database, logins
+from carprice.registry import dagshub, database_file, logins
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,9 +98,10 @@ def connect(uri: str, *, checks_login: bool = True) -> "MlflowClient":
         logging.getLogger(name).setLevel(logging.ERROR)
 
     address = use(uri)
-    with clear_errors(uri), local_database.opening(address, mlflow.MlflowClient):
+    with clear_errors(uri):
         _try_database(address)
-        return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+        with database_file.opening(address, mlflow.MlflowClient):
+            return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
 
 
 def _scheme(uri: str) -> str:
@@ -177,9 +178,11 @@ def clear_errors(uri: str, call: str = "that it was asked") -> Iterator[None]:
 
     expected: tuple[type[Exception], ...] = (MlflowException, OSError)  # of requests, too
     if _scheme(uri) not in ("http", "https"):
+        import sqlite3
+
         from sqlalchemy.exc import SQLAlchemyError
 
-        expected = (*expected, SQLAlchemyError)
+        expected = (*expected, SQLAlchemyError, sqlite3.Error)
     try:
         yield
     except expected as error:
@@ -256,7 +259,7 @@ def experiment_id(client: "MlflowClient", uri: str, name: str, workdir: Path) ->
 
     if found := client.get_experiment_by_name(name):
         return found.experiment_id
-    artifacts = local_database.artifacts_of(uri)
+    artifacts = database_file.artifacts_of(uri)
     if artifacts is None and _scheme(uri) == "sqlite":  # in memory
         artifacts = (workdir / "mlartifacts").resolve().as_uri()
     try:

@@ -69,7 +69,9 @@ def opening(uri: str, make: Callable[[str], object]) -> Iterator[None]:
     Raises
     ------
     RefusedError
-        If it cannot be made, or was moved and may not be changed.
+        If it was moved and may not be changed.
+    sqlite3.Error
+        If it is no database, damaged, or kept by another program.
     """
     path = file_of(uri)
     if path is None or path.is_dir():
@@ -86,17 +88,9 @@ def opening(uri: str, make: Callable[[str], object]) -> Iterator[None]:
     with FileLock(f"{path}.lock"):
         for left in path.parent.glob(f".{path.name}-*"):  # by a killed process
             shutil.rmtree(left, ignore_errors=True)
-        try:
-            if _is_unfinished(path):
-                _make(path, make)
-            _bring_home(path)
-        except sqlite3.OperationalError as error:
-            raise RefusedError(
-                f"the database {path} cannot be made or changed ({error}); let carprice write to "
-                f"{path.parent}, make room there, and end other programs that use it"
-            ) from None
-        except sqlite3.DatabaseError:
-            pass  # no database, or a damaged one: MLflow says so
+        if _is_unfinished(path):
+            _make(path, make)
+        _bring_home(path)
         yield
 
 
