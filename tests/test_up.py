@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from command_line import run
+from command_line import run, working
 
 
 def stages_run(printed: str) -> list[str]:
@@ -43,6 +43,12 @@ def start_up(serve: Any, folder: Path) -> Any:
 
 def test_the_project_runs_reuses_and_reruns_what_changed(project: Path, serve: Any) -> None:
     """One project from first start to a changed seed; each part rests on the one before."""
+    # Beside another command the first stage is refused, and so DVC ends.
+    with working(project, "carprice up") as other:
+        told = run(project, "dvc", "repro", code=255)
+    assert f"carprice: `carprice up` (process {other.pid}, since 2025-07-01 12:00:00 UTC)" in told
+    assert not (project / "data" / "report.json").exists()
+
     # The first start serves the sample.
     with start_up(serve, project) as server:
         health = json.loads(server.get("/")[1])

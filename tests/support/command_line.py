@@ -81,3 +81,32 @@ def run(folder: Path, *command: str, code: int = 0) -> str:
     )
     assert done.returncode == code, done.stdout
     return done.stdout
+
+
+_WORKS = """
+import datetime, sys
+from pathlib import Path
+from carprice.components.folder_lock import only_command
+
+now = datetime.datetime(2025, 7, 1, 14, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
+with only_command(Path(sys.argv[1]), sys.argv[2], now):
+    print("working", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def working(folder: Path, command: str) -> "Iterator[subprocess.Popen[str]]":
+    """Start a process that holds a folder's lock, as a command does, until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _WORKS, str(folder), command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "working\n"
+            yield process
+        finally:
+            process.kill()

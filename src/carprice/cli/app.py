@@ -1,6 +1,7 @@
 """The command line's frame: the application, the options that commands share, the registry."""
 
 import datetime
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -41,6 +42,13 @@ WORKDIR: Final = Path()
 def now() -> datetime.datetime:
     """Return the time that records carry."""
     return datetime.datetime.now(datetime.UTC)
+
+
+def working(workspace: Workspace, command: str) -> AbstractContextManager[None]:
+    """Hold the lock of the working folder: what a command holds that writes stages' files."""
+    from carprice.components.folder_lock import only_command
+
+    return only_command(workspace.root, f"carprice {command}", now())
 
 
 def registry_uri(settings: Settings, workspace: Workspace) -> str:

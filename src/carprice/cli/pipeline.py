@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carprice.cli.app import PARAMS, PIPELINE, WORKDIR, AsJson, Params, Workdir, app, log_in, now
+from carprice.cli.app import (
+    PARAMS,
+    PIPELINE,
+    WORKDIR,
+    AsJson,
+    Params,
+    Workdir,
+    app,
+    log_in,
+    now,
+    working,
+)
 from carprice.cli.terminal import figures_table, say, step, table
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
@@ -54,10 +65,12 @@ def run(
 ) -> None:
     """Run all five stages in any folder, without DVC, and print the figures."""
     settings = load_settings(params, source=source)
-    log_in(settings, Workspace(workdir))
-    from carprice.components.pipeline import run as run_stages
+    workspace = Workspace(workdir)
+    with working(workspace, "run"):
+        log_in(settings, workspace)
+        from carprice.components.pipeline import run as run_stages
 
-    outcome = run_stages(settings, Workspace(workdir), now(), step)
+        outcome = run_stages(settings, workspace, now(), step)
     if as_json:
         registration = dataclasses.asdict(outcome.registration)
         typer.echo(json.dumps({**outcome.figures, "registration": registration}, indent=2))
@@ -72,7 +85,7 @@ def ingest(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
     settings = load_settings(params)
     from carprice.components.ingest import ingest as ingest_source
 
-    with step("ingest") as progress:
+    with working(Workspace(workdir), "ingest"), step("ingest") as progress:
         report = ingest_source(settings.ingest, Workspace(workdir), progress)
     say(
         f"ingest: {report['rows_kept']:,} of {report['rows_read']:,} rows kept; "
@@ -85,7 +98,7 @@ def transform(workdir: Workdir = WORKDIR) -> None:
     """Stage 2: turn listings into features and the target, ln(price)."""
     from carprice.components.transform import transform as transform_listings
 
-    with step("transform"):
+    with working(Workspace(workdir), "transform"), step("transform"):
         rows = transform_listings(Workspace(workdir))
     say(f"transform: {rows:,} rows")
 
@@ -96,7 +109,7 @@ def train(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
     settings = load_settings(params)
     from carprice.components.train import train as train_model
 
-    with step("train") as progress:
+    with working(Workspace(workdir), "train"), step("train") as progress:
         model = train_model(settings.train, Workspace(workdir), progress)
     say(f"train: cross-validated MAPE {model.metrics['mape']:.2f} %")
 
@@ -106,7 +119,7 @@ def evaluate(workdir: Workdir = WORKDIR) -> None:
     """Stage 4: measure the model on the test rows, write figures and plots."""
     from carprice.components.evaluate import evaluate as evaluate_model
 
-    with step("evaluate") as progress:
+    with working(Workspace(workdir), "evaluate"), step("evaluate") as progress:
         figures = evaluate_model(Workspace(workdir), progress)
     say(f"evaluate: MAPE {figures['mape']:.2f} %, ranges cover {figures['coverage']:.1f} %")
 
@@ -117,7 +130,9 @@ def register(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
 
     The only stage with an outside effect. The same model registered again makes no second version.
     """
-    register_candidate(load_settings(params), Workspace(workdir))
+    settings = load_settings(params)
+    with working(Workspace(workdir), "register"):
+        register_candidate(settings, Workspace(workdir))
 
 
 @app.command(rich_help_panel=PIPELINE)

@@ -22,6 +22,7 @@ from carprice.cli.app import (
     now,
     open_registry,
     registry_uri,
+    working,
 )
 from carprice.cli.pipeline import register_candidate
 from carprice.cli.registry import test_version
@@ -54,22 +55,8 @@ def up(host: Host = _HOST, port: Port = _PORT) -> None:
     """
     settings, workspace = load_settings(PARAMS), Workspace(WORKDIR)
     log_in(settings, workspace)
-    _reproduce_until_evaluated()
-    from carprice.registry.versions import PRODUCTION
-
-    registration = register_candidate(settings, workspace)
-    registry = open_registry(settings, workspace)
-    production = registry.at(PRODUCTION)
-    if production is None:
-        _promote_first(registry, settings, workspace)
-    elif registration.accepted and registration.version != production.number:
-        say(
-            f"Version {registration.version} waits in staging; production stays version "
-            f"{production.number} until `carprice test-model` and `carprice promote`."
-        )
-    market = read_json(workspace.market, made_by="ingest")
-    figures = read_json(workspace.metrics, made_by="evaluate")
-    figures_table(f"Model version {registration.version}", figures, market["currency"])
+    with working(workspace, "up"):
+        _run_pipeline(settings, workspace)
     _serve(settings, workspace, host, port, wait=True)
 
 
@@ -129,6 +116,26 @@ def predict(
         gc.freeze()
         rows, priced = predict_source(loaded, settings.ingest, source, out, confidence, progress)
     say(f"{priced:,} of {rows:,} rows priced into {out}.")
+
+
+def _run_pipeline(settings: Settings, workspace: Workspace) -> None:
+    """Run what changed, register the model, and promote it if it is the first."""
+    _reproduce_until_evaluated()
+    from carprice.registry.versions import PRODUCTION
+
+    registration = register_candidate(settings, workspace)
+    registry = open_registry(settings, workspace)
+    production = registry.at(PRODUCTION)
+    if production is None:
+        _promote_first(registry, settings, workspace)
+    elif registration.accepted and registration.version != production.number:
+        say(
+            f"Version {registration.version} waits in staging; production stays version "
+            f"{production.number} until `carprice test-model` and `carprice promote`."
+        )
+    market = read_json(workspace.market, made_by="ingest")
+    figures = read_json(workspace.metrics, made_by="evaluate")
+    figures_table(f"Model version {registration.version}", figures, market["currency"])
 
 
 def _promote_first(registry: "Registry", settings: Settings, workspace: Workspace) -> None:

@@ -5,13 +5,13 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError, RefusedError
 from carprice.redaction import LOGIN_VARIABLES, hide_secrets, redact
-from carprice.registry import dagshub, logins
+from carprice.registry import dagshub, database_file, logins
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,26 +98,14 @@ def connect(uri: str, *, checks_login: bool = True) -> "MlflowClient":
         logging.getLogger(name).setLevel(logging.ERROR)
 
     address = use(uri)
-    with clear_errors(uri), _lock(address):
+    with clear_errors(uri):
         _try_database(address)
-        return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+        with database_file.opening(address, mlflow.MlflowClient):
+            return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
 
 
 def _scheme(uri: str) -> str:
     return logins.split(uri).scheme.partition("+")[0]
-
-
-def _lock(uri: str) -> AbstractContextManager[object]:
-    """Return the lock of a local database: of two first clients, one makes the tables."""
-    if _scheme(uri) != "sqlite":
-        return nullcontext()
-    from filelock import FileLock
-    from sqlalchemy import make_url
-
-    path = make_url(uri).database
-    if path and os.access(Path(path).parent, os.W_OK):
-        return FileLock(f"{path}.lock")
-    return nullcontext()  # where nobody may write, nothing is made
 
 
 def _try_database(uri: str) -> None:
@@ -190,9 +178,11 @@ def clear_errors(uri: str, call: str = "that it was asked") -> Iterator[None]:
 
     expected: tuple[type[Exception], ...] = (MlflowException, OSError)  # of requests, too
     if _scheme(uri) not in ("http", "https"):
+        import sqlite3
+
         from sqlalchemy.exc import SQLAlchemyError
 
-        expected = (*expected, SQLAlchemyError)
+        expected = (*expected, SQLAlchemyError, sqlite3.Error)
     try:
         yield
     except expected as error:
@@ -269,8 +259,8 @@ def experiment_id(client: "MlflowClient", uri: str, name: str, workdir: Path) ->
 
     if found := client.get_experiment_by_name(name):
         return found.experiment_id
-    artifacts = None
-    if _scheme(uri) == "sqlite":
+    artifacts = database_file.artifacts_of(uri)
+    if artifacts is None and _scheme(uri) == "sqlite":  # in memory
         artifacts = (workdir / "mlartifacts").resolve().as_uri()
     try:
         return client.create_experiment(name, artifact_location=artifacts)
