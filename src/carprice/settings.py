@@ -154,6 +154,12 @@ class IngestSettings(_Settings):
     units: Units = Units()
     encoding: str = "utf-8-sig"
     separator: str | None = Field(None, description="of a CSV file; default: found from its header")
+    header_row: int | None = Field(
+        None,
+        ge=0,
+        description="row of a CSV or Excel file that names the columns, counted from 1; 0: none, "
+        "the columns are then column 1, column 2 …; default: the first that is not empty",
+    )
     decimal: Literal[".", ","] = "."
     sheet: str | int = Field(0, description="of an Excel file: name, or number from 0")
     price_range: tuple[float, float] | None = Field(
