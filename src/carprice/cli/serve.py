@@ -131,11 +131,13 @@ def predict(
     confidence: Confidence = DEFAULT_CONFIDENCE,
 ) -> None:
     """Price every row of a source, by the column map of the params file."""
+    from carprice.components.predict import check_target
     from carprice.components.predict import predict as predict_source
     from carprice.model import PriceModel
     from carprice.registry.versions import production_version
 
     settings, workspace = load_settings(params), Workspace(workdir)
+    check_target(out)
     with step("predict") as progress:
         if model is None:
             progress("fetching the production model")
