@@ -120,3 +120,11 @@ def test_a_working_folder_that_is_a_file_is_told(carprice: Carprice, command: st
     done = carprice(command, "--workdir", "file")
     assert done.code == 1
     assert " cannot be written: " in done.line
+
+
+def test_a_registry_that_cannot_be_used_is_told_before_the_work(carprice: Carprice) -> None:
+    Path("mlflow.db").mkdir()
+    done = carprice("run")
+    assert done.code == 1
+    assert "mlflow.db is a folder; move it away, or name another registry" in done.line
+    assert not Path("data").exists()

@@ -87,7 +87,9 @@ class ColumnRule(_Settings):
         description='read the first number inside a text: "23.4 kmpl", "1,248 CC", "4.5 lakh"',
     )
     date: bool | str = Field(
-        False, description="read a date; a text gives its format, such as %d/%m/%Y"
+        False,
+        description="read a date; a text gives its format, such as %d/%m/%Y, or excel for Excel's "
+        "day numbers",
     )
     split: str | None = Field(None, description="separator of a list in one text (field features)")
     multiply: float | None = Field(None, description="multiply by this, such as 100000 for lakh")

@@ -20,7 +20,27 @@ SPREAD = [
 ]
 TWICE = ("make", "model", "year", "price", "price")
 
+DATED = (*HEADER, "listedOn")
+DAYS = [(*car, 45_300 + n) for n, car in enumerate(CARS)]
+EXCEL_DAYS = (
+    "{file}: listedOn is '45300' in row 0, and cannot be read in 100 % of the rows; give "
+    "ingest.columns.listedOn the rule date: excel, for the day numbers of Excel, or another column"
+)
+BY_DAY = {"columns": {"listedOn": {"from": "listedOn", "date": "excel"}}}
+DOTTED = [(*car, f"{1 + n % 28}.1.24.") for n, car in enumerate(CARS)]
+
 ODD = {
+    "day numbers of Excel": OddFile(text(DAYS, DATED), EXCEL_DAYS, BY_DAY),
+    "day numbers in a workbook": OddFile(
+        workbook(("Cars", [DATED, *DAYS])), EXCEL_DAYS, BY_DAY, name="cars.xlsx"
+    ),
+    "dates of another format": OddFile(
+        text(DOTTED, DATED),
+        "{file}: listedOn is '1.1.24.' in row 0, and cannot be read in 100 % of the rows; give "
+        "ingest.columns.listedOn the format of its dates, such as date: '%d.%m.%Y', or another "
+        "column",
+        {"columns": {"listedOn": {"from": "listedOn", "date": "%d.%m.%y."}}},
+    ),
     "a title above the header": OddFile(
         text(above="Our cars, June\n\n"),
         "{file} has no header in row 1, which is 'Our cars, June'; row 3 looks like it "
@@ -179,3 +199,8 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_file_is_refused_and_the_remedy_works(name: str, tmp_path: Path) -> None:
     check(ODD[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["day numbers of Excel", "day numbers in a workbook"])
+def test_a_day_number_is_the_day_that_excel_shows(name: str, tmp_path: Path) -> None:
+    assert check(ODD[name], tmp_path)["valuation_date"] == "2024-03-28"

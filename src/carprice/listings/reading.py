@@ -22,8 +22,9 @@ from carprice.listings.cleaning import (
 from carprice.listings.column_map import Unreadable, map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
 from carprice.listings.sources import read_chunks
+from carprice.listings.values import looks_like_excel_day
 from carprice.redaction import redact
-from carprice.schema import PRICE, alias
+from carprice.schema import PRICE, FieldKind, alias, kind_of
 from carprice.settings import IngestSettings
 
 _ROWS_INSPECTED: Final = 20_000
@@ -159,6 +160,15 @@ def row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
     return np.asarray(digests, dtype=np.uint64)
 
 
+def _rule_for(field: str, value: str) -> str:
+    """Return what may read a value, for a message."""
+    if kind_of(field) is not FieldKind.DATE:
+        return "a rule, such as number: true, or another column"
+    if looks_like_excel_day(value):
+        return "the rule date: excel, for the day numbers of Excel, or another column"
+    return "the format of its dates, such as date: '%d.%m.%Y', or another column"
+
+
 def _count_unreadable(source: Source, settings: IngestSettings, counts: Counts) -> None:
     for name, found in source.unreadable.items():
         share = found.count / len(source.frame)
@@ -166,7 +176,7 @@ def _count_unreadable(source: Source, settings: IngestSettings, counts: Counts) 
             raise InputError(
                 f"{redact(settings.source)}: {alias(name)} is {found.value!r} in row {found.row}, "
                 f"and cannot be read in {100 * share:.0f} % of the rows; give "
-                f"ingest.columns.{alias(name)} a rule, such as number: true, or another column"
+                f"ingest.columns.{alias(name)} {_rule_for(name, found.value)}"
             )
         if name not in (PRICE, "year"):
             counts.repaired[f"{alias(name)} unreadable, made missing"] += found.count

@@ -56,6 +56,10 @@ _GROUPED: Final = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:,\d{2,3})*,\d{3})?(?:\.\d*)
 _FLOAT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*)?")
 _AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{4}|\d{2})(?:[ T].*)?")
+_EXCEL_DAY: Final = re.compile(r"\d{5}(?:\.\d+)?")
+_EXCEL_EPOCH: Final = datetime.date(1899, 12, 30)
+EXCEL_DAYS: Final = "excel"
+"""The format of dates that stand as the numbers of days which Excel counts."""
 _TRUE: Final = frozenset({"1", "true", "yes", "y", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "n", "off"})
 
@@ -313,14 +317,21 @@ def _read_date(value: object, pattern: str | bool, place: str) -> Any:
     if not text:
         return None
     try:
-        if isinstance(pattern, str) and pattern:
+        if isinstance(pattern, str) and pattern not in ("", EXCEL_DAYS):
             return datetime.datetime.strptime(text, pattern).date()
-        return _date_of_text(text, place)
+        return _date_of_text(text, place, may_be_excel=pattern == EXCEL_DAYS)
     except (ValueError, OverflowError):
         return _UNREADABLE
 
 
-def _date_of_text(text: str, place: str) -> Any:
+def looks_like_excel_day(text: str) -> bool:
+    """Whether a text may be a day of 1954 to 2064 as Excel counts them: 45300 is 2024-01-09."""
+    return bool(_EXCEL_DAY.fullmatch(text)) and 20_000 <= float(text) < 60_200
+
+
+def _date_of_text(text: str, place: str, *, may_be_excel: bool) -> Any:
+    if may_be_excel and looks_like_excel_day(text):
+        return _EXCEL_EPOCH + datetime.timedelta(days=int(float(text)))
     if year_first := _YEAR_FIRST.fullmatch(text):
         return datetime.date(*map(int, year_first.groups()))
     if _AMBIGUOUS_DATE.fullmatch(text):

@@ -101,7 +101,7 @@ def _guesses(text: bytes) -> list[str]:
     matches: list[CharsetMatch] = list(
         from_bytes(text, cp_isolation=[*_USUAL], enable_fallback=False)
     )
-    found = [
+    found: list[str] = [
         next(name for name in _USUAL if name in match.could_be_from_charset)
         for match in sorted(matches, key=lambda one: one.chaos > _MUCH_CHAOS)
     ]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -104,7 +104,7 @@ def refuse_repeated(names: Iterable[str], label: str) -> None:
             )
 
 
-def _refuse_no_header(rows: Sequence[Row], known: Collection[str], label: str) -> None:
+def _refuse_no_header(rows: Sequence[Row], known: frozenset[str], label: str) -> None:
     first, rest = rows[0], rows[1:]
     widest = max(row.filled for row in rows)
     if not known.intersection(first.cells):
