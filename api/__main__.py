@@ -22,10 +22,13 @@ def main() -> None:
     parser.add_argument("command", nargs="?", choices=["serve"], help="what containers are told")
     parser.add_argument("--host", default=os.environ.get("HOST", "0.0.0.0"))  # noqa: S104
     parser.add_argument("--port", type=int, help="default: PORT, or 8000")
+    parser.add_argument("--root-path", help="default: CARPRICE_ROOT_PATH, or none")
     parser.add_argument("--workers", type=int, default=os.environ.get("WEB_CONCURRENCY", "1"))
     arguments = parser.parse_args()
     if arguments.workers > 1:
         gc.enable()  # the workers import api.main, this process does not
+    if arguments.root_path is not None:
+        os.environ["CARPRICE_ROOT_PATH"] = arguments.root_path
     try:
         read_secrets()
         read_keys(ServiceSettings.from_environment())

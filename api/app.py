@@ -17,6 +17,7 @@ from api.keys import read_keys
 from api.openapi import add_schemas
 from api.protocols import inference, scoring
 from api.protocols.messages import DataframeSplit, InferenceRequest, ScoringParams, TensorParameters
+from api.root_path import route_path
 from api.routes import about, batches, prices
 from api.served import ServedModel
 from api.service import Service
@@ -71,7 +72,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={
             **{"tracing": traced, "metrics": traced, "logs": traced, "auto_configure": traced},
-            "exclude": lambda scope: scope["path"] in HEALTH,
+            "exclude": lambda scope: route_path(scope, settings.root_path) in HEALTH,
         },
         **({} if settings.docs else no_pages),
     )

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.keys import RateLimit, name_of
 from api.logs import MORE_FIELDS, printed_time
 from api.problems import Kind, ProblemError, respond
+from api.root_path import route_path
 from api.service import Service
 
 logger = logging.getLogger("carprice.service")
@@ -71,10 +72,13 @@ class Gateway:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, self._service)
+        path = route_path(scope, self._service.settings.root_path)
+        if root := self._service.settings.root_path or scope.get("root_path"):
+            scope["root_path"], scope["path"] = root, root + path
+        exchange = _Exchange(scope, send, self._service, path)
         self._service.recorder.begin()
         try:
-            exchange.key_name = self._admit(scope, exchange.key)
+            exchange.key_name = self._admit(scope, exchange)
             await self._app(scope, receive, exchange.send)
         except ProblemError as error:
             await respond(error)(scope, receive, exchange.send)
@@ -92,7 +96,7 @@ class Gateway:
 
     def _record(self, scope: Scope, exchange: "_Exchange") -> None:
         seconds = perf_counter() - exchange.started
-        path, status, client = scope["path"], exchange.status, scope.get("client")
+        path, status, client = exchange.path, exchange.status, scope.get("client")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         recorder = self._service.recorder
         if path not in _UNLOGGED:
@@ -112,14 +116,14 @@ class Gateway:
             )
         recorder.end(getattr(scope.get("route"), "path", "unmatched"), method, status, seconds)
 
-    def _admit(self, scope: Scope, key: str) -> str | None:
+    def _admit(self, scope: Scope, exchange: "_Exchange") -> str | None:
         """Return the name of the request's key, where keys are asked for; 401 or 429."""
-        path = scope["path"]
+        path = exchange.path
         if not self._keys or path in HEALTH or path.startswith(PAGES):
             return None
         if scope["method"] == "OPTIONS" and _PREFLIGHT in dict(scope["headers"]):
             return None  # a browser asks what it may ask, for which it has no key
-        name = name_of(self._keys, key)
+        name = name_of(self._keys, exchange.key)
         if name is None:
             raise ProblemError(
                 Kind.UNAUTHORIZED,
@@ -139,8 +143,9 @@ class Gateway:
 class _Exchange:
     """One request and what is known of its answer."""
 
-    def __init__(self, scope: Scope, send: Send, service: Service) -> None:
+    def __init__(self, scope: Scope, send: Send, service: Service, path: str) -> None:
         self.started = perf_counter()
+        self.path = path
         request_id, key = b"", b""
         for name, value in scope["headers"]:
             if name == b"x-request-id":
@@ -157,7 +162,7 @@ class _Exchange:
         served = service.keeper.served
         self.version = None if served is None else served.version
         scope.setdefault("state", {})["served"] = served
-        headers = _HEADERS_OF_PAGES if scope["path"].startswith(PAGES) else _HEADERS
+        headers = _HEADERS_OF_PAGES if path.startswith(PAGES) else _HEADERS
         self._headers = [*headers, (b"x-request-id", self.request_id)]
         if self.version is not None:
             self._headers.append((b"x-model-version", self.version.encode()))

@@ -1,6 +1,7 @@
 """``python -m api.healthcheck``: exit 0 where the service on this machine is healthy, else 1."""
 
 import http.client
+import os
 import sys
 
 from api.environment import port
@@ -10,7 +11,8 @@ _SECONDS = 2.5
 
 def main() -> int:
     """Ask ``GET /``, which every load balancer asks too."""
-    connection = http.client.HTTPConnection("127.0.0.1", port(), timeout=_SECONDS)
+    host = "::1" if ":" in os.environ.get("HOST", "") else "127.0.0.1"
+    connection = http.client.HTTPConnection(host, port(), timeout=_SECONDS)
     try:
         connection.request("GET", "/")
         answer = connection.getresponse()

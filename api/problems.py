@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from api.bodies import FieldProblem, Problem
+from api.root_path import route_path
 from carprice.schema import FIELDS, alias
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def nearest_field(name: str) -> str:
 
 
 async def _on_problem(request: Request, error: ProblemError) -> Response:
-    if request.url.path.startswith("/v2"):
+    if route_path(request.scope).startswith("/v2"):
         # What clients of the Open Inference Protocol read.
         return respond(error, error=error.problem.detail)
     return respond(error)
@@ -146,7 +147,10 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
         allowed = (headers or {}).get("Allow", "another method")
         detail = f"{path} does not answer {request.method}; use {allowed}"
         return respond(ProblemError(Kind.METHOD_NOT_ALLOWED, detail, headers=headers))
-    return respond(ProblemError(Kind.NOT_FOUND, f"there is no {path}; see /docs for what there is"))
+    docs = f"{request.scope.get('root_path', '')}/docs"
+    return respond(
+        ProblemError(Kind.NOT_FOUND, f"there is no {path}; see {docs} for what there is")
+    )
 
 
 def _field_problem(detail: "ErrorDetails", prefix: str) -> FieldProblem:

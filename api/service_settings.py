@@ -1,12 +1,14 @@
 """What the service is told by its environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from api.root_path import OWN_PATHS
 from carprice.errors import InputError
 from carprice.registry.tracking import tracking_uri
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _PREFIX = "CARPRICE_"
+_PART = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 class ServiceSettings(BaseModel):
@@ -44,6 +47,8 @@ class ServiceSettings(BaseModel):
     docs : whether to answer ``/docs`` and ``/openapi.json``.
     metrics : whether to answer ``/metrics``.
     opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
+    root_path : prefix of a reverse proxy, such as ``/cars``; the service answers with it and
+        without it, whether the proxy strips it or not.
     """
 
     model_config = ConfigDict(
@@ -70,6 +75,19 @@ class ServiceSettings(BaseModel):
     docs: bool = True
     metrics: bool = True
     opentelemetry: bool = False
+    root_path: str = ""
+
+    @field_validator("root_path")
+    @classmethod
+    def _as_prefix(cls, value: str) -> str:
+        parts = value.strip("/").split("/")
+        if parts == [""]:
+            return ""
+        if parts[0] in OWN_PATHS:
+            raise ValueError(f"/{parts[0]} is a path of the service itself; take another prefix")
+        if not all(_PART.fullmatch(part) and part not in (".", "..") for part in parts):
+            raise ValueError("is no path; write it without host and spaces, such as /cars")
+        return "/" + "/".join(parts)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: object) -> Self:
@@ -88,5 +106,6 @@ class ServiceSettings(BaseModel):
 
 def _told(error: "ErrorDetails") -> str:
     field = str(error["loc"][0])
+    message = error["msg"].removeprefix("Value error, ")
     found = "a secret" if field == "api_keys" else repr(error["input"])
-    return f"{_PREFIX}{field.upper()}: {error['msg']} (found {found})"
+    return f"{_PREFIX}{field.upper()}: {message} (found {found})"

@@ -103,8 +103,8 @@ FLOORS = (
     ("listings",),
     ("sample",),
     ("settings", "model_folder"),
-    ("schema", "errors", "files", "redaction", "metrics"),
-    ("arrays",),
+    ("schema", "files", "redaction", "metrics"),
+    ("arrays", "errors"),
     ("version",),
     ("threads",),
 )

@@ -342,15 +342,53 @@ def test_predict_with_a_corrupt_model_folder_writes_nothing(
     assert "booster.onnx is missing or not the file that was written" in evaluated.line
 
 
-def test_serving_on_a_port_in_use_is_refused(carprice: Carprice) -> None:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
+@pytest.mark.parametrize("command", ["serve", "up"])
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("[::1]", "[::1]")]
+)
+def test_a_port_in_use_is_told_before_any_work(
+    carprice: Carprice, command: str, host: str, shown: str
+) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as holder:
+        try:
+            holder.bind((host.strip("[]"), 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
         holder.listen()
         port = holder.getsockname()[1]
-        done = carprice("serve", "--port", port)
+        done = carprice(command, "--host", host, "--port", port)
     assert done.code == 1
-    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in done.line
-    assert "--port" in done.line
+    what = f"cannot listen on {shown}:{port}: address already in use; choose another with --port"
+    assert done.line == f"carprice: {what}"
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.7"])
+def test_a_host_that_is_not_this_machine_is_told(carprice: Carprice, host: str) -> None:
+    done = carprice("serve", "--host", host)
+    assert done.code == 1
+    assert f"cannot listen on {host}:8000: " in done.line
+    assert done.line.endswith("; choose another with --host")
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        ((), "http://localhost:8123"),
+        (("--host", "::1"), "http://[::1]:8123"),
+        (("--host", "::"), "http://[::1]:8123"),
+        (("--host", "localhost", "--root-path", "cars/"), "http://localhost:8123/cars"),
+    ],
+)
+def test_the_printed_address_can_be_asked(
+    carprice: Carprice, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], address: str
+) -> None:
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
+    monkeypatch.setattr("carprice.cli.serve._check_port_is_free", lambda *_: None)
+    done = carprice("serve", "--port", 8123, *options)
+    assert done.code == 0
+    assert f"Service at {address}, its pages at {address}/docs." in done.err
+    assert f"curl -s {address}/predict -H" in done.err
 
 
 @pytest.mark.parametrize("store", ["server"], indirect=True)

@@ -10,6 +10,7 @@ from api.bodies import JSON, ExplanationAnswer, PriceAnswer
 from api.dependencies import OneListing, Served, confidence_of, listing_of
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
 from api.problems import ProblemError, respond
+from api.root_path import route_path
 from api.service import Service
 from carprice.schema import PRICE_NAMES
 
@@ -44,7 +45,7 @@ class DirectRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the route's requests, and pass all others on."""
-        if scope["type"] != "http" or scope["path"] != PREDICT or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["method"] != "POST" or route_path(scope) != PREDICT:
             await self._app(scope, receive, send)
             return
         scope["route"] = self

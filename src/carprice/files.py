@@ -1,16 +1,29 @@
-"""Outputs that are written aside and then put in place, so that none is ever half written."""
+"""Outputs that are written aside and then put in place, so that none is ever half written.
 
+What the disk refuses is a :class:`~carprice.errors.RefusedError` of one line.
+"""
+
+import errno
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from carprice.errors import InputError, RefusedError
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_LEAVE: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO}
+)
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
     """Give a path beside ``target`` that takes its place when the block succeeds."""
+    _refuse_folder(target)
     with _scratch(target) as scratch:
         written = scratch / target.name
         yield written
@@ -24,19 +37,30 @@ def replacing(target: Path) -> Iterator[Path]:
         written = scratch / "new"
         written.mkdir()
         yield written
-        if target.exists():
+        is_there = target.exists()
+        if is_there:
             target.rename(scratch / "old")
-        written.rename(target)
+        try:
+            written.rename(target)
+        except OSError:
+            if is_there:
+                (scratch / "old").rename(target)
+            raise
 
 
 @contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
     """Give a folder beside ``target``; folders made for it go again if they stay empty."""
-    made = [folder for folder in target.parents if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
+    made = [folder for folder in target.parents if not os.path.lexists(folder)]
+    scratch = str(target.parent)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
             yield Path(scratch)
+    except OSError as error:
+        if not is_refusal(error, Path(scratch)):
+            raise
+        raise RefusedError(f"{target} cannot be written: {told(error)}") from None
     finally:
         for folder in made:
             with suppress(OSError):
@@ -52,3 +76,44 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, content: Any) -> None:
     """Write a JSON file in one step."""
     write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_writable(*targets: Path, is_folder: bool = False) -> None:
+    """Find out before any work that files, or folders, cannot be written.
+
+    Raises
+    ------
+    InputError
+        If a folder stands where a file is to be written.
+    RefusedError
+        If the disk is full or does not let this user write there.
+    """
+    for target in targets:
+        if not is_folder:
+            _refuse_folder(target)
+        with _scratch(target) as scratch:
+            (scratch / "probe").write_bytes(b"-")
+
+
+def _refuse_folder(target: Path) -> None:
+    if target.is_dir():
+        raise InputError(f"{target} is a folder; name a file in it, or another")
+
+
+def is_refusal(error: OSError, folder: Path | None = None) -> bool:
+    """Whether an error is the disk's: it is full, or does not let this user write in a folder."""
+    if error.errno in _NO_SPACE:
+        return True
+    place = error.filename2 or error.filename
+    is_there = folder is None or not isinstance(place, str) or Path(place).is_relative_to(folder)
+    return error.errno in _NO_LEAVE and is_there
+
+
+def told(error: OSError) -> str:
+    """Return why the disk refused, and what to do."""
+    reason = os.strerror(error.errno or 0).lower()
+    if error.errno == errno.EFBIG:
+        return f"{reason}; raise the limit of a file's size (ulimit -f)"
+    if error.errno in _NO_SPACE:
+        return f"{reason}; free some space, or choose another folder"
+    return f"{reason}; let this user write there, or choose another folder"

@@ -87,7 +87,9 @@ class ColumnRule(_Settings):
         description='read the first number inside a text: "23.4 kmpl", "1,248 CC", "4.5 lakh"',
     )
     date: bool | str = Field(
-        False, description="read a date; a text gives its format, such as %d/%m/%Y"
+        False,
+        description="read a date; a text gives its format, such as %d/%m/%Y, or excel for Excel's "
+        "day numbers",
     )
     split: str | None = Field(None, description="separator of a list in one text (field features)")
     multiply: float | None = Field(None, description="multiply by this, such as 100000 for lakh")
@@ -160,6 +162,12 @@ class IngestSettings(_Settings):
     units: Units = Units()
     encoding: str = "utf-8-sig"
     separator: str | None = Field(None, description="of a CSV file; default: found from its header")
+    header_row: int | None = Field(
+        None,
+        ge=0,
+        description="row of a CSV or Excel file that names the columns, counted from 1; 0: none, "
+        "the columns are then column 1, column 2 …; default: the first that is not empty",
+    )
     decimal: Literal[".", ","] | None = Field(
         None, description="sign before decimals in texts; default: found from each column"
     )

@@ -178,10 +178,8 @@ def test_a_failing_server_is_asked_three_times_and_no_more() -> None:
 
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is no database" * 100)
-    with pytest.raises(RefusedError, match=r"MLflow at sqlite:.*/mlflow\.db did not do") as refused:
+    with pytest.raises(RefusedError, match=r"MLflow at sqlite:.*/mlflow\.db is no SQLite [^\n]*$"):
         Registry(f"sqlite:///{tmp_path}/mlflow.db", "used-car-price").versions()
-    assert "file is not a database" in str(refused.value)
-    assert "\n" not in str(refused.value)
 
 
 def test_runs_are_logged_to_an_experiment_that_is_made_on_the_way(empty_registry: Path) -> None:

@@ -3,7 +3,8 @@
 from carprice.cli import experiments, pipeline, registry, serve, setup
 from carprice.cli.app import PIPELINE, REGISTRY, SERVE, app
 from carprice.cli.terminal import console
-from carprice.errors import CarpriceError
+from carprice.errors import CarpriceError, RefusedError
+from carprice.files import is_refusal, told
 
 __all__ = ["app", "experiments", "main", "pipeline", "registry", "serve", "setup"]
 
@@ -18,3 +19,10 @@ def main() -> None:
     except CarpriceError as error:
         console.print(f"carprice: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        if not is_refusal(error):
+            raise
+        place = error.filename if isinstance(error.filename, str) else "a file"
+        text = f"carprice: {place} cannot be read or written: {told(error)}"
+        console.print(text, style="red", markup=False, soft_wrap=True)
+        raise SystemExit(RefusedError.exit_code) from None

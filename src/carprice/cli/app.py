@@ -66,7 +66,13 @@ def open_registry(settings: Settings, workspace: Workspace) -> "Registry":
 
 
 def log_in(settings: Settings, workspace: Workspace) -> None:
-    """Find out now, and not after the training, that there is no login for DagsHub."""
-    from carprice.registry.dagshub import check_login
+    """Find out now, and not after the training, that the registry cannot be used.
 
-    check_login(registry_uri(settings, workspace))
+    That is no login for DagsHub, or a database of this machine that cannot be read.
+    """
+    from carprice.registry.dagshub import check_login
+    from carprice.registry.local_database import refuse_unusable
+
+    uri = registry_uri(settings, workspace)
+    check_login(uri)
+    refuse_unusable(uri)

@@ -47,7 +47,9 @@ def eda(
     settings = load_settings(params, source=source)
     from carprice.eda.advice import Severity, advise
     from carprice.eda.report import write_report
+    from carprice.files import check_writable
 
+    check_writable(out)
     with step("eda") as progress:
         findings = write_report(settings, out, progress, Workspace(Path()).snapshot)
     for one in advise(findings):
@@ -146,11 +148,12 @@ def sample(
 ) -> None:
     """Write the embedded synthetic market; see docs/sample-market.md."""
     ending = out.suffix.lower()
-    if ending not in (".csv", ".parquet"):
+    if ending not in (".csv", ".parquet") and not out.is_dir():
         raise InputError(f"--out {out}: the ending must be .csv or .parquet")
-    from carprice.files import writing
+    from carprice.files import check_writable, writing
     from carprice.sample.market import generate
 
+    check_writable(out)
     with step("sample") as progress:
         progress(f"{rows:,} rows")
         frame = generate(rows, seed, with_truth=with_truth)

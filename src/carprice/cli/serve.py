@@ -1,5 +1,6 @@
 """Commands that serve and score."""
 
+import errno
 import gc
 import json
 import os
@@ -33,31 +34,47 @@ from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
 from carprice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from api.service_settings import ServiceSettings
     from carprice.registry.versions import Registry
 
 Port = Annotated[
     int, typer.Option("--port", envvar="PORT", min=1, max=65535, help="Port to listen on.")
 ]
-Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")]
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        callback=lambda host: host.strip("[]"),
+        help="Address to listen on; 0.0.0.0 for all, :: for all of IPv6.",
+    ),
+]
+RootPath = Annotated[
+    str,
+    typer.Option(
+        "--root-path", envvar="CARPRICE_ROOT_PATH", help="Prefix of a reverse proxy, such as /cars."
+    ),
+]
 _LOW, _HIGH = CONFIDENCE_RANGE
 Confidence = Annotated[
     float, typer.Option("--confidence", min=_LOW, max=_HIGH, help="Confidence of the range.")
 ]
 _HOST, _PORT = "127.0.0.1", 8000
-_LOCAL = ("0.0.0.0", "127.0.0.1")  # noqa: S104
+_LOCAL = ("0.0.0.0", "127.0.0.1", "::", "::1")  # noqa: S104
 
 
 @app.command(rich_help_panel=SERVE)
-def up(host: Host = _HOST, port: Port = _PORT) -> None:
+def up(host: Host = _HOST, port: Port = _PORT, root_path: RootPath = "") -> None:
     """Do it all: run the pipeline, promote the first model, start the service.
 
     Run in the project's folder. What is up to date is reused, so that a second start takes seconds.
     """
     settings, workspace = load_settings(PARAMS), Workspace(WORKDIR)
+    _service_settings(settings, workspace, root_path)
+    _check_port_is_free(host, port)
     log_in(settings, workspace)
     with working(workspace, "up"):
         _run_pipeline(settings, workspace)
-    _serve(settings, workspace, host, port, wait=True)
+    _serve(settings, workspace, host, port, root_path, wait=True)
 
 
 @app.command(rich_help_panel=SERVE)
@@ -67,13 +84,14 @@ def serve(
     host: Host = _HOST,
     port: Port = _PORT,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to serve with.")] = 1,
+    root_path: RootPath = "",
 ) -> None:
     """Start the service with the production model of the registry.
 
     Without a production model it answers 503 and keeps asking the registry. What it allows is set
     by environment variables, see docs/service.md.
     """
-    _serve(load_settings(params), Workspace(workdir), host, port, workers=workers)
+    _serve(load_settings(params), Workspace(workdir), host, port, root_path, workers=workers)
 
 
 @app.command("api-key", rich_help_panel=SERVE)
@@ -100,11 +118,13 @@ def predict(
     confidence: Confidence = DEFAULT_CONFIDENCE,
 ) -> None:
     """Price every row of a source, by the column map of the params file."""
+    from carprice.components.predict import check_target
     from carprice.components.predict import predict as predict_source
     from carprice.model import PriceModel
     from carprice.registry.versions import production_version
 
     settings, workspace = load_settings(params), Workspace(workdir)
+    check_target(out)
     with step("predict") as progress:
         if model is None:
             progress("fetching the production model")
@@ -176,6 +196,7 @@ def _serve(
     workspace: Workspace,
     host: str,
     port: int,
+    root_path: str,
     *,
     workers: int = 1,
     wait: bool = False,
@@ -184,17 +205,12 @@ def _serve(
     from api.app import create_app
     from api.keeper import fetch_production
     from api.server import run as run_server
-    from api.service_settings import ServiceSettings
     from carprice.schema import example_listing
 
     _check_port_is_free(host, port)
-    service = ServiceSettings.from_environment(
-        tracking_uri=registry_uri(settings, workspace),
-        model_name=settings.register_.name,
-        model_cache=workspace.model_cache,
-    )
+    service = _service_settings(settings, workspace, root_path)
     served = fetch_production(service) if wait else None
-    address = f"http://{'localhost' if host in _LOCAL else host}:{port}"
+    address = f"http://{_shown(host)}:{port}{service.root_path}"
     body = json.dumps(example_listing(), separators=(",", ":"))
     say(f"\nService at {address}, its pages at {address}/docs. Try:\n")
     say(f"curl -s {address}/predict -H 'Content-Type: application/json' -d '{body}'\n")
@@ -204,16 +220,44 @@ def _serve(
     os.environ["MLFLOW_TRACKING_URI"] = service.tracking_uri
     os.environ["CARPRICE_MODEL_NAME"] = service.model_name
     os.environ["CARPRICE_MODEL_CACHE"] = str(service.model_cache)
+    os.environ["CARPRICE_ROOT_PATH"] = service.root_path
     run_server("api.main:app", host, port, workers)
 
 
+def _service_settings(
+    settings: Settings, workspace: Workspace, root_path: str
+) -> "ServiceSettings":
+    from api.service_settings import ServiceSettings
+
+    return ServiceSettings.from_environment(
+        tracking_uri=registry_uri(settings, workspace),
+        model_name=settings.register_.name,
+        model_cache=workspace.model_cache,
+        root_path=root_path,
+    )
+
+
+def _shown(host: str) -> str:
+    """Return a host as an address holds it: one of IPv6 in brackets."""
+    if host in _LOCAL:
+        return "[::1]" if ":" in host else "localhost"
+    return _bracketed(host)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def _check_port_is_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise RefusedError(
-                f"cannot listen on {host}:{port}: {reason.lower()}; choose another with --port"
-            ) from None
+    """Find out now, and not after the training, that there is no listening there."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        raise RefusedError(
+            f"cannot listen on {_bracketed(host)}:{port}: {reason}; choose another with {other}"
+        ) from None

@@ -11,7 +11,7 @@ from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, require_output
 from carprice.evaluation.measurement import Measurement, measure
 from carprice.evaluation.plots import draw_evaluation
-from carprice.files import replacing, write_json, writing
+from carprice.files import check_writable, replacing, write_json, writing
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 
 _POINTS: Final = 2000
@@ -23,6 +23,7 @@ Metrics = dict[str, Any]
 
 def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
     """Price the test rows as the service would, and write metrics, plot tables and a picture."""
+    check_writable(workspace.picture, workspace.metrics)
     progress("pricing the test rows")
     model = PriceModel.load(require_output(workspace.model, made_by="train"))
     train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))

@@ -13,6 +13,7 @@ from carprice.components.register import Registration, register
 from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
+from carprice.files import check_writable
 from carprice.settings import Settings
 
 Step = Callable[[str], AbstractContextManager[Progress]]
@@ -34,6 +35,8 @@ def run(
     step: Step = lambda _: nullcontext(quiet),
 ) -> PipelineResult:
     """Run ingest, transform, train, evaluate and register; each shows itself through ``step``."""
+    check_writable(workspace.metrics, workspace.registration, workspace.report)
+    check_writable(workspace.model, workspace.snapshot, workspace.plots, is_folder=True)
     with step("ingest") as progress:
         report = ingest(settings.ingest, workspace, progress)
     with step("transform"):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from carprice.arrays import Progress
 from carprice.errors import InputError
 from carprice.evaluation.pricing import answers
-from carprice.files import writing
+from carprice.files import check_writable, writing
 from carprice.listings.column_map import map_chunks
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
@@ -38,9 +38,7 @@ def predict(
     InputError
         If the source cannot be read, or the target's ending is not .csv, .parquet or .jsonl.
     """
-    write = _WRITERS.get(target.suffix.lower())
-    if write is None:
-        raise InputError(f"--out {target}: the ending must be one of {', '.join(_WRITERS)}")
+    write = _writer(target)
     rows = with_price = 0
 
     def priced_chunks() -> Iterator[pd.DataFrame]:
@@ -57,6 +55,19 @@ def predict(
     with writing(target) as path:
         write(path, priced_chunks())
     return rows, with_price
+
+
+def check_target(target: Path) -> None:
+    """Find out before any work that prices cannot be written to a file; see :func:`predict`."""
+    _writer(target)
+    check_writable(target)
+
+
+def _writer(target: Path) -> Callable[[Path, Iterator[pd.DataFrame]], None]:
+    write = _WRITERS.get(target.suffix.lower())
+    if write is None and not target.is_dir():
+        raise InputError(f"--out {target}: the ending must be one of {', '.join(_WRITERS)}")
+    return write or _write_csv
 
 
 def _write_csv(path: Path, chunks: Iterator[pd.DataFrame]) -> None:

@@ -2,6 +2,7 @@
 
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, read_json, require_output
+from carprice.files import check_writable
 from carprice.listings.frames import read_features
 from carprice.listings.market import Market
 from carprice.model import PriceModel
@@ -17,6 +18,7 @@ def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> 
     InputError
         If a feature explains the price as only a column computed from it can.
     """
+    check_writable(workspace.model, is_folder=True)
     features, log_price = read_features(
         require_output(workspace.train_features, made_by="transform")
     )

@@ -346,7 +346,7 @@ def _distance(
     currency: str,
     doubts: dict[str, str],
 ) -> str:
-    """Return the unit of distances: as names or values tell it, else as is usual with a currency."""
+    """Return the unit of distances that names or values tell, or is usual with a currency."""
     column = rules.get("odometer", {}).get("from", "")
     texts = map(str, columns[column].unique()[:1000]) if column else ()
     words = Counter(

@@ -9,11 +9,21 @@ import yaml
 from carprice.errors import InputError
 from carprice.listings.cells import Cells
 from carprice.listings.notation import Notation
-from carprice.listings.values import prepared, read_column
+from carprice.listings.values import EXCEL_DAYS, prepared, read_column
 from carprice.schema import NUMERIC, FieldKind, alias, kind_of
 from carprice.settings import ColumnRule, IngestSettings
 
-_DATES: Final = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%b %Y", "%Y")
+_DATES: Final = (
+    True,
+    EXCEL_DAYS,
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%Y/%m/%d",
+    "%b %Y",
+    "%Y",
+)
 _YEAR: Final = r"((?:19|20)\d\d)"
 
 
@@ -51,7 +61,9 @@ def _candidates(field: str, settings: IngestSettings) -> Iterator[tuple[dict[str
     """Yield changes of the rule and the decimal sign, the smallest change first."""
     kind = kind_of(field)
     if kind is FieldKind.DATE:
-        yield from (({"date": pattern}, settings.decimal) for pattern in (True, *_DATES))
+        yield from (
+            ({"date": pattern}, settings.decimal) for pattern in (True, EXCEL_DAYS, *_DATES)
+        )
     if field == "year":
         yield {"match": _YEAR}, settings.decimal
     if kind in NUMERIC:

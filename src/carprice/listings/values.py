@@ -48,6 +48,10 @@ _NO: Final = (
 )
 _FLAGS: Final = {word: float(words is _YES) for words in (_YES, _NO) for word in words.split()}
 _DATE_OF_EXCEL: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?: 00:00:00)?")
+_EXCEL_DAY: Final = re.compile(r"\d{5}(?:\.\d+)?")
+_EXCEL_EPOCH: Final = datetime.date(1899, 12, 30)
+EXCEL_DAYS: Final = "excel"
+"""The format of dates that stand as the numbers of days which Excel counts."""
 
 
 Prepared: TypeAlias = np.ndarray | Cells | pd.DataFrame
@@ -223,14 +227,21 @@ def _read_date(value: object, pattern: str | bool, place: str) -> Any:
     if not text:
         return None
     try:
-        if isinstance(pattern, str) and pattern:
+        if isinstance(pattern, str) and pattern not in ("", EXCEL_DAYS):
             return datetime.datetime.strptime(text, pattern).date()
-        return _date_of_text(text, place)
+        return _date_of_text(text, place, may_be_excel=pattern == EXCEL_DAYS)
     except (ValueError, OverflowError):
         return UNREADABLE
 
 
-def _date_of_text(text: str, place: str) -> Any:
+def looks_like_excel_day(text: str) -> bool:
+    """Whether a text may be a day of 1954 to 2064 as Excel counts them: 45300 is 2024-01-09."""
+    return bool(_EXCEL_DAY.fullmatch(text)) and 20_000 <= float(text) < 60_200
+
+
+def _date_of_text(text: str, place: str, *, may_be_excel: bool) -> Any:
+    if may_be_excel and looks_like_excel_day(text):
+        return _EXCEL_EPOCH + datetime.timedelta(days=int(float(text)))
     if year_first := _YEAR_FIRST.fullmatch(text):
         return datetime.date(*map(int, year_first.groups()))
     if _AMBIGUOUS_DATE.fullmatch(text):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError, RefusedError
 from carprice.redaction import LOGIN_VARIABLES, hide_secrets, redact
-from carprice.registry import dagshub, database_file, logins
+from carprice.registry import dagshub, database_file, local_database, logins
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,6 +110,8 @@ def _scheme(uri: str) -> str:
 
 def _try_database(uri: str) -> None:
     """Connect once to a registry that is a database; MLflow would go on trying for minutes."""
+    if _scheme(uri) == "sqlite":
+        local_database.refuse_unusable(uri)
     if _scheme(uri) not in _DATABASES:
         return
     from sqlalchemy import create_engine
@@ -190,6 +192,8 @@ def clear_errors(uri: str, call: str = "that it was asked") -> Iterator[None]:
 
 
 def _problem(uri: str, error: Exception, call: str) -> str:
+    if _scheme(uri) == "sqlite":
+        return local_database.problem_of(error)
     unknown = unknown_call(error)
     if unknown is not None:
         import mlflow

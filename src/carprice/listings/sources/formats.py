@@ -14,10 +14,12 @@ import gzip
 import io
 import itertools
 import json
+import re
+import statistics
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, TextIO, cast
@@ -26,9 +28,22 @@ import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.sources.chunks import Frames, one_line, slices
+from carprice.listings.sources.encodings import refuse_mojibake, undecodable
+from carprice.listings.sources.headers import (
+    ROWS_LOOKED_AT,
+    Row,
+    as_row,
+    find_header,
+    known_names,
+    refuse_repeated,
+    with_names,
+)
 from carprice.settings import IngestSettings
 
 _SEPARATORS: Final = (",", ";", "\t", "|")
+_NAMED_SEPARATOR: Final = re.compile('"?sep=(.)"?', re.IGNORECASE)
+_LINES_LOOKED_AT: Final = 40
+_FIELDS_OF_LISTINGS: Final = 3
 _FORMATS: Final = ".csv, .tsv, .xlsx, .xls, .parquet, .jsonl, .ndjson or .json (also with .gz)"
 _SIGNATURES: Final = {
     b"\x1f\x8b": "gzip (ending .gz)",
@@ -79,14 +94,9 @@ def reader_for(name: str, label: str) -> tuple[_Reader, bool]:
 def _text_errors(file: LocalFile, settings: IngestSettings) -> Iterator[None]:
     try:
         yield
-    except UnicodeError as error:
-        at = ""
-        if isinstance(error, UnicodeDecodeError):
-            at = f" (byte {error.object[error.start]:#04x})"
-        raise InputError(
-            f"{file.label} is not {settings.encoding} text{at}; set ingest.encoding, "
-            "such as cp1252 or utf-16"
-        ) from None
+    except UnicodeError:
+        with file.open() as stream:
+            raise undecodable(stream, file.label, settings.encoding) from None
     except LookupError:
         raise InputError(
             f"ingest.encoding {settings.encoding!r} is not known; write utf-8-sig, cp1252, utf-16…"
@@ -111,7 +121,9 @@ def _refuse_other_format(file: LocalFile, wanted: str) -> None:
 def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Frames:
     with _text_errors(file, settings):
         _refuse_other_format(file, "a text file")
-        separator = settings.separator or _find_separator(file, settings.encoding)
+        with file.open() as stream:
+            refuse_mojibake(stream, file.label, settings.encoding)
+        separator, above, has_header = _csv_layout(file, settings)
         with _csv_errors(file, separator):
             reader = pd.read_csv(
                 file.path,
@@ -121,11 +133,13 @@ def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Fra
                 compression="gzip" if file.gzipped else None,
                 dtype=str,
                 index_col=False,
+                header=0 if has_header else None,
+                skiprows=above,
                 chunksize=chunk_rows,
             )
         with reader:
             while (frame := _next_rows(reader, file, separator)) is not None:
-                yield frame
+                yield frame if has_header else with_names(frame)
 
 
 def _next_rows(reader: Any, file: LocalFile, separator: str) -> pd.DataFrame | None:
@@ -149,14 +163,56 @@ def _csv_errors(file: LocalFile, separator: str) -> Iterator[None]:
         raise InputError(f"{file.label} is empty; name another source") from None
 
 
-def _find_separator(file: LocalFile, encoding: str) -> str:
-    with file.open_text(encoding) as text:
-        header = _first_line(text)
-    if not header:
+def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bool]:
+    """Return a file's separator, its lines before the header, and whether it has a header."""
+    with file.open_text(settings.encoding) as text:
+        lines = list(itertools.islice(text, (settings.header_row or 1) + _LINES_LOOKED_AT))
+    if not any(map(str.strip, lines)):
         raise InputError(f"{file.label} is empty; export it again or name another source")
-    fields = {sign: len(next(csv.reader([header], delimiter=sign))) for sign in _SEPARATORS}
-    best = max(_SEPARATORS, key=lambda sign: fields[sign])
-    return best if fields[best] > 1 else ","
+    separator = settings.separator
+    start = next(place for place, line in enumerate(lines) if line.strip())
+    if named := _NAMED_SEPARATOR.fullmatch(lines[start].rstrip("\r\n")):
+        # What Excel writes and reads: the separator, above the header.
+        separator, start = separator or named[1], start + 1
+    start = max(start, (settings.header_row or 1) - 1)
+    filled = [line for line in lines[start:] if line.strip()]
+    if not filled:
+        raise InputError(
+            f"{file.label} has no row below line {start}; correct ingest.header_row, which counts "
+            "from 1, or name another source"
+        )
+    separator = separator or _find_separator(filled)
+    header = find_header(_csv_rows(lines, start, separator), settings, file.label)
+    return separator, header - 1 if header else start, bool(header)
+
+
+def _csv_rows(lines: list[str], start: int, separator: str) -> list[Row]:
+    """Return the first rows from a line on that hold anything, each with its line, from 1."""
+    if len(separator) > 1:
+        cells = (re.split(separator, line.rstrip("\r\n")) for line in lines[start:])
+        return [as_row(start + number, row) for number, row in enumerate(cells, 1) if any(row)]
+    rows, reader, number = [], csv.reader(lines[start:], delimiter=separator), start + 1
+    with contextlib.suppress(csv.Error):
+        for record in reader:
+            row = as_row(number, record)
+            number = start + reader.line_num + 1
+            if row.filled:
+                rows.append(row)
+    return rows
+
+
+def _find_separator(lines: Sequence[str]) -> str:
+    """Return the sign that parts the first of some lines, or where it parts no other, the others.
+
+    A title above the header may hold a comma, and no separator.
+    """
+    header, *others = (
+        {sign: len(next(csv.reader([line], delimiter=sign))) for sign in _SEPARATORS}
+        for line in lines
+    )
+    rest = {sign: statistics.median_low([row[sign] for row in others] or [1]) for sign in header}
+    first, most = (max(_SEPARATORS, key=fields.__getitem__) for fields in (header, rest))
+    return most if rest[first] == 1 < rest[most] else first
 
 
 def _first_line(text: TextIO) -> str:
@@ -178,12 +234,13 @@ def _read_json(
 
 
 def _json_lines(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
+    unique = functools.partial(_unique, file.label)
     with file.open_text(encoding) as text:
         for number, line in enumerate(text, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=unique)
             except json.JSONDecodeError as error:
                 raise InputError(
                     f"{file.label} line {number} is not JSON ({error.msg} at column "
@@ -193,9 +250,10 @@ def _json_lines(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
 
 
 def _json_array(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
+    unique = functools.partial(_unique, file.label)
     with file.open_text(encoding) as text:
         try:
-            rows = json.load(text)
+            rows = json.load(text, object_pairs_hook=unique)
         except json.JSONDecodeError as error:
             raise InputError(
                 f"{file.label} is not JSON ({error.msg} at line {error.lineno}, column "
@@ -203,6 +261,13 @@ def _json_array(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
             ) from None
     for number, row in enumerate(rows, start=1):
         yield _json_object(row, f"{file.label} item {number}")
+
+
+def _unique(label: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        refuse_repeated((name for name, _ in pairs), label)
+    return row
 
 
 def _json_object(row: object, place: str) -> dict[str, Any]:
@@ -237,7 +302,11 @@ def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> F
             warnings.filterwarnings("ignore", module="openpyxl")
             with pd.ExcelFile(content) as book:
                 _sheet_exists(book, settings.sheet, file.label)
-                frame = pd.read_excel(book, sheet_name=settings.sheet, dtype=object)
+                if "sheet" not in settings.model_fields_set:
+                    _refuse_other_sheets(book, known_names(settings), file.label)
+                header = find_header(_sheet_rows(book, settings.sheet), settings, file.label)
+                names = header - 1 if header else None
+                frame = pd.read_excel(book, sheet_name=settings.sheet, header=names, dtype=object)
     except ImportError as error:
         package = getattr(error, "name", None) or "xlrd"
         raise InputError(
@@ -245,11 +314,60 @@ def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> F
             "or save it as .xlsx or .csv"
         ) from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        if "Passed header" in str(error):
+            raise InputError(
+                f"{file.label} has no row {settings.header_row} in the sheet {settings.sheet!r}; "
+                "correct ingest.header_row, which counts from 1"
+            ) from None
         raise InputError(
             f"{file.label} is not a readable Excel file ({one_line(error)}); save it again "
             "without a password, or correct its ending"
         ) from None
+    frame = frame if header else with_names(frame)
     yield from slices(frame.dropna(how="all"), chunk_rows)
+
+
+def _sheet_rows(book: pd.ExcelFile, sheet: str | int) -> list[Row]:
+    """Return the first rows of a sheet that hold anything."""
+    frame = pd.read_excel(book, sheet_name=sheet, header=None, nrows=ROWS_LOOKED_AT, dtype=object)
+    rows = (as_row(number, cells) for number, cells in enumerate(frame.to_numpy(), start=1))
+    return [row for row in rows if row.filled]
+
+
+def _refuse_other_sheets(book: pd.ExcelFile, known: frozenset[str], label: str) -> None:
+    """Refuse a workbook whose first sheet is not the only one with listings."""
+    if len(book.sheet_names) < 2:
+        return
+    first, *others = [str(name) for name in book.sheet_names]
+    names = {sheet: _names(_sheet_rows(book, sheet)) for sheet in (first, *others)}
+    listings = [sheet for sheet in names if len(known & names[sheet]) >= _FIELDS_OF_LISTINGS]
+    if first not in listings and listings:
+        raise InputError(
+            f"{label}: the sheet {first!r} has no listings, {_listed(listings)} has; set "
+            f"ingest.sheet: {listings[0]}"
+        )
+    alike = [sheet for sheet in others if sheet in listings or _are_alike(names, first, sheet)]
+    if alike:
+        raise InputError(
+            f"{label} has listings on the sheets {_listed([first, *alike])}, of which one is read; "
+            f"set ingest.sheet, such as sheet: {first}, or save each as a file of its own and give "
+            "a pattern such as *.csv"
+        )
+
+
+def _names(rows: Sequence[Row]) -> frozenset[str]:
+    """Return the cells of the first rows that are text, where there is a row below them."""
+    texts = (cell for row in rows[:-1] if not row.has_numbers for cell in row.cells)
+    return frozenset(filter(None, texts))
+
+
+def _are_alike(names: Mapping[str, frozenset[str]], one: str, other: str) -> bool:
+    shared = names[one] & names[other]
+    return len(shared) >= _FIELDS_OF_LISTINGS and 2 * len(shared) > len(names[one])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))
 
 
 def _sheet_exists(book: pd.ExcelFile, sheet: str | int, label: str) -> None:

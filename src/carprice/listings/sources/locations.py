@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from carprice.errors import CarpriceError, InputError
+from carprice.files import is_refusal
 from carprice.listings.sources.chunks import one_line
 from carprice.redaction import redact
 
@@ -55,6 +56,8 @@ class File:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.fetch(target)
             except OSError as error:
+                if is_refusal(error, target.parent):
+                    raise
                 reason = error.strerror or error
                 raise InputError(f"{self.label} cannot be copied: {reason}") from None
             yield target
@@ -154,6 +157,8 @@ def s3_errors(address: str, kind: type[CarpriceError] = InputError) -> Iterator[
             reason = _denied(code)
         raise kind(f"{address}: {reason}") from None
     except (aws.BotoCoreError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and is_refusal(error):
+            raise
         raise kind(
             f"{address} cannot be reached: {one_line(error)}; check the address, the network, the "
             f"region, and {_STORE_ADDRESS}"

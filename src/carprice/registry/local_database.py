@@ -1,0 +1,71 @@
+"""What may be wrong with a registry that is a SQLite file of this machine, and what to do."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from carprice.errors import RefusedError
+from carprice.files import is_refusal, told
+
+_WAIT_SECONDS: Final = 5.0
+_NEW_ONE: Final = (
+    "bring it back from a backup, or move it away: the next `carprice run` or `carprice up` makes "
+    "a new registry, without the versions of the old one"
+)
+_CAUSES: Final = {
+    "file is not a database": f"is no SQLite database; {_NEW_ONE}",
+    "malformed": f"is damaged (database disk image is malformed); {_NEW_ONE}",
+    "locked": "is locked by another program; end that program, or wait for it, and run this again",
+    "disk is full": "cannot be written: the disk is full; free some space and run this again",
+    "disk I/O error": "cannot be written: the disk is full, or fails; free some space and run this "
+    "again",
+    "readonly": "cannot be written; let this user write the file and its folder",
+    "unable to open": "cannot be opened; let this user read and write the file and its folder",
+}
+
+
+def refuse_unusable(address: str) -> None:
+    """Raise a RefusedError if a database cannot be read, where MLflow would go on trying.
+
+    One that does not exist, or is empty, is not refused: MLflow makes it. Nor is any other
+    registry.
+    """
+    path = path_of(address) if address.startswith("sqlite") else None
+    if path is None or not path.exists():
+        return
+    if path.is_dir():
+        raise RefusedError(
+            f"MLflow at {address} cannot be opened, for {path} is a folder; move it away, or name "
+            "another registry with MLFLOW_TRACKING_URI or tracking.uri"
+        )
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise RefusedError(f"MLflow at {address} {problem_of(error)}") from None
+
+
+def path_of(address: str) -> Path | None:
+    """Return the file of a database, or None for one in memory."""
+    from sqlalchemy import make_url
+
+    name = make_url(address).database
+    return Path(name) if name and not name.startswith((":", "file:")) else None
+
+
+def problem_of(error: Exception) -> str:
+    """Return what an error says of the database or of the artifacts beside it, and what to do.
+
+    Examples
+    --------
+    >>> problem_of(sqlite3.OperationalError("attempt to write a readonly database"))
+    'cannot be written; let this user write the file and its folder'
+    """
+    if isinstance(error, OSError) and is_refusal(error):
+        return f"cannot write {error.filename or 'its artifacts'}: {told(error)}"
+    text = " ".join(str(error).split())
+    for sign, cause in _CAUSES.items():
+        if sign in text:
+            return cause
+    return f"did not do what was asked: {text[:300]}; check MLFLOW_TRACKING_URI and tracking.uri"

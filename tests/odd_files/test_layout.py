@@ -1,0 +1,206 @@
+"""Files whose header, sheet or encoding is not where a program looks for it."""
+
+from pathlib import Path
+
+import pytest
+from odd_files import CARS, HEADER, MODELS, OddFile, changed, check, text, workbook
+
+NAMES = ", ".join(HEADER)
+BY_NUMBER = {"columns": {name: f"column {n}" for n, name in enumerate(HEADER, start=1)}}
+CYRILLIC = dict(zip(dict(MODELS), ("Лада", "Москвич", "Волга", "Нива"), strict=True))
+RUSSIAN = text(changed("make", CYRILLIC.__getitem__))
+CZECH = text([*CARS[1:], ("Škoda", "Kodiaq pro řidiče", 2019, 4, 600_000)])
+KOREAN = text(changed("make", lambda _: "현대자동차"))
+TITLE = [("Our cars",), (), HEADER, *CARS]
+GROUPS = [("Car", None, None, "Offer", None), HEADER, *CARS]
+SPREAD = [
+    ("make", "model", "year", "Numbers", None),
+    (None, None, None, "odometer", "price"),
+    *CARS,
+]
+TWICE = ("make", "model", "year", "price", "price")
+
+DATED = (*HEADER, "listedOn")
+DAYS = [(*car, 45_300 + n) for n, car in enumerate(CARS)]
+EXCEL_DAYS = (
+    "{file}: listedOn is '45300' in row 0, and cannot be read in 100 % of the rows; give "
+    "ingest.columns.listedOn the rule date: excel, for the day numbers of Excel, or another column"
+)
+BY_DAY = {"columns": {"listedOn": {"from": "listedOn", "date": "excel"}}}
+DOTTED = [(*car, f"{1 + n % 28}.1.24.") for n, car in enumerate(CARS)]
+
+ODD = {
+    "day numbers of Excel": OddFile(text(DAYS, DATED), EXCEL_DAYS, BY_DAY),
+    "day numbers in a workbook": OddFile(
+        workbook(("Cars", [DATED, *DAYS])), EXCEL_DAYS, BY_DAY, name="cars.xlsx"
+    ),
+    "dates of another format": OddFile(
+        text(DOTTED, DATED),
+        "{file}: listedOn is '1.1.24.' in row 0, and cannot be read in 100 % of the rows; give "
+        "ingest.columns.listedOn the format of its dates, such as date: '%d.%m.%Y', or another "
+        "column",
+        {"columns": {"listedOn": {"from": "listedOn", "date": "%d.%m.%y."}}},
+    ),
+    "a title above the header": OddFile(
+        text(above="Our cars, June\n\n"),
+        "{file} has no header in row 1, which is 'Our cars, June'; row 3 looks like it "
+        f"('{NAMES}'): set ingest.header_row: 3",
+        {"header_row": 3},
+    ),
+    "a title with a comma above semicolons": OddFile(
+        text(separator=";", above="Our cars, June\n"),
+        "{file} has no header in row 1, which is 'Our cars, June'; row 2 looks like it "
+        f"('{NAMES}'): set ingest.header_row: 2",
+        {"header_row": 2},
+    ),
+    "a title in Excel": OddFile(
+        workbook(("Cars", TITLE), merged=["A1:E1"]),
+        "{file} has no header in row 1, which is 'Our cars'; row 3 looks like it "
+        f"('{NAMES}'): set ingest.header_row: 3",
+        {"header_row": 3},
+        name="cars.xlsx",
+    ),
+    "a title and no header": OddFile(
+        text(header=(), above="Our cars\n"),
+        "{file} has no header in row 1, which is 'Our cars'; set ingest.header_row to the row "
+        "that names the columns, counted from 1, or to 0 if there is none",
+        text(),
+    ),
+    "no header": OddFile(
+        text(header=()),
+        "{file} has no header: its first row is 'Kia, Rio, 2005, 20000, 250000'; set "
+        "ingest.header_row: 0, and name its columns 'column 1', 'column 2' and so on in "
+        "ingest.columns, such as make: column 1",
+        {"header_row": 0, **BY_NUMBER},
+    ),
+    "no header in Excel": OddFile(
+        workbook(("Cars", CARS)),
+        "{file} has no header: its first row is 'Kia, Rio, 2005, 20000, 250000'; set "
+        "ingest.header_row: 0, and name its columns 'column 1', 'column 2' and so on in "
+        "ingest.columns, such as make: column 1",
+        {"header_row": 0, **BY_NUMBER},
+        name="cars.xlsx",
+    ),
+    "merged headers above the names": OddFile(
+        workbook(("Cars", GROUPS), merged=["A1:C1", "D1:E1"]),
+        "{file} has no header in row 1, which is 'Car, Offer'; row 2 looks like it "
+        f"('{NAMES}'): set ingest.header_row: 2",
+        {"header_row": 2},
+        name="cars.xlsx",
+    ),
+    "a header of two rows": OddFile(
+        workbook(("Cars", SPREAD), merged=["D1:E1"]),
+        "{file} has a header of two rows ('make, model, year, Numbers' and 'odometer, price'), as "
+        "merged cells make it; write the names into one row of the file, one above each column, "
+        "or set ingest.header_row to 1 or 2 if that row alone will do",
+        workbook(("Cars", [HEADER, *CARS])),
+        name="cars.xlsx",
+    ),
+    "a header_row below the file's end": OddFile(
+        text(),
+        "{file} has no row below line 98; correct ingest.header_row, which counts from 1, or name "
+        "another source",
+        {"header_row": 1},
+        ingest={"header_row": 99},
+    ),
+    "a header_row below the sheet's end": OddFile(
+        workbook(("Cars", [HEADER, *CARS])),
+        "{file} has no row 99 in the sheet 0; correct ingest.header_row, which counts from 1",
+        {"header_row": 1},
+        ingest={"header_row": 99},
+        name="cars.xlsx",
+    ),
+    "two columns of one name": OddFile(
+        text(header=TWICE),
+        "{file} has 2 columns of the name 'price'; rename all but one, so that it is sure which "
+        "of them is read",
+        text(),
+    ),
+    "two columns of one name in Excel": OddFile(
+        workbook(("Cars", [TWICE, *CARS])),
+        "{file} has 2 columns of the name 'price'; rename all but one, so that it is sure which "
+        "of them is read",
+        workbook(("Cars", [HEADER, *CARS])),
+        name="cars.xlsx",
+    ),
+    "two keys of one name": OddFile(
+        '{"make": "Kia", "price": 1, "price": 2}\n',
+        "{file} has 2 columns of the name 'price'; rename all but one, so that it is sure which "
+        "of them is read",
+        "".join(
+            f'{{"make": "{a}", "model": "{b}", "year": {y}, "odometer": {d}, "price": {p}}}\n'
+            for a, b, y, d, p in CARS
+        ),
+        name="cars.jsonl",
+    ),
+    "a second sheet with listings": OddFile(
+        workbook(("May", [HEADER, *CARS]), ("June", [HEADER, *CARS[:9]])),
+        "{file} has listings on the sheets 'May' and 'June', of which one is read; set "
+        "ingest.sheet, such as sheet: May, or save each as a file of its own and give a pattern "
+        "such as *.csv",
+        {"sheet": "May"},
+        name="cars.xlsx",
+    ),
+    "a first sheet without listings": OddFile(
+        workbook(("About", [["Our cars"], ["in June"]]), ("Cars", [HEADER, *CARS])),
+        "{file}: the sheet 'About' has no listings, 'Cars' has; set ingest.sheet: Cars",
+        {"sheet": "Cars"},
+        name="cars.xlsx",
+    ),
+    "UTF-16": OddFile(
+        text().encode("utf-16"),
+        "{file} is not utf-8-sig text but utf-16; set ingest.encoding: utf-16",
+        {"encoding": "utf-16"},
+    ),
+    "cp1251 as cp1252": OddFile(
+        RUSSIAN.encode("cp1251"),
+        "{file} makes no words in cp1252 ('Ëàäà'); it looks like cp1251 (Cyrillic 'Лада'), "
+        "mac_cyrillic (Cyrillic 'Ћада') or cp1253 (Greek 'Λΰδΰ'); set ingest.encoding to the one "
+        "whose word is right",
+        {"encoding": "cp1251"},
+        ingest={"encoding": "cp1252"},
+    ),
+    "Korean": OddFile(
+        KOREAN.encode("cp949"),
+        "{file} is not utf-8-sig text (byte 0xc7) in line 2; it looks like cp949 (Hangul "
+        "'현대자동차'), cp874 (Thai 'ว๖ด๋ภฺตฟย๗') or euc_jp (CJK '薄企切疑託'); set ingest.encoding "
+        "to the one whose word is right",
+        {"encoding": "cp949"},
+    ),
+    "Czech of Windows": OddFile(
+        CZECH.encode("cp1250"),
+        "{file} is not utf-8-sig text (byte 0x8a) in line 81; it looks like cp1250 (Latin "
+        "'řidiče'), cp1252 (Latin 'øidièe') or cp850 (Latin '°idiÞe'); set ingest.encoding to the "
+        "one whose word is right",
+        {"encoding": "cp1250"},
+    ),
+    "UTF-8 that is said to be cp1252": OddFile(
+        CZECH,
+        "{file} is UTF-8 text ('Škoda'), which reads as 'Å\\xa0koda' in cp1252; remove "
+        "ingest.encoding",
+        {"encoding": "utf-8-sig"},
+        ingest={"encoding": "cp1252"},
+    ),
+    "UTF-8 that is said to be UTF-16": OddFile(
+        CZECH,
+        "{file} is not utf-16 text but UTF-8; remove ingest.encoding",
+        {"encoding": "utf-8-sig"},
+        ingest={"encoding": "utf-16"},
+    ),
+    "two encodings in one file": OddFile(
+        CZECH.encode() + "Citroën,C3,2019,1,300000\n".encode("cp1252"),
+        "{file} is not utf-8-sig text (byte 0xeb) in line 82, though 1 other lines with such "
+        "letters are: it mixes encodings; export it again as UTF-8",
+        CZECH,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_file_is_refused_and_the_remedy_works(name: str, tmp_path: Path) -> None:
+    check(ODD[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["day numbers of Excel", "day numbers in a workbook"])
+def test_a_day_number_is_the_day_that_excel_shows(name: str, tmp_path: Path) -> None:
+    assert check(ODD[name], tmp_path)["valuation_date"] == "2024-03-28"

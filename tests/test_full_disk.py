@@ -1,0 +1,130 @@
+"""A disk that is full, and folders in which nothing can be written: one line, and no output lost.
+
+The limit of a file's size stands in for a full disk: it stops root too, whom no permission stops.
+"""
+
+import contextlib
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import Carprice, caller
+
+SMALL = {
+    "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},
+    "train": {"folds": 2, "booster": {"n_estimators": 5, "max_depth": 3, "learning_rate": 0.3}},
+}
+STAGES = ("ingest", "transform", "train", "evaluate")
+
+
+@pytest.fixture
+def carprice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Carprice:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
+    return caller(monkeypatch, capsys)
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("command", ["run", *STAGES])
+def test_a_stage_that_cannot_write_says_so_and_keeps_what_was_there(
+    carprice: Carprice, finished: Any, tmp_path: Path, command: str
+) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(finished[0].root, work)
+    (work / "mlflow.db").unlink(missing_ok=True)
+    before = contents(work)
+    with files_of_at_most(1000):
+        done = carprice(command, "--workdir", work)
+    assert done.code == 1
+    assert " cannot be written: file too large; raise the limit of a file's size" in done.line
+    assert contents(work) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("predict", "sample", "--model", "MODEL", "--out", "there/out.csv"),
+        ("predict", "sample", "--model", "MODEL", "--out", "there/out.parquet"),
+        ("sample", "--out", "there/out.csv"),
+        ("sample", "--out", "there/out.parquet"),
+        ("eda", "--out", "there/out.html"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_written_is_told_and_the_old_one_stays(
+    carprice: Carprice, finished: Any, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    words = [str(finished[0].model) if word == "MODEL" else word for word in command]
+    out = Path(words[-1])
+    out.parent.mkdir()
+    out.write_text("good")
+    with files_of_at_most(1000):
+        done = carprice(*words)
+    assert done.code == 1
+    assert f"{out} cannot be written: file too large" in done.line
+    assert contents(out.parent) == {out.name: b"good"}
+
+
+OUTS = (
+    (("predict", "sample", "--out"), "x.csv"),
+    (("sample", "--out"), "x.csv"),
+    (("eda", "--out"), "x.html"),
+)
+
+
+@pytest.mark.parametrize(("command", "name"), OUTS, ids=lambda value: value[0])
+def test_where_a_folder_stands_no_file_is_written_and_no_work_is_done(
+    carprice: Carprice, tmp_path: Path, command: tuple[str, ...], name: str
+) -> None:
+    """There is no model to predict with, and no source either: neither is looked for."""
+    Path(name).mkdir()
+    done = carprice(*command, name)
+    assert done.code == 2
+    assert done.line == f"carprice: {name} is a folder; name a file in it, or another"
+
+
+@pytest.mark.parametrize(("command", "name"), OUTS, ids=lambda value: value[0])
+def test_below_a_file_nothing_is_written(
+    carprice: Carprice, command: tuple[str, ...], name: str
+) -> None:
+    Path("file").write_text("good")
+    done = carprice(*command, f"file/{name}")
+    assert done.code == 1
+    assert f"file/{name} cannot be written: " in done.line
+    assert done.line.endswith("; let this user write there, or choose another folder")
+
+
+@pytest.mark.parametrize("command", ["run", "ingest"])
+def test_a_working_folder_that_is_a_file_is_told(carprice: Carprice, command: str) -> None:
+    Path("file").write_text("good")
+    done = carprice(command, "--workdir", "file")
+    assert done.code == 1
+    assert " cannot be written: " in done.line
+
+
+def test_a_registry_that_cannot_be_used_is_told_before_the_work(carprice: Carprice) -> None:
+    Path("mlflow.db").mkdir()
+    done = carprice("run")
+    assert done.code == 1
+    assert "mlflow.db is a folder; move it away, or name another registry" in done.line
+    assert not Path("data").exists()
