@@ -272,8 +272,8 @@ class Pricer:
         price, low, high = map(math.exp, self._log_prices(read, sums, confidence))
         known, car, log_price = read.known, read.car, read.ridge + sums[0]
         cautions = (*known.cautions, *self._cautions.of_car(read.listing, car, read.day))
-        low, high = known.support.log_price
-        if read.variance or not low <= log_price <= high:
+        least, most = known.support.log_price
+        if read.variance or not least <= log_price <= most:
             cautions += (*self._support.cautions(known.support, car, log_price, bool(cautions)),)
         return Valuation(_cents(price), _cents(low), _cents(high), read.day, cautions)
 

@@ -114,8 +114,11 @@ class Support:
             if _is_kind(kind, count) and ages[kind]
         }
         seen[""] = Seen(counts[""], trained_on.get("age"), trained_on.get("odometer"), price)
-        start, deviation = hedonic.start, math.sqrt(sum(hedonic.spread.values()))
-        normal = NormalDist(start, deviation or 1e-9)
+        deviation = math.sqrt(sum(hedonic.spread.values()))
+        if price and counts[""] > 1:  # the least and most of n normal numbers
+            ends = 2 * NormalDist().inv_cdf(1 - 0.5 / counts[""])
+            deviation = max(deviation, math.log(price[1] / price[0]) / ends)
+        normal = NormalDist(hedonic.start, deviation or 1e-9)
         low, high = (
             [normal.inv_cdf((1 + sign * confidence) / 2) for confidence in CONFIDENCES]
             for sign in (-1, 1)
