@@ -3,8 +3,8 @@
 A car's kind is its model, or its make where the model has few training rows, or else the market.
 More than a year beyond the ages of its kind, or half beyond its longest distance, what sets the
 kind apart from the market stays as it is at that edge. A price above twice the highest of its kind,
-below half of the lowest, or outside of the market's, is moved there. All that, and any other price
-outside of those of its kind, widens the range, and a caution says so.
+below half of the lowest, or outside of the market's, is moved next to that limit. All that, and any
+other price outside of those of its kind, widens the range, and a caution says so.
 """
 
 import math
@@ -33,6 +33,7 @@ _YEARS_BEYOND: Final = 1.0
 _TIMES_BEYOND: Final = 1.5
 _KNOWN_KM: Final = (float(KM_KNOTS[0]), float(KM_KNOTS[-1]))
 _OPEN_YEARS: Final = 10.0
+_STILL_COUNTS: Final = 0.01  # of what lies further off: a dearer car stays the dearer one
 _OPEN: Final = 0.04  # variance of ln(price) where models say nothing of it
 _NEAR: Final = math.log(2)  # of ln(price)
 
@@ -227,6 +228,7 @@ class SupportLookups:
             return log_price, 0.0
         (low, high), market = own.log_price, self._market
         near = _within(_within(log_price, (low - _NEAR, high + _NEAR)), market)
+        near += _STILL_COUNTS * (log_price - near)
         part = min(abs(near - _within(near, own.log_price)) / _NEAR, 1.0)
         return near, self._open * part**2 + (log_price - near) ** 2
 
