@@ -65,7 +65,7 @@ SLOW_FILES = {
     *("test_another_market.py", "test_benchmarks.py", "test_clean_process.py", "test_command.py"),
     *("test_contract.py", "test_coverage.py", "test_fetch.py", "test_image.py", "test_secrets.py"),
     *("test_comparison.py", "test_sense.py", "test_snapshot.py", "test_tuning.py"),
-    *("test_hedonic.py", "test_keeper.py", "test_page.py"),
+    *("test_explanation.py", "test_hedonic.py", "test_keeper.py", "test_page.py"),
     *("test_promotion.py", "test_register.py", "test_regressor.py", "test_report.py"),
     *("test_estimators.py", "test_rehearsal_agent.py", "test_setup.py", "test_start_docker.py"),
     *("test_train.py", "test_versions.py"),

@@ -9,6 +9,7 @@ from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
 from carprice.model.explanation import Explanation
 
+MOST_AGAINST = 0.01
 NAMES = "make and model, variant, age, distance, fuel and gearbox, owners, equipment, colour, "
 NAMES += "everything else"
 
@@ -54,6 +55,75 @@ def test_every_price_starts_at_the_markets_typical_car(told: list[Explanation], 
     (start,) = {one.start for one in told}
     prices = pd.read_parquet(finished[0].train_listings)["price"]
     assert start == pytest.approx(np.exp(np.log(prices).mean()), rel=0.05)
+
+
+def test_the_usual_value_of_an_attribute_is_no_reason(model: PriceModel, finished) -> None:
+    usual, day = model.pricer._usual.numbers, model.market.valuation_date
+    car = pd.read_parquet(finished[0].train_listings).dropna(axis=1, how="all").dropna().iloc[0]
+    at_usual = {"year": day.year - usual["age"], "odometer": usual["odometer"], "listed_on": None}
+    bare = {"variant": None, "fuel_type": None, "transmission_type": None, "seller_type": None}
+    for name, change in {
+        "age": at_usual,
+        "distance": at_usual,
+        "variant": bare,
+        "fuel and gearbox": bare | {"engine_cc": None, "power_bhp": None, "seats": None},
+    }.items():
+        assert factor(model, car.drop("price").to_dict() | change, name) == pytest.approx(1), name
+
+
+@pytest.mark.parametrize("market", ["sample", "cars24"])
+def test_no_reason_goes_against_the_price_of_a_neighbour(
+    market: str, model: PriceModel, finished, request: pytest.FixtureRequest
+) -> None:
+    workspace = finished[0] if market == "sample" else request.getfixturevalue(market)[0]
+    model = model if market == "sample" else PriceModel.load(workspace.model)
+    cars = odd_cars(pd.read_parquet(workspace.test_listings), model)
+    price, reasons = priced_and_told(model, cars)
+    for name, field, change in (
+        ("age", "year", -1.0),
+        ("age", "year", -3.0),
+        ("distance", "odometer", 20_000.0),
+        ("distance", "odometer", -15_000.0),
+    ):
+        others = cars.assign(**{field: cars[field] + change})
+        neighbour, told = priced_and_told(model, others)
+        rise, told_rise = np.log(neighbour / price), np.log(told[name] / reasons[name])
+        against = (rise * told_rise < 0) & (np.minimum(abs(rise), abs(told_rise)) > 0.01)
+        assert against.mean() <= MOST_AGAINST, (name, change)
+    is_old = cars["year"] <= model.market.valuation_date.year - 20
+    is_far = cars["odometer"] >= 200_000
+    assert (reasons["age"][is_old] < 1).all()
+    assert (reasons["distance"][is_far] < 1).all()
+
+
+@pytest.mark.parametrize("market", ["sample", "cars24"])
+def test_everything_else_is_small_for_ordinary_cars(
+    market: str, model: PriceModel, finished, request: pytest.FixtureRequest
+) -> None:
+    workspace = finished[0] if market == "sample" else request.getfixturevalue(market)[0]
+    model = model if market == "sample" else PriceModel.load(workspace.model)
+    _, reasons = priced_and_told(model, pd.read_parquet(workspace.test_listings).head(400))
+    assert (abs(np.log(reasons["everything else"])) < np.log(1.1)).mean() >= 0.95
+
+
+def odd_cars(listings: pd.DataFrame, model: PriceModel) -> pd.DataFrame:
+    """Return 200 listings of which each is very old, driven very far, or of an unseen name."""
+    cars = listings.drop(columns="price").head(200).reset_index(drop=True).assign(listed_on=pd.NaT)
+    cars["odometer"] = cars["odometer"].fillna(60_000.0).clip(lower=20_000.0)
+    day, kind = model.market.valuation_date.year, cars.index % 4
+    cars.loc[kind == 0, "year"] = day - 20.0 - cars.index[kind == 0] % 15
+    cars.loc[kind == 1, "odometer"] = 200_000.0 + 500.0 * cars.index[kind == 1]
+    cars.loc[kind == 2, "model"] = "Never Seen"
+    cars.loc[kind == 3, "make"] = "Nobody"
+    cars.loc[kind == 3, "year"] = day - 1.0 - cars.index[kind == 3] % 25
+    return cars
+
+
+def priced_and_told(model: PriceModel, cars: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return the prices, and the factors by name."""
+    told = model.explain(as_columns(cars))
+    factors = [{reason.name: reason.factor for reason in one.reasons} for one in told]
+    return np.array([one.price for one in told]), pd.DataFrame(factors)
 
 
 def factor(model: PriceModel, car: dict[str, Any], name: str) -> float:

@@ -18,6 +18,7 @@ from carprice.model.car import Car, CarType
 from carprice.model.hedonic import KM_KNOTS, Hedonic
 from carprice.model.hedonic_fit import bases_of, km_of, texts_of
 from carprice.model.pricer import Pricer, Valuation
+from carprice.model.worth import RidgeLookups
 from carprice.sample.market import generate
 from carprice.schema import FIELDS, REFERENCE_EQUIPMENT, REQUIRED, Listing, alias
 from carprice.settings import TrainSettings
@@ -211,12 +212,15 @@ def features_of(car_type: CarType, car: Car) -> Features:
 
 def test_the_ridge_is_the_sum_of_its_blocks(market: PriceModel) -> None:
     pricer, hedonic, cars = market.pricer, market.hedonic, odd_listings(200, seed=2)
-    told = [pricer._read(car).ridge for car in cars]
+    reads = [*map(pricer._read, cars)]
+    beyond = [pricer._support.beyond(one.known.support, one.car)[0] for one in reads]
+    told = [read.ridge - added for read, added in zip(reads, beyond, strict=True)]
     expected = by_formula(hedonic, pricer, cars)
     assert told == pytest.approx(hedonic.intercept + expected.sum(axis=1), abs=1e-12)
-    for read, by_factor in zip(map(pricer._read, cars), expected, strict=True):
+    ridges = [RidgeLookups(hedonic.part(factor)) for factor in hedonic.typical]
+    for read, by_factor in zip(reads, expected, strict=True):
         of_type, car = read.known.car_type, read.car
-        parts = [part.log_price(part.of_type(of_type), car) for part in pricer._parts.values()]
+        parts = [part.log_price(part.of_type(of_type), car) for part in ridges]
         assert parts == pytest.approx(by_factor, abs=1e-12)
 
 
@@ -258,8 +262,11 @@ def test_what_is_unknown_widens_the_range_by_its_variance(
     variance = sum(model.hedonic.spread[factor] for factor in factors)
     unknown = NormalDist().inv_cdf(0.9) * math.sqrt(variance)
     offsets = model.ranges.at(confidence)
-    for side, offset in ((prices.low, offsets.low), (prices.high, offsets.high)):
+    ends = (prices.low, offsets.low), (prices.high, offsets.high)
+    for (side, offset), market in zip(ends, model.support.at(confidence), strict=True):
         expected = math.hypot(offset[band] * math.exp(log_scale), unknown)
+        if "make" in factors:
+            expected = max(expected, abs(market - math.log(prices.price.item())))
         assert abs(math.log(side.item() / prices.price.item())) == pytest.approx(expected, rel=1e-6)
 
 

@@ -64,6 +64,7 @@ def test_the_card_tells_everything_there_is(subject: Subject, finished: Any) -> 
         assert f"| {kind} | rows | MAPE |" in found["Figures by segment"]
     assert f"| 90 % | {figures['coverage']:.1f} % |" in found["Ranges"]
     assert "near-twins in the data: its own noise is not known" in found["Limits"]
+    assert re.search(r'"Everything else" is \d\.\d % of what .* \d+ test cars', found["Limits"])
     assert subject.version.digest in found["Lineage"]
     for fact in ("`abc123`", "`run7`", "onnxruntime", "| `train.folds` | 3 |"):
         assert fact in found["Lineage"]

@@ -7,14 +7,14 @@ displacement) stays unknown, and so does an odometer where the market often leav
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from carprice.arrays import Floats
-from carprice.listings.features import PLAIN_NUMBERS, Features
+from carprice.listings.features import CAR_CATEGORIES, PLAIN_NUMBERS, Features
 
 USUAL_OF_MODEL: Final = ("litres", *PLAIN_NUMBERS)
 KIND: Final = ("transmission", "body", "fuel")
@@ -32,11 +32,13 @@ class Defaults:
         rows lack the number.
     kinds : the same keys → the commonest transmission, body and fuel.
     odometer_by_age : 26 medians, of ages 0 to 24 and 25 or more; NaN where odometers stay unknown.
+    car : the market's usual car; None in model folders of before.
     """
 
     usual: dict[str, dict[str, float]]
     kinds: dict[str, tuple[str, ...]]
     odometer_by_age: Floats
+    car: "UsualCar | None" = None
 
     @classmethod
     def fit(cls, features: Features) -> Self:
@@ -58,6 +60,7 @@ class Defaults:
             {key: _by_name(map(_median, numbers[own].T)) for key, own in rows.items()},
             {key: _commonest(Counter(kinds[row] for row in own)) for key, own in rows.items()},
             by_age,
+            UsualCar.fit(features),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +71,7 @@ class Defaults:
             "kinds": self.kinds,
             "overall": _nulls(self.usual[""].values()),
             "odometer_by_age": _nulls(self.odometer_by_age),
+            "car": None if self.car is None else asdict(self.car),
         }
 
     @classmethod
@@ -76,7 +80,40 @@ class Defaults:
         medians = {**content["by_group"], "": content["overall"]}
         usual = {key: _by_name(np.array(own, np.float64).tolist()) for key, own in medians.items()}
         kinds = {key: tuple(kind) for key, kind in content["kinds"].items()}
-        return cls(usual, kinds, np.array(content["odometer_by_age"], np.float64))
+        by_age = np.array(content["odometer_by_age"], np.float64)
+        car = content.get("car")
+        return cls(usual, kinds, by_age, None if car is None else UsualCar(**car))
+
+
+@dataclass(frozen=True)
+class UsualCar:
+    """What is usual in the whole market; reasons are told against it, and nothing is filled.
+
+    Attributes
+    ----------
+    numbers : medians of age and odometer; without one that is never known.
+    categories : the commonest text of each of
+        :data:`carprice.listings.features.CAR_CATEGORIES`.
+    fitness_age : fuel → median.
+    """
+
+    numbers: dict[str, float]
+    categories: dict[str, str]
+    fitness_age: dict[str, float]
+
+    @classmethod
+    def fit(cls, features: Features) -> Self:
+        """Learn it from training rows."""
+        numbers, by_fuel = features.numbers, defaultdict(list)
+        for fuel, years in zip(features.texts["fuel"], numbers["fitness_age"], strict=True):
+            if not np.isnan(years):
+                by_fuel[fuel].append(years)
+        medians = {name: _median(numbers[name]) for name in ("age", "odometer")}
+        return cls(
+            {name: median for name, median in medians.items() if not np.isnan(median)},
+            {name: _commonest_text(features.texts[name]) for name in CAR_CATEGORIES},
+            {fuel: float(np.median(years)) for fuel, years in by_fuel.items()},
+        )
 
 
 def _by_name(medians: Iterable[float]) -> dict[str, float]:
@@ -85,6 +122,11 @@ def _by_name(medians: Iterable[float]) -> dict[str, float]:
 
 def _commonest(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
     return min(counts, key=lambda kind: (-counts[kind], kind))
+
+
+def _commonest_text(texts: Iterable[str]) -> str:
+    counts = Counter(texts)
+    return min(counts, key=lambda text: (-counts[text], text))
 
 
 def _never_falling(medians: Floats) -> Floats:

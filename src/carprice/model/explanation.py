@@ -1,12 +1,47 @@
-"""Why a car costs what it costs: the market's typical car, times one factor for each attribute."""
+"""Why a car costs what it costs: the market's usual car, times one factor for each attribute.
+
+A factor is what the whole model, ridge and trees, says of one attribute: the price with the car's
+own value over the price with the usual one. Of cars between the usual one and the car itself, each
+has one attribute more of its own.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
-from carprice.listings.keys import ModelKey
-from carprice.model.blocks import FACTORS, MAKE_AND_MODEL, OTHERS, POWERTRAIN
-from carprice.model.hedonic import Hedonic, usual_of
+from carprice.listings.features import CAR_CATEGORIES
+from carprice.listings.keys import detail_key
+from carprice.model.blocks import (
+    AGE,
+    COLOUR,
+    DISTANCE,
+    EQUIPMENT,
+    FACTORS,
+    MAKE_AND_MODEL,
+    OTHERS,
+    OWNERS,
+    POWERTRAIN,
+    VARIANT,
+)
+from carprice.model.car import Car, CarReader, CarType
+
+CENTRED: Final = frozenset({OWNERS, EQUIPMENT, COLOUR})
+"""Factors that are told against the mean of the training rows, not against the usual car's."""
+_OF_TYPE: Final = (MAKE_AND_MODEL, VARIANT, POWERTRAIN)
+_OF_CAR: Final = (AGE, DISTANCE, OWNERS, EQUIPMENT, COLOUR, OTHERS)
+_NUMBERS: Final = {
+    "age": AGE,
+    "listed": AGE,
+    "odometer": DISTANCE,
+    "ownership": OWNERS,
+    "feature_count": EQUIPMENT,
+    "fitness_age": OTHERS,
+}
+"""The factor of each number; those of the engine and the seats count to fuel and gearbox."""
+_KIND: Final = ("transmission", "fuel", "gear", "drive")
 
 
 @dataclass(frozen=True)
@@ -27,31 +62,73 @@ class Explanation:
     reasons: tuple[Reason, ...]
 
 
+def mixtures(
+    cars: CarReader, own_type: CarType, own: Car, usual: Car
+) -> Iterator[tuple[CarType, Car]]:
+    """Yield the cars between the usual car of its model and a car, for :func:`explanation`.
+
+    First the usual car of the make and model, then with the car's variant, then with its fuel,
+    gearbox and engine too. From there on, the car's other attributes follow one by one, in their
+    order and then in the reverse order; both end with the car itself.
+    """
+    given, none = own_type.given, detail_key(own_type.given["model"], "")
+    bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
+    named = bare | {name: given[name] for name in ("model_trim", "model_variant")}
+    for texts in (bare, named):
+        yield cars.type_of(texts, math.nan), usual
+    yield own_type, _mixed(own, usual, {POWERTRAIN})
+    for order in (_OF_CAR, _OF_CAR[::-1]):
+        names = {POWERTRAIN}
+        for name in order:
+            names |= {name}
+            yield own_type, _mixed(own, usual, names)
+
+
 def explanation(
-    hedonic: Hedonic, worth: Mapping[str, float], residual: float, model: str
+    start: float, log_prices: Sequence[float], centred: Mapping[str, float]
 ) -> Explanation:
     """Explain a car's price by the factors in their order; amounts depend on that order.
 
-    Fuel and gearbox are compared with what the model usually has; that difference from the market's
-    typical car counts to make and model.
+    The factors of age, distance and what follows are the means of two orders, so that what two of
+    them do together counts to both in halves: the Shapley value of a sum of such pairs.
 
     Parameters
     ----------
-    worth : factor → what it adds to the ridge's ln(price).
-    residual : what the trees add to ln(price).
-    model : the car's ``make|model``.
+    start : ln(price) of the market's typical car.
+    log_prices : ln(price) of each of the :func:`mixtures`.
+    centred : factor of :data:`CENTRED` → what the usual car's value is worth above the mean; make
+        and model make up for it.
     """
-    logs = {factor: worth[factor] - typical for factor, typical in hedonic.typical.items()}
-    if usual := hedonic.usual.get(POWERTRAIN):
-        own = usual_of(usual, model, ModelKey.read(model).make)
-        shift = own - hedonic.typical[POWERTRAIN]
-        logs[POWERTRAIN] -= shift
-        logs[MAKE_AND_MODEL] += shift
-    logs[OTHERS] = logs.get(OTHERS, 0.0) + residual
-    start = price = math.exp(hedonic.intercept + sum(hedonic.typical.values()))
-    reasons = []
+    first = len(_OF_TYPE)
+    own_kind, steps = log_prices[first - 1], len(_OF_CAR)
+    forth = [own_kind, *log_prices[first : first + steps]]
+    back = [own_kind, *log_prices[first + steps :]]
+    logs = dict(zip(_OF_TYPE, _differences([start, *log_prices[:first]]), strict=True))
+    both = zip(_OF_CAR, _differences(forth), _differences(back)[::-1], strict=True)
+    logs |= {name: (one + other) / 2 for name, one, other in both}
+    for name, above in centred.items():
+        logs[name] += above
+        logs[MAKE_AND_MODEL] -= above
+    reasons, price = [], math.exp(start)
     for name in FACTORS:
-        factor = math.exp(logs.get(name, 0.0))
+        factor = math.exp(logs[name])
         reasons.append(Reason(name, factor, price * (factor - 1)))
         price *= factor
-    return Explanation(price, start, tuple(reasons))
+    return Explanation(price, math.exp(start), tuple(reasons))
+
+
+def _mixed(own: Car, usual: Car, names: AbstractSet[str]) -> Car:
+    """Return the usual car with a car's own attributes of the named factors."""
+    numbers = {
+        name: number if _NUMBERS.get(name, POWERTRAIN) in names else usual.numbers[name]
+        for name, number in own.numbers.items()
+    }
+    categories = [
+        mine if (COLOUR if name == "color" else OTHERS) in names else theirs
+        for name, mine, theirs in zip(CAR_CATEGORIES, own.categories, usual.categories, strict=True)
+    ]
+    return Car(own.given, numbers, categories, own.equipment if EQUIPMENT in names else ())
+
+
+def _differences(values: Sequence[float]) -> list[float]:
+    return [after - before for before, after in pairwise(values)]

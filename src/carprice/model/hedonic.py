@@ -55,6 +55,11 @@ class Hedonic:
         """Age in years to which older cars are clipped."""
         return len(self.by_age) - 1
 
+    @property
+    def start(self) -> float:
+        """The ln(price) of the market's typical car: the mean of the training rows."""
+        return self.intercept + sum(self.typical.values())
+
     def part(self, factor: str) -> "Hedonic":
         """Return the ridge of one factor; the parts and the intercept sum to the whole."""
         own = {block.name for block in BLOCKS if block.factor == factor}

@@ -24,6 +24,7 @@ from carprice.model.explanation import Explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import ConformalRanges
 from carprice.model.pricer import Pricer, Prices
+from carprice.model.support import Support
 from carprice.model.vocabulary import Vocabulary
 from carprice.model_folder import folder_digest, read_manifest, write_folder
 from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES
@@ -51,6 +52,7 @@ class PriceModel:
     Attributes
     ----------
     scale : trees for the logarithm of a residual's expected size.
+    support : ages, distances and prices that training had of each kind of car.
     trained_on : smallest and largest value of each number in training.
     importance : each booster column's share of the total gain.
     metrics : cross-validated figures of the training rows.
@@ -67,6 +69,7 @@ class PriceModel:
     trained_on: dict[str, tuple[float, float]]
     importance: dict[str, float]
     metrics: dict[str, float]
+    support: Support
     digest: str = field(default="", compare=False)
 
     @classmethod
@@ -125,6 +128,7 @@ class PriceModel:
             | {"price": (float(price.min()), float(price.max()))},
             importance=dict(zip(encoder.columns, trees.feature_importances_.tolist(), strict=True)),
             metrics=price_metrics(price[some], np.exp(log_price[some] - missed)),
+            support=Support.fit(features, log_price),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -178,6 +182,7 @@ class PriceModel:
             "defaults": self.defaults.to_json(),
             "encoder": vars(self.encoder),
             "ranges": vars(self.ranges),
+            "support": self.support.to_json(),
         }
 
         def write_files(target: Path) -> None:
@@ -203,17 +208,24 @@ class PriceModel:
         def part(name: str) -> Any:
             return json.loads((folder / f"{name}.json").read_bytes())
 
+        hedonic, encoder = Hedonic(**part("hedonic")), Encoder(**part("encoder"))
+        trained_on = {name: (low, high) for name, (low, high) in manifest["trained_on"].items()}
+        if "support.json" in manifest["files"]:
+            support = Support.from_json(part("support"))
+        else:  # a folder of before
+            support = Support.recovered(hedonic, encoder.rows["model"], trained_on)
         return cls(
             market=Market.from_json(manifest["market"]),
-            hedonic=Hedonic(**part("hedonic")),
+            hedonic=hedonic,
             defaults=Defaults.from_json(part("defaults")),
-            encoder=Encoder(**part("encoder")),
+            encoder=encoder,
             booster=Booster((folder / "booster.onnx").read_bytes()),
             scale=Booster((folder / "scale.onnx").read_bytes()),
             ranges=ConformalRanges(**part("ranges")),
-            trained_on={name: (low, high) for name, (low, high) in manifest["trained_on"].items()},
+            trained_on=trained_on,
             importance=manifest["importance"],
             metrics=manifest["metrics"],
+            support=support,
             digest=folder_digest(folder),
         )
 

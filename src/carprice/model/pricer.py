@@ -17,14 +17,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from carprice.arrays import Floats
-from carprice.listings.features import TYPE_FIELDS, Features, ListingReader, read_type
+from carprice.listings.features import (
+    CAR_CATEGORIES,
+    TYPE_FIELDS,
+    Features,
+    ListingReader,
+    read_type,
+)
 from carprice.listings.keys import has_detail
 from carprice.model.blocks import POWERTRAIN, VARIANT
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Row, TreeRows
-from carprice.model.explanation import Explanation, explanation
-from carprice.model.hedonic import Hedonic
+from carprice.model.explanation import CENTRED, Explanation, explanation, mixtures
+from carprice.model.hedonic import USUAL_KM, Hedonic
+from carprice.model.support import SupportLookups, TypeSupport
 from carprice.model.worth import RidgeLookups, TypeWorth
 from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE
 
@@ -38,6 +45,10 @@ missing. Other keys are ignored."""
 _KEPT_TYPES: Final = 8_192
 """About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
 _CHUNK_ROWS: Final = 4_096
+_AGES: Final = 20
+_NO_NAMES: Final = ("",) * len(TYPE_FIELDS)
+_NO_CATEGORIES: Final = ("",) * len(CAR_CATEGORIES)
+_NO_LISTING: Final[Listing] = {}
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,17 +90,22 @@ class _KnownType:
     worth: TypeWorth
     row: Row
     variance: float
+    support: TypeSupport
     cautions: tuple[Caution, ...] = ()
 
 
 @dataclass(slots=True)
 class _Read:
-    """A listing that was read, the ridge's ln(price) of it, and the day of the price."""
+    """A listing that was read, the ridge's ln(price) of it, and the day of the price.
+
+    ``variance`` of ln(price) is what the car leaves open beyond the support of its kind.
+    """
 
     listing: Listing
     known: _KnownType
     car: Car
     ridge: float
+    variance: float
     day: datetime.date
 
 
@@ -107,7 +123,9 @@ class Pricer:
         self._ridge = RidgeLookups(model.hedonic)
         self._trees = _Trees(model)
         self._open = _OpenVariance(model.hedonic)
+        self._support = SupportLookups(model)
         self._cautions = Cautions(model)
+        self._of_market = lru_cache(maxsize=64)(model.support.at)
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
 
@@ -137,32 +155,86 @@ class Pricer:
 
     def explain(self, listing: Listing) -> Explanation:
         """Tell a listing's price as the market's typical car times named factors."""
-        read = self._read(listing)
-        car_type = read.known.car_type
-        worth = {
-            factor: part.log_price(part.of_type(car_type), read.car)
+        read, hedonic = self._read(listing), self._model.hedonic
+        car_type, car = read.known.car_type, read.car
+        mixed = [
+            self._read_car(self._known_of(each), one, read.day)
+            for each, one in mixtures(self._cars, car_type, car, self._usual_for(read))
+        ]
+        logs = [
+            self._support.limited(one.known.support, one.ridge + residual)[0]
+            for one, (residual, _) in self._with_sums(iter(mixed))
+        ]
+        centred = {
+            factor: part.log_price(part.of_type(car_type), mixed[0].car) - hedonic.typical[factor]
             for factor, part in self._parts.items()
         }
-        residual, _ = self._trees.of_one(read)
-        return explanation(self._model.hedonic, worth, residual, car_type.texts["model"])
+        return explanation(hedonic.start, logs, centred)
+
+    def _usual_for(self, read: _Read) -> Car:
+        """Return the usual car with the usual numbers of a car's model, make and fuel.
+
+        It has no category that the car leaves out.
+        """
+        car, of_type, usual = read.car, read.known.car_type, self._usual
+        numbers = usual.numbers | of_type.usual
+        if (own := self._model.defaults.car) and "fitness_age" in car.given:
+            numbers["fitness_age"] = own.fitness_age.get(
+                of_type.texts["fuel"], numbers["fitness_age"]
+            )
+        both = zip(car.categories, usual.categories, strict=True)
+        return Car(car.given, numbers, [given and theirs for given, theirs in both], ())
 
     @cached_property
     def _parts(self) -> dict[str, RidgeLookups]:
-        """What each factor adds to the ridge's ln(price)."""
+        """What each factor that is told against the mean adds to the ridge's ln(price)."""
         hedonic = self._model.hedonic
-        return {factor: RidgeLookups(hedonic.part(factor)) for factor in hedonic.typical}
+        return {name: RidgeLookups(hedonic.part(name)) for name in CENTRED & hedonic.typical.keys()}
+
+    @cached_property
+    def _usual(self) -> Car:
+        """The market's usual car; in model folders of before, of the age that has its price."""
+        model, known = self._model, self._known_of(self._cars.type_of(*read_type(*_NO_NAMES)))
+        if usual := model.defaults.car:
+            categories = [usual.categories[name] for name in CAR_CATEGORIES]
+            return self._bare_car(known.car_type, usual.numbers, categories)
+        cars = [self._bare_car(known.car_type, {"age": float(age)}) for age in range(_AGES)]
+        reads = (self._read_car(known, car, model.market.valuation_date) for car in cars)
+        away = [
+            abs(one.ridge + residual - model.hedonic.start)
+            for one, (residual, _) in self._with_sums(reads)
+        ]
+        return cars[away.index(min(away))]
+
+    def _bare_car(
+        self,
+        car_type: CarType,
+        numbers: Mapping[str, float],
+        categories: Sequence[str] = _NO_CATEGORIES,
+    ) -> Car:
+        given = {"feature_count": 0.0, "listed": 0.0, **numbers}
+        car = self._cars.car_of(car_type, (given, categories, ()))
+        if math.isnan(car.numbers["odometer"]):
+            car.numbers["odometer"] = USUAL_KM / self._model.market.km_per_unit
+        return car
 
     def _read(self, listing: Listing) -> _Read:
         known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
         car_type = known.car_type
         car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
-        return _Read(listing, known, car, self._ridge.log_price(known.worth, car), day)
+        return self._read_car(known, car, day, listing)
+
+    def _read_car(
+        self, known: _KnownType, car: Car, day: datetime.date, listing: Listing = _NO_LISTING
+    ) -> _Read:
+        beyond, variance = self._support.beyond(known.support, car)
+        ridge = self._ridge.log_price(known.worth, car) + beyond
+        return _Read(listing, known, car, ridge, variance, day)
 
     def _read_features(self, features: Features) -> Iterator[_Read]:
         known_of, day = lru_cache(maxsize=None)(self._known_of), self._model.market.valuation_date
         for car_type, car in self._cars.read(features):
-            known = known_of(car_type)
-            yield _Read({}, known, car, self._ridge.log_price(known.worth, car), day)
+            yield self._read_car(known_of(car_type), car, day)
 
     def _with_sums(self, reads: Iterator[_Read]) -> Iterator[tuple[_Read, tuple[float, float]]]:
         """Yield what was read with the sums of the trees, which run on some thousands at a time."""
@@ -178,22 +250,31 @@ class Pricer:
     def _known_of(self, car_type: CarType, cautions: tuple[Caution, ...] = ()) -> _KnownType:
         worth = self._ridge.of_type(car_type)
         row = self._trees.rows.of_type(car_type, worth.names)
-        return _KnownType(car_type, worth, row, self._open.of_type(car_type), cautions)
+        variance, support = self._open.of_type(car_type), self._support.of_type(car_type)
+        return _KnownType(car_type, worth, row, variance, support, cautions)
 
     def _log_prices(
         self, read: _Read, sums: tuple[float, float], confidence: float
     ) -> tuple[float, float, float]:
         """Return ln(price) and the ln of both ends of its range."""
         residual, log_scale = sums
-        log_price = read.ridge + residual
-        variance = read.known.variance + self._open.of_car(read.car)
+        support = read.known.support
+        log_price, moved = self._support.limited(support, read.ridge + residual)
+        variance = read.known.variance + self._open.of_car(read.car) + read.variance + moved
         offsets = self._ranges(confidence)
         low, high = offsets.of(math.exp(log_scale), read.car.given["age"], variance)
-        return log_price, log_price + low, log_price + high
+        if not support.is_unseen:
+            return log_price, log_price + low, log_price + high
+        least, most = self._of_market(confidence)
+        return log_price, min(log_price + low, least), max(log_price + high, most)
 
     def _valuation(self, read: _Read, sums: tuple[float, float], confidence: float) -> Valuation:
         price, low, high = map(math.exp, self._log_prices(read, sums, confidence))
-        cautions = (*read.known.cautions, *self._cautions.of_car(read.listing, read.car, read.day))
+        known, car, log_price = read.known, read.car, read.ridge + sums[0]
+        cautions = (*known.cautions, *self._cautions.of_car(read.listing, car, read.day))
+        least, most = known.support.log_price
+        if read.variance or not least <= log_price <= most:
+            cautions += (*self._support.cautions(known.support, car, log_price, bool(cautions)),)
         return Valuation(_cents(price), _cents(low), _cents(high), read.day, cautions)
 
 

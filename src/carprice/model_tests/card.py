@@ -1,5 +1,6 @@
 """The model card: what a model is for, its data, figures, limits and tests; all of it computed."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from carprice.listings.frames import as_columns
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
+from carprice.model.blocks import OTHERS
 from carprice.model_tests.figures import Measured
 from carprice.model_tests.results import ModelTestResult, Status
 from carprice.registry.versions import Version
@@ -17,6 +20,7 @@ from carprice.schema import REQUIRED, alias
 from carprice.settings import GateSettings
 
 _SHOWN_MAKES: Final = 20
+_EXPLAINED_CARS: Final = 400
 _SHOWN_NUMBERS: Final = {
     "age": "age, years",
     "odometer": "distance",
@@ -67,6 +71,7 @@ def model_card(subject: Subject) -> str:
         days=_days(figures),
         shown_segments=[] if figures is None else _shown_segments(figures),
         confidence=DEFAULT_CONFIDENCE,
+        rest=None if figures is None or subject.model is None else _rest(subject.model, figures),
         large=[] if figures is None else _large_segments(figures, subject.gate.segment_rows),
         numbers=_SHOWN_NUMBERS,
         reasons=subject.version.gate_reasons,
@@ -131,6 +136,30 @@ def _days(figures: Measured | None) -> str:
     if days.empty:
         return "no dates of their own"
     return f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}"
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What the reasons of some test cars leave to "everything else".
+
+    Attributes
+    ----------
+    share : its part of how far all reasons move ln(price), in per cent.
+    within_10 : cars whose price it moves by 10 % at most, in per cent.
+    """
+
+    cars: int
+    share: float
+    within_10: float
+
+
+def _rest(model: PriceModel, figures: Measured) -> _Rest:
+    told = model.explain(as_columns(figures.test.head(_EXPLAINED_CARS)))
+    logs = [{one.name: abs(math.log(one.factor)) for one in each.reasons} for each in told]
+    rest, moved = [one[OTHERS] for one in logs], sum(sum(one.values()) for one in logs)
+    share = 100 * sum(rest) / moved if moved else 0.0
+    within = 100 * sum(one <= math.log(1.1) for one in rest) / max(len(rest), 1)
+    return _Rest(len(rest), share, within)
 
 
 def _shown_segments(figures: Measured) -> Iterator[tuple[str, Sequence[Segment], int]]:
