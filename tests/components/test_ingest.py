@@ -124,7 +124,7 @@ def test_a_time_split_tests_on_the_newest(tmp_path: Path) -> None:
         (
             cars().assign(odometer="unknown"),
             {},
-            "odometer is 'unknown' in row 0, and cannot be read in 100 % .*columns.odometer another column",
+            "odometer is .unknown. in row 0, and cannot be read .*columns.odometer another column",
         ),
         (cars().assign(price="ask"), {}, "price is 'ask' in row 0"),
         (cars().assign(year=250_000), {}, r"the median year is 250000; a year inside"),
