@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from carprice.arrays import Floats
-from carprice.listings.features import TYPE_FIELDS, Features, ListingReader, read_type
+from carprice.listings.features import (
+    CAR_CATEGORIES,
+    CATEGORIES,
+    TYPE_FIELDS,
+    Features,
+    ListingReader,
+    read_type,
+)
 from carprice.listings.keys import has_detail
 from carprice.model.blocks import POWERTRAIN, VARIANT
 from carprice.model.car import Car, CarReader, CarType
@@ -25,6 +32,7 @@ from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Row, TreeRows
 from carprice.model.explanation import Explanation, explanation
 from carprice.model.hedonic import Hedonic
+from carprice.model.known_values import Unseen
 from carprice.model.worth import RidgeLookups, TypeWorth
 from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE
 
@@ -38,6 +46,8 @@ missing. Other keys are ignored."""
 _KEPT_TYPES: Final = 8_192
 """About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
 _CHUNK_ROWS: Final = 4_096
+_SEEN: Final = Unseen()
+_CAR_FIELDS: Final = ("features", *(CATEGORIES[name] for name in CAR_CATEGORIES))
 
 
 @dataclass(slots=True, frozen=True)
@@ -84,13 +94,14 @@ class _KnownType:
 
 @dataclass(slots=True)
 class _Read:
-    """A listing that was read, the ridge's ln(price) of it, and the day of the price."""
+    """A listing that was read, the ridge's ln(price) of it, the day of the price, what is odd."""
 
     listing: Listing
     known: _KnownType
     car: Car
     ridge: float
     day: datetime.date
+    unseen: Unseen = _SEEN
 
 
 class Pricer:
@@ -102,7 +113,9 @@ class Pricer:
     def __init__(self, model: "PriceModel") -> None:
         self._model = model
         market = model.market
-        self._listings = ListingReader(market.valuation_date, market.distance_unit)
+        self._values = model.known_values
+        unit = market.distance_unit
+        self._listings = ListingReader(market.valuation_date, unit, model.reading)
         self._cars = CarReader(model.defaults)
         self._ridge = RidgeLookups(model.hedonic)
         self._trees = _Trees(model)
@@ -156,7 +169,8 @@ class Pricer:
         known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
         car_type = known.car_type
         car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
-        return _Read(listing, known, car, self._ridge.log_price(known.worth, car), day)
+        unseen = self._values.unseen_of_car(*map(listing.get, _CAR_FIELDS))
+        return _Read(listing, known, car, self._ridge.log_price(known.worth, car), day, unseen)
 
     def _read_features(self, features: Features) -> Iterator[_Read]:
         known_of, day = lru_cache(maxsize=None)(self._known_of), self._model.market.valuation_date
@@ -171,14 +185,17 @@ class Pricer:
 
     def _look_up(self, make: Any, model: Any, variant: Any, *kind: Any) -> _KnownType:
         read_variant = variant if self._model.knows_variants else None
-        car_type = self._cars.type_of(*read_type(make, model, read_variant, *kind))
+        read = read_type(make, model, read_variant, *kind, name_of=self._values.name_of)
+        car_type, unseen = self._cars.type_of(*read), self._values.unseen_of_type(*kind)
         names = {"make": make, "model": model, "variant": variant}
-        return self._known_of(car_type, self._cautions.of_type(names, car_type))
+        cautions = (*self._cautions.of_type(names, car_type), *unseen.cautions)
+        return self._known_of(car_type, Unseen(cautions, unseen.variance))
 
-    def _known_of(self, car_type: CarType, cautions: tuple[Caution, ...] = ()) -> _KnownType:
+    def _known_of(self, car_type: CarType, unseen: Unseen = _SEEN) -> _KnownType:
         worth = self._ridge.of_type(car_type)
         row = self._trees.rows.of_type(car_type, worth.names)
-        return _KnownType(car_type, worth, row, self._open.of_type(car_type), cautions)
+        variance = self._open.of_type(car_type) + unseen.variance
+        return _KnownType(car_type, worth, row, variance, unseen.cautions)
 
     def _log_prices(
         self, read: _Read, sums: tuple[float, float], confidence: float
@@ -186,14 +203,15 @@ class Pricer:
         """Return ln(price) and the ln of both ends of its range."""
         residual, log_scale = sums
         log_price = read.ridge + residual
-        variance = read.known.variance + self._open.of_car(read.car)
+        variance = read.known.variance + self._open.of_car(read.car) + read.unseen.variance
         offsets = self._ranges(confidence)
         low, high = offsets.of(math.exp(log_scale), read.car.given["age"], variance)
         return log_price, log_price + low, log_price + high
 
     def _valuation(self, read: _Read, sums: tuple[float, float], confidence: float) -> Valuation:
         price, low, high = map(math.exp, self._log_prices(read, sums, confidence))
-        cautions = (*read.known.cautions, *self._cautions.of_car(read.listing, read.car, read.day))
+        of_car = self._cautions.of_car(read.listing, read.car, read.day)
+        cautions = (*read.known.cautions, *read.unseen.cautions, *of_car)
         return Valuation(_cents(price), _cents(low), _cents(high), read.day, cautions)
 
 
