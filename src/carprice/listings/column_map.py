@@ -70,6 +70,7 @@ class MappedChunk:
     origin : the source's columns that each field was read from.
     ignored : the other columns, in the source's order.
     respaced : number of rows whose text had needless spaces, by text field.
+    raw_unreadable : what could not be read as the source has it, by field; the index is the rows'.
     """
 
     frame: pd.DataFrame
@@ -77,6 +78,7 @@ class MappedChunk:
     origin: dict[str, tuple[str, ...]]
     ignored: tuple[str, ...]
     respaced: dict[str, int]
+    raw_unreadable: dict[str, pd.Series]
 
 
 def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
@@ -162,6 +164,7 @@ def map_columns(chunk: Chunk, settings: IngestSettings, *, price_required: bool)
     unreadable: dict[str, Unreadable] = {}
     respaced: dict[str, int] = {}
     origin: dict[str, tuple[str, ...]] = {}
+    raw_unreadable: dict[str, pd.Series] = {}
     for field in (*FIELDS, *([PRICE] if PRICE in rules else [])):
         if field not in rules:
             data[field] = np.full(len(chunk.frame), MISSING.get(kind_of(field)))
@@ -172,13 +175,14 @@ def map_columns(chunk: Chunk, settings: IngestSettings, *, price_required: bool)
             respaced[field] = rows
         if bad.any():
             unreadable[field] = _report(raw, bad)
+            raw_unreadable[field] = _first_of_rows(raw, bad)
     index = chunk.frame.index
     frame = pd.DataFrame(
         {field: pd.Series(values, index, dtype=values.dtype) for field, values in data.items()}
     )
     used = {*itertools.chain(*origin.values())}
     ignored = tuple(name for name in names if name not in used)
-    return MappedChunk(frame, unreadable, origin, ignored, respaced)
+    return MappedChunk(frame, unreadable, origin, ignored, respaced, raw_unreadable)
 
 
 def _rules(
@@ -263,3 +267,12 @@ def _report(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> Unreadable:
     places = np.argwhere(bad)
     first = tuple(places[0])
     return Unreadable(len(places), str(raw.iloc[first])[:80], int(raw.index[first[0]]))
+
+
+def _first_of_rows(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> pd.Series:
+    """Return the cells that are bad; of several 0/1 columns the first one in each row."""
+    if isinstance(raw, pd.Series):
+        return raw[bad]
+    rows = np.flatnonzero(bad.any(axis=1))
+    cells = [raw.iloc[row, int(np.argmax(bad[row]))] for row in rows]
+    return pd.Series(cells, raw.index[rows], dtype=object)

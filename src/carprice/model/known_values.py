@@ -47,13 +47,12 @@ class KnownValues:
             if values
         }
         self.name_of = lru_cache(maxsize=8192)(self._name_of)
-        self._equipment_of = lru_cache(maxsize=4096)(self._find_equipment)
-        self._unseen_equipment = lru_cache(maxsize=4096)(self._find_unseen_equipment)
-        self._unseen_of_car = lru_cache(maxsize=4096)(self._find_unseen)
+        self._equipment_of = lru_cache(maxsize=8192)(self._find_equipment)
+        self._unseen_of_car = lru_cache(maxsize=8192)(self._find_unseen_of_car)
 
     def equipment_of(self, features: Any) -> tuple[str, ...]:
         """Return the known names among those of a listing's equipment, sorted."""
-        return self._equipment_of(equipment_of(features))
+        return self._equipment_of(tuple(features) if isinstance(features, list) else features)
 
     def unseen_of_type(self, *values: Any) -> Unseen:
         """Return what is not known of a listing's transmission, body, fuel and drive."""
@@ -61,18 +60,15 @@ class KnownValues:
 
     def unseen_of_car(self, features: Any, *values: Any) -> Unseen:
         """Return what is not known of its equipment and :data:`CAR_CATEGORIES`."""
-        found = self._unseen_of_car(CAR_CATEGORIES, *values)
-        odd = self._unseen_equipment(equipment_of(features))
-        if not odd.cautions:
-            return found
-        return Unseen(found.cautions + odd.cautions, found.variance + odd.variance)
+        hashable = tuple(features) if isinstance(features, list) else features
+        return self._unseen_of_car(hashable, *values)
 
     def _name_of(self, category: str, value: Any) -> str:
         text = text_of(value)
         return known_spelling(category, text, self._sets[category]) if text else ""
 
-    def _find_equipment(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted({*map(self._known_name, names)} - {""}))
+    def _find_equipment(self, features: Any) -> tuple[str, ...]:
+        return tuple(sorted({*map(self._known_name, equipment_of(features))} - {""}))
 
     def _known_name(self, name: str) -> str:
         return name if name in self._sets[_EQUIPMENT] else self._by_fold.get(folded(name), "")
@@ -88,12 +84,14 @@ class KnownValues:
             sum(self._variances[name] for name, _ in unseen),
         )
 
-    def _find_unseen_equipment(self, names: tuple[str, ...]) -> Unseen:
-        unseen = [name for name in names if not self._known_name(name)]
-        if not unseen or not self.by_category[_EQUIPMENT]:
-            return Unseen()
-        caution = self._caution(_EQUIPMENT, "features", *unseen)
-        return Unseen((caution,), self._variances[_EQUIPMENT])
+    def _find_unseen_of_car(self, features: Any, *values: Any) -> Unseen:
+        found = self._find_unseen(CAR_CATEGORIES, *values)
+        names = [name for name in equipment_of(features) if not self._known_name(name)]
+        if not names or not self.by_category[_EQUIPMENT]:
+            return found
+        caution = self._caution(_EQUIPMENT, "features", *names)
+        variance = found.variance + self._variances[_EQUIPMENT]
+        return Unseen((*found.cautions, caution), variance)
 
     def _caution(self, category: str, field: str, *unseen: str) -> Caution:
         known = self.by_category[category]

@@ -15,6 +15,7 @@ from carprice.arrays import Columns, Floats, Progress, quiet
 from carprice.listings import features as feature_code
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
+from carprice.listings.problems import refuse_wrong
 from carprice.metrics import price_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.car import CarReader
@@ -179,7 +180,11 @@ class PriceModel:
         return Pricer(self)
 
     def predict(self, columns: Columns, confidence: float = DEFAULT_CONFIDENCE) -> Prices:
-        """Price listings given by column; a confidence outside 0.5–0.99 is a ValueError."""
+        """Price listings given by column; a confidence outside 0.5–0.99 is a ValueError.
+
+        A number outside of what :class:`carprice.schema.Listing` allows is an InputError.
+        """
+        refuse_wrong(columns)
         return self.pricer.prices(listings_of(columns), confidence)
 
     def predict_features(
@@ -190,6 +195,7 @@ class PriceModel:
 
     def explain(self, columns: Columns) -> list[Explanation]:
         """Tell what makes up the price of each listing given by column."""
+        refuse_wrong(columns)
         return [*map(self.pricer.explain, listings_of(columns))]
 
     def save(self, folder: Path) -> str:
