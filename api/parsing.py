@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from api.bodies import FieldProblem, ListingRequest
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
-from carprice.listings.problems import ERRORS_OF_ROW, MOST_ERRORS, nearest_field, read_cell
+from carprice.listings.problems import ERRORS_OF_ROW, MOST_ERRORS, nearest_field, read_csv_cell
 from carprice.schema import REQUIRED, alias
 
 _read_fields = ListingRequest.model_validate
@@ -105,8 +105,8 @@ def read_row(row: object) -> Row:
 def read_csv(body: bytes, most: int, confidence: float) -> Batch:
     """Read CSV with a header of field names, camelCase or snake_case, in any order.
 
-    Empty cells are missing values. 422 if it is no CSV in UTF-8, or a column is unknown or there
-    twice; 413 for too many rows.
+    Empty cells and the usual marks are missing values. 422 if it is no CSV in UTF-8, or a column is
+    unknown or there twice; 413 for too many rows.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -122,7 +122,7 @@ def read_csv(body: bytes, most: int, confidence: float) -> Batch:
     except csv.Error as error:
         message = f"line {lines.line_num} is not CSV: {error}"
         raise ProblemError(Kind.MALFORMED, message) from None
-    return Batch([_read_cells(fields, line) for line in cells], confidence, header, cells)
+    return Batch([_read_csv_cells(fields, line) for line in cells], confidence, header, cells)
 
 
 def read_header(header: Sequence[str]) -> list[str]:
@@ -147,12 +147,12 @@ def read_header(header: Sequence[str]) -> list[str]:
     return fields
 
 
-def _read_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
+def _read_csv_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
     if len(cells) != len(fields):
         message = f"the row has {len(cells)} cells, the header {len(fields)}"
         return ProblemError(Kind.LISTING, message)
     return read_row(
-        {field: read_cell(field, cell) for field, cell in zip(fields, cells, strict=True)}
+        {field: read_csv_cell(field, cell) for field, cell in zip(fields, cells, strict=True)}
     )
 
 

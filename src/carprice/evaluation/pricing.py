@@ -13,7 +13,6 @@ from carprice.listings.frames import as_columns
 from carprice.listings.problems import WrongField, problem_of, read_value
 from carprice.model import PriceModel
 from carprice.schema import (
-    EQUIPMENT_SEPARATOR,
     KINDS,
     NUMERIC,
     PRICE_NAMES,
@@ -88,8 +87,6 @@ def _odd_rows(listings: pd.DataFrame, required: Collection[str]) -> Any:
 
 def _problem(listing: pd.Series, raw: Mapping[str, Any], required: Collection[str]) -> str:
     fields = {field: read_value(field, value) for field, value in listing.items() if field in KINDS}
-    if fields["features"] is not None:
-        fields["features"] = fields["features"].split(EQUIPMENT_SEPARATOR)
     read = {field: value for field, value in fields.items() if not pd.isna(listing[field])}
     given = {field: read_value(field, value) for field, value in raw.items() if field in KINDS}
     found = problem_of({**read, **given}, required)

@@ -2,8 +2,8 @@
 
 import datetime
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -21,6 +21,25 @@ MOST_ERRORS: Final = 25
 """How many wrong fields are named: naming each of thousands would take seconds."""
 ERRORS_OF_ROW: Final = 5
 """How many of one row among many."""
+MISSING_MARKS: Final = frozenset(
+    (
+        "#N/A",
+        "#NA",
+        "N/A",
+        "NA",
+        "<NA>",
+        "n/a",
+        "NULL",
+        "null",
+        "None",
+        "NaN",
+        "nan",
+        "-NaN",
+        "-nan",
+    )
+)
+"""What means missing in a cell of a CSV or Excel file."""
+_FLOAT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _SHOWN: Final = 200
 _SHOWN_BITS: Final = 64
 _LONGEST_NAME: Final = 40
@@ -55,10 +74,14 @@ def read_cell(field: str, cell: str) -> Any:
     (42000.0, '42,000 km', None)
     """
     text = cell.strip()
-    if KINDS.get(field, FieldKind.NUMBER) in NUMERIC:
-        with suppress(ValueError):
-            return float(text)
+    if KINDS.get(field, FieldKind.NUMBER) in NUMERIC and _FLOAT.fullmatch(text):
+        return float(text)
     return text or None
+
+
+def read_csv_cell(field: str, cell: str) -> Any:
+    """Return a cell of a CSV, in which the usual marks mean missing, as :func:`read_cell` does."""
+    return None if cell.strip() in MISSING_MARKS else read_cell(field, cell)
 
 
 def read_value(field: str, value: Any) -> Any:
@@ -142,7 +165,9 @@ def nearest_field(name: str) -> str:
 
 
 def _wrong_field(detail: "ErrorDetails", prefix: str) -> WrongField:
-    kind, loc, found = detail["type"], detail["loc"], None
+    kind, (*loc,), found = detail["type"], detail["loc"], None
+    if kind != "extra_forbidden":
+        loc[:1] = [_SPELLINGS.get(str(name), name) for name in loc[:1]]
     field = prefix + ".".join(map(str, loc))[:_SHOWN] or "body"
     if kind == "missing" or (_is_missing(detail["input"]) and _is_required(loc)):
         message = _IS_REQUIRED

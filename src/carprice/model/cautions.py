@@ -29,6 +29,8 @@ _CHECKED_NUMBERS: Final = {
     "road_tax": "road_tax",
 }
 """Numbers whose training range is checked, and the listing's field behind each."""
+_CC_OF_LITRES: Final = 20.0
+"""A displacement below is one in litres."""
 CautionKind = Annotated[
     Literal[
         "unseen_make",
@@ -128,13 +130,17 @@ class Cautions:
             number = given.get(name)
             if number is not None and not low <= number <= high:
                 field = alias(_CHECKED_NUMBERS[name])
+                hint = ""
                 if name == "age":
                     what, seen = f"an age of {number:g} years", f"{low:g}–{high:g}"
                 else:
-                    shown, unit = (number, 1.0) if name != "litres" else (number * 1000, 1000.0)
+                    shown, unit = number, 1.0
+                    if name == "litres":
+                        shown, unit = listing.get("engine_cc") or number * 1000, 1000.0
+                        hint = "; give cubic centimetres" if shown < _CC_OF_LITRES else ""
                     what = f"{field} {_told(shown)}"
                     seen = f"{_told(low * unit)}–{_told(high * unit)}"
-                message = f"{what} is outside {seen}, what the model has seen"
+                message = f"{what} is outside {seen}, what the model has seen{hint}"
                 yield Caution("out_of_range", field, message)
 
 
