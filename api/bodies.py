@@ -184,4 +184,9 @@ class VocabularyAnswer(_Answer):
         description="Make → model → variants",
         examples=[{"maruti": {"swift": ["VXI 1.2 AMT"]}}],
     )
+    values: dict[str, list[str]] = Field(
+        description="Field → its known values; other spellings of a gearbox, a fuel, a body or "
+        "driven wheels are read too",
+        examples=[{"transmissionType": ["automatic", "manual"]}],
+    )
     model_version: str = Field(examples=["1"])

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -14,23 +13,15 @@ import jiter
 from pydantic import ValidationError
 
 from api.bodies import FieldProblem, ListingRequest
-from api.problems import (
-    MOST_ERRORS,
-    Kind,
-    ProblemError,
-    invalid_field,
-    invalid_fields,
-    invalid_listing,
-    nearest_field,
-)
-from carprice.schema import KINDS, NUMERIC, REQUIRED, FieldKind, alias
+from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
+from carprice.listings.problems import ERRORS_OF_ROW, MOST_ERRORS, nearest_field, read_csv_cell
+from carprice.schema import REQUIRED, alias
 
 _read_fields = ListingRequest.model_validate
 FIELD_BY_NAME: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
 }
 _MOST_KEYS: Final = 2 * len(ListingRequest.model_fields)
-_ERRORS_OF_ROW: Final = 5
 
 Row = ListingRequest | ProblemError
 
@@ -108,14 +99,14 @@ def read_row(row: object) -> Row:
     try:
         return _read_fields(row)
     except ValidationError as error:
-        return invalid_listing(error, most=_ERRORS_OF_ROW)
+        return invalid_listing(error, most=ERRORS_OF_ROW)
 
 
 def read_csv(body: bytes, most: int, confidence: float) -> Batch:
     """Read CSV with a header of field names, camelCase or snake_case, in any order.
 
-    Empty cells are missing values. 422 if it is no CSV in UTF-8, or a column is unknown or there
-    twice; 413 for too many rows.
+    Empty cells and the usual marks are missing values. 422 if it is no CSV in UTF-8, or a column is
+    unknown or there twice; 413 for too many rows.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -131,7 +122,7 @@ def read_csv(body: bytes, most: int, confidence: float) -> Batch:
     except csv.Error as error:
         message = f"line {lines.line_num} is not CSV: {error}"
         raise ProblemError(Kind.MALFORMED, message) from None
-    return Batch([_read_cells(fields, line) for line in cells], confidence, header, cells)
+    return Batch([_read_csv_cells(fields, line) for line in cells], confidence, header, cells)
 
 
 def read_header(header: Sequence[str]) -> list[str]:
@@ -156,20 +147,13 @@ def read_header(header: Sequence[str]) -> list[str]:
     return fields
 
 
-def _read_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
+def _read_csv_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
     if len(cells) != len(fields):
         message = f"the row has {len(cells)} cells, the header {len(fields)}"
         return ProblemError(Kind.LISTING, message)
-    return read_row({field: _typed(field, cell) for field, cell in zip(fields, cells, strict=True)})
-
-
-def _typed(field: str, cell: str) -> Any:
-    """Return a cell as the field's kind where it can be read so; None where it is empty."""
-    text = cell.strip()
-    if KINDS.get(field, FieldKind.NUMBER) in NUMERIC:
-        with suppress(ValueError):
-            return float(text)
-    return text or None
+    return read_row(
+        {field: read_csv_cell(field, cell) for field, cell in zip(fields, cells, strict=True)}
+    )
 
 
 def _object(pairs: list[tuple[str, Any]], *, strict: bool) -> dict[str, Any] | ProblemError:

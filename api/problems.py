@@ -1,10 +1,9 @@
 """Errors as problem details (RFC 9457): each kind's stable type, status and title in one table."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
@@ -12,18 +11,9 @@ from starlette.exceptions import HTTPException
 
 from api.bodies import FieldProblem, Problem
 from api.root_path import route_path
-from carprice.schema import FIELDS, alias
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from carprice.listings.problems import MOST_ERRORS, WrongField, wrong_fields
 
 MEDIA_TYPE = "application/problem+json"
-MOST_ERRORS = 25
-"""How many wrong fields a problem names: naming each of thousands would take seconds."""
-_SHOWN = 200
-_SHOWN_BITS = 64
-_LONGEST_NAME = 40
-_SPELLINGS = {spelling: alias(field) for field in FIELDS for spelling in (field, alias(field))}
 
 
 class Kind(Enum):
@@ -74,8 +64,8 @@ def invalid_listing(
     error: ValidationError, prefix: str = "", most: int = MOST_ERRORS
 ) -> ProblemError:
     """Return the problem of a listing; ``prefix`` names its place in the request."""
-    details = error.errors(include_url=False, include_context=False)[:most]
-    return invalid_fields([_field_problem(detail, prefix) for detail in details])
+    found = wrong_fields(error, prefix, most)
+    return invalid_fields([FieldProblem(**one._asdict()) for one in found])
 
 
 def invalid_field(
@@ -87,10 +77,7 @@ def invalid_field(
 
 def invalid_fields(errors: list[FieldProblem], kind: Kind = Kind.LISTING) -> ProblemError:
     """Return the problem of fields that are wrong."""
-    detail = "; ".join(
-        f"{one.field}: {one.message}" + ("" if one.value is None else f" (found {one.value!r})")
-        for one in errors
-    )
+    detail = "; ".join(str(WrongField(one.field, one.message, one.value)) for one in errors)
     return ProblemError(kind, detail, errors)
 
 
@@ -126,14 +113,6 @@ def declare(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def nearest_field(name: str) -> str:
-    """Say which field an unknown name may stand for."""
-    from rapidfuzz import fuzz, process
-
-    close = process.extractOne(name[:_LONGEST_NAME], _SPELLINGS, scorer=fuzz.ratio, score_cutoff=75)
-    return f"did you mean {_SPELLINGS[close[0]]}?" if close else "see /docs for the fields"
-
-
 async def _on_problem(request: Request, error: ProblemError) -> Response:
     if route_path(request.scope).startswith("/v2"):
         # What clients of the Open Inference Protocol read.
@@ -151,34 +130,6 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
     return respond(
         ProblemError(Kind.NOT_FOUND, f"there is no {path}; see {docs} for what there is")
     )
-
-
-def _field_problem(detail: "ErrorDetails", prefix: str) -> FieldProblem:
-    kind, loc, found = detail["type"], detail["loc"], None
-    field = prefix + ".".join(map(str, loc))[:_SHOWN] or "body"
-    if kind == "missing":
-        message = "this field is required"
-    elif kind == "extra_forbidden":
-        message = f"there is no such field; {nearest_field(str(loc[-1]))}"
-    elif not loc:
-        field, message = "body", "must be a JSON object of a listing's fields"
-    else:
-        # JSON has no tuples, which is what a listing's features are read into.
-        message = "Input should be a valid array" if kind == "tuple_type" else detail["msg"]
-        found = _shown(detail["input"])
-    return FieldProblem(field=field, message=message, value=found)
-
-
-def _shown(found: Any) -> Any:
-    """Return a value as an error may repeat it: plain JSON, and not long."""
-    if isinstance(found, int) and found.bit_length() > _SHOWN_BITS:
-        return "a huge number"  # Python refuses to print some of them
-    if found is None or isinstance(found, int):
-        return found
-    if isinstance(found, float) and math.isfinite(found):
-        return found
-    text = str(found) if isinstance(found, str | ProblemError) else repr(found)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 _EXAMPLES: Mapping[Kind, str | FieldProblem] = {

@@ -9,11 +9,12 @@ from pydantic_core import to_json
 
 from api.bodies import FieldProblem
 from api.parsing import FIELD_BY_NAME, Batch, check_rows, parse_json, read_row
-from api.problems import MOST_ERRORS, invalid_fields, nearest_field
+from api.problems import invalid_fields
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
 from api.protocols.schemas import FLOATS, OUTPUTS, datatypes_of
 from api.served import PricedRow
+from carprice.listings.problems import MOST_ERRORS, nearest_field
 from carprice.model.pricer import Valuation
 from carprice.schema import REQUIRED, alias
 

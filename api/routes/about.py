@@ -68,8 +68,9 @@ async def model(service: TheService, served: Served) -> dict[str, Any]:
 
 @router.get("/vocabulary", response_model=VocabularyAnswer, responses=READING_PROBLEMS)
 async def vocabulary(served: Served) -> dict[str, Any]:
-    """List the makes, models and variants that the model knows, for forms."""
-    return {"makes": served.model.vocabulary.makes, "modelVersion": served.version}
+    """List the makes, models, variants and other values that the model knows, for forms."""
+    known = served.model.vocabulary
+    return {"makes": known.makes, "values": known.values, "modelVersion": served.version}
 
 
 async def metrics(service: TheService) -> Response:

@@ -1,15 +1,22 @@
 """Loader of the model folder for MLflow's pyfunc flavour: ``mlflow models serve`` uses it."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from carprice.errors import InputError
-from carprice.listings.features import listings_of
+from carprice.listings.problems import ERRORS_OF_ROW, read_value, wrong_fields
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.schema import FIELDS, KINDS, NUMERIC, alias, parse_ordinal
+from carprice.schema import FIELDS, Listing, alias
+
+_SHOWN_ROWS: Final = 10
+
+
+class WrongListingsError(InputError, ValueError):
+    """Rows that the service would refuse."""
 
 
 class PricePyfunc:
@@ -25,32 +32,43 @@ class PricePyfunc:
         ----------
         listings : one row a listing.
         params : ``confidence``, from 0.5 to 0.99.
+
+        Raises
+        ------
+        WrongListingsError
+            If the service would refuse a row: it names the rows, their fields and values.
         """
         confidence = float((params or {}).get("confidence", DEFAULT_CONFIDENCE))
-        columns = {}
-        for field in FIELDS:
-            for name in (alias(field), field):
-                if name in listings:
-                    columns[field] = [_readable(field, value) for value in _plain(listings[name])]
         about_model = self.model.content(confidence)
-        valuations = self.model.pricer.value_all(listings_of(columns), confidence)
+        valuations = self.model.pricer.value_all(map(vars, _read(listings)), confidence)
         return pd.DataFrame({**valuation.content(), **about_model} for valuation in valuations)
 
 
-def _plain(values: pd.Series) -> list[Any]:
-    known = values.astype(object).where(values.notna(), None)
-    return [value.tolist() if isinstance(value, np.ndarray) else value for value in known]
+def _read(frame: pd.DataFrame) -> list[Listing]:
+    """Return the rows as listings; refuse them all where one is wrong, as the service does."""
+    listings: list[Listing] = []
+    problems: list[str] = []
+    for row, fields in enumerate(_rows(frame)):
+        try:
+            listings.append(Listing.model_validate(fields))
+        except ValidationError as error:
+            problems += map(str, wrong_fields(error, f"rows[{row}].", ERRORS_OF_ROW))
+    if problems:
+        raise WrongListingsError("; ".join(problems[:_SHOWN_ROWS]))
+    return listings
 
 
-def _readable(field: str, value: Any) -> Any:
-    """Read numbers given as text, as the service does."""
-    if value is None or KINDS[field] not in NUMERIC:
-        return value
-    try:
-        number: Any = parse_ordinal(value) if field == "ownership" else value
-        return float(number)
-    except (TypeError, ValueError):
-        raise ValueError(f"{alias(field)} is {value!r}; it must be a number") from None
+def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield what each row has, by field name."""
+    columns = {}
+    for field in FIELDS:
+        for name in (alias(field), field):
+            if name in frame:
+                values = frame[name].astype(object).where(frame[name].notna(), None)
+                columns[field] = [read_value(field, value) for value in values]
+    for row in range(len(frame)):
+        given = {field: values[row] for field, values in columns.items()}
+        yield {field: value for field, value in given.items() if value is not None}
 
 
 def _load_pyfunc(path: str) -> PricePyfunc:

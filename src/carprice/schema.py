@@ -87,7 +87,10 @@ def parse_ordinal(value: object) -> object:
 def split_equipment(value: object) -> object:
     """Split equipment that is given as one text; anything else is returned unchanged."""
     if isinstance(value, str):
-        return [name.strip() for name in re.split(r"[,;|]", value) if name.strip()]
+        is_printed_list = value.strip().startswith("[") and value.strip().endswith("]")
+        around = " \t\n[]'\"" if is_printed_list else None
+        names = (name.strip(around) for name in re.split(r"[,;|]", value))
+        return [name for name in names if name]
     return value
 
 

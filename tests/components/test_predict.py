@@ -86,8 +86,8 @@ def test_every_row_comes_back_with_the_models_price_or_the_reason_why_not(
         assert written[name][~good].isna().all()
     assert written["problem"].fillna("").tolist() == [
         "",
-        "make is missing or unreadable",
-        "year is missing or unreadable",
+        "make: this field is required",
+        "year: Input should be a valid integer (found 'soon')",
         "",
         "",
     ]
@@ -98,7 +98,7 @@ def test_every_row_comes_back_with_the_models_price_or_the_reason_why_not(
 
 
 def test_a_source_without_one_good_row_has_only_problems(model: PriceModel, tmp_path: Path) -> None:
-    CARS.assign(year="soon").to_csv(tmp_path / "cars.csv", index=False)
+    CARS.assign(year="19").to_csv(tmp_path / "cars.csv", index=False)
     assert score(model, str(tmp_path / "cars.csv"), tmp_path / "out.parquet") == (5, 0)
     written = pd.read_parquet(tmp_path / "out.parquet")
     assert written["predictedPrice"].isna().all()
@@ -186,3 +186,45 @@ def test_a_source_that_cannot_be_read_leaves_no_file(
     with pytest.raises(InputError, match=message):
         score(model, path, tmp_path / "out.csv", columns=columns)
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("bad", "rows", "allowed", "is_refused"),
+    [
+        (1, 4, 0.05, False),
+        (2, 4, 0.05, True),
+        (2, 40, 0.05, False),
+        (3, 40, 0.05, True),
+        (4, 4, 1.0, False),
+    ],
+)
+def test_a_file_of_which_too_much_cannot_be_read_is_refused(
+    bad: int,
+    rows: int,
+    allowed: float,
+    is_refused: bool,
+    model: PriceModel,
+    small_chunks: None,
+    tmp_path: Path,
+) -> None:
+    odometers = ["42,000 km"] * bad + ["42000"] * (rows - bad)
+    cars = pd.DataFrame({"make": "Maruti", "model": "Swift", "year": 2019, "odometer": odometers})
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    source, target = str(tmp_path / "cars.csv"), tmp_path / "out.csv"
+    if not is_refused:
+        assert score(model, source, target, max_unreadable=allowed) == (rows, rows - bad)
+        return
+    told = rf"odometer is '42,000 km' and cannot be read in {bad} of {rows} rows; give ingest"
+    with pytest.raises(InputError, match=told):
+        score(model, source, target, max_unreadable=allowed)
+    assert not target.exists()
+    rule = {"odometer": {"from": "odometer", "number": True}}
+    assert score(model, source, target, columns=rule) == (rows, rows)
+
+
+def test_a_file_without_odometers_is_priced_where_the_map_says_so(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    CARS.assign(make="Maruti", year=2019).drop(columns="odometer").to_csv(tmp_path / "cars.csv")
+    source, target = str(tmp_path / "cars.csv"), tmp_path / "out.csv"
+    assert score(model, source, target, columns={"odometer": None}) == (5, 5)

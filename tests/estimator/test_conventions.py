@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from carprice import PriceRegressor
 from carprice.arrays import Floats
+from carprice.schema import alias, bounds
 
 FEWEST_ROWS = 50
 EXPECTED_FAILURES = {
@@ -19,9 +20,15 @@ EXPECTED_FAILURES = {
 
 def listings(numbers: Floats) -> pd.DataFrame:
     rows, columns = numbers.shape
-    named = dict(zip(("engineCc", "powerBhp", "seats"), numbers.T[:columns], strict=False))
+    fields = ("engine_cc", "power_bhp", "seats")
+    named = dict(zip(fields, numbers.T[:columns], strict=False))
     car = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 42e3}
-    return pd.DataFrame({"id": range(rows), **named}).assign(**car)
+    # A number that no listing may have would leave it without a price.
+    allowed = {}
+    for name, values in named.items():
+        low, high = bounds(name)
+        allowed[alias(name)] = np.where((values >= low) & (values <= high), values, np.nan)
+    return pd.DataFrame({"id": range(rows), **allowed}).assign(**car)
 
 
 class OfNumbers(PriceRegressor):

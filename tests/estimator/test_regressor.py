@@ -260,7 +260,7 @@ def test_what_is_lost_at_fit_is_warned_of(quick: PriceRegressor, cars: pd.DataFr
         ),
         (
             lambda cars: cars.assign(make=cars["make"].where(cars.index > 1)),
-            "2 of 9 listings have no price, the first in row 0: make is missing or unreadable",
+            "2 of 9 listings have no price, the first in row 0: make: this field is required",
         ),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_listing_without_a_price_says_why_and_the_others_have_theirs(
 ) -> None:
     some = cars[:3].assign(model=["?", None, cars["model"][2]])
     found = fitted.predict_interval(some)
-    assert found["problem"].tolist() == ["", "model is missing or unreadable", ""]
+    assert found["problem"].tolist() == ["", "model: this field is required", ""]
     assert np.isnan(fitted.predict(some)).tolist() == [False, True, False]
     assert fitted.explain(some).isna().all(axis=1).tolist() == [False, True, False]
     assert found["warnings"][0].startswith("model '?' was not in the training data")

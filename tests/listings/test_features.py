@@ -158,7 +158,7 @@ def test_a_number_is_derived(columns: dict[str, list[Any]], number: str, expecte
         ({}, "model_powertrain", "kia|sonet||"),
         ({"variant": ["GTX DCT"]}, "gear", "DCT"),
         ({"variant": ["GTX 4 WD"]}, "drive", "4wd"),
-        ({"variant": ["GTX 4WD"], "drive": ["Rear"]}, "drive", "rear"),
+        ({"variant": ["GTX 4WD"], "drive": ["Rear"]}, "drive", "rwd"),
         ({"color": [None]}, "color", ""),
     ],
 )

@@ -135,7 +135,8 @@ def predict(
         # take a tenth of the time.
         gc.freeze()
         rows, priced = predict_source(loaded, settings.ingest, source, out, confidence, progress)
-    say(f"{priced:,} of {rows:,} rows priced into {out}.")
+    rest = "" if priced == rows else "; the column problem says why not the others"
+    say(f"{priced:,} of {rows:,} rows priced into {out}{rest}.")
 
 
 def _run_pipeline(settings: Settings, workspace: Workspace) -> None:

@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 
 from carprice.arrays import Progress
 from carprice.errors import InputError
-from carprice.evaluation.pricing import answers
+from carprice.evaluation.pricing import answers, problems_of, refuse_unreadable
 from carprice.files import check_writable, writing
-from carprice.listings.column_map import map_chunks
+from carprice.listings.column_map import Unreadable, map_chunks
 from carprice.listings.sources import read_chunks
 from carprice.model import PriceModel
-from carprice.schema import PRICE_NAMES
+from carprice.redaction import redact
+from carprice.schema import PRICE_NAMES, REQUIRED
 from carprice.settings import IngestSettings
 
 
@@ -31,26 +32,35 @@ def predict(
     """Price every row of a source; return how many rows were read, and how many got a price.
 
     The output has the source's own columns, in their order, and ``predictedPrice``, ``priceLow``,
-    ``priceHigh``, ``warnings`` and ``problem``; a row that cannot be priced says why.
+    ``priceHigh``, ``warnings`` and ``problem``; a row that cannot be priced says why, in the words
+    of the service. Without a column for the odometer (``odometer: null``) none is needed.
 
     Raises
     ------
     InputError
-        If the source cannot be read, or the target's ending is not .csv, .parquet or .jsonl.
+        If the source, or too much of a field, cannot be read, or the target's ending is not .csv,
+        .parquet or .jsonl.
     """
     write = _writer(target)
     rows = with_price = 0
+    unreadable: dict[str, Unreadable] = {}
+    required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
 
     def priced_chunks() -> Iterator[pd.DataFrame]:
         nonlocal rows, with_price
         chunks = read_chunks(settings, source=source)
         for chunk, mapped in map_chunks(chunks, settings, price_required=False):
-            priced = answers(model, mapped.frame, confidence)
+            problems = problems_of(mapped.frame, mapped.raw_unreadable, required)
+            priced = answers(model, mapped.frame, problems, confidence)
             raw = chunk.frame.drop(columns=[*priced], errors="ignore")
             yield pd.concat([raw, priced], axis=1)
             rows += len(priced)
             with_price += int(priced[PRICE_NAMES[0]].notna().sum())
+            for field, found in mapped.unreadable.items():
+                unreadable[field] = unreadable[field].plus(found) if field in unreadable else found
             progress(f"{rows:,} rows")
+        counts = {field: (found.count, found.value) for field, found in unreadable.items()}
+        refuse_unreadable(counts, rows, settings.max_unreadable, redact(source))
 
     with writing(target) as path:
         write(path, priced_chunks())

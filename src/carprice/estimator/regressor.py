@@ -32,7 +32,7 @@ from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.blocks import FACTORS
 from carprice.model.training import train_model
-from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, alias
+from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, REQUIRED, alias
 from carprice.settings import IngestSettings, TrainSettings, describe
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -173,7 +173,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             dict, (cleaned.counts.rejected, cleaned.counts.repaired)
         )
         warn_of_ignored(self.ignored_columns_)
-        warn_of_unreadable({f: one for f, one in mapped.unreadable.items() if f != PRICE})
+        unreadable = {f: one for f, one in mapped.unreadable.items() if f != PRICE}
+        warn_of_unreadable(unreadable, "are taken as missing")
         if self.rejected_:
             told = ", ".join(f"{rows:,} {reason}" for reason, rows in self.rejected_.items())
             warn(f"{len(X) - len(listings):,} of {len(X):,} rows are not learned from: {told}")
@@ -182,7 +183,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame) -> Floats:
         """Return the price of each listing, in the currency, rounded to 0.01.
 
-        A listing without a readable make, model or year has no price: NaN, with a warning.
+        A listing that the service would refuse has no price: NaN, with a warning.
 
         Raises
         ------
@@ -201,8 +202,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         columns are ``predictedPrice``, ``priceLow``, ``priceHigh``, ``warnings`` and ``problem``,
         which says why a listing has no price; the index is that of X.
         """
-        listings = self._read(X)
-        return answers(self.model_, listings, confidence).set_axis(X.index)
+        listings, problems = self._read(X)
+        return answers(self.model_, listings, problems, confidence).set_axis(X.index)
 
     def explain(
         self, X: pd.DataFrame, unit: Literal["currency", "factor"] = "currency"
@@ -214,8 +215,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         if unit not in ("currency", "factor"):
             raise ListingsError(f"unit is {unit!r}; it must be 'currency' or 'factor'")
-        listings = self._read(X)
-        good = problems_of(listings) == ""
+        listings, problems = self._read(X)
+        good = problems == ""
         told = pd.DataFrame(np.nan, index=listings.index, columns=["start", *FACTORS])
         if good.any():
             told.loc[good] = [
@@ -259,14 +260,11 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         loaded.model_, loaded.columns_, loaded._decimals = model, {}, {}
         return loaded
 
-    def _read(self, X: pd.DataFrame) -> pd.DataFrame:
+    def _read(self, X: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+        """Return the listings, and why each cannot be priced."""
         check_is_fitted(self)
-        mapped = read_fields(
-            checked_frame(X),
-            self._ingest_settings(with_price=False),
-            self._decimals,
-            price_required=False,
-        )
+        settings = self._ingest_settings(with_price=False)
+        mapped = read_fields(checked_frame(X), settings, self._decimals, price_required=False)
         known = {*getattr(self, "feature_names_in_", ()), *self._price_columns()}
         warn_of_ignored([name for name in mapped.ignored if name not in known])
         absent = [alias(field) for field in self.columns_ if field not in mapped.origin]
@@ -275,15 +273,17 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 f"X has no column for {', '.join(absent)}, which the model learned from; priced "
                 "as if unknown"
             )
-        warn_of_unreadable(mapped.unreadable)
-        problems = problems_of(mapped.frame)
-        bad = problems[problems != ""]
+        warn_of_unreadable(mapped.unreadable, "have no price")
+        required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
+        problems = problems_of(mapped.frame, mapped.raw_unreadable, required)
+        told = {row for found in mapped.raw_unreadable.values() for row in found.index}
+        bad = problems[(problems != "") & ~problems.index.isin(told)]
         if len(bad):
             warn(
                 f"{len(bad)} of {len(X)} listings have no price, the first in row {bad.index[0]}: "
                 f"{bad.iloc[0]}"
             )
-        return mapped.frame
+        return mapped.frame, problems
 
     def _ingest_settings(self, *, with_price: bool) -> IngestSettings:
         settings = _validated(

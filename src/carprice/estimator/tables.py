@@ -100,12 +100,12 @@ def read_fields(
         return map_columns(chunk, settings, notation, price_required=price_required)
 
 
-def warn_of_unreadable(unreadable: Mapping[str, Unreadable]) -> None:
-    """Warn of values that are taken as missing."""
+def warn_of_unreadable(unreadable: Mapping[str, Unreadable], become: str) -> None:
+    """Warn of values that cannot be read; ``become`` says what is made of their rows."""
     for field, found in unreadable.items():
         warn(
             f"{alias(field)} is {found.value!r} in row {found.row} and cannot be read in "
-            f"{found.count} rows, which are taken as missing; give columns[{alias(field)!r}] a "
+            f"{found.count} rows, which {become}; give columns[{alias(field)!r}] a "
             "rule, such as {'from': ..., 'number': True}"
         )
 

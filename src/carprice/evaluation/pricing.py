@@ -1,26 +1,39 @@
 """Price a table of listings: one row of answers for each."""
 
-from typing import Final
+import itertools
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from carprice.errors import InputError
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
+from carprice.listings.problems import WrongField, problem_of, read_value
 from carprice.model import PriceModel
-from carprice.schema import PRICE_NAMES, REQUIRED_OF_A_ROW
+from carprice.schema import (
+    KINDS,
+    NUMERIC,
+    PRICE_NAMES,
+    REQUIRED,
+    FieldKind,
+    alias,
+    bounds,
+)
 
 _COLUMNS: Final = (*PRICE_NAMES, "warnings", "problem")
+_LONGEST_TEXT: Final = 200
 
 
-def answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd.DataFrame:
+def answers(
+    model: PriceModel, listings: pd.DataFrame, problems: pd.Series, confidence: float
+) -> pd.DataFrame:
     """Return prices, warnings and problems of listings with one column a field.
 
-    The index is the listings'. A row that cannot be priced has NaN for prices, and ``problem``
-    says why; it is empty for the others. ``warnings`` joins the messages by semicolons. A
-    confidence outside 0.5–0.99 is a ValueError.
+    The index is the listings'. A row with a problem, see :func:`problems_of`, has NaN for prices.
+    ``warnings`` joins the messages by semicolons. A confidence outside 0.5–0.99 is a ValueError.
     """
-    problems = problems_of(listings)
     good = listings.loc[problems == ""]
     found = pd.DataFrame(index=listings.index, columns=[*_COLUMNS], dtype=object)
     found["problem"], found["warnings"] = problems, ""
@@ -34,9 +47,73 @@ def answers(model: PriceModel, listings: pd.DataFrame, confidence: float) -> pd.
     return found.astype({**numbers, "warnings": "str", "problem": "str"})
 
 
-def problems_of(listings: pd.DataFrame) -> pd.Series:
-    """Return why each listing cannot be priced; an empty text where it can."""
+def problems_of(
+    listings: pd.DataFrame,
+    unreadable: Mapping[str, pd.Series],
+    required: Collection[str] = REQUIRED,
+) -> pd.Series:
+    """Return why each listing cannot be priced, as the service says it; empty where it can.
+
+    Parameters
+    ----------
+    listings : one column a field.
+    unreadable : field → what could not be read, as it came, by row.
+    required : the fields that a row must have.
+    """
     problems = pd.Series("", index=listings.index, dtype=object)
-    for field in REQUIRED_OF_A_ROW:
-        problems[listings[field].isna() & (problems == "")] = f"{field} is missing or unreadable"
+    odd = _odd_rows(listings, required)
+    for found in unreadable.values():
+        odd |= listings.index.isin(found.index)
+    for row in listings.index[odd]:
+        raw = {field: found[row] for field, found in unreadable.items() if row in found.index}
+        problems[row] = _problem(listings.loc[row], raw, required)
     return problems
+
+
+def _odd_rows(listings: pd.DataFrame, required: Collection[str]) -> Any:
+    """Return which rows may be no valid listings, by quick looks at whole columns."""
+    odd = listings[[*required]].isna().any(axis=1).to_numpy(copy=True)
+    for field, kind in KINDS.items():
+        values = listings[field]
+        if kind in NUMERIC:
+            low, high = bounds(field)
+            odd |= ((values < low) | (values > high)).to_numpy()
+        elif kind is not FieldKind.DATE:
+            long = {one for one in {*values} if isinstance(one, str) and len(one) > _LONGEST_TEXT}
+            if long:
+                odd |= values.isin(long).to_numpy()
+    return odd
+
+
+def _problem(listing: pd.Series, raw: Mapping[str, Any], required: Collection[str]) -> str:
+    fields = {field: read_value(field, value) for field, value in listing.items() if field in KINDS}
+    read = {field: value for field, value in fields.items() if not pd.isna(listing[field])}
+    given = {field: read_value(field, value) for field, value in raw.items() if field in KINDS}
+    found = problem_of({**read, **given}, required)
+    # What the listing would take, but the column's rule does not.
+    unread = [
+        str(WrongField(alias(field), "cannot be read by its rule in ingest.columns", str(value)))
+        for field, value in given.items()
+        if f"{alias(field)}: " not in found
+    ]
+    return "; ".join(itertools.chain([found] if found else [], unread))
+
+
+def refuse_unreadable(
+    unreadable: Mapping[str, tuple[int, object]], rows: int, most: float, label: str
+) -> None:
+    """Raise an InputError if more of a field cannot be read than the largest share allowed.
+
+    One value in a file is a bad row, however few rows there are; more are a wrong rule.
+
+    Parameters
+    ----------
+    unreadable : field → number of values that could not be read, and the first of them.
+    """
+    for field, (count, value) in unreadable.items():
+        if count > max(1, most * rows):
+            raise InputError(
+                f"{label}: {alias(field)} is {value!r} and cannot be read in {count:,} of "
+                f"{rows:,} rows; give ingest.columns.{alias(field)} a rule, such as number: true, "
+                "or another column (ingest.max_unreadable is the share that is put up with)"
+            )

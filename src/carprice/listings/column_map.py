@@ -80,6 +80,7 @@ class MappedChunk:
     respaced : number of rows whose text had needless spaces, by text field.
     notes : what was assumed of how the numbers are written, here and in the chunks before.
     decimals : the decimal sign of each field's texts, where it is known.
+    raw_unreadable : what could not be read as the source has it, by field; the index is the rows'.
     """
 
     frame: pd.DataFrame
@@ -89,6 +90,7 @@ class MappedChunk:
     respaced: dict[str, int]
     notes: tuple[str, ...]
     decimals: dict[str, Decimal]
+    raw_unreadable: dict[str, pd.Series]
 
 
 def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
@@ -192,6 +194,7 @@ def map_columns(
         if kind_of(field) in NUMERIC and isinstance(found, Cells)
     }
     notation.settle(texts, label)
+    raw_unreadable: dict[str, pd.Series] = {}
     for field in (*FIELDS, *([PRICE] if PRICE in rules else [])):
         if field not in rules:
             data[field] = np.full(len(chunk.frame), MISSING.get(kind_of(field)))
@@ -207,6 +210,7 @@ def map_columns(
             )
         if bad.any():
             unreadable[field] = _report(raw[field], bad)
+            raw_unreadable[field] = _first_of_rows(raw[field], bad)
     index = chunk.frame.index
     frame = pd.DataFrame(
         {field: pd.Series(values, index, dtype=values.dtype) for field, values in data.items()}
@@ -214,7 +218,9 @@ def map_columns(
     used = {*itertools.chain(*origin.values())}
     ignored = tuple(name for name in names if name not in used)
     notes, decimals = tuple(notation.notes), dict(notation.decimals)
-    return MappedChunk(frame, unreadable, origin, ignored, respaced, notes, decimals)
+    return MappedChunk(
+        frame, unreadable, origin, ignored, respaced, notes, decimals, raw_unreadable
+    )
 
 
 def _rules(
@@ -305,3 +311,12 @@ def _report(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> Unreadable:
     others = [*dict.fromkeys(map(str, raw.to_numpy(dtype=object)[bad]))][:_VALUES_KEPT]
     value, row = str(raw.iloc[first])[:80], int(raw.index[first[0]])
     return Unreadable(len(places), value, row, tuple(others))
+
+
+def _first_of_rows(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> pd.Series:
+    """Return the cells that are bad; of several 0/1 columns the first one in each row."""
+    if isinstance(raw, pd.Series):
+        return raw[bad]
+    rows = np.flatnonzero(bad.any(axis=1))
+    cells = [raw.iloc[row, int(np.argmax(bad[row]))] for row in rows]
+    return pd.Series(cells, raw.index[rows], dtype=object)

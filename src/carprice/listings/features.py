@@ -9,12 +9,12 @@ import math
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import repeat
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from carprice.arrays import Columns, Floats
 from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import is_impossible, odometer_limits
+from carprice.listings.synonyms import canonical
 from carprice.listings.variants import variant_of
 from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
 
@@ -40,12 +41,8 @@ CATEGORIES: Final = {
     "seller": "seller_type",
     "region": "region",
 }
-TYPE_FIELDS: Final = (
-    "make",
-    "model",
-    "variant",
-    *(CATEGORIES[name] for name in ("transmission", "body", "fuel", "drive")),
-)
+_TYPE_KINDS: Final = ("transmission", "body", "fuel", "drive")
+TYPE_FIELDS: Final = ("make", "model", "variant", *(CATEGORIES[name] for name in _TYPE_KINDS))
 """Fields of a listing that make up its type, in the order that :func:`read_type` takes."""
 TYPE_CATEGORIES: Final = ("transmission", "body", "fuel", "gear", "drive")
 CAR_CATEGORIES: Final = tuple(name for name in CATEGORIES if name not in TYPE_CATEGORIES)
@@ -137,7 +134,61 @@ def normalise(text: str) -> str:
     return plain[:-2] if _WHOLE.fullmatch(plain) else plain
 
 
-def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -> Features:
+def text_of(value: Any) -> str:
+    """Return a category normalised; empty where it is missing."""
+    return normalise(value) if isinstance(value, str) else ""
+
+
+def equipment_of(features: Any) -> tuple[str, ...]:
+    """Return the normalised names of equipment, sorted, from a sequence or a text with ``|``."""
+    return _names_of(tuple(features) if isinstance(features, list) else features)
+
+
+@lru_cache(maxsize=4096)
+def _names_of(features: Any) -> tuple[str, ...]:
+    if isinstance(features, str):
+        features = features.split(EQUIPMENT_SEPARATOR)
+    elif not isinstance(features, tuple):
+        return ()
+    joined = EQUIPMENT_SEPARATOR.join(sorted(set(map(normalise, features))))
+    return tuple(joined.split(EQUIPMENT_SEPARATOR)) if joined else ()
+
+
+def name_of(category: str, value: Any) -> str:
+    """Return the name of a category's value, one for all its spellings; empty where missing.
+
+    Examples
+    --------
+    >>> name_of("transmission", "MT"), name_of("color", "Sky  Blue"), name_of("fuel", None)
+    ('manual', 'sky blue', '')
+    """
+    return canonical(category, text_of(value))
+
+
+class Reading(NamedTuple):
+    """How values are read: here each as it is, by a model only those that its training had.
+
+    Attributes
+    ----------
+    name_of : reads a category's value.
+    equipment_of : reads names of equipment.
+    numbers : the :data:`NUMBERS` that are read.
+    """
+
+    name_of: Callable[[str, Any], str] = name_of
+    equipment_of: Callable[[Any], Sequence[str]] = equipment_of
+    numbers: Collection[str] = NUMBERS
+
+
+AS_IT_IS: Final = Reading()
+
+
+def parse(
+    columns: Columns,
+    valuation_date: datetime.date,
+    distance_unit: str,
+    reading: Reading = AS_IT_IS,
+) -> Features:
     """Parse listings.
 
     Parameters
@@ -145,6 +196,7 @@ def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -
     columns : a list or array by field name; ``make``, ``model`` and ``year`` must be there.
     valuation_date : the day that a price is for where a listing has no ``listed_on``.
     distance_unit : ``km`` or ``miles``, of ``odometer``.
+    reading : how values are read.
 
     Examples
     --------
@@ -154,8 +206,8 @@ def parse(columns: Columns, valuation_date: datetime.date, distance_unit: str) -
     >>> features.texts["model"], features.numbers["age"]
     (['kia|sonet'], array([4.]))
     """
-    type_of = lru_cache(maxsize=None)(read_type)
-    reader = ListingReader(valuation_date, distance_unit)
+    type_of = lru_cache(maxsize=None)(partial(read_type, name_of=reading.name_of))
+    reader = ListingReader(valuation_date, distance_unit, reading)
 
     def read(fields: Mapping[str, Any]) -> ParsedListing:
         texts, litres = type_of(*map(fields.get, TYPE_FIELDS))
@@ -196,7 +248,9 @@ def listings_of(columns: Columns) -> Iterator[dict[str, Any]]:
     return (dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True))
 
 
-def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str, str], float]:
+def read_type(
+    make: Any, model: Any, variant: Any, *kind: Any, name_of: Callable[[str, Any], str] = name_of
+) -> tuple[dict[str, str], float]:
     """Read the values of :data:`TYPE_FIELDS`; a value that is no text counts as missing.
 
     Returns
@@ -205,7 +259,7 @@ def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str
         The :data:`TYPE_TEXTS` by name, and the litres that the variant names; NaN if none.
     """
     parsed = variant_of(variant)
-    transmission, body, fuel, drive = map(text_of, kind)
+    transmission, body, fuel, drive = map(name_of, _TYPE_KINDS, kind)
     key = ModelKey(text_of(make), text_of(model))
     key_of = partial(detail_key, str(key))
     texts = {
@@ -218,7 +272,7 @@ def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str
         "body": body,
         "fuel": fuel,
         "gear": parsed.gear,
-        "drive": drive or parsed.drive.lower(),
+        "drive": drive or name_of("drive", parsed.drive),
     }
     return texts, parsed.litres
 
@@ -226,9 +280,20 @@ def read_type(make: Any, model: Any, variant: Any, *kind: Any) -> tuple[dict[str
 class ListingReader:
     """Reads what a listing says beside its type, and the day that its price is for."""
 
-    def __init__(self, valuation_date: datetime.date, distance_unit: str) -> None:
+    def __init__(
+        self,
+        valuation_date: datetime.date,
+        distance_unit: str,
+        reading: Reading = AS_IT_IS,
+    ) -> None:
         self._valuation_date = valuation_date
         self._odometers = odometer_limits(distance_unit)
+        self._equipment_of = reading.equipment_of
+        self._plain_numbers = [name for name in PLAIN_NUMBERS if name in reading.numbers]
+        self._reads_engines = "litres" in reading.numbers
+        self._categories_of = lru_cache(maxsize=4096)(
+            lambda *values: tuple(map(reading.name_of, CAR_CATEGORIES, values))
+        )
 
     def day_of(self, fields: Mapping[str, Any]) -> datetime.date:
         """Return the day that a listing's price is for: ``listed_on``, else the valuation date."""
@@ -245,7 +310,7 @@ class ListingReader:
         litres : displacement to use where ``engine_cc`` is missing; NaN if unknown.
         """
         get = fields.get
-        equipment = equipment_of(get("features"))
+        equipment = self._equipment_of(get("features"))
         years_after = (day - self._valuation_date).days / 365.25
         age = max(day.year - float(fields["year"]), 0.0)
         numbers = {
@@ -253,14 +318,14 @@ class ListingReader:
             "feature_count": float(len(equipment)),
             "listed": min(max(years_after, LISTED_YEARS[0]), LISTED_YEARS[1]),
         }
-        for name in PLAIN_NUMBERS:
+        for name in self._plain_numbers:
             number = get(name)
             if number is not None and number == number:  # noqa: PLR0124 - NaN
                 numbers[name] = float(number)
-        engine = get("engine_cc")
+        engine = get("engine_cc") if self._reads_engines else None
         if engine is not None and engine == engine:  # noqa: PLR0124 - NaN
             numbers["litres"] = round(engine / 1000 * 10) / 10
-        elif litres == litres:  # noqa: PLR0124 - NaN
+        elif litres == litres and self._reads_engines:  # noqa: PLR0124 - NaN
             numbers["litres"] = litres
         odometer = get("odometer")
         if (
@@ -269,29 +334,4 @@ class ListingReader:
             and not is_impossible(odometer, age, self._odometers)
         ):
             numbers["odometer"] = float(odometer)
-        return numbers, _car_categories_of(*map(get, _CAR_CATEGORY_FIELDS)), equipment
-
-
-@lru_cache(maxsize=4096)
-def _car_categories_of(*values: Any) -> tuple[str, ...]:
-    return tuple(map(text_of, values))
-
-
-def text_of(value: Any) -> str:
-    """Return a category normalised; empty where it is missing."""
-    return normalise(value) if isinstance(value, str) else ""
-
-
-def equipment_of(features: Any) -> tuple[str, ...]:
-    """Return the normalised names of equipment, sorted, from a sequence or a text with ``|``."""
-    return _names_of(tuple(features) if isinstance(features, list) else features)
-
-
-@lru_cache(maxsize=4096)
-def _names_of(features: Any) -> tuple[str, ...]:
-    if isinstance(features, str):
-        features = features.split(EQUIPMENT_SEPARATOR)
-    elif not isinstance(features, tuple):
-        return ()
-    joined = EQUIPMENT_SEPARATOR.join(sorted(set(map(normalise, features))))
-    return tuple(joined.split(EQUIPMENT_SEPARATOR)) if joined else ()
+        return numbers, self._categories_of(*map(get, _CAR_CATEGORY_FIELDS)), equipment

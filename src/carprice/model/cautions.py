@@ -24,11 +24,22 @@ _CHECKED_NUMBERS: Final = {
     "power_bhp": "power_bhp",
     "seats": "seats",
     "cylinders": "cylinders",
+    "fitness_age": "fitness_age",
+    "fuel_economy": "fuel_economy",
+    "road_tax": "road_tax",
 }
 """Numbers whose training range is checked, and the listing's field behind each."""
+_CC_OF_LITRES: Final = 20.0
+"""A displacement below is one in litres."""
 CautionKind = Annotated[
     Literal[
-        "unseen_make", "unseen_model", "unseen_variant", "out_of_range", "implausible", "not_used"
+        "unseen_make",
+        "unseen_model",
+        "unseen_variant",
+        "unseen_value",
+        "out_of_range",
+        "implausible",
+        "not_used",
     ],
     Field(examples=["unseen_variant"]),
 ]
@@ -58,7 +69,7 @@ class Cautions:
 
     def __init__(self, model: "PriceModel") -> None:
         self._model = model
-        limits = model.trained_on
+        limits = {**model.trained_on, **model.usual_ranges}
         self._limits = [(name, *limits[name]) for name in _CHECKED_NUMBERS if name in limits]
 
     def of_type(self, names: Mapping[str, Any], car_type: CarType) -> tuple[Caution, ...]:
@@ -119,6 +130,19 @@ class Cautions:
             number = given.get(name)
             if number is not None and not low <= number <= high:
                 field = alias(_CHECKED_NUMBERS[name])
-                what = f"an age of {number:g} years" if name == "age" else f"{field} {number:g}"
-                message = f"{what} is outside {low:g}–{high:g}, what the model has seen"
+                hint = ""
+                if name == "age":
+                    what, seen = f"an age of {number:g} years", f"{low:g}–{high:g}"
+                else:
+                    shown, unit = number, 1.0
+                    if name == "litres":
+                        shown, unit = listing.get("engine_cc") or number * 1000, 1000.0
+                        hint = "; give cubic centimetres" if shown < _CC_OF_LITRES else ""
+                    what = f"{field} {_told(shown)}"
+                    seen = f"{_told(low * unit)}–{_told(high * unit)}"
+                message = f"{what} is outside {seen}, what the model has seen{hint}"
                 yield Caution("out_of_range", field, message)
+
+
+def _told(number: float) -> str:
+    return f"{number:g}" if abs(number) < 1e6 else f"{number:,.0f}"

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from carprice.arrays import Columns, Floats, Progress, quiet
 from carprice.listings import features as feature_code
-from carprice.listings.features import Features, listings_of
+from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
+from carprice.listings.problems import refuse_wrong
 from carprice.metrics import price_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.car import CarReader
@@ -23,6 +24,7 @@ from carprice.model.encoder import Encoder, TreeRows
 from carprice.model.explanation import Explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import ConformalRanges
+from carprice.model.known_values import KnownValues
 from carprice.model.pricer import Pricer, Prices
 from carprice.model.support import Support
 from carprice.model.vocabulary import Vocabulary
@@ -56,6 +58,8 @@ class PriceModel:
     trained_on : smallest and largest value of each number in training.
     importance : each booster column's share of the total gain.
     metrics : cross-validated figures of the training rows.
+    usual_ranges : the same limits, but that a few far-off values do not move them; empty for
+        models that were trained before these were kept.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
 
@@ -70,6 +74,7 @@ class PriceModel:
     importance: dict[str, float]
     metrics: dict[str, float]
     support: Support
+    usual_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     digest: str = field(default="", compare=False)
 
     @classmethod
@@ -129,6 +134,11 @@ class PriceModel:
             importance=dict(zip(encoder.columns, trees.feature_importances_.tolist(), strict=True)),
             metrics=price_metrics(price[some], np.exp(log_price[some] - missed)),
             support=Support.fit(features, log_price),
+            usual_ranges={
+                name: usual_range(values[~np.isnan(values)])
+                for name, values in features.numbers.items()
+                if not np.isnan(values).all()
+            },
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -140,6 +150,17 @@ class PriceModel:
         """The makes, models and variants that training had."""
         return Vocabulary.of(self.hedonic)
 
+    @cached_property
+    def known_values(self) -> KnownValues:
+        """The values of categories and equipment that training had."""
+        return KnownValues(self.hedonic)
+
+    @property
+    def reading(self) -> Reading:
+        """How listings are read: what training did not have counts as missing."""
+        known = self.known_values
+        return Reading(known.name_of, known.equipment_of, self.trained_on.keys())
+
     @property
     def knows_variants(self) -> bool:
         """Whether training had variants; without any, one that is given says nothing."""
@@ -149,7 +170,8 @@ class PriceModel:
         """Return the features of listings given by column."""
         if not self.knows_variants:
             columns = {field: values for field, values in columns.items() if field != "variant"}
-        return feature_code.parse(columns, self.market.valuation_date, self.market.distance_unit)
+        day, unit = self.market.valuation_date, self.market.distance_unit
+        return feature_code.parse(columns, day, unit, self.reading)
 
     def content(self, confidence: float) -> dict[str, Any]:
         """Return what JSON says beside all prices of the model, by ``schema.MODEL_NAMES``."""
@@ -162,7 +184,11 @@ class PriceModel:
         return Pricer(self)
 
     def predict(self, columns: Columns, confidence: float = DEFAULT_CONFIDENCE) -> Prices:
-        """Price listings given by column; a confidence outside 0.5–0.99 is a ValueError."""
+        """Price listings given by column; a confidence outside 0.5–0.99 is a ValueError.
+
+        A number outside of what :class:`carprice.schema.Listing` allows is an InputError.
+        """
+        refuse_wrong(columns)
         return self.pricer.prices(listings_of(columns), confidence)
 
     def predict_features(
@@ -173,6 +199,7 @@ class PriceModel:
 
     def explain(self, columns: Columns) -> list[Explanation]:
         """Tell what makes up the price of each listing given by column."""
+        refuse_wrong(columns)
         return [*map(self.pricer.explain, listings_of(columns))]
 
     def save(self, folder: Path) -> str:
@@ -194,6 +221,7 @@ class PriceModel:
         description = {
             "market": self.market.to_json(),
             "trained_on": self.trained_on,
+            "usual_ranges": self.usual_ranges,
             "importance": self.importance,
             "metrics": self.metrics,
             "libraries": _library_versions(),
@@ -226,8 +254,26 @@ class PriceModel:
             importance=manifest["importance"],
             metrics=manifest["metrics"],
             support=support,
+            usual_ranges={
+                name: (low, high) for name, (low, high) in manifest.get("usual_ranges", {}).items()
+            },
             digest=folder_digest(folder),
         )
+
+
+def usual_range(values: Floats) -> tuple[float, float]:
+    """Return the smallest and largest value, without those far outside of nearly all.
+
+    Far is more than half the width of the middle 99 % beyond its ends.
+
+    Examples
+    --------
+    >>> usual_range(np.array([4.0] * 300 + [5.0] * 600 + [7.0] * 100 + [99.0]))
+    (4.0, 7.0)
+    """
+    low, high = np.quantile(values, [0.005, 0.995], method="inverted_cdf")
+    near = values[np.abs(values - (low + high) / 2) <= high - low]
+    return float(near.min()), float(near.max())
 
 
 def _assign_folds(rows: int, folds: int, seed: int) -> npt.NDArray[np.intp]:

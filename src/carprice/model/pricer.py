@@ -19,6 +19,7 @@ import numpy as np
 from carprice.arrays import Floats
 from carprice.listings.features import (
     CAR_CATEGORIES,
+    CATEGORIES,
     TYPE_FIELDS,
     Features,
     ListingReader,
@@ -31,6 +32,7 @@ from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Row, TreeRows
 from carprice.model.explanation import CENTRED, Explanation, explanation, mixtures
 from carprice.model.hedonic import USUAL_KM, Hedonic
+from carprice.model.known_values import Unseen
 from carprice.model.support import SupportLookups, TypeSupport
 from carprice.model.worth import RidgeLookups, TypeWorth
 from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE
@@ -49,6 +51,8 @@ _AGES: Final = 20
 _NO_NAMES: Final = ("",) * len(TYPE_FIELDS)
 _NO_CATEGORIES: Final = ("",) * len(CAR_CATEGORIES)
 _NO_LISTING: Final[Listing] = {}
+_SEEN: Final = Unseen()
+_CAR_FIELDS: Final = ("features", *(CATEGORIES[name] for name in CAR_CATEGORIES))
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,7 +100,7 @@ class _KnownType:
 
 @dataclass(slots=True)
 class _Read:
-    """A listing that was read, the ridge's ln(price) of it, and the day of the price.
+    """A listing that was read, the ridge's ln(price) of it, the day of the price, what is odd.
 
     ``variance`` of ln(price) is what the car leaves open beyond the support of its kind.
     """
@@ -107,6 +111,7 @@ class _Read:
     ridge: float
     variance: float
     day: datetime.date
+    unseen: Unseen = _SEEN
 
 
 class Pricer:
@@ -118,7 +123,9 @@ class Pricer:
     def __init__(self, model: "PriceModel") -> None:
         self._model = model
         market = model.market
-        self._listings = ListingReader(market.valuation_date, market.distance_unit)
+        self._values = model.known_values
+        unit = market.distance_unit
+        self._listings = ListingReader(market.valuation_date, unit, model.reading)
         self._cars = CarReader(model.defaults)
         self._ridge = RidgeLookups(model.hedonic)
         self._trees = _Trees(model)
@@ -222,14 +229,20 @@ class Pricer:
         known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
         car_type = known.car_type
         car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
-        return self._read_car(known, car, day, listing)
+        unseen = self._values.unseen_of_car(*map(listing.get, _CAR_FIELDS))
+        return self._read_car(known, car, day, listing, unseen)
 
     def _read_car(
-        self, known: _KnownType, car: Car, day: datetime.date, listing: Listing = _NO_LISTING
+        self,
+        known: _KnownType,
+        car: Car,
+        day: datetime.date,
+        listing: Listing = _NO_LISTING,
+        unseen: Unseen = _SEEN,
     ) -> _Read:
         beyond, variance = self._support.beyond(known.support, car)
         ridge = self._ridge.log_price(known.worth, car) + beyond
-        return _Read(listing, known, car, ridge, variance, day)
+        return _Read(listing, known, car, ridge, variance, day, unseen)
 
     def _read_features(self, features: Features) -> Iterator[_Read]:
         known_of, day = lru_cache(maxsize=None)(self._known_of), self._model.market.valuation_date
@@ -243,15 +256,18 @@ class Pricer:
 
     def _look_up(self, make: Any, model: Any, variant: Any, *kind: Any) -> _KnownType:
         read_variant = variant if self._model.knows_variants else None
-        car_type = self._cars.type_of(*read_type(make, model, read_variant, *kind))
+        read = read_type(make, model, read_variant, *kind, name_of=self._values.name_of)
+        car_type, unseen = self._cars.type_of(*read), self._values.unseen_of_type(*kind)
         names = {"make": make, "model": model, "variant": variant}
-        return self._known_of(car_type, self._cautions.of_type(names, car_type))
+        cautions = (*self._cautions.of_type(names, car_type), *unseen.cautions)
+        return self._known_of(car_type, Unseen(cautions, unseen.variance))
 
-    def _known_of(self, car_type: CarType, cautions: tuple[Caution, ...] = ()) -> _KnownType:
+    def _known_of(self, car_type: CarType, unseen: Unseen = _SEEN) -> _KnownType:
         worth = self._ridge.of_type(car_type)
         row = self._trees.rows.of_type(car_type, worth.names)
-        variance, support = self._open.of_type(car_type), self._support.of_type(car_type)
-        return _KnownType(car_type, worth, row, variance, support, cautions)
+        variance = self._open.of_type(car_type) + unseen.variance
+        support = self._support.of_type(car_type)
+        return _KnownType(car_type, worth, row, variance, support, unseen.cautions)
 
     def _log_prices(
         self, read: _Read, sums: tuple[float, float], confidence: float
@@ -261,6 +277,7 @@ class Pricer:
         support = read.known.support
         log_price, moved = self._support.limited(support, read.ridge + residual)
         variance = read.known.variance + self._open.of_car(read.car) + read.variance + moved
+        variance += read.unseen.variance
         offsets = self._ranges(confidence)
         low, high = offsets.of(math.exp(log_scale), read.car.given["age"], variance)
         if not support.is_unseen:
@@ -271,7 +288,8 @@ class Pricer:
     def _valuation(self, read: _Read, sums: tuple[float, float], confidence: float) -> Valuation:
         price, low, high = map(math.exp, self._log_prices(read, sums, confidence))
         known, car, log_price = read.known, read.car, read.ridge + sums[0]
-        cautions = (*known.cautions, *self._cautions.of_car(read.listing, car, read.day))
+        of_car = self._cautions.of_car(read.listing, car, read.day)
+        cautions = (*known.cautions, *read.unseen.cautions, *of_car)
         least, most = known.support.log_price
         if read.variance or not least <= log_price <= most:
             cautions += (*self._support.cautions(known.support, car, log_price, bool(cautions)),)

@@ -1,14 +1,15 @@
-"""The names that training had: makes, their models, their variants; and which are like another."""
+"""The names that training had: makes, models, variants, values; and which are like another."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Self
 
-from carprice.listings.features import normalise
+from carprice.listings.features import CATEGORIES, normalise
 from carprice.listings.keys import DetailKey, ModelKey
 from carprice.listings.variants import parse_variant
 from carprice.model.hedonic import Hedonic
+from carprice.schema import alias
 
 _LEAST_LIKENESS: Final = 75
 _MOST_SHOWN: Final = 3
@@ -16,9 +17,13 @@ _MOST_SHOWN: Final = 3
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Known names in their normalised spellings, sorted: make → model → its variants."""
+    """Known names in their normalised spellings, sorted: make → model → its variants.
+
+    ``values`` has those of the categories and of the equipment, by the listing's field.
+    """
 
     makes: Mapping[str, Mapping[str, tuple[str, ...]]]
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, hedonic: Hedonic) -> Self:
@@ -33,7 +38,12 @@ class Vocabulary:
             if variant:
                 of_make = found.setdefault(make, {})
                 of_make[model] = (*of_make.get(model, ()), variant)
-        return cls(found)
+        blocks = {**CATEGORIES, "equipment": "features"}
+        values = {
+            alias(name): tuple(sorted(filter(None, hedonic.coefficients.get(block, {}))))
+            for block, name in blocks.items()
+        }
+        return cls(found, values)
 
     def nearest(self, *names: str) -> tuple[str, ...]:
         """Return up to three known names that are like the last one, the likest first.
@@ -53,12 +63,12 @@ class Vocabulary:
         for parent in parents:
             known = known.get(normalise(parent), {})
         is_variant = len(parents) == 2
-        return _nearest(parse_variant(name).text if is_variant else normalise(name), tuple(known))
+        return nearest_of(parse_variant(name).text if is_variant else normalise(name), tuple(known))
 
 
 @lru_cache(maxsize=4096)
-def _nearest(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the few nearest: by the words in common, then by the whole spelling."""
+def nearest_of(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the few nearest of known names: by the words in common, then by the whole spelling."""
     from rapidfuzz import fuzz, process  # not for a start to wait for
 
     found: Iterable[tuple[str, float, int]] = process.extract(

@@ -1,0 +1,106 @@
+"""The values of categories and equipment that training had, and what of a listing is not known."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from statistics import pvariance
+from typing import Any, Final, NamedTuple
+
+from carprice.listings.features import CAR_CATEGORIES, CATEGORIES, equipment_of, name_of, text_of
+from carprice.listings.synonyms import folded, known_spelling
+from carprice.model.cautions import Caution
+from carprice.model.hedonic import Hedonic
+from carprice.model.vocabulary import nearest_of
+from carprice.schema import alias
+
+TYPE_KINDS: Final = tuple(name for name in CATEGORIES if name not in CAR_CATEGORIES)
+_EQUIPMENT: Final = "equipment"
+_LEAST_VARIANCE: Final = 0.05**2  # of ln(price)
+_MOST_NAMED: Final = 10
+
+
+class Unseen(NamedTuple):
+    """What of a listing is not known: the cautions, and what it leaves open of ln(price)."""
+
+    cautions: tuple[Caution, ...] = ()
+    variance: float = 0.0
+
+
+class KnownValues:
+    """Reads values as training knew them; one that it did not know counts as missing.
+
+    Attributes
+    ----------
+    by_category : category, or ``equipment`` → the values that training had, sorted.
+    """
+
+    def __init__(self, hedonic: Hedonic) -> None:
+        known = hedonic.coefficients
+        self.by_category = {
+            name: tuple(sorted(filter(None, known.get(name, {}))))
+            for name in (*CATEGORIES, _EQUIPMENT)
+        }
+        self._sets = {name: frozenset(values) for name, values in self.by_category.items()}
+        self._by_fold = {folded(name): name for name in self.by_category[_EQUIPMENT]}
+        self._variances = {
+            name: max(pvariance(known[name].values()), _LEAST_VARIANCE)
+            for name, values in self.by_category.items()
+            if values
+        }
+        self.name_of = lru_cache(maxsize=8192)(self._name_of)
+        self._equipment_of = lru_cache(maxsize=8192)(self._find_equipment)
+        self._unseen_of_car = lru_cache(maxsize=8192)(self._find_unseen_of_car)
+
+    def equipment_of(self, features: Any) -> tuple[str, ...]:
+        """Return the known names among those of a listing's equipment, sorted."""
+        return self._equipment_of(tuple(features) if isinstance(features, list) else features)
+
+    def unseen_of_type(self, *values: Any) -> Unseen:
+        """Return what is not known of a listing's transmission, body, fuel and drive."""
+        return self._find_unseen(TYPE_KINDS, *values)
+
+    def unseen_of_car(self, features: Any, *values: Any) -> Unseen:
+        """Return what is not known of its equipment and :data:`CAR_CATEGORIES`."""
+        hashable = tuple(features) if isinstance(features, list) else features
+        return self._unseen_of_car(hashable, *values)
+
+    def _name_of(self, category: str, value: Any) -> str:
+        text = text_of(value)
+        return known_spelling(category, text, self._sets[category]) if text else ""
+
+    def _find_equipment(self, features: Any) -> tuple[str, ...]:
+        return tuple(sorted({*map(self._known_name, equipment_of(features))} - {""}))
+
+    def _known_name(self, name: str) -> str:
+        return name if name in self._sets[_EQUIPMENT] else self._by_fold.get(folded(name), "")
+
+    def _find_unseen(self, categories: Iterable[str], *values: Any) -> Unseen:
+        unseen = [
+            (name, value)
+            for name, value in zip(categories, values, strict=True)
+            if self.by_category[name] and name_of(name, value) and not self.name_of(name, value)
+        ]
+        return Unseen(
+            tuple(self._caution(name, CATEGORIES[name], value) for name, value in unseen),
+            sum(self._variances[name] for name, _ in unseen),
+        )
+
+    def _find_unseen_of_car(self, features: Any, *values: Any) -> Unseen:
+        found = self._find_unseen(CAR_CATEGORIES, *values)
+        names = [name for name in equipment_of(features) if not self._known_name(name)]
+        if not names or not self.by_category[_EQUIPMENT]:
+            return found
+        caution = self._caution(_EQUIPMENT, "features", *names)
+        variance = found.variance + self._variances[_EQUIPMENT]
+        return Unseen((*found.cautions, caution), variance)
+
+    def _caution(self, category: str, field: str, *unseen: str) -> Caution:
+        known = self.by_category[category]
+        if near := {name: None for one in unseen for name in nearest_of(text_of(one), known)}:
+            remedy = f"nearest known: {', '.join(near)}"
+        else:
+            remedy = f"known: {', '.join(known[:_MOST_NAMED])}"
+            if len(known) > _MOST_NAMED:
+                remedy += f" and {len(known) - _MOST_NAMED} more"
+        told = ", ".join(map(repr, unseen[:_MOST_NAMED]))
+        message = f"{alias(field)} {told} was not in the training data; priced as if not known"
+        return Caution("unseen_value", alias(field), f"{message}; {remedy}")
