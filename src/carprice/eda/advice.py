@@ -9,6 +9,7 @@ import numpy as np
 
 from carprice.eda.drift import Drift, DriftVerdict
 from carprice.eda.findings import Findings, MarketFindings
+from carprice.listings.cars import Repeats
 from carprice.schema import alias
 
 _LARGE_SHARE: Final = 0.2
@@ -50,7 +51,7 @@ def advise(findings: Findings) -> list[Advice]:
             *_noise(market),
             *_dates(market.drift, findings.valuation_date),
             *_prices(market, findings.currency, findings.rows_kept),
-            *_copies(market, findings.rows_kept),
+            *_copies(findings, market.repeats),
             *_gaps(market, findings.rows_kept),
             *_names(market),
         ]
@@ -208,16 +209,29 @@ def _noise(market: MarketFindings) -> Iterator[Advice]:
     yield Advice(Severity.CAREFUL if noise.mdape >= 15 else Severity.NOTE, title, text, "twins")
 
 
-def _copies(market: MarketFindings, rows: int) -> Iterator[Advice]:
-    share = market.relisted / rows
+def _copies(findings: Findings, repeats: Repeats) -> Iterator[Advice]:
+    share = repeats.listings / findings.rows_kept
     if share >= _RELISTED_SHARE:
-        title = f"{market.relisted:,} listings repeat another in every field that is read"
+        title = f"{repeats.listings:,} listings are of {repeats.repeated:,} cars listed repeatedly"
         text = (
-            f"{percent(share)} of the listings have the same car, distance and price as an earlier "
-            "one: some are one car listed twice. A random split puts such pairs on both sides, "
-            "and the test then flatters the model."
+            f"{percent(share)} of the listings equal another in all but price, day and region, or "
+            f"have its id: {repeats.cars:,} cars differ. "
+        )
+        text += (
+            "With ingest.repeats: ignore a split puts such a car on both sides, and the test then "
+            "flatters the model."
+            if repeats.rule == "ignore"
+            else "All listings of a car are on one side of the split, so that figures are those "
+            "of cars that the model has not seen."
         )
         yield Advice(_severity_of(share), title, text, "twins")
+    if repeats.under_other_ids:
+        title = f"{repeats.under_other_ids:,} listings equal another but for their id"
+        text = (
+            "The same car, distance and all else under several ids. If the column is a listing's "
+            "number and not a car's, leave id out of ingest.columns."
+        )
+        yield Advice(Severity.CAREFUL, title, text, "twins")
 
 
 def _gaps(market: MarketFindings, rows: int) -> Iterator[Advice]:

@@ -71,7 +71,9 @@ def expected_log_price(
 
     complete = CarReader(Defaults.fit(features)).complete(features)
     count = _FOLDS if len(log_price) < _MANY_ROWS else _FOLDS_OF_MANY
-    folds = np.random.default_rng(0).permutation(np.arange(len(log_price), dtype=np.intp) % count)
+    cars = features.car_codes()
+    of_car = np.arange(cars.max() + 1, dtype=np.intp) % count
+    folds = np.random.default_rng(0).permutation(of_car)[cars]
     _, anchor = fit_hedonic(complete, log_price, folds, scales, km_per_unit(distance_unit))
     return anchor.log_price
 

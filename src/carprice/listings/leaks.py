@@ -16,7 +16,7 @@ import pandas as pd
 from carprice.arrays import Codes, Floats
 from carprice.errors import InputError
 from carprice.listings.features import CATEGORIES, NUMBERS, Features
-from carprice.listings.noise import less_group_mean, like_cars, noise_floor
+from carprice.listings.noise import less_group_mean, like_cars, noise_floor, one_of_each_car
 from carprice.schema import alias
 
 MOST_EXPLAINED: Final = 0.5
@@ -49,6 +49,7 @@ def suspects(
     features, log_price : parsed listings, and their ln(price).
     explaining : the least share of the variance that makes a field suspect.
     """
+    features, log_price = one_of_each_car(features, log_price)
     groups = like_cars(features)
     found = []
     for name in NUMBERS:

@@ -33,6 +33,14 @@ class NoiseFloor:
     mape: float | None
 
 
+def one_of_each_car(features: Features, log_price: Floats) -> tuple[Features, Floats]:
+    """Return the first listing of each car: a car that is listed twice is no twin of itself."""
+    if features.cars is None:
+        return features, log_price
+    first = features.first_of_each_car()
+    return features.take(first), log_price[first]
+
+
 def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
     """Estimate the noise floor from parsed listings and their ln(price)."""
     apart = twin_differences(features, log_price)
@@ -48,6 +56,7 @@ def twin_differences(features: Features, log_price: Floats) -> Floats:
     Near-twins are alike in make, model, variant, age, powertrain and owners; the odometer of one is
     at most 10 % above that of the other.
     """
+    features, log_price = one_of_each_car(features, log_price)
     odometer = features.numbers["odometer"]
     codes = like_cars(features, ("age", "litres", "ownership"))
     order = np.lexsort((odometer, codes))
