@@ -111,23 +111,24 @@ def latest_of_each(
     listings : with :data:`CAR`.
     rejected : counts the others.
     """
-    odometer = listings["odometer"].to_numpy(dtype=np.float64)
-    has_id = listings.get(CAR_ID, pd.Series(None, index=listings.index)).notna().to_numpy()
+    again = listings.loc[listings[CAR].duplicated(keep=False)]
+    odometer = again["odometer"].to_numpy(dtype=np.float64)
+    has_id = again.get(CAR_ID, pd.Series(None, index=again.index)).notna().to_numpy()
     is_known = has_id | np.isfinite(odometer)
     is_certain = has_id | _names_a_car(odometer, km_per_unit(distance_unit))
-    by_day = listings[[CAR, PRICE, "listed_on"]].sort_values(
+    by_day = again[[CAR, PRICE, "listed_on"]].sort_values(
         "listed_on", kind="stable", na_position="first"
     )
-    again = by_day.duplicated([CAR, PRICE], keep="last").sort_index().to_numpy() & is_known
+    same = by_day.duplicated([CAR, PRICE], keep="last").sort_index().to_numpy() & is_known
     dated = by_day.groupby(CAR)["listed_on"].transform("count") > 0
     earlier = (by_day.duplicated(CAR, keep="last") & dated).sort_index().to_numpy() & is_certain
     for reason, mask in (
-        ("the same car at the same price", again),
-        ("an earlier price of the same car", earlier & ~again),
+        ("the same car at the same price", same),
+        ("an earlier price of the same car", earlier & ~same),
     ):
         if rows := int(mask.sum()):
             rejected[reason] += rows
-    return listings.loc[~(again | earlier)].reset_index(drop=True)
+    return listings.drop(index=again.index[same | earlier]).reset_index(drop=True)
 
 
 def count_repeats(listings: pd.DataFrame, rule: str) -> Repeats:
