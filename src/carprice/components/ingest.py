@@ -13,6 +13,7 @@ from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.files import replacing, write_json, write_text
 from carprice.listings.cars import cars_of
+from carprice.listings.contradictions import find_contradictions
 from carprice.listings.market import Market
 from carprice.listings.reading import clean_source, read_source, refuse_too_few
 from carprice.listings.snapshot import listings_digest, snapshot_digest
@@ -65,6 +66,9 @@ def ingest(
             "missing": {alias(name): int(rows) for name, rows in missing.items()},
             "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},
             "price_range": list(cleaned.price_range),
+            "contradictions": [
+                {**one.to_json(), "told": one.in_words()} for one in find_contradictions(listings)
+            ],
             "repeats": cleaned.repeats.to_json(),
             "split": settings.split.model_dump(),
             **market,
@@ -103,6 +107,7 @@ def data_card(report: dict[str, Any]) -> str:
         *_table(
             ("price", currency), [(share, f"{p:,.0f}") for share, p in report["price"].items()]
         ),
+        *_doubts([one["told"] for one in report["contradictions"]]),
         *_table(("missing after cleaning", "rows"), _shares(report["missing"], kept)),
         *_table(
             ("ignored column", "looks computed from the price"),
@@ -129,6 +134,18 @@ def _told(repeats: dict[str, Any]) -> str:
             "region: if `ingest.columns.id` is a listing's number and no car's, leave it out."
         )
     return text
+
+
+def _doubts(contradictions: list[str]) -> list[str]:
+    """Write which years and kinds have prices that contradict their neighbours, as a list."""
+    if not contradictions:
+        return []
+    return [
+        "Prices that contradict those of like cars:",
+        "",
+        *(f"- {c}" for c in contradictions),
+        "",
+    ]
 
 
 def _table(header: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:

@@ -51,6 +51,7 @@ def advise(findings: Findings) -> list[Advice]:
             *_noise(market),
             *_dates(market.drift, findings.valuation_date),
             *_prices(market, findings.currency, findings.rows_kept),
+            *_contradictions(market),
             *_copies(findings, market.repeats),
             *_gaps(market, findings.rows_kept),
             *_names(market),
@@ -185,6 +186,17 @@ def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice
             "something that no column tells."
         )
         yield Advice(_severity_of(far / rows), title, text, "outliers")
+
+
+def _contradictions(market: MarketFindings) -> Iterator[Advice]:
+    for one in market.contradictions:
+        text = (
+            f"{one.in_words()}. Mistyped or registered anew, or the price is of something else: an "
+            "instalment, another currency, damage. A model learns that such cars cost so; correct "
+            "these rows, or leave them out."
+        )
+        title = f"Prices of {one.field} {one.value} contradict those of like cars"
+        yield Advice(Severity.CAREFUL, title, text, "outliers")
 
 
 def _noise(market: MarketFindings) -> Iterator[Advice]:

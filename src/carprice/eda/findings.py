@@ -23,6 +23,7 @@ from carprice.eda.distributions import (
 from carprice.eda.drift import Drift, find_drift, loss_per_year
 from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
 from carprice.listings.cars import Repeats, cars_of
+from carprice.listings.contradictions import Contradiction, find_contradictions
 from carprice.listings.features import Features, parse
 from carprice.listings.frames import as_columns
 from carprice.listings.keys import has_detail
@@ -63,6 +64,7 @@ class MarketFindings:
     known_by : fields with the share of like cars' price differences that each explains, 0 to 1.
     noise, twins : the noise floor, and by how much ln(price) differs in each pair of near-twins.
     outliers : the cars that decide squared errors, and prices far from what like cars cost.
+    contradictions : years and kinds whose prices contradict their neighbours.
     drift : whether prices move with the listing dates.
     """
 
@@ -80,6 +82,7 @@ class MarketFindings:
     noise: NoiseFloor
     twins: Floats
     outliers: Outliers
+    contradictions: tuple[Contradiction, ...]
     drift: Drift
 
     @property
@@ -199,6 +202,7 @@ def _market(
         noise=noise_floor(features, log_price),
         twins=twin_differences(features, log_price),
         outliers=find_outliers(listings, expected),
+        contradictions=tuple(find_contradictions(listings)),
         drift=find_drift(
             listings["listed_on"].to_numpy(dtype="datetime64[D]"),
             listings["year"].to_numpy(dtype=np.float64),

@@ -34,7 +34,7 @@ from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.blocks import FACTORS
 from carprice.model.training import train_model
-from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, alias
+from carprice.schema import CAR_ID, PRICE, PRICE_ALIASES, PRICE_NAMES, alias
 from carprice.settings import IngestSettings, TrainSettings, describe
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -174,7 +174,9 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         priced = self._price_columns()
         self.feature_names_in_ = np.array([c for c in X if c not in priced], dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
-        self.columns_ = {f: names for f, names in mapped.origin.items() if names and f != PRICE}
+        self.columns_ = {
+            f: names for f, names in mapped.origin.items() if names and f not in (PRICE, CAR_ID)
+        }
         self.ignored_columns_ = tuple(name for name in mapped.ignored if name not in priced)
         self.rejected_, self.repaired_ = map(
             dict, (cleaned.counts.rejected, cleaned.counts.repaired)
