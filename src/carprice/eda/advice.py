@@ -165,7 +165,16 @@ def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice
         text = f"Every listing asks {price.values[0]:,.0f} {currency}: there is nothing to learn."
         yield Advice(Severity.STOP, "All prices are equal", text, "distributions")
         return
-    if worst is not None and worst.of_squared_error >= _HEAVY_SHARE:
+    if worst is not None and worst.of_squared_error >= _HEAVY_SHARE and outliers.model_explodes:
+        text = (
+            f"The hedonic ridge expects {outliers.expected_of_largest:,.0f} {currency} for a "
+            f"{worst.make} {worst.model} that asks {worst.price:,.0f}, which makes "
+            f"{percent(worst.of_squared_error)} of its squared error over all {rows:,} cars. The "
+            "car is not to blame where the ridge extrapolates: an age, distance or name that few "
+            "others have. Compare models by MAPE, MdAPE, the share within ±10 % and RMSLE."
+        )
+        yield Advice(Severity.CAREFUL, "One estimate decides squared errors", text, "outliers")
+    elif worst is not None and worst.of_squared_error >= _HEAVY_SHARE:
         text = (
             f"A {worst.make} {worst.model} at {worst.price:,.0f} {currency} makes "
             f"{percent(worst.of_squared_error)} of the squared error of the hedonic ridge "
@@ -211,12 +220,14 @@ def _noise(market: MarketFindings) -> Iterator[Advice]:
         yield Advice(Severity.NOTE, "The noise floor is not known", text, "twins")
         return
     title = (
-        f"Noise floor: no model can be better than MdAPE {noise.mdape:.1f} %, "
-        f"MAPE {noise.mape:.1f} %"
+        f"Noise floor: like cars differ as by an MdAPE of {noise.mdape:.1f} %, "
+        f"a MAPE of {noise.mape:.1f} %"
     )
     text = (
-        f"Estimated from the prices of {noise.pairs:,} pairs of near-twins. A model that is much "
-        "better has learned from a column that knows the price."
+        f"That is the error of a model that knew what each car is worth, estimated from "
+        f"{noise.pairs:,} pairs of cars alike in every mapped field but color, equipment and up to "
+        "10 % of distance. It is no limit; but a model with half of it has learned from a column "
+        "that knows the price."
     )
     yield Advice(Severity.CAREFUL if noise.mdape >= 15 else Severity.NOTE, title, text, "twins")
 

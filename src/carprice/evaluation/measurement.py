@@ -33,7 +33,7 @@ class Measurement:
     overall : errors, coverage and widths of all rows.
     naive : errors of :func:`naive_prices`.
     segments : kind of segment → its name → rows, errors and coverage.
-    noise : the noise floor: the smallest error that a model can have on these data.
+    noise : the noise floor: what like cars differ by, as the error of a model.
     """
 
     actual: Floats
