@@ -16,6 +16,8 @@ from carprice.listings.features import CATEGORIES, PLAIN_NUMBERS, Features
 
 _ODOMETER_APART: Final = 0.1
 _FEWEST_PAIRS: Final = 30
+KEY_NUMBERS: Final = ("age", "litres", "ownership")
+_NUMBERS: Final = ("age", "litres", *PLAIN_NUMBERS)
 _COMPARED: Final = tuple(name for name in CATEGORIES if name != "color")
 
 
@@ -43,16 +45,26 @@ def one_of_each_car(features: Features, log_price: Floats) -> tuple[Features, Fl
     return features.take(first), log_price[first]
 
 
-def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
-    """Estimate the noise floor from parsed listings and their ln(price)."""
-    apart = twin_differences(features, log_price)
+def noise_floor(
+    features: Features,
+    log_price: Floats,
+    numbers: Sequence[str] = _NUMBERS,
+    texts: Sequence[str] = _COMPARED,
+) -> NoiseFloor:
+    """Estimate the noise floor from parsed listings and their ln(price); see twin_differences."""
+    apart = twin_differences(features, log_price, numbers, texts)
     if len(apart) < _FEWEST_PAIRS:
         return NoiseFloor(len(apart), None, None)
     alone = np.sinh(apart / np.sqrt(2))  # the mean of |exp(±x) - 1|
     return NoiseFloor(len(apart), float(100 * np.median(alone)), float(100 * alone.mean()))
 
 
-def twin_differences(features: Features, log_price: Floats) -> Floats:
+def twin_differences(
+    features: Features,
+    log_price: Floats,
+    numbers: Sequence[str] = _NUMBERS,
+    texts: Sequence[str] = _COMPARED,
+) -> Floats:
     """Return by how much ln(price) differs in each pair of near-twins.
 
     Near-twins are two cars, alike in every field but color, equipment and dates; the odometer of
@@ -60,7 +72,7 @@ def twin_differences(features: Features, log_price: Floats) -> Floats:
     """
     features, log_price = one_of_each_car(features, log_price)
     odometer = features.numbers["odometer"]
-    codes = like_cars(features, ("age", "litres", *PLAIN_NUMBERS), _COMPARED)
+    codes = like_cars(features, numbers, texts)
     order = np.lexsort((odometer, codes))
     first, second = order[:-1], order[1:]
     twins = (codes[first] == codes[second]) & (
