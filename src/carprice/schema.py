@@ -19,6 +19,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 PRICE: Final = "price"
+CAR_ID: Final = "id"
+"""What names a car in a source, so that all its listings are known; no field of a listing."""
 PRICE_ALIASES: Final = ("price", "listingPrice", "listing_price")
 PRICE_NAMES: Final = ("predictedPrice", "priceLow", "priceHigh")
 """What answers call a price and the ends of its range: in JSON, files and the registry."""
@@ -286,8 +288,8 @@ be right."""
 
 
 def kind_of(field: str) -> FieldKind:
-    """Return the kind of a field, or of the price."""
-    return KINDS.get(field, FieldKind.NUMBER)
+    """Return the kind of a field, of the price, or of what names a car."""
+    return FieldKind.TEXT if field == CAR_ID else KINDS.get(field, FieldKind.NUMBER)
 
 
 def bounds(field: str) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from carprice.errors import InputError
-from carprice.schema import FIELDS, PRICE, alias, names_of
+from carprice.schema import CAR_ID, FIELDS, PRICE, alias, names_of
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.mlflow)(?<!\.git)", re.ASCII)
@@ -181,6 +181,9 @@ class IngestSettings(_Settings):
     max_unreadable: float = Field(
         0.05, ge=0, le=1, description="largest share of a field's values that may be unreadable"
     )
+    repeats: Literal["latest", "all", "ignore"] = Field(
+        "latest", description="what is kept of a car that is listed more than once"
+    )
     sample: SampleSettings = SampleSettings()
     split: SplitSettings = SplitSettings()
 
@@ -190,11 +193,11 @@ class IngestSettings(_Settings):
         """Accept ``field: column`` for ``field: {from: column}``, in camelCase or snake_case."""
         if not isinstance(columns, dict):
             return columns
-        names = {name: field for field in (*FIELDS, PRICE) for name in names_of(field)}
+        names = {name: field for field in (*FIELDS, PRICE, CAR_ID) for name in names_of(field)}
         read: dict[str, Any] = {}
         for key, rule in columns.items():
             if key not in names:
-                known = ", ".join([PRICE, *map(alias, FIELDS)])
+                known = ", ".join([PRICE, *map(alias, FIELDS), CAR_ID])
                 raise ValueError(f"{key!r} is not a field of a listing; the fields are {known}")
             if names[key] in read:
                 raise ValueError(f"{key!r} is given a second time; keep one of its spellings")

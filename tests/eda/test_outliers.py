@@ -25,6 +25,19 @@ def test_the_one_car_that_decides_is_found() -> None:
     assert (found.far_below, found.far_above) == (0, 1)
 
 
+def test_a_car_is_not_blamed_for_an_estimate_that_explodes() -> None:
+    rng = np.random.default_rng(0)
+    price = np.exp(rng.normal(10, 0.3, 1000))
+    expected = np.log(price) + rng.normal(0, 0.1, 1000)
+    assert not find_outliers(cars(price), expected).model_explodes
+    expected[7] += np.log(100)
+    found = find_outliers(cars(price), expected)
+    assert (found.largest_error.model, found.model_explodes) == ("model 7", True)
+    assert found.expected_of_largest == pytest.approx(np.exp(expected[7]))
+    price[7], expected[7] = 5e6, 10
+    assert not find_outliers(cars(price), expected).model_explodes
+
+
 def test_without_a_fit_the_variance_is_told_alone() -> None:
     found = find_outliers(cars(np.array([1.0, 2, 3, 10])), None)
     assert found.largest_error is None

@@ -33,7 +33,7 @@ def listings(numbers: Floats) -> pd.DataFrame:
 
 class OfNumbers(PriceRegressor):
     def __init__(self, *, folds: int = 2, booster: Any = None) -> None:
-        super().__init__(folds=folds, booster=booster)
+        super().__init__(folds=folds, booster=booster, repeats="ignore")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,11 +12,13 @@ from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.files import replacing, write_json, write_text
+from carprice.listings.cars import cars_of
+from carprice.listings.contradictions import find_contradictions
 from carprice.listings.market import Market
 from carprice.listings.reading import clean_source, read_source, refuse_too_few
 from carprice.listings.snapshot import listings_digest, snapshot_digest
 from carprice.redaction import redact
-from carprice.schema import PRICE, alias
+from carprice.schema import FIELDS, PRICE, alias
 from carprice.settings import IngestSettings
 
 
@@ -49,7 +51,7 @@ def ingest(
         digest = listings_digest(train, test)
         market = Market(units.currency, units.distance, cleaned.valuation_date, digest).to_json()
         origin = {alias(name): ", ".join(names) for name, names in read.origin.items() if names}
-        missing = listings.drop(columns=PRICE).isna().sum()
+        missing = listings[[*FIELDS]].isna().sum()
         price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
         report = {
             "source": redact(settings.source),
@@ -65,6 +67,10 @@ def ingest(
             "missing": {alias(name): int(rows) for name, rows in missing.items()},
             "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},
             "price_range": list(cleaned.price_range),
+            "contradictions": [
+                {**one.to_json(), "told": one.in_words()} for one in find_contradictions(listings)
+            ],
+            "repeats": cleaned.repeats.to_json(),
             "split": settings.split.model_dump(),
             **market,
             "raw_digest": snapshot_digest(snapshot),
@@ -96,11 +102,14 @@ def data_card(report: dict[str, Any]) -> str:
         "them.",
         "",
         *(f"Assumed: {note}.\n" for note in report["notes"]),
+        _told(report["repeats"]),
+        "",
         *_table(("rejected rows", "rows"), _shares(report["rejected"], read)),
         *_table(("repaired values", "rows"), _shares(report["repaired"], read)),
         *_table(
             ("price", currency), [(share, f"{p:,.0f}") for share, p in report["price"].items()]
         ),
+        *_doubts([one["told"] for one in report["contradictions"]]),
         *_table(("missing after cleaning", "rows"), _shares(report["missing"], kept)),
         *_table(
             ("ignored column", "looks computed from the price"),
@@ -108,6 +117,37 @@ def data_card(report: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _told(repeats: dict[str, Any]) -> str:
+    """Write how often cars are listed."""
+    if not repeats["repeated"]:
+        text = f"{repeats['cars']:,} cars, each listed once."
+    else:
+        sides = "may be on both sides" if repeats["rule"] == "ignore" else "are on one side"
+        text = (
+            f"{repeats['cars']:,} cars; {repeats['listings']:,} listings are of "
+            f"{repeats['repeated']:,} cars that are listed more than once, and {sides} of the "
+            f"split (`ingest.repeats` is `{repeats['rule']}`)."
+        )
+    if repeats["under_other_ids"]:
+        text += (
+            f" {repeats['under_other_ids']:,} listings equal another in all but id, price, day and "
+            "region: if `ingest.columns.id` is a listing's number and no car's, leave it out."
+        )
+    return text
+
+
+def _doubts(contradictions: list[str]) -> list[str]:
+    """Write which years and kinds have prices that contradict their neighbours, as a list."""
+    if not contradictions:
+        return []
+    return [
+        "Prices that contradict those of like cars:",
+        "",
+        *(f"- {c}" for c in contradictions),
+        "",
+    ]
 
 
 def _table(header: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:
@@ -126,16 +166,27 @@ def _shares(counts: dict[str, int], total: int) -> list[tuple[str, str]]:
 
 
 def _split(listings: pd.DataFrame, settings: IngestSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    split = settings.split
+    """Split into rows to learn from and to test on; the listings of one car stay together."""
+    split, cars = settings.split, cars_of(listings)
+    if cars is None:
+        cars = np.arange(len(listings), dtype=np.intp)
     if split.method == "random":
-        train, test = train_test_split(listings, test_size=split.test_size, random_state=split.seed)
-        return train, test
+        names = np.arange(cars.max() + 1)
+        parts = train_test_split(names, test_size=split.test_size, random_state=split.seed)
+        place = np.empty(len(names), dtype=np.intp)
+        place[np.concatenate(parts)] = names
+        order, learned = np.argsort(place[cars], kind="stable"), len(parts[0])
+        rows = int((place[cars] < learned).sum())
+        return listings.iloc[order[:rows]], listings.iloc[order[rows:]]
     if listings["listed_on"].isna().any():
         raise InputError(
             "ingest.split.method is time, but "
             f"{int(listings['listed_on'].isna().sum())} listings have no date; map "
             "ingest.columns.listedOn or use random"
         )
-    ordered = listings.sort_values("listed_on", kind="stable")
-    newest = int(np.ceil(split.test_size * len(ordered)))
-    return ordered.iloc[:-newest], ordered.iloc[-newest:]
+    newest = listings["listed_on"].groupby(cars).transform("max").to_numpy()
+    order = np.lexsort((listings["listed_on"].to_numpy(), cars, newest))
+    ordered = cars[order]
+    tested = int(np.ceil(split.test_size * len(order)))
+    rows = int(np.flatnonzero(ordered == ordered[-tested])[0])
+    return listings.iloc[order[:rows]], listings.iloc[order[rows:]]

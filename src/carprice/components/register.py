@@ -18,7 +18,7 @@ import pandas as pd
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.errors import CorruptModelError
-from carprice.evaluation.champion import Digests, car_digests, score_pair
+from carprice.evaluation.champion import learned_cars, score_pair
 from carprice.evaluation.gate import (
     Candidate,
     Champion,
@@ -29,6 +29,7 @@ from carprice.evaluation.gate import (
     reasons_to_tag,
 )
 from carprice.files import write_json
+from carprice.listings.cars import Digests
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.registry.promotion import Happening, champion_of, damage_of, event_tag, record
@@ -242,7 +243,7 @@ def _log(
     ):
         learned = Path(scratch) / Path(_LEARNED).name
         train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
-        np.save(learned, car_digests(train))
+        np.save(learned, learned_cars(train))
         optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
         folder_of: dict[Path, str | None] = {
             workspace.picture: None,

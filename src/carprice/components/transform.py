@@ -1,10 +1,13 @@
 """Transform: training listings → features and the target, ln(price)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.files import writing
+from carprice.listings.cars import cars_of
 from carprice.listings.features import parse
 from carprice.listings.frames import as_columns, write_features
 from carprice.listings.market import Market
@@ -16,6 +19,7 @@ def transform(workspace: Workspace) -> int:
     listings = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     features = parse(as_columns(listings), market.valuation_date, market.distance_unit)
+    features = replace(features, cars=cars_of(listings))
     with writing(workspace.train_features) as path:
         write_features(path, features, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
     return len(features)

@@ -9,6 +9,7 @@ import numpy as np
 
 from carprice.eda.drift import Drift, DriftVerdict
 from carprice.eda.findings import Findings, MarketFindings
+from carprice.listings.cars import Repeats
 from carprice.schema import alias
 
 _LARGE_SHARE: Final = 0.2
@@ -50,7 +51,8 @@ def advise(findings: Findings) -> list[Advice]:
             *_noise(market),
             *_dates(market.drift, findings.valuation_date),
             *_prices(market, findings.currency, findings.rows_kept),
-            *_copies(market, findings.rows_kept),
+            *_contradictions(market),
+            *_copies(findings, market.repeats),
             *_gaps(market, findings.rows_kept),
             *_names(market),
         ]
@@ -163,7 +165,16 @@ def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice
         text = f"Every listing asks {price.values[0]:,.0f} {currency}: there is nothing to learn."
         yield Advice(Severity.STOP, "All prices are equal", text, "distributions")
         return
-    if worst is not None and worst.of_squared_error >= _HEAVY_SHARE:
+    if worst is not None and worst.of_squared_error >= _HEAVY_SHARE and outliers.model_explodes:
+        text = (
+            f"The hedonic ridge expects {outliers.expected_of_largest:,.0f} {currency} for a "
+            f"{worst.make} {worst.model} that asks {worst.price:,.0f}, which makes "
+            f"{percent(worst.of_squared_error)} of its squared error over all {rows:,} cars. The "
+            "car is not to blame where the ridge extrapolates: an age, distance or name that few "
+            "others have. Compare models by MAPE, MdAPE, the share within ±10 % and RMSLE."
+        )
+        yield Advice(Severity.CAREFUL, "One estimate decides squared errors", text, "outliers")
+    elif worst is not None and worst.of_squared_error >= _HEAVY_SHARE:
         text = (
             f"A {worst.make} {worst.model} at {worst.price:,.0f} {currency} makes "
             f"{percent(worst.of_squared_error)} of the squared error of the hedonic ridge "
@@ -186,6 +197,17 @@ def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice
         yield Advice(_severity_of(far / rows), title, text, "outliers")
 
 
+def _contradictions(market: MarketFindings) -> Iterator[Advice]:
+    for one in market.contradictions:
+        text = (
+            f"{one.in_words()}. Mistyped or registered anew, or the price is of something else: an "
+            "instalment, another currency, damage. A model learns that such cars cost so; correct "
+            "these rows, or leave them out."
+        )
+        title = f"Prices of {one.field} {one.value} contradict those of like cars"
+        yield Advice(Severity.CAREFUL, title, text, "outliers")
+
+
 def _noise(market: MarketFindings) -> Iterator[Advice]:
     noise = market.noise
     if market.has_one_price:
@@ -198,26 +220,41 @@ def _noise(market: MarketFindings) -> Iterator[Advice]:
         yield Advice(Severity.NOTE, "The noise floor is not known", text, "twins")
         return
     title = (
-        f"Noise floor: no model can be better than MdAPE {noise.mdape:.1f} %, "
-        f"MAPE {noise.mape:.1f} %"
+        f"Noise floor: like cars differ as by an MdAPE of {noise.mdape:.1f} %, "
+        f"a MAPE of {noise.mape:.1f} %"
     )
     text = (
-        f"Estimated from the prices of {noise.pairs:,} pairs of near-twins. A model that is much "
-        "better has learned from a column that knows the price."
+        f"That is the error of a model that knew what each car is worth, estimated from "
+        f"{noise.pairs:,} pairs of cars alike in every mapped field but color, equipment and up to "
+        "10 % of distance. It is no limit; but a model with half of it has learned from a column "
+        "that knows the price."
     )
     yield Advice(Severity.CAREFUL if noise.mdape >= 15 else Severity.NOTE, title, text, "twins")
 
 
-def _copies(market: MarketFindings, rows: int) -> Iterator[Advice]:
-    share = market.relisted / rows
+def _copies(findings: Findings, repeats: Repeats) -> Iterator[Advice]:
+    share = repeats.listings / findings.rows_kept
     if share >= _RELISTED_SHARE:
-        title = f"{market.relisted:,} listings repeat another in every field that is read"
+        title = f"{repeats.listings:,} listings are of {repeats.repeated:,} cars listed repeatedly"
         text = (
-            f"{percent(share)} of the listings have the same car, distance and price as an earlier "
-            "one: some are one car listed twice. A random split puts such pairs on both sides, "
-            "and the test then flatters the model."
+            f"{percent(share)} of the listings equal another in all but price, day and region, or "
+            f"have its id: {repeats.cars:,} cars differ. "
+        )
+        text += (
+            "With ingest.repeats: ignore a split puts such a car on both sides, and the test then "
+            "flatters the model."
+            if repeats.rule == "ignore"
+            else "All listings of a car are on one side of the split, so that figures are those "
+            "of cars that the model has not seen."
         )
         yield Advice(_severity_of(share), title, text, "twins")
+    if repeats.under_other_ids:
+        title = f"{repeats.under_other_ids:,} listings equal another but for their id"
+        text = (
+            "The same car, distance and all else under several ids. If the column is a listing's "
+            "number and not a car's, leave id out of ingest.columns."
+        )
+        yield Advice(Severity.CAREFUL, title, text, "twins")
 
 
 def _gaps(market: MarketFindings, rows: int) -> Iterator[Advice]:

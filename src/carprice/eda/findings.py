@@ -1,6 +1,6 @@
 """Read and clean a source once, and gather all findings that the EDA page shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,8 @@ from carprice.eda.distributions import (
 )
 from carprice.eda.drift import Drift, find_drift, loss_per_year
 from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
+from carprice.listings.cars import Repeats, cars_of
+from carprice.listings.contradictions import Contradiction, find_contradictions
 from carprice.listings.features import Features, parse
 from carprice.listings.frames import as_columns
 from carprice.listings.keys import has_detail
@@ -53,7 +55,7 @@ class MarketFindings:
     Attributes
     ----------
     fields : all fields that a listing may have.
-    relisted : number of listings that repeat an earlier one in every field but the date.
+    repeats : how many cars are listed more than once.
     numbers, categories : how the values of each field are distributed; the price comes first.
     by_age, by_distance : how the price follows the age and the odometer.
     makes, models : prices of the commonest makes and models.
@@ -62,11 +64,12 @@ class MarketFindings:
     known_by : fields with the share of like cars' price differences that each explains, 0 to 1.
     noise, twins : the noise floor, and by how much ln(price) differs in each pair of near-twins.
     outliers : the cars that decide squared errors, and prices far from what like cars cost.
+    contradictions : years and kinds whose prices contradict their neighbours.
     drift : whether prices move with the listing dates.
     """
 
     fields: tuple[FieldSummary, ...]
-    relisted: int
+    repeats: Repeats
     numbers: tuple[NumberSummary, ...]
     categories: tuple[CategorySummary, ...]
     by_age: Relation
@@ -79,6 +82,7 @@ class MarketFindings:
     noise: NoiseFloor
     twins: Floats
     outliers: Outliers
+    contradictions: tuple[Contradiction, ...]
     drift: Drift
 
     @property
@@ -172,10 +176,11 @@ def _market(
     log_price = np.log(price)
     progress("parsing")
     columns = as_columns(listings)
-    features = parse(columns, cleaned.valuation_date, unit)
+    cars = cars_of(listings)
+    features = replace(parse(columns, cleaned.valuation_date, unit), cars=cars)
     # Without dates, every car has its age on the valuation date.
     without_dates = {name: values for name, values in columns.items() if name != "listed_on"}
-    undated = parse(without_dates, cleaned.valuation_date, unit)
+    undated = replace(parse(without_dates, cleaned.valuation_date, unit), cars=cars)
     progress("what like cars cost")
     scales = settings.train.hedonic.model_dump()
     expected = expected_log_price(undated, log_price, unit, scales) if np.ptp(price) else None
@@ -184,7 +189,7 @@ def _market(
     known_by = suspects(features, log_price, explaining=0.0)
     return MarketFindings(
         fields=_fields(listings, source, settings.ingest),
-        relisted=int(listings.drop(columns="listed_on").duplicated().sum()),
+        repeats=cleaned.repeats,
         numbers=_numbers(listings, features, settings.ingest),
         categories=tuple(summarise_categories(listings)),
         by_age=relation("age", "years", features.numbers["age"], price, whole=True),
@@ -197,6 +202,7 @@ def _market(
         noise=noise_floor(features, log_price),
         twins=twin_differences(features, log_price),
         outliers=find_outliers(listings, expected),
+        contradictions=tuple(find_contradictions(listings)),
         drift=find_drift(
             listings["listed_on"].to_numpy(dtype="datetime64[D]"),
             listings["year"].to_numpy(dtype=np.float64),

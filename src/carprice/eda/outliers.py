@@ -21,6 +21,7 @@ _FOLDS: Final = 5
 _FOLDS_OF_MANY: Final = 3
 _SHOWN: Final = 10
 _FAR: Final = 2.0
+_EXPLODES: Final = 3.0
 _CURVE: Final = 1000
 
 
@@ -38,6 +39,7 @@ class Outliers:
     curve : share of the squared error that comes from the n cars with the largest errors, for
         n = 1, 2, … 1000; empty where the ridge was not fitted.
     largest_error : the car with the largest error; None where the ridge was not fitted.
+    expected_of_largest : what the ridge expects that car to cost; NaN where it was not fitted.
     far_below, far_above : number of prices below half, and above twice, those of like cars.
     log_skew : skew of ln(price).
     """
@@ -46,9 +48,17 @@ class Outliers:
     cheapest: tuple[Any, ...]
     curve: Floats
     largest_error: Any
+    expected_of_largest: float
     far_below: int
     far_above: int
     log_skew: float
+
+    @property
+    def model_explodes(self) -> bool:
+        """Whether the largest error is the ridge's own: an estimate of three times the price."""
+        if self.largest_error is None:
+            return False
+        return bool(self.expected_of_largest > _EXPLODES * self.largest_error.price)
 
 
 def expected_log_price(
@@ -71,7 +81,9 @@ def expected_log_price(
 
     complete = CarReader(Defaults.fit(features)).complete(features)
     count = _FOLDS if len(log_price) < _MANY_ROWS else _FOLDS_OF_MANY
-    folds = np.random.default_rng(0).permutation(np.arange(len(log_price), dtype=np.intp) % count)
+    cars = features.car_codes()
+    of_car = np.arange(cars.max() + 1, dtype=np.intp) % count
+    folds = np.random.default_rng(0).permutation(of_car)[cars]
     _, anchor = fit_hedonic(complete, log_price, folds, scales, km_per_unit(distance_unit))
     return anchor.log_price
 
@@ -98,6 +110,7 @@ def find_outliers(listings: pd.DataFrame, expected: Floats | None) -> Outliers:
         cheapest=tuple(by_price[::-1].head(_SHOWN // 2).itertuples()),
         curve=np.cumsum(np.sort(error)[::-1])[:_CURVE] if is_fitted else np.zeros(0),
         largest_error=next(cars.iloc[[np.argmax(error)]].itertuples()) if is_fitted else None,
+        expected_of_largest=float(np.exp(fitted[np.argmax(error)])) if is_fitted else np.nan,
         far_below=int((apart < -np.log(_FAR)).sum()),
         far_above=int((apart > np.log(_FAR)).sum()),
         log_skew=skew(np.log(price)),

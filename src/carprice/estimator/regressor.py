@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -24,6 +25,7 @@ from carprice.estimator.tables import (
     warn_of_unreadable,
 )
 from carprice.evaluation.pricing import answers, problems_of
+from carprice.listings.cars import cars_of
 from carprice.listings.features import parse
 from carprice.listings.frames import as_columns
 from carprice.listings.market import Market
@@ -32,7 +34,7 @@ from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.blocks import FACTORS
 from carprice.model.training import train_model
-from carprice.schema import PRICE, PRICE_ALIASES, PRICE_NAMES, REQUIRED, alias
+from carprice.schema import CAR_ID, PRICE, PRICE_ALIASES, PRICE_NAMES, REQUIRED, alias
 from carprice.settings import IngestSettings, TrainSettings, describe
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -51,6 +53,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     valuation_date : day that prices are for where a listing has no date; found in the data if None.
     price_range : rows with a price outside are not learned from; found in the data if None.
     max_unreadable : largest share of a column that may be unreadable.
+    repeats : what is kept of a car that is listed more than once, as ``ingest.repeats``: its
+        ``latest`` price, ``all`` its listings, or ``ignore`` that they are of one car.
     folds, patience, seed, hedonic, booster : settings of the training, as in params.yaml.
 
     Attributes
@@ -83,6 +87,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         valuation_date: datetime.date | str | None = None,
         price_range: tuple[float, float] | None = None,
         max_unreadable: float = 0.05,
+        repeats: Literal["latest", "all", "ignore"] = "latest",
         folds: int = 10,
         patience: int = 50,
         seed: int = 0,
@@ -96,6 +101,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.valuation_date = valuation_date
         self.price_range = price_range
         self.max_unreadable = max_unreadable
+        self.repeats = repeats
         self.folds = folds
         self.patience = patience
         self.seed = seed
@@ -155,8 +161,10 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             market = Market(
                 self.currency, self.distance, cleaned.valuation_date, listings_digest(listings)
             )
+            day, unit = market.valuation_date, market.distance_unit
+            features = parse(as_columns(listings), day, unit)
             self.model_ = train_model(
-                parse(as_columns(listings), market.valuation_date, market.distance_unit),
+                replace(features, cars=cars_of(listings)),
                 np.log(listings[PRICE].to_numpy(dtype=np.float64)),
                 market,
                 train,
@@ -167,7 +175,9 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         priced = self._price_columns()
         self.feature_names_in_ = np.array([c for c in X if c not in priced], dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
-        self.columns_ = {f: names for f, names in mapped.origin.items() if names and f != PRICE}
+        self.columns_ = {
+            f: names for f, names in mapped.origin.items() if names and f not in (PRICE, CAR_ID)
+        }
         self.ignored_columns_ = tuple(name for name in mapped.ignored if name not in priced)
         self.rejected_, self.repaired_ = map(
             dict, (cleaned.counts.rejected, cleaned.counts.repaired)
@@ -296,6 +306,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 "price_range": self.price_range,
                 "valuation_date": self.valuation_date,
                 "max_unreadable": self.max_unreadable,
+                "repeats": self.repeats,
             },
         )
         own = {} if with_price else {PRICE: None}

@@ -4,15 +4,15 @@ from timeit import timeit
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from carprice.evaluation.gate import Pair
+from carprice.listings.cars import CAR, Digests, car_digests, cars_of
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
-from carprice.schema import FIELDS, KINDS, NUMERIC, PRICE, FieldKind
+from carprice.schema import PRICE
 
 _FOLDS: Final = 10
 _FEWEST_OF_FOLD: Final = 5
@@ -20,20 +20,10 @@ _FEWEST_UNSEEN: Final = 100
 _TIMED: Final = 20
 _ROUNDS: Final = 50
 
-Digests = npt.NDArray[np.uint64]
 
-
-def car_digests(listings: pd.DataFrame) -> Digests:
-    """Return a hash of each of n listings that ignores its price and dates."""
-    columns = {
-        field: listings[field].astype(np.float64)
-        if KINDS[field] in NUMERIC
-        else listings[field].astype(object).where(listings[field].notna(), "")
-        for field in FIELDS
-        if KINDS[field] is not FieldKind.DATE
-    }
-    digests = pd.util.hash_pandas_object(pd.DataFrame(columns), index=False)
-    return np.asarray(digests, dtype=np.uint64)
+def learned_cars(train: pd.DataFrame) -> Digests:
+    """Return what a version keeps of its training listings, so that their cars are known again."""
+    return np.unique(np.concatenate(_names_of(train)))
 
 
 def score_pair(
@@ -44,12 +34,15 @@ def score_pair(
     Parameters
     ----------
     test : the candidate's test listings.
-    learned : :func:`car_digests` of the champion's training listings, which are left out of the
+    learned : :func:`learned_cars` of the champion's training listings, which are left out of the
         test since it knows their prices; None where they are not known.
     """
     rows, note = _fair_rows(test, learned)
-    count = max(1, min(_FOLDS, len(rows) // _FEWEST_OF_FOLD))
-    folds = np.array_split(np.random.default_rng(0).permutation(len(rows)), count)
+    cars = cars_of(rows)
+    codes = np.arange(len(rows)) if cars is None else cars
+    count = max(1, min(_FOLDS, (codes.max() + 1) // _FEWEST_OF_FOLD))
+    parts = np.array_split(np.random.default_rng(0).permutation(codes.max() + 1), count)
+    folds = [part if cars is None else np.flatnonzero(np.isin(codes, part)) for part in parts]
     actual = rows[PRICE].to_numpy(dtype=np.float64)
 
     def mape_of_folds(model: PriceModel) -> list[float]:
@@ -77,12 +70,18 @@ def time_both(
     return first, second
 
 
+def _names_of(listings: pd.DataFrame) -> list[Digests]:
+    """Return all hashes by which a car may be known: versions of old have its region in them."""
+    own = [listings[CAR].to_numpy(dtype=np.uint64)] if CAR in listings else []
+    return [*own, car_digests(listings), car_digests(listings, with_region=True)]
+
+
 def _fair_rows(test: pd.DataFrame, learned: Digests | None) -> tuple[pd.DataFrame, str]:
     if learned is None:
         return test, (
             "which cars production learned from is not known; it may know some of these rows"
         )
-    unseen = test[~np.isin(car_digests(test), learned)]
+    unseen = test[~np.any([np.isin(names, learned) for names in _names_of(test)], axis=0)]
     left_out = len(test) - len(unseen)
     if not left_out:
         return test, ""

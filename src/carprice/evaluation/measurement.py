@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats
+from carprice.listings.cars import cars_of
 from carprice.listings.frames import as_columns
 from carprice.listings.noise import NoiseFloor, noise_floor
 from carprice.metrics import by_segment, price_metrics, range_metrics
@@ -32,7 +33,7 @@ class Measurement:
     overall : errors, coverage and widths of all rows.
     naive : errors of :func:`naive_prices`.
     segments : kind of segment → its name → rows, errors and coverage.
-    noise : the noise floor: the smallest error that a model can have on these data.
+    noise : the noise floor: what like cars differ by, as the error of a model.
     """
 
     actual: Floats
@@ -51,7 +52,8 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
     train : the model's training listings, for naive prices, cars of a model, and the noise floor.
     """
     listings = pd.concat([train, test], ignore_index=True)
-    parsed, rows = model.parse(as_columns(listings)), np.arange(len(listings))
+    parsed = replace(model.parse(as_columns(listings)), cars=cars_of(listings))
+    rows = np.arange(len(listings))
     learned, features = parsed.take(rows[: len(train)]), parsed.take(rows[len(train) :])
     prices = model.predict(as_columns(test), DEFAULT_CONFIDENCE)
     actual = test[PRICE].to_numpy(dtype=np.float64)

@@ -61,7 +61,7 @@ def compare_models(
         If MLflow does not answer, no model could be measured, or on Ctrl-C.
     """
     metric = how.metric
-    shuffled_folds(len(data.log_price), how.folds, how.train.seed)
+    shuffled_folds(len(data.log_price), how.folds, how.train.seed, data.features.cars)
     plan, params = plan_of(experiment, models, how, data), {"candidates": len(models), **how.params}
     parent = open_parent(to, experiment, experiment, data, plan=plan, params=params)
     results = _measure_all(models, how, data, parent, to)

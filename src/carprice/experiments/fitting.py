@@ -87,29 +87,40 @@ class CrossValidation:
             progress(f"{place}, fold {min(following, self.folds)} of {self.folds}")
 
 
-def shuffled_folds(rows: int, count: int, seed: int) -> list[tuple[Rows, Rows]]:
+def shuffled_folds(
+    rows: int, count: int, seed: int, cars: Rows | None = None
+) -> list[tuple[Rows, Rows]]:
     """Return the rows to learn from and to price, for each of ``count`` shuffled folds.
 
-    The same rows, count and seed give the same folds, in any process.
+    The same rows, cars, count and seed give the same folds, in any process.
+
+    Parameters
+    ----------
+    cars : the number of each row's car, whose rows are in one fold; None where every row is
+        another car.
 
     Raises
     ------
     InputError
-        If there are too few rows for so many folds.
+        If there are too few cars for so many folds.
 
     Examples
     --------
     >>> [(len(learned), len(priced)) for learned, priced in shuffled_folds(50, 3, seed=0)]
     [(33, 17), (33, 17), (34, 16)]
     """
-    if rows < FEWEST_ROWS * count:
+    names, cars = np.unique(np.arange(rows) if cars is None else cars, return_inverse=True)
+    number, what = len(names), "training listings" if len(names) == rows else "different cars"
+    if number < FEWEST_ROWS * count:
         raise InputError(
-            f"{rows} training listings are too few for {count} folds of {FEWEST_ROWS} or more; "
-            f"give --folds {max(rows // FEWEST_ROWS, 2)}, or more listings"
+            f"{number} {what} are too few for {count} folds of {FEWEST_ROWS} or more; "
+            f"give --folds {max(number // FEWEST_ROWS, 2)}, or more listings"
         )
     from sklearn.model_selection import KFold
 
-    return [*KFold(count, shuffle=True, random_state=seed).split(np.empty(rows))]
+    split = KFold(count, shuffle=True, random_state=seed).split(np.empty(number))
+    held_out = (np.isin(cars, priced) for _, priced in split)
+    return [(np.flatnonzero(~one), np.flatnonzero(one)) for one in held_out]
 
 
 def measure_folds(
@@ -129,7 +140,8 @@ def measure_folds(
     from carprice.experiments.estimators import fit  # here alone: the parent needs no scikit-learn
 
     features, log_price = read_features(file)
-    for learned, priced in shuffled_folds(len(log_price), how.folds, how.train.seed):
+    folds = shuffled_folds(len(log_price), how.folds, how.train.seed, features.cars)
+    for learned, priced in folds:
         start = time.perf_counter()
         known = features.take(learned)
         predict = fit(model, known, log_price[learned], market, how.train_used, quick=how.quick)

@@ -58,7 +58,7 @@ def tune(
         If storage or MLflow do not answer, no trial came to an end, or on Ctrl-C.
     """
     metric = search.how.metric
-    shuffled_folds(len(data.log_price), search.how.folds, search.how.train.seed)
+    shuffled_folds(len(data.log_price), search.how.folds, search.how.train.seed, data.features.cars)
     name = name or study_name(search, data)
     plan = {"space": {key: asdict(one) for key, one in search.space.items()}, **search.plan(data)}
     with studies.storage_errors(storage):

@@ -18,6 +18,7 @@ from carprice.listings.sources.chunks import Chunk
 from carprice.listings.values import MISSING, count_respaced, date_of_excel, prepared, read_column
 from carprice.redaction import redact
 from carprice.schema import (
+    CAR_ID,
     FIELDS,
     NUMERIC,
     PRICE,
@@ -70,10 +71,10 @@ class MappedChunk:
 
     Attributes
     ----------
-    frame : the fields in the order of :data:`carprice.schema.FIELDS`, then ``price`` where there is
-        one; the index is the chunk's. Text is ``object`` (``None`` if missing), numbers and
-        integers ``float64`` (``NaN``), dates ``datetime64[s]`` at midnight (``NaT``), ``features``
-        the text of :func:`carprice.schema.join_equipment` (``None`` if not known).
+    frame : the fields in the order of :data:`carprice.schema.FIELDS`, then ``price`` and ``id``
+        where there are any; the index is the chunk's. Text is ``object`` (``None`` if missing),
+        numbers and integers ``float64`` (``NaN``), dates ``datetime64[s]`` at midnight (``NaT``),
+        ``features`` the text of :func:`carprice.schema.join_equipment` (``None`` if not known).
     unreadable : what could not be read, by field.
     origin : the source's columns that each field was read from.
     ignored : the other columns, in the source's order.
@@ -195,7 +196,7 @@ def map_columns(
     }
     notation.settle(texts, label)
     raw_unreadable: dict[str, pd.Series] = {}
-    for field in (*FIELDS, *([PRICE] if PRICE in rules else [])):
+    for field in (*FIELDS, *(name for name in (PRICE, CAR_ID) if name in rules)):
         if field not in rules:
             data[field] = np.full(len(chunk.frame), MISSING.get(kind_of(field)))
             continue
@@ -227,9 +228,10 @@ def _rules(
     columns: Sequence[str], settings: IngestSettings, label: str, *, price_required: bool
 ) -> dict[str, ColumnRule]:
     rules = {field: rule for field, rule in settings.columns.items() if rule is not None}
-    price = rules.get(PRICE)
-    if not price_required and price and price.source and price.source.strip() not in columns:
-        del rules[PRICE]  # listings that are to be priced have none yet
+    for field in (PRICE, CAR_ID):  # listings that are to be priced need none
+        rule = rules.get(field)
+        if not price_required and rule and rule.source and rule.source.strip() not in columns:
+            del rules[field]
     for field, rule in rules.items():
         _refuse_misplaced_keys(field, rule)
     for field, names in auto_columns(columns, settings).items():

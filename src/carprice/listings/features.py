@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Columns, Floats
+from carprice.arrays import Codes, Columns, Floats
 from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import is_impossible, odometer_limits
 from carprice.listings.synonyms import canonical
@@ -94,11 +94,13 @@ class Features:
         ``odometer`` in the market's distance unit, ``litres`` the engine's displacement,
         ``listed`` the listing's date in years after the valuation date.
     equipment : n texts: names of equipment joined by ``|``; empty where none is known.
+    cars : the number of the car that each listing is of; None where every listing is another car.
     """
 
     texts: dict[str, list[str]]
     numbers: dict[str, Floats]
     equipment: list[str]
+    cars: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.equipment)
@@ -110,7 +112,19 @@ class Features:
             {name: [values[row] for row in picked] for name, values in self.texts.items()},
             {name: values[rows] for name, values in self.numbers.items()},
             [self.equipment[row] for row in picked],
+            None if self.cars is None else self.cars[rows],
         )
+
+    def car_codes(self) -> Codes:
+        """Return the car of each listing as a number from 0, in the order of the first listings."""
+        if self.cars is None:
+            return np.arange(len(self), dtype=np.intp)
+        _, first, codes = np.unique(self.cars, return_index=True, return_inverse=True)
+        return np.asarray(np.argsort(np.argsort(first))[codes], dtype=np.intp)
+
+    def first_of_each_car(self) -> Codes:
+        """Return the row of each car's first listing."""
+        return np.asarray(np.unique(self.car_codes(), return_index=True)[1], dtype=np.intp)
 
 
 _HIDDEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Columns, Floats
+from carprice.listings.cars import CAR, cars_of
 from carprice.listings.features import NUMBERS, TEXTS, Features
 from carprice.schema import KINDS, NUMERIC, FieldKind
 
@@ -31,9 +32,10 @@ def as_columns(listings: pd.DataFrame) -> Columns:
 
 def write_features(path: Path, features: Features, log_price: Floats) -> None:
     """Write features and the target, ln(price), as Parquet."""
-    pd.DataFrame(
-        {**features.texts, **features.numbers, _EQUIPMENT: features.equipment, _TARGET: log_price}
-    ).to_parquet(path, index=False)
+    columns = {**features.texts, **features.numbers, _EQUIPMENT: features.equipment}
+    if features.cars is not None:
+        columns[CAR] = features.cars
+    pd.DataFrame({**columns, _TARGET: log_price}).to_parquet(path, index=False)
 
 
 def read_features(path: Path) -> tuple[Features, Floats]:
@@ -43,5 +45,6 @@ def read_features(path: Path) -> tuple[Features, Floats]:
         {name: frame[name].tolist() for name in TEXTS},
         {name: frame[name].to_numpy(dtype=np.float64) for name in NUMBERS},
         frame[_EQUIPMENT].tolist(),
+        cars_of(frame),
     )
     return features, frame[_TARGET].to_numpy(dtype=np.float64)

@@ -16,7 +16,13 @@ import pandas as pd
 from carprice.arrays import Codes, Floats
 from carprice.errors import InputError
 from carprice.listings.features import CATEGORIES, NUMBERS, Features
-from carprice.listings.noise import less_group_mean, like_cars, noise_floor
+from carprice.listings.noise import (
+    KEY_NUMBERS,
+    less_group_mean,
+    like_cars,
+    noise_floor,
+    one_of_each_car,
+)
 from carprice.schema import alias
 
 MOST_EXPLAINED: Final = 0.5
@@ -49,6 +55,7 @@ def suspects(
     features, log_price : parsed listings, and their ln(price).
     explaining : the least share of the variance that makes a field suspect.
     """
+    features, log_price = one_of_each_car(features, log_price)
     groups = like_cars(features)
     found = []
     for name in NUMBERS:
@@ -89,7 +96,8 @@ def refuse_too_good(
     mdape : cross-validated MdAPE of a fitted model, per cent.
     columns : see :func:`refuse_leaks`.
     """
-    floor = noise_floor(features, log_price).mdape
+    # Twins that were alike in a column which knows the price would have one price.
+    floor = noise_floor(features, log_price, KEY_NUMBERS, ()).mdape
     if floor is not None and mdape < _BELOW_FLOOR * floor:
         closest = _named(suspects(features, log_price, explaining=0.0)[:3], columns)
         raise InputError(

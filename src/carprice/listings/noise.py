@@ -1,6 +1,7 @@
-"""The noise floor: how much the prices of two cars differ that are alike in all that is known.
+"""The noise floor: how much the prices of two cars differ that are alike in all that is compared.
 
-No model can predict this difference. If the ln(price) of two such cars differs by d, and both
+It is an estimate, of cars common enough to have a twin, and no limit: a model can do better where
+the data tell more than what is compared. If the ln(price) of two such cars differs by d, and both
 scatter equally around what such a car is worth, each is d/√2 away from it on average.
 """
 
@@ -11,15 +12,18 @@ from typing import Final
 import numpy as np
 
 from carprice.arrays import Codes, Floats
-from carprice.listings.features import Features
+from carprice.listings.features import CATEGORIES, PLAIN_NUMBERS, Features
 
 _ODOMETER_APART: Final = 0.1
 _FEWEST_PAIRS: Final = 30
+KEY_NUMBERS: Final = ("age", "litres", "ownership")
+_NUMBERS: Final = ("age", "litres", *PLAIN_NUMBERS)
+_COMPARED: Final = tuple(name for name in CATEGORIES if name != "color")
 
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """The smallest error that a model can have, estimated from pairs of near-twins.
+    """The error that is left to a model which knows what cars are worth, by pairs of near-twins.
 
     Attributes
     ----------
@@ -33,23 +37,42 @@ class NoiseFloor:
     mape: float | None
 
 
-def noise_floor(features: Features, log_price: Floats) -> NoiseFloor:
-    """Estimate the noise floor from parsed listings and their ln(price)."""
-    apart = twin_differences(features, log_price)
+def one_of_each_car(features: Features, log_price: Floats) -> tuple[Features, Floats]:
+    """Return the first listing of each car: a car that is listed twice is no twin of itself."""
+    if features.cars is None:
+        return features, log_price
+    first = features.first_of_each_car()
+    return features.take(first), log_price[first]
+
+
+def noise_floor(
+    features: Features,
+    log_price: Floats,
+    numbers: Sequence[str] = _NUMBERS,
+    texts: Sequence[str] = _COMPARED,
+) -> NoiseFloor:
+    """Estimate the noise floor from parsed listings and their ln(price); see twin_differences."""
+    apart = twin_differences(features, log_price, numbers, texts)
     if len(apart) < _FEWEST_PAIRS:
         return NoiseFloor(len(apart), None, None)
     alone = np.sinh(apart / np.sqrt(2))  # the mean of |exp(±x) - 1|
     return NoiseFloor(len(apart), float(100 * np.median(alone)), float(100 * alone.mean()))
 
 
-def twin_differences(features: Features, log_price: Floats) -> Floats:
+def twin_differences(
+    features: Features,
+    log_price: Floats,
+    numbers: Sequence[str] = _NUMBERS,
+    texts: Sequence[str] = _COMPARED,
+) -> Floats:
     """Return by how much ln(price) differs in each pair of near-twins.
 
-    Near-twins are alike in make, model, variant, age, powertrain and owners; the odometer of one is
-    at most 10 % above that of the other.
+    Near-twins are two cars, alike in every field but color, equipment and dates; the odometer of
+    one is at most 10 % above that of the other.
     """
+    features, log_price = one_of_each_car(features, log_price)
     odometer = features.numbers["odometer"]
-    codes = like_cars(features, ("age", "litres", "ownership"))
+    codes = like_cars(features, numbers, texts)
     order = np.lexsort((odometer, codes))
     first, second = order[:-1], order[1:]
     twins = (codes[first] == codes[second]) & (
@@ -70,12 +93,15 @@ def less_group_mean(values: Floats, groups: Codes) -> Floats:
     return np.asarray(values - means[groups])
 
 
-def like_cars(features: Features, numbers: Sequence[str] = ("age", "litres")) -> Codes:
+def like_cars(
+    features: Features, numbers: Sequence[str] = ("age", "litres"), texts: Sequence[str] = ()
+) -> Codes:
     """Return the number of each row's group of like cars.
 
-    Like cars have the same make, model, variant, fuel, transmission, and ``numbers``.
+    Like cars have the same make, model, variant, fuel, transmission, ``numbers`` and ``texts``.
     """
-    alike = [features.texts["model_variant"], features.texts["model_powertrain"]]
+    names = ("model_variant", "model_powertrain", *texts)
+    alike = [features.texts[name] for name in names]
     known = [np.nan_to_num(features.numbers[name], nan=-1.0).tolist() for name in numbers]
     cars = list(zip(*alike, *known, strict=True))
     group_of = {car: number for number, car in enumerate(dict.fromkeys(cars))}

@@ -13,6 +13,15 @@ import pandas as pd
 
 from carprice.arrays import Progress
 from carprice.errors import InputError
+from carprice.listings.cars import (
+    CAR,
+    Repeats,
+    are_duplicates,
+    car_digests,
+    count_repeats,
+    latest_of_each,
+    with_cars,
+)
 from carprice.listings.cleaning import (
     Counts,
     clean,
@@ -25,7 +34,7 @@ from carprice.listings.plausibility import refuse_implausible
 from carprice.listings.remedies import remedy
 from carprice.listings.sources import read_chunks
 from carprice.redaction import redact
-from carprice.schema import PRICE, alias
+from carprice.schema import CAR_ID, PRICE, alias
 from carprice.settings import ColumnRule, IngestSettings
 
 _ROWS_INSPECTED: Final = 20_000
@@ -38,7 +47,7 @@ class Source:
 
     Attributes
     ----------
-    frame : one column for each field, and ``price``.
+    frame : one column for each field, ``price``, and ``id`` where one is mapped.
     row_digests : a hash of each raw row, to find exact duplicates.
     ignored : the columns that no field reads, of the first 20,000 rows.
     unreadable : what could not be read, by field.
@@ -58,16 +67,24 @@ class Source:
     def judged(self) -> list[IgnoredColumn]:
         """Return the ignored columns, each with whether it looks computed from the price."""
         head = self.frame.iloc[: len(self.ignored)]
-        price, year = (head[name].to_numpy(dtype=np.float64) for name in (PRICE, "year"))
-        return inspect_ignored(self.ignored, price, year)
+        first = ~pd.Series(car_digests(head)).duplicated().to_numpy()
+        price, year = (head.loc[first, name].to_numpy(dtype=np.float64) for name in (PRICE, "year"))
+        return inspect_ignored(self.ignored.loc[first], price, year)
 
 
 @dataclass(frozen=True)
 class Listings:
-    """Clean listings, and what was rejected or repaired to get them."""
+    """Clean listings, and what was rejected or repaired to get them.
+
+    Attributes
+    ----------
+    frame : one column for each field, ``price``, and :data:`carprice.listings.cars.CAR` where a car
+        is listed more than once or ``id`` is mapped, unless ``ingest.repeats`` is ``ignore``.
+    """
 
     frame: pd.DataFrame
     counts: Counts
+    repeats: Repeats
     valuation_date: datetime.date
     price_range: tuple[float, float]
 
@@ -134,7 +151,11 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
         If more of a field cannot be read than ``settings.max_unreadable``, or no row has a year.
     """
     counts = Counts()
-    frame = source.frame.loc[~pd.Series(source.row_digests).duplicated().to_numpy()]
+    if settings.repeats == "ignore":
+        duplicates = pd.Series(source.row_digests).duplicated().to_numpy()
+    else:
+        duplicates = are_duplicates(source.frame, source.row_digests)
+    frame = source.frame.loc[~duplicates]
     if len(frame) < len(source.frame):
         counts.rejected["exact duplicate"] = len(source.frame) - len(frame)
     counts.repaired.update(
@@ -144,12 +165,26 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     prices = settings.price_range or default_price_range(frame[PRICE])
     day = settings.valuation_date or find_valuation_date(frame)
     kept = clean(frame, day, prices, settings.units.distance, counts)
-    return Listings(kept, counts, day, prices)
+    kept = with_cars(kept, counts.repaired)
+    if settings.repeats == "latest":
+        kept = latest_of_each(kept, settings.units.distance, counts.rejected)
+    repeats = count_repeats(kept, settings.repeats)
+    is_needed = CAR_ID in kept or repeats.cars < len(kept)
+    if settings.repeats == "ignore" or not is_needed:
+        kept = kept.drop(columns=CAR)
+    kept = kept.drop(columns=CAR_ID, errors="ignore")
+    return Listings(kept, counts, repeats, day, prices)
 
 
 def refuse_too_few(listings: Listings, settings: IngestSettings) -> None:
-    """Raise an InputError if fewer than 50 listings are left to learn from."""
-    rows, rejected = len(listings.frame), listings.counts.rejected
+    """Raise an InputError if listings of fewer than 50 cars are left to learn from."""
+    rows, rejected, cars = len(listings.frame), listings.counts.rejected, listings.repeats.cars
+    if rows >= _FEWEST_ROWS and settings.repeats != "ignore" and cars < _FEWEST_ROWS:
+        raise InputError(
+            f"{redact(settings.source)} leaves {rows:,} listings of {cars} different cars to learn "
+            f"from, fewer than {_FEWEST_ROWS}; give more cars, map a column that tells these apart "
+            "in ingest.columns, or set ingest.repeats to ignore if every row is another car"
+        )
     if rows >= _FEWEST_ROWS:
         return
     lost = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common(3))

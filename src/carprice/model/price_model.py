@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from carprice.arrays import Columns, Floats, Progress, quiet
+from carprice.arrays import Codes, Columns, Floats, Progress, quiet
 from carprice.listings import features as feature_code
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
@@ -94,10 +93,10 @@ class PriceModel:
         cars = CarReader(defaults)
         complete = cars.complete(features)
         seed, patience, booster = settings.seed, settings.patience, settings.booster.model_dump()
-        assignment = _assign_folds(len(log_price), settings.folds, seed)
+        assignment = _assign_folds(features.car_codes(), settings.folds, seed)
         scales = settings.hedonic.model_dump()
         hedonic, anchor = fit_hedonic(complete, log_price, assignment, scales, market.km_per_unit)
-        encoder = Encoder.fit(complete)
+        encoder = Encoder.fit(complete.take(features.first_of_each_car()))
         matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
         residual = log_price - anchor.log_price
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
@@ -276,8 +275,10 @@ def usual_range(values: Floats) -> tuple[float, float]:
     return float(near.min()), float(near.max())
 
 
-def _assign_folds(rows: int, folds: int, seed: int) -> npt.NDArray[np.intp]:
-    return np.random.default_rng(seed).permutation(np.arange(rows, dtype=np.intp) % folds)
+def _assign_folds(cars: Codes, folds: int, seed: int) -> Codes:
+    """Return the fold of each row, from 0; the rows of one car are in one fold."""
+    of_car = np.arange(cars.max() + 1, dtype=np.intp) % folds
+    return np.asarray(np.random.default_rng(seed).permutation(of_car)[cars])
 
 
 def _library_versions() -> dict[str, str]:
