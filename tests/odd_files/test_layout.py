@@ -23,8 +23,8 @@ TWICE = ("make", "model", "year", "price", "price")
 DATED = (*HEADER, "listedOn")
 DAYS = [(*car, 45_300 + n) for n, car in enumerate(CARS)]
 EXCEL_DAYS = (
-    "{file}: listedOn is '45300' in row 0, and cannot be read in 100 % of the rows; give "
-    "ingest.columns.listedOn the rule date: excel, for the day numbers of Excel, or another column"
+    "{file}: listedOn is '45300' in row 0, and cannot be read in 100 % of the rows; "
+    "write listedOn: {{from: listedOn, date: excel}} in ingest.columns"
 )
 BY_DAY = {"columns": {"listedOn": {"from": "listedOn", "date": "excel"}}}
 DOTTED = [(*car, f"{1 + n % 28}.1.24.") for n, car in enumerate(CARS)]

@@ -51,6 +51,11 @@ def remedy(field: str, rule: ColumnRule, values: Sequence[str], settings: Ingest
             if decimal != settings.decimal:
                 told.append(f"decimal: '{decimal}' in ingest")
             return "write " + " and ".join(told)
+    if kind_of(field) is FieldKind.DATE:
+        return (
+            f"give ingest.columns.{alias(field)} the format of its dates, such as "
+            "date: '%d.%m.%Y', or another column"
+        )
     return (
         f"give ingest.columns.{alias(field)} another column or rule, or say which values mean "
         f"missing: values: {_flow({values[0]: None})}"
