@@ -292,7 +292,8 @@ class Pricer:
         cautions = (*known.cautions, *read.unseen.cautions, *of_car)
         least, most = known.support.log_price
         if read.variance or not least <= log_price <= most:
-            cautions += (*self._support.cautions(known.support, car, log_price, bool(cautions)),)
+            told = {caution.field for caution in cautions}
+            cautions += (*self._support.cautions(known.support, car, log_price, told),)
         return Valuation(_cents(price), _cents(low), _cents(high), read.day, cautions)
 
 

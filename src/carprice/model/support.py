@@ -9,7 +9,7 @@ other price outside of those of its kind, widens the range, and a caution says s
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -233,7 +233,7 @@ class SupportLookups:
         return near, self._open * part**2 + (log_price - near) ** 2
 
     def cautions(
-        self, own: TypeSupport, car: Car, log_price: float, has_reason: bool
+        self, own: TypeSupport, car: Car, log_price: float, told: Collection[str]
     ) -> Iterator[Caution]:
         """Yield the cautions about a car beyond its kind.
 
@@ -242,12 +242,18 @@ class SupportLookups:
         Parameters
         ----------
         log_price : as computed, before it was moved.
-        has_reason : whether other cautions tell already why a price is unusual.
+        told : the fields that other cautions are about already.
         """
+        has_reason = bool(told)
         whose = f"training had of {' '.join(ModelKey.read(own.kind)).strip() or 'any car'}"
         for name, limits, scale in (("age", own.age, 1.0), ("odometer", own.km, self._km_per_unit)):
             number = car.given.get(name)
-            if number is None or not _is_within(number, self._trained_on.get(name, limits)):
+            is_told = ("year" if name == "age" else name) in told
+            if (
+                number is None
+                or is_told
+                or not _is_within(number, self._trained_on.get(name, limits))
+            ):
                 continue
             edge = _within(number * scale, limits) / scale
             if not math.isclose(edge, number):
