@@ -56,7 +56,7 @@ def default_remote(root: Path) -> DataRemote | None:
 
     try:
         config = Config(str(root / ".dvc"))
-    except ConfigError as error:
+    except (ConfigError, OSError) as error:
         reason = one_line(redact(str(error)))
         raise InputError(f"DVC cannot read its config: {reason}; correct .dvc/config") from None
     remote = config["remote"].get(config["core"].get("remote"), {})

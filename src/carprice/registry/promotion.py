@@ -65,7 +65,7 @@ def champion_of(production: Version | None) -> str:
 
 
 def event_tag(what: Happening, now: datetime.datetime, why: str = "") -> dict[str, str]:
-    """Return the tag that tells of an event; by whom is whose process this is."""
+    """Return the tag that tells of an event; the user of this process is who did it."""
     told = why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
     content = json.dumps({"what": what, "by": _user(), "why": told}, ensure_ascii=False)
     key = _EVENT + now.astimezone(datetime.UTC).strftime(_STAMP) + "." + what.replace(" ", "_")
