@@ -318,7 +318,7 @@ def test_predict_prices_every_row_with_the_production_model(
     workdir = copied(promoted, tmp_path)
     done = carprice("predict", "in.csv", "--out", "out.csv", "--workdir", workdir)
     assert done.code == 0, done.err
-    assert "2 of 3 rows priced into out.csv." in done.err
+    assert "2 of 3 rows priced into out.csv; the column problem says why" in done.err
     out = pd.read_csv(tmp_path / "out.csv")
     assert list(out.columns[: len(frame.columns)]) == list(frame.columns)
     assert out["predictedPrice"].notna().tolist() == [True, False, True]

@@ -66,7 +66,10 @@ FIELDS = "the fields are price, make, model,"
         ("ingest: {sample: {rows: many}}", ["ingest.sample.rows", "integer", "'many'"]),
         ("ingest: {split: {method: old}}", ["ingest.split.method", "'random' or 'time'", "'old'"]),
         ("ingest: {split: {test_size: 1}}", ["ingest.split.test_size", "less than 1"]),
-        ("ingest: {units: {distance: yd}}", ["ingest.units.distance", "'km' or 'miles'", "'yd'"]),
+        (
+            "ingest: {units: {distance: yd}}",
+            ["ingest.units.distance", "'km', 'miles', 'cc'", "'yd'"],
+        ),
         ("ingest: {price_range: [5, 2]}", ["ingest.price_range", "0 < low < high", "[5.0, 2.0]"]),
         ("ingest: {price_range: [5]}", ["ingest.price_range.1", "required", "[5]"]),
         ("ingest: {valuation_date: soon}", ["ingest.valuation_date", "date", "'soon'"]),

@@ -15,6 +15,7 @@ from api.service_settings import ServiceSettings
 from carprice.errors import InputError
 
 PREFIX = "/cars"
+HASH = "0" * 64
 WAYS = ("/", "/ready", "/live", "/metrics", "/model", "/vocabulary", "/v2/health/ready")
 
 

@@ -48,5 +48,5 @@ def test_any_range_of_prices_can_be_drawn(price: np.ndarray) -> None:
 
 def test_equal_twins_and_one_outlier_can_be_drawn() -> None:
     drawn(charts.twins_chart(np.zeros(40)))
-    outliers = Outliers((), (), np.array([1.0]), None, 0, 0, 0.0)
+    outliers = Outliers((), (), np.array([1.0]), None, 0, 0, 0.0, 0.0)
     assert "One car makes 100 %" in texts(charts.outliers_chart(outliers))

@@ -19,8 +19,10 @@ from carprice.registry.versions import Registry, load_pyfunc
 
 # As MLflow makes a database, but in no time, and as slowly as the test likes.
 MAKES = """
-import shutil, sys
+import shutil, signal, sys
 from carprice.registry.database_file import opening
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 
 def make(uri):
     path = uri.removeprefix("sqlite:///")
@@ -103,7 +105,10 @@ def test_of_two_that_make_a_database_at_once_the_second_takes_the_firsts(
 
 @pytest.mark.slow
 def test_mlflows_own_making_may_be_interrupted(tmp_path: Path) -> None:
-    program = "import sys; from carprice.registry.tracking import connect; connect(sys.argv[1])"
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from carprice.registry.tracking import connect; connect(sys.argv[1])"
+    )
     command = [sys.executable, "-c", program, f"sqlite:///{tmp_path}/mlflow.db"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not [*tmp_path.glob(".mlflow.db-*/made.db")]:
@@ -154,7 +159,9 @@ def test_a_database_that_another_program_keeps_is_one_line(
 ) -> None:
     path = Path(shutil.copy(empty_database, tmp_path))
     opened = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *what, **how: opened(*what, **how, timeout=0))
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *what, **how: opened(*what, **{**how, "timeout": 0})
+    )
     with closing(opened(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(RefusedError, match=r"mlflow\.db .*locked"):
