@@ -322,7 +322,7 @@ def test_predict_prices_every_row_with_the_production_model(
     out = pd.read_csv(tmp_path / "out.csv")
     assert list(out.columns[: len(frame.columns)]) == list(frame.columns)
     assert out["predictedPrice"].notna().tolist() == [True, False, True]
-    assert out["problem"].fillna("").tolist() == ["", "make is missing or unreadable", ""]
+    assert out["problem"].fillna("").tolist() == ["", "make: this field is required", ""]
 
 
 def test_predict_with_a_corrupt_model_folder_writes_nothing(
