@@ -145,7 +145,7 @@ def test_a_model_is_downloaded_once_and_then_confirmed_without_mlflow(
     flip_a_byte(cache / digest / "hedonic.json")
     assert ask(mlflow_server.url, cache, name) == first.answer
     assert is_intact(cache / digest, digest)
-    assert sorted(path.name for path in cache.iterdir()) == [digest, f"{name}.json"]
+    assert {path.name for path in cache.iterdir()} == {digest, f"{name}.json"}
 
 
 def test_a_local_database_is_asked_by_mlflow(
