@@ -155,23 +155,21 @@ ODD = {
     "cp1251 as cp1252": OddFile(
         RUSSIAN.encode("cp1251"),
         "{file} makes no words in cp1252 ('Ëàäà'); it looks like cp1251 (Cyrillic 'Лада'), "
-        "mac_cyrillic (Cyrillic 'Ћада') or cp1253 (Greek 'Λΰδΰ'); set ingest.encoding to the one "
-        "whose word is right",
+        "mac_cyrillic (Cyrillic 'Ћада') or …; set ingest.encoding to the one whose word is right",
         {"encoding": "cp1251"},
         ingest={"encoding": "cp1252"},
     ),
     "Korean": OddFile(
         KOREAN.encode("cp949"),
         "{file} is not utf-8-sig text (byte 0xc7) in line 2; it looks like cp949 (Hangul "
-        "'현대자동차'), cp874 (Thai 'ว๖ด๋ภฺตฟย๗') or euc_jp (CJK '薄企切疑託'); set ingest.encoding "
-        "to the one whose word is right",
+        "'현대자동차'), …; set ingest.encoding to the one whose word is right",
         {"encoding": "cp949"},
     ),
     "Czech of Windows": OddFile(
         CZECH.encode("cp1250"),
         "{file} is not utf-8-sig text (byte 0x8a) in line 81; it looks like cp1250 (Latin "
-        "'řidiče'), cp1252 (Latin 'øidièe') or cp850 (Latin '°idiÞe'); set ingest.encoding to the "
-        "one whose word is right",
+        "'řidiče'), cp1252 (Latin 'øidièe') or …; set ingest.encoding to the one whose word is "
+        "right",
         {"encoding": "cp1250"},
     ),
     "UTF-8 that is said to be cp1252": OddFile(
