@@ -14,6 +14,10 @@ import pytest
 import yaml
 from command_line import Carprice, caller
 
+from carprice.components.workspace import Workspace
+from carprice.errors import RefusedError
+from carprice.registry.tracking import connect, start_run
+
 SMALL = {
     "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},
     "train": {"folds": 2, "booster": {"n_estimators": 5, "max_depth": 3, "learning_rate": 0.3}},
@@ -83,6 +87,55 @@ def test_a_file_that_cannot_be_written_is_told_and_the_old_one_stays(
     assert done.code == 1
     assert f"{out} cannot be written: file too large" in done.line
     assert contents(out.parent) == {out.name: b"good"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("register",),
+        ("test-model",),
+        ("promote",),
+        ("rollback",),
+        ("predict", "sample", "--out", "out.csv"),
+    ],
+    ids=" ".join,
+)
+def test_a_registry_that_cannot_be_written_is_told_and_stays(
+    carprice: Carprice, promoted: Workspace, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    work = shutil.copytree(promoted.root, tmp_path / "work")
+    before = contents(work)
+    with files_of_at_most(1000):
+        done = carprice(*command, "--workdir", work)
+    assert done.code == 1
+    assert f"MLflow at sqlite:///{work}/mlflow.db cannot be written: the disk is full" in done.line
+    assert contents(work).items() - before.items() <= {("mlflow.db.lock", b"")}
+    assert before.items() <= contents(work).items()
+
+
+def test_a_disk_that_fills_up_while_a_model_is_fetched_is_told(
+    carprice: Carprice, promoted: Workspace, tmp_path: Path
+) -> None:
+    work = shutil.copytree(promoted.root, tmp_path / "work")
+    assert carprice("status", "--workdir", work).code == 0  # the places of its artifacts are right
+    with files_of_at_most(20_000):
+        done = carprice("predict", "sample", "--out", "out.csv", "--workdir", work)
+    assert done.code == 1
+    assert f"cannot write {work}/.carprice/models/" in done.line
+    assert done.line.endswith("file too large; raise the limit of a file's size (ulimit -f)")
+
+
+def test_a_database_that_fills_up_during_a_run_is_one_error_and_no_trace(
+    empty_registry: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    uri, size = f"sqlite:///{empty_registry}/mlflow.db", (empty_registry / "mlflow.db").stat()
+    values = {f"name {n}": "x" * 5000 for n in range(50)}
+    connect(uri)
+    run = start_run(uri, "test", empty_registry, params=values, tags={})
+    told = r"mlflow\.db cannot be written: the disk is full"
+    with files_of_at_most(size.st_size + 40_000), pytest.raises(RefusedError, match=told):
+        run.__enter__()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 OUTS = (

@@ -6,6 +6,7 @@ What the disk refuses is a :class:`~carprice.errors.RefusedError` of one line.
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LEAVE: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO}
 )
+_TOLD: Final = re.compile(r"\[Errno (\d+)\](?:[^:\[\]]*: '([^']+)'(?: -> '([^']+)')?)?")
 
 
 @contextmanager
@@ -107,6 +109,28 @@ def is_refusal(error: OSError, folder: Path | None = None) -> bool:
     place = error.filename2 or error.filename
     is_there = folder is None or not isinstance(place, str) or Path(place).is_relative_to(folder)
     return error.errno in _NO_LEAVE and is_there
+
+
+def refusal_in(error: BaseException | None) -> OSError | None:
+    """Return the disk's refusal that an error is, was raised for or tells in its text.
+
+    Of a copy its file name is the new one.
+
+    Examples
+    --------
+    >>> refusal_in(ValueError("a failed: [Errno 28] No space left on device: 'a' -> 'b'")).filename
+    'b'
+    >>> refusal_in(ValueError("[Errno 111] Connection refused"))
+    """
+    while error is not None:
+        told = [(int(one), source, target) for one, source, target in _TOLD.findall(str(error))]
+        if isinstance(error, OSError):
+            told.insert(0, (error.errno or 0, error.filename, error.filename2))
+        for number, source, target in told:
+            if is_refusal(found := OSError(number, os.strerror(number), target or source or None)):
+                return found
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def told(error: OSError) -> str:

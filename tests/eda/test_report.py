@@ -9,7 +9,7 @@ import pytest
 from carprice.eda.advice import Severity, advise
 from carprice.eda.findings import Findings
 from carprice.eda.report import render, write_report
-from carprice.errors import InputError
+from carprice.errors import CarpriceError
 from carprice.settings import Settings
 
 HEADER = "make,model,year,odometer,price"
@@ -175,5 +175,5 @@ def test_a_mapped_column_that_knows_the_price_stops(
 def test_a_page_that_cannot_be_written_is_named(tmp_path: Path, out: str, words: str) -> None:
     (tmp_path / "folder.html").mkdir()
     settings = Settings.model_validate({"ingest": {"source": str(csv(tmp_path, *plain_rows(5)))}})
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(CarpriceError, match=words):
         write_report(settings, tmp_path / out, lambda _: None)

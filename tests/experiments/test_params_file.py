@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -127,15 +128,13 @@ def test_a_value_that_is_no_number_yet_is_replaced(tmp_path: Path) -> None:
     assert copy.read_text(encoding="utf-8") == "train: {hedonic: {make: 2.5}}\n"
 
 
-def test_a_file_that_cannot_be_written_is_named_as_it_was_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = written(tmp_path, "train: {}\n")
-
-    def no_room(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device", "/scratch/params.yaml")
-
-    monkeypatch.setattr(Path, "write_text", no_room)
-    with pytest.raises(RefusedError) as refused:
-        write_values(copy, VALUES)
-    assert str(refused.value) == f"params file {copy} cannot be written: No space left on device"
+def test_a_file_that_cannot_be_written_is_named(full_disk: Path) -> None:
+    copy = written(full_disk, "train: {}\n")
+    with contextlib.suppress(OSError):
+        (full_disk / "rest").write_bytes(bytes(2**17))
+    for act in (check_writable, write_values):
+        with pytest.raises(RefusedError) as refused:
+            act(copy, VALUES)
+        told = f"{copy} cannot be written: no space left on device; free some space, or choose"
+        assert str(refused.value).startswith(told)
+    assert copy.read_text(encoding="utf-8") == "train: {}\n"

@@ -17,6 +17,7 @@ from junitparser import JUnitXml
 from carprice.components.pipeline import PipelineResult
 from carprice.components.register import register
 from carprice.components.workspace import Workspace, read_json
+from carprice.errors import RefusedError
 from carprice.files import write_json
 from carprice.model_tests import clean_process
 from carprice.registry.promotion import history, promote, record_tests
@@ -280,8 +281,8 @@ def test_a_folder_that_cannot_be_written_to_is_found_out_before_the_tests(
 ) -> None:
     (workspace.root / "afile").write_text("mine")
     done = carprice("test-model", "--out", out)
-    assert done.code == 2
-    assert f"{out} cannot be written to: " in done.refusal
+    assert done.code == 1
+    assert f"{out}/junit.xml cannot be written: " in done.refusal
     assert "Traceback" not in done.printed
     version = registry_of(workspace).at("staging")
     assert version is not None
@@ -289,13 +290,19 @@ def test_a_folder_that_cannot_be_written_to_is_found_out_before_the_tests(
 
 
 def test_what_cannot_be_written_later_does_not_lose_the_verdict(
-    carprice: Carprice, workspace: Workspace, registered: Workspace
+    carprice: Carprice,
+    workspace: Workspace,
+    registered: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (workspace.root / "told" / "junit.xml" / "a folder").mkdir(parents=True)
+    def no_room(*_: object) -> None:
+        raise RefusedError("told/model_card.md cannot be written: no space left on device")
+
+    monkeypatch.setattr("carprice.model_tests.run.write_text", no_room)
     with changed_byte(registered, "booster.onnx"):  # so that there is little to test
         done = carprice("test-model", "--out", "told")
     assert done.code == 1
-    assert "the verdict on version 1 is recorded, but told cannot be written: " in done.refusal
+    assert "version 1 is recorded, but told/model_card.md cannot be written: " in done.refusal
     version = registry_of(workspace).at("staging")
     assert version is not None
     assert version.tags["tests"] == "failed"

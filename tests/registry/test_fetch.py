@@ -418,10 +418,11 @@ def test_where_no_disk_has_room_both_are_named(
 def test_a_record_that_cannot_be_written_is_a_warning(stub: Stub, tmp_path: Path) -> None:
     digest = cached(tmp_path)
     stub.content = production(digest)
-    (tmp_path / f"{NAME}.json").mkdir()
+    record = tmp_path / f"{NAME}.json"
+    record.mkdir()
     answer = ask(stub.url, tmp_path)
     assert answer["folder"] == str(tmp_path / digest)
-    assert answer["warning"].startswith(f"{tmp_path / NAME}.json cannot be written (Is a dir")
+    assert answer["warning"].startswith(f"{record} cannot be written ({record} is a folder;")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no polite way to end a process")

@@ -76,6 +76,7 @@ def test_what_another_program_locks_is_told(locked: Path) -> None:
         (sqlite3.OperationalError("attempt to write a readonly database"), "let this user write"),
         (sqlite3.OperationalError("unable to open database file"), "read and write the file"),
         (OSError(28, "No space left on device", "a/b"), "cannot write a/b: no space left"),
+        (ValueError("1 failed: [Errno 13] Permission denied: 'a/b'"), "cannot write a/b: permiss"),
         (ValueError("odd"), "did not do what was asked: odd; check MLFLOW_TRACKING_URI and"),
     ],
     ids=str,

@@ -4,7 +4,7 @@ from carprice.cli import experiments, pipeline, registry, serve, setup
 from carprice.cli.app import PIPELINE, REGISTRY, SERVE, app
 from carprice.cli.terminal import console
 from carprice.errors import CarpriceError, RefusedError
-from carprice.files import is_refusal, told
+from carprice.files import refusal_in, told
 
 __all__ = ["app", "experiments", "main", "pipeline", "registry", "serve", "setup"]
 
@@ -20,9 +20,9 @@ def main() -> None:
         console.print(f"carprice: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from None
     except OSError as error:
-        if not is_refusal(error):
+        if (refusal := refusal_in(error)) is None:
             raise
-        place = error.filename if isinstance(error.filename, str) else "a file"
-        text = f"carprice: {place} cannot be read or written: {told(error)}"
+        place = refusal.filename if isinstance(refusal.filename, str) else "a file"
+        text = f"carprice: {place} cannot be read or written: {told(refusal)}"
         console.print(text, style="red", markup=False, soft_wrap=True)
         raise SystemExit(RefusedError.exit_code) from None

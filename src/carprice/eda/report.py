@@ -36,7 +36,9 @@ def write_report(
     Raises
     ------
     InputError
-        If the source cannot be read, or the file cannot be written.
+        If the source cannot be read.
+    RefusedError
+        If the file cannot be written.
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out {out}: the ending must be .html")
@@ -44,10 +46,7 @@ def write_report(
         raise InputError(f"--out {out} is a folder; name a file in it, such as {out / 'eda.html'}")
     findings = examine(settings, progress, passed_over)
     progress("drawing")
-    try:
-        write_text(out, render(findings))
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be written: {error.strerror or error}") from None
+    write_text(out, render(findings))
     return findings
 
 

@@ -1,7 +1,6 @@
 """Tuned values written into a params file, whose comments, order and quotes stay."""
 
 import io
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.nodes import MappingNode, Node
 
+from carprice import files
 from carprice.errors import RefusedError
-from carprice.files import writing
 from carprice.settings import load_settings
 
 _HEADER: Final = re.compile(r"(?:[ \t]*(?:[#%].*)?\n)*---[ \t]*(?:#.*)?\n")
@@ -49,22 +48,16 @@ def write_values(path: Path, values: Mapping[str, float]) -> list[str]:
     text, changed = _edit(path, values)
     if changed:
         target = path.resolve()  # a link stays one
-        try:
-            with writing(target) as scratch:
-                scratch.write_text(text, encoding="utf-8", newline="")
-                shutil.copymode(target, scratch)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise RefusedError(f"params file {path} cannot be written: {reason}") from None
+        with files.writing(target) as scratch:
+            scratch.write_text(text, encoding="utf-8", newline="")
+            shutil.copymode(target, scratch)
     return changed
 
 
 def check_writable(path: Path, values: Mapping[str, float]) -> None:
     """Raise what :func:`write_values` would raise, and write nothing."""
     _edit(path, values)
-    folder = path.resolve().parent
-    if not os.access(folder, os.W_OK):
-        raise RefusedError(f"params file {path} cannot be written: no right to write in {folder}")
+    files.check_writable(path.resolve())
 
 
 def _edit(path: Path, values: Mapping[str, float]) -> tuple[str, list[str]]:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from carprice.errors import InputError, RefusedError
 from carprice.experiments.search_space import Pruner, Sampler, Space, Values, rounded
 from carprice.redaction import redact
+from carprice.registry.local_database import problem_of
 from carprice.settings import flatten
 
 PLAN: Final = "plan"
@@ -50,10 +51,8 @@ def storage_errors(url: str) -> Iterator[None]:
             warnings.simplefilter("ignore", ExperimentalWarning)
             yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise RefusedError(
-            f"the storage {redact(url)} did not do what was asked: {reason}; check --storage"
-        ) from None
+        reason = problem_of(error, "move it away, to begin a new study", "check --storage")
+        raise RefusedError(f"the storage {redact(url)} {reason}") from None
 
 
 def open_study(

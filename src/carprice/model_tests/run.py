@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
-from carprice.errors import InputError, RefusedError
-from carprice.files import write_text
+from carprice.errors import CarpriceError, RefusedError
+from carprice.files import check_writable, write_text
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest, read_manifest
 from carprice.model_tests import agreement, behaviour, clean_process, figures, signature
@@ -76,12 +76,12 @@ def run_model_tests(
 
     Raises
     ------
-    InputError
-        If ``out`` cannot be written to; nothing is tested then.
+    InputError, RefusedError
+        If a file in ``out`` cannot be written; nothing is tested then.
     RefusedError
         If the registry does not take the record or, the verdict recorded, the files.
     """
-    _check_folder(out)
+    check_writable(*(out / name for name in (JUNIT, CARD, PAGE)))
     results = ModelTestResults(registry.uri)
     with tempfile.TemporaryDirectory(prefix="carprice-model-tests-") as scratch:
         tests = _Tests(registry, version, workspace, settings, Path(scratch), progress, results)
@@ -107,25 +107,13 @@ def run_model_tests(
         write_junit(subject.results, out / JUNIT)
         write_text(out / CARD, card)
         write_text(out / PAGE, page(title, card))
-    except OSError as error:
+    except CarpriceError as error:
         raise RefusedError(
-            f"the verdict on version {version.number} is recorded, but {out} cannot be written: "
-            f"{error.strerror or error}"
+            f"the verdict on version {version.number} is recorded, but {error}"
         ) from None
     if version.run:
         registry.log_files(version, {out / name: _ARTIFACTS for name in (JUNIT, CARD, PAGE)})
     return results
-
-
-def _check_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"{out} cannot be written to: {error.strerror or error}; name another folder with --out"
-        ) from None
 
 
 @dataclass(frozen=True)

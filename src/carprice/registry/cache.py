@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from carprice.files import write_json
+from carprice.errors import CarpriceError
+from carprice.files import refusal_in, write_json
 from carprice.model_folder import is_intact
 from carprice.redaction import redact
 from carprice.registry.logins import split
@@ -125,9 +126,11 @@ def confirm(uri: str, name: str, cache: Path, production: Production) -> dict[st
         os.utime(cache / production.digest)
     try:
         write_json(path, noted)
-    except OSError as error:
+    except (OSError, CarpriceError) as error:
+        refusal = refusal_in(error)
+        reason = error if refusal is None else refusal.strerror
         return {
-            "warning": f"{path} cannot be written ({error.strerror or error}), so that the service "
+            "warning": f"{path} cannot be written ({reason}), so that the service "
             "may start with an older model, or none, without the registry; make room, or name "
             "another folder in CARPRICE_MODEL_CACHE"
         }

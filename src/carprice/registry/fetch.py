@@ -11,10 +11,8 @@ to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and e
 
 import argparse
 import contextlib
-import errno
 import json
 import os
-import re
 import signal
 import sys
 import traceback
@@ -23,9 +21,10 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 from carprice.errors import CarpriceError, CorruptModelError, InputError, RefusedError
+from carprice.files import refusal_in
 from carprice.model_folder import is_intact
 from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import (
@@ -37,13 +36,6 @@ from carprice.registry.cache import (
     stored,
 )
 from carprice.registry.rest import HttpRegistry, LeftToMlflowError
-
-_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
-_DISK_ERRORS: Final = frozenset(
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO")
-    if hasattr(errno, name)
-)
 
 
 class _MlflowRegistry:
@@ -135,19 +127,9 @@ def _download_aside(cache: Path, reason: str, download: Callable[[Path], Path]) 
 
 
 def _disk_reason(error: BaseException) -> str | None:
-    """Return why a folder could not be written, or None if something else failed.
-
-    MLflow wraps the system's error, so that its number is read from the text.
-    """
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    cause: BaseException | None = error
-    while cause is not None:
-        for number in map(int, _ERRNO.findall(str(cause))):
-            if number in _DISK_ERRORS:
-                return os.strerror(number)
-        cause = cause.__cause__ or cause.__context__
-    return None
+    """Return why a folder could not be written, or None if something else failed."""
+    found = error if isinstance(error, OSError) else refusal_in(error)
+    return None if found is None else found.strerror or str(found)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

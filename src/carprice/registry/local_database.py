@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from carprice.errors import RefusedError
-from carprice.files import is_refusal, told
+from carprice.files import refusal_in, told
 
 _WAIT_SECONDS: Final = 5.0
 _NEW_ONE: Final = (
@@ -14,8 +14,8 @@ _NEW_ONE: Final = (
     "a new registry, without the versions of the old one"
 )
 _CAUSES: Final = {
-    "file is not a database": f"is no SQLite database; {_NEW_ONE}",
-    "malformed": f"is damaged (database disk image is malformed); {_NEW_ONE}",
+    "file is not a database": "is no SQLite database; {new_one}",
+    "malformed": "is damaged (database disk image is malformed); {new_one}",
     "locked": "is locked by another program; end that program, or wait for it, and run this again",
     "disk is full": "cannot be written: the disk is full; free some space and run this again",
     "disk I/O error": "cannot be written: the disk is full, or fails; free some space and run this "
@@ -54,18 +54,30 @@ def path_of(address: str) -> Path | None:
     return Path(name) if name and not name.startswith((":", "file:")) else None
 
 
-def problem_of(error: Exception) -> str:
+def problem_of(
+    error: Exception,
+    new_one: str = _NEW_ONE,
+    otherwise: str = "check MLFLOW_TRACKING_URI and tracking.uri",
+) -> str:
     """Return what an error says of the database or of the artifacts beside it, and what to do.
+
+    Parameters
+    ----------
+    new_one, otherwise : what to do if the file is lost, and if it is not known what is wrong.
 
     Examples
     --------
     >>> problem_of(sqlite3.OperationalError("attempt to write a readonly database"))
     'cannot be written; let this user write the file and its folder'
     """
-    if isinstance(error, OSError) and is_refusal(error):
-        return f"cannot write {error.filename or 'its artifacts'}: {told(error)}"
-    text = " ".join(str(error).split())
+    if refusal := refusal_in(error):
+        return f"cannot write {refusal.filename or 'its artifacts'}: {told(refusal)}"
+    texts: list[str] = []
+    behind: BaseException | None = error
+    while behind is not None:
+        texts.append(" ".join(str(behind).split()))
+        behind = behind.__cause__ or behind.__context__
     for sign, cause in _CAUSES.items():
-        if sign in text:
-            return cause
-    return f"did not do what was asked: {text[:300]}; check MLFLOW_TRACKING_URI and tracking.uri"
+        if any(sign in text for text in texts):
+            return cause.format(new_one=new_one)
+    return f"did not do what was asked: {texts[0][:300]}; {otherwise}"

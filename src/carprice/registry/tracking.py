@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError, RefusedError
+from carprice.files import refusal_in, told
 from carprice.redaction import LOGIN_VARIABLES, hide_secrets, redact
 from carprice.registry import dagshub, database_file, local_database, logins
 
@@ -96,6 +97,8 @@ def connect(uri: str, *, checks_login: bool = True) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It logs a trace of each error of a database, and raises the error too.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
     address = use(uri)
     with clear_errors(uri):
@@ -194,6 +197,8 @@ def clear_errors(uri: str, call: str = "that it was asked") -> Iterator[None]:
 def _problem(uri: str, error: Exception, call: str) -> str:
     if _scheme(uri) == "sqlite":
         return local_database.problem_of(error)
+    if refusal := refusal_in(error):
+        return f"cannot write {refusal.filename or 'its artifacts'}: {told(refusal)}"
     unknown = unknown_call(error)
     if unknown is not None:
         import mlflow
