@@ -123,10 +123,10 @@ def refusal_in(error: BaseException | None) -> OSError | None:
     >>> refusal_in(ValueError("[Errno 111] Connection refused"))
     """
     while error is not None:
-        told = [(int(one), source, target) for one, source, target in _TOLD.findall(str(error))]
+        signs = [(int(one), source, target) for one, source, target in _TOLD.findall(str(error))]
         if isinstance(error, OSError):
-            told.insert(0, (error.errno or 0, error.filename, error.filename2))
-        for number, source, target in told:
+            signs.insert(0, (error.errno or 0, error.filename, error.filename2))
+        for number, source, target in signs:
             if is_refusal(found := OSError(number, os.strerror(number), target or source or None)):
                 return found
         error = error.__cause__ or error.__context__
