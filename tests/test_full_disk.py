@@ -164,7 +164,27 @@ def test_below_a_file_nothing_is_written(
     done = carprice(*command, f"file/{name}")
     assert done.code == 1
     assert f"file/{name} cannot be written: " in done.line
-    assert done.line.endswith("; let this user write there, or choose another folder")
+    assert done.line.endswith(": a part of its path is a file; choose another folder")
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [
+        ("cars.csv", "cars.csv"),
+        ("./cars.csv", "../{here}/cars.csv"),
+        ("*.csv", "cars.csv"),
+        ("cars.csv", "link.csv"),
+    ],
+)
+def test_prices_are_not_written_over_the_listings(
+    carprice: Carprice, tmp_path: Path, source: str, out: str
+) -> None:
+    Path("cars.csv").write_text("mine")
+    Path("link.csv").symlink_to("cars.csv")
+    out = out.format(here=tmp_path.name)
+    done = carprice("predict", source, "--out", out)
+    assert (done.code, Path("cars.csv").read_text()) == (2, "mine")
+    assert done.line == f"carprice: --out {out} is read as the source, too; name another file"
 
 
 @pytest.mark.parametrize("command", ["run", "ingest"])

@@ -135,6 +135,8 @@ def refusal_in(error: BaseException | None) -> OSError | None:
 
 def told(error: OSError) -> str:
     """Return why the disk refused, and what to do."""
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return "a part of its path is a file; choose another folder"
     reason = os.strerror(error.errno or 0).lower()
     if error.errno == errno.EFBIG:
         return f"{reason}; raise the limit of a file's size (ulimit -f)"

@@ -179,6 +179,8 @@ def test_the_sample_is_cut_into_chunks() -> None:
         ("cars.json", b"[1, 2]", r"cars\.json item 1 holds int '1'"),
         ("cars.json", b'[{"a": 1},', r"cars\.json is not JSON .*line 1"),
         ("cars.json", b'{\n "a": 1\n}', r"cars\.json line 1 is not JSON"),
+        ("cars.zip", b"PK", r"cars\.zip is an archive; unpack it first, and name the file in it"),
+        ("cars.csv", bytes(200_000), r"cars\.csv is not a text file: it begins with zero bytes"),
         ("cars.pdf", b"%PDF", r"cars\.pdf has the unknown ending '\.pdf'; .*\.csv, \.tsv"),
         ("cars", b"a,b\n1,2\n", r"cars has no ending"),
     ],

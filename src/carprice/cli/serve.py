@@ -124,7 +124,7 @@ def predict(
     from carprice.registry.versions import production_version
 
     settings, workspace = load_settings(params), Workspace(workdir)
-    check_target(out)
+    check_target(out, source)
     with step("predict") as progress:
         if model is None:
             progress("fetching the production model")

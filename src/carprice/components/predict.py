@@ -14,7 +14,7 @@ from carprice.errors import InputError
 from carprice.evaluation.pricing import answers, problems_of, refuse_unreadable
 from carprice.files import check_writable, writing
 from carprice.listings.column_map import Unreadable, map_chunks
-from carprice.listings.sources import read_chunks
+from carprice.listings.sources import is_read, read_chunks
 from carprice.model import PriceModel
 from carprice.redaction import redact
 from carprice.schema import PRICE_NAMES, REQUIRED
@@ -67,10 +67,18 @@ def predict(
     return rows, with_price
 
 
-def check_target(target: Path) -> None:
-    """Find out before any work that prices cannot be written to a file; see :func:`predict`."""
+def check_target(target: Path, source: str) -> None:
+    """Find out before any work that prices cannot be written to a file; see :func:`predict`.
+
+    Raises
+    ------
+    InputError
+        If the file is the source, too, or a local source is not there.
+    """
     _writer(target)
     check_writable(target)
+    if is_read(target, source):
+        raise InputError(f"--out {target} is read as the source, too; name another file")
 
 
 def _writer(target: Path) -> Callable[[Path, Iterator[pd.DataFrame]], None]:

@@ -67,6 +67,21 @@ def read_chunks(
     yield from chunks if keep is None else kept_in_parts(chunks, keep)
 
 
+def is_read(path: Path, source: str) -> bool:
+    """Whether a file is there and is one of those that a source on this machine reads.
+
+    Raises
+    ------
+    InputError
+        If the source is on this machine and there is nothing.
+    """
+    scheme = scheme_of(source)
+    if not source.strip() or source == SAMPLE or scheme not in (None, "file"):
+        return False
+    files = locate(source, scheme)
+    return path.exists() and any(one.path and one.path.samefile(path) for one in files)
+
+
 def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Chunks:
     from carprice.sample.market import generate
 

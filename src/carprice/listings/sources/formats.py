@@ -52,6 +52,8 @@ _SIGNATURES: Final = {
     b"PAR1": "Parquet (ending .parquet)",
 }
 
+_ARCHIVES: Final = (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst")
+
 
 @dataclass(frozen=True)
 class LocalFile:
@@ -85,6 +87,8 @@ def reader_for(name: str, label: str) -> tuple[_Reader, bool]:
     if ending == ".parquet" and gzipped:
         raise InputError(f"{label}: Parquet is compressed inside; unpack it with gunzip first")
     if ending not in _READERS:
+        if ending in _ARCHIVES:
+            raise InputError(f"{label} is an archive; unpack it first, and name the file in it")
         found = f"the unknown ending {ending!r}" if ending else "no ending"
         raise InputError(f"{label} has {found}; the format is told by {_FORMATS}")
     return _READERS[ending], gzipped
@@ -116,6 +120,11 @@ def _refuse_other_format(file: LocalFile, wanted: str) -> None:
     for signature, kind in _SIGNATURES.items():
         if start.startswith(signature):
             raise InputError(f"{file.label} is not {wanted}: it is {kind}; correct its name")
+    if start == bytes(4):
+        raise InputError(
+            f"{file.label} is not {wanted}: it begins with zero bytes, as a broken copy does; copy "
+            "or export it again"
+        )
 
 
 def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Frames:
@@ -206,13 +215,17 @@ def _find_separator(lines: Sequence[str]) -> str:
 
     A title above the header may hold a comma, and no separator.
     """
-    header, *others = (
-        {sign: len(next(csv.reader([line], delimiter=sign))) for sign in _SEPARATORS}
-        for line in lines
-    )
+    header, *others = ({sign: _count_fields(line, sign) for sign in _SEPARATORS} for line in lines)
     rest = {sign: statistics.median_low([row[sign] for row in others] or [1]) for sign in header}
     first, most = (max(_SEPARATORS, key=fields.__getitem__) for fields in (header, rest))
     return most if rest[first] == 1 < rest[most] else first
+
+
+def _count_fields(line: str, separator: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=separator)))
+    except csv.Error:  # a field longer than csv.field_size_limit
+        return 1
 
 
 def _first_line(text: TextIO) -> str:
