@@ -180,10 +180,10 @@ def test_run_prints_pure_json_on_standard_output(carprice: Carprice, tmp_path: P
     assert figures["mape"] > 0
     assert figures["registration"]["version"] == 1
     assert figures == {
-        **json.loads((tmp_path / "out" / "reports" / "metrics.json").read_text()),
+        **json.loads((tmp_path / "out" / "reports" / "metrics.json").read_text("utf-8")),
         "registration": figures["registration"],
     }
-    report = json.loads((tmp_path / "out" / "data" / "report.json").read_text())
+    report = json.loads((tmp_path / "out" / "data" / "report.json").read_text("utf-8"))
     assert report["source"] == str(sample)
 
 

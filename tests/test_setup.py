@@ -55,7 +55,7 @@ def test_the_projects_own_remote_is_a_placeholder_that_no_bucket_can_have(dvc_co
     if default_remote(ROOT) is not None:
         pytest.skip("this clone has a remote of its own")
     assert "url = s3://<your-bucket>/carprice\n" in dvc_config
-    assert (ROOT / ".dvc" / "config").read_text().endswith(dvc_config)
+    assert (ROOT / ".dvc" / "config").read_text("utf-8").endswith(dvc_config)
 
 
 def set_remote(project: Path, url: str, **options: str) -> None:

@@ -14,7 +14,7 @@ from carprice.model import PriceModel
 ROOT = Path(__file__).parents[2]
 PLOTS = [
     plot
-    for plots in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    for plots in yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["plots"]
     for plot in [*plots.values()]
 ]
 

@@ -129,7 +129,7 @@ def waits(script: str) -> int:
 def test_what_may_take_long_has_a_limit_of_its_own() -> None:
     slow = r"docker (?:login|pull|run|stop|rm|logs)|apt-get|dnf|snap (?:wait|install)"
     for script in (ROOT / "deploy" / "scripts").glob("*.sh"):
-        text = re.sub(r"^ *(?:#|fail ).*\n", "", script.read_text(), flags=re.MULTILINE)
+        text = re.sub(r"^ *(?:#|fail ).*\n", "", script.read_text("utf-8"), flags=re.MULTILINE)
         for line in re.findall(rf"^.*\b(?:{slow}) .*-.*$", text, flags=re.MULTILINE):
             assert re.search(rf"\btimeout \d+ (?:{slow})", line), f"{script.name}: {line}"
 
@@ -299,7 +299,9 @@ def locked(name: str) -> dict[str, Version]:
 def test_the_locks_hold_hashes_and_no_address() -> None:
     for path in (ROOT / "deploy" / "locks").iterdir():
         assert locked(path.name)
-        assert not re.search(r"https?:|--(?:extra-)?index-url|--find-links", path.read_text())
+        assert not re.search(
+            r"https?:|--(?:extra-)?index-url|--find-links", path.read_text("utf-8")
+        )
     assert "--require-hashes" in text_of("Dockerfile")
     for command in told("RUN"):
         for install in re.findall(r"install (.*?)(?:&&|$)", command):

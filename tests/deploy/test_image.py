@@ -64,7 +64,7 @@ def inspected(image: str) -> dict[str, Any]:
 @pytest.fixture(scope="session", autouse=True)
 def base_image() -> None:
     """Skip the tests where the base image is not here, before other fixtures start servers."""
-    (base,) = re.findall(r"^ARG BASE=(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    (base,) = re.findall(r"^ARG BASE=(\S+)", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     if (
         "CARPRICE_IMAGE" not in os.environ
         and podman("image", "exists", base, check=False).returncode

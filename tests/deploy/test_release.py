@@ -174,10 +174,10 @@ def test_the_bundle_has_all_that_an_instance_needs(desk: Desk) -> None:
         *("./appspec.yml", "./image.env", "./known_listing.json"),
         *(f"./deploy/scripts/{path.name}" for path in (desk.project / "deploy/scripts").iterdir()),
     }
-    for hook in re.findall(r"location: (\S+)", (desk.project / "appspec.yml").read_text()):
+    for hook in re.findall(r"location: (\S+)", (desk.project / "appspec.yml").read_text("utf-8")):
         assert members[f"./{hook}"].mode & 0o555 == 0o555
     assert {f"IMAGE={IMAGE}", "MODEL_VERSION=7"} <= set(settings)
-    scripts = "".join(path.read_text() for path in (desk.scripts / "scripts").iterdir())
+    scripts = "".join(path.read_text("utf-8") for path in (desk.scripts / "scripts").iterdir())
     wanted = set(re.findall(r"\((?:setting|amount) ([A-Z_]+)\)", scripts))
     assert wanted <= {line.partition("=")[0] for line in settings}
     assert json.loads(asked)["make"]

@@ -174,7 +174,7 @@ def test_the_folder_holds_no_pickle_and_names_the_data(finished) -> None:
     folder = finished[0].model
     names = {path.name for path in folder.iterdir()}
     assert names == set(FILES)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     assert manifest["market"]["data_digest"] == finished[1].report["data_digest"]
     assert datetime.date.fromisoformat(manifest["market"]["valuation_date"]).year == 2025
     assert {"numpy", "onnxruntime"} <= set(manifest["libraries"])
