@@ -1,5 +1,6 @@
 import datetime
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -437,3 +438,16 @@ def test_up_with_the_pipeline_done_promotes_the_first_model_and_serves_it(
     again = carprice("up", "--port", 8123)
     assert "is the first model" not in again.err
     assert served == [("127.0.0.1", 8123)] * 2
+
+
+def test_what_goes_to_a_file_is_utf8_in_any_locale(tmp_path: Path) -> None:
+    (tmp_path / "cars.csv").write_text("Марка,Цена\n" + "Лада,300000\n" * 60, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "carprice.cli", "map", "cars.csv"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "price: Цена" in done.stdout.decode("utf-8")

@@ -1,5 +1,8 @@
 """The command line. Each command imports what it needs when it runs, so that --help is quick."""
 
+import io
+import sys
+
 from carprice.cli import experiments, pipeline, registry, serve, setup
 from carprice.cli.app import PIPELINE, REGISTRY, SERVE, app
 from carprice.cli.terminal import console
@@ -14,6 +17,10 @@ app.registered_commands.sort(key=lambda command: _PANELS.index(str(command.rich_
 
 def main() -> None:
     """Run the command line: one clear line and an exit code for what a person can act on."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Files are UTF-8 everywhere; a terminal shows what it can.
+        is_shown = sys.stdout.isatty()
+        sys.stdout.reconfigure(encoding=None if is_shown else "utf-8", errors="backslashreplace")
     try:
         app()
     except CarpriceError as error:
