@@ -314,7 +314,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _price_columns(self) -> set[str]:
         rule = self._ingest_settings(with_price=True).columns.get(PRICE)
-        return {*PRICE_ALIASES, *([rule.source.strip()] if rule and rule.source else [])}
+        return {*PRICE_ALIASES, *(rule.columns if rule else ())}
 
 
 def _validated(kind: type[Model], values: Mapping[str, Any]) -> Model:
