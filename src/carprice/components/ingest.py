@@ -55,7 +55,7 @@ def ingest(
         price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
         report = {
             "source": redact(settings.source),
-            "rows_read": len(read.frame),
+            "rows_read": read.rows_read,
             "rows_kept": len(listings),
             "rows_train": len(train),
             "rows_test": len(test),

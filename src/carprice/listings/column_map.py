@@ -1,10 +1,9 @@
 """Apply the column map: raw rows of any source become rows of listing fields."""
 
-import difflib
 import graphlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as attribute
 from typing import Final
 
@@ -15,7 +14,8 @@ from carprice.errors import InputError
 from carprice.listings.cells import Cells, as_text
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import PRICED, UNITS, Decimal, unit_of
-from carprice.listings.sources.chunks import Chunk
+from carprice.listings.row_filter import RowFilter
+from carprice.listings.sources.chunks import Chunk, nearest
 from carprice.listings.values import (
     MISSING,
     count_respaced,
@@ -48,7 +48,6 @@ _FITTING_KINDS: Final = {
     **dict.fromkeys(("ordinal", "number", "multiply", "add"), NUMERIC),
 }
 """The kinds of fields that each key of a rule fits; the other keys fit all."""
-_COLUMNS_NAMED: Final = 20
 _VALUES_KEPT: Final = 100
 _NAMES: Final = ("make", "model", "variant")
 
@@ -93,6 +92,8 @@ class MappedChunk:
     decimals : the decimal sign of each field's texts, where it is known.
     raw_unreadable : what could not be read as the source has it, by field; the index is the rows'.
     defaulted : the rows that took the ``default`` of their rule, by field, and what they took.
+    left_out : why other rows of the chunk are not in the frame, see
+        :class:`carprice.listings.row_filter.RowFilter`.
     """
 
     frame: pd.DataFrame
@@ -104,6 +105,11 @@ class MappedChunk:
     decimals: dict[str, Decimal]
     raw_unreadable: dict[str, pd.Series]
     defaulted: dict[str, pd.Series]
+    left_out: pd.Series = attribute(default_factory=lambda: pd.Series(dtype=object))
+
+    def times_defaulted(self) -> dict[tuple[str, str], int]:
+        """Return how many rows took a rule's ``default``, by field and default."""
+        return {(field, rows.iloc[0]): len(rows) for field, rows in self.defaulted.items()}
 
 
 def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
@@ -125,9 +131,13 @@ def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[st
 
 
 def map_chunks(
-    chunks: Iterable[Chunk], settings: IngestSettings, *, price_required: bool
+    chunks: Iterable[Chunk],
+    settings: IngestSettings,
+    row_filter: RowFilter | None = None,
+    *,
+    price_required: bool,
 ) -> Iterator[tuple[Chunk, MappedChunk]]:
-    """Map the chunks of a source one by one; see :func:`map_columns`.
+    """Map the chunks of a source one by one, less the rows left out; see :func:`map_columns`.
 
     It is an InputError, too, if one file of the source has a field that another lacks.
     """
@@ -139,7 +149,14 @@ def map_chunks(
             first = next(iter(found))
             _refuse_missing_field(first, chunk.label, found)
             _refuse_missing_field(chunk.label, first, found)
-        yield chunk, map_columns(chunk, settings, notation, price_required=price_required)
+        if row_filter is None:
+            yield chunk, map_columns(chunk, settings, notation, price_required=price_required)
+            continue
+        left_out = row_filter.reasons(chunk, chunk.label)
+        frame = chunk.frame.drop(index=left_out.index) if len(left_out) else chunk.frame
+        kept = replace(chunk, frame=frame)
+        mapped = map_columns(kept, settings, notation, price_required=price_required)
+        yield chunk, replace(mapped, left_out=left_out)
 
 
 def _refuse_missing_field(
@@ -221,7 +238,8 @@ def map_columns(
         if rules[field].default is not None:
             default, missing = as_text(rules[field].default), pd.isna(data[field])
             data[field] = np.where(missing, default, data[field])
-            defaulted[field] = pd.Series(default, chunk.frame.index[missing], dtype=object)
+            if missing.any():
+                defaulted[field] = pd.Series(default, chunk.frame.index[missing], dtype=object)
         if kind_of(field) is FieldKind.TEXT and (rows := count_respaced(raw[field])):
             respaced[field] = rows
         found = cells[field]
@@ -272,17 +290,8 @@ def _no_field(field: str, columns: Sequence[str], label: str) -> str:
         remedy += ", or 'odometer: null' if the file has none"
     return (
         f"{label} has no column for {alias(field)} (looked for {', '.join(names)}); {remedy}; "
-        f"the file's columns are {_nearest(names[0], columns)}"
+        f"the file's columns are {nearest(names[0], columns)}"
     )
-
-
-def _nearest(wanted: str, columns: Iterable[str]) -> str:
-    known = list(columns)
-    by_case = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(wanted.lower(), by_case, n=len(by_case) or 1, cutoff=0.5)
-    shown = [*dict.fromkeys([*(by_case[name] for name in close), *known])]
-    rest = len(shown) - _COLUMNS_NAMED
-    return ", ".join(shown[:_COLUMNS_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _refuse_misplaced_keys(field: str, rule: ColumnRule) -> None:
@@ -359,7 +368,7 @@ def _raw_values(
             raise InputError(
                 f"{label} has no column {name!r}, which ingest.columns "
                 f"names for {alias(field)}; correct the name or write '{alias(field)}: null'; "
-                f"the file's columns are {_nearest(name, columns)}"
+                f"the file's columns are {nearest(name, columns)}"
             )
     cells = chunk.frame.iloc[:, [columns[name] for name in names]]
     if rule.flags is not None:

@@ -9,7 +9,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -233,7 +233,7 @@ def _preparing_steps(rule: ColumnRule) -> list[Callable[[Any], Any]]:
     if rule.words is not None:
         steps.append(_word_picker(str(rule.words), rule.phrases))
     if rule.values is not None:
-        steps.append(_replacer(rule.values))
+        steps.append(replacer(rule.values))
     if rule.ordinal:
         steps.append(parse_ordinal)
     return steps
@@ -267,7 +267,8 @@ def _spellings(key: object) -> tuple[str, ...]:
     return (as_text(key),)
 
 
-def _replacer(values: dict[Any, Any]) -> Callable[[object], object]:
+def replacer(values: Mapping[Any, Any]) -> Callable[[object], object]:
+    """Return the function that replaces values in any of their spellings, and leaves others."""
     exact = {spelling: new for key, new in values.items() for spelling in _spellings(key)}
     # Where two keys differ in case alone, the first stands for all other spellings.
     folded = {key.casefold(): new for key, new in reversed(exact.items())}
