@@ -7,7 +7,7 @@
 import datetime
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -23,7 +23,16 @@ from pydantic import (
 )
 
 from carprice.errors import InputError
-from carprice.schema import CAR_ID, FIELDS, PRICE, FieldKind, alias, kind_of, names_of
+from carprice.schema import (
+    CAR_ID,
+    FIELDS,
+    LIST_PRICE,
+    PRICE,
+    FieldKind,
+    alias,
+    kind_of,
+    names_of,
+)
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.mlflow)(?<!\.git)", re.ASCII)
@@ -279,6 +288,11 @@ class IngestSettings(_Settings):
     )
     sample: SampleSettings = SampleSettings()
     split: SplitSettings = SplitSettings()
+
+    def known(self, fields: Iterable[str]) -> list[str]:
+        """Return which of the fields are known before there is a price, by camelCase names."""
+        marked = {name for name, rule in self.columns.items() if rule and rule.known}
+        return [alias(name) for name in fields if name in marked | {LIST_PRICE}]
 
     @field_validator("columns", mode="before")
     @classmethod

@@ -242,7 +242,7 @@ def test_rows_left_out_and_defaults_are_told_in_each_row(
     rows = {"keep": {"ad": ["Offer", None]}}
     given = {"columns": columns, "rows": rows}
     assert score(model, str(tmp_path / "cars.csv"), tmp_path / "out.csv", **given) == (5, 3)
-    written = read(tmp_path / "out.csv").fillna("")
+    written = read(tmp_path / "out.csv").astype(object).fillna("")
     told = "left out by ingest.rows.keep: ad is 'Wanted'"
     assert written["problem"].tolist() == ["", "", told, told, ""]
     default = "model is missing; priced as 'Swift', the default of its rule"

@@ -177,6 +177,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 train,
                 {alias(field): ", ".join(names) for field, names in mapped.origin.items()},
                 lambda _: None,
+                settings.known(mapped.origin),
             )
         self._decimals = mapped.decimals
         priced = self._price_columns()
