@@ -21,6 +21,8 @@ from pydantic_core import PydanticCustomError
 PRICE: Final = "price"
 CAR_ID: Final = "id"
 """What names a car in a source, so that all its listings are known; no field of a listing."""
+LIST_PRICE: Final = "new_price"
+"""The field that is known of any car before there is a price, however well it tells the price."""
 PRICE_ALIASES: Final = ("price", "listingPrice", "listing_price")
 PRICE_NAMES: Final = ("predictedPrice", "priceLow", "priceHigh")
 """What answers call a price and the ends of its range: in JSON, files and the registry."""
@@ -236,6 +238,13 @@ class Listing(BaseModel):
     )
     road_tax: Number | None = Field(
         None, description="Yearly road tax, in the market's currency", ge=0, le=1e9, examples=[145]
+    )
+    new_price: Number | None = Field(
+        None,
+        description="List price of such a car when new, in the market's currency",
+        ge=0,
+        le=1e12,
+        examples=[650000],
     )
     drive: Text | None = Field(None, description="Driven wheels", examples=["4WD"])
     condition: Text | None = Field(None, description="Condition as advertised", examples=["good"])

@@ -7,9 +7,9 @@
 import datetime
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import (
@@ -23,7 +23,16 @@ from pydantic import (
 )
 
 from carprice.errors import InputError
-from carprice.schema import CAR_ID, FIELDS, PRICE, alias, names_of
+from carprice.schema import (
+    CAR_ID,
+    FIELDS,
+    LIST_PRICE,
+    PRICE,
+    FieldKind,
+    alias,
+    kind_of,
+    names_of,
+)
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.mlflow)(?<!\.git)", re.ASCII)
@@ -52,6 +61,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]
 
 
+_IN_TITLES: Final = {
+    name: field
+    for field in FIELDS
+    if kind_of(field) is FieldKind.TEXT or field == "year"
+    for name in names_of(field)
+}
+"""The fields, by both of their names, whose values a title may hold."""
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
@@ -65,11 +83,18 @@ class ColumnRule(_Settings):
     the value comes from.
     """
 
-    source: str | None = Field(None, alias="from", description="the file's column")
+    source: str | tuple[str, ...] | None = Field(
+        None,
+        alias="from",
+        description="the file's column, or several, whose texts are joined by a space",
+    )
     constant: str | int | float | None = Field(None, description="the same value for every row")
     filename: bool = Field(False, description="take the file's name, without folder and endings")
     flags: tuple[str, ...] | None = Field(
         None, description="0/1 columns whose names become a list of equipment (field features)"
+    )
+    less: tuple[str, ...] = Field(
+        (), description="fields, such as make and model, whose values are taken out of the text"
     )
     match: str | None = Field(None, description="keep the first group of this regular expression")
     words: str | int | None = Field(
@@ -103,6 +128,50 @@ class ColumnRule(_Settings):
         None,
         description='what one of each currency in the texts is in the market\'s: {"₹": 1, "$": 83}',
     )
+    default: str | int | float | None = Field(
+        None, description="text to take where the value is missing (fields that are texts)"
+    )
+    known: bool = Field(
+        False,
+        description="whoever asks for a price knows the value before there is one, for any car; it "
+        "is learned from however well it tells the price",
+    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The file's columns that the rule reads."""
+        source = (self.source,) if isinstance(self.source, str) else self.source
+        return tuple(name.strip() for name in (source or ()) + (self.flags or ()))
+
+    @field_validator("source")
+    @classmethod
+    def _some_columns(cls, source: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(source, tuple) and not source:
+            raise ValueError("from names no column; write one, or a list such as [trim, engine]")
+        return source
+
+    @field_validator("less", mode="before")
+    @classmethod
+    def _read_less(cls, less: Any) -> Any:
+        """Accept one field, and names in camelCase or snake_case."""
+        if isinstance(less, str):
+            less = [less]
+        if not isinstance(less, list | tuple):
+            return less
+        for name in less:
+            if name not in _IN_TITLES:
+                known = ", ".join(alias(field) for field in dict.fromkeys(_IN_TITLES.values()))
+                raise ValueError(f"less names {name!r}, but can take out {known} only")
+        return [_IN_TITLES[name] for name in less]
+
+    @field_validator("default", mode="before")
+    @classmethod
+    def _some_text(cls, default: Any) -> Any:
+        if isinstance(default, bool):
+            raise ValueError("default is yes or no to YAML; put the word in quotes")
+        if isinstance(default, str) and not default.strip():
+            raise ValueError("default is empty; leave it out, and a missing value stays missing")
+        return default
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -117,6 +186,8 @@ class ColumnRule(_Settings):
             raise ValueError(
                 f"a rule needs exactly one of from, constant, filename and flags, has {given}"
             )
+        if self.less and self.source is None:
+            raise ValueError("less takes words out of a column's text, and needs from")
         if self.match is not None:
             try:
                 groups = re.compile(self.match).groups
@@ -136,6 +207,36 @@ class Units(_Settings):
 
     currency: str = Field("INR", min_length=1, max_length=10)
     distance: Literal["km", "miles"] = "km"
+
+
+Value = str | int | float | bool | None
+"""A value of a column; None is an empty cell."""
+
+
+class RowSettings(_Settings):
+    """Which rows are listings to learn from, by values of the file's columns.
+
+    A row is kept if each column of ``keep`` has one of its values, and none of ``drop`` has.
+    """
+
+    keep: dict[str, tuple[Value, ...]] = {}
+    drop: dict[str, tuple[Value, ...]] = {}
+
+    @field_validator("keep", "drop", mode="before")
+    @classmethod
+    def _read_values(cls, columns: Any) -> Any:
+        """Accept one value in place of a list."""
+        if not isinstance(columns, dict):
+            return columns
+        read = {str(name).strip(): _as_list(values) for name, values in columns.items()}
+        for name, values in read.items():
+            if not values:
+                raise ValueError(f"{name!r} has no value; write some, such as {{{name}: [a, b]}}")
+        return read
+
+
+def _as_list(values: Any) -> Any:
+    return values if isinstance(values, list | tuple | dict) else [values]
 
 
 class SampleSettings(_Settings):
@@ -159,6 +260,7 @@ class IngestSettings(_Settings):
     source: Expanded = "sample"
     query: str | None = Field(None, description="SQL, where the source is a database URL")
     columns: dict[str, ColumnRule | None] = {}
+    rows: RowSettings = RowSettings()
     units: Units = Units()
     encoding: str = "utf-8-sig"
     separator: str | None = Field(None, description="of a CSV file; default: found from its header")
@@ -187,10 +289,15 @@ class IngestSettings(_Settings):
     sample: SampleSettings = SampleSettings()
     split: SplitSettings = SplitSettings()
 
+    def known(self, fields: Iterable[str]) -> list[str]:
+        """Return which of the fields are known before there is a price, by camelCase names."""
+        marked = {name for name, rule in self.columns.items() if rule and rule.known}
+        return [alias(name) for name in fields if name in marked | {LIST_PRICE}]
+
     @field_validator("columns", mode="before")
     @classmethod
     def _read_columns(cls, columns: Any) -> Any:
-        """Accept ``field: column`` for ``field: {from: column}``, in camelCase or snake_case."""
+        """Accept a column, or a list of them, for ``{from: column}``; camelCase or snake_case."""
         if not isinstance(columns, dict):
             return columns
         names = {name: field for field in (*FIELDS, PRICE, CAR_ID) for name in names_of(field)}
@@ -201,7 +308,8 @@ class IngestSettings(_Settings):
                 raise ValueError(f"{key!r} is not a field of a listing; the fields are {known}")
             if names[key] in read:
                 raise ValueError(f"{key!r} is given a second time; keep one of its spellings")
-            read[names[key]] = {"from": rule} if isinstance(rule, str) else rule
+            is_short = isinstance(rule, str | list | tuple)
+            read[names[key]] = {"from": rule} if is_short else rule
         return read
 
     @field_validator("price_range")

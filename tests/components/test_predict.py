@@ -228,3 +228,39 @@ def test_a_file_without_odometers_is_priced_where_the_map_says_so(
     CARS.assign(make="Maruti", year=2019).drop(columns="odometer").to_csv(tmp_path / "cars.csv")
     source, target = str(tmp_path / "cars.csv"), tmp_path / "out.csv"
     assert score(model, source, target, columns={"odometer": None}) == (5, 5)
+
+
+def test_rows_left_out_and_defaults_are_told_in_each_row(
+    model: PriceModel, small_chunks: None, tmp_path: Path
+) -> None:
+    cars = CARS.assign(
+        make="Maruti", year="2019", odometer="42000", model=["Swift", None, "Swift", "", "Swift"]
+    )
+    cars["ad"] = ["Offer", "offer", "Wanted", "Wanted", None]
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    columns = {"model": {"from": "model", "default": "Swift"}}
+    rows = {"keep": {"ad": ["Offer", None]}}
+    given = {"columns": columns, "rows": rows}
+    assert score(model, str(tmp_path / "cars.csv"), tmp_path / "out.csv", **given) == (5, 3)
+    written = read(tmp_path / "out.csv").astype(object).fillna("")
+    told = "left out by ingest.rows.keep: ad is 'Wanted'"
+    assert written["problem"].tolist() == ["", "", told, told, ""]
+    default = "model is missing; priced as 'Swift', the default of its rule"
+    assert written["warnings"].tolist() == ["", default, "", "", ""]
+    prices = written["predictedPrice"].tolist()
+    assert prices[0] == prices[1] == prices[4]
+    assert prices[2:4] == ["", ""]
+    # A file of listings to be priced need not say which of them would be learned from.
+    cars.drop(columns="ad").to_csv(tmp_path / "cars.csv", index=False)
+    assert score(model, str(tmp_path / "cars.csv"), tmp_path / "out.csv", **given) == (5, 5)
+
+
+def test_flags_in_another_language_reach_the_price(model: PriceModel, tmp_path: Path) -> None:
+    car = {"make": "Maruti", "model": "Swift", "year": 2019, "odometer": 42000}
+    cars = pd.DataFrame([car | {"Sunroof/Moonroof": word} for word in ("ano", "ne", "mit", "ohne")])
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    flags = {"flags": ["Sunroof/Moonroof"], "values": {"mit": 1, "ohne": 0}}
+    given = {"columns": {"features": flags}}
+    assert score(model, str(tmp_path / "cars.csv"), tmp_path / "out.csv", **given) == (4, 4)
+    prices = read(tmp_path / "out.csv")["predictedPrice"].tolist()
+    assert prices[0] == prices[2] != prices[1] == prices[3]

@@ -23,7 +23,7 @@ def instalments(price: np.ndarray) -> np.ndarray:
     return np.round(0.9 * price * monthly / (1 - (1 + monthly) ** -60))
 
 
-TELLING = ("avgEmi", "EMI", "emi_start", "roiMin", "cashDownPayment", "MSRP")
+TELLING = ("avgEmi", "EMI", "emi_start", "roiMin", "cashDownPayment", "salePrice")
 HONEST = ("CO2Emissions", "premium", "aprilia", "downhillAssist", "heroic", "colour", "", "7")
 
 

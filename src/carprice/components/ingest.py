@@ -55,7 +55,7 @@ def ingest(
         price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
         report = {
             "source": redact(settings.source),
-            "rows_read": len(read.frame),
+            "rows_read": read.rows_read,
             "rows_kept": len(listings),
             "rows_train": len(train),
             "rows_test": len(test),
@@ -64,6 +64,7 @@ def ingest(
             "ignored_columns": [asdict(column) for column in read.judged()],
             "columns": origin,
             "notes": list(read.notes),
+            "known": settings.known(read.origin),
             "missing": {alias(name): int(rows) for name, rows in missing.items()},
             "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},
             "price_range": list(cleaned.price_range),
@@ -102,6 +103,11 @@ def data_card(report: dict[str, Any]) -> str:
         "them.",
         "",
         *(f"Assumed: {note}.\n" for note in report["notes"]),
+        *(
+            f"Taken as known of any car before there is a price: {name} (column "
+            f"{report['columns'].get(name, 'none')}). Whoever asks must give it as it was then.\n"
+            for name in report["known"]
+        ),
         _told(report["repeats"]),
         "",
         *_table(("rejected rows", "rows"), _shares(report["rejected"], read)),
@@ -113,10 +119,18 @@ def data_card(report: dict[str, Any]) -> str:
         *_table(("missing after cleaning", "rows"), _shares(report["missing"], kept)),
         *_table(
             ("ignored column", "looks computed from the price"),
-            [(column["name"], column["evidence"] or "no") for column in report["ignored_columns"]],
+            [(column["name"], _looks(column)) for column in report["ignored_columns"]],
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _looks(column: dict[str, Any]) -> str:
+    """Write whether an ignored column looks computed from the price, and why."""
+    if column["is_list_price"]:
+        rule = f"`newPrice: {column['name']}`"
+        return f"no: a list price when new, by its name; to learn from it, map it: {rule}"
+    return str(column["evidence"]) or "no"
 
 
 def _told(repeats: dict[str, Any]) -> str:

@@ -11,9 +11,16 @@ import pyarrow.parquet as pq
 
 from carprice.arrays import Progress
 from carprice.errors import InputError
-from carprice.evaluation.pricing import answers, problems_of, refuse_unreadable
+from carprice.evaluation.pricing import (
+    answers,
+    problems_of,
+    refuse_unreadable,
+    with_defaults,
+    with_left_out,
+)
 from carprice.files import check_writable, writing
 from carprice.listings.column_map import Unreadable, map_chunks
+from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import is_read, read_chunks
 from carprice.model import PriceModel
 from carprice.redaction import redact
@@ -33,7 +40,8 @@ def predict(
 
     The output has the source's own columns, in their order, and ``predictedPrice``, ``priceLow``,
     ``priceHigh``, ``warnings`` and ``problem``; a row that cannot be priced says why, in the words
-    of the service. Without a column for the odometer (``odometer: null``) none is needed.
+    of the service, and so does one that ``ingest.rows`` leaves out. Without a column for the
+    odometer (``odometer: null``) none is needed.
 
     Raises
     ------
@@ -49,9 +57,11 @@ def predict(
     def priced_chunks() -> Iterator[pd.DataFrame]:
         nonlocal rows, with_price
         chunks = read_chunks(settings, source=source)
-        for chunk, mapped in map_chunks(chunks, settings, price_required=False):
+        row_filter = RowFilter(settings.rows, all_columns=False)
+        for chunk, mapped in map_chunks(chunks, settings, row_filter, price_required=False):
             problems = problems_of(mapped.frame, mapped.raw_unreadable, required)
             priced = answers(model, mapped.frame, problems, confidence)
+            priced = with_left_out(with_defaults(priced, mapped.defaulted), mapped.left_out)
             raw = chunk.frame.drop(columns=[*priced], errors="ignore")
             yield pd.concat([raw, priced], axis=1)
             rows += len(priced)

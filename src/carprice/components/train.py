@@ -23,8 +23,10 @@ def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> 
         require_output(workspace.train_features, made_by="transform")
     )
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
-    columns = read_json(workspace.report, made_by="ingest")["columns"]
-    model = train_model(features, log_price, market, settings, columns, progress)
+    report = read_json(workspace.report, made_by="ingest")
+    model = train_model(
+        features, log_price, market, settings, report["columns"], progress, report.get("known", ())
+    )
     progress("writing the model folder")
     model.save(workspace.model)
     return model

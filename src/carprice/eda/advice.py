@@ -48,6 +48,7 @@ def advise(findings: Findings) -> list[Advice]:
     if market := findings.market:
         found += [
             *_suspects(market),
+            *_known(market),
             *_noise(market),
             *_dates(market.drift, findings.valuation_date),
             *_prices(market, findings.currency, findings.rows_kept),
@@ -125,6 +126,13 @@ def _leaks(findings: Findings) -> Iterator[Advice]:
             "instalment or a deposit knows the price before it is asked."
         )
         yield Advice(Severity.CAREFUL, f"{title} computed from the price", text, "suspicious")
+    for name in findings.list_prices:
+        title = f"{name} is a list price when new, and is not read"
+        text = (
+            "Whoever asks knows it of any car, and little tells more of what a car is worth: "
+            f"map it, as newPrice: {name} in ingest.columns."
+        )
+        yield Advice(Severity.NOTE, title, text, "suspicious")
 
 
 def _columns(findings: Findings) -> Iterator[Advice]:
@@ -151,12 +159,28 @@ def _suspects(market: MarketFindings) -> Iterator[Advice]:
     origin = {field.name: field.origin for field in market.fields}
     for one in market.suspects:
         name = alias(one.field)
+        remedy = f"write '{name}: null' in ingest.columns"
+        if name not in market.prices:
+            remedy += (
+                ", or map it as newPrice if it is a list price when new; anything else that is "
+                "known of any car before there is a price takes known: true in its rule"
+            )
         text = (
             f"{name} (column {origin.get(name, '?')}) explains {percent(one.explained)} of how the "
-            "prices of like cars differ. Only a value computed from the price does that. Training "
-            f"will stop: write '{name}: null' in ingest.columns."
+            "prices of like cars differ. A value computed from the price does that. Training "
+            f"will stop: {remedy}."
         )
         yield Advice(Severity.STOP, f"{name} knows the price", text, "suspicious")
+
+
+def _known(market: MarketFindings) -> Iterator[Advice]:
+    names = [name for name in market.known if name not in market.prices]
+    if names:
+        text = (
+            f"{', '.join(names)}: learned from, however much it explains. Whoever asks must give "
+            "what was known before there was a price."
+        )
+        yield Advice(Severity.NOTE, "Fields that are known of any car", text, "suspicious")
 
 
 def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice]:

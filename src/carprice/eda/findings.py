@@ -27,7 +27,7 @@ from carprice.listings.contradictions import Contradiction, find_contradictions
 from carprice.listings.features import Features, parse
 from carprice.listings.frames import as_columns
 from carprice.listings.keys import has_detail
-from carprice.listings.leaks import MOST_EXPLAINED, Suspect, suspects
+from carprice.listings.leaks import MOST_EXPLAINED, Suspect, is_price, suspects
 from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
 from carprice.listings.reading import Listings, Source, clean_source, read_source
 from carprice.redaction import redact
@@ -36,7 +36,7 @@ from carprice.settings import IngestSettings, Settings
 
 FEWEST_LISTINGS: Final = 10
 """Fewer clean listings are not described: the page would show them one by one."""
-_NUMBERS: Final = ("engine_cc", "power_bhp", "seats", "fuel_economy", "road_tax")
+_NUMBERS: Final = ("engine_cc", "power_bhp", "seats", "fuel_economy", "road_tax", "new_price")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class MarketFindings:
     rare_models : number of models with fewer than five cars, and number of all models.
     unseen : field → share of a random test split's rows whose value no training row has.
     known_by : fields with the share of like cars' price differences that each explains, 0 to 1.
+    known : camelCase names of the fields that are known of any car before there is a price.
+    prices : those of ``known`` from which alone the price follows.
     noise, twins : the noise floor, and by how much ln(price) differs in each pair of near-twins.
     outliers : the cars that decide squared errors, and prices far from what like cars cost.
     contradictions : years and kinds whose prices contradict their neighbours.
@@ -79,6 +81,8 @@ class MarketFindings:
     rare_models: tuple[int, int]
     unseen: dict[str, float]
     known_by: tuple[Suspect, ...]
+    known: tuple[str, ...]
+    prices: tuple[str, ...]
     noise: NoiseFloor
     twins: Floats
     outliers: Outliers
@@ -93,7 +97,12 @@ class MarketFindings:
     @property
     def suspects(self) -> tuple[Suspect, ...]:
         """Fields that explain so much of the price that training refuses them."""
-        return tuple(one for one in self.known_by if one.explained >= MOST_EXPLAINED)
+        return tuple(
+            one
+            for one in self.known_by
+            if alias(one.field) in self.prices
+            or (one.explained >= MOST_EXPLAINED and alias(one.field) not in self.known)
+        )
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,7 @@ class Findings:
     valuation_date : as ISO 8601.
     rejected, repaired : number of rows by reason.
     columns : what each column of the source holds.
+    list_prices : the ignored columns that are list prices when new, by their names.
     market : what the clean listings say; None where fewer than ten rows were kept.
     """
 
@@ -119,6 +129,7 @@ class Findings:
     rejected: dict[str, int]
     repaired: dict[str, int]
     columns: tuple[ColumnSummary, ...]
+    list_prices: tuple[str, ...]
     market: MarketFindings | None
 
     @property
@@ -147,7 +158,8 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
     for field, names in source.origin.items():
         for name in names:
             fields.setdefault(name, []).append(alias(field))
-    evidence = {one.name: one.evidence for one in source.judged()}
+    judged = source.judged()
+    evidence = {one.name: one.evidence for one in judged}
     columns = assess(pd.concat(chunks, ignore_index=True), fields, evidence)
     chunks.clear()
     progress("cleaning")
@@ -159,11 +171,12 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
         distance_unit=settings.ingest.units.distance,
         valuation_date=cleaned.valuation_date.isoformat(),
         test_size=settings.ingest.split.test_size,
-        rows_read=len(source.frame),
+        rows_read=source.rows_read,
         rows_kept=len(cleaned.frame),
         rejected=dict(cleaned.counts.rejected.most_common()),
         repaired=dict(cleaned.counts.repaired.most_common()),
         columns=tuple(columns),
+        list_prices=tuple(one.name for one in judged if one.is_list_price),
         market=_market(source, cleaned, settings, progress) if enough else None,
     )
 
@@ -187,6 +200,8 @@ def _market(
     residual = None if expected is None else log_price - expected
     progress("near-twins, suspects and drift")
     known_by = suspects(features, log_price, explaining=0.0)
+    known = settings.ingest.known(source.origin)
+    prices = [one.field for one in known_by if is_price(features, log_price, one.field)]
     return MarketFindings(
         fields=_fields(listings, source, settings.ingest),
         repeats=cleaned.repeats,
@@ -199,6 +214,8 @@ def _market(
         rare_models=rare_names(features.texts["model"]),
         unseen=_unseen(features, settings.ingest.split.test_size),
         known_by=tuple(one for one in known_by if one.explained > 0),
+        known=tuple(known),
+        prices=tuple(name for name in map(alias, prices) if name in known),
         noise=noise_floor(features, log_price),
         twins=twin_differences(features, log_price),
         outliers=find_outliers(listings, expected),
@@ -233,6 +250,7 @@ def _numbers(
 ) -> tuple[NumberSummary, ...]:
     currency, distance = settings.units.currency, settings.units.distance
     units = {PRICE: currency, "age": "years", "odometer": distance, "road_tax": currency}
+    units["new_price"] = currency
     units |= {"engine_cc": "cm³", "power_bhp": "bhp"}
     values = {PRICE: listings[PRICE]}
     values |= {name: features.numbers[name] for name in ("age", "odometer")}

@@ -24,8 +24,9 @@ from carprice.estimator.tables import (
     warn_of_ignored,
     warn_of_unreadable,
 )
-from carprice.evaluation.pricing import answers, problems_of
+from carprice.evaluation.pricing import answers, problems_of, with_defaults
 from carprice.listings.cars import cars_of
+from carprice.listings.column_map import MappedChunk
 from carprice.listings.features import parse
 from carprice.listings.frames import as_columns
 from carprice.listings.market import Market
@@ -152,7 +153,13 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             prices = checked_prices(y, len(table))
             fields, raw = fields.assign(**{PRICE: prices}), table.assign(**{f"{PRICE} (y)": prices})
         source = Source(
-            fields, row_digests(raw), table[[]], mapped.unreadable, mapped.respaced, mapped.origin
+            fields,
+            row_digests(raw),
+            table[[]],
+            mapped.unreadable,
+            mapped.respaced,
+            mapped.origin,
+            defaulted=mapped.times_defaulted(),
         )
         with errors_for_python():
             cleaned = clean_source(source, settings)
@@ -170,6 +177,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 train,
                 {alias(field): ", ".join(names) for field, names in mapped.origin.items()},
                 lambda _: None,
+                settings.known(mapped.origin),
             )
         self._decimals = mapped.decimals
         priced = self._price_columns()
@@ -212,8 +220,9 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         columns are ``predictedPrice``, ``priceLow``, ``priceHigh``, ``warnings`` and ``problem``,
         which says why a listing has no price; the index is that of X.
         """
-        listings, problems = self._read(X)
-        return answers(self.model_, listings, problems, confidence).set_axis(X.index)
+        mapped, problems = self._read(X)
+        priced = answers(self.model_, mapped.frame, problems, confidence)
+        return with_defaults(priced, mapped.defaulted).set_axis(X.index)
 
     def explain(
         self, X: pd.DataFrame, unit: Literal["currency", "factor"] = "currency"
@@ -225,8 +234,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         if unit not in ("currency", "factor"):
             raise ListingsError(f"unit is {unit!r}; it must be 'currency' or 'factor'")
-        listings, problems = self._read(X)
-        good = problems == ""
+        mapped, problems = self._read(X)
+        listings, good = mapped.frame, problems == ""
         told = pd.DataFrame(np.nan, index=listings.index, columns=["start", *FACTORS])
         if good.any():
             told.loc[good] = [
@@ -270,8 +279,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         loaded.model_, loaded.columns_, loaded._decimals = model, {}, {}
         return loaded
 
-    def _read(self, X: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-        """Return the listings, and why each cannot be priced."""
+    def _read(self, X: pd.DataFrame) -> tuple[MappedChunk, pd.Series]:
+        """Return the listings as they are read, and why each cannot be priced."""
         check_is_fitted(self)
         settings = self._ingest_settings(with_price=False)
         mapped = read_fields(checked_frame(X), settings, self._decimals, price_required=False)
@@ -293,7 +302,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 f"{len(bad)} of {len(X)} listings have no price, the first in row {bad.index[0]}: "
                 f"{bad.iloc[0]}"
             )
-        return mapped.frame, problems
+        return mapped, problems
 
     def _ingest_settings(self, *, with_price: bool) -> IngestSettings:
         settings = _validated(
@@ -314,7 +323,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _price_columns(self) -> set[str]:
         rule = self._ingest_settings(with_price=True).columns.get(PRICE)
-        return {*PRICE_ALIASES, *([rule.source.strip()] if rule and rule.source else [])}
+        return {*PRICE_ALIASES, *(rule.columns if rule else ())}
 
 
 def _validated(kind: type[Model], values: Mapping[str, Any]) -> Model:

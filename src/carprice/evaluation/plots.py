@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+
+from carprice.evaluation.fonts import drawable, families_for
 
 BLUE: Final = "#2b6cb0"
 GREY: Final = "#718096"
@@ -18,7 +21,19 @@ GREY: Final = "#718096"
 def draw_evaluation(
     tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Any], currency: str, path: Path
 ) -> None:
-    """Draw predictions, errors by segment, coverage and importance into one PNG."""
+    """Draw predictions, errors by segment, coverage and importance into one PNG.
+
+    A name with letters that no installed font has is drawn as its row's number in the table.
+    """
+    names = [*tables["error_by_make"]["make"], *tables["importance"]["feature"], currency]
+    families = families_for(map(str, names))
+    with mpl.rc_context({"font.family": families, "text.parse_math": False}):
+        _draw(tables, figures, drawable(currency, "the market's currency", families), path)
+
+
+def _draw(
+    tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Any], currency: str, path: Path
+) -> None:
     figure = Figure(figsize=(13, 8), layout="constrained")
     axes = figure.subplots(2, 3)
     figure.suptitle(
@@ -62,6 +77,13 @@ def _bars(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -
 
 
 def _barh(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -> None:
-    axes.barh(table[name][::-1], table[figure][::-1], color=BLUE)
+    families = mpl.rcParams["font.family"]
+    names = [
+        drawable(str(text), f"{name} {row}", families)
+        for row, text in enumerate(table[name], start=1)
+    ]
+    if names != [*map(str, table[name])]:
+        title += "\n(for names that no font here has, see reports/plots)"
+    axes.barh(range(len(names)), table[figure][::-1], tick_label=names[::-1], color=BLUE)
     axes.set_title(title)
     axes.tick_params(axis="y", labelsize=7)

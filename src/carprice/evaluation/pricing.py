@@ -47,6 +47,31 @@ def answers(
     return found.astype({**numbers, "warnings": "str", "problem": "str"})
 
 
+def with_defaults(priced: pd.DataFrame, defaulted: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return answers in whose warnings stands which field was missing and what it was taken for.
+
+    Parameters
+    ----------
+    defaulted : field → what it was taken for, by row; see
+        :class:`carprice.listings.column_map.MappedChunk`.
+    """
+    warnings = priced["warnings"].copy()
+    for field, taken in defaulted.items():
+        rows = taken.index[(priced["problem"].loc[taken.index] == "").to_numpy()]
+        told = f"{alias(field)} is missing; priced as {taken.iloc[0]!r}, the default of its rule"
+        warnings.loc[rows] = [f"{one}; {told}" if one else told for one in warnings.loc[rows]]
+    return priced.assign(warnings=warnings)
+
+
+def with_left_out(priced: pd.DataFrame, left_out: pd.Series) -> pd.DataFrame:
+    """Return answers and those of the rows that are left out: no price, and why, in row order."""
+    if not len(left_out):
+        return priced
+    others = pd.DataFrame(index=left_out.index, columns=[*_COLUMNS]).astype(priced.dtypes)
+    others["warnings"], others["problem"] = "", left_out.astype(priced["problem"].dtype)
+    return pd.concat([priced, others]).sort_index()
+
+
 def problems_of(
     listings: pd.DataFrame,
     unreadable: Mapping[str, pd.Series],

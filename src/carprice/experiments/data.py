@@ -71,7 +71,7 @@ def read_data(
     transform(workspace)
     features, log_price = read_features(workspace.train_features)
     progress("looking for columns that know the price")
-    refuse_leaks(features, log_price, report["columns"])
+    refuse_leaks(features, log_price, report["columns"], report["known"])
     if most_rows is not None and len(log_price) > most_rows:
         chosen = np.random.default_rng(settings.train.seed).permutation(len(log_price))[:most_rows]
         chosen.sort()

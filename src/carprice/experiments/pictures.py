@@ -10,6 +10,7 @@ from matplotlib import ticker
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
+from carprice.evaluation.fonts import drawable
 from carprice.evaluation.plots import BLUE, GREY, write_png
 from carprice.experiments.ranking import Ranking
 from carprice.files import writing
@@ -39,6 +40,11 @@ def title_of(metric: str, currency: str) -> str:
     return _UNITS.get(metric, f"{metric.upper()}, {currency}")
 
 
+def _axis_title(metric: str, currency: str) -> str:
+    """Return the same for a picture, whose font may lack the currency's letters."""
+    return title_of(metric, drawable(currency, "the market's currency"))
+
+
 def draw_error_and_time(ranked: Ranking, metric: str, currency: str, path: Path) -> None:
     """Draw errors against the time of a fit; name the best, and what is twice as quick."""
     figure = Figure(figsize=(10, 6.5), layout="constrained")
@@ -59,7 +65,10 @@ def draw_error_and_time(ranked: Ranking, metric: str, currency: str, path: Path)
             quickest = point[0]
             axes.annotate(one.name, point, (6, 6), textcoords="offset points", fontsize=8)
     axes.set(
-        xscale="log", yscale="log", xlabel="seconds of one fit", ylabel=title_of(metric, currency)
+        xscale="log",
+        yscale="log",
+        xlabel="seconds of one fit",
+        ylabel=_axis_title(metric, currency),
     )
     axes.set_title(
         "Error against time; named: the best, and what is much quicker. ○ raw, □ log price"
@@ -98,7 +107,9 @@ def draw_ranking(ranked: Ranking, metric: str, currency: str, path: Path) -> Non
     threshold = float(np.median([behind.mean for _, behind in ranked])) or 1.0
     axes.set_xscale("symlog", linthresh=threshold)
     _label(axes.xaxis, ticker.SymmetricalLogLocator(base=10, linthresh=threshold, subs=_TICKS))
-    axes.set_xlabel(f"{title_of(metric, currency)} more than {best.name}; | folds, – 95 % interval")
+    axes.set_xlabel(
+        f"{_axis_title(metric, currency)} more than {best.name}; | folds, – 95 % interval"
+    )
     axes.set_title("Behind the best; blue: the folds cannot tell it from the best")
     axes.grid(visible=True, axis="x", color=_LIGHT)
     write_png(figure, path, dpi=90)

@@ -1,9 +1,9 @@
 """Apply the column map: raw rows of any source become rows of listing fields."""
 
-import difflib
+import graphlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from dataclasses import field as attribute
 from typing import Final
 
@@ -11,11 +11,21 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
-from carprice.listings.cells import Cells
+from carprice.listings.cells import Cells, as_text
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import PRICED, UNITS, Decimal, unit_of
-from carprice.listings.sources.chunks import Chunk
-from carprice.listings.values import MISSING, count_respaced, date_of_excel, prepared, read_column
+from carprice.listings.row_filter import RowFilter
+from carprice.listings.sources.chunks import Chunk, nearest
+from carprice.listings.values import (
+    MISSING,
+    count_respaced,
+    date_of_excel,
+    joined,
+    prepared,
+    read_column,
+    texts_of,
+    without,
+)
 from carprice.redaction import redact
 from carprice.schema import (
     CAR_ID,
@@ -38,7 +48,6 @@ _FITTING_KINDS: Final = {
     **dict.fromkeys(("ordinal", "number", "multiply", "add"), NUMERIC),
 }
 """The kinds of fields that each key of a rule fits; the other keys fit all."""
-_COLUMNS_NAMED: Final = 20
 _VALUES_KEPT: Final = 100
 _NAMES: Final = ("make", "model", "variant")
 
@@ -82,6 +91,9 @@ class MappedChunk:
     notes : what was assumed of how the numbers are written, here and in the chunks before.
     decimals : the decimal sign of each field's texts, where it is known.
     raw_unreadable : what could not be read as the source has it, by field; the index is the rows'.
+    defaulted : the rows that took the ``default`` of their rule, by field, and what they took.
+    left_out : why other rows of the chunk are not in the frame, see
+        :class:`carprice.listings.row_filter.RowFilter`.
     """
 
     frame: pd.DataFrame
@@ -92,6 +104,12 @@ class MappedChunk:
     notes: tuple[str, ...]
     decimals: dict[str, Decimal]
     raw_unreadable: dict[str, pd.Series]
+    defaulted: dict[str, pd.Series]
+    left_out: pd.Series = attribute(default_factory=lambda: pd.Series(dtype=object))
+
+    def times_defaulted(self) -> dict[tuple[str, str], int]:
+        """Return how many rows took a rule's ``default``, by field and default."""
+        return {(field, rows.iloc[0]): len(rows) for field, rows in self.defaulted.items()}
 
 
 def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
@@ -113,9 +131,13 @@ def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[st
 
 
 def map_chunks(
-    chunks: Iterable[Chunk], settings: IngestSettings, *, price_required: bool
+    chunks: Iterable[Chunk],
+    settings: IngestSettings,
+    row_filter: RowFilter | None = None,
+    *,
+    price_required: bool,
 ) -> Iterator[tuple[Chunk, MappedChunk]]:
-    """Map the chunks of a source one by one; see :func:`map_columns`.
+    """Map the chunks of a source one by one, less the rows left out; see :func:`map_columns`.
 
     It is an InputError, too, if one file of the source has a field that another lacks.
     """
@@ -127,7 +149,14 @@ def map_chunks(
             first = next(iter(found))
             _refuse_missing_field(first, chunk.label, found)
             _refuse_missing_field(chunk.label, first, found)
-        yield chunk, map_columns(chunk, settings, notation, price_required=price_required)
+        if row_filter is None:
+            yield chunk, map_columns(chunk, settings, notation, price_required=price_required)
+            continue
+        left_out = row_filter.reasons(chunk, chunk.label)
+        frame = chunk.frame.drop(index=left_out.index) if len(left_out) else chunk.frame
+        kept = replace(chunk, frame=frame)
+        mapped = map_columns(kept, settings, notation, price_required=price_required)
+        yield chunk, replace(mapped, left_out=left_out)
 
 
 def _refuse_missing_field(
@@ -188,6 +217,10 @@ def map_columns(
     raw, origin, cells = {}, {}, {}
     for field, rule in rules.items():
         raw[field], origin[field] = _raw_values(field, rule, chunk, columns, label)
+    for field in _with_names_in_them(rules, label):
+        held = [texts_of(raw[name], rules[name]) for name in rules[field].less]
+        raw[field] = without(raw[field], [*itertools.chain(*held)])
+    for field, rule in rules.items():
         cells[field] = prepared(field, raw[field], rule)
     texts = {
         field: (found, rules[field])
@@ -196,11 +229,17 @@ def map_columns(
     }
     notation.settle(texts, label)
     raw_unreadable: dict[str, pd.Series] = {}
+    defaulted: dict[str, pd.Series] = {}
     for field in (*FIELDS, *(name for name in (PRICE, CAR_ID) if name in rules)):
         if field not in rules:
             data[field] = np.full(len(chunk.frame), MISSING.get(kind_of(field)))
             continue
         data[field], bad = read_column(field, cells[field], rules[field], notation, label)
+        if rules[field].default is not None:
+            default, missing = as_text(rules[field].default), pd.isna(data[field])
+            data[field] = np.where(missing, default, data[field])
+            if missing.any():
+                defaulted[field] = pd.Series(default, chunk.frame.index[missing], dtype=object)
         if kind_of(field) is FieldKind.TEXT and (rows := count_respaced(raw[field])):
             respaced[field] = rows
         found = cells[field]
@@ -220,7 +259,7 @@ def map_columns(
     ignored = tuple(name for name in names if name not in used)
     notes, decimals = tuple(notation.notes), dict(notation.decimals)
     return MappedChunk(
-        frame, unreadable, origin, ignored, respaced, notes, decimals, raw_unreadable
+        frame, unreadable, origin, ignored, respaced, notes, decimals, raw_unreadable, defaulted
     )
 
 
@@ -230,7 +269,7 @@ def _rules(
     rules = {field: rule for field, rule in settings.columns.items() if rule is not None}
     for field in (PRICE, CAR_ID):  # listings that are to be priced need none
         rule = rules.get(field)
-        if not price_required and rule and rule.source and rule.source.strip() not in columns:
+        if not price_required and rule and not {*rule.columns} <= {*columns}:
             del rules[field]
     for field, rule in rules.items():
         _refuse_misplaced_keys(field, rule)
@@ -251,17 +290,8 @@ def _no_field(field: str, columns: Sequence[str], label: str) -> str:
         remedy += ", or 'odometer: null' if the file has none"
     return (
         f"{label} has no column for {alias(field)} (looked for {', '.join(names)}); {remedy}; "
-        f"the file's columns are {_nearest(names[0], columns)}"
+        f"the file's columns are {nearest(names[0], columns)}"
     )
-
-
-def _nearest(wanted: str, columns: Iterable[str]) -> str:
-    known = list(columns)
-    by_case = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(wanted.lower(), by_case, n=len(by_case) or 1, cutoff=0.5)
-    shown = [*dict.fromkeys([*(by_case[name] for name in close), *known])]
-    rest = len(shown) - _COLUMNS_NAMED
-    return ", ".join(shown[:_COLUMNS_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _refuse_misplaced_keys(field: str, rule: ColumnRule) -> None:
@@ -271,6 +301,13 @@ def _refuse_misplaced_keys(field: str, rule: ColumnRule) -> None:
     }
     if field not in PRICED:
         unfit["currencies"] = "no price"
+    if field in (PRICE, CAR_ID):
+        unfit["known"] = "nothing to learn from"
+    if kind is not FieldKind.TEXT or field == CAR_ID:
+        unfit["default"] = (
+            "no text, and what is made up gives a wrong price that looks right: a missing value is "
+            "known to be missing"
+        )
     given = [rule.unit] if isinstance(rule.unit, str) else [*(rule.unit or ())]
     if not {unit_of(field, unit) for unit in given} <= UNITS.get(field, {}).keys():
         known = ", ".join(filter(None, UNITS.get(field, ()))) or "none"
@@ -281,6 +318,36 @@ def _refuse_misplaced_keys(field: str, rule: ColumnRule) -> None:
                 f"ingest.columns.{alias(field)}.{key} does not fit, for {alias(field)} is "
                 f"{reason}; remove {key}"
             )
+    if kind in NUMERIC and len(rule.columns) > 1 and rule.match is None:
+        raise InputError(
+            f"ingest.columns.{alias(field)}.from names several columns, whose texts joined make no "
+            "number; name one, or add a match that picks the number out of the joined text"
+        )
+
+
+def _with_names_in_them(rules: Mapping[str, ColumnRule], label: str) -> list[str]:
+    """Return the fields whose rules have ``less``, each after those that it names."""
+    for field, rule in rules.items():
+        for name in rule.less:
+            if name not in rules:
+                raise InputError(
+                    f"{label} has no column for {alias(name)}, which ingest.columns."
+                    f"{alias(field)}.less names; take it out of less, or add "
+                    f"'{alias(name)}: <its column>' to ingest.columns"
+                )
+    try:
+        order = [
+            *graphlib.TopologicalSorter(
+                {field: rule.less for field, rule in rules.items()}
+            ).static_order()
+        ]
+    except graphlib.CycleError as error:
+        circle = ", ".join(map(alias, dict.fromkeys(error.args[1])))
+        raise InputError(
+            f"in ingest.columns, less makes a circle of {circle}: none can be read before the "
+            "other; take one of them out of less, and read it by words or match"
+        ) from None
+    return [field for field in order if rules[field].less]
 
 
 def _raw_values(
@@ -295,16 +362,18 @@ def _raw_values(
             )
         value = chunk.filename if rule.filename else rule.constant
         return pd.Series([value] * len(chunk.frame), chunk.frame.index, dtype=object), ()
-    names = tuple(name.strip() for name in rule.flags or (rule.source or "",))
+    names = rule.columns
     for name in names:
         if name not in columns:
             raise InputError(
                 f"{label} has no column {name!r}, which ingest.columns "
                 f"names for {alias(field)}; correct the name or write '{alias(field)}: null'; "
-                f"the file's columns are {_nearest(name, columns)}"
+                f"the file's columns are {nearest(name, columns)}"
             )
     cells = chunk.frame.iloc[:, [columns[name] for name in names]]
-    return cells if rule.flags is not None else cells.iloc[:, 0], names
+    if rule.flags is not None:
+        return cells, names
+    return cells.iloc[:, 0] if len(names) == 1 else joined(field, cells, rule), names
 
 
 def _report(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> Unreadable:

@@ -55,6 +55,7 @@ PLAIN_NUMBERS: Final = (
     "seats",
     "fuel_economy",
     "road_tax",
+    "new_price",
 )
 TEXTS: Final = (
     "make",

@@ -18,8 +18,8 @@ def as_columns(listings: pd.DataFrame) -> Columns:
     """Return listings as the model takes them: values by field name, None or NaN where missing."""
     columns = {}
     for field, kind in KINDS.items():
-        values = listings[field]
-        if values.isna().all():
+        values = listings.get(field)  # listings of before lack a field that came later
+        if values is None or values.isna().all():
             continue
         if kind in NUMERIC:
             columns[field] = values.to_numpy(dtype=np.float64)

@@ -10,12 +10,21 @@ import pandas as pd
 from carprice.arrays import Floats
 
 _NAME: Final = re.compile(
-    r"(?<![a-z])((?:emi|roi|apr|down)(?![a-z])|downpay|price|payment|instal?ment|loan|valuation|msrp"
+    r"(?<![a-z])((?:emi|roi|apr|down)(?![a-z])|downpay|price|payment|instal?ment|loan|valuation"
     r"|discount|deposit)",
+    re.IGNORECASE,
+)
+_LIST_PRICE: Final = re.compile(
+    r"(?<![a-z])(?:msrp|rrp|uvp)(?![a-z])"
+    r"|(?<![a-z])(?:list|catalog(?:ue)?|new(?: car)?) ?price"
+    r"|price ?(?:when |as |if )?new|showroom|neupreis|listenpreis|prix ?(?:neuf|catalogue)"
+    r"|(?:precio|preço|preco|prezzo) ?(?:de )?(?:nuevo|novo|nuovo|lista|listino)"
+    r"|новой|指导价|新车价|新車価格|신차",
     re.IGNORECASE,
 )
 _NUMBER: Final = r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
 _EXPLAINED: Final = 0.9
+_EXPLAINED_ALONE: Final = 0.98
 _ROWS: Final = 5000
 _SMALLEST: Final = 50
 
@@ -28,18 +37,21 @@ class IgnoredColumn:
     ----------
     looks_computed_from_price : whether its name or its values say so.
     evidence : why it looks so; empty where it does not.
+    is_list_price : whether it is a list price when new, by its name, which is known of any car.
     """
 
     name: str
     looks_computed_from_price: bool
     evidence: str
+    is_list_price: bool = False
 
 
 def inspect_ignored(raw: pd.DataFrame, price: Floats, year: Floats) -> list[IgnoredColumn]:
     """Tell which of the columns that no field reads look computed from the price.
 
     A column does if its name says so, or if it and the model year alone explain 90 % of the
-    variance of ln(price) in cross-validation, which no attribute of a car can.
+    variance of ln(price) in cross-validation, which no attribute of a car can but its list price
+    when new. So a column that is one by its name must explain 98 % without the year.
 
     Parameters
     ----------
@@ -55,12 +67,14 @@ def inspect_ignored(raw: pd.DataFrame, price: Floats, year: Floats) -> list[Igno
 def _judge(name: str, values: pd.Series, log_price: Floats, year: Floats) -> IgnoredColumn:
     reasons = []
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    if word := _NAME.search(spaced):
+    is_list_price = _LIST_PRICE.search(re.sub(r"[\W_]+", " ", spaced)) is not None
+    if not is_list_price and (word := _NAME.search(spaced)):
         reasons.append(f"its name says {word.group(1).lower()!r}")
-    explained = _explained(values, log_price, year)
-    if explained >= _EXPLAINED:
-        reasons.append(f"with the year it explains {100 * explained:.0f} % of the price's variance")
-    return IgnoredColumn(name, bool(reasons), "; ".join(reasons))
+    with_year, least = ("", _EXPLAINED_ALONE) if is_list_price else ("with the year ", _EXPLAINED)
+    explained = _explained(values, log_price, year * (not is_list_price))
+    if explained >= least:
+        reasons.append(f"{with_year}it explains {100 * explained:.0f} % of the price's variance")
+    return IgnoredColumn(name, bool(reasons), "; ".join(reasons), is_list_price and not reasons)
 
 
 def _explained(values: pd.Series, log_price: Floats, year: Floats) -> float:

@@ -2,10 +2,12 @@
 
 Cars alike in model, variant, age and powertrain still differ in distance, owners and colour, which
 explain little of how their prices differ. A column computed from the price explains nearly all of
-it, whatever its name is.
+it, whatever its name is. So may a column that is known of any car before there is a price, such as
+its list price when new: a rule of the column map says so, and it is taken, unless the price follows
+from it alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ from carprice.listings.noise import (
     noise_floor,
     one_of_each_car,
 )
-from carprice.schema import alias
+from carprice.schema import FIELDS, alias
 
 MOST_EXPLAINED: Final = 0.5
 _FEWEST_ROWS: Final = 100
@@ -31,10 +33,13 @@ _MOST_LEVELS: Final = 200
 _MOST_COLUMNS: Final = 30
 _SAME: Final = 1e-9
 _BELOW_FLOOR: Final = 0.5
+_LEAST_ERROR_ALONE: Final = 3.0
+"""MdAPE, per cent: a field from which the price follows within less is the price."""
 _NOT_JUDGED: Final = frozenset({"age", "listed", "odometer_per_year"})
 
 SOURCE_FIELD: Final = {"litres": "engine_cc", "feature_count": "features", **CATEGORIES}
 """The listing's field that a feature of another name is made from."""
+_FEATURE: Final = {field: name for name, field in SOURCE_FIELD.items()}
 
 
 @dataclass(frozen=True)
@@ -71,33 +76,93 @@ def suspects(
     )
 
 
-def refuse_leaks(features: Features, log_price: Floats, columns: Mapping[str, str]) -> None:
-    """Raise an InputError if :func:`suspects` finds a field.
+def error_alone(features: Features, log_price: Floats, field: str) -> float:
+    """Return how well a field alone tells the price: the MdAPE, per cent, of its nearest value.
+
+    It is infinite for a field of which there are fewer than 100 values, or that is no feature.
+    """
+    name = _FEATURE.get(field, field)
+    values: npt.NDArray[Any]
+    if name in features.numbers:
+        values = features.numbers[name]
+        known = np.flatnonzero(np.isfinite(values))
+    elif name in features.texts:
+        values = np.array(features.texts[name])
+        known = np.flatnonzero(values != "")
+    else:
+        return np.inf
+    if len(known) < _FEWEST_ROWS:
+        return np.inf
+    # Sources may be sorted by price: of equal values, the order must say nothing.
+    known = np.random.default_rng(0).permutation(known)
+    order = known[np.argsort(values[known], kind="stable")]
+    apart = np.abs(np.diff(log_price[order]))
+    return float(100 * np.sinh(np.median(apart) / np.sqrt(2)))
+
+
+def is_price(features: Features, log_price: Floats, field: str) -> bool:
+    """Whether the price of a car follows from a field alone, as from another currency's price."""
+    features, log_price = one_of_each_car(features, log_price)
+    return error_alone(features, log_price, field) < _LEAST_ERROR_ALONE
+
+
+def refuse_leaks(
+    features: Features,
+    log_price: Floats,
+    columns: Mapping[str, str],
+    known: Collection[str] = (),
+) -> None:
+    """Raise an InputError if :func:`suspects` finds a field, or a known one is the price.
 
     Parameters
     ----------
     columns : the source's column of each field, by the field's camelCase name.
+    known : camelCase names of the fields that are known of any car before there is a price.
     """
-    if found := suspects(features, log_price):
+    names = {alias(field): field for field in FIELDS}
+    for name in known:
+        if is_price(features, log_price, names[name]):
+            raise InputError(
+                f"{name} (column {columns.get(name, '?')}) is the price, or computed from it: the "
+                f"price follows from it alone, and known: true does not help; switch it off in "
+                f"ingest.columns: '{name}: null'"
+            )
+    found = [one for one in suspects(features, log_price) if alias(one.field) not in known]
+    if found:
+        name, field = alias(found[0].field), found[0].field
+        remedy = f"switch it off in ingest.columns, such as '{name}: null'"
+        if not is_price(features, log_price, field):
+            remedy += (
+                "; if it is a list price when new, map it as newPrice; if it is something else "
+                "that is known of any car before there is a price, say so with known: true in its "
+                f"rule, such as '{name}: {{from: {columns.get(name, '...')}, known: true}}'"
+            )
         raise InputError(
             f"{_named(found, columns)} of how the prices of like cars differ; it looks computed "
-            "from the price and must not be learned from: switch it off in ingest.columns, such as "
-            f"'{alias(found[0].field)}: null'"
+            f"from the price and must not be learned from: {remedy}"
         )
 
 
 def refuse_too_good(
-    mdape: float, features: Features, log_price: Floats, columns: Mapping[str, str]
+    mdape: float,
+    features: Features,
+    log_price: Floats,
+    columns: Mapping[str, str],
+    known: Collection[str] = (),
 ) -> None:
     """Raise an InputError if an error is below half the noise floor: a field gave the price away.
 
     Parameters
     ----------
     mdape : cross-validated MdAPE of a fitted model, per cent.
-    columns : see :func:`refuse_leaks`.
+    columns, known : see :func:`refuse_leaks`.
     """
     # Twins that were alike in a column which knows the price would have one price.
-    floor = noise_floor(features, log_price, KEY_NUMBERS, ()).mdape
+    names = {alias(field): _FEATURE.get(field, field) for field in FIELDS}
+    alike = [names[name] for name in known if names[name] not in KEY_NUMBERS]
+    numbers = [name for name in alike if name in features.numbers]
+    texts = [name for name in alike if name in features.texts]
+    floor = noise_floor(features, log_price, (*KEY_NUMBERS, *numbers), texts).mdape
     if floor is not None and mdape < _BELOW_FLOOR * floor:
         closest = _named(suspects(features, log_price, explaining=0.0)[:3], columns)
         raise InputError(

@@ -118,7 +118,7 @@ FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
     "fuel_economy": {"km/l": 1, "mpg": 0.425144},
 }
 """What one of a unit is: of a distance in kilometres, else in the field's own unit."""
-PRICED: Final = ("price", "road_tax")
+PRICED: Final = ("price", "road_tax", "new_price")
 _NOTES: Final = (
     "only onwards onward negotiable neg. neg nego obo o.b.o. ono o.n.o. vb vhb fp fix fixed "
     "festpreis approx. approx ca. ca"

@@ -4,6 +4,7 @@ import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ from carprice.listings.column_map import Unreadable, map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
 from carprice.listings.plausibility import refuse_implausible
 from carprice.listings.remedies import remedy
+from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import read_chunks
 from carprice.redaction import redact
 from carprice.schema import CAR_ID, PRICE, alias
@@ -53,7 +55,9 @@ class Source:
     unreadable : what could not be read, by field.
     respaced : number of rows with needless spaces, by field.
     origin : the source's columns that each field was read from.
-    notes : what was assumed of how the numbers are written.
+    notes : what was assumed of how the numbers are written, and of rows that are left out.
+    left_out : number of rows that ``ingest.rows`` leaves out, by reason.
+    defaulted : number of rows that took a rule's ``default``, by field and default.
     """
 
     frame: pd.DataFrame
@@ -63,6 +67,13 @@ class Source:
     respaced: Mapping[str, int]
     origin: dict[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = attribute(default_factory=dict)
+    defaulted: Mapping[tuple[str, str], int] = attribute(default_factory=dict)
+
+    @property
+    def rows_read(self) -> int:
+        """All rows of the source."""
+        return len(self.frame) + sum(self.left_out.values())
 
     def judged(self) -> list[IgnoredColumn]:
         """Return the ignored columns, each with whether it looks computed from the price."""
@@ -102,7 +113,7 @@ def read_source(
     Parameters
     ----------
     keep, passed_over : see :func:`carprice.listings.sources.read_chunks`.
-    on_rows : called with the raw rows of each chunk.
+    on_rows : called with the raw rows of each chunk that are not left out.
     """
     label = redact(settings.source)
     progress(f"reading {label}")
@@ -111,23 +122,27 @@ def read_source(
     respaced: Counter[str] = Counter()
     origin: dict[str, tuple[str, ...]] = {}
     notes: tuple[str, ...] = ()
-    rows = 0
+    defaulted: Counter[tuple[str, str]] = Counter()
+    rows, row_filter = 0, RowFilter(settings.rows)
     chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
-    for chunk, mapped in map_chunks(chunks, settings, price_required=True):
+    for chunk, mapped in map_chunks(chunks, settings, row_filter, price_required=True):
+        raw = chunk.frame.loc[mapped.frame.index] if len(mapped.left_out) else chunk.frame
         if on_rows is not None:
-            on_rows(chunk.frame)
+            on_rows(raw)
         frames.append(mapped.frame)
-        digests.append(row_digests(chunk.frame))
+        digests.append(row_digests(raw))
         if rows < _ROWS_INSPECTED:
-            head = chunk.frame[[*mapped.ignored]].iloc[: _ROWS_INSPECTED - rows]
+            head = raw[[*mapped.ignored]].iloc[: _ROWS_INSPECTED - rows]
             ignored.append(head.reset_index(drop=True))
         for name, found in mapped.unreadable.items():
             unreadable[name] = found if name not in unreadable else unreadable[name].plus(found)
         respaced.update(mapped.respaced)
+        defaulted.update(mapped.times_defaulted())
         origin |= mapped.origin
         notes = mapped.notes
         rows += len(mapped.frame)
         progress(f"reading {label}: {rows:,} rows")
+    notes = (*notes, *row_filter.notes(label))
     frame = pd.concat(frames, ignore_index=True)
     if all(one.count <= settings.max_unreadable * rows for one in unreadable.values()):
         refuse_implausible(frame, settings, label)
@@ -139,6 +154,8 @@ def read_source(
         respaced,
         origin,
         notes,
+        row_filter.left_out,
+        defaulted,
     )
 
 
@@ -151,6 +168,7 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
         If more of a field cannot be read than ``settings.max_unreadable``, or no row has a year.
     """
     counts = Counts()
+    counts.rejected.update(source.left_out)
     if settings.repeats == "ignore":
         duplicates = pd.Series(source.row_digests).duplicated().to_numpy()
     else:
@@ -160,6 +178,12 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
         counts.rejected["exact duplicate"] = len(source.frame) - len(frame)
     counts.repaired.update(
         {f"stray spaces removed from {alias(name)}": rows for name, rows in source.respaced.items()}
+    )
+    counts.repaired.update(
+        {
+            f"{alias(name)} missing, taken for {default!r}": rows
+            for (name, default), rows in source.defaulted.items()
+        }
     )
     _count_unreadable(source, settings, counts)
     prices = settings.price_range or default_price_range(frame[PRICE])

@@ -56,6 +56,11 @@ def remedy(field: str, rule: ColumnRule, values: Sequence[str], settings: Ingest
             f"give ingest.columns.{alias(field)} the format of its dates, such as "
             "date: '%d.%m.%Y', or another column"
         )
+    if kind_of(field) is FieldKind.EQUIPMENT:  # of lists, all can be read: these are flags
+        return (
+            f"say in ingest.columns.{alias(field)} what each word means: values: "
+            f"{_flow({values[0]: 1})} with 1 for yes, 0 for no and null for unknown"
+        )
     return (
         f"give ingest.columns.{alias(field)} another column or rule, or say which values mean "
         f"missing: values: {_flow({values[0]: None})}"

@@ -8,7 +8,8 @@ import datetime
 import functools
 import itertools
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from carprice.listings.cells import UNREADABLE, Cells, as_text
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import read_number
 from carprice.schema import (
+    EQUIPMENT_SEPARATOR,
     NUMERIC,
     FieldKind,
     alias,
@@ -49,6 +51,10 @@ _NO: Final = (
 _FLAGS: Final = {word: float(words is _YES) for words in (_YES, _NO) for word in words.split()}
 _DATE_OF_EXCEL: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?: 00:00:00)?")
 _EXCEL_DAY: Final = re.compile(r"\d{5}(?:\.\d+)?")
+_UNSPACED: Final = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff"
+"""Letters of Thai, Japanese and Chinese, which part no words by spaces."""
+_APART: Final = rf"""\s,;:/|()\[\]"'{_UNSPACED}"""
+"""What may stand beside a whole word."""
 _EXCEL_EPOCH: Final = datetime.date(1899, 12, 30)
 EXCEL_DAYS: Final = "excel"
 """The format of dates that stand as the numbers of days which Excel counts."""
@@ -117,6 +123,54 @@ def _read_flags(raw: pd.DataFrame, rule: ColumnRule) -> tuple[np.ndarray, np.nda
     return texts, bad
 
 
+def joined(field: str, parts: pd.DataFrame, rule: ColumnRule) -> pd.Series:
+    """Return the columns of a field as one: texts joined by a space, or lists put together.
+
+    Missing parts are left out; where all are missing, so is the whole.
+    """
+    is_list = kind_of(field) is FieldKind.EQUIPMENT
+    reader = functools.partial(_read_equipment, separator=rule.split) if is_list else _text_or_none
+    columns = [
+        Cells.of(parts.iloc[:, place]).read(reader, None)[0] for place in range(parts.shape[1])
+    ]
+    separator = EQUIPMENT_SEPARATOR if is_list else " "
+    rows = ([part for part in row if part is not None] for row in zip(*columns, strict=True))
+    whole: list[Any] = [separator.join(row) if row else None for row in rows]
+    if is_list:
+        names = (row if row is None else row.split(EQUIPMENT_SEPARATOR) for row in whole)
+        whole = [row if row is None else tuple(filter(None, row)) for row in names]
+    return pd.Series(whole, parts.index, dtype=object)
+
+
+def texts_of(raw: pd.Series, rule: ColumnRule) -> list[np.ndarray]:
+    """Return a field's texts by its rule, and before its ``values``, one for each of n rows."""
+    rules = [rule, *([rule.model_copy(update={"values": None})] if rule.values else [])]
+    prepare = (functools.partial(_in_turn, _preparing_steps(one)) for one in rules)
+    return [Cells.of(raw, each).read(_text_or_none, None)[0] for each in prepare]
+
+
+def without(raw: pd.Series, names: Sequence[np.ndarray]) -> pd.Series:
+    """Return texts without names that they hold as whole words; None where nothing is left.
+
+    Parameters
+    ----------
+    raw : n texts.
+    names : arrays of n names each; None where there is none. The first place where a name stands
+        is taken out, the longest name first, upper and lower case alike.
+
+    Examples
+    --------
+    >>> titles = pd.Series(["VW  Golf, 1.4 TSI", "Mazda 3 3-door", "Kia Rio"])
+    >>> names = [np.array(["vw", "Mazda", "Kia"]), np.array(["Golf", "3", "Rio"])]
+    >>> without(titles, names).tolist()
+    ['1.4 TSI', '3-door', None]
+    """
+    texts = Cells.of(raw).read(_text_or_none, None)[0]
+    rows = zip(texts, *names, strict=True)
+    shorter = [None if text is None else _without(text, *row) for text, *row in rows]
+    return pd.Series(shorter, raw.index, dtype=object)
+
+
 def count_respaced(raw: pd.Series) -> int:
     """Return the number of rows whose text has needless spaces."""
     return int(Cells.of(raw).read(_has_stray_spaces, False)[0].sum())
@@ -128,6 +182,27 @@ def date_of_excel(cells: Cells) -> str | None:
     return next(filter(_DATE_OF_EXCEL.fullmatch, texts), None)
 
 
+@functools.lru_cache(maxsize=100_000)
+def _without(text: str, *names: str | None) -> str | None:
+    for name in sorted({*filter(None, names)}, key=len, reverse=True):
+        text = _whole_word(name).sub(" ", unicodedata.normalize("NFC", text), count=1)
+    return as_text(text).strip(" ,;:/|-–") or None
+
+
+@functools.lru_cache(maxsize=20_000)
+def _whole_word(name: str) -> re.Pattern[str]:
+    """Return a pattern of a name between spaces, signs or letters of scripts without spaces."""
+    words = unicodedata.normalize("NFC", name).split()
+    text = r"\s+".join(map(re.escape, words))
+    before = "" if re.match(f"[{_UNSPACED}]", words[0]) else f"(?<![^{_APART}])"
+    after = "" if re.search(f"[{_UNSPACED}]$", words[-1]) else f"(?![^{_APART}])"
+    return re.compile(before + text + after, re.IGNORECASE)
+
+
+def _text_or_none(value: object) -> str | None:
+    return as_text(value) or None
+
+
 def _has_stray_spaces(value: object) -> bool:
     return isinstance(value, str) and " ".join(value.split()) != value
 
@@ -136,7 +211,7 @@ def _reader(field: str, rule: ColumnRule, label: str) -> Callable[[object], Any]
     """Return the function that reads a value of a field that is no number."""
     kind = kind_of(field)
     if kind is FieldKind.TEXT:
-        return lambda value: as_text(value) or None
+        return _text_or_none
     if kind is FieldKind.EQUIPMENT:
         return lambda value: _read_equipment(value, rule.split)
     return lambda value: _read_date(value, rule.date, f"{label}, {alias(field)}")
@@ -158,7 +233,7 @@ def _preparing_steps(rule: ColumnRule) -> list[Callable[[Any], Any]]:
     if rule.words is not None:
         steps.append(_word_picker(str(rule.words), rule.phrases))
     if rule.values is not None:
-        steps.append(_replacer(rule.values))
+        steps.append(replacer(rule.values))
     if rule.ordinal:
         steps.append(parse_ordinal)
     return steps
@@ -192,7 +267,8 @@ def _spellings(key: object) -> tuple[str, ...]:
     return (as_text(key),)
 
 
-def _replacer(values: dict[Any, Any]) -> Callable[[object], object]:
+def replacer(values: Mapping[Any, Any]) -> Callable[[object], object]:
+    """Return the function that replaces values in any of their spellings, and leaves others."""
     exact = {spelling: new for key, new in values.items() for spelling in _spellings(key)}
     # Where two keys differ in case alone, the first stands for all other spellings.
     folded = {key.casefold(): new for key, new in reversed(exact.items())}

@@ -27,6 +27,7 @@ _CHECKED_NUMBERS: Final = {
     "fitness_age": "fitness_age",
     "fuel_economy": "fuel_economy",
     "road_tax": "road_tax",
+    "new_price": "new_price",
 }
 """Numbers whose training range is checked, and the listing's field behind each."""
 _CC_OF_LITRES: Final = 20.0

@@ -78,7 +78,11 @@ class Defaults:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
         medians = {**content["by_group"], "": content["overall"]}
-        usual = {key: _by_name(np.array(own, np.float64).tolist()) for key, own in medians.items()}
+        names = content.get("numbers", USUAL_OF_MODEL)  # fewer in model folders of before
+        usual = {
+            key: dict(zip(names, np.array(own, np.float64).tolist(), strict=True))
+            for key, own in medians.items()
+        }
         kinds = {key: tuple(kind) for key, kind in content["kinds"].items()}
         by_age = np.array(content["odometer_by_age"], np.float64)
         car = content.get("car")

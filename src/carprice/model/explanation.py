@@ -38,6 +38,7 @@ _NUMBERS: Final = {
     "odometer": DISTANCE,
     "ownership": OWNERS,
     "feature_count": EQUIPMENT,
+    "new_price": VARIANT,
     "fitness_age": OTHERS,
 }
 """The factor of each number; those of the engine and the seats count to fuel and gearbox."""
@@ -74,11 +75,11 @@ def mixtures(
     given, none = own_type.given, detail_key(own_type.given["model"], "")
     bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
     named = bare | {name: given[name] for name in ("model_trim", "model_variant")}
-    for texts in (bare, named):
-        yield cars.type_of(texts, math.nan), usual
-    yield own_type, _mixed(own, usual, {POWERTRAIN})
+    yield cars.type_of(bare, math.nan), usual
+    yield cars.type_of(named, math.nan), _mixed(own, usual, {VARIANT})
+    yield own_type, _mixed(own, usual, {VARIANT, POWERTRAIN})
     for order in (_OF_CAR, _OF_CAR[::-1]):
-        names = {POWERTRAIN}
+        names = {VARIANT, POWERTRAIN}
         for name in order:
             names |= {name}
             yield own_type, _mixed(own, usual, names)

@@ -18,7 +18,13 @@ KM_KNOTS: Final = np.round(np.linspace(1_000**0.5, 400_000**0.5, 61) ** 2)
 """Knots of the correction for distance, in km: linear between them, constant beyond."""
 USUAL_KM: Final = 50_000.0
 """Distance of a car whose odometer is unknown, in km."""
-LOGGED: Final = {"litres": 1.5, "power_bhp": 100.0, "fuel_economy": 20.0, "road_tax": 150.0}
+LOGGED: Final = {
+    "litres": 1.5,
+    "power_bhp": 100.0,
+    "fuel_economy": 20.0,
+    "road_tax": 150.0,
+    "new_price": 20_000.0,
+}
 """Numbers whose logarithm is a term of the engine, and the value at which it is 0."""
 ENGINE: Final = ("litres", "power_bhp", "cylinders")
 """Numbers of the text ``model_engine``, in its order."""

@@ -1,6 +1,6 @@
 """Fit the model, and refuse to learn from a column that knows the price."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from carprice.arrays import Floats, Progress
 from carprice.listings.features import Features
@@ -17,14 +17,16 @@ def train_model(
     settings: TrainSettings,
     columns: Mapping[str, str],
     progress: Progress,
+    known: Collection[str] = (),
 ) -> PriceModel:
     """Fit a model on parsed listings and their ln(price).
 
     If a feature explains the price as only a column computed from it can, an InputError names its
-    source column: ``columns`` has these by the field's name in files.
+    source column: ``columns`` has these by the field's name in files. ``known`` names the fields
+    that are known of any car before there is a price, which may explain as much as they do.
     """
     progress("looking for columns that know the price")
-    refuse_leaks(features, log_price, columns)
+    refuse_leaks(features, log_price, columns, known)
     model = PriceModel.fit(features, log_price, market, settings, progress)
-    refuse_too_good(model.metrics["mdape"], features, log_price, columns)
+    refuse_too_good(model.metrics["mdape"], features, log_price, columns, known)
     return model

@@ -1,17 +1,20 @@
 """A chunk of raw rows, and helpers of the readers of files and databases."""
 
 import contextlib
+import difflib
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from carprice.errors import InputError
 
 Frames = Generator[pd.DataFrame, None, None]
+
+_COLUMNS_NAMED: Final = 20
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,16 @@ def slices(frame: pd.DataFrame, rows: int) -> Frames:
 def one_line(error: object) -> str:
     """Return the first line of an error's text, or its kind where it has none."""
     return " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+
+
+def nearest(wanted: str, columns: Iterable[str]) -> str:
+    """Write the names of columns, those first that are most like a name that is not there."""
+    known = list(columns)
+    by_case = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(wanted.lower(), by_case, n=len(by_case) or 1, cutoff=0.5)
+    shown = [*dict.fromkeys([*(by_case[name] for name in close), *known])]
+    rest = len(shown) - _COLUMNS_NAMED
+    return ", ".join(shown[:_COLUMNS_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def kept_in_parts(chunks: Chunks, folder: Path) -> Iterator[Chunk]:

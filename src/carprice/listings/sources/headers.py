@@ -52,7 +52,8 @@ def known_names(settings: IngestSettings) -> frozenset[str]:
     names = {name for field in (*FIELDS, PRICE) for name in names_of(field)}
     for rule in settings.columns.values():
         if rule is not None:
-            names |= {name.strip() for name in (rule.source or "", *(rule.flags or ()))}
+            names |= {*rule.columns}
+    names |= {*settings.rows.keep, *settings.rows.drop}
     return frozenset(names - {""})
 
 
