@@ -48,8 +48,8 @@ def predict(
 
     def priced_chunks() -> Iterator[pd.DataFrame]:
         nonlocal rows, with_price
-        chunks = read_chunks(settings, source=source)
-        for chunk, mapped in map_chunks(chunks, settings, price_required=False):
+        chunks, signs = read_chunks(settings, source=source), model.market.decimals
+        for chunk, mapped in map_chunks(chunks, settings, signs, price_required=False):
             problems = problems_of(mapped.frame, mapped.raw_unreadable, required)
             priced = answers(model, mapped.frame, problems, confidence)
             raw = chunk.frame.drop(columns=[*priced], errors="ignore")
