@@ -111,6 +111,9 @@ class ColumnRule(_Settings):
         False,
         description='read the first number inside a text: "23.4 kmpl", "1,248 CC", "4.5 lakh"',
     )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="sign before decimals in texts of this column; default: ingest.decimal"
+    )
     date: bool | str = Field(
         False,
         description="read a date; a text gives its format, such as %d/%m/%Y, or excel for Excel's "

@@ -7,7 +7,13 @@ import pytest
 from carprice.arrays import quiet
 from carprice.errors import InputError
 from carprice.listings.features import Features
-from carprice.listings.reading import Listings, clean_source, read_source, refuse_too_few
+from carprice.listings.reading import (
+    Listings,
+    Source,
+    clean_source,
+    read_source,
+    refuse_too_few,
+)
 from carprice.settings import IngestSettings
 
 KIA = {"make": "Kia", "model": "Rio", "year": 2019, "odometer": 45_237, "price": 5000}
@@ -16,12 +22,18 @@ EARLIER = "an earlier price of the same car"
 
 
 def cleaned(folder: Path, rows: list[dict[str, Any]], **given: Any) -> Listings:
-    """Read rows of Kias, with what differs, and columns that no field reads."""
+    """Clean rows of Kias, with what differs, and columns that no field reads."""
+    source, settings = read(folder, rows, **given)
+    return clean_source(source, settings)
+
+
+def read(folder: Path, rows: list[dict[str, Any]], **given: Any) -> tuple[Source, IngestSettings]:
+    """Read them only."""
     frame = pd.DataFrame([{**KIA, **row} for row in rows])
     frame = frame.assign(**{"Unnamed: 0": range(len(rows))})
     frame.to_csv(folder / "cars.csv", index=False)
     settings = IngestSettings.model_validate({"source": str(folder / "cars.csv"), **given})
-    return clean_source(read_source(settings, quiet), settings)
+    return read_source(settings, quiet), settings
 
 
 @pytest.mark.parametrize(
@@ -123,13 +135,13 @@ def test_ids_of_listings_are_doubted(tmp_path: Path) -> None:
 
 def test_few_cars_are_too_few_however_often_they_are_listed(tmp_path: Path) -> None:
     rows = [{"odometer": 40_001 + n % 40, "price": 5000 + n} for n in range(200)]
-    settings = IngestSettings(source=str(tmp_path / "cars.csv"))
+    source, settings = read(tmp_path, rows)
     with pytest.raises(
         InputError, match=r"200 listings of 40 different cars .*\.repeats to ignore"
     ):
-        refuse_too_few(cleaned(tmp_path, rows), settings)
-    settings = settings.model_copy(update={"repeats": "ignore"})
-    refuse_too_few(cleaned(tmp_path, rows, repeats="ignore"), settings)
+        refuse_too_few(clean_source(source, settings), settings, source)
+    source, settings = read(tmp_path, rows, repeats="ignore")
+    refuse_too_few(clean_source(source, settings), settings, source)
 
 
 def test_cars_are_numbered_in_the_order_of_their_first_listings() -> None:

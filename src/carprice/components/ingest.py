@@ -45,11 +45,17 @@ def ingest(
         read = read_source(settings, progress, keep=snapshot, passed_over=passed_over)
         progress("cleaning")
         cleaned = clean_source(read, settings)
-        refuse_too_few(cleaned, settings)
+        refuse_too_few(cleaned, settings, read)
         listings, counts, units = cleaned.frame, cleaned.counts, settings.units
         train, test = _split(listings, settings)
         digest = listings_digest(train, test)
-        market = Market(units.currency, units.distance, cleaned.valuation_date, digest).to_json()
+        market = Market(
+            units.currency,
+            units.distance,
+            cleaned.valuation_date,
+            digest,
+            {field: sign for field, sign in read.decimals.items() if field != PRICE},
+        ).to_json()
         origin = {alias(name): ", ".join(names) for name, names in read.origin.items() if names}
         missing = listings[[*FIELDS]].isna().sum()
         price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
@@ -63,7 +69,7 @@ def ingest(
             "repaired": dict(counts.repaired),
             "ignored_columns": [asdict(column) for column in read.judged()],
             "columns": origin,
-            "notes": list(read.notes),
+            "notes": [*read.notes, *cleaned.doubts],
             "known": settings.known(read.origin),
             "missing": {alias(name): int(rows) for name, rows in missing.items()},
             "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},

@@ -163,10 +163,14 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         )
         with errors_for_python():
             cleaned = clean_source(source, settings)
-            refuse_too_few(cleaned, settings)
+            refuse_too_few(cleaned, settings, source)
             listings = cleaned.frame
             market = Market(
-                self.currency, self.distance, cleaned.valuation_date, listings_digest(listings)
+                self.currency,
+                self.distance,
+                cleaned.valuation_date,
+                listings_digest(listings),
+                {field: sign for field, sign in mapped.decimals.items() if field != PRICE},
             )
             day, unit = market.valuation_date, market.distance_unit
             features = parse(as_columns(listings), day, unit)
@@ -179,7 +183,6 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 lambda _: None,
                 settings.known(mapped.origin),
             )
-        self._decimals = mapped.decimals
         priced = self._price_columns()
         self.feature_names_in_ = np.array([c for c in X if c not in priced], dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
@@ -191,6 +194,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             dict, (cleaned.counts.rejected, cleaned.counts.repaired)
         )
         warn_of_ignored(self.ignored_columns_)
+        for note in (*mapped.notes, *cleaned.doubts):
+            warn(note)
         unreadable = {f: one for f, one in mapped.unreadable.items() if f != PRICE}
         warn_of_unreadable(unreadable, "are taken as missing")
         if self.rejected_:
@@ -261,7 +266,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        columns, decimal : how the DataFrames that are to be priced are read; no folder holds that.
+        columns : how the DataFrames that are to be priced are read; no folder holds that.
+        decimal : the sign before decimals in their texts; None: found, or as in training.
 
         Raises
         ------
@@ -276,14 +282,15 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             distance=model.market.distance_unit,  # type: ignore[arg-type]
             valuation_date=model.market.valuation_date,
         )
-        loaded.model_, loaded.columns_, loaded._decimals = model, {}, {}
+        loaded.model_, loaded.columns_ = model, {}
         return loaded
 
     def _read(self, X: pd.DataFrame) -> tuple[MappedChunk, pd.Series]:
         """Return the listings as they are read, and why each cannot be priced."""
         check_is_fitted(self)
         settings = self._ingest_settings(with_price=False)
-        mapped = read_fields(checked_frame(X), settings, self._decimals, price_required=False)
+        decimals = self.model_.market.decimals
+        mapped = read_fields(checked_frame(X), settings, decimals, price_required=False)
         known = {*getattr(self, "feature_names_in_", ()), *self._price_columns()}
         warn_of_ignored([name for name in mapped.ignored if name not in known])
         absent = [alias(field) for field in self.columns_ if field not in mapped.origin]

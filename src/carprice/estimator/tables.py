@@ -94,7 +94,7 @@ def read_fields(
     ----------
     decimals : the decimal signs of the listings that the model learned from.
     """
-    notation = Notation(settings, dict(decimals or {}))
+    notation = Notation(settings, decimals or {})
     chunk = Chunk(table, filename="", label=SOURCE)
     with errors_for_python():
         return map_columns(chunk, settings, notation, price_required=price_required)

@@ -45,10 +45,11 @@ _FITTING_KINDS: Final = {
     "flags": {FieldKind.EQUIPMENT},
     "split": {FieldKind.EQUIPMENT},
     "date": {FieldKind.DATE},
-    **dict.fromkeys(("ordinal", "number", "multiply", "add"), NUMERIC),
+    **dict.fromkeys(("ordinal", "number", "decimal", "multiply", "add"), NUMERIC),
 }
 """The kinds of fields that each key of a rule fits; the other keys fit all."""
 _VALUES_KEPT: Final = 100
+_EMPTY: Final = frozenset({"nan", "NaN", "NaT", "<NA>"})
 _NAMES: Final = ("make", "model", "variant")
 
 
@@ -62,16 +63,18 @@ class Unreadable:
     value : the first of these values, as the file has it.
     row : the number of its row in the file, counted from 0.
     others : some of these values, each once.
+    readable : some of the field's other values, each once.
     """
 
     count: int
     value: str
     row: int
     others: tuple[str, ...] = attribute(default=(), compare=False)
+    readable: tuple[str, ...] = attribute(default=(), compare=False)
 
     def plus(self, later: "Unreadable") -> "Unreadable":
         """Return the sum of these and of those of a later chunk."""
-        return Unreadable(self.count + later.count, self.value, self.row, self.others)
+        return replace(self, count=self.count + later.count)
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,20 @@ def map_chunks(
     chunks: Iterable[Chunk],
     settings: IngestSettings,
     row_filter: RowFilter | None = None,
+    known: Mapping[str, Decimal] | None = None,
     *,
     price_required: bool,
 ) -> Iterator[tuple[Chunk, MappedChunk]]:
     """Map the chunks of a source one by one, less the rows left out; see :func:`map_columns`.
 
+    Parameters
+    ----------
+    known : the decimal signs of the listings that a model learned from, by field.
+
     It is an InputError, too, if one file of the source has a field that another lacks.
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {}
-    notation = Notation(settings)
+    notation = Notation(settings, known or {})
     for chunk in chunks:
         if chunk.label not in found:
             found[chunk.label] = auto_columns(chunk.frame.columns, settings)
@@ -379,9 +387,17 @@ def _raw_values(
 def _report(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> Unreadable:
     places = np.argwhere(bad)
     first = tuple(places[0])
-    others = [*dict.fromkeys(map(str, raw.to_numpy(dtype=object)[bad]))][:_VALUES_KEPT]
+    cells = raw.to_numpy(dtype=object)
+    others, readable = (_distinct(cells[mask]) for mask in (bad, ~bad))
     value, row = str(raw.iloc[first])[:80], int(raw.index[first[0]])
-    return Unreadable(len(places), value, row, tuple(others))
+    return Unreadable(len(places), value, row, others, readable)
+
+
+def _distinct(cells: np.ndarray) -> tuple[str, ...]:
+    """Return some of the texts of cells, each once; without the empty ones."""
+    texts = dict.fromkeys(map(str, cells[[cell is not None for cell in cells]]))
+    texts = dict.fromkeys(text for text in texts if text.strip() and text not in _EMPTY)
+    return tuple(itertools.islice(texts, _VALUES_KEPT))
 
 
 def _first_of_rows(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> pd.Series:

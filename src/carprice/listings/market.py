@@ -2,8 +2,8 @@
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, Self
 
 _KM_PER_MILE: Final = 1.609344
 _ODOMETER_KM: Final = (100.0, 500_000.0)
@@ -15,27 +15,38 @@ class Market:
     """Currency, distance unit, valuation date, and the digest of the training data.
 
     Ingest writes it, and the model folder keeps it.
+
+    Attributes
+    ----------
+    decimals : the sign before decimals in the texts of each numeric field, where it is known.
     """
 
     currency: str
     distance_unit: str
     valuation_date: datetime.date
     data_digest: str
+    decimals: Mapping[str, Literal[".", ","]] = field(default_factory=dict, hash=False)
 
     @property
     def km_per_unit(self) -> float:
         """Kilometres in the market's distance unit."""
         return km_per_unit(self.distance_unit)
 
-    def to_json(self) -> dict[str, str]:
-        """Return the market as plain JSON values."""
-        return {**asdict(self), "valuation_date": self.valuation_date.isoformat()}
+    def to_json(self) -> dict[str, Any]:
+        """Return the market as plain JSON values; without decimal signs where none is known."""
+        content = {**asdict(self), "valuation_date": self.valuation_date.isoformat()}
+        return content if self.decimals else {k: v for k, v in content.items() if k != "decimals"}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, str]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
         day = datetime.date.fromisoformat(content["valuation_date"])
-        return cls(content["currency"], content["distance_unit"], day, content["data_digest"])
+        names = ("currency", "distance_unit", "data_digest")
+        return cls(
+            **{name: content[name] for name in names},
+            valuation_date=day,
+            decimals=content.get("decimals", {}),
+        )
 
 
 def km_per_unit(distance_unit: str) -> float:

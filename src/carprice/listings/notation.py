@@ -21,11 +21,14 @@ from carprice.listings.numbers import (
     PRICED,
     Decimal,
     Quantity,
+    codes_in_name,
     codes_of,
+    is_scale,
     plain,
     read_number,
     read_quantity,
     sign_in,
+    unit_in_name,
     unit_of,
 )
 from carprice.schema import FieldKind, alias, kind_of, parse_ordinal
@@ -34,6 +37,8 @@ from carprice.settings import ColumnRule, IngestSettings
 _OWN_UNITS: Final = {"engine_cc": "cc", "power_bhp": "bhp"}
 _LEAST_EVIDENCE: Final = 0.05
 """A decimal sign is taken from a column where this share of its signs shows it."""
+_MUCH: Final = 1.05
+"""Units whose ratio is nearer to 1 are taken for each other, such as PS and bhp."""
 
 
 @dataclass
@@ -42,13 +47,17 @@ class Notation:
 
     Attributes
     ----------
+    known : the decimal signs of the listings that a model learned from, by field. They say what
+        is meant where the source does not show it.
     decimals : the decimal sign of each field's column, once it is known.
     notes : what was assumed of a column, one sentence for each.
     """
 
     settings: IngestSettings
+    known: Mapping[str, Decimal] = field(default_factory=dict)
     decimals: dict[str, Decimal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    _both_signs: set[str] = field(default_factory=set)
     _seen: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
     _plain: dict[str, float] = field(default_factory=dict)
 
@@ -56,44 +65,55 @@ class Notation:
         """Find the decimal sign of each numeric column of texts.
 
         A column shows it where its values can be meant in one way only, such as ``1.5`` or
-        ``1.234.567``. Where they do not, such as ``18.900``, the other columns decide.
+        ``1.234.567``. Where they do not, such as ``18.900``, the other columns decide, and the
+        listings that the model learned from.
 
         Raises
         ------
         InputError
-            If nothing shows it, and more values than ``max_unreadable`` hang on it.
+            If nothing shows it, or these contradict each other, and more values than
+            ``max_unreadable`` hang on it.
         """
-        if self.settings.decimal is not None:
-            self.decimals.update(dict.fromkeys(columns, self.settings.decimal))
-            return
         doubted: dict[str, str] = {}
         for name, (cells, rule) in columns.items():
+            rows, examples = _signs(cells, inside=rule.number)
+            if len(examples) == 2:
+                self._both_signs.add(name)
             if name in self.decimals:
                 continue
-            rows, example = _signs(cells, inside=rule.number)
+            either, example = rows["?"], next(iter(examples.values()), "")
             sign: Decimal = "." if rows["."] >= rows[","] else ","
-            if rows[sign] > _LEAST_EVIDENCE * rows["?"]:
+            if given := rule.decimal or self.settings.decimal:
+                self.decimals[name] = given
+            elif rows[sign] > _LEAST_EVIDENCE * either:
                 self.decimals[name] = sign
             elif kind_of(name) is FieldKind.INTEGER and example:  # it has no decimals
                 self.decimals[name] = "." if "," in example else ","
-            elif rows["?"] > self.settings.max_unreadable * rows.total():
+            elif either > self.settings.max_unreadable * rows.total():
                 doubted[name] = example
         shown = {sign: alias(name) for name, sign in self.decimals.items()}
         for name, example in doubted.items():
-            if len(shown) != 1:
+            signs = shown | dict.fromkeys(self._known_of(name), "training") | shown
+            if len(signs) != 1:
                 meant = [_read(name, example, columns[name][1], sign) for sign in (".", ",")]
                 point, comma = (f"{one.number:.10g}" if one else "nothing" for one in meant)
+                setting = "ingest.decimal to" if not signs else "decimal to"
+                where = f" in ingest.columns.{alias(name)}" if signs else ""
                 raise InputError(
                     f"{label}: {alias(name)} is {example!r} and the like, which may be "
-                    f"{point} or {comma}; set ingest.decimal to '.' or ',': the "
-                    "sign before decimals in this file"
+                    f"{point} or {comma}; set {setting} '.' or ','{where}: the "
+                    f"sign before decimals in this {'column' if signs else 'file'}"
                 )
-            ((sign, other),) = shown.items()
+            ((sign, other),) = signs.items()
             self.decimals[name] = sign
             self.note(
                 f"{alias(name)} is {example!r} and the like; {sign!r} was taken for the sign "
                 f"before decimals, as in {other}"
             )
+
+    def _known_of(self, name: str) -> set[Decimal]:
+        """Return the decimal signs that the listings of the training have shown for a field."""
+        return {self.known[name]} if name in self.known else {*self.known.values()}
 
     def read(
         self, name: str, cells: Cells | np.ndarray, rule: ColumnRule, label: str
@@ -112,16 +132,79 @@ class Notation:
         multiply = 1.0 if rule.multiply is None else rule.multiply
         add = 0.0 if rule.add is None else rule.add
         if isinstance(cells, np.ndarray):
+            self._refuse_name(name, rule, label)
             factor = self._ratio(name, rule.unit) if isinstance(rule.unit, str) else 1.0
+            factor *= _of_name(rule)
             return (cells * multiply + add) * factor, np.zeros(len(cells), dtype=bool)
-        decimal = self.decimals.get(name)
-        quantities = [_quantity(name, value, rule, decimal) for value in cells.values]
+        decimal, both = self.decimals.get(name), name in self._both_signs
+        quantities = [_quantity(name, value, rule, decimal, both) for value in cells.values]
         factors = self._factors(name, quantities, cells, rule, label)
+        if any(isinstance(one, Quantity) and not one.name for one in quantities):
+            self._refuse_name(name, rule, label)
+        if multiply != 1.0:
+            self._refuse_twice(name, quantities, cells, rule, factors, label)
         numbers: list[Any] = [
-            (one.number * multiply + add) * factors[one.name] if isinstance(one, Quantity) else one
+            (one.number * (1.0 if one.scaled else multiply) + add) * factors[one.name]
+            if isinstance(one, Quantity)
+            else one
             for one in quantities
         ]
         return cells.spread(numbers, np.nan)
+
+    def _refuse_twice(
+        self,
+        name: str,
+        quantities: Sequence[Any],
+        cells: Cells,
+        rule: ColumnRule,
+        factors: Mapping[str, float],
+        label: str,
+    ) -> None:
+        """Refuse to multiply what a scale word or a unit in the text multiplies already.
+
+        What ``multiply`` says of lakh and the like is of the numbers that tell no scale themselves.
+        """
+        means_scale = is_scale(rule.multiply or 1.0)
+        for value, one in zip(cells.values, quantities, strict=True):
+            if not isinstance(one, Quantity):
+                continue
+            is_given = isinstance(rule.unit, Mapping) or rule.currencies is not None
+            converted = one.name and factors[one.name] != 1.0 and not (is_given and means_scale)
+            if converted or (one.scaled and not means_scale):
+                raise InputError(
+                    f"{label}: {alias(name)} is {as_text(value)!r} and the like, which tells what "
+                    f"it is in and is read so; multiply: {rule.multiply:g} would change it a "
+                    f"second time: remove multiply from ingest.columns.{alias(name)}"
+                )
+            if one.scaled:
+                self.note(
+                    f"{alias(name)} is {as_text(value)!r} and the like; multiply: "
+                    f"{rule.multiply:g} was used for numbers without such a word only"
+                )
+
+    def _refuse_name(self, name: str, rule: ColumnRule, label: str) -> None:
+        """Refuse numbers whose column's name tells another unit or currency than is kept."""
+        if rule.source is None or rule.multiply is not None:
+            return
+        told, own = unit_in_name(name, rule.source), self.own_unit(name)
+        key = f"ingest.columns.{alias(name)}"
+        if told and own and rule.unit is None:
+            ratio = self._ratio(name, told)
+            if max(ratio, 1 / ratio) > _MUCH:
+                raise InputError(
+                    f"{label}: {alias(name)} is read from {rule.source!r}, whose name tells "
+                    f"{told}, and is kept in {own}; write unit: {told} in {key}, or unit: {own} "
+                    "if the name is wrong"
+                )
+        codes, currency = codes_in_name(rule.source), self.settings.units.currency
+        market = codes_of(currency)
+        if name in PRICED and rule.currencies is None and market and codes and not codes & market:
+            code = min(codes)
+            raise InputError(
+                f"{label}: {alias(name)} is read from {rule.source!r}, whose name tells {code}, "
+                f"and ingest.units.currency is {currency}; correct ingest.units.currency, or say "
+                f"what one {code} is in {currency}: currencies: {{{code}: ...}} in {key}"
+            )
 
     def _factors(
         self, name: str, quantities: Sequence[Any], cells: Cells, rule: ColumnRule, label: str
@@ -136,19 +219,28 @@ class Notation:
         if name in PRICED:
             factors = self._of_currencies(named, rule)
         else:
-            factors = self._of_units(name, named, rule)
+            factors = self._of_units(name, named, rule, seen)
         plain_factor = self._plain.setdefault(name, factors.get("", 1.0))
         if not factors.keys() >= seen.keys() or plain_factor != factors[""]:
             raise InputError(f"{label}: {self._mixed(name, seen)}")
         return factors
 
-    def _of_units(self, name: str, named: Sequence[str], rule: ColumnRule) -> dict[str, float]:
+    def _of_units(
+        self,
+        name: str,
+        named: Sequence[str],
+        rule: ColumnRule,
+        seen: Mapping[str, tuple[int, str]],
+    ) -> dict[str, float]:
         if isinstance(rule.unit, Mapping):
             return {unit_of(name, unit): factor for unit, factor in rule.unit.items()} | {"": 1.0}
         units = {*named, *([rule.unit] if rule.unit else [])}
         if len(units) > 1:
             return {}
         factor = self._ratio(name, *units) if units else 1.0
+        bare, total = seen.get("", (0, ""))[0], sum(rows for rows, _ in seen.values())
+        if factor != 1.0 and not rule.unit and bare > self.settings.max_unreadable * total:
+            return {}
         if named and factor != 1.0:
             self.note(f"{alias(name)} is told in {named[0]}, and was made {self.own_unit(name)}")
         return dict.fromkeys(["", *named], factor)
@@ -158,7 +250,7 @@ class Notation:
             market = codes_of(self.settings.units.currency)
             is_one = not named or frozenset.intersection(*map(codes_of, named), market or CODES)
             return dict.fromkeys(["", *named], 1.0) if is_one else {}
-        factors = {"": 1.0}
+        factors = {"": _of_name(rule)}
         for text in named:
             for given, factor in rule.currencies.items():
                 if plain(given) == text or (codes_of(given) and codes_of(given) <= codes_of(text)):
@@ -184,9 +276,17 @@ class Notation:
             own = self.own_unit(name)
             factors = FACTORS[name]
             said = ", ".join(f"{u}: {f / factors.get(own, 1.0):.6g}" for u, f in factors.items())
+            if not {*filter(None, seen)} <= factors.keys():
+                return (
+                    f"{alias(name)} has {found} beside the number, of which one is no multiple of "
+                    f"the other; map a column in one unit, or '{alias(name)}: null' in "
+                    "ingest.columns"
+                )
+            told = [text for text in seen if text]
+            as_told = f", or unit: {told[0]} if the others are {told[0]} too" * (len(told) == 1)
             return (
                 f"{alias(name)} has {found} beside the number; say what one of each is in "
-                f"{own or 'the unit of the market'}: unit: {{{said}}} in {field_key}"
+                f"{own or 'the unit of the market'}: unit: {{{said}}} in {field_key}{as_told}"
             )
         currency = self.settings.units.currency
         signs = ", ".join(
@@ -206,29 +306,43 @@ class Notation:
             self.notes.append(text)
 
 
-def _signs(cells: Cells, *, inside: bool) -> tuple[Counter[str], str]:
-    """Return how many rows show which decimal sign ("?": either), and the first of either."""
+def _signs(cells: Cells, *, inside: bool) -> tuple[Counter[str], dict[str, str]]:
+    """Return how many rows show which decimal sign ("?": either), and of these a value of each."""
     rows: Counter[str] = Counter()
-    example = ""
+    examples: dict[str, str] = {}
     for value, count in zip(cells.values, cells.rows(), strict=True):
         sign = sign_in(value, inside=inside) if isinstance(value, str) else None
         rows[sign or "none"] += int(count)
-        if sign == "?" and not example:
-            example = as_text(value)
-    return rows, example
+        if sign == "?":
+            examples.setdefault(_sign_of_either(value), as_text(value))
+    return rows, examples
 
 
-def _quantity(name: str, value: Any, rule: ColumnRule, decimal: Decimal | None) -> Any:
+def _sign_of_either(value: str) -> str:
+    """Return the sign of a number such as ``18.900``."""
+    return "," if "," in plain(value) else "."
+
+
+def _of_name(rule: ColumnRule) -> float:
+    """Return what one of the currency in a column's name is in the market's, where it is said."""
+    codes = codes_in_name(rule.source or "") if rule.currencies else frozenset()
+    given = (f for text, f in (rule.currencies or {}).items() if codes & codes_of(text))
+    return next(given, 1.0)
+
+
+def _quantity(name: str, value: Any, rule: ColumnRule, decimal: Decimal | None, both: bool) -> Any:
     """Read one value: a Quantity, None if it is empty, or :data:`UNREADABLE`.
 
-    Where the decimal sign is not known, a number that hangs on it is not read.
+    A number that hangs on the decimal sign is not read where that is not known, and ``12.990`` not
+    as 12.99 where the same column has ``12,990``.
     """
     if not isinstance(value, str):
         number = plain_number(value)
         return Quantity(number) if isinstance(number, float) else number
     if not value.strip():
         return None
-    if decimal is None and sign_in(value, inside=rule.number) == "?":
+    may_be_either = (decimal is None or both) and sign_in(value, inside=rule.number) == "?"
+    if may_be_either and decimal in (None, _sign_of_either(value)):
         return UNREADABLE
     read = _read(name, value, rule, decimal or ".")
     if read is None and name == "ownership":

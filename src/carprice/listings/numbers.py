@@ -16,99 +16,142 @@ Decimal = Literal[".", ","]
 
 _SCALES: Final[Mapping[float, str]] = {
     1e3: (
-        "k thousand thousands tsd. tsd хил. tausend mille tis. tis tisíc tys. tys tysięcy тыс. тыс "
-        "тысяч т. ribu rb nghìn ngàn bin hazar हज़ार 千 천"
+        "k thousand thousands grand tsd. tsd tausend mille mila mii tis. tis tisíc tys. tys "
+        "tysięcy хил. тыс. тыс тысяч т. тр т.р. к χιλ. ezer tuhat ribu rb nghìn ngàn bin hazar "
+        "हज़ार हजार হাজার ہزار هزار ألف الف אלף 千 천 พัน"
     ),
-    1e4: "万 萬 만",
-    1e5: "lakh lakhs lac lacs लाख",
+    1e4: "万 萬 만 vạn หมื่น",
+    1e5: "lakh lakhs lac lacs लाख লাখ লক্ষ লাখ لاکھ લાખ లక్షలు లక్ష லட்சம் ಲಕ್ಷ ലക്ഷം แสน",
     1e6: (
-        "million millions mn mio. mio mln. mln mill. mill млн. млн millones millón milhões milhão "
-        "juta jt triệu tr milyon 百万"
+        "million millions mn mio. mio mln. mln mill. mill млн. млн кк millones millón milhões "
+        "milhão milioni milione milioane miljoen miljoonaa miljoner millió juta jt triệu tr milyon "
+        "مليون میلیون מיליון 百万 ล้าน"
     ),
-    1e7: "crore crores cr. cr करोड़",
+    1e7: "crore crores cr. cr करोड़ কোটি کروڑ",
     1e8: "亿 億 억",
-    1e9: "billion bn mrd. mrd млрд. млрд miliar milyar tỷ",
+    1e9: "billion bn mrd. mrd млрд. млрд miliar milyar tỷ میلیارد مليار",
 }
 """The scale words of the world's listings. ``mil`` is none: it is a thousand in Spain, a million in
-English slang, and ten kilometres in Sweden."""
+Prague, and ten kilometres in Sweden."""
 _SCALES_OF_PRICES: Final[Mapping[float, str]] = {1e4: "w", 1e5: "l", 1e6: "m"}
 _SCALES_OF_DISTANCES: Final[Mapping[float, str]] = {1e3: "t", 1e4: "w"}
 
 _CURRENCIES: Final[Mapping[str, str]] = {
-    "₹ रु रू": "INR",
-    "rs. rs rupees rupee": "INR PKR LKR NPR",
-    "$ dollars dollar": "USD AUD CAD NZD SGD HKD MXN ARS CLP COP",
-    "us$": "USD",
+    "₹ रु. रु रू": "INR",
+    "rs. rs rupees rupee ₨ روپے": "INR PKR LKR NPR MUR",
+    "$ dollars dollar": "USD AUD CAD NZD SGD HKD TWD MXN ARS CLP COP UYU DOP NAD JMD TTD BBD",
+    "us$ u$s usd$ u$d": "USD",
     "a$ au$": "AUD",
-    "c$ ca$": "CAD",
+    "c$ ca$ cad$": "CAD NIO",
     "nz$": "NZD",
     "s$": "SGD",
     "hk$": "HKD",
-    "mx$": "MXN",
-    "r$": "BRL",
-    "€ euro euros": "EUR",
-    "£": "GBP EGP",
-    "kč": "CZK",
-    "zł": "PLN",
+    "nt$ 台幣 新台幣": "TWD",
+    "mx$ mxn$": "MXN",
+    "rd$": "DOP",
+    "$u": "UYU",
+    "n$": "NAD",
+    "r$ reais": "BRL",
+    "€ euro euros евро ευρώ": "EUR",
+    "£": "GBP EGP LBP",
+    "e£ l.e. le جنيه ج.م ج.م.": "EGP",
+    "kč kčs": "CZK",
+    "zł zl złotych": "PLN",
     "ft": "HUF",
     "kr. kr": "SEK NOK DKK ISK",
     "fr. sfr. sfr": "CHF",
-    "₽ руб. руб рублей р.": "RUB",
+    "₽ руб. руб рублей рубля рубль р. р": "RUB BYN",
     "₴ грн. грн": "UAH",
-    "₸ тг": "KZT",
-    "₺ tl": "TRY",
+    "₸ тг. тг тенге": "KZT",
+    "сум so'm": "UZS",
+    "сом": "KGS",
+    "₾": "GEL",
+    "֏": "AMD",
+    "₼": "AZN",
+    "₺ tl lira": "TRY",
     "¥ 円": "JPY CNY",
     "元 rmb 人民币": "CNY",
     "₩ 원": "KRW",
-    "₫ đồng đ": "VND",
-    "rp. rp": "IDR",
-    "฿ บาท": "THB",
+    "₫ đồng đ vnđ": "VND",
+    "rp. rp rupiah": "IDR",
+    "฿ บาท baht": "THB",
     "rm": "MYR",
     "₱": "PHP",
-    "dhs. dhs dh درهم": "AED MAD",
-    "sr ريال": "SAR",
+    "৳ tk. tk taka টাকা": "BDT",
+    "dhs. dhs dh درهم د.إ د.إ.": "AED MAD",
+    "sr. sr ريال ر.س ر.س.": "SAR QAR OMR YER",
+    "د.ك kd": "KWD",
     "تومان toman": "IRT",
-    "lei": "RON",
+    "ریال ﷼": "IRR SAR QAR OMR YER",
+    "lei": "RON MDL",
     "лв. лв": "BGN",
-    "₪": "ILS",
-    "₦": "NGN",
-    "ksh": "KES",
+    "дин. дин din": "RSD",
+    '₪ ש"ח nis': "ILS",
+    "₦ n naira": "NGN",
+    "ksh. ksh kshs": "KES",
+    "tsh ts": "TZS",
+    "ush": "UGX",
+    "gh₵ ghc ₵": "GHS",
     "r": "ZAR",
+    "s/. s/": "PEN",
+    "bs. bs": "BOB VES",
+    "₡": "CRC",
+    "₲ gs. gs": "PYG",
+    "q. q": "GTQ",
+    "l. l lps. lps": "HNL",
+    "b/.": "PAB",
+    "₭": "LAK",
+    "៛": "KHR",
+    "₮": "MNT",
 }
 """Signs and words of currencies, and the ISO 4217 codes that each may stand for."""
-_CODES: Final = {word: codes for words, codes in _CURRENCIES.items() for word in words.split()}
 CODES: Final = frozenset(" ".join(_CURRENCIES.values()).split()) | {
-    *("BHD", "BYN", "DZD", "EGP", "GEL", "GHS", "HRK", "IQD", "IRR", "JOD", "KWD", "LBP", "LKR"),
-    *("MDL", "NPR", "OMR", "PEN", "QAR", "RSD", "SAR", "TND", "TWD", "TZS", "UGX", "UZS", "XOF"),
+    *("ALL", "BAM", "BHD", "BND", "BWP", "DZD", "ETB", "FJD", "HRK", "IQD", "JOD", "LBP", "LYD"),
+    *("MKD", "MMK", "MOP", "MZN", "RWF", "SYP", "TJS", "TMT", "TND", "XAF", "XOF", "ZMW", "ZWL"),
 }
 
 UNITS: Final[Mapping[str, Mapping[str, str]]] = {
     "odometer": {
         "km": (
-            "km. km kms kilometers kilometer kilometres kilometre км. км 公里 キロ كم كيلومتر "
-            "کیلومتر กม. กม 킬로미터 킬로 किमी"
+            "km. km kms kilometers kilometer kilometres kilometre kilómetros kilometros "
+            "quilômetros quilómetros chilometri kilometrów kilometrů км. км километров 公里 キロ "
+            "كم كيلومتر کیلومتر کلومیٹر กม. กม กิโลเมตร 킬로 킬로미터 किमी कि.मी. কিমি χλμ. χλμ "
+            "ק\"מ ק''מ"
         ),
         "miles": "miles mile mi. mi mls 英里 マイル",
     },
     "engine_cc": {
-        "cc": "cc ccm cm3 см3 c.c.",
-        "l": "l. l ltr. ltr liters liter litres litre litros л. л",
+        "cc": ('cc ccm cm3 cm^3 см3 сс c.c. c.c куб.см куб.см. кубсм τ.εκ. سي.سي סמ"ק ซีซี cc. ccm.'),
+        "l": (
+            "l. l ltr. ltr liters liter litres litre litros lítros litri litrů л. л литра литров "
+            "升 リットル ลิตร"
+        ),
     },
     "power_bhp": {
-        "bhp": "bhp hp",
-        "PS": "ps cv ch cp pk km hk л.с. лс 马力 匹",
-        "kW": "kw квт",
+        "bhp": "bhp hp horsepower",
+        "PS": (
+            "ps cv ch cp pk km hk bg le ks konji koní koni beygir л.с. л.с лс к.с. к.с кс "
+            "马力 馬力 匹 마력 แรงม้า"
+        ),
+        "kW": "kw квт kilowatt",
     },
     "fuel_economy": {
-        "km/l": "kmpl km/l kml km/kg kmkg",
+        "km/l": "kmpl km/l kml km/litre km/liter km/ltr km/kg kmkg",
         "mpg": "mpg",
-        "l/100km": "l/100km l/100",
+        "l/100km": "l/100km l/100 л/100км л/100",
     },
-    "seats": {"": "seats seat seaters seater -seater places plätze sitze 座 мест 인승"},
-    "cylinders": {"": "cylinders cylinder cyl. cyl zylinder cilindros 缸"},
-    "fitness_age": {"": "years year yrs yr y. лет 年 jahre"},
+    "seats": {
+        "": (
+            "seats seat seaters seater seating places plätze sitze sitzplätze osób lugares plazas "
+            "座 座位 人乗り 名 мест места 인승"
+        )
+    },
+    "cylinders": {
+        "": "cylinders cylinder cyl. cyl zylinder cilindros cylindres cilindri 缸 气缸 氣缸 기통"
+    },
+    "fitness_age": {"": "years year yrs yr y. лет года год 年 jahre"},
     "ownership": {"": "owners owner hand. hand"},
-    "year": {"": "年款 年 款 г. г год"},
+    "year": {"": "年款 年式 年 款 г. г год года р. року r. rok 년식 년 model"},
 }
 """Units by field, and the words for each; of a field that has one unit only it has no name."""
 FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
@@ -120,14 +163,29 @@ FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
 """What one of a unit is: of a distance in kilometres, else in the field's own unit."""
 PRICED: Final = ("price", "road_tax", "new_price")
 _NOTES: Final = (
-    "only onwards onward negotiable neg. neg nego obo o.b.o. ono o.n.o. vb vhb fp fix fixed "
-    "festpreis approx. approx ca. ca"
+    "only, onwards, onward, negotiable, neg., neg, nego, obo, o.b.o., ono, o.n.o., or best offer, "
+    "vb, vhb, verhandlungsbasis, fp, fix, fixed, firm, festpreis, fest, approx., approx, ca., ca, "
+    "inc vat, inc. vat, incl vat, incl. vat, including vat, vat incl., vat included, drive away, "
+    "inkl. mwst., inkl. mwst, inkl mwst, mwst. ausweisbar, mwst ausweisbar, brutto, ttc, "
+    "à débattre, négociable, a négocier, iva incluido, iva incluida, iva inclusa, iva incl., "
+    "negociable, do negocjacji, do uzgodnienia, с ндс, торг, 税込, 起, driven, din, "
+    "est., estimated, run, пробега, per year, a year, p.a., /year, /yr, / year, / yr"
 )
-"""Words after a price or a distance that change nothing about its number."""
+"""Words after a number that change nothing about it."""
+_OTHER_AMOUNTS: Final = re.compile(
+    r"\b(?:emi|deposit|down|downpayment|down-payment|monthly|per month|per week|weekly|finance|mtl|"
+    r"monatlich|rate|anzahlung|leasing|mensualidad(?:es)?|mensual|enganche|anticipo|entrada|cuotas?|"
+    r"mensualités?|par mois|apport|rata|msrp|rrp|uvp|neupreis|list price|when new|was|"
+    r"взнос|в месяц|платеж|аванс|peşinat|taksit|cicilan|dp|angsuran|trả góp|trả trước)\b"
+    r"|首付|月供|指导价|新车|原价|ดาวน์|ผ่อน"
+)
+"""What says that a price is of something else: an instalment, a deposit, the car when new."""
 
 _POINT: Final = "\u066b"
 """The decimal sign of Arabic script, which means nothing else."""
-_GROUP_SIGNS: Final = {"\u066c": "'", "\u060c": ","}
+_FOOTNOTE: Final = re.compile("(?<![mMмМ])[\u00b9\u00b2\u00b3\u2070-\u2079]")
+"""A small raised digit, unless it makes a volume: ``12.990¹`` is no 12.9901."""
+_OTHER_SIGNS: Final = {"\u066c": "'", "\u060c": ",", "\u05f4": '"'}
 _QUOTES: Final = "'\u2019\u02bc`\u00b4"
 _DIGITS: Final = (
     rf"(?:\d{{1,3}}(?:[ {_QUOTES}]\d{{3}})+(?!\d)(?:[.,{_POINT}]\d+)?"
@@ -137,14 +195,30 @@ _DIGITS: Final = (
 _NUMBER: Final = re.compile(rf"((?:(?<!\w)[-+])?{_DIGITS})(?:e([-+]?\d{{1,2}})(?!\w))?")
 _ALONE: Final = re.compile(_NUMBER.pattern + "[.,]?")
 _TO: Final = re.compile(r"\s*(?:-|~|to\b|bis\b|до\b|至)\s*")
+_EVEN: Final = re.compile(r"\s*[.,:/]\s?-{1,2}(?!\s*\d)")
+"""What says that there are no cents: ``12.500,-``."""
 _AND: Final = re.compile(r"\s*(?:and\b|und\b|,)?\s*")
-_THOUSAND_KM: Final = re.compile(r"(?<=[\d\s])(t|т\.)(km|км)\b")
-_BESIDE_A_UNIT: Final = re.compile(r"^\s*(?:[,;|@(]|at\b|bei\b|/\s*\d).*")
+_THOUSANDS_OF: Final = re.compile(
+    r"(?<=[\d\s])(?:t|т|к|k)\.?\s?(?=(?:km|км|eur|€|kr|sek|chf|czk|usd)\b|€)"
+)
+"""The start of ``45 tkm``, ``12,5 TEUR`` and the like."""
+_TRUE_DISTANCE: Final = re.compile(r"\b(?:original|actual|genuine|verified|true)\s+(?=[a-zа-я])")
+_PER_100_KM: Final = re.compile(r"/\s*100\s*(?=km|км)")
+_SPACED_DOLLAR: Final = re.compile(r"\b(us|au|ca|nz|hk|nt|mx|rd|c)\s+\$")
+_BESIDE_A_UNIT: Final = re.compile(r"^\s*(?:[,;|@(•·]|at\b|bei\b|/\s*\d).*")
 """What may stand after a unit: something else that is told of the car."""
+_WORD_OF_NAME: Final = re.compile(r"[A-Z]+(?![a-z])|[^\W\d_A-Z]+|[A-Z][a-z]+")
+_NO_MONEY: Final = frozenset({"all", "try", "pen", "mad", "gel", "mop", "cop", "din"})
+"""Codes and words of currencies that are words of other meanings in the name of a column."""
+_LEAST_PART: Final = 100
+"""``4 lakh 5000`` is a sum; what 500, or 50, is of in ``4 lakh 50`` is not said."""
 _WIDEST_RANGE: Final = 2.0
 """A range is read as its middle; a wider one says too little."""
 _GROUPED: Final = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:,\d{2,3})*,\d{3})?(?:\.\d*)?")
-_WITHOUT_SPACES: Final = ("CJK", "HANGUL", "KATAKANA", "THAI")
+_WITHOUT_SPACES: Final = ("CJK", "HANGUL", "KATAKANA", "HIRAGANA", "THAI")
+_SIGN_OF_MONEY: Final = "$¢£¤¥֏؋৲৳૱௹฿៛\u20a0-\u20cf"
+_ERAS: Final = {"令和": 2018, "平成": 1988, "昭和": 1925, "民國": 1911, "民国": 1911}
+"""Years that are counted from another than 0: the first of 令和 is 2019."""
 _RUNS_ON: Final = "\u0e00-\u0e7f\u30a0-\u30ff\u3400-\u9fff\uac00-\ud7af"
 
 
@@ -157,11 +231,13 @@ class Quantity:
     number : in the unit that ``unit`` names.
     unit : a key of :data:`FACTORS` for its field; empty where the text has none.
     currency : the sign or word of its currency as the text has it; empty where there is none.
+    scaled : whether the text has a scale word, such as lakh.
     """
 
     number: float
     unit: str = ""
     currency: str = ""
+    scaled: bool = False
 
     @property
     def name(self) -> str:
@@ -180,9 +256,10 @@ def plain(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().split())
     signs = []
-    for sign in unicodedata.normalize("NFKC", text.replace("\u2212", "-")).lower():
-        if sign in _GROUP_SIGNS:
-            signs.append(_GROUP_SIGNS[sign])
+    text = _FOOTNOTE.sub("", text.replace("\u2212", "-"))
+    for sign in unicodedata.normalize("NFKC", text).lower():
+        if sign in _OTHER_SIGNS:
+            signs.append(_OTHER_SIGNS[sign])
         elif unicodedata.category(sign) == "Nd":
             signs.append(str(unicodedata.decimal(sign)))
         elif unicodedata.category(sign) == "Pd":
@@ -229,6 +306,11 @@ def number_of(digits: str, decimal: Decimal) -> float | None:
     return float(digits.replace(",", "")) if known else None
 
 
+def is_scale(factor: float) -> bool:
+    """Whether a factor is what a scale word stands for, such as 100,000 for lakh."""
+    return factor in _SCALES
+
+
 def sign_in(text: str, *, inside: bool) -> str | None:
     """Return the decimal sign that the number in a text shows; see :func:`decimal_sign`.
 
@@ -238,8 +320,12 @@ def sign_in(text: str, *, inside: bool) -> str | None:
     """
     if text.isascii() and "." not in text and "," not in text:
         return None
-    found = _NUMBER.search(plain(text)) if inside else _ALONE.fullmatch(plain(text))
-    return decimal_sign(found[1]) if found else None
+    text = plain(text)
+    found = _NUMBER.search(text) if inside else _ALONE.fullmatch(text)
+    if found is None:
+        return None
+    even = _EVEN.match(text, found.end())
+    return even[0].strip()[0] if even and even[0].strip()[0] in ".," else decimal_sign(found[1])
 
 
 def read_number(text: str, decimal: Decimal) -> float | None:
@@ -265,15 +351,18 @@ def read_quantity(text: str, field: str, decimal: Decimal) -> Quantity | None:
     Examples
     --------
     >>> read_quantity("₹4.44 L", "price", ".")
-    Quantity(number=444000.0, unit='', currency='₹')
+    Quantity(number=444000.0, unit='', currency='₹', scaled=True)
     >>> read_quantity("12万公里", "odometer", ".")
-    Quantity(number=120000.0, unit='km', currency='')
+    Quantity(number=120000.0, unit='km', currency='', scaled=True)
     >>> read_quantity("520 000 Kč", "price", ".").number, read_quantity("5 Krona", "price", ".")
     (520000.0, None)
     """
     text, words = plain(text), _words_of(field)
-    if field == "odometer":
-        text = _THOUSAND_KM.sub(r"\1 \2", text)
+    if field == "odometer" or field in PRICED:
+        text = _THOUSANDS_OF.sub("k ", _SPACED_DOLLAR.sub(r"\1$", text))
+        text = _TRUE_DISTANCE.sub("", text)
+    elif field == "fuel_economy":
+        text = _PER_100_KM.sub("/100", text)
     first = _NUMBER.search(text)
     return words.read(text, first.start(), decimal) if first else None
 
@@ -287,7 +376,11 @@ def unit_of(field: str, word: str) -> str:
     ('miles', 'furlong')
     """
     return next(
-        (unit for unit, words in UNITS.get(field, {}).items() if plain(word) in words.split()),
+        (
+            unit
+            for unit, words in UNITS.get(field, {}).items()
+            if plain(word) in plain(words).split()
+        ),
         word,
     )
 
@@ -297,12 +390,50 @@ def codes_of(currency: str) -> frozenset[str]:
 
     Examples
     --------
-    >>> sorted(codes_of("C$")), sorted(codes_of("Rs.")), codes_of("points")
-    (['CAD'], ['INR', 'LKR', 'NPR', 'PKR'], frozenset())
+    >>> sorted(codes_of("US$")), sorted(codes_of("zł")), codes_of("points")
+    (['USD'], ['PLN'], frozenset())
     """
     if currency.upper() in CODES:
         return frozenset({currency.upper()})
-    return frozenset(_CODES.get(plain(currency), "").split())
+    return _codes_by_word().get(plain(currency), frozenset())
+
+
+def unit_in_name(field: str, column: str) -> str:
+    """Return the unit of a field that the name of its column tells; empty if it tells none.
+
+    Examples
+    --------
+    >>> unit_in_name("odometer", "Mileage (miles)"), unit_in_name("power_bhp", "powerKW")
+    ('miles', 'kW')
+    """
+    words = {unit_of(field, word) for word in _words_of_name(column)}
+    return next((unit for unit in UNITS.get(field, {}) if unit and unit in words), "")
+
+
+def codes_in_name(column: str) -> frozenset[str]:
+    """Return the ISO 4217 codes of the currency that a column's name tells; none if it tells none.
+
+    Examples
+    --------
+    >>> sorted(codes_in_name("price_eur")), sorted(codes_in_name("all prices"))
+    (['EUR'], [])
+    """
+    words = (word for word in _words_of_name(column) if len(word) > 2 and word not in _NO_MONEY)
+    return next(filter(None, map(codes_of, words)), frozenset())
+
+
+def _words_of_name(column: str) -> list[str]:
+    return [word.lower() for word in _WORD_OF_NAME.findall(column) if len(word) > 1]
+
+
+@cache
+def _codes_by_word() -> dict[str, frozenset[str]]:
+    dollars = {f"{code}$": code for code in _CURRENCIES["$ dollars dollar"].split()}
+    return {
+        plain(word): frozenset(codes.split())
+        for words, codes in {**dollars, **_CURRENCIES}.items()
+        for word in words.split()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,45 +456,102 @@ class _Words:
             scales |= _by_word(_SCALES_OF_DISTANCES)
         self._scales = scales if priced or field == "odometer" else {}
         self._units = {
-            word: name for name, words in UNITS.get(field, {}).items() for word in words.split()
+            plain(word): name
+            for name, words in UNITS.get(field, {}).items()
+            for word in words.split()
         }
-        signs = [word for words in _CURRENCIES for word in words.split()]
-        self._currencies = [*signs, *(code.lower() for code in CODES)] if priced else []
+        codes = [code.lower() for code in CODES]
+        self._currencies = [*_codes_by_word(), *codes] if priced else []
         self._scale = _one_of(self._scales)
-        self._unit = _one_of(self._units)
+        self._unit = re.compile(rf"\s*-?\s*({_either(self._units)})")
+        named = [word for word, name in self._units.items() if name]
+        self._unit_before = re.compile(rf"(?<![^\W\d_])({_either(named)})\s*[:=]?\s*$")
         self._currency = _one_of(self._currencies)
-        self._currency_before = re.compile(rf"(?<![^\W\d_])({_either(self._currencies)})\s*$")
-        self._rest = re.compile(rf"(?:[\s.,;:!*+()]|/?-+|(?:{_either(_NOTES.split())}))*")
+        known = rf"(?<![^\W\d_])({_either(self._currencies)})\s*$"
+        self._currency_before = re.compile(known)
+        self._sign_before = re.compile(rf"([^\s(:]*[{_SIGN_OF_MONEY}][^\s(]*)\s*$")
+        notes = [re.sub(r"\\? ", r"\\s", _bounded(note)) for note in _NOTES.split(", ")]
+        notes.sort(key=len, reverse=True)
+        self._rest = re.compile(rf"(?:[\s.,;:!*+()]|/?-+|(?:{'|'.join(notes)}))*")
 
     def read(self, text: str, start: int, decimal: Decimal) -> Quantity | None:
         amount = self._amount(text, start, decimal)
-        if amount is None:
+        if amount is None or self._is_of_something_else(text, start, amount):
             return None
         number = amount.number * amount.scale
-        before = self._currency_before.search(text[:start])
-        currency = before[1] if before else ""
+        scaled = amount.scale != 1
+        currency = self._told_before(text[:start])
         end = amount.end + text.startswith("+", amount.end)
         unit, currency, end = self._names(text, end, "", currency)
+        if said := self._unit_before.search(text[:start]):
+            if unit and self._units[unit] != self._units[said[1]]:
+                return None
+            unit = said[1]
         to = _TO.match(text, end)
-        if to and (last := self._amount(text, to.end(), decimal)):
+        if to:
+            sign = self._currency.match(text, to.end())
+            last = self._amount(text, sign.end() if sign else to.end(), decimal)
+            if last and sign and not currency:
+                currency = sign[1]
+            if last and sign and sign[1] != currency:
+                return None
+        if to and last:
             scale = last.scale if amount.scale == 1 else amount.scale
             low, high = amount.number * scale, last.number * last.scale
             if not low <= high <= _WIDEST_RANGE * low:
                 return None
-            number = (low + high) / 2
+            number, scaled = (low + high) / 2, scale != 1
             unit, currency, end = self._names(text, last.end, unit, currency)
         rest = text[end:]
         if unit:
             rest = _BESIDE_A_UNIT.sub("", rest)
+        found = Quantity(round(number, 6), self._units.get(unit, ""), currency, scaled)
         if beside := re.fullmatch(r"\s*\((.+)\)\s*", rest):
-            rest = "" if read_quantity(beside[1], self._field, decimal) else beside[1]
-        if not self._rest.fullmatch(rest):
-            return None
-        return Quantity(round(number, 6), self._units.get(unit, ""), currency)
+            other = read_quantity(beside[1], self._field, decimal)
+            if other and other.unit and not found.unit:
+                return other
+            rest = "" if other and self._agree(found, other) else beside[1]
+        return found if self._rest.fullmatch(rest) else None
+
+    def _is_of_something_else(self, text: str, start: int, amount: _Amount) -> bool:
+        """Whether the number is a part of a name such as V8, or not the car's own price."""
+        before = text[:start].rstrip()
+        if self._currencies and (_OTHER_AMOUNTS.search(text) or re.fullmatch(r"\(.*\)", text)):
+            return True  # so accountants write what is below 0
+        if before.endswith("-") and amount.number < 0:
+            return True
+        is_attached = len(before) == start and before[-1:].isalpha()
+        if not is_attached or self._told_before(before):
+            return False
+        is_year = self._field == "year" and amount.number >= 1000
+        is_cased = not unicodedata.name(before[-1]).startswith(_WITHOUT_SPACES)
+        return is_cased and not is_year and self._field != "cylinders"
+
+    def _agree(self, found: Quantity, other: Quantity) -> bool:
+        """Whether a number in brackets may be the same amount once more."""
+        if not self._currencies or found.name != other.name:
+            return True
+        return found.number / 2 <= other.number <= found.number * 2
+
+    def _told_before(self, before: str) -> str:
+        """Return the currency that stands before a number; a sign that is not known, too."""
+        if not self._currencies:
+            return ""
+        nearest = self._currency_before.search(before)
+        if nearest is None:
+            sign = self._sign_before.search(before)
+            return sign[1] if sign else ""
+        further = self._currency_before.search(before[: nearest.start()])
+        return self._narrower(nearest[1], further[1]) if further else nearest[1]
+
+    def _narrower(self, one: str, other: str) -> str:
+        """Return which of two names of a currency says more; of two currencies the first."""
+        ours, theirs = codes_of(one), codes_of(other)
+        return other if theirs < ours else one
 
     def _amount(self, text: str, start: int, decimal: Decimal) -> _Amount | None:
         """Read digits and scale words: ``4 lakh 44 thousand`` is the sum of both."""
-        total, scale, end = 0.0, 0.0, start
+        total, scale, least, end = 0.0, 0.0, 0.0, start
         while found := _NUMBER.match(text, end):
             number = number_of(found[1], decimal)
             if number is None:
@@ -371,26 +559,35 @@ class _Words:
             number *= 10.0 ** int(found[2] or 0)
             word = self._scale.match(text, found.end())
             factor = self._scales[word[1]] if word else 1.0
-            if scale and factor >= scale:
+            if scale and (factor >= least or number * factor < least / _LEAST_PART):
                 return None
             total, end = total + number * factor, (word or found).end()
-            scale = scale or factor
+            scale, least = scale or factor, factor
             following = _AND.match(text, end)
             if factor == 1 or not following or not _NUMBER.match(text, following.end()):
                 break
             end = following.end()
-        return _Amount(total / scale, scale, end) if scale else None
+        if not scale:
+            return None
+        if self._field == "year" and (era := _ERAS.get(text[:start].strip()[-2:])):
+            total += era
+        even = _EVEN.match(text, end)
+        return _Amount(total / scale, scale, even.end() if even else end)
 
     def _names(self, text: str, end: int, unit: str, currency: str) -> tuple[str, str, int]:
         """Return unit and currency, where they follow, and where they end."""
         while True:
             if not unit and (found := self._unit.match(text, end)):
                 unit = found[1]
-            elif not currency and (found := self._currency.match(text, end)):
-                currency = found[1]
+            elif (found := self._currency.match(text, end)) and self._fits(currency, found[1]):
+                currency = self._narrower(found[1], currency) if currency else found[1]
             else:
                 return unit, currency, end
             end = found.end()
+
+    def _fits(self, known: str, other: str) -> bool:
+        """Whether a second word may name the same currency as the first, in other words."""
+        return not known or (known != other and bool(codes_of(known) & codes_of(other)))
 
 
 @cache
@@ -399,7 +596,7 @@ def _words_of(field: str) -> _Words:
 
 
 def _by_word(table: Mapping[float, str]) -> dict[str, float]:
-    return {word: factor for factor, words in table.items() for word in words.split()}
+    return {plain(word): factor for factor, words in table.items() for word in words.split()}
 
 
 def _either(words: Iterable[str]) -> str:

@@ -1,68 +1,109 @@
-"""Doubt a whole source: figures that no market of used cars has stop the run."""
+"""Doubt a whole source: figures that no market has stop the run, odd ones are noted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.cleaning import default_price_range
+from carprice.listings.market import odometer_limits
+from carprice.listings.numbers import codes_of
+from carprice.listings.remedies import YEAR, written
 from carprice.schema import KINDS, NUMERIC, PRICE, alias, bounds
-from carprice.settings import IngestSettings
+from carprice.settings import ColumnRule, IngestSettings
 
-_CHEAPEST_MARKET = 100.0
-_LEAST_DRIVEN = 1000.0
-_SMALLEST_ENGINE = 20.0
-_MOST_TOO_DEAR = 3
-_SHARE_TOO_DEAR = 0.001
-_SHARE_OUTSIDE = 0.5
+_CHEAPEST_MARKET: Final = 100.0
+_PER_DOLLAR: Final[Mapping[float, str]] = {
+    1: "USD EUR GBP CHF AUD CAD NZD SGD BND BGN AZN GEL KWD BHD OMR JOD FJD",
+    5: "AED SAR QAR PLN RON MYR ILS BRL PEN BAM TND LYD",
+    15: "SEK NOK DKK CNY HKD MAD BOB GTQ ZAR MXN MDL BWP NAD GHS MOP",
+    35: "CZK THB TWD TRY UAH UYU HNL EGP DOP PHP MUR NIO",
+    100: "INR RUB RSD KGS BDT NPR ISK KES JPY DZD",
+    300: "PKR LKR HUF AMD KZT CRC",
+    1000: "KRW CLP ARS NGN IQD XOF XAF RWF MNT",
+    4000: "COP TZS UGX PYG KHR",
+    20_000: "IDR VND UZS LAK IRR LBP",
+}
+"""What a US dollar costs in other currencies, as far as whole scale words can be told apart."""
+_CHEAPEST, _CHEAP, _DEAR = 20.0, 300.0, 300_000.0
+"""Median prices in US dollars: below the first are no cars, outside the others hardly."""
+_LEAST_DRIVEN: Final = 1000.0
+_SMALLEST_ENGINE: Final = 20.0
+_MOST_TOO_DEAR: Final = 3
+_SHARE_TOO_DEAR: Final = 0.001
+_SHARE_OUTSIDE: Final = 0.5
+_SHARE_OF_YEARS: Final = 0.9
+_FEWEST_ALIKE: Final = 20
+_NEARLY_ALL: Final = 0.95
+_OLD_YEARS: Final = 3
+_CALENDARS: Final = ((90, 130, 1911), (1300, 1450, 621), (2400, 2700, -543))
+"""Median years of the calendars of Taiwan, Iran and Thailand, and what makes them those of others.
+"""
+_EXCEL_DAYS: Final = (20_000, 60_200)
 
 
-def refuse_implausible(frame: pd.DataFrame, settings: IngestSettings, label: str) -> None:
+def refuse_implausible(
+    frame: pd.DataFrame, settings: IngestSettings, label: str, rules: Mapping[str, ColumnRule]
+) -> None:
     """Raise an InputError if the figures of a source are those of no market of used cars.
 
     Parameters
     ----------
     frame : mapped rows, before any is rejected.
+    rules : the rule by which each field was read.
     """
-    if doubt := next(_doubts(frame, settings), None):
+    if doubt := next(_refusals(frame, settings, rules), None):
         raise InputError(f"{label}: {doubt}")
 
 
-def _doubts(frame: pd.DataFrame, settings: IngestSettings) -> Iterator[str]:
-    medians = frame[[PRICE, "year", "odometer", "engine_cc"]]
-    price, year, odometer, engine = medians.where(medians > 0).median().tolist()
-    currency, distance = settings.units.currency, settings.units.distance
-    if year < 100:
-        yield f"the median year is {year:.0f}; write year: {{from: ..., add: 2000}}"
-    if year > bounds("year")[1]:
+def doubts(
+    frame: pd.DataFrame, settings: IngestSettings, rules: Mapping[str, ColumnRule]
+) -> tuple[str, ...]:
+    """Return what is odd about the figures of a source, though it may be right."""
+    return tuple(_doubts(frame, settings, rules))
+
+
+def _refusals(
+    frame: pd.DataFrame, settings: IngestSettings, rules: Mapping[str, ColumnRule]
+) -> Iterator[str]:
+    def write(name: str, **changes: object) -> str:
+        return written(name, rules.get(name), **changes)
+
+    yield from _refusals_of_years(frame["year"], rules.get("year"))
+    yield from _refusals_of_prices(frame[PRICE], settings, rules.get(PRICE))
+    year, odometer, engine = (frame[name] for name in ("year", "odometer", "engine_cc"))
+    distance = settings.units.distance
+    driven = odometer[odometer > 0].median()
+    is_old = year.max() - year.median() >= 2
+    if is_old and driven < _LEAST_DRIVEN:
         yield (
-            f"the median year is {year:.0f}; a year inside a date is read by "
-            "year: {from: ..., match: '(\\d{4})'}"
+            f"the median odometer is {driven:.6g} {distance}; if it counts thousands, write "
+            f"{write('odometer', multiply=1000)}, or give the sign before its decimals: "
+            "decimal: '.' or ','"
         )
-    if settings.price_range is None:
-        dear = frame[PRICE][frame[PRICE] > default_price_range(frame[PRICE])[1]]
-        if len(dear) > max(_MOST_TOO_DEAR, _SHARE_TOO_DEAR * len(frame)):
-            yield (
-                f"{len(dear):,} prices are above 1000 times the median, {price:.6g} {currency}, "
-                f"such as {dear.iloc[0]:.10g}; are prices in two units, such as rupees beside "
-                "lakh? Bring them to one, or set ingest.price_range to leave others out"
-            )
-        if price < _CHEAPEST_MARKET:
-            yield (
-                f"the median price is {price:.6g} {currency}; give the decimal sign of the file "
-                "(ingest.decimal), or what prices are in (multiply: 1000 or 100000 in "
-                "ingest.columns.price), or, if that is right, ingest.price_range"
-            )
-    is_old = frame["year"].max() - year >= 2
-    if is_old and odometer < _LEAST_DRIVEN:
+    if _are_years(odometer):
+        yield f"odometer is {odometer.iloc[0]:.10g} and the like, as years are; map another column"
+    far = odometer[odometer > odometer_limits(distance)[1]]
+    if len(far) > _SHARE_OUTSIDE * odometer.notna().sum():
         yield (
-            f"the median odometer is {odometer:.6g} {distance}; give the decimal sign of the file "
-            "(ingest.decimal), or multiply: 1000 in ingest.columns.odometer"
+            f"odometer is {far.iloc[0]:.10g} {distance} and the like in {len(far):,} of "
+            f"{odometer.notna().sum():,} rows, more than cars drive; if it counts metres, write "
+            f"{write('odometer', multiply=0.001)}, or map another column"
         )
-    if engine < _SMALLEST_ENGINE:
+    small, large = (engine > 0) & (engine < _SMALLEST_ENGINE), engine >= _SMALLEST_ENGINE
+    if small.sum() > large.sum():
         yield (
-            f"the median engineCc is {engine:.6g}; engines in litres are read by unit: l in "
-            "ingest.columns.engineCc"
+            f"the median engineCc is {engine[engine > 0].median():.6g}; engines in litres are read "
+            f"by unit: l, write {write('engine_cc', unit='l')}"
+        )
+    elif small.sum() > settings.max_unreadable * large.sum():
+        yield (
+            f"engineCc is {engine[small].iloc[0]:.6g} in {small.sum():,} rows and "
+            f"{engine[large].iloc[0]:.6g} and the like in {large.sum():,}: litres beside cubic "
+            "centimetres; bring them to one, or leave litres out: write "
+            + write("engine_cc", match=r"(\d{3,}.*)")
         )
     for name in (name for name, kind in KINDS.items() if kind in NUMERIC and name != "year"):
         low, high = bounds(name)
@@ -74,3 +115,116 @@ def _doubts(frame: pd.DataFrame, settings: IngestSettings) -> Iterator[str]:
                 f"{high:g}, in {len(outside):,} of {len(present):,} rows; map another column, or "
                 f"'{alias(name)}: null' in ingest.columns"
             )
+
+
+def _refusals_of_years(year: pd.Series, rule: ColumnRule | None) -> Iterator[str]:
+    median = float(year.median())
+    if np.isnan(median):
+        return
+    told = f"the median year is {median:.0f}"
+    for low, high, add in _CALENDARS:
+        if low <= median <= high:
+            yield f"{told}, of another calendar; write {written('year', rule, add=add)}"
+    if median < 100:
+        age = written("year", rule, multiply=-1, add="<the year of the listings>")
+        yield (
+            f"{told}; if these are years of this century, write "
+            f"{written('year', rule, add=2000)}; if they are the ages of cars, {age}"
+        )
+    if _EXCEL_DAYS[0] <= median < _EXCEL_DAYS[1]:
+        yield f"{told}, as Excel counts days; write the years themselves into the file (=YEAR(A2))"
+    low, high = bounds("year")
+    if median > high:
+        pattern = written("year", rule, match=YEAR)
+        yield (
+            f"{told}; a year inside a date is read by a match: write {pattern}; or map another "
+            "column"
+        )
+    if not low <= median <= high:
+        yield f"{told}, outside of {low:g} to {high:g}; map another column"
+
+
+def _refusals_of_prices(
+    price: pd.Series, settings: IngestSettings, rule: ColumnRule | None
+) -> Iterator[str]:
+    if settings.price_range is not None or price.isna().all():
+        return
+    currency, median = settings.units.currency, price[price > 0].median()
+    if not (price > 0).any():
+        yield f"no price is above 0, the first is {price.dropna().iloc[0]:.6g}; map another column"
+    dear = price[price > default_price_range(price)[1]]
+    if len(dear) > max(_MOST_TOO_DEAR, _SHARE_TOO_DEAR * len(price)):
+        yield (
+            f"{len(dear):,} prices are above 1000 times the median, {median:.6g} {currency}, "
+            f"such as {dear.iloc[0]:.10g}; are prices in two units, such as rupees beside "
+            "lakh? Bring them to one, or set ingest.price_range to leave others out"
+        )
+    if median < max(_CHEAPEST_MARKET, _CHEAPEST * _per_dollar(currency)):
+        wholes = f"{written(PRICE, rule, multiply=1000)} (100000 if it is lakh, 10000 if it is 万)"
+        yield (
+            f"the median price is {median:.6g} {currency}; if prices count thousands, write "
+            f"{wholes}; else give the sign before their decimals, decimal: '.' or ',', correct "
+            "ingest.units.currency, or, if all that is right, set ingest.price_range"
+        )
+    if _are_years(price):
+        yield f"price is {price.iloc[0]:.10g} and the like, as years are; map another column"
+    alike = _most_alike(price)
+    if alike and alike[1] > _SHARE_OUTSIDE * len(price):
+        yield (
+            f"price is {alike[0]:.10g} in {alike[1]:,} of {len(price):,} rows; map another column, "
+            f"or say that it is none: write {written(PRICE, rule, values={_whole(alike[0]): None})}"
+        )
+
+
+def _doubts(
+    frame: pd.DataFrame, settings: IngestSettings, rules: Mapping[str, ColumnRule]
+) -> Iterator[str]:
+    price, year, odometer = (frame[name] for name in (PRICE, "year", "odometer"))
+    currency, median = settings.units.currency, price[price > 0].median()
+    per_dollar = _per_dollar(currency)
+    if settings.price_range is None and per_dollar:
+        asked = "are prices whole, and is ingest.units.currency right?"
+        if median < _CHEAP * per_dollar:
+            yield f"the median price is {median:,.6g} {currency}, little for used cars: {asked}"
+        if median > _DEAR * per_dollar:
+            yield (
+                f"the median price is {median:,.6g} {currency}, much for used cars: {asked} Cents "
+                "are read by multiply: 0.01 in ingest.columns.price"
+            )
+    used = odometer[(year <= year.max() - _OLD_YEARS) & (odometer > 0)]
+    little = used[used < _LEAST_DRIVEN]
+    if len(little) > settings.max_unreadable * len(used):
+        yield (
+            f"odometer is {little.iloc[0]:.6g} and the like in {len(little):,} of {len(used):,} "
+            f"cars of {_OLD_YEARS} years and more: are some in thousands?"
+        )
+    for name in ("year", "odometer", "engine_cc", "power_bhp"):
+        alike = _most_alike(frame[name])
+        is_read = name in rules and rules[name].constant is None
+        if alike and is_read and alike[1] > _NEARLY_ALL * len(frame):
+            yield f"{alias(name)} is {alike[0]:.10g} in {alike[1]:,} of {len(frame):,} rows"
+
+
+def _per_dollar(currency: str) -> float:
+    """Return what a dollar costs in a currency, roughly; 0 if it is not known."""
+    codes = codes_of(currency)
+    known = (rate for rate, names in _PER_DOLLAR.items() if codes & {*names.split()})
+    return min(known, default=0.0)
+
+
+def _are_years(values: pd.Series) -> bool:
+    present = values.dropna()
+    are_years = present.between(1950, 2100) & (present == present.round())
+    return len(present) >= _FEWEST_ALIKE and bool(are_years.mean() > _SHARE_OF_YEARS)
+
+
+def _most_alike(values: pd.Series) -> tuple[float, int] | None:
+    """Return the most frequent of many values, and how often it stands there."""
+    counts = values.value_counts()
+    if counts.sum() < _FEWEST_ALIKE:
+        return None
+    return float(counts.index[0]), int(counts.iloc[0])
+
+
+def _whole(number: float) -> float | int:
+    return int(number) if number.is_integer() else number

@@ -2,7 +2,7 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from pathlib import Path
@@ -31,7 +31,8 @@ from carprice.listings.cleaning import (
 )
 from carprice.listings.column_map import Unreadable, map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
-from carprice.listings.plausibility import refuse_implausible
+from carprice.listings.numbers import Decimal
+from carprice.listings.plausibility import doubts, refuse_implausible
 from carprice.listings.remedies import remedy
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import read_chunks
@@ -41,6 +42,7 @@ from carprice.settings import ColumnRule, IngestSettings
 
 _ROWS_INSPECTED: Final = 20_000
 _FEWEST_ROWS: Final = 50
+_COLUMNS_NAMED: Final = 10
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Source:
     notes : what was assumed of how the numbers are written, and of rows that are left out.
     left_out : number of rows that ``ingest.rows`` leaves out, by reason.
     defaulted : number of rows that took a rule's ``default``, by field and default.
+    decimals : the decimal sign of each field's texts, where it is known.
     """
 
     frame: pd.DataFrame
@@ -69,6 +72,7 @@ class Source:
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, int] = attribute(default_factory=dict)
     defaulted: Mapping[tuple[str, str], int] = attribute(default_factory=dict)
+    decimals: Mapping[str, Decimal] = attribute(default_factory=dict)
 
     @property
     def rows_read(self) -> int:
@@ -91,6 +95,7 @@ class Listings:
     ----------
     frame : one column for each field, ``price``, and :data:`carprice.listings.cars.CAR` where a car
         is listed more than once or ``id`` is mapped, unless ``ingest.repeats`` is ``ignore``.
+    doubts : what is odd about the figures of the whole, though it may be right.
     """
 
     frame: pd.DataFrame
@@ -98,6 +103,7 @@ class Listings:
     repeats: Repeats
     valuation_date: datetime.date
     price_range: tuple[float, float]
+    doubts: tuple[str, ...] = ()
 
 
 def read_source(
@@ -123,6 +129,7 @@ def read_source(
     origin: dict[str, tuple[str, ...]] = {}
     notes: tuple[str, ...] = ()
     defaulted: Counter[tuple[str, str]] = Counter()
+    decimals: dict[str, Decimal] = {}
     rows, row_filter = 0, RowFilter(settings.rows)
     chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
     for chunk, mapped in map_chunks(chunks, settings, row_filter, price_required=True):
@@ -139,15 +146,12 @@ def read_source(
         respaced.update(mapped.respaced)
         defaulted.update(mapped.times_defaulted())
         origin |= mapped.origin
-        notes = mapped.notes
+        notes, decimals = mapped.notes, mapped.decimals
         rows += len(mapped.frame)
         progress(f"reading {label}: {rows:,} rows")
     notes = (*notes, *row_filter.notes(label))
-    frame = pd.concat(frames, ignore_index=True)
-    if all(one.count <= settings.max_unreadable * rows for one in unreadable.values()):
-        refuse_implausible(frame, settings, label)
     return Source(
-        frame,
+        pd.concat(frames, ignore_index=True),
         np.concatenate(digests),
         pd.concat(ignored, ignore_index=True),
         unreadable,
@@ -156,6 +160,7 @@ def read_source(
         notes,
         row_filter.left_out,
         defaulted,
+        decimals,
     )
 
 
@@ -165,10 +170,14 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     Raises
     ------
     InputError
-        If more of a field cannot be read than ``settings.max_unreadable``, or no row has a year.
+        If more of a field cannot be read than ``settings.max_unreadable``, the figures are those of
+        no market, or no row has a year.
     """
     counts = Counts()
     counts.rejected.update(source.left_out)
+    _count_unreadable(source, settings, counts)
+    rules = {name: _rule(name, source, settings) for name in source.origin}
+    refuse_implausible(source.frame, settings, redact(settings.source), rules)
     if settings.repeats == "ignore":
         duplicates = pd.Series(source.row_digests).duplicated().to_numpy()
     else:
@@ -185,7 +194,6 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
             for (name, default), rows in source.defaulted.items()
         }
     )
-    _count_unreadable(source, settings, counts)
     prices = settings.price_range or default_price_range(frame[PRICE])
     day = settings.valuation_date or find_valuation_date(frame)
     kept = clean(frame, day, prices, settings.units.distance, counts)
@@ -197,11 +205,14 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     if settings.repeats == "ignore" or not is_needed:
         kept = kept.drop(columns=CAR)
     kept = kept.drop(columns=CAR_ID, errors="ignore")
-    return Listings(kept, counts, repeats, day, prices)
+    return Listings(kept, counts, repeats, day, prices, doubts(source.frame, settings, rules))
 
 
-def refuse_too_few(listings: Listings, settings: IngestSettings) -> None:
-    """Raise an InputError if listings of fewer than 50 cars are left to learn from."""
+def refuse_too_few(listings: Listings, settings: IngestSettings, source: Source) -> None:
+    """Raise an InputError if listings of fewer than 50 cars are left to learn from.
+
+    It tells all that was found in the source, so that more rows of its kind are read as they are.
+    """
     rows, rejected, cars = len(listings.frame), listings.counts.rejected, listings.repeats.cars
     if rows >= _FEWEST_ROWS and settings.repeats != "ignore" and cars < _FEWEST_ROWS:
         raise InputError(
@@ -211,12 +222,27 @@ def refuse_too_few(listings: Listings, settings: IngestSettings) -> None:
         )
     if rows >= _FEWEST_ROWS:
         return
-    lost = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common(3))
     raise InputError(
         f"{redact(settings.source)} leaves {rows} listings to learn from, fewer than "
-        f"{_FEWEST_ROWS} (rejected: {lost or 'none'}); give more rows, or correct ingest.columns "
-        "and ingest.price_range"
+        f"{_FEWEST_ROWS} ({'; '.join(_found(listings, source))}); give more rows"
+        + (", or correct ingest.columns and ingest.price_range" if rejected else "")
     )
+
+
+def _found(listings: Listings, source: Source) -> Iterator[str]:
+    """Tell what was rejected, repaired, assumed and not read."""
+    for what, counts in (
+        ("rejected", listings.counts.rejected),
+        ("repaired", listings.counts.repaired),
+    ):
+        told = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+        yield f"{what}: {told or 'none'}"
+    for name, found in source.unreadable.items():
+        yield f"{alias(name)} is {found.value!r} in row {found.row}, which cannot be read"
+    if assumed := (*source.notes, *listings.doubts):
+        yield f"assumed: {', '.join(assumed)}"
+    if names := list(source.ignored.columns):
+        yield f"columns not read: {', '.join(map(str, names[:_COLUMNS_NAMED]))}"
 
 
 def row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
@@ -229,19 +255,27 @@ def row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
 
 
 def _count_unreadable(source: Source, settings: IngestSettings, counts: Counts) -> None:
+    """Count what cannot be read; an InputError tells all fields of which it is too much."""
+    problems, rows = [], len(source.frame)
     for name, found in source.unreadable.items():
-        share = found.count / len(source.frame)
+        share = found.count / rows
         if share > settings.max_unreadable:
-            raise InputError(
-                f"{redact(settings.source)}: {alias(name)} is {found.value!r} in row {found.row}, "
-                f"and cannot be read in {100 * share:.0f} % of the rows; "
-                + remedy(name, _rule(name, source, settings), found.others, settings)
+            rule = _rule(name, source, settings)
+            problems.append(
+                f"{alias(name)} is {found.value!r} in row {found.row}, and cannot be read in "
+                f"{100 * share:.0f} % of the rows; "
+                + remedy(name, rule, found.others, found.readable, share, settings)
             )
-        if name not in (PRICE, "year"):
+        elif name not in (PRICE, "year"):
             counts.repaired[f"{alias(name)} unreadable, made missing"] += found.count
+    if problems:
+        if rows < _FEWEST_ROWS:
+            problems.append(f"it has {rows} rows; at least {_FEWEST_ROWS} cars are needed")
+        raise InputError(f"{redact(settings.source)}: {'. Besides, '.join(problems)}")
 
 
 def _rule(name: str, source: Source, settings: IngestSettings) -> ColumnRule:
     """Return the rule of a field, also where its column was found by its name."""
     given = settings.columns.get(name)
-    return given or ColumnRule.model_validate({"from": source.origin[name][0]})
+    names = source.origin[name]
+    return given or ColumnRule.model_validate({"from": names[0]} if names else {"constant": ""})

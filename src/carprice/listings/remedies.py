@@ -1,16 +1,20 @@
 """Find the rule that reads what a column's own rule does not, by trying it on the values."""
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from carprice.errors import InputError
 from carprice.listings.cells import Cells
 from carprice.listings.notation import Notation
+from carprice.listings.numbers import sign_in
 from carprice.listings.values import EXCEL_DAYS, prepared, read_column
-from carprice.schema import NUMERIC, FieldKind, alias, kind_of
+from carprice.schema import NUMERIC, PRICE, REQUIRED_OF_A_ROW, FieldKind, alias, kind_of
 from carprice.settings import ColumnRule, IngestSettings
 
 _DATES: Final = (
@@ -24,33 +28,56 @@ _DATES: Final = (
     "%b %Y",
     "%Y",
 )
-_YEAR: Final = r"((?:19|20)\d\d)"
+YEAR: Final = r"((?:19|20)\d\d)"
 
 
-def remedy(field: str, rule: ColumnRule, values: Sequence[str], settings: IngestSettings) -> str:
+_UNITS: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
+    "odometer": (
+        (r"(?i)(\d[\d.,' ]*) ?km\b", {}),
+        (r"(?i)(\d[\d.,' ]*) ?mi(?:les?)?\b", {"unit": "miles"}),
+    ),
+    "engine_cc": (
+        (r"(?i)(\d[\d.,]*) ?(?:cc|ccm|cm3|cm³)", {}),
+        (r"(\d[.,]\d)", {"unit": "l"}),
+    ),
+    "power_bhp": (
+        (r"(?i)(\d+) ?kW", {"unit": "kW"}),
+        (r"(?i)(\d+) ?(?:PS|CV|KM|л)", {"unit": "PS"}),
+        (r"(?i)(\d[\d.,]*) ?(?:bhp|hp)", {}),
+    ),
+    "seats": ((r"(\d+)", {}),),
+    "cylinders": ((r"(\d+)", {}),),
+}
+"""Where the number stands in a text that tells more than it, by field, and its unit."""
+_MIL: Final = re.compile(r"\d ?mil\b", re.IGNORECASE)
+_MOST_MARKS: Final = 8
+"""So many words are written down as missing; more are no marks, but a wrong rule."""
+
+
+def remedy(
+    field: str,
+    rule: ColumnRule,
+    values: Sequence[str],
+    readable: Sequence[str],
+    share: float,
+    settings: IngestSettings,
+) -> str:
     """Return what to write into params.yaml so that values are read; in words, if nothing helps.
 
     Parameters
     ----------
     rule : the rule that does not read them.
-    values : distinct values that cannot be read.
+    values, readable : distinct values that cannot, and that can be read.
+    share : of the rows whose value cannot be read.
     """
-    for changes, decimal in _candidates(field, settings):
+    for changes in _candidates(field, rule, values if share < 1 else ()):
         changed = rule.model_copy(update=changes)
-        own = settings.model_copy(update={"decimal": decimal})
-        raw = pd.Series([*values], dtype=object)
-        try:
-            cells, notation = prepared(field, raw, changed), Notation(own)
-            if kind_of(field) in NUMERIC and isinstance(cells, Cells):
-                notation.settle({field: (cells, changed)}, "")
-            _, bad = read_column(field, cells, changed, notation, "")
-        except InputError:
+        read = _share_read(field, changed, values, settings)
+        if read < 1 - settings.max_unreadable and "values" not in changes:
             continue
-        if bad.mean() <= settings.max_unreadable:
-            told = [_in_columns(field, changed)] if changes else []
-            if decimal != settings.decimal:
-                told.append(f"decimal: '{decimal}' in ingest")
-            return "write " + " and ".join(told)
+        if readable and _share_read(field, changed, readable, settings) < 1:
+            continue
+        return f"write {written(field, changed)}"
     if kind_of(field) is FieldKind.DATE:
         return (
             f"give ingest.columns.{alias(field)} the format of its dates, such as "
@@ -61,30 +88,82 @@ def remedy(field: str, rule: ColumnRule, values: Sequence[str], settings: Ingest
             f"say in ingest.columns.{alias(field)} what each word means: values: "
             f"{_flow({values[0]: 1})} with 1 for yes, 0 for no and null for unknown"
         )
+    if all(map(_MIL.search, values)):
+        return (
+            f"say what mil is: {written(field, rule, match='([^a-z]*)mil', multiply=10)} for "
+            "Swedish mil, or multiply: 1000 for thousands"
+        )
+    if signs := _two_signs(values, readable):
+        return f"it has numbers such as {signs}: write all of them in one way"
+    told = f"give ingest.columns.{alias(field)} another column or rule"
+    if share < 1:
+        most = math.ceil(100 * share) / 100
+        return f"{told}, or set ingest.max_unreadable: {most:g} to take such values as missing"
+    return told + ("" if _is_needed(field) else f", or write '{alias(field)}: null'")
+
+
+def written(field: str, rule: ColumnRule | None, **changes: object) -> str:
+    """Return a field's rule with changes as it is written in params.yaml."""
+    content = {"from": "..."} if rule is None else _content(rule)
+    return f"{alias(field)}: {_flow({**content, **changes})} in ingest.columns"
+
+
+def _is_needed(field: str) -> bool:
+    """Whether a file cannot do without a field."""
+    return field == PRICE or field in REQUIRED_OF_A_ROW
+
+
+def _share_read(
+    field: str, rule: ColumnRule, values: Sequence[str], settings: IngestSettings
+) -> float:
+    """Return the share of values that a rule reads."""
+    try:
+        cells = prepared(field, pd.Series([*values], dtype=object), rule)
+        notation = Notation(settings)
+        if kind_of(field) in NUMERIC and isinstance(cells, Cells):
+            notation.settle({field: (cells, rule)}, "")
+        read, bad = read_column(field, cells, rule, notation, "")
+    except InputError:
+        return 0.0
+    return float(np.mean(~bad & ~pd.isna(read)))
+
+
+def _two_signs(values: Sequence[str], readable: Sequence[str]) -> str:
+    """Return an example of each, if values have another sign before decimals than the readable."""
+    here, there = ({_sign(value): value for value in some} for some in (values, readable))
+    here.pop("", None)
+    other = {".": ",", ",": "."}.get(next(iter(here), ""), "")
     return (
-        f"give ingest.columns.{alias(field)} another column or rule, or say which values mean "
-        f"missing: values: {_flow({values[0]: None})}"
+        f"{here.popitem()[1]!r} and {there[other]!r}" if len(here) == 1 and other in there else ""
     )
 
 
-def _candidates(field: str, settings: IngestSettings) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Yield changes of the rule and the decimal sign, the smallest change first."""
+def _sign(value: str) -> str:
+    sign = sign_in(value, inside=True)
+    if sign == "?":
+        return "." if "," in value else ","
+    return sign or ""
+
+
+def _candidates(field: str, rule: ColumnRule, values: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield changes of the rule, the smallest change first."""
     kind = kind_of(field)
     if kind is FieldKind.DATE:
-        yield from (
-            ({"date": pattern}, settings.decimal) for pattern in (True, EXCEL_DAYS, *_DATES)
-        )
+        yield from ({"date": pattern} for pattern in _DATES)
     if field == "year":
-        yield {"match": _YEAR}, settings.decimal
+        yield {"match": YEAR}
     if kind in NUMERIC:
-        signs = dict.fromkeys((settings.decimal, ".", ","))
-        for changes in ({}, {"number": True}):
-            yield from ((changes, sign) for sign in signs if changes or sign != settings.decimal)
+        yield from ({"decimal": sign} for sign in (".", ",") if sign != rule.decimal)
+        yield {"number": True}
+        yield from ({"number": True, "decimal": sign} for sign in (".", ","))
+        for pattern, more in _UNITS.get(field, ()):
+            yield {"match": pattern, "number": False, **more}
+        if 0 < len(values) <= _MOST_MARKS:
+            yield {"values": {**(rule.values or {}), **dict.fromkeys(values)}}
 
 
-def _in_columns(field: str, rule: ColumnRule) -> str:
-    content = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return f"{alias(field)}: {_flow(content)} in ingest.columns"
+def _content(rule: ColumnRule) -> dict[str, Any]:
+    return rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _flow(content: dict[str, Any]) -> str:
