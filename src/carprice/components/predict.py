@@ -58,9 +58,7 @@ def predict(
         nonlocal rows, with_price
         chunks, signs = read_chunks(settings, source=source), model.market.decimals
         row_filter = RowFilter(settings.rows, all_columns=False)
-        for chunk, mapped in map_chunks(
-            chunks, settings, row_filter, signs, price_required=False
-        ):
+        for chunk, mapped in map_chunks(chunks, settings, row_filter, signs, price_required=False):
             problems = problems_of(mapped.frame, mapped.raw_unreadable, required)
             priced = answers(model, mapped.frame, problems, confidence)
             priced = with_left_out(with_defaults(priced, mapped.defaulted), mapped.left_out)
