@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -73,6 +74,7 @@ def run(
         from carprice.components.pipeline import run as run_stages
 
         outcome = run_stages(settings, workspace, now(), step)
+    _say_assumed(outcome.report)
     if as_json:
         registration = dataclasses.asdict(outcome.registration)
         typer.echo(json.dumps({**outcome.figures, "registration": registration}, indent=2))
@@ -89,10 +91,17 @@ def ingest(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
 
     with working(Workspace(workdir), "ingest"), step("ingest") as progress:
         report = ingest_source(settings.ingest, Workspace(workdir), progress)
+    _say_assumed(report)
     say(
         f"ingest: {report['rows_kept']:,} of {report['rows_read']:,} rows kept; "
         f"see {Workspace(workdir).data_card}"
     )
+
+
+def _say_assumed(report: Mapping[str, Any]) -> None:
+    """Print what was assumed of how the numbers are written, and what is odd about them."""
+    for note in report["notes"]:
+        say(f"  assumed: {note}")
 
 
 @app.command(rich_help_panel=PIPELINE)

@@ -76,7 +76,7 @@ class Notation:
         """
         doubted: dict[str, str] = {}
         for name, (cells, rule) in columns.items():
-            rows, examples = _signs(cells, inside=rule.number)
+            rows, examples = _signs(name, cells, rule)
             if len(examples) == 2:
                 self._both_signs.add(name)
             if name in self.decimals:
@@ -91,6 +91,12 @@ class Notation:
                 self.decimals[name] = "." if "," in example else ","
             elif either > self.settings.max_unreadable * rows.total():
                 doubted[name] = example
+            if name in doubted and len(examples) == 2:
+                both = " and ".join(map(repr, examples.values()))
+                raise InputError(
+                    f"{label}: {alias(name)} has numbers such as {both}; write all of them in one "
+                    "way"
+                )
         shown = {sign: alias(name) for name, sign in self.decimals.items()}
         for name, example in doubted.items():
             signs = shown | dict.fromkeys(self._known_of(name), "training") | shown
@@ -176,11 +182,12 @@ class Notation:
                     f"it is in and is read so; multiply: {rule.multiply:g} would change it a "
                     f"second time: remove multiply from ingest.columns.{alias(name)}"
                 )
-            if one.scaled:
-                self.note(
-                    f"{alias(name)} is {as_text(value)!r} and the like; multiply: "
-                    f"{rule.multiply:g} was used for numbers without such a word only"
-                )
+        told = [one for one in quantities if isinstance(one, Quantity) and one.scaled]
+        if told:
+            self.note(
+                f"multiply: {rule.multiply:g} of {alias(name)} was used for numbers without a word "
+                "such as lakh only"
+            )
 
     def _refuse_name(self, name: str, rule: ColumnRule, label: str) -> None:
         """Refuse numbers whose column's name tells another unit or currency than is kept."""
@@ -306,12 +313,18 @@ class Notation:
             self.notes.append(text)
 
 
-def _signs(cells: Cells, *, inside: bool) -> tuple[Counter[str], dict[str, str]]:
+def _signs(name: str, cells: Cells, rule: ColumnRule) -> tuple[Counter[str], dict[str, str]]:
     """Return how many rows show which decimal sign ("?": either), and of these a value of each."""
     rows: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for value, count in zip(cells.values, cells.rows(), strict=True):
-        sign = sign_in(value, inside=inside) if isinstance(value, str) else None
+        sign = sign_in(value, inside=rule.number) if isinstance(value, str) else None
+        if (
+            sign == "?"
+            and rule.number
+            and _read(name, value, rule, ".") is _read(name, value, rule, ",")
+        ):
+            sign = None  # neither reads it
         rows[sign or "none"] += int(count)
         if sign == "?":
             examples.setdefault(_sign_of_either(value), as_text(value))

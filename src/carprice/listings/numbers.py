@@ -461,18 +461,15 @@ class _Words:
             for word in words.split()
         }
         codes = [code.lower() for code in CODES]
-        self._currencies = [*_codes_by_word(), *codes] if priced else []
+        self._currencies = frozenset([*_codes_by_word(), *codes] if priced else [])
         self._scale = _one_of(self._scales)
         self._unit = re.compile(rf"\s*-?\s*({_either(self._units)})")
         named = [word for word, name in self._units.items() if name]
         self._unit_before = re.compile(rf"(?<![^\W\d_])({_either(named)})\s*[:=]?\s*$")
         self._currency = _one_of(self._currencies)
-        known = rf"(?<![^\W\d_])({_either(self._currencies)})\s*$"
-        self._currency_before = re.compile(known)
-        self._sign_before = re.compile(rf"([^\s(:]*[{_SIGN_OF_MONEY}][^\s(]*)\s*$")
-        notes = [re.sub(r"\\? ", r"\\s", _bounded(note)) for note in _NOTES.split(", ")]
-        notes.sort(key=len, reverse=True)
-        self._rest = re.compile(rf"(?:[\s.,;:!*+()]|/?-+|(?:{'|'.join(notes)}))*")
+        self._sign_before = re.compile(rf"([^\s(:]*[{_SIGN_OF_MONEY}][^\s(]*)$")
+        notes = _either(_NOTES.split(", "))
+        self._rest = re.compile(rf"(?:[\s.,;:!*+()]|/?-+|(?:{notes}))*")
 
     def read(self, text: str, start: int, decimal: Decimal) -> Quantity | None:
         amount = self._amount(text, start, decimal)
@@ -483,7 +480,7 @@ class _Words:
         currency = self._told_before(text[:start])
         end = amount.end + text.startswith("+", amount.end)
         unit, currency, end = self._names(text, end, "", currency)
-        if said := self._unit_before.search(text[:start]):
+        if start and (said := self._unit_before.search(text[:start])):
             if unit and self._units[unit] != self._units[said[1]]:
                 return None
             unit = said[1]
@@ -502,10 +499,10 @@ class _Words:
                 return None
             number, scaled = (low + high) / 2, scale != 1
             unit, currency, end = self._names(text, last.end, unit, currency)
+        found = Quantity(round(number, 6), self._units.get(unit, ""), currency, scaled)
         rest = text[end:]
         if unit:
             rest = _BESIDE_A_UNIT.sub("", rest)
-        found = Quantity(round(number, 6), self._units.get(unit, ""), currency, scaled)
         if beside := re.fullmatch(r"\s*\((.+)\)\s*", rest):
             other = read_quantity(beside[1], self._field, decimal)
             if other and other.unit and not found.unit:
@@ -537,12 +534,22 @@ class _Words:
         """Return the currency that stands before a number; a sign that is not known, too."""
         if not self._currencies:
             return ""
-        nearest = self._currency_before.search(before)
-        if nearest is None:
+        before = before.rstrip()
+        nearest = self._known_at_end(before)
+        if not nearest:
             sign = self._sign_before.search(before)
             return sign[1] if sign else ""
-        further = self._currency_before.search(before[: nearest.start()])
-        return self._narrower(nearest[1], further[1]) if further else nearest[1]
+        further = self._known_at_end(before[: -len(nearest)].rstrip())
+        return self._narrower(nearest, further) if further else nearest
+
+    def _known_at_end(self, text: str) -> str:
+        """Return the longest word of a currency at the end of a text; empty if there is none."""
+        first = text.rfind(" ") + 1
+        for start in range(first, len(text)):
+            is_start = start == first or not text[start - 1].isalpha()
+            if is_start and text[start:] in self._currencies:
+                return text[start:]
+        return ""
 
     def _narrower(self, one: str, other: str) -> str:
         """Return which of two names of a currency says more; of two currencies the first."""
@@ -605,12 +612,19 @@ def _either(words: Iterable[str]) -> str:
     A word of an alphabet ends before the next letter; Chinese, Japanese, Korean and Thai are
     written without spaces.
     """
-    return "|".join(map(_bounded, sorted(words, key=len, reverse=True))) or r"(?!)"
+    longest = sorted(words, key=len, reverse=True)
+    dotted, rest = ([w for w in longest if w.endswith(".") is is_so] for is_so in (True, False))
+    bounded, free = ([w for w in rest if _runs_on(w) is is_so] for is_so in (False, True))
+    ends = rf"(?:{_any(bounded)})(?!\$|[^\W\d_{_RUNS_ON}])"
+    return "|".join(filter(None, [_any(dotted), ends if bounded else "", _any(free)])) or r"(?!)"
 
 
-def _bounded(word: str) -> str:
-    runs_on = not word[-1].isalpha() or unicodedata.name(word[-1]).startswith(_WITHOUT_SPACES)
-    return re.escape(word) + ("" if runs_on else rf"(?![^\W\d_{_RUNS_ON}])")
+def _any(words: Iterable[str]) -> str:
+    return "|".join(map(re.escape, words))
+
+
+def _runs_on(word: str) -> bool:
+    return not word[-1].isalpha() or unicodedata.name(word[-1]).startswith(_WITHOUT_SPACES)
 
 
 def _one_of(words: Iterable[str]) -> re.Pattern[str]:

@@ -37,7 +37,8 @@ _SHARE_OUTSIDE: Final = 0.5
 _SHARE_OF_YEARS: Final = 0.9
 _FEWEST_ALIKE: Final = 20
 _NEARLY_ALL: Final = 0.95
-_OLD_YEARS: Final = 3
+_LITTLE_DRIVEN, _MUCH_LITTLE_DRIVEN = 0.05, 0.15
+"""Shares of the older half of the cars below 1,000 that are doubted, and that stop the run."""
 _CALENDARS: Final = ((90, 130, 1911), (1300, 1450, 621), (2400, 2700, -543))
 """Median years of the calendars of Taiwan, Iran and Thailand, and what makes them those of others.
 """
@@ -83,6 +84,11 @@ def _refusals(
             f"{write('odometer', multiply=1000)}, or give the sign before its decimals: "
             "decimal: '.' or ','"
         )
+    elif little := _little_driven(year, odometer, _MUCH_LITTLE_DRIVEN):
+        yield (
+            f"{little}, as if some were in thousands; bring them to one, or leave these out: write "
+            + write("odometer", match=r"(\d[\d.,']{3,}.*)")
+        )
     if _are_years(odometer):
         yield f"odometer is {odometer.iloc[0]:.10g} and the like, as years are; map another column"
     far = odometer[odometer > odometer_limits(distance)[1]]
@@ -122,8 +128,8 @@ def _refusals_of_years(year: pd.Series, rule: ColumnRule | None) -> Iterator[str
     if np.isnan(median):
         return
     told = f"the median year is {median:.0f}"
-    for low, high, add in _CALENDARS:
-        if low <= median <= high:
+    for first, last, add in _CALENDARS:
+        if first <= median <= last:
             yield f"{told}, of another calendar; write {written('year', rule, add=add)}"
     if median < 100:
         age = written("year", rule, multiply=-1, add="<the year of the listings>")
@@ -191,18 +197,25 @@ def _doubts(
                 f"the median price is {median:,.6g} {currency}, much for used cars: {asked} Cents "
                 "are read by multiply: 0.01 in ingest.columns.price"
             )
-    used = odometer[(year <= year.max() - _OLD_YEARS) & (odometer > 0)]
-    little = used[used < _LEAST_DRIVEN]
-    if len(little) > settings.max_unreadable * len(used):
-        yield (
-            f"odometer is {little.iloc[0]:.6g} and the like in {len(little):,} of {len(used):,} "
-            f"cars of {_OLD_YEARS} years and more: are some in thousands?"
-        )
+    if little := _little_driven(year, odometer, _LITTLE_DRIVEN):
+        yield f"{little}: are some in thousands?"
     for name in ("year", "odometer", "engine_cc", "power_bhp"):
         alike = _most_alike(frame[name])
         is_read = name in rules and rules[name].constant is None
         if alike and is_read and alike[1] > _NEARLY_ALL * len(frame):
             yield f"{alias(name)} is {alike[0]:.10g} in {alike[1]:,} of {len(frame):,} rows"
+
+
+def _little_driven(year: pd.Series, odometer: pd.Series, share: float) -> str:
+    """Tell that more than a share of the older half of the cars have hardly been driven."""
+    used = odometer[(year < year.median()) & (odometer > 0)]
+    little = used[used < _LEAST_DRIVEN]
+    if len(little) <= share * len(used):
+        return ""
+    return (
+        f"odometer is {little.iloc[0]:.6g} and the like in {len(little):,} of the {len(used):,} "
+        f"cars before {year.median():.0f}"
+    )
 
 
 def _per_dollar(currency: str) -> float:

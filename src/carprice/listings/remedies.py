@@ -72,12 +72,10 @@ def remedy(
     """
     for changes in _candidates(field, rule, values if share < 1 else ()):
         changed = rule.model_copy(update=changes)
-        read = _share_read(field, changed, values, settings)
-        if read < 1 - settings.max_unreadable and "values" not in changes:
-            continue
-        if readable and _share_read(field, changed, readable, settings) < 1:
-            continue
-        return f"write {written(field, changed)}"
+        read = _are_read(field, changed, [*values, *readable], settings)
+        are_mended = 1 - read[: len(values)].mean() <= settings.max_unreadable
+        if (are_mended or "values" in changes) and read[len(values) :].all():
+            return f"write {written(field, changed)}"
     if kind_of(field) is FieldKind.DATE:
         return (
             f"give ingest.columns.{alias(field)} the format of its dates, such as "
@@ -90,7 +88,7 @@ def remedy(
         )
     if all(map(_MIL.search, values)):
         return (
-            f"say what mil is: {written(field, rule, match='([^a-z]*)mil', multiply=10)} for "
+            f"say what mil is: {written(field, rule, match='(?i)([^a-z]*)mil', multiply=10)} for "
             "Swedish mil, or multiply: 1000 for thousands"
         )
     if signs := _two_signs(values, readable):
@@ -113,10 +111,10 @@ def _is_needed(field: str) -> bool:
     return field == PRICE or field in REQUIRED_OF_A_ROW
 
 
-def _share_read(
+def _are_read(
     field: str, rule: ColumnRule, values: Sequence[str], settings: IngestSettings
-) -> float:
-    """Return the share of values that a rule reads."""
+) -> np.ndarray:
+    """Return which values a rule reads."""
     try:
         cells = prepared(field, pd.Series([*values], dtype=object), rule)
         notation = Notation(settings)
@@ -124,8 +122,8 @@ def _share_read(
             notation.settle({field: (cells, rule)}, "")
         read, bad = read_column(field, cells, rule, notation, "")
     except InputError:
-        return 0.0
-    return float(np.mean(~bad & ~pd.isna(read)))
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(~bad & ~pd.isna(read))
 
 
 def _two_signs(values: Sequence[str], readable: Sequence[str]) -> str:
