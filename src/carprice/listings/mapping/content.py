@@ -1,5 +1,6 @@
 """What the values of a column are, whatever its name: makes, fuels, flags, titles of cars."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,9 @@ from carprice.listings.synonyms import SYNONYMS, canonical, folded
 from carprice.listings.values import FLAGS
 
 _MOST_VALUES: Final = 3000
+_WORDS: Final = re.compile(r"[^\W\d_]{3,}")
+_ALSO: Final = frozenset({"gas", "other", "others", "unknown"})
+"""Values of a category that are no name of one kind."""
 _LONGEST_MAKE: Final = 3
 CATEGORIES: Final = {
     "transmission_type": "transmission",
@@ -87,12 +91,24 @@ class Column:
     def known(self, field: str) -> float:
         """Return the share of rows with a usual word for a fuel, a gearbox, a body or a drive."""
         category = CATEGORIES[field]
-        return self.share(lambda text: canonical(category, text.lower()) in SYNONYMS[category])
+        return self.share(lambda text: is_known(category, text))
+
+    def known_words(self, field: str) -> tuple[str, ...]:
+        """Return the usual words for a fuel, a gearbox … that stand inside the texts."""
+        category = CATEGORIES[field]
+        words = {word for text, _ in self.texts for word in _WORDS.findall(text)}
+        return tuple(sorted(word for word in words if is_known(category, word)))
 
     @cached_property
     def is_flag(self) -> bool:
         """Whether all its values mean yes or no."""
-        return len(self.values) <= 4 and all(text.lower() in FLAGS for text, _ in self.texts)
+        known = {FLAGS.get(text.lower()) for text, _ in self.texts[:5]}
+        return len(self.values) <= 4 and 1.0 in known and None not in known
+
+
+def is_known(category: str, text: str) -> bool:
+    """Whether a text is a usual word for a fuel, a gearbox, a body or a drive."""
+    return text.lower() in _ALSO or canonical(category, text.lower()) in SYNONYMS[category]
 
 
 def make_at_start(text: str) -> str:
@@ -100,7 +116,7 @@ def make_at_start(text: str) -> str:
 
     Examples
     --------
-    >>> make_at_start("Land Rover Discovery 3"), make_at_start("大众高尔夫"), make_at_start("My car")
+    >>> make_at_start("Land Rover Discovery"), make_at_start("大众高尔夫"), make_at_start("Car")
     ('Land Rover', '大众', '')
     """
     words = text.split()

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -154,6 +154,9 @@ def _text(name: str, column: Column, level: int) -> Fit | None:
     if name in CATEGORIES:
         known = column.known(name)
         is_vague = column.name.plain in _VAGUE
+        words = column.known_words(name) if known < 0.5 else ()
+        if words and column.share(re.compile(pattern := _any_of(words)).search) > max(0.5, known):
+            return Fit({"match": pattern}, 0.6, doubts=("other words in it are left out",))
         if known < 0.3 and (is_vague or level < WORD or kinds > _FEW_KINDS or column.numeric > 0.3):
             return None
         doubts = () if known >= 0.3 else (f"few of its values are known, such as {_first(column)}",)
@@ -175,6 +178,10 @@ def _text(name: str, column: Column, level: int) -> Fit | None:
     is_kind = column.numeric < 0.5 and not column.is_flag
     is_kind &= name in ("region", "color") or kinds <= _FEW_KINDS
     return Fit({}) if is_kind and level >= (WORD if name == "color" else WHOLE) else None
+
+
+def _any_of(words: Sequence[str]) -> str:
+    return rf"\b({'|'.join(map(re.escape, sorted(words, key=len, reverse=True)))})\b"
 
 
 def _first(column: Column) -> str:

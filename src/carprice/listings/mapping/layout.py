@@ -85,7 +85,7 @@ def _attempt(source: str, keys: dict[str, Any], score: Score) -> Opened:
             raise
         _, best = max(found, key=lambda one: score(one[1].frame))
         (key,) = error.remedies[0]
-        reason = re.split(r"[;:] set ", str(error))[0]
+        reason = re.split(r"[;:] set ", str(error))[0].replace(best.chunks[0].label, "").strip(": ")
         return Opened(best.chunks, best.keys, {**best.doubts, key: f"guessed: {reason}"})
     if "header_row" not in keys and _has_no_header(opened.frame):
         first = ", ".join(map(str, opened.frame.columns))

@@ -25,6 +25,7 @@ _BRACKETS: Final = re.compile(r"[(\[{]([^)\]}]*)[)\]}]")
 _BOUNDARY: Final = re.compile(r"(?<=[a-z]{2})(?=[A-Z])")
 _SIGNS: Final = re.compile(r"[€$£₹¥₩₽₺₴₪₫฿₦₱₸]")
 _THOUSANDS: Final = re.compile(r"^t(?=€|eur)")
+_SCALES: Final = (1, *(10.0**power for power in range(3, 10)))
 _LINKS: Final = frozenset({"in", "en", "em", "w", "v", "в", "the", "of", "per"})
 
 
@@ -156,7 +157,7 @@ class ColumnName:
             )
             start = "" if text[:1].isdigit() else "1 "
             read = read_quantity(start + text, field, ".")
-            if text and read and (read.number != 1 or read.name):
+            if text and read and read.number in _SCALES and (read.number != 1 or read.name):
                 return read
         return None
 

@@ -102,6 +102,8 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
         proposal.doubt("make", "of the files' names")
     split_title(columns, proposal.rules, proposal.doubt)
     _decide_decimal(proposal, fits)
+    if not currency and str((proposal.rules.get("listed_on") or {}).get("date")).startswith("%m/"):
+        currency = "USD"  # nobody else starts a date with the month
     _decide_currency(columns, proposal, fits, currency)
     _decide_distance(proposal, fits)
     _flags(columns, proposal)
@@ -328,7 +330,7 @@ def _decide_currency(
             proposal.doubt(PRICE, f"{column.name.text!r} tells several currencies ({told} rows)")
     elif guess:
         proposal.currency = guess
-        proposal.doubt("currency", "only the language of the columns tells it")
+        proposal.doubt("currency", "only names of columns and dates hint at it")
     else:
         proposal.doubt("currency", "nothing tells it; write its code, such as EUR")
     rule = proposal.rules.get(PRICE)
@@ -360,6 +362,8 @@ def _decide_distance(proposal: Proposal, fits: Mapping[str, Fit]) -> None:
         column = str(rule["from"]) if rule else ""
         by_name = {"miles": "miles", "mile": "miles", "km": "km", "kms": "km", "kilometer": "km"}
         told = [by_name[word] for word in ColumnName.of(column).words if word in by_name]
+        if (proposal.rules.get("fuel_economy") or {}).get("from") == "mpg":
+            told.append("miles")
         proposal.distance = told[0] if told else _usual_distance(proposal.currency)
         if rule and not told and not currency_tells(proposal.currency):
             proposal.doubt("distance", "nothing tells it")

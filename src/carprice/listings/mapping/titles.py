@@ -76,19 +76,20 @@ def _title(columns: Mapping[str, Column], rules: Rules) -> Column | None:
 
 def _spaced(title: Column, rules: Rules, doubt: Callable[[str, str], object], first: int) -> None:
     name = title.name.text
-    phrases = _phrases(title)
-    more = {"phrases": phrases} if phrases else {}
+    makes, models = _phrases(title)
     if "make" not in rules:
-        rules["make"] = {"from": name, "words": 1, **more}
+        rules["make"] = {"from": name, "words": 1, **({"phrases": makes} if makes else {})}
         doubt("make", "the first word; name makes of several words in phrases")
     if "model" in rules:
         return
     rest = title.words - (first - 1)
+    more = {"phrases": phrases} if (phrases := [*makes, *models]) else {}
     if rest > 1 and "variant" not in rules and title.words > _LONG_TITLE:
         rules["model"] = {"from": name, "words": first, **more}
         rules["variant"] = {"from": name, "words": f"{first + 1}-", **more}
         doubt("model", "one word; name models of several words in phrases")
     else:
+        more = {"phrases": makes} if makes else {}
         rules["model"] = {"from": name, "words": f"{first}-", **more}
 
 
@@ -107,14 +108,14 @@ def _unspaced(
         doubt("model", "what stands between make and year")
 
 
-def _phrases(title: Column) -> list[str]:
-    """Return the makes and models of several words that stand in the titles."""
+def _phrases(title: Column) -> tuple[list[str], list[str]]:
+    """Return the makes, and the models, of several words that stand in the titles."""
     makes = {start for text, _ in title.texts if " " in (start := make_at_start(text))}
     padded = [f" {' '.join(text.split())} ".casefold() for text, _ in title.texts]
     every = "\n".join(padded)
     models = [name for name in PHRASES if " " in name and f" {name.casefold()} " in every]
     by_fold = {make.casefold(): make for make in sorted(makes)}
-    return [*sorted(by_fold.values()), *models]
+    return sorted(by_fold.values()), models
 
 
 def make_of_files(names: Sequence[str]) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Write a proposal as a params file; what a person should look at stands in comments."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,9 +13,10 @@ from carprice.redaction import redact
 from carprice.schema import PRICE, REQUIRED, alias
 
 MARK: Final = "# ?"
+_PHRASES: Final = re.compile(r"phrases: (\[.*?\])")
 _LONGEST: Final = 200
 _HEAD: Final = (
-    "# Proposed by `carprice map` from the first {rows:,} rows; docs/your-own-data.md tells the rules.\n"
+    "# Proposed by `carprice map` from the first {rows:,} rows; docs/your-own-data.md has the rules.\n"
     "# Look at each line with a question mark, then: carprice run --params THIS_FILE\n"
 )
 
@@ -32,9 +34,10 @@ def to_yaml(proposal: Proposal, opened: Opened, source: str) -> str:
     lines += [_line(2, key, value, doubts.get(key, ())) for key, value in keys.items()]
     lines.append("  columns:")
     names = {alias(name): name for name in (PRICE, *REQUIRED, *proposal.rules)}
+    anchors: dict[str, str] = {}
     for key, name in names.items():
         if key in columns:
-            lines.append(_line(4, key, columns[key], doubts.get(name, ())))
+            lines.append(_with_anchors(_line(4, key, columns[key], doubts.get(name, ())), anchors))
         else:
             lines.append(f"    # {key}:{_comment(doubts.get(name, ()))}")
     lines += [f"# {_plain(hint)}" for hint in proposal.hints]
@@ -46,6 +49,18 @@ def to_yaml(proposal: Proposal, opened: Opened, source: str) -> str:
 
 def _line(indent: int, key: str, value: Any, doubts: Sequence[str]) -> str:
     return " " * indent + _flow({key: value})[1:-1] + _comment(doubts)
+
+
+def _with_anchors(line: str, anchors: dict[str, str]) -> str:
+    """Name a list of phrases where it stands first; where it stands again, the name will do."""
+    found = _PHRASES.search(line)
+    if found is None:
+        return line
+    text = found[1]
+    if text in anchors:
+        return line.replace(text, f"*{anchors[text]}")
+    anchors[text] = f"names{len(anchors) or ''}"
+    return line.replace(text, f"&{anchors[text]} {text}")
 
 
 def _comment(doubts: Sequence[str]) -> str:
