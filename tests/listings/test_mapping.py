@@ -15,7 +15,6 @@ from odd_files import workbook
 from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.workspace import Workspace
-from carprice.errors import InputError
 from carprice.listings.column_map import map_chunks
 from carprice.listings.mapping import propose_params
 from carprice.listings.sources import read_chunks
@@ -71,7 +70,12 @@ PRICE: Cell = lambda car: car.price  # noqa: E731
 INDIAN = (("Maruti", "Swift"), ("Maruti", "Baleno"), ("Hyundai", "Creta"), ("Tata", "Nexon"))
 RUSSIAN = (("Лада", "Веста"), ("Лада", "Гранта"), ("Тойота", "Камри"), ("Киа", "Рио"))
 CHINESE = (("大众", "高尔夫"), ("大众", "帕萨特"), ("丰田", "卡罗拉"), ("宝马", "三系"))
-JAPANESE = (("トヨタ", "プリウス"), ("トヨタ", "アクア"), ("ホンダ", "フィット"), ("日産", "ノート"))
+JAPANESE = (
+    ("トヨタ", "プリウス"),
+    ("トヨタ", "アクア"),
+    ("ホンダ", "フィット"),
+    ("日産", "ノート"),
+)
 KOREAN = (("현대", "쏘나타"), ("현대", "그랜저"), ("기아", "모닝"), ("쌍용", "티볼리"))
 ARABIC = (("تويوتا", "كامري"), ("هيونداي", "النترا"), ("نيسان", "باترول"), ("فورد", "اكسبلورر"))
 ENGLISH = {"make": MAKE, "model": MODEL, "year": YEAR, "odometer": KM, "price": PRICE}
@@ -330,7 +334,9 @@ CASES = {
         {
             "برند": MAKE,
             "مدل": MODEL,
-            "سال": lambda car: str(car.year - 621).translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")),
+            "سال": lambda car: str(car.year - 621).translate(
+                str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
+            ),
             "کارکرد": lambda car: f"{car.km:,} کیلومتر".replace(",", "٬").translate(
                 str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
             ),
@@ -577,7 +583,13 @@ CASES = {
         reads={"listedOn": "posted"},
     ),
     "no distances": Case(
-        {"make": MAKE, "model": MODEL, "year": YEAR, "price": PRICE, "colour": one_of("red", "blue")}
+        {
+            "make": MAKE,
+            "model": MODEL,
+            "year": YEAR,
+            "price": PRICE,
+            "colour": one_of("red", "blue"),
+        }
         | {"Trim": lambda car: f"Trim {car.n}"},
         asks=("odometer", "units"),
         reads={"color": "colour"},

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from openpyxl import Workbook
 
 from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
+from carprice.listings.mapping import propose_params
 from carprice.settings import IngestSettings
 
 HEADER = ("make", "model", "year", "odometer", "price")
@@ -60,6 +62,21 @@ def check(odd: OddFile, folder: Path) -> dict[str, Any]:
     report = _ingest(file, {**odd.ingest, **keys})
     assert report["rows_kept"] == odd.rows
     return report
+
+
+def check_map(odd: OddFile, folder: Path) -> str:
+    """Read an odd file by what `carprice map` proposes, or see it refused; return the proposal."""
+    file = folder / odd.name
+    _write(file, odd.content)
+    try:
+        text, _, missing = propose_params(str(file), quiet)
+    except InputError as refused:
+        assert str(refused) == odd.message.format(file=file)
+        return ""
+    assert missing == []
+    report = _ingest(file, yaml.safe_load(text)["ingest"])
+    assert report["rows_kept"] == odd.rows
+    return text
 
 
 def text(

@@ -16,6 +16,7 @@ from carprice.listings.values import FLAGS
 
 _MOST_VALUES: Final = 3000
 _WORDS: Final = re.compile(r"[^\W\d_]{3,}")
+_YEAR_FIRST: Final = re.compile(r"^(?:19|20)\d\d\s+")
 _ALSO: Final = frozenset({"gas", "other", "others", "unknown"})
 """Values of a category that are no name of one kind."""
 _LONGEST_MAKE: Final = 3
@@ -81,7 +82,12 @@ class Column:
     @cached_property
     def titles(self) -> float:
         """The share of rows that start with a make which is known, and go on."""
-        return self.share(lambda text: 0 < len(make_at_start(text)) < len(text))
+        return self.share(lambda text: 0 < len(make_at_start(_without_year(text))) < len(text))
+
+    @cached_property
+    def has_year_first(self) -> bool:
+        """Whether its texts start with a year."""
+        return self.share(lambda text: _without_year(text) != text) > 0.5
 
     @cached_property
     def words(self) -> float:
@@ -104,6 +110,10 @@ class Column:
         """Whether all its values mean yes or no."""
         known = {FLAGS.get(text.lower()) for text, _ in self.texts[:5]}
         return len(self.values) <= 4 and 1.0 in known and None not in known
+
+
+def _without_year(text: str) -> str:
+    return _YEAR_FIRST.sub("", text)
 
 
 def is_known(category: str, text: str) -> bool:

@@ -55,6 +55,7 @@ _MOST_IN_A_SCALE: Final = {PRICE: 20_000.0, "odometer": 2000.0}
 _MOST_LITRES: Final = 9.5
 _LAST_OF_TWO_DIGITS: Final = 40
 _FEW_TEN_THOUSANDS: Final = 30
+_MOST_KM_PER_LITRE: Final = 35.0
 _BETTER: Final = 0.02
 _LEAST_READ: Final = 0.5
 _WELL_READ: Final = 0.95
@@ -63,8 +64,12 @@ _OTHER_CALENDARS: Final = ((1300, 1450, 621, "Iran's"), (2480, 2600, -543, "Thai
 _SCALE_OF_CURRENCY: Final = {"INR": 1e5, "CNY": 1e4, "JPY": 1e4, "KRW": 1e4}
 _MATCHES: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
     "year": ({"match": r"((?:19|20)\d\d)"}, {"match": r"[-/.' ](\d\d)$"}),
-    "odometer": ({"match": r"([\d., ]+?)\s*mil\b", "multiply": 10},),
+    "odometer": (
+        {"match": r"([\d., ]+?)\s*mil\b", "multiply": 10},
+        {"match": r"(\d[\d.,']*)\s*(?:km|KM|Km|км)\b"},
+    ),
     "engine_cc": (
+        {"match": r"(\d(?:[.,]\d)?)\s*-?[lL]\b", "unit": "l"},
         {"match": r"(\d[.,]\d)", "unit": "l"},
         {"match": r"(\d{3,4})\s*(?:cc|CC|ccm|cm3|cm³)", "unit": "cc"},
     ),
@@ -95,6 +100,7 @@ _DATES_TRIED: Final = 400
 _DIGITS: Final = re.compile(r"\d[\d.,' ]*")
 _LISTS: Final = (",", ";", "|", " / ", "/", " + ", " • ", "、", " · ")
 _FEW_KINDS: Final = 60
+_FEW_WORDS: Final = 15
 _VAGUE: Final = frozenset({"type", "typ", "tipo", "category", "segment", "gear", "gears", "engine"})
 """Names that say so little that the values have to say the rest."""
 
@@ -150,34 +156,47 @@ def fit(name: str, column: Column, level: int, currency: str = "") -> Fit | None
 
 
 def _text(name: str, column: Column, level: int) -> Fit | None:
-    kinds = len(column.values)
     if name in CATEGORIES:
-        known = column.known(name)
-        is_vague = column.name.plain in _VAGUE
-        words = column.known_words(name) if known < 0.5 else ()
-        if words and column.share(re.compile(pattern := _any_of(words)).search) > max(0.5, known):
-            return Fit({"match": pattern}, 0.6, doubts=("other words in it are left out",))
-        if known < 0.3 and (is_vague or level < WORD or kinds > _FEW_KINDS or column.numeric > 0.3):
-            return None
-        doubts = () if known >= 0.3 else (f"few of its values are known, such as {_first(column)}",)
-        return Fit({}, known, doubts=doubts, guesses=len(doubts))
+        return _category(name, column, level)
+    kinds = len(column.values)
     if name == CAR_ID:
         is_own = kinds > 1 and column.numeric < 1
         return Fit({}, doubts=("names a car, not a listing?",)) if is_own else None
     if name == "make":
-        if column.titles > 0.5 or column.numeric > 0.5:
-            return None
-        is_doubted = column.makes < 0.2
-        doubts = (f"are these makes? {_first(column)}",) if is_doubted else ()
-        return Fit({}, 0.5 + column.makes / 2, doubts=doubts, guesses=len(doubts))
+        return _make(column)
     if name == "model":
         years = column.share(lambda text: text[:2] in ("19", "20") and len(text) == 4)
         return None if years > 0.9 else Fit({})
     if name == "variant":
-        return Fit({}) if level >= WHOLE and column.numeric < 0.9 else None
-    is_kind = column.numeric < 0.5 and not column.is_flag
-    is_kind &= name in ("region", "color") or kinds <= _FEW_KINDS
-    return Fit({}) if is_kind and level >= (WORD if name == "color" else WHOLE) else None
+        is_kind = level >= WHOLE and column.numeric < 0.9
+    else:
+        is_kind = column.numeric < 0.5 and not column.is_flag
+        is_kind &= name in ("region", "color") or kinds <= _FEW_WORDS
+        is_kind &= level >= (WORD if name == "color" else WHOLE)
+    return Fit({}) if is_kind else None
+
+
+def _make(column: Column) -> Fit | None:
+    if column.titles > 0.5 or column.numeric > 0.5:
+        return None
+    is_doubted = column.makes < 0.2
+    doubts = (f"are these makes? {_first(column)}",) if is_doubted else ()
+    return Fit({}, 0.5 + column.makes / 2, doubts=doubts, guesses=len(doubts))
+
+
+def _category(name: str, column: Column, level: int) -> Fit | None:
+    """Fit a field whose values have a table of synonyms."""
+    known, kinds = column.known(name), len(column.values)
+    if known < 0.3 and any(column.known(other) > 0.5 for other in CATEGORIES if other != name):
+        return None
+    is_vague = column.name.plain in _VAGUE
+    words = column.known_words(name) if known < 0.5 else ()
+    if words and column.share(re.compile(pattern := _any_of(words)).search) > max(0.5, known):
+        return Fit({"match": pattern}, 0.6, doubts=("other words in it are left out",))
+    if known < 0.3 and (is_vague or level < WORD or kinds > _FEW_KINDS or column.numeric > 0.3):
+        return None
+    doubts = () if known >= 0.3 else (f"few of its values are known, such as {_first(column)}",)
+    return Fit({}, known, doubts=doubts, guesses=len(doubts))
 
 
 def _any_of(words: Sequence[str]) -> str:
@@ -191,7 +210,7 @@ def _first(column: Column) -> str:
 def _equipment(column: Column) -> Fit | None:
     if any(isinstance(value, tuple | list) for value, _ in column.values[:20]):
         return Fit({})
-    shares = {sign: column.share(lambda text, sign=sign: sign in text) for sign in _LISTS}
+    shares = {sign: column.share(re.compile(re.escape(sign)).search) for sign in _LISTS}
     usual = column.share(lambda text: len(split_equipment(text) or ()) > 1)  # type: ignore[arg-type]
     if usual > 0.3:
         return Fit({})
@@ -250,7 +269,7 @@ def _number(name: str, column: Column, currency: str) -> Fit | None:
 
 
 def _signs(name: str, cells: Prepared, rule: ColumnRule) -> list[tuple[Decimal | None, bool]]:
-    """Return the decimal signs that texts may have, the likelier first, and whether they show it."""
+    """Return the decimal signs that texts may have, likelier first, and whether they show it."""
     rows: Counter[str] = Counter()
     example = ""
     if isinstance(cells, Cells):
@@ -379,6 +398,8 @@ def _bring_home(name: str, told_by: ColumnName, draft: _Draft, currency: str) ->
         draft.doubts.append(f"the median is {draft.median:.4g}: in what? 1000, 100000 for lakh")
         draft.multiply(_SCALE_OF_CURRENCY.get(currency, 1e3))
         draft.guesses += 1
+    if name == "fuel_economy" and told_by.level("odometer")[0] >= WHOLE:
+        high = _MOST_KM_PER_LITRE
     return low <= draft.median <= high
 
 

@@ -15,7 +15,9 @@ from carprice.settings import IngestSettings
 
 ROWS: Final = 10_000
 """Rows that are looked at."""
-_SHEETS_TRIED: Final = 12
+_MOST_TRIED: Final = 12
+_ENCODINGS: Final = ("cp1252", "cp1250", "cp1251", "cp1254", "gb18030", "cp932", "cp949")
+"""Encodings that are tried beside those that are likely by their letters."""
 _LEAST_SCORE: Final = 4.0
 """Fields that a sheet has at least if it holds listings."""
 
@@ -80,13 +82,19 @@ def _attempt(source: str, keys: dict[str, Any], score: Score) -> Opened:
     try:
         opened = Opened(first_chunks(settings, ROWS), keys)
     except LayoutError as error:
-        found = [*_attempts(source, keys, error.remedies, score)]
+        remedies = list(error.remedies)
+        if "encoding" in remedies[0]:
+            remedies += [
+                {"encoding": name} for name in _ENCODINGS if {"encoding": name} not in remedies
+            ]
+        found = [*_attempts(source, keys, remedies, score)]
         if not found:
             raise
         _, best = max(found, key=lambda one: score(one[1].frame))
         (key,) = error.remedies[0]
         reason = re.split(r"[;:] set ", str(error))[0].replace(best.chunks[0].label, "").strip(": ")
-        return Opened(best.chunks, best.keys, {**best.doubts, key: f"guessed: {reason}"})
+        how = "guessed by names and values" if key == "encoding" else "guessed"
+        return Opened(best.chunks, best.keys, {**best.doubts, key: f"{how}: the file {reason}"})
     if "header_row" not in keys and _has_no_header(opened.frame):
         first = ", ".join(map(str, opened.frame.columns))
         again = _attempt(source, {**keys, "header_row": 0}, score)
@@ -101,7 +109,7 @@ def _attempts(
 ) -> Iterator[tuple[Any, Opened]]:
     """Yield what each remedy reads, after its value; one that reads nothing is left out."""
     error: InputError | None = None
-    for remedy in remedies[:_SHEETS_TRIED]:
+    for remedy in remedies[:_MOST_TRIED]:
         if remedy.keys() & keys.keys():
             continue
         try:

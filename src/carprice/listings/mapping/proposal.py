@@ -24,7 +24,7 @@ from carprice.listings.mapping.names import (
     words,
 )
 from carprice.listings.mapping.titles import make_of_files, split_title
-from carprice.listings.numbers import FACTORS, codes_of
+from carprice.listings.numbers import FACTORS, codes_of, sign_in
 from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_of
 
 _MOST_READ: Final = 0.95
@@ -95,13 +95,16 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     columns = columns_of(frame)
     currency = currency_of_language({name: one.name for name, one in columns.items()})
     proposal, fits = _by_names(columns, currency)
-    split_title(columns, proposal.rules, proposal.doubt)
+    title = split_title(columns, proposal.rules, proposal.doubt)
     _by_values(columns, proposal, fits, currency)
     if "make" not in proposal.rules and (rule := make_of_files(filenames)):
         proposal.rules["make"] = rule
         proposal.doubt("make", "of the files' names")
-    split_title(columns, proposal.rules, proposal.doubt)
-    _decide_decimal(proposal, fits)
+    title = split_title(columns, proposal.rules, proposal.doubt) or title
+    if title and "odometer" not in proposal.rules and (found := fit("odometer", title, 0)):
+        _take(proposal, fits, "odometer", title.name.text, found)
+        proposal.doubt("odometer", "out of the title")
+    _decide_decimal(columns, proposal, fits)
     if not currency and str((proposal.rules.get("listed_on") or {}).get("date")).startswith("%m/"):
         currency = "USD"  # nobody else starts a date with the month
     _decide_currency(columns, proposal, fits, currency)
@@ -183,10 +186,11 @@ def _by_values(
                 take("year", name, found)
                 break
     _price_and_distance(free(), proposal, take, columns, currency)
-    if "model" not in proposal.rules and "make" in proposal.rules:
-        if (rule := proposal.rules["make"]) and (make := columns.get(rule.get("from", ""))):
-            if "words" not in rule and (best := _model_of(make, free())):
-                take("model", best, Fit({}))
+    make = proposal.rules.get("make") or {}
+    if "model" not in proposal.rules and "words" not in make and make.get("from") in columns:
+        best = _model_of(columns[make["from"]], free())
+        if best:
+            take("model", best, Fit({}))
 
 
 def _are_years(numbers: np.ndarray) -> bool:
@@ -212,8 +216,8 @@ def _price_and_distance(
     for name, column in free.items():
         if column.is_flag or len(column.values) < 3:
             continue
-        fits = {one: fit(one, column, 0, currency) for one in wanted}
-        found[name] = {one: good for one, good in fits.items() if good and not good.guesses}
+        tried = {one: fit(one, column, 0, currency) for one in wanted}
+        found[name] = {one: good for one, good in tried.items() if good and not good.guesses}
     for name, fits in found.items():
         distance, price = fits.get("odometer"), fits.get(PRICE)
         if distance and "odometer" in wanted and _names_most(distance.units):
@@ -283,29 +287,33 @@ def _model_of(make: Column, free: Mapping[str, Column]) -> str:
     return min(kinds, key=kinds.__getitem__, default="")
 
 
-def _decide_decimal(proposal: Proposal, fits: Mapping[str, Fit]) -> None:
+def _decide_decimal(
+    columns: Mapping[str, Column], proposal: Proposal, fits: Mapping[str, Fit]
+) -> None:
     """Choose the sign of all columns; what needs the other one is read as thousands."""
-    sure = Counter(one.sign for one in fits.values() if one.sign and one.is_sure)
+    sure: Counter[str | None] = Counter(
+        one.sign for one in fits.values() if one.sign and one.is_sure
+    )
     assumed = {name: one for name, one in fits.items() if one.sign and not one.is_sure}
     if len(sure) > 1 and not assumed:
         return
     votes = sure or Counter(one.sign for one in assumed.values())
     if not votes:
         return
-    (sign, _), *_ = votes.most_common()
+    sign = votes.most_common(1)[0][0]
     proposal.decimal = sign
     for name, one in assumed.items():
-        example = "18.900" if one.sign == "," else "18,900"
+        rule = proposal.rules[name] or {}
+        texts = [text for text, _ in columns[rule["from"]].texts]
+        example = next((text for text in texts if sign_in(text, inside=True) == "?"), texts[0])[:40]
         if one.sign == sign:
             if not sure:
                 proposal.doubt("decimal", f"{example!r} and the like were taken for thousands")
             continue
         if name == "engine_cc":  # 1.598 litres or 1.598 cc: either sign reads it
             continue
-        rule = proposal.rules[name]
-        if rule is not None:
-            rule["multiply"] = 1000 * rule.get("multiply", 1)
-            proposal.doubt(name, f"{example!r} and the like were taken for thousands")
+        rule["multiply"] = 1000 * rule.get("multiply", 1)
+        proposal.doubt(name, f"{example!r} and the like were taken for thousands")
 
 
 def _decide_currency(

@@ -23,11 +23,16 @@ Rules = dict[str, dict[str, Any] | None]
 
 def split_title(
     columns: Mapping[str, Column], rules: Rules, doubt: Callable[[str, str], object]
-) -> None:
-    """Add rules for make, model, variant and year where these have no columns of their own."""
+) -> Column | None:
+    """Add rules for make, model, variant and year where these have no columns of their own.
+
+    Returns
+    -------
+    The column of titles, if they are taken from one.
+    """
     title = _title(columns, rules)
     if title is None:
-        return
+        return None
     name = title.name.text
     if rules.get("model", {}) and (rules["model"] or {}).get("from") == name:
         del rules["model"]
@@ -37,10 +42,11 @@ def split_title(
     if has_make and starts and unspaced > _UNSPACED and title.words < _LONG_TITLE:
         _unspaced(title, starts, rules, doubt)
     else:
-        _spaced(title, rules, doubt, first=2 if has_make or "make" not in rules else 1)
+        _spaced(title, rules, doubt, has_make=has_make or "make" not in rules)
     if "year" not in rules and title.share(re.compile(_YEAR).search) > _LEAST_TITLES:
         rules["year"] = {"from": name, "match": _YEAR}
         doubt("year", "out of the title")
+    return title
 
 
 def _title(columns: Mapping[str, Column], rules: Rules) -> Column | None:
@@ -74,12 +80,16 @@ def _title(columns: Mapping[str, Column], rules: Rules) -> Column | None:
     )
 
 
-def _spaced(title: Column, rules: Rules, doubt: Callable[[str, str], object], first: int) -> None:
+def _spaced(
+    title: Column, rules: Rules, doubt: Callable[[str, str], object], *, has_make: bool
+) -> None:
     name = title.name.text
     makes, models = _phrases(title)
+    make = 2 if title.has_year_first else 1
+    first = make + has_make
     if "make" not in rules:
-        rules["make"] = {"from": name, "words": 1, **({"phrases": makes} if makes else {})}
-        doubt("make", "the first word; name makes of several words in phrases")
+        rules["make"] = {"from": name, "words": make, **({"phrases": makes} if makes else {})}
+        doubt("make", f"word {make}; name makes of several words in phrases")
     if "model" in rules:
         return
     rest = title.words - (first - 1)
@@ -110,7 +120,8 @@ def _unspaced(
 
 def _phrases(title: Column) -> tuple[list[str], list[str]]:
     """Return the makes, and the models, of several words that stand in the titles."""
-    makes = {start for text, _ in title.texts if " " in (start := make_at_start(text))}
+    skipped = (text.partition(" ")[2] if title.has_year_first else text for text, _ in title.texts)
+    makes = {start for text in skipped if " " in (start := make_at_start(text))}
     padded = [f" {' '.join(text.split())} ".casefold() for text, _ in title.texts]
     every = "\n".join(padded)
     models = [name for name in PHRASES if " " in name and f" {name.casefold()} " in every]

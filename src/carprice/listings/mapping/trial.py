@@ -1,4 +1,4 @@
-"""Try a proposal on the rows that it was made of, as ingest would read them, and mend what it can."""
+"""Try a proposal on the rows that it was made of, as ingest reads them, and mend what it can."""
 
 from typing import Any, Final
 
@@ -11,9 +11,11 @@ from carprice.listings.column_map import MappedChunk, map_chunks
 from carprice.listings.mapping.layout import Opened
 from carprice.listings.mapping.proposal import PLACEHOLDER, Proposal
 from carprice.listings.plausibility import refuse_implausible
-from carprice.schema import PRICE, REQUIRED, alias
+from carprice.schema import CAR_ID, FIELDS, PRICE, REQUIRED, alias
 from carprice.settings import IngestSettings
 
+ORDER: Final = tuple(dict.fromkeys((PRICE, *REQUIRED, *FIELDS, CAR_ID)))
+"""The fields as a params file names them."""
 _ROUNDS: Final = 6
 _MOST_MARKS: Final = 12
 _STAND_INS: Final = {PRICE: 10_000, "make": "?", "model": "?", "year": 2015}
@@ -26,9 +28,8 @@ def ingest_keys(proposal: Proposal, opened: Opened, source: str) -> dict[str, An
     keys["units"] = {"currency": proposal.currency or "XXX", "distance": proposal.distance}
     if proposal.decimal:
         keys["decimal"] = proposal.decimal
-    order = dict.fromkeys([PRICE, *REQUIRED, *proposal.rules])
     keys["columns"] = {
-        alias(name): _short(proposal.rules[name]) for name in order if name in proposal.rules
+        alias(name): _short(proposal.rules[name]) for name in ORDER if name in proposal.rules
     }
     return keys
 
@@ -46,7 +47,8 @@ def try_out(proposal: Proposal, opened: Opened, source: str) -> None:
         except InputError as error:
             proposal.hints.append(f"? as it stands, a run would be refused: {error}")
             return
-        if not any([_mend(name, proposal, mapped, settings) for name in _unread(mapped)]):
+        mended = [_mend(name, proposal, mapped, settings) for name in _unread(mapped)]
+        if True not in mended:
             break
     for name in _unread(mapped):
         _tell(name, proposal, mapped)

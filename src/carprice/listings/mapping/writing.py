@@ -8,7 +8,7 @@ import yaml
 
 from carprice.listings.mapping.layout import Opened
 from carprice.listings.mapping.proposal import Proposal
-from carprice.listings.mapping.trial import ingest_keys
+from carprice.listings.mapping.trial import ORDER, ingest_keys
 from carprice.redaction import redact
 from carprice.schema import PRICE, REQUIRED, alias
 
@@ -16,7 +16,7 @@ MARK: Final = "# ?"
 _PHRASES: Final = re.compile(r"phrases: (\[.*?\])")
 _LONGEST: Final = 200
 _HEAD: Final = (
-    "# Proposed by `carprice map` from the first {rows:,} rows; docs/your-own-data.md has the rules.\n"
+    "# Proposed by `carprice map` of {rows:,} rows; docs/your-own-data.md explains the keys.\n"
     "# Look at each line with a question mark, then: carprice run --params THIS_FILE\n"
 )
 
@@ -33,12 +33,12 @@ def to_yaml(proposal: Proposal, opened: Opened, source: str) -> str:
     lines = ["ingest:"]
     lines += [_line(2, key, value, doubts.get(key, ())) for key, value in keys.items()]
     lines.append("  columns:")
-    names = {alias(name): name for name in (PRICE, *REQUIRED, *proposal.rules)}
     anchors: dict[str, str] = {}
-    for key, name in names.items():
+    for name in ORDER:
+        key = alias(name)
         if key in columns:
             lines.append(_with_anchors(_line(4, key, columns[key], doubts.get(name, ())), anchors))
-        else:
+        elif name in (PRICE, *REQUIRED):
             lines.append(f"    # {key}:{_comment(doubts.get(name, ()))}")
     lines += [f"# {_plain(hint)}" for hint in proposal.hints]
     if proposal.ignored:

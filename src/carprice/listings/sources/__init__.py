@@ -88,7 +88,7 @@ def first_chunks(settings: IngestSettings, rows: int) -> list[Chunk]:
         return list(itertools.islice(read_chunks(settings, chunk_rows=rows), 1))
     files = locate(settings.source, scheme)
     of_a_file = max(rows // len(files), _FEWEST_OF_A_FILE)
-    chunks = []
+    chunks: list[Chunk] = []
     for file in files:
         with contextlib.closing(_read_file(file, None, settings, of_a_file)) as found:
             chunks += itertools.islice(found, 1)
