@@ -291,6 +291,16 @@ CASES = {
         cars=market(CHINESE, 180_000),
         asks=("make", "year", "units"),
     ),
+    "Chinese titles without spaces": Case(
+        {
+            "车名": lambda car: f"{car.make}{car.model} {car.year}款 1.6L 自动",
+            "里程(公里)": KM,
+            "价格(万)": lambda car: car.price / 10_000,
+        },
+        cars=market(CHINESE, 180_000),
+        asks=("make", "model", "year"),
+        reads={"variant": "车名"},
+    ),
     "Japanese": Case(
         {
             "メーカー": MAKE,

@@ -64,19 +64,18 @@ def check(odd: OddFile, folder: Path) -> dict[str, Any]:
     return report
 
 
-def check_map(odd: OddFile, folder: Path) -> str:
-    """Read an odd file by what `carprice map` proposes, or see it refused; return the proposal."""
+def check_map(odd: OddFile, folder: Path, *, is_refused: bool = False) -> None:
+    """Read an odd file by what `carprice map` proposes, or see it refused in the same words."""
     file = folder / odd.name
     _write(file, odd.content)
-    try:
-        text, _, missing = propose_params(str(file), quiet)
-    except InputError as refused:
-        assert str(refused) == odd.message.format(file=file)
-        return ""
+    if is_refused:
+        with pytest.raises(InputError) as refused:
+            propose_params(str(file), quiet)
+        assert str(refused.value) == odd.message.format(file=file)
+        return
+    proposed, _, missing = propose_params(str(file), quiet)
     assert missing == []
-    report = _ingest(file, yaml.safe_load(text)["ingest"])
-    assert report["rows_kept"] == odd.rows
-    return text
+    assert _ingest(file, yaml.safe_load(proposed)["ingest"])["rows_kept"] == odd.rows
 
 
 def text(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.cells import UNREADABLE, Cells
@@ -219,8 +220,7 @@ def _equipment(column: Column) -> Fit | None:
 
 
 def _date(column: Column, *, is_american: bool) -> Fit | None:
-    few = column.raw.drop_duplicates()
-    few = few.iloc[np.linspace(0, len(few) - 1, min(len(few), _DATES_TRIED)).astype(int)]
+    few = pd.Series([value for value, _ in column.values[:_DATES_TRIED]], dtype=object)
     found: dict[bool | str, float] = {}
     for pattern in _DATES:
         rule = ColumnRule.model_validate({"from": "date", "date": pattern})

@@ -22,9 +22,9 @@ words, or has one inside a word."""
 
 _SHORTEST_PART: Final = 5
 _BRACKETS: Final = re.compile(r"[(\[{]([^)\]}]*)[)\]}]")
-_BOUNDARY: Final = re.compile(r"(?<=[a-z]{2})(?=[A-Z])")
-_SIGNS: Final = re.compile(r"[€$£₹¥₩₽₺₴₪₫฿₦₱₸]")
-_THOUSANDS: Final = re.compile(r"^t(?=€|eur)")
+_BOUNDARY: Final = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[a-z])(?=[A-Z][a-z])")
+_SIGNS: Final = re.compile(r"[TtKk]?[€$£₹¥₩₽₺₴₪₫฿₦₱₸]")
+_THOUSANDS: Final = ((re.compile(r"^t(?=€|eur)"), "tsd "), (re.compile(r"^['’]?000s?\b"), "1000"))
 _SCALES: Final = (1, *(10.0**power for power in range(3, 10)))
 _LINKS: Final = frozenset({"in", "en", "em", "w", "v", "в", "the", "of", "per"})
 
@@ -152,9 +152,9 @@ class ColumnName:
         Quantity(number=1000.0, unit='', currency='pln')
         """
         for note in (*self.notes, *self._endings()):
-            text = (
-                _THOUSANDS.sub("tsd ", note.strip().casefold()).removeprefix("in ").lstrip("x*× ")
-            )
+            text = note.strip().casefold().removeprefix("in ").lstrip("x*× ")
+            for pattern, written in _THOUSANDS:
+                text = pattern.sub(written, text)
             start = "" if text[:1].isdigit() else "1 "
             read = read_quantity(start + text, field, ".")
             if text and read and read.number in _SCALES and (read.number != 1 or read.name):

@@ -29,6 +29,7 @@ from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_
 
 _MOST_READ: Final = 0.95
 _LEAST_KNOWN: Final = 0.5
+_LEAST_NAMED: Final = 0.9
 _YEARS: Final = (1930.0, 2035.0)
 _OF_SAME_MAKE: Final = 0.95
 _RELATED: Final = 0.1
@@ -341,6 +342,9 @@ def _decide_currency(
         proposal.doubt("currency", "only names of columns and dates hint at it")
     else:
         proposal.doubt("currency", "nothing tells it; write its code, such as EUR")
+    told_by = sum(price.currencies.values()) - price.currencies[""] if price else 0
+    if price and named and told_by < _LEAST_NAMED * np.isfinite(price.numbers).sum():
+        proposal.doubt(PRICE, f"only {told_by:,} of the rows name a currency")
     rule = proposal.rules.get(PRICE)
     if several and rule is not None and price is not None:
         rule["number"] = True
@@ -369,12 +373,15 @@ def _decide_distance(proposal: Proposal, fits: Mapping[str, Fit]) -> None:
     else:
         column = str(rule["from"]) if rule else ""
         by_name = {"miles": "miles", "mile": "miles", "km": "km", "kms": "km", "kilometer": "km"}
-        told = [by_name[word] for word in ColumnName.of(column).words if word in by_name]
+        units = [by_name[word] for word in ColumnName.of(column).words if word in by_name]
         if (proposal.rules.get("fuel_economy") or {}).get("from") == "mpg":
-            told.append("miles")
-        proposal.distance = told[0] if told else _usual_distance(proposal.currency)
-        if rule and not told and not currency_tells(proposal.currency):
+            units.append("miles")
+        proposal.distance = units[0] if units else _usual_distance(proposal.currency)
+        if rule and not units and not currency_tells(proposal.currency):
             proposal.doubt("distance", "nothing tells it")
+    told = sum(named.values()) / max(sum(found.units.values()), 1) if found else 1.0
+    if named and told < _MOST_READ and rule is not None:
+        proposal.doubt("odometer", f"{1 - told:.0%} of the rows name no unit, and are read as well")
     if len(named) > 1 and rule is not None:
         own = FACTORS["odometer"][proposal.distance]
         rule["unit"] = {

@@ -39,7 +39,7 @@ def split_title(
     starts = Counter({text: rows for text, rows in title.texts if make_at_start(text)})
     has_make = title.titles >= _LEAST_NAMED or title.makes >= _LEAST_NAMED
     unspaced = title.share(lambda text: " " not in text[: len(make_at_start(text)) + 1])
-    if has_make and starts and unspaced > _UNSPACED and title.words < _LONG_TITLE:
+    if has_make and starts and unspaced > _UNSPACED:
         _unspaced(title, starts, rules, doubt)
     else:
         _spaced(title, rules, doubt, has_make=has_make or "make" not in rules)
@@ -114,8 +114,11 @@ def _unspaced(
         rules["make"] = {"from": name, "match": f"^({listed})"}
         doubt("make", "makes that are not among these are missing")
     if "model" not in rules:
-        rules["model"] = {"from": name, "match": rf"^(?:{listed})\s*(.+?)\s*(?:(?:19|20)\d\d|$)"}
-        doubt("model", "what stands between make and year")
+        rest = r"\s*(.+?)(?=\s|(?:19|20)\d\d|$)"
+        rules["model"] = {"from": name, "match": rf"^(?:{listed}){rest}"}
+        doubt("model", "what follows the make, up to a space or a year")
+        if "variant" not in rules and title.words > 1:
+            rules["variant"] = {"from": name, "words": "2-"}
 
 
 def _phrases(title: Column) -> tuple[list[str], list[str]]:
@@ -140,11 +143,11 @@ def make_of_files(names: Sequence[str]) -> dict[str, Any] | None:
     values = {}
     for name in dict.fromkeys(names):
         key = folded(name)
-        near = process.extractOne(key, MAKES, scorer=fuzz.ratio, score_cutoff=_ALIKE)
+        near = process.extractOne(key, [*MAKES], scorer=fuzz.ratio, score_cutoff=_ALIKE)
         if key in MAKES:
             values[name] = MAKES[key]
         elif near is not None and len(key) > 3:
-            values[name] = near[0]
+            values[name] = MAKES[near[0]]
     if not values or len(values) < _LEAST_TITLES * len(names):
         return None
     return {"filename": True, "values": values}

@@ -75,6 +75,8 @@ def _plain(text: str, longest: int = _LONGEST) -> str:
 
 
 def _flow(content: Mapping[str, Any]) -> str:
+    if content.get("decimal"):
+        return f"{{decimal: '{content['decimal']}'}}"
     text = yaml.safe_dump(
         dict(content), default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
     )
