@@ -1,6 +1,7 @@
 """The errors a person can act on. Everything else is a bug and keeps its stack trace."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 
 class CarpriceError(Exception):
@@ -13,6 +14,19 @@ class InputError(CarpriceError):
     """Bad input or configuration: a file, column, key or value that the caller must change."""
 
     exit_code = 2
+
+
+class LayoutError(InputError):
+    """A file that is not laid out as the settings say; others read it.
+
+    Attributes
+    ----------
+    remedies : keys of ``ingest`` in params.yaml that read it, the likeliest first.
+    """
+
+    def __init__(self, message: str, *remedies: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.remedies = remedies
 
 
 class RefusedError(CarpriceError):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from odd_files import CARS, HEADER, MODELS, OddFile, changed, check, text, workbook
+from odd_files import CARS, HEADER, MODELS, OddFile, changed, check, check_map, text, workbook
 
 NAMES = ", ".join(HEADER)
 BY_NUMBER = {"columns": {name: f"column {n}" for n, name in enumerate(HEADER, start=1)}}
@@ -197,6 +197,18 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_file_is_refused_and_the_remedy_works(name: str, tmp_path: Path) -> None:
     check(ODD[name], tmp_path)
+
+
+REFUSED = {
+    *("a title and no header", "a header of two rows", "two columns of one name"),
+    *("two columns of one name in Excel", "two keys of one name", "two encodings in one file"),
+}
+"""Files that no setting reads."""
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_map_proposes_the_remedy(name: str, tmp_path: Path) -> None:
+    check_map(ODD[name], tmp_path, is_refused=name in REFUSED)
 
 
 @pytest.mark.parametrize("name", ["day numbers of Excel", "day numbers in a workbook"])

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from openpyxl import Workbook
 
 from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
+from carprice.listings.mapping import propose_params
 from carprice.settings import IngestSettings
 
 HEADER = ("make", "model", "year", "odometer", "price")
@@ -64,6 +66,20 @@ def check(odd: OddFile, folder: Path) -> dict[str, Any]:
     report = _ingest(file, {**odd.ingest, **keys})
     assert report["rows_kept"] == odd.rows
     return report
+
+
+def check_map(odd: OddFile, folder: Path, *, is_refused: bool = False) -> None:
+    """Read an odd file by what `carprice map` proposes, or see it refused in the same words."""
+    file = folder / odd.name
+    _write(file, odd.content)
+    if is_refused:
+        with pytest.raises(InputError) as refused:
+            propose_params(str(file), quiet)
+        assert str(refused.value) == odd.message.format(file=file)
+        return
+    proposed, _, missing = propose_params(str(file), quiet)
+    assert missing == []
+    assert _ingest(file, yaml.safe_load(proposed)["ingest"])["rows_kept"] == odd.rows
 
 
 def text(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -183,24 +184,31 @@ def map_source(
 ) -> None:
     """Propose a params file for listings: which column is what, and how its values are read.
 
-    Columns are recognised by their names, in many languages, and by their values. A comment with a
-    question mark tells what to look at before `carprice run --params FILE`.
+    Columns are recognised by their names, in many languages, and by their values; header row,
+    sheet, encoding, decimal sign and units are guessed. A comment with a question mark tells what
+    to look at before `carprice run --params FILE`.
     """
     if out is not None and out.exists():
         raise InputError(f"--out {out} is there already; name a new file")
-    from carprice.files import write_text
-    from carprice.listings.proposal import ROWS, propose, to_yaml
-    from carprice.listings.sources import read_chunks
-    from carprice.settings import IngestSettings
+    from carprice.files import check_writable, write_text
+    from carprice.listings.mapping import propose_params
 
-    with step("map"):
-        first = next(iter(read_chunks(IngestSettings(), chunk_rows=ROWS, source=source)))
-        text = to_yaml(propose(first.frame), source)
+    if out is not None:
+        check_writable(out)
+    with step("map") as progress:
+        text, questions, missing = propose_params(source, progress)
     if out is None:
         typer.echo(text, nl=False)
     else:
         write_text(out, text)
-        say(f"{out} is written, with {text.count('# ?')} questions in it")
+    name = out or "FILE"
+    if out is None:
+        say(f"map: write it to a file: carprice map {shlex.quote(source)} --out {name}")
+    else:
+        say(f"map: {out} is written")
+    if missing:
+        say(f"map: no column was recognised for {', '.join(missing)}; name it in {name}")
+    say(f"map: look at the {questions} lines with '# ?', then: carprice run --params {name}")
 
 
 @app.command(rich_help_panel=PIPELINE)

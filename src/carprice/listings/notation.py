@@ -349,6 +349,8 @@ def _quantity(name: str, value: Any, rule: ColumnRule, decimal: Decimal | None, 
     A number that hangs on the decimal sign is not read where that is not known, and ``12.990`` not
     as 12.99 where the same column has ``12,990``.
     """
+    if value is None:  # as a rule's values, match or words made it
+        return None
     if not isinstance(value, str):
         number = plain_number(value)
         return Quantity(number) if isinstance(number, float) else number

@@ -48,7 +48,7 @@ _NO: Final = (
     "0 false no n off nein nej nee não nao non nie ne нет nem hayır nu "
     "否 无 無 なし 아니오 없음 không"
 )
-_FLAGS: Final = {word: float(words is _YES) for words in (_YES, _NO) for word in words.split()}
+FLAGS: Final = {word: float(words is _YES) for words in (_YES, _NO) for word in words.split()}
 _DATE_OF_EXCEL: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?: 00:00:00)?")
 _EXCEL_DAY: Final = re.compile(r"\d{5}(?:\.\d+)?")
 _UNSPACED: Final = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff"
@@ -357,7 +357,7 @@ def _printed_list(text: str) -> Any:
 def _read_flag(value: object) -> Any:
     """Return 1.0 or 0.0 for a flag such as ``yes``, ``0`` or ``False``; any number but 0 is 1.0."""
     text = as_text(value).lower()
-    if text in _FLAGS:
-        return _FLAGS[text]
+    if text in FLAGS:
+        return FLAGS[text]
     number = read_number(text, ".")
     return UNREADABLE if number is None else float(number != 0)

@@ -1,6 +1,8 @@
 """Read raw rows from files, S3, web addresses, databases or the embedded sample, chunk by chunk."""
 
-from collections.abc import Iterator
+import contextlib
+import itertools
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +16,15 @@ from carprice.listings.sources.chunks import (
     slices,
 )
 from carprice.listings.sources.databases import database_chunks
-from carprice.listings.sources.formats import LocalFile, reader_for
+from carprice.listings.sources.formats import LocalFile, reader_for, sheet_names
 from carprice.listings.sources.locations import File, locate, names_of_copies
 from carprice.settings import IngestSettings
 
-__all__ = ["SAMPLE", "Chunk", "read_chunks"]
+__all__ = ["SAMPLE", "Chunk", "first_chunks", "read_chunks", "sheets_of"]
 
 SAMPLE: Final = "sample"
+_FILES: Final = ("file", "s3", "http", "https")
+_FEWEST_OF_A_FILE: Final = 200
 
 
 def read_chunks(
@@ -55,7 +59,7 @@ def read_chunks(
             "ingest.source is empty; name a path, an address or sample, or set the variable in it"
         )
     scheme = scheme_of(origin)
-    if origin != SAMPLE and scheme in (None, "file", "s3", "http", "https"):
+    if origin != SAMPLE and scheme in (None, *_FILES):
         files = locate(origin, scheme, passed_over)
         for file, name in zip(files, names_of_copies(files), strict=True):
             yield from _read_file(file, None if keep is None else keep / name, settings, chunk_rows)
@@ -82,6 +86,41 @@ def is_read(path: Path, source: str) -> bool:
     return path.exists() and any(one.path and one.path.samefile(path) for one in files)
 
 
+def first_chunks(settings: IngestSettings, rows: int) -> list[Chunk]:
+    """Read the first rows of a source: of each of its files, where it has several.
+
+    Parameters
+    ----------
+    rows : about how many are read of all.
+
+    Raises
+    ------
+    InputError
+        If something cannot be found or read; a LayoutError if other settings may read it.
+    """
+    scheme = scheme_of(settings.source)
+    if settings.source == SAMPLE or scheme not in (None, *_FILES):
+        return list(itertools.islice(read_chunks(settings, chunk_rows=rows), 1))
+    files = locate(settings.source, scheme)
+    of_a_file = max(rows // len(files), _FEWEST_OF_A_FILE)
+    chunks: list[Chunk] = []
+    for file in files:
+        with contextlib.closing(_read_file(file, None, settings, of_a_file)) as found:
+            chunks += itertools.islice(found, 1)
+    return chunks
+
+
+def sheets_of(settings: IngestSettings) -> list[str]:
+    """Return the names of the sheets of a source's first file; none if it is no workbook."""
+    scheme = scheme_of(settings.source)
+    if settings.source == SAMPLE or scheme not in (None, *_FILES):
+        return []
+    file = locate(settings.source, scheme)[0]
+    _, gzipped = reader_for(file.name, file.label)
+    with file.opened(None) as path:
+        return sheet_names(LocalFile(path, file.label, gzipped), file.name)
+
+
 def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Chunks:
     from carprice.sample.market import generate
 
@@ -91,7 +130,7 @@ def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Chunks:
 
 def _read_file(
     file: File, copy: Path | None, settings: IngestSettings, chunk_rows: int
-) -> Iterator[Chunk]:
+) -> Generator[Chunk, None, None]:
     reader, gzipped = reader_for(file.name, file.label)
     with file.opened(copy) as path:
         if path.stat().st_size == 0:

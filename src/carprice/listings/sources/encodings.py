@@ -8,7 +8,7 @@ from typing import IO, Final
 
 from charset_normalizer import CharsetMatch, from_bytes
 
-from carprice.errors import InputError
+from carprice.errors import InputError, LayoutError
 
 _USUAL: Final = (
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258"),
@@ -31,7 +31,10 @@ def undecodable(stream: IO[bytes], label: str, encoding: str) -> InputError:
     stream : the whole file, from its start.
     """
     if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return InputError(f"{label} is not {encoding} text but utf-16; set ingest.encoding: utf-16")
+        return LayoutError(
+            f"{label} is not {encoding} text but utf-16; set ingest.encoding: utf-16",
+            {"encoding": "utf-16"},
+        )
     stream.seek(0)
     if not _is_utf8(encoding) and _decodes(b"".join(_lines(stream)), "utf-8"):
         return InputError(f"{label} is not {encoding} text but UTF-8; remove ingest.encoding")
@@ -46,7 +49,7 @@ def undecodable(stream: IO[bytes], label: str, encoding: str) -> InputError:
             f"{where}, though {len(fits)} other lines with such letters are: it mixes encodings; "
             "export it again as UTF-8"
         )
-    return InputError(f"{where}; {_remedy([line for _, line in fails])}")
+    return _error(where, [line for _, line in fails])
 
 
 def refuse_mojibake(stream: IO[bytes], label: str, encoding: str) -> None:
@@ -72,27 +75,29 @@ def refuse_mojibake(stream: IO[bytes], label: str, encoding: str) -> None:
     if not from_bytes(text, cp_isolation=[name], enable_fallback=False):
         guesses = _guesses(text)
         if guesses and encoding not in guesses:
-            raise InputError(
-                f"{label} makes no words in {encoding} ({_word(text, encoding)}); {_remedy(lines)}"
-            )
+            raise _error(f"{label} makes no words in {encoding} ({_word(text, encoding)})", lines)
 
 
-def _remedy(lines: list[bytes]) -> str:
+def _error(start: str, lines: list[bytes]) -> InputError:
+    """Return the error of lines that are in another encoding, and which it may be."""
     text = b"".join(lines)
     found = _guesses(text) if lines else []
     if not found:
-        return "export it again as UTF-8"
+        return InputError(f"{start}; export it again as UTF-8")
     telling = max(_words(text), key=lambda word: len({_read(word, name) for name in found}))
     guesses: dict[str, str] = {}
     for name in found:
         told = _read(telling, name)
         guesses.setdefault(told, f"{name} ({_script(telling.decode(name, 'replace'))} {told})")
     *others, last = guesses.values()
+    remedies = [{"encoding": name} for name in found]
     if not others:
-        return f"it looks like {last}; set ingest.encoding: {found[0]}"
-    return (
-        f"it looks like {', '.join(others)} or {last}; set ingest.encoding to the one whose word "
-        "is right"
+        remedy = f"it looks like {last}; set ingest.encoding: {found[0]}"
+        return LayoutError(f"{start}; {remedy}", *remedies)
+    return LayoutError(
+        f"{start}; it looks like {', '.join(others)} or {last}; set ingest.encoding to the one "
+        "whose word is right",
+        *remedies,
     )
 
 

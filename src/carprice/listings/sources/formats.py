@@ -26,7 +26,7 @@ from typing import IO, Any, Final, TextIO, cast
 
 import pandas as pd
 
-from carprice.errors import InputError
+from carprice.errors import InputError, LayoutError
 from carprice.listings.sources.chunks import Frames, one_line, slices
 from carprice.listings.sources.encodings import refuse_mojibake, undecodable
 from carprice.listings.sources.headers import (
@@ -340,6 +340,18 @@ def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> F
     yield from slices(frame.dropna(how="all"), chunk_rows)
 
 
+def sheet_names(file: LocalFile, name: str) -> list[str]:
+    """Return the names of a workbook's sheets; none if the file is, by its name, no workbook."""
+    if PurePosixPath(name.lower().removesuffix(".gz")).suffix not in (".xlsx", ".xls"):
+        return []
+    with contextlib.suppress(ImportError, ValueError, KeyError, OSError, zipfile.BadZipFile):
+        with file.open() as stream:
+            content = io.BytesIO(stream.read())
+        with pd.ExcelFile(content) as book:
+            return [str(sheet) for sheet in book.sheet_names]
+    return []  # whoever reads it says why
+
+
 def _sheet_rows(book: pd.ExcelFile, sheet: str | int) -> list[Row]:
     """Return the first rows of a sheet that hold anything."""
     frame = pd.read_excel(book, sheet_name=sheet, header=None, nrows=ROWS_LOOKED_AT, dtype=object)
@@ -355,16 +367,18 @@ def _refuse_other_sheets(book: pd.ExcelFile, known: frozenset[str], label: str) 
     names = {sheet: _names(_sheet_rows(book, sheet)) for sheet in (first, *others)}
     listings = [sheet for sheet in names if len(known & names[sheet]) >= _FIELDS_OF_LISTINGS]
     if first not in listings and listings:
-        raise InputError(
+        raise LayoutError(
             f"{label}: the sheet {first!r} has no listings, {_listed(listings)} has; set "
-            f"ingest.sheet: {listings[0]}"
+            f"ingest.sheet: {listings[0]}",
+            *({"sheet": sheet} for sheet in listings),
         )
     alike = [sheet for sheet in others if sheet in listings or _are_alike(names, first, sheet)]
     if alike:
-        raise InputError(
+        raise LayoutError(
             f"{label} has listings on the sheets {_listed([first, *alike])}, of which one is read; "
             f"set ingest.sheet, such as sheet: {first}, or save each as a file of its own and give "
-            "a pattern such as *.csv"
+            "a pattern such as *.csv",
+            *({"sheet": sheet} for sheet in (first, *alike)),
         )
 
 

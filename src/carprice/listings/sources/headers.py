@@ -8,7 +8,7 @@ from typing import Final
 
 import pandas as pd
 
-from carprice.errors import InputError
+from carprice.errors import InputError, LayoutError
 from carprice.schema import FIELDS, PRICE, names_of
 from carprice.settings import IngestSettings
 
@@ -112,10 +112,11 @@ def _refuse_no_header(rows: Sequence[Row], known: frozenset[str], label: str) ->
         if 2 * first.filled <= widest and widest >= 3:
             _refuse_title(first, rest, widest, label)
         if sum(bool(_NUMBER.fullmatch(cell)) for cell in first.cells) >= min(2, len(first.cells)):
-            raise InputError(
+            raise LayoutError(
                 f"{label} has no header: its first row is {_shown(first)}; set "
                 "ingest.header_row: 0, and name its columns 'column 1', 'column 2' and so on in "
-                "ingest.columns, such as make: column 1"
+                "ingest.columns, such as make: column 1",
+                {"header_row": 0},
             )
     _refuse_spread(first, rest, label)
 
@@ -124,9 +125,10 @@ def _refuse_title(first: Row, rest: Sequence[Row], widest: int, label: str) -> N
     start = f"{label} has no header in row {first.number}, which is {_shown(first)}"
     for row in rest:
         if 2 * row.filled > widest and not row.has_numbers:
-            raise InputError(
+            raise LayoutError(
                 f"{start}; row {row.number} looks like it ({_shown(row)}): set "
-                f"ingest.header_row: {row.number}"
+                f"ingest.header_row: {row.number}",
+                {"header_row": row.number},
             )
     raise InputError(
         f"{start}; set ingest.header_row to the row that names the columns, counted from 1, or to "
@@ -148,7 +150,9 @@ def _refuse_spread(first: Row, rest: Sequence[Row], label: str) -> None:
         "make it; "
     )
     if second.filled >= max(row.filled for row in rest):
-        raise InputError(f"{start}set ingest.header_row: {second.number}")
+        raise LayoutError(
+            f"{start}set ingest.header_row: {second.number}", {"header_row": second.number}
+        )
     raise InputError(
         f"{start}write the names into one row of the file, one above each column, or set "
         f"ingest.header_row to {first.number} or {second.number} if that row alone will do"

@@ -1,0 +1,45 @@
+"""Propose how a source of listings is read: what `carprice map` does.
+
+``layout`` opens the source, ``proposal`` chooses columns and rules (``names`` and ``content`` say
+what a column may be, ``fits`` how it is read), ``trial`` reads the rows by them, ``writing`` writes
+the params file.
+"""
+
+from carprice.arrays import Progress
+from carprice.errors import InputError
+from carprice.listings.mapping.layout import open_source
+from carprice.listings.mapping.proposal import propose, score
+from carprice.listings.mapping.trial import try_out
+from carprice.listings.mapping.writing import MARK, to_yaml
+from carprice.redaction import redact
+from carprice.schema import PRICE, REQUIRED, alias
+
+__all__ = ["propose_params"]
+
+
+def propose_params(source: str, progress: Progress) -> tuple[str, int, list[str]]:
+    """Propose a params file for a source.
+
+    Returns
+    -------
+    Its text, the number of its lines that a person should look at, and the fields that are
+    required and were not found.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read by any settings that are likely.
+    """
+    progress(f"reading {redact(source)}")
+    opened = open_source(source, score)
+    progress("recognising columns")
+    filenames = [chunk.filename for chunk in opened.chunks if chunk.filename]
+    proposal = propose(opened.frame, filenames)
+    if not proposal.columns_read():
+        raise InputError(f"{redact(source)} has no column that looks like one of listings of cars")
+    progress("trying it")
+    try_out(proposal, opened, source)
+    text = to_yaml(proposal, opened, source)
+    questions = sum(MARK in line for line in text.splitlines())
+    missing = [alias(name) for name in (PRICE, *REQUIRED) if name not in proposal.rules]
+    return text, questions, missing

@@ -1,0 +1,118 @@
+"""Try a proposal on the rows that it was made of, as ingest reads them, and mend what it can."""
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from carprice.errors import InputError
+from carprice.listings.cells import as_text
+from carprice.listings.column_map import MappedChunk, map_chunks
+from carprice.listings.mapping.layout import Opened
+from carprice.listings.mapping.proposal import PLACEHOLDER, Proposal
+from carprice.listings.plausibility import refuse_implausible
+from carprice.schema import CAR_ID, FIELDS, PRICE, REQUIRED, alias
+from carprice.settings import IngestSettings
+
+ORDER: Final = tuple(dict.fromkeys((PRICE, *REQUIRED, *FIELDS, CAR_ID)))
+"""The fields as a params file names them."""
+_ROUNDS: Final = 6
+_MOST_MARKS: Final = 12
+_STAND_INS: Final = {PRICE: 10_000, "make": "?", "model": "?", "year": 2015}
+"""What is read for a field without a column, so that the others can be tried."""
+
+
+def ingest_keys(proposal: Proposal, opened: Opened, source: str) -> dict[str, Any]:
+    """Return what the section ``ingest`` of params.yaml says of a proposal."""
+    keys: dict[str, Any] = {"source": source, **opened.keys}
+    keys["units"] = {"currency": proposal.currency or "XXX", "distance": proposal.distance}
+    if proposal.decimal:
+        keys["decimal"] = proposal.decimal
+    keys["columns"] = {
+        alias(name): _short(proposal.rules[name]) for name in ORDER if name in proposal.rules
+    }
+    return keys
+
+
+def _short(rule: dict[str, Any] | None) -> dict[str, Any] | str | None:
+    return rule["from"] if rule is not None and rule.keys() == {"from"} else rule
+
+
+def try_out(proposal: Proposal, opened: Opened, source: str) -> None:
+    """Read the first rows by a proposal; note and mend what cannot be read."""
+    for _ in range(_ROUNDS):
+        settings = _runnable(proposal, opened, source)
+        try:
+            mapped = [one for _, one in map_chunks(opened.chunks, settings, price_required=True)]
+        except InputError as error:
+            proposal.hints.append(f"? as it stands, a run would be refused: {error}")
+            return
+        mended = [_mend(name, proposal, mapped, settings) for name in _unread(mapped)]
+        if True not in mended:
+            break
+    for name in _unread(mapped):
+        _tell(name, proposal, mapped)
+    frame = pd.concat([one.frame for one in mapped], ignore_index=True)
+    missing = [name for name in _STAND_INS if name not in proposal.rules]
+    try:
+        refuse_implausible(frame, settings, "as it stands, a run would be refused")
+    except InputError as error:
+        if not missing:
+            proposal.hints.append(f"? {error}")
+
+
+def _runnable(proposal: Proposal, opened: Opened, source: str) -> IngestSettings:
+    keys = ingest_keys(proposal, opened, source)
+    columns = keys["columns"]
+    for name, value in _STAND_INS.items():
+        columns.setdefault(alias(name), {"constant": value})
+    columns.setdefault("odometer", None)
+    price = columns["price"]
+    if isinstance(price, dict) and "currencies" in price:
+        factors = {
+            name: 1 if one == PLACEHOLDER else one for name, one in price["currencies"].items()
+        }
+        columns["price"] = {**price, "currencies": factors}
+    return IngestSettings.model_validate(keys)
+
+
+def _unread(mapped: list[MappedChunk]) -> list[str]:
+    return [*dict.fromkeys(name for one in mapped for name in one.unreadable)]
+
+
+def _values(name: str, mapped: list[MappedChunk]) -> pd.Series:
+    """Return the values of a field that cannot be read, and in how many rows each is."""
+    found = [one.raw_unreadable[name] for one in mapped if name in one.raw_unreadable]
+    return pd.concat(found).map(as_text).value_counts()
+
+
+def _mend(
+    name: str, proposal: Proposal, mapped: list[MappedChunk], settings: IngestSettings
+) -> bool:
+    """Take marks of missing values for missing, or leave a field out; False if nothing is done."""
+    rows = sum(len(one.frame) for one in mapped)
+    values = _values(name, mapped)
+    allowed = settings.max_unreadable * rows
+    rule = proposal.rules.get(name)
+    if int(values.sum()) <= allowed or (name in proposal.rules and rule is None):
+        return False
+    marks = values.index[:_MOST_MARKS]
+    rest = int(values.iloc[_MOST_MARKS:].sum())
+    if rule is not None and "values" not in rule and rest <= allowed and "flags" not in rule:
+        proposal.rules[name] = {**rule, "values": dict.fromkeys(map(str, marks))}
+        proposal.doubt(
+            name, f"{int(values.sum() - rest):,} of {rows:,} rows were taken for missing"
+        )
+        return True
+    if name in _STAND_INS or name == "odometer":
+        return False
+    proposal.rules[name] = None
+    share = int(values.sum()) / rows
+    proposal.doubt(name, f"left out: {share:.0%} cannot be read, such as {values.index[0]!r}")
+    return True
+
+
+def _tell(name: str, proposal: Proposal, mapped: list[MappedChunk]) -> None:
+    rows, values = sum(len(one.frame) for one in mapped), _values(name, mapped)
+    count = int(np.sum(values))
+    proposal.doubt(name, f"{count:,} of {rows:,} rows cannot be read, such as {values.index[0]!r}")
