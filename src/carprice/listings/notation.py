@@ -191,24 +191,25 @@ class Notation:
 
     def _refuse_name(self, name: str, rule: ColumnRule, label: str) -> None:
         """Refuse numbers whose column's name tells another unit or currency than is kept."""
-        if rule.source is None or rule.multiply is not None:
+        if rule.multiply is not None:
             return
-        told, own = unit_in_name(name, rule.source), self.own_unit(name)
+        column = " ".join(rule.columns)
+        told, own = unit_in_name(name, column), self.own_unit(name)
         key = f"ingest.columns.{alias(name)}"
         if told and own and rule.unit is None:
             ratio = self._ratio(name, told)
             if max(ratio, 1 / ratio) > _MUCH:
                 raise InputError(
-                    f"{label}: {alias(name)} is read from {rule.source!r}, whose name tells "
+                    f"{label}: {alias(name)} is read from {column!r}, whose name tells "
                     f"{told}, and is kept in {own}; write unit: {told} in {key}, or unit: {own} "
                     "if the name is wrong"
                 )
-        codes, currency = codes_in_name(rule.source), self.settings.units.currency
+        codes, currency = codes_in_name(column), self.settings.units.currency
         market = codes_of(currency)
         if name in PRICED and rule.currencies is None and market and codes and not codes & market:
             code = min(codes)
             raise InputError(
-                f"{label}: {alias(name)} is read from {rule.source!r}, whose name tells {code}, "
+                f"{label}: {alias(name)} is read from {column!r}, whose name tells {code}, "
                 f"and ingest.units.currency is {currency}; correct ingest.units.currency, or say "
                 f"what one {code} is in {currency}: currencies: {{{code}: ...}} in {key}"
             )
@@ -338,7 +339,7 @@ def _sign_of_either(value: str) -> str:
 
 def _of_name(rule: ColumnRule) -> float:
     """Return what one of the currency in a column's name is in the market's, where it is said."""
-    codes = codes_in_name(rule.source or "") if rule.currencies else frozenset()
+    codes = codes_in_name(" ".join(rule.columns)) if rule.currencies else frozenset()
     given = (f for text, f in (rule.currencies or {}).items() if codes & codes_of(text))
     return next(given, 1.0)
 

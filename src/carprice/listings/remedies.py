@@ -76,6 +76,13 @@ def remedy(
         are_mended = 1 - read[: len(values)].mean() <= settings.max_unreadable
         if (are_mended or "values" in changes) and read[len(values) :].all():
             return f"write {written(field, changed)}"
+    return _in_words(field, rule, values, readable, share)
+
+
+def _in_words(
+    field: str, rule: ColumnRule, values: Sequence[str], readable: Sequence[str], share: float
+) -> str:
+    """Return what to do where no change of the rule reads the values."""
     if kind_of(field) is FieldKind.DATE:
         return (
             f"give ingest.columns.{alias(field)} the format of its dates, such as "

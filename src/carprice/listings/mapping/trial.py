@@ -54,8 +54,9 @@ def try_out(proposal: Proposal, opened: Opened, source: str) -> None:
         _tell(name, proposal, mapped)
     frame = pd.concat([one.frame for one in mapped], ignore_index=True)
     missing = [name for name in _STAND_INS if name not in proposal.rules]
+    rules = {name: rule for name, rule in settings.columns.items() if rule is not None}
     try:
-        refuse_implausible(frame, settings, "as it stands, a run would be refused")
+        refuse_implausible(frame, settings, "as it stands, a run would be refused", rules)
     except InputError as error:
         if not missing:
             proposal.hints.append(f"? {error}")
