@@ -26,7 +26,7 @@ from carprice.settings import Settings
 NOW = datetime.datetime(2025, 7, 3, tzinfo=datetime.UTC)
 COMMANDS = (
     *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),
-    *("sample", "snapshot", "eda", "setup", "promote", "rollback", "status", "experiments"),
+    *("sample", "map", "snapshot", "eda", "setup", "promote", "rollback", "status", "experiments"),
 )
 SMALL = {
     "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},
@@ -248,6 +248,55 @@ def two_versions(promoted: Workspace, another_model: Callable[..., Path], tmp_pa
     equal.rename(workspace.model)
     register(Settings.model_validate(SMALL), workspace, NOW, quiet)
     return workspace.root
+
+
+def test_map_writes_a_params_file_that_runs(carprice: Carprice, tmp_path: Path) -> None:
+    carprice("sample", "--rows", 400, "--out", "cars.csv")
+    text = (tmp_path / "cars.csv").read_text("utf-8")
+    header, _, rows = text.partition("\n")
+    other = header.replace("listingPrice", "Price (INR)").replace("odometer", "kms_driven")
+    (tmp_path / "cars.csv").write_text(f"{other}\n{rows}", "utf-8")
+    done = carprice("map", "cars.csv", "--out", "cars.yaml")
+    assert (done.code, done.out) == (0, "")
+    assert "cars.yaml is written" in done.err
+    assert "then: carprice run --params cars.yaml" in done.err
+    proposed = yaml.safe_load((tmp_path / "cars.yaml").read_text("utf-8"))
+    assert proposed["ingest"]["columns"]["price"] == "Price (INR)"
+    assert proposed["ingest"]["units"] == {"currency": "INR", "distance": "km"}
+    assert carprice("ingest", "--params", "cars.yaml").code == 0
+    shown = carprice("map", "cars.csv")
+    assert shown.out == (tmp_path / "cars.yaml").read_text("utf-8")
+    assert "carprice map cars.csv --out FILE" in shown.err
+    again = carprice("map", "cars.csv", "--out", "cars.yaml")
+    assert again.code == 2
+    assert again.line == "carprice: --out cars.yaml is there already; name a new file"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("cars.txt", "make\n", "the unknown ending '.txt'"),
+        ("cars.csv", "a,b\nx,y\n", "has no column that looks like one of listings of cars"),
+        ("cars.csv", "price,price\n1,2\n", "has 2 columns of the name 'price'"),
+        ("cars.csv", "make,model\n", "has no rows below its header"),
+    ],
+)
+def test_map_says_in_one_line_what_it_cannot_read(
+    carprice: Carprice, tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    (tmp_path / name).write_text(content, "utf-8")
+    done = carprice("map", name)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.line
+
+
+def test_map_names_what_it_did_not_find(carprice: Carprice, tmp_path: Path) -> None:
+    lines = [f"Kia,Rio,{2005 + n % 17},{1000 * n + 20_000}" for n in range(60)]
+    (tmp_path / "cars.csv").write_text("\n".join(["make,model,year,km", *lines]), "utf-8")
+    done = carprice("map", "cars.csv")
+    assert done.code == 0
+    assert "no column was recognised for price; name it in FILE" in done.err
+    assert "    # price:  # ? no column was recognised: write its name here" in done.out
 
 
 @pytest.mark.slow

@@ -1,10 +1,15 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 
-from carprice.listings.column_map import map_columns
+from carprice.arrays import quiet
+from carprice.listings.column_map import map_chunks, map_columns
+from carprice.listings.mapping import propose_params
 from carprice.listings.sources import read_chunks
-from carprice.settings import load_settings
+from carprice.schema import PRICE, REQUIRED
+from carprice.settings import IngestSettings, load_settings
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -36,3 +41,25 @@ def test_an_example_reads_its_data_set(
         assert mapped.frame[field].notna().mean() > 0.45, field
         assert mapped.frame[field].nunique() > 0, field
     assert sum(found.count for found in mapped.unreadable.values()) <= 1
+
+
+@pytest.mark.parametrize("name", ["cars24", "cardekho", "uk", "us", "nz"])
+def test_map_proposes_what_the_example_says_of_the_required_fields(
+    name: str, real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARPRICE_DATA", str(real_data))
+    example = load_settings(EXAMPLES / f"{name}.yaml").ingest
+    text, _, missing = propose_params(example.source, quiet)
+    assert missing == []
+    proposed = IngestSettings.model_validate(yaml.safe_load(text)["ingest"])
+    is_known = proposed.units.currency != "XXX"
+    assert proposed.units.currency == example.units.currency or not is_known
+    assert proposed.units.distance == example.units.distance
+    expected, found = (required_of(settings) for settings in (example, proposed))
+    pd.testing.assert_frame_equal(expected, found)
+
+
+def required_of(settings: IngestSettings) -> pd.DataFrame:
+    chunks = map_chunks(read_chunks(settings), settings, price_required=True)
+    frame = pd.concat([mapped.frame[[*REQUIRED, PRICE]] for _, mapped in chunks])
+    return frame.assign(make=frame["make"].str.casefold(), model=frame["model"].str.casefold())

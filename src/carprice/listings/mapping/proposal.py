@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from carprice.listings.mapping.content import CATEGORIES, Column
+from carprice.listings.mapping.content import CATEGORIES, MAKES, Column
 from carprice.listings.mapping.fits import Fit, fit, mixed_currencies
 from carprice.listings.mapping.names import (
     WHOLE,
@@ -25,11 +25,13 @@ from carprice.listings.mapping.names import (
 )
 from carprice.listings.mapping.titles import make_of_files, split_title
 from carprice.listings.numbers import FACTORS, codes_of, sign_in
+from carprice.listings.synonyms import folded
 from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_of
 
 _MOST_READ: Final = 0.95
 _LEAST_KNOWN: Final = 0.5
 _LEAST_NAMED: Final = 0.9
+_LEAST_SHARE: Final = 0.01
 _YEARS: Final = (1930.0, 2035.0)
 _OF_SAME_MAKE: Final = 0.95
 _RELATED: Final = 0.1
@@ -105,6 +107,7 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     if title and "odometer" not in proposal.rules and (found := fit("odometer", title, 0)):
         _take(proposal, fits, "odometer", title.name.text, found)
         proposal.doubt("odometer", "out of the title")
+    _name_makes(columns, proposal)
     _decide_decimal(columns, proposal, fits)
     if not currency and str((proposal.rules.get("listed_on") or {}).get("date")).startswith("%m/"):
         currency = "USD"  # nobody else starts a date with the month
@@ -192,6 +195,19 @@ def _by_values(
         best = _model_of(columns[make["from"]], free())
         if best:
             take("model", best, Fit({}))
+
+
+def _name_makes(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Replace short names of makes by their usual ones, which other files and askers use."""
+    rule = proposal.rules.get("make")
+    if rule is None or rule.keys() != {"from"}:
+        return
+    column = columns[rule["from"]]
+    texts = [text for text, rows in column.texts if rows >= _LEAST_SHARE * len(column.raw)]
+    short = {text: MAKES[folded(text)] for text in texts if folded(text) in words("short_makes")}
+    if short:
+        rule["values"] = short
+        proposal.doubt("make", "short names were replaced")
 
 
 def _are_years(numbers: np.ndarray) -> bool:
