@@ -1,6 +1,7 @@
 """Small made-up files as people have them, what must be said of each, and what mends it."""
 
 import io
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
+from carprice.listings.reading import clean_source, read_source
 from carprice.settings import IngestSettings
 
 HEADER = ("make", "model", "year", "odometer", "price")
@@ -35,6 +37,7 @@ class OddFile:
     ingest : keys of ``ingest`` that are there already.
     name : the file's name.
     rows : how many of the cars are kept once the remedy is followed.
+    reads : what each row then has, by field; None where it is missing.
     """
 
     content: str | bytes
@@ -43,6 +46,7 @@ class OddFile:
     ingest: Mapping[str, Any] = field(default_factory=dict)
     name: str = "cars.csv"
     rows: int = len(CARS)
+    reads: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 def check(odd: OddFile, folder: Path) -> dict[str, Any]:
@@ -59,7 +63,20 @@ def check(odd: OddFile, folder: Path) -> dict[str, Any]:
         keys = odd.remedy
     report = _ingest(file, {**odd.ingest, **keys})
     assert report["rows_kept"] == odd.rows
+    for name, values in odd.reads.items():
+        expected = [math.nan if value is None else value for value in values]
+        found = read(file, {**odd.ingest, **keys})[0][name]
+        assert found == pytest.approx(expected, rel=1e-9, nan_ok=True)
     return report
+
+
+def read(file: Path, keys: Mapping[str, Any]) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """Return what each row of a file has, by field, and what was assumed."""
+    settings = IngestSettings.model_validate({"source": str(file), **keys})
+    source = read_source(settings, quiet)
+    doubts = clean_source(source, settings).doubts
+    found = {name: source.frame[name].tolist() for name in source.frame}
+    return found, (*source.notes, *doubts)
 
 
 def text(

@@ -258,10 +258,11 @@ class Notation:
             is_one = not named or frozenset.intersection(*map(codes_of, named), market or CODES)
             return dict.fromkeys(["", *named], 1.0) if is_one else {}
         factors = {"": _of_name(rule)}
+        given = {plain(text): factor for text, factor in rule.currencies.items()}
         for text in named:
-            for given, factor in rule.currencies.items():
-                if plain(given) == text or (codes_of(given) and codes_of(given) <= codes_of(text)):
-                    factors.setdefault(text, factor)
+            alike = (one for one in given if codes_of(one) and codes_of(one) <= codes_of(text))
+            if (found := text if text in given else next(alike, None)) is not None:
+                factors[text] = given[found]
         return factors
 
     def own_unit(self, name: str) -> str:
@@ -349,6 +350,8 @@ def _quantity(name: str, value: Any, rule: ColumnRule, decimal: Decimal | None, 
     A number that hangs on the decimal sign is not read where that is not known, and ``12.990`` not
     as 12.99 where the same column has ``12,990``.
     """
+    if value is None:
+        return None
     if not isinstance(value, str):
         number = plain_number(value)
         return Quantity(number) if isinstance(number, float) else number
