@@ -1,6 +1,7 @@
 """Small made-up files as people have them, what must be said of each, and what mends it."""
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from carprice.components.ingest import ingest
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.listings.mapping import propose_params
+from carprice.listings.reading import clean_source, read_source
 from carprice.settings import IngestSettings
 
 HEADER = ("make", "model", "year", "odometer", "price")
@@ -39,6 +41,7 @@ class OddFile:
     ingest : keys of ``ingest`` that are there already.
     name : the file's name.
     rows : how many of the cars are kept once the remedy is followed.
+    reads : what each row then has, by field; None where it is missing.
     """
 
     content: str | bytes
@@ -47,6 +50,7 @@ class OddFile:
     ingest: Mapping[str, Any] = field(default_factory=dict)
     name: str = "cars.csv"
     rows: int = len(CARS)
+    reads: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 def check(odd: OddFile, folder: Path) -> dict[str, Any]:
@@ -65,6 +69,10 @@ def check(odd: OddFile, folder: Path) -> dict[str, Any]:
         keys = odd.remedy
     report = _ingest(file, {**odd.ingest, **keys})
     assert report["rows_kept"] == odd.rows
+    for name, values in odd.reads.items():
+        expected = [math.nan if value is None else value for value in values]
+        found = read(file, {**odd.ingest, **keys})[0][name]
+        assert found == pytest.approx(expected, rel=1e-9, nan_ok=True)
     return report
 
 
@@ -80,6 +88,15 @@ def check_map(odd: OddFile, folder: Path, *, is_refused: bool = False) -> None:
     proposed, _, missing = propose_params(str(file), quiet)
     assert missing == []
     assert _ingest(file, yaml.safe_load(proposed)["ingest"])["rows_kept"] == odd.rows
+
+
+def read(file: Path, keys: Mapping[str, Any]) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """Return what each row of a file has, by field, and what was assumed."""
+    settings = IngestSettings.model_validate({"source": str(file), **keys})
+    source = read_source(settings, quiet)
+    doubts = clean_source(source, settings).doubts
+    found = {name: source.frame[name].tolist() for name in source.frame}
+    return found, (*source.notes, *doubts)
 
 
 def text(

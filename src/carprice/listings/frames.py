@@ -12,14 +12,18 @@ from carprice.schema import KINDS, NUMERIC, FieldKind
 
 _TARGET = "ln_price"
 _EQUIPMENT = "equipment"
+_LATER = frozenset({"new_price"})
+"""Fields that listings kept by earlier versions may lack."""
 
 
 def as_columns(listings: pd.DataFrame) -> Columns:
     """Return listings as the model takes them: values by field name, None or NaN where missing."""
     columns = {}
     for field, kind in KINDS.items():
-        values = listings.get(field)  # listings of before lack a field that came later
-        if values is None or values.isna().all():
+        if field in _LATER and field not in listings:
+            continue
+        values = listings[field]
+        if values.isna().all():
             continue
         if kind in NUMERIC:
             columns[field] = values.to_numpy(dtype=np.float64)

@@ -179,13 +179,13 @@ class Notation:
             if converted or (one.scaled and not means_scale):
                 raise InputError(
                     f"{label}: {alias(name)} is {as_text(value)!r} and the like, which tells what "
-                    f"it is in and is read so; multiply: {rule.multiply:g} would change it a "
+                    f"it is in and is read so; multiply: {rule.multiply:.10g} would change it a "
                     f"second time: remove multiply from ingest.columns.{alias(name)}"
                 )
         told = [one for one in quantities if isinstance(one, Quantity) and one.scaled]
         if told:
             self.note(
-                f"multiply: {rule.multiply:g} of {alias(name)} was used for numbers without a word "
+                f"multiply: {rule.multiply:.10g} of {alias(name)} was used for numbers without a word "
                 "such as lakh only"
             )
 
@@ -259,10 +259,11 @@ class Notation:
             is_one = not named or frozenset.intersection(*map(codes_of, named), market or CODES)
             return dict.fromkeys(["", *named], 1.0) if is_one else {}
         factors = {"": _of_name(rule)}
+        given = {plain(text): factor for text, factor in rule.currencies.items()}
         for text in named:
-            for given, factor in rule.currencies.items():
-                if plain(given) == text or (codes_of(given) and codes_of(given) <= codes_of(text)):
-                    factors.setdefault(text, factor)
+            alike = (one for one in given if codes_of(one) and codes_of(one) <= codes_of(text))
+            if (found := text if text in given else next(alike, None)) is not None:
+                factors[text] = given[found]
         return factors
 
     def own_unit(self, name: str) -> str:
@@ -283,7 +284,7 @@ class Notation:
         if name not in PRICED:
             own = self.own_unit(name)
             factors = FACTORS[name]
-            said = ", ".join(f"{u}: {f / factors.get(own, 1.0):.6g}" for u, f in factors.items())
+            said = ", ".join(f"{u}: {f / factors.get(own, 1.0):.7g}" for u, f in factors.items())
             if not {*filter(None, seen)} <= factors.keys():
                 return (
                     f"{alias(name)} has {found} beside the number, of which one is no multiple of "

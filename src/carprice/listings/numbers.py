@@ -423,7 +423,8 @@ def codes_in_name(column: str) -> frozenset[str]:
 
 
 def _words_of_name(column: str) -> list[str]:
-    return [word.lower() for word in _WORD_OF_NAME.findall(column) if len(word) > 1]
+    words = [*re.split(r"[\W\d_]+", column), *_WORD_OF_NAME.findall(column)]
+    return [word.lower() for word in words if len(word) > 1]
 
 
 @cache
@@ -566,9 +567,10 @@ class _Words:
             number *= 10.0 ** int(found[2] or 0)
             word = self._scale.match(text, found.end())
             factor = self._scales[word[1]] if word else 1.0
-            if scale and (factor >= least or number * factor < least / _LEAST_PART):
+            part = number * factor
+            if scale and (factor >= least or 0 < part < least / _LEAST_PART):
                 return None
-            total, end = total + number * factor, (word or found).end()
+            total, end = total + part, (word or found).end()
             scale, least = scale or factor, factor
             following = _AND.match(text, end)
             if factor == 1 or not following or not _NUMBER.match(text, following.end()):

@@ -33,6 +33,7 @@ _LEAST_DRIVEN: Final = 1000.0
 _SMALLEST_ENGINE: Final = 20.0
 _MOST_TOO_DEAR: Final = 3
 _SHARE_TOO_DEAR: Final = 0.001
+_SHARE_TOO_CHEAP: Final = 0.15
 _SHARE_OUTSIDE: Final = 0.5
 _SHARE_OF_YEARS: Final = 0.9
 _FEWEST_ALIKE: Final = 20
@@ -165,6 +166,13 @@ def _refusals_of_prices(
             f"such as {dear.iloc[0]:.10g}; are prices in two units, such as rupees beside "
             "lakh? Bring them to one, or set ingest.price_range to leave others out"
         )
+    cheap = price[(price > 0) & (price < default_price_range(price)[0])]
+    if len(cheap) > _SHARE_TOO_CHEAP * (price > 0).sum():
+        yield (
+            f"{len(cheap):,} prices are below a hundredth of the median, {median:.6g} {currency}, "
+            f"such as {cheap.iloc[0]:.10g}; are prices in two units, such as lakh beside rupees? "
+            "Bring them to one, or set ingest.price_range to leave others out"
+        )
     if median < max(_CHEAPEST_MARKET, _CHEAPEST * _per_dollar(currency)):
         wholes = f"{written(PRICE, rule, multiply=1000)} (100000 if it is lakh, 10000 if it is 万)"
         yield (
@@ -176,10 +184,12 @@ def _refusals_of_prices(
         yield f"price is {price.iloc[0]:.10g} and the like, as years are; map another column"
     alike = _most_alike(price)
     if alike and alike[1] > _SHARE_OUTSIDE * len(price):
-        yield (
-            f"price is {alike[0]:.10g} in {alike[1]:,} of {len(price):,} rows; map another column, "
-            f"or say that it is none: write {written(PRICE, rule, values={_whole(alike[0]): None})}"
+        told = (
+            f"price is {alike[0]:.10g} in {alike[1]:,} of {len(price):,} rows; map another column"
         )
+        none = written(PRICE, rule, values={_whole(alike[0]): None})
+        is_all = alike[1] > _NEARLY_ALL * len(price)
+        yield told + ("" if is_all else f", or say that it is none: write {none}")
 
 
 def _doubts(

@@ -163,7 +163,8 @@ def _candidates(field: str, rule: ColumnRule, values: Sequence[str]) -> Iterator
         yield from ({"number": True, "decimal": sign} for sign in (".", ","))
         for pattern, more in _UNITS.get(field, ()):
             yield {"match": pattern, "number": False, **more}
-        if 0 < len(values) <= _MOST_MARKS:
+        is_marked = not any(one.isdigit() for value in values for one in value)
+        if is_marked and 0 < len(values) <= _MOST_MARKS:
             yield {"values": {**(rule.values or {}), **dict.fromkeys(values)}}
 
 
