@@ -20,6 +20,7 @@ from carprice.listings.values import (
     MISSING,
     count_respaced,
     date_of_excel,
+    finds_nothing,
     joined,
     prepared,
     read_column,
@@ -95,6 +96,7 @@ class MappedChunk:
     decimals : the decimal sign of each field's texts, where it is known.
     raw_unreadable : what could not be read as the source has it, by field; the index is the rows'.
     defaulted : the rows that took the ``default`` of their rule, by field, and what they took.
+    unmatched : the texts in which a rule's ``match`` or ``words`` find nothing, by field.
     left_out : why other rows of the chunk are not in the frame, see
         :class:`carprice.listings.row_filter.RowFilter`.
     """
@@ -108,6 +110,7 @@ class MappedChunk:
     decimals: dict[str, Decimal]
     raw_unreadable: dict[str, pd.Series]
     defaulted: dict[str, pd.Series]
+    unmatched: dict[str, Unreadable]
     left_out: pd.Series = attribute(default_factory=lambda: pd.Series(dtype=object))
 
     def times_defaulted(self) -> dict[tuple[str, str], int]:
@@ -238,11 +241,14 @@ def map_columns(
     notation.settle(texts, label)
     raw_unreadable: dict[str, pd.Series] = {}
     defaulted: dict[str, pd.Series] = {}
+    unmatched: dict[str, Unreadable] = {}
     for field in (*FIELDS, *(name for name in (PRICE, CAR_ID) if name in rules)):
         if field not in rules:
             data[field] = np.full(len(chunk.frame), MISSING.get(kind_of(field)))
             continue
         data[field], bad = read_column(field, cells[field], rules[field], notation, label)
+        if (nothing := finds_nothing(cells[field], raw[field], rules[field])).any():
+            unmatched[field] = _report(raw[field], nothing)
         if rules[field].default is not None:
             default, missing = as_text(rules[field].default), pd.isna(data[field])
             data[field] = np.where(missing, default, data[field])
@@ -267,7 +273,16 @@ def map_columns(
     ignored = tuple(name for name in names if name not in used)
     notes, decimals = tuple(notation.notes), dict(notation.decimals)
     return MappedChunk(
-        frame, unreadable, origin, ignored, respaced, notes, decimals, raw_unreadable, defaulted
+        frame,
+        unreadable,
+        origin,
+        ignored,
+        respaced,
+        notes,
+        decimals,
+        raw_unreadable,
+        defaulted,
+        unmatched,
     )
 
 

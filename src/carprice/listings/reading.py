@@ -37,7 +37,7 @@ from carprice.listings.remedies import remedy
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import read_chunks
 from carprice.redaction import redact
-from carprice.schema import CAR_ID, PRICE, alias
+from carprice.schema import CAR_ID, PRICE, REQUIRED, REQUIRED_OF_A_ROW, alias
 from carprice.settings import ColumnRule, IngestSettings
 
 _ROWS_INSPECTED: Final = 20_000
@@ -61,6 +61,7 @@ class Source:
     left_out : number of rows that ``ingest.rows`` leaves out, by reason.
     defaulted : number of rows that took a rule's ``default``, by field and default.
     decimals : the decimal sign of each field's texts, where it is known.
+    unmatched : the texts in which a rule's ``match`` or ``words`` find nothing, by field.
     """
 
     frame: pd.DataFrame
@@ -73,6 +74,7 @@ class Source:
     left_out: Mapping[str, int] = attribute(default_factory=dict)
     defaulted: Mapping[tuple[str, str], int] = attribute(default_factory=dict)
     decimals: Mapping[str, Decimal] = attribute(default_factory=dict)
+    unmatched: Mapping[str, Unreadable] = attribute(default_factory=dict)
 
     @property
     def rows_read(self) -> int:
@@ -130,6 +132,7 @@ def read_source(
     notes: tuple[str, ...] = ()
     defaulted: Counter[tuple[str, str]] = Counter()
     decimals: dict[str, Decimal] = {}
+    unmatched: dict[str, Unreadable] = {}
     rows, row_filter = 0, RowFilter(settings.rows)
     chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
     for chunk, mapped in map_chunks(chunks, settings, row_filter, price_required=True):
@@ -143,6 +146,8 @@ def read_source(
             ignored.append(head.reset_index(drop=True))
         for name, found in mapped.unreadable.items():
             unreadable[name] = found if name not in unreadable else unreadable[name].plus(found)
+        for name, found in mapped.unmatched.items():
+            unmatched[name] = found if name not in unmatched else unmatched[name].plus(found)
         respaced.update(mapped.respaced)
         defaulted.update(mapped.times_defaulted())
         origin |= mapped.origin
@@ -150,6 +155,12 @@ def read_source(
         rows += len(mapped.frame)
         progress(f"reading {label}: {rows:,} rows")
     notes = (*notes, *row_filter.notes(label))
+    notes += tuple(
+        f"the rule of {alias(name)} finds nothing in {found.count:,} of {rows:,} rows, such as "
+        f"{found.value!r}"
+        for name, found in unmatched.items()
+        if found.count > (settings.max_unreadable * rows if name in REQUIRED else rows - 1)
+    )
     return Source(
         pd.concat(frames, ignore_index=True),
         np.concatenate(digests),
@@ -161,6 +172,7 @@ def read_source(
         row_filter.left_out,
         defaulted,
         decimals,
+        unmatched,
     )
 
 
@@ -173,6 +185,7 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
         If more of a field cannot be read than ``settings.max_unreadable``, the figures are those of
         no market, or no row has a year.
     """
+    _refuse_unmatched(source, settings)
     counts = Counts()
     counts.rejected.update(source.left_out)
     _count_unreadable(source, settings, counts)
@@ -252,6 +265,20 @@ def row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
     except TypeError:
         digests = pd.util.hash_pandas_object(raw.astype(str), index=False)
     return np.asarray(digests, dtype=np.uint64)
+
+
+def _refuse_unmatched(source: Source, settings: IngestSettings) -> None:
+    """Raise an InputError if a rule finds what every row must have in less than half of them."""
+    for name in REQUIRED_OF_A_ROW:
+        found, rule = source.unmatched.get(name), settings.columns.get(name)
+        if found and rule and rule.default is None and 2 * found.count > len(source.frame):
+            share = found.count / len(source.frame)
+            raise InputError(
+                f"{redact(settings.source)}: {alias(name)} is taken out of {found.value!r} in row "
+                f"{found.row}, and its rule finds nothing in {100 * share:.0f} % of the rows; "
+                f"correct match or words of ingest.columns.{alias(name)}, or, where no rule can "
+                "tell it, write it into a column of its own with another tool and map that"
+            )
 
 
 def _count_unreadable(source: Source, settings: IngestSettings, counts: Counts) -> None:

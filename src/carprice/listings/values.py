@@ -176,6 +176,22 @@ def count_respaced(raw: pd.Series) -> int:
     return int(Cells.of(raw).read(_has_stray_spaces, False)[0].sum())
 
 
+def finds_nothing(cells: Prepared, raw: pd.Series | pd.DataFrame, rule: ColumnRule) -> np.ndarray:
+    """Return which of n cells have a text in which ``match`` or ``words`` of the rule find nothing.
+
+    Parameters
+    ----------
+    cells : what :func:`prepared` returns.
+    """
+    may_be_meant = rule.values is not None and None in rule.values.values()
+    if not isinstance(cells, Cells) or (rule.match is None and rule.words is None) or may_be_meant:
+        return np.zeros(len(raw), dtype=bool)
+    lost = np.array([*(value is None for value in cells.values), False])[cells.codes]
+    if lost.any():
+        lost &= pd.notna(Cells.of(raw).read(_text_or_none, None)[0])
+    return np.asarray(lost)
+
+
 def date_of_excel(cells: Cells) -> str | None:
     """Return the first value that is a day, such as Excel makes of the name 9-3; None if none."""
     texts = (as_text(value) for value in cells.values if value is not None)
