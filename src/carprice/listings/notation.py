@@ -185,8 +185,8 @@ class Notation:
         told = [one for one in quantities if isinstance(one, Quantity) and one.scaled]
         if told:
             self.note(
-                f"multiply: {rule.multiply:.10g} of {alias(name)} was used for numbers without a word "
-                "such as lakh only"
+                f"multiply: {rule.multiply:.10g} of {alias(name)} was used for numbers without a "
+                "word such as lakh only"
             )
 
     def _refuse_name(self, name: str, rule: ColumnRule, label: str) -> None:

@@ -76,10 +76,27 @@ def remedy(
         are_mended = 1 - read[: len(values)].mean() <= settings.max_unreadable
         if (are_mended or "values" in changes) and read[len(values) :].all():
             return f"write {written(field, changed)}"
+    return _in_words(field, rule, values, readable, share)
+
+
+def _in_words(
+    field: str,
+    rule: ColumnRule,
+    values: Sequence[str],
+    readable: Sequence[str],
+    share: float,
+) -> str:
+    """Return what to do where no rule reads the values."""
     if kind_of(field) is FieldKind.DATE:
         return (
             f"give ingest.columns.{alias(field)} the format of its dates, such as "
             "date: '%d.%m.%Y', or another column"
+        )
+    if kind_of(field) is FieldKind.EQUIPMENT:
+        words = ", ".join(map(repr, values[:_MOST_MARKS]))
+        return (
+            f"say what {words} mean in values of ingest.columns.{alias(field)}: 'yes', 'no' or "
+            "null for each"
         )
     if all(map(_MIL.search, values)):
         return (
