@@ -14,6 +14,7 @@ import pandas as pd
 
 from carprice.arrays import Codes
 from carprice.listings.market import km_per_unit
+from carprice.listings.spelling import normalise
 from carprice.schema import CAR_ID, FIELDS, KINDS, NUMERIC, PRICE, FieldKind
 
 CAR: Final = "car"
@@ -160,12 +161,14 @@ def _names_a_car(odometer: npt.NDArray[np.float64], km: float) -> npt.NDArray[np
 
 
 def _plain(values: pd.Series, field: str) -> pd.Series:
-    """Return the values of a field such that frames of any dtypes give the same hash."""
+    """Return the values of a field such that frames of any dtypes and spelling hash alike."""
     if KINDS[field] in NUMERIC:
         return values.astype(np.float64)
     if KINDS[field] is FieldKind.DATE:
         return values.astype("datetime64[s]")
-    return values.astype(object).where(values.notna(), "")
+    codes, texts = pd.factorize(values.astype(object).where(values.notna(), ""))
+    spelled = np.array([normalise(str(text)) for text in texts], dtype=object)
+    return pd.Series(spelled[codes], index=values.index, dtype=object)
 
 
 def _hashed(columns: dict[str, pd.Series]) -> Digests:

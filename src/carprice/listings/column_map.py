@@ -300,14 +300,25 @@ def _rules(
         origin = {"from": names[0]} if names[0] in names_of(field) else {"flags": names}
         rules[field] = ColumnRule.model_validate(origin)
     without = "odometer" if "odometer" in settings.columns else None
-    for field in (*REQUIRED, *([PRICE] if price_required else [])):
-        if field not in rules and field != without:
-            raise InputError(_no_field(field, columns, label))
+    needed = (*REQUIRED, *([PRICE] if price_required else []))
+    lacking = [field for field in needed if field not in rules and field != without]
+    if lacking:
+        raise InputError(_no_field(lacking, columns, label))
     return rules
 
 
-def _no_field(field: str, columns: Sequence[str], label: str) -> str:
+def _no_field(fields: Sequence[str], columns: Sequence[str], label: str) -> str:
+    """Tell which needed fields have no column; of a single one, the names that were looked for."""
+    field, *others = fields
     names = names_of(field) if field == PRICE else (alias(field),)
+    if others:
+        told = ", ".join(map(alias, fields))
+        without = " ('odometer: null' if the file has none)" * ("odometer" in fields)
+        return (
+            f"{label} has no columns for {told}; name each in ingest.columns, such as "
+            f"'{alias(field)}: <its column>'{without}; the file's columns are "
+            f"{_nearest(names[0], columns)}"
+        )
     remedy = f"add '{alias(field)}: <its column>' to ingest.columns"
     if field == "odometer":
         remedy += ", or 'odometer: null' if the file has none"
@@ -405,7 +416,8 @@ def _report(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> Unreadable:
     cells = raw.to_numpy(dtype=object)
     others, readable = (_distinct(cells[mask]) for mask in (bad, ~bad))
     value, row = str(raw.iloc[first])[:80], int(raw.index[first[0]])
-    return Unreadable(len(places), value, row, others, readable)
+    rows = len({*places[:, 0]})
+    return Unreadable(rows, value, row, others, readable)
 
 
 def _distinct(cells: np.ndarray) -> tuple[str, ...]:

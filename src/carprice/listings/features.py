@@ -6,8 +6,6 @@ many cars share and which is read once, and values that differ from car to car.
 
 import datetime
 import math
-import re
-import unicodedata
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ import numpy.typing as npt
 from carprice.arrays import Codes, Columns, Floats
 from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import is_impossible, odometer_limits
+from carprice.listings.spelling import normalise
 from carprice.listings.synonyms import canonical
 from carprice.listings.variants import variant_of
 from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
@@ -126,27 +125,6 @@ class Features:
     def first_of_each_car(self) -> Codes:
         """Return the row of each car's first listing."""
         return np.asarray(np.unique(self.car_codes(), return_index=True)[1], dtype=np.intp)
-
-
-_HIDDEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
-_WHOLE: Final = re.compile(r"\d{2,}\.0")
-
-
-@lru_cache(maxsize=20_000)
-def normalise(text: str) -> str:
-    """Return a category in lower case, with single spaces, composed letters and no hidden signs.
-
-    A whole number of two digits or more has no decimals: tools write 208.0 for the model 208.
-
-    Examples
-    --------
-    >>> normalise("  Wagon  R "), normalise("208.0"), normalise("S\u030ckoda\u200b")
-    ('wagon r', '208', 'škoda')
-    """
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text.translate(_HIDDEN))
-    plain = " ".join(text.casefold().split())
-    return plain[:-2] if _WHOLE.fullmatch(plain) else plain
 
 
 def text_of(value: Any) -> str:

@@ -88,10 +88,11 @@ def _in_words(
             f"give ingest.columns.{alias(field)} the format of its dates, such as "
             "date: '%d.%m.%Y', or another column"
         )
-    if kind_of(field) is FieldKind.EQUIPMENT:  # of lists, all can be read: these are flags
+    if kind_of(field) is FieldKind.EQUIPMENT:
+        words = ", ".join(map(repr, values[:_MOST_MARKS]))
         return (
-            f"say in ingest.columns.{alias(field)} what each word means: values: "
-            f"{_flow({values[0]: 1})} with 1 for yes, 0 for no and null for unknown"
+            f"say what {words} mean in values of ingest.columns.{alias(field)}: 'yes', 'no' or "
+            "null for each"
         )
     if all(map(_MIL.search, values)):
         return (

@@ -42,14 +42,27 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNOREC
 _YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*)?")
 _AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{4}|\d{2})(?:[ T].*)?")
 _YES: Final = (
-    "1 true yes y on x ✓ ✔ ja sí si sim oui tak ano áno да igen evet da 是 有 あり 예 있음 có"
+    "1 true t yes y on x with ✓ ✔ ja j sí si sim oui tak ano áno da igen evet kyllä ναι да так "
+    "כן نعم بله हाँ हां হ্যাঁ 是 有 あり はい 예 있음 có ya ใช่ มี"
 )
 _NO: Final = (
-    "0 false no n off nein nej nee não nao non nie ne нет nem hayır nu "
-    "否 无 無 なし 아니오 없음 không"
+    "0 false f no n off without nein nej nee não nao non nie ne нет не ні nem hayır nu ei όχι "
+    "לא لا خیر नहीं না 否 无 無 なし いいえ 아니오 없음 không tidak ไม่ ไม่มี"
 )
-FLAGS: Final = {word: float(words is _YES) for words in (_YES, _NO) for word in words.split()}
-_DATE_OF_EXCEL: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?: 00:00:00)?")
+FLAGS: Final = {
+    unicodedata.normalize("NFC", word): float(words is _YES)
+    for words in (_YES, _NO)
+    for word in words.split()
+}
+_MONTHS: Final = (
+    "jan feb mar apr may jun jul aug sep oct nov dec mrz mär mai okt dez janv févr mars avr juin "
+    "juil août sept déc ene abr ago dic gen mag giu lug set ott янв фев мар апр май июн июл авг"
+)
+_MONTH: Final = f"(?:{'|'.join(_MONTHS.split())})"
+_DATE_OF_EXCEL: Final = re.compile(
+    rf"\d{{4}}-\d\d-\d\d(?: 00:00:00)?|\d{{1,2}}[-.]{_MONTH}\.?|{_MONTH}\.?[-.]\d{{1,2}}",
+    re.IGNORECASE,
+)
 _EXCEL_DAY: Final = re.compile(r"\d{5}(?:\.\d+)?")
 _UNSPACED: Final = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff"
 """Letters of Thai, Japanese and Chinese, which part no words by spaces."""
@@ -372,7 +385,7 @@ def _printed_list(text: str) -> Any:
 
 def _read_flag(value: object) -> Any:
     """Return 1.0 or 0.0 for a flag such as ``yes``, ``0`` or ``False``; any number but 0 is 1.0."""
-    text = as_text(value).lower()
+    text = unicodedata.normalize("NFC", as_text(value).lower())
     if text in FLAGS:
         return FLAGS[text]
     number = read_number(text, ".")

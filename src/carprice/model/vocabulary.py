@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Self
 
-from carprice.listings.features import CATEGORIES, normalise
+from carprice.listings.features import CATEGORIES
 from carprice.listings.keys import DetailKey, ModelKey
+from carprice.listings.spelling import normalise
 from carprice.listings.variants import parse_variant
 from carprice.model.hedonic import Hedonic
 from carprice.schema import alias

@@ -1,0 +1,225 @@
+"""Files whose cars are spelled, repeated or flagged as people have them."""
+
+import datetime
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from odd_files import CARS, HEADER, MODELS, OddFile, changed, check, read, text, workbook
+
+from carprice.arrays import quiet
+from carprice.components.ingest import ingest
+from carprice.components.transform import transform
+from carprice.components.workspace import Workspace
+from carprice.listings.frames import read_features
+from carprice.settings import IngestSettings
+
+FLAGS = (*HEADER, "ABS", "Klima")
+BY_FLAGS = {"columns": {"features": {"flags": ["ABS", "Klima"]}}}
+TWO_WORDS = {"vorhanden": "yes", "fehlt": "no"}
+DAY = datetime.datetime(2024, 3, 9)
+YOUNG = [(*MODELS[n % 4], 2022, 3_001 + 97 * n, 25_000 + 71 * n) for n in range(40)]
+BESIDE = "the same models cost in the years beside"
+
+
+def twice(column: str, one: str, other: str) -> str:
+    """Return each car twice, its make or model in two spellings."""
+    place = HEADER.index(column)
+    return text((*car[:place], name, *car[place + 1 :]) for car in CARS for name in (one, other))
+
+
+def flags(yes: str, no: str) -> str:
+    """Return the cars with two flags: every second has the first, none the second."""
+    return text([(*car, (no, yes)[n % 2], no) for n, car in enumerate(CARS)], FLAGS)
+
+
+def ingested(content: str | bytes, folder: Path, **keys: Any) -> dict[str, Any]:
+    file = folder / ("cars.csv" if isinstance(content, str) else "cars.xlsx")
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    settings = IngestSettings.model_validate({"source": str(file), **keys})
+    return ingest(settings, Workspace(folder / "work"), quiet)
+
+
+@pytest.mark.parametrize(
+    ("column", "one", "other", "known"),
+    [
+        ("make", "Škoda", unicodedata.normalize("NFD", "Škoda"), "škoda"),
+        ("make", "Ki\N{ZERO WIDTH SPACE}a", "Kia\N{SOFT HYPHEN}", "kia"),
+        ("make", "KIA", "kia ", "kia"),
+        ("make", "Land  Rover", "Land\N{NO-BREAK SPACE}Rover", "land rover"),
+        ("model", "208.0", "208", "208"),
+        ("model", "RIO", "Rio", "rio"),
+    ],
+)
+def test_spellings_of_a_name_are_one_name_and_one_car(
+    column: str, one: str, other: str, known: str, tmp_path: Path
+) -> None:
+    report = ingested(twice(column, one, other), tmp_path)
+    assert report["rejected"] == {"exact duplicate": len(CARS)}
+    transform(Workspace(tmp_path / "work"))
+    features, _ = read_features(Workspace(tmp_path / "work").train_features)
+    names = {name.rpartition("|")[2] for name in features.texts[column]}
+    assert names == {known}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("yes no", "TRUE FALSE", "1 0", "1.0 0.0", "Y N", "x off", "t f", "Ano Ne", "ja nein"),
+        *("Ja Nej", "sí no", "oui non", "sim não", "tak nie", "da nu", "igen nem", "Evet Hayır"),
+        *("kyllä ei", "да нет", "так ні", "ναι όχι", "כן לא", "نعم لا", "بله خیر", "हाँ नहीं"),
+        *("是 否", "有 无", "はい いいえ", "예 아니오", "có không", "ya tidak", "มี ไม่มี"),
+    ],
+)
+def test_yes_and_no_of_many_languages_are_flags(words: str, tmp_path: Path) -> None:
+    file = tmp_path / "cars.csv"
+    file.write_text(flags(*words.split()), encoding="utf-8")
+    found, _ = read(file, BY_FLAGS)
+    assert found["features"] == ["", "ABS"] * (len(CARS) // 2)
+
+
+MANGLED = (
+    "model is {!r} in some rows; Excel makes days of names such as 9-3: write what it was into "
+    "values of ingest.columns.model"
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "told"),
+    [
+        (DAY, "2024-03-09 00:00:00"),
+        (DAY.date(), "2024-03-09 00:00:00"),
+        ("2024-03-09", "2024-03-09"),
+        ("09-Mar", "09-Mar"),
+        ("3. Sep", None),
+        ("Sep-03", "Sep-03"),
+        ("9-3", None),
+    ],
+)
+def test_a_model_that_excel_made_a_day_is_named(day: Any, told: str | None, tmp_path: Path) -> None:
+    cars = [(*car[:1], day if car[1] == "Rio" else car[1], *car[2:]) for car in CARS]
+    report = ingested(workbook(("Cars", [HEADER, *cars])), tmp_path)
+    assert report["notes"] == ([MANGLED.format(told)] if told else [])
+    rule = {"model": {"from": "model", "values": {told or "": "9-3"}}}
+    assert ingested(workbook(("Cars", [HEADER, *cars])), tmp_path, columns=rule)["notes"] == []
+
+
+def listed(*changes: Mapping[str, Any]) -> str:
+    """Return each car as often as there are changes of a listing."""
+    frame = pd.DataFrame(CARS, columns=HEADER)
+    lists = [frame.assign(**one) for one in changes]
+    return str(pd.concat(lists).to_csv(index=False))
+
+
+def at(share: float) -> Callable[[pd.DataFrame], Any]:
+    return lambda frame: (frame["price"] * share).round()
+
+
+CITIES = [{"region": city} for city in ("Pune", "Delhi", "Agra")]
+REPEATED = {
+    "a row number": (listed({"Unnamed: 0": 1}, {"Unnamed: 0": 2}), {"exact duplicate": 80}, 0),
+    "the hour of scraping": (listed({"scraped": "9:00"}, {"scraped": "9:05"}),
+                             {"exact duplicate": 80}, 0),
+    "every city's list": (listed(*CITIES), {"the same car at the same price": 160}, 0),
+    "five prices": (listed(*({"price": at(1 + n / 100)} for n in range(5))), {}, 80),
+    "a price that fell": (
+        listed({"listedOn": "2024-05-01"}, {"listedOn": "2024-06-01", "price": at(0.9)}),
+        {"an earlier price of the same car": 79}, 1,  # one has whole thousands on its odometer
+    ),
+    "ids of cars": (
+        listed({"id": range(80)}, {"id": range(80), "odometer": range(80, 8080, 100)}),
+        {"the same car at the same price": 80}, 0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_repeated_cars_are_counted(name: str, tmp_path: Path) -> None:
+    content, rejected, repeated = REPEATED[name]
+    columns = {"id": "id"} if name == "ids of cars" else {}
+    report = ingested(content, tmp_path, columns=columns)
+    assert report["rejected"] == rejected
+    assert report["repeats"]["cars"] == len(CARS)
+    assert report["repeats"]["repeated"] == repeated
+
+
+def test_young_cars_at_a_tenth_are_named(tmp_path: Path) -> None:
+    (found,) = ingested(text([*CARS, *YOUNG]), tmp_path)["contradictions"]
+    assert found["told"] == (
+        f"year 2022: 40 of 40 listings cost 0.065 times what {BESIDE}, such as Skoda Octavia 2022 "
+        "at 25,142 beside 568,415; Skoda Octavia 2022 at 25,426 beside 568,415; Skoda Octavia 2022 "
+        "at 25,710 beside 568,415"
+    )
+
+
+def some(rows: int, odometer: Mapping[int, Any], price: Mapping[int, Any]) -> str:
+    """Return some of the cars with a few values that are none, and a column of no field."""
+    cars = enumerate(CARS[:rows])
+    lines = [(*c[:3], odometer.get(n, c[3]), price.get(n, c[4]), "x") for n, c in cars]
+    return text(lines, (*HEADER, "note"))
+
+
+ODD = {
+    "flags in words that are not known": OddFile(
+        flags("vorhanden", "fehlt"),
+        "{file}: features is 'fehlt' in row 0, and cannot be read in 100 % of the rows; say what "
+        "'fehlt', 'vorhanden' mean in values of ingest.columns.features: 'yes', 'no' or null for "
+        "each",
+        {"columns": {"features": {"flags": ["ABS", "Klima"], "values": TWO_WORDS}}},
+        ingest=BY_FLAGS,
+    ),
+    "16 rows with all faults": OddFile(
+        some(16, {3: "many"}, {4: "ask", 5: "ask"}),
+        "{file}: odometer is 'many' in row 3, and cannot be read in 6 % of the rows; write "
+        "odometer: {{from: odometer, values: {{many: null}}}} in ingest.columns. Besides, price is "
+        "'ask' in row 4, and cannot be read in 12 % of the rows; write price: {{from: price, "
+        "values: {{ask: null}}}} in ingest.columns. Besides, it has 16 rows; at least 50 cars are "
+        "needed",
+        some(80, {3: "many"}, {4: "ask", 5: "ask"}),
+        rows=78,
+    ),
+    "30 rows with few faults": OddFile(
+        some(30, {3: "many"}, {4: "ask"}),
+        "{file} leaves 29 listings to learn from, fewer than 50 (rejected: 1 price missing or "
+        "unreadable; repaired: 1 odometer unreadable, made missing; odometer is 'many' in row 3, "
+        "which cannot be read; price is 'ask' in row 4, which cannot be read; columns not read: "
+        "note); give more rows, or correct ingest.columns and ingest.price_range",
+        some(80, {3: "many"}, {4: "ask"}),
+        rows=79,
+    ),
+    "several columns that are needed": OddFile(
+        text([(car[0], car[1], *car[2:]) for car in CARS], ("Marke", "Modell", *HEADER[2:])),
+        "{file} has no columns for make, model; name each in ingest.columns, such as 'make: <its "
+        "column>'; the file's columns are Marke, Modell, year, odometer, price",
+        {"columns": {"make": "Marke", "model": "Modell"}},
+    ),
+    "one column that is needed": OddFile(
+        text(header=("Marke", *HEADER[1:])),
+        "{file} has no column for make (looked for make); add 'make: <its column>' to "
+        "ingest.columns; the file's columns are Marke, model, year, odometer, price",
+        {"columns": {"make": "Marke"}},
+    ),
+    "few cars, many listings": OddFile(
+        text([(*car[:4], car[4] + n) for n in range(9) for car in CARS[:20]]),
+        "{file} leaves 180 listings of 20 different cars to learn from, fewer than 50; give more "
+        "cars, map a column that tells these apart in ingest.columns, or set ingest.repeats to "
+        "ignore if every row is another car",
+        {"repeats": "ignore"},
+        rows=180,
+    ),
+    "no makes": OddFile(
+        text(changed("make", lambda _: "")),
+        "{file} leaves 0 listings to learn from, fewer than 50 (rejected: 80 make missing or "
+        "unreadable; repaired: none); give more rows, or correct ingest.columns and "
+        "ingest.price_range",
+        {"columns": {"make": {"constant": "Kia"}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_file_of_cars_is_refused_and_the_remedy_works(name: str, tmp_path: Path) -> None:
+    check(ODD[name], tmp_path)
