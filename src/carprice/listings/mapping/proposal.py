@@ -4,6 +4,7 @@ Of the columns whose names fit a field, the one whose values fit best is taken. 
 is looked for in the values: makes, fuels, years, distances, prices.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.listings.mapping.content import CATEGORIES, MAKES, Column
-from carprice.listings.mapping.fits import Fit, fit, mixed_currencies
+from carprice.listings.mapping.fits import Fit, are_years, fit, mixed_currencies
 from carprice.listings.mapping.names import (
     WHOLE,
     WORD,
@@ -32,13 +33,17 @@ _MOST_READ: Final = 0.95
 _LEAST_KNOWN: Final = 0.5
 _LEAST_NAMED: Final = 0.9
 _LEAST_SHARE: Final = 0.01
-_YEARS: Final = (1930.0, 2035.0)
 _OF_SAME_MAKE: Final = 0.95
 _RELATED: Final = 0.1
+_COUNTED_IN: Final = {
+    "INR": r"la(?:kh|c)|लाख|crore",
+    "KRW": "만",
+    "VND": "triệu",
+    "IDR": r"juta|jt",
+}
 _PREFERRED: Final = ("USD", "INR", "GBP", "EUR", "JPY", "SEK", "AED", "CHF")
 PLACEHOLDER: Final = "..."
 """Stands for a number that no file tells; a run refuses it."""
-DISTANCES: Final = ("km", "miles")
 
 
 @dataclass
@@ -78,7 +83,11 @@ class Proposal:
 def columns_of(frame: pd.DataFrame) -> dict[str, Column]:
     """Return the columns that hold anything, by name."""
     filled = {str(name): frame[name].dropna() for name in frame}
-    return {name: Column(ColumnName.of(name), raw) for name, raw in filled.items() if len(raw)}
+    return {
+        name: Column(ColumnName.of(name), raw)
+        for name, raw in filled.items()
+        if len(raw) and not isinstance(raw.iloc[0], dict)
+    }
 
 
 def score(frame: pd.DataFrame) -> float:
@@ -186,7 +195,7 @@ def _by_values(
     if "year" not in proposal.rules:
         for name, column in free().items():
             found = fit("year", column, 0)
-            if found and found.share >= _MOST_READ and _are_years(found.numbers):
+            if found and found.share >= _MOST_READ and are_years(found.numbers):
                 take("year", name, found)
                 break
     _price_and_distance(free(), proposal, take, columns, currency)
@@ -208,13 +217,6 @@ def _name_makes(columns: Mapping[str, Column], proposal: Proposal) -> None:
     if short:
         rule["values"] = short
         proposal.doubt("make", "short names were replaced")
-
-
-def _are_years(numbers: np.ndarray) -> bool:
-    known = numbers[np.isfinite(numbers)]
-    low, high = _YEARS
-    within = (known >= low) & (known <= high)
-    return bool(within.mean() >= _MOST_READ and len(np.unique(known)) > 2)
 
 
 def _price_and_distance(
@@ -256,7 +258,7 @@ def _price_and_distance(
             for name in trend
             if one in found[name]
             and name not in proposal.columns_read()
-            and not _are_years(found[name][one].numbers)
+            and not are_years(found[name][one].numbers)
             and (sign * trend[name] > _RELATED or len(trend) == len(wanted))
         ]
         sizes = {n: float(np.nanmedian(found[n][one].numbers)) for n in fitting}
@@ -353,11 +355,11 @@ def _decide_currency(
         if len(counted) > 1:
             told = ", ".join(f"{name} in {rows:,}" for name, rows in counted.most_common(4))
             proposal.doubt(PRICE, f"{column.name.text!r} tells several currencies ({told} rows)")
-    elif guess:
+    elif guess := guess or _currency_of_scale(columns, proposal):
         proposal.currency = guess
-        proposal.doubt("currency", "only names of columns and dates hint at it")
+        proposal.doubt("currency", "only names, dates or words hint at it")
     else:
-        proposal.doubt("currency", "nothing tells it; write its code, such as EUR")
+        proposal.doubt("currency", "nothing tells it: write its code, such as EUR")
     told_by = sum(price.currencies.values()) - price.currencies[""] if price else 0
     if price and named and told_by < _LEAST_NAMED * np.isfinite(price.numbers).sum():
         proposal.doubt(PRICE, f"only {told_by:,} of the rows name a currency")
@@ -369,6 +371,16 @@ def _decide_currency(
         proposal.doubt(
             PRICE, f"{rows} rows: write what one of each is in {proposal.currency or several[0]}"
         )
+
+
+def _currency_of_scale(columns: Mapping[str, Column], proposal: Proposal) -> str:
+    """Return the currency whose market counts in the words that prices have; empty if none."""
+    rule = proposal.rules.get(PRICE)
+    column = columns.get(rule["from"]) if rule else None
+    for currency, written in _COUNTED_IN.items():
+        if column and column.share(re.compile(written, re.IGNORECASE).search) > _LEAST_KNOWN:
+            return currency
+    return ""
 
 
 def _currency_column(columns: Mapping[str, Column], proposal: Proposal) -> Column | None:
