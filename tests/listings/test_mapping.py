@@ -673,7 +673,7 @@ def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
         ({"year": lambda car: f"01/02/{car.year}", "odometer": YEAR}, "# odometer:  # ? no column"),
         (
             {"Currency": lambda car: "EUR" if car.n % 5 else "PLN"},
-            "'Currency' tells several currencies (EUR in 76, PLN in 20 rows)",
+            "'Currency' tells several currencies (EUR in 76, PLN in 20 rows): bring them to one",
         ),
         (
             {"listedOn": lambda car: f"{1 + car.n % 12}/{1 + car.n % 12}/2024"},
