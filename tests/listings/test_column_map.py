@@ -204,6 +204,8 @@ def test_text_is_trimmed_and_picked_by_its_rule(value: Any, rule: Any, expected:
         (3, {}, 3),
         ("Test Drive Car", {}, "unreadable"),
         ("Test Drive Car", {"values": {"Test Drive Car": 0}, "ordinal": True}, 0),
+        ("Test Drive Car", {"values": {"Test Drive Car": None}}, None),
+        ("none", {"match": r"(\d+)"}, None),
         ("2.5", {}, "unreadable"),
         ("-1", {}, -1),
     ],

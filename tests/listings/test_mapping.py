@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from odd_files import workbook
+from pydantic import ValidationError
 
 from carprice.arrays import quiet
 from carprice.components.ingest import ingest
@@ -636,3 +637,62 @@ def test_a_file_is_read_as_it_is_meant(name: str, tmp_path: Path) -> None:
         assert (rule if isinstance(rule, str) else rule["from"]) == column, text
     report = ingest(settings, Workspace(tmp_path / "work"), quiet)
     assert report["rows_kept"] == len(case.cars), text
+
+
+def proposed_for(case: Case, folder: Path) -> tuple[dict[str, Any], str]:
+    text, _, _ = propose_params(str(written(case, folder)), quiet)
+    return yaml.safe_load(text)["ingest"], text
+
+
+def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
+    case = Case(ENGLISH | {"price": lambda car: f"{car.price} €" if car.n % 4 else f"${car.price}"})
+    keys, text = proposed_for(case, tmp_path)
+    assert "€ in 72, $ in 24 rows: write what one of each is in EUR" in text
+    assert keys["columns"]["price"]["currencies"] == {"€": 1, "$": "..."}
+    with pytest.raises(ValidationError, match="valid number"):
+        IngestSettings.model_validate(keys)
+    keys["columns"]["price"]["currencies"]["$"] = 0.9
+    report = ingest(IngestSettings.model_validate(keys), Workspace(tmp_path / "work"), quiet)
+    assert report["rows_kept"] == len(case.cars)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (
+            {"price": lambda car: car.price if car.n % 3 else car.price / 100_000},
+            "# ? of 96 rows 64 would be kept: 32 price below",
+        ),
+        (
+            {"price": lambda car: "Call us" if car.n % 9 == 0 else car.price},
+            "values: {Call us: null}",
+        ),
+        ({"color": lambda car: car.n}, "color: null  # ? a column of this name is there"),
+        ({"sold": one_of("yes", "no")}, "# yes/no columns that are read nowhere: sold"),
+        ({"new_price": lambda car: 50_000 + car.n, "emi": KM}, "# not read: new_price, emi"),
+        ({"year": lambda car: f"01/02/{car.year}", "odometer": YEAR}, "# odometer:  # ? no column"),
+        (
+            {"Currency": lambda car: "EUR" if car.n % 5 else "PLN"},
+            "'Currency' tells several currencies (EUR in 76, PLN in 20 rows): bring them to one",
+        ),
+        (
+            {"listedOn": lambda car: f"{1 + car.n % 12}/{1 + car.n % 12}/2024"},
+            "the month may come first: no value tells; else date: '%m/%d/%Y'",
+        ),
+    ],
+)
+def test_what_is_doubted_is_told(columns: Columns, told: str, tmp_path: Path) -> None:
+    assert told in proposed_for(Case(ENGLISH | columns), tmp_path)[1]
+
+
+def test_makes_may_stand_in_the_names_of_files(tmp_path: Path) -> None:
+    columns = {name: cell for name, cell in ENGLISH.items() if name != "make"}
+    for name in ("audi", "hyundi", "vw"):
+        written(Case(columns, market()[:40], name=f"{name}.csv"), tmp_path)
+    text, _, missing = propose_params(str(tmp_path / "*.csv"), quiet)
+    assert missing == []
+    rule = yaml.safe_load(text)["ingest"]["columns"]["make"]
+    assert rule == {
+        "filename": True,
+        "values": {"audi": "Audi", "hyundi": "Hyundai", "vw": "Volkswagen"},
+    }

@@ -208,7 +208,7 @@ def map_source(
         say(f"map: {out} is written")
     if missing:
         say(f"map: no column was recognised for {', '.join(missing)}; name it in {name}")
-    say(f"map: look at the {questions} lines with '# ?', then: carprice run --params {name}")
+    say(f"map: lines with a question (# ?): {questions}; then: carprice run --params {name}")
 
 
 @app.command(rich_help_panel=PIPELINE)

@@ -1,14 +1,15 @@
 """Propose how a source of listings is read: what `carprice map` does.
 
-``layout`` opens the source, ``proposal`` chooses columns and rules (``names`` and ``content`` say
-what a column may be, ``fits`` how it is read), ``trial`` reads the rows by them, ``writing`` writes
-the params file.
+``layout`` opens the source; ``choosing`` finds the column and the rule of each field (``names`` and
+``content`` say what a column may be, ``fits`` how it is read, ``by_values`` and ``titles`` find
+what no name tells, ``units`` the market); ``trial`` reads the rows by them; ``writing`` writes the
+params file.
 """
 
 from carprice.arrays import Progress
 from carprice.errors import InputError
+from carprice.listings.mapping.choosing import propose, score
 from carprice.listings.mapping.layout import open_source
-from carprice.listings.mapping.proposal import propose, score
 from carprice.listings.mapping.trial import try_out
 from carprice.listings.mapping.writing import MARK, to_yaml
 from carprice.redaction import redact

@@ -53,6 +53,7 @@ USUAL: Final = {
 """Least and most that the median of a field usually is."""
 _MOST_IN_A_SCALE: Final = {PRICE: 20_000.0, "odometer": 2000.0}
 """A median above this is in no thousands or lakh, whatever the column's name says."""
+_YEARS: Final = (1930.0, 2035.0)
 _MOST_LITRES: Final = 9.5
 _LAST_OF_TWO_DIGITS: Final = 40
 _FEW_TEN_THOUSANDS: Final = 30
@@ -380,6 +381,8 @@ def _digits_in(value: object) -> float:
 
 def _bring_home(name: str, told_by: ColumnName, draft: _Draft, currency: str) -> bool:
     """Bring a draft's numbers to the field's unit; False if they cannot be the field's."""
+    if name in (PRICE, "odometer") and are_years(draft.numbers):
+        return False
     told = told_by.told(name)
     low, high = USUAL.get(name, (-math.inf, math.inf))
     if told:
@@ -401,6 +404,13 @@ def _bring_home(name: str, told_by: ColumnName, draft: _Draft, currency: str) ->
     if name == "fuel_economy" and told_by.level("odometer")[0] >= WHOLE:
         high = _MOST_KM_PER_LITRE
     return low <= draft.median <= high
+
+
+def are_years(numbers: np.ndarray) -> bool:
+    """Whether numbers look like the years of cars."""
+    known = numbers[np.isfinite(numbers)]
+    within = (known >= _YEARS[0]) & (known <= _YEARS[1])
+    return bool(len(known) and within.mean() >= _WELL_READ and len(np.unique(known)) > 2)
 
 
 def _by_name(name: str, told: Quantity, draft: _Draft) -> None:

@@ -7,6 +7,12 @@ import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.cells import as_text
+from carprice.listings.cleaning import (
+    Counts,
+    clean,
+    default_price_range,
+    find_valuation_date,
+)
 from carprice.listings.column_map import MappedChunk, map_chunks
 from carprice.listings.mapping.layout import Opened
 from carprice.listings.mapping.proposal import PLACEHOLDER, Proposal
@@ -16,6 +22,7 @@ from carprice.settings import IngestSettings
 
 ORDER: Final = tuple(dict.fromkeys((PRICE, *REQUIRED, *FIELDS, CAR_ID)))
 """The fields as a params file names them."""
+_MOST_KEPT: Final = 0.95
 _ROUNDS: Final = 6
 _MOST_MARKS: Final = 12
 _STAND_INS: Final = {PRICE: 10_000, "make": "?", "model": "?", "year": 2015}
@@ -52,14 +59,26 @@ def try_out(proposal: Proposal, opened: Opened, source: str) -> None:
             break
     for name in _unread(mapped):
         _tell(name, proposal, mapped)
-    frame = pd.concat([one.frame for one in mapped], ignore_index=True)
-    missing = [name for name in _STAND_INS if name not in proposal.rules]
+    if all(name in proposal.rules for name in _STAND_INS):
+        frame = pd.concat([one.frame for one in mapped], ignore_index=True)
+        _tell_kept(proposal, frame, settings)
+
+
+def _tell_kept(proposal: Proposal, frame: pd.DataFrame, settings: IngestSettings) -> None:
+    """Note what of the rows would be rejected, or why all of them would be."""
+    counts = Counts()
     rules = {name: rule for name, rule in settings.columns.items() if rule is not None}
     try:
         refuse_implausible(frame, settings, "as it stands, a run would be refused", rules)
+        prices = default_price_range(frame[PRICE])
+        day = find_valuation_date(frame)
+        kept = clean(frame, day, prices, settings.units.distance, counts)
     except InputError as error:
-        if not missing:
-            proposal.hints.append(f"? {error}")
+        proposal.hints.append(f"? {error}")
+        return
+    if len(kept) < _MOST_KEPT * len(frame):
+        reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.rejected.most_common())
+        proposal.hints.append(f"? of {len(frame):,} rows {len(kept):,} would be kept: {reasons}")
 
 
 def _runnable(proposal: Proposal, opened: Opened, source: str) -> IngestSettings:

@@ -26,7 +26,8 @@ def to_yaml(proposal: Proposal, opened: Opened, source: str) -> str:
     keys = ingest_keys(proposal, opened, source)
     doubts: dict[str, Sequence[str]] = {**proposal.doubts}
     doubts |= {key: [reason] for key, reason in opened.doubts.items()}
-    doubts["units"] = [one for key in ("currency", "distance") for one in doubts.get(key, ())]
+    units = ("currency", "distance")
+    doubts["units"] = [f"{key}: {doubt}" for key in units for doubt in doubts.get(key, ())]
     if redact(source) != source:
         doubts["source"] = ["a login stands in it: write ${NAME} for it, an environment variable"]
     columns = keys.pop("columns")

@@ -1,0 +1,157 @@
+"""Choose the column of each field, and the rule that reads it: by names first, then by values.
+
+Of the columns whose names fit a field, the one whose values fit best is taken.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import pandas as pd
+
+from carprice.listings.mapping.by_values import find_by_values
+from carprice.listings.mapping.content import MAKES, Column
+from carprice.listings.mapping.fits import Fit, fit
+from carprice.listings.mapping.names import (
+    WHOLE,
+    WORD,
+    ColumnName,
+    currency_of_language,
+    field_levels,
+    names,
+    words,
+)
+from carprice.listings.mapping.proposal import Proposal
+from carprice.listings.mapping.titles import make_of_files, split_title
+from carprice.listings.mapping.units import decide_currency, decide_decimal, decide_units
+from carprice.listings.synonyms import folded
+from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_of
+
+_ROWS_SCORED: Final = 500
+_LEAST_SHARE: Final = 0.01
+
+
+def columns_of(frame: pd.DataFrame) -> dict[str, Column]:
+    """Return the columns that hold anything, by name."""
+    filled = {str(name): frame[name].dropna() for name in frame}
+    return {
+        name: Column(ColumnName.of(name), raw)
+        for name, raw in filled.items()
+        if len(raw) and not isinstance(raw.iloc[0], dict)
+    }
+
+
+def score(frame: pd.DataFrame) -> float:
+    """Return how much of a table is understood: about the number of its fields."""
+    proposal = _by_names(columns_of(frame.head(_ROWS_SCORED)), "")
+    required = proposal.rules.keys() & {*REQUIRED, PRICE}
+    return sum(one.share for one in proposal.fits.values()) + len(required)
+
+
+def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
+    """Propose how the first rows of a source are read.
+
+    Parameters
+    ----------
+    frame : raw rows, as :func:`carprice.listings.sources.read_chunks` yields them.
+    filenames : of the source's files, without endings.
+    """
+    columns = columns_of(frame)
+    currency = currency_of_language({name: one.name for name, one in columns.items()})
+    proposal = _by_names(columns, currency)
+    title = split_title(columns, proposal.rules, proposal.doubt)
+    find_by_values(columns, proposal, currency)
+    if "make" not in proposal.rules and (rule := make_of_files(filenames)):
+        proposal.rules["make"] = rule
+        proposal.doubt("make", "of the files' names")
+    title = split_title(columns, proposal.rules, proposal.doubt) or title
+    if title and "odometer" not in proposal.rules and (found := fit("odometer", title, 0)):
+        proposal.take("odometer", title.name.text, found)
+        proposal.doubt("odometer", "out of the title")
+    _name_makes(columns, proposal)
+    decide_decimal(columns, proposal)
+    if not currency and str((proposal.rules.get("listed_on") or {}).get("date")).startswith("%m"):
+        currency = "USD"  # nobody else starts a date with the month
+    decide_currency(columns, proposal, currency)
+    decide_units(proposal)
+    _flags(columns, proposal)
+    _switch_off(columns, proposal)
+    read = proposal.columns_read()
+    proposal.ignored = [name for name in columns if name not in read]
+    return proposal
+
+
+def _by_names(columns: Mapping[str, Column], currency: str) -> Proposal:
+    """Give each field the column whose name and values fit it best."""
+    pairs: list[tuple[float, str, str, Fit, int]] = []
+    for name, column in columns.items():
+        for field_name, (level, place) in field_levels(column.name).items():
+            found = fit(field_name, column, level, currency)
+            if found is not None:
+                worth = 2.0 * level + found.worth - place / (4 * len(names(field_name)))
+                pairs.append((worth, field_name, name, found, level))
+    pairs.sort(key=lambda pair: -pair[0])
+    proposal = Proposal()
+    for _, field_name, name, found, level in pairs:
+        if field_name in proposal.rules or name in proposal.columns_read():
+            continue
+        proposal.take(field_name, name, found)
+        others = [
+            other
+            for _, same, other, _, near in pairs
+            if same == field_name and other != name and near >= min(level, WHOLE)
+        ]
+        if others:
+            proposal.doubt(field_name, f"or {', '.join(map(repr, others))}?")
+        elif level < WORD:
+            proposal.doubt(field_name, "a part of the column's name says so")
+    return proposal
+
+
+def _name_makes(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Replace short names of makes by their usual ones, which other files and askers use."""
+    rule = proposal.rules.get("make")
+    if rule is None or rule.keys() != {"from"}:
+        return
+    column = columns[rule["from"]]
+    texts = [text for text, rows in column.texts if rows >= _LEAST_SHARE * len(column.raw)]
+    short = {text: MAKES[folded(text)] for text in texts if folded(text) in words("short_makes")}
+    if short:
+        rule["values"] = short
+        proposal.doubt("make", "short names were replaced")
+
+
+def _flags(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Propose yes/no columns of equipment as features, and name the others."""
+    if "features" in proposal.rules:
+        return
+    read = proposal.columns_read()
+    flags = [name for name, one in columns.items() if one.is_flag and name not in read]
+    sure = [
+        name
+        for name in flags
+        if name in REFERENCE_EQUIPMENT or columns[name].name.has_word(words("equipment"))
+    ]
+    if sure:
+        proposal.rules["features"] = {"flags": sure}
+    if others := [name for name in flags if name not in sure]:
+        proposal.hints.append(
+            f"yes/no columns that are read nowhere: {', '.join(others)}; name those of equipment "
+            "in features: {flags: [...]}"
+        )
+
+
+def _switch_off(columns: Iterable[str], proposal: Proposal) -> None:
+    """Switch off what would be read by its name, though its values do not fit."""
+    present = {*columns}
+    for name in FIELDS:
+        if name in proposal.rules or name in REQUIRED or not present & {*names_of(name)}:
+            continue
+        proposal.rules[name] = None
+        proposal.doubt(name, "a column of this name is there, but its values do not fit")
+    for name in (*REQUIRED, PRICE):
+        if name not in proposal.rules:
+            proposal.doubt(name, "no column was recognised: write its name here")
+    is_named = any(ColumnName.of(column).level("odometer")[0] >= WORD for column in present)
+    if "odometer" not in proposal.rules and not is_named:
+        proposal.rules["odometer"] = None
+        proposal.doubts["odometer"] = ["no column of distances was recognised: is there none?"]

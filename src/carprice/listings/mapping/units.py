@@ -1,0 +1,153 @@
+"""Choose the decimal sign, the currency and the units that a source's numbers are told in."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from carprice.listings.mapping.content import Column
+from carprice.listings.mapping.fits import mixed_currencies
+from carprice.listings.mapping.names import ColumnName
+from carprice.listings.mapping.proposal import PLACEHOLDER, Proposal
+from carprice.listings.numbers import FACTORS, codes_of, sign_in
+from carprice.schema import PRICE
+
+_MOST_TOLD: Final = 0.95
+_LEAST_KNOWN: Final = 0.5
+_LEAST_NAMED: Final = 0.9
+_COUNTED_IN: Final = {
+    "INR": r"la(?:kh|c)|लाख|crore",
+    "KRW": "만",
+    "VND": "triệu",
+    "IDR": r"juta|jt",
+}
+_PREFERRED: Final = ("USD", "INR", "GBP", "EUR", "JPY", "SEK", "AED", "CHF")
+_BY_NAME: Final = {
+    **dict.fromkeys(("miles", "mile"), "miles"),
+    **dict.fromkeys(("km", "kms", "kilometer", "kilometers", "kilometre", "kilometres"), "km"),
+}
+
+
+def decide_decimal(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Choose the sign of all columns; what needs the other one is read as thousands."""
+    sure: Counter[str | None] = Counter(
+        one.sign for one in proposal.fits.values() if one.sign and one.is_sure
+    )
+    assumed = {name: one for name, one in proposal.fits.items() if one.sign and not one.is_sure}
+    if len(sure) > 1 and not assumed:
+        return
+    votes = sure or Counter(one.sign for one in assumed.values())
+    if not votes:
+        return
+    sign = votes.most_common(1)[0][0]
+    proposal.decimal = sign
+    for name, one in assumed.items():
+        rule = proposal.rules[name] or {}
+        texts = [text for text, _ in columns[rule["from"]].texts]
+        example = next((text for text in texts if sign_in(text, inside=True) == "?"), texts[0])[:40]
+        if one.sign == sign:
+            if not sure:
+                proposal.doubt("decimal", f"{example!r} and the like were taken for thousands")
+            continue
+        if name == "engine_cc":  # 1.598 litres or 1.598 cc: either sign reads it
+            continue
+        rule["multiply"] = 1000 * rule.get("multiply", 1)
+        proposal.doubt(name, f"{example!r} and the like were taken for thousands")
+
+
+def decide_currency(columns: Mapping[str, Column], proposal: Proposal, guess: str) -> None:
+    """Choose the market's currency: what names or values of the price tell, else the guess."""
+    price = proposal.fits.get(PRICE)
+    several = mixed_currencies(price) if price else ()
+    named = [name for name, _ in price.currencies.most_common() if name] if price else []
+    codes = frozenset.intersection(*map(codes_of, several[:1] or named)) if named else frozenset()
+    column = _currency_column(columns, proposal)
+    if codes:
+        likely = [guess, *_PREFERRED, *sorted(codes)]
+        proposal.currency = next(code for code in likely if code in codes)
+        if len(codes) > 1:
+            others = ", ".join(sorted(codes - {proposal.currency}))
+            proposal.doubt("currency", f"or {others}: {named[0]} is their sign too")
+    elif column:
+        counted = Counter(dict(column.texts))
+        proposal.currency = next(iter(codes_of(counted.most_common(1)[0][0])))
+        if len(counted) > 1:
+            told = ", ".join(f"{name} in {rows:,}" for name, rows in counted.most_common(4))
+            proposal.doubt(
+                PRICE,
+                f"{column.name.text!r} tells several currencies ({told} rows): bring them to one",
+            )
+    elif guess := guess or _currency_of_scale(columns, proposal):
+        proposal.currency = guess
+        proposal.doubt("currency", "only names, dates or words hint at it")
+    else:
+        proposal.doubt("currency", "nothing tells it: write its code, such as EUR")
+    told_by = sum(price.currencies.values()) - price.currencies[""] if price else 0
+    if price and named and told_by < _LEAST_NAMED * np.isfinite(price.numbers).sum():
+        proposal.doubt(PRICE, f"only {told_by:,} of the rows name a currency")
+    rule = proposal.rules.get(PRICE)
+    if several and rule is not None and price is not None:
+        rule["number"] = True
+        rule["currencies"] = dict.fromkeys(several, PLACEHOLDER) | {several[0]: 1}
+        rows = ", ".join(f"{name} in {price.currencies[name]:,}" for name in several)
+        proposal.doubt(
+            PRICE, f"{rows} rows: write what one of each is in {proposal.currency or several[0]}"
+        )
+
+
+def _currency_of_scale(columns: Mapping[str, Column], proposal: Proposal) -> str:
+    """Return the currency whose market counts in the words that prices have; empty if none."""
+    rule = proposal.rules.get(PRICE)
+    column = columns.get(rule["from"]) if rule else None
+    for currency, written in _COUNTED_IN.items():
+        if column and column.share(re.compile(written, re.IGNORECASE).search) > _LEAST_KNOWN:
+            return currency
+    return ""
+
+
+def _currency_column(columns: Mapping[str, Column], proposal: Proposal) -> Column | None:
+    read = proposal.columns_read()
+    for name, column in columns.items():
+        values = [text for text, _ in column.texts[:20]]
+        if name not in read and all(len(codes_of(text)) == 1 for text in values):
+            return column
+    return None
+
+
+def decide_units(proposal: Proposal) -> None:
+    """Choose the market's unit of distances; columns of several units say what each one is."""
+    _decide_distance(proposal)
+    for name in ("odometer", "engine_cc", "power_bhp"):
+        found, rule = proposal.fits.get(name), proposal.rules.get(name)
+        named = [(one, rows) for one, rows in found.units.most_common() if one] if found else []
+        if rule is None or len(named) < 2:
+            continue
+        own = FACTORS[name][proposal.distance] if name == "odometer" else 1.0
+        rule["unit"] = {one: round(FACTORS[name][one] / own, 6) for one, _ in named}
+        told = ", ".join(f"{one} in {rows:,}" for one, rows in named)
+        proposal.doubt(name, f"{told} rows; check the factors")
+
+
+def _decide_distance(proposal: Proposal) -> None:
+    found, rule = proposal.fits.get("odometer"), proposal.rules.get("odometer")
+    rows = found.units if found else Counter[str]()
+    named = [one for one, _ in rows.most_common() if one]
+    if named:
+        proposal.distance = named[0]
+        bare = rows[""] / rows.total()
+        if bare > 1 - _MOST_TOLD:
+            proposal.doubt("odometer", f"{bare:.0%} of the rows name no unit, and are read as well")
+        return
+    units = [
+        _BY_NAME[word]
+        for word in ColumnName.of(str((rule or {}).get("from"))).words
+        if word in _BY_NAME
+    ]
+    if (proposal.rules.get("fuel_economy") or {}).get("from") == "mpg":
+        units.append("miles")
+    in_miles = proposal.currency in ("GBP", "USD")
+    proposal.distance = units[0] if units else "miles" if in_miles else "km"
+    if rule and not units and (in_miles or not proposal.currency):
+        proposal.doubt("distance", "nothing tells it")
