@@ -8,7 +8,7 @@ import pandas as pd
 from carprice.arrays import Columns, Floats
 from carprice.listings.cars import CAR, cars_of
 from carprice.listings.features import NUMBERS, TEXTS, Features
-from carprice.schema import KINDS, NUMERIC, FieldKind
+from carprice.schema import KINDS, LIST_PRICE, NUMERIC, FieldKind
 
 _TARGET = "ln_price"
 _EQUIPMENT = "equipment"
@@ -18,8 +18,10 @@ def as_columns(listings: pd.DataFrame) -> Columns:
     """Return listings as the model takes them: values by field name, None or NaN where missing."""
     columns = {}
     for field, kind in KINDS.items():
-        values = listings.get(field)  # listings of before lack a field that came later
-        if values is None or values.isna().all():
+        if field == LIST_PRICE and field not in listings:  # listings kept of before
+            continue
+        values = listings[field]
+        if values.isna().all():
             continue
         if kind in NUMERIC:
             columns[field] = values.to_numpy(dtype=np.float64)

@@ -223,6 +223,8 @@ def _quantity(name: str, value: Any, rule: ColumnRule, decimal: Decimal | None) 
 
     Where the decimal sign is not known, a number that hangs on it is not read.
     """
+    if value is None:  # as a rule's values, match or words made it
+        return None
     if not isinstance(value, str):
         number = plain_number(value)
         return Quantity(number) if isinstance(number, float) else number
