@@ -44,6 +44,12 @@ def without_an_input(pyfunc: Any) -> Any:
     return with_signature(pyfunc, inputs=type(inputs)(inputs.inputs[1:]))
 
 
+def test_a_model_registered_before_a_field_was_added_passes(pyfunc: Any, downloaded: Path) -> None:
+    inputs = pyfunc.metadata.signature.inputs
+    before = type(inputs)([one for one in inputs.inputs if one.name != "newPrice"])
+    assert results(with_signature(pyfunc, inputs=before), downloaded).failures == ()
+
+
 def with_one_output(pyfunc: Any) -> Any:
     outputs = pyfunc.metadata.signature.outputs
     return with_signature(pyfunc, outputs=type(outputs)(outputs.inputs[:1]), params=None)

@@ -74,7 +74,7 @@ ODD = {
     "a part of the variant that is not there": OddFile(
         text([(*car, "LX") for car in CARS], (*HEADER, "trim")),
         "{file} has no column 'engine', which ingest.columns names for variant; correct the name "
-        "or write 'variant: null'; the file's columns are trim, make, model, year, odometer, price",
+        "or write 'variant: null'; the file's columns are trim, price, odometer, year, model, make",
         {"columns": {"variant": {"from": ["trim"]}}},
         {"columns": {"variant": {"from": ["trim", "engine"]}}},
     ),

@@ -82,8 +82,10 @@ def _barh(axes: Axes, table: pd.DataFrame, name: str, figure: str, title: str) -
         drawable(str(text), f"{name} {row}", families)
         for row, text in enumerate(table[name], start=1)
     ]
-    if names != [*map(str, table[name])]:
-        title += "\n(for names that no font here has, see reports/plots)"
     axes.barh(range(len(names)), table[figure][::-1], tick_label=names[::-1], color=BLUE)
     axes.set_title(title)
+    if names != [*map(str, table[name])]:
+        file = "error_by_make" if name == "make" else "importance"
+        told = f"{name} 1, 2 …: no font here has the name;\nrows of reports/plots/{file}.csv"
+        axes.set_xlabel(told, fontsize=7)
     axes.tick_params(axis="y", labelsize=7)

@@ -8,19 +8,17 @@ import pandas as pd
 from carprice.arrays import Columns, Floats
 from carprice.listings.cars import CAR, cars_of
 from carprice.listings.features import NUMBERS, TEXTS, Features
-from carprice.schema import KINDS, NUMERIC, FieldKind
+from carprice.schema import KINDS, LIST_PRICE, NUMERIC, FieldKind
 
 _TARGET = "ln_price"
 _EQUIPMENT = "equipment"
-_LATER = frozenset({"new_price"})
-"""Fields that listings kept by earlier versions may lack."""
 
 
 def as_columns(listings: pd.DataFrame) -> Columns:
     """Return listings as the model takes them: values by field name, None or NaN where missing."""
     columns = {}
     for field, kind in KINDS.items():
-        if field in _LATER and field not in listings:
+        if field == LIST_PRICE and field not in listings:  # listings kept of before
             continue
         values = listings[field]
         if values.isna().all():
