@@ -161,7 +161,9 @@ def nearest_field(name: str) -> str:
     from rapidfuzz import fuzz, process
 
     close = process.extractOne(name[:_LONGEST_NAME], _SPELLINGS, scorer=fuzz.ratio, score_cutoff=75)
-    return f"did you mean {_SPELLINGS[close[0]]}?" if close else "see /docs for the fields"
+    if close:
+        return f"did you mean {_SPELLINGS[close[0]]}?"
+    return f"the fields are {', '.join(map(alias, FIELDS))}"
 
 
 def _wrong_field(detail: "ErrorDetails", prefix: str) -> WrongField:
