@@ -3,6 +3,7 @@
 import datetime
 import math
 import re
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -195,7 +196,8 @@ def _is_required(loc: Iterable[int | str]) -> bool:
 def _shown(found: Any) -> Any:
     """Return a value as an error may repeat it: plain JSON, and not long."""
     if isinstance(found, int) and found.bit_length() > _SHOWN_BITS:
-        return "a huge number"  # Python refuses to print some of them
+        # Python refuses to print some of them.
+        return float(found) if found.bit_length() < sys.float_info.max_exp else "a huge number"
     if found is None or isinstance(found, int):
         return found
     if isinstance(found, float) and math.isfinite(found):
