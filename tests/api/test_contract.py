@@ -2,17 +2,14 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import needs_browser, try_a_price_out
 from openapi_spec_validator import validate
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-
 
 # The deterministic phase would send each of these two 2,000 bodies; what is wrong with theirs has
 # tables in tests/api/protocols, and random bodies are sent all the same.
@@ -71,26 +68,6 @@ def test_a_fuzzer_finds_nothing(running: Any, tmp_path: Path) -> None:
     assert not {status for status in statuses if status >= 500}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser: Chromium is not installed")
+@needs_browser
 def test_swagger_ui_tries_a_price_out_in_a_browser(running: Any) -> None:
-    from playwright.sync_api import expect, sync_playwright
-
-    flags = ["--no-sandbox", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = browser.new_page()
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{running.url}/docs")
-        operation = page.locator("[id$='predict_predict_post']").first
-        operation.locator(".opblock-summary-control").click()
-        operation.get_by_role("button", name="Try it out").click()
-        operation.get_by_role("button", name="Execute").click()
-        answer = operation.locator(".live-responses-table")
-        expect(answer.locator(".response-col_status").last).to_contain_text("200")
-        expect(answer.locator(".response-col_description").last).to_contain_text("predictedPrice")
-        browser.close()
-    assert complaints == []
-    assert [url for url in asked if not url.startswith((running.url, "data:"))] == []
+    try_a_price_out(running.url)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from asking import BARE
+from browser import needs_browser, try_a_price_out
 
 from api.root_path import OWN_PATHS
 from api.service_settings import ServiceSettings
@@ -75,6 +76,11 @@ def test_all_that_a_page_loads_is_below_the_prefix(proxy: Any, page: str) -> Non
     for path in loaded:
         assert proxy.get(path)[0] == 200, path
     assert f'"servers":[{{"url":"{PREFIX}"}}]' in proxy.get(f"{PREFIX}/openapi.json")[1]
+
+
+@needs_browser
+def test_a_browser_behind_the_proxy_tries_a_price_out(proxy: Any) -> None:
+    try_a_price_out(proxy.url + PREFIX)
 
 
 def test_who_asks_without_the_proxy_needs_no_prefix(behind: Any) -> None:

@@ -1,3 +1,5 @@
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from carprice.components.workspace import read_json
+from carprice.arrays import quiet
+from carprice.components.evaluate import evaluate
+from carprice.components.train import train
+from carprice.components.workspace import Workspace, read_json
+from carprice.errors import InputError
 from carprice.evaluation.measurement import naive_prices
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics, range_metrics
@@ -93,3 +99,18 @@ def test_the_naive_price_is_the_median_of_model_else_make_else_all() -> None:
     train = pd.DataFrame({**names, "price": [100.0, 300, 100, 200, 900, 1100]})
     test = pd.DataFrame({"make": [*"AABC"], "model": ["x", "new", "y", "new"]}, index=[7, 8, 9, 5])
     assert naive_prices(train, test).tolist() == [200, 150, 1000, 250]
+
+
+def test_what_is_of_other_listings_is_refused(finished, small_settings, tmp_path: Path) -> None:
+    workspace = Workspace(shutil.copytree(finished[0].root, tmp_path / "work"))
+    other = workspace.market.read_text("utf-8").replace(finished[1].report["data_digest"], "f" * 64)
+    workspace.market.write_text(other, "utf-8")
+    for stage, made, remedy in (
+        (partial(train, small_settings.train), workspace.train_features, "`carprice transform`"),
+        (evaluate, workspace.model, "`carprice transform` and `carprice train`"),
+    ):
+        with pytest.raises(InputError) as refused:
+            stage(workspace, quiet)
+        told = str(refused.value)
+        assert told.startswith(f"{made} is of other listings (data digest ")
+        assert told.endswith(f"(ffffffffffff), which ingest has written since; run {remedy} first")

@@ -29,7 +29,7 @@ def valued(model: PriceModel, **change: Any) -> Valuation:
     [
         ("transmission_type", "XT", None, "transmissionType 'XT'"),
         ("fuel_type", "Petrl", None, "nearest known: petrol"),
-        ("body_type", "Spaceship", None, "known: coupe, hatchback"),
+        ("body_type", "Spaceship", None, "; known: "),
         ("color", "Whit", None, "nearest known: white"),
         ("features", ("Bluetooth", "Jacuzzi"), ("Bluetooth",), "features 'jacuzzi'"),
         ("features", ("Bluetoth",), None, "nearest known: bluetooth"),

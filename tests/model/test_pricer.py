@@ -372,7 +372,7 @@ UNSEEN = "{} was not in the training data; priced like {} on average"
         ({"power_bhp": 2000.0}, "out_of_range", "powerBhp", "powerBhp 2000 is outside"),
         ({"seats": 50.0}, "out_of_range", "seats", "what the model has seen"),
         (
-            {"listed_on": datetime.date(2030, 1, 1)},
+            {"listed_on": datetime.date(2030, 1, 1), "year": 2025},
             "out_of_range",
             "listedOn",
             "2030-01-01 is far from 2025-06-",

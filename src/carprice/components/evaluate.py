@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Progress
-from carprice.components.workspace import Workspace, require_output
+from carprice.components.workspace import Workspace, refuse_other_listings, require_output
 from carprice.evaluation.measurement import Measurement, measure
 from carprice.evaluation.plots import draw_evaluation
 from carprice.files import check_writable, replacing, write_json, writing
@@ -22,10 +22,18 @@ Metrics = dict[str, Any]
 
 
 def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
-    """Price the test rows as the service would, and write metrics, plot tables and a picture."""
+    """Price the test rows as the service would, and write metrics, plot tables and a picture.
+
+    Raises
+    ------
+    InputError
+        If the model learned from other listings than those that ingest has split since.
+    """
     check_writable(workspace.picture, workspace.metrics)
     progress("pricing the test rows")
     model = PriceModel.load(require_output(workspace.model, made_by="train"))
+    remedy = "run `carprice transform` and `carprice train` first"
+    refuse_other_listings(workspace, workspace.model, model.market.data_digest, remedy)
     train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
     test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
     measured = measure(model, train, test)

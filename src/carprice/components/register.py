@@ -16,8 +16,13 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Progress
-from carprice.components.workspace import Workspace, read_json, require_output
-from carprice.errors import CorruptModelError
+from carprice.components.workspace import (
+    Workspace,
+    read_json,
+    refuse_other_listings,
+    require_output,
+)
+from carprice.errors import CorruptModelError, InputError
 from carprice.evaluation.champion import learned_cars, score_pair
 from carprice.evaluation.gate import (
     Candidate,
@@ -79,12 +84,15 @@ def register(
 
     Raises
     ------
+    InputError
+        If figures, model and listings do not belong together.
     RefusedError
         If the registry cannot be reached.
     """
     progress("asking the registry")
     folder = require_output(workspace.model, made_by="train")
     metrics = read_json(workspace.metrics, made_by="evaluate")
+    _refuse_others(workspace, metrics)
     uri = tracking_uri(workspace.root, settings.tracking)
     registry, gate = Registry(uri, settings.register_.name), settings.register_.gate
     digest = folder_digest(folder)
@@ -128,6 +136,17 @@ def register(
     if registration.checks and version.run:
         registry.log_files(version, {workspace.registration: "gate"})
     return registration
+
+
+def _refuse_others(workspace: Workspace, metrics: Mapping[str, Any]) -> None:
+    model = PriceModel.load(workspace.model)
+    remedy = "run `carprice transform`, `carprice train` and `carprice evaluate` first"
+    refuse_other_listings(workspace, workspace.model, model.market.data_digest, remedy)
+    if not metrics["cross_validated"].items() <= model.metrics.items():
+        raise InputError(
+            f"{workspace.metrics} has the figures of another model than {workspace.model}; run "
+            "`carprice evaluate` first"
+        )
 
 
 def _intact(registry: Registry, same: Sequence[Version]) -> Version | None:

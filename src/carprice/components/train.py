@@ -1,9 +1,14 @@
 """Train: features → a model folder, unless a feature knows the price."""
 
 from carprice.arrays import Progress
-from carprice.components.workspace import Workspace, read_json, require_output
+from carprice.components.workspace import (
+    Workspace,
+    read_json,
+    refuse_other_listings,
+    require_output,
+)
 from carprice.files import check_writable
-from carprice.listings.frames import read_features
+from carprice.listings.frames import data_digest_of, read_features
 from carprice.listings.market import Market
 from carprice.model import PriceModel
 from carprice.model.training import train_model
@@ -16,12 +21,13 @@ def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> 
     Raises
     ------
     InputError
-        If a feature explains the price as only a column computed from it can.
+        If the features are not those of the last ingest's listings, or one explains the price as
+        only a column computed from it can.
     """
     check_writable(workspace.model, is_folder=True)
-    features, log_price = read_features(
-        require_output(workspace.train_features, made_by="transform")
-    )
+    file = require_output(workspace.train_features, made_by="transform")
+    refuse_other_listings(workspace, file, data_digest_of(file), "run `carprice transform` first")
+    features, log_price = read_features(file)
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     report = read_json(workspace.report, made_by="ingest")
     model = train_model(

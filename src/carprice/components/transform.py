@@ -21,5 +21,6 @@ def transform(workspace: Workspace) -> int:
     features = parse(as_columns(listings), market.valuation_date, market.distance_unit)
     features = replace(features, cars=cars_of(listings))
     with writing(workspace.train_features) as path:
-        write_features(path, features, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
+        log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
+        write_features(path, features, log_price, market.data_digest)
     return len(features)

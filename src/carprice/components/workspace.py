@@ -59,6 +59,21 @@ def read_json(path: Path, made_by: str) -> Any:
         raise InputError(f"{path} is not readable JSON; run `carprice {made_by}` again") from None
 
 
+def refuse_other_listings(workspace: Workspace, made: Path, digest: str, remedy: str) -> None:
+    """Raise an InputError if something was made of other listings than ingest's last ones.
+
+    Parameters
+    ----------
+    digest : of the listings that ``made`` is of; empty if unknown.
+    """
+    last = read_json(workspace.market, made_by="ingest")["data_digest"]
+    if digest and digest != last:
+        raise InputError(
+            f"{made} is of other listings (data digest {digest[:12]}) than "
+            f"{workspace.market.parent} ({last[:12]}), which ingest has written since; {remedy}"
+        )
+
+
 def require_output(path: Path, made_by: str) -> Path:
     """Return a path that an earlier stage must have written.
 

@@ -11,6 +11,7 @@ from carprice.listings.features import NUMBERS, TEXTS, Features
 from carprice.schema import KINDS, LIST_PRICE, NUMERIC, FieldKind
 
 _TARGET = "ln_price"
+_DIGEST = "data_digest"
 _EQUIPMENT = "equipment"
 
 
@@ -32,12 +33,21 @@ def as_columns(listings: pd.DataFrame) -> Columns:
     return columns
 
 
-def write_features(path: Path, features: Features, log_price: Floats) -> None:
-    """Write features and the target, ln(price), as Parquet."""
+def write_features(
+    path: Path, features: Features, log_price: Floats, data_digest: str = ""
+) -> None:
+    """Write features and the target, ln(price), as Parquet; with the listings' digest."""
     columns = {**features.texts, **features.numbers, _EQUIPMENT: features.equipment}
     if features.cars is not None:
         columns[CAR] = features.cars
-    pd.DataFrame({**columns, _TARGET: log_price}).to_parquet(path, index=False)
+    frame = pd.DataFrame({**columns, _TARGET: log_price})
+    frame.attrs = {_DIGEST: data_digest}
+    frame.to_parquet(path, index=False)
+
+
+def data_digest_of(path: Path) -> str:
+    """Return the digest of the listings that a file's features are of; empty if it is not told."""
+    return str(pd.read_parquet(path, columns=[]).attrs.get(_DIGEST, ""))
 
 
 def read_features(path: Path) -> tuple[Features, Floats]:

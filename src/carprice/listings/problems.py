@@ -3,6 +3,7 @@
 import datetime
 import math
 import re
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -161,7 +162,9 @@ def nearest_field(name: str) -> str:
     from rapidfuzz import fuzz, process
 
     close = process.extractOne(name[:_LONGEST_NAME], _SPELLINGS, scorer=fuzz.ratio, score_cutoff=75)
-    return f"did you mean {_SPELLINGS[close[0]]}?" if close else "see /docs for the fields"
+    if close:
+        return f"did you mean {_SPELLINGS[close[0]]}?"
+    return f"the fields are {', '.join(map(alias, FIELDS))}"
 
 
 def _wrong_field(detail: "ErrorDetails", prefix: str) -> WrongField:
@@ -193,7 +196,8 @@ def _is_required(loc: Iterable[int | str]) -> bool:
 def _shown(found: Any) -> Any:
     """Return a value as an error may repeat it: plain JSON, and not long."""
     if isinstance(found, int) and found.bit_length() > _SHOWN_BITS:
-        return "a huge number"  # Python refuses to print some of them
+        # Python refuses to print some of them.
+        return float(found) if found.bit_length() < sys.float_info.max_exp else "a huge number"
     if found is None or isinstance(found, int):
         return found
     if isinstance(found, float) and math.isfinite(found):

@@ -82,12 +82,21 @@ def prepared(field: str, raw: pd.Series | pd.DataFrame, rule: ColumnRule) -> Pre
     if isinstance(raw, pd.DataFrame):
         return raw
     types = pd.api.types
+    if kind_of(field) in NUMERIC:
+        raw = _with_named_flags(raw)
     is_number = types.is_numeric_dtype(raw.dtype) and not types.is_bool_dtype(raw.dtype)
     steps = _preparing_steps(rule)
     if kind_of(field) in NUMERIC and is_number and not steps:
         numbers: np.ndarray = raw.to_numpy(dtype=np.float64, na_value=np.nan)
         return numbers
     return Cells.of(raw, functools.partial(_in_turn, steps))
+
+
+def _with_named_flags(raw: pd.Series) -> pd.Series:
+    """Return a column with texts for its flags: True is no 1 where a number is expected."""
+    if pd.api.types.infer_dtype(raw, skipna=True) not in ("boolean", "mixed", "mixed-integer"):
+        return raw
+    return raw.map(lambda one: str(one) if isinstance(one, bool | np.bool_) else one).astype(object)
 
 
 def read_column(
