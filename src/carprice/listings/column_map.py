@@ -317,7 +317,7 @@ def _no_field(fields: Sequence[str], columns: Sequence[str], label: str) -> str:
         return (
             f"{label} has no columns for {told}; name each in ingest.columns, such as "
             f"'{alias(field)}: <its column>'{without}; the file's columns are "
-            f"{_nearest(names[0], columns)}"
+            f"{nearest(names[0], columns)}"
         )
     remedy = f"add '{alias(field)}: <its column>' to ingest.columns"
     if field == "odometer":
