@@ -661,7 +661,11 @@ def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
     [
         (
             {"price": lambda car: car.price if car.n % 3 else car.price / 100_000},
-            "# ? of 96 rows 64 would be kept: 32 price below",
+            "are prices in two units, such as lakh beside rupees?",
+        ),
+        (
+            {"price": lambda car: car.price if car.n % 9 else car.price / 100_000},
+            "# ? of 96 rows 85 would be kept: 11 price below",
         ),
         (
             {"price": lambda car: "Call us" if car.n % 9 == 0 else car.price},
@@ -669,7 +673,7 @@ def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
         ),
         ({"color": lambda car: car.n}, "color: null  # ? a column of this name is there"),
         ({"sold": one_of("yes", "no")}, "# yes/no columns that are read nowhere: sold"),
-        ({"new_price": lambda car: 50_000 + car.n, "emi": KM}, "# not read: new_price, emi"),
+        ({"deposit": KM, "emi": KM}, "# not read: deposit, emi"),
         ({"year": lambda car: f"01/02/{car.year}", "odometer": YEAR}, "# odometer:  # ? no column"),
         (
             {"Currency": lambda car: "EUR" if car.n % 5 else "PLN"},

@@ -43,10 +43,10 @@ ODD = {
     ),
     "flags in words of their own": OddFile(
         text(FLAGGED, (*HEADER, "Klima")),
-        "{file}: features is 'fehlt' in row 0, and cannot be read in 100 % of the rows; say in "
-        "ingest.columns.features what each word means: values: {{fehlt: 1}} with 1 for yes, 0 for "
-        "no and null for unknown",
-        {"columns": {"features": {"flags": ["Klima"], "values": {"fehlt": 0, "vorhanden": 1}}}},
+        "{file}: features is 'fehlt' in row 0, and cannot be read in 100 % of the rows; say "
+        "what 'fehlt', 'vorhanden' mean in values of ingest.columns.features: 'yes', 'no' or null "
+        "for each",
+        {"columns": {"features": {"flags": ["Klima"], "values": {"fehlt": "no", "vorhanden": "yes"}}}},
         {"columns": {"features": {"flags": ["Klima"]}}},
     ),
     "a value to drop that is misspelt": OddFile(
