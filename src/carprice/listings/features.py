@@ -126,6 +126,11 @@ class Features:
         """Return the row of each car's first listing."""
         return np.asarray(np.unique(self.car_codes(), return_index=True)[1], dtype=np.intp)
 
+    def car_weights(self) -> Floats:
+        """Return one part of each listing's car: what is listed n times counts 1/n each time."""
+        codes = self.car_codes()
+        return np.asarray(1 / np.bincount(codes)[codes])
+
 
 _HIDDEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
 _WHOLE: Final = re.compile(r"\d{2,}\.0")
