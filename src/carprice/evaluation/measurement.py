@@ -112,7 +112,7 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
 
 
 def _prices_of(listings: pd.DataFrame) -> Floats:
-    return listings[PRICE].to_numpy(dtype=np.float64)
+    return np.asarray(listings[PRICE], dtype=np.float64)
 
 
 def _figures(actual: Floats, prices: Prices) -> dict[str, float]:
