@@ -89,7 +89,7 @@ def test_reported_figures_are_those_of_fresh_cars(
     listings.to_csv(tmp_path / "cars.csv", index=False)
     settings = Settings.model_validate(
         {
-            "ingest": {"source": str(tmp_path / "cars.csv"), "split": {"test_size": 0.4}, **given},
+            "ingest": {"source": str(tmp_path / "cars.csv"), **given},
             "train": {"folds": 5, "booster": {"n_estimators": 60}},
         }
     )
@@ -108,6 +108,8 @@ def test_reported_figures_are_those_of_fresh_cars(
     assert reported["mape"] == pytest.approx(found["mape"], abs=3)
     assert reported["cross_validated"]["mape"] == pytest.approx(found["mape"], abs=3)
     assert reported["coverage"] == pytest.approx(ranges["coverage"], abs=4)
+    assert reported["cars"] == report["repeats"]["cars"]  # of 60 test cars it would be chance
+    assert 0 < reported["margin"]["coverage"] < 4
     # No car is on both sides.
     sides = [pd.read_parquet(p) for p in (workspace.train_listings, workspace.test_listings)]
     assert sum(map(len, sides)) == report["rows_kept"] == pytest.approx(kept, abs=2)

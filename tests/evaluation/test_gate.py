@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,3 +191,18 @@ def test_folds_that_do_not_pair_are_an_error_of_the_caller() -> None:
     with pytest.raises(ValueError, match=r"is (shorter|longer) than") as error:
         judged({"fold_mape": ((12.0,), FOLDS)})
     assert not isinstance(error.value, CarpriceError)
+
+
+def test_figures_of_few_test_cars_are_told_to_be_of_training_cars_too(tmp_path: Path) -> None:
+    figures: dict[str, Any] = {"mape": 12.0, "within_10": 56.0, "coverage": 90.0}
+    figures |= {"naive": {"mape": 30.0}, "by": {"age_band": {}}, "cars": 300}
+    figures |= {"cars_held_out": 240, "margin": {"mape": 1.5, "coverage": 3.4}}
+    decision = decide(Candidate.of(figures, tmp_path), None, GateSettings())
+    assert decision.notes[0] == (
+        "the figures are of 300 cars: 60 test cars, which are few, and 240 training cars, "
+        "cross-validated; chance makes ± 1.5 % of the MAPE and ± 3.4 % of the coverage"
+    )
+    few = {**figures, "cars_held_out": 0}
+    assert decide(Candidate.of(few, tmp_path), None, GateSettings()).notes == (
+        "no production model to compare with",
+    )

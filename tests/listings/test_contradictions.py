@@ -20,6 +20,8 @@ def listings(**noise: Any) -> pd.DataFrame:
             "year": year,
             "fuel_type": rng.choice(["Petrol", "Diesel", "LPG"], rows, p=[0.6, 0.35, 0.05]),
             "ownership": rng.integers(1, 4, rows).astype(float),
+            "color": rng.choice(["Red", "Blue", "White"], rows),
+            "variant": rng.choice(["LX", "EX", "GT Line"], rows),
             **dict.fromkeys(fields),
             "price": np.exp(worth),
         }
@@ -35,6 +37,7 @@ def listings(**noise: Any) -> pd.DataFrame:
         ("fuel_type", "LPG", 0.9, 0.01),
         ("fuel_type", "Diesel", 0.9, 100.0),
         ("ownership", 2.0, 1.0, 0.2),
+        ("color", "Blue", 1.0, 0.1),
     ],
 )
 def test_a_year_or_kind_of_other_prices_is_named_with_examples(
@@ -52,6 +55,35 @@ def test_a_year_or_kind_of_other_prices_is_named_with_examples(
     assert first.factor == pytest.approx(factor, rel=0.25)
     assert len(first.examples) == 3
     assert f"{first.far:,} of {first.rows:,} listings" in first.in_words()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "value"),
+    [
+        ({"make": "Seat", "year": 2015.0}, "year", "Seat 2015"),
+        ({"model": "Model 3", "year": 2015.0}, "year", "Kia Model 3 2015"),
+        ({"model": "Model 3", "variant": "GT Line"}, "variant", "Kia Model 3 GT Line"),
+    ],
+)
+def test_a_year_of_a_make_or_a_model_and_a_variant_is_named_alone(
+    wrong: dict[str, Any], field: str, value: str
+) -> None:
+    frame = listings()
+    frame.loc[frame["model"] == "Model 4", "make"] = "Seat"
+    rows = (frame[[*wrong]] == pd.Series(wrong)).all(axis=1)
+    frame.loc[rows, "price"] *= 0.1
+    assert [(one.field, one.value) for one in find_contradictions(frame)] == [(field, value)]
+
+
+def test_young_years_are_named_beside_many_right_ones() -> None:
+    """Ads with this year's registration at a tenth, an eighth of all of that year."""
+    frame = listings()
+    newest = frame.loc[frame["year"] == 2023].sample(2000, replace=True, random_state=0)
+    wrong = frame.sample(300, random_state=0).assign(year=2023.0)
+    wrong["price"] *= 0.1
+    (found,) = find_contradictions(pd.concat([frame, newest, wrong], ignore_index=True))
+    assert (found.field, found.value) == ("year", "2023")
+    assert found.far == pytest.approx(300, rel=0.1)
 
 
 @pytest.mark.parametrize("spread", [0.1, 0.5, 1.0])

@@ -11,7 +11,7 @@ from carprice.model.explanation import Explanation
 
 MOST_AGAINST = 0.01
 NAMES = "make and model, variant, age, distance, fuel and gearbox, owners, equipment, colour, "
-NAMES += "everything else"
+NAMES += "condition, everything else"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,16 @@ def test_the_usual_value_of_an_attribute_is_no_reason(model: PriceModel, finishe
         "fuel and gearbox": bare | {"engine_cc": None, "power_bhp": None, "seats": None},
     }.items():
         assert factor(model, car.drop("price").to_dict() | change, name) == pytest.approx(1), name
+
+
+@pytest.mark.parametrize("odometer", [None, 900_000.0])
+def test_a_distance_that_is_not_read_is_no_reason(
+    odometer: float | None, model: PriceModel, finished
+) -> None:
+    car = pd.read_parquet(finished[0].train_listings).dropna(axis=1, how="all").dropna().iloc[0]
+    for year in (2024, 2008):
+        asked = car.drop("price").to_dict() | {"odometer": odometer, "year": year}
+        assert factor(model, asked, "distance") == pytest.approx(1)
 
 
 @pytest.mark.parametrize("market", ["sample", "cars24"])

@@ -134,6 +134,19 @@ def test_the_bases_are_the_functions_that_the_docstring_names(
     assert {name: values.item() for name, values in bases.items()} == pytest.approx(expected)
 
 
+def test_a_car_that_is_listed_more_than_once_counts_once(fitted: Fitted) -> None:
+    rows = len(fitted.features)
+    again = np.concatenate([np.arange(rows), np.repeat(np.arange(0, rows, 3), 4)])
+    features = replace(fitted.features.take(again), cars=again)
+    hedonic, _ = fit_hedonic(
+        features, fitted.log_price[again], fitted.folds[again], SCALES, km_per_unit=1.0
+    )
+    assert features.car_weights().sum() == pytest.approx(rows)
+    for name, terms in fitted.hedonic.coefficients.items():
+        assert hedonic.coefficients[name] == pytest.approx(terms, abs=1e-6), name
+    assert hedonic.idf == {name: pytest.approx(idf) for name, idf in fitted.hedonic.idf.items()}
+
+
 def test_an_unseen_model_is_worth_the_mean_of_its_makes(fitted: Fitted) -> None:
     usual, worth = fitted.hedonic.usual["model"], fitted.hedonic.coefficients["model"]
     make = pd.Series(fitted.features.texts["make"]).value_counts().index[0]

@@ -68,6 +68,22 @@ def test_offsets_are_the_ranks_that_the_formula_names() -> None:
     assert calibrate(residual, np.full(99, 5.0)).at(0.9).of(1.0, 5.0) == (-45, 45)
 
 
+def test_a_car_counts_once_in_the_ranks() -> None:
+    residual = np.arange(-49.0, 50.0)
+    again = np.concatenate([residual, np.full(7, 49.0), np.full(3, -3.0)])
+    weights = 1 / np.array([(again == one).sum() for one in again])
+    ranges = ConformalRanges.fit(again, np.ones_like(again), np.full(len(again), 5.0), weights)
+    assert ranges == calibrate(residual, np.full(99, 5.0))
+
+
+def test_held_out_ranges_hold_as_often_as_those_of_fresh_rows() -> None:
+    rng = np.random.default_rng(0)
+    residual, age = rng.normal(0, 1, 2000), rng.uniform(0, 15, 2000)
+    ones, folds = np.ones(2000), np.arange(2000) % 5
+    low, high = ConformalRanges.held_out(residual, ones, age, ones, folds)
+    assert np.mean((low <= residual) & (residual <= high)) == pytest.approx(0.9, abs=0.01)
+
+
 @pytest.mark.parametrize(("shift", "low", "high"), [(10.0, 0.0, None), (-10.0, None, 0.0)])
 def test_the_range_always_holds_the_price(
     shift: float, low: float | None, high: float | None

@@ -111,6 +111,23 @@ def test_far_beyond_its_models_longest_distance_a_car_follows_the_market(
 
 
 @pytest.mark.parametrize(
+    ("field", "name", "number"),
+    [("ownership", "ownership", 15.0), ("fitness_age", "fitness_age", 90.0)],
+)
+def test_a_number_beyond_those_of_training_counts_as_the_nearest_with_a_wider_range(
+    field: str, name: str, number: float, model: PriceModel, car: dict
+) -> None:
+    most = model.trained_on[name][1]
+    at_edge, beyond = (model.pricer.value(car | {field: each}) for each in (most, number))
+    assert beyond.predicted_price == at_edge.predicted_price
+    assert width(beyond) > 1.02 * width(at_edge)
+    assert [one.kind for one in beyond.cautions] == ["out_of_range"]
+    columns = {key: [value] for key, value in (car | {field: number}).items()}
+    parsed = model.predict_features(model.parse(columns)).price
+    assert parsed[0] == pytest.approx(beyond.predicted_price, abs=0.01)
+
+
+@pytest.mark.parametrize(
     ("prices", "is_moved"),
     [((0.5, 0.8), False), ((1.2, 2.0), False), ((0.01, 0.1), True), ((10.0, 20.0), True)],
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich import progress
 from rich.console import Console
@@ -42,7 +43,19 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     console.print(shown)
 
 
-def figures_table(title: str, figures: Mapping[str, float], currency: str) -> None:
+def _of_few_cars(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Tell of how many cars the figures are, where test cars alone are too few."""
+    held_out, margin = figures.get("cars_held_out"), figures.get("margin")
+    if not held_out or not margin:
+        return []
+    return [
+        ("figures are of", f"{figures['cars'] - held_out:,} test cars, {held_out:,} held out"),
+        ("chance in the MAPE", f"± {margin['mape']:.1f} %"),
+        ("chance in what the range covers", f"± {margin['coverage']:.1f} %"),
+    ]
+
+
+def figures_table(title: str, figures: Mapping[str, Any], currency: str) -> None:
     """Print the main figures of a model as a table."""
     rows = (
         ("MAPE", f"{figures['mape']:.2f} %"),
@@ -54,5 +67,6 @@ def figures_table(title: str, figures: Mapping[str, float], currency: str) -> No
         ("90 % range covers", f"{figures['coverage']:.1f} %"),
         ("mean width of the range", f"{figures['mean_width']:.1f} %"),
         ("test rows", f"{figures['rows_test']:,}"),
+        *_of_few_cars(figures),
     )
     table(title, ("figure", "value"), rows)

@@ -40,9 +40,13 @@ def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
     noise = asdict(measured.noise)
     figures = {
         **measured.overall,
+        "margin": measured.margin,
         "confidence": DEFAULT_CONFIDENCE,
         "rows_train": len(train),
         "rows_test": len(test),
+        "cars": len(measured.actual),
+        "cars_held_out": measured.held_out,
+        "test": measured.test,
         "naive": measured.naive,
         "cross_validated": model.metrics,
         "noise_floor": {name: one for name, one in noise.items() if one is not None},

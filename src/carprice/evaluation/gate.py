@@ -29,6 +29,7 @@ class Candidate:
     segment_mape : MAPE in each segment.
     megabytes : size of the model folder.
     data_digest : of the listings that it was trained and tested on.
+    note : a remark on the cars that the figures are of; may be empty.
     """
 
     mape: float
@@ -39,6 +40,7 @@ class Candidate:
     segment_mape: Measured
     megabytes: float
     data_digest: str = ""
+    note: str = ""
 
     @classmethod
     def of(cls, metrics: Mapping[str, Any], folder: Path, data_digest: str = "") -> Self:
@@ -58,7 +60,21 @@ class Candidate:
             },
             megabytes=sum(path.stat().st_size for path in folder.iterdir()) / 1e6,
             data_digest=data_digest,
+            note=_of_few_cars(metrics),
         )
+
+
+def _of_few_cars(metrics: Mapping[str, Any]) -> str:
+    """Tell of which cars the figures are, where test cars alone are too few."""
+    held_out = metrics.get("cars_held_out")
+    if not held_out:
+        return ""
+    cars, margin = metrics["cars"], metrics["margin"]
+    return (
+        f"the figures are of {cars:,} cars: {cars - held_out:,} test cars, which are few, and "
+        f"{held_out:,} training cars, cross-validated; chance makes ± {margin['mape']:.1f} % of "
+        f"the MAPE and ± {margin['coverage']:.1f} % of the coverage"
+    )
 
 
 @dataclass(frozen=True)
@@ -178,7 +194,8 @@ def decide(candidate: Candidate, champion: Champion | None, thresholds: GateSett
     >>> print(decision.checks[0])
     passed: MAPE 12.00 %; needs at most 30 %
     """
-    checks, notes = [*_absolute(candidate, thresholds)], []
+    checks = [*_absolute(candidate, thresholds)]
+    notes = [candidate.note] if candidate.note else []
     if champion is None:
         notes.append("no production model to compare with")
     else:

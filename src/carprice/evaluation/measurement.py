@@ -1,5 +1,6 @@
 """Measure a model on test listings: errors, ranges, segments, naive errors and noise floor."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats
-from carprice.listings.cars import cars_of
+from carprice.listings.cars import cars_of, first_of_each_car
 from carprice.listings.frames import as_columns
 from carprice.listings.noise import NoiseFloor, noise_floor
 from carprice.metrics import by_segment, price_metrics, range_metrics
@@ -17,7 +18,10 @@ from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
 from carprice.model.intervals import AGE_BANDS, age_bands
 from carprice.schema import PRICE
 
+FEWEST_TEST_CARS: Final = 300
+"""Test cars from which on they alone tell how good a model is."""
 _DECILES: Final = 10
+_FOLDS: Final = 5
 _CARS_OF_MODEL: Final = {"0": 0, "1-4": 4, "5-19": 19, "20-99": 99, "100 or more": np.inf}
 
 Segments = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -25,12 +29,18 @@ Segments = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Measurement:
-    """The prices of n test listings by a model, and their errors; figures in per cent.
+    """The prices of n cars by a model that did not learn from them, and their errors; per cent.
+
+    These are the test cars, one listing of each. Where they are fewer than
+    :data:`FEWEST_TEST_CARS`, the training cars follow, with their cross-validated prices.
 
     Attributes
     ----------
     actual, prices : prices asked, and the model's with their ranges.
-    overall : errors, coverage and widths of all rows.
+    overall : errors, coverage and widths of all cars.
+    margin : what chance may make of MAPE and coverage of so many cars: 1.96 standard errors.
+    test : the same as ``overall`` of the test cars alone.
+    held_out : number of training cars among the n.
     naive : errors of :func:`naive_prices`.
     segments : kind of segment → its name → rows, errors and coverage.
     noise : the noise floor: what like cars differ by, as the error of a model.
@@ -39,6 +49,9 @@ class Measurement:
     actual: Floats
     prices: Prices
     overall: Mapping[str, float]
+    margin: Mapping[str, float]
+    test: Mapping[str, float]
+    held_out: int
     naive: Mapping[str, float]
     segments: Segments
     noise: NoiseFloor
@@ -53,12 +66,28 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
     """
     listings = pd.concat([train, test], ignore_index=True)
     parsed = replace(model.parse(as_columns(listings)), cars=cars_of(listings))
-    rows = np.arange(len(listings))
-    learned, features = parsed.take(rows[: len(train)]), parsed.take(rows[len(train) :])
-    prices = model.predict(as_columns(test), DEFAULT_CONFIDENCE)
-    actual = test[PRICE].to_numpy(dtype=np.float64)
+    noise = noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
+    learned, cars = first_of_each_car(train), first_of_each_car(test)
+    prices = model.predict(as_columns(cars), DEFAULT_CONFIDENCE)
+    naive = naive_prices(learned, cars)
+    tested = _figures(_prices_of(cars), prices)
+    held_out = 0
+    if (
+        len(cars) < FEWEST_TEST_CARS
+        and model.held_out is not None
+        and len(model.held_out.price) == len(learned)
+    ):
+        held_out = len(learned)
+        both = zip(vars(prices).values(), vars(model.held_out).values(), strict=True)
+        prices = Prices(*map(np.concatenate, both))
+        naive = np.concatenate([naive, _naive_held_out(learned)])
+        cars = pd.concat([cars, learned])
+    texts, actual = model.parse(as_columns(learned)).texts["model"], _prices_of(cars)
+    features = model.parse(as_columns(cars))
     bands = np.array(list(AGE_BANDS))[age_bands(features.numbers["age"])].tolist()
-    common = cars_of_model(learned.texts["model"], features.texts["model"])
+    models, of_test = features.texts["model"], len(cars) - held_out
+    common = cars_of_model(texts, models[:of_test])
+    common += cars_of_model(texts, models[of_test:], less=1)
 
     def figures_of(names: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
         return by_segment(names, actual, prices.price, prices.low, prices.high)
@@ -67,23 +96,46 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
     return Measurement(
         actual,
         prices,
-        {
-            **price_metrics(actual, prices.price),
-            **range_metrics(actual, prices.price, prices.low, prices.high),
-        },
-        price_metrics(actual, naive_prices(train, test)),
+        _figures(actual, prices),
+        _margins(actual, prices),
+        tested,
+        held_out,
+        price_metrics(actual, naive),
         {
             "age_band": {band: by_band[band] for band in AGE_BANDS if band in by_band},
             "price_decile": figures_of(_deciles(actual)),
             "make": figures_of(features.texts["make"]),
             "cars_of_model": {name: by_count[name] for name in _CARS_OF_MODEL if name in by_count},
         },
-        noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64))),
+        noise,
     )
 
 
-def cars_of_model(learned: Sequence[str], models: Sequence[str]) -> list[str]:
-    """Return the class of each row's number of training cars of the same model.
+def _prices_of(listings: pd.DataFrame) -> Floats:
+    return np.asarray(listings[PRICE], dtype=np.float64)
+
+
+def _figures(actual: Floats, prices: Prices) -> dict[str, float]:
+    errors = price_metrics(actual, prices.price)
+    return errors | range_metrics(actual, prices.price, prices.low, prices.high)
+
+
+def _margins(actual: Floats, prices: Prices) -> dict[str, float]:
+    """Return 1.96 standard errors of MAPE and coverage."""
+    errors = {
+        "mape": np.abs(prices.price - actual) / actual,
+        "coverage": (prices.low <= actual) & (actual <= prices.high),
+    }
+    each = 100 * 1.96 / math.sqrt(len(actual))
+    return {name: float(each * values.std()) for name, values in errors.items()}
+
+
+def cars_of_model(learned: Sequence[str], models: Sequence[str], less: int = 0) -> list[str]:
+    """Return the class of each car's number of training cars of the same model.
+
+    Parameters
+    ----------
+    less : cars that are not counted: a training car is none of the others.
 
     Examples
     --------
@@ -92,7 +144,7 @@ def cars_of_model(learned: Sequence[str], models: Sequence[str]) -> list[str]:
     """
     counts = Counter(learned)
     return [
-        next(name for name, most in _CARS_OF_MODEL.items() if counts[model] <= most)
+        next(name for name, most in _CARS_OF_MODEL.items() if counts[model] - less <= most)
         for model in models
     ]
 
@@ -106,6 +158,14 @@ def naive_prices(train: pd.DataFrame, test: pd.DataFrame) -> Floats:
     make = test["make"].map(by_make)
     naive = own.fillna(make).fillna(train[PRICE].median())
     return np.asarray(naive, dtype=np.float64)
+
+
+def _naive_held_out(learned: pd.DataFrame) -> Floats:
+    """Return the naive prices of training cars, each from four fifths of the others."""
+    found, parts = np.empty(len(learned)), np.arange(len(learned)) % _FOLDS
+    for part in range(_FOLDS):
+        found[parts == part] = naive_prices(learned[parts != part], learned[parts == part])
+    return found
 
 
 def _deciles(actual: Floats) -> list[str]:

@@ -39,7 +39,7 @@ def _draw(
     figure.suptitle(
         f"MAPE {figures['mape']:.1f} %, MdAPE {figures['mdape']:.1f} %, "
         f"{figures['within_10']:.0f} % within ±10 %, ranges cover {figures['coverage']:.1f} % "
-        f"of {figures['rows_test']:,} test cars"
+        f"of {figures['cars']:,} cars"
     )
     _predictions(axes[0, 0], tables["predictions"], currency)
     _bars(axes[0, 1], tables["error_by_price_decile"], "decile", "mdape", "MdAPE by price decile")

@@ -145,6 +145,11 @@ def count_repeats(listings: pd.DataFrame, rule: str) -> Repeats:
     return Repeats(rule, len(sizes), len(more), int(more.sum()), others)
 
 
+def first_of_each_car(listings: pd.DataFrame) -> pd.DataFrame:
+    """Return the first listing of each car."""
+    return listings.loc[~listings[CAR].duplicated()] if CAR in listings else listings
+
+
 def cars_of(listings: pd.DataFrame) -> Codes | None:
     """Return the number of each listing's car, from 0; None where every listing is another car."""
     if CAR not in listings:

@@ -4,6 +4,7 @@ A year's cars cost about what the same models cost in the years beside it. Where
 third or three times that, the year is mistyped, or the price is of something else.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from carprice.schema import PRICE, alias
 _FAR: Final = 2.5
 _FEWEST_ROWS: Final = 10
 _LEAST_SHARE: Final = 0.2
+_MANY_ROWS: Final = 100  # of which half that share is enough
 _LEAST_SHARE_OF_KIND: Final = 0.5
 _TIMES_THE_OTHERS: Final = 3.0
 _YEARS_BESIDE: Final = 3
@@ -24,8 +26,13 @@ _EXAMPLES: Final = 3
 _MOST: Final = 5
 _KINDS: Final = (
     *("fuel_type", "transmission_type", "body_type", "drive", "condition", "seller_type"),
-    *("ownership", "region"),
+    *("ownership", "region", "color"),
 )
+_FAR_VARIANT: Final = 4.0  # a model's variants differ more than kinds do
+
+
+_Expected = Callable[[pd.DataFrame], Floats]
+"""Of rows, each one's expected ln(price)."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,28 @@ def find_contradictions(listings: pd.DataFrame) -> list[Contradiction]:
             "model": listings.groupby(["make", "model"], sort=False).ngroup(),
             "year": listings["year"],
             "price": np.log(listings[PRICE].to_numpy(dtype=np.float64)),
-        }
+        },
+        index=listings.index,
     )
-    found = _odd(listings, "year", rows["price"], _by_years_beside(rows), _LEAST_SHARE)
+    found: list[Contradiction] = []
+    left = np.ones(len(listings), dtype=bool)  # what was named is no neighbour of others
+
+    def look(fields: Sequence[str], beside: _Expected, least: float, times: float = _FAR) -> None:
+        kinds = listings.groupby([*fields], sort=False, observed=True).ngroup()
+        apart = rows["price"][left] - beside(rows[left].assign(kind=kinds[left]))
+        odd = _odd(listings[left], fields, kinds[left], apart.to_numpy(), least, times)
+        if beside is _by_other_kinds:
+            odd = odd[:1]  # what the others then seem to be is its mirror
+        found.extend(one for _, one in odd)
+        left[kinds.isin([kind for kind, _ in odd]).to_numpy()] = False
+
+    # Half of a kind must be odd: its damaged cars alone make it no contradiction.
     for field in _KINDS:
-        kinds = rows.assign(kind=listings[field])
-        # Half of a kind must be odd: its damaged cars alone make it no contradiction.
-        odd = _odd(listings, field, rows["price"], _by_other_kinds(kinds), _LEAST_SHARE_OF_KIND)
-        found += odd[:1]  # what the others then seem to be is its mirror
+        look([field], _by_other_kinds, _LEAST_SHARE_OF_KIND)
+    look(["make", "model", "variant"], _by_other_kinds, _LEAST_SHARE_OF_KIND, _FAR_VARIANT)
+    look(["year"], _by_years_beside, _LEAST_SHARE)
+    look(["make", "year"], _by_years_beside, _LEAST_SHARE_OF_KIND)
+    look(["make", "model", "year"], _by_years_beside, _LEAST_SHARE_OF_KIND)
     return sorted(found, key=lambda one: -one.far)[:_MOST]
 
 
@@ -122,35 +143,50 @@ def _keys(rows: pd.DataFrame, *names: str) -> pd.MultiIndex:
 
 
 def _odd(
-    listings: pd.DataFrame, field: str, log_price: pd.Series, expected: Floats, least: float
-) -> list[Contradiction]:
-    """Return the values of a field of which many rows are far from expected, the farthest first."""
-    apart = log_price.to_numpy() - expected
-    known = np.isfinite(apart) & listings[field].notna().to_numpy()
-    codes, values = pd.factorize(listings[field].where(known))
-    rows = np.bincount(codes[codes >= 0], minlength=len(values))
+    listings: pd.DataFrame,
+    fields: Sequence[str],
+    kinds: pd.Series,
+    apart: Floats,
+    least: float,
+    times: float,
+) -> list[tuple[int, Contradiction]]:
+    """Return the kinds of which many rows are far from expected, the farthest first.
+
+    Parameters
+    ----------
+    fields : whose values name a kind; the last is what is told to contradict.
+    kinds : the number of each row's kind; NaN where it has none.
+    apart : each row's ln(price) less what is expected.
+    """
+    known = np.isfinite(apart) & kinds.notna().to_numpy()
+    codes = kinds.fillna(-1).to_numpy(dtype=np.intp)
+    rows = np.bincount(codes[known])
     found = []
     for sign in (-1, 1):
-        is_far = known & (sign * apart > np.log(_FAR))
-        far = np.bincount(codes[is_far], minlength=len(values))
+        is_far = known & (sign * apart > np.log(times))
+        far = np.bincount(codes[is_far], minlength=len(rows))
         others = (far.sum() - far) / np.maximum(rows.sum() - rows, 1)
-        needed = np.maximum(least, np.minimum(_TIMES_THE_OTHERS * others, 0.9))
+        is_year = fields[-1] == "year"
+        needed = np.where(is_year & (far >= _MANY_ROWS), least / 2, least)
+        needed = np.maximum(needed, np.minimum(_TIMES_THE_OTHERS * others, 0.9))
         odd = (far >= _FEWEST_ROWS) & (far >= needed * rows)
-        for place in np.flatnonzero(odd):
-            mine = np.flatnonzero(is_far & (codes == place))
+        for kind in np.flatnonzero(odd).tolist():
+            mine = np.flatnonzero(is_far & (codes == kind))
             shown = mine[np.argsort(-np.abs(apart[mine]), kind="stable")][:_EXAMPLES]
             cars = listings.iloc[shown]
             examples = zip(
                 cars["make"], cars["model"], cars["year"].astype(int), cars[PRICE],
-                np.exp(expected[shown]), strict=True,
+                cars[PRICE] / np.exp(apart[shown]), strict=True,
             )  # fmt: skip
-            value = values[place]
-            name = f"{value:g}" if isinstance(value, float) else str(value)
-            found.append(
-                Contradiction(
-                    alias(field), name, int(rows[place]), len(mine),
-                    float(np.exp(np.median(apart[mine]))),
-                    tuple((a, b, int(c), float(d), float(e)) for a, b, c, d, e in examples),
-                )
+            name = " ".join(_text(cars[field].iloc[0]) for field in fields)
+            told = Contradiction(
+                alias(fields[-1]), name, int(rows[kind]), len(mine),
+                float(np.exp(np.median(apart[mine]))),
+                tuple((a, b, int(c), float(d), float(e)) for a, b, c, d, e in examples),
             )  # fmt: skip
-    return sorted(found, key=lambda one: (-round(abs(np.log(one.factor))), one.rows))
+            found.append((kind, told))
+    return sorted(found, key=lambda one: (-round(abs(np.log(one[1].factor))), one[1].rows))
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -126,6 +126,11 @@ class Features:
         """Return the row of each car's first listing."""
         return np.asarray(np.unique(self.car_codes(), return_index=True)[1], dtype=np.intp)
 
+    def car_weights(self) -> Floats:
+        """Return one part of each listing's car: what is listed n times counts 1/n each time."""
+        codes = self.car_codes()
+        return np.asarray(1 / np.bincount(codes)[codes])
+
 
 def text_of(value: Any) -> str:
     """Return a category normalised; empty where it is missing."""

@@ -21,10 +21,12 @@ FACTORS: Final = (
     "owners",
     "equipment",
     "colour",
+    "condition",
     "everything else",
 )
 """The parts of a price, in the order of an explanation."""
-MAKE_AND_MODEL, VARIANT, AGE, DISTANCE, POWERTRAIN, OWNERS, EQUIPMENT, COLOUR, OTHERS = FACTORS
+MAKE_AND_MODEL, VARIANT, AGE, DISTANCE, POWERTRAIN, OWNERS, EQUIPMENT, COLOUR = FACTORS[:8]
+CONDITION, OTHERS = FACTORS[8:]
 
 Terms = Sequence[tuple[str, float]]
 """Terms of a text, and the value of each."""
@@ -72,7 +74,7 @@ class Block:
     text : name of the text that has the terms, see :func:`carprice.model.hedonic_fit.texts_of`.
     basis : the function of age and distance, see :func:`carprice.model.hedonic_fit.bases_of`.
     scale : its key in :class:`carprice.settings.HedonicScales`.
-    min_rows : a term in fewer training rows gets no column.
+    min_rows : a term in fewer training cars gets no column.
     idf : whether a text's terms are weighted by inverse document frequency, to unit length.
     """
 
@@ -125,7 +127,7 @@ BLOCKS: Final = (
     Block("extent", EQUIPMENT, "extent", "one", "trend", numbers),
     Block("extent_a", EQUIPMENT, "extent_a", "a", "trend", numbers),
     Block("color", COLOUR, "color", "one", "color"),
-    Block("condition", OTHERS, "condition", "one", "category"),
+    Block("condition", CONDITION, "condition", "one", "category"),
     Block("seller", OTHERS, "seller", "one", "category"),
     Block("region", OTHERS, "region", "one", "category"),
     Block("fitness", OTHERS, "fitness", "one", "category"),

@@ -115,6 +115,7 @@ def cross_fit(
     patience: int,
     seed: int,
     directions: Sequence[int] | None = None,
+    weights: Floats | None = None,
 ) -> CrossFit:
     """Fit trees without each fold, and choose their number by the mean error of all folds.
 
@@ -123,13 +124,23 @@ def cross_fit(
     folds : the fold of each row, from 0.
     parameters : of XGBoost; ``n_estimators`` is the largest number of trees.
     patience : a fold stops when so many more trees do not lower its error.
+    weights : how much each row counts; all the same if None.
     """
     fitted, curves = [], []
+    weights = np.ones(len(target)) if weights is None else weights
     for fold in range(int(folds.max()) + 1):
         seen, unseen = folds != fold, folds == fold
         trees = new_trees({**parameters, "early_stopping_rounds": patience}, seed, directions)
-        others = [(matrix[unseen], target[unseen])]
-        fitted.append(trees.fit(matrix[seen], target[seen], eval_set=others, verbose=False))
+        fitted.append(
+            trees.fit(
+                matrix[seen],
+                target[seen],
+                sample_weight=weights[seen],
+                eval_set=[(matrix[unseen], target[unseen])],
+                sample_weight_eval_set=[weights[unseen]],
+                verbose=False,
+            )
+        )
         curves.append(np.array(trees.evals_result()["validation_0"]["rmse"]) ** 2)
     longest = max(map(len, curves))  # a curve that ended before goes on as it ended
     padded = [np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves]

@@ -2,7 +2,8 @@
 
 A factor is what the whole model, ridge and trees, says of one attribute: the price with the car's
 own value over the price with the usual one. Of cars between the usual one and the car itself, each
-has one attribute more of its own.
+has one attribute more of its own. Age comes near the end and distance last: what distance is worth
+in a very old car is told of that car, so that no reason goes against the price of a neighbour.
 """
 
 import math
@@ -17,6 +18,7 @@ from carprice.listings.keys import detail_key
 from carprice.model.blocks import (
     AGE,
     COLOUR,
+    CONDITION,
     DISTANCE,
     EQUIPMENT,
     FACTORS,
@@ -31,7 +33,7 @@ from carprice.model.car import Car, CarReader, CarType
 CENTRED: Final = frozenset({OWNERS, EQUIPMENT, COLOUR})
 """Factors that are told against the mean of the training rows, not against the usual car's."""
 _OF_TYPE: Final = (MAKE_AND_MODEL, VARIANT, POWERTRAIN)
-_OF_CAR: Final = (AGE, DISTANCE, OWNERS, EQUIPMENT, COLOUR, OTHERS)
+_OF_CAR: Final = (OWNERS, EQUIPMENT, COLOUR, CONDITION, OTHERS, AGE, DISTANCE)
 _NUMBERS: Final = {
     "age": AGE,
     "listed": AGE,
@@ -42,6 +44,7 @@ _NUMBERS: Final = {
     "fitness_age": OTHERS,
 }
 """The factor of each number; those of the engine and the seats count to fuel and gearbox."""
+_CATEGORIES: Final = {"color": COLOUR, "condition": CONDITION}
 _KIND: Final = ("transmission", "fuel", "gear", "drive")
 
 
@@ -69,29 +72,25 @@ def mixtures(
     """Yield the cars between the usual car of its model and a car, for :func:`explanation`.
 
     First the usual car of the make and model, then with the car's variant, then with its fuel,
-    gearbox and engine too. From there on, the car's other attributes follow one by one, in their
-    order and then in the reverse order; both end with the car itself.
+    gearbox and engine too. From there on, the car's other attributes follow one by one; the last is
+    the car itself.
     """
     given, none = own_type.given, detail_key(own_type.given["model"], "")
     bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
     named = bare | {name: given[name] for name in ("model_trim", "model_variant")}
     yield cars.type_of(bare, math.nan), usual
     yield cars.type_of(named, math.nan), _mixed(own, usual, {VARIANT})
-    yield own_type, _mixed(own, usual, {VARIANT, POWERTRAIN})
-    for order in (_OF_CAR, _OF_CAR[::-1]):
-        names = {VARIANT, POWERTRAIN}
-        for name in order:
-            names |= {name}
-            yield own_type, _mixed(own, usual, names)
+    names = {VARIANT, POWERTRAIN}
+    yield own_type, _mixed(own, usual, names)
+    for name in _OF_CAR:
+        names |= {name}
+        yield own_type, _mixed(own, usual, names)
 
 
 def explanation(
     start: float, log_prices: Sequence[float], centred: Mapping[str, float]
 ) -> Explanation:
     """Explain a car's price by the factors in their order; amounts depend on that order.
-
-    The factors of age, distance and what follows are the means of two orders, so that what two of
-    them do together counts to both in halves: the Shapley value of a sum of such pairs.
 
     Parameters
     ----------
@@ -100,13 +99,7 @@ def explanation(
     centred : factor of :data:`CENTRED` → what the usual car's value is worth above the mean; make
         and model make up for it.
     """
-    first = len(_OF_TYPE)
-    own_kind, steps = log_prices[first - 1], len(_OF_CAR)
-    forth = [own_kind, *log_prices[first : first + steps]]
-    back = [own_kind, *log_prices[first + steps :]]
-    logs = dict(zip(_OF_TYPE, _differences([start, *log_prices[:first]]), strict=True))
-    both = zip(_OF_CAR, _differences(forth), _differences(back)[::-1], strict=True)
-    logs |= {name: (one + other) / 2 for name, one, other in both}
+    logs = dict(zip((*_OF_TYPE, *_OF_CAR), _differences([start, *log_prices]), strict=True))
     for name, above in centred.items():
         logs[name] += above
         logs[MAKE_AND_MODEL] -= above
@@ -119,13 +112,17 @@ def explanation(
 
 
 def _mixed(own: Car, usual: Car, names: AbstractSet[str]) -> Car:
-    """Return the usual car with a car's own attributes of the named factors."""
+    """Return the usual car with a car's own attributes of the named factors.
+
+    An unknown distance is the usual one of the car's age, and counts to that.
+    """
+    factor_of = _NUMBERS if "odometer" in own.given else _NUMBERS | {"odometer": AGE}
     numbers = {
-        name: number if _NUMBERS.get(name, POWERTRAIN) in names else usual.numbers[name]
+        name: number if factor_of.get(name, POWERTRAIN) in names else usual.numbers[name]
         for name, number in own.numbers.items()
     }
     categories = [
-        mine if (COLOUR if name == "color" else OTHERS) in names else theirs
+        mine if _CATEGORIES.get(name, OTHERS) in names else theirs
         for name, mine, theirs in zip(CAR_CATEGORIES, own.categories, usual.categories, strict=True)
     ]
     return Car(own.given, numbers, categories, own.equipment if EQUIPMENT in names else ())

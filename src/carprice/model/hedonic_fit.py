@@ -1,7 +1,7 @@
 """Fit the hedonic ridge chunk by chunk, with out-of-fold predictions from the same sums."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -25,6 +25,7 @@ _OLDEST: Final = 40
 _INTERCEPT_PENALTY: Final = 1e-9
 _OFTEN_UNKNOWN: Final = 0.05
 _LEAST_FALL_A_YEAR: Final = 0.02  # of ln(price)
+_ROUNDING: Final = 1e-6
 _LEAST_FALL_A_KNOT: Final = 0.005  # of ln(price)
 _AGE_BASES: Final = ("a", "a2", "a2_half", "a3", "a_so")
 _KM_BASES: Final = ("so", "so2", "lo", "a_so")
@@ -43,6 +44,8 @@ def fit_hedonic(
 ) -> tuple[Hedonic, Anchor]:
     """Fit on all rows; return the ridge and its out-of-fold predictions.
 
+    Each car counts once, however often it is listed.
+
     Parameters
     ----------
     features : n rows, completed by :meth:`carprice.model.car.CarReader.complete`.
@@ -52,7 +55,7 @@ def fit_hedonic(
     km_per_unit : kilometres in the market's distance unit.
     """
     design = _Design(features, scales, km_per_unit)
-    weight = age_weight(features.numbers["age"])
+    weight = age_weight(features.numbers["age"]) * features.car_weights()
     sums = [NormalEquations.none(design.width) for _ in range(int(folds.max()) + 1)]
     for rows, matrix in design.chunks():
         for fold, before in enumerate(sums):
@@ -162,17 +165,20 @@ class _BlockColumns:
     codes : position of each listing's text among the distinct ones.
     """
 
-    def __init__(self, block: Block, distinct: Sequence[str], codes: Codes) -> None:
-        rows_with: Counter[str] = Counter()
-        for text, count in zip(distinct, np.bincount(codes).tolist(), strict=True):
+    def __init__(
+        self, block: Block, distinct: Sequence[str], codes: Codes, weights: Floats
+    ) -> None:
+        cars_with: dict[str, float] = defaultdict(float)
+        for text, count in zip(distinct, np.bincount(codes, weights).tolist(), strict=True):
             for term, _ in block.terms(text):
-                rows_with[term] += count
+                cars_with[term] += count
         self.block, self.codes = block, codes
-        self.terms = sorted(term for term, count in rows_with.items() if count >= block.min_rows)
+        least = block.min_rows - _ROUNDING
+        self.terms = sorted(term for term, count in cars_with.items() if count >= least)
         self.idf = {}
         if block.idf:
-            rows = 1 + len(codes)
-            self.idf = {term: math.log(rows / (1 + rows_with[term])) + 1 for term in self.terms}
+            cars = 1 + weights.sum()
+            self.idf = {term: math.log(cars / (1 + cars_with[term])) + 1 for term in self.terms}
         position = {term: place for place, term in enumerate(self.terms)}
         indices, values, ends = [], [], [0]
         for text in distinct:
@@ -212,7 +218,8 @@ class _Design:
         self.bases = bases_of(features.numbers, km_per_unit, self.oldest)
         texts = texts_of(features, self.oldest)
         factorised = {name: _factorise(texts[name]) for name in {block.text for block in BLOCKS}}
-        self.columns = [_BlockColumns(block, *factorised[block.text]) for block in BLOCKS]
+        weights = features.car_weights()
+        self.columns = [_BlockColumns(block, *factorised[block.text], weights) for block in BLOCKS]
         self.slices, self.width = {}, 1
         for each in self.columns:
             stop = self.width + len(each.terms)

@@ -16,14 +16,15 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Floats
-from carprice.schema import CONFIDENCE_RANGE
+from carprice.arrays import Codes, Floats
+from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
 
 AGE_BANDS: Final = {"0-3": 3.5, "4-6": 6.5, "7-9": 9.5, "10+": np.inf}
 """Upper edge of each age band, in years."""
 CONFIDENCES: Final = tuple(round(CONFIDENCE_RANGE[0] + step / 100, 2) for step in range(50))
 _EDGES: Final = list(AGE_BANDS.values())
 _SMALLEST_BAND: Final = 50
+_ROUNDING: Final = 1e-6
 
 
 def age_bands(age: Floats) -> npt.NDArray[np.intp]:
@@ -70,16 +71,50 @@ class ConformalRanges:
     high: list[list[float]]
 
     @classmethod
-    def fit(cls, residual: Floats, scale: Floats, age: Floats) -> Self:
+    def fit(
+        cls, residual: Floats, scale: Floats, age: Floats, weights: Floats | None = None
+    ) -> Self:
         """Calibrate on out-of-fold residuals and their local scales, n rows.
 
-        A band of fewer than 50 rows gets the offsets of all rows.
+        A band of fewer than 50 cars gets the offsets of all.
+
+        Parameters
+        ----------
+        weights : one part of each row's car; those of a car sum to 1. Each row is a car if None.
         """
-        scaled, bands = residual / scale, age_bands(age)
-        by_band = (scaled[bands == band] for band in range(len(AGE_BANDS)))
-        offsets = [_offsets(own if len(own) >= _SMALLEST_BAND else scaled) for own in by_band]
+        weights = np.ones(len(age)) if weights is None else weights
+        scaled, bands, everywhere = residual / scale, age_bands(age), np.ones(len(age), dtype=bool)
+        offsets = []
+        for band in range(len(AGE_BANDS)):
+            own = bands == band
+            own = own if weights[own].sum() > _SMALLEST_BAND - 0.5 else everywhere
+            offsets.append(_offsets(scaled[own], weights[own]))
         low, high = zip(*offsets, strict=True)
         return cls([*low], [*high])
+
+    @classmethod
+    def held_out(
+        cls,
+        residual: Floats,
+        scale: Floats,
+        age: Floats,
+        weights: Floats,
+        folds: Codes,
+    ) -> tuple[Floats, Floats]:
+        """Return what to add to ln(price) for the ends of each row's range, by the other folds.
+
+        Parameters
+        ----------
+        folds : the fold of each row, from 0.
+        """
+        ends, bands = np.empty((2, len(age))), age_bands(age)
+        for fold in range(int(folds.max()) + 1):
+            own, others = folds == fold, folds != fold
+            fitted = cls.fit(residual[others], scale[others], age[others], weights[others])
+            offsets = fitted.at(DEFAULT_CONFIDENCE)
+            both = np.array([offsets.low, offsets.high])
+            ends[:, own] = both[:, bands[own]] * scale[own]
+        return ends[0], ends[1]
 
     def at(self, confidence: float) -> RangeOffsets:
         """Return the offsets at a confidence; outside 0.5–0.99 it is a ValueError."""
@@ -93,10 +128,15 @@ class ConformalRanges:
         return RangeOffsets(low, high, NormalDist().inv_cdf((1 + confidence) / 2))
 
 
-def _offsets(scaled: Floats) -> tuple[list[float], list[float]]:
-    ordered = np.sort(scaled)
-    rows = len(ordered)
-    rank = np.ceil((rows + 1) * (1 + np.array(CONFIDENCES)) / 2).astype(np.intp)
-    upper = np.minimum(rank, rows) - 1
-    low, high = np.minimum(ordered[rows - 1 - upper], 0.0), np.maximum(ordered[upper], 0.0)
-    return low.tolist(), high.tolist()
+def _offsets(scaled: Floats, weights: Floats) -> tuple[list[float], list[float]]:
+    order = np.argsort(scaled, kind="stable")
+    ordered, cars = scaled[order], weights[order]
+    rank = np.ceil((cars.sum() + 1) * (1 + np.array(CONFIDENCES)) / 2 - _ROUNDING)
+
+    def end(values: Floats, counts: Floats) -> Floats:
+        """Return the first of sorted values up to which there are as many cars as the rank."""
+        up_to = np.cumsum(counts) + _ROUNDING
+        return np.asarray(values[np.minimum(np.searchsorted(up_to, rank), len(values) - 1)])
+
+    low, high = -end(-ordered[::-1], cars[::-1]), end(ordered, cars)
+    return np.minimum(low, 0.0).tolist(), np.maximum(high, 0.0).tolist()

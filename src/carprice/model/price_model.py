@@ -15,7 +15,7 @@ from carprice.listings import features as feature_code
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
 from carprice.listings.problems import refuse_wrong
-from carprice.metrics import price_metrics
+from carprice.metrics import price_metrics, range_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _LIBRARIES: Final = ("numpy", "onnxruntime", "scipy", "xgboost", "xgboost-cpu", "onnxmltools")
 _CALIBRATION_ROWS: Final = 100_000
+_MOST_HELD_OUT: Final = 1_500
 _SMALLEST_RESIDUAL: Final = 0.01
 _SCALE_TREES: Final = {
     "n_estimators": 150,
@@ -59,6 +60,8 @@ class PriceModel:
     metrics : cross-validated figures of the training rows.
     usual_ranges : the same limits, but that a few far-off values do not move them; empty for
         models that were trained before these were kept.
+    held_out : cross-validated prices of the training cars, one a car in the order of their first
+        listings; None above 1,500 cars, whose test cars are enough to measure by.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
 
@@ -74,6 +77,7 @@ class PriceModel:
     metrics: dict[str, float]
     support: Support
     usual_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    held_out: Prices | None = field(default=None, compare=False)
     digest: str = field(default="", compare=False)
 
     @classmethod
@@ -85,7 +89,10 @@ class PriceModel:
         settings: "TrainSettings",
         progress: Progress = quiet,
     ) -> Self:
-        """Fit on n parsed listings and their ln(price in the market's currency)."""
+        """Fit on n parsed listings and their ln(price in the market's currency).
+
+        Each car counts once, however often it is listed.
+        """
         from carprice.model.hedonic_fit import fit_hedonic
 
         progress("hedonic ridge")
@@ -101,21 +108,33 @@ class PriceModel:
         residual = log_price - anchor.log_price
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
         some.sort()
-        parts = assignment[some]
+        parts, every = assignment[some], features.car_weights()
+        weights = every[some]
         progress("number of trees")
         held_out = cross_fit(
-            matrix[some], residual[some], parts, booster, patience, seed, encoder.directions
+            *(matrix[some], residual[some], parts, booster, patience, seed),
+            directions=encoder.directions,
+            weights=weights,
         )
         progress("trees")
         booster["n_estimators"] = held_out.n_estimators
-        trees = new_trees(booster, seed, encoder.directions).fit(matrix, residual)
+        trees = new_trees(booster, seed, encoder.directions)
+        trees.fit(matrix, residual, sample_weight=every)
         progress("ranges")
         missed = residual[some] - held_out.held_out
         size = np.log(np.abs(missed) + _SMALLEST_RESIDUAL)
-        expected = cross_fit(matrix[some], size - size.mean(), parts, _SCALE_TREES, patience, seed)
+        size -= size.mean()
+        expected = cross_fit(
+            matrix[some], size, parts, _SCALE_TREES, patience, seed, weights=weights
+        )
         scale = new_trees({**_SCALE_TREES, "n_estimators": expected.n_estimators}, seed)
-        scale.fit(matrix[some], size - size.mean())
-        price, age = np.exp(log_price), features.numbers["age"][some]
+        scale.fit(matrix[some], size, sample_weight=weights)
+        price, age, local = np.exp(log_price), features.numbers["age"][some], expected.held_out
+        known = (missed, np.exp(local), age, weights)
+        ends = ConformalRanges.held_out(*known, parts)
+        guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
+        first = features.first_of_each_car()
+        is_small = len(first) <= _MOST_HELD_OUT and len(some) == len(log_price)
         return cls(
             market=market,
             hedonic=hedonic,
@@ -123,7 +142,7 @@ class PriceModel:
             encoder=encoder,
             booster=Booster.of(trees, matrix.shape[1]),
             scale=Booster.of(scale, matrix.shape[1]),
-            ranges=ConformalRanges.fit(missed, np.exp(expected.held_out), age),
+            ranges=ConformalRanges.fit(*known),
             trained_on={
                 name: (float(np.nanmin(values)), float(np.nanmax(values)))
                 for name, values in features.numbers.items()
@@ -131,13 +150,17 @@ class PriceModel:
             }
             | {"price": (float(price.min()), float(price.max()))},
             importance=dict(zip(encoder.columns, trees.feature_importances_.tolist(), strict=True)),
-            metrics=price_metrics(price[some], np.exp(log_price[some] - missed)),
+            metrics={
+                **price_metrics(price[some], guess.price),
+                **range_metrics(price[some], guess.price, guess.low, guess.high),
+            },
             support=Support.fit(features, log_price),
             usual_ranges={
                 name: usual_range(values[~np.isnan(values)])
                 for name, values in features.numbers.items()
                 if not np.isnan(values).all()
             },
+            held_out=guess.take(first) if is_small else None,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -214,6 +237,8 @@ class PriceModel:
         def write_files(target: Path) -> None:
             (target / "booster.onnx").write_bytes(self.booster.graph)
             (target / "scale.onnx").write_bytes(self.scale.graph)
+            if self.held_out is not None:
+                parts["held_out"] = {name: v.tolist() for name, v in vars(self.held_out).items()}
             for name, part in parts.items():
                 (target / f"{name}.json").write_bytes(json.dumps(part, sort_keys=True).encode())
 
@@ -241,6 +266,9 @@ class PriceModel:
             support = Support.from_json(part("support"))
         else:  # a folder of before
             support = Support.recovered(hedonic, encoder.rows["model"], trained_on)
+        held_out = None
+        if "held_out.json" in manifest["files"]:
+            held_out = Prices(**{name: np.array(v) for name, v in part("held_out").items()})
         return cls(
             market=Market.from_json(manifest["market"]),
             hedonic=hedonic,
@@ -256,6 +284,7 @@ class PriceModel:
             usual_ranges={
                 name: (low, high) for name, (low, high) in manifest.get("usual_ranges", {}).items()
             },
+            held_out=held_out,
             digest=folder_digest(folder),
         )
 

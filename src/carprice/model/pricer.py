@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 from carprice.listings.features import (
     CAR_CATEGORIES,
     CATEGORIES,
@@ -85,6 +85,10 @@ class Prices:
     low: Floats
     high: Floats
 
+    def take(self, rows: Codes) -> "Prices":
+        """Return the prices of the given rows, in the order given."""
+        return Prices(*(values[rows] for values in vars(self).values()))
+
 
 @dataclass(slots=True, frozen=True)
 class _KnownType:
@@ -102,7 +106,7 @@ class _KnownType:
 class _Read:
     """A listing that was read, the ridge's ln(price) of it, the day of the price, what is odd.
 
-    ``variance`` of ln(price) is what the car leaves open beyond the support of its kind.
+    ``variance`` of ln(price) is what the car leaves open beyond what training had.
     """
 
     listing: Listing
@@ -230,7 +234,7 @@ class Pricer:
         car_type = known.car_type
         car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
         unseen = self._values.unseen_of_car(*map(listing.get, _CAR_FIELDS))
-        return self._read_car(known, car, day, listing, unseen)
+        return self._read_car(known, car, day, listing, unseen, self._support.read_at_edges(car))
 
     def _read_car(
         self,
@@ -239,15 +243,17 @@ class Pricer:
         day: datetime.date,
         listing: Listing = _NO_LISTING,
         unseen: Unseen = _SEEN,
+        variance: float = 0.0,
     ) -> _Read:
-        beyond, variance = self._support.beyond(known.support, car)
+        beyond, of_beyond = self._support.beyond(known.support, car)
         ridge = self._ridge.log_price(known.worth, car) + beyond
-        return _Read(listing, known, car, ridge, variance, day, unseen)
+        return _Read(listing, known, car, ridge, variance + of_beyond, day, unseen)
 
     def _read_features(self, features: Features) -> Iterator[_Read]:
         known_of, day = lru_cache(maxsize=None)(self._known_of), self._model.market.valuation_date
         for car_type, car in self._cars.read(features):
-            yield self._read_car(known_of(car_type), car, day)
+            variance = self._support.read_at_edges(car)
+            yield self._read_car(known_of(car_type), car, day, variance=variance)
 
     def _with_sums(self, reads: Iterator[_Read]) -> Iterator[tuple[_Read, tuple[float, float]]]:
         """Yield what was read with the sums of the trees, which run on some thousands at a time."""

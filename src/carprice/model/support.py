@@ -4,7 +4,8 @@ A car's kind is its model, or its make where the model has few training rows, or
 More than a year beyond the ages of its kind, or half beyond its longest distance, what sets the
 kind apart from the market stays as it is at that edge. A price above twice the highest of its kind,
 below half of the lowest, or outside of the market's, is moved next to that limit. All that, and any
-other price outside of those of its kind, widens the range, and a caution says so.
+other price outside of those of its kind, widens the range, and a caution says so. A number of the
+engine, seats, owners, fitness, economy or tax beyond all that training had counts as the nearest.
 """
 
 import math
@@ -21,6 +22,7 @@ from carprice.listings.features import Features
 from carprice.listings.keys import DetailKey, ModelKey
 from carprice.model.car import Car, CarType
 from carprice.model.cautions import Caution
+from carprice.model.defaults import USUAL_OF_MODEL
 from carprice.model.hedonic import KM_KNOTS, USUAL_KM, Hedonic
 from carprice.model.intervals import CONFIDENCES
 
@@ -178,6 +180,9 @@ class SupportLookups:
         self._km_per_unit = hedonic.km_per_unit
         self._open = hedonic.spread.get("model") or _OPEN
         self._market = _logs(self._seen[""].price)
+        self._numbers = [
+            (name, limits) for name in USUAL_OF_MODEL if (limits := model.trained_on.get(name))
+        ]
 
     def of_type(self, car_type: CarType) -> TypeSupport:
         """Return the support of a type."""
@@ -207,6 +212,18 @@ class SupportLookups:
         if not kind or seen.odometer is None:
             return math.inf
         return seen.odometer[1] * self._km_per_unit * _TIMES_BEYOND
+
+    def read_at_edges(self, car: Car) -> float:
+        """Bring a car's numbers within those of training; return the variance of ln(price)."""
+        given, variance = car.given, 0.0
+        for name, limits in self._numbers:
+            number = given.get(name)
+            if number is not None and not limits[0] <= number <= limits[1]:
+                edge = car.numbers[name] = _within(number, limits)
+                both = number > 0 and edge > 0
+                part = min(abs(math.log(number / edge)), 1.0) if both else 1.0
+                variance += self._open * part**2
+        return variance
 
     def beyond(self, own: TypeSupport, car: Car) -> tuple[float, float]:
         """Return what to add to ln(price) of a car beyond its support, and the variance of that."""

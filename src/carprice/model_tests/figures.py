@@ -7,16 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
+import numpy as np
 import pandas as pd
 
 from carprice.components.workspace import Workspace, read_json
 from carprice.evaluation.gate import Candidate, decide
 from carprice.evaluation.measurement import Measurement, measure
+from carprice.listings.cars import first_of_each_car
 from carprice.listings.frames import as_columns
 from carprice.metrics import range_metrics
 from carprice.model import PriceModel
 from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
 from carprice.registry.versions import Version
+from carprice.schema import PRICE
 from carprice.settings import GateSettings
 
 SUITE: Final = "figures"
@@ -42,10 +45,12 @@ class Measured:
     @classmethod
     def measure(cls, model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Self:
         """Price the test rows as the service would."""
-        measured, columns, covered = measure(model, train, test), as_columns(test), {}
+        measured, covered = measure(model, train, test), {}
+        cars = first_of_each_car(test)
+        actual, columns = cars[PRICE].to_numpy(dtype=np.float64), as_columns(cars)
         for confidence in _CONFIDENCES:
             one = model.predict(columns, confidence)
-            found = range_metrics(measured.actual, one.price, one.low, one.high)
+            found = range_metrics(actual, one.price, one.low, one.high)
             covered[confidence] = found["coverage"]
         return cls(test, len(train), measured, covered)
 
