@@ -83,14 +83,15 @@ class Notation:
             rows, examples = _signs(name, cells, rule)
             if len(examples) == 2:
                 self._both_signs.add(name)
-            if name in self.decimals:
-                continue
             either, example = rows["?"], next(iter(examples.values()), "")
             sign: Decimal = "." if rows["."] >= rows[","] else ","
             if given := rule.decimal or self.settings.decimal:
                 self.decimals[name] = given
             elif rows[sign] > _LEAST_EVIDENCE * either:
                 self.decimals[name] = sign
+                self._borrowed.discard(name)
+            elif name in self.decimals:  # as in the chunks before, which may be of another file
+                self._borrowed.add(name)
             elif kind_of(name) is FieldKind.INTEGER and example:  # it has no decimals
                 self.decimals[name] = "." if "," in example else ","
             elif either > self.settings.max_unreadable * rows.total():
@@ -220,7 +221,7 @@ class Notation:
         codes, currency = codes_in_name(rule.source), self.settings.units.currency
         market = codes_of(currency)
         if name in PRICED and rule.currencies is None and market and codes and not codes & market:
-            code = min(codes)
+            code = "USD" if "USD" in codes else min(codes)
             raise InputError(
                 f"{label}: {alias(name)} is read from {rule.source!r}, whose name tells {code}, "
                 f"and ingest.units.currency is {currency}; correct ingest.units.currency, or say "
