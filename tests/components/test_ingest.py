@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from carprice.arrays import quiet
 from carprice.components.ingest import data_card, ingest
 from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError
+from carprice.listings.market import Market
 from carprice.settings import IngestSettings
 
 ROWS = 300
@@ -192,6 +194,17 @@ def test_the_market_says_what_the_numbers_mean(
     market = read_json(workspace.market, "ingest")
     assert [market[name] for name in ("currency", "distance_unit", "valuation_date")] == expected
     assert market["data_digest"] == report["data_digest"]
+
+
+def test_the_decimal_signs_of_texts_are_kept_with_the_market(tmp_path: Path) -> None:
+    frame = cars().assign(odometer=[f"{n:,}.5 km" for n in range(20_000, 20_000 + ROWS)])
+    rule = {"odometer": {"from": "odometer", "number": True}}
+    report, workspace = run(tmp_path, frame, columns=rule)
+    market = Market.from_json(read_json(workspace.market, "ingest"))
+    assert market.decimals == report["decimals"] == {"odometer": "."}
+    without = {name: value for name, value in market.to_json().items() if name != "decimals"}
+    assert Market.from_json(without) == replace(market, decimals={})  # a folder of before
+    assert "decimals" not in run(tmp_path, cars())[0]
 
 
 def test_the_same_rows_give_the_same_bytes_and_others_another_digest(tmp_path: Path) -> None:

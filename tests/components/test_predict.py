@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -264,3 +265,48 @@ def test_flags_in_another_language_reach_the_price(model: PriceModel, tmp_path: 
     assert score(model, str(tmp_path / "cars.csv"), tmp_path / "out.csv", **given) == (4, 4)
     prices = read(tmp_path / "out.csv")["predictedPrice"].tolist()
     assert prices[0] == prices[2] != prices[1] == prices[3]
+
+
+GROUPED, GERMAN = ["42,000 km", "43,000 km"], ["42.000 km", "43.000 km"]
+HUNDREDTHS = ["42,000.50 km", "43,000.50 km"]
+
+
+@pytest.mark.parametrize(
+    ("written", "power", "known", "read"),
+    [
+        pytest.param(GROUPED, "80", {"odometer": "."}, 42_000, id="as in training"),
+        pytest.param(GERMAN, "80", {"odometer": ","}, 42_000, id="as in German training"),
+        pytest.param(GROUPED, "80", {"power_bhp": "."}, 42_000, id="as another column of training"),
+        pytest.param(HUNDREDTHS, "80", {"odometer": ","}, 42_000.5, id="its own against training"),
+        pytest.param(GROUPED, "80.5", {"odometer": "."}, 42_000, id="its own beside training"),
+        pytest.param(GROUPED, "80,5", {"odometer": "."}, None, id="another column contradicts"),
+        pytest.param(GERMAN, "80", {"odometer": "."}, None, id="against training"),
+        pytest.param(GERMAN, "80.5", {}, None, id="thousandths of a kilometre"),
+        pytest.param(GROUPED, "80", {"odometer": ".", "power_bhp": ","}, 42_000, id="by field"),
+        pytest.param(GROUPED, "80", {"seats": ".", "power_bhp": ","}, None, id="both in training"),
+        pytest.param(GROUPED, "80", {}, None, id="nothing shows it"),
+    ],
+)
+def test_a_file_is_read_in_the_notation_of_the_training_where_it_shows_no_other(
+    written: list[str],
+    power: str,
+    known: dict[str, Any],
+    read: float | None,
+    model: PriceModel,
+    tmp_path: Path,
+) -> None:
+    cars = CARS.iloc[[0, 0]].assign(odometer=written, powerBhp=power)
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    trained = replace(model, market=replace(model.market, decimals=known))
+    columns = {"odometer": {"from": "odometer", "number": True}}
+    source, target = str(tmp_path / "cars.csv"), tmp_path / "out.csv"
+    if read is None:
+        with pytest.raises(InputError, match=r"'4[23]\S+ km' and the like, which may be 42.*deci"):
+            score(trained, source, target, columns=columns)
+        return
+    assert score(trained, source, target, columns=columns) == (2, 2)
+    plain = cars.assign(odometer=[read, read + 1000], powerBhp=float(power.replace(",", ".")))
+    plain.to_csv(source, index=False)
+    score(model, source, tmp_path / "plain.csv")
+    prices = [pd.read_csv(file)["predictedPrice"] for file in (target, tmp_path / "plain.csv")]
+    assert prices[0].tolist() == prices[1].tolist()

@@ -1,6 +1,7 @@
 """Files whose numbers, units and currencies are written as people write them."""
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 from odd_files import CARS, HEADER, OddFile, changed, check, read, text
+
+from carprice.errors import InputError
 
 PRICES = [car[4] for car in CARS]
 SMALL = [price // 25 for price in PRICES]
@@ -610,3 +613,27 @@ def test_an_odd_number_is_read(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_number_is_refused_and_the_remedy_works(name: str, tmp_path: Path) -> None:
     check(ODD[name], tmp_path)
+
+
+GERMAN, ENGLISH = (lambda x: f"{dots(x)},00"), (lambda x: f"{x:,}.00")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refusal"),
+    [
+        pytest.param(GERMAN, ENGLISH, "", id="each shows its own"),
+        pytest.param(GERMAN, dots, "", id="as the first"),
+        pytest.param(str, dots, "b.csv: price is '250.000'", id="none shows it"),
+        pytest.param(GERMAN, "{:,}".format, "price is '250,000' in row 0", id="against the first"),
+    ],
+)
+def test_files_of_two_notations_are_read_each_by_its_own_or_refused(
+    first: Callable[[int], str], second: Callable[[int], str], refusal: str, tmp_path: Path
+) -> None:
+    for name, write in (("a.csv", first), ("b.csv", second)):
+        (tmp_path / name).write_text(column("price", write), encoding="utf-8")
+    if refusal:
+        with pytest.raises(InputError, match=re.escape(refusal)):
+            read(tmp_path / "*.csv", {})
+    else:
+        assert read(tmp_path / "*.csv", {})[0]["price"] == PRICES * 2

@@ -31,12 +31,15 @@ from carprice.listings.numbers import (
     unit_in_name,
     unit_of,
 )
-from carprice.schema import FieldKind, alias, kind_of, parse_ordinal
+from carprice.schema import PRICE, FieldKind, alias, kind_of, parse_ordinal
 from carprice.settings import ColumnRule, IngestSettings
 
 _OWN_UNITS: Final = {"engine_cc": "cc", "power_bhp": "bhp"}
 _LEAST_EVIDENCE: Final = 0.05
 """A decimal sign is taken from a column where this share of its signs shows it."""
+_SIGNS: Final[tuple[Decimal, ...]] = (".", ",")
+_LARGE: Final = (PRICE, "odometer", "engine_cc")
+"""Fields of which hardly a number is below 1,000 and has three decimals."""
 _MUCH: Final = 1.05
 """Units whose ratio is nearer to 1 are taken for each other, such as PS and bhp."""
 
@@ -58,6 +61,7 @@ class Notation:
     decimals: dict[str, Decimal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _both_signs: set[str] = field(default_factory=set)
+    _borrowed: set[str] = field(default_factory=set)
     _seen: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
     _plain: dict[str, float] = field(default_factory=dict)
 
@@ -79,14 +83,15 @@ class Notation:
             rows, examples = _signs(name, cells, rule)
             if len(examples) == 2:
                 self._both_signs.add(name)
-            if name in self.decimals:
-                continue
             either, example = rows["?"], next(iter(examples.values()), "")
             sign: Decimal = "." if rows["."] >= rows[","] else ","
             if given := rule.decimal or self.settings.decimal:
                 self.decimals[name] = given
             elif rows[sign] > _LEAST_EVIDENCE * either:
                 self.decimals[name] = sign
+                self._borrowed.discard(name)
+            elif name in self.decimals:  # as in the chunks before, which may be of another file
+                self._borrowed.add(name)
             elif kind_of(name) is FieldKind.INTEGER and example:  # it has no decimals
                 self.decimals[name] = "." if "," in example else ","
             elif either > self.settings.max_unreadable * rows.total():
@@ -99,8 +104,9 @@ class Notation:
                 )
         shown = {sign: alias(name) for name, sign in self.decimals.items()}
         for name, example in doubted.items():
+            self._borrowed.add(name)
             signs = shown | dict.fromkeys(self._known_of(name), "training") | shown
-            if len(signs) != 1:
+            if len(signs) != 1 or self._is_doubtful(name, example, columns[name][1], *signs):
                 meant = [_read(name, example, columns[name][1], sign) for sign in (".", ",")]
                 point, comma = (f"{one.number:.10g}" if one else "nothing" for one in meant)
                 setting = "ingest.decimal to" if not signs else "decimal to"
@@ -116,6 +122,15 @@ class Notation:
                 f"{alias(name)} is {example!r} and the like; {sign!r} was taken for the sign "
                 f"before decimals, as in {other}"
             )
+
+    def _is_strict(self, name: str, rule: ColumnRule) -> bool:
+        """Whether a number such as ``12.990`` cannot be 12.99 in a field's column."""
+        is_large = name in _LARGE and rule.multiply is None and rule.unit != "l"
+        return name in self._both_signs or (is_large and name in self._borrowed)
+
+    def _is_doubtful(self, name: str, text: str, rule: ColumnRule, sign: Decimal) -> bool:
+        """Whether a sign that other columns show makes three decimals where hardly any are."""
+        return _quantity(name, text, rule, sign, self._is_strict(name, rule)) is UNREADABLE
 
     def _known_of(self, name: str) -> set[Decimal]:
         """Return the decimal signs that the listings of the training have shown for a field."""
@@ -142,8 +157,8 @@ class Notation:
             factor = self._ratio(name, rule.unit) if isinstance(rule.unit, str) else 1.0
             factor *= _of_name(rule)
             return (cells * multiply + add) * factor, np.zeros(len(cells), dtype=bool)
-        decimal, both = self.decimals.get(name), name in self._both_signs
-        quantities = [_quantity(name, value, rule, decimal, both) for value in cells.values]
+        decimal, is_strict = self.decimals.get(name), self._is_strict(name, rule)
+        quantities = [_quantity(name, value, rule, decimal, is_strict) for value in cells.values]
         factors = self._factors(name, quantities, cells, rule, label)
         if any(isinstance(one, Quantity) and not one.name for one in quantities):
             self._refuse_name(name, rule, label)
@@ -207,7 +222,7 @@ class Notation:
         codes, currency = codes_in_name(column), self.settings.units.currency
         market = codes_of(currency)
         if name in PRICED and rule.currencies is None and market and codes and not codes & market:
-            code = min(codes)
+            code = "USD" if "USD" in codes else min(codes)
             raise InputError(
                 f"{label}: {alias(name)} is read from {column!r}, whose name tells {code}, "
                 f"and ingest.units.currency is {currency}; correct ingest.units.currency, or say "
@@ -321,12 +336,8 @@ def _signs(name: str, cells: Cells, rule: ColumnRule) -> tuple[Counter[str], dic
     examples: dict[str, str] = {}
     for value, count in zip(cells.values, cells.rows(), strict=True):
         sign = sign_in(value, inside=rule.number) if isinstance(value, str) else None
-        if (
-            sign == "?"
-            and rule.number
-            and _read(name, value, rule, ".") is _read(name, value, rule, ",")
-        ):
-            sign = None  # neither reads it
+        if sign == "?" and rule.number and not any(_read(name, value, rule, s) for s in _SIGNS):
+            sign = None
         rows[sign or "none"] += int(count)
         if sign == "?":
             examples.setdefault(_sign_of_either(value), as_text(value))
@@ -345,11 +356,17 @@ def _of_name(rule: ColumnRule) -> float:
     return next(given, 1.0)
 
 
-def _quantity(name: str, value: Any, rule: ColumnRule, decimal: Decimal | None, both: bool) -> Any:
+def _quantity(
+    name: str, value: Any, rule: ColumnRule, decimal: Decimal | None, is_strict: bool
+) -> Any:
     """Read one value: a Quantity, None if it is empty, or :data:`UNREADABLE`.
 
-    A number that hangs on the decimal sign is not read where that is not known, and ``12.990`` not
-    as 12.99 where the same column has ``12,990``.
+    A number that hangs on the decimal sign is not read where that is not known.
+
+    Parameters
+    ----------
+    is_strict : whether ``12.990`` is not read as 12.99: where the same column has ``12,990``, or
+        a field of large numbers has its sign from elsewhere.
     """
     if value is None:  # as a rule's values, match or words made it
         return None
@@ -358,10 +375,11 @@ def _quantity(name: str, value: Any, rule: ColumnRule, decimal: Decimal | None, 
         return Quantity(number) if isinstance(number, float) else number
     if not value.strip():
         return None
-    may_be_either = (decimal is None or both) and sign_in(value, inside=rule.number) == "?"
-    if may_be_either and decimal in (None, _sign_of_either(value)):
-        return UNREADABLE
     read = _read(name, value, rule, decimal or ".")
+    if (decimal is None or is_strict) and sign_in(value, inside=rule.number) == "?":
+        is_exact = read is not None and (read.scaled or read.unit == "l")
+        if decimal is None or (_sign_of_either(value) == decimal and not is_exact):
+            return UNREADABLE
     if read is None and name == "ownership":
         ordinal = parse_ordinal(value)
         read = Quantity(float(ordinal)) if isinstance(ordinal, int) else None

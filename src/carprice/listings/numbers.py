@@ -5,6 +5,7 @@ and a currency, ``12万公里`` a number, a scale word and a unit. Nothing is gu
 an unknown word: the value counts as unreadable.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -168,7 +169,8 @@ _NOTES: Final = (
     "inc vat, inc. vat, incl vat, incl. vat, including vat, vat incl., vat included, drive away, "
     "inkl. mwst., inkl. mwst, inkl mwst, mwst. ausweisbar, mwst ausweisbar, brutto, ttc, "
     "à débattre, négociable, a négocier, iva incluido, iva incluida, iva inclusa, iva incl., "
-    "negociable, do negocjacji, do uzgodnienia, с ндс, торг, 税込, 起, driven, din, "
+    "contado, al contado, vč. dph, kdv dahil, incl. btw, inkl. moms, negociable, "
+    "do negocjacji, do uzgodnienia, с ндс, торг, 税込, 起, driven, din, "
     "est., estimated, run, пробега, per year, a year, p.a., /year, /yr, / year, / yr"
 )
 """Words after a number that change nothing about it."""
@@ -205,7 +207,7 @@ _THOUSANDS_OF: Final = re.compile(
 _TRUE_DISTANCE: Final = re.compile(r"\b(?:original|actual|genuine|verified|true)\s+(?=[a-zа-я])")
 _PER_100_KM: Final = re.compile(r"/\s*100\s*(?=km|км)")
 _SPACED_DOLLAR: Final = re.compile(r"\b(us|au|ca|nz|hk|nt|mx|rd|c)\s+\$")
-_BESIDE_A_UNIT: Final = re.compile(r"^\s*(?:[,;|@(•·]|at\b|bei\b|/\s*\d).*")
+_BESIDE_A_UNIT: Final = re.compile(r"^\s*(?:[,;|@(•·]|at\b|bei\b|/\s*(?!100\b|100km)\d).*")
 """What may stand after a unit: something else that is told of the car."""
 _WORD_OF_NAME: Final = re.compile(r"[A-Z]+(?![a-z])|[^\W\d_A-Z]+|[A-Z][a-z]+")
 _NO_MONEY: Final = frozenset({"all", "try", "pen", "mad", "gel", "mop", "cop", "din"})
@@ -253,6 +255,8 @@ def plain(text: str) -> str:
     >>> plain("１２万公里"), plain("۱۳٬۰۰۰"), plain("4\u202f500\u00a0€")
     ('12万公里', "13'000", '4 500 €')
     """
+    if "&" in text:
+        text = html.unescape(text)
     if text.isascii():
         return " ".join(text.lower().split())
     signs = []
