@@ -676,6 +676,10 @@ def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
             "'Currency' tells several currencies (EUR in 76, PLN in 20 rows): bring them to one",
         ),
         (
+            {"odometer unit": lambda car: "mi" if car.n % 5 else "km"},
+            "another column tells several units (miles in 76, km in 20 rows): make it one",
+        ),
+        (
             {"listedOn": lambda car: f"{1 + car.n % 12}/{1 + car.n % 12}/2024"},
             "the month may come first: no value tells; else date: '%m/%d/%Y'",
         ),

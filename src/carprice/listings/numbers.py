@@ -17,7 +17,7 @@ Decimal = Literal[".", ","]
 _SCALES: Final[Mapping[float, str]] = {
     1e3: (
         "k thousand thousands tsd. tsd хил. tausend mille tis. tis tisíc tys. tys tysięcy тыс. тыс "
-        "тысяч т. ribu rb nghìn ngàn bin hazar हज़ार 千 천"
+        "тысяч тис. тис т. ribu rb nghìn ngàn bin hazar हज़ार 千 천"
     ),
     1e4: "万 萬 만",
     1e5: "lakh lakhs lac lacs लाख",

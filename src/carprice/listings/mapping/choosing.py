@@ -72,7 +72,7 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     if not currency and str((proposal.rules.get("listed_on") or {}).get("date")).startswith("%m"):
         currency = "USD"  # nobody else starts a date with the month
     decide_currency(columns, proposal, currency)
-    decide_units(proposal)
+    decide_units(columns, proposal, currency)
     _flags(columns, proposal)
     _switch_off(columns, proposal)
     read = proposal.columns_read()
