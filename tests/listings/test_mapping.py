@@ -302,6 +302,30 @@ CASES = {
         asks=("make", "model", "year"),
         reads={"variant": "车名"},
     ),
+    "makes that nobody knows, again in the title": Case(
+        {
+            "Brand": MAKE,
+            "Car": lambda car: f"{car.make} {car.model} 1.5 Turbo",
+            "Year": YEAR,
+            "KM": KM,
+            "Price (EUR)": PRICE,
+        },
+        cars=market((("Zotye", "T600"), ("Zotye", "Z100"), ("Landwind", "X7"), ("Soueast", "DX3"))),
+        asks=("make", "model"),
+        reads={"variant": "Car"},
+    ),
+    "Indian titles, the year first": Case(
+        {
+            "Car Name": lambda car: f"{car.year} {car.make} {car.model} VXI",
+            "Distance": lambda car: f"{car.km:,} km",
+            "Drive": one_of("Manual", "Automatic"),
+            "Price": lambda car: f"₹{car.price / 100_000:.2f} Lakh",
+        },
+        cars=market(INDIAN, 900_000),
+        says={"units": {"currency": "INR", "distance": "km"}},
+        asks=("make", "model", "year"),
+        reads={"transmissionType": "Drive"},
+    ),
     "Japanese": Case(
         {
             "メーカー": MAKE,
@@ -678,6 +702,10 @@ def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
         (
             {"Currency": lambda car: "EUR" if car.n % 5 else "PLN"},
             "'Currency' tells several currencies (EUR in 76, PLN in 20 rows): bring them to one",
+        ),
+        (
+            {"odometer unit": lambda car: "mi" if car.n % 5 else "km"},
+            "another column tells several units (miles in 76, km in 20 rows): make it one",
         ),
         (
             {"listedOn": lambda car: f"{1 + car.n % 12}/{1 + car.n % 12}/2024"},

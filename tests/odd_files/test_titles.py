@@ -46,7 +46,11 @@ ODD = {
         "{file}: features is 'fehlt' in row 0, and cannot be read in 100 % of the rows; say "
         "what 'fehlt', 'vorhanden' mean in values of ingest.columns.features: 'yes', 'no' or null "
         "for each",
-        {"columns": {"features": {"flags": ["Klima"], "values": {"fehlt": "no", "vorhanden": "yes"}}}},
+        {
+            "columns": {
+                "features": {"flags": ["Klima"], "values": {"fehlt": "no", "vorhanden": "yes"}}
+            }
+        },
         {"columns": {"features": {"flags": ["Klima"]}}},
     ),
     "a value to drop that is misspelt": OddFile(

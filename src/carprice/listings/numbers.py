@@ -18,8 +18,8 @@ Decimal = Literal[".", ","]
 _SCALES: Final[Mapping[float, str]] = {
     1e3: (
         "k thousand thousands grand tsd. tsd tausend mille mila mii tis. tis tisíc tys. tys "
-        "tysięcy хил. тыс. тыс тысяч т. тр т.р. к χιλ. ezer tuhat ribu rb nghìn ngàn bin hazar "
-        "हज़ार हजार হাজার ہزار هزار ألف الف אלף 千 천 พัน"
+        "tysięcy хил. тыс. тыс тысяч тис. тис т. тр т.р. к χιλ. ezer tuhat ribu rb nghìn ngàn bin "
+        "hazar हज़ार हजार হাজার ہزار هزار ألف الف אלף 千 천 พัน"
     ),
     1e4: "万 萬 만 vạn หมื่น",
     1e5: "lakh lakhs lac lacs लाख লাখ লক্ষ লাখ لاکھ લાખ లక్షలు లక్ష லட்சம் ಲಕ್ಷ ലക്ഷം แสน",

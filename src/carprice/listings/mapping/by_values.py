@@ -21,6 +21,7 @@ _MOST_READ: Final = 0.95
 _LEAST_KNOWN: Final = 0.5
 _OF_SAME_MAKE: Final = 0.95
 _RELATED: Final = 0.1
+_FEWEST_ROWS: Final = 8
 
 
 def find_by_values(columns: Mapping[str, Column], proposal: Proposal, currency: str) -> None:
@@ -134,7 +135,7 @@ def _years(proposal: Proposal, columns: Mapping[str, Column]) -> pd.Series:
 def _trend(numbers: np.ndarray, index: pd.Index, years: pd.Series) -> float:
     """Return the rank correlation of a column with the year; 0 where it cannot be told."""
     both = pd.DataFrame({"number": pd.Series(numbers, index), "year": years}).dropna()
-    if len(both) < 20 or both.nunique().min() < 3:
+    if len(both) < _FEWEST_ROWS or both.nunique().min() < 3:
         return 0.0
     return float(both.rank().corr().iloc[0, 1])
 

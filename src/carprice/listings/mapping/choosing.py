@@ -27,6 +27,7 @@ from carprice.listings.synonyms import folded
 from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_of
 
 _ROWS_SCORED: Final = 500
+_MOST_TITLES: Final = 0.5
 _LEAST_SHARE: Final = 0.01
 
 
@@ -68,11 +69,14 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
         proposal.take("odometer", title.name.text, found)
         proposal.doubt("odometer", "out of the title")
     _name_makes(columns, proposal)
+    model = columns.get((proposal.rules.get("model") or {}).get("from", ""))
+    if model and title is None and model.titles > _MOST_TITLES:
+        proposal.doubt("model", "its values start with the make")
     decide_decimal(columns, proposal)
     if not currency and str((proposal.rules.get("listed_on") or {}).get("date")).startswith("%m"):
         currency = "USD"  # nobody else starts a date with the month
     decide_currency(columns, proposal, currency)
-    decide_units(proposal)
+    decide_units(columns, proposal, currency)
     _flags(columns, proposal)
     _switch_off(columns, proposal)
     read = proposal.columns_read()

@@ -8,7 +8,7 @@ from typing import Any, Final
 from rapidfuzz import fuzz, process
 
 from carprice.listings.mapping.content import MAKES, PHRASES, Column, make_at_start
-from carprice.listings.mapping.names import plain_name, tables
+from carprice.listings.mapping.names import names
 from carprice.listings.synonyms import folded
 
 _LEAST_TITLES: Final = 0.5
@@ -37,12 +37,12 @@ def split_title(
     if rules.get("model", {}) and (rules["model"] or {}).get("from") == name:
         del rules["model"]
     starts = Counter({text: rows for text, rows in title.texts if make_at_start(text)})
-    has_make = title.titles >= _LEAST_NAMED or title.makes >= _LEAST_NAMED
-    unspaced = title.share(lambda text: " " not in text[: len(make_at_start(text)) + 1])
-    if has_make and starts and unspaced > _UNSPACED:
+    if starts and title.share(_runs_on) > _UNSPACED:
         _unspaced(title, starts, rules, doubt)
     else:
-        _spaced(title, rules, doubt, has_make=has_make or "make" not in rules)
+        make = columns.get((rules.get("make") or {}).get("from", ""))
+        has_make = "make" not in rules or title.titles >= _LEAST_NAMED or _repeats(title, make)
+        _spaced(title, rules, doubt, has_make=has_make)
     if "year" not in rules and title.share(re.compile(_YEAR).search) > _LEAST_TITLES:
         rules["year"] = {"from": name, "match": _YEAR}
         doubt("year", "out of the title")
@@ -58,26 +58,32 @@ def _title(columns: Mapping[str, Column], rules: Rules) -> Column | None:
         model = columns[rule["from"]]
         if model.titles >= _LEAST_TITLES or (model.titles >= _LEAST_NAMED and model.words >= 2):
             return model
-    known = [*map(plain_name, tables()["columns"]["title"].split())]
-    free = {name: column for name, column in columns.items() if name not in read}
-    best = max(free.values(), key=lambda column: column.titles, default=None)
+    free = [column for name, column in columns.items() if name not in read]
+    best = max(free, key=lambda column: column.titles, default=None)
     if best is not None and best.titles >= _LEAST_TITLES:
         return best
-    named = [
+    is_one_known = "make" in rules or "model" in rules
+    named = (
         column
-        for column in free.values()
-        if column.name.plain in known and column.words >= 2 and column.numeric < 0.5
-    ]
-    named = [
-        column
-        for column in named
-        if "make" in rules or column.titles >= _LEAST_NAMED or column.name.plain != "description"
-    ]
-    return (
-        named[0]
-        if named and ("make" in rules) != ("model" in rules)
-        else (named[0] if named and named[0].titles >= _LEAST_NAMED else None)
+        for column in free
+        if column.name.plain in names("title") and column.words >= 2 and column.numeric < 0.5
     )
+    return next((one for one in named if is_one_known or one.titles >= _LEAST_NAMED), None)
+
+
+def _repeats(title: Column, make: Column | None) -> bool:
+    """Whether most titles start with what stands in the column of makes."""
+    if make is None:
+        return False
+    pairs = zip(title.raw.astype(str), make.raw.reindex(title.raw.index).astype(str), strict=True)
+    starts = [text.casefold().startswith(of.casefold()) for text, of in pairs]
+    return bool(sum(starts) >= _LEAST_TITLES * len(starts))
+
+
+def _runs_on(text: str) -> bool:
+    """Whether the model follows the make without a space."""
+    make = make_at_start(text)
+    return 0 < len(make) < len(text) and text[len(make)] != " "
 
 
 def _spaced(
@@ -132,7 +138,7 @@ def _phrases(title: Column) -> tuple[list[str], list[str]]:
     return sorted(by_fold.values()), models
 
 
-def make_of_files(names: Sequence[str]) -> dict[str, Any] | None:
+def make_of_files(filenames: Sequence[str]) -> dict[str, Any] | None:
     """Return the rule of a make that stands in the names of files; None if it does not.
 
     Examples
@@ -141,13 +147,13 @@ def make_of_files(names: Sequence[str]) -> dict[str, Any] | None:
     {'filename': True, 'values': {'audi': 'Audi', 'hyundi': 'Hyundai', 'vw': 'Volkswagen'}}
     """
     values = {}
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(filenames):
         key = folded(name)
         near = process.extractOne(key, [*MAKES], scorer=fuzz.ratio, score_cutoff=_ALIKE)
         if key in MAKES:
             values[name] = MAKES[key]
         elif near is not None and len(key) > 3:
             values[name] = MAKES[near[0]]
-    if not values or len(values) < _LEAST_TITLES * len(names):
+    if not values or len(values) < _LEAST_TITLES * len(filenames):
         return None
     return {"filename": True, "values": values}

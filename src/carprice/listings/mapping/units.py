@@ -11,7 +11,7 @@ from carprice.listings.mapping.content import Column
 from carprice.listings.mapping.fits import mixed_currencies
 from carprice.listings.mapping.names import ColumnName
 from carprice.listings.mapping.proposal import PLACEHOLDER, Proposal
-from carprice.listings.numbers import FACTORS, codes_of, sign_in
+from carprice.listings.numbers import FACTORS, codes_of, sign_in, unit_of
 from carprice.schema import PRICE
 
 _MOST_TOLD: Final = 0.95
@@ -48,7 +48,7 @@ def decide_decimal(columns: Mapping[str, Column], proposal: Proposal) -> None:
         texts = [text for text, _ in columns[rule["from"]].texts]
         example = next((text for text in texts if sign_in(text, inside=True) == "?"), texts[0])[:40]
         if one.sign == sign:
-            if not sure:
+            if not sure and "decimal" not in proposal.doubts:
                 proposal.doubt("decimal", f"{example!r} and the like were taken for thousands")
             continue
         if name == "engine_cc":  # 1.598 litres or 1.598 cc: either sign reads it
@@ -116,9 +116,14 @@ def _currency_column(columns: Mapping[str, Column], proposal: Proposal) -> Colum
     return None
 
 
-def decide_units(proposal: Proposal) -> None:
-    """Choose the market's unit of distances; columns of several units say what each one is."""
-    _decide_distance(proposal)
+def decide_units(columns: Mapping[str, Column], proposal: Proposal, guess: str) -> None:
+    """Choose the market's unit of distances; columns of several units say what each one is.
+
+    Parameters
+    ----------
+    guess : the currency that the names of columns tell by their language; empty if they do not.
+    """
+    _decide_distance(columns, proposal, guess)
     for name in ("odometer", "engine_cc", "power_bhp"):
         found, rule = proposal.fits.get(name), proposal.rules.get(name)
         named = [(one, rows) for one, rows in found.units.most_common() if one] if found else []
@@ -130,13 +135,13 @@ def decide_units(proposal: Proposal) -> None:
         proposal.doubt(name, f"{told} rows; check the factors")
 
 
-def _decide_distance(proposal: Proposal) -> None:
+def _decide_distance(columns: Mapping[str, Column], proposal: Proposal, guess: str) -> None:
     found, rule = proposal.fits.get("odometer"), proposal.rules.get("odometer")
-    rows = found.units if found else Counter[str]()
-    named = [one for one, _ in rows.most_common() if one]
+    beside = found.units if found else Counter[str]()
+    named = [one for one, _ in beside.most_common() if one]
     if named:
         proposal.distance = named[0]
-        bare = rows[""] / rows.total()
+        bare = beside[""] / beside.total()
         if bare > 1 - _MOST_TOLD:
             proposal.doubt("odometer", f"{bare:.0%} of the rows name no unit, and are read as well")
         return
@@ -145,9 +150,26 @@ def _decide_distance(proposal: Proposal) -> None:
         for word in ColumnName.of(str((rule or {}).get("from"))).words
         if word in _BY_NAME
     ]
+    told = _units_of_a_column(columns, proposal)
+    units += [one for one, _ in told.most_common()]
+    if len(told) > 1:
+        rows = ", ".join(f"{one} in {count:,}" for one, count in told.most_common())
+        proposal.doubt("odometer", f"another column tells several units ({rows} rows): make it one")
     if (proposal.rules.get("fuel_economy") or {}).get("from") == "mpg":
         units.append("miles")
-    in_miles = proposal.currency in ("GBP", "USD")
+    in_miles = (guess or proposal.currency) in ("GBP", "USD")
     proposal.distance = units[0] if units else "miles" if in_miles else "km"
     if rule and not units and (in_miles or not proposal.currency):
         proposal.doubt("distance", "nothing tells it")
+
+
+def _units_of_a_column(columns: Mapping[str, Column], proposal: Proposal) -> Counter[str]:
+    """Return the rows by unit of a column that holds nothing but units of distances."""
+    read = proposal.columns_read()
+    for name, column in columns.items():
+        units = Counter[str]()
+        for text, rows in column.texts[:20]:
+            units[unit_of("odometer", text.casefold())] += rows
+        if name not in read and units.keys() <= FACTORS["odometer"].keys():
+            return units
+    return Counter()

@@ -16,7 +16,7 @@ from carprice.listings.sources.chunks import (
     slices,
 )
 from carprice.listings.sources.databases import database_chunks
-from carprice.listings.sources.formats import LocalFile, reader_for, sheet_names
+from carprice.listings.sources.formats import LocalFile, is_workbook, reader_for, sheet_names
 from carprice.listings.sources.locations import File, locate, names_of_copies
 from carprice.settings import IngestSettings
 
@@ -117,8 +117,10 @@ def sheets_of(settings: IngestSettings) -> list[str]:
         return []
     file = locate(settings.source, scheme)[0]
     _, gzipped = reader_for(file.name, file.label)
+    if not is_workbook(file.name):
+        return []
     with file.opened(None) as path:
-        return sheet_names(LocalFile(path, file.label, gzipped), file.name)
+        return sheet_names(LocalFile(path, file.label, gzipped))
 
 
 def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Chunks:

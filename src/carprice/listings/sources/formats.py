@@ -340,10 +340,13 @@ def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> F
     yield from slices(frame.dropna(how="all"), chunk_rows)
 
 
-def sheet_names(file: LocalFile, name: str) -> list[str]:
-    """Return the names of a workbook's sheets; none if the file is, by its name, no workbook."""
-    if PurePosixPath(name.lower().removesuffix(".gz")).suffix not in (".xlsx", ".xls"):
-        return []
+def is_workbook(name: str) -> bool:
+    """Whether a file's name has the ending of an Excel file."""
+    return PurePosixPath(name.lower().removesuffix(".gz")).suffix in (".xlsx", ".xls")
+
+
+def sheet_names(file: LocalFile) -> list[str]:
+    """Return the names of a workbook's sheets; none if it cannot be read."""
     with contextlib.suppress(ImportError, ValueError, KeyError, OSError, zipfile.BadZipFile):
         with file.open() as stream:
             content = io.BytesIO(stream.read())
