@@ -45,7 +45,7 @@ _YES: Final = (
     "1 true yes y on x ✓ ✔ ja sí si sim oui tak ano áno да igen evet da 是 有 あり 예 있음 có"
 )
 _NO: Final = (
-    "0 false no n off nein nej nee não nao non nie ne нет nem hayır hayir nu "
+    "0 false no n off nein nej nee não nao non nie ne нет nem hayır nu "
     "否 无 無 なし 아니오 없음 không"
 )
 _FLAGS: Final = {word: float(words is _YES) for words in (_YES, _NO) for word in words.split()}
