@@ -1,4 +1,4 @@
-"""Files with all in one title, flags in other words, gaps in the models, and rows that are no cars.
+"""Files with all in one title, gaps in the models, and rows that are no cars.
 
 The rules are those of docs/your-own-data.md.
 """
@@ -28,7 +28,6 @@ BY_TITLE: dict[str, Any] = {
     "model": {"from": "title", "words": 2},
     "year": {"from": "title", "match": r"(\d{4})款"},
 }
-FLAGGED = [(*car, "vorhanden" if n % 2 else "fehlt") for n, car in enumerate(CARS)]
 WANTED = [*((*car, "Angebot") for car in CARS), *((*car[:4], 1, "Gesuch") for car in CARS[:20])]
 
 ODD = {
@@ -40,14 +39,6 @@ ODD = {
         "that",
         {"columns": BY_TITLE},
         {"columns": {**BY_TITLE, "year": {"from": "title", "match": r"(\d{4})年"}}},
-    ),
-    "flags in words of their own": OddFile(
-        text(FLAGGED, (*HEADER, "Klima")),
-        "{file}: features is 'fehlt' in row 0, and cannot be read in 100 % of the rows; say in "
-        "ingest.columns.features what each word means: values: {{fehlt: 1}} with 1 for yes, 0 for "
-        "no and null for unknown",
-        {"columns": {"features": {"flags": ["Klima"], "values": {"fehlt": 0, "vorhanden": 1}}}},
-        {"columns": {"features": {"flags": ["Klima"]}}},
     ),
     "a value to drop that is misspelt": OddFile(
         text(WANTED, (*HEADER, "Art")),
