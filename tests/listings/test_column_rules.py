@@ -1,5 +1,6 @@
 """Rules that make a field of several columns, of a title, or of what is missing."""
 
+import unicodedata
 from typing import Any
 
 import pandas as pd
@@ -159,6 +160,25 @@ KW_AND_PS = [
 @pytest.mark.parametrize(("rule", "power", "expected"), KW_AND_PS)
 def test_power_may_be_in_kw_and_ps(rule: Any, power: Any, expected: float) -> None:
     assert read("power_bhp", rule, power=power) == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_letters_of_one_sign_or_two_are_one_spelling(form: Any) -> None:
+    def written(text: str) -> str:
+        return unicodedata.normalize(form, text)
+
+    title = written("Škoda Citigo Élan")
+    rules = {
+        "make": {"from": "title", "match": "^(Škoda)"},
+        "variant": {"from": "title", "less": ["make"], "words": 2, "values": {"Élan": "Elan"}},
+        "features": {"flags": ["ABS"]},
+    }
+    result = mapped(rules, title=[title], ABS=[written("sí")])
+    assert result.frame[["make", "variant", "features"]].iloc[0].tolist() == [
+        "Škoda",
+        "Elan",
+        "ABS",
+    ]
 
 
 def test_all_in_one_title_in_chinese_by_the_rules_of_the_docs() -> None:

@@ -1,5 +1,6 @@
 """The distinct values of a column: each is read once, however many rows hold it."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -12,10 +13,14 @@ UNREADABLE: Final = object()
 
 
 def as_text(value: object) -> str:
-    """Return a value as a person writes it: single spaces, no decimals of a whole number."""
+    """Return a value as a person writes it: single spaces, no decimals of a whole number.
+
+    Letters are composed: files write é as one sign or as two.
+    """
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    return " ".join(str(value).split())
+    text = " ".join(str(value).split())
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True)

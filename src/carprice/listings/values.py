@@ -223,14 +223,14 @@ def date_of_excel(cells: Cells) -> str | None:
 @functools.lru_cache(maxsize=100_000)
 def _without(text: str, *names: str | None) -> str | None:
     for name in sorted({*filter(None, names)}, key=len, reverse=True):
-        text = _whole_word(name).sub(" ", unicodedata.normalize("NFC", text), count=1)
+        text = _whole_word(name).sub(" ", text, count=1)
     return as_text(text).strip(" ,;:/|-–") or None
 
 
 @functools.lru_cache(maxsize=20_000)
 def _whole_word(name: str) -> re.Pattern[str]:
     """Return a pattern of a name between spaces, signs or letters of scripts without spaces."""
-    words = unicodedata.normalize("NFC", name).split()
+    words = name.split()
     text = r"\s+".join(map(re.escape, words))
     before = "" if re.match(f"[{_UNSPACED}]", words[0]) else f"(?<![^{_APART}])"
     after = "" if re.search(f"[{_UNSPACED}]$", words[-1]) else f"(?![^{_APART}])"
@@ -267,7 +267,9 @@ def _preparing_steps(rule: ColumnRule) -> list[Callable[[Any], Any]]:
     """Return the steps of a rule that come before any other reading, in their order."""
     steps: list[Callable[[Any], Any]] = []
     if rule.match is not None:
-        steps.append(functools.partial(_first_group, re.compile(rule.match)))
+        steps.append(
+            functools.partial(_first_group, re.compile(unicodedata.normalize("NFC", rule.match)))
+        )
     if rule.words is not None:
         steps.append(_word_picker(str(rule.words), rule.phrases))
     if rule.values is not None:
