@@ -40,21 +40,6 @@ ODD = {
         {"columns": BY_TITLE},
         {"columns": {**BY_TITLE, "year": {"from": "title", "match": r"(\d{4})年"}}},
     ),
-<<<<<<< HEAD
-    "flags in words of their own": OddFile(
-        text(FLAGGED, (*HEADER, "Klima")),
-        "{file}: features is 'fehlt' in row 0, and cannot be read in 100 % of the rows; say "
-        "what 'fehlt', 'vorhanden' mean in values of ingest.columns.features: 'yes', 'no' or null "
-        "for each",
-        {
-            "columns": {
-                "features": {"flags": ["Klima"], "values": {"fehlt": "no", "vorhanden": "yes"}}
-            }
-        },
-        {"columns": {"features": {"flags": ["Klima"]}}},
-    ),
-=======
->>>>>>> addb8874f2fe2049f9d22531b7b81e6d2906a14a
     "a value to drop that is misspelt": OddFile(
         text(WANTED, (*HEADER, "Art")),
         "{file}: 'Gesuche' of ingest.rows.drop.Art occurs nowhere, and 'Gesuch' does; correct it, "
