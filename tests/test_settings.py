@@ -117,7 +117,7 @@ def test_an_error_names_file_key_value_and_remedy(
         ({"from": "a", "words": 0}, 'words is 0; write 1, "2-3" or "3-"'),
         ({"from": "a", "words": "2-0"}, "words is '2-0'"),
         ({"from": "a", "words": "first"}, "words is 'first'"),
-        ({"from": "a", "unit": "yards"}, "'km' or 'miles'"),
+        ({"from": "a", "unit": "yards"}, "'km', 'miles', 'cc', 'l', 'bhp', 'PS' or 'kW'"),
         ({"from": "a", "multiply": float("inf")}, "finite"),
     ],
 )
