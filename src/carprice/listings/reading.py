@@ -135,7 +135,7 @@ def read_source(
         notes, decimals = mapped.notes, mapped.decimals
         rows += len(mapped.frame)
         progress(f"reading {label}: {rows:,} rows")
-    return Source(
+    source = Source(
         pd.concat(frames, ignore_index=True),
         np.concatenate(digests),
         pd.concat(ignored, ignore_index=True),
@@ -145,6 +145,9 @@ def read_source(
         notes,
         decimals,
     )
+    if all(one.count <= settings.max_unreadable * rows for one in unreadable.values()):
+        refuse_implausible(source.frame, settings, label, rules_of(source, settings))
+    return source
 
 
 def clean_source(source: Source, settings: IngestSettings) -> Listings:
@@ -153,13 +156,10 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     Raises
     ------
     InputError
-        If more of a field cannot be read than ``settings.max_unreadable``, the figures are those of
-        no market, or no row has a year.
+        If more of a field cannot be read than ``settings.max_unreadable``, or no row has a year.
     """
     counts = Counts()
     _count_unreadable(source, settings, counts)
-    rules = {name: _rule(name, source, settings) for name in source.origin}
-    refuse_implausible(source.frame, settings, redact(settings.source), rules)
     if settings.repeats == "ignore":
         duplicates = pd.Series(source.row_digests).duplicated().to_numpy()
     else:
@@ -181,7 +181,14 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     if settings.repeats == "ignore" or not is_needed:
         kept = kept.drop(columns=CAR)
     kept = kept.drop(columns=CAR_ID, errors="ignore")
-    return Listings(kept, counts, repeats, day, prices, doubts(source.frame, settings, rules))
+    return Listings(
+        kept,
+        counts,
+        repeats,
+        day,
+        prices,
+        doubts(source.frame, settings, rules_of(source, settings)),
+    )
 
 
 def refuse_too_few(listings: Listings, settings: IngestSettings, source: Source) -> None:
@@ -219,6 +226,11 @@ def _found(listings: Listings, source: Source) -> Iterator[str]:
         yield f"assumed: {', '.join(assumed)}"
     if names := list(source.ignored.columns):
         yield f"columns not read: {', '.join(map(str, names[:_COLUMNS_NAMED]))}"
+
+
+def rules_of(source: Source, settings: IngestSettings) -> dict[str, ColumnRule]:
+    """Return the rule by which each field was read, also where its column was found by its name."""
+    return {name: _rule(name, source, settings) for name in source.origin}
 
 
 def row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
