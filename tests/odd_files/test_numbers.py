@@ -357,7 +357,7 @@ ODD = {
     ),
     "one price for all": OddFile(
         column("price", lambda x: 99_999),
-        "{file}: price is 99999 in 80 of 80 rows; map another column",
+        "{file}: price is 99999 in all 80 rows; map another column",
         text(),
     ),
     "years for prices": OddFile(

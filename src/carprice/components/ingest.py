@@ -47,6 +47,11 @@ def ingest(
         cleaned = clean_source(read, settings)
         refuse_too_few(cleaned, settings, read)
         listings, counts, units = cleaned.frame, cleaned.counts, settings.units
+        if listings[PRICE].nunique() == 1:
+            raise InputError(
+                f"{redact(settings.source)}: price is {listings[PRICE].iloc[0]:.10g} in all "
+                f"{len(listings):,} rows; map another column"
+            )
         train, test = _split(listings, settings)
         digest = listings_digest(train, test)
         market = Market(

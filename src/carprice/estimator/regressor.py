@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from carprice.arrays import Floats
+from carprice.errors import InputError
 from carprice.estimator.tables import (
     SOURCE,
     ListingsError,
@@ -30,7 +31,14 @@ from carprice.listings.column_map import MappedChunk
 from carprice.listings.features import parse
 from carprice.listings.frames import as_columns
 from carprice.listings.market import Market
-from carprice.listings.reading import Source, clean_source, refuse_too_few, row_digests
+from carprice.listings.plausibility import refuse_implausible
+from carprice.listings.reading import (
+    Source,
+    clean_source,
+    refuse_too_few,
+    row_digests,
+    rules_of,
+)
 from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.blocks import FACTORS
@@ -164,6 +172,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         with errors_for_python():
             cleaned = clean_source(source, settings)
             refuse_too_few(cleaned, settings, source)
+            _warn_if_implausible(source, settings)
             listings = cleaned.frame
             market = Market(
                 self.currency,
@@ -331,6 +340,14 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _price_columns(self) -> set[str]:
         rule = self._ingest_settings(with_price=True).columns.get(PRICE)
         return {*PRICE_ALIASES, *(rule.columns if rule else ())}
+
+
+def _warn_if_implausible(source: Source, settings: IngestSettings) -> None:
+    """Warn where the pipeline would refuse figures that no market of used cars has."""
+    try:
+        refuse_implausible(source.frame, settings, SOURCE, rules_of(source, settings))
+    except InputError as error:
+        warn(str(error).replace("ingest.units.", "").replace("ingest.", ""))
 
 
 def _validated(kind: type[Model], values: Mapping[str, Any]) -> Model:

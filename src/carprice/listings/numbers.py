@@ -35,6 +35,8 @@ _SCALES: Final[Mapping[float, str]] = {
 """The scale words of the world's listings. ``mil`` is none: it is a thousand in Spain, a million in
 Prague, and ten kilometres in Sweden."""
 _SCALES_OF_PRICES: Final[Mapping[float, str]] = {1e4: "w", 1e5: "l", 1e6: "m"}
+_MILIAR: Final = re.compile(r"\d\s*m\b")
+"""In Indonesia M is a thousand millions."""
 _SCALES_OF_DISTANCES: Final[Mapping[float, str]] = {1e3: "t", 1e4: "w"}
 
 _CURRENCIES: Final[Mapping[str, str]] = {
@@ -60,7 +62,7 @@ _CURRENCIES: Final[Mapping[str, str]] = {
     "zł zl złotych": "PLN",
     "ft": "HUF",
     "kr. kr": "SEK NOK DKK ISK",
-    "fr. sfr. sfr": "CHF",
+    "fr. fr sfr. sfr": "CHF",
     "₽ руб. руб рублей рубля рубль р. р": "RUB BYN",
     "₴ грн. грн": "UAH",
     "₸ тг. тг тенге": "KZT",
@@ -78,6 +80,13 @@ _CURRENCIES: Final[Mapping[str, str]] = {
     "฿ บาท baht": "THB",
     "rm": "MYR",
     "₱": "PHP",
+    "p": "PHP BWP",
+    "pesos peso": "MXN ARS CLP COP UYU DOP PHP",
+    "fcfa cfa": "XOF XAF",
+    "da": "DZD",
+    "ден": "MKD",
+    "qr": "QAR",
+    "bd": "BHD",
     "৳ tk. tk taka টাকা": "BDT",
     "dhs. dhs dh درهم د.إ د.إ.": "AED MAD",
     "sr. sr ريال ر.س ر.س.": "SAR QAR OMR YER",
@@ -85,7 +94,7 @@ _CURRENCIES: Final[Mapping[str, str]] = {
     "تومان toman": "IRT",
     "ریال ﷼": "IRR SAR QAR OMR YER",
     "lei": "RON MDL",
-    "лв. лв": "BGN",
+    "лв. лв лева": "BGN",
     "дин. дин din": "RSD",
     '₪ ש"ח nis': "ILS",
     "₦ n naira": "NGN",
@@ -95,7 +104,7 @@ _CURRENCIES: Final[Mapping[str, str]] = {
     "gh₵ ghc ₵": "GHS",
     "r": "ZAR",
     "s/. s/": "PEN",
-    "bs. bs": "BOB VES",
+    "bs. bs $b": "BOB VES",
     "₡": "CRC",
     "₲ gs. gs": "PYG",
     "q. q": "GTQ",
@@ -474,7 +483,7 @@ class _Words:
         self._currency = _one_of(self._currencies)
         self._sign_before = re.compile(rf"([^\s(:]*[{_SIGN_OF_MONEY}][^\s(]*)$")
         notes = _either(_NOTES.split(", "))
-        self._rest = re.compile(rf"(?:[\s.,;:!*+()]|/?-+|(?:{notes}))*")
+        self._rest = re.compile(rf"(?:[\s.,;:!*+()]|/=|/?-+|(?:{notes}))*")
 
     def read(self, text: str, start: int, decimal: Decimal) -> Quantity | None:
         amount = self._amount(text, start, decimal)
@@ -513,7 +522,8 @@ class _Words:
             if other and other.unit and not found.unit:
                 return other
             rest = "" if other and self._agree(found, other) else beside[1]
-        return found if self._rest.fullmatch(rest) else None
+        is_miliar = "IDR" in codes_of(currency) and _MILIAR.search(text)
+        return found if self._rest.fullmatch(rest) and not is_miliar else None
 
     def _is_of_something_else(self, text: str, start: int, amount: _Amount) -> bool:
         """Whether the number is a part of a name such as V8, or not the car's own price."""

@@ -183,13 +183,11 @@ def _refusals_of_prices(
     if _are_years(price):
         yield f"price is {price.iloc[0]:.10g} and the like, as years are; map another column"
     alike = _most_alike(price)
-    if alike and alike[1] > _SHARE_OUTSIDE * len(price):
-        told = (
-            f"price is {alike[0]:.10g} in {alike[1]:,} of {len(price):,} rows; map another column"
+    if alike and _SHARE_OUTSIDE * len(price) < alike[1] < len(price):
+        yield (
+            f"price is {alike[0]:.10g} in {alike[1]:,} of {len(price):,} rows; map another column, "
+            f"or say that it is none: write {written(PRICE, rule, values={_whole(alike[0]): None})}"
         )
-        none = written(PRICE, rule, values={_whole(alike[0]): None})
-        is_all = alike[1] > _NEARLY_ALL * len(price)
-        yield told + ("" if is_all else f", or say that it is none: write {none}")
 
 
 def _doubts(

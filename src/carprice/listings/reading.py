@@ -161,7 +161,7 @@ def read_source(
         for name, found in unmatched.items()
         if found.count > (settings.max_unreadable * rows if name in REQUIRED else rows - 1)
     )
-    return Source(
+    source = Source(
         pd.concat(frames, ignore_index=True),
         np.concatenate(digests),
         pd.concat(ignored, ignore_index=True),
@@ -174,6 +174,9 @@ def read_source(
         decimals,
         unmatched,
     )
+    if all(one.count <= settings.max_unreadable * rows for one in unreadable.values()):
+        refuse_implausible(source.frame, settings, label, rules_of(source, settings))
+    return source
 
 
 def clean_source(source: Source, settings: IngestSettings) -> Listings:
@@ -182,15 +185,12 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     Raises
     ------
     InputError
-        If more of a field cannot be read than ``settings.max_unreadable``, the figures are those of
-        no market, or no row has a year.
+        If more of a field cannot be read than ``settings.max_unreadable``, or no row has a year.
     """
     _refuse_unmatched(source, settings)
     counts = Counts()
     counts.rejected.update(source.left_out)
     _count_unreadable(source, settings, counts)
-    rules = {name: _rule(name, source, settings) for name in source.origin}
-    refuse_implausible(source.frame, settings, redact(settings.source), rules)
     if settings.repeats == "ignore":
         duplicates = pd.Series(source.row_digests).duplicated().to_numpy()
     else:
@@ -218,7 +218,14 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     if settings.repeats == "ignore" or not is_needed:
         kept = kept.drop(columns=CAR)
     kept = kept.drop(columns=CAR_ID, errors="ignore")
-    return Listings(kept, counts, repeats, day, prices, doubts(source.frame, settings, rules))
+    return Listings(
+        kept,
+        counts,
+        repeats,
+        day,
+        prices,
+        doubts(source.frame, settings, rules_of(source, settings)),
+    )
 
 
 def refuse_too_few(listings: Listings, settings: IngestSettings, source: Source) -> None:
@@ -256,6 +263,11 @@ def _found(listings: Listings, source: Source) -> Iterator[str]:
         yield f"assumed: {', '.join(assumed)}"
     if names := list(source.ignored.columns):
         yield f"columns not read: {', '.join(map(str, names[:_COLUMNS_NAMED]))}"
+
+
+def rules_of(source: Source, settings: IngestSettings) -> dict[str, ColumnRule]:
+    """Return the rule by which each field was read, also where its column was found by its name."""
+    return {name: _rule(name, source, settings) for name in source.origin}
 
 
 def row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
