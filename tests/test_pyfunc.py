@@ -72,7 +72,8 @@ def test_the_loaded_model_takes_snake_case_too(loaded: PricePyfunc) -> None:
     camel = loaded.predict(pd.DataFrame([{**BARE, "fuelType": "Diesel", "bodyType": "SUV"}]))
     snake = loaded.predict(pd.DataFrame([{**BARE, "fuel_type": "Diesel", "body_type": "SUV"}]))
     assert camel.equals(snake)
-    assert not camel.equals(loaded.predict(pd.DataFrame([BARE])))
+    petrol = {**BARE, "fuelType": "Petrol", "bodyType": "SUV"}
+    assert not camel.equals(loaded.predict(pd.DataFrame([petrol])))
 
 
 def test_rows_with_and_without_optional_fields_do_not_disturb_each_other(

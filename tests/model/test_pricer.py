@@ -322,7 +322,9 @@ def test_in_a_market_without_variants_one_that_is_given_changes_nothing(
 def car(finished) -> dict[str, Any]:
     listings = pd.read_parquet(finished[0].train_listings)
     listings = listings.dropna(axis=1, how="all").dropna()
-    known = listings[listings["year"].between(2015, 2020)].iloc[0].drop("price").to_dict()
+    usual = listings[listings["year"].between(2015, 2020)]
+    usual = usual[usual["model"] == usual["model"].mode()[0]].sort_values("price")
+    known = usual.iloc[len(usual) // 2].drop("price").to_dict()
     return known | {"listed_on": None, "ownership": 1.0}
 
 
@@ -390,8 +392,9 @@ def test_a_warning_names_its_kind_field_and_what_was_done(
     change: dict[str, Any], kind: str, field: str, message: str, model: PriceModel, car: dict
 ) -> None:
     warnings = valued(model, car, **change).cautions
-    assert [(one.kind, one.field) for one in warnings] == [(kind, field)]
-    assert message in warnings[0].message
+    told = {(one.kind, one.field): one.message for one in warnings}
+    assert {*told} - {("out_of_range", "model")} == {(kind, field)}  # a far price is told as well
+    assert message in told[kind, field]
 
 
 @pytest.mark.parametrize(
