@@ -66,7 +66,7 @@ def read(field: str, value: Any, rule: dict[str, Any], **more: Any) -> Any:
         ("-5", -5),
         ("\u22125", -5),
         (Decimal("12.5"), 12.5),
-        (True, 1),
+        (True, "unreadable"),
         (None, None),
         (float("nan"), None),
         (Decimal("NaN"), None),
@@ -374,13 +374,13 @@ def test_stored_number_types_are_read() -> None:
     frame = table(model=["a", "b"]).assign(
         odometer=pd.array([1, None], dtype="Int64"),
         seats=pd.Categorical([5, 4]),
-        cylinders=[True, False],
+        cylinders=np.array([6, 4], dtype=np.int8),
     )
     result = mapped(frame).frame
     assert result["odometer"].iloc[0] == 1.0
     assert np.isnan(result["odometer"].iloc[1])
     assert result["seats"].tolist() == [5.0, 4.0]
-    assert result["cylinders"].tolist() == [1.0, 0.0]
+    assert result["cylinders"].tolist() == [6.0, 4.0]
 
 
 @pytest.mark.parametrize(
