@@ -376,15 +376,6 @@ def test_stored_number_types_are_read() -> None:
     frame = table(model=["a", "b"]).assign(
         odometer=pd.array([1, None], dtype="Int64"),
         seats=pd.Categorical([5, 4]),
-<<<<<<< HEAD
-        cylinders=[True, False],  # flags are no numbers
-    )
-    found = mapped(frame)
-    assert found.frame["odometer"].iloc[0] == 1.0
-    assert np.isnan(found.frame["odometer"].iloc[1])
-    assert found.frame["seats"].tolist() == [5.0, 4.0]
-    assert {name: one.count for name, one in found.unreadable.items()} == {"cylinders": 2}
-=======
         cylinders=np.array([6, 4], dtype=np.int8),
     )
     result = mapped(frame).frame
@@ -392,7 +383,6 @@ def test_stored_number_types_are_read() -> None:
     assert np.isnan(result["odometer"].iloc[1])
     assert result["seats"].tolist() == [5.0, 4.0]
     assert result["cylinders"].tolist() == [6.0, 4.0]
->>>>>>> aee6b95bf24fef2123d181ec77f8cb49c52cb217
 
 
 @pytest.mark.parametrize(
