@@ -2,11 +2,11 @@
 
 import contextlib
 import sqlite3
-from pathlib import Path
 from typing import Final
 
 from carprice.errors import RefusedError
 from carprice.files import refusal_in, told
+from carprice.registry.database_file import file_of
 
 _WAIT_SECONDS: Final = 5.0
 _NEW_ONE: Final = (
@@ -31,7 +31,7 @@ def refuse_unusable(address: str) -> None:
     One that does not exist, or is empty, is not refused: MLflow makes it. Nor is any other
     registry.
     """
-    path = path_of(address) if address.startswith("sqlite") else None
+    path = file_of(address)
     if path is None or not path.exists():
         return
     if path.is_dir():
@@ -44,14 +44,6 @@ def refuse_unusable(address: str) -> None:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         raise RefusedError(f"MLflow at {address} {problem_of(error)}") from None
-
-
-def path_of(address: str) -> Path | None:
-    """Return the file of a database, or None for one in memory."""
-    from sqlalchemy import make_url
-
-    name = make_url(address).database
-    return Path(name) if name and not name.startswith((":", "file:")) else None
 
 
 def problem_of(
