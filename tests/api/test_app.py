@@ -146,7 +146,7 @@ def test_a_usual_car_is_answered_without_warnings(client: TestClient, finished) 
 @pytest.mark.parametrize(
     ("change", "field", "words"),
     [
-        ({"milage": 5}, "milage", "there is no such field; see /docs"),
+        ({"milage": 5}, "milage", "there is no such field; the fields are make, model"),
         ({"odometr": 5}, "odometr", "there is no such field; did you mean odometer?"),
         ({"odometer": "far"}, "odometer", "found 'far'"),
         ({"odometer": "far"}, "odometer", "valid number"),

@@ -124,7 +124,7 @@ def test_a_body_is_of_a_known_type(client: TestClient, kind: str, status: int) -
 KEYS = {name: new_key() for name in ("market", "dealer")}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def locked(client_with: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     file: Path = tmp_path_factory.mktemp("keys") / "keys"
     file.write_text(f"# of dealers\n\n{entry('dealer', KEYS['dealer'])}\n")
