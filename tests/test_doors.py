@@ -41,6 +41,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
     ({"features": "Bluetooth; Jacuzzi"}, "unseen_value features"),
     ({"features": "Bluetooth|AlloyWheels"}, ""),
     ({"features": ""}, ""),
+    *(({"variant": blank, "color": blank, "region": blank}, "") for blank in ("", " \t", "\xa0")),
     ({"make": "Nobody"}, "unseen_make make"),
     ({"model": "Never"}, "unseen_model model"),
     ({"variant": "NEVER 9"}, "unseen_variant variant"),

@@ -141,6 +141,7 @@ def _day(value: object) -> object:
 # Clients rely on the JSON schema: a field accepts exactly what its schema allows.
 # Python and JavaScript differ in what is white space: the pattern names what either leaves out.
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"[^\s\x1c-\x1f\x85\ufeff]")]
+OptionalText = Annotated[str, Field(max_length=200)] | None  # blank is missing, as in a file
 Number = Annotated[float, Field(strict=True)]
 Year = Annotated[
     int, BeforeValidator(_whole, json_schema_input_type=Annotated[int, Field(ge=1900, le=2100)])
@@ -188,13 +189,13 @@ class Listing(BaseModel):
 
     make: Text = Field(description="Manufacturer", examples=["Maruti"])
     model: Text = Field(description="Model line of the manufacturer", examples=["Swift"])
-    variant: Text | None = Field(
+    variant: OptionalText = Field(
         None, description="Trim, engine and gearbox as advertised", examples=["VXI 1.2 AMT"]
     )
     year: Year = Field(description="Model year", ge=1900, le=2100, examples=[2019])
-    transmission_type: Text | None = Field(None, description="Gearbox", examples=["Automatic"])
-    body_type: Text | None = Field(None, description="Body style", examples=["Hatchback"])
-    fuel_type: Text | None = Field(None, description="Fuel", examples=["Petrol"])
+    transmission_type: OptionalText = Field(None, description="Gearbox", examples=["Automatic"])
+    body_type: OptionalText = Field(None, description="Body style", examples=["Hatchback"])
+    fuel_type: OptionalText = Field(None, description="Fuel", examples=["Petrol"])
     ownership: Owners | None = Field(
         None,
         ge=0,
@@ -203,7 +204,7 @@ class Listing(BaseModel):
         examples=[1],
         json_schema_extra=_bounds_are_in_its_parts,
     )
-    color: Text | None = Field(None, description="Paint colour", examples=["White"])
+    color: OptionalText = Field(None, description="Paint colour", examples=["White"])
     odometer: Number = Field(
         description="Distance driven, in the market's distance unit", ge=0, le=1e7, examples=[42000]
     )
@@ -246,10 +247,10 @@ class Listing(BaseModel):
         le=1e12,
         examples=[650000],
     )
-    drive: Text | None = Field(None, description="Driven wheels", examples=["4WD"])
-    condition: Text | None = Field(None, description="Condition as advertised", examples=["good"])
-    seller_type: Text | None = Field(None, description="Who sells", examples=["Dealer"])
-    region: Text | None = Field(None, description="Where the car is sold", examples=["Delhi"])
+    drive: OptionalText = Field(None, description="Driven wheels", examples=["4WD"])
+    condition: OptionalText = Field(None, description="Condition as advertised", examples=["good"])
+    seller_type: OptionalText = Field(None, description="Who sells", examples=["Dealer"])
+    region: OptionalText = Field(None, description="Where the car is sold", examples=["Delhi"])
     listed_on: Day | None = Field(
         None,
         description="Day the listing was seen; the price is for that day",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from carprice.listings.features import LISTED_YEARS
+from carprice.listings.features import LISTED_YEARS, text_of
 from carprice.listings.keys import ModelKey
 from carprice.model.car import Car, CarType
 from carprice.schema import alias
@@ -90,7 +90,7 @@ class Cautions:
         elif given["model"] not in known["model"]:
             kind, parent, asked = "unseen_model", "its make", key
         elif (
-            isinstance(variant, str)
+            text_of(variant)
             and model.knows_variants
             and given["model_variant"] not in known["variant"]
         ):
