@@ -53,7 +53,8 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def score(model: PriceModel, source: str, target: Path, **given: Any) -> tuple[int, int]:
     progress = given.pop("progress", lambda _: None)
     settings = IngestSettings.model_validate(given)
-    return predict(model, settings, source, target, 0.9, progress)
+    done = predict(model, settings, source, target, 0.9, progress)
+    return done.rows, done.with_price
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -310,3 +311,18 @@ def test_a_file_is_read_in_the_notation_of_the_training_where_it_shows_no_other(
     score(model, source, tmp_path / "plain.csv")
     prices = [pd.read_csv(file)["predictedPrice"] for file in (target, tmp_path / "plain.csv")]
     assert prices[0].tolist() == prices[1].tolist()
+
+
+def test_what_was_assumed_of_a_file_is_told(model: PriceModel, tmp_path: Path) -> None:
+    cars = CARS.iloc[[0, 0]].assign(odometer=GROUPED)
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    trained = replace(model, market=replace(model.market, decimals={"odometer": "."}))
+    settings = IngestSettings.model_validate(
+        {"columns": {"odometer": {"from": "odometer", "number": True}}}
+    )
+    done = predict(
+        trained, settings, str(tmp_path / "cars.csv"), tmp_path / "out.csv", 0.9, lambda _: None
+    )
+    (note,) = done.notes
+    assert "'42,000 km' and the like" in note
+    assert "'.'" in note

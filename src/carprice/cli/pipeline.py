@@ -3,9 +3,8 @@
 import dataclasses
 import json
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +20,7 @@ from carprice.cli.app import (
     now,
     working,
 )
-from carprice.cli.terminal import figures_table, say, step, table
+from carprice.cli.terminal import figures_table, say, say_assumed, step, table
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.settings import Settings, load_settings
@@ -75,7 +74,7 @@ def run(
         from carprice.components.pipeline import run as run_stages
 
         outcome = run_stages(settings, workspace, now(), step)
-    _say_assumed(outcome.report)
+    say_assumed(outcome.report["notes"])
     if as_json:
         registration = dataclasses.asdict(outcome.registration)
         typer.echo(json.dumps({**outcome.figures, "registration": registration}, indent=2))
@@ -92,17 +91,11 @@ def ingest(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
 
     with working(Workspace(workdir), "ingest"), step("ingest") as progress:
         report = ingest_source(settings.ingest, Workspace(workdir), progress)
-    _say_assumed(report)
+    say_assumed(report["notes"])
     say(
         f"ingest: {report['rows_kept']:,} of {report['rows_read']:,} rows kept; "
         f"see {Workspace(workdir).data_card}"
     )
-
-
-def _say_assumed(report: Mapping[str, Any]) -> None:
-    """Print what was assumed of how the numbers are written, and what is odd about them."""
-    for note in report["notes"]:
-        say(f"  assumed: {note}")
 
 
 @app.command(rich_help_panel=PIPELINE)

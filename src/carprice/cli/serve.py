@@ -27,7 +27,7 @@ from carprice.cli.app import (
 )
 from carprice.cli.pipeline import register_candidate
 from carprice.cli.registry import test_version
-from carprice.cli.terminal import figures_table, say, step
+from carprice.cli.terminal import figures_table, say, say_assumed, step
 from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError, RefusedError
 from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
@@ -134,7 +134,9 @@ def predict(
         # The listings make garbage; to go through all that was there before again and again would
         # take a tenth of the time.
         gc.freeze()
-        rows, priced = predict_source(loaded, settings.ingest, source, out, confidence, progress)
+        done = predict_source(loaded, settings.ingest, source, out, confidence, progress)
+    say_assumed(done.notes)
+    rows, priced = done.rows, done.with_price
     rest = "" if priced == rows else "; the column problem says why not the others"
     say(f"{priced:,} of {rows:,} rows priced into {out}{rest}.")
 

@@ -1,6 +1,6 @@
 """What a person sees: progress while something runs, tables after. Quiet without a terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,12 @@ def step(name: str) -> Iterator[Progress]:
 def say(text: str) -> None:
     """Print one line for people."""
     console.print(text, markup=False, soft_wrap=True)
+
+
+def say_assumed(notes: Iterable[str]) -> None:
+    """Print what was assumed of how numbers are written, and what is odd about them."""
+    for note in notes:
+        say(f"  assumed: {note}")
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -28,6 +28,20 @@ from carprice.schema import PRICE_NAMES, REQUIRED
 from carprice.settings import IngestSettings
 
 
+class Priced(NamedTuple):
+    """What :func:`predict` did.
+
+    Attributes
+    ----------
+    rows, with_price : number of rows that were read, and of those that got a price.
+    notes : what was assumed of how the numbers are written.
+    """
+
+    rows: int
+    with_price: int
+    notes: tuple[str, ...]
+
+
 def predict(
     model: PriceModel,
     settings: IngestSettings,
@@ -35,8 +49,8 @@ def predict(
     target: Path,
     confidence: float,
     progress: Progress,
-) -> tuple[int, int]:
-    """Price every row of a source; return how many rows were read, and how many got a price.
+) -> Priced:
+    """Price every row of a source.
 
     The output has the source's own columns, in their order, and ``predictedPrice``, ``priceLow``,
     ``priceHigh``, ``warnings`` and ``problem``; a row that cannot be priced says why, in the words
@@ -51,11 +65,12 @@ def predict(
     """
     write = _writer(target)
     rows = with_price = 0
+    notes: tuple[str, ...] = ()
     unreadable: dict[str, Unreadable] = {}
     required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
 
     def priced_chunks() -> Iterator[pd.DataFrame]:
-        nonlocal rows, with_price
+        nonlocal rows, with_price, notes
         chunks, signs = read_chunks(settings, source=source), model.market.decimals
         row_filter = RowFilter(settings.rows, all_columns=False)
         for chunk, mapped in map_chunks(chunks, settings, row_filter, signs, price_required=False):
@@ -65,6 +80,7 @@ def predict(
             raw = chunk.frame.drop(columns=[*priced], errors="ignore")
             yield pd.concat([raw, priced], axis=1)
             rows += len(priced)
+            notes = mapped.notes
             with_price += int(priced[PRICE_NAMES[0]].notna().sum())
             for field, found in mapped.unreadable.items():
                 unreadable[field] = unreadable[field].plus(found) if field in unreadable else found
@@ -74,7 +90,7 @@ def predict(
 
     with writing(target) as path:
         write(path, priced_chunks())
-    return rows, with_price
+    return Priced(rows, with_price, notes)
 
 
 def check_target(target: Path, source: str) -> None:
