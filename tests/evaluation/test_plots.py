@@ -18,7 +18,7 @@ from carprice.evaluation.plots import draw_evaluation
 
 NAMES = ["大众", "トヨタ", "현대", "تويوتا", "โตโยต้า", "टाटा", "Škoda", "Лада", "A$AP$", "🚗"]
 OF_THE_FONT = "大众丰田"
-FIGURES = {"mape": 9, "mdape": 7, "within_10": 60, "coverage": 90, "confidence": 0.9}
+FIGURES = {"mape": 9, "mdape": 7, "within_10": 60, "coverage": 90, "confidence": 0.9, "cars": 9}
 
 
 def tables(names: list[str]) -> dict[str, pd.DataFrame]:

@@ -314,7 +314,11 @@ def test_a_study_that_is_not_of_carprice_is_refused(
     ("address", "error", "words"),
     [
         ("nonsense", InputError, "--storage nonsense cannot be opened"),
-        ("sqlite:////no/such/folder/optuna.db", RefusedError, "unable to open database file"),
+        (
+            "sqlite:////no/such/folder/optuna.db",
+            RefusedError,
+            "cannot be opened; see that its folder is",
+        ),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_named(
