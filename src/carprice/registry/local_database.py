@@ -21,7 +21,8 @@ _CAUSES: Final = {
     "disk I/O error": "cannot be written: the disk is full, or fails; free some space and run this "
     "again",
     "readonly": "cannot be written; let this user write the file and its folder",
-    "unable to open": "cannot be opened; see that its folder is there, and let this user read and write both",
+    "unable to open": "cannot be opened; see that its folder is there, and let this user read and "
+    "write both",
 }
 
 
