@@ -62,6 +62,7 @@ def sold_in(currency: str, distance: str = "km") -> dict[str, Any]:
     return {"units": {"currency": currency, "distance": distance}}
 
 
+DAY_FIRST = r"(?<!\d)(?:\d{3,4}|[01]?\d)((?:19|20)\d\d)(?!\d)"
 NUMBER = {name: by(name, number=True) for name in ("price", "odometer", "year", "engineCc")}
 POWER = by("powerBhp", number=True)
 EURO = sold_in("EUR")
@@ -482,6 +483,47 @@ ODD = {
         "column",
         by("year", match=r"((?:19|20)\d\d)"),
         reads={"year": YEARS},
+    ),
+    "days first for years": OddFile(
+        column("year", lambda x: f"1907{x}", lambda x: f"2006{x}", lambda x: f"0912{x}"),
+        f"{{file}}: the median year is …; a year inside a date is read by a match: write year: "
+        f"{{{{from: year, match: '{DAY_FIRST.replace('{', '{{').replace('}', '}}')}'}}}} in …",
+        by("year", match=DAY_FIRST),
+        reads={"year": YEARS},
+    ),
+    "years of the last century": OddFile(
+        column("year", lambda x: x - 1923),
+        "{file}: the median year is 90; if these are years of the last century, write year: "
+        "{{from: year, add: 1900}} in ingest.columns; if they are of the calendar of Taiwan, "
+        "year: {{from: year, add: 1911}} in ingest.columns",
+        by("year", add=1900),
+        reads={"year": [x - 23 for x in YEARS]},
+    ),
+    "years of two centuries": OddFile(
+        column("year", lambda x: f"{(x - 12) % 100:02}"),
+        "{file}: the median year is …; years of two digits are of two centuries, such as 93 and 0"
+        "…: write them with four digits into the file, no rule tells them apart; if …",
+        column("year", lambda x: x - 12),
+        reads={"year": [x - 12 for x in YEARS]},
+    ),
+    "years of Taiwan": OddFile(
+        column("year", lambda x: x - 1911),
+        "{file}: the median year is 102, of another calendar; write year: {{from: year, add: "
+        "1911}} in ingest.columns",
+        by("year", add=1911),
+        reads={"year": YEARS},
+    ),
+    "milliseconds for years": OddFile(
+        column("year", lambda x: (x - 1970) * 31_557_600_000 + 20_000_000_000),
+        "{file}: the median year is …, as computers count milliseconds since 1970 (it is "
+        "2013-02-18); no rule makes years of these: write the years themselves into the file",
+        text(),
+    ),
+    "seconds for years": OddFile(
+        column("year", lambda x: (x - 1970) * 31_557_600 + 20_000_000),
+        "{file}: the median year is …, as computers count seconds since 1970 (it is 2013-02-18); "
+        "no rule makes years of these: write the years themselves into the file",
+        text(),
     ),
     "Excel days for years": OddFile(
         column("year", lambda x: 365 * (x - 1900) + 25),

@@ -1,5 +1,6 @@
 """Doubt a whole source: figures that no market has stop the run, odd ones are noted."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -10,7 +11,7 @@ from carprice.errors import InputError
 from carprice.listings.cleaning import default_price_range
 from carprice.listings.market import odometer_limits
 from carprice.listings.numbers import codes_of
-from carprice.listings.remedies import YEAR, written
+from carprice.listings.remedies import written, year_matches
 from carprice.schema import KINDS, NUMERIC, PRICE, alias, bounds
 from carprice.settings import ColumnRule, IngestSettings
 
@@ -44,6 +45,17 @@ _CALENDARS: Final = ((90, 130, 1911), (1300, 1450, 621), (2400, 2700, -543))
 """Median years of the calendars of Taiwan, Iran and Thailand, and what makes them those of others.
 """
 _EXCEL_DAYS: Final = (20_000, 60_200)
+_LAST_OF_THIS_CENTURY: Final = 40
+"""Years of two digits above this are of the last century."""
+_SHARE_OF_A_CENTURY: Final = 0.01
+_EPOCHS: Final[Mapping[str, float]] = {
+    "seconds": 1,
+    "milliseconds": 1e3,
+    "microseconds": 1e6,
+    "nanoseconds": 1e9,
+}
+_EPOCH: Final = (3e8, 4e9)
+"""Seconds from 1970 to the years 1979 and 2096."""
 
 
 def refuse_implausible(
@@ -125,30 +137,65 @@ def _refusals(
 
 
 def _refusals_of_years(year: pd.Series, rule: ColumnRule | None) -> Iterator[str]:
-    median = float(year.median())
-    if np.isnan(median):
+    known = year.dropna()
+    if known.empty:
         return
+    median = float(known.median())
     told = f"the median year is {median:.0f}"
+    if median < 100 and not known.between(100, _CALENDARS[0][1]).any():
+        yield _of_two_digits(told, known, rule)
     for first, last, add in _CALENDARS:
         if first <= median <= last:
             yield f"{told}, of another calendar; write {written('year', rule, add=add)}"
-    if median < 100:
-        age = written("year", rule, multiply=-1, add="<the year of the listings>")
-        yield (
-            f"{told}; if these are years of this century, write "
-            f"{written('year', rule, add=2000)}; if they are the ages of cars, {age}"
-        )
     if _EXCEL_DAYS[0] <= median < _EXCEL_DAYS[1]:
         yield f"{told}, as Excel counts days; write the years themselves into the file (=YEAR(A2))"
     low, high = bounds("year")
     if median > high:
-        pattern = written("year", rule, match=YEAR)
-        yield (
-            f"{told}; a year inside a date is read by a match: write {pattern}; or map another "
-            "column"
-        )
+        texts = [f"{one:.0f}" for one in known.unique()]
+        for match in year_matches(texts):
+            if np.mean([bool(re.search(match, text)) for text in texts]) > _SHARE_OF_YEARS:
+                yield (
+                    f"{told}; a year inside a date is read by a match: write "
+                    f"{written('year', rule, match=match)}; or map another column"
+                )
+        for unit, per_second in _EPOCHS.items():
+            if known.between(*(per_second * one for one in _EPOCH)).mean() > _SHARE_OF_YEARS:
+                day = pd.Timestamp(median / per_second, unit="s").date()
+                yield (
+                    f"{told}, as computers count {unit} since 1970 (it is {day}); no rule makes "
+                    "years of these: write the years themselves into the file"
+                )
     if not low <= median <= high:
         yield f"{told}, outside of {low:g} to {high:g}; map another column"
+
+
+def _of_two_digits(told: str, known: pd.Series, rule: ColumnRule | None) -> str:
+    """Return what to write for years of two digits, or for ages."""
+    short, long = known[known < 100], known[known >= 100]
+    early, late = short[short <= _LAST_OF_THIS_CENTURY], short[short > _LAST_OF_THIS_CENTURY]
+    fewest = _SHARE_OF_A_CENTURY * len(known)
+    age = written("year", rule, multiply=-1, add="<the year of the listings>")
+    if len(late) > fewest and len(early) > fewest:
+        return (
+            f"{told}; years of two digits are of two centuries, such as {late.iloc[0]:02.0f} and "
+            f"{early.iloc[0]:02.0f}: write them with four digits into the file, no rule tells them "
+            f"apart; if they are the ages of cars, {age}"
+        )
+    if len(long) > fewest:
+        return (
+            f"{told}; years are of two digits and of more, such as {short.iloc[0]:02.0f} and "
+            f"{long.iloc[0]:.0f}: write all with four digits into the file"
+        )
+    if len(late) > fewest:
+        return (
+            f"{told}; if these are years of the last century, write "
+            f"{written('year', rule, add=1900)}; if they are of the calendar of Taiwan, "
+            f"{written('year', rule, add=1911)}"
+        )
+    return (
+        f"{told}; if these are years of this century, write "
+        f"{written('year', rule, add=2000)}; if they are the ages of cars, {age}"
+    )
 
 
 def _refusals_of_prices(

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -28,8 +28,14 @@ _DATES: Final = (
     "%b %Y",
     "%Y",
 )
-YEAR: Final = r"((?:19|20)\d\d)"
-
+_YEAR: Final = r"((?:19|20)\d\d)"
+_YEAR_ALONE: Final = rf"(?<!\d){_YEAR}(?!\d)"
+_YEAR_FIRST: Final = (
+    rf"(?<!\d){_YEAR}(?=(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])?(?:\d{{6}})?)?(?!\d))"
+)
+"""A year by itself, or before its month, day and time: 2009, 200907, 20090719, 20090719120000."""
+_YEAR_LAST: Final = rf"(?<!\d)(?:\d{{3,4}}|[01]?\d){_YEAR}(?!\d)"
+"""A year after its day and month: 19072009, 9072009, 072009."""
 
 _UNITS: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "odometer": (
@@ -70,7 +76,7 @@ def remedy(
     values, readable : distinct values that cannot, and that can be read.
     share : of the rows whose value cannot be read.
     """
-    for changes in _candidates(field, rule, values if share < 1 else ()):
+    for changes in _candidates(field, rule, values, readable, share):
         changed = rule.model_copy(update=changes)
         read = _are_read(field, changed, [*values, *readable], settings)
         are_mended = 1 - read[: len(values)].mean() <= settings.max_unreadable
@@ -106,6 +112,24 @@ def _in_words(
         most = math.ceil(100 * share) / 100
         return f"{told}, or set ingest.max_unreadable: {most:g} to take such values as missing"
     return told + ("" if _is_needed(field) else f", or write '{alias(field)}: null'")
+
+
+def year_matches(texts: Collection[str]) -> tuple[str, ...]:
+    r"""Return each ``match`` that may take the year out of texts and splits no number by chance.
+
+    Examples
+    --------
+    >>> year_matches(["07/2009", "20090719"])
+    ('((?:19|20)\\d\\d)',)
+    >>> [bool(re.search(one, "19072009")) for one in year_matches(["19072009"])]
+    [False, False, True]
+    """
+    safe = re.compile(_YEAR_FIRST)
+    for text in texts:
+        found, meant = re.search(_YEAR, text), safe.search(text)
+        if found and (meant is None or meant.start() != found.start()):
+            return (_YEAR_ALONE, _YEAR_FIRST, _YEAR_LAST)
+    return (_YEAR,)
 
 
 def written(field: str, rule: ColumnRule | None, **changes: object) -> str:
@@ -151,13 +175,15 @@ def _sign(value: str) -> str:
     return sign or ""
 
 
-def _candidates(field: str, rule: ColumnRule, values: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _candidates(
+    field: str, rule: ColumnRule, values: Sequence[str], readable: Sequence[str], share: float
+) -> Iterator[dict[str, Any]]:
     """Yield changes of the rule, the smallest change first."""
     kind = kind_of(field)
     if kind is FieldKind.DATE:
         yield from ({"date": pattern} for pattern in _DATES)
     if field == "year":
-        yield {"match": YEAR}
+        yield from ({"match": match} for match in year_matches([*values, *readable]))
     if kind in NUMERIC:
         yield from ({"decimal": sign} for sign in (".", ",") if sign != rule.decimal)
         yield {"number": True}
@@ -165,7 +191,7 @@ def _candidates(field: str, rule: ColumnRule, values: Sequence[str]) -> Iterator
         for pattern, more in _UNITS.get(field, ()):
             yield {"match": pattern, "number": False, **more}
         is_marked = not any(one.isdigit() for value in values for one in value)
-        if is_marked and 0 < len(values) <= _MOST_MARKS:
+        if share < 1 and is_marked and 0 < len(values) <= _MOST_MARKS:
             yield {"values": {**(rule.values or {}), **dict.fromkeys(values)}}
 
 

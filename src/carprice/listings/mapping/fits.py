@@ -25,6 +25,7 @@ from carprice.listings.numbers import (
     read_quantity,
     sign_in,
 )
+from carprice.listings.remedies import year_matches
 from carprice.listings.values import EXCEL_DAYS, Prepared, prepared, read_column
 from carprice.schema import (
     CAR_ID,
@@ -65,7 +66,7 @@ _LEAST_EVIDENCE: Final = 0.05
 _OTHER_CALENDARS: Final = ((1300, 1450, 621, "Iran's"), (2480, 2600, -543, "Thailand's"))
 _SCALE_OF_CURRENCY: Final = {"INR": 1e5, "CNY": 1e4, "JPY": 1e4, "KRW": 1e4}
 _MATCHES: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
-    "year": ({"match": r"((?:19|20)\d\d)"}, {"match": r"[-/.' ](\d\d)$"}),
+    "year": ({"match": r"[-/.' ](\d\d)$"},),
     "odometer": (
         {"match": r"([\d., ]+?)\s*mil\b", "multiply": 10},
         {"match": r"(\d[\d.,']*)\s*(?:km|KM|Km|км)\b"},
@@ -254,7 +255,11 @@ def _date(column: Column, *, is_american: bool) -> Fit | None:
 
 def _number(name: str, column: Column, currency: str) -> Fit | None:
     best: Fit | None = None
-    for changes in ({}, {"number": True}, *_MATCHES.get(name, ())):
+    matches = _MATCHES.get(name, ())
+    if name == "year":
+        texts = [text for text, _ in column.texts]
+        matches = (*({"match": match} for match in year_matches(texts)), *matches)
+    for changes in ({}, {"number": True}, *matches):
         rule = ColumnRule.model_validate({"from": "column", **changes})
         cells = prepared(name, column.raw, rule)
         for sign, is_sure in _signs(name, cells, rule):
@@ -428,11 +433,16 @@ def _by_name(name: str, told: Quantity, draft: _Draft) -> None:
 
 
 def _year(draft: _Draft) -> bool:
-    if 0 < draft.median < 100:
-        draft.rule["add"] = 2000
-        draft.doubts.append("years of two digits were taken to be after 2000")
+    if 0 < draft.median < 100 and np.nanmax(draft.numbers) < 100:
+        is_late = bool(np.nanmin(draft.numbers) > _LAST_OF_TWO_DIGITS)
+        draft.rule["add"] = 1900 if is_late else 2000
+        draft.doubts.append(
+            "years of two digits were taken to be before 2000; else add: 1911 for Taiwan's calendar"
+            if is_late
+            else "years of two digits were taken to be after 2000"
+        )
         draft.guesses += 1
-        return bool(np.nanmax(draft.numbers) <= _LAST_OF_TWO_DIGITS)
+        return is_late or bool(np.nanmax(draft.numbers) <= _LAST_OF_TWO_DIGITS)
     for first, last, years, calendar in _OTHER_CALENDARS:
         if first <= draft.median <= last:
             draft.rule["add"] = years

@@ -9,12 +9,12 @@ from rapidfuzz import fuzz, process
 
 from carprice.listings.mapping.content import MAKES, PHRASES, Column, make_at_start
 from carprice.listings.mapping.names import names
+from carprice.listings.remedies import year_matches
 from carprice.listings.synonyms import folded
 
 _LEAST_TITLES: Final = 0.5
 _LEAST_NAMED: Final = 0.25
 _ALIKE: Final = 80
-_YEAR: Final = r"((?:19|20)\d\d)"
 _LONG_TITLE: Final = 2
 _UNSPACED: Final = 0.5
 
@@ -43,8 +43,9 @@ def split_title(
         make = columns.get((rules.get("make") or {}).get("from", ""))
         has_make = "make" not in rules or title.titles >= _LEAST_NAMED or _repeats(title, make)
         _spaced(title, rules, doubt, has_make=has_make)
-    if "year" not in rules and title.share(re.compile(_YEAR).search) > _LEAST_TITLES:
-        rules["year"] = {"from": name, "match": _YEAR}
+    match = year_matches([text for text, _ in title.texts])[0]
+    if "year" not in rules and title.share(re.compile(match).search) > _LEAST_TITLES:
+        rules["year"] = {"from": name, "match": match}
         doubt("year", "out of the title")
     return title
 
