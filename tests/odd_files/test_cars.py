@@ -49,6 +49,8 @@ def ingested(content: str | bytes, folder: Path, **keys: Any) -> dict[str, Any]:
         ("make", "Škoda", unicodedata.normalize("NFD", "Škoda"), "škoda"),
         ("make", "Ki\N{ZERO WIDTH SPACE}a", "Kia\N{SOFT HYPHEN}", "kia"),
         ("make", "KIA", "kia ", "kia"),
+        ("make", "ＢＭＷ", "BMW", "bmw"),
+        ("make", "ﾎﾝﾀﾞ", "ホンダ", "ホンダ"),
         ("make", "Land  Rover", "Land\N{NO-BREAK SPACE}Rover", "land rover"),
         ("model", "208.0", "208", "208"),
         ("model", "RIO", "Rio", "rio"),
@@ -63,6 +65,26 @@ def test_spellings_of_a_name_are_one_name_and_one_car(
     features, _ = read_features(Workspace(tmp_path / "work").train_features)
     names = {name.rpartition("|")[2] for name in features.texts[column]}
     assert names == {known}
+
+
+@pytest.mark.parametrize(
+    ("mixed", "plain", "scripts"),
+    [
+        ("\u0412MW", "BMW", "Latin and Cyrillic"),
+        ("T\u03bfyota", "Toyota", "Latin and Greek"),
+        ("Л\u0061да", "Лада", "Latin and Cyrillic"),
+    ],
+)
+def test_a_make_of_two_scripts_is_named_and_the_remedy_works(
+    mixed: str, plain: str, scripts: str, tmp_path: Path
+) -> None:
+    content = text((mixed if n % 10 == 0 else plain, *car[1:]) for n, car in enumerate(CARS))
+    remedy = {"from": "make", "values": {mixed: plain}}
+    assert ingested(content, tmp_path)["notes"] == [
+        f"make {mixed!r} mixes {scripts} letters in 8 rows, a name of its own to the model; write "
+        f"make: {{from: make, values: {{{mixed}: {plain}}}}} in ingest.columns"
+    ]
+    assert ingested(content, tmp_path, columns={"make": remedy})["notes"] == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from carprice.listings.cleaning import default_price_range
 from carprice.listings.market import odometer_limits
 from carprice.listings.numbers import codes_of
 from carprice.listings.remedies import written, year_matches
+from carprice.listings.spelling import in_one_script, scripts_of
 from carprice.schema import KINDS, NUMERIC, PRICE, alias, bounds
 from carprice.settings import ColumnRule, IngestSettings
 
@@ -54,6 +55,7 @@ _EPOCHS: Final[Mapping[str, float]] = {
     "microseconds": 1e6,
     "nanoseconds": 1e9,
 }
+_MOST_NAMES: Final = 8
 _EPOCH: Final = (3e8, 4e9)
 """Seconds from 1970 to the years 1979 and 2096."""
 
@@ -259,6 +261,23 @@ def _doubts(
         is_read = name in rules and rules[name].constant is None
         if alike and is_read and alike[1] > _NEARLY_ALL * len(frame):
             yield f"{alias(name)} is {alike[0]:.10g} in {alike[1]:,} of {len(frame):,} rows"
+    for name in ("make", "model"):
+        yield from _mixed_scripts(name, frame[name], rules.get(name))
+
+
+def _mixed_scripts(name: str, names: pd.Series, rule: ColumnRule | None) -> Iterator[str]:
+    """Tell the names in which letters of two scripts look alike: to a model they are others."""
+    rows = names.dropna().astype(str).value_counts()
+    plain = {text: one for text in rows.index if (one := in_one_script(text)) != text}
+    if plain:
+        first, several = next(iter(plain)), f" and {len(plain) - 1} more" if len(plain) > 1 else ""
+        known = (rule.values if rule else None) or {}
+        values = {**known, **dict(list(plain.items())[:_MOST_NAMES])}
+        yield (
+            f"{alias(name)} {first!r}{several} mixes {' and '.join(scripts_of(first))} letters in "
+            f"{rows[[*plain]].sum():,} rows, a name of its own to the model; write "
+            + written(name, rule, values=values)
+        )
 
 
 def _little_driven(year: pd.Series, odometer: pd.Series, share: float) -> str:

@@ -15,6 +15,7 @@ from carprice.listings import features as feature_code
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
 from carprice.listings.problems import refuse_wrong
+from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.car import CarReader
@@ -258,7 +259,7 @@ class PriceModel:
         manifest = read_manifest(folder)
 
         def part(name: str) -> Any:
-            return json.loads((folder / f"{name}.json").read_bytes())
+            return _with_usual_names((folder / f"{name}.json").read_bytes())
 
         hedonic, encoder = Hedonic(**part("hedonic")), Encoder(**part("encoder"))
         trained_on = {name: (low, high) for name, (low, high) in manifest["trained_on"].items()}
@@ -287,6 +288,27 @@ class PriceModel:
             held_out=held_out,
             digest=folder_digest(folder),
         )
+
+
+def _with_usual_names(content: bytes) -> Any:
+    """Read JSON; full-width names, which models of before kept, are spelled as names are now.
+
+    Where both spellings are there, what was learned of the usual one stays.
+
+    Examples
+    --------
+    >>> _with_usual_names('{"bmw": 1, "ｂｍｗ": 2, "ｋｉａ": ["ｒｉｏ"]}'.encode())
+    {'bmw': 1, 'kia': ['rio']}
+    """
+    part = json.loads(content)
+    if b"\\uff" not in content and content.isascii():
+        return part
+
+    def first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {**dict(pairs), **dict(reversed(pairs))}
+
+    text = json.dumps(part, ensure_ascii=False, sort_keys=True)
+    return json.loads(in_usual_width(text), object_pairs_hook=first_of_each)
 
 
 def usual_range(values: Floats) -> tuple[float, float]:
