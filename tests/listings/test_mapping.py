@@ -628,6 +628,61 @@ CASES = {
         asks=("units",),
         reads={"listedOn": "posted"},
     ),
+    "lakh of three decimals": Case(
+        {"make": MAKE, "model": MODEL, "year": YEAR, "km_driven": KM}
+        | {"price_lakh": lambda car: f"{car.price / 100_000:.3f}"},
+        cars=market(INDIAN, 900_000),
+        asks=("price",),
+    ),
+    "thousands of euros, three decimals": Case(
+        {"Marke": MAKE, "Modell": MODEL, "Baujahr": YEAR, "Kilometerstand": KM}
+        | {"Preis in T€": lambda car: f"{car.price / 1000:.3f}".replace(".", ",")},
+        layout={"separator": ";"},
+        says={"units": {"currency": "EUR", "distance": "km"}},
+        asks=("price",),
+    ),
+    "thousands of dollars, three decimals": Case(
+        {"Make": MAKE, "Model": MODEL, "Year": YEAR, "Mileage": KM}
+        | {"Price (k€)": lambda car: f"{car.price / 1000:.3f}"},
+        asks=("price",),
+    ),
+    "Spanish thousands of kilometres and euros": Case(
+        {"Marca": MAKE, "Modelo": MODEL, "Año": YEAR}
+        | {"Kilometraje (miles)": lambda car: car.km / 1000}
+        | {"Precio (miles de €)": lambda car: car.price / 1000},
+        says={"units": {"currency": "EUR", "distance": "km"}},
+        asks=("odometer", "price"),
+    ),
+    "Portuguese thousands": Case(
+        {"Marca": MAKE, "Modelo": MODEL, "Ano": YEAR, "Km (mil)": lambda car: car.km // 1000}
+        | {"Preço (mil R$)": lambda car: car.price / 1000},
+        cars=market(price=90_000),
+        says={"units": {"currency": "BRL", "distance": "km"}},
+        asks=("odometer", "price"),
+        odometer=lambda car: car.km // 1000 * 1000,
+    ),
+    "thousands beside the values": Case(
+        {"Marca": MAKE, "Línea": one_of("A"), "Modelo": MODEL, "Año": YEAR}
+        | {
+            "Kilometraje": lambda car: f"{car.km // 1000} miles",
+            "Precio": lambda car: f"{car.price} €",
+        },
+        says={"units": {"currency": "EUR", "distance": "km"}},
+        asks=("odometer",),
+        odometer=lambda car: car.km // 1000 * 1000,
+    ),
+    "Colombian": Case(
+        {"Marca": MAKE, "Modelo": MODEL, "Año": YEAR, "Kilometraje": KM}
+        | {"Precio": lambda car: f"$ {parted(car.price)}"},
+        cars=market(price=90_000_000),
+        says={"units": {"currency": "USD", "distance": "km"}, "decimal": ","},
+        asks=("units",),
+    ),
+    "cents": Case(
+        {name: cell for name, cell in ENGLISH.items() if name != "price"}
+        | {"price_cents": lambda car: 100 * car.price},
+        asks=("price",),
+    ),
     "no distances": Case(
         {
             "make": MAKE,

@@ -152,6 +152,12 @@ READ = {
         beside("powerBhp", [f"{x} kW ({x * 1.36:.0f} PS)" for x in POWERS]), "power_bhp",
         [x * BHP_PER_KW for x in POWERS], POWER, ("powerBhp is told in kW, and was made bhp",),
     ),
+    "lakh of three decimals": Read(
+        column("price", lambda x: f"{100 * (x // 100) / 1e5:.3f}"), "price",
+        [100 * (x // 100) for x in PRICES], by("price", multiply=100_000),
+        ("price is '2.500' and the like; '.' was taken for the sign before decimals, as multiply "
+         "is 100000",),
+    ),
     "lakh with multiply is read once": Read(
         column("price", lambda x: f"{x / 1e5:.5f} lakh", lambda x: f"{x / 1e5:.5f}"), "price",
         PRICES, by("price", number=True, multiply=100_000),
@@ -306,6 +312,25 @@ ODD = {
         "in INR: currencies: {{CZK: ...}} in ingest.columns.price",
         sold_in("CZK"),
         ingest={"columns": {"price": "price_czk"}},
+        reads={"price": PRICES},
+    ),
+    "lakh of three decimals, another sign for the file": OddFile(
+        column("price", lambda x: f"{100 * (x // 100) / 1e5:.3f}"),
+        "{file}: price is '2.500' and the like, which ingest.decimal: ',' and multiply: 100000 "
+        "make more than any car has; set decimal to '.' or ',' in ingest.columns.price: the sign "
+        "before decimals in this column",
+        by("price", multiply=100_000, decimal="."),
+        ingest={"decimal": ",", **by("price", multiply=100_000)},
+        reads={"price": [100 * (x // 100) for x in PRICES]},
+    ),
+    "cents by name": OddFile(
+        text(
+            [(*car[:4], 100 * car[4]) for car in CARS], (*HEADER[:4], "price_cents"), separator=";"
+        ),
+        "{file}: price is read from 'price_cents', whose name tells hundredths; write multiply: "
+        "0.01 in ingest.columns.price, or multiply: 1 if the name is wrong",
+        {"columns": {"price": {"from": "price_cents", "multiply": 0.01}}},
+        ingest={"columns": {"price": "price_cents"}},
         reads={"price": PRICES},
     ),
     "lakh beside rupees": OddFile(

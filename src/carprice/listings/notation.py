@@ -23,11 +23,13 @@ from carprice.listings.numbers import (
     Quantity,
     codes_in_name,
     codes_of,
+    is_beyond,
     is_scale,
     plain,
     read_number,
     read_quantity,
     sign_in,
+    tells_cents,
     unit_in_name,
     unit_of,
 )
@@ -85,16 +87,35 @@ class Notation:
                 self._both_signs.add(name)
             either, example = rows["?"], next(iter(examples.values()), "")
             sign: Decimal = "." if rows["."] >= rows[","] else ","
+            allowed = self.settings.max_unreadable * rows.total()
+            shows_it = rows[sign] > _LEAST_EVIDENCE * either
+            three = None if shows_it else self._sign_under_scale(name, cells, rule)
             if given := rule.decimal or self.settings.decimal:
                 self.decimals[name] = given
-            elif rows[sign] > _LEAST_EVIDENCE * either:
+                if (
+                    three not in (None, given)
+                    and either > self.settings.max_unreadable * rows.total()
+                ):
+                    raise InputError(
+                        f"{label}: {alias(name)} is {example!r} and the like, which ingest.decimal: "
+                        f"{given!r} and multiply: {rule.multiply:.10g} make more than any car has; "
+                        f"set decimal to '.' or ',' in ingest.columns.{alias(name)}: the sign "
+                        "before decimals in this column"
+                    )
+            elif three:
+                self.decimals[name] = three
+                self.note(
+                    f"{alias(name)} is {example!r} and the like; {three!r} was taken for the sign "
+                    f"before decimals, as multiply is {rule.multiply:.10g}"
+                )
+            elif shows_it:
                 self.decimals[name] = sign
                 self._borrowed.discard(name)
             elif name in self.decimals:  # as in the chunks before, which may be of another file
                 self._borrowed.add(name)
             elif kind_of(name) is FieldKind.INTEGER and example:  # it has no decimals
                 self.decimals[name] = "." if "," in example else ","
-            elif either > self.settings.max_unreadable * rows.total():
+            elif either > allowed:
                 doubted[name] = example
             if name in doubted and len(examples) == 2:
                 both = " and ".join(map(repr, examples.values()))
@@ -123,6 +144,29 @@ class Notation:
                 f"before decimals, as in {other}"
             )
 
+    def _sign_under_scale(self, name: str, cells: Cells, rule: ColumnRule) -> Decimal | None:
+        """Return the sign before three decimals where ``multiply`` is a scale such as lakh.
+
+        It is None where these digits may be thousands: ``1,200`` of 10,000 won.
+        """
+        if rule.decimal or not is_scale(rule.multiply or 1.0):
+            return None
+        texts = [
+            value
+            for value in cells.values
+            if isinstance(value, str) and sign_in(value, inside=rule.number) == "?"
+        ]
+        signs = {_sign_of_either(text) for text in texts}
+        if len(signs) != 1:
+            return None
+        sign: Decimal = "." if "." in signs else ","
+        read = [_read(name, text, rule, "," if sign == "." else ".") for text in texts]
+        numbers = [one.number for one in read if one and not one.scaled]
+        if not numbers:
+            return None
+        median = float(np.median(numbers)) * (rule.multiply or 1.0)
+        return sign if is_beyond(name, median, self.settings.units.currency) else None
+
     def _is_strict(self, name: str, rule: ColumnRule) -> bool:
         """Whether a number such as ``12.990`` cannot be 12.99 in a field's column."""
         is_large = name in _LARGE and rule.multiply is None and rule.unit != "l"
@@ -150,6 +194,7 @@ class Notation:
         InputError
             If the column has several units or currencies, or one that the market has not.
         """
+        self._refuse_cents(name, rule, label)
         multiply = 1.0 if rule.multiply is None else rule.multiply
         add = 0.0 if rule.add is None else rule.add
         if isinstance(cells, np.ndarray):
@@ -202,6 +247,16 @@ class Notation:
             self.note(
                 f"multiply: {rule.multiply:.10g} of {alias(name)} was used for numbers without a "
                 "word such as lakh only"
+            )
+
+    def _refuse_cents(self, name: str, rule: ColumnRule, label: str) -> None:
+        """Refuse prices whose column's name tells cents and whose rule has no ``multiply``."""
+        column = " ".join(rule.columns)
+        if name in PRICED and rule.multiply is None and tells_cents(column):
+            raise InputError(
+                f"{label}: {alias(name)} is read from {column!r}, whose name tells hundredths; "
+                f"write multiply: 0.01 in ingest.columns.{alias(name)}, or multiply: 1 if the name "
+                "is wrong"
             )
 
     def _refuse_name(self, name: str, rule: ColumnRule, label: str) -> None:

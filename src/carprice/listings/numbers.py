@@ -6,6 +6,7 @@ an unknown word: the value counts as unreadable.
 """
 
 import html
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -172,6 +173,28 @@ FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """What one of a unit is: of a distance in kilometres, else in the field's own unit."""
 PRICED: Final = ("price", "road_tax", "new_price")
+_PER_DOLLAR: Final[Mapping[float, str]] = {
+    1: "USD EUR GBP CHF AUD CAD NZD SGD BND BGN AZN GEL KWD BHD OMR JOD FJD",
+    5: "AED SAR QAR PLN RON MYR ILS BRL PEN BAM TND LYD",
+    15: "SEK NOK DKK CNY HKD MAD BOB GTQ ZAR MXN MDL BWP NAD GHS MOP",
+    35: "CZK THB TWD TRY UAH UYU HNL EGP DOP PHP MUR NIO",
+    100: "INR RUB RSD KGS BDT NPR ISK KES JPY DZD",
+    300: "PKR LKR HUF AMD KZT CRC",
+    1000: "KRW CLP ARS NGN IQD XOF XAF RWF MNT",
+    4000: "COP TZS UGX PYG KHR",
+    20_000: "IDR VND UZS LAK IRR LBP",
+}
+"""What a US dollar costs in other currencies, as far as whole scale words can be told apart."""
+DEAR: Final = 300_000.0
+"""A median price in US dollars that used cars hardly have."""
+_FAR: Final = 1_000_000.0
+_CENTS: Final = (
+    "cent cents centesimi centimes céntimos centimos céntimo cêntimos centavos centavo pence penny "
+    "pennies kopeck kopecks kopek kopeks копейки копеек копейках коп копійки копійок paise paisa "
+    "पैसे पैसा grosze groszy groszach haléře haléřů halere fillér öre øre bani kuruş kurus "
+    "стотинки halalas halala agorot satang rappen"
+)
+"""Words for a hundredth of a currency."""
 _NOTES: Final = (
     "only, onwards, onward, negotiable, neg., neg, nego, obo, o.b.o., ono, o.n.o., or best offer, "
     "vb, vhb, verhandlungsbasis, fp, fix, fixed, firm, festpreis, fest, approx., approx, ca., ca, "
@@ -433,6 +456,40 @@ def codes_in_name(column: str) -> frozenset[str]:
     """
     words = (word for word in _words_of_name(column) if len(word) > 2 and word not in _NO_MONEY)
     return next(filter(None, map(codes_of, words)), frozenset())
+
+
+def tells_cents(column: str) -> bool:
+    """Whether the name of a column tells hundredths of a currency.
+
+    Examples
+    --------
+    >>> tells_cents("price_cents"), tells_cents("Preis in Cent"), tells_cents("price per cent")
+    (True, True, False)
+    """
+    words = _words_of_name(column)
+    return not {*_CENTS.split()}.isdisjoint(words) and not {"per", "pro", "percent"} & {*words}
+
+
+def per_dollar(currency: str) -> float:
+    """Return what a US dollar costs in a currency, roughly; 0 if it is not known."""
+    codes = codes_of(currency)
+    known = (rate for rate, names in _PER_DOLLAR.items() if codes & {*names.split()})
+    return min(known, default=0.0)
+
+
+def is_beyond(field: str, median: float, currency: str) -> bool:
+    """Whether a median is far above the prices or the odometers of used cars.
+
+    Of a currency that is not known no price is.
+
+    Examples
+    --------
+    >>> is_beyond("price", 3e8, "INR"), is_beyond("price", 3e7, "KRW")
+    (True, False)
+    """
+    if field == "odometer":
+        return median > _FAR
+    return field in PRICED and median > DEAR * (per_dollar(currency) or math.inf)
 
 
 def _words_of_name(column: str) -> list[str]:

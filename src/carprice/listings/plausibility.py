@@ -10,27 +10,15 @@ import pandas as pd
 from carprice.errors import InputError
 from carprice.listings.cleaning import default_price_range
 from carprice.listings.market import odometer_limits
-from carprice.listings.numbers import codes_of
+from carprice.listings.numbers import DEAR, per_dollar
 from carprice.listings.remedies import written, year_matches
 from carprice.listings.spelling import in_one_script, scripts_of
 from carprice.schema import KINDS, NUMERIC, PRICE, alias, bounds
 from carprice.settings import ColumnRule, IngestSettings
 
 _CHEAPEST_MARKET: Final = 100.0
-_PER_DOLLAR: Final[Mapping[float, str]] = {
-    1: "USD EUR GBP CHF AUD CAD NZD SGD BND BGN AZN GEL KWD BHD OMR JOD FJD",
-    5: "AED SAR QAR PLN RON MYR ILS BRL PEN BAM TND LYD",
-    15: "SEK NOK DKK CNY HKD MAD BOB GTQ ZAR MXN MDL BWP NAD GHS MOP",
-    35: "CZK THB TWD TRY UAH UYU HNL EGP DOP PHP MUR NIO",
-    100: "INR RUB RSD KGS BDT NPR ISK KES JPY DZD",
-    300: "PKR LKR HUF AMD KZT CRC",
-    1000: "KRW CLP ARS NGN IQD XOF XAF RWF MNT",
-    4000: "COP TZS UGX PYG KHR",
-    20_000: "IDR VND UZS LAK IRR LBP",
-}
-"""What a US dollar costs in other currencies, as far as whole scale words can be told apart."""
-_CHEAPEST, _CHEAP, _DEAR = 20.0, 300.0, 300_000.0
-"""Median prices in US dollars: below the first are no cars, outside the others hardly."""
+_CHEAPEST, _CHEAP = 20.0, 300.0
+"""Median prices in US dollars: below the first are no cars, below the second hardly."""
 _LEAST_DRIVEN: Final = 1000.0
 _SMALLEST_ENGINE: Final = 20.0
 _MOST_TOO_DEAR: Final = 3
@@ -222,7 +210,7 @@ def _refusals_of_prices(
             f"such as {cheap.iloc[0]:.10g}; are prices in two units, such as lakh beside rupees? "
             "Bring them to one, or set ingest.price_range to leave others out"
         )
-    if median < max(_CHEAPEST_MARKET, _CHEAPEST * _per_dollar(currency)):
+    if median < max(_CHEAPEST_MARKET, _CHEAPEST * per_dollar(currency)):
         wholes = f"{written(PRICE, rule, multiply=1000)} (100000 if it is lakh, 10000 if it is 万)"
         yield (
             f"the median price is {median:.6g} {currency}; if prices count thousands, write "
@@ -244,15 +232,22 @@ def _doubts(
 ) -> Iterator[str]:
     price, year, odometer = (frame[name] for name in (PRICE, "year", "odometer"))
     currency, median = settings.units.currency, price[price > 0].median()
-    per_dollar = _per_dollar(currency)
-    if settings.price_range is None and per_dollar:
+    rate = per_dollar(currency)
+    if settings.price_range is None and rate:
         asked = "are prices whole, and is ingest.units.currency right?"
-        if median < _CHEAP * per_dollar:
+        if median < _CHEAP * rate:
             yield f"the median price is {median:,.6g} {currency}, little for used cars: {asked}"
-        if median > _DEAR * per_dollar:
+        if median > DEAR * rate:
+            rule = rules.get(PRICE)
+            remedy = (
+                "Cents are read by multiply: 0.01 in ingest.columns.price"
+                if rule is None or rule.multiply is None
+                else f"If multiply: {rule.multiply:.10g} is, give the sign before decimals: "
+                "decimal: '.' or ',' in ingest.columns.price"
+            )
             yield (
-                f"the median price is {median:,.6g} {currency}, much for used cars: {asked} Cents "
-                "are read by multiply: 0.01 in ingest.columns.price"
+                f"the median price is {median:,.6g} {currency}, much for used cars: {asked} "
+                + remedy
             )
     if little := _little_driven(year, odometer, _LITTLE_DRIVEN):
         yield f"{little}: are some in thousands?"
@@ -290,13 +285,6 @@ def _little_driven(year: pd.Series, odometer: pd.Series, share: float) -> str:
         f"odometer is {little.iloc[0]:.6g} and the like in {len(little):,} of the {len(used):,} "
         f"cars before {year.median():.0f}"
     )
-
-
-def _per_dollar(currency: str) -> float:
-    """Return what a dollar costs in a currency, roughly; 0 if it is not known."""
-    codes = codes_of(currency)
-    known = (rate for rate, names in _PER_DOLLAR.items() if codes & {*names.split()})
-    return min(known, default=0.0)
 
 
 def _are_years(values: pd.Series) -> bool:

@@ -20,6 +20,7 @@ from carprice.listings.numbers import (
     Decimal,
     Quantity,
     codes_of,
+    is_beyond,
     plain,
     read_number,
     read_quantity,
@@ -65,6 +66,7 @@ _WELL_READ: Final = 0.95
 _LEAST_EVIDENCE: Final = 0.05
 _OTHER_CALENDARS: Final = ((1300, 1450, 621, "Iran's"), (2480, 2600, -543, "Thailand's"))
 _SCALE_OF_CURRENCY: Final = {"INR": 1e5, "CNY": 1e4, "JPY": 1e4, "KRW": 1e4}
+_MARKET_OF_SCALE: Final = {1e3: "EUR", 1e5: "INR"}
 _MATCHES: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
     "year": ({"match": r"[-/.' ](\d\d)$"},),
     "odometer": (
@@ -122,6 +124,7 @@ class Fit:
     units, currencies : rows by the unit or the currency that their texts name.
     numbers : what each row is read as; NaN where it is not, empty for texts.
     guesses : how many guesses the rule hangs on.
+    is_scaled : whether the name tells a scale, under which three digits after a sign are decimals.
     """
 
     rule: dict[str, Any]
@@ -133,6 +136,7 @@ class Fit:
     currencies: Counter[str] = field(default_factory=Counter)
     numbers: np.ndarray = field(default_factory=lambda: np.empty(0))
     guesses: int = 0
+    is_scaled: bool = False
 
     @property
     def worth(self) -> float:
@@ -259,19 +263,52 @@ def _number(name: str, column: Column, currency: str) -> Fit | None:
     if name == "year":
         texts = [text for text, _ in column.texts]
         matches = (*({"match": match} for match in year_matches(texts)), *matches)
-    for changes in ({}, {"number": True}, *matches):
+    for changes in (*_thousands(name, column.name), {}, {"number": True}, *matches):
         rule = ColumnRule.model_validate({"from": "column", **changes})
         cells = prepared(name, column.raw, rule)
         for sign, is_sure in _signs(name, cells, rule):
             draft = _read(name, cells, rule, changes, sign)
             if draft is None or not _bring_home(name, column.name, draft, currency):
                 continue
-            found = draft.fit(sign, is_sure=is_sure)
+            told = column.name.told(name)
+            is_scaled = not is_sure and told is not None and told.number > 1
+            if is_scaled and told and _is_of_decimals(name, told, draft, currency, sign, cells):
+                continue
+            found = draft.fit(sign, is_sure=is_sure, is_scaled=is_scaled)
             if best is None or found.worth > best.worth + _BETTER:
                 best = found
         if best is not None and best.worth >= _WELL_READ:
             break
     return best
+
+
+def _thousands(name: str, told_by: ColumnName) -> tuple[dict[str, Any], ...]:
+    """Return the rule that reads ``88 mil`` and ``88 miles`` as thousands, where they are."""
+    if name != "odometer" or not told_by.is_of_thousands:
+        return ()
+    return ({"match": r"(?i)(\d[\d.,]*)\s*mil(?:es)?\b", "multiply": 1000},)
+
+
+def _is_of_decimals(
+    name: str,
+    told: Quantity,
+    draft: "_Draft",
+    currency: str,
+    sign: Decimal | None,
+    cells: Prepared,
+) -> bool:
+    """Whether digits that were taken for thousands are decimals, as the name tells a scale."""
+    values = cells.values if isinstance(cells, Cells) else ()
+    parted = {
+        value for value in values if isinstance(value, str) and re.search(rf"\d[{sign}]\d", value)
+    }
+    if parted:  # three digits after the sign are read as decimals already
+        return False
+    known = [one for one in draft.currencies if one]
+    market = next((code for one in known for code in sorted(codes_of(one))), "") or currency
+    market = market or _MARKET_OF_SCALE.get(told.number, "")
+    thousands = float(np.nanmedian(draft.numbers)) * told.number
+    return is_beyond(name, thousands, market) and not is_beyond(name, thousands / 1000, market)
 
 
 def _signs(name: str, cells: Prepared, rule: ColumnRule) -> list[tuple[Decimal | None, bool]]:
@@ -313,7 +350,7 @@ class _Draft:
         self.rule["multiply"] = self.rule.get("multiply", 1) * factor
         self.median *= factor
 
-    def fit(self, sign: Decimal | None, *, is_sure: bool) -> Fit:
+    def fit(self, sign: Decimal | None, *, is_sure: bool, is_scaled: bool = False) -> Fit:
         if "multiply" in self.rule and float(self.rule["multiply"]).is_integer():
             self.rule["multiply"] = int(self.rule["multiply"])
         return Fit(
@@ -326,6 +363,7 @@ class _Draft:
             currencies=self.currencies,
             numbers=self.numbers,
             guesses=self.guesses,
+            is_scaled=is_scaled,
         )
 
 
@@ -392,6 +430,12 @@ def _bring_home(name: str, told_by: ColumnName, draft: _Draft, currency: str) ->
     low, high = USUAL.get(name, (-math.inf, math.inf))
     if told:
         _by_name(name, told, draft)
+    if name in (PRICE, "odometer") and told_by.is_of_thousands:
+        if told and told_by.has_miles:
+            draft.doubts.append("'mil' and 'miles' in the name were taken for thousands")
+            draft.units = draft.units if name == PRICE else Counter({"km": len(draft.numbers)})
+        elif "multiply" in draft.rule and "match" in draft.rule:
+            draft.doubts.append("'mil' and 'miles' were taken for thousands")
     if name == "year":
         return _year(draft)
     if name == "engine_cc" and "unit" not in draft.rule and draft.median <= _MOST_LITRES:
@@ -426,6 +470,11 @@ def _by_name(name: str, told: Quantity, draft: _Draft) -> None:
             draft.rule["unit"] = told.unit
     if not draft.currencies.keys() - {""} and told.currency:
         draft.currencies = Counter({told.currency: len(draft.numbers)})
+    if told.number < 1:
+        draft.doubts.append("the name tells hundredths, such as cents")
+        if draft.median * told.number >= USUAL[PRICE][0]:
+            draft.multiply(told.number)
+        return
     has_scale_words = draft.median > 10 * draft.largest > 0
     is_whole = draft.median > _MOST_IN_A_SCALE.get(name, math.inf)
     if told.number != 1 and not has_scale_words and not is_whole:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from carprice.listings.numbers import Quantity, read_quantity
+from carprice.listings.numbers import PRICED, Quantity, read_quantity, tells_cents
 from carprice.schema import CAR_ID, FIELDS, PRICE, names_of
 
 EXACT, WHOLE, WORD, PART = 4, 3, 2, 1
@@ -25,6 +25,9 @@ _BRACKETS: Final = re.compile(r"[(\[{]([^)\]}]*)[)\]}]")
 _BOUNDARY: Final = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[a-z])(?=[A-Z][a-z])")
 _SIGNS: Final = re.compile(r"[TtKk]?[€$£₹¥₩₽₺₴₪₫฿₦₱₸]")
 _THOUSANDS: Final = ((re.compile(r"^t(?=€|eur)"), "tsd "), (re.compile(r"^['’]?000s?\b"), "1000"))
+_IN: Final = re.compile(r"^(?:in|en|em) ")
+_MILES: Final = re.compile(r"^mil(?:es)?\b(?: de\b)?")
+"""A thousand in Spanish and Portuguese."""
 _SCALES: Final = (1, *(10.0**power for power in range(3, 10)))
 _LINKS: Final = frozenset({"in", "en", "em", "w", "v", "в", "the", "of", "per"})
 
@@ -151,8 +154,13 @@ class ColumnName:
         >>> ColumnName.of("cena_tys_PLN").told("price")
         Quantity(number=1000.0, unit='', currency='pln')
         """
+        if field in PRICED and tells_cents(self.text):
+            return Quantity(0.01)
         for note in (*self.notes, *self._endings()):
-            text = note.strip().casefold().removeprefix("in ").lstrip("x*× ")
+            text = note.strip().casefold().lstrip("x*× ")
+            text = _IN.sub("", text)
+            if self.is_of_thousands:
+                text = _MILES.sub("tsd ", text)
             for pattern, written in _THOUSANDS:
                 text = pattern.sub(written, text)
             start = "" if text[:1].isdigit() else "1 "
@@ -160,6 +168,30 @@ class ColumnName:
             if text and read and read.number in _SCALES and (read.number != 1 or read.name):
                 return read
         return None
+
+    @property
+    def is_of_kilometres(self) -> bool:
+        """Whether its own words, not those in brackets, tell kilometres."""
+        return self.has_word(words("kilometres"))
+
+    @property
+    def is_of_thousands(self) -> bool:
+        """Whether ``miles`` and ``mil`` in it, or beside its values, mean thousands.
+
+        Examples
+        --------
+        >>> ColumnName.of("Km (miles)").is_of_thousands, ColumnName.of("Miles").is_of_thousands
+        (True, False)
+        """
+        return self.is_of_kilometres or self.has_word(words("iberian"))
+
+    @property
+    def has_miles(self) -> bool:
+        """Whether it has the word ``miles`` or ``mil``, which may mean thousands."""
+        return any(
+            _MILES.match(_IN.sub("", text.strip().casefold()))
+            for text in (*self.notes, *self.words)
+        )
 
     def _endings(self) -> Iterator[str]:
         for start in range(max(len(self.words) - 3, 0), len(self.words)):

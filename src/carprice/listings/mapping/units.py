@@ -35,7 +35,16 @@ def decide_decimal(columns: Mapping[str, Column], proposal: Proposal) -> None:
     sure: Counter[str | None] = Counter(
         one.sign for one in proposal.fits.values() if one.sign and one.is_sure
     )
-    assumed = {name: one for name, one in proposal.fits.items() if one.sign and not one.is_sure}
+    unsure = {name: one for name, one in proposal.fits.items() if one.sign and not one.is_sure}
+    assumed = {name: one for name, one in unsure.items() if not one.is_scaled}
+    for name in sorted(unsure.keys() - assumed.keys()):
+        rule, own = proposal.rules[name] or {}, unsure[name].sign
+        rule["decimal"] = own
+        example = next(
+            text for text, _ in columns[rule["from"]].texts if sign_in(text, inside=True)
+        )
+        meant = "decimals" if re.search(rf"\d[{own}]\d", example) else "thousands"
+        proposal.doubt(name, f"{example!r} and the like were taken for {meant}")
     if len(sure) > 1 and not assumed:
         return
     votes = sure or Counter(one.sign for one in assumed.values())
@@ -145,16 +154,17 @@ def _decide_distance(columns: Mapping[str, Column], proposal: Proposal, guess: s
         if bare > 1 - _MOST_TOLD:
             proposal.doubt("odometer", f"{bare:.0%} of the rows name no unit, and are read as well")
         return
-    units = [
-        _BY_NAME[word]
-        for word in ColumnName.of(str((rule or {}).get("from"))).words
-        if word in _BY_NAME
-    ]
+    own_name = ColumnName.of(str((rule or {}).get("from")))
+    units = [_BY_NAME[word] for word in own_name.words if word in _BY_NAME]
+    if own_name.is_of_kilometres:
+        units = [one for one in units if one == "km"]
     told = _units_of_a_column(columns, proposal)
     units += [one for one, _ in told.most_common()]
     if len(told) > 1:
         rows = ", ".join(f"{one} in {count:,}" for one, count in told.most_common())
         proposal.doubt("odometer", f"another column tells several units ({rows} rows): make it one")
+    if own_name.is_of_kilometres:
+        units.append("km")
     if (proposal.rules.get("fuel_economy") or {}).get("from") == "mpg":
         units.append("miles")
     in_miles = (guess or proposal.currency) in ("GBP", "USD")
