@@ -216,7 +216,10 @@ def test_a_file_of_which_too_much_cannot_be_read_is_refused(
     if not is_refused:
         assert score(model, source, target, max_unreadable=allowed) == (rows, rows - bad)
         return
-    told = rf"odometer is '42000 km' and cannot be read in {bad} of {rows} rows; give ingest"
+    told = (
+        rf"odometer is '42000 km' in row 0, and cannot be read in {100 * bad / rows:.0f} % of the "
+        "rows; write odometer: {from: odometer, number: true} in ingest.columns"
+    )
     with pytest.raises(InputError, match=told):
         score(model, source, target, max_unreadable=allowed)
     assert not target.exists()
