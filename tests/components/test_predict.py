@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -6,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from carprice.components import predict as component
 from carprice.components.predict import predict
@@ -216,12 +218,139 @@ def test_a_file_of_which_too_much_cannot_be_read_is_refused(
     if not is_refused:
         assert score(model, source, target, max_unreadable=allowed) == (rows, rows - bad)
         return
-    told = rf"odometer is '42000 km' and cannot be read in {bad} of {rows} rows; give ingest"
+    told = (
+        rf"odometer is '42000 km' in row 0, and cannot be read in {100 * bad / rows:.0f} % of the "
+        "rows; write odometer: {from: odometer, number: true} in ingest.columns"
+    )
     with pytest.raises(InputError, match=told):
         score(model, source, target, max_unreadable=allowed)
     assert not target.exists()
     rule = {"odometer": {"from": "odometer", "number": True}}
     assert score(model, source, target, columns=rule) == (rows, rows)
+
+
+ISO = ["2024-05-01", "2024-05-02", "2024-06-30"]
+MONTH_FIRST = {"listedOn": {"from": "listedOn", "date": "%m/%d/%Y"}}
+UNREAD = [
+    # column, its values, the rules that do not read them, the remedy
+    ("listedOn", ["45300", "45301"], {}, "write listedOn: {from: listedOn, date: excel}"),
+    ("listedOn", [*ISO, "45300", "45301"], {}, "write listedOn: {from: listedOn, date: excel}"),
+    ("listedOn", ["45300", "45301", *ISO], {}, "write listedOn: {from: listedOn, date: excel}"),
+    ("listedOn", ["5-2024", "6-2024"], {}, "write listedOn: {from: listedOn, date: '%m-%Y'}"),
+    (
+        "listedOn",
+        [*ISO, "soon", "later"],
+        {},
+        "write listedOn: {from: listedOn, values: {soon: null, later: null}}",
+    ),
+    (
+        "listedOn",
+        ["5.1.24", "6.1.24"],
+        MONTH_FIRST,
+        "write listedOn: {from: listedOn, date: '%d.%m.%y'} in ingest.columns, or date: "
+        "'%m.%d.%y' if the month comes first",
+    ),
+    (
+        "listedOn",
+        [*ISO, "05/01/2024"],
+        MONTH_FIRST,
+        "it has dates such as '2024-05-01' and '05/01/2024': write all of them in one way, such "
+        "as 2024-05-31",
+    ),
+    (
+        "listedOn",
+        ["05/01/2024", *ISO],
+        MONTH_FIRST,
+        "it has dates such as '2024-05-01' and '05/01/2024': write all of them in one way, such "
+        "as 2024-05-31",
+    ),
+    ("listedOn", ["week 5", "week 6"], {}, "or another column, or write 'listedOn: null'"),
+    ("listedOn", [*ISO, "week 5", "week 6"], {}, "or set ingest.max_unreadable: 0.4 to leave"),
+    ("odometer", ["9 km", "8", "9 km"], {}, "write odometer: {from: odometer, number: true}"),
+    (
+        "odometer",
+        ["soon", "9", "later"],
+        {},
+        "write odometer: {from: odometer, values: {soon: null, later: null}}",
+    ),
+    ("year", ["about 2010", "in 2011"], {}, r"write year: {from: year, match: '((?:19|20)\d\d)'}"),
+    ("seats", ["5+2", "5+2"], {}, r"write seats: {from: seats, match: (\d+), number: false}"),
+]
+
+
+@pytest.mark.parametrize("are_chunked", [False, True])
+@pytest.mark.parametrize(("column", "values", "columns", "remedy"), UNREAD)
+def test_the_remedy_of_what_cannot_be_read_helps_when_followed(
+    column: str,
+    values: list[str],
+    columns: dict[str, Any],
+    remedy: str,
+    are_chunked: bool,
+    model: PriceModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if are_chunked:
+        monkeypatch.setattr(component, "read_chunks", partial(read_chunks, chunk_rows=1))
+    source, target = tmp_path / "cars.csv", tmp_path / "out.csv"
+    cars = pd.DataFrame(
+        {"make": "Maruti", "model": "Swift", "year": "2019", "odometer": "42000"},
+        range(len(values)),
+    ).assign(**{column: values})
+    cars.to_csv(source, index=False)
+    with pytest.raises(InputError) as refused:
+        score(model, str(source), target, columns=columns)
+    told = str(refused.value)
+    assert remedy in told
+    settings: dict[str, Any] = {"columns": columns}
+    if found := re.search(r"write (\w+: \{.*?\}) in ingest.columns", told):
+        settings = {"columns": {**columns, **yaml.safe_load(f"{{{found[1]}}}")}}
+    elif found := re.search("write '(listedOn: null)'", told):
+        settings = {"columns": {**columns, "listedOn": None}}
+    elif found := re.search("ingest.max_unreadable: ([0-9.]+)", told):
+        settings["max_unreadable"] = float(found[1])
+    else:
+        cars.assign(**{column: ISO[0]}).to_csv(source, index=False)
+        settings = {}
+    assert score(model, str(source), target, **settings)[0] == len(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            [*ISO, "05/01/2024"],
+            "the date '05/01/2024' may start with the day or the month, and others have another "
+            "format, such as '2024-05-01'; write all of them in one way, such as 2024-05-31",
+        ),
+        (
+            ["5.1.24", "6.1.24"],
+            "the date '5.1.24' may start with the day or the month; give the format in "
+            "ingest.columns, such as date: '%d.%m.%y' or date: '%m.%d.%y'",
+        ),
+        (
+            ["05/01/2024 9:30", "25/01/2024 9:30", "soon"],
+            "the date '05/01/2024 9:30' may start with the day or the month; give the format in "
+            "ingest.columns, such as date: '%d/%m/%Y %H:%M'",
+        ),
+    ],
+)
+def test_an_ambiguous_date_is_told_the_formats_that_read_its_column(
+    values: list[str], told: str, model: PriceModel, tmp_path: Path
+) -> None:
+    cars = CARS[: len(values)].assign(make="Maruti", year="2019", listedOn=values)
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    with pytest.raises(InputError) as refused:
+        score(model, str(tmp_path / "cars.csv"), tmp_path / "out.csv")
+    assert str(refused.value) == f"{tmp_path / 'cars.csv'}, listedOn: {told}"
+
+
+def test_prices_asked_that_cannot_be_read_are_no_hindrance(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    cars = CARS.assign(make="Maruti", year="2019", odometer="42000", price="ask")
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    assert score(model, str(tmp_path / "cars.csv"), tmp_path / "out.csv") == (5, 5)
 
 
 def test_a_file_without_odometers_is_priced_where_the_map_says_so(

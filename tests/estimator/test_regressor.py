@@ -238,7 +238,8 @@ def test_what_is_lost_at_fit_is_warned_of(quick: PriceRegressor, cars: pd.DataFr
     told = [str(warning.message) for warning in caught]
     assert told[0].startswith("X has columns that are no field of a listing, and are ignored: note")
     assert "odometer is 'low' in row 2 and cannot be read in 1 rows" in told[1]
-    assert "columns['odometer'] a rule, such as {'from': ..., 'number': True}" in told[1]
+    rule = "columns={'odometer': {'from': 'odometer', 'values': {'low': None}}}"
+    assert told[1].endswith(f"which are taken as missing; write {rule}")
     assert told[2].startswith(f"3 of {len(poor)} rows are not learned from: 2 exact duplicate, 1 ")
     assert {warning.filename for warning in caught} == {__file__}
     assert quick.ignored_columns_ == ("notes",)

@@ -38,7 +38,7 @@ ODD = {
         text(DOTTED, DATED),
         "{file}: listedOn is '1.1.24.' in row 0, and cannot be read in 100 % of the rows; give "
         "ingest.columns.listedOn the format of its dates, such as date: '%d.%m.%Y', or another "
-        "column",
+        "column, or write 'listedOn: null'",
         {"columns": {"listedOn": {"from": "listedOn", "date": "%d.%m.%y."}}},
     ),
     "a title above the header": OddFile(

@@ -67,6 +67,7 @@ def predict(
     rows = with_price = 0
     notes: tuple[str, ...] = ()
     unreadable: dict[str, Unreadable] = {}
+    origin: dict[str, tuple[str, ...]] = {}
     required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
 
     def priced_chunks() -> Iterator[pd.DataFrame]:
@@ -81,12 +82,12 @@ def predict(
             yield pd.concat([raw, priced], axis=1)
             rows += len(priced)
             notes = mapped.notes
+            origin.update(mapped.origin)
             with_price += int(priced[PRICE_NAMES[0]].notna().sum())
             for field, found in mapped.unreadable.items():
                 unreadable[field] = unreadable[field].plus(found) if field in unreadable else found
             progress(f"{rows:,} rows")
-        counts = {field: (found.count, found.value) for field, found in unreadable.items()}
-        refuse_unreadable(counts, rows, settings.max_unreadable, redact(source))
+        refuse_unreadable(unreadable, origin, rows, settings, redact(source))
 
     with writing(target) as path:
         write(path, priced_chunks())

@@ -20,6 +20,7 @@ from carprice.estimator.tables import (
     checked_frame,
     checked_prices,
     errors_for_python,
+    for_python,
     read_fields,
     warn,
     warn_of_ignored,
@@ -205,8 +206,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         warn_of_ignored(self.ignored_columns_)
         for note in (*mapped.notes, *cleaned.doubts):
             warn(note)
-        unreadable = {f: one for f, one in mapped.unreadable.items() if f != PRICE}
-        warn_of_unreadable(unreadable, "are taken as missing")
+        warn_of_unreadable(mapped, settings, "are taken as missing")
         if self.rejected_:
             told = ", ".join(f"{rows:,} {reason}" for reason, rows in self.rejected_.items())
             warn(f"{len(X) - len(listings):,} of {len(X):,} rows are not learned from: {told}")
@@ -308,7 +308,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 f"X has no column for {', '.join(absent)}, which the model learned from; priced "
                 "as if unknown"
             )
-        warn_of_unreadable(mapped.unreadable, "have no price")
+        warn_of_unreadable(mapped, settings, "have no price")
         required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
         problems = problems_of(mapped.frame, mapped.raw_unreadable, required)
         told = {row for found in mapped.raw_unreadable.values() for row in found.index}
@@ -347,7 +347,7 @@ def _warn_if_implausible(source: Source, settings: IngestSettings) -> None:
     try:
         refuse_implausible(source.frame, settings, SOURCE, rules_of(source, settings))
     except InputError as error:
-        warn(str(error).replace("ingest.units.", "").replace("ingest.", ""))
+        warn(for_python(str(error)))
 
 
 def _validated(kind: type[Model], values: Mapping[str, Any]) -> Model:

@@ -1,6 +1,7 @@
 """Read a DataFrame of listings by the column map, and warn of all that is lost on the way."""
 
 import itertools
+import re
 import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping
@@ -10,18 +11,21 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from carprice.arrays import Floats
 from carprice.errors import CarpriceWarning, InputError
-from carprice.listings.column_map import MappedChunk, Unreadable, map_columns
+from carprice.listings.column_map import MappedChunk, map_columns
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import Decimal
+from carprice.listings.remedies import remedy, rule_of
 from carprice.listings.sources.chunks import Chunk
-from carprice.schema import alias
+from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
 
 SOURCE: Final = "X"
 """What messages call the DataFrame."""
+_RULE: Final = re.compile(r"\b(\w+): (\{.*?\}) in ingest\.columns")
 _PACKAGE: Final = str(Path(__file__).parents[1])
 
 
@@ -37,8 +41,19 @@ def errors_for_python() -> Iterator[None]:
     except ListingsError:
         raise
     except InputError as error:
-        told = str(error).replace("ingest.units.", "").replace("ingest.", "")
-        raise ListingsError(told) from None
+        raise ListingsError(for_python(str(error))) from None
+
+
+def for_python(message: str) -> str:
+    """Return a message in which keys of params.yaml are keyword arguments, and YAML is Python.
+
+    Examples
+    --------
+    >>> for_python("write year: {from: built, number: true} in ingest.columns")
+    "write columns={'year': {'from': 'built', 'number': True}}"
+    """
+    told = _RULE.sub(lambda found: f"columns={{{found[1]!r}: {yaml.safe_load(found[2])}}}", message)
+    return told.replace("ingest.units.", "").replace("ingest.", "")
 
 
 def warn(message: str) -> None:
@@ -100,13 +115,19 @@ def read_fields(
         return map_columns(chunk, settings, notation, price_required=price_required)
 
 
-def warn_of_unreadable(unreadable: Mapping[str, Unreadable], become: str) -> None:
+def warn_of_unreadable(mapped: MappedChunk, settings: IngestSettings, become: str) -> None:
     """Warn of values that cannot be read; ``become`` says what is made of their rows."""
-    for field, found in unreadable.items():
+    for field, found in mapped.unreadable.items():
+        if field == PRICE:
+            continue
+        rule, share = (
+            rule_of(field, mapped.origin[field], settings),
+            found.count / len(mapped.frame),
+        )
+        told = remedy(field, rule, found.others, found.readable, share, settings, become="")
         warn(
             f"{alias(field)} is {found.value!r} in row {found.row} and cannot be read in "
-            f"{found.count} rows, which {become}; give columns[{alias(field)!r}] a "
-            "rule, such as {'from': ..., 'number': True}"
+            f"{found.count} rows, which {become}; {for_python(told)}"
         )
 
 

@@ -1,26 +1,30 @@
 """Price a table of listings: one row of answers for each."""
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
+from carprice.listings.column_map import Unreadable
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.problems import WrongField, problem_of, read_value
+from carprice.listings.remedies import told_unreadable
 from carprice.model import PriceModel
 from carprice.schema import (
     KINDS,
     NUMERIC,
+    PRICE,
     PRICE_NAMES,
     REQUIRED,
     FieldKind,
     alias,
     bounds,
 )
+from carprice.settings import IngestSettings
 
 _COLUMNS: Final = (*PRICE_NAMES, "warnings", "problem")
 _LONGEST_TEXT: Final = 200
@@ -125,20 +129,28 @@ def _problem(listing: pd.Series, raw: Mapping[str, Any], required: Collection[st
 
 
 def refuse_unreadable(
-    unreadable: Mapping[str, tuple[int, object]], rows: int, most: float, label: str
+    unreadable: Mapping[str, Unreadable],
+    origin: Mapping[str, Sequence[str]],
+    rows: int,
+    settings: IngestSettings,
+    label: str,
 ) -> None:
     """Raise an InputError if more of a field cannot be read than the largest share allowed.
 
-    One value in a file is a bad row, however few rows there are; more are a wrong rule.
+    One value in a file is a bad row, however few rows there are; more are a wrong rule. Of prices
+    asked there is none too many: none is needed.
 
     Parameters
     ----------
-    unreadable : field → number of values that could not be read, and the first of them.
+    unreadable : what could not be read, by field.
+    origin : the source's columns that each field was read from.
     """
-    for field, (count, value) in unreadable.items():
-        if count > max(1, most * rows):
-            raise InputError(
-                f"{label}: {alias(field)} is {value!r} and cannot be read in {count:,} of "
-                f"{rows:,} rows; give ingest.columns.{alias(field)} a rule, such as number: true, "
-                "or another column (ingest.max_unreadable is the share that is put up with)"
-            )
+    problems = [
+        told_unreadable(
+            field, origin[field], found, rows, settings, "to leave such rows without a price"
+        )
+        for field, found in unreadable.items()
+        if field != PRICE and found.count > max(1, settings.max_unreadable * rows)
+    ]
+    if problems:
+        raise InputError(f"{label}: {'. Besides, '.join(problems)}")

@@ -50,6 +50,7 @@ _FITTING_KINDS: Final = {
 }
 """The kinds of fields that each key of a rule fits; the other keys fit all."""
 _VALUES_KEPT: Final = 100
+_SAMPLED: Final = 20
 _EMPTY: Final = frozenset({"nan", "NaN", "NaT", "<NA>"})
 _NAMES: Final = ("make", "model", "variant")
 
@@ -75,7 +76,12 @@ class Unreadable:
 
     def plus(self, later: "Unreadable") -> "Unreadable":
         """Return the sum of these and of those of a later chunk."""
-        return replace(self, count=self.count + later.count)
+        return replace(
+            self,
+            count=self.count + later.count,
+            others=_first_of([*self.others, *later.others]),
+            readable=_first_of([*self.readable, *later.readable]),
+        )
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ class MappedChunk:
     raw_unreadable : what could not be read as the source has it, by field; the index is the rows'.
     defaulted : the rows that took the ``default`` of their rule, by field, and what they took.
     unmatched : the texts in which a rule's ``match`` or ``words`` find nothing, by field.
+    samples : some texts of the fields of which all could be read, by field.
     left_out : why other rows of the chunk are not in the frame, see
         :class:`carprice.listings.row_filter.RowFilter`.
     """
@@ -111,6 +118,7 @@ class MappedChunk:
     raw_unreadable: dict[str, pd.Series]
     defaulted: dict[str, pd.Series]
     unmatched: dict[str, Unreadable]
+    samples: dict[str, tuple[str, ...]] = attribute(default_factory=dict)
     left_out: pd.Series = attribute(default_factory=lambda: pd.Series(dtype=object))
 
     def times_defaulted(self) -> dict[tuple[str, str], int]:
@@ -154,6 +162,8 @@ def map_chunks(
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     notation = Notation(settings, known or {})
+    samples: dict[str, tuple[str, ...]] = {}
+    unread: set[str] = set()
     for chunk in chunks:
         if chunk.label not in found:
             found[chunk.label] = auto_columns(chunk.frame.columns, settings)
@@ -161,13 +171,38 @@ def map_chunks(
             _refuse_missing_field(first, chunk.label, found)
             _refuse_missing_field(chunk.label, first, found)
         if row_filter is None:
-            yield chunk, map_columns(chunk, settings, notation, price_required=price_required)
+            mapped = map_columns(chunk, settings, notation, price_required=price_required)
+            _tell_of_other_chunks(mapped, samples, unread)
+            yield chunk, mapped
             continue
         left_out = row_filter.reasons(chunk, chunk.label)
         frame = chunk.frame.drop(index=left_out.index) if len(left_out) else chunk.frame
         kept = replace(chunk, frame=frame)
         mapped = map_columns(kept, settings, notation, price_required=price_required)
+        _tell_of_other_chunks(mapped, samples, unread)
         yield chunk, replace(mapped, left_out=left_out)
+
+
+def _tell_of_other_chunks(
+    mapped: MappedChunk, samples: dict[str, tuple[str, ...]], unread: set[str]
+) -> None:
+    """Add to the unreadable fields of a chunk what can be read in the chunks before and after.
+
+    Another file of the source may write the field in another way, and a remedy must read both.
+
+    Parameters
+    ----------
+    samples : some texts of the chunks so far, by field; this chunk's are added.
+    unread : the fields that had unreadable values so far; this chunk's are added.
+    """
+    for field in {*mapped.samples} & unread:
+        mapped.unreadable[field] = Unreadable(0, "", 0, (), mapped.samples[field])
+    for field, found in mapped.unreadable.items():
+        readable = _first_of([*samples.get(field, ()), *found.readable])
+        mapped.unreadable[field] = replace(found, readable=readable)
+    for field, texts in mapped.samples.items():
+        samples[field] = _first_of([*samples.get(field, ()), *texts])
+    unread |= {*mapped.unreadable}
 
 
 def _refuse_missing_field(
@@ -242,6 +277,7 @@ def map_columns(
     raw_unreadable: dict[str, pd.Series] = {}
     defaulted: dict[str, pd.Series] = {}
     unmatched: dict[str, Unreadable] = {}
+    samples: dict[str, tuple[str, ...]] = {}
     for field in (*FIELDS, *(name for name in (PRICE, CAR_ID) if name in rules)):
         if field not in rules:
             data[field] = np.full(len(chunk.frame), MISSING.get(kind_of(field)))
@@ -265,6 +301,8 @@ def map_columns(
         if bad.any():
             unreadable[field] = _report(raw[field], bad)
             raw_unreadable[field] = _first_of_rows(raw[field], bad)
+        elif kind_of(field) is not FieldKind.TEXT:
+            samples[field] = _distinct(raw[field].iloc[:_SAMPLED].to_numpy(dtype=object))
     index = chunk.frame.index
     frame = pd.DataFrame(
         {field: pd.Series(values, index, dtype=values.dtype) for field, values in data.items()}
@@ -283,6 +321,7 @@ def map_columns(
         raw_unreadable,
         defaulted,
         unmatched,
+        samples,
     )
 
 
@@ -424,7 +463,12 @@ def _distinct(cells: np.ndarray) -> tuple[str, ...]:
     """Return some of the texts of cells, each once; without the empty ones."""
     texts = dict.fromkeys(map(str, cells[[cell is not None for cell in cells]]))
     texts = dict.fromkeys(text for text in texts if text.strip() and text not in _EMPTY)
-    return tuple(itertools.islice(texts, _VALUES_KEPT))
+    return _first_of(texts)
+
+
+def _first_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the first hundred of the different texts."""
+    return tuple(itertools.islice(dict.fromkeys(texts), _VALUES_KEPT))
 
 
 def _first_of_rows(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> pd.Series:

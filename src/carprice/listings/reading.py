@@ -33,7 +33,7 @@ from carprice.listings.column_map import Unreadable, map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
 from carprice.listings.numbers import Decimal
 from carprice.listings.plausibility import doubts, refuse_implausible
-from carprice.listings.remedies import remedy
+from carprice.listings.remedies import rule_of, told_unreadable
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import read_chunks
 from carprice.redaction import redact
@@ -267,7 +267,7 @@ def _found(listings: Listings, source: Source) -> Iterator[str]:
 
 def rules_of(source: Source, settings: IngestSettings) -> dict[str, ColumnRule]:
     """Return the rule by which each field was read, also where its column was found by its name."""
-    return {name: _rule(name, source, settings) for name in source.origin}
+    return {name: rule_of(name, names, settings) for name, names in source.origin.items()}
 
 
 def row_digests(raw: pd.DataFrame) -> npt.NDArray[np.uint64]:
@@ -297,24 +297,11 @@ def _count_unreadable(source: Source, settings: IngestSettings, counts: Counts) 
     """Count what cannot be read; an InputError tells all fields of which it is too much."""
     problems, rows = [], len(source.frame)
     for name, found in source.unreadable.items():
-        share = found.count / rows
-        if share > settings.max_unreadable:
-            rule = _rule(name, source, settings)
-            problems.append(
-                f"{alias(name)} is {found.value!r} in row {found.row}, and cannot be read in "
-                f"{100 * share:.0f} % of the rows; "
-                + remedy(name, rule, found.others, found.readable, share, settings)
-            )
+        if found.count > settings.max_unreadable * rows:
+            problems.append(told_unreadable(name, source.origin[name], found, rows, settings))
         elif name not in (PRICE, "year"):
             counts.repaired[f"{alias(name)} unreadable, made missing"] += found.count
     if problems:
         if rows < _FEWEST_ROWS:
             problems.append(f"it has {rows} rows; at least {_FEWEST_ROWS} cars are needed")
         raise InputError(f"{redact(settings.source)}: {'. Besides, '.join(problems)}")
-
-
-def _rule(name: str, source: Source, settings: IngestSettings) -> ColumnRule:
-    """Return the rule of a field, also where its column was found by its name."""
-    given = settings.columns.get(name)
-    names = source.origin[name]
-    return given or ColumnRule.model_validate({"from": names[0]} if names else {"constant": ""})

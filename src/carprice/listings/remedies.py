@@ -1,5 +1,6 @@
 """Find the rule that reads what a column's own rule does not, by trying it on the values."""
 
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,10 +12,11 @@ import yaml
 
 from carprice.errors import InputError
 from carprice.listings.cells import Cells
+from carprice.listings.column_map import Unreadable
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import sign_in
-from carprice.listings.values import EXCEL_DAYS, prepared, read_column
-from carprice.schema import NUMERIC, PRICE, REQUIRED_OF_A_ROW, FieldKind, alias, kind_of
+from carprice.listings.values import EXCEL_DAYS, date_formats, prepared, read_column
+from carprice.schema import NUMERIC, PRICE, REQUIRED_OF_A_ROW, FieldKind, alias, kind_of, names_of
 from carprice.settings import ColumnRule, IngestSettings
 
 _DATES: Final = (
@@ -25,6 +27,10 @@ _DATES: Final = (
     "%m/%d/%Y",
     "%d-%m-%Y",
     "%Y/%m/%d",
+    "%m/%Y",
+    "%m.%Y",
+    "%m-%Y",
+    "%Y-%m",
     "%b %Y",
     "%Y",
 )
@@ -36,6 +42,8 @@ _YEAR_FIRST: Final = (
 """A year by itself, or before its month, day and time: 2009, 200907, 20090719, 20090719120000."""
 _YEAR_LAST: Final = rf"(?<!\d)(?:\d{{3,4}}|[01]?\d){_YEAR}(?!\d)"
 """A year after its day and month: 19072009, 9072009, 072009."""
+TAKEN_AS_MISSING: Final = "to take such values as missing"
+
 
 _UNITS: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "odometer": (
@@ -60,6 +68,37 @@ _MOST_MARKS: Final = 8
 """So many words are written down as missing; more are no marks, but a wrong rule."""
 
 
+def rule_of(field: str, names: Sequence[str], settings: IngestSettings) -> ColumnRule:
+    """Return the rule of a field, also where its columns were found by their names."""
+    key = "from" if set(names[:1]) <= {*names_of(field)} else "flags"
+    found = {key: names[0] if key == "from" else names} if names else {"constant": ""}
+    return settings.columns.get(field) or ColumnRule.model_validate(found)
+
+
+def told_unreadable(
+    field: str,
+    names: Sequence[str],
+    found: Unreadable,
+    rows: int,
+    settings: IngestSettings,
+    become: str = TAKEN_AS_MISSING,
+) -> str:
+    """Return that many values of a field cannot be read, and what to do.
+
+    Parameters
+    ----------
+    names : the columns that the field was read from.
+    rows : number of rows of the source.
+    become : what ``max_unreadable`` is set for; empty if it does not help.
+    """
+    share, rule = found.count / rows, rule_of(field, names, settings)
+    told = remedy(field, rule, found.others, found.readable, share, settings, become)
+    return (
+        f"{alias(field)} is {found.value!r} in row {found.row}, and cannot be read in "
+        f"{100 * share:.0f} % of the rows; {told}"
+    )
+
+
 def remedy(
     field: str,
     rule: ColumnRule,
@@ -67,6 +106,7 @@ def remedy(
     readable: Sequence[str],
     share: float,
     settings: IngestSettings,
+    become: str = TAKEN_AS_MISSING,
 ) -> str:
     """Return what to write into params.yaml so that values are read; in words, if nothing helps.
 
@@ -75,24 +115,60 @@ def remedy(
     rule : the rule that does not read them.
     values, readable : distinct values that cannot, and that can be read.
     share : of the rows whose value cannot be read.
+    become : what ``max_unreadable`` is set for; empty if it does not help.
     """
-    for changes in _candidates(field, rule, values, readable, share):
+
+    def mends(changes: Mapping[str, Any]) -> bool:
         changed = rule.model_copy(update=changes)
         read = _are_read(field, changed, [*values, *readable], settings)
         are_mended = 1 - read[: len(values)].mean() <= settings.max_unreadable
-        if (are_mended or "values" in changes) and read[len(values) :].all():
-            return f"write {written(field, changed)}"
-    return _in_words(field, rule, values, readable, share)
+        return bool((are_mended or "values" in changes) and read[len(values) :].all())
+
+    for changes in _candidates(field, rule, values, readable, share):
+        if mends(changes):
+            told = f"write {written(field, rule, **changes)}"
+            other = {"date": _swapped(changes.get("date"))}
+            if other["date"] and mends(other):
+                told += f", or date: {other['date']!r} if the month comes first"
+            return told
+    return _in_words(field, rule, values, readable, share, settings, become)
+
+
+def _swapped(pattern: object) -> str:
+    """Return a format that starts with the day as one that starts with the month."""
+    found = re.fullmatch("%d(.)%m(.*)", str(pattern))
+    return f"%m{found[1]}%d{found[2]}" if found else ""
+
+
+def _of_two_formats(
+    values: Sequence[str], readable: Sequence[str], settings: IngestSettings
+) -> str:
+    """Return an example of each, if values are dates of another format than the readable."""
+    formats = {*_DATES, *itertools.chain(*map(date_formats, values))}
+    rules = [ColumnRule.model_validate({"from": "x", "date": one}) for one in formats]
+    are_dates = [_are_read("listed_on", rule, values, settings) for rule in rules]
+    dates = [value for value, *read in zip(values, *are_dates, strict=True) if any(read)]
+    both = [*dates[:1], *readable[:1]] if readable else dates[:2]
+    return " and ".join(map(repr, both)) if len(both) == 2 else ""
 
 
 def _in_words(
-    field: str, rule: ColumnRule, values: Sequence[str], readable: Sequence[str], share: float
+    field: str,
+    rule: ColumnRule,
+    values: Sequence[str],
+    readable: Sequence[str],
+    share: float,
+    settings: IngestSettings,
+    become: str,
 ) -> str:
     """Return what to do where no change of the rule reads the values."""
-    if kind_of(field) is FieldKind.DATE:
-        return (
+    told = f"give ingest.columns.{alias(field)} another column or rule"
+    most = math.ceil(100 * share) / 100
+    allowed = f", or set ingest.max_unreadable: {most:g} {become}" if become else ""
+    if kind_of(field) is FieldKind.DATE and not readable:
+        told = (
             f"give ingest.columns.{alias(field)} the format of its dates, such as "
-            "date: '%d.%m.%Y', or another column"
+            f"date: '%d.%m.%Y', or another column, or write '{alias(field)}: null'"
         )
     if kind_of(field) is FieldKind.EQUIPMENT:
         words = ", ".join(map(repr, values[:_MOST_MARKS]))
@@ -100,6 +176,12 @@ def _in_words(
             f"say what {words} mean in values of ingest.columns.{alias(field)}: 'yes', 'no' or "
             "null for each"
         )
+    if kind_of(field) is FieldKind.DATE:
+        both = _of_two_formats(values, readable, settings)
+        in_one_way = (
+            f"it has dates such as {both}: write all of them in one way, such as 2024-05-31"
+        )
+        return in_one_way if both else told + allowed if readable else told
     if all(map(_MIL.search, values)):
         return (
             f"say what mil is: {written(field, rule, match='(?i)([^a-z]*)mil', multiply=10)} for "
@@ -107,10 +189,8 @@ def _in_words(
         )
     if signs := _two_signs(values, readable):
         return f"it has numbers such as {signs}: write all of them in one way"
-    told = f"give ingest.columns.{alias(field)} another column or rule"
     if share < 1:
-        most = math.ceil(100 * share) / 100
-        return f"{told}, or set ingest.max_unreadable: {most:g} to take such values as missing"
+        return told + allowed
     return told + ("" if _is_needed(field) else f", or write '{alias(field)}: null'")
 
 
@@ -181,7 +261,8 @@ def _candidates(
     """Yield changes of the rule, the smallest change first."""
     kind = kind_of(field)
     if kind is FieldKind.DATE:
-        yield from ({"date": pattern} for pattern in _DATES)
+        own = itertools.chain(*map(date_formats, values))
+        yield from ({"date": pattern} for pattern in dict.fromkeys([*_DATES, *own]))
     if field == "year":
         yield from ({"match": match} for match in year_matches([*values, *readable]))
     if kind in NUMERIC:
@@ -190,6 +271,7 @@ def _candidates(
         yield from ({"number": True, "decimal": sign} for sign in (".", ","))
         for pattern, more in _UNITS.get(field, ()):
             yield {"match": pattern, "number": False, **more}
+    if share < 1 and kind in {*NUMERIC, FieldKind.DATE}:
         is_marked = not any(one.isdigit() for value in values for one in value)
         if share < 1 and is_marked and 0 < len(values) <= _MOST_MARKS:
             yield {"values": {**(rule.values or {}), **dict.fromkeys(values)}}

@@ -40,7 +40,7 @@ MISSING: Final[dict[FieldKind, Any]] = {
 
 _FLOAT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*)?")
-_AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{4}|\d{2})(?:[ T].*)?")
+_AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}([-/. ])\d{1,2}([-/. ])(\d{4}|\d{2})([ T].*)?")
 _YES: Final = (
     "1 true t yes y on x with ✓ ✔ ja j sí si sim oui tak ano áno da igen evet kyllä ναι да так "
     "כן نعم بله हाँ हां হ্যাঁ 是 有 あり はい 예 있음 có ya ใช่ มี"
@@ -117,13 +117,15 @@ def read_column(
     if isinstance(cells, pd.DataFrame):
         return _read_flags(cells, rule)
     kind = kind_of(field)
+    if kind is FieldKind.DATE and isinstance(cells, Cells) and not _has_format(rule):
+        _refuse_ambiguous_date(cells, f"{label}, {alias(field)}")
     if kind in NUMERIC or isinstance(cells, np.ndarray):
         read, bad = notation.read(field, cells, rule, label)
         bad |= np.isinf(read)
         if kind is FieldKind.INTEGER:
             bad |= np.isfinite(read) & (read != np.round(read))
         return np.where(bad, np.nan, read), bad
-    return cells.read(_reader(field, rule, label), MISSING.get(kind))
+    return cells.read(_reader(field, rule), MISSING.get(kind))
 
 
 def _read_flags(raw: pd.DataFrame, rule: ColumnRule) -> tuple[np.ndarray, np.ndarray]:
@@ -245,14 +247,14 @@ def _has_stray_spaces(value: object) -> bool:
     return isinstance(value, str) and " ".join(value.split()) != value
 
 
-def _reader(field: str, rule: ColumnRule, label: str) -> Callable[[object], Any]:
+def _reader(field: str, rule: ColumnRule) -> Callable[[object], Any]:
     """Return the function that reads a value of a field that is no number."""
     kind = kind_of(field)
     if kind is FieldKind.TEXT:
         return _text_or_none
     if kind is FieldKind.EQUIPMENT:
         return lambda value: _read_equipment(value, rule.split)
-    return lambda value: _read_date(value, rule.date, f"{label}, {alias(field)}")
+    return lambda value: _read_date(value, rule.date)
 
 
 def _in_turn(steps: Sequence[Callable[[Any], Any]], value: Any) -> Any:
@@ -333,7 +335,56 @@ def _lookups(value: object) -> tuple[str, ...]:
     return (text,)
 
 
-def _read_date(value: object, pattern: str | bool, place: str) -> Any:
+def _has_format(rule: ColumnRule) -> bool:
+    return isinstance(rule.date, str) and rule.date not in ("", EXCEL_DAYS)
+
+
+def date_formats(text: str) -> tuple[str, ...]:
+    """Return the formats of a date that may start with the day or the month; none of other texts.
+
+    Examples
+    --------
+    >>> date_formats("5.1.2024")
+    ('%d.%m.%Y', '%m.%d.%Y')
+    >>> date_formats("2024-01-05")
+    ()
+    """
+    found = _AMBIGUOUS_DATE.fullmatch(as_text(text))
+    if not found:
+        return ()
+    first, second, year, time = found.groups(default="")
+    end = f"{second}%Y" if len(year) == 4 else f"{second}%y"
+    if time:
+        end += f"{time[0]}%H:%M{':%S' * (time.count(':') > 1)}"
+    return f"%d{first}%m{end}", f"%m{first}%d{end}"
+
+
+def _refuse_ambiguous_date(cells: Cells, place: str) -> None:
+    """Raise an InputError that names the formats which read a date and the column's others."""
+    texts = [as_text(value) for value in cells.values if isinstance(value, str)]
+    date = next(filter(_AMBIGUOUS_DATE.fullmatch, texts), None)
+    if date is None:
+        return
+    told = f"{place}: the date {date!r} may start with the day or the month"
+    formats = [one for one in date_formats(date) if _read_date(date, one) is not UNREADABLE]
+    others = [
+        text
+        for text in texts
+        if _AMBIGUOUS_DATE.fullmatch(text) or _read_date(text, EXCEL_DAYS) not in (None, UNREADABLE)
+    ]
+    unread = {one: [t for t in others if _read_date(t, one) is UNREADABLE] for one in formats}
+    fitting = " or ".join(f"date: {one!r}" for one, left in unread.items() if not left)
+    if fitting or not formats:
+        such = fitting or "date: '%d/%m/%Y' or date: '%m/%d/%Y'"
+        raise InputError(f"{told}; give the format in ingest.columns, such as {such}")
+    other = min(unread.values(), key=len)[0]
+    raise InputError(
+        f"{told}, and others have another format, such as {other!r}; write all of them in one "
+        "way, such as 2024-05-31"
+    )
+
+
+def _read_date(value: object, pattern: str | bool) -> Any:
     """Read a day; a pattern such as ``%d/%m/%Y`` says how texts give it."""
     if isinstance(value, datetime.datetime):
         return value.date()
@@ -345,7 +396,7 @@ def _read_date(value: object, pattern: str | bool, place: str) -> Any:
     try:
         if isinstance(pattern, str) and pattern not in ("", EXCEL_DAYS):
             return datetime.datetime.strptime(text, pattern).date()
-        return _date_of_text(text, place, may_be_excel=pattern == EXCEL_DAYS)
+        return _date_of_text(text, may_be_excel=pattern == EXCEL_DAYS)
     except (ValueError, OverflowError):
         return UNREADABLE
 
@@ -355,16 +406,11 @@ def looks_like_excel_day(text: str) -> bool:
     return bool(_EXCEL_DAY.fullmatch(text)) and 20_000 <= float(text) < 60_200
 
 
-def _date_of_text(text: str, place: str, *, may_be_excel: bool) -> Any:
+def _date_of_text(text: str, *, may_be_excel: bool) -> Any:
     if may_be_excel and looks_like_excel_day(text):
         return _EXCEL_EPOCH + datetime.timedelta(days=int(float(text)))
     if year_first := _YEAR_FIRST.fullmatch(text):
         return datetime.date(*map(int, year_first.groups()))
-    if _AMBIGUOUS_DATE.fullmatch(text):
-        raise InputError(
-            f"{place}: the date {text!r} may start with the day or the month; give the format in "
-            "ingest.columns, such as date: '%d/%m/%Y' or date: '%m/%d/%Y'"
-        )
     if re.fullmatch(r"\d{8}(T\d+Z?)?", text):
         return datetime.datetime.fromisoformat(text).date()
     if re.search(r"\d{4}", text) and re.search(r"[A-Za-z]{3}", text):
