@@ -244,7 +244,7 @@ def test_a_day_number_is_the_day_that_excel_shows(name: str, tmp_path: Path) -> 
 
 def test_a_text_of_several_lines_is_one_cell(tmp_path: Path) -> None:
     notes = (
-        '"Full history,\nABS, 4 airbags, 16 inch, 2 keys, navi\r\none ""owner"", no, rust, a, b"'
+        '"Full history,\nABS, 4 airbags, 16 inch, 2 keys, navi, 1\r\none ""owner"", no, rust, a, b"'
     )
     file = tmp_path / "cars.csv"
     file.write_text(text([(*car, notes) for car in CARS], NOTED), encoding="utf-8")

@@ -167,15 +167,18 @@ def _cell_with_rows(frame: pd.DataFrame, separator: str) -> str | None:
     numbers = None
     for place in range(width if width > 1 else 0):
         cells = frame.iloc[:, place]
-        long = cells[cells.str.contains(_LINE_BREAK, na=False)]
-        long = long[long.str.count(re.escape(separator)) >= width - 1]
-        if long.empty:
+        has_break = functools.partial(cells.str.contains, regex=False, na=False)
+        long = cells[has_break("\n") | has_break("\r")]
+        long = [cell for cell in long if cell.count(separator) >= width - 1]
+        if not long:
             continue
         if numbers is None:
             numbers = [of for of in range(width) if _has_numbers(frame.iloc[:_LOOKED_AT, of])]
         for cell in long:
-            first, *others = (line.split(separator) for line in _LINE_BREAK.split(cell))
-            if len(others[0]) > place:  # the rest of its own row, and the start of the next one
+            first, *others = (line.split(separator) for line in cell.splitlines())
+            if others and place < min(
+                len(others[0]), width - 1
+            ):  # the rest of its row, and the next one's start
                 others.append([*others[0][:place], "", *first[1:]])
             wanted = [of for of in numbers if of != place]
             if any(_is_row(line, width, wanted) for line in others):
@@ -188,10 +191,12 @@ def _has_numbers(cells: pd.Series) -> bool:
 
 
 def _is_row(cells: Sequence[str], width: int, numbers: Sequence[int]) -> bool:
-    """Whether cells are as many as a row has, and most are numbers where a row has numbers."""
-    if len(cells) < width or not numbers:
-        return len(cells) == width
-    return 2 * sum(bool(NUMBER.fullmatch(cells[of].strip())) for of in numbers) > len(numbers)
+    """Whether cells are as many as a row has, with numbers or nothing where rows have numbers."""
+    if len(cells) != width:
+        return False
+    filled = [cell for of in numbers if (cell := cells[of].strip())]
+    fit = sum(bool(NUMBER.fullmatch(cell)) for cell in filled)
+    return not numbers or (2 * fit > len(numbers) and len(filled) - fit <= len(numbers) // 4)
 
 
 def _line_of_quote(
