@@ -160,7 +160,11 @@ def test_the_sample_is_cut_into_chunks() -> None:
         ),
         ("cars.jsonl", '"é"'.encode("cp1252"), r"not utf-8-sig text .*ingest\.encoding"),
         ("cars.csv", b"a,b\n1,2\n1,2,3\n", r"do not fit its header \(.*line 3.*separator ','\)"),
-        ("cars.csv", b'a,b\n"1,2\n', r"cars\.csv has rows that do not fit its header"),
+        (
+            "cars.csv",
+            b'a,b\n"1,2\n',
+            r"cars\.csv: a cell of line 2 begins with a quote that is not",
+        ),
         ("cars.csv", b"PK\x03\x04zip", r"cars\.csv is not a text file: it is a ZIP .*\.xlsx"),
         (
             "cars.csv",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from odd_files import CARS, HEADER, MODELS, OddFile, changed, check, check_map, text, workbook
+from odd_files import CARS, HEADER, MODELS, OddFile, changed, check, check_map, read, text, workbook
 
 NAMES = ", ".join(HEADER)
 BY_NUMBER = {"columns": {name: f"column {n}" for n, name in enumerate(HEADER, start=1)}}
@@ -29,7 +29,31 @@ EXCEL_DAYS = (
 BY_DAY = {"columns": {"listedOn": {"from": "listedOn", "date": "excel"}}}
 DOTTED = [(*car, f"{1 + n % 28}.1.24.") for n, car in enumerate(CARS)]
 
+NOTED = (*HEADER, "notes")
+CLEAN = text([(*car, "Edition 30") for car in CARS], NOTED)
+
+
+def quoted(*lines: int, cell: str = "Edition 30") -> str:
+    """Return the cars with a quote before a cell of some lines, and none behind it."""
+    rows = CLEAN.splitlines(keepends=True)
+    return "".join(
+        row.replace(cell, f'"{cell}') if line in lines else row for line, row in enumerate(rows, 1)
+    )
+
+
+def open_quote(line: int) -> str:
+    return (
+        f"{{file}}: a cell of line {line} begins with a quote that is not closed in it, so that "
+        "the rows below belong to the cell; close the quote at the end of the cell, or take it out"
+    )
+
+
 ODD = {
+    "two quotes far apart": OddFile(quoted(10, 50), open_quote(10), CLEAN),
+    "two quotes of neighbours": OddFile(quoted(10, 11), open_quote(10), CLEAN),
+    "two quotes before other cells": OddFile(quoted(6, 10, cell="Kia"), open_quote(6), CLEAN),
+    "quotes in the midst": OddFile(quoted(6, 10, cell="Rio"), open_quote(6), CLEAN),
+    "one quote": OddFile(quoted(10), open_quote(10), CLEAN),
     "day numbers of Excel": OddFile(text(DAYS, DATED), EXCEL_DAYS, BY_DAY),
     "day numbers in a workbook": OddFile(
         workbook(("Cars", [DATED, *DAYS])), EXCEL_DAYS, BY_DAY, name="cars.xlsx"
@@ -200,6 +224,8 @@ def test_an_odd_file_is_refused_and_the_remedy_works(name: str, tmp_path: Path) 
 
 
 REFUSED = {
+    *("two quotes far apart", "two quotes of neighbours", "two quotes before other cells"),
+    *("quotes in the midst", "one quote"),
     *("a title and no header", "a header of two rows", "two columns of one name"),
     *("two columns of one name in Excel", "two keys of one name", "two encodings in one file"),
 }
@@ -214,3 +240,13 @@ def test_map_proposes_the_remedy(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["day numbers of Excel", "day numbers in a workbook"])
 def test_a_day_number_is_the_day_that_excel_shows(name: str, tmp_path: Path) -> None:
     assert check(ODD[name], tmp_path)["valuation_date"] == "2024-03-28"
+
+
+def test_a_text_of_several_lines_is_one_cell(tmp_path: Path) -> None:
+    notes = (
+        '"Full history,\nABS, 4 airbags, 16 inch, 2 keys, navi, 1\r\none ""owner"", no, rust, a, b"'
+    )
+    file = tmp_path / "cars.csv"
+    file.write_text(text([(*car, notes) for car in CARS], NOTED), encoding="utf-8")
+    rows, _ = read(file, {})
+    assert len(rows["make"]) == len(CARS)

@@ -30,6 +30,7 @@ from carprice.errors import InputError, LayoutError
 from carprice.listings.sources.chunks import Frames, one_line, slices
 from carprice.listings.sources.encodings import refuse_mojibake, undecodable
 from carprice.listings.sources.headers import (
+    NUMBER,
     ROWS_LOOKED_AT,
     Row,
     as_row,
@@ -43,6 +44,9 @@ from carprice.settings import IngestSettings
 _SEPARATORS: Final = (",", ";", "\t", "|")
 _NAMED_SEPARATOR: Final = re.compile('"?sep=(.)"?', re.IGNORECASE)
 _LINES_LOOKED_AT: Final = 40
+_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
+_LOOKED_AT: Final = 1000
+_MOST: Final = 0.8
 _FIELDS_OF_LISTINGS: Final = 3
 _FORMATS: Final = ".csv, .tsv, .xlsx, .xls, .parquet, .jsonl, .ndjson or .json (also with .gz)"
 _SIGNATURES: Final = {
@@ -133,7 +137,8 @@ def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Fra
         with file.open() as stream:
             refuse_mojibake(stream, file.label, settings.encoding)
         separator, above, has_header = _csv_layout(file, settings)
-        with _csv_errors(file, separator):
+        line_of = functools.partial(_line_of_quote, file, settings.encoding, separator, above)
+        with _csv_errors(file, separator, line_of):
             reader = pd.read_csv(
                 file.path,
                 sep=separator,
@@ -147,23 +152,94 @@ def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Fra
                 chunksize=chunk_rows,
             )
         with reader:
-            while (frame := _next_rows(reader, file, separator)) is not None:
+            while (frame := _next_rows(reader, file, separator, line_of)) is not None:
+                if len(separator) == 1 and (cell := _cell_with_rows(frame, separator)):
+                    raise _open_quote(file.label, line_of(cell))
                 yield frame if has_header else with_names(frame)
 
 
-def _next_rows(reader: Any, file: LocalFile, separator: str) -> pd.DataFrame | None:
-    with _csv_errors(file, separator):
+def _cell_with_rows(frame: pd.DataFrame, separator: str) -> str | None:
+    """Return a cell that holds whole rows, as one does whose quote is not closed; None if none.
+
+    A text of several lines is no such cell: its lines have no numbers where the rows have them.
+    """
+    width = frame.shape[1]
+    numbers = None
+    for place in range(width if width > 1 else 0):
+        cells = frame.iloc[:, place]
+        has_break = functools.partial(cells.str.contains, regex=False, na=False)
+        long = cells[has_break("\n") | has_break("\r")]
+        long = [cell for cell in long if cell.count(separator) >= width - 1]
+        if not long:
+            continue
+        if numbers is None:
+            numbers = [of for of in range(width) if _has_numbers(frame.iloc[:_LOOKED_AT, of])]
+        for cell in long:
+            first, *others = (line.split(separator) for line in cell.splitlines())
+            if others and place < min(
+                len(others[0]), width - 1
+            ):  # the rest of its row, and the next one's start
+                others.append([*others[0][:place], "", *first[1:]])
+            wanted = [of for of in numbers if of != place]
+            if any(_is_row(line, width, wanted) for line in others):
+                return str(cell)
+    return None
+
+
+def _has_numbers(cells: pd.Series) -> bool:
+    return bool(cells.dropna().str.strip().str.fullmatch(NUMBER).mean() > _MOST)
+
+
+def _is_row(cells: Sequence[str], width: int, numbers: Sequence[int]) -> bool:
+    """Whether cells are as many as a row has, with numbers or nothing where rows have numbers."""
+    if len(cells) != width:
+        return False
+    filled = [cell for of in numbers if (cell := cells[of].strip())]
+    fit = sum(bool(NUMBER.fullmatch(cell)) for cell in filled)
+    return not numbers or (2 * fit > len(numbers) and len(filled) - fit <= len(numbers) // 4)
+
+
+def _line_of_quote(
+    file: LocalFile, encoding: str, separator: str, above: int, cell: str | None = None
+) -> int:
+    """Return the line, from 1, in which a cell begins; that of the last cell if none is given."""
+    line = found = above + 1
+    with file.open_text(encoding) as text, contextlib.suppress(csv.Error):
+        reader = csv.reader(itertools.islice(text, above, None), delimiter=separator)
+        for record in reader:
+            begin, line = line, above + reader.line_num + 1
+            place = record.index(cell) if cell in record else len(record) - 1
+            found = begin + sum(len(_LINE_BREAK.findall(one)) for one in record[:place])
+            if cell in record:
+                return found
+        return found
+    return line  # of a cell that is too long for csv
+
+
+def _open_quote(label: str, line: int) -> InputError:
+    return InputError(
+        f"{label}: a cell of line {line} begins with a quote that is not closed in it, so that the "
+        "rows below belong to the cell; close the quote at the end of the cell, or take it out"
+    )
+
+
+def _next_rows(
+    reader: Any, file: LocalFile, separator: str, line_of: Callable[[], int]
+) -> pd.DataFrame | None:
+    with _csv_errors(file, separator, line_of):
         return next(reader, None)
 
 
 @contextlib.contextmanager
-def _csv_errors(file: LocalFile, separator: str) -> Iterator[None]:
+def _csv_errors(file: LocalFile, separator: str, line_of: Callable[[], int]) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             yield
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         reason = one_line(error).removeprefix("Error tokenizing data. C error: ")
+        if reason.startswith("EOF inside string"):
+            raise _open_quote(file.label, line_of()) from None
         raise InputError(
             f"{file.label} has rows that do not fit its header ({reason}; separator "
             f"{separator!r}); correct the row, or set ingest.separator"

@@ -13,7 +13,7 @@ from carprice.schema import FIELDS, PRICE, names_of
 from carprice.settings import IngestSettings
 
 ROWS_LOOKED_AT: Final = 20
-_NUMBER: Final = re.compile(r"[^\w\s]?\s*\d[\d.,'\s]*\s*[^\w\s]?|\d{1,4}([-/.]\d{1,4}){2}.*")
+NUMBER: Final = re.compile(r"[^\w\s]?\s*\d[\d.,'\s]*\s*[^\w\s]?|\d{1,4}([-/.]\d{1,4}){2}.*")
 _SHOWN: Final = 40
 
 
@@ -38,7 +38,7 @@ class Row:
     @property
     def has_numbers(self) -> bool:
         """Whether any cell is a number or a date of digits."""
-        return any(_NUMBER.fullmatch(cell) for cell in self.cells)
+        return any(NUMBER.fullmatch(cell) for cell in self.cells)
 
 
 def as_row(number: int, cells: Iterable[object]) -> Row:
@@ -111,7 +111,7 @@ def _refuse_no_header(rows: Sequence[Row], known: frozenset[str], label: str) ->
     if not known.intersection(first.cells):
         if 2 * first.filled <= widest and widest >= 3:
             _refuse_title(first, rest, widest, label)
-        if sum(bool(_NUMBER.fullmatch(cell)) for cell in first.cells) >= min(2, len(first.cells)):
+        if sum(bool(NUMBER.fullmatch(cell)) for cell in first.cells) >= min(2, len(first.cells)):
             raise LayoutError(
                 f"{label} has no header: its first row is {_shown(first)}; set "
                 "ingest.header_row: 0, and name its columns 'column 1', 'column 2' and so on in "
