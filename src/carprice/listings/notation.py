@@ -97,8 +97,8 @@ class Notation:
                     and either > self.settings.max_unreadable * rows.total()
                 ):
                     raise InputError(
-                        f"{label}: {alias(name)} is {example!r} and the like, which ingest.decimal: "
-                        f"{given!r} and multiply: {rule.multiply:.10g} make more than any car has; "
+                        f"{label}: {alias(name)} is {example!r} and the like, which ingest."
+                        f"decimal: {given!r} and multiply: {rule.multiply:.10g} make more than any car has; "
                         f"set decimal to '.' or ',' in ingest.columns.{alias(name)}: the sign "
                         "before decimals in this column"
                     )
