@@ -98,8 +98,8 @@ class Notation:
                 ):
                     raise InputError(
                         f"{label}: {alias(name)} is {example!r} and the like, which ingest."
-                        f"decimal: {given!r} and multiply: {rule.multiply:.10g} make more than any car has; "
-                        f"set decimal to '.' or ',' in ingest.columns.{alias(name)}: the sign "
+                        f"decimal: {given!r} and multiply: {rule.multiply:.10g} make more than "
+                        f"any car has; set decimal to '.' or ',' in ingest.columns.{alias(name)}: the sign "
                         "before decimals in this column"
                     )
             elif three:
