@@ -682,6 +682,19 @@ def test_an_odd_number_is_refused_and_the_remedy_works(name: str, tmp_path: Path
     check(ODD[name], tmp_path)
 
 
+def test_a_match_that_splits_a_date_is_noted(tmp_path: Path) -> None:
+    file = tmp_path / "cars.csv"
+    file.write_text(column("year", lambda x: f"1907{x}"), encoding="utf-8")
+    _, notes = read(file, by("year", match=r"((?:19|20)\d\d)"))
+    assert notes[0] == (
+        "match of year takes other digits of '19072005' for the year; if it is a date, write "
+        f"year: {{from: year, match: '{DAY_FIRST}'}} in ingest.columns"
+    )
+    for match in (DAY_FIRST, r"(\d{4})$"):
+        found, notes = read(file, by("year", match=match))
+        assert (found["year"], [*notes]) == (YEARS, [])
+
+
 GERMAN, ENGLISH = (lambda x: f"{dots(x)},00"), (lambda x: f"{x:,}.00")
 
 

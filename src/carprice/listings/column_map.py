@@ -2,6 +2,7 @@
 
 import graphlib
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
@@ -14,6 +15,7 @@ from carprice.errors import InputError
 from carprice.listings.cells import Cells, as_text
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import PRICED, UNITS, Decimal, unit_of
+from carprice.listings.remedies import splits_a_date, written, year_matches
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources.chunks import Chunk, nearest
 from carprice.listings.values import (
@@ -51,6 +53,7 @@ _FITTING_KINDS: Final = {
 """The kinds of fields that each key of a rule fits; the other keys fit all."""
 _VALUES_KEPT: Final = 100
 _SAMPLED: Final = 20
+_YEARS_TRIED: Final = 1000
 _EMPTY: Final = frozenset({"nan", "NaN", "NaT", "<NA>"})
 _NAMES: Final = ("make", "model", "variant")
 
@@ -274,6 +277,8 @@ def map_columns(
         if kind_of(field) in NUMERIC and isinstance(found, Cells)
     }
     notation.settle(texts, label)
+    if "year" in rules:
+        _note_split_dates(raw["year"], rules["year"], notation)
     raw_unreadable: dict[str, pd.Series] = {}
     defaulted: dict[str, pd.Series] = {}
     unmatched: dict[str, Unreadable] = {}
@@ -323,6 +328,17 @@ def map_columns(
         unmatched,
         samples,
     )
+
+
+def _note_split_dates(raw: pd.Series | pd.DataFrame, rule: ColumnRule, notation: Notation) -> None:
+    """Note the first date of which the rule takes other digits for the year."""
+    some = map(as_text, Cells.of(raw).values[:_YEARS_TRIED] if rule.match else ())
+    if split := next((one for one in some if splits_a_date(str(rule.match), one)), None):
+        better = next(one for one in year_matches([split]) if re.search(one, split))
+        notation.note(
+            f"match of year takes other digits of {split!r} for the year; if it is a date, write "
+            + written("year", rule, match=better)
+        )
 
 
 def _rules(

@@ -212,6 +212,22 @@ def year_matches(texts: Collection[str]) -> tuple[str, ...]:
     return (_YEAR,)
 
 
+def splits_a_date(match: str, text: str) -> bool:
+    r"""Whether a ``match`` takes other digits of a date for its year.
+
+    Examples
+    --------
+    >>> [splits_a_date(match, "19072009") for match in (r"((?:19|20)\d\d)", r"(\d{4})$")]
+    [True, False]
+    """
+    found = re.search(match, text)
+    if not found or found[1] is None or not re.fullmatch(_YEAR, found[1]):
+        return False
+    years = [re.finditer(one, text) for one in (_YEAR_FIRST, _YEAR_LAST)]
+    starts = {year.start(1) for several in years for year in several}
+    return bool(starts) and found.start(1) not in starts
+
+
 def written(field: str, rule: ColumnRule | None, **changes: object) -> str:
     """Return a field's rule with changes as it is written in params.yaml."""
     content = {"from": "..."} if rule is None else _content(rule)
