@@ -770,6 +770,10 @@ def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
             "'Currency' tells several currencies (EUR in 76, PLN in 20 rows): bring them to one",
         ),
         (
+            {"odometer": one_of("-"), "Kilometrage": lambda car: f"{car.km} miles"},
+            "# ? the name tells kilometres, the values miles",
+        ),
+        (
             {"odometer unit": lambda car: "mi" if car.n % 5 else "km"},
             "another column tells several units (miles in 76, km in 20 rows): make it one",
         ),

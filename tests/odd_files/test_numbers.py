@@ -152,6 +152,12 @@ READ = {
         beside("powerBhp", [f"{x} kW ({x * 1.36:.0f} PS)" for x in POWERS]), "power_bhp",
         [x * BHP_PER_KW for x in POWERS], POWER, ("powerBhp is told in kW, and was made bhp",),
     ),
+    "whole prices multiplied": Read(
+        text(separator=";"), "price", [1000 * x for x in PRICES], by("price", multiply=1000),
+        ("the median price is 6.11702e+08 INR, much for used cars: are prices whole, and is "
+         "ingest.units.currency right? Without multiply: 1000 they are smaller, or by the other "
+         "sign before decimals, decimal: '.' or ',' in ingest.columns.price",),
+    ),
     "lakh of three decimals": Read(
         column("price", lambda x: f"{100 * (x // 100) / 1e5:.3f}"), "price",
         [100 * (x // 100) for x in PRICES], by("price", multiply=100_000),
@@ -322,6 +328,15 @@ ODD = {
         by("price", multiply=100_000, decimal="."),
         ingest={"decimal": ",", **by("price", multiply=100_000)},
         reads={"price": [100 * (x // 100) for x in PRICES]},
+    ),
+    "miles that may be thousands": OddFile(
+        text(header=(*HEADER[:3], "Kilometraje (miles)", "price"), separator=";"),
+        "{file}: odometer is read from 'Kilometraje (miles)', whose name tells miles, and is kept "
+        "in km; write unit: miles in ingest.columns.odometer, or unit: km if the name is wrong, or "
+        "multiply: 1000 if they are thousands",
+        {"columns": {"odometer": {"from": "Kilometraje (miles)", "unit": "km"}}},
+        ingest={"columns": {"odometer": "Kilometraje (miles)"}},
+        reads={"odometer": DRIVEN},
     ),
     "cents by name": OddFile(
         text(

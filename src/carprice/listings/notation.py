@@ -6,6 +6,7 @@ message names the setting that says which.
 
 import datetime
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ _LEAST_EVIDENCE: Final = 0.05
 _SIGNS: Final[tuple[Decimal, ...]] = (".", ",")
 _LARGE: Final = (PRICE, "odometer", "engine_cc")
 """Fields of which hardly a number is below 1,000 and has three decimals."""
+_OF_KILOMETRES: Final = re.compile(r"(?i)[kq]u?il[oóôò]m|recorrido|hod[oô]metro|od[oó]metro")
+"""Spanish and Portuguese names of distances, beside which ``miles`` may be thousands."""
 _MUCH: Final = 1.05
 """Units whose ratio is nearer to 1 are taken for each other, such as PS and bhp."""
 
@@ -92,14 +95,12 @@ class Notation:
             three = None if shows_it else self._sign_under_scale(name, cells, rule)
             if given := rule.decimal or self.settings.decimal:
                 self.decimals[name] = given
-                if (
-                    three not in (None, given)
-                    and either > self.settings.max_unreadable * rows.total()
-                ):
+                if three not in (None, given) and either > allowed:
                     raise InputError(
-                        f"{label}: {alias(name)} is {example!r} and the like, which ingest."
-                        f"decimal: {given!r} and multiply: {rule.multiply:.10g} make more than "
-                        f"any car has; set decimal to '.' or ',' in ingest.columns.{alias(name)}: the sign "
+                        f"{label}: {alias(name)} is {example!r} and the like, which "
+                        f"ingest.decimal: {given!r} and multiply: {rule.multiply:.10g} make "
+                        "more than any car has; "
+                        f"set decimal to '.' or ',' in ingest.columns.{alias(name)}: the sign "
                         "before decimals in this column"
                     )
             elif three:
@@ -269,10 +270,12 @@ class Notation:
         if told and own and rule.unit is None:
             ratio = self._ratio(name, told)
             if max(ratio, 1 / ratio) > _MUCH:
+                is_iberian = told == "miles" and _OF_KILOMETRES.search(column)
+                thousands = ", or multiply: 1000 if they are thousands" if is_iberian else ""
                 raise InputError(
                     f"{label}: {alias(name)} is read from {column!r}, whose name tells "
                     f"{told}, and is kept in {own}; write unit: {told} in {key}, or unit: {own} "
-                    "if the name is wrong"
+                    f"if the name is wrong{thousands}"
                 )
         codes, currency = codes_in_name(column), self.settings.units.currency
         market = codes_of(currency)

@@ -242,8 +242,8 @@ def _doubts(
             remedy = (
                 "Cents are read by multiply: 0.01 in ingest.columns.price"
                 if rule is None or rule.multiply is None
-                else f"If multiply: {rule.multiply:.10g} is, give the sign before decimals: "
-                "decimal: '.' or ',' in ingest.columns.price"
+                else f"Without multiply: {rule.multiply:.10g} they are smaller, or by the other "
+                "sign before decimals, decimal: '.' or ',' in ingest.columns.price"
             )
             yield (
                 f"the median price is {median:,.6g} {currency}, much for used cars: {asked} "

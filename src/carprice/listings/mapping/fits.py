@@ -432,7 +432,9 @@ def _bring_home(name: str, told_by: ColumnName, draft: _Draft, currency: str) ->
         _by_name(name, told, draft)
     if name in (PRICE, "odometer") and told_by.is_of_thousands:
         if told and told_by.has_miles:
-            draft.doubts.append("'mil' and 'miles' in the name were taken for thousands")
+            is_so = "multiply" in draft.rule
+            meant = "thousands" if is_so else "no thousands, as the numbers are whole"
+            draft.doubts.append(f"'mil' and 'miles' in the name: {meant}")
             draft.units = draft.units if name == PRICE else Counter({"km": len(draft.numbers)})
         elif "multiply" in draft.rule and "match" in draft.rule:
             draft.doubts.append("'mil' and 'miles' were taken for thousands")

@@ -150,9 +150,9 @@ class ColumnName:
         Examples
         --------
         >>> ColumnName.of("Price (in Lakhs)").told("price")
-        Quantity(number=100000.0, unit='', currency='')
+        Quantity(number=100000.0, unit='', currency='', scaled=True)
         >>> ColumnName.of("cena_tys_PLN").told("price")
-        Quantity(number=1000.0, unit='', currency='pln')
+        Quantity(number=1000.0, unit='', currency='pln', scaled=True)
         """
         if field in PRICED and tells_cents(self.text):
             return Quantity(0.01)

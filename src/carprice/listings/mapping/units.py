@@ -150,6 +150,9 @@ def _decide_distance(columns: Mapping[str, Column], proposal: Proposal, guess: s
     named = [one for one, _ in beside.most_common() if one]
     if named:
         proposal.distance = named[0]
+        source = ColumnName.of(str((rule or {}).get("from")))
+        if named[0] == "miles" and source.is_of_kilometres:
+            proposal.doubt("odometer", "the name tells kilometres, the values miles")
         bare = beside[""] / beside.total()
         if bare > 1 - _MOST_TOLD:
             proposal.doubt("odometer", f"{bare:.0%} of the rows name no unit, and are read as well")
