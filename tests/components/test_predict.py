@@ -274,6 +274,12 @@ UNREAD = [
         "write odometer: {from: odometer, values: {soon: null, later: null}}",
     ),
     ("year", ["about 2010", "in 2011"], {}, r"write year: {from: year, match: '((?:19|20)\d\d)'}"),
+    (
+        "sunroof",
+        ["da", "fehlt", "fehlt"],
+        {"features": {"flags": ["sunroof"]}},
+        "say what 'fehlt' mean in values of ingest.columns.features: 'yes', 'no' or null",
+    ),
     ("seats", ["5+2", "5+2"], {}, r"write seats: {from: seats, match: (\d+), number: false}"),
 ]
 
@@ -305,6 +311,9 @@ def test_the_remedy_of_what_cannot_be_read_helps_when_followed(
     settings: dict[str, Any] = {"columns": columns}
     if found := re.search(r"write (\w+: \{.*?\}) in ingest.columns", told):
         settings = {"columns": {**columns, **yaml.safe_load(f"{{{found[1]}}}")}}
+    elif "say what" in told:
+        meant = {"features": {"flags": [column], "values": {"fehlt": "no"}}}
+        settings = {"columns": meant}
     elif found := re.search("write '(listedOn: null)'", told):
         settings = {"columns": {**columns, "listedOn": None}}
     elif found := re.search("ingest.max_unreadable: ([0-9.]+)", told):

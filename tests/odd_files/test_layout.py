@@ -27,6 +27,8 @@ EXCEL_DAYS = (
     "write listedOn: {{from: listedOn, date: excel}} in ingest.columns"
 )
 BY_DAY = {"columns": {"listedOn": {"from": "listedOn", "date": "excel"}}}
+IN_ISO = [(*car, f"2024-05-{1 + n % 28:02}") for n, car in enumerate(CARS)]
+TWO_FORMATS = [*IN_ISO[:-1], (*CARS[-1], "05/01/2024")]
 DOTTED = [(*car, f"{1 + n % 28}.1.24.") for n, car in enumerate(CARS)]
 
 NOTED = (*HEADER, "notes")
@@ -64,6 +66,13 @@ ODD = {
         "ingest.columns.listedOn the format of its dates, such as date: '%d.%m.%Y', or another "
         "column, or write 'listedOn: null'",
         {"columns": {"listedOn": {"from": "listedOn", "date": "%d.%m.%y."}}},
+    ),
+    "dates of two formats": OddFile(
+        text(TWO_FORMATS, DATED),
+        "{file}, listedOn: the date '05/01/2024' may start with the day or the month, and others "
+        "have another format, such as '2024-05-01'; write all of them in one way, such as "
+        "2024-05-31",
+        text(IN_ISO, DATED),
     ),
     "a title above the header": OddFile(
         text(above="Our cars, June\n\n"),
