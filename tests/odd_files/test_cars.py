@@ -15,6 +15,7 @@ from carprice.components.ingest import ingest
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
 from carprice.listings.frames import read_features
+from carprice.listings.mapping import propose_params
 from carprice.settings import IngestSettings
 
 FLAGS = (*HEADER, "ABS", "Klima")
@@ -166,6 +167,55 @@ def test_repeated_cars_are_counted(name: str, tmp_path: Path) -> None:
     assert report["rejected"] == rejected
     assert report["repeats"]["cars"] == len(CARS)
     assert report["repeats"]["repeated"] == repeated
+
+
+def relisted(name: str, of_car: Callable[[int], Any], driven: int = 600) -> str:
+    """Return each car four times, month by month, beside columns that name no car."""
+    head = ("id_of_make", "kind", name, *HEADER)
+    return text(
+        [
+            (*(MODELS.index(c[:2]), f"{c[1]} {c[2]}", of_car(n)), *c[:3], c[3] + driven * m,
+             round(c[4] * 0.99**m))
+            for m in range(4) for n, c in enumerate(CARS)
+        ],
+        head,
+    )  # fmt: skip
+
+
+ID_NOTE = (
+    "{0} has the same value in 320 rows of 80 cars that agree in make, model and year: if it "
+    "names a car, write id: {0} in ingest.columns, else id: null"
+)
+
+
+@pytest.mark.parametrize("of_car", [lambda n: f"AB{n * 37 % 80:04}", lambda n: 5_000 + n * 37 % 80])
+@pytest.mark.parametrize("name", ["registration", "Kennzeichen", "car_id", "stock_no", "x"])
+def test_a_column_that_names_cars_is_asked_for(
+    name: str, of_car: Callable[[int], Any], tmp_path: Path
+) -> None:
+    content = relisted(name, of_car)
+    report = ingested(content, tmp_path)
+    assert report["notes"] == [ID_NOTE.format(name)]
+    assert not any(one["looks_computed_from_price"] for one in report["ignored_columns"])
+    report = ingested(content, tmp_path, columns={"id": name})
+    assert (report["notes"], report["repeats"]["cars"]) == ([], len(CARS))
+    for keys in ({"columns": {"id": None}}, {"repeats": "ignore"}):
+        assert ingested(content, tmp_path, **keys)["notes"] == []
+    proposed, _, _ = propose_params(str(tmp_path / "cars.csv"), quiet)
+    assert f"    id: {name}  # ? names a car, not a listing? {name} has the same" in proposed
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        relisted("style", lambda n: f"S{n}", 40_000),  # cars of one kind, far from one another
+        relisted("place", lambda n: f"P{n % 30}"),
+        relisted("seller", lambda n: f"P{n // 3}"),
+        listed({"ad": range(80)}, {"ad": range(80, 160)}),
+    ],
+)
+def test_a_column_that_names_no_cars_is_not_asked_for(content: str, tmp_path: Path) -> None:
+    assert ingested(content, tmp_path)["notes"] == []
 
 
 def test_young_cars_at_a_tenth_are_named(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,63 @@ READ = {
     "Chinese model years": Read(column("year", lambda x: f"{x}款"), "year", YEARS, NUMBER["year"]),
 }  # fmt: skip
 
+TELLS = "(ingest.units.{0}), and the column {1!r} tells {2} rows; "
+IN_EURO = (
+    "or, if all of price is in EUR, write price: {{from: price, currencies: {{EUR: 1}}}} in "
+    "ingest.columns"
+)
+IN_KM = (
+    "or, if all of odometer is in km, write odometer: {{from: odometer, unit: km}} in "
+    "ingest.columns"
+)
+MILES_BESIDE = OddFile(
+    beside("uom", ["mi"] * 80),
+    "{file}: odometer is read in km " + TELLS.format("distance", "uom", "mi in 80")
+    + "write odometer: {{from: odometer, unit: miles}} in ingest.columns, " + IN_KM,
+    by("odometer", unit="miles"),
+    ingest=EURO,
+    reads={"odometer": [KM_PER_MILE * km for km in DRIVEN]},
+)  # fmt: skip
+UNITS_BESIDE = OddFile(
+    beside("odometer_unit", ["km", "km", "km", "mi"] * 20),
+    "{file}: odometer is read in km " + TELLS.format("distance", "odometer_unit", "km in 60, mi in "
+    "20") + "to keep the rows of one, add odometer_unit: [km] to ingest.rows.keep, " + IN_KM,
+    {"rows": {"keep": {"odometer_unit": ["km"]}}},
+    ingest=EURO,
+    rows=60,
+)  # fmt: skip
+CURRENCIES_BESIDE = OddFile(
+    beside("currency", ["EUR", "EUR", "€", "USD"] * 20),
+    "{file}: price is read in EUR " + TELLS.format("currency", "currency", "EUR in 40, € in 20, "
+    "USD in 20") + "to keep the rows of one, add currency: [EUR, €] to ingest.rows.keep, "
+    + IN_EURO,
+    {"rows": {"keep": {"currency": ["EUR", "€"]}}},
+    ingest=EURO,
+    rows=60,
+)  # fmt: skip
+DOLLARS_BESIDE = OddFile(
+    beside("currency", ["USD"] * 80),
+    "{file}: price is read in EUR " + TELLS.format("currency", "currency", "USD in 80")
+    + "correct ingest.units.currency to USD, or write multiply: <what one USD is in EUR> in "
+    "ingest.columns.price, " + IN_EURO,
+    sold_in("USD"),
+    ingest=EURO,
+)  # fmt: skip
 ODD = {
+    "a unit in a column beside": MILES_BESIDE,
+    "units in a column beside": UNITS_BESIDE,
+    "units beside, all in one": replace(UNITS_BESIDE, remedy=by("odometer", unit="km"), rows=80),
+    "currencies in a column beside": CURRENCIES_BESIDE,
+    "currencies beside that no text tells": replace(
+        CURRENCIES_BESIDE,
+        ingest=EURO | by("price", currencies={"EUR": 1, "USD": 0.9}),
+        remedy=by("price", currencies={"EUR": 1}),
+        rows=80,
+    ),
+    "another currency in a column beside": DOLLARS_BESIDE,
+    "another currency beside, multiplied": replace(
+        DOLLARS_BESIDE, remedy=by("price", multiply=0.9)
+    ),
     "points alone": OddFile(
         column("price", dots),
         "{file}: price is '250.000' and the like, which may be 250 or 250000; set "

@@ -14,6 +14,7 @@ import pandas as pd
 
 from carprice.arrays import Progress
 from carprice.errors import InputError
+from carprice.listings.car_ids import CarId, CarIds
 from carprice.listings.cars import (
     CAR,
     Repeats,
@@ -36,6 +37,7 @@ from carprice.listings.plausibility import doubts, refuse_implausible
 from carprice.listings.remedies import rule_of, told_unreadable
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import read_chunks
+from carprice.listings.units_beside import UnitsBeside
 from carprice.redaction import redact
 from carprice.schema import CAR_ID, PRICE, REQUIRED, REQUIRED_OF_A_ROW, alias
 from carprice.settings import ColumnRule, IngestSettings
@@ -62,6 +64,7 @@ class Source:
     defaulted : number of rows that took a rule's ``default``, by field and default.
     decimals : the decimal sign of each field's texts, where it is known.
     unmatched : the texts in which a rule's ``match`` or ``words`` find nothing, by field.
+    likely_id : a column that no field reads, though it seems to name cars.
     """
 
     frame: pd.DataFrame
@@ -75,6 +78,7 @@ class Source:
     defaulted: Mapping[tuple[str, str], int] = attribute(default_factory=dict)
     decimals: Mapping[str, Decimal] = attribute(default_factory=dict)
     unmatched: Mapping[str, Unreadable] = attribute(default_factory=dict)
+    likely_id: CarId | None = None
 
     @property
     def rows_read(self) -> int:
@@ -84,7 +88,11 @@ class Source:
     def judged(self) -> list[IgnoredColumn]:
         """Return the ignored columns, each with whether it looks computed from the price."""
         head = self.frame.iloc[: len(self.ignored)]
-        first = ~pd.Series(car_digests(head)).duplicated().to_numpy()
+        again = pd.Series(car_digests(head)).duplicated().to_numpy()
+        ids = head.get(CAR_ID) if self.likely_id is None else self.ignored[self.likely_id.name]
+        if ids is not None:
+            again = again | (ids.duplicated() & ids.notna()).to_numpy()
+        first = ~again
         price, year = (head.loc[first, name].to_numpy(dtype=np.float64) for name in (PRICE, "year"))
         return inspect_ignored(self.ignored.loc[first], price, year)
 
@@ -133,7 +141,9 @@ def read_source(
     defaulted: Counter[tuple[str, str]] = Counter()
     decimals: dict[str, Decimal] = {}
     unmatched: dict[str, Unreadable] = {}
-    rows, row_filter = 0, RowFilter(settings.rows)
+    rows, row_filter, car_ids = 0, RowFilter(settings.rows), CarIds()
+    units_beside = UnitsBeside(settings)
+    asks_for_id = CAR_ID not in settings.columns and settings.repeats != "ignore"
     chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
     for chunk, mapped in map_chunks(chunks, settings, row_filter, price_required=True):
         raw = chunk.frame.loc[mapped.frame.index] if len(mapped.left_out) else chunk.frame
@@ -141,6 +151,9 @@ def read_source(
             on_rows(raw)
         frames.append(mapped.frame)
         digests.append(row_digests(raw))
+        units_beside.add(raw, mapped.ignored, mapped.origin)
+        if asks_for_id:
+            car_ids.add(raw[[*mapped.ignored]])
         if rows < _ROWS_INSPECTED:
             head = raw[[*mapped.ignored]].iloc[: _ROWS_INSPECTED - rows]
             ignored.append(head.reset_index(drop=True))
@@ -161,8 +174,14 @@ def read_source(
         for name, found in unmatched.items()
         if found.count > (settings.max_unreadable * rows if name in REQUIRED else rows - 1)
     )
+    frame = pd.concat(frames, ignore_index=True)
+    if likely_id := car_ids.best(frame):
+        notes += (
+            f"{likely_id.in_words()}: if it names a car, write id: {likely_id.name} in "
+            "ingest.columns, else id: null",
+        )
     source = Source(
-        pd.concat(frames, ignore_index=True),
+        frame,
         np.concatenate(digests),
         pd.concat(ignored, ignore_index=True),
         unreadable,
@@ -173,7 +192,9 @@ def read_source(
         defaulted,
         decimals,
         unmatched,
+        likely_id,
     )
+    units_beside.refuse(rules_of(source, settings), label)
     if all(one.count <= settings.max_unreadable * rows for one in unreadable.values()):
         refuse_implausible(source.frame, settings, label, rules_of(source, settings))
     return source

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
+from carprice.listings.car_ids import CarIds
 from carprice.listings.cells import as_text
 from carprice.listings.cleaning import (
     Counts,
@@ -61,7 +62,19 @@ def try_out(proposal: Proposal, opened: Opened, source: str) -> None:
         _tell(name, proposal, mapped)
     if all(name in proposal.rules for name in _STAND_INS):
         frame = pd.concat([one.frame for one in mapped], ignore_index=True)
+        if CAR_ID not in proposal.rules:
+            _find_id(proposal, frame, opened)
         _tell_kept(proposal, frame, settings)
+
+
+def _find_id(proposal: Proposal, frame: pd.DataFrame, opened: Opened) -> None:
+    """Take a column that seems to name cars for their id."""
+    car_ids = CarIds()
+    car_ids.add(opened.frame[[name for name in proposal.ignored if name in opened.frame]])
+    if found := car_ids.best(frame):
+        proposal.rules[CAR_ID] = {"from": found.name}
+        proposal.doubt(CAR_ID, f"names a car, not a listing? {found.in_words()}")
+        proposal.ignored.remove(found.name)
 
 
 def _tell_kept(proposal: Proposal, frame: pd.DataFrame, settings: IngestSettings) -> None:
