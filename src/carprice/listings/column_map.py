@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -263,14 +263,8 @@ def map_columns(
     data: dict[str, np.ndarray] = {}
     unreadable: dict[str, Unreadable] = {}
     respaced: dict[str, int] = {}
-    raw, origin, cells = {}, {}, {}
-    for field, rule in rules.items():
-        raw[field], origin[field] = _raw_values(field, rule, chunk, columns, label)
-    for field in _with_names_in_them(rules, label):
-        held = [texts_of(raw[name], rules[name]) for name in rules[field].less]
-        raw[field] = without(raw[field], [*itertools.chain(*held)])
-    for field, rule in rules.items():
-        cells[field] = prepared(field, raw[field], rule)
+    raw, origin = _raw_fields(rules, chunk, columns, label)
+    cells = {field: prepared(field, raw[field], rule) for field, rule in rules.items()}
     texts = {
         field: (found, rules[field])
         for field, found in cells.items()
@@ -437,6 +431,20 @@ def _with_names_in_them(rules: Mapping[str, ColumnRule], label: str) -> list[str
             "other; take one of them out of less, and read it by words or match"
         ) from None
     return [field for field in order if rules[field].less]
+
+
+def _raw_fields(
+    rules: Mapping[str, ColumnRule], chunk: Chunk, columns: dict[str, int], label: str
+) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """Return, by field, the source's values and the columns that they are of."""
+    raw: dict[str, Any] = {}
+    origin: dict[str, tuple[str, ...]] = {}
+    for field, rule in rules.items():
+        raw[field], origin[field] = _raw_values(field, rule, chunk, columns, label)
+    for field in _with_names_in_them(rules, label):
+        held = [texts_of(raw[name], rules[name]) for name in rules[field].less]
+        raw[field] = without(raw[field], [*itertools.chain(*held)])
+    return raw, origin
 
 
 def _raw_values(
