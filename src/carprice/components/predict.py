@@ -19,9 +19,10 @@ from carprice.evaluation.pricing import (
     with_left_out,
 )
 from carprice.files import check_writable, writing
-from carprice.listings.column_map import Unreadable, map_chunks
+from carprice.listings.column_map import map_chunks
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import is_read, read_chunks
+from carprice.listings.unreadable import Unreadable
 from carprice.model import PriceModel
 from carprice.redaction import redact
 from carprice.schema import PRICE_NAMES, REQUIRED

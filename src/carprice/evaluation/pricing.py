@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from carprice.errors import InputError
-from carprice.listings.column_map import Unreadable
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.problems import WrongField, problem_of, read_value
 from carprice.listings.remedies import told_unreadable
+from carprice.listings.unreadable import Unreadable
 from carprice.model import PriceModel
 from carprice.schema import (
     KINDS,

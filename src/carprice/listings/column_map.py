@@ -18,6 +18,7 @@ from carprice.listings.numbers import PRICED, UNITS, Decimal, unit_of
 from carprice.listings.remedies import splits_a_date, written, year_matches
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources.chunks import Chunk, nearest
+from carprice.listings.unreadable import Unreadable, first_of
 from carprice.listings.values import (
     MISSING,
     count_respaced,
@@ -51,40 +52,10 @@ _FITTING_KINDS: Final = {
     **dict.fromkeys(("ordinal", "number", "decimal", "multiply", "add"), NUMERIC),
 }
 """The kinds of fields that each key of a rule fits; the other keys fit all."""
-_VALUES_KEPT: Final = 100
 _SAMPLED: Final = 20
 _YEARS_TRIED: Final = 1000
 _EMPTY: Final = frozenset({"nan", "NaN", "NaT", "<NA>"})
 _NAMES: Final = ("make", "model", "variant")
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """The values of one field that are there but could not be read.
-
-    Attributes
-    ----------
-    count : rows with such a value.
-    value : the first of these values, as the file has it.
-    row : the number of its row in the file, counted from 0.
-    others : some of these values, each once.
-    readable : some of the field's other values, each once.
-    """
-
-    count: int
-    value: str
-    row: int
-    others: tuple[str, ...] = attribute(default=(), compare=False)
-    readable: tuple[str, ...] = attribute(default=(), compare=False)
-
-    def plus(self, later: "Unreadable") -> "Unreadable":
-        """Return the sum of these and of those of a later chunk."""
-        return replace(
-            self,
-            count=self.count + later.count,
-            others=_first_of([*self.others, *later.others]),
-            readable=_first_of([*self.readable, *later.readable]),
-        )
 
 
 @dataclass(frozen=True)
@@ -201,10 +172,10 @@ def _tell_of_other_chunks(
     for field in {*mapped.samples} & unread:
         mapped.unreadable[field] = Unreadable(0, "", 0, (), mapped.samples[field])
     for field, found in mapped.unreadable.items():
-        readable = _first_of([*samples.get(field, ()), *found.readable])
+        readable = first_of([*samples.get(field, ()), *found.readable])
         mapped.unreadable[field] = replace(found, readable=readable)
     for field, texts in mapped.samples.items():
-        samples[field] = _first_of([*samples.get(field, ()), *texts])
+        samples[field] = first_of([*samples.get(field, ()), *texts])
     unread |= {*mapped.unreadable}
 
 
@@ -487,12 +458,7 @@ def _distinct(cells: np.ndarray) -> tuple[str, ...]:
     """Return some of the texts of cells, each once; without the empty ones."""
     texts = dict.fromkeys(map(str, cells[[cell is not None for cell in cells]]))
     texts = dict.fromkeys(text for text in texts if text.strip() and text not in _EMPTY)
-    return _first_of(texts)
-
-
-def _first_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the first hundred of the different texts."""
-    return tuple(itertools.islice(dict.fromkeys(texts), _VALUES_KEPT))
+    return first_of(texts)
 
 
 def _first_of_rows(raw: pd.Series | pd.DataFrame, bad: np.ndarray) -> pd.Series:

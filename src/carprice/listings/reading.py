@@ -30,7 +30,7 @@ from carprice.listings.cleaning import (
     default_price_range,
     find_valuation_date,
 )
-from carprice.listings.column_map import Unreadable, map_chunks
+from carprice.listings.column_map import map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
 from carprice.listings.numbers import Decimal
 from carprice.listings.plausibility import doubts, refuse_implausible
@@ -38,6 +38,7 @@ from carprice.listings.remedies import rule_of, told_unreadable
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import read_chunks
 from carprice.listings.units_beside import UnitsBeside
+from carprice.listings.unreadable import Unreadable
 from carprice.redaction import redact
 from carprice.schema import CAR_ID, PRICE, REQUIRED, REQUIRED_OF_A_ROW, alias
 from carprice.settings import ColumnRule, IngestSettings

@@ -12,9 +12,9 @@ import yaml
 
 from carprice.errors import InputError
 from carprice.listings.cells import Cells
-from carprice.listings.column_map import Unreadable
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import sign_in
+from carprice.listings.unreadable import Unreadable
 from carprice.listings.values import EXCEL_DAYS, date_formats, prepared, read_column
 from carprice.schema import NUMERIC, PRICE, REQUIRED_OF_A_ROW, FieldKind, alias, kind_of, names_of
 from carprice.settings import ColumnRule, IngestSettings
