@@ -126,7 +126,7 @@ def remedy(
 
     for changes in _candidates(field, rule, values, readable, share):
         if mends(changes):
-            told = f"write {written(field, rule, **changes)}"
+            told = f"write {written(field, rule.model_copy(update=changes))}"
             other = {"date": _swapped(changes.get("date"))}
             if other["date"] and mends(other):
                 told += f", or date: {other['date']!r} if the month comes first"
