@@ -280,7 +280,7 @@ UNREAD = [
         {"features": {"flags": ["sunroof"]}},
         "say what 'fehlt' mean in values of ingest.columns.features: 'yes', 'no' or null",
     ),
-    ("seats", ["5+2", "5+2"], {}, r"write seats: {from: seats, match: (\d+), number: false}"),
+    ("seats", ["5+2", "5+2"], {}, r"write seats: {from: seats, match: (\d+)}"),
 ]
 
 
