@@ -74,7 +74,10 @@ def test_what_another_program_locks_is_told(locked: Path) -> None:
         (sqlite3.OperationalError("database or disk is full"), "the disk is full; free some"),
         (sqlite3.OperationalError("disk I/O error"), "the disk is full, or fails; free some"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "let this user write"),
-        (sqlite3.OperationalError("unable to open database file"), "read and write the file"),
+        (
+            sqlite3.OperationalError("unable to open database file"),
+            "let this user read and write both",
+        ),
         (OSError(28, "No space left on device", "a/b"), "cannot write a/b: no space left"),
         (ValueError("1 failed: [Errno 13] Permission denied: 'a/b'"), "cannot write a/b: permiss"),
         (ValueError("odd"), "did not do what was asked: odd; check MLFLOW_TRACKING_URI and"),
