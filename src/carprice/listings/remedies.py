@@ -231,7 +231,7 @@ def splits_a_date(match: str, text: str) -> bool:
 def written(field: str, rule: ColumnRule | None, **changes: object) -> str:
     """Return a field's rule with changes as it is written in params.yaml."""
     content = {"from": "..."} if rule is None else _content(rule)
-    return f"{alias(field)}: {_flow({**content, **changes})} in ingest.columns"
+    return f"{alias(field)}: {flow({**content, **changes})} in ingest.columns"
 
 
 def _is_needed(field: str) -> bool:
@@ -297,7 +297,7 @@ def _content(rule: ColumnRule) -> dict[str, Any]:
     return rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def _flow(content: dict[str, Any]) -> str:
+def flow(content: Mapping[str, Any]) -> str:
     """Return a mapping as YAML on one line."""
     options: dict[str, Any] = {"allow_unicode": True, "sort_keys": False, "width": 10**6}
-    return str(yaml.safe_dump(content, default_flow_style=True, **options)).strip()
+    return str(yaml.safe_dump(dict(content), default_flow_style=True, **options)).strip()

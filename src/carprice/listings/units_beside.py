@@ -3,15 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
-import yaml
 
 from carprice.errors import InputError
 from carprice.listings.cells import Cells, as_text
 from carprice.listings.numbers import FACTORS, codes_in_name, codes_of, unit_in_name, unit_of
-from carprice.listings.remedies import written
+from carprice.listings.remedies import flow, written
 from carprice.schema import PRICE
 from carprice.settings import ColumnRule, IngestSettings
 
@@ -109,7 +108,7 @@ class UnitsBeside:
         is_price = field == PRICE
         most = own if own in names else meant[told.most_common(1)[0][0]]
         if len(names) > 1:
-            keep = _flow({name: [text for text in told if meant[text] == most]})
+            keep = flow({name: [text for text in told if meant[text] == most]})[1:-1]
             also = f", and correct ingest.units.{key} to {most}" if most != own else ""
             problem += f"; to keep the rows of one, add {keep} to ingest.rows.keep{also}"
         elif is_price:
@@ -127,14 +126,6 @@ def _code(text: str, own: str) -> str:
     """Return the market's currency if a text may mean it, else the usual one that it means."""
     codes = codes_of(text)
     return own if codes & codes_of(own) else "USD" if "USD" in codes else min(codes)
-
-
-def _flow(content: Mapping[str, Any]) -> str:
-    """Return a mapping as YAML on one line, without its braces."""
-    text = yaml.safe_dump(
-        dict(content), default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
-    )
-    return text.strip().removeprefix("{").removesuffix("}")
 
 
 def _has_words(values: pd.Series) -> bool:

@@ -4,11 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import yaml
-
 from carprice.listings.mapping.layout import Opened
 from carprice.listings.mapping.proposal import Proposal
 from carprice.listings.mapping.trial import ORDER, ingest_keys
+from carprice.listings.remedies import flow
 from carprice.redaction import redact
 from carprice.schema import PRICE, REQUIRED, alias
 
@@ -78,7 +77,4 @@ def _plain(text: str, longest: int = _LONGEST) -> str:
 def _flow(content: Mapping[str, Any]) -> str:
     if content.get("decimal"):
         return f"{{decimal: '{content['decimal']}'}}"
-    text = yaml.safe_dump(
-        dict(content), default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
-    )
-    return text.removesuffix("\n")
+    return flow(content)
