@@ -22,7 +22,7 @@ from carprice.files import check_writable, writing
 from carprice.listings.column_map import map_chunks
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import is_read, read_chunks
-from carprice.listings.unreadable import Unreadable
+from carprice.listings.unreadable import Unreadable, add
 from carprice.model import PriceModel
 from carprice.redaction import redact
 from carprice.schema import PRICE_NAMES, REQUIRED
@@ -85,8 +85,7 @@ def predict(
             notes = mapped.notes
             origin.update(mapped.origin)
             with_price += int(priced[PRICE_NAMES[0]].notna().sum())
-            for field, found in mapped.unreadable.items():
-                unreadable[field] = unreadable[field].plus(found) if field in unreadable else found
+            add(mapped.unreadable, unreadable)
             progress(f"{rows:,} rows")
         refuse_unreadable(unreadable, origin, rows, settings, redact(source))
 

@@ -128,11 +128,11 @@ def map_chunks(
 ) -> Iterator[tuple[Chunk, MappedChunk]]:
     """Map the chunks of a source one by one, less the rows left out; see :func:`map_columns`.
 
+    It is an InputError, too, if one file of the source has a field that another lacks.
+
     Parameters
     ----------
     known : the decimal signs of the listings that a model learned from, by field.
-
-    It is an InputError, too, if one file of the source has a field that another lacks.
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     notation = Notation(settings, known or {})
@@ -144,14 +144,12 @@ def map_chunks(
             first = next(iter(found))
             _refuse_missing_field(first, chunk.label, found)
             _refuse_missing_field(chunk.label, first, found)
-        if row_filter is None:
-            mapped = map_columns(chunk, settings, notation, price_required=price_required)
-            _tell_of_other_chunks(mapped, samples, unread)
-            yield chunk, mapped
-            continue
-        left_out = row_filter.reasons(chunk, chunk.label)
-        frame = chunk.frame.drop(index=left_out.index) if len(left_out) else chunk.frame
-        kept = replace(chunk, frame=frame)
+        kept = chunk
+        left_out = pd.Series(dtype=object)
+        if row_filter is not None:
+            left_out = row_filter.reasons(chunk, chunk.label)
+        if len(left_out):
+            kept = replace(chunk, frame=chunk.frame.drop(index=left_out.index))
         mapped = map_columns(kept, settings, notation, price_required=price_required)
         _tell_of_other_chunks(mapped, samples, unread)
         yield chunk, replace(mapped, left_out=left_out)

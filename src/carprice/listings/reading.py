@@ -38,7 +38,7 @@ from carprice.listings.remedies import rule_of, told_unreadable
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import read_chunks
 from carprice.listings.units_beside import UnitsBeside
-from carprice.listings.unreadable import Unreadable
+from carprice.listings.unreadable import Unreadable, add
 from carprice.redaction import redact
 from carprice.schema import CAR_ID, PRICE, REQUIRED, REQUIRED_OF_A_ROW, alias
 from carprice.settings import ColumnRule, IngestSettings
@@ -158,10 +158,8 @@ def read_source(
         if rows < _ROWS_INSPECTED:
             head = raw[[*mapped.ignored]].iloc[: _ROWS_INSPECTED - rows]
             ignored.append(head.reset_index(drop=True))
-        for name, found in mapped.unreadable.items():
-            unreadable[name] = found if name not in unreadable else unreadable[name].plus(found)
-        for name, found in mapped.unmatched.items():
-            unmatched[name] = found if name not in unmatched else unmatched[name].plus(found)
+        add(mapped.unreadable, unreadable)
+        add(mapped.unmatched, unmatched)
         respaced.update(mapped.respaced)
         defaulted.update(mapped.times_defaulted())
         origin |= mapped.origin

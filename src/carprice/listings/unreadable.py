@@ -1,7 +1,7 @@
 """What of a field could not be read."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
 from typing import Final
@@ -36,6 +36,12 @@ class Unreadable:
             others=first_of([*self.others, *later.others]),
             readable=first_of([*self.readable, *later.readable]),
         )
+
+
+def add(found: Mapping[str, Unreadable], total: dict[str, Unreadable]) -> None:
+    """Add what a later chunk has, by field, to what the chunks before had."""
+    for field, later in found.items():
+        total[field] = total[field].plus(later) if field in total else later
 
 
 def first_of(texts: Iterable[str]) -> tuple[str, ...]:
