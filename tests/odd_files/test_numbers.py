@@ -543,9 +543,9 @@ ODD = {
         column("odometer", lambda x: f"{x // 10} mil"),
         "{file}: odometer is '2000 mil' in row 0, and cannot be read in 100 % of the rows; "
         "say what mil is: odometer: {{from: odometer, number: true, match: "
-        "'(?i)([^a-z]*)mil', multiply: 10}} in ingest.columns for Swedish mil, or multiply: "
+        "'(?i)(\\d[\\d., ]*)mil', multiply: 10}} in ingest.columns for Swedish mil, or multiply: "
         "1000 for thousands",
-        by("odometer", number=True, match="(?i)([^a-z]*)mil", multiply=10),
+        by("odometer", number=True, match="(?i)(\\d[\\d., ]*)mil", multiply=10),
         ingest=NUMBER["odometer"],
         reads={"odometer": [x // 10 * 10 for x in DRIVEN]},
     ),

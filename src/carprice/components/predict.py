@@ -22,6 +22,7 @@ from carprice.files import check_writable, writing
 from carprice.listings.column_map import map_chunks
 from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import is_read, read_chunks
+from carprice.listings.units_beside import UnitsBeside
 from carprice.listings.unreadable import Unreadable, add
 from carprice.model import PriceModel
 from carprice.redaction import redact
@@ -61,14 +62,16 @@ def predict(
     Raises
     ------
     InputError
-        If the source, or too much of a field, cannot be read, or the target's ending is not .csv,
-        .parquet or .jsonl.
+        If the source, or too much of a field, cannot be read, another column tells that distances,
+        engines or power are in another unit, or the target's ending is not .csv, .parquet or
+        .jsonl.
     """
     write = _writer(target)
     rows = with_price = 0
     notes: tuple[str, ...] = ()
     unreadable: dict[str, Unreadable] = {}
     origin: dict[str, tuple[str, ...]] = {}
+    units_beside = UnitsBeside(settings, price_required=False)
     required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
 
     def priced_chunks() -> Iterator[pd.DataFrame]:
@@ -84,10 +87,13 @@ def predict(
             rows += len(priced)
             notes = mapped.notes
             origin.update(mapped.origin)
+            read = chunk.frame.loc[mapped.frame.index]
+            units_beside.add(read, mapped.ignored, mapped.origin)
             with_price += int(priced[PRICE_NAMES[0]].notna().sum())
             add(mapped.unreadable, unreadable)
             progress(f"{rows:,} rows")
         refuse_unreadable(unreadable, origin, rows, settings, redact(source))
+        units_beside.refuse(origin, redact(source))
 
     with writing(target) as path:
         write(path, priced_chunks())

@@ -24,6 +24,7 @@ from carprice.estimator.tables import (
     read_fields,
     warn,
     warn_of_ignored,
+    warn_of_units,
     warn_of_unreadable,
 )
 from carprice.evaluation.pricing import answers, problems_of, with_defaults
@@ -203,6 +204,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.rejected_, self.repaired_ = map(
             dict, (cleaned.counts.rejected, cleaned.counts.repaired)
         )
+        warn_of_units(table, mapped, settings, price_required=y is None)
         warn_of_ignored(self.ignored_columns_)
         for note in (*mapped.notes, *cleaned.doubts):
             warn(note)
@@ -299,7 +301,9 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         settings = self._ingest_settings(with_price=False)
         decimals = self.model_.market.decimals
-        mapped = read_fields(checked_frame(X), settings, decimals, price_required=False)
+        table = checked_frame(X)
+        mapped = read_fields(table, settings, decimals, price_required=False)
+        warn_of_units(table, mapped, settings, price_required=False)
         known = {*getattr(self, "feature_names_in_", ()), *self._price_columns()}
         warn_of_ignored([name for name in mapped.ignored if name not in known])
         absent = [alias(field) for field in self.columns_ if field not in mapped.origin]

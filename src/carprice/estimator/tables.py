@@ -20,12 +20,14 @@ from carprice.listings.notation import Notation
 from carprice.listings.numbers import Decimal
 from carprice.listings.remedies import remedy, rule_of
 from carprice.listings.sources.chunks import Chunk
+from carprice.listings.units_beside import UnitsBeside
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
 
 SOURCE: Final = "X"
 """What messages call the DataFrame."""
 _RULE: Final = re.compile(r"\b(\w+): (\{.*?\}) in ingest\.columns")
+_KEPT: Final = re.compile(r"add (.+): (\[.*?\]) to ingest\.rows\.keep")
 _PACKAGE: Final = str(Path(__file__).parents[1])
 
 
@@ -53,6 +55,7 @@ def for_python(message: str) -> str:
     "write columns={'year': {'from': 'built', 'number': True}}"
     """
     told = _RULE.sub(lambda found: f"columns={{{found[1]!r}: {yaml.safe_load(found[2])}}}", message)
+    told = _KEPT.sub(r"give only the rows whose \1 is in \2", told)
     return told.replace("ingest.units.", "").replace("ingest.", "")
 
 
@@ -129,6 +132,18 @@ def warn_of_unreadable(mapped: MappedChunk, settings: IngestSettings, become: st
             f"{alias(field)} is {found.value!r} in row {found.row} and cannot be read in "
             f"{found.count} rows, which {become}; {for_python(told)}"
         )
+
+
+def warn_of_units(
+    table: pd.DataFrame, mapped: MappedChunk, settings: IngestSettings, *, price_required: bool
+) -> None:
+    """Warn of columns that tell other units or currencies than the listings are read in."""
+    beside = UnitsBeside(settings, price_required=price_required)
+    beside.add(table, mapped.ignored, mapped.origin)
+    try:
+        beside.refuse(mapped.origin, SOURCE)
+    except InputError as error:
+        warn(for_python(str(error)))
 
 
 def warn_of_ignored(names: Collection[str]) -> None:

@@ -19,6 +19,7 @@ from carprice.listings.cells import UNREADABLE, Cells, as_text
 from carprice.listings.numbers import (
     CODES,
     FACTORS,
+    MOST_IN_A_SCALE,
     PRICED,
     Decimal,
     Quantity,
@@ -29,22 +30,29 @@ from carprice.listings.numbers import (
     plain,
     read_number,
     read_quantity,
+    scale_in_name,
     sign_in,
     tells_cents,
+    tells_mil,
     unit_in_name,
     unit_of,
 )
 from carprice.schema import PRICE, FieldKind, alias, kind_of, parse_ordinal
 from carprice.settings import ColumnRule, IngestSettings
 
-_OWN_UNITS: Final = {"engine_cc": "cc", "power_bhp": "bhp"}
+OWN_UNITS: Final = {"engine_cc": "cc", "power_bhp": "bhp"}
+"""The units that fields are kept in whatever the market."""
 _LEAST_EVIDENCE: Final = 0.05
 """A decimal sign is taken from a column where this share of its signs shows it."""
 _SIGNS: Final[tuple[Decimal, ...]] = (".", ",")
 _LARGE: Final = (PRICE, "odometer", "engine_cc")
 """Fields of which hardly a number is below 1,000 and has three decimals."""
-_OF_KILOMETRES: Final = re.compile(r"(?i)[kq]u?il[oóôò]m|recorrido|hod[oô]metro|od[oó]metro")
+_OF_KILOMETRES: Final = re.compile(
+    r"(?i)[kq]u?il[oóôò]m|recorrido|rodagem|hod[oô]metro|od[oó]metro"
+)
 """Spanish and Portuguese names of distances, beside which ``miles`` may be thousands."""
+_MOST_MIL: Final = 50_000.0
+"""A median odometer above this is in kilometres, whatever the column's name says."""
 _MUCH: Final = 1.05
 """Units whose ratio is nearer to 1 are taken for each other, such as PS and bhp."""
 
@@ -199,6 +207,7 @@ class Notation:
         multiply = 1.0 if rule.multiply is None else rule.multiply
         add = 0.0 if rule.add is None else rule.add
         if isinstance(cells, np.ndarray):
+            self._refuse_scale(name, cells, rule, label)
             self._refuse_name(name, rule, label)
             factor = self._ratio(name, rule.unit) if isinstance(rule.unit, str) else 1.0
             factor *= _of_name(rule)
@@ -206,8 +215,13 @@ class Notation:
         decimal, is_strict = self.decimals.get(name), self._is_strict(name, rule)
         quantities = [_quantity(name, value, rule, decimal, is_strict) for value in cells.values]
         factors = self._factors(name, quantities, cells, rule, label)
-        if any(isinstance(one, Quantity) and not one.name for one in quantities):
+        bare = [one for one in quantities if isinstance(one, Quantity) and not one.name]
+        if bare:
             self._refuse_name(name, rule, label)
+        unscaled = [
+            one.number for one in quantities if isinstance(one, Quantity) and not one.scaled
+        ]
+        self._refuse_scale(name, np.array(unscaled), rule, label)
         if multiply != 1.0:
             self._refuse_twice(name, quantities, cells, rule, factors, label)
         numbers: list[Any] = [
@@ -260,23 +274,46 @@ class Notation:
                 "is wrong"
             )
 
+    def _refuse_scale(self, name: str, numbers: np.ndarray, rule: ColumnRule, label: str) -> None:
+        """Refuse numbers whose column's name tells a scale, and whose rule has no ``multiply``.
+
+        Numbers that are too large for it are not in what the name tells.
+        """
+        column, positive = " ".join(rule.columns), numbers[numbers > 0]
+        if rule.multiply is not None or not len(positive):
+            return
+        median = float(np.median(positive))
+        told, remedy = "", ""
+        if name == "odometer" and tells_mil(column) and median <= _MOST_MIL:
+            told = "mil"
+            remedy = "multiply: 10 for Swedish mil, or multiply: 1000 for thousands,"
+        factor = scale_in_name(name, column)
+        if factor != 1 and median <= MOST_IN_A_SCALE[name]:
+            told, remedy = f"that it counts {factor:,.0f}", f"multiply: {factor:.0f}"
+        if told:
+            raise InputError(
+                f"{label}: {alias(name)} is read from {column!r}, whose name tells {told}; write "
+                f"{remedy} in ingest.columns.{alias(name)}, or multiply: 1 if the name is wrong"
+            )
+
     def _refuse_name(self, name: str, rule: ColumnRule, label: str) -> None:
         """Refuse numbers whose column's name tells another unit or currency than is kept."""
-        if rule.multiply is not None:
-            return
         column = " ".join(rule.columns)
+        is_iberian = bool(_OF_KILOMETRES.search(column))
+        if rule.multiply is not None and (is_iberian or not is_scale(rule.multiply)):
+            return
         told, own = unit_in_name(name, column), self.own_unit(name)
         key = f"ingest.columns.{alias(name)}"
-        if told and own and rule.unit is None:
-            ratio = self._ratio(name, told)
-            if max(ratio, 1 / ratio) > _MUCH:
-                is_iberian = told == "miles" and _OF_KILOMETRES.search(column)
-                thousands = ", or multiply: 1000 if they are thousands" if is_iberian else ""
-                raise InputError(
-                    f"{label}: {alias(name)} is read from {column!r}, whose name tells "
-                    f"{told}, and is kept in {own}; write unit: {told} in {key}, or unit: {own} "
-                    f"if the name is wrong{thousands}"
-                )
+        if told and own and rule.unit is None and not is_nearly(name, told, own):
+            is_thousands = is_iberian and told == "miles"
+            thousands = ", or multiply: 1000 if they are thousands" if is_thousands else ""
+            raise InputError(
+                f"{label}: {alias(name)} is read from {column!r}, whose name tells {told}, and is "
+                f"kept in {own}; write unit: {told} in {key}, or unit: {own} if the name is wrong"
+                + thousands
+            )
+        if rule.multiply is not None:  # it may be the rate of the currency
+            return
         codes, currency = codes_in_name(column), self.settings.units.currency
         market = codes_of(currency)
         if name in PRICED and rule.currencies is None and market and codes and not codes & market:
@@ -341,7 +378,7 @@ class Notation:
 
     def own_unit(self, name: str) -> str:
         """Return the unit that a field is kept in; empty where it is the market's usual one."""
-        return self.settings.units.distance if name == "odometer" else _OWN_UNITS.get(name, "")
+        return self.settings.units.distance if name == "odometer" else OWN_UNITS.get(name, "")
 
     def _ratio(self, name: str, unit: str) -> float:
         own = self.own_unit(name)
@@ -386,6 +423,18 @@ class Notation:
         """Keep a sentence on what was assumed, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+
+def is_nearly(name: str, unit: str, other: str) -> bool:
+    """Whether a unit of a field is as good as another: PS and bhp are.
+
+    Examples
+    --------
+    >>> is_nearly("power_bhp", "PS", "bhp"), is_nearly("power_bhp", "kW", "bhp")
+    (True, False)
+    """
+    ratio = FACTORS[name][unit] / FACTORS[name][other]
+    return max(ratio, 1 / ratio) <= _MUCH
 
 
 def _signs(name: str, cells: Cells, rule: ColumnRule) -> tuple[Counter[str], dict[str, str]]:

@@ -182,7 +182,7 @@ _PER_DOLLAR: Final[Mapping[float, str]] = {
     300: "PKR LKR HUF AMD KZT CRC",
     1000: "KRW CLP ARS NGN IQD XOF XAF RWF MNT",
     4000: "COP TZS UGX PYG KHR",
-    20_000: "IDR VND UZS LAK IRR LBP",
+    20_000: "IDR VND UZS LAK IRR IRT LBP",
 }
 """What a US dollar costs in other currencies, as far as whole scale words can be told apart."""
 DEAR: Final = 300_000.0
@@ -196,12 +196,14 @@ _CENTS: Final = (
 )
 """Words for a hundredth of a currency."""
 _NOTES: Final = (
-    "only, onwards, onward, negotiable, neg., neg, nego, obo, o.b.o., ono, o.n.o., or best offer, "
+    "only, onwards, onward, negotiable, slightly negotiable, neg., neg, nego, obo, o.b.o., ono, "
+    "o.n.o., o.n.o, or best offer, or nearest offer, "
     "vb, vhb, verhandlungsbasis, fp, fix, fixed, firm, festpreis, fest, approx., approx, ca., ca, "
-    "inc vat, inc. vat, incl vat, incl. vat, including vat, vat incl., vat included, drive away, "
-    "inkl. mwst., inkl. mwst, inkl mwst, mwst. ausweisbar, mwst ausweisbar, brutto, ttc, "
+    "inc vat, inc. vat, incl vat, incl. vat, including vat, vat incl., vat incl, vat included, "
+    "drive away, inkl. mwst., inkl. mwst, inkl mwst, mwst. ausweisbar, mwst ausweisbar, "
+    "mwst. ausw., brutto, ttc, trattabile, trattabili, non trattabile, à vista, a vista, "
     "à débattre, négociable, a négocier, iva incluido, iva incluida, iva inclusa, iva incl., "
-    "contado, al contado, vč. dph, kdv dahil, incl. btw, inkl. moms, negociable, "
+    "contado, al contado, vč. dph, včetně dph, kdv dahil, incl. btw, inkl. moms, negociabil, "
     "do negocjacji, do uzgodnienia, с ндс, торг, 税込, 起, driven, din, "
     "est., estimated, run, пробега, per year, a year, p.a., /year, /yr, / year, / yr"
 )
@@ -210,11 +212,23 @@ _OTHER_AMOUNTS: Final = re.compile(
     r"\b(?:emi|deposit|down|downpayment|down-payment|monthly|per month|per week|weekly|finance|mtl|"
     r"monatlich|rate|anzahlung|leasing|mensualidad(?:es)?|mensual|enganche|anticipo|entrada|cuotas?|"
     r"mensualités?|par mois|apport|rata|msrp|rrp|uvp|neupreis|list price|when new|was|"
-    r"взнос|в месяц|платеж|аванс|peşinat|taksit|cicilan|dp|angsuran|trả góp|trả trước)\b"
-    r"|首付|月供|指导价|新车|原价|ดาวน์|ผ่อน"
+    r"взнос|в месяц|платеж|аванс|peşinat|taksit|cicilan|dp|angsuran|trả góp|trả trước|"
+    r"raty|wpłata|wkład|měsíčně|splátka|akontace|havi|önerő|aanbetaling|lease|parcelas?|mensal|"
+    r"maandelijks|acconto|قسط|شهريا|دفعة|پیش|ماهانه|اقساط)\b"
+    r"|首付|月供|指导价|新车|原价|月々|月額|頭金|新車|월|렌트|리스|할부|보증금|신차|ดาวน์|ผ่อน"
 )
 """What says that a price is of something else: an instalment, a deposit, the car when new."""
 
+_NET: Final = re.compile(
+    r"\b(?:netto|net|ht|hors taxes|bez dph|excl\.? vat|ex\.? vat|o\. mwst\.?)\b"
+)
+"""What says, beside a price in brackets, that it is the same one without taxes."""
+_AT_MOST: Final = re.compile(
+    r"(?:[<≤]|\b(?:under|below|less than|up to|at most|maximum|max\.?|unter|bis|bis zu|höchstens|"
+    r"weniger als|moins de|jusqu'à|menos de|hasta|até|meno di|fino a|poniżej|do|méně než|"
+    r"до|менее|меньше|не более|kurang dari|di bawah|dưới|كمتر از|کمتر از|أقل من))\s*$"
+)
+"""What says, before a number, that only the upper end of a range is told."""
 _POINT: Final = "\u066b"
 """The decimal sign of Arabic script, which means nothing else."""
 _FOOTNOTE: Final = re.compile("(?<![mMмМ])[\u00b9\u00b2\u00b3\u2070-\u2079]")
@@ -231,7 +245,7 @@ _ALONE: Final = re.compile(_NUMBER.pattern + "[.,]?")
 _TO: Final = re.compile(r"\s*(?:-|~|to\b|bis\b|до\b|至)\s*")
 _EVEN: Final = re.compile(r"\s*[.,:/]\s?-{1,2}(?!\s*\d)")
 """What says that there are no cents: ``12.500,-``."""
-_AND: Final = re.compile(r"\s*(?:and\b|und\b|,)?\s*")
+_AND: Final = re.compile(r"\s*(?:and\b|und\b|و\b|,)?\s*")
 _THOUSANDS_OF: Final = re.compile(
     r"(?<=[\d\s])(?:t|т|к|k)\.?\s?(?=(?:km|км|eur|€|kr|sek|chf|czk|usd)\b|€)"
 )
@@ -241,11 +255,19 @@ _PER_100_KM: Final = re.compile(r"/\s*100\s*(?=km|км)")
 _SPACED_DOLLAR: Final = re.compile(r"\b(us|au|ca|nz|hk|nt|mx|rd|c)\s+\$")
 _BESIDE_A_UNIT: Final = re.compile(r"^\s*(?:[,;|@(•·]|at\b|bei\b|/\s*(?!100\b|100km)\d).*")
 """What may stand after a unit: something else that is told of the car."""
+_NO_SCALE_OF_NAME: Final = frozenset({"grand", "mille", "mila", "mii", "bin", "ezer", "mill"})
+_SCALE_OF_NAME: Final = re.compile(
+    r"(?<![\d.,])(?:1[., ]?)?000s?(?!\d)|(?<![^\W\d_])[tk](?:[€$£]|(?:eur|usd|km)(?![^\W\d_]))"
+)
+"""A thousand in the name of a column: ``Price ('000)``, ``TEUR``, ``Tkm``."""
+MOST_IN_A_SCALE: Final = {**dict.fromkeys(PRICED, 20_000.0), "odometer": 2000.0}
+"""A median above this is in no thousands or lakh, whatever the column's name says."""
 _WORD_OF_NAME: Final = re.compile(r"[A-Z]+(?![a-z])|[^\W\d_A-Z]+|[A-Z][a-z]+")
 _NO_MONEY: Final = frozenset({"all", "try", "pen", "mad", "gel", "mop", "cop", "din"})
 """Codes and words of currencies that are words of other meanings in the name of a column."""
 _LEAST_PART: Final = 100
 """``4 lakh 5000`` is a sum; what 500, or 50, is of in ``4 lakh 50`` is not said."""
+_MASKED: Final = re.compile(r"\d\*{3}")
 _WIDEST_RANGE: Final = 2.0
 """A range is read as its middle; a wider one says too little."""
 _GROUPED: Final = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:,\d{2,3})*,\d{3})?(?:\.\d*)?")
@@ -470,6 +492,43 @@ def tells_cents(column: str) -> bool:
     return not {*_CENTS.split()}.isdisjoint(words) and not {"per", "pro", "percent"} & {*words}
 
 
+def scale_in_name(field: str, column: str) -> float:
+    """Return what the name of a column of prices or distances says that it counts; 1 if nothing.
+
+    Examples
+    --------
+    >>> scale_in_name("price", "price_in_lakhs"), scale_in_name("odometer", "里程(万公里)")
+    (100000.0, 10000.0)
+    >>> scale_in_name("price", "Preis (T€)"), scale_in_name("price", "Precio (miles)")
+    (1000.0, 1000.0)
+    >>> scale_in_name("price", "price per km"), scale_in_name("odometer", "Mileage (miles)")
+    (1.0, 1.0)
+    """
+    if field not in MOST_IN_A_SCALE:
+        return 1.0
+    words = {*_words_of_name(column)}
+    if field in PRICED and "miles" in words and "per" not in words:
+        return 1000.0
+    for factor, known in reversed(_SCALES.items()):
+        for word in (one.rstrip(".") for one in known.split()):
+            if _runs_on(word) and word in column:
+                return factor
+            if len(word) > 2 and word in words - _NO_SCALE_OF_NAME:
+                return factor
+    return 1000.0 if _SCALE_OF_NAME.search(plain(column)) else 1.0
+
+
+def tells_mil(column: str) -> bool:
+    """Whether the name of a column tells ``mil``: ten kilometres in Sweden, a thousand in Spain.
+
+    Examples
+    --------
+    >>> tells_mil("Miltal"), tells_mil("Körsträcka (mil)"), tells_mil("Mileage")
+    (True, True, False)
+    """
+    return not {"mil", "miltal"}.isdisjoint(_words_of_name(column))
+
+
 def per_dollar(currency: str) -> float:
     """Return what a US dollar costs in a currency, roughly; 0 if it is not known."""
     codes = codes_of(currency)
@@ -540,7 +599,7 @@ class _Words:
         self._currency = _one_of(self._currencies)
         self._sign_before = re.compile(rf"([^\s(:]*[{_SIGN_OF_MONEY}][^\s(]*)$")
         notes = _either(_NOTES.split(", "))
-        self._rest = re.compile(rf"(?:[\s.,;:!*+()]|/=|/?-+|(?:{notes}))*")
+        self._rest = re.compile(rf"(?:[\s.,;:!*+()†‡^\"]|/=|/?-+|(?:{notes}))*")
 
     def read(self, text: str, start: int, decimal: Decimal) -> Quantity | None:
         amount = self._amount(text, start, decimal)
@@ -575,7 +634,8 @@ class _Words:
         if unit:
             rest = _BESIDE_A_UNIT.sub("", rest)
         if beside := re.fullmatch(r"\s*\((.+)\)\s*", rest):
-            other = read_quantity(beside[1], self._field, decimal)
+            inside = _NET.sub("", beside[1]) if self._currencies else beside[1]
+            other = read_quantity(inside, self._field, decimal)
             if other and other.unit and not found.unit:
                 return other
             rest = "" if other and self._agree(found, other) else beside[1]
@@ -589,12 +649,21 @@ class _Words:
             return True  # so accountants write what is below 0
         if before.endswith("-") and amount.number < 0:
             return True
+        if (before.startswith("-") and amount.number > 0) or self._is_upper_end(before):
+            return True
+        if _MASKED.match(text, amount.end - 1):
+            return True
         is_attached = len(before) == start and before[-1:].isalpha()
         if not is_attached or self._told_before(before):
             return False
         is_year = self._field == "year" and amount.number >= 1000
         is_cased = not unicodedata.name(before[-1]).startswith(_WITHOUT_SPACES)
         return is_cased and not is_year and self._field != "cylinders"
+
+    def _is_upper_end(self, before: str) -> bool:
+        """Whether only the upper end of a range of prices or distances is told: ``< 5000``."""
+        is_ranged = self._currencies or self._field == "odometer"
+        return bool(is_ranged and _AT_MOST.search(before))
 
     def _agree(self, found: Quantity, other: Quantity) -> bool:
         """Whether a number in brackets may be the same amount once more."""

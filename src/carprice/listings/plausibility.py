@@ -28,6 +28,8 @@ _SHARE_OUTSIDE: Final = 0.5
 _SHARE_OF_YEARS: Final = 0.9
 _FEWEST_ALIKE: Final = 20
 _NEARLY_ALL: Final = 0.95
+_LEAST_NEW, _MOST_NEW = 0.1, 1000.0
+"""What cars cost when new, as factors of their prices; the median of a file is between these."""
 _LITTLE_DRIVEN, _MUCH_LITTLE_DRIVEN = 0.05, 0.15
 """Shares of the older half of the cars below 1,000 that are doubted, and that stop the run."""
 _CALENDARS: Final = ((90, 130, 1911), (1300, 1450, 621), (2400, 2700, -543))
@@ -77,6 +79,15 @@ def _refusals(
 
     yield from _refusals_of_years(frame["year"], rules.get("year"))
     yield from _refusals_of_prices(frame[PRICE], settings, rules.get(PRICE))
+    both = frame[(frame["new_price"] > 0) & (frame[PRICE] > 0)]
+    times = (both["new_price"] / both[PRICE]).median()
+    if times < _LEAST_NEW or times > _MOST_NEW:
+        row = both.iloc[0]
+        yield (
+            f"newPrice is {row['new_price']:.10g} where price is {row[PRICE]:.10g}, and the like; "
+            f"bring them to one: write {write('new_price', multiply=1000)} (100000 if it is lakh, "
+            "10000 if it is 万), map another column, or write 'newPrice: null' in ingest.columns"
+        )
     year, odometer, engine = (frame[name] for name in ("year", "odometer", "engine_cc"))
     distance = settings.units.distance
     driven = odometer[odometer > 0].median()

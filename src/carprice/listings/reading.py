@@ -143,7 +143,7 @@ def read_source(
     decimals: dict[str, Decimal] = {}
     unmatched: dict[str, Unreadable] = {}
     rows, row_filter, car_ids = 0, RowFilter(settings.rows), CarIds()
-    units_beside = UnitsBeside(settings)
+    units_beside = UnitsBeside(settings, price_required=True)
     asks_for_id = CAR_ID not in settings.columns and settings.repeats != "ignore"
     chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
     for chunk, mapped in map_chunks(chunks, settings, row_filter, price_required=True):
@@ -193,7 +193,7 @@ def read_source(
         unmatched,
         likely_id,
     )
-    units_beside.refuse(rules_of(source, settings), label)
+    units_beside.refuse(source.origin, label)
     if all(one.count <= settings.max_unreadable * rows for one in unreadable.values()):
         refuse_implausible(source.frame, settings, label, rules_of(source, settings))
     return source

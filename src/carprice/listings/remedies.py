@@ -13,7 +13,7 @@ import yaml
 from carprice.errors import InputError
 from carprice.listings.cells import Cells
 from carprice.listings.notation import Notation
-from carprice.listings.numbers import sign_in
+from carprice.listings.numbers import PRICED, sign_in
 from carprice.listings.unreadable import Unreadable
 from carprice.listings.values import EXCEL_DAYS, date_formats, prepared, read_column
 from carprice.schema import NUMERIC, PRICE, REQUIRED_OF_A_ROW, FieldKind, alias, kind_of, names_of
@@ -46,6 +46,8 @@ TAKEN_AS_MISSING: Final = "to take such values as missing"
 
 
 _UNITS: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
+    PRICE: ((r"^(.*?)(?:(?: [/|] | ?[≈·•] ?)\D{0,4}\d.*)?$", {"number": True}),),
+    "year": ((r"(?<!\d)(\d\d)\s?(?:년|年)", {"add": 2000}),),
     "odometer": (
         (r"(?i)(\d[\d.,' ]*) ?km\b", {}),
         (r"(?i)(\d[\d.,' ]*) ?mi(?:les?)?\b", {"unit": "miles"}),
@@ -62,7 +64,7 @@ _UNITS: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "seats": ((r"(\d+)", {}),),
     "cylinders": ((r"(\d+)", {}),),
 }
-"""Where the number stands in a text that tells more than it, by field, and its unit."""
+"""Where the number stands in a text that tells more than it, by field, and what else to say."""
 _MIL: Final = re.compile(r"\d ?mil\b", re.IGNORECASE)
 _MOST_MARKS: Final = 8
 """So many words are written down as missing; more are no marks, but a wrong rule."""
@@ -183,10 +185,11 @@ def _in_words(
         )
         return in_one_way if both else told + allowed if readable else told
     if all(map(_MIL.search, values)):
-        return (
-            f"say what mil is: {written(field, rule, match='(?i)([^a-z]*)mil', multiply=10)} for "
-            "Swedish mil, or multiply: 1000 for thousands"
-        )
+        meant = (10, "Swedish mil, or multiply: 1000 for thousands")
+        if field in PRICED:
+            meant = (1000, "thousands, or multiply: 1000000 for millions")
+        told = written(field, rule, match=r"(?i)(\d[\d., ]*)mil", multiply=meant[0])
+        return f"say what mil is: {told} for {meant[1]}"
     if signs := _two_signs(values, readable):
         return f"it has numbers such as {signs}: write all of them in one way"
     if share < 1:
@@ -243,6 +246,8 @@ def _are_read(
     field: str, rule: ColumnRule, values: Sequence[str], settings: IngestSettings
 ) -> np.ndarray:
     """Return which values a rule reads."""
+    if kind_of(field) in NUMERIC and rule.multiply is None:  # what the column's name tells is next
+        rule = rule.model_copy(update={"multiply": 1.0})
     try:
         cells = prepared(field, pd.Series([*values], dtype=object), rule)
         notation = Notation(settings)

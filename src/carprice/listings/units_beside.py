@@ -1,17 +1,18 @@
-"""Columns beside the price and the odometer that tell their currencies and units."""
+"""Columns beside prices, odometers, engines and power that tell their currencies and units."""
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.cells import Cells, as_text
+from carprice.listings.notation import OWN_UNITS, is_nearly
 from carprice.listings.numbers import FACTORS, codes_in_name, codes_of, unit_in_name, unit_of
-from carprice.listings.remedies import flow, written
-from carprice.schema import PRICE
+from carprice.listings.remedies import flow, rule_of, written
+from carprice.schema import PRICE, alias
 from carprice.settings import ColumnRule, IngestSettings
 
 _MOST_VALUES: Final = 50
@@ -30,12 +31,13 @@ _UNIT: Final = re.compile(
 class UnitsBeside:
     """Counts, chunk by chunk, what columns that no field reads tell of currencies and units."""
 
-    def __init__(self, settings: IngestSettings) -> None:
-        """Start without a column."""
+    def __init__(self, settings: IngestSettings, *, price_required: bool) -> None:
+        """Start without a column; listings to be priced need no price, nor its currency."""
         self._settings = settings
-        self._rows: dict[str, dict[str, Counter[str]]] = {PRICE: {}, "odometer": {}}
+        fields = [*([PRICE] if price_required else []), "odometer", *OWN_UNITS]
+        self._rows: dict[str, dict[str, Counter[str]]] = {name: {} for name in fields}
         self._has_words: set[str] = set()
-        self._others: dict[str, set[str]] = {PRICE: set(), "odometer": set()}
+        self._others: dict[str, set[str]] = {name: set() for name in fields}
 
     def add(
         self, raw: pd.DataFrame, ignored: Sequence[str], origin: Mapping[str, tuple[str, ...]]
@@ -60,26 +62,27 @@ class UnitsBeside:
                 if told is None or not all(_is_told(field, text) for text in told):
                     self._others[field].add(name)
                     counts.pop(name, None)
-                elif told and (_is_named(field, name) or _is_near(name, read, names, told)):
+                elif told and _is_of(field, name, read, names, told):
                     counts.setdefault(name, Counter()).update(told)
 
-    def refuse(self, rules: Mapping[str, ColumnRule], label: str) -> None:
+    def refuse(self, origin: Mapping[str, tuple[str, ...]], label: str) -> None:
         """Raise an InputError if a column tells several units, or one that the market has not.
 
         A rule of the field that says what its numbers are in is believed.
 
         Parameters
         ----------
-        rules : the rule by which each field was read.
+        origin : the columns that each field was read from.
         """
-        problems = [
-            problem
-            for field, columns in self._rows.items()
-            for name, told in columns.items()
-            if field in rules and (problem := self._problem(field, name, told, rules[field]))
-        ]
-        if problems:
+        if problems := [*self._problems(origin)]:
             raise InputError(f"{label}: {'. Besides, '.join(problems)}")
+
+    def _problems(self, origin: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+        for field, columns in self._rows.items():
+            for name, told in columns.items():
+                rule = rule_of(field, origin[field], self._settings)
+                if problem := self._problem(field, name, told, rule):
+                    yield problem
 
     def _problem(self, field: str, name: str, told: Counter[str], rule: ColumnRule) -> str:
         said: Mapping[str, float] | str | None
@@ -89,7 +92,8 @@ class UnitsBeside:
             is_in_name = bool(codes_in_name(told_by_name))
             meant = {text: _code(text, own) for text in told}
         else:
-            key, own, said = "distance", units.distance, rule.unit
+            key, said = "distance", rule.unit
+            own = OWN_UNITS.get(field, units.distance)
             is_in_name = bool(unit_in_name(field, told_by_name))
             meant = {text: unit_of(field, text.casefold()) for text in told}
         names = {*meant.values()}
@@ -100,14 +104,18 @@ class UnitsBeside:
             is_said = True
         if is_said or names == {own} or (field == PRICE and not codes_of(own)):
             return ""
+        if field != PRICE and all(is_nearly(field, one, own) for one in names):
+            return ""
         counts = ", ".join(f"{text} in {rows:,}" for text, rows in told.most_common(_SHOWN))
+        kept = "" if field in OWN_UNITS else f" (ingest.units.{key})"
         problem = (
-            f"{field} is read in {own} (ingest.units.{key}), and the column {name!r} tells "
-            f"{counts} rows"
+            f"{alias(field)} is read in {own}{kept}, and the column {name!r} tells {counts} rows"
         )
         is_price = field == PRICE
         most = own if own in names else meant[told.most_common(1)[0][0]]
-        if len(names) > 1:
+        if len(names) > 1 and field in OWN_UNITS:
+            problem += f"; bring them to one, or write '{alias(field)}: null'"
+        elif len(names) > 1:
             keep = flow({name: [text for text in told if meant[text] == most]})[1:-1]
             also = f", and correct ingest.units.{key} to {most}" if most != own else ""
             problem += f"; to keep the rows of one, add {keep} to ingest.rows.keep{also}"
@@ -119,7 +127,7 @@ class UnitsBeside:
         else:
             problem += f"; write {written(field, rule, unit=most)}"
         known = written(field, rule, **({"currencies": {own: 1}} if is_price else {"unit": own}))
-        return f"{problem}, or, if all of {field} is in {own}, write {known}"
+        return f"{problem}, or, if all of {alias(field)} is in {own}, write {known}"
 
 
 def _code(text: str, own: str) -> str:
@@ -157,6 +165,19 @@ def _is_told(field: str, text: str) -> bool:
 
 def _is_named(field: str, name: str) -> bool:
     return bool((_CURRENCY if field == PRICE else _UNIT).search(name))
+
+
+def _is_of(
+    field: str, name: str, read: Sequence[str], names: Sequence[str], told: Counter[str]
+) -> bool:
+    """Whether a column of units or currencies is that of a field.
+
+    Those of engines and power are at their sides and named so: ``km`` is power in Poland.
+    """
+    is_named, is_near = _is_named(field, name), _is_near(name, read, names, told)
+    if field not in OWN_UNITS:
+        return is_named or is_near
+    return is_named and (is_near or any(one.casefold() in name.casefold() for one in read))
 
 
 def _is_near(name: str, read: Sequence[str], names: Sequence[str], told: Counter[str]) -> bool:

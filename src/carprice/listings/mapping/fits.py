@@ -17,6 +17,7 @@ from carprice.listings.mapping.names import WHOLE, WORD, ColumnName
 from carprice.listings.notation import Notation, plain_number
 from carprice.listings.numbers import (
     FACTORS,
+    MOST_IN_A_SCALE,
     Decimal,
     Quantity,
     codes_of,
@@ -53,8 +54,6 @@ USUAL: Final = {
     "road_tax": (0.0, math.inf),
 }
 """Least and most that the median of a field usually is."""
-_MOST_IN_A_SCALE: Final = {PRICE: 20_000.0, "odometer": 2000.0}
-"""A median above this is in no thousands or lakh, whatever the column's name says."""
 _YEARS: Final = (1930.0, 2035.0)
 _MOST_LITRES: Final = 9.5
 _LAST_OF_TWO_DIGITS: Final = 40
@@ -478,7 +477,7 @@ def _by_name(name: str, told: Quantity, draft: _Draft) -> None:
             draft.multiply(told.number)
         return
     has_scale_words = draft.median > 10 * draft.largest > 0
-    is_whole = draft.median > _MOST_IN_A_SCALE.get(name, math.inf)
+    is_whole = draft.median > MOST_IN_A_SCALE.get(name, math.inf)
     if told.number != 1 and not has_scale_words and not is_whole:
         draft.multiply(told.number)
 

@@ -23,7 +23,7 @@ _COUNTED_IN: Final = {
     "VND": "triệu",
     "IDR": r"juta|jt",
 }
-_PREFERRED: Final = ("USD", "INR", "GBP", "EUR", "JPY", "SEK", "AED", "CHF")
+_PREFERRED: Final = ("USD", "INR", "GBP", "EUR", "JPY", "SEK", "AED", "CHF", "RUB")
 _BY_NAME: Final = {
     **dict.fromkeys(("miles", "mile"), "miles"),
     **dict.fromkeys(("km", "kms", "kilometer", "kilometers", "kilometre", "kilometres"), "km"),
@@ -120,6 +120,8 @@ def _currency_column(columns: Mapping[str, Column], proposal: Proposal) -> Colum
     read = proposal.columns_read()
     for name, column in columns.items():
         values = [text for text, _ in column.texts[:20]]
+        if any(len(text) == 1 and text.isalpha() for text in values):  # initials, or litres
+            continue
         if name not in read and all(len(codes_of(text)) == 1 for text in values):
             return column
     return None
