@@ -17,6 +17,8 @@ from carprice.schema import PRICE
 _MOST_TOLD: Final = 0.95
 _LEAST_KNOWN: Final = 0.5
 _LEAST_NAMED: Final = 0.9
+_MOST_NEW: Final = 100.0
+"""What most cars cost when new, at most, as a factor of their prices."""
 _COUNTED_IN: Final = {
     "INR": r"la(?:kh|c)|लाख|crore",
     "KRW": "만",
@@ -135,6 +137,7 @@ def decide_units(columns: Mapping[str, Column], proposal: Proposal, guess: str) 
     guess : the currency that the names of columns tell by their language; empty if they do not.
     """
     _decide_distance(columns, proposal, guess)
+    _decide_new_price(proposal)
     for name in ("odometer", "engine_cc", "power_bhp"):
         found, rule = proposal.fits.get(name), proposal.rules.get(name)
         named = [(one, rows) for one, rows in found.units.most_common() if one] if found else []
@@ -144,6 +147,19 @@ def decide_units(columns: Mapping[str, Column], proposal: Proposal, guess: str) 
         rule["unit"] = {one: round(FACTORS[name][one] / own, 6) for one, _ in named}
         told = ", ".join(f"{one} in {rows:,}" for one, rows in named)
         proposal.doubt(name, f"{told} rows; check the factors")
+
+
+def _decide_new_price(proposal: Proposal) -> None:
+    """Let list prices when new count what the prices do, where they cannot be whole."""
+    found, price = (proposal.fits.get(name) for name in ("new_price", PRICE))
+    rule, of_price = (proposal.rules.get(name) for name in ("new_price", PRICE))
+    scale = (of_price or {}).get("multiply", 1)
+    if not (found and price and rule) or "multiply" in rule or scale == 1:
+        return
+    new, used = (float(np.nanmedian(one.numbers)) for one in (found, price))
+    if new < used * _MOST_NEW:
+        rule["multiply"] = scale
+        proposal.doubt("new_price", f"the median is {new:.4g}: taken to count what the price does")
 
 
 def _decide_distance(columns: Mapping[str, Column], proposal: Proposal, guess: str) -> None:
