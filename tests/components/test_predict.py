@@ -451,6 +451,18 @@ def test_a_file_is_read_in_the_notation_of_the_training_where_it_shows_no_other(
     assert prices[0].tolist() == prices[1].tolist()
 
 
+def test_a_file_whose_distances_are_told_in_another_unit_is_refused(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "cars.csv", tmp_path / "out.csv"
+    CARS.iloc[[0, 0]].assign(odometer_unit=["km", "mi"]).to_csv(source, index=False)
+    with pytest.raises(InputError, match=r"'odometer_unit' tells km in 1, mi in 1 rows; to keep"):
+        score(model, str(source), target)
+    assert not target.exists()
+    kept = {"rows": {"keep": {"odometer_unit": ["km"]}}}
+    assert score(model, str(source), target, **kept) == (2, 1)
+
+
 def test_what_was_assumed_of_a_file_is_told(model: PriceModel, tmp_path: Path) -> None:
     cars = CARS.iloc[[0, 0]].assign(odometer=GROUPED)
     cars.to_csv(tmp_path / "cars.csv", index=False)

@@ -272,6 +272,15 @@ def test_what_is_lost_when_pricing_is_warned_of(
         fitted.predict(change(cars[:9]))
 
 
+def test_units_in_a_column_beside_are_warned_of(fitted: PriceRegressor, cars: pd.DataFrame) -> None:
+    with pytest.warns(CarpriceWarning) as caught:
+        fitted.predict(cars[:9].assign(odometer_unit=["km", "km", "mi"] * 3))
+    told = str(caught[0].message)
+    assert "the column 'odometer_unit' tells km in 6, mi in 3 rows; to keep the rows of one" in told
+    assert "give only the rows whose odometer_unit is in [km], or, if all" in told
+    assert told.endswith("write columns={'odometer': {'from': 'odometer', 'unit': 'km'}}")
+
+
 @pytest.mark.filterwarnings("ignore::carprice.CarpriceWarning")
 def test_a_listing_without_a_price_says_why_and_the_others_have_theirs(
     fitted: PriceRegressor, cars: pd.DataFrame

@@ -113,6 +113,25 @@ READ = {
     "juta": of_price(lambda x: f"Rp {x / 1e3} jt", "IDR", [1000 * x for x in PRICES]),
     "millions of toman": of_price(lambda x: digits("۰", f"{x // 250} میلیون تومان"), "IRT",
                                   [1e6 * (x // 250) for x in PRICES]),
+    "milliards and millions of toman": of_price(
+        lambda x: f"{x // 250_000} میلیارد و {x // 250 % 1000} میلیون تومان", "IRT",
+        [1e6 * (x // 250) for x in PRICES],
+    ),
+    "a gross and a net price": Read(
+        column(
+            "price",
+            lambda x: f"{dots(x // 25)} € ({dots(x / 25 / 1.19)} € Netto)",
+            lambda x: f"{x // 25} € (Brutto)",
+        ),
+        "price", SMALL, {**NUMBER["price"], **EURO, "decimal": ","},
+    ),
+    "footnotes without numbers": of_price(
+        lambda x: f"£{x // 25}†" if x % 2 else f"£{x // 25} o.n.o", "GBP", SMALL
+    ),
+    "formulas of Excel": of_price(lambda x: f'"=""{x}"""', "INR"),
+    "prices to negotiate": of_price(
+        lambda x: f"{x // 25} € trattabili" if x % 2 else f"{x // 25} € à vista", "EUR", SMALL
+    ),
     "scientific": of_price(lambda x: f"INR {x:.5E}", "INR"),
     "TEUR": of_price(lambda x: f"{x // 250 / 100} TEUR".replace(".", ","), "EUR",
                      [x // 250 * 10 for x in PRICES]),
@@ -186,6 +205,19 @@ READ = {
     "Chinese model years": Read(column("year", lambda x: f"{x}款"), "year", YEARS, NUMBER["year"]),
 }  # fmt: skip
 
+SCALES = (
+    ("price", "Price (Lakh)", 100_000),
+    ("price", "Cena (tys. zł)", 1000),
+    ("price", "Precio (miles)", 1000),
+    ("price", "Preis in T€", 1000),
+    ("price", "Price ('000)", 1000),
+    ("price", "가격(만원)", 10_000),
+    ("odometer", "Laufleistung (Tkm)", 1000),
+    ("odometer", "Пробег, тыс. км", 1000),
+    ("odometer", "里程(万公里)", 10_000),
+)
+IN_1000_MILES = {"from": "Mileage (1000 miles)", "multiply": 1000}
+FIRST_AMOUNT = r"^(.*?)(?:(?: [/|] | ?[≈·•] ?)\D{0,4}\d.*)?$"
 TELLS = "(ingest.units.{0}), and the column {1!r} tells {2} rows; "
 IN_EURO = (
     "or, if all of price is in EUR, write price: {{from: price, currencies: {{EUR: 1}}}} in "
@@ -229,6 +261,103 @@ DOLLARS_BESIDE = OddFile(
     ingest=EURO,
 )  # fmt: skip
 ODD = {
+    **{
+        f"a scale in the name {name!r}": OddFile(
+            text(changed(kind, lambda x, scale=scale: x / scale), header, separator=";"),
+            f"{{file}}: {kind} is read from {name!r}, whose name tells that it counts {scale:,}; "
+            f"write multiply: {scale} in ingest.columns.{kind}, or multiply: 1 if the name is "
+            "wrong",
+            {"columns": {kind: {"from": name, "multiply": scale}}},
+            ingest={"columns": {kind: name}},
+            reads={kind: PRICES if kind == "price" else DRIVEN},
+        )
+        for kind, name, scale in SCALES
+        for header in [[name if one == kind else one for one in HEADER]]
+    },
+    "Swedish mil by name": OddFile(
+        text(changed("odometer", lambda x: x / 10), (*HEADER[:3], "Miltal", "price")),
+        "{file}: odometer is read from 'Miltal', whose name tells mil; write multiply: 10 for "
+        "Swedish mil, or multiply: 1000 for thousands, in ingest.columns.odometer, or multiply: 1 "
+        "if the name is wrong",
+        {"columns": {"odometer": {"from": "Miltal", "multiply": 10}}},
+        ingest={"columns": {"odometer": "Miltal"}},
+        reads={"odometer": DRIVEN},
+    ),
+    "miles in thousands": OddFile(
+        text(
+            changed("odometer", lambda x: x / 1000),
+            (*HEADER[:3], "Mileage (1000 miles)", "price"),
+        ),
+        "{file}: odometer is read from 'Mileage (1000 miles)', whose name tells miles, and is kept "
+        "in km; write unit: miles in ingest.columns.odometer, or unit: km if the name is wrong",
+        {"columns": {"odometer": IN_1000_MILES | {"unit": "miles"}}},
+        ingest={"columns": {"odometer": IN_1000_MILES}},
+        reads={"odometer": [KM_PER_MILE * x for x in DRIVEN]},
+    ),
+    "kW in a column beside": OddFile(
+        text(
+            [(*car, power, "kW") for car, power in zip(CARS, POWERS, strict=True)],
+            (*HEADER, "power", "power_unit"),
+        ),
+        "{file}: powerBhp is read in bhp, and the column 'power_unit' tells kW in 80 rows; write "
+        "powerBhp: {{from: power, unit: kW}} in ingest.columns, or, if all of powerBhp is in bhp, "
+        "write powerBhp: {{from: power, unit: bhp}} in ingest.columns",
+        {"columns": {"powerBhp": {"from": "power", "unit": "kW"}}},
+        ingest={"columns": {"powerBhp": "power"}},
+        reads={"power_bhp": [BHP_PER_KW * x for x in POWERS]},
+    ),
+    "list prices in lakh beside rupees": OddFile(
+        beside("newPrice", [x / 50_000 for x in PRICES]),
+        "{file}: newPrice is 5 where price is 250000, and the like; bring them to one: write "
+        "newPrice: {{from: newPrice, multiply: 1000}} in ingest.columns (100000 if it is lakh, "
+        "10000 if it is 万), map another column, or write 'newPrice: null' in ingest.columns",
+        by("newPrice", multiply=100_000),
+        reads={"new_price": [2 * x for x in PRICES]},
+    ),
+    "two currencies in one cell": OddFile(
+        column("price", lambda x: f"{spaces(x)} $ · {spaces(41 * x)} грн"),
+        "{file}: price is '250\\u202f000 $ · 10\\u202f250\\u202f000 грн' in row 0, and cannot be "
+        "read in 100 % of the rows; write price: {{from: price, match: "
+        f"'{FIRST_AMOUNT.replace('{', '{{').replace('}', '}}')}', number: true}}}} in "
+        "ingest.columns",
+        by("price", number=True, match=FIRST_AMOUNT),
+        ingest=NUMBER["price"] | sold_in("USD"),
+        reads={"price": PRICES},
+    ),
+    "mil of prices": OddFile(
+        column("price", lambda x: f"R$ {x / 1000} mil"),
+        "{file}: price is 'R$ 250.0 mil' in row 0, and cannot be read in 100 % of the rows; say "
+        "what mil is: price: {{from: price, number: true, match: '(?i)(\\d[\\d., ]*)mil', "
+        "multiply: 1000}} in ingest.columns for thousands, or multiply: 1000000 for millions",
+        by("price", number=True, match="(?i)(\\d[\\d., ]*)mil", multiply=1000),
+        ingest=NUMBER["price"] | sold_in("BRL"),
+        reads={"price": PRICES},
+    ),
+    "Korean years and months": OddFile(
+        column("year", lambda x: f"{x % 100:02}년 03월"),
+        "{file}: year is '05년 03월' in row 0, and cannot be read in 100 % of the rows; write "
+        r"year: {{from: year, match: '(?<!\d)(\d\d)\s?(?:년|年)', add: 2000}} in ingest.columns",
+        by("year", match=r"(?<!\d)(\d\d)\s?(?:년|年)", add=2000),
+        reads={"year": YEARS},
+    ),
+    **{
+        f"no price: {example}": OddFile(
+            column("price", write, *[lambda x: f"{x}"] * 4),
+            f"{{file}}: price is {example!r} in row 0, and cannot be read in 20 % of the rows; "
+            "give ingest.columns.price another column or rule, or set ingest.max_unreadable: 0.2 "
+            "to take such values as missing",
+            {"max_unreadable": 0.2},
+            ingest=NUMBER["price"] | sold_in(currency),
+            rows=64,
+        )
+        for example, currency, write in (
+            ("월 25만원", "KRW", lambda x: f"월 {x // 10_000}만원"),
+            ("< 250000", "INR", lambda x: f"< {x}"),
+            ("up to 250000", "INR", lambda x: f"up to {x}"),
+            ("-₹250000", "INR", lambda x: f"-₹{x}"),
+            ("250***", "INR", lambda x: f"{x // 1000}***"),
+        )
+    },
     "a unit in a column beside": MILES_BESIDE,
     "units in a column beside": UNITS_BESIDE,
     "units beside, all in one": replace(UNITS_BESIDE, remedy=by("odometer", unit="km"), rows=80),

@@ -708,7 +708,7 @@ class _Words:
             word = self._scale.match(text, found.end())
             factor = self._scales[word[1]] if word else 1.0
             part = number * factor
-            if scale and (factor >= least or 0 < part < least / _LEAST_PART):
+            if scale and (factor >= least or (factor == 1 and 0 < part < least / _LEAST_PART)):
                 return None
             total, end = total + part, (word or found).end()
             scale, least = scale or factor, factor

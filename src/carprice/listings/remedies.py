@@ -299,7 +299,11 @@ def _candidates(
 
 
 def _content(rule: ColumnRule) -> dict[str, Any]:
-    return rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    content = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
+        for key, value in content.items()
+    }
 
 
 def flow(content: Mapping[str, Any]) -> str:
