@@ -45,7 +45,7 @@ OWN_UNITS: Final = {"engine_cc": "cc", "power_bhp": "bhp"}
 _LEAST_EVIDENCE: Final = 0.05
 """A decimal sign is taken from a column where this share of its signs shows it."""
 _SIGNS: Final[tuple[Decimal, ...]] = (".", ",")
-_LARGE: Final = (PRICE, "odometer", "engine_cc")
+LARGE: Final = (PRICE, "odometer", "engine_cc")
 """Fields of which hardly a number is below 1,000 and has three decimals."""
 _OF_KILOMETRES: Final = re.compile(
     r"(?i)[kq]u?il[oóôò]m|recorrido|rodagem|hod[oô]metro|od[oó]metro"
@@ -178,7 +178,7 @@ class Notation:
 
     def _is_strict(self, name: str, rule: ColumnRule) -> bool:
         """Whether a number such as ``12.990`` cannot be 12.99 in a field's column."""
-        is_large = name in _LARGE and rule.multiply is None and rule.unit != "l"
+        is_large = name in LARGE and rule.multiply is None and rule.unit != "l"
         return name in self._both_signs or (is_large and name in self._borrowed)
 
     def _is_doubtful(self, name: str, text: str, rule: ColumnRule, sign: Decimal) -> bool:

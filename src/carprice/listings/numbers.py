@@ -509,12 +509,11 @@ def scale_in_name(field: str, column: str) -> float:
     words = {*_words_of_name(column)}
     if field in PRICED and "miles" in words and "per" not in words:
         return 1000.0
-    for factor, known in reversed(_SCALES.items()):
-        for word in (one.rstrip(".") for one in known.split()):
-            if _runs_on(word) and word in column:
-                return factor
-            if len(word) > 2 and word in words - _NO_SCALE_OF_NAME:
-                return factor
+    for text, factor in sorted(_by_word(_SCALES).items(), key=lambda one: -one[1]):
+        word = text.rstrip(".")
+        is_told = len(word) > 2 and word in words - _NO_SCALE_OF_NAME
+        if is_told or (_runs_on(word) and word in column):
+            return factor
     return 1000.0 if _SCALE_OF_NAME.search(plain(column)) else 1.0
 
 

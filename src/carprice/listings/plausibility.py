@@ -20,6 +20,7 @@ _CHEAPEST_MARKET: Final = 100.0
 _CHEAPEST, _CHEAP = 20.0, 300.0
 """Median prices in US dollars: below the first are no cars, below the second hardly."""
 _LEAST_DRIVEN: Final = 1000.0
+_LEAST_POWER: Final = 25.0
 _SMALLEST_ENGINE: Final = 20.0
 _MOST_TOO_DEAR: Final = 3
 _SHARE_TOO_DEAR: Final = 0.001
@@ -78,7 +79,7 @@ def _refusals(
         return written(name, rules.get(name), **changes)
 
     yield from _refusals_of_years(frame["year"], rules.get("year"))
-    yield from _refusals_of_prices(frame[PRICE], settings, rules.get(PRICE))
+    yield from _refusals_of_prices(frame[PRICE], settings, rules)
     both = frame[(frame["new_price"] > 0) & (frame[PRICE] > 0)]
     times = (both["new_price"] / both[PRICE]).median()
     if times < _LEAST_NEW or times > _MOST_NEW:
@@ -93,10 +94,11 @@ def _refusals(
     driven = odometer[odometer > 0].median()
     is_old = year.max() - year.median() >= 2
     if is_old and driven < _LEAST_DRIVEN:
+        first = _other_sign("odometer", settings, rules)
+        last = "" if first else ", or give the sign before its decimals: decimal: '.' or ','"
         yield (
-            f"the median odometer is {driven:.6g} {distance}; if it counts thousands, write "
-            f"{write('odometer', multiply=1000)}, or give the sign before its decimals: "
-            "decimal: '.' or ','"
+            f"the median odometer is {driven:.6g} {distance}; {first}if it counts thousands, write "
+            f"{write('odometer', multiply=1000)}{last}"
         )
     elif little := _little_driven(year, odometer, _MUCH_LITTLE_DRIVEN):
         yield (
@@ -115,7 +117,8 @@ def _refusals(
     small, large = (engine > 0) & (engine < _SMALLEST_ENGINE), engine >= _SMALLEST_ENGINE
     if small.sum() > large.sum():
         yield (
-            f"the median engineCc is {engine[engine > 0].median():.6g}; engines in litres are read "
+            f"the median engineCc is {engine[engine > 0].median():.6g}; "
+            f"{_other_sign('engine_cc', settings, rules)}engines in litres are read "
             f"by unit: l, write {write('engine_cc', unit='l')}"
         )
     elif small.sum() > settings.max_unreadable * large.sum():
@@ -135,6 +138,16 @@ def _refusals(
                 f"{high:g}, in {len(outside):,} of {len(present):,} rows; map another column, or "
                 f"'{alias(name)}: null' in ingest.columns"
             )
+
+
+def _other_sign(name: str, settings: IngestSettings, rules: Mapping[str, ColumnRule]) -> str:
+    """Return what to write if the decimal sign that is set is the wrong one; empty if none is."""
+    rule = rules.get(name)
+    given = (rule.decimal if rule else None) or settings.decimal
+    if not given:
+        return ""
+    other = "." if given == "," else ","
+    return f"if {given!r} parts thousands in it, write {written(name, rule, decimal=other)}; "
 
 
 def _refusals_of_years(year: pd.Series, rule: ColumnRule | None) -> Iterator[str]:
@@ -200,8 +213,9 @@ def _of_two_digits(told: str, known: pd.Series, rule: ColumnRule | None) -> str:
 
 
 def _refusals_of_prices(
-    price: pd.Series, settings: IngestSettings, rule: ColumnRule | None
+    price: pd.Series, settings: IngestSettings, rules: Mapping[str, ColumnRule]
 ) -> Iterator[str]:
+    rule = rules.get(PRICE)
     if settings.price_range is not None or price.isna().all():
         return
     currency, median = settings.units.currency, price[price > 0].median()
@@ -223,10 +237,12 @@ def _refusals_of_prices(
         )
     if median < max(_CHEAPEST_MARKET, _CHEAPEST * per_dollar(currency)):
         wholes = f"{written(PRICE, rule, multiply=1000)} (100000 if it is lakh, 10000 if it is 万)"
+        first = _other_sign(PRICE, settings, rules)
+        sign = "" if first else "give the sign before their decimals, decimal: '.' or ',', "
         yield (
-            f"the median price is {median:.6g} {currency}; if prices count thousands, write "
-            f"{wholes}; else give the sign before their decimals, decimal: '.' or ',', correct "
-            "ingest.units.currency, or, if all that is right, set ingest.price_range"
+            f"the median price is {median:.6g} {currency}; {first}if prices count thousands, write "
+            f"{wholes}; else {sign}correct ingest.units.currency, or, if all that is right, set "
+            "ingest.price_range"
         )
     if _are_years(price):
         yield f"price is {price.iloc[0]:.10g} and the like, as years are; map another column"
@@ -260,6 +276,8 @@ def _doubts(
                 f"the median price is {median:,.6g} {currency}, much for used cars: {asked} "
                 + remedy
             )
+    if (power := frame["power_bhp"].median()) < _LEAST_POWER:
+        yield f"the median powerBhp is {power:.6g}, little for cars: is it a class of taxes?"
     if little := _little_driven(year, odometer, _LITTLE_DRIVEN):
         yield f"{little}: are some in thousands?"
     for name in ("year", "odometer", "engine_cc", "power_bhp"):

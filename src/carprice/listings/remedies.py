@@ -12,7 +12,7 @@ import yaml
 
 from carprice.errors import InputError
 from carprice.listings.cells import Cells
-from carprice.listings.notation import Notation
+from carprice.listings.notation import LARGE, Notation
 from carprice.listings.numbers import PRICED, sign_in
 from carprice.listings.unreadable import Unreadable
 from carprice.listings.values import EXCEL_DAYS, date_formats, prepared, read_column
@@ -66,6 +66,9 @@ _UNITS: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
 }
 """Where the number stands in a text that tells more than it, by field, and what else to say."""
 _MIL: Final = re.compile(r"\d ?mil\b", re.IGNORECASE)
+_RANGE: Final = re.compile(r"\d ?[-~\u2013\u2014] ?\d")
+_LEAST_READ: Final = 0.3
+"""A rule that reads less of the values is no remedy."""
 _MOST_MARKS: Final = 8
 """So many words are written down as missing; more are no marks, but a wrong rule."""
 
@@ -119,12 +122,17 @@ def remedy(
     share : of the rows whose value cannot be read.
     become : what ``max_unreadable`` is set for; empty if it does not help.
     """
+    best, most_read = None, _LEAST_READ
 
     def mends(changes: Mapping[str, Any]) -> bool:
+        nonlocal best, most_read
         changed = rule.model_copy(update=changes)
         read = _are_read(field, changed, [*values, *readable], settings)
-        are_mended = 1 - read[: len(values)].mean() <= settings.max_unreadable
-        return bool((are_mended or "values" in changes) and read[len(values) :].all())
+        mended, is_kept = float(read[: len(values)].mean()), bool(read[len(values) :].all())
+        if is_kept and mended > most_read:
+            best, most_read = changed, mended
+        are_mended = 1 - mended <= settings.max_unreadable
+        return (are_mended or "values" in changes) and is_kept
 
     for changes in _candidates(field, rule, values, readable, share):
         if mends(changes):
@@ -133,6 +141,8 @@ def remedy(
             if other["date"] and mends(other):
                 told += f", or date: {other['date']!r} if the month comes first"
             return told
+    if best is not None and kind_of(field) in NUMERIC:
+        return f"write {written(field, best)}, which reads most of them"
     return _in_words(field, rule, values, readable, share, settings, become)
 
 
@@ -287,15 +297,27 @@ def _candidates(
     if field == "year":
         yield from ({"match": match} for match in year_matches([*values, *readable]))
     if kind in NUMERIC:
-        yield from ({"decimal": sign} for sign in (".", ",") if sign != rule.decimal)
+        signs = _likelier_first(field, rule, values)
+        yield from ({"decimal": sign} for sign in signs if sign != rule.decimal)
         yield {"number": True}
-        yield from ({"number": True, "decimal": sign} for sign in (".", ","))
-        for pattern, more in _UNITS.get(field, ()):
+        yield from ({"number": True, "decimal": sign} for sign in signs)
+        has_ranges = any(map(_RANGE.search, values))  # of which a match takes one end
+        for pattern, more in _UNITS.get(field, ()) if not has_ranges else ():
             yield {"match": pattern, "number": False, **more}
     if share < 1 and kind in {*NUMERIC, FieldKind.DATE}:
         is_marked = not any(one.isdigit() for value in values for one in value)
         if share < 1 and is_marked and 0 < len(values) <= _MOST_MARKS:
             yield {"values": {**(rule.values or {}), **dict.fromkeys(values)}}
+
+
+def _likelier_first(field: str, rule: ColumnRule, values: Sequence[str]) -> tuple[str, str]:
+    """Return the decimal signs: of ``18.900``, a price or an odometer, the comma first."""
+    is_large = field in LARGE and rule.multiply is None and rule.unit != "l"
+    either = (
+        re.search(r"\d([.,])\d{3}", one) for one in values if sign_in(one, inside=True) == "?"
+    )
+    first = next((found[1] for found in either if found), "")
+    return (",", ".") if first == ("." if is_large else ",") else (".", ",")
 
 
 def _content(rule: ColumnRule) -> dict[str, Any]:
