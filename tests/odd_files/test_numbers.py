@@ -420,6 +420,31 @@ ODD = {
         by("price", decimal=","),
         reads={"price": PRICES},
     ),
+    "kilometres with points, without number": OddFile(
+        column("odometer", lambda x: f"{dots(x)} km"),
+        "{file}: odometer is '20.000 km' in row 0, and cannot be read in 100 % of the rows; write "
+        "odometer: {{from: odometer, number: true, decimal: ','}} in ingest.columns",
+        by("odometer", number=True, decimal=","),
+        reads={"odometer": DRIVEN},
+    ),
+    "the other sign for whole prices": OddFile(
+        column("price", lambda x: f"€ {dots(x // 25)}"),
+        "{file}: the median price is 24.4675 EUR; if '.' parts thousands in it, write price: "
+        "{{from: price, number: true, decimal: ','}} in ingest.columns; if prices count thousands, "
+        "write price: {{from: price, number: true, multiply: 1000}} in ingest.columns (100000 if "
+        "it is lakh, 10000 if it is 万); else correct ingest.units.currency, or, if all that is "
+        "right, set ingest.price_range",
+        by("price", number=True, decimal=","),
+        ingest={"decimal": ".", **EURO, **NUMBER["price"]},
+        reads={"price": SMALL},
+    ),
+    "prices without the taxes beside": OddFile(
+        column("price", *[lambda x: f"₹{x}"] * 2, lambda x: f"₹{x} ex showroom"),
+        "{file}: price is '₹250000' in row 0, and cannot be read in 100 % of the rows; write "
+        "price: {{from: price, number: true}} in ingest.columns, which reads most of them",
+        {"max_unreadable": 0.33, **NUMBER["price"]},
+        rows=54,
+    ),
     "crowns without number": OddFile(
         column("price", lambda x: f"{x} Kč"),
         "{file}: price is '250000 Kč' in row 0, and cannot be read in 100 % of the rows; "
@@ -808,6 +833,13 @@ ODD = {
         by("engineCc", match=r"(\d[.,]\d)", unit="l"),
         ingest=NUMBER["engineCc"],
         reads={"engine_cc": [1000 * x for x in LITRES]},
+    ),
+    "ranges of power, of which a match takes one end": OddFile(
+        beside("powerBhp", [f"{p} - {1.2 * p:.0f} HP" if p > 100 else "0-99 HP" for p in POWERS]),
+        "{file}: powerBhp is '0-99 HP' in row 0, and cannot be read in 100 % of the rows; write "
+        "powerBhp: {{from: powerBhp, number: true}} in ingest.columns, which reads most of them",
+        {"max_unreadable": 0.25, **POWER},
+        reads={"power_bhp": [1.1 * p if p > 100 else None for p in POWERS]},
     ),
     "V8 beside cc": OddFile(
         beside("engineCc", ["V8" if n % 5 == 0 else f"{e} cc" for n, e in enumerate(ENGINES)]),
