@@ -50,6 +50,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
     ({"engineCc": 1.2}, "out_of_range engineCc"),
     ({"odometer": 900000}, "implausible odometer"),
     ({"odometer": 5}, "implausible odometer"),
+    ({"odometer": 550000, "year": 2012}, "out_of_range odometer"),
     ({"year": 2100}, "implausible year"),
     ({"listedOn": "2001-01-01"}, "implausible year; out_of_range listedOn"),
     ({"roadTax": 1e9}, ""),

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from carprice.arrays import Codes, Columns, Floats
 from carprice.listings.keys import ModelKey, detail_key
-from carprice.listings.market import is_impossible, odometer_limits
+from carprice.listings.market import is_believed, odometer_limits
 from carprice.listings.spelling import normalise
 from carprice.listings.synonyms import canonical
 from carprice.listings.variants import variant_of
@@ -329,7 +329,7 @@ class ListingReader:
         if (
             odometer is not None
             and odometer == odometer  # noqa: PLR0124 - NaN
-            and not is_impossible(odometer, age, self._odometers)
+            and is_believed(odometer, age, self._odometers)
         ):
             numbers["odometer"] = float(odometer)
         return numbers, self._categories_of(*map(get, _CAR_CATEGORY_FIELDS)), equipment

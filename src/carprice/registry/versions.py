@@ -154,8 +154,7 @@ class Registry:
         with clear_errors(self.uri):
             if figures:
                 mlflow.log_metrics(dict(figures))
-            if not self._client.search_registered_models(f"name='{self.name}'"):
-                self._client.create_registered_model(self.name)
+            self._make_registered_model()
             with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
                 files = _file_digests(_downloaded(logged.model_uri, Path(scratch)))
             tags = {**tags, FILES: json.dumps(files)}
@@ -167,6 +166,20 @@ class Registry:
                 tags=tags,
             )
         return Version(int(created.version), (), tags, logged.run_id)
+
+    def _make_registered_model(self) -> None:
+        """Make the model that versions are of, where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        def is_there() -> bool:
+            return bool(self._client.search_registered_models(f"name='{self.name}'"))
+
+        if not is_there():
+            try:
+                self._client.create_registered_model(self.name)
+            except MlflowException:
+                if not is_there():  # no other process was quicker
+                    raise
 
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
