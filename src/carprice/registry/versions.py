@@ -227,18 +227,23 @@ class Registry:
         with clear_errors(self.uri):
             return _downloaded(f"models:/{self.name}/{version.number}", folder)
 
+    def has_model(self, version: Version) -> bool:
+        """Whether there are files of a model at the place that a version names."""
+        with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+            return bool(_model_folders(self.download(version, Path(scratch))))
+
     def verified(self, version: Version, downloaded: Path) -> Path:
         """Return the model folder inside of a version's MLflow model, its bytes checked.
 
         Those of the MLflow model around it are too, where the version's tags tell them.
         """
         what = f"version {version.number} of {self.name} in {redact(self.uri)}"
-        found = list(downloaded.glob(f"data/*/{MANIFEST}"))
+        found = _model_folders(downloaded)
         if len(found) != 1:
             raise CorruptModelError(
                 f"{what} holds no model folder of carprice; register it with `carprice register`"
             )
-        check(found[0].parent, version.digest, what)
+        check(found[0], version.digest, what)
         try:
             registered = {*dict(json.loads(version.tags.get(FILES, "{}"))).items()}
         except (ValueError, TypeError):
@@ -252,7 +257,7 @@ class Registry:
                 f"{what}: {name} is missing, new, or not the file that was registered; "
                 "register it again"
             )
-        return found[0].parent
+        return found[0]
 
     def parameters(self, version: Version) -> dict[str, str]:
         """Return the parameters of the run that made a version; none where it has no run."""
@@ -299,6 +304,10 @@ def _downloaded(uri: str, folder: Path) -> Path:
     import mlflow
 
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+
+
+def _model_folders(downloaded: Path) -> list[Path]:
+    return [path.parent for path in downloaded.glob(f"data/*/{MANIFEST}")]
 
 
 def _file_digests(downloaded: Path) -> dict[str, str]:
