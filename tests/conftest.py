@@ -28,6 +28,7 @@ from filelock import FileLock
 
 from carprice.arrays import quiet
 from carprice.components.workspace import Workspace
+from carprice.registry.database_file import address_of
 from carprice.settings import Settings
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def database(workspace: Workspace) -> str:
 
     ``tracking_uri`` would do, but MLflow leaves the last address in the environment that it reads.
     """
-    return f"sqlite:///{(workspace.root / 'mlflow.db').as_posix()}"
+    return address_of(workspace.root / "mlflow.db")
 
 
 @pytest.fixture(scope="session")

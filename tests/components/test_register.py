@@ -255,6 +255,13 @@ def test_a_model_that_was_damaged_in_the_registry_is_registered_anew(project: Pr
     assert project.promote() == 3
 
 
+def test_a_model_whose_files_are_lost_is_registered_anew(project: Project) -> None:
+    assert not project.register().is_new
+    shutil.rmtree(project.workspace.root / "mlartifacts")
+    assert outcome(project.register())[:2] == (2, True)
+    assert project.promote() == 2
+
+
 def test_of_other_data_the_cars_that_production_learned_from_are_left_out(
     project: Project,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carprice.listings.features import Features, parse, read_type
+from carprice.listings.features import CAR_CATEGORIES, Features, parse, read_type
 from carprice.listings.market import Market
 from carprice.model.car import CarReader
 from carprice.model.defaults import USUAL_OF_MODEL, Defaults
@@ -117,3 +117,21 @@ def test_the_commonest_transmission_body_and_fuel_of_the_model_are_usual() -> No
         car_type = reader.type_of(*read_type("Kia", model, None, None, None, fuel, None))
         assert (car_type.given["fuel"], car_type.texts["fuel"]) == ((fuel or "").lower(), usual)
         assert car_type.texts["model_powertrain"] == f"kia|{model.lower()}|{usual}|"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "usual"),
+    [
+        (["good"] * 6 + ["fair"] * 3 + ["salvage"], "good"),
+        (["good"] * 6 + ["fair"] * 3 + [None], ""),
+        (list("abcdefgh"), ""),
+    ],
+)
+def test_a_category_that_all_rows_have_is_the_commonest_where_it_is_not_known(
+    conditions: list[Any], usual: str
+) -> None:
+    defaults = Defaults.fit(features(condition=conditions))
+    assert Defaults.from_json(defaults.to_json()).categories == defaults.categories
+    for asked, expected in ((None, usual), ("fair", "fair")):
+        ((_, car),) = CarReader(defaults).read(features(condition=[asked]))
+        assert dict(zip(CAR_CATEGORIES, car.categories, strict=True))["condition"] == expected

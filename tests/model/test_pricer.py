@@ -369,8 +369,16 @@ UNSEEN = "{} was not in the training data; priced like {} on average"
             "900,000 km cannot be right for a car of 6 years; priced as if it were not known",
         ),
         ({"odometer": 5.0}, "implausible", "odometer", "priced as if it were not known"),
+        ({"odometer": 6e5, "year": 2016}, "out_of_range", "odometer", "odometer 600000 is outside"),
         ({"ownership": 15.0}, "out_of_range", "ownership", "ownership 15 is outside 1–"),
         ({"engine_cc": 9900.0}, "out_of_range", "engineCc", "is outside"),
+        (
+            {"engine_cc": 1.2},
+            "out_of_range",
+            "engineCc",
+            "engineCc 1.2 cannot be cubic centimetres; priced as if it were not known; give cubic "
+            "centimetres, not litres",
+        ),
         ({"power_bhp": 2000.0}, "out_of_range", "powerBhp", "powerBhp 2000 is outside"),
         ({"seats": 50.0}, "out_of_range", "seats", "what the model has seen"),
         (

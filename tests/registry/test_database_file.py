@@ -180,7 +180,7 @@ def test_artifacts_follow_a_folder_that_is_moved_or_copied(
     tmp_path: Path,
 ) -> None:
     name, original = "used-car-price", tmp_path / "a folder"
-    moved, copy, alone = (tmp_path / one for one in ("moved", "copy", "alone"))
+    moved, copy, alone = (tmp_path / one for one in ("moved%20?50% #1", "copy", "alone"))
     shutil.copytree(promoted.root, original)
     before = files(promoted.root)
 

@@ -55,6 +55,15 @@ def test_a_registered_version_is_found_and_fetched_once(
     assert store.registry.fetch(version, cache) == folder
 
 
+def test_of_two_that_make_the_registered_model_at_once_both_log_their_version(
+    store: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, client = store.log(model, is_shared=False), store.registry._client
+    found = [[], client.search_registered_models(f"name='{store.registry.name}'")]
+    monkeypatch.setattr(client, "search_registered_models", lambda _: found.pop(0))
+    assert store.log(model, is_shared=False).number == first.number + 1
+
+
 def replace_it(path: Path) -> None:
     """Write the description of another, whole model over that of the registered one."""
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -66,9 +66,10 @@ def _held(path: Path, folder: Path, holder: Mapping[str, Any]) -> Iterator[None]
             raise RefusedError(_in_use(folder, _holder(path))) from None
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
+            place = f"{error.filename}, " if error.filename else ""
             raise RefusedError(
-                f"the working folder {folder} cannot be written: {reason}; let this user write "
-                "there, or choose another folder"
+                f"the working folder {folder} cannot be written: {place}{reason}; let this user "
+                "write there, or choose another folder"
             ) from None
         stack.callback(lock.release)
         # Deleted while it is held: filelock refuses a lock of a file that is gone.

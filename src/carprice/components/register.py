@@ -39,7 +39,7 @@ from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
 from carprice.registry.promotion import Happening, champion_of, damage_of, event_tag, record
 from carprice.registry.provenance import git_commit, git_tags, lock_tags
-from carprice.registry.tracking import log_outputs, start_run, tracking_uri
+from carprice.registry.tracking import is_local, log_outputs, start_run, tracking_uri
 from carprice.registry.versions import (
     FILES,
     PREVIOUS,
@@ -156,6 +156,8 @@ def _intact(registry: Registry, same: Sequence[Version]) -> Version | None:
     all files.
     """
     if not same or FILES not in same[0].tags:
+        return None
+    if is_local(registry.uri) and not registry.has_model(same[0]):
         return None
     failed = same[0].tags.get("tests") == "failed"
     return None if failed and damage_of(registry, same[0]) else same[0]

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from carprice.errors import InputError, RefusedError
 from carprice.experiments.search_space import Pruner, Sampler, Space, Values, rounded
 from carprice.redaction import redact
+from carprice.registry.database_file import address_of
 from carprice.registry.local_database import problem_of
 from carprice.settings import flatten
 
@@ -40,7 +41,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 def storage_url(workdir: Path) -> str:
     """Return the address of the study database in a working folder."""
-    return f"sqlite:///{(workdir / 'optuna.db').resolve().as_posix()}"
+    return address_of((workdir / "optuna.db").resolve())
 
 
 @contextmanager

@@ -19,12 +19,14 @@ import numpy.typing as npt
 
 from carprice.arrays import Codes, Columns, Floats
 from carprice.listings.keys import ModelKey, detail_key
-from carprice.listings.market import is_impossible, odometer_limits
+from carprice.listings.market import is_believed, odometer_limits
 from carprice.listings.spelling import normalise
 from carprice.listings.synonyms import canonical
 from carprice.listings.variants import variant_of
 from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
 
+LEAST_CC: Final = 50.0
+"""Least displacement of a car; one below, but for none at all, is in litres, and not read."""
 LISTED_YEARS: Final = (-20.0, 2.0)
 """Earliest and latest listing date, in years after the valuation date.
 
@@ -321,7 +323,7 @@ class ListingReader:
             if number is not None and number == number:  # noqa: PLR0124 - NaN
                 numbers[name] = float(number)
         engine = get("engine_cc") if self._reads_engines else None
-        if engine is not None and engine == engine:  # noqa: PLR0124 - NaN
+        if engine is not None and (engine >= LEAST_CC or engine == 0):
             numbers["litres"] = round(engine / 1000 * 10) / 10
         elif litres == litres and self._reads_engines:  # noqa: PLR0124 - NaN
             numbers["litres"] = litres
@@ -329,7 +331,7 @@ class ListingReader:
         if (
             odometer is not None
             and odometer == odometer  # noqa: PLR0124 - NaN
-            and not is_impossible(odometer, age, self._odometers)
+            and is_believed(odometer, age, self._odometers)
         ):
             numbers["odometer"] = float(odometer)
         return numbers, self._categories_of(*map(get, _CAR_CATEGORY_FIELDS)), equipment

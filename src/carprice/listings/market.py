@@ -8,6 +8,9 @@ from typing import Any, Final, Literal, Self
 _KM_PER_MILE: Final = 1.609344
 _ODOMETER_KM: Final = (100.0, 500_000.0)
 """Least and most that a used car can have driven; one of up to a year may have driven less."""
+_YEARS_TO_MOST: Final = 6.25
+"""Years in which a taxi comes to the most: 80,000 km a year."""
+_TIMES_MOST: Final = 1.6
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,20 @@ def is_impossible(odometer: Any, age: Any, limits: tuple[float, float]) -> Any:
     """
     low, high = limits
     return (odometer > high) | (odometer < 0) | ((odometer < low) & (age > 1))
+
+
+def is_believed(odometer: float, age: float, limits: tuple[float, float]) -> bool:
+    """Whether a car that is asked for is priced with its odometer, or as if it were not known.
+
+    Other than in a car to learn from, one above the most is believed up to 80,000 km a year, and
+    800,000 km: as not known, such a car would be dearer than one driven less.
+
+    Examples
+    --------
+    >>> [is_believed(600_000, age, odometer_limits("km")) for age in (7, 8)]
+    [False, True]
+    >>> is_believed(900_000, 17, odometer_limits("km"))
+    False
+    """
+    most = limits[1] * min(max(age / _YEARS_TO_MOST, 1.0), _TIMES_MOST)
+    return odometer <= most and not is_impossible(min(odometer, limits[1]), age, limits)

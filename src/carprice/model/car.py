@@ -51,7 +51,8 @@ class Car:
     given : the listing's own :data:`carprice.listings.features.NUMBERS`; the model does not read
         ``odometer_per_year`` among them.
     numbers : ``given``, and for the numbers that the listing leaves out the usual one, or NaN.
-    categories : texts of :data:`carprice.listings.features.CAR_CATEGORIES`; empty where unknown.
+    categories : texts of :data:`carprice.listings.features.CAR_CATEGORIES`; the usual one, or
+        empty, where unknown.
     equipment : normalised names.
     """
 
@@ -67,6 +68,8 @@ class CarReader:
     def __init__(self, defaults: Defaults) -> None:
         self._defaults = defaults
         self._odometer_by_age = defaults.odometer_by_age.tolist()
+        usual = defaults.categories
+        self._categories = [usual.get(name, "") for name in CAR_CATEGORIES] if usual else None
 
     def type_of(self, given: dict[str, str], litres: float) -> CarType:
         """Return the type of what :func:`carprice.listings.features.read_type` returns."""
@@ -84,6 +87,9 @@ class CarReader:
         if "odometer" not in given:
             oldest = len(self._odometer_by_age) - 1
             numbers["odometer"] = self._odometer_by_age[int(min(given["age"], oldest))]
+        if self._categories:
+            pairs = zip(categories, self._categories, strict=True)
+            categories = [own or usual for own, usual in pairs]
         return Car(given, numbers, categories, equipment)
 
     def read(self, features: Features) -> Iterator[tuple[CarType, Car]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from carprice.listings.features import LISTED_YEARS, text_of
+from carprice.listings.features import LEAST_CC, LISTED_YEARS, text_of
 from carprice.listings.keys import ModelKey
 from carprice.model.car import Car, CarType
 from carprice.schema import alias
@@ -30,8 +30,6 @@ _CHECKED_NUMBERS: Final = {
     "new_price": "new_price",
 }
 """Numbers whose training range is checked, and the listing's field behind each."""
-_CC_OF_LITRES: Final = 20.0
-"""A displacement below is one in litres."""
 CautionKind = Annotated[
     Literal[
         "unseen_make",
@@ -72,6 +70,7 @@ class Cautions:
         self._model = model
         limits = {**model.trained_on, **model.usual_ranges}
         self._limits = [(name, *limits[name]) for name in _CHECKED_NUMBERS if name in limits]
+        self._reads_engines = "litres" in limits
 
     def of_type(self, names: Mapping[str, Any], car_type: CarType) -> tuple[Caution, ...]:
         """Return the caution about the first of make, model and variant that is not in training.
@@ -119,6 +118,13 @@ class Cautions:
         if year > day.year + 1:
             message = f"{year:.0f} is after the day of the price; priced as a new car"
             yield Caution("implausible", "year", message)
+        engine = listing.get("engine_cc")
+        if engine is not None and 0 < engine < LEAST_CC and self._reads_engines:
+            message = (
+                f"engineCc {engine:g} cannot be cubic centimetres; priced as if it were not known; "
+                "give cubic centimetres, not litres"
+            )
+            yield Caution("out_of_range", alias("engine_cc"), message)
         low, high = LISTED_YEARS
         if not low <= (day - market.valuation_date).days / 365.25 <= high:
             message = (
@@ -131,17 +137,15 @@ class Cautions:
             number = given.get(name)
             if number is not None and not low <= number <= high:
                 field = alias(_CHECKED_NUMBERS[name])
-                hint = ""
                 if name == "age":
                     what, seen = f"an age of {number:g} years", f"{low:g}–{high:g}"
                 else:
                     shown, unit = number, 1.0
                     if name == "litres":
                         shown, unit = listing.get("engine_cc") or number * 1000, 1000.0
-                        hint = "; give cubic centimetres" if shown < _CC_OF_LITRES else ""
                     what = f"{field} {_told(shown)}"
                     seen = f"{_told(low * unit)}–{_told(high * unit)}"
-                message = f"{what} is outside {seen}, what the model has seen{hint}"
+                message = f"{what} is outside {seen}, what the model has seen"
                 yield Caution("out_of_range", field, message)
 
 

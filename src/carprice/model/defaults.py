@@ -6,8 +6,8 @@ displacement) stays unknown, and so does an odometer where the market often leav
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
 import numpy as np
@@ -20,6 +20,8 @@ USUAL_OF_MODEL: Final = ("litres", *PLAIN_NUMBERS)
 KIND: Final = ("transmission", "body", "fuel")
 _AGES: Final = 26
 _OFTEN_MISSING: Final = 0.05
+_COMMON: Final = 0.25
+"""Share of the rows from which on the commonest text stands for one that is not known."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,16 @@ class Defaults:
     kinds : the same keys → the commonest transmission, body and fuel.
     odometer_by_age : 26 medians, of ages 0 to 24 and 25 or more; NaN where odometers stay unknown.
     car : the market's usual car; None in model folders of before.
+    categories : the commonest text of those :data:`carprice.listings.features.CAR_CATEGORIES` that
+        all training rows have; without it, a car of no condition would be worth the mean of all
+        conditions, the rare ones too.
     """
 
     usual: dict[str, dict[str, float]]
     kinds: dict[str, tuple[str, ...]]
     odometer_by_age: Floats
     car: "UsualCar | None" = None
+    categories: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, features: Features) -> Self:
@@ -61,6 +67,7 @@ class Defaults:
             {key: _commonest(Counter(kinds[row] for row in own)) for key, own in rows.items()},
             by_age,
             UsualCar.fit(features),
+            dict(_always_known(features)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -72,6 +79,7 @@ class Defaults:
             "overall": _nulls(self.usual[""].values()),
             "odometer_by_age": _nulls(self.odometer_by_age),
             "car": None if self.car is None else asdict(self.car),
+            "categories": dict(self.categories),
         }
 
     @classmethod
@@ -86,12 +94,13 @@ class Defaults:
         kinds = {key: tuple(kind) for key, kind in content["kinds"].items()}
         by_age = np.array(content["odometer_by_age"], np.float64)
         car = content.get("car")
-        return cls(usual, kinds, by_age, None if car is None else UsualCar(**car))
+        usual_car = None if car is None else UsualCar(**car)
+        return cls(usual, kinds, by_age, usual_car, content.get("categories", {}))
 
 
 @dataclass(frozen=True)
 class UsualCar:
-    """What is usual in the whole market; reasons are told against it, and nothing is filled.
+    """What is usual in the whole market; reasons are told against it, and nothing is filled by it.
 
     Attributes
     ----------
@@ -131,6 +140,14 @@ def _commonest(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
 def _commonest_text(texts: Iterable[str]) -> str:
     counts = Counter(texts)
     return min(counts, key=lambda text: (-counts[text], text))
+
+
+def _always_known(features: Features) -> Iterator[tuple[str, str]]:
+    for name in CAR_CATEGORIES:
+        counts = Counter(features.texts[name])
+        usual = _commonest_text(features.texts[name])
+        if "" not in counts and counts[usual] >= _COMMON * len(features):
+            yield name, usual
 
 
 def _never_falling(medians: Floats) -> Floats:

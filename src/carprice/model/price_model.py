@@ -38,6 +38,7 @@ _LIBRARIES: Final = ("numpy", "onnxruntime", "scipy", "xgboost", "xgboost-cpu", 
 _CALIBRATION_ROWS: Final = 100_000
 _MOST_HELD_OUT: Final = 1_500
 _SMALLEST_RESIDUAL: Final = 0.01
+_RATIOS: Final = ("power_bhp", "fuel_economy", "new_price")
 _SCALE_TREES: Final = {
     "n_estimators": 150,
     "max_depth": 3,
@@ -157,7 +158,7 @@ class PriceModel:
             },
             support=Support.fit(features, log_price),
             usual_ranges={
-                name: usual_range(values[~np.isnan(values)])
+                name: usual_range(values[~np.isnan(values)], is_ratio=name in _RATIOS)
                 for name, values in features.numbers.items()
                 if not np.isnan(values).all()
             },
@@ -311,18 +312,22 @@ def _with_usual_names(content: bytes) -> Any:
     return json.loads(in_usual_width(text), object_pairs_hook=first_of_each)
 
 
-def usual_range(values: Floats) -> tuple[float, float]:
+def usual_range(values: Floats, *, is_ratio: bool = False) -> tuple[float, float]:
     """Return the smallest and largest value, without those far outside of nearly all.
 
-    Far is more than half the width of the middle 99 % beyond its ends.
+    Far is more than half the width of the middle 99 % beyond its ends; of what is told by ratios,
+    as fuel economy is, below half of its lower end too.
 
     Examples
     --------
-    >>> usual_range(np.array([4.0] * 300 + [5.0] * 600 + [7.0] * 100 + [99.0]))
-    (4.0, 7.0)
+    >>> values = np.array([4.0] * 300 + [5.0] * 600 + [9.0] * 100 + [1.9, 99.0])
+    >>> usual_range(values), usual_range(values, is_ratio=True)
+    ((1.9, 9.0), (4.0, 9.0))
     """
     low, high = np.quantile(values, [0.005, 0.995], method="inverted_cdf")
     near = values[np.abs(values - (low + high) / 2) <= high - low]
+    if is_ratio:
+        near = near[near >= low / 2]
     return float(near.min()), float(near.max())
 
 

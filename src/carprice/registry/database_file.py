@@ -30,6 +30,23 @@ _PLACES: Final = (
 _WRITTEN_FIRST: Final = ("alembic_version", "workspaces")
 
 
+def address_of(path: Path) -> str:
+    """Return the address of a database in a file, whatever signs its folders' names have.
+
+    Examples
+    --------
+    >>> path = Path("/srv/used%20cars/mlflow.db")
+    >>> file_of(address_of(path)) == path
+    True
+    """
+    name = path.as_posix()
+    if not {"%", "?"} & {*name}:  # as most are, without SQLAlchemy
+        return f"sqlite:///{name}"
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=name).render_as_string(hide_password=False)
+
+
 def file_of(uri: str) -> Path | None:
     """Return the file of an address ``sqlite:///…``; None for any other, and in memory.
 
@@ -112,7 +129,7 @@ def _make(path: Path, make: Callable[[str], object]) -> None:
         prefix=f".{path.name}-", dir=path.parent, ignore_cleanup_errors=True
     ) as scratch:
         made, whole = Path(scratch) / "made.db", Path(scratch) / "whole.db"
-        make(f"sqlite:///{made.as_posix()}")
+        make(address_of(made))
         # A copy, since MLflow keeps its own file open.
         with _opened(made) as source, _opened(whole, "rwc") as target:
             source.backup(target)

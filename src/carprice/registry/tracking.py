@@ -52,7 +52,7 @@ def tracking_uri(workdir: Path, tracking: "TrackingSettings | None" = None) -> s
         return tracking.uri
     if tracking and tracking.dagshub:
         return logins.dagshub_address(tracking.dagshub)
-    return f"sqlite:///{(workdir / 'mlflow.db').resolve().as_posix()}"
+    return database_file.address_of((workdir / "mlflow.db").resolve())
 
 
 def is_local(uri: str) -> bool:

@@ -154,8 +154,7 @@ class Registry:
         with clear_errors(self.uri):
             if figures:
                 mlflow.log_metrics(dict(figures))
-            if not self._client.search_registered_models(f"name='{self.name}'"):
-                self._client.create_registered_model(self.name)
+            self._make_registered_model()
             with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
                 files = _file_digests(_downloaded(logged.model_uri, Path(scratch)))
             tags = {**tags, FILES: json.dumps(files)}
@@ -167,6 +166,20 @@ class Registry:
                 tags=tags,
             )
         return Version(int(created.version), (), tags, logged.run_id)
+
+    def _make_registered_model(self) -> None:
+        """Make the model that versions are of, where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        def is_there() -> bool:
+            return bool(self._client.search_registered_models(f"name='{self.name}'"))
+
+        if not is_there():
+            try:
+                self._client.create_registered_model(self.name)
+            except MlflowException:
+                if not is_there():  # no other process was quicker
+                    raise
 
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
@@ -214,18 +227,23 @@ class Registry:
         with clear_errors(self.uri):
             return _downloaded(f"models:/{self.name}/{version.number}", folder)
 
+    def has_model(self, version: Version) -> bool:
+        """Whether there are files of a model at the place that a version names."""
+        with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+            return bool(_model_folders(self.download(version, Path(scratch))))
+
     def verified(self, version: Version, downloaded: Path) -> Path:
         """Return the model folder inside of a version's MLflow model, its bytes checked.
 
         Those of the MLflow model around it are too, where the version's tags tell them.
         """
         what = f"version {version.number} of {self.name} in {redact(self.uri)}"
-        found = list(downloaded.glob(f"data/*/{MANIFEST}"))
+        found = _model_folders(downloaded)
         if len(found) != 1:
             raise CorruptModelError(
                 f"{what} holds no model folder of carprice; register it with `carprice register`"
             )
-        check(found[0].parent, version.digest, what)
+        check(found[0], version.digest, what)
         try:
             registered = {*dict(json.loads(version.tags.get(FILES, "{}"))).items()}
         except (ValueError, TypeError):
@@ -239,7 +257,7 @@ class Registry:
                 f"{what}: {name} is missing, new, or not the file that was registered; "
                 "register it again"
             )
-        return found[0].parent
+        return found[0]
 
     def parameters(self, version: Version) -> dict[str, str]:
         """Return the parameters of the run that made a version; none where it has no run."""
@@ -286,6 +304,10 @@ def _downloaded(uri: str, folder: Path) -> Path:
     import mlflow
 
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+
+
+def _model_folders(downloaded: Path) -> list[Path]:
+    return [path.parent for path in downloaded.glob(f"data/*/{MANIFEST}")]
 
 
 def _file_digests(downloaded: Path) -> dict[str, str]:
