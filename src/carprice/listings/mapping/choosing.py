@@ -9,7 +9,7 @@ from typing import Final
 import pandas as pd
 
 from carprice.listings.mapping.by_values import find_by_values
-from carprice.listings.mapping.content import MAKES, Column
+from carprice.listings.mapping.content import MAKES, Column, share_of_one_make
 from carprice.listings.mapping.fits import Fit, fit
 from carprice.listings.mapping.names import (
     WHOLE,
@@ -29,6 +29,7 @@ from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_
 _ROWS_SCORED: Final = 500
 _MOST_TITLES: Final = 0.5
 _LEAST_SHARE: Final = 0.01
+_LEAST_OF_ONE_MAKE: Final = 0.8
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, Column]:
@@ -59,6 +60,7 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     columns = columns_of(frame)
     currency = currency_of_language({name: one.name for name, one in columns.items()})
     proposal = _by_names(columns, currency)
+    _models_before_trims(columns, proposal)
     title = split_title(columns, proposal.rules, proposal.doubt)
     find_by_values(columns, proposal, currency)
     if "make" not in proposal.rules and (rule := make_of_files(filenames)):
@@ -107,8 +109,34 @@ def _by_names(columns: Mapping[str, Column], currency: str) -> Proposal:
         if others:
             proposal.doubt(field_name, f"or {', '.join(map(repr, others))}?")
         elif level < WORD:
-            proposal.doubt(field_name, "a part of the column's name says so")
+            proposal.doubt(field_name, "the column's name says so in part only")
     return proposal
+
+
+def _models_before_trims(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Take the series for the model where the column of models holds trims, which makes share."""
+    used = [proposal.rules.get(name) for name in ("make", "model")]
+    if not all(rule and rule.keys() == {"from"} for rule in used):
+        return
+    make, model = (columns[rule["from"]] for rule in used if rule)
+    if share_of_one_make(make, model) >= _LEAST_OF_ONE_MAKE:
+        return
+    read = proposal.columns_read()
+    series = [
+        column
+        for name, column in columns.items()
+        if name not in read
+        and column.name.level("model")[0] >= WHOLE
+        and column.titles < _MOST_TITLES
+        and share_of_one_make(make, column) >= _LEAST_OF_ONE_MAKE
+    ]
+    if not series:
+        proposal.doubt("model", "several makes share its values, as they do trims")
+        return
+    proposal.rules["model"] = {"from": series[0].name.text}
+    doubts = f"or {model.name.text!r}? Several makes share its values, as they do trims"
+    proposal.doubts["model"] = [doubts]
+    proposal.rules.setdefault("variant", {"from": model.name.text})
 
 
 def _name_makes(columns: Mapping[str, Column], proposal: Proposal) -> None:

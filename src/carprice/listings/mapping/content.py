@@ -112,6 +112,14 @@ class Column:
         return len(self.values) <= 4 and 1.0 in known and None not in known
 
 
+def share_of_one_make(make: Column, column: Column) -> float:
+    """Return the share of rows whose value stands beside one make, as models do, and trims less."""
+    values = column.raw.astype(str)
+    pairs = pd.DataFrame({"make": make.raw.astype(str), "value": values}).dropna()
+    counts = pairs.groupby("value")["make"].agg(lambda of: of.value_counts().iloc[0])
+    return float(counts.sum() / len(pairs)) if len(pairs) else 0.0
+
+
 def _without_year(text: str) -> str:
     return _YEAR_FIRST.sub("", text)
 

@@ -71,7 +71,7 @@ _MATCHES: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
     "year": ({"match": r"[-/.' ](\d\d)$"},),
     "odometer": (
         {"match": r"([\d., ]+?)\s*mil\b", "multiply": 10},
-        {"match": r"(\d[\d.,']*)\s*(?:km|KM|Km|км)\b"},
+        {"match": r"(\d[\d.,']*)\s*(?:km|KM|Km|км)\b(?!\s*/)"},
     ),
     "engine_cc": (
         {"match": r"(\d(?:[.,]\d)?)\s*-?[lL]\b", "unit": "l"},
