@@ -22,7 +22,12 @@ from carprice.listings.mapping.names import (
 )
 from carprice.listings.mapping.proposal import Proposal
 from carprice.listings.mapping.titles import make_of_files, split_title
-from carprice.listings.mapping.units import decide_currency, decide_decimal, decide_units
+from carprice.listings.mapping.units import (
+    currency_of_values,
+    decide_currency,
+    decide_decimal,
+    decide_units,
+)
 from carprice.listings.synonyms import folded
 from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_of
 
@@ -58,7 +63,9 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     filenames : of the source's files, without endings.
     """
     columns = columns_of(frame)
-    currency = currency_of_language({name: one.name for name, one in columns.items()})
+    currency = currency_of_values(columns) or currency_of_language(
+        {name: one.name for name, one in columns.items()}
+    )
     proposal = _by_names(columns, currency)
     _models_before_trims(columns, proposal)
     title = split_title(columns, proposal.rules, proposal.doubt)

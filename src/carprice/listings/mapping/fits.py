@@ -17,10 +17,13 @@ from carprice.listings.mapping.names import WHOLE, WORD, ColumnName
 from carprice.listings.notation import Notation, plain_number
 from carprice.listings.numbers import (
     FACTORS,
+    FEWEST_OF_A_SIGN,
     Decimal,
     Quantity,
+    are_apart,
     codes_of,
     is_beyond,
+    per_dollar,
     plain,
     read_number,
     read_quantity,
@@ -57,6 +60,8 @@ _MOST_IN_A_SCALE: Final = {PRICE: 20_000.0, "odometer": 2000.0}
 """A median above this is in no thousands or lakh, whatever the column's name says."""
 _YEARS: Final = (1930.0, 2035.0)
 _MOST_LITRES: Final = 9.5
+_TWO_PARTS: Final = re.compile(r"'?(\d\d)[-/.](\d\d)(?!\d)")
+_MONTHS: Final = 12
 _LAST_OF_TWO_DIGITS: Final = 40
 _FEW_TEN_THOUSANDS: Final = 30
 _MOST_KM_PER_LITRE: Final = 35.0
@@ -66,9 +71,10 @@ _WELL_READ: Final = 0.95
 _LEAST_EVIDENCE: Final = 0.05
 _OTHER_CALENDARS: Final = ((1300, 1450, 621, "Iran's"), (2480, 2600, -543, "Thailand's"))
 _SCALE_OF_CURRENCY: Final = {"INR": 1e5, "CNY": 1e4, "JPY": 1e4, "KRW": 1e4}
+_CHEAPEST: Final = 20.0
+"""A median price in US dollars that used cars hardly have."""
 _MARKET_OF_SCALE: Final = {1e3: "EUR", 1e5: "INR"}
 _MATCHES: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
-    "year": ({"match": r"[-/.' ](\d\d)$"},),
     "odometer": (
         {"match": r"([\d., ]+?)\s*mil\b", "multiply": 10},
         {"match": r"(\d[\d.,']*)\s*(?:km|KM|Km|км)\b(?!\s*/)"},
@@ -122,6 +128,7 @@ class Fit:
     is_sure : whether the values show that sign.
     doubts : what a person should look at.
     units, currencies : rows by the unit or the currency that their texts name.
+    amounts : by currency, what is typically named in it.
     numbers : what each row is read as; NaN where it is not, empty for texts.
     guesses : how many guesses the rule hangs on.
     is_scaled : whether the name tells a scale, under which three digits after a sign are decimals.
@@ -134,6 +141,7 @@ class Fit:
     doubts: tuple[str, ...] = ()
     units: Counter[str] = field(default_factory=Counter)
     currencies: Counter[str] = field(default_factory=Counter)
+    amounts: Mapping[str, float] = field(default_factory=dict)
     numbers: np.ndarray = field(default_factory=lambda: np.empty(0))
     guesses: int = 0
     is_scaled: bool = False
@@ -262,7 +270,7 @@ def _number(name: str, column: Column, currency: str) -> Fit | None:
     matches = _MATCHES.get(name, ())
     if name == "year":
         texts = [text for text, _ in column.texts]
-        matches = (*({"match": match} for match in year_matches(texts)), *matches)
+        matches = tuple({"match": one} for one in (*year_matches(texts), _two_digits(texts)))
     for changes in (*_thousands(name, column.name), {}, {"number": True}, *matches):
         rule = ColumnRule.model_validate({"from": "column", **changes})
         cells = prepared(name, column.raw, rule)
@@ -280,6 +288,21 @@ def _number(name: str, column: Column, currency: str) -> Fit | None:
         if best is not None and best.worth >= _WELL_READ:
             break
     return best
+
+
+def _two_digits(texts: Sequence[str]) -> str:
+    """Return a match of years of two digits: what stands first if months stand last.
+
+    Examples
+    --------
+    >>> _two_digits(["03/19", "07/20"])[-1], _two_digits(["19/03", "20/07"])[0]
+    ('$', '^')
+    """
+    parts = [(int(found[1]), int(found[2])) for found in map(_TWO_PARTS.match, texts) if found]
+    is_year_first = any(first > _MONTHS for first, _ in parts)
+    if is_year_first and all(last <= _MONTHS for _, last in parts):
+        return r"^'?(\d\d)(?=[-/.])"
+    return r"[-/.' ](\d\d)$"
 
 
 def _thousands(name: str, told_by: ColumnName) -> tuple[dict[str, Any], ...]:
@@ -343,6 +366,7 @@ class _Draft:
     largest: float
     units: Counter[str]
     currencies: Counter[str]
+    amounts: Mapping[str, float]
     doubts: list[str] = field(default_factory=list)
     guesses: int = 0
 
@@ -361,6 +385,7 @@ class _Draft:
             doubts=tuple(self.doubts),
             units=self.units,
             currencies=self.currencies,
+            amounts=self.amounts,
             numbers=self.numbers,
             guesses=self.guesses,
             is_scaled=is_scaled,
@@ -373,6 +398,7 @@ def _read(
     """Read a column by a rule; None if that fails in half of the rows."""
     units: Counter[str] = Counter()
     currencies: Counter[str] = Counter()
+    amounts: dict[str, list[float]] = {}
     blank, largest = 0, 0.0
     if isinstance(cells, Cells):
         read: list[Any] = []
@@ -382,6 +408,7 @@ def _read(
             if isinstance(one, Quantity):
                 units[one.unit] += rows
                 currencies[one.currency] += rows
+                amounts.setdefault(one.currency, []).append(one.number)
                 largest = max(largest, _digits_in(value))
             read.append(one.number if isinstance(one, Quantity) else one)
         numbers, bad = cells.spread(read, np.nan)
@@ -397,7 +424,12 @@ def _read(
     positive = numbers[numbers > 0]
     factor = rule.multiply or 1.0
     median = factor * float(np.median(positive)) if len(positive) else 0.0
-    return _Draft(dict(changes), numbers, share, median, largest, units, currencies)
+    typical = {
+        currency: float(np.median(found))
+        for currency, found in amounts.items()
+        if currencies[currency] >= FEWEST_OF_A_SIGN
+    }
+    return _Draft(dict(changes), numbers, share, median, largest, units, currencies, typical)
 
 
 def _value(name: str, value: Any, rule: ColumnRule, sign: Decimal) -> Any:
@@ -448,9 +480,14 @@ def _bring_home(name: str, told_by: ColumnName, draft: _Draft, currency: str) ->
         draft.median *= FACTORS[name][draft.rule["unit"]]
     if name == "odometer":
         _distance(told_by, told, draft)
-    if name == PRICE and 0 < draft.median < low:
-        draft.doubts.append(f"the median is {draft.median:.4g}: in what? 1000, 100000 for lakh")
-        draft.multiply(_SCALE_OF_CURRENCY.get(currency, 1e3))
+    scale = _SCALE_OF_CURRENCY.get(currency, 1e3)
+    if name == PRICE and currency in _SCALE_OF_CURRENCY:
+        low = max(low, _CHEAPEST * per_dollar(currency))
+    if name == PRICE and 0 < draft.median < low and "multiply" not in draft.rule:
+        draft.doubts.append(
+            f"the median is {draft.median:.4g}: in what? 1000, 10000 for 万, 100000 for lakh"
+        )
+        draft.multiply(scale)
         draft.guesses += 1
     if name == "fuel_economy" and told_by.level("odometer")[0] >= WHOLE:
         high = _MOST_KM_PER_LITRE
@@ -523,6 +560,6 @@ def mixed_currencies(found: Fit) -> tuple[str, ...]:
     """
     several: list[str] = []
     for name, _ in found.currencies.most_common():
-        if name and not any(codes_of(name) & codes_of(other) for other in several):
+        if name and all(are_apart(name, one, found.amounts) for one in several):
             several.append(name)
     return tuple(several) if len(several) > 1 else ()
