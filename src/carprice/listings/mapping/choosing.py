@@ -9,7 +9,7 @@ from typing import Final
 import pandas as pd
 
 from carprice.listings.mapping.by_values import find_by_values
-from carprice.listings.mapping.content import MAKES, Column, share_of_one_make
+from carprice.listings.mapping.content import MAKES, Column, nested, of_objects, share_of_one_make
 from carprice.listings.mapping.fits import Fit, fit
 from carprice.listings.mapping.names import (
     WHOLE,
@@ -40,10 +40,11 @@ _LEAST_OF_ONE_MAKE: Final = 0.8
 def columns_of(frame: pd.DataFrame) -> dict[str, Column]:
     """Return the columns that hold anything, by name."""
     filled = {str(name): frame[name].dropna() for name in frame}
+    left_out = {*nested(frame)}
     return {
         name: Column(ColumnName.of(name), raw)
         for name, raw in filled.items()
-        if len(raw) and not isinstance(raw.iloc[0], dict)
+        if len(raw) and name not in left_out
     }
 
 
@@ -88,6 +89,8 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     decide_units(columns, proposal, currency)
     _flags(columns, proposal)
     _switch_off(columns, proposal)
+    if objects := nested(frame):
+        proposal.hints.append(f"? {of_objects(objects)}")
     read = proposal.columns_read()
     proposal.ignored = [name for name in columns if name not in read]
     return proposal

@@ -480,15 +480,8 @@ def _bring_home(name: str, told_by: ColumnName, draft: _Draft, currency: str) ->
         draft.median *= FACTORS[name][draft.rule["unit"]]
     if name == "odometer":
         _distance(told_by, told, draft)
-    scale = _SCALE_OF_CURRENCY.get(currency, 1e3)
-    if name == PRICE and currency in _SCALE_OF_CURRENCY:
-        low = max(low, _CHEAPEST * per_dollar(currency))
-    if name == PRICE and 0 < draft.median < low and "multiply" not in draft.rule:
-        draft.doubts.append(
-            f"the median is {draft.median:.4g}: in what? 1000, 10000 for 万, 100000 for lakh"
-        )
-        draft.multiply(scale)
-        draft.guesses += 1
+    if name == PRICE:
+        low = _price(draft, low, currency)
     if name == "fuel_economy" and told_by.level("odometer")[0] >= WHOLE:
         high = _MOST_KM_PER_LITRE
     return low <= draft.median <= high
@@ -551,6 +544,19 @@ def _distance(told_by: ColumnName, told: Quantity | None, draft: _Draft) -> None
         draft.doubts.append(f"the median is {draft.median:.4g}: in what? 1000, 10000 for 万")
         draft.multiply(scale)
         draft.guesses += 1
+
+
+def _price(draft: _Draft, low: float, currency: str) -> float:
+    """Scale prices that are too low for cars; return the least that their median may be."""
+    if currency in _SCALE_OF_CURRENCY:
+        low = max(low, _CHEAPEST * per_dollar(currency))
+    if 0 < draft.median < low and "multiply" not in draft.rule:
+        draft.doubts.append(
+            f"the median is {draft.median:.4g}: in what? 1000, 10000 for 万, 100000 for lakh"
+        )
+        draft.multiply(_SCALE_OF_CURRENCY.get(currency, 1e3))
+        draft.guesses += 1
+    return low
 
 
 def mixed_currencies(found: Fit) -> tuple[str, ...]:
