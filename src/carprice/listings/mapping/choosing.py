@@ -12,6 +12,7 @@ from carprice.listings.mapping.by_values import find_by_values
 from carprice.listings.mapping.content import MAKES, Column, nested, of_objects, share_of_one_make
 from carprice.listings.mapping.fits import Fit, fit
 from carprice.listings.mapping.names import (
+    EXACT,
     WHOLE,
     WORD,
     ColumnName,
@@ -34,6 +35,7 @@ from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_
 _ROWS_SCORED: Final = 500
 _MOST_TITLES: Final = 0.5
 _LEAST_SHARE: Final = 0.01
+_MOST_CODED: Final = 0.5
 _LEAST_OF_ONE_MAKE: Final = 0.8
 
 
@@ -75,6 +77,7 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
         proposal.rules["make"] = rule
         proposal.doubt("make", "of the files' names")
     title = split_title(columns, proposal.rules, proposal.doubt) or title
+    _coded_makes(columns, proposal)
     if title and "odometer" not in proposal.rules and (found := fit("odometer", title, 0)):
         proposal.take("odometer", title.name.text, found)
         proposal.doubt("odometer", "out of the title")
@@ -90,7 +93,7 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     _flags(columns, proposal)
     _switch_off(columns, proposal)
     if objects := nested(frame):
-        proposal.hints.append(f"? {of_objects(objects)}")
+        proposal.hints.append(of_objects(objects))
     read = proposal.columns_read()
     proposal.ignored = [name for name in columns if name not in read]
     return proposal
@@ -121,6 +124,18 @@ def _by_names(columns: Mapping[str, Column], currency: str) -> Proposal:
         elif level < WORD:
             proposal.doubt(field_name, "the column's name says so in part only")
     return proposal
+
+
+def _coded_makes(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Take a column of numbers for the makes if its name says so and there is no other."""
+    if "make" in proposal.rules:
+        return
+    for name, column in columns.items():
+        kinds = len(column.values)
+        if column.name.level("make")[0] == EXACT and kinds <= _MOST_CODED * len(column.raw):
+            proposal.rules["make"] = {"from": name}
+            proposal.doubt("make", "numbers that stand for makes?")
+            return
 
 
 def _models_before_trims(columns: Mapping[str, Column], proposal: Proposal) -> None:
