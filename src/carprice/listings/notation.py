@@ -389,8 +389,9 @@ class Notation:
                 f"{own or 'the unit of the market'}: unit: {{{said}}} in {field_key}{as_told}"
             )
         currency = self.settings.units.currency
-        named = sorted(filter(None, seen), key=lambda text: len(codes_of(text)))
+        named = [text for text in seen if text]
         own = [text for text in named if codes_of(text) & codes_of(currency)]
+        own.sort(key=lambda text: len(codes_of(text)))
         own = [text for text in own if not are_apart(own[0], text, self._typical(name))]
         signs = ", ".join(f"'{text}': {1 if text in own else '...'}" for text in named)
         return (

@@ -20,6 +20,7 @@ _UNSPACED: Final = 0.5
 
 _YEAR: Final = re.compile(r"\b(?:19|20)\d\d\b")
 _YEAR_LAST: Final = r"\b((?:19|20)\d\d)\W*$"
+_YEAR_AFTER_COMMA: Final = re.compile(rf",\s*{_YEAR_LAST}")
 _COMMA: Final = re.compile(r"\w, ")
 
 Rules = dict[str, dict[str, Any] | None]
@@ -116,6 +117,8 @@ def _spaced(
         doubt("model", "one word; name models of several words in phrases")
     else:
         more = {"phrases": makes} if makes else {}
+        if title.share(_YEAR_AFTER_COMMA.search) > _LEAST_TITLES:
+            without_year = {}
         rules["model"] = {"from": name, **without_year, **up_to_comma, "words": f"{first}-", **more}
 
 
