@@ -772,6 +772,23 @@ CASES = {
         cars=market((("Peugeot", "2008"), ("Peugeot", "3008"), ("Renault", "Clio"))),
         asks=("make", "year"),
     ),
+    "Swedish mil in brackets": Case(
+        {"Märke": MAKE, "Modell": MODEL, "Årgång": YEAR, "Pris (SEK)": PRICE}
+        | {"Mätarställning (mil)": lambda car: car.km // 10},
+        cars=market(price=290_000),
+        says={"units": {"currency": "SEK", "distance": "km"}},
+    ),
+    "a mileage that may be an economy": Case(
+        {"maker": MAKE, "model": MODEL, "year": YEAR, "price": PRICE}
+        | {"mileage": lambda car: car.km / 10_000},
+        asks=("odometer", "units"),
+    ),
+    "a sign of several currencies under a name of one": Case(
+        {"Марка": MAKE, "Модель": MODEL, "Год": YEAR, "Пробег": KM}
+        | {"Цена BYN": lambda car: f"{parted(car.price, ' ')} р."},
+        cars=market(RUSSIAN),
+        says={"units": {"currency": "BYN", "distance": "km"}},
+    ),
     "titles that end with the year": Case(
         {
             "title": lambda car: f"{car.make} {car.model} 1.6 {car.year}",

@@ -76,6 +76,7 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     if "make" not in proposal.rules and (rule := make_of_files(filenames)):
         proposal.rules["make"] = rule
         proposal.doubt("make", "of the files' names")
+    _distance_not_economy(columns, proposal)
     title = split_title(columns, proposal.rules, proposal.doubt) or title
     _coded_makes(columns, proposal)
     if title and "odometer" not in proposal.rules and (found := fit("odometer", title, 0)):
@@ -124,6 +125,18 @@ def _by_names(columns: Mapping[str, Column], currency: str) -> Proposal:
         elif level < WORD:
             proposal.doubt(field_name, "the column's name says so in part only")
     return proposal
+
+
+def _distance_not_economy(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Take bare numbers under ``mileage`` for distances where no other column has them."""
+    rule, economy = proposal.rules.get("fuel_economy"), proposal.fits.get("fuel_economy")
+    if "odometer" in proposal.rules or not rule or economy is None or any(economy.units):
+        return
+    column = columns[rule["from"]]
+    level, _ = column.name.level("odometer")
+    if level >= WORD and (found := fit("odometer", column, level)):
+        proposal.leave_out("fuel_economy")
+        proposal.take("odometer", column.name.text, found)
 
 
 def _coded_makes(columns: Mapping[str, Column], proposal: Proposal) -> None:

@@ -536,7 +536,7 @@ def _year(draft: _Draft) -> bool:
 def _distance(told_by: ColumnName, told: Quantity | None, draft: _Draft) -> None:
     if "multiply" in draft.rule:
         draft.units = draft.units if told else Counter({"km": len(draft.numbers)})
-    elif told is None and ("mil" in told_by.words or told_by.plain == "miltal"):
+    elif told is None and told_by.is_of_tens:
         draft.units = Counter({"km": len(draft.numbers)})
         draft.multiply(10)
     elif 1 <= draft.median < USUAL["odometer"][0]:

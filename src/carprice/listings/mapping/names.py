@@ -191,6 +191,19 @@ class ColumnName:
         return self.is_of_kilometres or self.has_word(words("iberian"))
 
     @property
+    def is_of_tens(self) -> bool:
+        """Whether it is Swedish and tells ``mil``, ten kilometres.
+
+        Examples
+        --------
+        >>> ColumnName.of("Mätarställning (mil)").is_of_tens, ColumnName.of("Km (mil)").is_of_tens
+        (True, False)
+        """
+        is_swedish = self.plain == "miltal" or self.has_word(words("swedish"))
+        is_told = self.plain == "miltal" or "mil" in {*self.words, *map(plain_name, self.notes)}
+        return is_swedish and is_told and not self.is_of_thousands
+
+    @property
     def has_miles(self) -> bool:
         """Whether it has the word ``miles`` or ``mil``, which may mean thousands."""
         return any(

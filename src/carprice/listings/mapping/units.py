@@ -11,7 +11,7 @@ from carprice.listings.mapping.content import Column
 from carprice.listings.mapping.fits import USUAL, mixed_currencies
 from carprice.listings.mapping.names import ColumnName
 from carprice.listings.mapping.proposal import PLACEHOLDER, Proposal
-from carprice.listings.numbers import FACTORS, codes_of, sign_in, unit_of
+from carprice.listings.numbers import FACTORS, codes_in_name, codes_of, sign_in, unit_of
 from carprice.schema import PRICE
 
 _MOST_TOLD: Final = 0.95
@@ -83,6 +83,9 @@ def decide_currency(columns: Mapping[str, Column], proposal: Proposal, guess: st
     codes = frozenset.intersection(*map(codes_of, several[:1] or named)) if named else frozenset()
     codes = codes.difference(*map(codes_of, several[1:])) or codes
     column = _currency_column(columns, proposal)
+    beside = [codes_of(text) for text, _ in column.texts[:1]] if column else []
+    for told in (codes_in_name(str((proposal.rules.get(PRICE) or {}).get("from"))), *beside):
+        codes = codes & told or codes
     if codes:
         likely = [guess, *_PREFERRED, *sorted(codes)]
         proposal.currency = next(code for code in likely if code in codes)
