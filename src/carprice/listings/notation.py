@@ -390,10 +390,10 @@ class Notation:
             )
         currency = self.settings.units.currency
         named = [text for text in seen if text]
-        own = [text for text in named if codes_of(text) & codes_of(currency)]
-        own.sort(key=lambda text: len(codes_of(text)))
-        own = [text for text in own if not are_apart(own[0], text, self._typical(name))]
-        signs = ", ".join(f"'{text}': {1 if text in own else '...'}" for text in named)
+        ours = [text for text in named if codes_of(text) & codes_of(currency)]
+        ours.sort(key=lambda text: len(codes_of(text)))
+        ours = [text for text in ours if not are_apart(ours[0], text, self._typical(name))]
+        signs = ", ".join(f"'{text}': {1 if text in ours else '...'}" for text in named)
         return (
             f"{alias(name)} has {found} beside the number, and ingest.units.currency is "
             f"{currency}; correct ingest.units.currency, or say what one of each is in {currency}: "

@@ -84,8 +84,9 @@ def decide_currency(columns: Mapping[str, Column], proposal: Proposal, guess: st
     codes = codes.difference(*map(codes_of, several[1:])) or codes
     column = _currency_column(columns, proposal)
     beside = [codes_of(text) for text, _ in column.texts[:1]] if column else []
-    for told in (codes_in_name(str((proposal.rules.get(PRICE) or {}).get("from"))), *beside):
-        codes = codes & told or codes
+    own_name = str((proposal.rules.get(PRICE) or {}).get("from"))
+    for also in (codes_in_name(own_name), *beside):
+        codes = codes & also or codes
     if codes:
         likely = [guess, *_PREFERRED, *sorted(codes)]
         proposal.currency = next(code for code in likely if code in codes)
