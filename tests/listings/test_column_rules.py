@@ -111,7 +111,9 @@ def test_a_model_that_looks_like_a_year_is_taken_out_first() -> None:
     rule = {"from": "title", "less": ["make", "model"], "match": r"((?:19|20)\d\d)"}
     cells = {"make": "Peugeot", "model": "2008", "title": "Peugeot 2008 1.2 von 2016"}
     assert read("year", rule, **cells) == 2016
-    assert read("variant", {"from": "title", "less": ["year"]}, title="2019 LX") == "LX"
+    variant = {"from": "title", "less": ["year"]}
+    assert read("variant", variant, title="2019 LX") == "LX"
+    assert read("variant", variant, title="2019 LX", year="2019.0") == "LX"
 
 
 def test_a_missing_text_takes_the_default_and_is_counted() -> None:

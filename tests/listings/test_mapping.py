@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from carprice.arrays import quiet
 from carprice.components.ingest import ingest
 from carprice.components.workspace import Workspace
+from carprice.errors import InputError
 from carprice.listings.column_map import map_chunks
 from carprice.listings.mapping import propose_params
-from carprice.listings.sources import read_chunks
+from carprice.listings.sources import first_chunks, read_chunks
 from carprice.settings import IngestSettings
 
 MODELS = (
@@ -55,7 +56,7 @@ Cell = Callable[[Car], Any]
 Columns = Mapping[str, Cell]
 
 
-def one_of(*values: str) -> Cell:
+def one_of(*values: Any) -> Cell:
     return lambda car: values[car.n % len(values)]
 
 
@@ -683,6 +684,127 @@ CASES = {
         | {"price_cents": lambda car: 100 * car.price},
         asks=("price",),
     ),
+    "what a dealer paid beside what is asked": Case(
+        {"make": MAKE, "model": MODEL, "year": YEAR, "annual mileage": one_of(9000, 12000)}
+        | {"mileage": KM, "cost": lambda car: 0.8 * car.price, "internetPrice": PRICE}
+        | {"msrp": lambda car: 3 * car.price},
+        name="cars.jsonl",
+        reads={"price": "internetPrice", "odometer": "mileage"},
+    ),
+    "nothing names the price, but the list price": Case(
+        {"make": MAKE, "model": MODEL, "year": YEAR, "mileage": KM}
+        | {"Purchase Price": lambda car: 0.8 * car.price, "MSRP": lambda car: 3 * car.price}
+        | {"Sold For": PRICE},
+        asks=("price",),
+    ),
+    "nothing but an average price": Case(
+        {"make": MAKE, "model": MODEL, "year": YEAR, "mileage": KM, "avg_price_brl": PRICE},
+        asks=("price",),
+    ),
+    "dates of the generation and of the car": Case(
+        {"brand": MAKE, "model": MODEL, "modelDate": lambda car: car.year - 2}
+        | {"productionDate": YEAR, "mileage": KM, "price": PRICE},
+        reads={"year": "productionDate"},
+    ),
+    "Turkish series": Case(
+        {
+            "Marka": MAKE,
+            "Seri": MODEL,
+            "Model": one_of("1.6 TDI", "1.4", "2.0 Comfort"),
+            "Yıl": YEAR,
+            "Kilometre": KM,
+            "Fiyat": lambda car: f"{parted(car.price)} TL",
+        },
+        cars=market(price=1_500_000),
+        asks=("model",),
+        reads={"model": "Seri", "variant": "Model"},
+    ),
+    "Danish, kilometres per litre": Case(
+        {
+            "Bil": lambda car: f"{car.make} {car.model} 1,6 TDi",
+            "Pris": lambda car: f"{parted(car.price)} kr.",
+            "1. reg.": lambda car: f"{1 + car.n % 12}/{car.year}",
+            "Km/l": one_of("22,7 km/l", "18,2 km/l"),
+            "Kilometertal": lambda car: parted(car.km),
+        },
+        cars=market(price=240_000),
+        reads={"odometer": "Kilometertal"},
+    ),
+    "Korean values under English names": Case(
+        {
+            "Manufacturer": MAKE,
+            "Model": MODEL,
+            "FormYear": lambda car: f"{car.year % 100:02}/{1 + car.n % 12:02}식",
+            "Mileage": KM,
+            "Price": lambda car: car.price / 10_000,
+        },
+        cars=market(KOREAN, 32_000_000),
+        says={"units": {"currency": "KRW", "distance": "km"}},
+        asks=("units", "price", "year"),
+    ),
+    "Chinese values under English names": Case(
+        {
+            "title": lambda car: f"{car.make}{car.model} {car.year}款 1.5L",
+            "price": lambda car: car.price / 10_000,
+            "mileage": lambda car: f"{car.km / 10_000:.2f}万公里",
+        },
+        cars=market(CHINESE, 180_000),
+        says={"units": {"currency": "CNY", "distance": "km"}},
+        asks=("units", "price", "year"),
+    ),
+    "Vietnamese, names as in India": Case(
+        {
+            "car_name": lambda car: f"{car.make} {car.model} 1.5AT - {car.year}",
+            "km_driven": lambda car: f"{car.km:,} Km",
+            "price": lambda car: f"{car.price // 1_000_000} Triệu",
+        },
+        cars=market((("Toyota", "Vios"), ("Kia", "Morning")), 600_000_000),
+        says={"units": {"currency": "VND", "distance": "km"}},
+        asks=("units",),
+        price=lambda car: car.price // 1_000_000 * 1_000_000,
+    ),
+    "titles that end with a comma and the year": Case(
+        {
+            "title": lambda car: f"{car.make} {car.model}, {car.year}",
+            "price": lambda car: f"{car.price} €",
+            "mileage": lambda car: f"{car.km} km",
+        },
+        cars=market((("Peugeot", "2008"), ("Peugeot", "3008"), ("Renault", "Clio"))),
+        asks=("make", "year"),
+    ),
+    "Swedish mil in brackets": Case(
+        {"Märke": MAKE, "Modell": MODEL, "Årgång": YEAR, "Pris (SEK)": PRICE}
+        | {"Mätarställning (mil)": lambda car: car.km // 10},
+        cars=market(price=290_000),
+        says={"units": {"currency": "SEK", "distance": "km"}},
+    ),
+    "a mileage that may be an economy": Case(
+        {"maker": MAKE, "model": MODEL, "year": YEAR, "price": PRICE}
+        | {"mileage": lambda car: car.km / 10_000},
+        asks=("odometer", "units"),
+    ),
+    "a sign of several currencies under a name of one": Case(
+        {"Марка": MAKE, "Модель": MODEL, "Год": YEAR, "Пробег": KM}
+        | {"Цена BYN": lambda car: f"{parted(car.price, ' ')} р."},
+        cars=market(RUSSIAN),
+        says={"units": {"currency": "BYN", "distance": "km"}},
+    ),
+    "titles that end with the year": Case(
+        {
+            "title": lambda car: f"{car.make} {car.model} 1.6 {car.year}",
+            "price": lambda car: f"{car.price} €",
+            "mileage": lambda car: f"{car.km} km",
+        },
+        asks=("make", "model", "year"),
+    ),
+    "spaces between columns, numbers for makes": Case(
+        {"SaleID": lambda car: car.n, "regDate": lambda car: f"{car.year}0312"}
+        | {"model": MODEL, "brand": MAKE, "kilometer": lambda car: car.km / 10_000, "price": PRICE},
+        cars=market((("4", "40"), ("4", "41"), ("7", "72"))),
+        layout={"separator": " "},
+        says={"separator": " "},
+        asks=("separator", "make", "odometer", "units"),
+    ),
     "no distances": Case(
         {
             "make": MAKE,
@@ -770,6 +892,15 @@ def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
             "'Currency' tells several currencies (EUR in 76, PLN in 20 rows): bring them to one",
         ),
         (
+            {"price": lambda car: f"U$S {car.price}" if car.n % 4 else f"$ {40 * car.price}"},
+            "# ? u$s in 72, $ in 24 rows: write what one of each is in USD",
+        ),
+        ({"model": one_of("LX", "GT", "1.6")}, "model: model  # ? several makes share its values"),
+        (
+            {"mileage2": lambda car: f"{car.km % 90_000 + 1000:,}", "engine": one_of("1.4", "2.0")},
+            "# not read: mileage2",
+        ),
+        (
             {"odometer": one_of("-"), "Kilometrage": lambda car: f"{car.km} miles"},
             "# ? the name tells kilometres, the values miles",
         ),
@@ -785,6 +916,32 @@ def test_what_a_currency_is_worth_is_asked_before_a_run(tmp_path: Path) -> None:
 )
 def test_what_is_doubted_is_told(columns: Columns, told: str, tmp_path: Path) -> None:
     assert told in proposed_for(Case(ENGLISH | columns), tmp_path)[1]
+
+
+def test_columns_of_objects_are_named(tmp_path: Path) -> None:
+    columns = {"seller": lambda car: {"name": "A"}, "photos": lambda car: [{"url": "a"}]}
+    text = proposed_for(Case(ENGLISH | columns, name="cars.jsonl"), tmp_path)[1]
+    assert "# seller, photos: these columns hold objects, which no rule reads; write" in text
+    nested = Case({"car": lambda car: {"make": car.make, "price": car.price}}, name="cars.json")
+    with pytest.raises(InputError, match="listings of cars: car: these columns hold objects"):
+        proposed_for(nested, tmp_path)
+
+
+def test_what_holds_no_cars_or_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="listings of cars; its columns are n, x y"):
+        proposed_for(Case({"n": lambda car: f"{car.n} a", "x y": one_of("?!")}), tmp_path)
+    with pytest.raises(InputError, match="is no file, and carprice map reads files; write the"):
+        propose_params("sqlite:///cars.db", quiet)
+
+
+@pytest.mark.parametrize("name", ["cars.jsonl", "cars.xlsx"])
+def test_only_the_first_rows_are_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("carprice.listings.sources._FEWEST_OF_A_FILE", 40)
+    path = written(Case(ENGLISH, name=name), tmp_path)
+    chunks = first_chunks(IngestSettings(source=str(path)), 40)
+    assert [len(chunk.frame) for chunk in chunks] == [40]
 
 
 def test_makes_may_stand_in_the_names_of_files(tmp_path: Path) -> None:

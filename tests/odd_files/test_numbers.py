@@ -503,6 +503,17 @@ ODD = {
         ingest=NUMBER["price"] | sold_in("ARS"),
         reads={"price": [x // 1000 * 1000 if n % 2 == 0 else 10 * x for n, x in enumerate(PRICES)]},
     ),
+    "US dollars beside dollars of less worth": OddFile(
+        column("price", lambda x: f"U$S {x // 1000}", lambda x: f"$ {x // 25}"),
+        "{file}: price has u$s in 40 rows ('U$S 250'), $ in 40 rows ('$ 10366') beside the "
+        "number, and ingest.units.currency is USD; correct ingest.units.currency, or say what"
+        " one of each is in USD: currencies: {{'u$s': 1, '$': ...}} in ingest.columns.price",
+        by("price", number=True, currencies={"u$s": 1, "$": 0.025}),
+        ingest=NUMBER["price"] | sold_in("USD"),
+        reads={
+            "price": [x // 1000 if n % 2 == 0 else x // 25 * 0.025 for n, x in enumerate(PRICES)]
+        },
+    ),
     "soles beside a foreign market": OddFile(
         column("price", lambda x: f"S/ {x}"),
         "{file}: price has s/ in 80 rows ('S/ 250000') beside the number, and "

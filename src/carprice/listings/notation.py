@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -19,10 +20,12 @@ from carprice.listings.cells import UNREADABLE, Cells, as_text
 from carprice.listings.numbers import (
     CODES,
     FACTORS,
+    FEWEST_OF_A_SIGN,
     MOST_IN_A_SCALE,
     PRICED,
     Decimal,
     Quantity,
+    are_apart,
     codes_in_name,
     codes_of,
     is_beyond,
@@ -76,6 +79,7 @@ class Notation:
     _both_signs: set[str] = field(default_factory=set)
     _borrowed: set[str] = field(default_factory=set)
     _seen: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
+    _logs: dict[str, dict[str, float]] = field(default_factory=dict)
     _plain: dict[str, float] = field(default_factory=dict)
 
     def settle(self, columns: Mapping[str, tuple[Cells, ColumnRule]], label: str) -> None:
@@ -328,14 +332,17 @@ class Notation:
         self, name: str, quantities: Sequence[Any], cells: Cells, rule: ColumnRule, label: str
     ) -> dict[str, float]:
         """Return, by unit or currency, what one of it is in the market's; "" where none is told."""
-        seen = self._seen.setdefault(name, {})
+        seen, logs = self._seen.setdefault(name, {}), self._logs.setdefault(name, {})
         for value, one, rows in zip(cells.values, quantities, cells.rows(), strict=True):
             if isinstance(one, Quantity):
                 before, example = seen.get(one.name, (0, as_text(value)))
                 seen[one.name] = (before + int(rows), example)
+                logs[one.name] = logs.get(one.name, 0.0) + int(rows) * math.log(
+                    max(one.number, 1.0)
+                )
         named = [text for text in seen if text]
         if name in PRICED:
-            factors = self._of_currencies(named, rule)
+            factors = self._of_currencies(name, named, rule)
         else:
             factors = self._of_units(name, named, rule, seen)
         plain_factor = self._plain.setdefault(name, factors.get("", 1.0))
@@ -363,8 +370,11 @@ class Notation:
             self.note(f"{alias(name)} is told in {named[0]}, and was made {self.own_unit(name)}")
         return dict.fromkeys(["", *named], factor)
 
-    def _of_currencies(self, named: Sequence[str], rule: ColumnRule) -> dict[str, float]:
+    def _of_currencies(self, name: str, named: Sequence[str], rule: ColumnRule) -> dict[str, float]:
         if rule.currencies is None:
+            typical = self._typical(name)
+            if any(are_apart(one, other, typical) for one, other in combinations(named, 2)):
+                return {}
             market = codes_of(self.settings.units.currency)
             is_one = not named or frozenset.intersection(*map(codes_of, named), market or CODES)
             return dict.fromkeys(["", *named], 1.0) if is_one else {}
@@ -375,6 +385,14 @@ class Notation:
             if (found := text if text in given else next(alike, None)) is not None:
                 factors[text] = given[found]
         return factors
+
+    def _typical(self, name: str) -> dict[str, float]:
+        """Return what a field's amounts typically are by currency, of those in several rows."""
+        return {
+            text: math.exp(self._logs[name][text] / rows)
+            for text, (rows, _) in self._seen[name].items()
+            if rows >= FEWEST_OF_A_SIGN
+        }
 
     def own_unit(self, name: str) -> str:
         """Return the unit that a field is kept in; empty where it is the market's usual one."""
@@ -408,11 +426,11 @@ class Notation:
                 f"{own or 'the unit of the market'}: unit: {{{said}}} in {field_key}{as_told}"
             )
         currency = self.settings.units.currency
-        signs = ", ".join(
-            f"'{text}': {1 if codes_of(text) & codes_of(currency) else '...'}"
-            for text in seen
-            if text
-        )
+        named = [text for text in seen if text]
+        ours = [text for text in named if codes_of(text) & codes_of(currency)]
+        ours.sort(key=lambda text: len(codes_of(text)))
+        ours = [text for text in ours if not are_apart(ours[0], text, self._typical(name))]
+        signs = ", ".join(f"'{text}': {1 if text in ours else '...'}" for text in named)
         return (
             f"{alias(name)} has {found} beside the number, and ingest.units.currency is "
             f"{currency}; correct ingest.units.currency, or say what one of each is in {currency}: "

@@ -265,6 +265,10 @@ MOST_IN_A_SCALE: Final = {**dict.fromkeys(PRICED, 20_000.0), "odometer": 2000.0}
 _WORD_OF_NAME: Final = re.compile(r"[A-Z]+(?![a-z])|[^\W\d_A-Z]+|[A-Z][a-z]+")
 _NO_MONEY: Final = frozenset({"all", "try", "pen", "mad", "gel", "mop", "cop", "din"})
 """Codes and words of currencies that are words of other meanings in the name of a column."""
+_MOST_APART: Final = 4.0
+"""Typical amounts of two signs differ by less if both stand for one currency."""
+FEWEST_OF_A_SIGN: Final = 5
+"""Rows of which a sign's typical amount is known."""
 _LEAST_PART: Final = 100
 """``4 lakh 5000`` is a sum; what 500, or 50, is of in ``4 lakh 50`` is not said."""
 _MASKED: Final = re.compile(r"\d\*{3}")
@@ -454,6 +458,27 @@ def codes_of(currency: str) -> frozenset[str]:
     if currency.upper() in CODES:
         return frozenset({currency.upper()})
     return _codes_by_word().get(plain(currency), frozenset())
+
+
+def are_apart(one: str, other: str, typical: Mapping[str, float]) -> bool:
+    """Whether two signs of currencies stand for two: what both name is none, or amounts differ.
+
+    ``$`` may stand for ``US$``; where it stands beside other amounts, it does not.
+
+    Parameters
+    ----------
+    typical : by sign, what is typically named in it, where that is known.
+
+    Examples
+    --------
+    >>> are_apart("€", "EUR", {}), are_apart("US$", "$", {"US$": 9000, "$": 360_000})
+    (False, True)
+    """
+    ours, theirs = codes_of(one), codes_of(other)
+    if ours == theirs or not ours & theirs:
+        return not ours & theirs
+    amounts = [typical[sign] for sign in (one, other) if sign in typical]
+    return len(amounts) == 2 and max(amounts) > _MOST_APART * min(amounts)
 
 
 def unit_in_name(field: str, column: str) -> str:

@@ -59,6 +59,7 @@ _MONTHS: Final = (
     "juil août sept déc ene abr ago dic gen mag giu lug set ott янв фев мар апр май июн июл авг"
 )
 _MONTH: Final = f"(?:{'|'.join(_MONTHS.split())})"
+_WHOLE_NUMBER: Final = re.compile(r"^(\d{3,})\.0$")
 _DATE_OF_EXCEL: Final = re.compile(
     rf"\d{{4}}-\d\d-\d\d(?: 00:00:00)?|\d{{1,2}}[-.]{_MONTH}\.?|{_MONTH}\.?[-.]\d{{1,2}}",
     re.IGNORECASE,
@@ -170,7 +171,7 @@ def texts_of(raw: pd.Series, rule: ColumnRule) -> list[np.ndarray]:
     """Return a field's texts by its rule, and before its ``values``, one for each of n rows."""
     rules = [rule, *([rule.model_copy(update={"values": None})] if rule.values else [])]
     prepare = (functools.partial(_in_turn, _preparing_steps(one)) for one in rules)
-    return [Cells.of(raw, each).read(_text_or_none, None)[0] for each in prepare]
+    return [Cells.of(raw, each).read(_name_or_none, None)[0] for each in prepare]
 
 
 def without(raw: pd.Series, names: Sequence[np.ndarray]) -> pd.Series:
@@ -241,6 +242,11 @@ def _whole_word(name: str) -> re.Pattern[str]:
 
 def _text_or_none(value: object) -> str | None:
     return as_text(value) or None
+
+
+def _name_or_none(value: object) -> str | None:
+    """Return a text as titles have it: ``2017.0``, which tables make of years, is 2017."""
+    return _WHOLE_NUMBER.sub(r"\1", as_text(value)) or None
 
 
 def _has_stray_spaces(value: object) -> bool:

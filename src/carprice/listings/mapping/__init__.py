@@ -6,9 +6,14 @@ what no name tells, ``units`` the market); ``trial`` reads the rows by them; ``w
 params file.
 """
 
+from typing import Final
+
+import pandas as pd
+
 from carprice.arrays import Progress
 from carprice.errors import InputError
 from carprice.listings.mapping.choosing import propose, score
+from carprice.listings.mapping.content import nested, of_objects
 from carprice.listings.mapping.layout import open_source
 from carprice.listings.mapping.trial import try_out
 from carprice.listings.mapping.writing import MARK, to_yaml
@@ -16,6 +21,8 @@ from carprice.redaction import redact
 from carprice.schema import PRICE, REQUIRED, alias
 
 __all__ = ["propose_params"]
+
+_LONGEST: Final = 200
 
 
 def propose_params(source: str, progress: Progress) -> tuple[str, int, list[str]]:
@@ -37,10 +44,18 @@ def propose_params(source: str, progress: Progress) -> tuple[str, int, list[str]
     filenames = [chunk.filename for chunk in opened.chunks if chunk.filename]
     proposal = propose(opened.frame, filenames)
     if not proposal.columns_read():
-        raise InputError(f"{redact(source)} has no column that looks like one of listings of cars")
+        raise InputError(f"{redact(source)} {_of_no_car(opened.frame)}")
     progress("trying it")
     try_out(proposal, opened, source)
     text = to_yaml(proposal, opened, source)
     questions = sum(MARK in line for line in text.splitlines())
     missing = [alias(name) for name in (PRICE, *REQUIRED) if name not in proposal.rules]
     return text, questions, missing
+
+
+def _of_no_car(frame: pd.DataFrame) -> str:
+    found = "has no column that looks like one of listings of cars"
+    if objects := nested(frame):
+        return f"{found}: {of_objects(objects)}"
+    names = ", ".join(map(str, frame.columns))
+    return f"{found}; its columns are {names if len(names) <= _LONGEST else names[:_LONGEST] + '…'}"

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from carprice.listings.mapping.content import CATEGORIES, Column
+from carprice.listings.mapping.content import CATEGORIES, Column, share_of_one_make
 from carprice.listings.mapping.fits import Fit, are_years, fit
 from carprice.listings.mapping.names import WHOLE, words
 from carprice.listings.mapping.proposal import Proposal
@@ -57,11 +57,16 @@ def find_by_values(columns: Mapping[str, Column], proposal: Proposal, currency: 
                 take(field_name, best, Fit({}))
     if "year" not in proposal.rules:
         for name, column in free().items():
-            found = fit("year", column, 0)
+            found = None if column.name.tells_another("year") else fit("year", column, 0)
             if found and found.share >= _MOST_READ and are_years(found.numbers):
                 take("year", name, found)
                 break
+    of_price = {name: one for name, one in free().items() if one.name.tells_another(PRICE)}
     _price_and_distance(free(), proposal, take, columns, currency)
+    if PRICE not in proposal.rules and of_price:
+        _price_and_distance(of_price, proposal, take, columns, currency, is_lax=True)
+        if PRICE in proposal.rules:
+            proposal.doubt(PRICE, "its name tells another amount: is it what the cars cost?")
     make = proposal.rules.get("make") or {}
     if "model" not in proposal.rules and "words" not in make and make.get("from") in columns:
         best = _model_of(columns[make["from"]], free())
@@ -75,9 +80,17 @@ def _price_and_distance(
     take: Callable[[str, str, Fit], None],
     columns: Mapping[str, Column],
     currency: str,
+    *,
+    is_lax: bool = False,
 ) -> None:
-    """Tell price and distance by units, then by how they change with the year, then by size."""
-    wanted = [name for name in ("odometer", PRICE) if name not in proposal.rules]
+    """Tell price and distance by units, then by how they change with the year, then by size.
+
+    Parameters
+    ----------
+    is_lax : whether a price is sought, and names do not count that tell another amount.
+    """
+    sought = (PRICE,) if is_lax else ("odometer", PRICE)
+    wanted = [name for name in sought if name not in proposal.rules]
     if not wanted:
         return
     years = _years(proposal, columns)
@@ -85,7 +98,11 @@ def _price_and_distance(
     for name, column in free.items():
         if column.is_flag or len(column.values) < 3:
             continue
-        tried = {one: fit(one, column, 0, currency) for one in wanted}
+        tried = {
+            one: fit(one, column, 0, currency)
+            for one in wanted
+            if is_lax or not column.name.tells_another(one)
+        }
         found[name] = {one: good for one, good in tried.items() if good and not good.guesses}
     for name, fits in found.items():
         distance, price = fits.get("odometer"), fits.get(PRICE)
@@ -149,8 +166,8 @@ def _model_of(make: Column, free: Mapping[str, Column]) -> str:
         pairs = pd.DataFrame({"make": makes, "value": values}).dropna()
         if pairs.empty or column.is_flag:
             continue
-        counts = pairs.groupby("value")["make"].agg(lambda of: of.value_counts().iloc[0])
-        several = len(counts) >= makes.nunique() and len(counts) < 0.7 * len(pairs)
-        if several and counts.sum() / len(pairs) >= _OF_SAME_MAKE and column.numeric < 0.9:
-            kinds[name] = len(counts)
+        count = pairs["value"].nunique()
+        several = makes.nunique() <= count < 0.7 * len(pairs)
+        if several and share_of_one_make(make, column) >= _OF_SAME_MAKE and column.numeric < 0.9:
+            kinds[name] = count
     return min(kinds, key=kinds.__getitem__, default="")

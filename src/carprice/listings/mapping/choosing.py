@@ -9,9 +9,10 @@ from typing import Final
 import pandas as pd
 
 from carprice.listings.mapping.by_values import find_by_values
-from carprice.listings.mapping.content import MAKES, Column
+from carprice.listings.mapping.content import MAKES, Column, nested, of_objects, share_of_one_make
 from carprice.listings.mapping.fits import Fit, fit
 from carprice.listings.mapping.names import (
+    EXACT,
     WHOLE,
     WORD,
     ColumnName,
@@ -22,22 +23,30 @@ from carprice.listings.mapping.names import (
 )
 from carprice.listings.mapping.proposal import Proposal
 from carprice.listings.mapping.titles import make_of_files, split_title
-from carprice.listings.mapping.units import decide_currency, decide_decimal, decide_units
+from carprice.listings.mapping.units import (
+    currency_of_values,
+    decide_currency,
+    decide_decimal,
+    decide_units,
+)
 from carprice.listings.synonyms import folded
 from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_of
 
 _ROWS_SCORED: Final = 500
 _MOST_TITLES: Final = 0.5
 _LEAST_SHARE: Final = 0.01
+_MOST_CODED: Final = 0.5
+_LEAST_OF_ONE_MAKE: Final = 0.8
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, Column]:
     """Return the columns that hold anything, by name."""
     filled = {str(name): frame[name].dropna() for name in frame}
+    left_out = {*nested(frame)}
     return {
         name: Column(ColumnName.of(name), raw)
         for name, raw in filled.items()
-        if len(raw) and not isinstance(raw.iloc[0], dict)
+        if len(raw) and name not in left_out
     }
 
 
@@ -57,14 +66,19 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     filenames : of the source's files, without endings.
     """
     columns = columns_of(frame)
-    currency = currency_of_language({name: one.name for name, one in columns.items()})
+    currency = currency_of_values(columns) or currency_of_language(
+        {name: one.name for name, one in columns.items()}
+    )
     proposal = _by_names(columns, currency)
+    _models_before_trims(columns, proposal)
     title = split_title(columns, proposal.rules, proposal.doubt)
     find_by_values(columns, proposal, currency)
     if "make" not in proposal.rules and (rule := make_of_files(filenames)):
         proposal.rules["make"] = rule
         proposal.doubt("make", "of the files' names")
+    _distance_not_economy(columns, proposal)
     title = split_title(columns, proposal.rules, proposal.doubt) or title
+    _coded_makes(columns, proposal)
     if title and "odometer" not in proposal.rules and (found := fit("odometer", title, 0)):
         proposal.take("odometer", title.name.text, found)
         proposal.doubt("odometer", "out of the title")
@@ -79,6 +93,8 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
     decide_units(columns, proposal, currency)
     _flags(columns, proposal)
     _switch_off(columns, proposal)
+    if objects := nested(frame):
+        proposal.hints.append(of_objects(objects))
     read = proposal.columns_read()
     proposal.ignored = [name for name in columns if name not in read]
     return proposal
@@ -107,8 +123,58 @@ def _by_names(columns: Mapping[str, Column], currency: str) -> Proposal:
         if others:
             proposal.doubt(field_name, f"or {', '.join(map(repr, others))}?")
         elif level < WORD:
-            proposal.doubt(field_name, "a part of the column's name says so")
+            proposal.doubt(field_name, "the column's name says so in part only")
     return proposal
+
+
+def _distance_not_economy(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Take bare numbers under ``mileage`` for distances where no other column has them."""
+    rule, economy = proposal.rules.get("fuel_economy"), proposal.fits.get("fuel_economy")
+    if "odometer" in proposal.rules or not rule or economy is None or any(economy.units):
+        return
+    column = columns[rule["from"]]
+    level, _ = column.name.level("odometer")
+    if level >= WORD and (found := fit("odometer", column, level)):
+        proposal.leave_out("fuel_economy")
+        proposal.take("odometer", column.name.text, found)
+
+
+def _coded_makes(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Take a column of numbers for the makes if its name says so and there is no other."""
+    if "make" in proposal.rules:
+        return
+    for name, column in columns.items():
+        kinds = len(column.values)
+        if column.name.level("make")[0] == EXACT and kinds <= _MOST_CODED * len(column.raw):
+            proposal.rules["make"] = {"from": name}
+            proposal.doubt("make", "numbers that stand for makes?")
+            return
+
+
+def _models_before_trims(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Take the series for the model where the column of models holds trims, which makes share."""
+    used = [proposal.rules.get(name) for name in ("make", "model")]
+    if not all(rule and rule.keys() == {"from"} for rule in used):
+        return
+    make, model = (columns[rule["from"]] for rule in used if rule)
+    if share_of_one_make(make, model) >= _LEAST_OF_ONE_MAKE:
+        return
+    read = proposal.columns_read()
+    series = [
+        column
+        for name, column in columns.items()
+        if name not in read
+        and column.name.level("model")[0] >= WHOLE
+        and column.titles < _MOST_TITLES
+        and share_of_one_make(make, column) >= _LEAST_OF_ONE_MAKE
+    ]
+    if not series:
+        proposal.doubt("model", "several makes share its values, as they do trims")
+        return
+    proposal.rules["model"] = {"from": series[0].name.text}
+    doubts = f"or {model.name.text!r}? Several makes share its values, as they do trims"
+    proposal.doubts["model"] = [doubts]
+    proposal.rules.setdefault("variant", {"from": model.name.text})
 
 
 def _name_makes(columns: Mapping[str, Column], proposal: Proposal) -> None:

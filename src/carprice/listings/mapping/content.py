@@ -1,7 +1,7 @@
 """What the values of a column are, whatever its name: makes, fuels, flags, titles of cars."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -110,6 +110,33 @@ class Column:
         """Whether all its values mean yes or no."""
         known = {FLAGS.get(text.lower()) for text, _ in self.texts[:5]}
         return len(self.values) <= 4 and 1.0 in known and None not in known
+
+
+def nested(frame: pd.DataFrame) -> list[str]:
+    """Return the columns whose cells hold objects, which no rule reads."""
+    first = {str(name): frame[name].dropna().head(1).tolist() for name in frame}
+    return [name for name, cells in first.items() if cells and _has_objects(cells[0])]
+
+
+def of_objects(names: Sequence[str]) -> str:
+    """Return what to do about columns of objects."""
+    return (
+        f"{', '.join(names)}: these columns hold objects, which no rule reads; write what is in "
+        "them into columns of their own, as pandas.json_normalize does"
+    )
+
+
+def _has_objects(value: object) -> bool:
+    is_list = isinstance(value, list | np.ndarray) and len(value) > 0
+    return isinstance(value, dict) or (is_list and isinstance(value[0], dict))  # type: ignore[index]
+
+
+def share_of_one_make(make: Column, column: Column) -> float:
+    """Return the share of rows whose value stands beside one make, as models do, and trims less."""
+    values = column.raw.astype(str)
+    pairs = pd.DataFrame({"make": make.raw.astype(str), "value": values}).dropna()
+    counts = pairs.groupby("value")["make"].agg(lambda of: of.value_counts().iloc[0])
+    return float(counts.sum() / len(pairs)) if len(pairs) else 0.0
 
 
 def _without_year(text: str) -> str:

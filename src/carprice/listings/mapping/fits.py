@@ -17,11 +17,14 @@ from carprice.listings.mapping.names import WHOLE, WORD, ColumnName
 from carprice.listings.notation import Notation, plain_number
 from carprice.listings.numbers import (
     FACTORS,
+    FEWEST_OF_A_SIGN,
     MOST_IN_A_SCALE,
     Decimal,
     Quantity,
+    are_apart,
     codes_of,
     is_beyond,
+    per_dollar,
     plain,
     read_number,
     read_quantity,
@@ -56,6 +59,8 @@ USUAL: Final = {
 """Least and most that the median of a field usually is."""
 _YEARS: Final = (1930.0, 2035.0)
 _MOST_LITRES: Final = 9.5
+_TWO_PARTS: Final = re.compile(r"'?(\d\d)[-/.](\d\d)(?!\d)")
+_MONTHS: Final = 12
 _LAST_OF_TWO_DIGITS: Final = 40
 _FEW_TEN_THOUSANDS: Final = 30
 _MOST_KM_PER_LITRE: Final = 35.0
@@ -65,12 +70,13 @@ _WELL_READ: Final = 0.95
 _LEAST_EVIDENCE: Final = 0.05
 _OTHER_CALENDARS: Final = ((1300, 1450, 621, "Iran's"), (2480, 2600, -543, "Thailand's"))
 _SCALE_OF_CURRENCY: Final = {"INR": 1e5, "CNY": 1e4, "JPY": 1e4, "KRW": 1e4}
+_CHEAPEST: Final = 20.0
+"""A median price in US dollars that used cars hardly have."""
 _MARKET_OF_SCALE: Final = {1e3: "EUR", 1e5: "INR"}
 _MATCHES: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
-    "year": ({"match": r"[-/.' ](\d\d)$"},),
     "odometer": (
         {"match": r"([\d., ]+?)\s*mil\b", "multiply": 10},
-        {"match": r"(\d[\d.,']*)\s*(?:km|KM|Km|км)\b"},
+        {"match": r"(\d[\d.,']*)\s*(?:km|KM|Km|км)\b(?!\s*/)"},
     ),
     "engine_cc": (
         {"match": r"(\d(?:[.,]\d)?)\s*-?[lL]\b", "unit": "l"},
@@ -121,6 +127,7 @@ class Fit:
     is_sure : whether the values show that sign.
     doubts : what a person should look at.
     units, currencies : rows by the unit or the currency that their texts name.
+    amounts : by currency, what is typically named in it.
     numbers : what each row is read as; NaN where it is not, empty for texts.
     guesses : how many guesses the rule hangs on.
     is_scaled : whether the name tells a scale, under which three digits after a sign are decimals.
@@ -133,6 +140,7 @@ class Fit:
     doubts: tuple[str, ...] = ()
     units: Counter[str] = field(default_factory=Counter)
     currencies: Counter[str] = field(default_factory=Counter)
+    amounts: Mapping[str, float] = field(default_factory=dict)
     numbers: np.ndarray = field(default_factory=lambda: np.empty(0))
     guesses: int = 0
     is_scaled: bool = False
@@ -261,7 +269,7 @@ def _number(name: str, column: Column, currency: str) -> Fit | None:
     matches = _MATCHES.get(name, ())
     if name == "year":
         texts = [text for text, _ in column.texts]
-        matches = (*({"match": match} for match in year_matches(texts)), *matches)
+        matches = tuple({"match": one} for one in (*year_matches(texts), _two_digits(texts)))
     for changes in (*_thousands(name, column.name), {}, {"number": True}, *matches):
         rule = ColumnRule.model_validate({"from": "column", **changes})
         cells = prepared(name, column.raw, rule)
@@ -279,6 +287,21 @@ def _number(name: str, column: Column, currency: str) -> Fit | None:
         if best is not None and best.worth >= _WELL_READ:
             break
     return best
+
+
+def _two_digits(texts: Sequence[str]) -> str:
+    """Return a match of years of two digits: what stands first if months stand last.
+
+    Examples
+    --------
+    >>> _two_digits(["03/19", "07/20"])[-1], _two_digits(["19/03", "20/07"])[0]
+    ('$', '^')
+    """
+    parts = [(int(found[1]), int(found[2])) for found in map(_TWO_PARTS.match, texts) if found]
+    is_year_first = any(first > _MONTHS for first, _ in parts)
+    if is_year_first and all(last <= _MONTHS for _, last in parts):
+        return r"^'?(\d\d)(?=[-/.])"
+    return r"[-/.' ](\d\d)$"
 
 
 def _thousands(name: str, told_by: ColumnName) -> tuple[dict[str, Any], ...]:
@@ -342,6 +365,7 @@ class _Draft:
     largest: float
     units: Counter[str]
     currencies: Counter[str]
+    amounts: Mapping[str, float]
     doubts: list[str] = field(default_factory=list)
     guesses: int = 0
 
@@ -360,6 +384,7 @@ class _Draft:
             doubts=tuple(self.doubts),
             units=self.units,
             currencies=self.currencies,
+            amounts=self.amounts,
             numbers=self.numbers,
             guesses=self.guesses,
             is_scaled=is_scaled,
@@ -372,6 +397,7 @@ def _read(
     """Read a column by a rule; None if that fails in half of the rows."""
     units: Counter[str] = Counter()
     currencies: Counter[str] = Counter()
+    amounts: dict[str, list[float]] = {}
     blank, largest = 0, 0.0
     if isinstance(cells, Cells):
         read: list[Any] = []
@@ -381,6 +407,7 @@ def _read(
             if isinstance(one, Quantity):
                 units[one.unit] += rows
                 currencies[one.currency] += rows
+                amounts.setdefault(one.currency, []).append(one.number)
                 largest = max(largest, _digits_in(value))
             read.append(one.number if isinstance(one, Quantity) else one)
         numbers, bad = cells.spread(read, np.nan)
@@ -396,7 +423,12 @@ def _read(
     positive = numbers[numbers > 0]
     factor = rule.multiply or 1.0
     median = factor * float(np.median(positive)) if len(positive) else 0.0
-    return _Draft(dict(changes), numbers, share, median, largest, units, currencies)
+    typical = {
+        currency: float(np.median(found))
+        for currency, found in amounts.items()
+        if currencies[currency] >= FEWEST_OF_A_SIGN
+    }
+    return _Draft(dict(changes), numbers, share, median, largest, units, currencies, typical)
 
 
 def _value(name: str, value: Any, rule: ColumnRule, sign: Decimal) -> Any:
@@ -447,10 +479,8 @@ def _bring_home(name: str, told_by: ColumnName, draft: _Draft, currency: str) ->
         draft.median *= FACTORS[name][draft.rule["unit"]]
     if name == "odometer":
         _distance(told_by, told, draft)
-    if name == PRICE and 0 < draft.median < low:
-        draft.doubts.append(f"the median is {draft.median:.4g}: in what? 1000, 100000 for lakh")
-        draft.multiply(_SCALE_OF_CURRENCY.get(currency, 1e3))
-        draft.guesses += 1
+    if name == PRICE:
+        low = _price(draft, low, currency)
     if name == "fuel_economy" and told_by.level("odometer")[0] >= WHOLE:
         high = _MOST_KM_PER_LITRE
     return low <= draft.median <= high
@@ -505,7 +535,7 @@ def _year(draft: _Draft) -> bool:
 def _distance(told_by: ColumnName, told: Quantity | None, draft: _Draft) -> None:
     if "multiply" in draft.rule:
         draft.units = draft.units if told else Counter({"km": len(draft.numbers)})
-    elif told is None and ("mil" in told_by.words or told_by.plain == "miltal"):
+    elif told is None and told_by.is_of_tens:
         draft.units = Counter({"km": len(draft.numbers)})
         draft.multiply(10)
     elif 1 <= draft.median < USUAL["odometer"][0]:
@@ -515,6 +545,19 @@ def _distance(told_by: ColumnName, told: Quantity | None, draft: _Draft) -> None
         draft.guesses += 1
 
 
+def _price(draft: _Draft, low: float, currency: str) -> float:
+    """Scale prices that are too low for cars; return the least that their median may be."""
+    if currency in _SCALE_OF_CURRENCY:
+        low = max(low, _CHEAPEST * per_dollar(currency))
+    if 0 < draft.median < low and "multiply" not in draft.rule:
+        draft.doubts.append(
+            f"the median is {draft.median:.4g}: in what? 1000, 10000 for 万, 100000 for lakh"
+        )
+        draft.multiply(_SCALE_OF_CURRENCY.get(currency, 1e3))
+        draft.guesses += 1
+    return low
+
+
 def mixed_currencies(found: Fit) -> tuple[str, ...]:
     """Return the currencies that a column's texts name, if they are several, the usual one first.
 
@@ -522,6 +565,6 @@ def mixed_currencies(found: Fit) -> tuple[str, ...]:
     """
     several: list[str] = []
     for name, _ in found.currencies.most_common():
-        if name and not any(codes_of(name) & codes_of(other) for other in several):
+        if name and all(are_apart(name, one, found.amounts) for one in several):
             several.append(name)
     return tuple(several) if len(several) > 1 else ()

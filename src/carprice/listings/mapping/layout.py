@@ -10,7 +10,8 @@ import pandas as pd
 from carprice.errors import InputError, LayoutError
 from carprice.listings.mapping.content import make_at_start
 from carprice.listings.mapping.names import WHOLE, ColumnName, field_levels
-from carprice.listings.sources import Chunk, first_chunks, sheets_of
+from carprice.listings.sources import Chunk, first_chunks, is_database, sheets_of
+from carprice.redaction import redact
 from carprice.settings import IngestSettings
 
 ROWS: Final = 10_000
@@ -18,6 +19,8 @@ ROWS: Final = 10_000
 _MOST_TRIED: Final = 12
 _ENCODINGS: Final = ("cp1252", "cp1250", "cp1251", "cp1254", "gb18030", "cp932", "cp949")
 """Encodings that are tried beside those that are likely by their letters."""
+_SEPARATORS: Final = (" ", "~", "^", ":")
+"""Signs that part the columns of few files, beside the usual ones."""
 _LEAST_SCORE: Final = 4.0
 """Fields that a sheet has at least if it holds listings."""
 
@@ -57,6 +60,11 @@ def open_source(source: str, score: Score) -> Opened:
     InputError
         If no settings read it.
     """
+    if is_database(source):
+        raise InputError(
+            f"{redact(source)} is no file, and carprice map reads files; write the rows into one, "
+            "such as cars.csv, and put source and query of the database into what is proposed"
+        )
     sheets = sheets_of(IngestSettings.model_validate({"source": source}))
     if len(sheets) < 2:
         return _attempt(source, {}, score)
@@ -95,6 +103,12 @@ def _attempt(source: str, keys: dict[str, Any], score: Score) -> Opened:
         reason = re.split(r"[;:] set ", str(error))[0].replace(best.chunks[0].label, "").strip(": ")
         how = "guessed by names and values" if key == "encoding" else "guessed"
         return Opened(best.chunks, best.keys, {**best.doubts, key: f"{how}: the file {reason}"})
+    if "separator" not in keys and opened.frame.shape[1] == 1:
+        found = [*_attempts(source, keys, [{"separator": one} for one in _SEPARATORS], score)]
+        sign, best = max(found, key=lambda one: score(one[1].frame), default=("", opened))
+        if score(best.frame) >= _LEAST_SCORE:
+            reason = f"guessed: no usual sign parts the columns, {sign!r} does"
+            return Opened(best.chunks, best.keys, {**best.doubts, "separator": reason})
     if "header_row" not in keys and _has_no_header(opened.frame):
         first = ", ".join(map(str, opened.frame.columns))
         again = _attempt(source, {**keys, "header_row": 0}, score)

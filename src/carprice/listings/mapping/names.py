@@ -55,8 +55,8 @@ def words(table: str) -> frozenset[str]:
 
 
 @cache
-def _never(field: str) -> frozenset[str]:
-    return frozenset(map(plain_name, tables()["never"].get(field, "").split()))
+def _words_for(field: str, table: str) -> frozenset[str]:
+    return frozenset(map(plain_name, tables()[table].get(field, "").split()))
 
 
 def plain_name(name: object) -> str:
@@ -122,8 +122,9 @@ class ColumnName:
         """Return how surely it names a field (0: not at all), and the place of that name."""
         known = {name: place for place, name in enumerate(names(field))}
         if self.plain in known:
-            return EXACT, known[self.plain]
-        if self.has_word(_never(field)):
+            is_vague = self.plain in _words_for(field, "vague")
+            return (PART if is_vague else EXACT), known[self.plain]
+        if self.tells_another(field):
             return 0, 0
         for shorter in self._without_units(field):
             if shorter in known:
@@ -137,6 +138,10 @@ class ColumnName:
             return WORD, min(map(known.__getitem__, found))
         inside = [name for name in known if _is_long(name) and name in self.plain]
         return (PART, min(map(known.__getitem__, inside))) if inside else (0, 0)
+
+    def tells_another(self, field: str) -> bool:
+        """Whether one of its words says that it is no such number, as ``MSRP`` is no price."""
+        return self.has_word(_words_for(field, "never"))
 
     def has_word(self, table: frozenset[str]) -> bool:
         """Whether one of its words, or a long part of them, is in a table."""
@@ -184,6 +189,19 @@ class ColumnName:
         (True, False)
         """
         return self.is_of_kilometres or self.has_word(words("iberian"))
+
+    @property
+    def is_of_tens(self) -> bool:
+        """Whether it is Swedish and tells ``mil``, ten kilometres.
+
+        Examples
+        --------
+        >>> ColumnName.of("Mätarställning (mil)").is_of_tens, ColumnName.of("Km (mil)").is_of_tens
+        (True, False)
+        """
+        is_swedish = self.plain == "miltal" or self.has_word(words("swedish"))
+        is_told = self.plain == "miltal" or "mil" in {*self.words, *map(plain_name, self.notes)}
+        return is_swedish and is_told and not self.is_of_thousands
 
     @property
     def has_miles(self) -> bool:

@@ -39,6 +39,11 @@ class Proposal:
         self.fits[name] = found
         self.doubt(name, *found.doubts)
 
+    def leave_out(self, name: str) -> None:
+        """Read a field from no column."""
+        for of_field in (self.rules, self.fits, self.doubts):
+            of_field.pop(name, None)
+
     def doubt(self, key: str, *texts: str) -> None:
         """Keep what a person should look at."""
         self.doubts.setdefault(key, []).extend(texts)

@@ -18,6 +18,11 @@ _ALIKE: Final = 80
 _LONG_TITLE: Final = 2
 _UNSPACED: Final = 0.5
 
+_YEAR: Final = re.compile(r"\b(?:19|20)\d\d\b")
+_YEAR_LAST: Final = r"\b((?:19|20)\d\d)\W*$"
+_YEAR_AFTER_COMMA: Final = re.compile(rf",\s*{_YEAR_LAST}")
+_COMMA: Final = re.compile(r"\w, ")
+
 Rules = dict[str, dict[str, Any] | None]
 
 
@@ -44,6 +49,8 @@ def split_title(
         has_make = "make" not in rules or title.titles >= _LEAST_NAMED or _repeats(title, make)
         _spaced(title, rules, doubt, has_make=has_make)
     match = year_matches([text for text, _ in title.texts])[0]
+    if title.share(re.compile(_YEAR_LAST).search) > _LEAST_TITLES:
+        match = _YEAR_LAST  # before it may stand a model such as 2008
     if "year" not in rules and title.share(re.compile(match).search) > _LEAST_TITLES:
         rules["year"] = {"from": name, "match": match}
         doubt("year", "out of the title")
@@ -99,15 +106,20 @@ def _spaced(
         doubt("make", f"word {make}; name makes of several words in phrases")
     if "model" in rules:
         return
-    rest = title.words - (first - 1)
+    has_year = not title.has_year_first and title.share(_YEAR.search) > _LEAST_TITLES
+    rest = title.words - (first - 1) - has_year
+    without_year = {"less": ["year"]} if has_year else {}
+    up_to_comma = {"match": "^([^,]+)"} if title.share(_COMMA.search) > _LEAST_TITLES else {}
     more = {"phrases": phrases} if (phrases := [*makes, *models]) else {}
-    if rest > 1 and "variant" not in rules and title.words > _LONG_TITLE:
-        rules["model"] = {"from": name, "words": first, **more}
-        rules["variant"] = {"from": name, "words": f"{first + 1}-", **more}
+    if rest > 1 and "variant" not in rules and title.words - has_year > _LONG_TITLE:
+        rules["model"] = {"from": name, **up_to_comma, "words": first, **more}
+        rules["variant"] = {"from": name, **without_year, "words": f"{first + 1}-", **more}
         doubt("model", "one word; name models of several words in phrases")
     else:
         more = {"phrases": makes} if makes else {}
-        rules["model"] = {"from": name, "words": f"{first}-", **more}
+        if title.share(_YEAR_AFTER_COMMA.search) > _LEAST_TITLES:
+            without_year = {}
+        rules["model"] = {"from": name, **without_year, **up_to_comma, "words": f"{first}-", **more}
 
 
 def _unspaced(

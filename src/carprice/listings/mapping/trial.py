@@ -82,7 +82,8 @@ def _tell_kept(proposal: Proposal, frame: pd.DataFrame, settings: IngestSettings
     counts = Counts()
     rules = {name: rule for name, rule in settings.columns.items() if rule is not None}
     try:
-        refuse_implausible(frame, settings, "as it stands, a run would be refused", rules)
+        if not _is_asked_for_currencies(proposal):
+            refuse_implausible(frame, settings, "as it stands, a run would be refused", rules)
         prices = default_price_range(frame[PRICE])
         day = find_valuation_date(frame)
         kept = clean(frame, day, prices, settings.units.distance, counts)
@@ -92,6 +93,11 @@ def _tell_kept(proposal: Proposal, frame: pd.DataFrame, settings: IngestSettings
     if len(kept) < _MOST_KEPT * len(frame):
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.rejected.most_common())
         proposal.hints.append(f"? of {len(frame):,} rows {len(kept):,} would be kept: {reasons}")
+
+
+def _is_asked_for_currencies(proposal: Proposal) -> bool:
+    """Whether prices are not known before somebody says what currencies are worth."""
+    return PLACEHOLDER in ((proposal.rules.get(PRICE) or {}).get("currencies") or {}).values()
 
 
 def _runnable(proposal: Proposal, opened: Opened, source: str) -> IngestSettings:

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 
 from carprice.listings.mapping.content import Column
-from carprice.listings.mapping.fits import mixed_currencies
+from carprice.listings.mapping.fits import USUAL, mixed_currencies
 from carprice.listings.mapping.names import ColumnName
 from carprice.listings.mapping.proposal import PLACEHOLDER, Proposal
-from carprice.listings.numbers import FACTORS, codes_of, sign_in, unit_of
+from carprice.listings.numbers import FACTORS, codes_in_name, codes_of, sign_in, unit_of
 from carprice.schema import PRICE
 
 _MOST_TOLD: Final = 0.95
@@ -19,12 +19,17 @@ _LEAST_KNOWN: Final = 0.5
 _LEAST_NAMED: Final = 0.9
 _MOST_NEW: Final = 100.0
 """What most cars cost when new, at most, as a factor of their prices."""
-_COUNTED_IN: Final = {
-    "INR": r"la(?:kh|c)|लाख|crore",
-    "KRW": "만",
-    "VND": "triệu",
-    "IDR": r"juta|jt",
+_WRITTEN_IN: Final = {
+    "INR": r"\d\s*(?:la(?:kh|c)|crore)|[\u0900-\u097f]",
+    "VND": r"\d\s*(?:triệu|tỷ)",
+    "IDR": r"\d\s*(?:juta|jt)\b",
+    "KRW": r"[\uac00-\ud7af]",
+    "JPY": r"[\u3041-\u30ff]",
+    "CNY": r"[\u4e00-\u9fff]",
+    "THB": r"[\u0e01-\u0e3a]",
+    "ILS": r"[\u05d0-\u05ea]",
 }
+"""By currency, scale words and letters of its market; Japanese has Chinese letters too."""
 _PREFERRED: Final = ("USD", "INR", "GBP", "EUR", "JPY", "SEK", "AED", "CHF", "RUB")
 _BY_NAME: Final = {
     **dict.fromkeys(("miles", "mile"), "miles"),
@@ -64,6 +69,10 @@ def decide_decimal(columns: Mapping[str, Column], proposal: Proposal) -> None:
             continue
         if name == "engine_cc":  # 1.598 litres or 1.598 cc: either sign reads it
             continue
+        is_small = name not in (PRICE, "odometer") and name in USUAL
+        if is_small and 1000 * float(np.nanmedian(one.numbers)) > USUAL[name][1]:
+            proposal.leave_out(name)
+            continue
         rule["multiply"] = 1000 * rule.get("multiply", 1)
         proposal.doubt(name, f"{example!r} and the like were taken for thousands")
 
@@ -74,7 +83,12 @@ def decide_currency(columns: Mapping[str, Column], proposal: Proposal, guess: st
     several = mixed_currencies(price) if price else ()
     named = [name for name, _ in price.currencies.most_common() if name] if price else []
     codes = frozenset.intersection(*map(codes_of, several[:1] or named)) if named else frozenset()
+    codes = codes.difference(*map(codes_of, several[1:])) or codes
     column = _currency_column(columns, proposal)
+    beside = [codes_of(text) for text, _ in column.texts[:1]] if column else []
+    own_name = str((proposal.rules.get(PRICE) or {}).get("from"))
+    for also in (codes_in_name(own_name), *beside):
+        codes = codes & also or codes
     if codes:
         likely = [guess, *_PREFERRED, *sorted(codes)]
         proposal.currency = next(code for code in likely if code in codes)
@@ -90,7 +104,7 @@ def decide_currency(columns: Mapping[str, Column], proposal: Proposal, guess: st
                 PRICE,
                 f"{column.name.text!r} tells several currencies ({told} rows): bring them to one",
             )
-    elif guess := guess or _currency_of_scale(columns, proposal):
+    elif guess:
         proposal.currency = guess
         proposal.doubt("currency", "only names, dates or words hint at it")
     else:
@@ -108,12 +122,11 @@ def decide_currency(columns: Mapping[str, Column], proposal: Proposal, guess: st
         )
 
 
-def _currency_of_scale(columns: Mapping[str, Column], proposal: Proposal) -> str:
-    """Return the currency whose market counts in the words that prices have; empty if none."""
-    rule = proposal.rules.get(PRICE)
-    column = columns.get(rule["from"]) if rule else None
-    for currency, written in _COUNTED_IN.items():
-        if column and column.share(re.compile(written, re.IGNORECASE).search) > _LEAST_KNOWN:
+def currency_of_values(columns: Mapping[str, Column]) -> str:
+    """Return the currency of a market whose scale words or script most values have; else empty."""
+    for currency, written in _WRITTEN_IN.items():
+        pattern = re.compile(written, re.IGNORECASE)
+        if any(column.share(pattern.search) > _LEAST_KNOWN for column in columns.values()):
             return currency
     return ""
 

@@ -20,7 +20,7 @@ from carprice.listings.sources.formats import LocalFile, is_workbook, reader_for
 from carprice.listings.sources.locations import File, locate, names_of_copies
 from carprice.settings import IngestSettings
 
-__all__ = ["SAMPLE", "Chunk", "first_chunks", "read_chunks", "sheets_of"]
+__all__ = ["SAMPLE", "Chunk", "first_chunks", "is_database", "read_chunks", "sheets_of"]
 
 SAMPLE: Final = "sample"
 _FILES: Final = ("file", "s3", "http", "https")
@@ -86,6 +86,11 @@ def is_read(path: Path, source: str) -> bool:
     return path.exists() and any(one.path and one.path.samefile(path) for one in files)
 
 
+def is_database(source: str) -> bool:
+    """Whether a source is an address that is neither of files nor of a path."""
+    return scheme_of(source) not in (None, *_FILES)
+
+
 def first_chunks(settings: IngestSettings, rows: int) -> list[Chunk]:
     """Read the first rows of a source: of each of its files, where it has several.
 
@@ -105,7 +110,7 @@ def first_chunks(settings: IngestSettings, rows: int) -> list[Chunk]:
     of_a_file = max(rows // len(files), _FEWEST_OF_A_FILE)
     chunks: list[Chunk] = []
     for file in files:
-        with contextlib.closing(_read_file(file, None, settings, of_a_file)) as found:
+        with contextlib.closing(_read_file(file, None, settings, of_a_file, of_a_file)) as found:
             chunks += itertools.islice(found, 1)
     return chunks
 
@@ -131,12 +136,16 @@ def _sample_chunks(settings: IngestSettings, chunk_rows: int) -> Chunks:
 
 
 def _read_file(
-    file: File, copy: Path | None, settings: IngestSettings, chunk_rows: int
+    file: File,
+    copy: Path | None,
+    settings: IngestSettings,
+    chunk_rows: int,
+    most_rows: int | None = None,
 ) -> Generator[Chunk, None, None]:
     reader, gzipped = reader_for(file.name, file.label)
     with file.opened(copy) as path:
         if path.stat().st_size == 0:
             raise InputError(f"{file.label} is empty; export it again or name another source")
-        frames = reader(LocalFile(path, file.label, gzipped), settings, chunk_rows)
+        frames = reader(LocalFile(path, file.label, gzipped, most_rows), settings, chunk_rows)
         empty = f"{file.label} has no rows below its header; name a file that holds cars"
         yield from as_chunks(frames, file.name.partition(".")[0], file.label, empty)

@@ -61,11 +61,18 @@ _ARCHIVES: Final = (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst"
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file on this machine, with its name for messages."""
+    """A file on this machine.
+
+    Attributes
+    ----------
+    label : its name for messages.
+    most_rows : how many of its rows are wanted; None for all.
+    """
 
     path: Path
     label: str
     gzipped: bool
+    most_rows: int | None = None
 
     def open(self) -> IO[bytes]:
         """Open the file for reading, decompressed."""
@@ -316,7 +323,8 @@ def _read_json(
         with file.open_text(settings.encoding) as text:
             is_array = may_be_array and _first_line(text).lstrip().startswith("[")
         read = _json_array if is_array else _json_lines
-        names = dict.fromkeys(name for row in read(file, settings.encoding) for name in row)
+        first = itertools.islice(read(file, settings.encoding), file.most_rows)
+        names = dict.fromkeys(name for row in first for name in row)
         rows = read(file, settings.encoding)
         while part := list(itertools.islice(rows, chunk_rows)):
             yield pd.DataFrame.from_records(part, columns=list(names)).astype(object)
@@ -395,7 +403,13 @@ def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> F
                     _refuse_other_sheets(book, known_names(settings), file.label)
                 header = find_header(_sheet_rows(book, settings.sheet), settings, file.label)
                 names = header - 1 if header else None
-                frame = pd.read_excel(book, sheet_name=settings.sheet, header=names, dtype=object)
+                frame = pd.read_excel(
+                    book,
+                    sheet_name=settings.sheet,
+                    header=names,
+                    dtype=object,
+                    nrows=file.most_rows,
+                )
     except ImportError as error:
         package = getattr(error, "name", None) or "xlrd"
         raise InputError(
