@@ -39,7 +39,7 @@ def proxy(
     settings = f"""
         defaults
           mode http
-          timeout connect 2s
+          timeout connect 30s
           timeout client 30s
           timeout server 30s
         frontend all
