@@ -35,7 +35,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> ServiceSettings:
     return ServiceSettings(tracking_uri=NOWHERE, model_cache=cache)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its log comes 50 ms late: no other file's test may catch it
 def client(settings: ServiceSettings, served: ServedModel) -> Iterator[TestClient]:
     """A client of a service with version 7 of a small model."""
     with TestClient(create_app(settings, served)) as client:

@@ -117,8 +117,8 @@ def test_the_deadline_holds_for_a_server_that_says_nothing_and_a_child_that_hear
         asyncio.run(ask(settings_of(silence, tmp_path, start_seconds=0.5)))
     while "registry" in {thread.name for thread in threading.enumerate()}:
         time.sleep(0.01)
-        assert time.monotonic() - began < 10
-    assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 50  # before the child would end by itself
+    assert time.monotonic() - began < 50
     assert processes_with(f"--cache={tmp_path}") == []
 
 

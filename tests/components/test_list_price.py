@@ -60,7 +60,7 @@ def trained(market: Path, folder: Path, **columns: Any) -> tuple[PriceModel, dic
     workspace = Workspace(folder)
     report = ingest(settings, workspace, quiet)
     transform(workspace)
-    return train(QUICK, workspace, quiet), report, workspace.data_card.read_text()
+    return train(QUICK, workspace, quiet), report, workspace.data_card.read_text("utf-8")
 
 
 def test_the_list_price_when_new_is_learned_from_and_lowers_the_error(

@@ -101,7 +101,7 @@ def test_report_and_data_card_count_what_is_left_out(tmp_path: Path) -> None:
     assert report["notes"] == [
         "ingest.rows.keep.ad: 'swap' occurs nowhere; the values are 'Offer' (90), 'Wanted' (30)"
     ]
-    card = (tmp_path / "work" / "data" / "data_card.md").read_text()
+    card = (tmp_path / "work" / "data" / "data_card.md").read_text("utf-8")
     assert "| left out by ingest.rows.keep: ad | 30 (25.0 %) |" in card
     assert "'swap' occurs nowhere" in card
 

@@ -93,7 +93,7 @@ def test_a_run_on_the_snapshot_has_the_same_data(
     settings = kind(tmp_path / "in")
     report, workspace = ingested(tmp_path / "first", **settings)
     assert report["raw_digest"] == snapshot_digest(workspace.snapshot)
-    assert f"`{report['raw_digest']}`" in workspace.data_card.read_text()
+    assert f"`{report['raw_digest']}`" in workspace.data_card.read_text("utf-8")
     again = {**settings, "source": f"{workspace.snapshot}/**/*"}
     second, copy = ingested(tmp_path / "second", **again)
     assert second["data_digest"] == report["data_digest"]

@@ -188,8 +188,21 @@ ID_NOTE = (
 )
 
 
-@pytest.mark.parametrize("of_car", [lambda n: f"AB{n * 37 % 80:04}", lambda n: 5_000 + n * 37 % 80])
-@pytest.mark.parametrize("name", ["registration", "Kennzeichen", "car_id", "stock_no", "x"])
+def plate(n: int) -> str:
+    return f"AB{n * 37 % 80:04}"
+
+
+def number(n: int) -> int:
+    return 5_000 + n * 37 % 80
+
+
+@pytest.mark.parametrize(
+    ("name", "of_car"),
+    [
+        *(("registration", plate), ("Kennzeichen", number), ("car_id", plate)),
+        *(("stock_no", number), ("x", plate), ("x", number)),
+    ],
+)
 def test_a_column_that_names_cars_is_asked_for(
     name: str, of_car: Callable[[int], Any], tmp_path: Path
 ) -> None:

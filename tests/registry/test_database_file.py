@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_mlflows_own_making_may_be_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, f"sqlite:///{tmp_path}/mlflow.db"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not [*tmp_path.glob(".mlflow.db-*/made.db")]:
-            pass
+            time.sleep(0.005)
         process.send_signal(signal.SIGINT)
     assert process.returncode != 0
     assert names(tmp_path) <= {"mlflow.db.lock"}

@@ -171,7 +171,10 @@ def _plain(values: pd.Series, field: str) -> pd.Series:
         return values.astype(np.float64)
     if KINDS[field] is FieldKind.DATE:
         return values.astype("datetime64[s]")
-    codes, texts = pd.factorize(values.astype(object).where(values.notna(), ""))
+    known = values.notna()
+    if not known.any():
+        return pd.Series("", index=values.index, dtype=object)
+    codes, texts = pd.factorize(values.astype(object).where(known, ""))
     spelled = np.array([normalise(str(text)) for text in texts], dtype=object)
     return pd.Series(spelled[codes], index=values.index, dtype=object)
 

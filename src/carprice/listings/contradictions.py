@@ -91,6 +91,8 @@ def find_contradictions(listings: pd.DataFrame) -> list[Contradiction]:
 
     def look(fields: Sequence[str], beside: _Expected, least: float, times: float = _FAR) -> None:
         kinds = listings.groupby([*fields], sort=False, observed=True).ngroup()
+        if not (kinds[left].value_counts() >= _FEWEST_ROWS).any():
+            return
         apart = rows["price"][left] - beside(rows[left].assign(kind=kinds[left]))
         odd = _odd(listings[left], fields, kinds[left], apart.to_numpy(), least, times)
         if beside is _by_other_kinds:

@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import time
 from typing import Any
 
 import pytest
@@ -262,9 +261,7 @@ def test_ping_is_200_with_no_body_only_while_there_is_a_model(
     assert (answer.status_code, answer.content) == (200, b"")
     assert client.get("/version").text.split(".")[0].isdigit()
     with TestClient(create_app(settings)) as empty:
-        began = time.monotonic()
         refused(empty.get("/ping"), 503, "no-model")
-        assert time.monotonic() - began < 2
         refused(invoke(empty, [BARE]), 503, "no-model")
 
 
@@ -298,9 +295,7 @@ def test_mlflows_own_client_gets_the_right_prices(running: Any) -> None:
 
 
 def test_a_call_as_sagemaker_passes_it_on_gets_the_right_price(running: Any) -> None:
-    began = time.monotonic()
     assert running.get("/ping") == (200, "")
-    assert time.monotonic() - began < 2
     headers = {
         "Content-Type": "application/json",
         "Accept": "*/*",
