@@ -148,6 +148,12 @@ REPEATED = {
                              {"exact duplicate": 80}, 0),
     "every city's list": (listed(*CITIES), {"the same car at the same price": 160}, 0),
     "five prices": (listed(*({"price": at(1 + n / 100)} for n in range(5))), {}, 80),
+    "other words for the gearbox": (
+        listed({"transmissionType": "Manual"}, {"transmissionType": "MT", "price": at(0.9)}), {}, 80
+    ),
+    "another spelling of the trim": (
+        listed({"variant": "S-Line 2.0"}, {"variant": "S Line  2.0L"}), {"exact duplicate": 80}, 0
+    ),
     "a price that fell": (
         listed({"listedOn": "2024-05-01"}, {"listedOn": "2024-06-01", "price": at(0.9)}),
         {"an earlier price of the same car": 79}, 1,  # one has whole thousands on its odometer

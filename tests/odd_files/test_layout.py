@@ -1,5 +1,6 @@
 """Files whose header, sheet or encoding is not where a program looks for it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ BY_NUMBER = {"columns": {name: f"column {n}" for n, name in enumerate(HEADER, st
 CYRILLIC = dict(zip(dict(MODELS), ("Лада", "Москвич", "Волга", "Нива"), strict=True))
 RUSSIAN = text(changed("make", CYRILLIC.__getitem__))
 CZECH = text([*CARS[1:], ("Škoda", "Kodiaq pro řidiče", 2019, 4, 600_000)])
+TURKISH_WORDS = ("çekiş", "değişen", "İstanbul", "sıfır")
+FRENCH_WORDS = ("très bon", "première", "état", "révisé")
+TURKISH = text([(*c[:1], TURKISH_WORDS[n % 4], *c[2:]) for n, c in enumerate(CARS)])
+FRENCH = text([(*c[:1], FRENCH_WORDS[n % 4], *c[2:]) for n, c in enumerate(CARS)])
+SKODAS = changed("make", lambda _: "Škoda")
+EUROS = {"currency": "EUR"}
 KOREAN = text(changed("make", lambda _: "현대자동차"))
 TITLE = [("Our cars",), (), HEADER, *CARS]
 GROUPS = [("Car", None, None, "Offer", None), HEADER, *CARS]
@@ -201,9 +208,48 @@ ODD = {
     "Czech of Windows": OddFile(
         CZECH.encode("cp1250"),
         "{file} is not utf-8-sig text (byte 0x8a) in line 81; it looks like cp1250 (Latin "
-        "'řidiče'), cp1252 (Latin 'øidièe') or …; set ingest.encoding to the one whose word is "
-        "right",
+        "'Škoda'); set ingest.encoding: cp1250",
         {"encoding": "cp1250"},
+    ),
+    "Czech of ISO as Windows": OddFile(
+        CZECH.encode("iso8859-2"),
+        "{file} makes no words in cp1250 ('©koda'); it looks like iso8859_2 (Latin 'Škoda'); set "
+        "ingest.encoding: iso8859_2",
+        {"encoding": "iso8859_2"},
+        ingest={"encoding": "cp1250"},
+    ),
+    "Turkish as cp1252": OddFile(
+        TURKISH.encode("cp1254"),
+        "{file} makes no words in cp1252 ('çekiþ'); it looks like cp1254 (Latin 'çekiş'); set "
+        "ingest.encoding: cp1254",
+        {"encoding": "cp1254"},
+        ingest={"encoding": "cp1252"},
+    ),
+    "French": OddFile(
+        FRENCH.encode("cp1252"),
+        "{file} is not utf-8-sig text (byte 0xe8) in line 2; it looks like cp1252 (Latin "
+        "'très') or cp1250 (Latin 'trčs'); set ingest.encoding to the one whose word is right",
+        {"encoding": "cp1252"},
+    ),
+    "prices with a euro sign": OddFile(
+        text(changed("price", "{} €".format)).encode("cp1252"),
+        "{file} is not utf-8-sig text (byte 0x80) in line 2; it looks like cp1252 (Latin '€'); set "
+        "ingest.encoding: cp1252",
+        {"encoding": "cp1252"},
+        ingest={"columns": {"price": {"from": "price", "number": True}}, "units": EUROS},
+    ),
+    "UTF-16 without its mark": OddFile(
+        text().encode("utf-16-le"),
+        "{file} is not utf-8-sig text but utf-16-le; set ingest.encoding: utf-16-le",
+        {"encoding": "utf-16-le"},
+    ),
+    "UTF-8 in JSON that is said to be cp1252": OddFile(
+        json.dumps([dict(zip(HEADER, car, strict=True)) for car in SKODAS], ensure_ascii=False),
+        "{file} is UTF-8 text ('\"Škoda\"'), which reads as '\"Å\\xa0koda\"' in cp1252; remove "
+        "ingest.encoding",
+        {"encoding": "utf-8-sig"},
+        ingest={"encoding": "cp1252"},
+        name="cars.json",
     ),
     "UTF-8 that is said to be cp1252": OddFile(
         CZECH,

@@ -13,14 +13,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from carprice.arrays import Codes
+from carprice.listings.features import CATEGORIES, name_of
 from carprice.listings.market import km_per_unit
-from carprice.listings.spelling import normalise
+from carprice.listings.variants import parse_variant
 from carprice.schema import CAR_ID, FIELDS, KINDS, NUMERIC, PRICE, FieldKind
 
 CAR: Final = "car"
 """The column of clean listings that names the car of each by a number."""
 _ROUND: Final = 1000.0
 _MOST_NAMES_OF_AN_ID: Final = 3
+_CATEGORY_OF: Final = {field: name for name, field in CATEGORIES.items()}
 
 Digests = npt.NDArray[np.uint64]
 
@@ -172,8 +174,14 @@ def _plain(values: pd.Series, field: str) -> pd.Series:
     if KINDS[field] is FieldKind.DATE:
         return values.astype("datetime64[s]")
     codes, texts = pd.factorize(values.astype(object).where(values.notna(), ""))
-    spelled = np.array([normalise(str(text)) for text in texts], dtype=object)
+    spelled = np.array([_spelled(str(text), field) for text in texts], dtype=object)
     return pd.Series(spelled[codes], index=values.index, dtype=object)
+
+
+def _spelled(text: str, field: str) -> str:
+    """Return one text for all spellings of a field's value, as the model reads them."""
+    plain = name_of(_CATEGORY_OF.get(field, field), text)
+    return parse_variant(plain).text if field == "variant" else plain
 
 
 def _hashed(columns: dict[str, pd.Series]) -> Digests:

@@ -313,6 +313,8 @@ def _read_json(
 ) -> Frames:
     with _text_errors(file, settings):
         _refuse_other_format(file, "a text file")
+        with file.open() as stream:
+            refuse_mojibake(stream, file.label, settings.encoding)
         with file.open_text(settings.encoding) as text:
             is_array = may_be_array and _first_line(text).lstrip().startswith("[")
         read = _json_array if is_array else _json_lines
