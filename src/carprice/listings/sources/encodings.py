@@ -9,7 +9,7 @@ from typing import IO, Final
 from charset_normalizer import CharsetMatch, from_bytes
 
 from carprice.errors import InputError, LayoutError
-from carprice.listings.sources import alphabets
+from carprice.listings.sources.alphabets import ENCODINGS, Fit, fit
 
 _USUAL: Final = (
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258"),
@@ -102,18 +102,18 @@ def _makes_words(text: bytes, encoding: str) -> bool:
     return bool(from_bytes(text, cp_isolation=[encoding], enable_fallback=False))
 
 
-def _latin_fits(text: bytes) -> dict[str, alphabets.Fit]:
+def _latin_fits(text: bytes) -> dict[str, Fit]:
     """Return the encodings in which a text is of one language in Latin letters, with the fit."""
-    names = (name for name in alphabets.ENCODINGS if _decodes(text, name))
+    names = (name for name in ENCODINGS if _decodes(text, name))
     fits = {name: _fit(text, name) for name in names}
     return {name: one for name, one in fits.items() if one.share >= _LEAST_FIT}
 
 
-def _fit(text: bytes, encoding: str) -> alphabets.Fit:
-    return alphabets.fit(word.decode(encoding, "replace") for word in {*_words(text)})
+def _fit(text: bytes, encoding: str) -> Fit:
+    return fit(word.decode(encoding, "replace") for word in {*_words(text)})
 
 
-def _goodness(one: alphabets.Fit) -> tuple[float, int]:
+def _goodness(one: Fit) -> tuple[float, int]:
     return one.share, -one.impossible
 
 
@@ -219,7 +219,7 @@ def _read(word: bytes, encoding: str) -> str:
 def _odd_word(text: bytes, encoding: str) -> str:
     """Return the first word that no language writes as an encoding reads it, or the first."""
     words = _words(text)
-    odd = (word for word in words if alphabets.fit([word.decode(encoding, "replace")]).impossible)
+    odd = (word for word in words if fit([word.decode(encoding, "replace")]).impossible)
     return _read(next(odd, words[0]), encoding)
 
 
