@@ -291,7 +291,7 @@ def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bo
         )
     separator = separator or _find_separator(filled)
     rows = _csv_rows(lines, start, separator)
-    if not settings.header_row:
+    if settings.header_row is None:
         _refuse_one_cell(rows, separator, file.label)
     header = find_header(rows, settings, file.label)
     names = next((row.cells for row in rows if row.number == header), ())
