@@ -96,6 +96,7 @@ def test_a_make_of_two_scripts_is_named_and_the_remedy_works(
         *("yes no", "TRUE FALSE", "1 0", "1.0 0.0", "Y N", "x off", "t f", "Ano Ne", "ja nein"),
         *("Ja Nej", "sí no", "oui non", "sim não", "tak nie", "da nu", "igen nem", "Evet Hayır"),
         *("kyllä ei", "да нет", "так ні", "ναι όχι", "כן לא", "نعم لا", "بله خیر", "हाँ नहीं"),
+        *("WAHR FALSCH", "VRAI FAUX", "VERO FALSO", "PRAWDA FAŁSZ", "EVET HAYIR", "✓ ✗", "sì no"),
         *("是 否", "有 无", "はい いいえ", "예 아니오", "có không", "ya tidak", "มี ไม่มี"),
     ],
 )

@@ -46,11 +46,15 @@ _YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*
 _AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}([-/. ])\d{1,2}([-/. ])(\d{4}|\d{2})([ T].*)?")
 _YES: Final = (
     "1 true t yes y on x with ✓ ✔ ja j sí si sim oui tak ano áno da igen evet kyllä ναι да так "
-    "כן نعم بله हाँ हां হ্যাঁ 是 有 あり はい 예 있음 có ya ใช่ มี ☑ ✅"
+    "כן نعم بله हाँ हां হ্যাঁ 是 有 あり はい 예 있음 có ya ใช่ มี ☑ ✅ sì "
+    "wahr vrai vero verdadero verdadeiro prawda pravda igaz doğru waar sant sand tosi adevărat "
+    "истина есть"
 )
 _NO: Final = (
     "0 false f no n off without nein nej nee não nao non nie ne нет не ні nem hayır nu ei όχι "
-    "לא لا خیر नहीं না 否 无 無 なし いいえ 아니오 없음 không tidak ไม่ ไม่มี ✗ ✘ ☐ ❌"
+    "לא لا خیر नहीं না 否 无 無 なし いいえ 아니오 없음 không tidak ไม่ ไม่มี ✗ ✘ ☐ ❌ "
+    "hayir falsch faux falso fałsz nepravda hamis yanlış yanliş onwaar falskt falsk epätosi fals "
+    "ложь"
 )
 FLAGS: Final = {
     unicodedata.normalize("NFC", word): float(words is _YES)
