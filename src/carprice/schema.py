@@ -297,9 +297,23 @@ REQUIRED_OF_A_ROW: Final = tuple(name for name in REQUIRED if name != "odometer"
 be right."""
 
 
+_HIDDEN_IN_NAMES: Final = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
+
+
 def kind_of(field: str) -> FieldKind:
     """Return the kind of a field, of the price, or of what names a car."""
     return FieldKind.TEXT if field == CAR_ID else KINDS.get(field, FieldKind.NUMBER)
+
+
+def column_name(name: object) -> str:
+    r"""Return the name of a file's column without line breaks, needless spaces and hidden signs.
+
+    Examples
+    --------
+    >>> column_name("\ufeffOdometer\n (km) ")
+    'Odometer (km)'
+    """
+    return " ".join(str(name).translate(_HIDDEN_IN_NAMES).split())
 
 
 def bounds(field: str) -> tuple[float, float]:

@@ -30,6 +30,7 @@ from carprice.schema import (
     PRICE,
     FieldKind,
     alias,
+    column_name,
     kind_of,
     names_of,
 )
@@ -144,7 +145,7 @@ class ColumnRule(_Settings):
     def columns(self) -> tuple[str, ...]:
         """The file's columns that the rule reads."""
         source = (self.source,) if isinstance(self.source, str) else self.source
-        return tuple(name.strip() for name in (source or ()) + (self.flags or ()))
+        return tuple(map(column_name, (source or ()) + (self.flags or ())))
 
     @field_validator("source")
     @classmethod

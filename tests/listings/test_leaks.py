@@ -75,8 +75,13 @@ def noise(log_price: Floats, spread: float = 1.0) -> Floats:
         ({"road_tax": noise}, []),
         ({"road_tax": lambda y: np.where(np.arange(len(y)) < 99, np.exp(y), np.nan)}, []),
         ({"seller": lambda y: [f"seller {row}" for row in range(len(y))]}, []),
+        ({"road_tax": lambda y: np.exp(25 - y + noise(y, 0.08))}, ["road_tax"]),
+        ({"odometer": lambda y: np.exp(25 - y + noise(y, 0.08))}, []),
     ],
-    ids=["bands", "text", "falling", "two", "noise", "few rows", "names"],
+    ids=[
+        *("bands", "text", "falling", "two", "noise", "few rows", "names"),
+        *("as a clean odometer", "a clean odometer"),
+    ],
 )
 def test_what_tells_the_price_is_suspect_and_the_worst_comes_first(
     made: dict[str, Callable[[Floats], Any]], fields: list[str], rows

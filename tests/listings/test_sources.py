@@ -174,7 +174,7 @@ def test_the_sample_is_cut_into_chunks() -> None:
         ("cars.csv.gz", b"a,b\n1,2\n", r"cars\.csv\.gz is not a whole gzip file"),
         ("cars.csv.gz", gzip.compress(b"a,b\n" * 99, mtime=0)[:-9], r"not a whole gzip file"),
         ("cars.xlsx", workbook(), r"no sheet 'Cars'; set ingest.sheet to .*About, Stock"),
-        ("cars.xlsx", b"a,b\n1,2\n", r"cars\.xlsx is not a readable Excel file"),
+        ("cars.xlsx", b"a,b\n1,2\n", r"cars\.xlsx is not an Excel file: it begins with 'a,b"),
         ("cars.xlsx", b"PK\x03\x04zip", r"cars\.xlsx is not a readable Excel file"),
         ("cars.parquet", b"a,b\n1,2\n", r"cars\.parquet is not a whole Parquet file"),
         ("cars.parquet.gz", gzip.compress(b"x", mtime=0), r"unpack it with gunzip"),

@@ -1,6 +1,7 @@
 """Files whose cars are spelled, repeated or flagged as people have them."""
 
 import datetime
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from odd_files import CARS, HEADER, MODELS, OddFile, changed, check, read, text, workbook
 
 from carprice.arrays import quiet
@@ -94,6 +96,7 @@ def test_a_make_of_two_scripts_is_named_and_the_remedy_works(
         *("yes no", "TRUE FALSE", "1 0", "1.0 0.0", "Y N", "x off", "t f", "Ano Ne", "ja nein"),
         *("Ja Nej", "sí no", "oui non", "sim não", "tak nie", "da nu", "igen nem", "Evet Hayır"),
         *("kyllä ei", "да нет", "так ні", "ναι όχι", "כן לא", "نعم لا", "بله خیر", "हाँ नहीं"),
+        *("WAHR FALSCH", "VRAI FAUX", "VERO FALSO", "PRAWDA FAŁSZ", "EVET HAYIR", "✓ ✗", "sì no"),
         *("是 否", "有 无", "はい いいえ", "예 아니오", "có không", "ya tidak", "มี ไม่มี"),
     ],
 )
@@ -148,6 +151,12 @@ REPEATED = {
                              {"exact duplicate": 80}, 0),
     "every city's list": (listed(*CITIES), {"the same car at the same price": 160}, 0),
     "five prices": (listed(*({"price": at(1 + n / 100)} for n in range(5))), {}, 80),
+    "other words for the gearbox": (
+        listed({"transmissionType": "Manual"}, {"transmissionType": "MT", "price": at(0.9)}), {}, 80
+    ),
+    "another spelling of the trim": (
+        listed({"variant": "S-Line 2.0"}, {"variant": "S Line  2.0L"}), {"exact duplicate": 80}, 0
+    ),
     "a price that fell": (
         listed({"listedOn": "2024-05-01"}, {"listedOn": "2024-06-01", "price": at(0.9)}),
         {"an earlier price of the same car": 79}, 1,  # one has whole thousands on its odometer
@@ -228,7 +237,57 @@ def test_a_column_that_names_cars_is_asked_for(
     ],
 )
 def test_a_column_that_names_no_cars_is_not_asked_for(content: str, tmp_path: Path) -> None:
+    notes = ingested(content, tmp_path)["notes"]
+    assert not any("if it names a car" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("column", "usual", "other"),
+    [
+        *(("make", "BMW", "B.M.W."), ("make", "Mercedes-Benz", "Mercedes Benz")),
+        *(("make", "Škoda", "Skoda"), ("model", "C-Class", "C Class"), ("model", "Cee'd", "Cee’d")),
+        *(("model", "9-3", "9–3"), ("model", "RAV4", "Rav 4")),
+    ],
+)
+def test_names_that_may_be_one_are_told_and_the_remedy_works(
+    column: str, usual: str, other: str, tmp_path: Path
+) -> None:
+    cars = enumerate(changed(column, lambda _: usual))
+    place = HEADER.index(column)
+    content = text((*c[:place], other if n < 9 else usual, *c[place + 1 :]) for n, c in cars)
+    if column == "model":
+        content = (
+            content.replace("Ford,", "Kia,").replace("Skoda,", "Kia,").replace("Fiat,", "Kia,")
+        )
+    (note,) = ingested(content, tmp_path)["notes"]
+    assert note.startswith(f"{column} is {usual!r} in 71 rows and {other!r} in 9, which are other")
+    rule = yaml.safe_load(note.partition("write ")[2].removesuffix(" in ingest.columns"))
+    assert ingested(content, tmp_path, columns=rule)["notes"] == []
+
+
+@pytest.mark.parametrize("names", ["9-3 93", "Golf+ Golf", "up! Up", "S3 3 S", "i3 I4"])
+def test_other_names_are_not_told_as_one(names: str, tmp_path: Path) -> None:
+    one, other = names.split(maxsplit=1)
+    content = text(("Kia", (one, other)[n % 2], *car[2:]) for n, car in enumerate(CARS))
     assert ingested(content, tmp_path)["notes"] == []
+
+
+def test_cars_that_are_listed_again_a_little_later_are_told(tmp_path: Path) -> None:
+    cars = [(*car[:3], car[3] + 37 * month, car[4]) for car in CARS for month in range(3)]
+    (note,) = ingested(text(cars), tmp_path)["notes"]
+    assert note.startswith("160 listings are as another but for price, day, region and less than 2")
+    first, second = re.search(r"with ([\d,]+) and ([\d,]+) km", note).groups()
+    assert int(second.replace(",", "")) - int(first.replace(",", "")) == 37
+    assert ingested(text(cars), tmp_path, columns={"id": None})["notes"] == []
+
+
+@pytest.mark.parametrize(
+    "written", ["{'ABS': True, 'Klima': False}", '{""ABS"": true, ""Klima"": null}', "{ABS}"]
+)
+def test_equipment_in_an_object_or_in_braces_is_a_list(written: str, tmp_path: Path) -> None:
+    file = tmp_path / "cars.csv"
+    file.write_text(text([(*car, f'"{written}"') for car in CARS], (*HEADER, "features")))
+    assert set(read(file, {})[0]["features"]) == {"ABS"}
 
 
 def test_young_cars_at_a_tenth_are_named(tmp_path: Path) -> None:
@@ -252,7 +311,7 @@ ODD = {
         flags("vorhanden", "fehlt"),
         "{file}: features is 'fehlt' in row 0, and cannot be read in 100 % of the rows; say what "
         "'fehlt', 'vorhanden' mean in values of ingest.columns.features: 'yes', 'no' or null for "
-        "each",
+        "each, in features: {{flags: [ABS, Klima], values: {{...}}}}",
         {"columns": {"features": {"flags": ["ABS", "Klima"], "values": TWO_WORDS}}},
         ingest=BY_FLAGS,
     ),

@@ -1,7 +1,13 @@
 """Files whose header, sheet or encoding is not where a program looks for it."""
 
+import io
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from odd_files import CARS, HEADER, MODELS, OddFile, changed, check, check_map, read, text, workbook
 
@@ -10,6 +16,13 @@ BY_NUMBER = {"columns": {name: f"column {n}" for n, name in enumerate(HEADER, st
 CYRILLIC = dict(zip(dict(MODELS), ("Лада", "Москвич", "Волга", "Нива"), strict=True))
 RUSSIAN = text(changed("make", CYRILLIC.__getitem__))
 CZECH = text([*CARS[1:], ("Škoda", "Kodiaq pro řidiče", 2019, 4, 600_000)])
+TURKISH_WORDS = ("çekiş", "değişen", "İstanbul", "sıfır")
+FRENCH_WORDS = ("très bon", "première", "état", "révisé")
+TURKISH = text([(*c[:1], TURKISH_WORDS[n % 4], *c[2:]) for n, c in enumerate(CARS)])
+FRENCH = text([(*c[:1], FRENCH_WORDS[n % 4], *c[2:]) for n, c in enumerate(CARS)])
+AS_OBJECTS = [dict(zip(HEADER, car, strict=True)) for car in CARS]
+SKODAS = changed("make", lambda _: "Škoda")
+EUROS = {"currency": "EUR"}
 KOREAN = text(changed("make", lambda _: "현대자동차"))
 TITLE = [("Our cars",), (), HEADER, *CARS]
 GROUPS = [("Car", None, None, "Offer", None), HEADER, *CARS]
@@ -48,6 +61,14 @@ def open_quote(line: int) -> str:
         f"{{file}}: a cell of line {line} begins with a quote that is not closed in it, so that "
         "the rows below belong to the cell; close the quote at the end of the cell, or take it out"
     )
+
+
+def parquet(names: Sequence[str]) -> bytes:
+    """Return the cars as a Parquet file, their texts as bytes, as some tools write them."""
+    table = pa.table([pa.array(column) for column in zip(*CARS, strict=True)], [*names])
+    file = io.BytesIO()
+    pq.write_table(table.set_column(0, "make", table["make"].cast(pa.binary())), file)
+    return file.getvalue()
 
 
 ODD = {
@@ -201,9 +222,48 @@ ODD = {
     "Czech of Windows": OddFile(
         CZECH.encode("cp1250"),
         "{file} is not utf-8-sig text (byte 0x8a) in line 81; it looks like cp1250 (Latin "
-        "'řidiče'), cp1252 (Latin 'øidièe') or …; set ingest.encoding to the one whose word is "
-        "right",
+        "'Škoda'); set ingest.encoding: cp1250",
         {"encoding": "cp1250"},
+    ),
+    "Czech of ISO as Windows": OddFile(
+        CZECH.encode("iso8859-2"),
+        "{file} makes no words in cp1250 ('©koda'); it looks like iso8859_2 (Latin 'Škoda'); set "
+        "ingest.encoding: iso8859_2",
+        {"encoding": "iso8859_2"},
+        ingest={"encoding": "cp1250"},
+    ),
+    "Turkish as cp1252": OddFile(
+        TURKISH.encode("cp1254"),
+        "{file} makes no words in cp1252 ('çekiþ'); it looks like cp1254 (Latin 'çekiş'); set "
+        "ingest.encoding: cp1254",
+        {"encoding": "cp1254"},
+        ingest={"encoding": "cp1252"},
+    ),
+    "French": OddFile(
+        FRENCH.encode("cp1252"),
+        "{file} is not utf-8-sig text (byte 0xe8) in line 2; it looks like cp1252 (Latin "
+        "'très') or cp1250 (Latin 'trčs'); set ingest.encoding to the one whose word is right",
+        {"encoding": "cp1252"},
+    ),
+    "prices with a euro sign": OddFile(
+        text(changed("price", "{} €".format)).encode("cp1252"),
+        "{file} is not utf-8-sig text (byte 0x80) in line 2; it looks like cp1252 (Latin '€'); set "
+        "ingest.encoding: cp1252",
+        {"encoding": "cp1252"},
+        ingest={"columns": {"price": {"from": "price", "number": True}}, "units": EUROS},
+    ),
+    "UTF-16 without its mark": OddFile(
+        text().encode("utf-16-le"),
+        "{file} is not utf-8-sig text but utf-16-le; set ingest.encoding: utf-16-le",
+        {"encoding": "utf-16-le"},
+    ),
+    "UTF-8 in JSON that is said to be cp1252": OddFile(
+        json.dumps([dict(zip(HEADER, car, strict=True)) for car in SKODAS], ensure_ascii=False),
+        "{file} is UTF-8 text ('\"Škoda\"'), which reads as '\"Å\\xa0koda\"' in cp1252; remove "
+        "ingest.encoding",
+        {"encoding": "utf-8-sig"},
+        ingest={"encoding": "cp1252"},
+        name="cars.json",
     ),
     "UTF-8 that is said to be cp1252": OddFile(
         CZECH,
@@ -217,6 +277,72 @@ ODD = {
         "{file} is not utf-16 text but UTF-8; remove ingest.encoding",
         {"encoding": "utf-8-sig"},
         ingest={"encoding": "utf-16"},
+    ),
+    "another separator": OddFile(
+        text(separator="^"),
+        "{file} has rows that are one cell each, such as 'make^model^year^odometer^price', where "
+        "the separator is ','; set ingest.separator: '^'",
+        {"separator": "^"},
+    ),
+    "a separator that is not the file's": OddFile(
+        text(separator=";"),
+        "{file} has rows that are one cell each, such as 'make;model;year;odometer;price', where "
+        "the separator is ','; set ingest.separator: ';'",
+        {"separator": ";"},
+        ingest={"separator": ","},
+    ),
+    "rows in quotes": OddFile(
+        text([], HEADER) + text([(f'"{text([car], ()).strip()}"',) for car in CARS], ()),
+        "{file} has rows that are one cell each, in quotes as a whole ('Kia,Rio,2005,20000,250000')"
+        "; take these quotes out, or export it again",
+        text(),
+    ),
+    "a quote before a name of the header": OddFile(
+        text().replace("price\nKia", '"price\nKia"', 1),
+        open_quote(1),
+        text(),
+    ),
+    "JSON of an answer": OddFile(
+        json.dumps({"count": 80, "results": AS_OBJECTS}, indent=1),
+        "{file} is one object, with its rows in 'results'; write that array alone into the file: "
+        "it needs an array of objects, or one object a line",
+        json.dumps(AS_OBJECTS),
+        name="cars.json",
+    ),
+    "JSON by columns": OddFile(
+        pd.DataFrame(AS_OBJECTS).to_json(),
+        "{file} is one object, of 'make', 'model', 'year' …; it needs an array of objects, or one "
+        "object a line, as pandas writes by to_json(orient='records')",
+        pd.DataFrame(AS_OBJECTS).to_json(orient="records"),
+        name="cars.json",
+    ),
+    "two columns of one name in Parquet": OddFile(
+        parquet(TWICE),
+        "{file} has 2 columns of the name 'price'; rename all but one, so that it is sure which "
+        "of them is read",
+        parquet(HEADER),
+        name="cars.parquet",
+    ),
+    "a second sheet that goes on": OddFile(
+        workbook(("Cars", [HEADER, *CARS]), ("Cars 2", CARS[:9])),
+        "{file} has listings on the sheets 'Cars' and 'Cars 2', of which one is read; set "
+        "ingest.sheet, such as sheet: Cars, or save each as a file of its own and give a pattern "
+        "such as *.csv",
+        {"sheet": "Cars"},
+        name="cars.xlsx",
+    ),
+    "an encrypted workbook": OddFile(
+        b"\xd0\xcf\x11\xe0" + bytes(600),
+        "{file} is encrypted, or old Excel; save it again as .xlsx without a password",
+        workbook(("Cars", [HEADER, *CARS])),
+        name="cars.xlsx",
+    ),
+    "a web page": OddFile(
+        "<!DOCTYPE html>\n<html><body>Sign in</body></html>\n",
+        "{file} is not a text file: it is a web page (HTML), as of a login, an error or an export "
+        "for Excel; download the file itself, or open it in a spreadsheet and save it as .xlsx or "
+        ".csv",
+        text(),
     ),
     "two encodings in one file": OddFile(
         CZECH.encode() + "Citroën,C3,2019,1,300000\n".encode("cp1252"),
@@ -233,6 +359,8 @@ def test_an_odd_file_is_refused_and_the_remedy_works(name: str, tmp_path: Path) 
 
 
 REFUSED = {
+    *("rows in quotes", "a quote before a name of the header", "JSON of an answer", "a web page"),
+    *("JSON by columns", "two columns of one name in Parquet", "an encrypted workbook"),
     *("two quotes far apart", "two quotes of neighbours", "two quotes before other cells"),
     *("quotes in the midst", "one quote"),
     *("a title and no header", "a header of two rows", "two columns of one name"),

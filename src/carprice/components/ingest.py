@@ -147,7 +147,7 @@ def _looks(column: dict[str, Any]) -> str:
 def _told(repeats: dict[str, Any]) -> str:
     """Write how often cars are listed."""
     if not repeats["repeated"]:
-        text = f"{repeats['cars']:,} cars, each listed once."
+        text = f"{repeats['cars']:,} cars, each listed once, as far as the mapped fields tell."
     else:
         sides = "may be on both sides" if repeats["rule"] == "ignore" else "are on one side"
         text = (

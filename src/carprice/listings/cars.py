@@ -13,14 +13,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from carprice.arrays import Codes
+from carprice.listings.features import CATEGORIES, name_of
 from carprice.listings.market import km_per_unit
-from carprice.listings.spelling import normalise
+from carprice.listings.variants import parse_variant
 from carprice.schema import CAR_ID, FIELDS, KINDS, NUMERIC, PRICE, FieldKind
 
 CAR: Final = "car"
 """The column of clean listings that names the car of each by a number."""
 _ROUND: Final = 1000.0
 _MOST_NAMES_OF_AN_ID: Final = 3
+_NEAR, _SAME, _APART = 0.02, 1e-9, 100.0
+"""Shares by which odometers differ that are near, that are equal; and what parts kinds of cars."""
+_TIMES: Final = 3.0
+_FEWEST_NEAR, _SHARE_NEAR = 20, 0.1
+_CATEGORY_OF: Final = {field: name for name, field in CATEGORIES.items()}
 
 Digests = npt.NDArray[np.uint64]
 
@@ -132,6 +138,42 @@ def latest_of_each(
     return listings.drop(index=again.index[same | earlier]).reset_index(drop=True)
 
 
+def told_as_near(listings: pd.DataFrame, distance_unit: str) -> tuple[str, ...]:
+    """Tell that many listings are of cars listed before with a few kilometres less.
+
+    Cars of one kind are as often a little as somewhat more apart in distance driven; cars that are
+    listed again month by month are a little apart.
+
+    Parameters
+    ----------
+    listings : clean listings with :data:`CAR`.
+    """
+    rows = first_of_each_car(listings)
+    rows = rows.loc[rows["odometer"] >= _ROUND]
+    kinds = pd.factorize(car_digests(rows.assign(odometer=np.nan)))[0]
+    place = kinds * _APART + np.log(rows["odometer"].to_numpy(dtype=np.float64))
+    order = np.argsort(place)
+    place = place[order]
+
+    def up_to(share: float) -> npt.NDArray[np.intp]:
+        return np.asarray(np.searchsorted(place, place + share + _SAME, side="right"))
+
+    near, far = up_to(_NEAR) - up_to(0), up_to(4 * _NEAR) - up_to(3 * _NEAR)
+    again = int((near > 0).sum())
+    if again < max(_FEWEST_NEAR, _SHARE_NEAR * len(rows)) or near.sum() < _TIMES * far.sum():
+        return ()
+    one = int(np.argmax(near > 0))
+    first, second = (rows.iloc[order[n]] for n in (one, up_to(0)[one]))
+    return (
+        f"{again:,} listings are as another but for price, day, region and less than "
+        f"{100 * _NEAR:g} % of the odometer, many more than chance makes, such as {first['make']} "
+        f"{first['model']} {first['year']:.0f} with {first['odometer']:,.0f} and "
+        f"{second['odometer']:,.0f} {distance_unit}: if these are cars listed again, write id: "
+        "<the column that names a car> in ingest.columns, or take the earlier listings out of the "
+        "file, for else the figures of the model are too good; if they are other cars, id: null",
+    )
+
+
 def count_repeats(listings: pd.DataFrame, rule: str) -> Repeats:
     """Count the cars of listings with :data:`CAR`."""
     sizes = np.bincount(pd.factorize(listings[CAR])[0])
@@ -175,8 +217,14 @@ def _plain(values: pd.Series, field: str) -> pd.Series:
     if not known.any():
         return pd.Series("", index=values.index, dtype=object)
     codes, texts = pd.factorize(values.astype(object).where(known, ""))
-    spelled = np.array([normalise(str(text)) for text in texts], dtype=object)
+    spelled = np.array([_spelled(str(text), field) for text in texts], dtype=object)
     return pd.Series(spelled[codes], index=values.index, dtype=object)
+
+
+def _spelled(text: str, field: str) -> str:
+    """Return one text for all spellings of a field's value, as the model reads them."""
+    plain = name_of(_CATEGORY_OF.get(field, field), text)
+    return parse_variant(plain).text if field == "variant" else plain
 
 
 def _hashed(columns: dict[str, pd.Series]) -> Digests:

@@ -40,6 +40,7 @@ from carprice.schema import (
     REQUIRED,
     FieldKind,
     alias,
+    column_name,
     kind_of,
     names_of,
 )
@@ -105,7 +106,7 @@ def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[st
 
     A field has one column, or several 0/1 columns for ``features``.
     """
-    present = {str(name).strip() for name in columns}
+    present = {*map(column_name, columns)}
     found: dict[str, tuple[str, ...]] = {}
     for field in (*FIELDS, PRICE):
         if field in settings.columns:
@@ -225,7 +226,7 @@ def map_columns(
     [['Kia', 2019.0, 45000.0]]
     """
     label = chunk.label or chunk.filename or redact(settings.source)
-    names = tuple(str(name).strip() for name in chunk.frame.columns)
+    names = tuple(map(column_name, chunk.frame.columns))
     columns = {name: place for place, name in reversed(list(enumerate(names)))}
     rules = _rules(names, settings, label, price_required=price_required)
     notation = notation or Notation(settings)

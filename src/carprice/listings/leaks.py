@@ -28,6 +28,8 @@ from carprice.listings.noise import (
 from carprice.schema import FIELDS, alias
 
 MOST_EXPLAINED: Final = 0.5
+_MOST_EXPLAINED_BY_DISTANCE: Final = 0.9
+"""What the odometer, which every car shows, explains where like cars' prices hardly scatter."""
 _FEWEST_ROWS: Final = 100
 _MOST_LEVELS: Final = 200
 _MOST_COLUMNS: Final = 30
@@ -71,8 +73,10 @@ def suspects(
     for name in CATEGORIES:
         share = _explained_by_text(features.texts[name], groups, log_price)
         found.append(Suspect(SOURCE_FIELD[name], share))
+    least = {"odometer": _MOST_EXPLAINED_BY_DISTANCE} if explaining >= MOST_EXPLAINED else {}
     return sorted(
-        (one for one in found if one.explained >= explaining), key=lambda one: -one.explained
+        (one for one in found if one.explained >= max(explaining, least.get(one.field, 0.0))),
+        key=lambda one: -one.explained,
     )
 
 

@@ -11,8 +11,9 @@ from carprice.errors import InputError
 from carprice.listings.cleaning import default_price_range
 from carprice.listings.market import odometer_limits
 from carprice.listings.numbers import DEAR, per_dollar
-from carprice.listings.remedies import written, year_matches
-from carprice.listings.spelling import in_one_script, scripts_of
+from carprice.listings.remedies import flow, written, year_matches
+from carprice.listings.spelling import in_one_script, normalise, scripts_of
+from carprice.listings.synonyms import folded
 from carprice.schema import KINDS, NUMERIC, PRICE, alias, bounds
 from carprice.settings import ColumnRule, IngestSettings
 
@@ -47,6 +48,8 @@ _EPOCHS: Final[Mapping[str, float]] = {
     "nanoseconds": 1e9,
 }
 _MOST_NAMES: Final = 8
+_BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)[\s._\-\u2010-\u2014]+(?=\d)")
+_QUOTES: Final = re.compile("['`´’‘]")
 _EPOCH: Final = (3e8, 4e9)
 """Seconds from 1970 to the years 1979 and 2096."""
 
@@ -287,6 +290,8 @@ def _doubts(
             yield f"{alias(name)} is {alike[0]:.10g} in {alike[1]:,} of {len(frame):,} rows"
     for name in ("make", "model"):
         yield from _mixed_scripts(name, frame[name], rules.get(name))
+    yield from _alike("make", frame[["make"]].assign(of=""), rules.get("make"))
+    yield from _alike("model", frame[["model"]].assign(of=frame["make"]), rules.get("model"))
 
 
 def _mixed_scripts(name: str, names: pd.Series, rule: ColumnRule | None) -> Iterator[str]:
@@ -302,6 +307,45 @@ def _mixed_scripts(name: str, names: pd.Series, rule: ColumnRule | None) -> Iter
             f"{rows[[*plain]].sum():,} rows, a name of its own to the model; write "
             + written(name, rule, values=values)
         )
+
+
+def _alike(name: str, names: pd.DataFrame, rule: ColumnRule | None) -> Iterator[str]:
+    """Tell the names that differ by accents, dots, hyphens or spaces alone: B.M.W. beside BMW.
+
+    Parameters
+    ----------
+    names : the names, and ``of``, whose names they are.
+    """
+    rows = names.dropna().astype(str).value_counts()
+    spelled: dict[tuple[str, str], dict[str, tuple[str, int]]] = {}
+    for (text, of), count in rows.items():
+        spellings = spelled.setdefault((folded(of), _key_of(text)), {})
+        shown, before = spellings.get(normalise(text), (text, 0))
+        spellings[normalise(text)] = (shown, before + int(count))
+    known = (rule.values if rule else None) or {}
+    several = [
+        sorted(found.values(), key=lambda one: -one[1])
+        for found in spelled.values()
+        if len(found) > 1
+    ]
+    if not several:
+        return
+    (first, first_rows), (other, other_rows), *_ = several[0]
+    values = {one: usual for (usual, _), *others in several for one, _ in others}
+    more = f", and {len(values) - 1} more such names" if len(values) > 1 else ""
+    shown = {**known, **dict(list(values.items())[:_MOST_NAMES])}
+    remedy = written(name, rule, values=shown)
+    if rule and rule.phrases:
+        remedy = f"values: {flow(shown)} in ingest.columns.{alias(name)}"
+    yield (
+        f"{alias(name)} is {first!r} in {first_rows:,} rows and {other!r} in {other_rows:,}{more}, "
+        f"which are other names to the model; if they are one, write {remedy}"
+    )
+
+
+def _key_of(text: str) -> str:
+    """Return what spellings of a name have in common; signs between digits stay: 9-3 is no 93."""
+    return folded(_QUOTES.sub("", _BETWEEN_DIGITS.sub("~", normalise(text)))) or text
 
 
 def _little_driven(year: pd.Series, odometer: pd.Series, share: float) -> str:

@@ -22,6 +22,7 @@ from carprice.listings.cars import (
     car_digests,
     count_repeats,
     latest_of_each,
+    told_as_near,
     with_cars,
 )
 from carprice.listings.cleaning import (
@@ -234,6 +235,10 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     if settings.repeats == "latest":
         kept = latest_of_each(kept, settings.units.distance, counts.rejected)
     repeats = count_repeats(kept, settings.repeats)
+    near: tuple[str, ...] = ()
+    is_said = settings.repeats == "ignore" or CAR_ID in settings.columns
+    if not is_said and source.likely_id is None:
+        near = told_as_near(kept, settings.units.distance)
     is_needed = CAR_ID in kept or repeats.cars < len(kept)
     if settings.repeats == "ignore" or not is_needed:
         kept = kept.drop(columns=CAR)
@@ -244,7 +249,7 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
         repeats,
         day,
         prices,
-        doubts(source.frame, settings, rules_of(source, settings)),
+        (*doubts(source.frame, settings, rules_of(source, settings)), *near),
     )
 
 

@@ -186,7 +186,7 @@ def _in_words(
         words = ", ".join(map(repr, values[:_MOST_MARKS]))
         return (
             f"say what {words} mean in values of ingest.columns.{alias(field)}: 'yes', 'no' or "
-            "null for each"
+            f"null for each{_of_flags(field, rule)}"
         )
     if kind_of(field) is FieldKind.DATE:
         both = _of_two_formats(values, readable, settings)
@@ -205,6 +205,14 @@ def _in_words(
     if share < 1:
         return told + allowed
     return told + ("" if _is_needed(field) else f", or write '{alias(field)}: null'")
+
+
+def _of_flags(field: str, rule: ColumnRule) -> str:
+    """Return where the values of 0/1 columns go that were found by their names."""
+    if rule.flags is None:
+        return ""
+    flags = flow({"flags": [*rule.flags], "values": {}}).replace("{}", "{...}")
+    return f", in {alias(field)}: {flags}"
 
 
 def year_matches(texts: Collection[str]) -> tuple[str, ...]:

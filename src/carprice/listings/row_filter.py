@@ -12,6 +12,7 @@ from carprice.errors import InputError
 from carprice.listings.cells import Cells, as_text
 from carprice.listings.sources.chunks import Chunk, nearest
 from carprice.listings.values import replacer
+from carprice.schema import column_name
 from carprice.settings import RowSettings, Value
 
 _ALIKE: Final = 0.8
@@ -43,7 +44,7 @@ class RowFilter:
         It is an InputError if the chunk lacks a column.
         """
         frame = chunk.frame
-        names = [str(name).strip() for name in frame.columns]
+        names = [*map(column_name, frame.columns)]
         why = np.full(len(frame), None, dtype=object)
         for column in self._columns:
             if column.name in names:
@@ -93,8 +94,8 @@ class _Column:
     """One column of ``keep`` or ``drop``: its values, those that were met, and all that it has."""
 
     def __init__(self, key: Literal["keep", "drop"], name: str, values: tuple[Value, ...]) -> None:
-        self.key, self.name = key, name
-        self.reason = f"left out by ingest.rows.{key}: {name}"
+        self.key, self.name = key, column_name(name)
+        self.reason = f"left out by ingest.rows.{key}: {self.name}"
         self._values = values
         self._met: set[int] = set()
         self._has: Counter[str] = Counter()

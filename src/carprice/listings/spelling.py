@@ -5,7 +5,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
-_HIDDEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
+_HIDDEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
 _WHOLE: Final = re.compile(r"\d{2,}\.0")
 _WIDE: Final = re.compile("[\uff01\uff03-\uff3b\uff3d-\uff5b\uff5d-\uffee]+")
 """Full-width and half-width signs, but those for " \\ and |, which part names in files."""

@@ -4,9 +4,11 @@ Each distinct value is read once, however many rows hold it.
 """
 
 import ast
+import contextlib
 import datetime
 import functools
 import itertools
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +26,7 @@ from carprice.schema import (
     NUMERIC,
     FieldKind,
     alias,
+    column_name,
     join_equipment,
     kind_of,
     parse_ordinal,
@@ -43,11 +46,15 @@ _YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*
 _AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}([-/. ])\d{1,2}([-/. ])(\d{4}|\d{2})([ T].*)?")
 _YES: Final = (
     "1 true t yes y on x with ✓ ✔ ja j sí si sim oui tak ano áno da igen evet kyllä ναι да так "
-    "כן نعم بله हाँ हां হ্যাঁ 是 有 あり はい 예 있음 có ya ใช่ มี"
+    "כן نعم بله हाँ हां হ্যাঁ 是 有 あり はい 예 있음 có ya ใช่ มี ☑ ✅ sì "
+    "wahr vrai vero verdadero verdadeiro prawda pravda igaz doğru waar sant sand tosi adevărat "
+    "истина есть"
 )
 _NO: Final = (
     "0 false f no n off without nein nej nee não nao non nie ne нет не ні nem hayır nu ei όχι "
-    "לא لا خیر नहीं না 否 无 無 なし いいえ 아니오 없음 không tidak ไม่ ไม่มี"
+    "לא لا خیر नहीं না 否 无 無 なし いいえ 아니오 없음 không tidak ไม่ ไม่มี ✗ ✘ ☐ ❌ "
+    "hayir falsch faux falso fałsz nepravda hamis yanlış yanliş onwaar falskt falsk epätosi fals "
+    "ложь"
 )
 FLAGS: Final = {
     unicodedata.normalize("NFC", word): float(words is _YES)
@@ -137,7 +144,7 @@ def _read_flags(raw: pd.DataFrame, rule: ColumnRule) -> tuple[np.ndarray, np.nda
         for place in range(raw.shape[1])
     ]
     flags, bad = (np.column_stack(part) for part in zip(*columns, strict=True))
-    names = [str(name).strip() for name in raw.columns]
+    names = [*map(column_name, raw.columns)]
 
     @functools.cache
     def equipment(has: bytes) -> str:
@@ -424,7 +431,7 @@ def _date_of_text(text: str, *, may_be_excel: bool) -> Any:
     return UNREADABLE
 
 
-def _read_equipment(value: object, separator: str | None) -> str | None:
+def _read_equipment(value: object, separator: str | None) -> Any:
     """Read a list, a printed list or a text with separators as :func:`join_equipment` writes it."""
     names: Any = value
     if not isinstance(value, tuple):
@@ -433,6 +440,8 @@ def _read_equipment(value: object, separator: str | None) -> str | None:
             return None
         if text.startswith("[") and text.endswith("]"):
             names = _printed_list(text)
+        elif text.startswith("{") and text.endswith("}"):
+            return _equipment_of_flags(text)
         else:
             names = text.split(separator) if separator else split_equipment(text)
     cleaned = (as_text(name).replace("|", "/") for name in names if name is not None)
@@ -444,6 +453,24 @@ def _printed_list(text: str) -> Any:
         return tuple(ast.literal_eval(text))
     except (ValueError, SyntaxError):
         return split_equipment(text[1:-1])
+
+
+def _equipment_of_flags(text: str) -> Any:
+    """Read a printed object such as ``{'ABS': True, 'Tpms': False}``, or a list in braces."""
+    inside: Any = split_equipment(text[1:-1])
+    found: Any = [name.strip("\"' ") for name in inside]
+    with contextlib.suppress(ValueError, SyntaxError):
+        found = ast.literal_eval(text)
+    with contextlib.suppress(ValueError):
+        found = json.loads(text)
+    names: list[Any] = [*found]
+    if isinstance(found, dict):
+        flags = [0.0 if flag is None else _read_flag(flag) for flag in found.values()]
+        if any(flag is UNREADABLE for flag in flags):
+            return UNREADABLE
+        names = [name for name, flag in zip(found, flags, strict=True) if flag]
+    cleaned = (as_text(name).replace("|", "/") for name in names)
+    return join_equipment(name for name in cleaned if name)
 
 
 def _read_flag(value: object) -> Any:

@@ -11,6 +11,8 @@ from typing import Any, Final
 import pandas as pd
 
 from carprice.errors import InputError
+from carprice.listings.sources.headers import refuse_repeated
+from carprice.schema import column_name
 
 Frames = Generator[pd.DataFrame, None, None]
 
@@ -47,7 +49,8 @@ def as_chunks(frames: Frames, filename: str, label: str, if_empty: str) -> Chunk
     count = 0
     with contextlib.closing(frames):
         for frame in frames:
-            names = [str(name).strip() for name in frame.columns]
+            names = [column_name(name) for name in frame.columns]
+            refuse_repeated(names, label)
             frame.columns = pd.Index(names, dtype=object)
             frame.index = pd.RangeIndex(count, count + len(frame))
             count += len(frame)

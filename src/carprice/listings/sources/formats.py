@@ -7,6 +7,7 @@ The column rules parse numbers and dates. All other formats keep the types they 
 CSV, Parquet and JSON lines need memory for one chunk, Excel and JSON arrays for the whole file.
 """
 
+import codecs
 import contextlib
 import csv
 import functools
@@ -19,6 +20,7 @@ import statistics
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -48,14 +50,23 @@ _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 _LOOKED_AT: Final = 1000
 _MOST: Final = 0.8
 _FIELDS_OF_LISTINGS: Final = 3
+_ROWS_COMPARED: Final = 5
+_NAMES_SHOWN: Final = 3
+_CELL_SHOWN: Final = 40
+_SHOWN: Final = 20
+_FEWEST_SIGNS: Final = 2
 _FORMATS: Final = ".csv, .tsv, .xlsx, .xls, .parquet, .jsonl, .ndjson or .json (also with .gz)"
+_ZIP: Final = b"PK\x03\x04"
+_OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
 _SIGNATURES: Final = {
     b"\x1f\x8b": "gzip (ending .gz)",
-    b"PK\x03\x04": "a ZIP archive, such as Excel (ending .xlsx)",
-    b"\xd0\xcf\x11\xe0": "old or encrypted Excel (ending .xls)",
+    _ZIP: "a ZIP archive, such as Excel (ending .xlsx)",
+    _OLD_EXCEL: "old or encrypted Excel (ending .xls)",
     b"PAR1": "Parquet (ending .parquet)",
 }
 
+_START: Final = 512
+_BLANKS: Final = b" \t\r\n"
 _ARCHIVES: Final = (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst")
 
 
@@ -127,15 +138,27 @@ def _text_errors(file: LocalFile, settings: IngestSettings) -> Iterator[None]:
 
 def _refuse_other_format(file: LocalFile, wanted: str) -> None:
     with file.open() as stream:
-        start = stream.read(4)
+        start = stream.read(_START)
+    if told := _document(start):
+        raise InputError(f"{file.label} is not {wanted}: it is {told}")
     for signature, kind in _SIGNATURES.items():
         if start.startswith(signature):
             raise InputError(f"{file.label} is not {wanted}: it is {kind}; correct its name")
-    if start == bytes(4):
+    if start[:4] == bytes(4):
         raise InputError(
             f"{file.label} is not {wanted}: it begins with zero bytes, as a broken copy does; copy "
             "or export it again"
         )
+
+
+def _document(start: bytes) -> str:
+    """Return what a file is that holds no table, and what to do; empty if it may hold one."""
+    if start.lstrip(codecs.BOM_UTF8 + _BLANKS).lower().startswith((b"<!doctype html", b"<html")):
+        return (
+            "a web page (HTML), as of a login, an error or an export for Excel; download the file "
+            "itself, or open it in a spreadsheet and save it as .xlsx or .csv"
+        )
+    return "a PDF; name a table" if start.startswith(b"%PDF") else ""
 
 
 def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Frames:
@@ -274,8 +297,39 @@ def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bo
             "from 1, or name another source"
         )
     separator = separator or _find_separator(filled)
-    header = find_header(_csv_rows(lines, start, separator), settings, file.label)
+    rows = _csv_rows(lines, start, separator)
+    if settings.header_row is None:
+        _refuse_one_cell(rows, separator, file.label)
+    header = find_header(rows, settings, file.label)
+    names = next((row.cells for row in rows if row.number == header), ())
+    broken = [name for name in names if "\n" in name or "\r" in name]
+    if broken and any(separator in name or NUMBER.fullmatch(name) for name in (*broken, *names)):
+        raise _open_quote(file.label, header)
     return separator, header - 1 if header else start, bool(header)
+
+
+def _refuse_one_cell(rows: Sequence[Row], separator: str, label: str) -> None:
+    """Refuse rows that are one cell each, as another separator or quotes around rows make them."""
+    if len(rows) < _FEWEST_SIGNS or any(len(row.cells) > 1 for row in rows[1:]):
+        return
+    cells = [row.cells[0] for row in rows]
+    signs = Counter(re.findall(r"[^\w\s]+| +", cells[0])) if len(rows[0].cells) == 1 else {}
+    signs = {separator: len(rows[0].cells) - 1, **signs}
+    for sign, count in sorted(signs.items(), key=lambda one: -one[1]):
+        alike = sum(cell.count(sign) == count for cell in cells[1:])
+        if count < _FEWEST_SIGNS or alike <= _MOST * len(cells[1:]):
+            continue
+        if sign == separator:
+            raise InputError(
+                f"{label} has rows that are one cell each, in quotes as a whole "
+                f"({cells[1][:_CELL_SHOWN]!r}); take these quotes out, or export it again"
+            )
+        setting = sign if len(sign) == 1 else re.escape(sign)
+        raise LayoutError(
+            f"{label} has rows that are one cell each, such as {cells[0][:_CELL_SHOWN]!r}, where "
+            f"the separator is {separator!r}; set ingest.separator: {setting!r}",
+            {"separator": setting},
+        )
 
 
 def _csv_rows(lines: list[str], start: int, separator: str) -> list[Row]:
@@ -320,14 +374,51 @@ def _read_json(
 ) -> Frames:
     with _text_errors(file, settings):
         _refuse_other_format(file, "a text file")
+        with file.open() as stream:
+            refuse_mojibake(stream, file.label, settings.encoding)
         with file.open_text(settings.encoding) as text:
             is_array = may_be_array and _first_line(text).lstrip().startswith("[")
+        if may_be_array and not is_array:
+            _refuse_one_object(file, settings.encoding)
         read = _json_array if is_array else _json_lines
         first = itertools.islice(read(file, settings.encoding), file.most_rows)
         names = dict.fromkeys(name for row in first for name in row)
         rows = read(file, settings.encoding)
         while part := list(itertools.islice(rows, chunk_rows)):
             yield pd.DataFrame.from_records(part, columns=list(names)).astype(object)
+
+
+def _refuse_one_object(file: LocalFile, encoding: str) -> None:
+    """Refuse a JSON file that is one object: its rows, or its columns, are inside."""
+    with file.open_text(encoding) as text:
+        lines = (line for line in text if line.strip())
+        is_whole = next(lines, "").rstrip().endswith("}")
+        if is_whole and next(lines, None) is not None:
+            return  # one object a line
+        text.seek(0)
+        try:
+            whole = json.load(text)
+        except (json.JSONDecodeError, RecursionError):
+            return  # whoever reads the lines says where
+    if not isinstance(whole, dict):
+        return
+    inside = {name: value for name, value in whole.items() if isinstance(value, list | dict)}
+    rows = [name for name, value in inside.items() if _holds_rows(value)]
+    needed = "it needs an array of objects, or one object a line"
+    if len(rows) == 1:
+        raise InputError(
+            f"{file.label} is one object, with its rows in {rows[0]!r}; write that array alone "
+            f"into the file: {needed}"
+        )
+    if 2 * len(inside) > len(whole):
+        raise InputError(
+            f"{file.label} is one object, of {', '.join(map(repr, [*whole][:_NAMES_SHOWN]))} …; "
+            f"{needed}, as pandas writes by to_json(orient='records')"
+        )
+
+
+def _holds_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
 def _json_lines(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
@@ -382,8 +473,10 @@ def _read_parquet(file: LocalFile, _: IngestSettings, chunk_rows: int) -> Frames
 
     try:
         with pq.ParquetFile(file.path) as table:
+            refuse_repeated(table.schema_arrow.names, file.label)
             for batch in table.iter_batches(batch_size=chunk_rows):
-                yield batch.to_pandas(integer_object_nulls=True, ignore_metadata=True)
+                texts = _bytes_as_text(pa.Table.from_batches([batch]), file.label)
+                yield texts.to_pandas(integer_object_nulls=True, ignore_metadata=True)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{file.label} is not a whole Parquet file ({one_line(error)}); "
@@ -391,9 +484,27 @@ def _read_parquet(file: LocalFile, _: IngestSettings, chunk_rows: int) -> Frames
         ) from None
 
 
+def _bytes_as_text(table: Any, label: str) -> Any:
+    """Return an Arrow table with its columns of bytes, which some tools write for text, as text."""
+    import pyarrow as pa
+
+    for place, column in enumerate(table.schema):
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            try:
+                texts = table.column(place).cast(pa.large_string())
+            except pa.ArrowInvalid:
+                raise InputError(
+                    f"{label}: the column {column.name!r} holds bytes that are no UTF-8 text; "
+                    "write it as text"
+                ) from None
+            table = table.set_column(place, column.name, texts)
+    return table
+
+
 def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Frames:
     with _text_errors(file, settings), file.open() as stream:
         content = io.BytesIO(stream.read())
+    _refuse_no_workbook(file, content.getvalue()[:_START])
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="openpyxl")
@@ -430,6 +541,27 @@ def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> F
     yield from slices(frame.dropna(how="all"), chunk_rows)
 
 
+def _refuse_no_workbook(file: LocalFile, start: bytes) -> None:
+    """Refuse a file that has an ending of Excel's and is no workbook, or an encrypted one."""
+    if told := _document(start):
+        raise InputError(f"{file.label} is not an Excel file: it is {told}")
+    if start.startswith(_OLD_EXCEL) and file.label.lower().removesuffix(".gz").endswith(".xlsx"):
+        raise InputError(
+            f"{file.label} is encrypted, or old Excel; save it again as .xlsx without a password"
+        )
+    if start and not start.startswith((_ZIP, _OLD_EXCEL)) and _is_text(start):
+        raise InputError(
+            f"{file.label} is not an Excel file: it begins with {start.decode()[:_SHOWN]!r}; "
+            "correct its ending"
+        )
+
+
+def _is_text(start: bytes) -> bool:
+    with contextlib.suppress(UnicodeError):
+        return start[:_SHOWN].decode().isprintable() or b"\n" in start[:_SHOWN]
+    return False
+
+
 def is_workbook(name: str) -> bool:
     """Whether a file's name has the ending of an Excel file."""
     return PurePosixPath(name.lower().removesuffix(".gz")).suffix in (".xlsx", ".xls")
@@ -457,7 +589,8 @@ def _refuse_other_sheets(book: pd.ExcelFile, known: frozenset[str], label: str) 
     if len(book.sheet_names) < 2:
         return
     first, *others = [str(name) for name in book.sheet_names]
-    names = {sheet: _names(_sheet_rows(book, sheet)) for sheet in (first, *others)}
+    rows = {sheet: _sheet_rows(book, sheet) for sheet in (first, *others)}
+    names = {sheet: _names(some) for sheet, some in rows.items()}
     listings = [sheet for sheet in names if len(known & names[sheet]) >= _FIELDS_OF_LISTINGS]
     if first not in listings and listings:
         raise LayoutError(
@@ -465,7 +598,13 @@ def _refuse_other_sheets(book: pd.ExcelFile, known: frozenset[str], label: str) 
             f"ingest.sheet: {listings[0]}",
             *({"sheet": sheet} for sheet in listings),
         )
-    alike = [sheet for sheet in others if sheet in listings or _are_alike(names, first, sheet)]
+    alike = [
+        sheet
+        for sheet in others
+        if sheet in listings
+        or _are_alike(names, first, sheet)
+        or _have_one_shape(rows[first], rows[sheet])
+    ]
     if alike:
         raise LayoutError(
             f"{label} has listings on the sheets {_listed([first, *alike])}, of which one is read; "
@@ -484,6 +623,24 @@ def _names(rows: Sequence[Row]) -> frozenset[str]:
 def _are_alike(names: Mapping[str, frozenset[str]], one: str, other: str) -> bool:
     shared = names[one] & names[other]
     return len(shared) >= _FIELDS_OF_LISTINGS and 2 * len(shared) > len(names[one])
+
+
+def _have_one_shape(one: Sequence[Row], other: Sequence[Row]) -> bool:
+    """Whether the last of two sheets' first rows have texts and numbers in the same places.
+
+    A sheet without a header, or with one in another language, may go on with the listings.
+    """
+    shapes = [
+        {
+            tuple(bool(NUMBER.fullmatch(cell)) if cell else None for cell in row.cells)
+            for row in rows
+        }
+        for rows in (one[-_ROWS_COMPARED:], other[-_ROWS_COMPARED:])
+    ]
+    return any(
+        sum(of is True for of in shape) >= _FIELDS_OF_LISTINGS and False in shape
+        for shape in shapes[0] & shapes[1]
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 import pandas as pd
 
 from carprice.errors import InputError, LayoutError
-from carprice.schema import FIELDS, PRICE, names_of
+from carprice.schema import FIELDS, PRICE, column_name, names_of
 from carprice.settings import IngestSettings
 
 ROWS_LOOKED_AT: Final = 20
@@ -53,7 +53,7 @@ def known_names(settings: IngestSettings) -> frozenset[str]:
     for rule in settings.columns.values():
         if rule is not None:
             names |= {*rule.columns}
-    names |= {*settings.rows.keep, *settings.rows.drop}
+    names |= {*map(column_name, (*settings.rows.keep, *settings.rows.drop))}
     return frozenset(names - {""})
 
 
