@@ -167,6 +167,10 @@ READ = {
         beside("engineCc", [f"{x}".replace(".", ",") for x in LITRES]), "engine_cc",
         [1000 * x for x in LITRES], by("engineCc", unit="l"),
     ),
+    "litres that are multiplied": Read(
+        beside("Litros", [f"{x}" for x in LITRES]), "engine_cc", [1000 * x for x in LITRES],
+        {"columns": {"engineCc": {"from": "Litros", "multiply": 1000}}},
+    ),
     "kilowatt and horsepower": Read(
         beside("powerBhp", [f"{x} kW ({x * 1.36:.0f} PS)" for x in POWERS]), "power_bhp",
         [x * BHP_PER_KW for x in POWERS], POWER, ("powerBhp is told in kW, and was made bhp",),

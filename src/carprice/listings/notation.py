@@ -304,9 +304,13 @@ class Notation:
         """Refuse numbers whose column's name tells another unit or currency than is kept."""
         column = " ".join(rule.columns)
         is_iberian = bool(_OF_KILOMETRES.search(column))
-        if rule.multiply is not None and (is_iberian or not is_scale(rule.multiply)):
-            return
         told, own = unit_in_name(name, column), self.own_unit(name)
+        if rule.multiply is not None and (
+            is_iberian
+            or not is_scale(rule.multiply)
+            or (told and math.isclose(rule.multiply, self._ratio(name, told), rel_tol=0.02))
+        ):
+            return
         key = f"ingest.columns.{alias(name)}"
         if told and own and rule.unit is None and not is_nearly(name, told, own):
             is_thousands = is_iberian and told == "miles"
