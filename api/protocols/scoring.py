@@ -16,6 +16,7 @@ from api.protocols.dataframes import read_csv_frame, read_json_frame
 from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
 from api.served import PricedRow, ServedModel
+from api.spreadsheets import harmless
 from carprice.model.pricer import Valuation
 from carprice.schema import ANSWER_NAMES, MODEL_NAMES, PRICE_NAMES
 
@@ -84,5 +85,5 @@ def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     writer.writeheader()
     for row in _contents(served, batch, rows):
         told = "; ".join(caution["message"] for caution in row[warnings])
-        writer.writerow({**row, warnings: told})
+        writer.writerow({**row, warnings: harmless(told)})
     return text.getvalue().encode()

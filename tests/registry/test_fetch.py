@@ -86,7 +86,7 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def production(digest: str, version: str = "4") -> dict[str, Any]:
+def production(digest: str, version: Any = "4") -> dict[str, Any]:
     tags = [{"key": "gate", "value": "accepted"}, {"key": "digest", "value": digest}]
     return {"model_version": {"name": NAME, "version": version, "tags": tags}}
 
@@ -242,6 +242,42 @@ def test_what_is_no_good_answer_is_refused_or_left_to_mlflows_client(
     assert "s3cret" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "version",
+    [
+        "9" * 4000,
+        "9" * 5000,
+        "1" * 19,
+        "",
+        "0",
+        "-4",
+        "4.5",
+        "４",
+        "4\r\nX-Evil: 1",
+        None,
+        True,
+        [],
+        {},
+    ],
+)
+def test_a_version_that_is_no_number_of_few_digits_is_refused(
+    version: Any, stub: Stub, tmp_path: Path
+) -> None:
+    """Answers and their headers would name it."""
+    stub.content = production(cached(tmp_path), version)
+    words = "^the registry calls its production version .{2,70} no number of at most 18 digits"
+    with pytest.raises(RefusedError, match=words) as told:
+        ask(stub.url, tmp_path)
+    assert len(str(told.value)) < 250
+    assert last_known_good(tmp_path, NAME, stub.url) is None
+
+
+@pytest.mark.parametrize("version", ["1", 4, "9" * 18])
+def test_a_version_is_a_number_as_text_or_not(version: Any, stub: Stub, tmp_path: Path) -> None:
+    stub.content = production(cached(tmp_path), version)
+    assert ask(stub.url, tmp_path)["version"] == str(version)
+
+
 @pytest.mark.parametrize("path", ["", "/me/cars.mlflow", "/me/cars.mlflow/"])
 @pytest.mark.parametrize(
     ("user_info", "variables", "header"),
@@ -322,6 +358,7 @@ def test_a_bug_is_told_without_secrets_and_with_its_trace(tmp_path: Path) -> Non
         {"registry": "http://other:5000"},
         {"digest": "../elsewhere"},
         {"digest": 5},
+        {"version": "9" * 4000},
         {"confirmed": "yesterday"},
         {"confirmed": "2025-07-01T12:00:00"},
         {"confirmed": None},

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from carprice.errors import CarpriceError
+from carprice.errors import CarpriceError, RefusedError
 from carprice.files import refusal_in, write_json
 from carprice.model_folder import is_intact
 from carprice.redaction import redact
 from carprice.registry.logins import split
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 _SCRATCH_PREFIX: Final = ".download-"
 _KEPT_MODELS: Final = 3
 _SCRATCH_SECONDS: Final = 3600
@@ -30,10 +31,21 @@ _scratch: list[Path] = []
 
 @dataclass(frozen=True)
 class Production:
-    """The registry's production version, and the digest of its model folder."""
+    """The registry's production version, and the digest of its model folder.
+
+    :class:`RefusedError` for a version that is no number as registries count them: answers and
+    their headers name it.
+    """
 
     version: str
     digest: str
+
+    def __post_init__(self) -> None:
+        if not _VERSION.fullmatch(self.version):
+            raise RefusedError(
+                f"the registry calls its production version {redact(self.version[:40])!r}, which "
+                "is no number of at most 18 digits; check MLFLOW_TRACKING_URI and the server"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,9 @@ def last_known_good(cache: Path, name: str, uri: str) -> LastKnownGood | None:
         digest, confirmed = noted["digest"], datetime.datetime.fromisoformat(noted["confirmed"])
         if not DIGEST.fullmatch(digest) or confirmed.tzinfo is None:
             return None
-        return LastKnownGood(str(noted["version"]), digest, cache / digest, confirmed)
-    except (OSError, ValueError, KeyError, TypeError):
+        production = Production(str(noted["version"]), digest)
+        return LastKnownGood(production.version, digest, cache / digest, confirmed)
+    except (OSError, ValueError, KeyError, TypeError, RefusedError):
         return None
 
 

@@ -80,7 +80,7 @@ class HttpRegistry:
         with _understanding():
             found = answer["model_version"]
             tags = {tag["key"]: tag.get("value", "") for tag in found.get("tags", [])}
-            return Production(str(int(found["version"])), str(tags.get("digest", "")))
+            return Production(str(found["version"]), str(tags.get("digest", "")))
 
     def download(self, production: Production, target: Path) -> Path:
         """Write the version's model folder, checked, as ``target / digest``, and return that."""
