@@ -13,6 +13,7 @@ from api.workers import CANNOT_START
 from carprice.errors import CarpriceError
 
 logging.config.dictConfig(CONFIGURATION)
+logging.captureWarnings(capture=True)
 faulthandler.enable()  # a process that a signal such as SIGBUS ends tells where it was
 
 
