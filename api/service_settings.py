@@ -37,6 +37,7 @@ class ServiceSettings(BaseModel):
     drain_seconds : how long to go on serving after SIGTERM, so that load balancers notice.
     body_seconds : how long a client may take to send a request's head, and then its body.
     body_bytes : largest request for one listing.
+    receiving_bytes : bytes of all bodies of more than 8 KB that are in flight in each worker.
     batch_bytes, batch_rows : largest batch.
     batch_workers : threads that price batches.
     batch_queue : batches that may wait for a thread; more are turned away.
@@ -64,6 +65,7 @@ class ServiceSettings(BaseModel):
     drain_seconds: float = Field(5.0, ge=0, le=15)
     body_seconds: float = Field(10.0, gt=0)
     body_bytes: int = Field(64 * 1024, gt=0)
+    receiving_bytes: int = Field(64 * 1024 * 1024, gt=0)
     batch_bytes: int = Field(10 * 1024 * 1024, gt=0)
     batch_rows: int = Field(10_000, gt=0)
     batch_workers: int = Field(1, gt=0)
