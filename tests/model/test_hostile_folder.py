@@ -347,7 +347,7 @@ def test_a_model_is_tried_in_a_process_that_has_no_secrets_and_ends_in_time(
     if environment.exists():
         assert b"s3cret" not in environment.read_bytes()
     trial.run(60)
-    with pytest.raises(CorruptModelError, match="is another model than"):
+    with pytest.raises(CorruptModelError, match="is not the model that was fetched"):
         try_model(good, "0" * 64, 60)
     broken = forged(good, tmp_path / "broken", {"ranges.json": b"{}"})
     with pytest.raises(CorruptModelError, match=r"ranges\.json lacks low"):

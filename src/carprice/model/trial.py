@@ -42,7 +42,7 @@ class Trial:
     """One try of a model folder; :meth:`end` from another thread ends it early."""
 
     def __init__(self, folder: Path, digest: str) -> None:
-        self._digest = digest
+        self._folder, self._digest = folder, digest
         self._what = f"model {digest[:_SHORT_DIGEST]}"
         # -P: a file in the working folder must not take the place of a library.
         command = [sys.executable, "-P", "-m", "carprice.model.trial", str(folder)]
@@ -98,7 +98,9 @@ class Trial:
         if error:
             raise CorruptModelError(str(error)[:1000])
         if digest != self._digest:
-            raise CorruptModelError(f"{self._what} is another model than it is registered as")
+            raise CorruptModelError(
+                f"{self._folder} is not the model that was fetched; fetch it again"
+            )
 
 
 def try_model(folder: Path, digest: str, seconds: float) -> None:
