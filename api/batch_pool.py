@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -11,14 +12,13 @@ from pydantic_core import to_json
 
 from api.counters import Metrics
 from api.parsing import Batch
-from api.problems import Kind, ProblemError
+from api.receiving import SMALL_BYTES, come_back
 from api.served import PricedRow, ServedModel
 from api.service_settings import ServiceSettings
 
 _SWITCH_SECONDS = 0.001
 _CHUNK = 500
 _FEW_ROWS = 16
-_FEW_BYTES = 8 * 1024
 
 B = TypeVar("B", bound=Batch)
 Priced = tuple[bytes, list[PricedRow]]
@@ -47,7 +47,8 @@ class BatchPool:
     ) -> bytes:
         """Read a body, price its listings and return the answer's body.
 
-        The problem of a body that cannot be read, or 503 if too many batches wait already.
+        A body of more than ``SMALL_BYTES`` has its place already. The problem of a body that cannot
+        be read, or 429 if a small one has many rows and there is no place for it.
         """
 
         def read_body() -> B:
@@ -57,24 +58,33 @@ class BatchPool:
             rows = served.value_all(batch)
             return write(served, batch, rows), rows
 
-        if len(body) > _FEW_BYTES:
+        if len(body) > SMALL_BYTES:
             content, rows = await self._run(lambda: price(read_body()))
         elif len((batch := read_body()).rows) > _FEW_ROWS:
-            content, rows = await self._run(lambda: price(batch))
+            with self.place():
+                content, rows = await self._run(lambda: price(batch))
         else:
             content, rows = price(batch)
         self._metrics.priced_together(rows)
         return content
 
-    async def _run(self, work: Callable[[], Priced]) -> Priced:
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place: a thread's or one in the queue; 429 if all are taken.
+
+        Whoever sends a large body has it before the body is read, until the answer is sent.
+        """
         waiting = self._settings.batch_queue
         if self._inside >= self._settings.batch_workers + waiting:
-            raise ProblemError(Kind.BUSY, f"{waiting} batches are waiting already; try again")
+            raise come_back(f"{waiting} batches are waiting already")
         self._inside += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            yield
         finally:
             self._inside -= 1
+
+    async def _run(self, work: Callable[[], Priced]) -> Priced:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
         """Let no new work in, and none begin that waits."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import parse_qsl
@@ -12,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from api.bodies import CSV, JSON, ListingRequest
 from api.parsing import read_listing
 from api.problems import Kind, ProblemError, invalid_field
+from api.receiving import SMALL_BYTES, Share
 from api.served import ServedModel
 from api.service import Service
 from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
@@ -70,16 +72,31 @@ async def confidence_of(request: Request) -> float:
 
 
 async def listing_of(request: Request, service: TheService) -> ListingRequest:
-    """Return the listing in the body; 408, 413, 415 or 422 if there is none."""
+    """Return the listing in the body; 408, 413, 415, 422 or 429 if there is none."""
     media_type(request, JSON)
     settings = service.settings
-    return read_listing(await read_body(request, settings.body_bytes, settings.body_seconds))
+    with service.receiving.share() as share:
+        body = await read_body(request, settings.body_bytes, settings.body_seconds, share)
+        return read_listing(body)
 
 
 async def batch_body(request: Request, service: TheService) -> bytes:
-    """Return the body of a request with many listings; 408 or 413 if it is not allowed."""
+    """Return the body of a request with many listings; 408 or 413 if it is not allowed.
+
+    Unless it is small it has a place in the queue and its share of the bytes in flight before it is
+    read, 429 where there is none, and keeps both until its answer is sent.
+    """
     settings = service.settings
-    return await read_body(request, settings.batch_bytes, settings.body_seconds)
+    declared = _declared(request, settings.batch_bytes)
+    with ExitStack() as held:
+        if declared is None or declared > SMALL_BYTES:
+            held.enter_context(service.batches.place())
+        share = held.enter_context(service.receiving.share())
+        body = await read_body(request, settings.batch_bytes, settings.body_seconds, share)
+        if len(body) > SMALL_BYTES:
+            until_sent: ExitStack = request.scope["state"]["held"]
+            until_sent.enter_context(held.pop_all())
+        return body
 
 
 async def sent_listings(request: Request, service: TheService) -> ManyListings:
@@ -124,25 +141,43 @@ def media_type(request: Request, *known: str) -> str:
     )
 
 
-async def read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """Return the body; 413 if it has more bytes than ``limit``, 408 if it takes longer."""
-    declared = _header(request, b"content-length")
-    body, size, more = bytearray(), int(declared or 0), True
+async def read_body(request: Request, limit: int, seconds: float, share: Share) -> bytes:
+    """Return the body; 413 if it has more bytes than ``limit``, 408 if it takes longer.
+
+    What it declares, or what comes where it declares nothing, is its share: 429 without room.
+    """
+    share.grow(_declared(request, limit) or 0)
+    body, more = bytearray(), True
     try:
         async with asyncio.timeout(seconds):
-            while more and size <= limit:
+            while more:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 body += message.get("body", b"")
-                size, more = len(body), message.get("more_body", False)
+                more = message.get("more_body", False)
+                if len(body) > limit:
+                    raise _too_large(limit)
+                share.grow(len(body))
     except TimeoutError:
         detail = f"the request's body did not arrive within {seconds:g} seconds; send it again"
         raise ProblemError(Kind.TOO_SLOW, detail, headers={"Connection": "close"}) from None
-    if size > limit:
-        detail = f"the request has more than {limit:,} bytes; send less, or several requests"
-        raise ProblemError(Kind.TOO_LARGE, detail, headers={"Connection": "close"})
     return bytes(body)
+
+
+def _declared(request: Request, limit: int) -> int | None:
+    """Return the size that the body is said to have; 413 if that is more than ``limit``."""
+    length = _header(request, b"content-length")
+    if length is None:
+        return None
+    if (size := int(length)) > limit:
+        raise _too_large(limit)
+    return size
+
+
+def _too_large(limit: int) -> ProblemError:
+    detail = f"the request has more than {limit:,} bytes; send less, or several requests"
+    return ProblemError(Kind.TOO_LARGE, detail, headers={"Connection": "close"})
 
 
 def _header(request: Request, name: bytes) -> str | None:

@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import ExitStack
 from time import perf_counter, time
 from typing import Final
 
@@ -44,13 +45,21 @@ _SECURITY = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
-_HEADERS = (*_SECURITY, (b"content-security-policy", _POLICY))
+HEADERS: Final = (*_SECURITY, (b"content-security-policy", _POLICY))
+"""What all answers have, but for those of the pages."""
 _HEADERS_OF_PAGES = (*_SECURITY, (b"content-security-policy", _POLICY_OF_PAGES))
 _METHODS = frozenset(("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
 _PREFLIGHT = b"access-control-request-method"
 _CLIENT_WENT = 499
 _PROCESS: Final = secrets.token_hex(10)
 _requests = itertools.count()
+_PIECE_BYTES: Final = 1024 * 1024
+"""What is sent of an answer at a time: the next piece waits until the client has read it."""
+
+
+def new_request_id() -> bytes:
+    """Return an id that no other process makes; quicker than one that is all random."""
+    return f"{_PROCESS}{next(_requests):012x}".encode()
 
 
 class Gateway:
@@ -92,6 +101,7 @@ class Gateway:
         try:
             await self._answer(scope, receive, exchange.send)
         finally:
+            exchange.held.close()
             self._record(scope, exchange)
 
     async def _answer_admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,7 +169,11 @@ class Gateway:
 
 
 class _Exchange:
-    """One request and what is known of its answer."""
+    """One request and what is known of its answer.
+
+    ``state`` of its scope has the model that was served when it came, and ``held``, a stack of what
+    it occupies until its client has the answer.
+    """
 
     def __init__(self, scope: Scope, send: Send, service: Service, path: str) -> None:
         self.started = perf_counter()
@@ -172,15 +186,15 @@ class _Exchange:
                 key = value
             elif name == b"authorization" and value[:7].lower() == b"bearer ":
                 key = key or value[7:].strip()
-        # No other process makes this id; quicker than one that is all random.
-        self.request_id = request_id or f"{_PROCESS}{next(_requests):012x}".encode()
+        self.request_id = request_id or new_request_id()
         self.key = key.decode("utf-8", "surrogateescape")
         self.key_name: str | None = None
         self.status = _CLIENT_WENT
         served = service.keeper.served
         self.version = None if served is None else served.version
-        scope.setdefault("state", {})["served"] = served
-        headers = _HEADERS_OF_PAGES if path.startswith(PAGES) else _HEADERS
+        self.held = ExitStack()
+        scope.setdefault("state", {}).update(served=served, held=self.held)
+        headers = _HEADERS_OF_PAGES if path.startswith(PAGES) else HEADERS
         self._headers = [*headers, (b"x-request-id", self.request_id)]
         if self.version is not None:
             self._headers.append((b"x-model-version", self.version.encode()))
@@ -193,4 +207,9 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message["headers"], *self._headers]
+        elif len(body := message.get("body", b"")) > _PIECE_BYTES:
+            for start in range(0, len(body), _PIECE_BYTES):
+                piece = body[start : start + _PIECE_BYTES]
+                await self._send({"type": message["type"], "body": piece, "more_body": True})
+            message = {**message, "body": b""}
         await self._send(message)

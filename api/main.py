@@ -9,9 +9,11 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.logs import CONFIGURATION
+from api.memory import give_back_early
 from api.workers import CANNOT_START
 from carprice.errors import CarpriceError
 
+give_back_early()
 logging.config.dictConfig(CONFIGURATION)
 logging.captureWarnings(capture=True)
 faulthandler.enable()  # a process that a signal such as SIGBUS ends tells where it was

@@ -19,6 +19,7 @@ MEDIA_TYPE = "application/problem+json"
 class Kind(Enum):
     """What can go wrong: the last part of the problem's type, and its HTTP status."""
 
+    BAD_REQUEST = ("bad-request", 400)
     UNAUTHORIZED = ("unauthorized", 401)
     NOT_FOUND = ("not-found", 404)
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405)
@@ -29,6 +30,7 @@ class Kind(Enum):
     LISTING = ("invalid-listing", 422)
     PARAMETER = ("invalid-parameter", 422)
     TOO_MANY = ("too-many-requests", 429)
+    HEAD_TOO_LARGE = ("head-too-large", 431)
     INTERNAL = ("internal-error", 500)
     NO_MODEL = ("no-model", 503)
     BUSY = ("busy", 503)
@@ -133,6 +135,7 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
 
 
 _EXAMPLES: Mapping[Kind, str | FieldProblem] = {
+    Kind.BAD_REQUEST: "the request cannot be read; send HTTP/1.1",
     Kind.UNAUTHORIZED: "send a valid key in the header X-API-Key",
     Kind.NOT_FOUND: "there is no /predictions; see /docs for what there is",
     Kind.METHOD_NOT_ALLOWED: "/predict does not answer GET; use POST",
@@ -147,9 +150,11 @@ _EXAMPLES: Mapping[Kind, str | FieldProblem] = {
         field="confidence", message="must be a number from 0.5 to 0.99", value="2"
     ),
     Kind.TOO_MANY: "this key may make 600 requests a minute; try again in 2 seconds",
+    Kind.HEAD_TOO_LARGE: "the request has more than 65,536 bytes that are not its body; send fewer "
+    "or shorter headers",
     Kind.INTERNAL: "an error of ours; it is logged under the request's X-Request-ID",
     Kind.NO_MODEL: "the production model is being loaded",
-    Kind.BUSY: "8 batches are waiting already; try again",
+    Kind.BUSY: "the service is about to stop",
 }
 
 

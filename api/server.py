@@ -1,7 +1,5 @@
 """Runs the service: Uvicorn with the limits that a service behind a load balancer needs."""
 
-import asyncio
-import functools
 import os
 import signal
 import tempfile
@@ -10,62 +8,14 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api import logs
+from api.connections import LimitedProtocol
 from api.counters import SHARED_FOLDER
-from api.service_settings import ServiceSettings
 from api.workers import CANNOT_START, PATIENCE_SECONDS, Watch
 
 _KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's 60, so that it is the one to close
 _GRACE_SECONDS = 8
-
-
-@functools.cache
-def _patience() -> float:
-    return ServiceSettings.from_environment().body_seconds
-
-
-class _ImpatientProtocol(HttpToolsProtocol):
-    """Closes connections whose request head does not arrive in time, which Uvicorn keeps."""
-
-    _head_timer: asyncio.TimerHandle | None = None
-    _waits_for_head = True
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._waits_for_head = False
-        self._watch()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
-
-    def on_message_begin(self) -> None:
-        self._waits_for_head = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._waits_for_head = False
-        super().on_headers_complete()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Drop a client that does not read its answer, which a polite end would wait for."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            super().timeout_keep_alive_handler()
-
-    def _watch(self) -> None:
-        if self._waits_for_head and self._head_timer is None:
-            self._head_timer = self.loop.call_later(_patience(), self.transport.close)
-        elif self._head_timer is not None and not self._waits_for_head:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 def _exit_with_success(*_: object) -> None:
@@ -82,7 +32,7 @@ def run(app: FastAPI | str, host: str, port: int, workers: int = 1) -> None:
     options: dict[str, Any] = {
         "host": host,
         "port": port,
-        "http": _ImpatientProtocol,
+        "http": LimitedProtocol,
         "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": _GRACE_SECONDS,
         "access_log": False,

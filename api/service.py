@@ -8,6 +8,7 @@ from api.draining import Drain
 from api.keeper import ModelKeeper
 from api.logs import Recorder
 from api.problems import Kind, ProblemError
+from api.receiving import ByteBudget
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
 
@@ -22,6 +23,7 @@ class Service:
         self.keeper.on_swap = self.metrics.model_loaded
         self.keeper.on_failure = self.metrics.registry_failed
         self.drain = Drain(settings.drain_seconds)
+        self.receiving = ByteBudget(settings.receiving_bytes)
         self.batches = BatchPool(settings, self.metrics)
         self.recorder = Recorder(self.metrics)
 

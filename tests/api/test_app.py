@@ -281,7 +281,7 @@ def test_each_example_of_openapi_gets_an_answer(client: TestClient) -> None:
 
 def test_openapi_declares_the_problems_of_predict(client: TestClient) -> None:
     responses = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
-    problems = {"401", "404", "405", "408", "413", "415", "422", "429", "500", "503"}
+    problems = {"400", "401", "404", "405", "408", "413", "415", "422", "429", "431", "500", "503"}
     assert set(responses) == {"200", *problems}
     for status in problems:
         (shown,) = responses[status]["content"].items()

@@ -83,7 +83,7 @@ def promote(
 
     settings = load_settings(params)
     registry = open_registry(settings, Workspace(workdir))
-    version = promote_staging(registry, now(), why, settings.register_)
+    version = promote_staging(registry, now(), why, settings.register_, say)
     say(f"Version {version.number} is in production.")
 
 
@@ -105,7 +105,7 @@ def rollback(
     from carprice.registry.promotion import rollback as roll_back
 
     registry = open_registry(load_settings(params), Workspace(workdir))
-    version = roll_back(registry, now(), why, to)
+    version = roll_back(registry, now(), why, to, say)
     say(f"Version {version.number} is in production again.")
 
 

@@ -190,10 +190,31 @@ class Registry:
         """Remove a tag of a version, if it has it."""
         self._ask(self._client.delete_model_version_tag, self.name, str(number), key)
 
+    def delete(self, number: int) -> None:
+        """Delete a version; its run and files stay."""
+        self._ask(self._client.delete_model_version, self.name, str(number))
+
+    def model_tags(self) -> dict[str, str]:
+        """Return the tags of the registered model itself; none where there is no such model."""
+        with clear_errors(self.uri, "search_registered_models"):
+            found = self._client.search_registered_models(f"name='{self.name}'")
+        return {key: value for model in found for key, value in model.tags.items()}
+
+    def tag_model(self, key: str, value: str) -> None:
+        """Set a tag of the registered model itself."""
+        self._write(self._client.set_registered_model_tag, self.name, key, value)
+
+    def untag_model(self, key: str) -> None:
+        """Remove a tag of the registered model itself, if it has it."""
+        self._ask(self._client.delete_registered_model_tag, self.name, key)
+
     def point(self, alias_name: str, number: int, now: datetime.datetime) -> None:
-        """Point an alias at a version, and note since when."""
-        self._write(self._client.set_registered_model_alias, self.name, alias_name, str(number))
+        """Note since when an alias points at a version, and point it there.
+
+        In this order, so that whoever finds the alias finds the note.
+        """
         self.tag(number, {f"{alias_name}_since": now.isoformat(timespec="seconds")})
+        self._write(self._client.set_registered_model_alias, self.name, alias_name, str(number))
 
     def clear(self, alias_name: str) -> None:
         """Point an alias at nothing."""

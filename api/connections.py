@@ -1,0 +1,290 @@
+"""Clients' connections: Uvicorn's, with limits on what is sent, and on the time that it takes.
+
+Uvicorn bounds neither a request's head nor an answer that nobody reads, and closes a socket while
+its client still sends, so that the client sees a reset and not the answer.
+"""
+
+import asyncio
+import functools
+import struct
+from socket import SO_LINGER, SOL_SOCKET
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from api.gateway import HEADERS, new_request_id
+from api.problems import Kind, ProblemError, respond
+from api.service_settings import ServiceSettings
+
+FRAMING_BYTES: Final = 64 * 1024
+"""Most bytes of a request that are not its body: the head, and what is around a body's chunks."""
+_BODY_BYTES_A_FRAMING_BYTE: Final = 64
+"""Large bodies may have more around their chunks, but no chunks of a few bytes each."""
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+_PIECE_BYTES: Final = 8 * 1024
+"""What is parsed at a time; it holds a few hundred requests where a client waits for no answer."""
+
+
+@functools.cache
+def _settings() -> ServiceSettings:
+    return ServiceSettings.from_environment()
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    A head must arrive in time, and is counted while it arrives. A client that asks again before it
+    has its answer waits for its turn. One that does not read its answer is cut off. One that is
+    refused while it still sends may read why: for some time its bytes are taken and thrown away.
+    """
+
+    _wire: asyncio.Transport
+    _waits_for_head = True
+    _waits_for_end = False
+    _framing = 0
+    _body = 0
+    _body_of_piece = 0
+    _ignored = 0
+    _rest = b""
+    _refusal: ProblemError | None = None
+    _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+    _end_timer: asyncio.TimerHandle | None = None
+
+    is_over = False
+    """Whether nothing that comes is read any more."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect a head from now on."""
+        self._wire = transport
+        super().connection_made(_PoliteTransport(transport, self))
+        self._patience = _settings().body_seconds
+        self._most_ignored = 2 * _settings().batch_bytes
+        # An answer that is still not read then is given up; one that is read waits on.
+        self._idle_seconds = max(self.timeout_keep_alive - self._patience, 0.0)
+        self.timeout_keep_alive = min(self.timeout_keep_alive, self._patience)  # type: ignore[assignment]
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing any more."""
+        self.is_over, self._waits_for_head = True, False
+        self._watch_head()
+        for timer in (self._write_timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came, or throw it away."""
+        if self.is_over:
+            self._ignore(len(data))
+        elif self._rest:
+            self._rest += data
+            self.flow.pause_reading()
+        else:
+            self._read(data)
+
+    def on_message_begin(self) -> None:
+        """Count from the first byte of a request."""
+        self._waits_for_head = self._waits_for_end = True
+        self._framing = self._body = self._ignored = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Expect a body, which the routes give its time."""
+        super().on_headers_complete()
+        self._waits_for_head = False
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of a body, unless its answer is there."""
+        self._body += len(body)
+        self._body_of_piece += len(body)
+        if self.cycle.response_complete:
+            self._ignore(len(body))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Expect the next request, whenever it comes."""
+        self._waits_for_end = False
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+            self._end_timer = None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with what waited for this answer."""
+        super().on_response_complete()
+        self._watch_head()
+        if self.transport.is_closing() or not self._is_answered():
+            return
+        if self._refusal is not None:
+            self._tell(self._refusal)
+        elif self._rest:
+            self.loop.call_soon(self._read_on)
+        elif self._has_body_left() and self._end_timer is None:
+            self._end_timer = self.loop.call_later(self._patience, self._cut_off)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Tell of a request that is no HTTP, as of every other error, in problem details."""
+        self._refuse(Kind.BAD_REQUEST, "the request cannot be read; send HTTP/1.1")
+
+    def pause_writing(self) -> None:
+        """Give the client its time to read."""
+        super().pause_writing()
+        self._watch_answer()
+
+    def resume_writing(self) -> None:
+        """Note that the client reads."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Drop a client that does not read its answer, which a polite end would wait for."""
+        if self._wire.get_write_buffer_size():
+            self._cut_off()
+        else:
+            close = super().timeout_keep_alive_handler
+            self.timeout_keep_alive_task = self.loop.call_later(self._idle_seconds, close)
+
+    def shutdown(self) -> None:
+        """End at once where no answer is under way, though the client may still send."""
+        if self.is_over or self._is_answered():
+            self._wire.close()
+        else:
+            super().shutdown()
+
+    def end(self) -> None:
+        """Close; a client that still sends may read its answer first."""
+        can_wait = not self.is_over and not self._wire.is_closing() and self._wire.can_write_eof()
+        self.is_over, self._rest = True, b""
+        if can_wait and self._waits_for_end:
+            self._wire.write_eof()
+            self.flow.resume_reading()
+            if self._end_timer is None:
+                self._end_timer = self.loop.call_later(self._patience, self._cut_off)
+        else:
+            self._wire.close()
+            self._watch_answer()
+
+    def _read(self, data: bytes) -> None:
+        """Parse what came, a piece at a time, while no request waits for another's answer."""
+        place = 0
+        while place < len(data) and not self.is_over:
+            if self.pipeline or self._refusal is not None:
+                self._rest = data[place:]
+                self.flow.pause_reading()
+                break
+            most = _PIECE_BYTES
+            if self._waits_for_head:
+                most = min(most, FRAMING_BYTES - self._framing)
+            piece = data if len(data) <= most else data[place : place + most]
+            place += len(piece)
+            self._read_piece(piece)
+        self._watch_head()
+
+    def _read_piece(self, piece: bytes) -> None:
+        self._body_of_piece = 0
+        super().data_received(piece)
+        self._framing += len(piece) - self._body_of_piece
+        most = FRAMING_BYTES + self._body // _BODY_BYTES_A_FRAMING_BYTE
+        if self._framing >= most and (self._waits_for_head or self._framing > most):
+            told = f"the request has more than {FRAMING_BYTES:,} bytes that are not its body"
+            self._refuse(Kind.HEAD_TOO_LARGE, f"{told}; send fewer or shorter headers")
+
+    def _read_on(self) -> None:
+        rest, self._rest = self._rest, b""
+        if not self.is_over:
+            self.flow.resume_reading()
+            self._read(rest)
+
+    def _ignore(self, size: int) -> None:
+        """Throw bytes away, but not for ever."""
+        self._ignored += size
+        if self._ignored > self._most_ignored:
+            self._cut_off()
+
+    def _refuse(self, kind: Kind, detail: str) -> None:
+        """Answer what cannot be read, after what was asked before it, and close."""
+        if self.is_over or self._refusal is not None:
+            return
+        problem = ProblemError(kind, detail, headers={"Connection": "close"})
+        is_answered = self._is_answered()
+        if self._waits_for_head or self.pipeline or not self._waits_for_end:
+            if is_answered:
+                self._tell(problem)
+            else:
+                self._refusal = problem
+        elif is_answered or self.cycle.response_started:
+            self.end()
+        else:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._tell(problem)
+
+    def _tell(self, problem: ProblemError) -> None:
+        answer = respond(problem)
+        self.logger.warning("Refused a request: %s", problem)
+        more = [*self.server_state.default_headers, *HEADERS, (b"x-request-id", new_request_id())]
+        lines = [b"%s: %s\r\n" % header for header in (*answer.raw_headers, *more)]
+        head = b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n"])
+        self._wire.write(head + bytes(answer.body))
+        self.end()
+
+    def _is_answered(self) -> bool:
+        """Whether there is an answer to all that was asked so far."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _has_body_left(self) -> bool:
+        """Whether the rest of a body comes of which the answer is there."""
+        return self._waits_for_end and not self._waits_for_head
+
+    def _watch_head(self) -> None:
+        is_client_late = self._waits_for_head and not self._rest and self._is_answered()
+        if is_client_late and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._patience, self._wire.close)
+        elif self._head_timer is not None and not is_client_late:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _watch_answer(self) -> None:
+        if self._write_timer is None and self._wire.get_write_buffer_size():
+            self._write_timer = self.loop.call_later(self._patience, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """End at once, and let the system forget what it has of the answer, too."""
+        self._wire.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _NO_LINGER)
+        self._wire.abort()
+
+
+class _PoliteTransport(asyncio.Transport):
+    """The transport that Uvicorn is given: told to close, it ends as the protocol does."""
+
+    def __init__(self, wire: asyncio.Transport, protocol: LimitedProtocol) -> None:
+        super().__init__()
+        self._wire = wire
+        self._protocol = protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._wire.get_extra_info(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._wire.write(data)
+
+    def is_closing(self) -> bool:
+        return self._protocol.is_over or self._wire.is_closing()
+
+    def close(self) -> None:
+        self._protocol.end()
+
+    def pause_reading(self) -> None:
+        self._wire.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._wire.resume_reading()
