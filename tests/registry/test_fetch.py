@@ -276,7 +276,7 @@ def test_a_version_that_is_no_number_of_few_digits_is_refused(
     with pytest.raises(RefusedError, match=words) as told:
         ask(stub.url, tmp_path)
     assert len(str(told.value)) < 250
-    assert last_known_good(tmp_path, NAME, stub.url) is None
+    assert known_good(tmp_path, NAME, stub.url) == []
 
 
 @pytest.mark.parametrize("version", ["1", 4, "9" * 18])
