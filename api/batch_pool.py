@@ -50,17 +50,14 @@ class BatchPool:
         The problem of a body that cannot be read, or 503 if too many batches wait already.
         """
 
-        def read_body() -> B:
-            return read(body, self._settings.batch_rows, confidence)
-
         def price(batch: B) -> Priced:
             rows = served.value_all(batch)
             return write(served, batch, rows), rows
 
-        if len(body) > _FEW_BYTES:
-            content, rows = await self._run(lambda: price(read_body()))
-        elif len((batch := read_body()).rows) > _FEW_ROWS:
-            content, rows = await self._run(lambda: price(batch))
+        most = self._settings.batch_rows
+        batch = _few_rows(body, most, confidence, read)
+        if batch is None:
+            content, rows = await self._run(lambda: price(read(body, most, confidence)))
         else:
             content, rows = price(batch)
         self._metrics.priced_together(rows)
@@ -79,6 +76,18 @@ class BatchPool:
     def close(self) -> None:
         """Let no new work in, and none begin that waits."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _few_rows(body: bytes, most: int, confidence: float, read: Reader[B]) -> B | None:
+    """Read a body of few rows; None where it has more, which were not looked at."""
+    if len(body) > _FEW_BYTES:
+        return None
+    try:
+        return read(body, min(most, _FEW_ROWS), confidence)
+    except ProblemError as error:
+        if error.problem.status != Kind.TOO_LARGE.status:
+            raise
+        return None
 
 
 def json_array(rows: Iterable[dict[str, Any]]) -> bytes:
