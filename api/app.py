@@ -58,7 +58,7 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await keeping
         service.batches.close()
-        service.recorder.flush()
+        service.recorder.close()
 
     no_pages: dict[str, Any] = dict.fromkeys(("openapi_url", "docs_url", "redoc_url"))
     traced = settings.opentelemetry

@@ -60,6 +60,7 @@ class Metrics:
         self._failures = counter(
             "carprice_registry_failures", "Times that the registry gave no model"
         )
+        self._dropped = counter("carprice_log_lines_dropped", "Lines of the log that nobody took")
         what = "Models loaded, by where they were had from"
         self._loads = counter("carprice_model_loads", what, ("source",))
 
@@ -87,6 +88,10 @@ class Metrics:
     def registry_failed(self, _: str) -> None:
         """Count a registry that gave no model."""
         self._failures.inc()
+
+    def lines_dropped(self, count: int) -> None:
+        """Count lines of the log that could not be written."""
+        self._dropped.inc(count)
 
     def exposition(self, served: ServedModel | None) -> tuple[bytes, str]:
         """Return all metrics as text, and their media type."""

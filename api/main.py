@@ -15,6 +15,7 @@ from carprice.errors import CarpriceError
 
 give_back_early()
 logging.config.dictConfig(CONFIGURATION)
+logging.captureWarnings(capture=True)
 faulthandler.enable()  # a process that a signal such as SIGBUS ends tells where it was
 
 
