@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from api.counters import Metrics
 from api.parsing import Batch
+from api.problems import Kind, ProblemError
 from api.receiving import SMALL_BYTES, come_back
 from api.served import PricedRow, ServedModel
 from api.service_settings import ServiceSettings
