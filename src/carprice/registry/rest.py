@@ -11,7 +11,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import socket
 import ssl
 import urllib.request
