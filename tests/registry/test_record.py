@@ -5,20 +5,21 @@ import pytest
 from broken_off import Bench, add, digest, furnish, memory_registry
 
 from carprice.errors import InputError, RefusedError
+from carprice.redaction import PROMOTION_KEY, hide_secrets
 from carprice.registry.promotion import promote, record_tests, rollback
-from carprice.registry.record import KEY_VARIABLE, Record, promotion_key
+from carprice.registry.record import Record, promotion_key
 from carprice.registry.versions import Registry
 
 NOW = datetime.datetime(2025, 8, 1, 12, 0, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(days=1)
 KEY, OTHER_KEY = "k" * 32, "x" * 40
-UNTESTED = f"nobody who has the {KEY_VARIABLE} says that it passed the model tests"
+UNTESTED = f"nobody who has the {PROMOTION_KEY} says that it passed the model tests"
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr("carprice.registry.promotion.damage_of", lambda *_: "")
-    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    monkeypatch.delenv(PROMOTION_KEY, raising=False)
     bench = Bench(memory_registry())
     furnish(bench.client)
     return bench
@@ -27,7 +28,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 @pytest.fixture
 def signed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """Version 6 promoted, and 7 after it, by whoever has the key."""
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    monkeypatch.setenv(PROMOTION_KEY, KEY)
     for model, now in ((6, NOW), (7, LATER)):
         bench.registry.point("staging", add(bench.registry, model), now)
         promote(bench.registry, now, "signed")
@@ -118,7 +119,7 @@ def test_what_was_promoted_without_the_key_is_signed_once_it_is_tested_with_it(
 ) -> None:
     registry = bench.registry
     promote(registry, NOW, "")
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    monkeypatch.setenv(PROMOTION_KEY, KEY)
     with pytest.raises(RefusedError, match=UNTESTED):
         promote(registry, LATER, "")
     record_tests(registry, registry.numbered(5), (), LATER)
@@ -128,9 +129,10 @@ def test_what_was_promoted_without_the_key_is_signed_once_it_is_tested_with_it(
 
 def test_a_key_that_is_too_short_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert promotion_key({}) == b""
-    with pytest.raises(InputError, match=f"{KEY_VARIABLE} has 31 characters; it needs 32") as told:
-        promotion_key({KEY_VARIABLE: "y" * 31})
+    with pytest.raises(InputError, match=f"{PROMOTION_KEY} has 31 characters; it needs 32") as told:
+        promotion_key({PROMOTION_KEY: "y" * 31})
     assert "yy" not in str(told.value)
+    assert hide_secrets(f"it was {KEY}", environment={PROMOTION_KEY: KEY}) == "it was ***"
 
 
 def test_a_record_of_any_tags_is_judged(bench: Bench) -> None:

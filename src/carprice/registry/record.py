@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from carprice.errors import InputError
+from carprice.redaction import PROMOTION_KEY
 
-KEY_VARIABLE: Final = "CARPRICE_PROMOTION_KEY"
 SHORTEST_KEY: Final = 32
 SINCE: Final = "production_since"
 PROMOTION_SIGNATURE: Final = "production_signature"
@@ -30,10 +30,10 @@ def promotion_key(environment: Mapping[str, str] = os.environ) -> bytes:
     InputError
         If it is too short to be one.
     """
-    key = environment.get(KEY_VARIABLE, "")
+    key = environment.get(PROMOTION_KEY, "")
     if key and len(key) < SHORTEST_KEY:
         raise InputError(
-            f"{KEY_VARIABLE} has {len(key)} characters; it needs {SHORTEST_KEY} or more, such as "
+            f"{PROMOTION_KEY} has {len(key)} characters; it needs {SHORTEST_KEY} or more, such as "
             '`python -c "import secrets; print(secrets.token_hex(32))"` prints'
         )
     return key.encode()
@@ -68,7 +68,7 @@ class Record:
         if tags.get("tests_digest") != self.digest:
             return "it passed the model tests with another digest"
         if not self._has(self.signed_tests(key, tags.get("tests_limits", ""))):
-            return f"nobody who has the {KEY_VARIABLE} says that it passed the model tests"
+            return f"nobody who has the {PROMOTION_KEY} says that it passed the model tests"
         return ""
 
     def is_promotion_signed(self, key: bytes) -> bool:
@@ -93,7 +93,7 @@ class Record:
             return f"it was replaced at {replaced.isoformat()} and not brought back"
         if key and not self.is_promotion_signed(key):
             return (
-                f"nobody who has the {KEY_VARIABLE} says that it was promoted with this digest, "
+                f"nobody who has the {PROMOTION_KEY} says that it was promoted with this digest, "
                 "number and time"
             )
         return ""
