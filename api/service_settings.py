@@ -33,6 +33,7 @@ class ServiceSettings(BaseModel):
     model_cache : folder for downloaded models; the last one in production is kept.
     baked_model : model folder to start from when neither registry nor cache has a model.
     start_seconds : after so long without the registry's answer, start from cache or folder.
+    load_seconds : after so long a model that this machine has not served before is given up.
     poll_seconds : how often to look for a new production model; 0: never once it was had.
     drain_seconds : how long to go on serving after SIGTERM, so that load balancers notice.
     body_seconds : how long a client may take to send a request's head, and then its body.
@@ -60,6 +61,7 @@ class ServiceSettings(BaseModel):
     model_cache: Path = Path(".carprice") / "models"
     baked_model: Path | None = None
     start_seconds: float = Field(30.0, gt=0)
+    load_seconds: float = Field(30.0, gt=0)
     poll_seconds: float = Field(0.0, ge=0)
     drain_seconds: float = Field(5.0, ge=0, le=15)
     body_seconds: float = Field(10.0, gt=0)

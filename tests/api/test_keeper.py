@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from asking import processes_with
+from forged import changed_json, forged
 
 from api import production
 from api.keeper import ModelKeeper, fetch_production
@@ -23,7 +24,8 @@ from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
 from carprice.model import PriceModel
-from carprice.model_folder import write_folder
+from carprice.model_folder import folder_digest, write_folder
+from carprice.registry.cache import Production, confirm, known_good
 
 
 @pytest.fixture
@@ -256,6 +258,130 @@ def test_a_cached_folder_of_another_model_is_not_served(
     made = datetime.datetime.now(datetime.UTC) - served.since
     assert datetime.timedelta(0) < made < datetime.timedelta(hours=1)
     assert keeper.problem.startswith("the registry is down; serving the model of the image")
+
+
+REGISTRY = "http://registry:5000"
+
+
+def into_cache(cache: Path, folder: Path, version: str) -> str:
+    """Keep a model as known good, and return its digest."""
+    digest = folder_digest(folder)
+    shutil.copytree(folder, cache / digest)
+    assert confirm(REGISTRY, "used-car-price", cache, Production(version, digest)) == ""
+    return digest
+
+
+def without_a_price(good: Path, target: Path) -> Path:
+    """Make a model of right digests that loads, and whose prices are endless."""
+    change = changed_json(good, "hedonic.json", lambda part: part.update(intercept=1e6))
+    return forged(good, target, change)
+
+
+def versions_noted(cache: Path) -> list[str]:
+    return [one.version for one in known_good(cache, "used-car-price", REGISTRY)]
+
+
+def test_what_cannot_price_never_takes_the_place_of_the_last_good_model(
+    finished: Any,
+    another_model: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("carprice"), "propagate", True)
+    good, cache = finished[0].model, tmp_path / "cache"
+    bad = without_a_price(good, tmp_path / "bad")
+    newer = another_model(good, tmp_path / "newer", 31)
+    answers = [told(good, "7"), told(newer, "8")]
+    in_cache = []
+    for answer in (*answers, production.RegistryReply("9", folder_digest(bad), bad)):
+        folder = shutil.copytree(answer.folder, cache / answer.digest)
+        in_cache.append(dataclasses.replace(answer, folder=folder))
+    asked = answering(monkeypatch, *in_cache)
+    keeper = ModelKeeper(settings_of(REGISTRY, cache, poll_seconds=0.02))
+    asyncio.run(run_until(keeper, lambda: "cannot be served" in keeper.problem))
+    assert keeper.served is not None
+    assert (keeper.served.version, keeper.served.source) == ("8", "registry")
+    assert "serving version 8, which the registry confirmed last" in keeper.problem
+    assert versions_noted(cache) == ["8", "7"]
+    assert len(asked) >= 3
+
+    def restarted() -> tuple[str, str]:
+        answering(monkeypatch, RefusedError("the registry is down"))
+        again = ModelKeeper(settings_of(REGISTRY, cache))
+        served = asyncio.run(served_by(again))
+        return served.version, served.source
+
+    assert restarted() == ("8", "cache")
+    (cache / answers[1].digest / "scale.onnx").unlink()
+    assert restarted() == ("7", "cache")
+    assert "scale.onnx is missing" in caplog.text
+    (cache / answers[0].digest / "scale.onnx").write_text("")
+    again = ModelKeeper(settings_of(REGISTRY, cache, baked_model=good))
+    assert asyncio.run(served_by(again)).source == "image"
+
+
+def test_the_cached_model_is_served_before_the_registry_is_asked_and_is_not_loaded_twice(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = into_cache(tmp_path, finished[0].model, "7")
+    loads: list[Path] = []
+    load = PriceModel.load
+
+    def counted(folder: Path) -> PriceModel:
+        loads.append(folder)
+        return load(folder)
+
+    monkeypatch.setattr(PriceModel, "load", counted)
+    monkeypatch.setattr("api.keeper.try_out", None)  # a known good model needs none
+    registry_may_answer = asyncio.Event()
+    keeper = ModelKeeper(settings_of(REGISTRY, tmp_path))
+    swaps: list[tuple[str, str]] = []
+    keeper.on_swap = lambda served: swaps.append((served.version, served.source))
+
+    async def answer(_: ServiceSettings, have: str = "") -> production.RegistryReply:
+        assert have == digest
+        await registry_may_answer.wait()
+        return production.RegistryReply("8", digest, tmp_path / digest)
+
+    async def check() -> None:
+        monkeypatch.setattr("api.keeper.ask", answer)
+        running = asyncio.create_task(keeper.run())
+        while keeper.served is None:
+            await asyncio.sleep(0.01)
+        assert (keeper.served.version, keeper.served.source) == ("7", "cache")
+        assert keeper.problem.startswith("the registry is being asked; serving version 7, which")
+        registry_may_answer.set()
+        await running
+
+    asyncio.run(check())
+    assert swaps == [("7", "cache"), ("8", "registry")]
+    assert keeper.problem == ""
+    assert loads == [tmp_path / digest]
+    assert versions_noted(tmp_path) == ["8"]
+
+
+def test_a_new_model_that_hangs_is_given_up_and_the_good_one_stays(
+    finished: Any, another_model: Callable[..., Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    into_cache(tmp_path, finished[0].model, "7")
+    newer = another_model(finished[0].model, tmp_path / "newer", 32)
+    answering(monkeypatch, told(newer, "8"))
+    keeper = ModelKeeper(settings_of(REGISTRY, tmp_path, load_seconds=0.001))
+    asyncio.run(run_until(keeper, lambda: "CARPRICE_LOAD_SECONDS" in keeper.problem))
+    assert keeper.served is not None
+    assert (keeper.served.version, keeper.served.source) == ("7", "cache")
+    assert versions_noted(tmp_path) == ["7"]
+
+
+def test_a_keeper_that_is_cancelled_ends_the_process_that_tries_a_model(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(finished[0].model, tmp_path / "a folder of its own")
+    answering(monkeypatch, told(folder, "8"))
+    keeper = ModelKeeper(settings_of(REGISTRY, tmp_path / "cache"))
+    asyncio.run(run_until(keeper, lambda: processes_with(f"carprice.model.trial {folder}")))
+    assert processes_with(f"carprice.model.trial {folder}") == []
 
 
 @pytest.mark.parametrize("token", ["s3cr3t-token\n", "s3cr3t-\u20ac"])

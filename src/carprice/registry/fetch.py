@@ -1,5 +1,7 @@
 """The production model: what the registry has, in a folder that is checked byte for byte.
 
+It is not loaded here, and so not known to be good: who loads it tells the cache.
+
 ``python -m carprice.registry.fetch`` does it in a process of its own: the service kills it at its
 deadline, whatever MLflow's own retries do, and MLflow's memory goes with it.
 
@@ -17,7 +19,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -30,7 +32,6 @@ from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import (
     DIGEST,
     Production,
-    confirm,
     delete_scratch,
     new_folder,
     stored,
@@ -96,7 +97,7 @@ def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str)
             f"version {production.version} of {name} in {redact(uri)} has no digest among its "
             "tags; register it with `carprice register`"
         )
-    answer = {"folder": None, **asdict(production)}
+    answer = {"folder": None, "version": production.version, "digest": digest}
     if digest == have and not is_intact(cache / digest, digest):
         return answer
     download = partial(registry.download, production)
@@ -107,7 +108,7 @@ def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str)
         if reason is None:
             raise
         return {**answer, **_download_aside(cache, reason, download)}
-    return {**answer, "folder": str(folder), **confirm(uri, name, cache, production)}
+    return {**answer, "folder": str(folder)}
 
 
 def _download_aside(cache: Path, reason: str, download: Callable[[Path], Path]) -> dict[str, Any]:
