@@ -83,8 +83,8 @@ class Record:
         key : key of the signatures; without one there need be none.
         """
         since, replaced = (_time(self.tags.get(tag, "")) for tag in (SINCE, _REPLACED))
-        if withdrawn := self.tags.get("withdrawn"):
-            return f"it was {withdrawn}"
+        if self.tags.get("withdrawn"):
+            return "it was rolled back"
         if told := self.objection_to_tests(key):
             return told
         if since is None:
