@@ -19,7 +19,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -50,11 +49,12 @@ class _MlflowRegistry:
         self._version = production_version(self._registry)
 
     def production(self) -> Production:
-        return Production(str(self._version.number), self._version.digest)
+        version = self._version
+        return Production(str(version.number), version.digest, version.tags)
 
     def download(self, production: Production, target: Path) -> Path:
-        version = replace(self._version, tags={"digest": production.digest})
-        folder = self._registry.verified(version, self._registry.download(version, target))
+        version = self._version
+        folder = self._registry.model_folder(version, self._registry.download(version, target))
         return folder.rename(target / production.digest)
 
 
