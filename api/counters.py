@@ -93,13 +93,13 @@ class Metrics:
         """Count lines of the log that could not be written."""
         self._dropped.inc(count)
 
-    def exposition(self, served: ServedModel | None) -> tuple[bytes, str]:
+    def exposition(self, served: ServedModel | None, objection: str) -> tuple[bytes, str]:
         """Return all metrics as text, and their media type."""
         import prometheus_client as prometheus
         from prometheus_client.multiprocess import MultiProcessCollector
 
         counted, own = self._registry, prometheus.CollectorRegistry()
-        own.register(_ModelCollector(served))
+        own.register(_ModelCollector(served, objection))
         if shared := os.environ.get(SHARED_FOLDER):
             _forget_dead_workers(Path(shared))
             counted = prometheus.CollectorRegistry()
@@ -113,6 +113,7 @@ class Metrics:
 @dataclass(frozen=True, eq=False)
 class _ModelCollector:
     served: ServedModel | None
+    objection: str
 
     def collect(self) -> "Iterator[Metric]":
         from prometheus_client.core import GaugeMetricFamily
@@ -124,6 +125,8 @@ class _ModelCollector:
 
         served, now = self.served, time.time()
         yield gauge("loaded", "Whether there is a model to serve", float(served is not None))
+        what = "Whether the registry's record does not bear out its production version"
+        yield gauge("unrecorded", what, float(self.objection != ""))
         if served is None:
             return
         digest = served.model.digest

@@ -19,7 +19,7 @@ from typing import Any
 from api.production import RegistryReply, ask, in_thread, try_out
 from api.served import SHORT_DIGEST, ServedModel
 from api.service_settings import ServiceSettings
-from carprice.errors import CarpriceError, CorruptModelError
+from carprice.errors import CarpriceError, CorruptModelError, RefusedError
 from carprice.model import PriceModel
 from carprice.model.trial import try_model
 from carprice.model_folder import MANIFEST
@@ -27,6 +27,7 @@ from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import KnownGood, Production, confirm, known_good
 from carprice.registry.fetch import fetch
 from carprice.registry.logins import dagshub_host, dagshub_repository, is_dagshub
+from carprice.registry.record import SINCE, Record
 
 logger = logging.getLogger("carprice.service")
 _FIRST_WAIT_SECONDS: float = 1.0
@@ -41,6 +42,10 @@ def fetch_production(settings: ServiceSettings) -> ServedModel:
     uri, name, cache = settings.tracking_uri, settings.model_name, settings.model_cache
     answer = RegistryReply.of(fetch(uri, name, cache))
     try:
+        if objection := _without_record(settings, answer):
+            if settings.require_record:
+                raise RefusedError(objection)
+            logger.warning("%s", objection)
         if answer.folder is not None and not _is_known(settings, answer.digest):
             try_model(answer.folder, answer.digest, settings.load_seconds)
         served = _load(answer)
@@ -62,6 +67,7 @@ class ModelKeeper:
     ----------
     served : the model to answer with, or None as long as there is none.
     problem : why there is none, or why the one there is may not be the production model; or empty.
+    objection : why the registry's record does not bear out what it has in production; or empty.
     on_swap : called when another model, version or source takes the place of the one before.
     on_failure : called with the reason whenever the registry's model could not be had.
     """
@@ -71,6 +77,8 @@ class ModelKeeper:
         self._warning = ""
         self.served = served
         self.problem = "" if served else "the production model is being loaded"
+        self.objection = ""
+        self._newest = ""
         self.on_swap: Callable[[ServedModel], object] | None = None
         self.on_failure: Callable[[str], object] | None = None
 
@@ -114,6 +122,7 @@ class ModelKeeper:
 
     async def _take(self, answer: RegistryReply) -> None:
         try:
+            self._judge(answer)
             if self.served is not None and answer.digest == self._digest:
                 now = datetime.datetime.now(datetime.UTC)
                 known = replace(self.served, version=answer.version, source="registry", since=now)
@@ -123,6 +132,21 @@ class ModelKeeper:
             self._warn(await in_thread("note", partial(_confirm, self._settings, answer)))
         finally:
             answer.discard()
+
+    def _judge(self, answer: RegistryReply) -> None:
+        """Tell of a production version that its record does not bear out, or refuse it."""
+        before, self.objection = self.objection, _without_record(self._settings, answer)
+        since = answer.tags.get(SINCE, "")
+        if not self.objection and self._settings.promotion_key.get_secret_value():
+            # A signature of before stays good: what was replaced must not come back with it.
+            if since < self._newest:
+                told = f"version {answer.version} was promoted at {since}, before what was since"
+                self.objection = f"{told} ({self._newest}); run `carprice rollback --to` instead"
+            self._newest = max(since, self._newest)
+        if self.objection and self._settings.require_record:
+            raise RefusedError(self.objection)
+        if self.objection and self.objection != before:
+            logger.warning("%s", self.objection)
 
     async def _loaded(self, answer: RegistryReply) -> ServedModel:
         """Load a model, in another process first if it is new here."""
@@ -191,6 +215,17 @@ class ModelKeeper:
             logger.warning("%s", error)
         except Exception:
             logger.exception("A model that was kept for this cannot be loaded")
+
+
+def _without_record(settings: ServiceSettings, answer: RegistryReply) -> str:
+    """Return why the record of a production version does not bear it out; empty if it does."""
+    record = Record(settings.model_name, answer.version, answer.digest, answer.tags)
+    objection = record.objection(settings.promotion_key.get_secret_value().encode())
+    if not objection:
+        return ""
+    told = f"version {answer.version} of {settings.model_name} is in production, but {objection}"
+    remedy = "see `carprice history`, and `carprice promote` or `carprice rollback`"
+    return f"{told}; {remedy}"
 
 
 def _is_known(settings: ServiceSettings, digest: str) -> bool:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -44,6 +44,7 @@ class RegistryReply:
     folder : the model folder, or None where the asker has that model.
     temporary : whether the folder lies outside the cache; :meth:`discard` deletes it.
     warning : why the model is not kept for a start without the registry; mostly empty.
+    tags : what the registry says of the version.
     """
 
     version: str
@@ -51,6 +52,7 @@ class RegistryReply:
     folder: Path | None
     temporary: bool = False
     warning: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:

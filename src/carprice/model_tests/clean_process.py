@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Final
 
 import httpx
 
+from carprice.model.trial import kept
 from carprice.model_tests.documented import Asked, documented
 from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
 from carprice.model_tests.serving_requirements import installed
@@ -28,11 +28,6 @@ _STOP_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.02
 _SHOWN: Final = 1500
 _MODEL_NAME: Final = "used-car-price"
-# Variables that the system needs to start a process; no other is inherited.
-_KEPT: Final = (
-    *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL"),
-    *("SYSTEMROOT", "TEMP", "TMP", "TMPDIR"),
-)
 
 
 @dataclass(frozen=True)
@@ -124,9 +119,8 @@ def _command(port: int) -> list[str]:
 
 
 def _environment(model: Path, scratch: Path, registry: str) -> Mapping[str, str]:
-    given = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {
-        **given,
+        **kept(),
         "HOME": str(scratch),
         "MLFLOW_TRACKING_URI": registry,
         "CARPRICE_MODEL_NAME": _MODEL_NAME,

@@ -7,8 +7,8 @@ deadline, whatever MLflow's own retries do, and MLflow's memory goes with it.
 
 The registry's address comes from ``MLFLOW_TRACKING_URI``, since it may hold a login. The answer is
 one line of JSON on standard output: ``folder`` (null where the caller has that model already),
-``version`` and ``digest``; ``temporary`` where the folder lies outside the cache and the caller is
-to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and exit code 1.
+``version``, ``digest`` and ``tags``; ``temporary`` where the folder lies outside the cache and the
+caller is to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and exit code 1.
 """
 
 import argparse
@@ -19,7 +19,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -50,11 +49,12 @@ class _MlflowRegistry:
         self._version = production_version(self._registry)
 
     def production(self) -> Production:
-        return Production(str(self._version.number), self._version.digest)
+        version = self._version
+        return Production(str(version.number), version.digest, version.tags)
 
     def download(self, production: Production, target: Path) -> Path:
-        version = replace(self._version, tags={"digest": production.digest})
-        folder = self._registry.verified(version, self._registry.download(version, target))
+        version = self._version
+        folder = self._registry.model_folder(version, self._registry.download(version, target))
         return folder.rename(target / production.digest)
 
 
@@ -97,7 +97,8 @@ def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str)
             f"version {production.version} of {name} in {redact(uri)} has no digest among its "
             "tags; register it with `carprice register`"
         )
-    answer = {"folder": None, "version": production.version, "digest": digest}
+    told = {"version": production.version, "digest": digest, "tags": dict(production.tags)}
+    answer = {"folder": None, **told}
     if digest == have and not is_intact(cache / digest, digest):
         return answer
     download = partial(registry.download, production)

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from carprice.errors import CorruptModelError, InputError, RefusedError
 from carprice.evaluation.gate import failed_reasons
 from carprice.redaction import redact
 from carprice.registry.intents import Intent, Kind, announced, intents, retract
+from carprice.registry.record import PROMOTION_SIGNATURE, SINCE, Record, promotion_key
 from carprice.registry.versions import PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
 from carprice.settings import RegisterSettings
 
@@ -43,7 +44,6 @@ class Happening(StrEnum):
 _EVENT: Final = "event."
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _LONGEST: Final = 1500
-_SINCE: Final = f"{PRODUCTION}_since"
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,14 @@ def record_tests(
     A failure is written first and a success last: broken off anywhere, the tags never say of the
     tests what is not so.
     """
-    basis = {
-        "tests_digest": version.digest,
-        "tests_limits": limits_of(settings or RegisterSettings()),
-    }
+    limits, passed = limits_of(settings or RegisterSettings()), {"tests": "passed"}
+    basis = {"tests_digest": version.digest, "tests_limits": limits}
     if failures:
         registry.tag(version.number, {"tests": "failed", **basis})
         record(registry, version.number, Happening.TESTS_FAILED, now, "; ".join(failures))
     else:
-        registry.tag(version.number, {**basis, "tests": "passed"})
+        signed = _record(registry, version).signed_tests(promotion_key(), limits)
+        registry.tag(version.number, {**basis, **signed, **passed})
         record(registry, version.number, Happening.TESTS_PASSED, now)
 
 
@@ -183,22 +182,27 @@ def _complete_record(
 ) -> None:
     """Write the record that is missing where an older carprice was killed, or the alias set."""
     objections = _objections_of_the_tests(registry, version, None)
-    is_recorded = _SINCE in version.tags and any(
+    if withdrawn := why_withdrawn(registry.versions(), version):
+        objections.append(f"it was {withdrawn}")
+    is_recorded = SINCE in version.tags and any(
         event.what in (Happening.PROMOTED, Happening.RESTORED) for event in _events(version)
     )
-    if not is_recorded:
-        if withdrawn := why_withdrawn(registry.versions(), version):
-            objections.append(withdrawn)
-        if not version.accepted:
-            objections.append(f"the gate did not accept it ({_why_refused(version)})")
+    if not is_recorded and not version.accepted:
+        objections.append(f"the gate did not accept it ({_why_refused(version)})")
     if objections:
         raise RefusedError(
             f"version {version.number} of {registry.name} is in production, but "
             f"{'; '.join(objections)}; `carprice rollback` brings an earlier one back"
         )
-    if not is_recorded and not any(one.version == version.number for one in intents(registry)):
-        registry.tag(version.number, {_SINCE: now.isoformat(timespec="seconds")})
+    if any(one.version == version.number for one in intents(registry)):
+        return  # another process is at it
+    since = version.tags.get(SINCE, "") if is_recorded else now.isoformat(timespec="seconds")
+    if not is_recorded:
+        registry.tag(version.number, {SINCE: since})
         record(registry, version.number, Happening.PROMOTED, now, why)
+    told, key = _record(registry, version), promotion_key()
+    if key and not told.is_promotion_signed(key):
+        registry.tag(version.number, told.signed_promotion(key, since))
 
 
 def rollback(
@@ -237,16 +241,28 @@ def rollback(
         )
     versions = registry.versions()
     earlier = _before(registry, versions, current) if to is None else registry.numbered(to)
-    if to is not None and _SINCE not in earlier.tags:
+    if to is not None and SINCE not in earlier.tags:
         raise RefusedError(
             f"version {to} of {registry.name} was never in production; new versions go there by "
             "`carprice promote`"
         )
-    if damage := damage_of(registry, earlier):
+    if damage := _unsigned(registry, earlier) or damage_of(registry, earlier):
         raise RefusedError(f"version {earlier.number} cannot be brought back: {damage}")
     if current is None or earlier.number != current.number:
         _carry_out(registry, _intent(Kind.ROLLBACK, registry, current, earlier, now, why))
     return earlier
+
+
+def _unsigned(registry: Registry, version: Version) -> str:
+    """Return why no signature speaks for an earlier version; empty without a key."""
+    key, told = promotion_key(), _record(registry, version)
+    if not key or told.is_promotion_signed(key) or not told.objection_to_tests(key):
+        return ""
+    return f"{told.objection_to_tests(key)}; run `carprice test-model --version {version.number}`"
+
+
+def _record(registry: Registry, version: Version) -> Record:
+    return Record(registry.name, str(version.number), version.digest, version.tags)
 
 
 def _before(registry: Registry, versions: Sequence[Version], current: Version | None) -> Version:
@@ -258,12 +274,12 @@ def _before(registry: Registry, versions: Sequence[Version], current: Version | 
     previous = registry.at(PREVIOUS)
     if previous and is_other(previous) and not why_withdrawn(versions, previous):
         return previous
-    others = [one for one in versions if _SINCE in one.tags and is_other(one)]
+    others = [one for one in versions if SINCE in one.tags and is_other(one)]
     if not others:
         raise RefusedError(_no_earlier(registry))
 
     def order(one: Version) -> tuple[bool, str, int]:
-        return not why_withdrawn(versions, one), one.tags[_SINCE], one.number
+        return not why_withdrawn(versions, one), one.tags[SINCE], one.number
 
     last = max(others, key=order)
     if withdrawn := why_withdrawn(versions, last):
@@ -310,9 +326,14 @@ def _intent(
     now: datetime.datetime,
     why: str,
 ) -> Intent:
-    moment = now.astimezone(datetime.UTC).isoformat()
+    moment = now.astimezone(datetime.UTC)
     there, previous = _number(current), _number(registry.at(PREVIOUS))
-    return Intent(kind, there, version.number, previous, moment, _user(), _shortened(why))
+    intent = Intent(
+        kind, there, version.number, previous, moment.isoformat(), _user(), _shortened(why)
+    )
+    since = moment.isoformat(timespec="seconds")
+    signed = _record(registry, version).signed_promotion(promotion_key(), since)
+    return replace(intent, signature=signed.get(PROMOTION_SIGNATURE, ""))
 
 
 def finish(registry: Registry, say: Progress = quiet) -> list[Intent]:
@@ -347,9 +368,9 @@ def _cannot_be_finished(registry: Registry, intent: Intent) -> str:
     if standing is not None and standing.number != intent.current:
         return f"{_named(standing)} is in production meanwhile"
     if intent.kind is Kind.ROLLBACK:
-        return ""
+        return _unsigned(registry, version)
     withdrawn = why_withdrawn(versions, version)
-    return f"it was {withdrawn}" if withdrawn else _problem_of_the_tests(version, None)
+    return f"it was {withdrawn}" if withdrawn else _problem_of_the_tests(registry, version, None)
 
 
 def _give_up(registry: Registry, intent: Intent) -> None:
@@ -363,8 +384,8 @@ def _give_up(registry: Registry, intent: Intent) -> None:
         else:
             registry.clear(PREVIOUS)
     version = versions.get(intent.version)
-    if version and version.tags.get(_SINCE) == intent.now.isoformat(timespec="seconds"):
-        registry.untag(version.number, _SINCE)
+    if version and version.tags.get(SINCE) == intent.now.isoformat(timespec="seconds"):
+        registry.untag(version.number, SINCE)
 
 
 def _carry_out(registry: Registry, intent: Intent) -> None:
@@ -420,6 +441,8 @@ def _put_in_production(
             f"somebody else took the {mine.told} for broken off and finished it; see "
             "`carprice history`"
         )
+    if agreed.signature:
+        registry.tag(version.number, {PROMOTION_SIGNATURE: agreed.signature})
     registry.point(PRODUCTION, version.number, agreed.now)
     stands = registry.at(PRODUCTION)
     if stands is None or stands.number != version.number:
@@ -475,23 +498,19 @@ def _objections_of_the_tests(
     registry: Registry, version: Version, settings: RegisterSettings | None
 ) -> list[str]:
     """Return why the model tests or the bytes do not allow a promotion; empty if they do."""
-    problem = _problem_of_the_tests(version, settings)
+    problem = _problem_of_the_tests(registry, version, settings)
     told = f"{problem}; run `carprice test-model`" if problem else ""
     return [*filter(None, (told, damage_of(registry, version)))]
 
 
-def _problem_of_the_tests(version: Version, settings: RegisterSettings | None) -> str:
+def _problem_of_the_tests(
+    registry: Registry, version: Version, settings: RegisterSettings | None
+) -> str:
     """Return what the tags say against a version's model tests; empty if they passed."""
-    tags = version.tags
-    if tags.get("tests") == "failed":
-        return "it failed the model tests"
-    if tags.get("tests") != "passed":
-        return "it has not been through the model tests"
-    if tags.get("tests_digest") != version.digest:
-        return "it passed the model tests with another digest"
-    if settings and tags.get("tests_limits") != limits_of(settings):
+    problem = _record(registry, version).objection_to_tests(promotion_key())
+    if not problem and settings and version.tags.get("tests_limits") != limits_of(settings):
         return "it passed the model tests by other limits than those in force"
-    return ""
+    return problem
 
 
 def damage_of(registry: Registry, version: Version) -> str:
