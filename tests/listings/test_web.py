@@ -132,7 +132,8 @@ def halting(start: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("kind", SLOW)
 def test_a_slow_server_is_not_waited_for(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parts, message = SLOW[kind]
-    monkeypatch.setattr(limits, "MOST_SECONDS_SILENT", 0.5)
+    for module in (limits, web):
+        monkeypatch.setattr(module, "MOST_SECONDS_SILENT", 0.5)
     with raw_server(lambda _: parts()) as host:
         assert message in refusal(host)
 

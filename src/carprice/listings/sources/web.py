@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from carprice.errors import InputError
-from carprice.listings.sources import limits
 from carprice.listings.sources.chunks import one_line
-from carprice.listings.sources.limits import Transfer
+from carprice.listings.sources.limits import MOST_SECONDS_SILENT, Transfer
 from carprice.redaction import hide_secrets, redact
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ async def _download(origin: str, path: Path) -> None:
     answer: httpx.Response | None = None
     try:
         async with _client(label) as client:
-            async with asyncio.timeout(limits.MOST_SECONDS_SILENT):
+            async with asyncio.timeout(MOST_SECONDS_SILENT):
                 answer = await client.send(client.build_request("GET", origin), stream=True)
             answer.raise_for_status()
             await _copy(answer, path, label)
@@ -56,7 +55,7 @@ async def _download(origin: str, path: Path) -> None:
     # anyio and idna let the last two through.
     except (httpx.HTTPError, TimeoutError, ssl.SSLError, ValueError) as error:
         is_silent = isinstance(error, TimeoutError | httpx.TimeoutException)
-        reason = f"silent for {limits.MOST_SECONDS_SILENT} seconds"
+        reason = f"silent for {MOST_SECONDS_SILENT} seconds"
         if answer is not None:
             told = f", {reason}" if is_silent else ""
             raise InputError(f"{label} broke off after {_got(answer)}{told}; try again") from None
@@ -87,7 +86,7 @@ def _client(label: str) -> "httpx.AsyncClient":
         return httpx.AsyncClient(
             headers={"User-Agent": "carprice", "Accept-Encoding": "identity"},
             verify=ssl.create_default_context(),
-            timeout=limits.MOST_SECONDS_SILENT,
+            timeout=MOST_SECONDS_SILENT,
             follow_redirects=True,
         )
     except (ImportError, ValueError, httpx.InvalidURL):
