@@ -95,7 +95,7 @@ def _few_rows(body: bytes, most: int, confidence: float, read: Reader[B]) -> B |
     try:
         return read(body, min(most, _FEW_ROWS), confidence)
     except ProblemError as error:
-        if error.problem.status != Kind.TOO_LARGE.status:
+        if error.kind is not Kind.TOO_LARGE:
             raise
         return None
 
