@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.middleware.cors import CORSMiddleware
 
 from api import problems
 from api.bodies import BatchRequest, ListingRequest
@@ -59,7 +58,7 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await keeping
         service.batches.close()
-        service.recorder.flush()
+        service.recorder.close()
 
     no_pages: dict[str, Any] = dict.fromkeys(("openapi_url", "docs_url", "redoc_url"))
     traced = settings.opentelemetry
@@ -88,13 +87,5 @@ def create_app(
         logger.info("Traces are on: POST /predict goes through the router, which names its spans")
     else:
         app.add_middleware(prices.DirectRoute)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["X-Request-ID", "X-Model-Version", "Retry-After"],
-        )
     app.add_middleware(Gateway, service=service, keys=keys)
     return app

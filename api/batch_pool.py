@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from api import memory
 from api.counters import Metrics
 from api.parsing import Batch
+from api.problems import Kind, ProblemError
 from api.receiving import SMALL_BYTES, come_back
 from api.served import PricedRow, ServedModel
 from api.service_settings import ServiceSettings
@@ -54,19 +55,17 @@ class BatchPool:
         be read, or 429 if a small one has many rows and there is no place for it.
         """
 
-        def read_body() -> B:
-            return read(body, self._settings.batch_rows, confidence)
-
         def price(batch: B) -> Priced:
             rows = served.value_all(batch)
             return write(served, batch, rows), rows
 
         self._had_large |= len(body) > _LARGE_BYTES
+        most = self._settings.batch_rows
         if len(body) > SMALL_BYTES:
-            content, rows = await self._run(lambda: price(read_body()))
-        elif len((batch := read_body()).rows) > _FEW_ROWS:
+            content, rows = await self._run(lambda: price(read(body, most, confidence)))
+        elif (batch := _few_rows(body, most, confidence, read)) is None:
             with self.place():
-                content, rows = await self._run(lambda: price(batch))
+                content, rows = await self._run(lambda: price(read(body, most, confidence)))
         else:
             content, rows = price(batch)
         self._metrics.priced_together(rows)
@@ -101,6 +100,16 @@ class BatchPool:
     def close(self) -> None:
         """Let no new work in, and none begin that waits."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _few_rows(body: bytes, most: int, confidence: float, read: Reader[B]) -> B | None:
+    """Read a short body of few rows; None where it has more, which were not looked at."""
+    try:
+        return read(body, min(most, _FEW_ROWS), confidence)
+    except ProblemError as error:
+        if error.problem.status != Kind.TOO_LARGE.status:
+            raise
+        return None
 
 
 def json_array(rows: Iterable[dict[str, Any]]) -> bytes:

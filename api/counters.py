@@ -1,6 +1,10 @@
 """Prometheus metrics, right under several workers too."""
 
+import errno
+import hashlib
+import logging
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -8,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +22,10 @@ from carprice.model.pricer import Valuation
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+logger = logging.getLogger("carprice.service")
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+FILE_SIZES = {"counter": 512 * 1024, "histogram": 256 * 1024, "gauge_livesum": 64 * 1024}
+"""Bytes of each worker's files in the shared folder: more than all of its labels take."""
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _BATCH_BUCKETS = (1, 10, 100, 1_000, 10_000, 100_000)
 
@@ -53,6 +60,7 @@ class Metrics:
         self._failures = counter(
             "carprice_registry_failures", "Times that the registry gave no model"
         )
+        self._dropped = counter("carprice_log_lines_dropped", "Lines of the log that nobody took")
         what = "Models loaded, by where they were had from"
         self._loads = counter("carprice_model_loads", what, ("source",))
 
@@ -81,13 +89,17 @@ class Metrics:
         """Count a registry that gave no model."""
         self._failures.inc()
 
-    def exposition(self, served: ServedModel | None) -> tuple[bytes, str]:
+    def lines_dropped(self, count: int) -> None:
+        """Count lines of the log that could not be written."""
+        self._dropped.inc(count)
+
+    def exposition(self, served: ServedModel | None, objection: str) -> tuple[bytes, str]:
         """Return all metrics as text, and their media type."""
         import prometheus_client as prometheus
         from prometheus_client.multiprocess import MultiProcessCollector
 
         counted, own = self._registry, prometheus.CollectorRegistry()
-        own.register(_ModelCollector(served))
+        own.register(_ModelCollector(served, objection))
         if shared := os.environ.get(SHARED_FOLDER):
             _forget_dead_workers(Path(shared))
             counted = prometheus.CollectorRegistry()
@@ -101,6 +113,7 @@ class Metrics:
 @dataclass(frozen=True, eq=False)
 class _ModelCollector:
     served: ServedModel | None
+    objection: str
 
     def collect(self) -> "Iterator[Metric]":
         from prometheus_client.core import GaugeMetricFamily
@@ -112,6 +125,8 @@ class _ModelCollector:
 
         served, now = self.served, time.time()
         yield gauge("loaded", "Whether there is a model to serve", float(served is not None))
+        what = "Whether the registry's record does not bear out its production version"
+        yield gauge("unrecorded", what, float(self.objection != ""))
         if served is None:
             return
         digest = served.model.digest
@@ -124,11 +139,57 @@ class _ModelCollector:
 
 
 def _share_between_workers() -> None:
-    """Name the folder that the workers of one server share, before the library looks for it."""
-    if parent_process() is not None and SHARED_FOLDER not in os.environ:
-        folder = Path(tempfile.gettempdir()) / f"carprice-metrics-{os.getppid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        os.environ[SHARED_FOLDER] = str(folder)
+    """Name the folder that the workers of one server share, before the library looks for it.
+
+    Where it cannot be written to, this worker counts for itself and says so.
+    """
+    try:
+        if parent_process() is not None and SHARED_FOLDER not in os.environ:
+            os.environ[SHARED_FOLDER] = str(_private_folder())
+        if folder := os.environ.get(SHARED_FOLDER):
+            _reserve(Path(folder))
+    except OSError as error:
+        folder = os.environ.pop(SHARED_FOLDER, None) or error.filename or "for temporary files"
+        logger.warning(
+            "/metrics tells of one worker alone: the folder %s, which all share, cannot be used "
+            "(%s); make room there, or name another one in TMPDIR",
+            folder,
+            error.strerror or error,
+        )
+
+
+def _private_folder() -> Path:
+    """Return a folder whose name no other user can know, and that only this user may use.
+
+    It is of the key that multiprocessing makes at random for a process and its children.
+    """
+    key = hashlib.sha256(b"carprice metrics" + current_process().authkey).hexdigest()
+    folder = Path(tempfile.gettempdir()) / f"carprice-metrics-{key[:32]}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    is_ours = sys.platform == "win32" or (found.st_uid, found.st_mode & 0o077) == (os.getuid(), 0)
+    if not (stat.S_ISDIR(found.st_mode) and is_ours):
+        raise PermissionError(errno.EACCES, "it is not a folder of this user alone", str(folder))
+    return folder
+
+
+def _reserve(folder: Path) -> None:
+    """Write this process's files in their full size, with nothing counted.
+
+    The library maps them into memory, where a page for which the disk has no room ends the process.
+    """
+    files = {folder / f"{kind}_{os.getpid()}.db": size for kind, size in FILE_SIZES.items()}
+    for path, size in files.items():
+        if path.exists():
+            continue
+        begun = path.with_suffix(".new")
+        try:
+            begun.write_bytes(bytes(size))
+            begun.rename(path)
+        except OSError:
+            for made in (begun, *files):
+                made.unlink(missing_ok=True)
+            raise
 
 
 def _forget_dead_workers(folder: Path) -> None:

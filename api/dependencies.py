@@ -115,7 +115,18 @@ SentListings = Annotated[ManyListings, Depends(sent_listings)]
 
 
 def media_type(request: Request, *known: str) -> str:
-    """Return the media type of the body, by default the first one known; 415 for any other."""
+    """Return the media type of the body, by default the first one known; 415 for any other.
+
+    415 too for a body that is compressed, or encoded in another way.
+    """
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise ProblemError(
+                Kind.MEDIA_TYPE,
+                f"Content-Encoding is {value.decode('latin-1')[:100]!r}; send the body as it is, "
+                "without this header",
+                headers={"Accept-Encoding": "identity"},
+            )
     given = _header(request, b"content-type")
     if given is None or given == known[0]:
         return known[0]

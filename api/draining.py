@@ -1,15 +1,20 @@
 """SIGTERM: not ready at once, answer on while load balancers notice, then stop with exit code 0.
 
-Uvicorn by itself closes its socket at once, so that requests on their way are refused.
+Uvicorn by itself closes its socket at once, so that requests on their way are refused. Whatever
+hangs then, a thread or a client, the process ends in time: who stops it would kill it 5 s later.
 """
 
 import asyncio
+import logging
+import os
 import signal
 import threading
 import time
 from concurrent.futures import Future
 
+logger = logging.getLogger("carprice.service")
 _LONGEST_SECONDS = 15.0
+_LAST_SECONDS = 24.0
 _QUIET_SECONDS = 1.0
 _SAME_SECONDS = 1.0
 
@@ -52,9 +57,20 @@ class Drain:
         def on_term(*_: object) -> None:
             if not self.begun:
                 self.begun, self._told = True, time.monotonic()
+                last = threading.Timer(_LAST_SECONDS, _end_at_once)
+                last.daemon = True
+                last.start()
                 self._finishing = asyncio.run_coroutine_threadsafe(finish(), loop)
             elif time.monotonic() > self._told + _SAME_SECONDS:
                 # A worker may be told by its parent and by who told that, which is one request.
                 stop()
 
         before = signal.signal(signal.SIGTERM, on_term)
+
+
+def _end_at_once() -> None:
+    """End the process, though something hangs; its log may be what hangs."""
+    told = f"ended {_LAST_SECONDS:g} s after SIGTERM although something was still busy"
+    threading.Thread(target=logger.warning, args=(told,), daemon=True).start()
+    time.sleep(0.2)
+    os._exit(0)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from carprice.errors import InputError
-from carprice.redaction import LOGIN_VARIABLES, TOKEN_VARIABLES
+from carprice.redaction import LOGIN_VARIABLES, PROMOTION_KEY, TOKEN_VARIABLES
 
 DEFAULT_PORT: Final = 8000
 SECRETS_FOLDER: Final = Path("/run/secrets")
-SECRETS: Final = (*LOGIN_VARIABLES, *TOKEN_VARIABLES, "CARPRICE_API_KEYS")
+SECRETS: Final = (*LOGIN_VARIABLES, *TOKEN_VARIABLES, PROMOTION_KEY, "CARPRICE_API_KEYS")
 
 
 def port(environment: Mapping[str, str] = os.environ) -> int:

@@ -1,4 +1,4 @@
-"""What every request passes: its id, keys and limits, security headers, counters and its log line.
+"""What every request passes: its id, CORS, keys and limits, headers, counters and its log line.
 
 Plain ASGI, since a request through Starlette's ``BaseHTTPMiddleware`` costs more than a price.
 """
@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from time import perf_counter, time
 from typing import Final
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -75,6 +76,16 @@ class Gateway:
         self._service = service
         self._keys = keys
         self._limit = RateLimit(service.settings.rate_limit)
+        self._answer: ASGIApp = self._answer_admitted
+        if origins := service.settings.cors_origins:
+            # Around the refusals too: a page may read no answer without these headers.
+            self._answer = CORSMiddleware(
+                self._answer_admitted,
+                allow_origins=[origin.strip() for origin in origins.split(",")],
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=["X-Request-ID", "X-Model-Version", "Retry-After"],
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -85,12 +96,22 @@ class Gateway:
         if root := self._service.settings.root_path or scope.get("root_path"):
             scope["root_path"], scope["path"] = root, root + path
         exchange = _Exchange(scope, send, self._service, path)
+        scope["state"]["exchange"] = exchange
         self._service.recorder.begin()
         try:
+            await self._answer(scope, receive, exchange.send)
+        finally:
+            exchange.held.close()
+            self._record(scope, exchange)
+
+    async def _answer_admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request if it may ask, and refuse it otherwise; a crash is a problem too."""
+        exchange: _Exchange = scope["state"]["exchange"]
+        try:
             exchange.key_name = self._admit(scope, exchange)
-            await self._app(scope, receive, exchange.send)
+            await self._app(scope, receive, send)
         except ProblemError as error:
-            await respond(error)(scope, receive, exchange.send)
+            await respond(error)(scope, receive, send)
         except ClientDisconnect:
             pass
         except Exception:
@@ -99,10 +120,7 @@ class Gateway:
             if exchange.status != _CLIENT_WENT:
                 raise
             told = "an error of ours; it is logged under the request's X-Request-ID"
-            await respond(ProblemError(Kind.INTERNAL, told))(scope, receive, exchange.send)
-        finally:
-            exchange.held.close()
-            self._record(scope, exchange)
+            await respond(ProblemError(Kind.INTERNAL, told))(scope, receive, send)
 
     def _record(self, scope: Scope, exchange: "_Exchange") -> None:
         seconds = perf_counter() - exchange.started

@@ -1,6 +1,8 @@
 """The served model: from the registry, else the last known good one, else the image's.
 
-A service without a model goes on asking for one, so that it heals by itself.
+The last known good one is served at once, before the registry is asked. A service without the
+registry's model goes on asking for it, so that it heals by itself. What this machine has not served
+before is first tried in a process of its own.
 """
 
 import asyncio
@@ -10,19 +12,22 @@ import random
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from api.production import RegistryReply, ask
+from api.production import RegistryReply, ask, in_thread, try_out
 from api.served import SHORT_DIGEST, ServedModel
 from api.service_settings import ServiceSettings
-from carprice.errors import CarpriceError, CorruptModelError
+from carprice.errors import CarpriceError, CorruptModelError, RefusedError
 from carprice.model import PriceModel
+from carprice.model.trial import try_model
 from carprice.model_folder import MANIFEST
 from carprice.redaction import hide_secrets, redact
-from carprice.registry.cache import last_known_good
+from carprice.registry.cache import KnownGood, Production, confirm, known_good
 from carprice.registry.fetch import fetch
 from carprice.registry.logins import dagshub_host, dagshub_repository, is_dagshub
+from carprice.registry.record import SINCE, Record
 
 logger = logging.getLogger("carprice.service")
 _FIRST_WAIT_SECONDS: float = 1.0
@@ -34,8 +39,21 @@ def fetch_production(settings: ServiceSettings) -> ServedModel:
 
     In this process, and for as long as the registry takes: :class:`ModelKeeper` asks in another.
     """
-    found = fetch(settings.tracking_uri, settings.model_name, settings.model_cache)
-    return _load(RegistryReply.of(found))
+    uri, name, cache = settings.tracking_uri, settings.model_name, settings.model_cache
+    answer = RegistryReply.of(fetch(uri, name, cache))
+    try:
+        if objection := _without_record(settings, answer):
+            if settings.require_record:
+                raise RefusedError(objection)
+            logger.warning("%s", objection)
+        if answer.folder is not None and not _is_known(settings, answer.digest):
+            try_model(answer.folder, answer.digest, settings.load_seconds)
+        served = _load(answer)
+        if warning := _confirm(settings, answer):
+            logger.warning("%s", warning)
+    finally:
+        answer.discard()
+    return served
 
 
 class ModelKeeper:
@@ -49,6 +67,7 @@ class ModelKeeper:
     ----------
     served : the model to answer with, or None as long as there is none.
     problem : why there is none, or why the one there is may not be the production model; or empty.
+    objection : why the registry's record does not bear out what it has in production; or empty.
     on_swap : called when another model, version or source takes the place of the one before.
     on_failure : called with the reason whenever the registry's model could not be had.
     """
@@ -58,6 +77,8 @@ class ModelKeeper:
         self._warning = ""
         self.served = served
         self.problem = "" if served else "the production model is being loaded"
+        self.objection = ""
+        self._newest = ""
         self.on_swap: Callable[[ServedModel], object] | None = None
         self.on_failure: Callable[[str], object] | None = None
 
@@ -68,6 +89,10 @@ class ModelKeeper:
         """
         wait = _FIRST_WAIT_SECONDS
         has_answered = self.served is not None
+        if not has_answered:
+            await self._serve_known_good()
+            if self.served is not None:
+                self.problem = f"the registry is being asked; {_described(self.served)}"
         while not (has_answered or await self._ask()):
             await asyncio.sleep(_about(wait))
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
@@ -96,16 +121,44 @@ class ModelKeeper:
         return self.served.model.digest if self.served else ""
 
     async def _take(self, answer: RegistryReply) -> None:
-        if answer.folder is not None:
-            if answer.warning and answer.warning != self._warning:
-                logger.warning("%s", answer.warning)
-            self._warning = answer.warning
-        if self.served is not None and answer.digest == self._digest:
+        try:
+            self._judge(answer)
+            if self.served is not None and answer.digest == self._digest:
+                now = datetime.datetime.now(datetime.UTC)
+                known = replace(self.served, version=answer.version, source="registry", since=now)
+                self._serve(known)
+            else:
+                self._serve(await self._loaded(answer))
+            self._warn(await in_thread("note", partial(_confirm, self._settings, answer)))
+        finally:
             answer.discard()
-            now = datetime.datetime.now(datetime.UTC)
-            self._serve(replace(self.served, version=answer.version, source="registry", since=now))
-        else:
-            self._serve(await asyncio.to_thread(_load, answer))
+
+    def _judge(self, answer: RegistryReply) -> None:
+        """Tell of a production version that its record does not bear out, or refuse it."""
+        before, self.objection = self.objection, _without_record(self._settings, answer)
+        since = answer.tags.get(SINCE, "")
+        if not self.objection and self._settings.promotion_key.get_secret_value():
+            # A signature of before stays good: what was replaced must not come back with it.
+            if since < self._newest:
+                told = f"version {answer.version} was promoted at {since}, before what was since"
+                self.objection = f"{told} ({self._newest}); run `carprice rollback --to` instead"
+            self._newest = max(since, self._newest)
+        if self.objection and self._settings.require_record:
+            raise RefusedError(self.objection)
+        if self.objection and self.objection != before:
+            logger.warning("%s", self.objection)
+
+    async def _loaded(self, answer: RegistryReply) -> ServedModel:
+        """Load a model, in another process first if it is new here."""
+        settings, folder, digest = self._settings, answer.folder, answer.digest
+        if folder is not None and not _is_known(settings, digest):
+            await try_out(folder, digest, settings.load_seconds)
+        return await in_thread("load", partial(_load, answer))
+
+    def _warn(self, warning: str) -> None:
+        if warning and warning != self._warning:
+            logger.warning("%s", warning)
+        self._warning = warning
 
     def _serve(self, served: ServedModel) -> None:
         before, self.served = self.served, served
@@ -138,43 +191,70 @@ class ModelKeeper:
             text = text.replace(place, name)
         return text
 
+    async def _serve_known_good(self) -> None:
+        """Serve the newest known good model of the cache that can be loaded, or leave it at that.
+
+        One that cannot be is told of in the log.
+        """
+        settings = self._settings
+        for known in known_good(settings.model_cache, settings.model_name, settings.tracking_uri):
+            await self._try_to_serve(partial(_load_known_good, known))
+            if self.served is not None:
+                return
+
     async def _fall_back(self) -> None:
         """Serve the last known good model, else the image's, else none."""
-        for load in (_load_last_known_good, _load_baked):
-            try:
-                served = await asyncio.to_thread(load, self._settings)
-            except CarpriceError as error:
-                logger.warning("%s", error)
-            except Exception:
-                logger.exception("A model that was kept for this cannot be loaded")
-            else:
-                if served is not None:
-                    self._serve(served)
-                    return
+        await self._serve_known_good()
+        if self.served is None and self._settings.baked_model is not None:
+            await self._try_to_serve(partial(_load_baked, self._settings.baked_model))
+
+    async def _try_to_serve(self, load: Callable[[], ServedModel]) -> None:
+        try:
+            self._serve(await in_thread("load", load))
+        except CarpriceError as error:
+            logger.warning("%s", error)
+        except Exception:
+            logger.exception("A model that was kept for this cannot be loaded")
+
+
+def _without_record(settings: ServiceSettings, answer: RegistryReply) -> str:
+    """Return why the record of a production version does not bear it out; empty if it does."""
+    record = Record(settings.model_name, answer.version, answer.digest, answer.tags)
+    objection = record.objection(settings.promotion_key.get_secret_value().encode())
+    if not objection:
+        return ""
+    told = f"version {answer.version} of {settings.model_name} is in production, but {objection}"
+    remedy = "see `carprice history`, and `carprice promote` or `carprice rollback`"
+    return f"{told}; {remedy}"
+
+
+def _is_known(settings: ServiceSettings, digest: str) -> bool:
+    """Whether this machine has served a model before."""
+    known = known_good(settings.model_cache, settings.model_name, settings.tracking_uri)
+    return digest in {one.digest for one in known}
+
+
+def _confirm(settings: ServiceSettings, answer: RegistryReply) -> str:
+    """Tell the cache that a model is good; return why that cannot be, or nothing."""
+    if answer.folder is None or answer.temporary:
+        return answer.warning
+    uri, name, cache = settings.tracking_uri, settings.model_name, settings.model_cache
+    return confirm(uri, name, cache, Production(answer.version, answer.digest))
 
 
 def _load(answer: RegistryReply) -> ServedModel:
-    try:
-        if answer.folder is None:
-            raise CorruptModelError("the registry's answer names no model folder")
-        model = _model_of(answer.folder, answer.digest, "was fetched; fetch it again")
-    finally:
-        answer.discard()
+    if answer.folder is None:
+        raise CorruptModelError("the registry's answer names no model folder")
+    model = _model_of(answer.folder, answer.digest, "was fetched; fetch it again")
     return ServedModel.of(model, answer.version)
 
 
-def _load_last_known_good(settings: ServiceSettings) -> ServedModel | None:
-    known = last_known_good(settings.model_cache, settings.model_name, settings.tracking_uri)
-    if known is None:
-        return None
+def _load_known_good(known: KnownGood) -> ServedModel:
     model = _model_of(known.folder, known.digest, "its name says; delete it")
     return ServedModel.of(model, known.version, source="cache", since=known.confirmed)
 
 
-def _load_baked(settings: ServiceSettings) -> ServedModel | None:
-    folder = settings.baked_model
-    if folder is None:
-        return None
+def _load_baked(folder: Path) -> ServedModel:
     model = PriceModel.load(folder)
     made = datetime.datetime.fromtimestamp((folder / MANIFEST).stat().st_mtime, datetime.UTC)
     return ServedModel.of(model, model.digest[:SHORT_DIGEST], source="image", since=made)

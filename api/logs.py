@@ -1,15 +1,22 @@
 """Logs as JSON, one object a line: the service's messages, and the access log.
 
 Answered requests are counted and logged many at a time: one at a time, counters and a log line
-would cost a quarter of a price.
+would cost a quarter of a price. Lines are written in a thread of their own, since a pipe that
+nobody reads holds up who writes to it.
 """
 
 import asyncio
+import atexit
 import datetime
+import io
 import logging
 import logging.config
+import os
+import select
 import sys
-from typing import Any, TextIO
+import threading
+import time
+from typing import Any, Final
 
 from pydantic_core import to_json
 
@@ -19,6 +26,11 @@ MORE_FIELDS = "carprice_fields"
 """Attribute of a record with more members of its line."""
 _PAUSE_SECONDS = 0.05
 _MOST = 32
+_MOST_WAITING: Final = 4 * 1024 * 1024
+_ONE_PIECE: Final = 4096
+"""Bytes that a pipe takes in one piece, whoever else writes to it."""
+_SECONDS_OF_A_RECORD: Final = 0.02
+_SECONDS_AT_THE_END: Final = 1.0
 
 
 def printed_time(seconds: float) -> str:
@@ -50,17 +62,133 @@ class JsonFormatter(logging.Formatter):
         return to_json(content, fallback=str, ensure_ascii=True).decode("ascii")
 
 
+class Outlet:
+    """Writes lines to standard output, in a thread that alone waits where nobody reads them.
+
+    Lines for which there is no room are dropped and counted, and the log says so once it is read
+    again.
+
+    Parameters
+    ----------
+    most : bytes that may wait to be written.
+    """
+
+    def __init__(self, most: int = _MOST_WAITING) -> None:
+        self._most = most
+        self._waiting: list[bytes] = []
+        self._size = self._count = 0
+        self._untold = 0
+        self._uncounted = 0
+        self._is_idle = True
+        self._is_stalled = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def write(self, lines: bytes, count: int = 1) -> None:
+        """Have so many lines, each with its end, written soon; never waits."""
+        with self._changed:
+            if self._size + len(lines) > self._most:
+                self._drop(count)
+                return
+            self._waiting.append(lines)
+            self._size += len(lines)
+            self._count += count
+            self._is_idle = False
+            if self._thread is None:
+                # A daemon: neither it nor the lines that nobody reads shall keep the process.
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def flush(self, seconds: float) -> None:
+        """Wait until all is written, but not longer than this."""
+        with self._changed:
+            self._is_stalled = not self._changed.wait_for(lambda: self._is_idle, seconds)
+
+    def flush_unless_stalled(self) -> None:
+        """Wait a moment until all is written; not at all where the last such wait was in vain."""
+        if not self._is_stalled:
+            self.flush(_SECONDS_OF_A_RECORD)
+
+    def take_dropped(self) -> int:
+        """Return how many lines were dropped since this was asked last."""
+        with self._changed:
+            dropped, self._uncounted = self._uncounted, 0
+        return dropped
+
+    def _drop(self, count: int) -> None:
+        self._untold += count
+        self._uncounted += count
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._is_idle = not self._waiting
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting)
+                lines, count, untold = b"".join(self._waiting), self._count, self._untold
+                self._waiting, self._size, self._count, self._untold = [], 0, 0, 0
+            try:
+                _write(lines + (_dropped_line(untold) if untold else b""))
+            except (OSError, ValueError, AttributeError):  # closed, full, or not there at all
+                with self._changed:
+                    self._drop(count)
+                    self._untold += untold
+            self._is_stalled = False
+
+
+def _write(lines: bytes) -> None:
+    """Write whole lines, past Python's buffer: its lock would hold up the end of the process."""
+    try:
+        file = sys.stdout.fileno()
+    except io.UnsupportedOperation:  # such as where a test reads what is printed
+        sys.stdout.write(lines.decode("ascii"))
+        sys.stdout.flush()
+        return
+    begin = 0
+    while begin < len(lines):
+        end = lines.rfind(b"\n", begin, begin + _ONE_PIECE) + 1 or lines.find(b"\n", begin) + 1
+        try:
+            begin += os.write(file, lines[begin:end])
+        except BlockingIOError:  # one that whoever made it has not to wait
+            select.select([], [file], [])
+
+
+def _dropped_line(count: int) -> bytes:
+    told = (
+        f"{count:,} lines of the log were dropped: nobody read them, or they could not be written"
+    )
+    content = {
+        "time": printed_time(time.time()),
+        "level": "warning",
+        "logger": "carprice.service",
+        "message": told,
+    }
+    return to_json(content) + b"\n"
+
+
+OUTLET: Final = Outlet()
+"""Where all of this process's lines go."""
+atexit.register(OUTLET.flush, _SECONDS_AT_THE_END)
+
+
+class OutletHandler(logging.Handler):
+    """Hands records to :data:`OUTLET`, and waits a moment for them: the process may end now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's line."""
+        OUTLET.write(f"{self.format(record)}\n".encode())
+        OUTLET.flush_unless_stalled()
+
+
 CONFIGURATION: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "api.logs.JsonFormatter"}},
     "handlers": {
-        "out": {
-            "class": "logging.StreamHandler",
-            "stream": "ext://sys.stdout",
-            "formatter": "json",
-        }
+        "out": {"class": "api.logs.OutletHandler", "formatter": "json"},
     },
+    "root": {"handlers": ["out"], "level": "WARNING"},
     "loggers": {
         "carprice": {"handlers": ["out"], "level": "INFO", "propagate": False},
         "uvicorn": {"handlers": ["out"], "level": "INFO", "propagate": False},
@@ -73,9 +201,8 @@ CONFIGURATION: dict[str, Any] = {
 class Recorder:
     """Counts and logs requests every 50 ms, or 32 of them; to be used in one event loop."""
 
-    def __init__(self, metrics: Metrics, stream: TextIO | None = None) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._stream = stream
         self._in_flight = 0
         self._answered: list[tuple[str, str, int, float]] = []
         self._lines: list[dict[str, Any]] = []
@@ -107,10 +234,15 @@ class Recorder:
             self._metrics.answered(*one)
         if lines:
             # ASCII, whatever the stream's encoding, and whatever ends a reader's line.
-            text = b"\n".join(to_json(line, ensure_ascii=True) for line in lines).decode("ascii")
-            stream = self._stream or sys.stdout
-            stream.write(f"{text}\n")
-            stream.flush()
+            text = b"\n".join(to_json(line, ensure_ascii=True) for line in lines)
+            OUTLET.write(text + b"\n", len(lines))
+        if dropped := OUTLET.take_dropped():
+            self._metrics.lines_dropped(dropped)
+
+    def close(self) -> None:
+        """Count and log all that was noted, and wait a moment until it is written."""
+        self.flush()
+        OUTLET.flush(_SECONDS_AT_THE_END)
 
     def _plan(self) -> None:
         if not self._is_due:

@@ -2,17 +2,14 @@
 
 import csv
 import io
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-import jiter
 from pydantic import ValidationError
 
 from api.bodies import FieldProblem, ListingRequest
+from api.json_reader import LONGEST_ROW, MOST_KEYS, parse_json, too_many_keys
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
 from carprice.listings.problems import ERRORS_OF_ROW, MOST_ERRORS, nearest_field, read_csv_cell
 from carprice.schema import REQUIRED, alias
@@ -21,7 +18,9 @@ _read_fields = ListingRequest.model_validate
 FIELD_BY_NAME: Final = {
     spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
 }
-_MOST_KEYS: Final = 2 * len(ListingRequest.model_fields)
+
+_LINES: Final = 1000
+_LINES_OF_ROW: Final = 8
 
 Row = ListingRequest | ProblemError
 
@@ -42,6 +41,8 @@ class Batch:
 def read_listing(body: bytes) -> ListingRequest:
     """Read one listing from JSON; the problem, 422, names each wrong field."""
     content = parse_json(body)
+    if isinstance(content, dict) and len(content) > MOST_KEYS:
+        raise too_many_keys(content)
     try:
         return _read_fields(content)
     except ValidationError as error:
@@ -50,7 +51,7 @@ def read_listing(body: bytes) -> ListingRequest:
 
 def read_json_batch(body: bytes, most: int, confidence: float) -> Batch:
     """Read ``{"listings": […]}``; 422 for a body of another form, 413 for too many rows."""
-    content = parse_json(body)
+    content = parse_json(body, most)
     if not isinstance(content, dict) or set(content) != {"listings"}:
         raise ProblemError(Kind.MALFORMED, 'the body must be {"listings": [ … ]} and nothing else')
     rows = content["listings"]
@@ -58,27 +59,6 @@ def read_json_batch(body: bytes, most: int, confidence: float) -> Batch:
         raise invalid_field("listings", "must be an array of listings")
     check_rows(len(rows), most)
     return Batch([*map(read_row, rows)], confidence)
-
-
-def parse_json(body: bytes, *, strict: bool = False) -> Any:
-    """Parse JSON in which no key is repeated; 422 if it is not JSON, or repeats a key.
-
-    Unless ``strict``, an object inside of the body that repeats a key, such as a row, is no error
-    of the whole: it comes as its :class:`ProblemError`.
-    """
-    try:
-        return jiter.from_json(body, catch_duplicate_keys=True)
-    except ValueError:
-        try:
-            jiter.from_json(body)
-        except ValueError as error:
-            message = f"the body is not valid JSON: {error}"
-            raise ProblemError(Kind.MALFORMED, message) from None
-    # Only the standard library tells in which object a key is repeated.
-    content = json.loads(body, object_pairs_hook=partial(_object, strict=strict))
-    if isinstance(content, ProblemError):
-        raise content
-    return content
 
 
 def check_rows(count: int, most: int) -> None:
@@ -93,9 +73,8 @@ def read_row(row: object) -> Row:
     """Read one row of a batch; where it is wrong, return its problem."""
     if isinstance(row, ProblemError):
         return row
-    if isinstance(row, dict) and len(row) > _MOST_KEYS:
-        message = f"the row has {len(row):,} keys; a listing has at most {_MOST_KEYS}"
-        return ProblemError(Kind.LISTING, message)
+    if isinstance(row, dict) and len(row) > MOST_KEYS:
+        return too_many_keys(row)
     try:
         return _read_fields(row)
     except ValidationError as error:
@@ -106,23 +85,68 @@ def read_csv(body: bytes, most: int, confidence: float) -> Batch:
     """Read CSV with a header of field names, camelCase or snake_case, in any order.
 
     Empty cells and the usual marks are missing values. 422 if it is no CSV in UTF-8, or a column is
-    unknown or there twice; 413 for too many rows.
+    unknown or there twice; 413 for too many rows, or a row that is too long.
     """
+    lines = _Lines(body)
+    records = csv.reader(lines, strict=True)
+    rows: list[Row] = []
+    cells: list[list[str]] = []
     try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        message = f"the body is not UTF-8 (byte {error.start}); save the file as UTF-8"
-        raise ProblemError(Kind.MALFORMED, message) from None
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(lines, [])
+        header = next(records, [])
         fields = read_header(header)
-        cells = [*islice(filter(None, lines), most + 1)]
-        check_rows(len(cells), most)
-    except csv.Error as error:
-        message = f"line {lines.line_num} is not CSV: {error}"
+        for record in records:
+            lines.begin_row(_LINES + _LINES_OF_ROW * most)
+            if record:
+                check_rows(len(rows) + 1, most)
+                rows.append(_read_csv_cells(fields, record))
+                cells.append(record[: len(header)])
+    except UnicodeDecodeError:
+        message = f"the body is not UTF-8 (byte {_first_wrong(body)}); save the file as UTF-8"
         raise ProblemError(Kind.MALFORMED, message) from None
-    return Batch([_read_csv_cells(fields, line) for line in cells], confidence, header, cells)
+    except csv.Error as error:
+        message = f"line {records.line_num} is not CSV: {error}"
+        raise ProblemError(Kind.MALFORMED, message) from None
+    return Batch(rows, confidence, header, cells)
+
+
+class _Lines:
+    """The lines of a CSV, read one after another; 413 where there are too many, or a row is long.
+
+    A row has several where line ends are quoted.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._text = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+        self._number = 0
+        self._rest = LONGEST_ROW
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self._number += 1
+        line = self._text.readline(self._rest + 1)
+        self._rest -= len(line)
+        if self._rest < 0:
+            message = f"the row at line {self._number:,} has more than {LONGEST_ROW:,} characters"
+            raise ProblemError(Kind.TOO_LARGE, message)
+        if not line:
+            raise StopIteration
+        return line
+
+    def begin_row(self, most: int) -> None:
+        """Allow another row."""
+        self._rest = LONGEST_ROW
+        if self._number > most:
+            raise ProblemError(Kind.TOO_LARGE, f"the body has more than {most:,} lines")
+
+
+def _first_wrong(body: bytes) -> int:
+    try:
+        body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(body)
 
 
 def read_header(header: Sequence[str]) -> list[str]:
@@ -154,15 +178,3 @@ def _read_csv_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
     return read_row(
         {field: read_csv_cell(field, cell) for field, cell in zip(fields, cells, strict=True)}
     )
-
-
-def _object(pairs: list[tuple[str, Any]], *, strict: bool) -> dict[str, Any] | ProblemError:
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in content:
-            error = invalid_field(key[:200], "is there twice; leave one out")
-            if strict:
-                raise error
-            return error
-        content[key] = value
-    return content

@@ -14,21 +14,24 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from api.service_settings import ServiceSettings
 from carprice import errors
 from carprice.errors import CarpriceError, RefusedError
+from carprice.model.trial import Trial
 from carprice.redaction import hide_secrets, redact
 from carprice.registry.fetch import fetch_from
 from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
 logger = logging.getLogger("carprice.service")
+T = TypeVar("T")
 _POLITE_SECONDS: Final = 1.0
 
 
@@ -41,6 +44,7 @@ class RegistryReply:
     folder : the model folder, or None where the asker has that model.
     temporary : whether the folder lies outside the cache; :meth:`discard` deletes it.
     warning : why the model is not kept for a start without the registry; mostly empty.
+    tags : what the registry says of the version.
     """
 
     version: str
@@ -48,6 +52,7 @@ class RegistryReply:
     folder: Path | None
     temporary: bool = False
     warning: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:
@@ -90,26 +95,49 @@ async def _by_http(settings: ServiceSettings, have: str) -> RegistryReply | None
         registry = HttpRegistry(uri, name, settings.start_seconds)
     except LeftToMlflowError:
         return None
-    told: Future[RegistryReply | None] = Future()
-    told.set_running_or_notify_cancel()
 
-    def work() -> None:
+    def work() -> RegistryReply | None:
         try:
-            found = fetch_from(registry, settings.model_cache, have)
-            told.set_result(RegistryReply.of(found))
+            return RegistryReply.of(fetch_from(registry, settings.model_cache, have))
         except LeftToMlflowError:
-            told.set_result(None)
-        except Exception as error:
-            told.set_exception(error)
+            return None
         finally:
             registry.close()
 
-    # A daemon, so that one that hangs does not keep the process alive.
-    threading.Thread(target=work, name="registry", daemon=True).start()
     try:
-        return await asyncio.wrap_future(told)
+        return await in_thread("registry", work)
     finally:
         registry.close()
+
+
+async def in_thread(name: str, work: Callable[[], T]) -> T:
+    """Return what a function does in a thread that does not keep the process alive if it hangs."""
+    told: Future[T] = Future()
+    told.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            told.set_result(work())
+        except BaseException as error:
+            told.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await asyncio.wrap_future(told)
+
+
+async def try_out(folder: Path, digest: str, seconds: float) -> None:
+    """Load a model and price a car in a process that is ended when it takes longer.
+
+    Raises
+    ------
+    CarpriceError
+        If that fails.
+    """
+    trial = Trial(folder, digest)
+    try:
+        await in_thread("trial", partial(trial.run, seconds))
+    finally:
+        trial.end()
 
 
 async def _by_child(settings: ServiceSettings, have: str) -> RegistryReply:

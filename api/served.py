@@ -12,7 +12,7 @@ from carprice.errors import CorruptModelError
 from carprice.model import PriceModel
 from carprice.model.cautions import Caution
 from carprice.model.pricer import Valuation
-from carprice.schema import Listing, example_listing
+from carprice.model.trial import price_the_example
 
 logger = logging.getLogger("carprice.service")
 ModelSource = Literal["registry", "cache", "image"]
@@ -54,7 +54,11 @@ class ServedModel:
         :class:`CorruptModelError` if it cannot price a listing, as one that another version of
         carprice trained.
         """
-        _price_the_example(model)
+        try:
+            price_the_example(model)
+        except CorruptModelError:
+            logger.warning("The model does not price the example listing", exc_info=True)
+            raise
         now = datetime.datetime.now(datetime.UTC)
         return cls(model, version, source, since or now, now)
 
@@ -78,15 +82,3 @@ def _with_unused(valuation: Valuation, listing: ListingRequest) -> Valuation:
     if "feature_count" in listing.model_fields_set:
         return replace(valuation, cautions=(*valuation.cautions, _NOT_USED))
     return valuation
-
-
-def _price_the_example(model: PriceModel) -> None:
-    """Refuse a model that cannot price the schema's example listing."""
-    try:
-        model.pricer.value(vars(Listing.model_validate(example_listing())))
-    except Exception as error:
-        logger.warning("The model does not price the example listing", exc_info=True)
-        raise CorruptModelError(
-            f"model {model.digest[:SHORT_DIGEST]} cannot be served: it fails with "
-            f"{type(error).__name__}; train it again with this version of carprice"
-        ) from None

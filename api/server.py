@@ -3,7 +3,7 @@
 import os
 import signal
 import tempfile
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import uvicorn
@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api import logs
 from api.connections import LimitedProtocol
 from api.counters import SHARED_FOLDER
+from api.workers import CANNOT_START, PATIENCE_SECONDS, Watch
 
 _KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's 60, so that it is the one to close
 _GRACE_SECONDS = 8
@@ -48,6 +49,12 @@ def run(app: FastAPI | str, host: str, port: int, workers: int = 1) -> None:
         finally:
             signal.signal(signal.SIGTERM, before)
         return
-    with tempfile.TemporaryDirectory(prefix="carprice-metrics-") as shared:
-        os.environ[SHARED_FOLDER] = str(Path(shared))
-        uvicorn.run(app, workers=workers, **options)
+    watch = Watch()
+    watch.begin()
+    with ExitStack() as stack:
+        with suppress(OSError):  # each worker finds out by itself, and says so
+            shared = tempfile.TemporaryDirectory(prefix="carprice-metrics-")
+            os.environ[SHARED_FOLDER] = stack.enter_context(shared)
+        uvicorn.run(app, workers=workers, timeout_worker_healthcheck=PATIENCE_SECONDS, **options)
+    if watch.gave_up:
+        raise SystemExit(CANNOT_START)

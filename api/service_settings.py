@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from api.root_path import OWN_PATHS
 from carprice.errors import InputError
+from carprice.registry.record import SHORTEST_KEY
 from carprice.registry.tracking import tracking_uri
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class ServiceSettings(BaseModel):
     model_cache : folder for downloaded models; the last one in production is kept.
     baked_model : model folder to start from when neither registry nor cache has a model.
     start_seconds : after so long without the registry's answer, start from cache or folder.
+    load_seconds : after so long a model that this machine has not served before is given up.
+    require_record : whether a production version is refused whose record in the registry does not
+        bear it out; else that is only told.
+    promotion_key : key that model tests and promotions have to be signed with; empty: none.
     poll_seconds : how often to look for a new production model; 0: never once it was had.
     drain_seconds : how long to go on serving after SIGTERM, so that load balancers notice.
     body_seconds : how long a client may take to send a request's head, and then its body.
@@ -61,6 +66,9 @@ class ServiceSettings(BaseModel):
     model_cache: Path = Path(".carprice") / "models"
     baked_model: Path | None = None
     start_seconds: float = Field(30.0, gt=0)
+    load_seconds: float = Field(30.0, gt=0)
+    require_record: bool = False
+    promotion_key: SecretStr = SecretStr("")
     poll_seconds: float = Field(0.0, ge=0)
     drain_seconds: float = Field(5.0, ge=0, le=15)
     body_seconds: float = Field(10.0, gt=0)
@@ -78,6 +86,13 @@ class ServiceSettings(BaseModel):
     metrics: bool = True
     opentelemetry: bool = False
     root_path: str = ""
+
+    @field_validator("promotion_key")
+    @classmethod
+    def _as_key(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
+            raise ValueError(f"needs {SHORTEST_KEY} characters or more")
+        return value
 
     @field_validator("root_path")
     @classmethod
@@ -109,5 +124,5 @@ class ServiceSettings(BaseModel):
 def _told(error: "ErrorDetails") -> str:
     field = str(error["loc"][0])
     message = error["msg"].removeprefix("Value error, ")
-    found = "a secret" if field == "api_keys" else repr(error["input"])
+    found = "a secret" if field in ("api_keys", "promotion_key") else repr(error["input"])
     return f"{_PREFIX}{field.upper()}: {message} (found {found})"

@@ -55,7 +55,8 @@ TOGETHER = {
         *("/test_image.py", "/test_tracking.py", "/test_workflows.py"),
     ),
     "mlflow": (
-        *("/test_fetch.py", "/model_tests/test_command.py", "/test_promotion.py"),
+        *("/test_broken_off.py", "/test_fetch.py", "/model_tests/test_command.py"),
+        "/test_promotion.py",
         *("/test_setup.py", "/test_versions.py", "/tests/test_cli.py"),
     ),
 }

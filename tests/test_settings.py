@@ -1,3 +1,4 @@
+import time
 from datetime import date
 from functools import reduce
 from pathlib import Path
@@ -181,6 +182,64 @@ def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(tmp_path: Path) ->
         load_settings(tmp_path)
     with pytest.raises(InputError, match=r"nowhere\.yaml does not exist; give another with --par"):
         load_settings(tmp_path / "nowhere.yaml")
+
+
+def _doubling(start: str, line: str) -> str:
+    """Return YAML of few letters whose anchors stand for 10 billion values."""
+    named = [line.replace("*", f"*a{place}") for place in range(9)]
+    return start + "".join(f"a{place}: &a{place} {text}\n" for place, text in enumerate(named, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (_doubling("a0: &a0 [x]\n", f"[{', '.join(['*'] * 10)}]"), "more than 100,000 values"),
+        (
+            _doubling("a0: &a0 {k: v}\n", f"{{{', '.join(f'k{n}: *' for n in range(10))}}}"),
+            "more than 100,000 values",
+        ),
+        (
+            _doubling("a0: &a0 {k: v}\n", f"{{<<: [{', '.join(['*'] * 10)}]}}"),
+            "more than 100,000 values",
+        ),
+        ("ingest: &a [*a]", "more than 100,000 values"),
+        ("[" * 100_000, "inside each other without end"),
+        ("- " * 100_000, "inside each other without end"),
+        ("{a: " * 100_000, "inside each other without end"),
+        (f"ingest: {{source: '{'x' * 200_000}'}}", "more than 100,000 letters"),
+        ("#" * 2_000_001, "more than 2 MB"),
+        ("train: {seed: " + "9" * 5000 + "}", "not of its kind .Exceeds the limit"),
+        (f"train: {{seed: 0x{'f' * 5000}}}", "train.seed: .*found a number of very many digits"),
+        ("ingest: {valuation_date: 2024-13-45}", "not of its kind .month must be in 1..12"),
+        ("train: !!int x", "not of its kind"),
+        ("train: !!bool x", "not of its kind"),
+        ("train: !!timestamp x", "not of its kind"),
+        ("? [a]\n: b", "unhashable"),
+        ("a: 1\nb: 2\na: 3", "the key 'a' stands twice"),
+        ("? |\n  a\n  b\n: 1\n", "a b is not a parameter"),
+        ("ingest: {source: ['https://ann:<s3cret>@h']}", r"https://\*\*\*@h"),
+        (f"ingest: {{encoding: [{'x' * 9_000}]}}", "xxx…"),
+        ("".join(f"k{n}: 1\n" for n in range(2_000)), "k4 is not a parameter; .*and 1,995 more"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_no_file_of_params_takes_long_or_says_much(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2_000
+
+
+def test_the_time_of_many_keys_grows_as_their_number(tmp_path: Path) -> None:
+    columns = "ingest: {columns: {model: {from: m, values: {%s}}}}"
+
+    def seconds(keys: int) -> float:
+        text = columns % ", ".join(f"k{n}: v" for n in range(keys))
+        start = time.process_time()
+        assert load(tmp_path, text).ingest.columns["model"]
+        return time.process_time() - start
+
+    assert seconds(16_000) < 20 * seconds(2_000)  # eight times the keys; 64 if each met all others
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from api.bodies import FieldProblem, ListingRequest
-from api.parsing import Batch, Row, check_rows, parse_json, read_csv, read_header, read_row
+from api.json_reader import MOST_KEYS, parse_json, too_many_keys
+from api.parsing import Batch, Row, check_rows, read_csv, read_header, read_row
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
 from api.protocols.messages import DataframeSplit, ScoringParams
 from api.protocols.schemas import FORMS
@@ -27,7 +28,7 @@ def read_json_frame(body: bytes, most: int, confidence: float) -> Batch:
 
     422 naming the form, or the row and field, that is wrong; 413 for too many rows.
     """
-    content = parse_json(body, strict=True)
+    content = parse_json(body, most, strict=True)
     if isinstance(content, list):
         return Batch(_read_records(content, most, _ROOT), confidence)
     if isinstance(content, dict) and "data" in content:
@@ -43,6 +44,8 @@ def validated(model: type[M], content: object, place: str) -> M:
     """Read a part of a body; ``place`` is what errors call it, empty for the whole."""
     if not isinstance(content, dict):
         raise invalid_field(place or "body", "must be a JSON object", Kind.MALFORMED)
+    if len(content) > MOST_KEYS:
+        raise too_many_keys(content)
     try:
         return model.model_validate(content)
     except ValidationError as error:

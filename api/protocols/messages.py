@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from api.bodies import Price
+from api.json_reader import MOST_KEYS
 from api.protocols.schemas import inputs_schema, split_schema
 from carprice.schema import ANSWER_NAMES, CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
 
@@ -19,6 +20,11 @@ Confidence = Annotated[
         examples=[DEFAULT_CONFIDENCE],
     ),
 ]
+
+
+def _first_tensors(value: object) -> object:
+    """Leave out tensors that cannot be right: there are more of them than names of fields."""
+    return value[: MOST_KEYS + 1] if isinstance(value, list) else value
 
 
 def _no_binary(value: object) -> object:
@@ -40,8 +46,8 @@ class DataframeSplit(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=split_schema)
 
-    columns: list[str]
-    data: list[list[Any]]
+    columns: list[str] = Field(fail_fast=True)
+    data: list[list[Any]] = Field(fail_fast=True)
     index: list[Any] = []
 
 
@@ -117,13 +123,19 @@ class InferenceRequest(_Strict):
 
     id: str = Field("", description="Comes back with the answer", examples=["42"])
     parameters: RequestParameters = Field(default_factory=RequestParameters)
-    inputs: list[RequestInput] = Field(
+    inputs: Annotated[list[RequestInput], BeforeValidator(_first_tensors)] = Field(
+        fail_fast=True,
         description="Shown for one listing: n listings are tensors of the shape [n] or [n, 1], in "
         "any order; the first four are required. null, or an empty text, is a missing value; "
         "features are names joined by | or a comma",
         json_schema_extra=inputs_schema,
     )
-    outputs: list[RequestOutput] = Field([], description="Tensors to answer with; default: all")
+    outputs: list[RequestOutput] = Field(
+        [],
+        fail_fast=True,
+        max_length=MOST_KEYS,
+        description="Tensors to answer with; default: all",
+    )
 
 
 class _StrictAnswer(_Strict):

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterator
-from importlib.metadata import version as version_of
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -17,11 +16,14 @@ from api.protocols.dataframes import read_csv_frame, read_json_frame
 from api.protocols.messages import Predictions
 from api.protocols.schemas import CSV_EXAMPLE, CSV_SCHEMA, SCORING_EXAMPLES, SCORING_SCHEMA
 from api.served import PricedRow, ServedModel
+from api.spreadsheets import harmless
 from carprice.model.pricer import Valuation
 from carprice.schema import ANSWER_NAMES, MODEL_NAMES, PRICE_NAMES
 
 _CSV_ANSWER: Final = text_answer(CSV, f"{','.join(PRICE_NAMES)}\r\n512000.0,421000.0,615000.0\r\n")
-_VERSION: Final = text_answer("text/plain", "3.17.2")
+_MLFLOW: Final = "3.17.2"
+"""The version of MLflow whose protocol this is; MLflow itself need not be installed."""
+_VERSION: Final = text_answer("text/plain", _MLFLOW)
 _BODIES: Final = {
     JSON: {"schema": SCORING_SCHEMA, "examples": SCORING_EXAMPLES},
     CSV: {"schema": CSV_SCHEMA, "example": CSV_EXAMPLE},
@@ -41,8 +43,8 @@ async def ping(service: TheService) -> Response:
 
 @router.get("/version", response_class=Response, responses={200: _VERSION, **READING_PROBLEMS})
 async def version() -> Response:
-    """Answer the version of MLflow that is installed here, as MLflow's own server does."""
-    return Response(version_of("mlflow-skinny"), media_type="text/plain")
+    """Answer the version of MLflow whose protocol this is, where MLflow's own server tells its."""
+    return Response(_MLFLOW, media_type="text/plain")
 
 
 @router.post(
@@ -83,5 +85,5 @@ def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     writer.writeheader()
     for row in _contents(served, batch, rows):
         told = "; ".join(caution["message"] for caution in row[warnings])
-        writer.writerow({**row, warnings: told})
+        writer.writerow({**row, warnings: harmless(told)})
     return text.getvalue().encode()

@@ -8,15 +8,18 @@ from typing import Any
 from pydantic_core import to_json
 
 from api.bodies import FieldProblem
-from api.parsing import FIELD_BY_NAME, Batch, check_rows, parse_json, read_row
+from api.json_reader import parse_json
+from api.parsing import FIELD_BY_NAME, Batch, check_rows, read_row
 from api.problems import invalid_fields
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
 from api.protocols.schemas import FLOATS, OUTPUTS, datatypes_of
 from api.served import PricedRow
-from carprice.listings.problems import MOST_ERRORS, nearest_field
+from carprice.listings.problems import MOST_ERRORS, nearest_field, shown
 from carprice.model.pricer import Valuation
 from carprice.schema import REQUIRED, alias
+
+_MANY = 10**12  # more need not be told apart
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def read_inference(body: bytes, most: int, confidence: float) -> Inference:
 
     422 naming the tensor that is wrong; 413 for too many rows.
     """
-    request = validated(InferenceRequest, parse_json(body, strict=True), "")
+    request = validated(InferenceRequest, parse_json(body, most, strict=True), "")
     rows = _rows_of(request.inputs)
     check_rows(rows, most)
     columns = _columns_of(request.inputs, rows)
@@ -71,7 +74,7 @@ def _rows_of(tensors: Sequence[RequestInput]) -> int:
     if not tensors:
         return 0
     (first, *_) = [*tensors[0].shape, None]
-    return first if type(first) is int else len(tensors[0].data)
+    return min(first, _MANY) if type(first) is int else len(tensors[0].data)
 
 
 def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[Any]]:
@@ -93,11 +96,12 @@ def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[An
             columns[field] = _flat(tensor)
         if len(errors) == MOST_ERRORS:
             break
-    errors += [
-        FieldProblem(field=f"tensor {alias(field)}", message="this tensor is required")
-        for field in REQUIRED
-        if field not in counted
-    ]
+    if len(errors) < MOST_ERRORS:
+        errors += [
+            FieldProblem(field=f"tensor {alias(field)}", message="this tensor is required")
+            for field in REQUIRED
+            if field not in counted
+        ]
     if errors:
         raise invalid_fields(errors)
     return columns
@@ -105,11 +109,11 @@ def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[An
 
 def _wrong_form(tensor: RequestInput, rows: int) -> str:
     shape, found = tensor.shape, len(tensor.data)
-    shown = str(shape)[:100]
     if any(isinstance(size, bool) for size in shape) or shape not in ([rows], [rows, 1]):
-        return f"the shape is {shown}; it must be [n] or [n, 1], with one n for all tensors: {rows}"
+        wanted = f"[n] or [n, 1], with one n for all tensors: {rows}"
+        return f"the shape is {shown(shape)}; it must be {wanted}"
     if found != rows:
-        return f"the shape is {shown}, the data has {found} values"
+        return f"the shape is {shown(shape)}, the data has {found} values"
     return ""
 
 
@@ -126,7 +130,7 @@ def _wrong_type(tensor: RequestInput, field: str) -> str:
         return f"the datatype is {tensor.datatype[:50]!r}; it must be {' or '.join(datatypes)}"
     for place, cell in enumerate(_flat(tensor)):
         if known(cell) and not _fits(cell, tensor.datatype):
-            return f"value {place} is no {tensor.datatype}: {str(cell)[:100]!r}"
+            return f"value {place} is no {tensor.datatype}: {str(shown(cell))!r}"
     return ""
 
 

@@ -27,7 +27,8 @@ async def ready(service: TheService) -> JSONResponse:
     elif served is None:
         status, detail = "loading", service.keeper.problem
     else:
-        status, detail = "ok", None if served.source == "registry" else service.keeper.problem
+        problem = "" if served.source == "registry" else service.keeper.problem
+        status, detail = "ok", problem or service.keeper.objection or None
     content = {
         "status": status,
         "modelVersion": served and served.version,
@@ -76,5 +77,6 @@ async def vocabulary(served: Served) -> dict[str, Any]:
 async def metrics(service: TheService) -> Response:
     """Return the counters, as Prometheus reads them."""
     service.recorder.flush()
-    content, kind = service.metrics.exposition(service.keeper.served)
+    keeper = service.keeper
+    content, kind = service.metrics.exposition(keeper.served, keeper.objection)
     return Response(content, media_type=kind)

@@ -14,6 +14,7 @@ from api.openapi import BATCH, CONFIDENCE, PROBLEMS, asks_for, text_answer
 from api.parsing import Batch, read_csv, read_json_batch
 from api.problems import ProblemError
 from api.served import PricedRow, ServedModel
+from api.spreadsheets import harmless
 from carprice.model.pricer import Valuation
 from carprice.schema import PRICE_NAMES
 
@@ -57,17 +58,17 @@ def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     """Write the columns that came, where they came as CSV, and the prices beside them."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([*(batch.header or ["row"]), *_COLUMNS])
+    writer.writerow([*(map(harmless, batch.header) if batch.header else ["row"]), *_COLUMNS])
     width = max(len(batch.header), 1)
     for place, row in enumerate(rows):
-        came = batch.cells[place] if batch.header else [place]
-        writer.writerow([*came[:width], *[""] * (width - len(came)), *_cells(row, served)])
+        came = [*map(harmless, batch.cells[place][:width])] if batch.header else [place]
+        writer.writerow([*came, *[""] * (width - len(came)), *_cells(row, served)])
     return text.getvalue().encode()
 
 
 def _cells(row: PricedRow, served: ServedModel) -> list[Any]:
     if isinstance(row, ProblemError):
-        return [*[""] * (len(_COLUMNS) - 1), row]
+        return [*[""] * (len(_COLUMNS) - 1), harmless(str(row))]
     cautions = "; ".join(caution.message for caution in row.cautions)
     about_day = (served.model.market.currency, row.valuation_date, served.version)
-    return [*row.prices, *about_day, cautions, ""]
+    return [*row.prices, *about_day, harmless(cautions), ""]

@@ -35,7 +35,7 @@ class DirectRoute:
 
     FastAPI's router, exit stacks and response model cost more than a price does, see
     docs/decisions/0006-plain-routes.md. This is the innermost middleware: a request passes all
-    others first, such as the one for CORS.
+    others first.
     """
 
     path = PREDICT

@@ -103,6 +103,7 @@ _ORDINAL_FORM: Final = (
     + "|".join(form for word in _ORDINALS for form in (word, word.capitalize(), word.upper()))
     + r")(?: (?:& [Aa]bove )?(?:[Oo]wner|OWNER)| [Cc]ar)?$"
 )
+_MOST_NAMES: Final = 200
 _EQUIPMENT_FORM: Final = r"^[^,;|]{0,200}(?:[,;|][^,;|]{0,200}){0,199}$"
 
 
@@ -119,7 +120,8 @@ def _whole(value: object) -> object:
 
 
 def _list_of_equipment(value: object) -> object:
-    if isinstance(value, str) and not re.search(_EQUIPMENT_FORM, value):
+    is_long = isinstance(value, list | tuple) and len(value) > _MOST_NAMES
+    if is_long or (isinstance(value, str) and not re.search(_EQUIPMENT_FORM, value)):
         raise PydanticCustomError("too_long", "Input should be at most 200 names of 200 characters")
     return split_equipment(value)
 
@@ -154,7 +156,7 @@ Owners = Annotated[
         | Annotated[str, Field(pattern=_ORDINAL_FORM)],
     ),
 ]
-_Equipment = Annotated[tuple[Text, ...], Field(max_length=200)]
+_Equipment = Annotated[tuple[Text, ...], Field(max_length=_MOST_NAMES, fail_fast=True)]
 Equipment = Annotated[
     _Equipment,
     BeforeValidator(

@@ -5,8 +5,10 @@
 """
 
 import datetime
+import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -23,6 +25,7 @@ from pydantic import (
 )
 
 from carprice.errors import InputError
+from carprice.redaction import redact
 from carprice.schema import (
     CAR_ID,
     FIELDS,
@@ -37,6 +40,13 @@ from carprice.schema import (
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.mlflow)(?<!\.git)", re.ASCII)
+
+_WORDS: Final = re.compile(r"[1-9]\d{0,3}(-([1-9]\d{0,3})?)?")
+_LARGEST_FILE: Final = 2_000_000
+_MOST_VALUES: Final = 100_000
+_LONGEST_VALUE: Final = 100_000
+_MOST_PROBLEMS: Final = 5
+_LONGEST_MESSAGE: Final = 1_000
 
 
 def expand(text: str) -> str:
@@ -59,7 +69,7 @@ Expanded = Annotated[str, AfterValidator(expand)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 _IN_TITLES: Final = {
@@ -201,7 +211,7 @@ class ColumnRule(_Settings):
                 ) from None
             if groups < 1:
                 raise ValueError(f"match {self.match!r} needs a group, such as ({self.match})")
-        if self.words is not None and not re.fullmatch(r"[1-9]\d*(-([1-9]\d*)?)?", str(self.words)):
+        if self.words is not None and not _WORDS.fullmatch(str(self.words)):
             raise ValueError(f'words is {self.words!r}; write 1, "2-3" or "3-"')
         return self
 
@@ -271,6 +281,7 @@ class IngestSettings(_Settings):
     header_row: int | None = Field(
         None,
         ge=0,
+        le=1_000_000,
         description="row of a CSV or Excel file that names the columns, counted from 1; 0: none, "
         "the columns are then column 1, column 2 …; default: the first that is not empty",
     )
@@ -362,7 +373,7 @@ class TrainSettings(_Settings):
 
     seed: Seed = 0
     folds: int = Field(10, ge=2, le=50)
-    patience: int = Field(50, ge=1)
+    patience: int = Field(50, ge=1, le=100_000)
     hedonic: HedonicScales = HedonicScales()
     booster: BoosterSettings = BoosterSettings()
 
@@ -446,15 +457,32 @@ class Settings(_Settings):
 def describe(error: ValidationError) -> str:
     """Return what is wrong with settings in one line: each key, and what was found."""
     problems = []
-    for detail in error.errors(include_url=False):
-        key = ".".join(str(part) for part in detail["loc"]) or "the whole file"
-        message = detail["msg"].removeprefix("Value error, ")
+    details = error.errors(include_url=False)
+    for detail in details[:_MOST_PROBLEMS]:
+        key = ".".join(_cut(str(part)) for part in detail["loc"]) or "the whole file"
+        message = _cut(detail["msg"].removeprefix("Value error, "), _LONGEST_MESSAGE)
         if detail["type"] == "extra_forbidden":
             problems.append(f"{key} is not a parameter; remove it or correct its spelling")
         else:
-            found = "" if detail["type"] == "value_error" else f" (found {detail['input']!r})"
+            found = "" if detail["type"] == "value_error" else f" (found {_shown(detail['input'])})"
             problems.append(f"{key}: {message}{found}")
+    if len(details) > _MOST_PROBLEMS:
+        problems.append(f"and {len(details) - _MOST_PROBLEMS:,} more")
     return "; ".join(problems)
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, cut where it is long, its secrets hidden."""
+    try:
+        return _cut(redact(repr(value)[:_LONGEST_MESSAGE]))
+    except ValueError:  # a number of thousands of digits
+        return "a number of very many digits"
+
+
+def _cut(text: str, longest: int = 100) -> str:
+    """Return a text in one line, without its end where it is long."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -473,17 +501,72 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML loader that refuses a key that stands twice in one mapping."""
+    """YAML loader that refuses repeated keys, and what its anchors make too large."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Return the document's root, whose values are counted before any of them is made."""
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _count_values(node, {})
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Read a mapping, and refuse repeated keys."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", node.start_mark
-                )
+        counts = Counter(self.construct_object(key, deep=True) for key, _ in node.value)
+        for key, count in counts.items():
+            if count > 1:
+                raise _not_allowed(f"the key {_shown(key)} stands twice", node)
         return super().construct_mapping(node, deep)
+
+
+def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Return how many values a node holds, counting what an alias names wherever it stands."""
+    if node not in known:
+        known[node] = _MOST_VALUES  # it is endless if it holds itself
+        if isinstance(node, yaml.ScalarNode):
+            if len(node.value) > _LONGEST_VALUE:
+                raise _not_allowed(f"a value has more than {_LONGEST_VALUE:,} letters", node)
+            inside: Iterable[yaml.Node] = ()
+        else:
+            is_mapping = isinstance(node, yaml.MappingNode)
+            inside = itertools.chain(*node.value) if is_mapping else node.value
+        known[node] = 1 + sum(_count_values(one, known) for one in inside)
+        if known[node] > _MOST_VALUES:
+            raise _not_allowed(
+                f"it has more than {_MOST_VALUES:,} values, those of an anchor counted wherever it "
+                "is named; write fewer",
+                node,
+            )
+    return known[node]
+
+
+def _not_allowed(problem: str, node: yaml.Node) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _read_yaml(path: Path) -> Any:
+    """Read a params file, whose size is bounded."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise InputError(
+                f"params file {path} has more than {_LARGEST_FILE // 1_000_000} MB; is it another "
+                "file? Give the params file with --params"
+            )
+        return yaml.load(content.decode("utf-8"), _Loader)  # noqa: S506
+    except FileNotFoundError:
+        raise InputError(f"params file {path} does not exist; give another with --params") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"params file {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        reason = _cut(str(error), _LONGEST_MESSAGE)
+    except RecursionError:
+        reason = "it has lists or mappings inside each other without end"
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # What PyYAML's own readers of dates, numbers and tags raise.
+        reason = f"a value is not of its kind ({_cut(str(error))})"
+    raise InputError(f"params file {path} is not valid YAML: {reason}")
 
 
 def load_settings(path: Path, source: str | None = None) -> Settings:
@@ -491,15 +574,7 @@ def load_settings(path: Path, source: str | None = None) -> Settings:
 
     It is an InputError if the file is missing, is no YAML, or holds what is not allowed.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
-    except FileNotFoundError:
-        raise InputError(f"params file {path} does not exist; give another with --params") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"params file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        place = " ".join(str(error).split())
-        raise InputError(f"params file {path} is not valid YAML: {place}") from None
+    content = _read_yaml(path)
     content = {} if content is None else content
     if source is not None and isinstance(content, dict):
         ingest = content.get("ingest") or {}

@@ -163,3 +163,43 @@ def test_the_batches_that_wait_are_few(client_with: Any) -> None:
             return int(batch(client, [FULL] * 3000).status_code)
 
         assert set(threads.map(ask, range(4))) == {200, 429}
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        *((text, f"'{text}") for text in ("=1+1", "=HYPERLINK(0)", "@SUM(A1)", "+1+1", "-1+1")),
+        *(
+            (text, f"'{text}")
+            for text in ("\t=1", "\r=1", "\n=1", "＝1+1", "-", "=", "--5", "+91 9")
+        ),
+        *(
+            (text, text)
+            for text in ("-5", "+5", "-12.50", "-.5", "-1e3", "SX 1.6", "a=b", "", "'=1")
+        ),
+    ],
+)
+def test_no_cell_of_a_csv_answer_is_a_formula(client: TestClient, cell: str, told: str) -> None:
+    names = ("make", "model", "year", "odometer", "variant", "listedOn")
+    sent = io.StringIO(newline="")
+    writer = csv.writer(sent)
+    writer.writerow(names)
+    writer.writerow(["Kia", cell, "2019", "42000", cell, ""])
+    writer.writerow([cell, "Seltos", cell, "42000", "", cell])
+    answer = as_csv(client, sent.getvalue(), Accept="text/csv")
+    header, first, second = csv.reader(io.StringIO(answer.text, newline=""))
+    assert header[: len(names)] == [*names]
+    assert first[:6] == ["Kia", told, "2019", "42000", told, ""]
+    assert second[:6] == [told, "Seltos", told, "42000", "", told]
+    for line in (header, first, second):
+        assert not [one for one in line if one and one[0] in "=@\t\r\n"]
+
+
+def test_a_header_and_warnings_are_no_formulas_either(client: TestClient) -> None:
+    text = "\tmake,model,year,odometer\n=1+1,=cmd|x!A0,2019,42000\n"
+    answer = as_csv(client, text, Accept="text/csv")
+    header, row = csv.reader(io.StringIO(answer.text, newline=""))
+    assert header[0] == "'\tmake"
+    assert row[:2] == ["'=1+1", "'=cmd|x!A0"]
+    assert "was not in the training data" in row[header.index("warnings")]
+    assert not [one for one in row if one and one[0] in "=+@\t\r\n"]

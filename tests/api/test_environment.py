@@ -46,7 +46,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_the_names_are_those_of_every_login() -> None:
     assert set(SECRETS) == {
         *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
-        *("DAGSHUB_USER_TOKEN", "DAGSHUB_PAT", "CARPRICE_API_KEYS"),
+        *("DAGSHUB_USER_TOKEN", "DAGSHUB_PAT", "CARPRICE_API_KEYS", "CARPRICE_PROMOTION_KEY"),
     }
 
 

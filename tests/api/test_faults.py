@@ -22,6 +22,7 @@ from asking import BARE, Traffic, processes_with
 from requests import Response
 
 from carprice.model_folder import folder_digest
+from carprice.registry.cache import Production, confirm
 from carprice.registry.fetch import fetch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +149,9 @@ def cache_of(registered: Registered, cache: Path, environment: Mapping[str, str]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        fetch(environment["MLFLOW_TRACKING_URI"], NAME, cache)
+        uri = environment["MLFLOW_TRACKING_URI"]
+        found = fetch(uri, NAME, cache)
+        confirm(uri, NAME, cache, Production(found["version"], found["digest"]))
     confirmed: str = json.loads((cache / f"{NAME}.json").read_text())["confirmed"]
     return confirmed
 

@@ -1,4 +1,5 @@
 import dataclasses
+import gzip
 import json
 import logging
 from collections.abc import Iterator
@@ -121,6 +122,34 @@ def test_a_body_is_of_a_known_type(client: TestClient, kind: str, status: int) -
     assert post(client, "/predict", BARE, **{"Content-Type": kind}).status_code == status
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/predict", "/explain", "/predict/batch", "/invocations"),
+        *(f"/v2/models/used-car-price{version}/infer" for version in ("", "/versions/7")),
+    ],
+)
+@pytest.mark.parametrize("value", ["gzip", "GZIP", "br", "identity, gzip", "aws-chunked", "x"])
+def test_a_body_that_is_encoded_is_refused_by_name(
+    client: TestClient, path: str, value: str
+) -> None:
+    body = gzip.compress(json.dumps(BARE).encode())
+    answer = post(client, path, body, **{"Content-Encoding": value})
+    detail = refused(answer, 415, "unsupported-media-type")["detail"]
+    assert f"Content-Encoding is {value!r}; send the body as it is" in detail
+    assert answer.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("value", ["", "identity", " Identity "])
+def test_a_body_may_say_that_it_is_not_encoded(client: TestClient, value: str) -> None:
+    assert post(client, "/predict", BARE, **{"Content-Encoding": value}).status_code == 200
+
+
+def test_of_several_encodings_each_is_looked_at(client: TestClient) -> None:
+    headers = [("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    refused(client.post("/predict", json=BARE, headers=headers), 415, "unsupported-media-type")
+
+
 KEYS = {name: new_key() for name in ("market", "dealer")}
 
 
@@ -227,15 +256,43 @@ def test_pages_of_other_origins_may_ask_only_where_they_are_named(
             assert one.headers["X-Request-ID"]
             assert one.headers["Access-Control-Allow-Origin"] == "https://shop.example"
         assert "X-Request-ID" in answer.headers["Access-Control-Expose-Headers"]
-        assert shop.post("/predict", json=BARE, headers=ask).status_code == 401
         evil = {"Origin": "https://evil.example", **keyed}
         other = shop.post("/predict", json=BARE, headers=evil)
         assert "Access-Control-Allow-Origin" not in other.headers
         assert shop.app.user_middleware[-1].cls is DirectRoute  # the innermost
-        for body in ({"make": "Kia"}, []):
-            wrong = shop.post("/predict", json=body, headers={**ask, **keyed})
-            assert wrong.status_code == 422
-            assert wrong.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
+def test_such_pages_can_read_every_refusal(
+    client_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, keyed = {"Origin": "https://shop.example"}, {"X-API-Key": KEYS["market"]}
+    found = {}
+    with client_with(
+        cors_origins="https://shop.example",
+        api_keys=entry("shop", KEYS["market"]),
+        rate_limit=10,
+        body_bytes=1000,
+    ) as shop:
+        for status, method, path, body, headers in (
+            (401, "POST", "/predict", b"{}", {}),
+            (404, "GET", "/nowhere", None, keyed),
+            (405, "GET", "/predict", None, keyed),
+            (413, "POST", "/predict", b" " * 2000, keyed),
+            (415, "POST", "/predict", b"{}", {**keyed, "Content-Encoding": "gzip"}),
+            (422, "POST", "/predict", b"[]", keyed),
+        ):
+            found[status] = shop.request(method, path, content=body, headers={**ask, **headers})
+        monkeypatch.setattr("api.routes.prices.confidence_of", lambda _: 1 / 0)
+        found[500] = shop.post("/predict", json=BARE, headers={**ask, **keyed})
+        for _ in range(10):
+            found[429] = shop.post("/predict", json=BARE, headers={**ask, **keyed})
+        shop.app.state.service.keeper.served = None
+        found[503] = shop.get("/ready", headers=ask)
+    assert {status: one.status_code for status, one in found.items()} == {one: one for one in found}
+    for one in found.values():
+        assert one.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+        assert "Retry-After" in one.headers["Access-Control-Expose-Headers"]
+        assert one.headers["X-Request-ID"]
 
 
 def test_the_log_tells_that_traces_close_the_short_way(

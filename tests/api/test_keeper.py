@@ -15,15 +15,18 @@ from typing import Any
 
 import pytest
 from asking import processes_with
+from forged import changed_json, forged
 
 from api import production
 from api.keeper import ModelKeeper, fetch_production
 from api.production import ask
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
-from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.errors import CorruptModelError, InputError, NoProductionModelError, RefusedError
 from carprice.model import PriceModel
-from carprice.model_folder import write_folder
+from carprice.model_folder import folder_digest, write_folder
+from carprice.registry.cache import Production, confirm, known_good
+from carprice.registry.record import Record
 
 
 @pytest.fixture
@@ -258,6 +261,130 @@ def test_a_cached_folder_of_another_model_is_not_served(
     assert keeper.problem.startswith("the registry is down; serving the model of the image")
 
 
+REGISTRY = "http://registry:5000"
+
+
+def into_cache(cache: Path, folder: Path, version: str) -> str:
+    """Keep a model as known good, and return its digest."""
+    digest = folder_digest(folder)
+    shutil.copytree(folder, cache / digest)
+    assert confirm(REGISTRY, "used-car-price", cache, Production(version, digest)) == ""
+    return digest
+
+
+def without_a_price(good: Path, target: Path) -> Path:
+    """Make a model of right digests that loads, and whose prices are endless."""
+    change = changed_json(good, "hedonic.json", lambda part: part.update(intercept=1e6))
+    return forged(good, target, change)
+
+
+def versions_noted(cache: Path) -> list[str]:
+    return [one.version for one in known_good(cache, "used-car-price", REGISTRY)]
+
+
+def test_what_cannot_price_never_takes_the_place_of_the_last_good_model(
+    finished: Any,
+    another_model: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("carprice"), "propagate", True)
+    good, cache = finished[0].model, tmp_path / "cache"
+    bad = without_a_price(good, tmp_path / "bad")
+    newer = another_model(good, tmp_path / "newer", 31)
+    answers = [told(good, "7"), told(newer, "8")]
+    in_cache = []
+    for answer in (*answers, production.RegistryReply("9", folder_digest(bad), bad)):
+        folder = shutil.copytree(answer.folder, cache / answer.digest)
+        in_cache.append(dataclasses.replace(answer, folder=folder))
+    asked = answering(monkeypatch, *in_cache)
+    keeper = ModelKeeper(settings_of(REGISTRY, cache, poll_seconds=0.02))
+    asyncio.run(run_until(keeper, lambda: "cannot be served" in keeper.problem))
+    assert keeper.served is not None
+    assert (keeper.served.version, keeper.served.source) == ("8", "registry")
+    assert "serving version 8, which the registry confirmed last" in keeper.problem
+    assert versions_noted(cache) == ["8", "7"]
+    assert len(asked) >= 3
+
+    def restarted() -> tuple[str, str]:
+        answering(monkeypatch, RefusedError("the registry is down"))
+        again = ModelKeeper(settings_of(REGISTRY, cache))
+        served = asyncio.run(served_by(again))
+        return served.version, served.source
+
+    assert restarted() == ("8", "cache")
+    (cache / answers[1].digest / "scale.onnx").unlink()
+    assert restarted() == ("7", "cache")
+    assert "scale.onnx is missing" in caplog.text
+    (cache / answers[0].digest / "scale.onnx").write_text("")
+    again = ModelKeeper(settings_of(REGISTRY, cache, baked_model=good))
+    assert asyncio.run(served_by(again)).source == "image"
+
+
+def test_the_cached_model_is_served_before_the_registry_is_asked_and_is_not_loaded_twice(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = into_cache(tmp_path, finished[0].model, "7")
+    loads: list[Path] = []
+    load = PriceModel.load
+
+    def counted(folder: Path) -> PriceModel:
+        loads.append(folder)
+        return load(folder)
+
+    monkeypatch.setattr(PriceModel, "load", counted)
+    monkeypatch.setattr("api.keeper.try_out", None)  # a known good model needs none
+    registry_may_answer = asyncio.Event()
+    keeper = ModelKeeper(settings_of(REGISTRY, tmp_path))
+    swaps: list[tuple[str, str]] = []
+    keeper.on_swap = lambda served: swaps.append((served.version, served.source))
+
+    async def answer(_: ServiceSettings, have: str = "") -> production.RegistryReply:
+        assert have == digest
+        await registry_may_answer.wait()
+        return production.RegistryReply("8", digest, tmp_path / digest)
+
+    async def check() -> None:
+        monkeypatch.setattr("api.keeper.ask", answer)
+        running = asyncio.create_task(keeper.run())
+        while keeper.served is None:
+            await asyncio.sleep(0.01)
+        assert (keeper.served.version, keeper.served.source) == ("7", "cache")
+        assert keeper.problem.startswith("the registry is being asked; serving version 7, which")
+        registry_may_answer.set()
+        await running
+
+    asyncio.run(check())
+    assert swaps == [("7", "cache"), ("8", "registry")]
+    assert keeper.problem == ""
+    assert loads == [tmp_path / digest]
+    assert versions_noted(tmp_path) == ["8"]
+
+
+def test_a_new_model_that_hangs_is_given_up_and_the_good_one_stays(
+    finished: Any, another_model: Callable[..., Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    into_cache(tmp_path, finished[0].model, "7")
+    newer = another_model(finished[0].model, tmp_path / "newer", 32)
+    answering(monkeypatch, told(newer, "8"))
+    keeper = ModelKeeper(settings_of(REGISTRY, tmp_path, load_seconds=0.001))
+    asyncio.run(run_until(keeper, lambda: "CARPRICE_LOAD_SECONDS" in keeper.problem))
+    assert keeper.served is not None
+    assert (keeper.served.version, keeper.served.source) == ("7", "cache")
+    assert versions_noted(tmp_path) == ["7"]
+
+
+def test_a_keeper_that_is_cancelled_ends_the_process_that_tries_a_model(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(finished[0].model, tmp_path / "a folder of its own")
+    answering(monkeypatch, told(folder, "8"))
+    keeper = ModelKeeper(settings_of(REGISTRY, tmp_path / "cache"))
+    asyncio.run(run_until(keeper, lambda: processes_with(f"carprice.model.trial {folder}")))
+    assert processes_with(f"carprice.model.trial {folder}") == []
+
+
 @pytest.mark.parametrize("token", ["s3cr3t-token\n", "s3cr3t-\u20ac"])
 def test_a_token_that_is_no_header_is_not_shown(
     token: str,
@@ -278,3 +405,87 @@ def test_a_model_that_cannot_price_is_not_served(model: PriceModel) -> None:
     encoder = dataclasses.replace(model.encoder, numbers=model.encoder.numbers[:-2])
     with pytest.raises(CorruptModelError, match=r"cannot be served: it fails with"):
         ServedModel.of(dataclasses.replace(model, encoder=encoder), "9")
+
+
+@pytest.fixture
+def small_model(finished: Any) -> Path:
+    folder: Path = finished[0].model
+    return folder
+
+
+@pytest.fixture
+def newer(small_model: Path, another_model: Callable[..., Path], tmp_path: Path) -> Path:
+    return another_model(small_model, tmp_path / "newer")
+
+
+BORNE_OUT = {"tests": "passed", "production_since": "2025-07-02T12:00:00+00:00"}
+
+
+def said(folder: Path, version: str, key: bytes = b"", **tags: str) -> production.RegistryReply:
+    """Return a reply of a registry that says something of the version, signed if there is a key."""
+    reply = told(folder, version)
+    tags = {**BORNE_OUT, "tests_digest": reply.digest, **tags}
+    record = Record("used-car-price", version, reply.digest)
+    signed = record.signed_promotion(key, tags["production_since"]) | record.signed_tests(key, "")
+    return dataclasses.replace(reply, tags={**tags, **signed})
+
+
+@pytest.mark.parametrize("tags", [{"tests": "failed"}, {"withdrawn": "rolled back: too dear"}])
+def test_a_version_that_its_record_does_not_bear_out_is_served_and_told_of(
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tags: dict[str, str],
+) -> None:
+    asked = answering(monkeypatch, said(small_model, "7", **tags))
+    keeper = ModelKeeper(settings_of("http://registry", tmp_path, poll_seconds=0.01))
+    asyncio.run(run_until(keeper, lambda: len(asked) > 3))
+    assert keeper.served is not None
+    assert (keeper.served.version, keeper.problem) == ("7", "")
+    assert keeper.objection.startswith("version 7 of used-car-price is in production, but it ")
+    assert "too dear" not in keeper.objection  # for everybody to read
+    assert [one.message for one in caplog.records].count(keeper.objection) == 1
+
+
+def test_such_a_version_is_refused_where_a_record_is_required(
+    small_model: Path, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[str] = []
+    good, bad = said(small_model, "7"), said(newer, "8", tests="failed")
+    asked = answering(monkeypatch, good, bad, bad, said(newer, "8"))
+    settings = settings_of("http://registry", tmp_path, poll_seconds=0.01, require_record=True)
+    keeper = ModelKeeper(settings)
+    keeper.on_failure = failures.append
+    asyncio.run(run_until(keeper, lambda: len(asked) == 3))
+    assert keeper.served is not None
+    assert keeper.served.version == "7"
+    assert keeper.objection.startswith("version 8 of used-car-price is in production, but it fail")
+    assert failures
+    asyncio.run(run_until(keeper, lambda: keeper.served and keeper.served.version == "8"))
+    assert keeper.objection == ""
+
+
+def test_with_a_key_the_record_has_to_be_signed_and_no_older_promotion_comes_back(
+    small_model: Path, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "k" * 32
+    settings = settings_of(
+        "http://registry", tmp_path, poll_seconds=0.01, require_record=True, promotion_key=key
+    )
+    old = said(small_model, "7", key.encode())
+    later = said(newer, "8", key.encode(), production_since="2025-07-03T12:00:00+00:00")
+    asked = answering(monkeypatch, said(newer, "8"), old, later, old)
+    keeper = ModelKeeper(settings)
+    asyncio.run(run_until(keeper, lambda: len(asked) == 2))
+    assert "nobody who has the CARPRICE_PROMOTION_KEY says that it passed" in keeper.problem
+    asyncio.run(run_until(keeper, lambda: len(asked) > 5))
+    assert keeper.served is not None
+    assert keeper.served.version == "8"
+    assert "version 7 was promoted at 2025-07-02T12:00:00+00:00, before what" in keeper.objection
+
+
+def test_a_key_that_is_too_short_is_no_setting() -> None:
+    with pytest.raises(InputError, match="CARPRICE_PROMOTION_KEY: needs 32 characters") as refused:
+        ServiceSettings.from_environment({"CARPRICE_PROMOTION_KEY": "y" * 31})
+    assert "yyy" not in str(refused.value)

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import requests
+from asking import ask_every_route
 from delivery import Done, Instance, free_port
 
 from api.environment import DEFAULT_PORT, SECRETS
@@ -183,6 +184,14 @@ class Container:
             session.trust_env = False
             return session.request(method, url, json=content, timeout=30)
 
+    def request(
+        self, method: str, url: str, content: bytes | None = None, headers: Any = None
+    ) -> requests.Response:
+        address = f"http://127.0.0.1:{self.port}{url}"
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.request(method, address, data=content, headers=headers, timeout=30)
+
     def health(self) -> dict[str, Any]:
         return dict(self.ask("/").json())
 
@@ -275,6 +284,11 @@ def test_it_predicts_and_its_process_may_do_next_to_nothing(serving: Container) 
     # Without a shell before it, which would keep SIGTERM to itself.
     words = serving.run("cat", "/proc/1/cmdline").stdout.split("\0")
     assert words[1:-1] == ["-m", "api", "serve"]
+
+
+def test_no_route_fails_in_the_image(serving: Container) -> None:
+    ask_every_route(serving.request)
+    assert '"trace"' not in serving.log
 
 
 def test_the_health_check_in_the_container(serving: Container, image: str) -> None:

@@ -70,6 +70,23 @@ def test_another_model(
     instance.fails(1, [f"model version {told} answered, not 3", '{"status":"ok"}'], SCRIPT)
 
 
+def test_a_service_that_still_asks_the_registry_is_asked_again(
+    instance: Instance, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.version = "2"
+
+    def answer(method: str, _: str) -> tuple[int, str]:
+        if method == "POST":
+            return 200, service.body
+        service.version = "3"
+        return 200, '{"status":"ok","detail":"the registry is being asked; serving version 2"}'
+
+    monkeypatch.setattr(service, "answer", answer)
+    done = instance.succeeds(SCRIPT)
+    assert "says model version 3" in done.stdout
+    assert [path for _, path, _, _ in service.asked] == ["/predict", "/", "/predict"]
+
+
 def test_no_known_listing_and_no_api_key(instance: Instance, service: Service) -> None:
     instance.settings[KEY] = "ssm:/carprice/key"
     instance.answers("aws", code=254)

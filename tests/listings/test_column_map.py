@@ -292,6 +292,36 @@ def test_equipment_becomes_one_canonical_text(value: Any, rule: Any, expected: A
     assert read("features", value, rule) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("['Driver\\'s seat', \"B\", None, 2.0]", "2|B|Driver's seat"),
+        ('["caf\\u00e9", null, "x\\"y"]', 'café|x"y'),
+        ("{'ABS': True, 'Tpms': False, 'Rail': 'nein'}", "ABS"),
+        ('{"Air bag",ABS}', "ABS|Air bag"),
+        ("{'ABS': True, 'pack': ['a', 'b']}", "unreadable"),
+        ("[{[]}]", "{[]}"),
+        ("{1:{}}", "1:{}"),
+        ("[[1, 2], [3]]", "1|2|3"),
+        ("[1]*10**9]", "1]*10**9"),
+        ("['a\0b']", "a\0b"),
+        ("['\\ud800']", "\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_a_printed_list_is_read_and_never_evaluated(value: str, expected: str) -> None:
+    assert read("features", value, {}) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["[" * 100_000, "[" * 100_000 + "]" * 100_000, "{" * 99_999 + "}", "['" + "\\" * 100_000 + "]"]
+    + ["[" + sign * 100_000 + "]" for sign in ("'", "1e", "a:", "'a' ", "9", " ", '"\\u0031"')],
+    ids=lambda value: value[:8],
+)
+def test_no_text_is_too_deep_or_too_long_for_a_list(value: str) -> None:
+    assert read("features", value, {}) is not None
+
+
 def test_flags_become_the_names_of_their_columns() -> None:
     frame = table(Bluetooth=[1, "yes", 0, None, "perhaps"], Sunroof=["0", 1.0, "false", None, 1])
     result = mapped(frame, {"features": {"flags": ["Sunroof", "Bluetooth"]}})

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from web import Stub, stub_server
 
 from carprice.errors import CorruptModelError, InputError, NoProductionModelError, RefusedError
 from carprice.model_folder import file_digest, folder_digest, is_intact, write_folder
-from carprice.registry.cache import last_known_good, stored
+from carprice.registry.cache import Production, confirm, known_good, stored
 from carprice.registry.fetch import fetch as fetch_in_process
 from carprice.registry.fetch import fetch_from, main
 from carprice.registry.rest import HttpRegistry, LeftToMlflowError
@@ -68,6 +69,12 @@ def ask(uri: str, cache: Path, name: str = NAME, have: str = "") -> dict[str, An
         return fetch_from(registry, cache, have)
 
 
+def note(uri: str, cache: Path, name: str = NAME) -> str:
+    """Ask, and tell the cache that the model is good, as who loads it does."""
+    found = ask(uri, cache, name)
+    return confirm(uri, name, cache, Production(found["version"], found["digest"]))
+
+
 def write_two(folder: Path) -> None:
     (folder / "a.bin").write_bytes(b"\x00\x01\x02")
     (folder / "b.bin").write_bytes(b"\x03")
@@ -86,7 +93,7 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def production(digest: str, version: str = "4") -> dict[str, Any]:
+def production(digest: str, version: Any = "4") -> dict[str, Any]:
     tags = [{"key": "gate", "value": "accepted"}, {"key": "digest", "value": digest}]
     return {"model_version": {"name": NAME, "version": version, "tags": tags}}
 
@@ -138,8 +145,9 @@ def test_a_model_is_downloaded_once_and_then_confirmed_without_mlflow(
     assert (first.code, first.used_mlflow) == (0, False)
     assert first.answer == {"folder": str(cache / digest), "version": "1", "digest": digest}
     assert is_intact(cache / digest, digest)
-    known = last_known_good(cache, name, mlflow_server.url)
-    assert known is not None
+    assert known_good(cache, name, mlflow_server.url) == []  # nobody loaded it yet
+    assert note(mlflow_server.url, cache, name) == ""
+    (known,) = known_good(cache, name, mlflow_server.url)
     assert (known.version, known.digest, known.folder) == ("1", digest, cache / digest)
     assert ask(mlflow_server.url, cache, name) == first.answer
     flip_a_byte(cache / digest / "hedonic.json")
@@ -154,7 +162,6 @@ def test_a_local_database_is_asked_by_mlflow(
     uri, cache = registry_address(promoted), tmp_path / "cache"
     digest = folder_digest(promoted.model)
     assert fetch_in_process(uri, "used-car-price", cache)["digest"] == digest
-    assert last_known_good(cache, "used-car-price", uri) is not None
     with pytest.raises(NoProductionModelError) as none:
         fetch_in_process(uri, "other", cache)
     assert str(none.value).endswith(
@@ -242,6 +249,42 @@ def test_what_is_no_good_answer_is_refused_or_left_to_mlflows_client(
     assert "s3cret" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "version",
+    [
+        "9" * 4000,
+        "9" * 5000,
+        "1" * 19,
+        "",
+        "0",
+        "-4",
+        "4.5",
+        "４",
+        "4\r\nX-Evil: 1",
+        None,
+        True,
+        [],
+        {},
+    ],
+)
+def test_a_version_that_is_no_number_of_few_digits_is_refused(
+    version: Any, stub: Stub, tmp_path: Path
+) -> None:
+    """Answers and their headers would name it."""
+    stub.content = production(cached(tmp_path), version)
+    words = "^the registry calls its production version .{2,70} no number of at most 18 digits"
+    with pytest.raises(RefusedError, match=words) as told:
+        ask(stub.url, tmp_path)
+    assert len(str(told.value)) < 250
+    assert known_good(tmp_path, NAME, stub.url) == []
+
+
+@pytest.mark.parametrize("version", ["1", 4, "9" * 18])
+def test_a_version_is_a_number_as_text_or_not(version: Any, stub: Stub, tmp_path: Path) -> None:
+    stub.content = production(cached(tmp_path), version)
+    assert ask(stub.url, tmp_path)["version"] == str(version)
+
+
 @pytest.mark.parametrize("path", ["", "/me/cars.mlflow", "/me/cars.mlflow/"])
 @pytest.mark.parametrize(
     ("user_info", "variables", "header"),
@@ -264,7 +307,7 @@ def test_logins_come_from_the_environment_or_the_address(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     stub.content = production(cached(tmp_path))
-    ask(stub.url.replace("://", f"://{user_info}") + path, tmp_path)
+    note(stub.url.replace("://", f"://{user_info}") + path, tmp_path)
     if header and not header.startswith("Bearer"):
         header = f"Basic {base64.b64encode(header.encode()).decode()}"
     prefix = path.rstrip("/")
@@ -272,7 +315,7 @@ def test_logins_come_from_the_environment_or_the_address(
     asked = f"{prefix}/api/2.0/mlflow/registered-models/alias?{query}"
     assert [one for one, _ in stub.asked] == [asked]
     assert stub.logins == [header]
-    assert last_known_good(tmp_path, NAME, stub.url + prefix) is not None
+    assert len(known_good(tmp_path, NAME, stub.url + prefix)) == 1
 
 
 def test_mlflows_client_asks_then_and_no_login_follows_a_redirect_to_another_server(
@@ -322,12 +365,13 @@ def test_a_bug_is_told_without_secrets_and_with_its_trace(tmp_path: Path) -> Non
         {"registry": "http://other:5000"},
         {"digest": "../elsewhere"},
         {"digest": 5},
+        {"version": "9" * 4000},
         {"confirmed": "yesterday"},
         {"confirmed": "2025-07-01T12:00:00"},
         {"confirmed": None},
     ],
 )
-def test_a_record_of_something_else_or_damaged_is_no_last_known_good(
+def test_a_record_of_something_else_or_damaged_is_no_known_good(
     change: dict[str, Any], tmp_path: Path
 ) -> None:
     record = {
@@ -338,24 +382,24 @@ def test_a_record_of_something_else_or_damaged_is_no_last_known_good(
         "confirmed": "2025-07-01T12:00:00+00:00",
     }
     path = tmp_path / f"{NAME}.json"
-    assert last_known_good(tmp_path, NAME, "http://registry:5000") is None
+    assert known_good(tmp_path, NAME, "http://registry:5000") == []
     path.write_text(json.dumps(record))
     for uri in ("http://registry:5000", "http://ann:<s3cret>@Registry:5000/"):
-        assert last_known_good(tmp_path, NAME, uri) is not None
+        assert len(known_good(tmp_path, NAME, uri)) == 1
     path.write_text(json.dumps({**record, **change}))
-    assert last_known_good(tmp_path, NAME, "http://registry:5000") is None
+    assert known_good(tmp_path, NAME, "http://registry:5000") == []
     for damage in ("", "[]", "{}", "null", "{"):
         path.write_text(damage)
-        assert last_known_good(tmp_path, NAME, "http://registry:5000") is None
+        assert known_good(tmp_path, NAME, "http://registry:5000") == []
 
 
 def test_the_record_is_of_one_name_whatever_its_signs_and_holds_no_login(
     stub: Stub, tmp_path: Path
 ) -> None:
     stub.content = production(cached(tmp_path))
-    ask(stub.url.replace("://", "://ann:<s3cret>@"), tmp_path, "../cars: 1")
-    assert last_known_good(tmp_path, "../cars: 1", stub.url) is not None
-    assert last_known_good(tmp_path, "..-cars- 1", stub.url) is None
+    note(stub.url.replace("://", "://ann:<s3cret>@"), tmp_path, "../cars: 1")
+    assert len(known_good(tmp_path, "../cars: 1", stub.url)) == 1
+    assert known_good(tmp_path, "..-cars- 1", stub.url) == []
     (record,) = tmp_path.glob("*.json")
     assert "s3cret" not in record.read_text()
 
@@ -369,10 +413,41 @@ def test_the_current_model_and_the_two_before_are_kept(stub: Stub, tmp_path: Pat
     (tmp_path / "other.json").write_text(json.dumps(other))
     (tmp_path / "mine").mkdir()
     stub.content = production(digests[2])
-    ask(stub.url, tmp_path)
+    note(stub.url, tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
     kept = {digests[2], digests[5], digests[4], digests[1]}
     assert left == {*kept, "mine", "other.json", f"{NAME}.json"}
+
+
+def test_the_note_holds_the_last_three_good_models_and_their_folders_stay(
+    stub: Stub, tmp_path: Path
+) -> None:
+    digests = []
+    for version in range(1, 5):
+        digests.append(cached(tmp_path, version))
+        stub.content = production(digests[-1], str(version))
+        note(stub.url, tmp_path)
+    stub.content = production(digests[2], "5")  # the same bytes under another number
+    note(stub.url, tmp_path)
+    found = known_good(tmp_path, NAME, stub.url)
+    assert [(one.version, one.digest) for one in found] == [
+        ("5", digests[2]),
+        ("4", digests[3]),
+        ("2", digests[1]),
+    ]
+    assert {one.digest for one in found} <= {path.name for path in tmp_path.iterdir()}
+    noted = json.loads((tmp_path / f"{NAME}.json").read_text())
+    noted["before"][0]["digest"] = "../elsewhere"
+    (tmp_path / f"{NAME}.json").write_text(json.dumps(noted))
+    assert [one.version for one in known_good(tmp_path, NAME, stub.url)] == ["5", "2"]
+    # What was named and never loaded does not fill the disk.
+    for mark in range(10, 16):
+        digest = cached(tmp_path / "made", mark)
+        copy = partial(shutil.copytree, tmp_path / "made" / digest)
+        stored(tmp_path, digest, lambda scratch, copy=copy: copy(scratch / "model"))
+    left = {path.name for path in tmp_path.iterdir() if len(path.name) == 64}
+    assert {digests[2], digests[1]} <= left
+    assert len(left) <= 6
 
 
 @pytest.mark.parametrize("is_full", [False, True])
@@ -420,9 +495,8 @@ def test_a_record_that_cannot_be_written_is_a_warning(stub: Stub, tmp_path: Path
     stub.content = production(digest)
     record = tmp_path / f"{NAME}.json"
     record.mkdir()
-    answer = ask(stub.url, tmp_path)
-    assert answer["folder"] == str(tmp_path / digest)
-    assert answer["warning"].startswith(f"{record} cannot be written ({record} is a folder;")
+    assert ask(stub.url, tmp_path)["folder"] == str(tmp_path / digest)
+    assert note(stub.url, tmp_path).startswith(f"{record} cannot be written ({record} is a folder;")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no polite way to end a process")

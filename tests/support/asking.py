@@ -4,12 +4,14 @@ import http.client
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from carprice.model_tests.documented import Asked, documented
 
 BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 FULL = {**BARE, "variant": "SX 1.6 CRDI", "fuelType": "Diesel", "features": ["Bluetooth", "Tpms"]}
@@ -30,6 +32,35 @@ def refused(answer: Any, status: int, kind: str) -> Any:
     assert content["title"]
     assert content["detail"]
     return content
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+PAGES = ("/docs", "/redoc", "/openapi.json", "/metrics", "/v2/", "/nowhere", "/docs/nowhere")
+
+
+def ask_every_route(request: Callable[..., Any]) -> None:
+    """Ask a ready service for all that its document names; only the examples must get a 200."""
+    document = request("GET", "/openapi.json").json()
+    right = {"name": "used-car-price", "version": request("GET", "/model").json()["version"]}
+    examples = [*documented(document, right)]
+    assert {path.format_map(right) for path in document["paths"]} == {one.path for one in examples}
+    paths = {one.path for one in examples} | {*PAGES}
+    for name, version in (("another", right["version"]), ("a/b", ""), ("%00", "%ff"), ("é", "٣")):
+        parameters = {"name": name, "version": version}
+        paths |= {path.format_map(parameters) for path in document["paths"]}
+    bodies = {(one.body, one.media_type) for one in examples} | {
+        *((b"{", kind) for kind in ("application/json", "text/csv", "text/plain")),
+        *((b"[]", None), (b"\xff", "application/json"), (b"null", "application/json")),
+    }
+    odd = [
+        *(Asked(method, path) for path in paths for method in METHODS),
+        *(Asked(method, f"{path}?confidence=x&a=%00") for path in paths for method in METHODS),
+        *(Asked("POST", path, *body) for path in paths for body in bodies),
+    ]
+    for one in examples:
+        assert request(**one.sent()).status_code == 200, one
+    failed = [one for one in odd if request(**one.sent()).status_code >= 500]
+    assert not failed
 
 
 def prices_of(client: Any, rows: list[dict[str, Any]], **query: Any) -> list[dict[str, Any]]:

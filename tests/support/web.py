@@ -2,10 +2,11 @@
 
 import functools
 import json
+import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,3 +95,40 @@ def stub_server(certificate: Path | None = None, **answer: Any) -> Iterator[Stub
             yield stub
         finally:
             done.set()
+
+
+@contextmanager
+def raw_server(answer: Callable[[bytes], Iterable[bytes]]) -> Iterator[str]:
+    """Run a server that sends bytes of any kind; give its host and port.
+
+    Parameters
+    ----------
+    answer : returns the parts of what is sent, given what was asked. It is left off where the
+        client goes away or the block ends; then the connection is closed.
+    """
+    done = threading.Event()
+
+    def tell(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(5)
+            for part in answer(connection.recv(65536)):
+                if done.is_set():
+                    return
+                connection.sendall(part)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(65536)  # a close with unread bytes would be a reset
+
+    def listen() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=tell, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield "{}:{}".format(*server.getsockname())
+        finally:
+            done.set()
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()

@@ -83,7 +83,7 @@ def promote(
 
     settings = load_settings(params)
     registry = open_registry(settings, Workspace(workdir))
-    version = promote_staging(registry, now(), why, settings.register_)
+    version = promote_staging(registry, now(), why, settings.register_, say)
     say(f"Version {version.number} is in production.")
 
 
@@ -105,7 +105,7 @@ def rollback(
     from carprice.registry.promotion import rollback as roll_back
 
     registry = open_registry(load_settings(params), Workspace(workdir))
-    version = roll_back(registry, now(), why, to)
+    version = roll_back(registry, now(), why, to, say)
     say(f"Version {version.number} is in production again.")
 
 
@@ -132,6 +132,9 @@ def history(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson
 @app.command(rich_help_panel=REGISTRY)
 def status(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
     """Show which versions there are, which is where since when, and their figures."""
+    from carprice.registry.intents import intents
+    from carprice.registry.record import Record, promotion_key
+
     registry = open_registry(load_settings(params), Workspace(workdir))
     versions = registry.versions()
     if as_json:
@@ -152,6 +155,12 @@ def status(params: Params = PARAMS, workdir: Workdir = WORKDIR, as_json: AsJson 
     table(f"{registry.name} in the registry", header, rows)
     if not versions:
         say("No version is registered; run `carprice up` or `dvc repro`.")
+    for version in versions:
+        told = Record(registry.name, str(version.number), version.digest, version.tags)
+        if "production" in version.aliases and (objection := told.objection(promotion_key())):
+            say(f"Version {version.number} is in production, but {objection}.")
+    for intent in intents(registry):
+        say(f"The {intent.told} is under way, or was broken off; the next command finishes it.")
 
 
 def test_version(

@@ -4,10 +4,11 @@ The one stage with an effect outside its files: it always runs, and the same fol
 again makes no second version.
 """
 
+import contextlib
 import datetime
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from carprice.components.workspace import (
     refuse_other_listings,
     require_output,
 )
-from carprice.errors import CorruptModelError, InputError
+from carprice.errors import CorruptModelError, InputError, RefusedError
 from carprice.evaluation.champion import learned_cars, score_pair
 from carprice.evaluation.gate import (
     Candidate,
@@ -37,7 +38,15 @@ from carprice.files import write_json
 from carprice.listings.cars import Digests
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest
-from carprice.registry.promotion import Happening, champion_of, damage_of, event_tag, record
+from carprice.registry.promotion import (
+    Happening,
+    champion_of,
+    damage_of,
+    event_tag,
+    finish,
+    record,
+    why_withdrawn,
+)
 from carprice.registry.provenance import git_commit, git_tags, lock_tags
 from carprice.registry.tracking import is_local, log_outputs, start_run, tracking_uri
 from carprice.registry.versions import (
@@ -52,6 +61,10 @@ from carprice.registry.versions import (
 from carprice.settings import GateSettings, Settings, flatten
 
 _LEARNED: Final = "data/train_cars.npy"
+_CHAMPION: Final = "gate_champion"
+# Tags of a version whose registration is not finished; each says since when.
+_BEING_JUDGED: Final = "being_judged"
+_BEING_STAGED: Final = "being_staged"
 
 
 @dataclass(frozen=True)
@@ -96,45 +109,54 @@ def register(
     uri = tracking_uri(workspace.root, settings.tracking)
     registry, gate = Registry(uri, settings.register_.name), settings.register_.gate
     digest = folder_digest(folder)
-    same, production = registry.with_digest(digest), registry.at(PRODUCTION)
-    known = _intact(registry, same)
+    finish(registry, progress)
+    production = registry.at(PRODUCTION)
+    known = _known(registry, digest, production)
     basis = {
         "gate_thresholds": gate.model_dump_json(),
-        "gate_champion": champion_of(production),
+        _CHAMPION: champion_of(production),
     }
     is_champion = known and production and known.number == production.number
-    if known and (is_champion or basis.items() <= known.tags.items()):
-        version, registration = known, _as_it_was(registry, known, now)
+    if known and (is_champion or _is_judged(known, basis)):
+        registration = _as_it_was(registry, known, now)
+        write_json(workspace.registration, asdict(registration))
+        return registration
+    progress("comparing with production")
+    decision = _judge(workspace, metrics, registry, production, gate)
+    begun = _begun(known, _BEING_JUDGED, now)
+    what = Happening.ACCEPTED if decision.accepted else Happening.REFUSED
+    tags = {
+        "gate": "accepted" if decision.accepted else "refused",
+        "gate_reasons": reasons_to_tag(decision.reasons),
+        **event_tag(what, begun, failed_reasons(decision.reasons)),
+        **basis,
+    }
+    if known:
+        version = known
+        # First that, so that a verdict of which only a part is written counts for nothing.
+        unfinished = {_BEING_JUDGED: begun.isoformat(), _CHAMPION: "being judged"}
+        registry.tag(version.number, unfinished)
+        registry.tag(version.number, tags)
     else:
-        progress("comparing with production")
-        decision = _judge(workspace, metrics, registry, production, gate)
-        verdict = "accepted" if decision.accepted else "refused"
-        what = Happening.ACCEPTED if decision.accepted else Happening.REFUSED
-        tags = {
-            "gate": verdict,
-            "gate_reasons": reasons_to_tag(decision.reasons),
-            **basis,
-            **event_tag(what, now, failed_reasons(decision.reasons)),
-        }
-        if known:
-            version = known
-            # First that, so that a verdict of which only a part is written counts for nothing.
-            registry.tag(version.number, {"gate_champion": "being judged"})
-            registry.tag(version.number, tags)
-        else:
-            progress("logging the run and the model")
-            # A digest that was withdrawn stays so under its new number.
-            if withdrawn := next(filter(None, (one.withdrawn for one in same)), ""):
-                tags[WITHDRAWN] = withdrawn
-            tags |= {"digest": digest, **event_tag(Happening.REGISTERED, now)}
-            version = _log(settings, workspace, registry, metrics, tags)
-        accepted = _stage(registry, version, decision.accepted, now)
-        registration = Registration(
-            version.number, known is None, accepted, decision.reasons, decision.checks
-        )
+        progress("logging the run and the model")
+        tags |= {"digest": digest, _BEING_JUDGED: begun.isoformat()}
+        tags |= event_tag(Happening.REGISTERED, begun)
+        # A digest that was withdrawn stays so under its new number.
+        if withdrawn := [one.withdrawn for one in registry.with_digest(digest) if one.withdrawn]:
+            tags[WITHDRAWN] = withdrawn[0]
+        version = _log(settings, workspace, registry, metrics, tags)
+        first = _known(registry, digest, production)
+        if first and first.number != version.number:
+            progress(f"another process registered the same as version {first.number}")
+            return register(settings, workspace, now, progress)
+    accepted = _stage(registry, version, decision.accepted, now)
+    registration = Registration(
+        version.number, known is None, accepted, decision.reasons, decision.checks
+    )
     write_json(workspace.registration, asdict(registration))
-    if registration.checks and version.run:
+    if version.run:
         registry.log_files(version, {workspace.registration: "gate"})
+    registry.untag(version.number, _BEING_JUDGED)
     return registration
 
 
@@ -149,29 +171,66 @@ def _refuse_others(workspace: Workspace, metrics: Mapping[str, Any]) -> None:
         )
 
 
-def _intact(registry: Registry, same: Sequence[Version]) -> Version | None:
-    """Return the newest of a digest's versions, if the registry still has the bytes of it.
+def _known(registry: Registry, digest: str, production: Version | None) -> Version | None:
+    """Return the first of a digest's versions that is intact; the one in production before others.
 
-    Not one whose bytes were changed, nor one of an older carprice that did not note the digests of
+    Two processes that register the same at once make a version each. The later one gives way: it is
+    deleted, unfinished as it is, by whichever of the two sees it.
+    """
+    intact = [one for one in registry.with_digest(digest) if _is_intact(registry, one)]
+    if not intact:
+        return None
+    there = production.number if production else None
+    first = min(intact, key=lambda one: (one.number != there, one.number))
+    for twin in intact:
+        if twin.number != first.number and _BEING_JUDGED in twin.tags and not twin.aliases:
+            with contextlib.suppress(RefusedError):  # the other one was quicker
+                registry.delete(twin.number)
+    return first
+
+
+def _is_intact(registry: Registry, version: Version) -> bool:
+    """Whether the registry still has the bytes of a version.
+
+    Not where they were changed, nor for one of an older carprice that did not note the digests of
     all files.
     """
-    if not same or FILES not in same[0].tags:
-        return None
-    if is_local(registry.uri) and not registry.has_model(same[0]):
-        return None
-    failed = same[0].tags.get("tests") == "failed"
-    return None if failed and damage_of(registry, same[0]) else same[0]
+    if FILES not in version.tags:
+        return False
+    if is_local(registry.uri) and not registry.has_model(version):
+        return False
+    return version.tags.get("tests") != "failed" or not damage_of(registry, version)
+
+
+def _is_judged(version: Version, basis: Mapping[str, str]) -> bool:
+    """Whether a version's verdict is complete, and rests on this production and thresholds."""
+    return _BEING_JUDGED not in version.tags and basis.items() <= version.tags.items()
+
+
+def _begun(version: Version | None, tag: str, now: datetime.datetime) -> datetime.datetime:
+    """Return when something began that was broken off, so that the history has it once, or now."""
+    with contextlib.suppress(ValueError, KeyError):
+        return datetime.datetime.fromisoformat(version.tags[tag]) if version else now
+    return now
 
 
 def _as_it_was(registry: Registry, version: Version, now: datetime.datetime) -> Registration:
-    accepted = _stage(registry, version, version.accepted, now)
-    if accepted and STAGING not in version.aliases:
-        why = "the pipeline made this version again"
-        record(registry, version.number, Happening.STAGED, now, why)
+    withdrawn = why_withdrawn(registry.versions(), version)
+    is_good = version.accepted and not withdrawn
+    is_again = is_good and (_BEING_STAGED in version.tags or STAGING not in version.aliases)
+    begun, why = _begun(version, _BEING_STAGED, now), "the pipeline made this version again"
+    if is_again:
+        registry.tag(version.number, {_BEING_STAGED: begun.isoformat()})
+    _stage(registry, version, version.accepted, now)
+    if is_again:
+        record(registry, version.number, Happening.STAGED, begun, why)
+        registry.untag(version.number, _BEING_STAGED)
+    if _BEING_JUDGED in version.tags:
+        registry.untag(version.number, _BEING_JUDGED)
     reasons = version.gate_reasons
-    if version.withdrawn:
-        reasons = (f"note: version {version.number} was {version.withdrawn}", *reasons)
-    return Registration(version.number, False, accepted, reasons)
+    if withdrawn:
+        reasons = (f"note: version {version.number} was {withdrawn}", *reasons)
+    return Registration(version.number, False, is_good, reasons)
 
 
 def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.datetime) -> bool:
@@ -180,7 +239,7 @@ def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.da
     An older candidate left there would be tested and promoted in the place of the refused one.
     """
     staged = registry.at(STAGING)
-    if is_good and not version.withdrawn:
+    if is_good and not why_withdrawn(registry.versions(), version):
         if staged is None or staged.number != version.number:
             registry.point(STAGING, version.number, now)
         return True

@@ -4,7 +4,7 @@ import datetime
 import math
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -181,7 +181,7 @@ def _wrong_field(detail: "ErrorDetails", prefix: str) -> WrongField:
     else:
         # JSON has no tuples, which is what a listing's features are read into.
         message = "Input should be a valid array" if kind == "tuple_type" else detail["msg"]
-        found = _shown(detail["input"])
+        found = shown(detail["input"])
     return WrongField(field, message, found)
 
 
@@ -193,7 +193,7 @@ def _is_required(loc: Iterable[int | str]) -> bool:
     return [*loc] in [[name] for field in REQUIRED for name in (field, alias(field))]
 
 
-def _shown(found: Any) -> Any:
+def shown(found: Any) -> Any:
     """Return a value as an error may repeat it: plain JSON, and not long."""
     if isinstance(found, int) and found.bit_length() > _SHOWN_BITS:
         # Python refuses to print some of them.
@@ -202,5 +202,32 @@ def _shown(found: Any) -> Any:
         return found
     if isinstance(found, float) and math.isfinite(found):
         return int(found) if found.is_integer() and abs(found) < _EXACT else found
-    text = str(found) if isinstance(found, str | Exception) else repr(found)
+    text = str(found) if isinstance(found, str | Exception) else _begin_of(_printed(found))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _printed(found: Any) -> Iterator[str]:
+    """Yield what ``repr`` returns bit by bit: a huge value need not be printed to its end."""
+    if type(found) is dict:
+        yield "{"
+        for place, (key, value) in enumerate(found.items()):
+            yield f"{', ' if place else ''}{key!r}: "
+            yield from _printed(value)
+        yield "}"
+    elif type(found) is list:
+        yield "["
+        for place, value in enumerate(found):
+            yield ", " if place else ""
+            yield from _printed(value)
+        yield "]"
+    else:
+        yield repr(found)
+
+
+def _begin_of(parts: Iterable[str]) -> str:
+    text = ""
+    for part in parts:
+        text += part
+        if len(text) > _SHOWN:
+            break
+    return text

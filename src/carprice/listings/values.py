@@ -3,12 +3,9 @@
 Each distinct value is read once, however many rows hold it.
 """
 
-import ast
-import contextlib
 import datetime
 import functools
 import itertools
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +73,14 @@ _UNSPACED: Final = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff"
 """Letters of Thai, Japanese and Chinese, which part no words by spaces."""
 _APART: Final = rf"""\s,;:/|()\[\]"'{_UNSPACED}"""
 """What may stand beside a whole word."""
+_QUOTED: Final = r"""'[^'\\]*+(?:\\.[^'\\]*+)*+'|"[^"\\]*+(?:\\.[^"\\]*+)*+\""""
+_PRINTED: Final = rf"""\s*+(?:{_QUOTED}|[^'",:\[\]{{}}]*+)\s*+"""
+_PRINTED_ITEM: Final = re.compile(f"({_PRINTED})(?::({_PRINTED}))?(?:,|\\Z)", re.DOTALL)
+_QUOTED_NAME: Final = re.compile(r"""['"]\s*+:""")
+_ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_NULLS: Final = frozenset({"None", "null", "nan", "NaN"})
+_NO_VALUE: Final = object()
 _EXCEL_EPOCH: Final = datetime.date(1899, 12, 30)
 EXCEL_DAYS: Final = "excel"
 """The format of dates that stand as the numbers of days which Excel counts."""
@@ -441,36 +446,82 @@ def _read_equipment(value: object, separator: str | None) -> Any:
         if text.startswith("[") and text.endswith("]"):
             names = _printed_list(text)
         elif text.startswith("{") and text.endswith("}"):
-            return _equipment_of_flags(text)
+            names = _equipment_of_flags(text)
         else:
             names = text.split(separator) if separator else split_equipment(text)
+    if names is UNREADABLE:
+        return UNREADABLE
     cleaned = (as_text(name).replace("|", "/") for name in names if name is not None)
     return join_equipment(name for name in cleaned if name)
 
 
 def _printed_list(text: str) -> Any:
-    try:
-        return tuple(ast.literal_eval(text))
-    except (ValueError, SyntaxError):
+    """Return the names of a list as Python, JSON or a database prints it."""
+    items = _printed_items(text)
+    if items is None or any(value is not _NO_VALUE for _, value in items):
         return split_equipment(text[1:-1])
+    return [name for name, _ in items]
 
 
 def _equipment_of_flags(text: str) -> Any:
-    """Read a printed object such as ``{'ABS': True, 'Tpms': False}``, or a list in braces."""
-    inside: Any = split_equipment(text[1:-1])
-    found: Any = [name.strip("\"' ") for name in inside]
-    with contextlib.suppress(ValueError, SyntaxError):
-        found = ast.literal_eval(text)
-    with contextlib.suppress(ValueError):
-        found = json.loads(text)
-    names: list[Any] = [*found]
-    if isinstance(found, dict):
-        flags = [0.0 if flag is None else _read_flag(flag) for flag in found.values()]
-        if any(flag is UNREADABLE for flag in flags):
-            return UNREADABLE
-        names = [name for name, flag in zip(found, flags, strict=True) if flag]
-    cleaned = (as_text(name).replace("|", "/") for name in names)
-    return join_equipment(name for name in cleaned if name)
+    """Return the names of a printed object such as ``{'ABS': True}``, or of a list in braces."""
+    items = _printed_items(text)
+    if items is None and _QUOTED_NAME.search(text):
+        return UNREADABLE
+    flagged = sum(value is not _NO_VALUE for _, value in items or ())
+    if items is None or 0 < flagged < len(items):
+        parts: Any = split_equipment(text[1:-1])
+        return [part.strip("\"' ") for part in parts]
+    if not flagged:
+        return [name for name, _ in items]
+    flags = {name: 0.0 if flag is None else _read_flag(flag) for name, flag in items}
+    if any(flag is UNREADABLE for flag in flags.values()):
+        return UNREADABLE
+    return [name for name, flag in flags.items() if flag]
+
+
+def _printed_items(text: str) -> list[tuple[Any, Any]] | None:
+    """Return the items between two brackets, each with the value behind its colon.
+
+    A text is no program: nothing in it is evaluated, and brackets inside of it are not read.
+
+    Returns
+    -------
+    None if it is not printed so; a value is ``_NO_VALUE`` where there is no colon.
+
+    Examples
+    --------
+    >>> _printed_items("{'ABS': True, 'Tow bar': null}")
+    [('ABS', 'True'), ('Tow bar', None)]
+    >>> _printed_items("[{[]}]") is None
+    True
+    """
+    items: list[tuple[Any, Any]] = []
+    place, end = 1, len(text) - 1
+    while place < end:
+        found = _PRINTED_ITEM.match(text, place, end)
+        if found is None:
+            return None
+        name, value = found.groups()
+        items.append((_printed_value(name), _NO_VALUE if value is None else _printed_value(value)))
+        place = found.end()
+    return items
+
+
+def _printed_value(text: str) -> str | None:
+    """Return what a word, quoted or not, stands for; None for a null."""
+    text = text.strip()
+    if text[:1] in ("'", '"'):
+        plain = _ESCAPE.sub(_unescaped, text[1:-1])
+        return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if text in _NULLS:
+        return None
+    return as_text(float(text)) if _FLOAT.fullmatch(text) and not text.isdigit() else text
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2]
+    return chr(int(code, 16)) if code else _ESCAPED.get(found[3], found[3])
 
 
 def _read_flag(value: object) -> Any:

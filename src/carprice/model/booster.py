@@ -18,6 +18,7 @@ import onnxruntime
 
 from carprice.arrays import Floats
 from carprice.model.encoder import Matrix
+from carprice.model.tree_graph import OddGraphError, check_trees
 
 if TYPE_CHECKING:
     from xgboost import XGBRegressor
@@ -70,6 +71,22 @@ class Booster:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.graph,)
+
+    @classmethod
+    def read(cls, graph: bytes, columns: int) -> Self:
+        """Return the trees of a graph that may come from anywhere.
+
+        Raises
+        ------
+        OddGraphError
+            If it is anything but trees over so many columns.
+        """
+        check_trees(graph, columns)
+        try:
+            return cls(graph)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise OddGraphError(f"ONNX Runtime does not take its trees: {reason}") from None
 
     @classmethod
     def of(cls, trees: "XGBRegressor", columns: int) -> Self:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from carprice.arrays import Codes, Columns, Floats, Progress, quiet
+from carprice.errors import CorruptModelError
 from carprice.listings import features as feature_code
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
@@ -26,9 +27,17 @@ from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import ConformalRanges
 from carprice.model.known_values import KnownValues
 from carprice.model.pricer import Pricer, Prices
+from carprice.model.stored import check_part
 from carprice.model.support import Support
 from carprice.model.vocabulary import Vocabulary
-from carprice.model_folder import folder_digest, read_manifest, write_folder
+from carprice.model_folder import (
+    MANIFEST,
+    MORE_PARTS,
+    PARTS,
+    ModelFiles,
+    read_files,
+    write_folder,
+)
 from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES
 
 if TYPE_CHECKING:
@@ -256,29 +265,61 @@ class PriceModel:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Load a model folder, checked by :func:`carprice.model_folder.read_manifest`."""
-        manifest = read_manifest(folder)
+        """Load a model folder, checked by :func:`carprice.model_folder.read_files`.
+
+        Raises
+        ------
+        InputError
+            If there is no model folder, or its format is newer than this program reads.
+        CorruptModelError
+            If it is not one that carprice wrote, byte for byte.
+        """
+        files = read_files(folder)
+        names = files.contents.keys()
+        if odd := ({*PARTS} - names) | (names - {*PARTS, *MORE_PARTS}):
+            what = "lacks" if min(odd) in PARTS else "names, as no model does,"
+            raise CorruptModelError(
+                f"{folder / MANIFEST} {what} {min(odd)}; fetch or train the model again"
+            )
+        try:
+            model = cls._of(files)
+            _ = model.pricer  # made now, so that what it lacks is found here
+        # What a folder of any content brings about; a bug of ours would be there for all of them.
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise CorruptModelError(_not_ours(folder, error)) from None
+        except RecursionError:
+            raise CorruptModelError(_not_ours(folder, "it is nested too deep")) from None
+        return model
+
+    @classmethod
+    def _of(cls, files: ModelFiles) -> Self:
+        """Return the model of what was read; any error where it is not one that carprice wrote."""
+        manifest, contents = files.manifest, files.contents
+        check_part(MANIFEST, manifest)
 
         def part(name: str) -> Any:
-            return _with_usual_names((folder / f"{name}.json").read_bytes())
+            content = _with_usual_names(contents[name])
+            check_part(name, content)
+            return content
 
-        hedonic, encoder = Hedonic(**part("hedonic")), Encoder(**part("encoder"))
+        hedonic, encoder = Hedonic(**part("hedonic.json")), Encoder(**part("encoder.json"))
         trained_on = {name: (low, high) for name, (low, high) in manifest["trained_on"].items()}
-        if "support.json" in manifest["files"]:
-            support = Support.from_json(part("support"))
+        if "support.json" in contents:
+            support = Support.from_json(part("support.json"))
         else:  # a folder of before
             support = Support.recovered(hedonic, encoder.rows["model"], trained_on)
         held_out = None
-        if "held_out.json" in manifest["files"]:
-            held_out = Prices(**{name: np.array(v) for name, v in part("held_out").items()})
+        if "held_out.json" in contents:
+            held_out = Prices(**{name: np.array(v) for name, v in part("held_out.json").items()})
+        columns = len(encoder.columns)
         return cls(
             market=Market.from_json(manifest["market"]),
             hedonic=hedonic,
-            defaults=Defaults.from_json(part("defaults")),
+            defaults=Defaults.from_json(part("defaults.json")),
             encoder=encoder,
-            booster=Booster((folder / "booster.onnx").read_bytes()),
-            scale=Booster((folder / "scale.onnx").read_bytes()),
-            ranges=ConformalRanges(**part("ranges")),
+            booster=Booster.read(contents["booster.onnx"], columns),
+            scale=Booster.read(contents["scale.onnx"], columns),
+            ranges=ConformalRanges(**part("ranges.json")),
             trained_on=trained_on,
             importance=manifest["importance"],
             metrics=manifest["metrics"],
@@ -287,8 +328,14 @@ class PriceModel:
                 name: (low, high) for name, (low, high) in manifest.get("usual_ranges", {}).items()
             },
             held_out=held_out,
-            digest=folder_digest(folder),
+            digest=files.digest,
         )
+
+
+def _not_ours(folder: Path, why: object) -> str:
+    kind = "" if isinstance(why, str | ValueError) else f"{type(why).__name__}: "
+    told = " ".join(f"{kind}{why}".split())[:300]
+    return f"{folder} is no model that carprice wrote ({told}); fetch or train the model again"
 
 
 def _with_usual_names(content: bytes) -> Any:

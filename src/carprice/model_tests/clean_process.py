@@ -1,7 +1,7 @@
 """Run the real service in a process that can import only what serving requires, and test it."""
 
 import contextlib
-import os
+import json
 import socket
 import subprocess
 import sys
@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
+from carprice.model.trial import kept
+from carprice.model_tests.documented import Asked, documented
 from carprice.model_tests.results import ModelTest, ModelTestFailedError, require
 from carprice.model_tests.serving_requirements import installed
 from carprice.redaction import redact
@@ -26,11 +28,6 @@ _STOP_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.02
 _SHOWN: Final = 1500
 _MODEL_NAME: Final = "used-car-price"
-# Variables that the system needs to start a process; no other is inherited.
-_KEPT: Final = (
-    *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL"),
-    *("SYSTEMROOT", "TEMP", "TMP", "TMPDIR"),
-)
 
 
 @dataclass(frozen=True)
@@ -122,9 +119,8 @@ def _command(port: int) -> list[str]:
 
 
 def _environment(model: Path, scratch: Path, registry: str) -> Mapping[str, str]:
-    given = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {
-        **given,
+        **kept(),
         "HOME": str(scratch),
         "MLFLOW_TRACKING_URI": registry,
         "CARPRICE_MODEL_NAME": _MODEL_NAME,
@@ -170,35 +166,29 @@ def _every_page(service: RunningService) -> str:
     listing = example_listing()
     least = {name: listing[name] for name in map(alias, REQUIRED)}
     misspelt = {**listing, "model": f"{listing['model']}x", "variant": None}
-    table = f"{','.join(least)}\n{','.join(map(str, least.values()))}\n"
-    as_table = {"content": table, "headers": {"Content-Type": "text/csv"}}
-    tensors = [_tensor(name, value) for name, value in least.items()]
-    pages: tuple[tuple[str, str, dict[str, Any]], ...] = (
-        *(("GET", path, {}) for path in ("/", "/live", "/ping", "/model", "/vocabulary")),
-        *(("GET", path, {}) for path in ("/docs", "/openapi.json", "/metrics", "/v2")),
-        ("POST", "/predict", {"json": listing}),
-        ("POST", "/predict?confidence=0.5", {"json": misspelt}),
-        ("POST", "/explain", {"json": listing}),
-        ("POST", "/predict/batch", {"json": {"listings": [listing, misspelt]}}),
-        ("POST", "/predict/batch", as_table),
-        ("POST", "/invocations", {"json": {"dataframe_records": [least]}}),
-        ("POST", f"/v2/models/{_MODEL_NAME}/infer", {"json": {"inputs": tensors}}),
+    document = service.http.get("/openapi.json").json()
+    parameters = {"name": _MODEL_NAME, "version": service.http.get("/model").json()["version"]}
+    pages = (
+        *(Asked("GET", path) for path in ("/docs", "/redoc", "/openapi.json", "/metrics", "/v2/")),
+        *documented(document, parameters),
+        *(
+            Asked("POST", path, json.dumps(body).encode(), "application/json")
+            for path, body in (
+                ("/predict?confidence=0.5", misspelt),
+                ("/predict/batch", {"listings": [listing, misspelt]}),
+            )
+        ),
     )
     wrong = []
-    for method, path, body in pages:
-        answer = service.http.request(method, path, **body)
+    for one in pages:
+        answer = service.http.request(**one.sent())
         if answer.status_code != httpx.codes.OK:
-            wrong.append(f"{method} {path} answers {_shown(answer)}")
+            wrong.append(f"{one.method} {one.path} answers {_shown(answer)}")
     answer = service.http.post("/predict", json={**least, alias("fuel_type") + "x": "Petrol"})
     if answer.status_code != httpx.codes.UNPROCESSABLE_ENTITY:
         wrong.append(f"a misspelt field is answered with {_shown(answer)}")
     told = "; ".join(wrong) or f"{len(pages)} requests with 200, a misspelt field with 422"
     return require(not wrong, told)
-
-
-def _tensor(name: str, value: object) -> dict[str, Any]:
-    datatype = "BYTES" if isinstance(value, str) else "FP64"
-    return {"name": name, "shape": [1], "datatype": datatype, "data": [value]}
 
 
 def _shown(answer: httpx.Response) -> str:

@@ -1,12 +1,14 @@
 """``python -m carprice.model_tests.clean_start NAME… -- ARGUMENTS``: the service, isolated.
 
-Only carprice itself and the distributions of the given names can be imported; any other fails as
-if it were not installed. The arguments after ``--`` are those of ``python -m api``. The service
-ends when its standard input is closed, as it is when the process that started it is killed.
+Only carprice itself and the distributions of the given names can be imported, or asked for their
+versions; any other fails as if it were not installed. The arguments after ``--`` are those of
+``python -m api``. The service ends when its standard input is closed, as it is when the process
+that started it is killed.
 """
 
 import importlib.metadata
 import os
+import re
 import runpy
 import sys
 import threading
@@ -44,6 +46,23 @@ class OnlyTheseFinder(MetaPathFinder):
         return None
 
 
+def hide_others(names: Sequence[str]) -> None:
+    """Let :mod:`importlib.metadata` find only the distributions of these names, and carprice."""
+    known = {_canonical(name) for name in (*names, "carprice")}
+    find = importlib.metadata.Distribution.from_name
+
+    def from_name(name: str) -> importlib.metadata.Distribution:
+        if _canonical(name) not in known:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return find(name)
+
+    setattr(importlib.metadata.Distribution, "from_name", from_name)  # noqa: B010
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _normal(path: str) -> str:
     return os.path.normcase(os.path.abspath(path))  # noqa: PTH100 - Path.resolve is slow, and follows links
 
@@ -60,6 +79,7 @@ def main() -> None:
     end = sys.argv.index("--")
     names, arguments = sys.argv[1:end], sys.argv[end + 1 :]
     sys.meta_path.insert(0, OnlyTheseFinder(names))
+    hide_others(names)
     sys.argv = ["python -m api", *arguments]
     runpy.run_module("api", run_name="__main__")
 

@@ -16,6 +16,7 @@ from carprice.components.workspace import Workspace
 from carprice.errors import CarpriceError, RefusedError
 from carprice.files import check_writable, write_text
 from carprice.model import PriceModel
+from carprice.model.trial import try_model
 from carprice.model_folder import folder_digest, read_manifest
 from carprice.model_tests import agreement, behaviour, clean_process, figures, signature
 from carprice.model_tests.card import Subject, model_card, page
@@ -34,6 +35,7 @@ CARD: Final = "model_card.md"
 PAGE: Final = "model_card.html"
 _ARTIFACTS: Final = "model_tests"
 _DIGEST: Final = "digest"
+_LOAD_SECONDS: Final = 120.0
 _NEED_THE_MODEL: Final = (clean_process, signature, behaviour, figures, agreement)
 
 
@@ -145,7 +147,7 @@ class _Tests:
         )
         model = None
         if folder is not None:
-            model = get(_DIGEST, "it loads", partial(PriceModel.load, folder), _models_known)
+            model = get(_DIGEST, "it loads", partial(self._load, folder), _models_known)
         if folder is None or model is None:
             why = f"failed before: {self.results.every[-1].name}"
             for later in _NEED_THE_MODEL:
@@ -217,6 +219,11 @@ class _Tests:
         self.progress("stopping the service")
         stop = partial(clean_process.stop, service)
         results.run(clean_process.SUITE, "it stops when it is asked to", stop)
+
+    def _load(self, folder: Path) -> PriceModel:
+        """Load a model that a process without secrets has loaded and priced a car with."""
+        try_model(folder, self.version.digest, _LOAD_SECONDS)
+        return PriceModel.load(folder)
 
     def _download(self, target: Path) -> Path:
         return self.registry.verified(self.version, self.registry.download(self.version, target))

@@ -1,4 +1,8 @@
-"""Model folders on this machine's disk, and the note of the last one that was in production."""
+"""Model folders on this machine's disk, and the note of the last ones that were good.
+
+Good is what the registry had in production and this machine loaded and priced a car with. The note
+is one JSON file for each registered model: what is newest, and ``before`` it two more.
+"""
 
 import contextlib
 import datetime
@@ -8,19 +12,20 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
-from carprice.errors import CarpriceError
+from carprice.errors import CarpriceError, RefusedError
 from carprice.files import refusal_in, write_json
 from carprice.model_folder import is_intact
 from carprice.redaction import redact
 from carprice.registry.logins import split
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 _SCRATCH_PREFIX: Final = ".download-"
 _KEPT_MODELS: Final = 3
 _SCRATCH_SECONDS: Final = 3600
@@ -30,15 +35,27 @@ _scratch: list[Path] = []
 
 @dataclass(frozen=True)
 class Production:
-    """The registry's production version, and the digest of its model folder."""
+    """The registry's production version, the digest of its model folder, and all of its tags.
+
+    :class:`RefusedError` for a version that is no number as registries count them: answers and
+    their headers name it.
+    """
 
     version: str
     digest: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _VERSION.fullmatch(self.version):
+            raise RefusedError(
+                f"the registry calls its production version {redact(self.version[:40])!r}, which "
+                "is no number of at most 18 digits; check MLFLOW_TRACKING_URI and the server"
+            )
 
 
 @dataclass(frozen=True)
-class LastKnownGood:
-    """The last known good model: what the registry last confirmed to be in production."""
+class KnownGood:
+    """A known good model, and when the registry last confirmed it to be in production."""
 
     version: str
     digest: str
@@ -46,21 +63,31 @@ class LastKnownGood:
     confirmed: datetime.datetime
 
 
-def last_known_good(cache: Path, name: str, uri: str) -> LastKnownGood | None:
-    """Return the model that the cache notes as this registry's last production model, or None.
+def known_good(cache: Path, name: str, uri: str) -> list[KnownGood]:
+    """Return the models that the cache notes as good ones of this registry, the newest first.
 
-    Its bytes are not checked here; loading it checks them.
+    Their bytes are not checked here; loading checks them.
     """
     try:
         noted = json.loads(_record(cache, name).read_text(encoding="utf-8"))
         if (noted["name"], noted["registry"]) != (name, _address(uri)):
-            return None
+            return []
+        records = [noted, *noted.get("before", ())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+    return [known for one in records if (known := _known(cache, one))]
+
+
+def _known(cache: Path, noted: Any) -> KnownGood | None:
+    """Return what one record says; None where that is no known good model."""
+    try:
         digest, confirmed = noted["digest"], datetime.datetime.fromisoformat(noted["confirmed"])
-        if not DIGEST.fullmatch(digest) or confirmed.tzinfo is None:
-            return None
-        return LastKnownGood(str(noted["version"]), digest, cache / digest, confirmed)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        production = Production(str(noted["version"]), digest)
+        if DIGEST.fullmatch(digest) and confirmed.tzinfo is not None:
+            return KnownGood(production.version, digest, cache / digest, confirmed)
+    except (ValueError, KeyError, TypeError, RefusedError):
+        pass
+    return None
 
 
 def stored(cache: Path, digest: str, download: Callable[[Path], Path]) -> Path:
@@ -86,6 +113,7 @@ def stored(cache: Path, digest: str, download: Callable[[Path], Path]) -> Path:
         except OSError:
             if not is_intact(target, digest):  # another worker was quicker just now
                 raise
+    _remove_old_models(cache, digest)  # of a registry that has new models all the time
     return target
 
 
@@ -110,17 +138,22 @@ def delete_scratch() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def confirm(uri: str, name: str, cache: Path, production: Production) -> dict[str, str]:
-    """Note that the registry has this model in production, and delete old models.
+def confirm(uri: str, name: str, cache: Path, production: Production) -> str:
+    """Note that the registry has this model in production and that it is good; delete old models.
 
-    Where that cannot be noted, the answer has a ``warning``.
+    To be called once it was loaded and has priced a car. Returns a warning where that cannot be
+    noted, else nothing.
     """
     path = _record(cache, name)
+    before = [one for one in known_good(cache, name, uri) if one.digest != production.digest]
+    now = datetime.datetime.now(datetime.UTC)
     noted = {
         "name": name,
         "registry": _address(uri),
-        **asdict(production),
-        "confirmed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **_noted(production.version, production.digest, now),
+        "before": [
+            _noted(one.version, one.digest, one.confirmed) for one in before[: _KEPT_MODELS - 1]
+        ],
     }
     with contextlib.suppress(OSError):
         os.utime(cache / production.digest)
@@ -129,13 +162,18 @@ def confirm(uri: str, name: str, cache: Path, production: Production) -> dict[st
     except (OSError, CarpriceError) as error:
         refusal = refusal_in(error)
         reason = error if refusal is None else refusal.strerror
-        return {
-            "warning": f"{path} cannot be written ({reason}), so that the service "
+        return (
+            f"{path} cannot be written ({reason}), so that the service "
             "may start with an older model, or none, without the registry; make room, or name "
             "another folder in CARPRICE_MODEL_CACHE"
-        }
+        )
     _remove_old_models(cache, production.digest)
-    return {}
+    return ""
+
+
+def _noted(version: str, digest: str, confirmed: datetime.datetime) -> dict[str, str]:
+    told = confirmed.isoformat(timespec="seconds")
+    return {"version": version, "digest": digest, "confirmed": told}
 
 
 def _record(cache: Path, name: str) -> Path:

@@ -1,12 +1,15 @@
 """The production model: what the registry has, in a folder that is checked byte for byte.
 
+It is not loaded here, and so not known to be good: who loads it tells the cache.
+
 ``python -m carprice.registry.fetch`` does it in a process of its own: the service kills it at its
 deadline, whatever MLflow's own retries do, and MLflow's memory goes with it.
 
 The registry's address comes from ``MLFLOW_TRACKING_URI``, since it may hold a login. The answer is
 one line of JSON on standard output: ``folder`` (null where the caller has that model already),
-``version`` and ``digest``; ``temporary`` where the folder lies outside the cache and the caller is
-to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and exit code 1.
+``version``, ``digest`` and ``tags``; ``temporary`` where the folder lies outside the cache and the
+caller is to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and exit code
+1.
 """
 
 import argparse
@@ -17,7 +20,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -30,7 +32,6 @@ from carprice.redaction import hide_secrets, redact
 from carprice.registry.cache import (
     DIGEST,
     Production,
-    confirm,
     delete_scratch,
     new_folder,
     stored,
@@ -49,11 +50,12 @@ class _MlflowRegistry:
         self._version = production_version(self._registry)
 
     def production(self) -> Production:
-        return Production(str(self._version.number), self._version.digest)
+        version = self._version
+        return Production(str(version.number), version.digest, version.tags)
 
     def download(self, production: Production, target: Path) -> Path:
-        version = replace(self._version, tags={"digest": production.digest})
-        folder = self._registry.verified(version, self._registry.download(version, target))
+        version = self._version
+        folder = self._registry.model_folder(version, self._registry.download(version, target))
         return folder.rename(target / production.digest)
 
 
@@ -96,7 +98,8 @@ def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str)
             f"version {production.version} of {name} in {redact(uri)} has no digest among its "
             "tags; register it with `carprice register`"
         )
-    answer = {"folder": None, **asdict(production)}
+    told = {"version": production.version, "digest": digest, "tags": dict(production.tags)}
+    answer = {"folder": None, **told}
     if digest == have and not is_intact(cache / digest, digest):
         return answer
     download = partial(registry.download, production)
@@ -107,7 +110,7 @@ def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str)
         if reason is None:
             raise
         return {**answer, **_download_aside(cache, reason, download)}
-    return {**answer, "folder": str(folder), **confirm(uri, name, cache, production)}
+    return {**answer, "folder": str(folder)}
 
 
 def _download_aside(cache: Path, reason: str, download: Callable[[Path], Path]) -> dict[str, Any]:

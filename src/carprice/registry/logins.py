@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from carprice.errors import InputError, RefusedError
-from carprice.redaction import LOGIN_VARIABLES, TOKEN_VARIABLES, basic
+from carprice.redaction import LOGIN_VARIABLES, TOKEN_VARIABLES, basic, redact
 
 HOST_VARIABLE: Final = "DAGSHUB_CLIENT_HOST"
 MLFLOW_TOKEN, *DAGSHUB_TOKENS = TOKEN_VARIABLES
@@ -160,6 +160,38 @@ def tls_context() -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def refuse_another_server(uri: str, place: str) -> None:
+    """Refuse a web address of artifacts that is not on the registry's own server.
+
+    MLflow's client would send it the registry's login. Stores such as S3 have logins of their own.
+
+    Raises
+    ------
+    RefusedError
+        If another host, port or scheme is named.
+
+    Examples
+    --------
+    >>> refuse_another_server("https://ann@example.com/a", "https://example.com:443/b")
+    >>> refuse_another_server("https://example.com", "s3://bucket/b")
+    """
+    parts = split(place)
+    if parts.scheme == "mlflow-artifacts":
+        if not parts.netloc:
+            return
+        address = parts._replace(scheme=split(uri).scheme).geturl()
+    elif parts.scheme in _PORTS:
+        address = place
+    else:
+        return
+    if "@" in parts.netloc or _site(address) is None or _site(address) != _site(uri):
+        raise RefusedError(
+            f"MLflow at {redact(uri)} names {redact(place)[:200]} as the place of a model's files, "
+            "and the login is for the registry's own server alone; let that serve its artifacts "
+            "(mlflow server --serve-artifacts), or keep them in a store such as S3"
+        )
 
 
 def _site(uri: str) -> tuple[str, str, int] | None:

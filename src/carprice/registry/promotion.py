@@ -10,14 +10,17 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from carprice.arrays import Progress, quiet
 from carprice.errors import CorruptModelError, InputError, RefusedError
 from carprice.evaluation.gate import failed_reasons
 from carprice.redaction import redact
+from carprice.registry.intents import Intent, Kind, announced, intents, retract
+from carprice.registry.record import PROMOTION_SIGNATURE, SINCE, Record, promotion_key
 from carprice.registry.versions import PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
 from carprice.settings import RegisterSettings
 
@@ -41,7 +44,6 @@ class Happening(StrEnum):
 _EVENT: Final = "event."
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _LONGEST: Final = 1500
-_SINCE: Final = f"{PRODUCTION}_since"
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,18 @@ def champion_of(production: Version | None) -> str:
     return production.digest if production else "none"
 
 
-def event_tag(what: Happening, now: datetime.datetime, why: str = "") -> dict[str, str]:
-    """Return the tag that tells of an event; the user of this process is who did it."""
-    told = why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
-    content = json.dumps({"what": what, "by": _user(), "why": told}, ensure_ascii=False)
+def event_tag(
+    what: Happening, now: datetime.datetime, why: str = "", by: str = ""
+) -> dict[str, str]:
+    """Return the tag that tells of an event; who did it is by default this process's user."""
+    told = {"what": what, "by": by or _user(), "why": _shortened(why)}
+    content = json.dumps(told, ensure_ascii=False)
     key = _EVENT + now.astimezone(datetime.UTC).strftime(_STAMP) + "." + what.replace(" ", "_")
     return {key: content}
+
+
+def _shortened(why: str) -> str:
+    return why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
 
 
 def record(
@@ -109,14 +117,20 @@ def record_tests(
     now: datetime.datetime,
     settings: RegisterSettings | None = None,
 ) -> None:
-    """Write the result of the model tests, their limits and the tested digest into tags."""
-    verdict, what = "passed", Happening.TESTS_PASSED
+    """Write the result of the model tests, their limits and the tested digest into tags.
+
+    A failure is written first and a success last: broken off anywhere, the tags never say of the
+    tests what is not so.
+    """
+    limits, passed = limits_of(settings or RegisterSettings()), {"tests": "passed"}
+    basis = {"tests_digest": version.digest, "tests_limits": limits}
     if failures:
-        verdict, what = "failed", Happening.TESTS_FAILED
-    limits = limits_of(settings or RegisterSettings())
-    registry.tag(version.number, {"tests": "failed", "tests_digest": version.digest})
-    registry.tag(version.number, {"tests_limits": limits, "tests": verdict})
-    record(registry, version.number, what, now, "; ".join(failures))
+        registry.tag(version.number, {"tests": "failed", **basis})
+        record(registry, version.number, Happening.TESTS_FAILED, now, "; ".join(failures))
+    else:
+        signed = _record(registry, version).signed_tests(promotion_key(), limits)
+        registry.tag(version.number, {**basis, **signed, **passed})
+        record(registry, version.number, Happening.TESTS_PASSED, now)
 
 
 def promote(
@@ -124,30 +138,33 @@ def promote(
     now: datetime.datetime,
     why: str,
     settings: RegisterSettings | None = None,
+    say: Progress = quiet,
 ) -> Version:
     """Point ``production`` at the staging version, and ``previous`` at the one it replaces.
 
-    The version in production is returned, also where that was the staging one already. Of two
-    promotions at once the later one to write stands, and the other is told so.
+    The version in production is returned, also where that was the staging one already. What was
+    broken off before is finished first.
 
     Parameters
     ----------
     settings : the limits in force, which have to be those that the version was judged and tested
         by; None: whatever they were.
+    say : is told what was finished.
 
     Raises
     ------
     RefusedError
         If no version is in staging, or the one that is may not go to production: the gate did
         not accept it beside what is in production now, its very digest did not pass the model
-        tests, or its bytes are not those that were registered.
+        tests, or its bytes are not those that were registered. Or if somebody else is at it.
     """
+    finish(registry, say)
     candidate, current = staged_version(registry), registry.at(PRODUCTION)
     if current is not None and current.number == candidate.number:
-        _finish_promotion(registry, candidate, now, why)
+        _complete_record(registry, candidate, now, why)
         return candidate
     objections = [
-        *_objections_of_the_gate(candidate, current, settings),
+        *_objections_of_the_gate(registry, candidate, current, settings),
         *_objections_of_the_tests(registry, candidate, settings),
     ]
     if objections:
@@ -156,71 +173,118 @@ def promote(
         raise RefusedError(
             f"version {candidate.number} of {registry.name} does not go to production: {told}"
         )
-    _put_in_production(registry, candidate, current, now)
-    record(registry, candidate.number, Happening.PROMOTED, now, why)
+    _carry_out(registry, _intent(Kind.PROMOTION, registry, current, candidate, now, why))
     return candidate
 
 
-def _finish_promotion(
+def _complete_record(
     registry: Registry, version: Version, now: datetime.datetime, why: str
 ) -> None:
-    """Write the record that a killed promotion is missing."""
-    if objections := _objections_of_the_tests(registry, version, None):
+    """Write the record that is missing where an older carprice was killed, or the alias set."""
+    objections = _objections_of_the_tests(registry, version, None)
+    if withdrawn := why_withdrawn(registry.versions(), version):
+        objections.append(f"it was {withdrawn}")
+    is_recorded = SINCE in version.tags and any(
+        event.what in (Happening.PROMOTED, Happening.RESTORED) for event in _events(version)
+    )
+    if not is_recorded and not version.accepted:
+        objections.append(f"the gate did not accept it ({_why_refused(version)})")
+    if objections:
         raise RefusedError(
             f"version {version.number} of {registry.name} is in production, but "
             f"{'; '.join(objections)}; `carprice rollback` brings an earlier one back"
         )
-    if not {event.what for event in _events(version)} & {Happening.PROMOTED, Happening.RESTORED}:
+    if any(one.version == version.number for one in intents(registry)):
+        return  # another process is at it
+    since = version.tags.get(SINCE, "") if is_recorded else now.isoformat(timespec="seconds")
+    if not is_recorded:
+        registry.tag(version.number, {SINCE: since})
         record(registry, version.number, Happening.PROMOTED, now, why)
+    told, key = _record(registry, version), promotion_key()
+    if key and not told.is_promotion_signed(key):
+        registry.tag(version.number, told.signed_promotion(key, since))
 
 
 def rollback(
-    registry: Registry, now: datetime.datetime, why: str, to: int | None = None
+    registry: Registry,
+    now: datetime.datetime,
+    why: str,
+    to: int | None = None,
+    say: Progress = quiet,
 ) -> Version:
     """Bring an earlier production version back: the one before, or the one of a number.
 
-    The version that goes is withdrawn: the pipeline does not stage it again, and only a rollback
-    to its number brings it back.
+    The version that goes is withdrawn, with all others of its digest: the pipeline does not stage
+    them again, and only a rollback to a number brings them back. Where the version in production
+    was deleted, none is withdrawn.
+
+    A rollback that was broken off is finished; it is not gone back any further then.
 
     Raises
     ------
     RefusedError
         If that version was never in production, or its bytes are not those that were registered.
+        Or if production is not what it was at the start, or somebody else is at it.
     """
+    at_first = registry.at(PRODUCTION)
+    finished = finish(registry, say)
     current = registry.at(PRODUCTION)
-    if current is None:
-        raise RefusedError(_no_earlier(registry))
-    earlier = _before(registry, current) if to is None else registry.numbered(to)
-    if to is not None and _SINCE not in earlier.tags:
+    if current is not None and any(
+        one.kind is Kind.ROLLBACK and one.version == current.number and to in (None, one.version)
+        for one in finished
+    ):
+        return current
+    if champion_of(current) != champion_of(at_first):
+        raise RefusedError(
+            f"production of {registry.name} is {_named(current)} since what was broken off is "
+            "finished; run `carprice rollback` again if that is to go"
+        )
+    versions = registry.versions()
+    earlier = _before(registry, versions, current) if to is None else registry.numbered(to)
+    if to is not None and SINCE not in earlier.tags:
         raise RefusedError(
             f"version {to} of {registry.name} was never in production; new versions go there by "
             "`carprice promote`"
         )
-    if damage := damage_of(registry, earlier):
+    if damage := _unsigned(registry, earlier) or damage_of(registry, earlier):
         raise RefusedError(f"version {earlier.number} cannot be brought back: {damage}")
-    if earlier.number == current.number:
-        return current
-    _withdraw(registry, current, now, why)
-    if earlier.withdrawn:
-        registry.untag(earlier.number, WITHDRAWN)
-    _put_in_production(registry, earlier, current, now)
-    record(registry, earlier.number, Happening.RESTORED, now, why)
+    if current is None or earlier.number != current.number:
+        _carry_out(registry, _intent(Kind.ROLLBACK, registry, current, earlier, now, why))
     return earlier
 
 
-def _before(registry: Registry, current: Version) -> Version:
-    """Return the last earlier production version that was not rolled back."""
+def _unsigned(registry: Registry, version: Version) -> str:
+    """Return why no signature speaks for an earlier version; empty without a key."""
+    key, told = promotion_key(), _record(registry, version)
+    if not key or told.is_promotion_signed(key) or not told.objection_to_tests(key):
+        return ""
+    return f"{told.objection_to_tests(key)}; run `carprice test-model --version {version.number}`"
+
+
+def _record(registry: Registry, version: Version) -> Record:
+    return Record(registry.name, str(version.number), version.digest, version.tags)
+
+
+def _before(registry: Registry, versions: Sequence[Version], current: Version | None) -> Version:
+    """Return the last earlier production version, of other bytes, that was not rolled back."""
+
+    def is_other(one: Version) -> bool:
+        return current is None or (one.number != current.number and not _are_twins(one, current))
+
     previous = registry.at(PREVIOUS)
-    if previous is not None and previous.number != current.number and not previous.withdrawn:
+    if previous and is_other(previous) and not why_withdrawn(versions, previous):
         return previous
-    others = [one for one in registry.versions() if _SINCE in one.tags]
-    others = [one for one in others if one.number != current.number]
+    others = [one for one in versions if SINCE in one.tags and is_other(one)]
     if not others:
         raise RefusedError(_no_earlier(registry))
-    last = max(others, key=lambda one: (not one.withdrawn, one.tags[_SINCE], one.number))
-    if last.withdrawn:
+
+    def order(one: Version) -> tuple[bool, str, int]:
+        return not why_withdrawn(versions, one), one.tags[SINCE], one.number
+
+    last = max(others, key=order)
+    if withdrawn := why_withdrawn(versions, last):
         raise RefusedError(
-            f"{_no_earlier(registry)}: version {last.number} was {last.withdrawn}; `carprice "
+            f"{_no_earlier(registry)}: version {last.number} was {withdrawn}; `carprice "
             f"rollback --to {last.number}` brings it back all the same"
         )
     return last
@@ -233,39 +297,174 @@ def _no_earlier(registry: Registry) -> str:
     )
 
 
-def _withdraw(registry: Registry, version: Version, now: datetime.datetime, why: str) -> None:
-    """Mark a version as rolled back, so that ``promote`` refuses it.
+def _are_twins(one: Version, other: Version) -> bool:
+    """Whether two versions are of the same bytes."""
+    return one.digest != "" and one.digest == other.digest
+
+
+def _twins(versions: Sequence[Version], version: Version) -> list[Version]:
+    """Return a version and all others of its digest."""
+    return [one for one in versions if one.number == version.number or _are_twins(one, version)]
+
+
+def why_withdrawn(versions: Sequence[Version], version: Version) -> str:
+    """Return why a version, or another one of its digest, was rolled back; empty if none was."""
+    own = next((one.withdrawn for one in versions if one.number == version.number), "")
+    others = (
+        f"{one.withdrawn} as version {one.number}, of the same bytes"
+        for one in _twins(versions, version)
+        if one.withdrawn
+    )
+    return own or next(others, "")
+
+
+def _intent(
+    kind: Kind,
+    registry: Registry,
+    current: Version | None,
+    version: Version,
+    now: datetime.datetime,
+    why: str,
+) -> Intent:
+    moment = now.astimezone(datetime.UTC)
+    there, previous = _number(current), _number(registry.at(PREVIOUS))
+    intent = Intent(
+        kind, there, version.number, previous, moment.isoformat(), _user(), _shortened(why)
+    )
+    since = moment.isoformat(timespec="seconds")
+    signed = _record(registry, version).signed_promotion(promotion_key(), since)
+    return replace(intent, signature=signed.get(PROMOTION_SIGNATURE, ""))
+
+
+def finish(registry: Registry, say: Progress = quiet) -> list[Intent]:
+    """Finish every promotion and rollback that was broken off; return them, the oldest first.
+
+    One that production has gone on from in another way, or whose version may not be there any more,
+    is given up.
+    """
+    finished = []
+    for intent in intents(registry):
+        if intent.is_live:
+            continue
+        if problem := _cannot_be_finished(registry, intent):
+            _give_up(registry, intent)
+            say(f"The {intent.told} was broken off, and is given up: {problem}.")
+        else:
+            _carry_out(registry, intent.taken_over())
+            finished.append(intent)
+            say(f"The {intent.told} was broken off; it is finished now.")
+        retract(registry, intent)
+    return finished
+
+
+def _cannot_be_finished(registry: Registry, intent: Intent) -> str:
+    """Return why an intent that was broken off must not be carried out; empty if it may."""
+    standing, versions = registry.at(PRODUCTION), registry.versions()
+    version = next((one for one in versions if one.number == intent.version), None)
+    if version is None:
+        return f"there is no version {intent.version} any more"
+    if standing is not None and standing.number == intent.version:
+        return ""
+    if standing is not None and standing.number != intent.current:
+        return f"{_named(standing)} is in production meanwhile"
+    if intent.kind is Kind.ROLLBACK:
+        return _unsigned(registry, version)
+    withdrawn = why_withdrawn(versions, version)
+    return f"it was {withdrawn}" if withdrawn else _problem_of_the_tests(registry, version, None)
+
+
+def _give_up(registry: Registry, intent: Intent) -> None:
+    """Take back what a promotion wrote that did not get to the alias."""
+    if intent.kind is Kind.ROLLBACK:
+        return
+    standing, versions = registry.at(PRODUCTION), {one.number: one for one in registry.versions()}
+    if standing is not None and standing.number == intent.current:
+        if intent.previous in versions:
+            registry.point(PREVIOUS, intent.previous, intent.now)
+        else:
+            registry.clear(PREVIOUS)
+    version = versions.get(intent.version)
+    if version and version.tags.get(SINCE) == intent.now.isoformat(timespec="seconds"):
+        registry.untag(version.number, SINCE)
+
+
+def _carry_out(registry: Registry, intent: Intent) -> None:
+    """Do what an intent says, unless production changes meanwhile.
+
+    Every write is the same whoever writes it, and as often as it is written.
+    """
+    with announced(registry, intent) as agreed:
+        meanwhile, versions = registry.at(PRODUCTION), registry.versions()
+        numbers = {one.number: one for one in versions}
+        is_there = intent.version in numbers
+        if not is_there or _number(meanwhile) not in (intent.current, intent.version, None):
+            retract(registry, intent)
+            changed = (
+                f"production of {registry.name} changed to {_named(meanwhile)}"
+                if is_there
+                else f"version {intent.version} of {registry.name} was deleted"
+            )
+            raise RefusedError(f"{changed} in the meantime; run `carprice register` and try again")
+        current, version = numbers.get(intent.current or 0), numbers[intent.version]
+        if agreed.kind is Kind.ROLLBACK:
+            if current and not _are_twins(current, version):
+                _withdraw(registry, _twins(versions, current), current, agreed)
+            for twin in _twins(versions, version):
+                if twin.withdrawn:
+                    registry.untag(twin.number, WITHDRAWN)
+        _put_in_production(registry, version, current, agreed, intent)
+
+
+def _withdraw(
+    registry: Registry, twins: Sequence[Version], version: Version, intent: Intent
+) -> None:
+    """Mark all versions of a digest as rolled back, so that ``promote`` refuses them.
 
     The mark comes before the aliases move: if the process dies in between, it is there already.
     """
-    registry.tag(version.number, {WITHDRAWN: f"rolled back on {now:%Y-%m-%d}: {why}"[:_LONGEST]})
+    mark = f"rolled back on {intent.now:%Y-%m-%d}: {intent.why}"[:_LONGEST]
+    for twin in twins:
+        registry.tag(twin.number, {WITHDRAWN: mark})
     staged = registry.at(STAGING)
-    if staged is not None and staged.number == version.number:
+    if staged is not None and staged.number in [twin.number for twin in twins]:
         registry.clear(STAGING)
-    record(registry, version.number, Happening.ROLLED_BACK, now, why)
+    _record_of(registry, version.number, Happening.ROLLED_BACK, intent, intent.why)
 
 
 def _put_in_production(
-    registry: Registry, version: Version, current: Version | None, now: datetime.datetime
+    registry: Registry, version: Version, current: Version | None, agreed: Intent, mine: Intent
 ) -> None:
-    meanwhile = registry.at(PRODUCTION)
-    if champion_of(meanwhile) not in (champion_of(current), version.digest):
-        raise RefusedError(
-            f"production of {registry.name} changed to {_named(meanwhile)} in the meantime; run "
-            "`carprice register` and try again"
-        )
     if current is not None:
-        registry.point(PREVIOUS, current.number, now)
-    registry.point(PRODUCTION, version.number, now)
+        registry.point(PREVIOUS, current.number, agreed.now)
+    if not any(one.token == mine.token for one in intents(registry)):
+        raise RefusedError(
+            f"somebody else took the {mine.told} for broken off and finished it; see "
+            "`carprice history`"
+        )
+    if agreed.signature:
+        registry.tag(version.number, {PROMOTION_SIGNATURE: agreed.signature})
+    registry.point(PRODUCTION, version.number, agreed.now)
     stands = registry.at(PRODUCTION)
     if stands is None or stands.number != version.number:
+        retract(registry, mine)
         raise RefusedError(
             f"version {version.number} of {registry.name} was in production for a moment only: "
             f"somebody else put {_named(stands)} there at the same time; see `carprice history`"
         )
     if current is not None:
         why = f"by version {version.number}"
-        record(registry, current.number, Happening.REPLACED, now, why)
+        _record_of(registry, current.number, Happening.REPLACED, agreed, why)
+    restored = agreed.kind is Kind.ROLLBACK
+    what = Happening.RESTORED if restored else Happening.PROMOTED
+    _record_of(registry, version.number, what, agreed, agreed.why)
+
+
+def _record_of(registry: Registry, number: int, what: Happening, intent: Intent, why: str) -> None:
+    registry.tag(number, event_tag(what, intent.now, why, intent.by))
+
+
+def _number(version: Version | None) -> int | None:
+    return None if version is None else version.number
 
 
 def _named(version: Version | None) -> str:
@@ -273,12 +472,15 @@ def _named(version: Version | None) -> str:
 
 
 def _objections_of_the_gate(
-    candidate: Version, current: Version | None, settings: RegisterSettings | None
+    registry: Registry,
+    candidate: Version,
+    current: Version | None,
+    settings: RegisterSettings | None,
 ) -> list[str]:
     """Return why the gate's decision does not allow a promotion; empty if it does."""
     tags, again = candidate.tags, "run `carprice register` again"
-    if candidate.withdrawn:
-        return [f"it was {candidate.withdrawn}; `carprice rollback --to` brings it back"]
+    if withdrawn := why_withdrawn(registry.versions(), candidate):
+        return [f"it was {withdrawn}; `carprice rollback --to` brings it back"]
     if not candidate.accepted:
         return [f"the gate did not accept it ({_why_refused(candidate)})"]
     if tags.get("gate_champion") != champion_of(current):
@@ -296,17 +498,19 @@ def _objections_of_the_tests(
     registry: Registry, version: Version, settings: RegisterSettings | None
 ) -> list[str]:
     """Return why the model tests or the bytes do not allow a promotion; empty if they do."""
-    tags, problem = version.tags, ""
-    if tags.get("tests") == "failed":
-        problem = "it failed the model tests"
-    elif tags.get("tests") != "passed":
-        problem = "it has not been through the model tests"
-    elif tags.get("tests_digest") != version.digest:
-        problem = "it passed the model tests with another digest"
-    elif settings and tags.get("tests_limits") != limits_of(settings):
-        problem = "it passed the model tests by other limits than those in force"
+    problem = _problem_of_the_tests(registry, version, settings)
     told = f"{problem}; run `carprice test-model`" if problem else ""
     return [*filter(None, (told, damage_of(registry, version)))]
+
+
+def _problem_of_the_tests(
+    registry: Registry, version: Version, settings: RegisterSettings | None
+) -> str:
+    """Return what the tags say against a version's model tests; empty if they passed."""
+    problem = _record(registry, version).objection_to_tests(promotion_key())
+    if not problem and settings and version.tags.get("tests_limits") != limits_of(settings):
+        return "it passed the model tests by other limits than those in force"
+    return problem
 
 
 def damage_of(registry: Registry, version: Version) -> str:

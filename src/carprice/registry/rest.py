@@ -2,13 +2,15 @@
 
 Importing MLflow and asking by its client takes 1.5 s and 100 MB, this a few milliseconds. What is
 not plain (redirects, other logins, artifacts outside the server) is left to MLflow's client.
+
+What the server says is not trusted: only the names of a model's files are asked for, and no answer
+is read beyond the largest that a model needs.
 """
 
 import contextlib
 import http.client
 import json
 import os
-import re
 import socket
 import ssl
 import urllib.request
@@ -18,13 +20,21 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from carprice.errors import NoProductionModelError, RefusedError
-from carprice.model_folder import MANIFEST, check
+from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.model_folder import (
+    LARGEST_FILE,
+    LARGEST_FOLDER,
+    MANIFEST,
+    MORE_PARTS,
+    MOST_FILES,
+    PARTS,
+    check,
+)
 from carprice.redaction import redact
 from carprice.registry import logins
+from carprice.registry.artifacts import FILE_NAME, LARGEST_ANSWER
 from carprice.registry.cache import Production
 
-_LARGEST_ANSWER: Final = 1_000_000
 _SECONDS: Final = 20.0
 # Ways to log in, and other headers, that only MLflow's own client knows.
 _MLFLOW_ONLY: Final = (
@@ -34,7 +44,6 @@ _MLFLOW_ONLY: Final = (
     "MLFLOW_WORKSPACE",
 )
 _NO_SUCH_MODEL: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class LeftToMlflowError(Exception):
@@ -79,27 +88,36 @@ class HttpRegistry:
         answer = self._ask("mlflow/registered-models/alias", name=self.name, alias="production")
         with _understanding():
             found = answer["model_version"]
-            tags = {tag["key"]: tag.get("value", "") for tag in found.get("tags", [])}
-            return Production(str(int(found["version"])), str(tags.get("digest", "")))
+            tags = {str(tag["key"]): str(tag.get("value", "")) for tag in found.get("tags", [])}
+            return Production(str(found["version"]), tags.get("digest", ""), tags)
 
     def download(self, production: Production, target: Path) -> Path:
         """Write the version's model folder, checked, as ``target / digest``, and return that."""
+        what = f"version {production.version} of {self.name} in {redact(self.uri)}"
         with _understanding():
             asked = {"name": self.name, "version": production.version}
             answer = self._ask("mlflow/model-versions/get-download-uri", **asked)
-            parts = urlsplit(answer["artifact_uri"])
+            place = answer["artifact_uri"]
+            logins.refuse_another_server(self.uri, place)
+            parts = urlsplit(place)
             if parts.scheme != "mlflow-artifacts" or parts.netloc:
                 raise LeftToMlflowError
-            (folder,) = self._listed(f"{parts.path.strip('/')}/data", are_folders=True)
-            paths = self._listed(folder, are_folders=False)
+            (folder,) = self._listed(f"{parts.path.strip('/')}/data", what, are_folders=True)
+            paths = self._listed(folder, what, are_folders=False)
         if MANIFEST not in paths.values():
             raise LeftToMlflowError
-        written = target / production.digest
+        if odd := {*paths.values()} - {MANIFEST, *PARTS, *MORE_PARTS}:
+            raise CorruptModelError(
+                f"{what} holds {min(odd)}, which is no file of a model that this carprice reads; "
+                "register it again, or upgrade carprice"
+            )
+        written, left = target / production.digest, LARGEST_FOLDER
         written.mkdir()
         for path, name in paths.items():
-            content = self._read(f"mlflow-artifacts/artifacts/{quote(path)}")
+            call = f"mlflow-artifacts/artifacts/{quote(path)}"
+            content = self._read(call, min(LARGEST_FILE, left), f"{what}: {name}")
             (written / name).write_bytes(content)
-        what = f"version {production.version} of {self.name} in {redact(self.uri)}"
+            left -= len(content)
         check(written, production.digest, what)
         return written
 
@@ -111,22 +129,34 @@ class HttpRegistry:
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
         self._connection.close()
 
-    def _listed(self, path: str, *, are_folders: bool) -> dict[str, str]:
+    def _listed(self, path: str, what: str, *, are_folders: bool) -> dict[str, str]:
         """Return the paths and names of what is in a folder of artifacts."""
+        files = list(self._ask("mlflow-artifacts/artifacts", path=path).get("files", ()))
+        if len(files) > MOST_FILES:
+            raise CorruptModelError(
+                f"{what} holds {len(files):,} files, and no model has more than {MOST_FILES}; "
+                "register it again"
+            )
         found = {}
-        for one in self._ask("mlflow-artifacts/artifacts", path=path)["files"]:
-            name = one["path"].rpartition("/")[2]
-            if not _FILE_NAME.fullmatch(name) or one["is_dir"] is not are_folders:
+        for one in files:
+            told = str(one["path"])
+            name = told.rpartition("/")[2]
+            if not FILE_NAME.fullmatch(name) or told.startswith("/") or ".." in told.split("/"):
+                raise CorruptModelError(
+                    f"{what} holds a file {told[:100]!r}, which no model has; register it again"
+                )
+            if one["is_dir"] is not are_folders:
                 raise LeftToMlflowError
             found[f"{path}/{name}"] = name
         return found
 
     def _ask(self, call: str, **query: str) -> Any:
         with _understanding():
-            return json.loads(self._read(f"{call}?{urlencode(query)}", _LARGEST_ANSWER))
+            what = f"MLflow at {redact(self.uri)}: its answer"
+            return json.loads(self._read(f"{call}?{urlencode(query)}", LARGEST_ANSWER, what))
 
-    def _read(self, call: str, most: int | None = None) -> bytes:
-        """Return the body of an answer, at most so many bytes of it."""
+    def _read(self, call: str, most: int, what: str) -> bytes:
+        """Return the body of an answer (``what``); one of more bytes than the most is refused."""
         header = logins.header(self.uri)
         try:
             try:
@@ -137,8 +167,15 @@ class HttpRegistry:
             reply = self._connection.getresponse()
             if reply.status != HTTPStatus.OK:
                 raise self._refusal(reply)
-            content = reply.read(most)
-            reply.read()
+            content = reply.read(most + 1)
+            if len(content) > most or reply.read(1):  # which also reads to the end of the answer
+                self._connection.close()
+                raise CorruptModelError(
+                    f"{what} has more than {most:,} bytes, and none of a model has; register the "
+                    "model again"
+                )
+            if reply.length:
+                raise http.client.IncompleteRead(content, reply.length)
         except ssl.SSLCertVerificationError:
             raise LeftToMlflowError from None
         except (OSError, http.client.IncompleteRead) as error:
@@ -154,8 +191,8 @@ class HttpRegistry:
     def _refusal(self, reply: http.client.HTTPResponse) -> Exception:
         """Return what an answer other than 200 means."""
         try:
-            code = json.loads(reply.read(_LARGEST_ANSWER))["error_code"]
-        except (ValueError, KeyError, TypeError):
+            code = json.loads(reply.read(LARGEST_ANSWER))["error_code"]
+        except (ValueError, KeyError, TypeError, RecursionError):
             code = None
         if code in _NO_SUCH_MODEL:
             return NoProductionModelError.of(redact(self.uri), self.name)
@@ -180,7 +217,7 @@ def _understanding() -> Iterator[None]:
     """Leave an answer of another form than MLflow's to MLflow's client."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise LeftToMlflowError from None
 
 

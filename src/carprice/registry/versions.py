@@ -16,7 +16,9 @@ from carprice.errors import CorruptModelError, NoProductionModelError, RefusedEr
 from carprice.evaluation.gate import reasons_from_tag
 from carprice.model_folder import MANIFEST, check, file_digest
 from carprice.redaction import redact
+from carprice.registry import artifacts
 from carprice.registry.cache import stored
+from carprice.registry.mlflow_files import check_mlflow_files
 from carprice.registry.tracking import clear_errors, connect, unknown_call, use
 from carprice.schema import (
     DEFAULT_CONFIDENCE,
@@ -156,7 +158,7 @@ class Registry:
                 mlflow.log_metrics(dict(figures))
             self._make_registered_model()
             with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
-                files = _file_digests(_downloaded(logged.model_uri, Path(scratch)))
+                files = _file_digests(self._downloaded(logged.model_uri, Path(scratch)))
             tags = {**tags, FILES: json.dumps(files)}
             created = self._client.create_model_version(
                 self.name,
@@ -190,10 +192,31 @@ class Registry:
         """Remove a tag of a version, if it has it."""
         self._ask(self._client.delete_model_version_tag, self.name, str(number), key)
 
+    def delete(self, number: int) -> None:
+        """Delete a version; its run and files stay."""
+        self._ask(self._client.delete_model_version, self.name, str(number))
+
+    def model_tags(self) -> dict[str, str]:
+        """Return the tags of the registered model itself; none where there is no such model."""
+        with clear_errors(self.uri, "search_registered_models"):
+            found = self._client.search_registered_models(f"name='{self.name}'")
+        return {key: value for model in found for key, value in model.tags.items()}
+
+    def tag_model(self, key: str, value: str) -> None:
+        """Set a tag of the registered model itself."""
+        self._write(self._client.set_registered_model_tag, self.name, key, value)
+
+    def untag_model(self, key: str) -> None:
+        """Remove a tag of the registered model itself, if it has it."""
+        self._ask(self._client.delete_registered_model_tag, self.name, key)
+
     def point(self, alias_name: str, number: int, now: datetime.datetime) -> None:
-        """Point an alias at a version, and note since when."""
-        self._write(self._client.set_registered_model_alias, self.name, alias_name, str(number))
+        """Note since when an alias points at a version, and point it there.
+
+        In this order, so that whoever finds the alias finds the note.
+        """
         self.tag(number, {f"{alias_name}_since": now.isoformat(timespec="seconds")})
+        self._write(self._client.set_registered_model_alias, self.name, alias_name, str(number))
 
     def clear(self, alias_name: str) -> None:
         """Point an alias at nothing."""
@@ -217,47 +240,74 @@ class Registry:
         """Return the version's model folder, downloaded into ``cache`` unless it is there."""
 
         def download(folder: Path) -> Path:
-            return self.verified(version, self.download(version, folder))
+            return self.model_folder(version, self.download(version, folder))
 
         return stored(cache, version.digest, download)
 
     def download(self, version: Version, folder: Path) -> Path:
-        """Download the MLflow model of a version, unchecked, into an empty folder."""
-        use(self.uri)
-        with clear_errors(self.uri):
-            return _downloaded(f"models:/{self.name}/{version.number}", folder)
+        """Download the MLflow model of a version, unchecked, into an empty folder.
+
+        :class:`~carprice.errors.CorruptModelError` if it has more, or other, files than any model.
+        """
+        with clear_errors(self.uri, "get_model_version_download_uri"):
+            use(self.uri)
+            number = str(version.number)
+            place = self._client.get_model_version_download_uri(self.name, number)
+            return self._downloaded(place, folder)
+
+    def _downloaded(self, place: str, folder: Path) -> Path:
+        address = use(self.uri)
+        found = artifacts.place_of(self._client, self.uri, place)
+        return artifacts.download(self.uri, address, found, folder)
 
     def has_model(self, version: Version) -> bool:
         """Whether there are files of a model at the place that a version names."""
         with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
             return bool(_model_folders(self.download(version, Path(scratch))))
 
-    def verified(self, version: Version, downloaded: Path) -> Path:
+    def model_folder(self, version: Version, downloaded: Path) -> Path:
         """Return the model folder inside of a version's MLflow model, its bytes checked.
 
-        Those of the MLflow model around it are too, where the version's tags tell them.
+        For who loads that folder alone; the files of MLflow around it are not checked.
         """
-        what = f"version {version.number} of {self.name} in {redact(self.uri)}"
+        what = self._told(version)
         found = _model_folders(downloaded)
         if len(found) != 1:
             raise CorruptModelError(
                 f"{what} holds no model folder of carprice; register it with `carprice register`"
             )
         check(found[0], version.digest, what)
+        return found[0]
+
+    def verified(self, version: Version, downloaded: Path) -> Path:
+        """Return the model folder of a version whose every byte is the registered one.
+
+        The files of MLflow around it are those that the version's tags tell, and have MLflow load
+        it by :mod:`carprice.pyfunc` and nothing else. All that before anything is loaded.
+        """
+        what, folder = self._told(version), self.model_folder(version, downloaded)
         try:
-            registered = {*dict(json.loads(version.tags.get(FILES, "{}"))).items()}
-        except (ValueError, TypeError):
+            registered = {*dict(json.loads(version.tags.get(FILES) or "{}")).items()}
+        except (ValueError, TypeError, RecursionError):
             raise CorruptModelError(
                 f"{what}: its tag {FILES!r} is not what was written; register it again"
             ) from None
-        odd = registered ^ {*_file_digests(downloaded).items()} if registered else None
-        if odd:
-            name = min(name for name, _ in odd)
+        if not registered:
+            raise CorruptModelError(
+                f"{what}: it has no tag {FILES!r} with the digests of its files, so that nobody "
+                "can tell whether they are the registered ones; register it again"
+            )
+        if odd := registered ^ {*_file_digests(downloaded).items()}:
+            name = min(str(name) for name, _ in odd)
             raise CorruptModelError(
                 f"{what}: {name} is missing, new, or not the file that was registered; "
                 "register it again"
             )
-        return found[0]
+        check_mlflow_files(downloaded, folder, what)
+        return folder
+
+    def _told(self, version: Version) -> str:
+        return f"version {version.number} of {self.name} in {redact(self.uri)}"
 
     def parameters(self, version: Version) -> dict[str, str]:
         """Return the parameters of the run that made a version; none where it has no run."""
@@ -298,12 +348,6 @@ def load_pyfunc(downloaded: Path) -> Any:
     import mlflow
 
     return mlflow.pyfunc.load_model(str(downloaded), suppress_warnings=True)
-
-
-def _downloaded(uri: str, folder: Path) -> Path:
-    import mlflow
-
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
 
 
 def _model_folders(downloaded: Path) -> list[Path]:

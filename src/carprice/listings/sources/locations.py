@@ -3,7 +3,6 @@
 import itertools
 import re
 import shutil
-import ssl
 import tempfile
 import urllib.parse
 import urllib.request
@@ -16,9 +15,10 @@ from typing import Any, Final
 from carprice.errors import CarpriceError, InputError
 from carprice.files import is_refusal
 from carprice.listings.sources.chunks import one_line
+from carprice.listings.sources.limits import Transfer
+from carprice.listings.sources.web import download
 from carprice.redaction import redact
 
-_HTTP_TIMEOUT: Final = 60
 _STORE_ADDRESS: Final = "the store's own address (AWS_ENDPOINT_URL, or endpointurl of a DVC remote)"
 _UNFIT: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # for a file's name on some system
 
@@ -156,7 +156,9 @@ def s3_errors(address: str, kind: type[CarpriceError] = InputError) -> Iterator[
         elif code in ("AccessDenied", "AllAccessDisabled", "403"):
             reason = _denied(code)
         raise kind(f"{address}: {reason}") from None
-    except (aws.BotoCoreError, OSError, ValueError) as error:
+    except CarpriceError:
+        raise
+    except Exception as error:  # aiohttp's and those of botocore's parsers have no common root
         if isinstance(error, OSError) and is_refusal(error):
             raise
         raise kind(
@@ -202,56 +204,19 @@ def _s3_file(store: Any, name: str) -> File:
     label = f"s3://{name}"
 
     def fetch(path: Path) -> None:
+        from fsspec.callbacks import Callback
+
+        class Counting(Callback):  # type: ignore[misc]
+            def relative_update(self, inc: int = 1) -> None:
+                transfer.add(inc)
+
+        transfer = Transfer(label)
         with s3_errors(label):
-            store.get_file(name, str(path))
+            store.get_file(name, str(path), callback=Counting())
 
     return File(PurePosixPath(name).name, label, fetch)
 
 
 def _web_file(origin: str) -> File:
     path = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(origin).path))
-    return File(path.name, redact(origin), lambda target: _download(origin, target))
-
-
-def _download(origin: str, path: Path) -> None:
-    """Copy what stands at a web address, with its login, as the server stores it."""
-    import httpx
-
-    label = redact(origin)
-    headers = {"User-Agent": "carprice", "Accept-Encoding": "identity"}
-    try:
-        client = httpx.Client(
-            headers=headers,
-            verify=ssl.create_default_context(),
-            timeout=_HTTP_TIMEOUT,
-            follow_redirects=True,
-        )
-    except (ImportError, ValueError, httpx.InvalidURL):
-        raise InputError(
-            f"{label} cannot be reached: HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy of a "
-            "kind that is not known here; set an http:// address, or NO_PROXY"
-        ) from None
-    answer: httpx.Response | None = None
-    try:
-        with client, client.stream("GET", origin) as answer, path.open("wb") as file:
-            answer.raise_for_status()
-            for block in answer.iter_raw():
-                file.write(block)
-    except httpx.HTTPStatusError as error:
-        status = f"{error.response.status_code} ({error.response.reason_phrase})"
-        raise InputError(
-            f"{label} answered HTTP status {status}; check the address and "
-            "that it may be read without further login"
-        ) from None
-    except httpx.InvalidURL:
-        raise InputError(
-            f"{label} is no web address; write / # ? : of a login as %2F %23 %3F %3A"
-        ) from None
-    except httpx.HTTPError as error:
-        if answer is not None:
-            expected = answer.headers.get("Content-Length", "unknown")
-            raise InputError(
-                f"{label} broke off after {answer.num_bytes_downloaded} of {expected} bytes; "
-                "try again"
-            ) from None
-        raise InputError(f"{label} cannot be reached: {one_line(error)}") from None
+    return File(path.name, redact(origin), lambda target: download(origin, target))

@@ -1,0 +1,152 @@
+"""What the JSON files of a model folder must hold; a folder may come from anywhere.
+
+Each check tells whether a value that was read has the form that carprice writes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from carprice.model.encoder import COUNTED, ONE_HOT
+from carprice.model.hedonic import KM_KNOTS
+from carprice.model.intervals import AGE_BANDS, CONFIDENCES
+
+Check = Callable[[Any], bool]
+
+
+class OddPartError(ValueError):
+    """A part of a model that is not of the form that carprice writes; the message names it."""
+
+
+def check_part(name: str, value: Any) -> None:
+    """Refuse a part of a model that is not as it is written.
+
+    Raises
+    ------
+    OddPartError
+        It names the file and the key.
+    """
+    if not isinstance(value, dict):
+        raise OddPartError(f"{name} holds no names")
+    for key, check in _PARTS[name].items():
+        required = not key.endswith("?")
+        key = key.removesuffix("?")  # noqa: PLW2901
+        if required and key not in value:
+            raise OddPartError(f"{name} lacks {key}")
+        if key in value and not check(value[key]):
+            raise OddPartError(f"{name} has another {key} than carprice writes")
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and -1e300 < value < 1e300  # NaN is not
+
+
+def _number_or_none(value: Any) -> bool:
+    return value is None or _number(value)
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _list(of: Check, length: int | None = None) -> Check:
+    def check(value: Any) -> bool:
+        is_list = isinstance(value, list) and length in (None, len(value))
+        return is_list and all(map(of, value))
+
+    return check
+
+
+def _table(of: Check, *keys: str) -> Check:
+    """Return a check of values by any names, some of which must be there."""
+
+    def check(value: Any) -> bool:
+        is_table = isinstance(value, dict) and value.keys() >= {*keys}
+        return is_table and all(map(of, value.values()))
+
+    return check
+
+
+def _ordered(value: Any) -> bool:
+    return _list(_number, 2)(value) and value[0] <= value[1]
+
+
+def _unless_none(of: Check) -> Check:
+    return lambda value: value is None or of(value)
+
+
+def _seen(value: Any) -> bool:
+    limits = ("age", "odometer", "price")
+    is_table = isinstance(value, dict) and value.keys() == {"rows", *limits}
+    return is_table and _whole(value["rows"]) and all(map(_limits, map(value.get, limits)))
+
+
+def _usual_car(value: Any) -> bool:
+    names = ("numbers", "categories", "fitness_age")
+    return (
+        isinstance(value, dict)
+        and value.keys() == {*names}
+        and _table(_number)(value["numbers"])
+        and _table(_text)(value["categories"])
+        and _table(_number)(value["fitness_age"])
+    )
+
+
+def _prices(value: Any) -> bool:
+    return _list(_number)(value) and all(one > 0 for one in value)
+
+
+_limits = _unless_none(_ordered)
+_numbers = _table(_number)
+_side = _list(_list(_number, len(CONFIDENCES)), len(AGE_BANDS))
+_PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
+    "model.json": {
+        "market": lambda value: (
+            isinstance(value, dict)
+            and all(map(_text, map(value.get, ("currency", "data_digest", "valuation_date"))))
+            and value.get("distance_unit") in ("km", "miles")
+            and _table(lambda sign: sign in (".", ","))(value.get("decimals", {}))
+        ),
+        "trained_on": _table(_ordered),
+        "usual_ranges?": _table(_ordered),
+        "importance": _numbers,
+        "metrics": _numbers,
+        "libraries?": _table(_text),
+    },
+    "hedonic.json": {
+        "intercept": _number,
+        "coefficients": _table(_numbers),
+        "idf": _table(_numbers),
+        "by_age": lambda value: _list(_number)(value) and len(value) > 0,
+        "by_distance": _list(_number, len(KM_KNOTS)),
+        "km_per_unit": lambda value: _number(value) and value > 0,
+        "typical": _numbers,
+        "spread": lambda value: _numbers(value) and all(one >= 0 for one in value.values()),
+        "usual": _table(_table(_number, "")),
+    },
+    "defaults.json": {
+        "numbers?": _list(_text),
+        "by_group": _table(_list(_number_or_none)),
+        "kinds": _table(_list(_text, 3), ""),
+        "overall": _list(_number_or_none),
+        "odometer_by_age": _list(_number_or_none, 26),
+        "car?": _unless_none(_usual_car),
+        "categories?": _table(_text),
+    },
+    "encoder.json": {
+        "numbers": _list(_text),
+        "levels": _table(_list(_text), *ONE_HOT),
+        "equipment": _list(_text),
+        "rows": _table(_table(_whole), *COUNTED),
+    },
+    "ranges.json": {"low": _side, "high": _side},
+    "support.json": {
+        "seen": _table(_seen, ""),
+        "low": _list(_number, len(CONFIDENCES)),
+        "high": _list(_number, len(CONFIDENCES)),
+    },
+    "held_out.json": {"price": _prices, "low": _prices, "high": _prices},
+}

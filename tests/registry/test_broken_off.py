@@ -1,0 +1,384 @@
+"""Promotions and rollbacks that are broken off after each write, alone and two at once."""
+
+import datetime
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import broken_off
+import pytest
+from broken_off import NOW, Bench, Command, add, digest, furnish, memory_registry
+
+from carprice.errors import RefusedError
+from carprice.registry.intents import intents
+from carprice.registry.promotion import finish, history, promote, record_tests, rollback
+from carprice.registry.versions import Registry
+
+LATER, LAST = NOW + datetime.timedelta(days=1), NOW + datetime.timedelta(days=2)
+COMMANDS: dict[str, Callable[[datetime.datetime], Command]] = {
+    "promote": lambda now: lambda registry: promote(registry, now, "better"),
+    "rollback": lambda now: lambda registry: rollback(registry, now, "complaints"),
+    "rollback --to": lambda now: lambda registry: rollback(registry, now, "false alarm", 3),
+    "test-model": lambda now: lambda one: record_tests(one, one.numbered(5), (), now),
+    "test-model that fails": lambda now: (
+        lambda one: record_tests(one, one.numbered(5), ("figures: 45 %",), now)
+    ),
+}
+in_memory = pytest.mark.parametrize("bench", ["memory"], indirect=True)
+DATABASE = pytest.param("database", marks=pytest.mark.slow)
+EVERYWHERE = bool(os.environ.get("CARPRICE_EVERY_WRITE"))
+"""Whether each case is tried at real registries too, after each write; that takes minutes."""
+MOVING = list(COMMANDS)[:3]
+
+
+@pytest.fixture(scope="module")
+def bench_of(
+    request: pytest.FixtureRequest, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Bench]:
+    """Makes the furnished registry of a kind, once."""
+    made: dict[str, Bench] = {}
+
+    def make(kind: str) -> Bench:
+        if kind == "memory":
+            return Bench(memory_registry())
+        if kind == "server":
+            server = request.getfixturevalue("mlflow_server")
+            return Bench(Registry(server.url, broken_off.NAME), server.log.parent / "mlflow.db")
+        database = tmp_path_factory.mktemp("broken-off") / "mlflow.db"
+        shutil.copy(empty_database, database)
+        return Bench(Registry(f"sqlite:///{database}", broken_off.NAME), database)
+
+    def once(kind: str) -> Bench:
+        if kind not in made:
+            made[kind] = make(kind)
+            furnish(made[kind].client)
+            made[kind].save()
+        return made[kind]
+
+    return once
+
+
+@pytest.fixture(autouse=True)
+def _no_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made-up models have none; other tests show that they are looked at."""
+    monkeypatch.setattr("carprice.registry.promotion.damage_of", lambda *_: "")
+    monkeypatch.delenv("GITHUB_ACTOR", raising=False)
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, bench_of: Callable[[str], Bench]) -> Bench:
+    return bench_of(request.param)
+
+
+def steps(bench: Bench) -> int:
+    """Return how many writes to go on by."""
+    return 1 if bench.database is None or EVERYWHERE else 5
+
+
+def cases(every: Sequence[Any], some: Any) -> list[Any]:
+    """Return all cases in memory, and that one of real registries, which take their time."""
+    real = [
+        pytest.param(kind, *case, marks=pytest.mark.slow)
+        for kind in ("database", "server")
+        for case in (every if EVERYWHERE else [some])
+    ]
+    return [("memory", *case) for case in every] + real
+
+
+def unbroken(bench: Bench, *commands: Command) -> Any:
+    bench.restore()
+    for command in commands:
+        command(bench.registry)
+    return bench.state()
+
+
+def unbroken_if_allowed(bench: Bench, *commands: Command) -> Any:
+    bench.restore()
+    for command in commands:
+        bench.run(command)
+    return bench.state()
+
+
+@pytest.mark.parametrize(
+    ("bench", "name"), cases([(name,) for name in COMMANDS], ("rollback",)), indirect=["bench"]
+)
+def test_a_command_that_is_killed_after_any_write_and_run_again_ends_as_if_unbroken(
+    bench: Bench, name: str
+) -> None:
+    """Also where the second run is killed after any of its writes."""
+    first, second = COMMANDS[name](LATER), COMMANDS[name](LAST)
+    expected, writes = unbroken(bench, first), bench.writes(first)
+    assert writes >= 4
+
+    def is_done() -> bool:
+        """Whether it was killed after its very last write; the next would be another rollback."""
+        return name in MOVING and not bench.registry.model_tags()
+
+    for killed in range(1, writes + 1, steps(bench)):
+        for killed_again in range(0, 2 * writes, 2 if bench.database is None else 3 * writes):
+            bench.restore()
+            bench.killed_after(killed, first)
+            if killed_again and not is_done():
+                bench.killed_after(killed_again, second)
+            if not is_done():
+                second(bench.registry)
+            assert bench.state() == expected, (killed, killed_again)
+
+
+@in_memory
+@pytest.mark.parametrize("second", MOVING)
+@pytest.mark.parametrize("first", MOVING)
+def test_another_command_after_a_killed_one_finishes_that_first(
+    bench: Bench, first: str, second: str
+) -> None:
+    """It then does its own, unless production is not what it saw, or it was a rollback as well."""
+    one, other = COMMANDS[first](LATER), COMMANDS[second](LAST)
+    alone, writes = unbroken(bench, one), bench.writes(one)
+    serial = unbroken_if_allowed(bench, one, other)
+    for killed in range(1, writes + 1):
+        bench.restore()
+        bench.killed_after(killed, one)
+        is_done = bench.run(other)
+        is_finished_only = not is_done or (first, second) == ("rollback --to", "rollback")
+        if not (is_finished_only and killed < writes):
+            assert bench.state() in (alone, serial), killed
+        else:
+            assert bench.state() == alone, killed
+
+
+@pytest.mark.parametrize(
+    ("bench", "first", "second"),
+    cases(list(product(MOVING, repeat=2)), ("promote", "rollback")),
+    indirect=["bench"],
+)
+def test_of_two_at_once_each_is_done_whole_or_refused(
+    bench: Bench, first: str, second: str
+) -> None:
+    """The second runs before each write of the first: after all that the first has read.
+
+    Both are done only where they do the same.
+    """
+    one, other = COMMANDS[first](LATER), COMMANDS[second](LATER)
+    alone, writes = unbroken(bench, one), bench.writes(one)
+    other_alone = unbroken(bench, other)
+    for number in range(1, writes + 1, steps(bench)):
+        bench.restore()
+        done: list[bool] = []
+
+        def run_other(count: int, number: int = number, done: list[bool] = done) -> None:
+            if count == number:
+                with bench.unwatched():
+                    done.append(bench.run(other))
+
+        with bench.watched(before=run_other):
+            is_done = bench.run(one)
+        assert (is_done, *done) in ((True, False), (False, True), (True, True)), number
+        assert "promote" not in {first, second} or first == second or not all((is_done, *done))
+        assert bench.state() == (alone if is_done else other_alone), number
+
+
+def numbers(bench: Bench) -> dict[str, int]:
+    return dict(sorted(bench.state()[0].items()))
+
+
+@in_memory
+def test_the_end_states_are_those_of_the_table(bench: Bench) -> None:
+    told = {}
+    for name in MOVING:
+        unbroken(bench, COMMANDS[name](LATER))
+        told[name] = numbers(bench), bench.withdrawn
+    assert told == {
+        "promote": ({"previous": 2, "production": 5, "staging": 5}, [3]),
+        "rollback": ({"previous": 2, "production": 1, "staging": 5}, [4, 3, 2]),
+        "rollback --to": ({"previous": 2, "production": 3, "staging": 5}, [4, 2]),
+    }
+
+
+@in_memory
+def test_bytes_that_were_rolled_back_do_not_come_back_under_another_number(bench: Bench) -> None:
+    bench.restore()
+    registry = bench.registry
+    number = add(registry, 3)
+    registry.point("staging", number, NOW)
+    with pytest.raises(RefusedError, match=r"too dear as version 3, of the same bytes; `carprice "):
+        promote(registry, LATER, "")
+    assert rollback(registry, LATER, "false alarm", to=3).number == 3
+    assert bench.withdrawn == [4, 2]
+
+
+@in_memory
+def test_rolling_back_goes_to_other_bytes(bench: Bench) -> None:
+    """Version 4 is of the bytes of 2, which it replaces where those are damaged."""
+    bench.restore()
+    registry = bench.registry
+    registry.tag(4, {"gate_champion": digest(2)})
+    registry.point("staging", 4, NOW)
+    assert promote(registry, LATER, "the same again").number == 4
+    assert numbers(bench)["previous"] == 2
+    assert rollback(registry, LATER, "wrong all the same").number == 1
+    assert bench.withdrawn == [4, 3, 2]
+
+
+@in_memory
+def test_a_rollback_between_twins_withdraws_neither(bench: Bench) -> None:
+    bench.restore()
+    registry = bench.registry
+    registry.point("production", 4, NOW)
+    assert rollback(registry, LATER, "that number again", to=2).number == 2
+    assert bench.withdrawn == [3]
+
+
+@pytest.mark.parametrize("bench", ["memory", DATABASE], indirect=True)
+def test_where_the_version_in_production_was_deleted_a_rollback_goes_to_the_one_before(
+    bench: Bench,
+) -> None:
+    bench.restore()
+    registry = bench.registry
+    promote(registry, LATER, "")
+    registry.delete(5)
+    assert registry.at("production") is None
+    assert rollback(registry, LATER, "it was deleted").number == 2
+    assert numbers(bench) == {"previous": 2, "production": 2}
+    assert bench.withdrawn == [3]
+    assert [(one.version, one.what) for one in history(registry)][-1] == (2, "restored")
+
+
+@in_memory
+@pytest.mark.parametrize("killed", range(1, 8))
+def test_a_promotion_whose_version_was_deleted_or_failed_meanwhile_is_given_up(
+    bench: Bench, killed: int
+) -> None:
+    bench.restore()
+    registry, told = bench.registry, []
+    before = numbers(bench)
+    bench.killed_after(killed, COMMANDS["promote"](LATER))
+    was_there = numbers(bench)["production"] == 5
+    record_tests(registry, registry.numbered(5), ("figures: 45 %",), LAST)
+    if was_there:
+        finish(registry, told.append)
+        assert "it is finished now" in told[0]
+        return
+    with pytest.raises(RefusedError, match="it failed the model tests"):
+        promote(registry, LAST, "again", say=told.append)
+    assert told[0].startswith("The promotion of version 5 that ")
+    assert told[0].endswith(" was broken off, and is given up: it failed the model tests.")
+    assert numbers(bench) == before
+    with pytest.raises(RefusedError, match="version 5 of cars was never in production"):
+        rollback(registry, LAST, "", to=5)
+    registry.delete(5)
+    bench.killed_after(1, COMMANDS["rollback"](LAST))
+    registry.point("production", 4, NOW)
+    assert finish(registry, told.append) == []
+    assert told[-1].endswith(" is given up: version 4 is in production meanwhile.")
+
+
+@in_memory
+def test_what_is_under_way_on_another_machine_is_left_alone_until_it_is_stale(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.restore()
+    registry = bench.registry
+    bench.killed_after(3, COMMANDS["promote"](LATER))
+    ((key, content),) = registry.model_tags().items()
+    registry.tag_model(key, json.dumps({**json.loads(content), "host": "elsewhere"}))
+    with pytest.raises(RefusedError, match=r"the promotion of version 5 that .* is under way; see"):
+        rollback(registry, LATER, "")
+    assert list(registry.model_tags()) == [key]
+    monkeypatch.setattr("carprice.registry.intents.STALE", -1.0)
+    with pytest.raises(RefusedError, match=r"is version 5 since what was broken off is finished"):
+        rollback(registry, LATER, "")
+    assert (numbers(bench)["production"], bench.withdrawn) == (5, [3])
+
+
+@in_memory
+def test_what_is_no_intent_is_passed_over(bench: Bench) -> None:
+    bench.restore()
+    for key, content in {"a": "", "b": "[1]", "c": '{"kind": "x"}', "d": "null"}.items():
+        bench.registry.tag_model(f"intent.{key}", content)
+    assert intents(bench.registry) == []
+    assert promote(bench.registry, LATER, "").number == 5
+
+
+PROGRAM = """
+import os, signal, sys
+from broken_off import NAME, NOW, Watched
+from carprice.registry import promotion
+from carprice.registry.versions import Registry
+
+def after(number):
+    if number == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+promotion.damage_of = lambda *_: ""
+registry = Registry(sys.argv[1], NAME)
+registry._client = Watched(registry._client, lambda _: None, after)
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+getattr(promotion, sys.argv[2])(registry, NOW, "in a process of its own")
+"""
+
+
+@contextmanager
+def process(bench: Bench, command: str, killed_after: int = 0) -> Iterator["subprocess.Popen[str]"]:
+    """Run a command in a process of its own that waits for a line."""
+    support = Path(broken_off.__file__).parent
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, bench.registry.uri, command, str(killed_after)],
+        env={**os.environ, "PYTHONPATH": str(support)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def outcome(started: "subprocess.Popen[str]") -> bool:
+    _, errors = started.communicate(timeout=120)
+    assert started.returncode in (0, 1), errors
+    assert (started.returncode == 0) is ("RefusedError" not in errors), errors
+    return started.returncode == 0
+
+
+@pytest.mark.parametrize("bench", [DATABASE], indirect=True)
+def test_real_processes_that_are_killed_or_run_at_once(bench: Bench) -> None:
+    bench.restore()
+    with (
+        process(bench, "rollback", killed_after=6) as killed,
+        process(bench, "promote") as one,
+        process(bench, "rollback") as other,
+    ):
+        for started in (killed, one, other):
+            assert started.stdout is not None
+            assert started.stdout.readline() == "ready\n"
+        killed.communicate("go\n", timeout=120)
+        assert killed.returncode == -signal.SIGKILL
+        assert numbers(bench)["production"] == 2
+        assert rollback(bench.registry, LATER, "again").number == 1
+        assert bench.withdrawn == [4, 3, 2]
+        bench.restore()
+        for started in (one, other):
+            assert started.stdin is not None
+            started.stdin.write("go\n")
+            started.stdin.flush()
+        done = outcome(one), outcome(other)
+    assert bench.registry.model_tags() == {}
+    aliases, withdrawn = numbers(bench), bench.withdrawn
+    assert (done, aliases["production"], withdrawn) in [
+        ((True, False), 5, [3]),
+        ((False, True), 1, [4, 3, 2]),
+        ((True, True), 2, [5, 3]),  # the rollback began when the promotion was done
+        ((False, False), 2, [3]),
+    ]
