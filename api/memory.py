@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import gc
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -27,6 +28,7 @@ def give_back_early() -> None:
 
 def give_back() -> None:
     """Give back what is free between blocks that are not; takes some milliseconds."""
+    gc.collect()
     if trim := _glibc("malloc_trim"):
         trim(0)
 
