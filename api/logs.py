@@ -71,9 +71,14 @@ class Outlet:
     Parameters
     ----------
     most : bytes that may wait to be written.
+
+    Attributes
+    ----------
+    is_ending : whether the process may be gone after any record.
     """
 
     def __init__(self, most: int = _MOST_WAITING) -> None:
+        self.is_ending = False
         self._most = most
         self._waiting: list[bytes] = []
         self._size = self._count = 0
@@ -109,6 +114,11 @@ class Outlet:
         """Wait a moment until all is written; not at all where the last such wait was in vain."""
         if not self._is_stalled:
             self.flush(_SECONDS_OF_A_RECORD)
+
+    def end(self) -> None:
+        """Wait until all is written, but not for long, and from now on a moment for each record."""
+        self.is_ending = True
+        self.flush(_SECONDS_AT_THE_END)
 
     def take_dropped(self) -> int:
         """Return how many lines were dropped since this was asked last."""
@@ -169,16 +179,17 @@ def _dropped_line(count: int) -> bytes:
 
 OUTLET: Final = Outlet()
 """Where all of this process's lines go."""
-atexit.register(OUTLET.flush, _SECONDS_AT_THE_END)
+atexit.register(OUTLET.end)
 
 
 class OutletHandler(logging.Handler):
-    """Hands records to :data:`OUTLET`, and waits a moment for them: the process may end now."""
+    """Hands records to :data:`OUTLET`, and waits a moment for those that may be the last."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line."""
         OUTLET.write(f"{self.format(record)}\n".encode())
-        OUTLET.flush_unless_stalled()
+        if OUTLET.is_ending or record.levelno >= logging.ERROR:
+            OUTLET.flush_unless_stalled()
 
 
 CONFIGURATION: dict[str, Any] = {
@@ -242,7 +253,7 @@ class Recorder:
     def close(self) -> None:
         """Count and log all that was noted, and wait a moment until it is written."""
         self.flush()
-        OUTLET.flush(_SECONDS_AT_THE_END)
+        OUTLET.end()
 
     def _plan(self) -> None:
         if not self._is_due:
