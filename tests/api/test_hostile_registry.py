@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from asking import BARE
 from forged import changed_json, endless_graph, forged
 from hostile_registry import (
     ALIAS,
+    ARTIFACTS,
     PLACE,
     Answering,
     HostileRegistry,
@@ -31,9 +33,14 @@ from hostile_registry import (
 )
 from web import stub_server
 
+from carprice.errors import CarpriceError, RefusedError
 from carprice.model import PriceModel
 from carprice.model_folder import LARGEST_FILE, folder_digest
+from carprice.registry.artifacts import download
 from carprice.registry.cache import Production, confirm
+from carprice.registry.fetch import fetch_from
+from carprice.registry.logins import refuse_another_server
+from carprice.registry.rest import HttpRegistry
 
 NAME = "used-car-price"
 SERVICE = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
@@ -67,7 +74,7 @@ CASES = {
     ),
     "one more file": Case("holds carprice.py, which is no", change={"names": ("carprice.py",)}),
     "a loop of 2^62 turns": Case("is no model that carprice wrote", model="loop"),
-    "endless prices": Case("cannot be served: it prices the example", model="endless prices"),
+    "endless prices": Case("cannot be served: it fails with", model="endless prices"),
     "a traversal": Case("'../../etc/passwd', which no", change={"names": ("../../etc/passwd",)}),
     "an absolute name": Case("'/etc/passwd', which no", change={"names": ("/etc/passwd",)}),
     "another separator": Case("which no model has", change={"names": ("..\\evil.json",)}),
@@ -79,8 +86,8 @@ CASES = {
     "another host, MLflow's scheme": Case(
         "is for the registry's own server", change={"place": "mlflow-artifacts://{netloc}/a"}
     ),
-    "sent on for ever": Case(rf"{LATE}|HTTP|redirect", {ALIAS: redirecting("")}),
-    "sent on to another host": Case(rf"{LATE}|answer as|form", ELSEWHERE),
+    "sent on for ever": Case(rf"{LATE}|redirects", {ALIAS: redirecting("")}),
+    "sent on to another host": Case(rf"{LATE}|as an MLflow", ELSEWHERE),
     "a byte now and then": Case(LATE, {ALIAS: drip}),
     "a file byte by byte": Case(LATE, {"scale.onnx": drip}),
     "nothing": Case(LATE, {ALIAS: silent}),
@@ -128,7 +135,15 @@ def wait_for(server: Any, words: str) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("name", CASES)
+IN_A_SERVICE = (
+    *("an endless file", "half a file", "2,000 files", "a loop of 2^62 turns", "endless prices"),
+    *("a traversal", "a forged digest", "another host", "sent on to another host"),
+    *("sent on for ever", "a file byte by byte", "nothing"),
+)
+QUICK = [name for name, case in CASES.items() if LATE not in case.words]
+
+
+@pytest.mark.parametrize("name", IN_A_SERVICE)
 def test_a_good_model_is_served_and_why_is_told_and_sigterm_ends_it(
     name: str, models: dict[str, Path], serve: Any, tmp_path: Path
 ) -> None:
@@ -166,6 +181,89 @@ def test_a_good_model_is_served_and_why_is_told_and_sigterm_ends_it(
     left = [path for path in cache.rglob("*") if path.name.startswith(".download-")]
     assert left == []
     assert not (cache / folder_digest(models["loop"])).exists() or case.model == "loop"
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_what_is_fetched_by_plain_http_is_refused_in_one_line_and_leaves_no_folder(
+    name: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    case = CASES[name]
+    with (
+        stub_server() as other,
+        hostile_registry(registry_of(case, models, other.url)) as registry,
+        closing(HttpRegistry(registry.url, NAME)) as asking,
+    ):
+        if case.model != "better":  # only loading finds that
+            assert fetch_from(asking, tmp_path, "")["digest"] == registry.digest
+            return
+        with pytest.raises(CarpriceError) as told:
+            fetch_from(asking, tmp_path, "")
+    assert other.asked == []
+    assert re.search(case.words, str(told.value))
+    assert "\n" not in str(told.value)
+    assert [*tmp_path.iterdir()] == []
+    assert registry.sent <= 3 * LARGEST_FILE
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (Case("", {"booster.onnx": endless}), "is larger than any of a model"),
+        (Case("", {ARTIFACTS: endless}), "the list of files at .* is larger than any"),
+        (Case("", {ARTIFACTS: deep}), "does not tell the files of a model as an MLflow server"),
+        (Case("", {ARTIFACTS: saying(b'{"files": [7]}')}), "does not tell the files of a model"),
+        (CASES["2,000 files"], "lists more than 64 files"),
+        (CASES["a traversal"], "lists a file .*passwd"),
+        (CASES["an absolute name"], "lists a file .*passwd"),
+        (CASES["another separator"], "lists a file"),
+        (CASES["another host"], "is for the registry's own server alone"),
+        (CASES["another host, MLflow's scheme"], "is for the registry's own server alone"),
+    ],
+)
+def test_mlflows_client_is_bounded_too_and_gives_no_other_server_the_login(
+    case: Case, words: str, models: dict[str, Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0")
+    with (
+        stub_server() as other,
+        hostile_registry(registry_of(case, models, other.url)) as registry,
+        pytest.raises(CarpriceError, match=words),
+    ):
+        download(registry.url, registry.url, registry.place, tmp_path)
+    assert other.asked == []
+    assert {*registry.logins} <= {"Bearer t0"}
+    assert registry.sent <= 3 * LARGEST_FILE
+    assert "passwd" not in {path.name for path in tmp_path.rglob("*")}
+    assert not case.change or [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "is_own"),
+    [
+        ("mlflow-artifacts:/1/models", True),
+        ("mlflow-artifacts://registry:5000/1", True),
+        ("http://registry:5000/api/2.0/mlflow-artifacts/artifacts/1", True),
+        ("http://REGISTRY:5000/a", True),
+        ("s3://bucket/1", True),
+        ("file:///srv/mlruns/1", True),
+        ("https://registry:5000/a", False),
+        ("http://registry:5001/a", False),
+        ("http://registry/a", False),
+        ("http://registry:5000.evil.example/a", False),
+        ("http://ann@registry:5000/a", False),
+        ("http://registry:5000@evil.example/a", False),
+        ("mlflow-artifacts://registry/1", False),
+        ("mlflow-artifacts://evil.example:5000/1", False),
+    ],
+)
+def test_only_the_registrys_own_server_may_hand_out_its_files(place: str, is_own: bool) -> None:
+    uri = "http://ann:<s3cret>@registry:5000/mlflow"
+    if is_own:
+        refuse_another_server(uri, place)
+        return
+    with pytest.raises(RefusedError, match="--serve-artifacts") as told:
+        refuse_another_server(uri, place)
+    assert "s3cret" not in str(told.value)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
