@@ -1,4 +1,5 @@
 # The service and what it needs, nothing else. docs/deploy.md tells how it is built and run.
+# deploy/release.sh gives it by its digest.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build

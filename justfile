@@ -1,6 +1,8 @@
 # The project's tasks: `just` lists them. What stands behind a task goes to its program:
 # `just test tests/api -k health`. Hooks of git, .ci/run and the workflows call the same.
 
+compile := "uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate"
+
 [private]
 default:
     @just --list --unsorted
@@ -50,3 +52,15 @@ bench *options:
 # The delivery, on this machine: as root on Debian or Ubuntu (see docs/rehearsal.md)
 rehearse *options:
     deploy/rehearse {{options}}
+
+# New locks of the image and of the jobs with secrets, after a change of the dependencies: --upgrade
+lock *options:
+    python -m carprice.model_tests.serving_requirements | {{compile}} - --output-file deploy/locks/serving.txt {{options}}
+    echo 'hatchling>=1.27' | {{compile}} - --output-file deploy/locks/build.txt {{options}}
+    {{compile}} deploy/training/build.in --output-file deploy/training/build.txt {{options}}
+    {{compile}} pyproject.toml deploy/training/training.in --output-file deploy/training/training.txt {{options}}
+
+# The base image's digest of today, kept for the next releases; needs podman and the image's registry
+lock-base:
+    deploy/base_image.sh --now >deploy/base_image.new
+    mv deploy/base_image.new deploy/base_image.txt

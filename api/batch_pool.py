@@ -4,12 +4,13 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
+from api import memory
 from api.counters import Metrics
 from api.parsing import Batch
 from api.problems import Kind, ProblemError
@@ -20,6 +21,7 @@ from api.service_settings import ServiceSettings
 _SWITCH_SECONDS = 0.001
 _CHUNK = 500
 _FEW_ROWS = 16
+_LARGE_BYTES = 1024 * 1024
 
 B = TypeVar("B", bound=Batch)
 Priced = tuple[bytes, list[PricedRow]]
@@ -36,6 +38,7 @@ class BatchPool:
         self._settings = settings
         self._metrics = metrics
         self._inside = 0
+        self._had_large = False
         self._threads = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
 
     async def answer(
@@ -56,6 +59,7 @@ class BatchPool:
             rows = served.value_all(batch)
             return write(served, batch, rows), rows
 
+        self._had_large |= len(body) > _LARGE_BYTES
         most = self._settings.batch_rows
         if len(body) > SMALL_BYTES:
             content, rows = await self._run(lambda: price(read(body, most, confidence)))
@@ -81,6 +85,14 @@ class BatchPool:
             yield
         finally:
             self._inside -= 1
+            self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """Give memory back once no batch is left, where one was large."""
+        if self._had_large and not self._inside:
+            self._had_large = False
+            with suppress(RuntimeError):  # after close
+                self._threads.submit(memory.give_back)
 
     async def _run(self, work: Callable[[], Priced]) -> Priced:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -95,7 +107,7 @@ def _few_rows(body: bytes, most: int, confidence: float, read: Reader[B]) -> B |
     try:
         return read(body, min(most, _FEW_ROWS), confidence)
     except ProblemError as error:
-        if error.problem.status != Kind.TOO_LARGE.status:
+        if error.kind is not Kind.TOO_LARGE:
             raise
         return None
 

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import struct
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -24,6 +24,8 @@ FRAMING_BYTES: Final = 64 * 1024
 """Most bytes of a request that are not its body: the head, and what is around a body's chunks."""
 _BODY_BYTES_A_FRAMING_BYTE: Final = 64
 """Large bodies may have more around their chunks, but no chunks of a few bytes each."""
+_IGNORED_A_SECOND: Final = 256 * 1024 * 1024
+"""Bytes of refused bodies that are thrown away: libuv would take all there is of each in turn."""
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _PIECE_BYTES: Final = 8 * 1024
 """What is parsed at a time; it holds a few hundred requests where a client waits for no answer."""
@@ -47,6 +49,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _waits_for_end = False
     _framing = 0
     _body = 0
+    _body_left = 0
     _body_of_piece = 0
     _ignored = 0
     _rest = b""
@@ -54,6 +57,9 @@ class LimitedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _end_timer: asyncio.TimerHandle | None = None
+
+    _next_turn: ClassVar = 0.0
+    """When bytes of any connection may be thrown away again."""
 
     is_over = False
     """Whether nothing that comes is read any more."""
@@ -72,6 +78,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing any more."""
         self.is_over, self._waits_for_head = True, False
+        self._rest = b""
+        self._forget()
         self._watch_head()
         for timer in (self._write_timer, self._end_timer):
             if timer is not None:
@@ -91,17 +99,21 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Count from the first byte of a request."""
         self._waits_for_head = self._waits_for_end = True
-        self._framing = self._body = self._ignored = 0
+        self._framing = self._body = self._body_left = self._ignored = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Expect a body, which the routes give its time."""
         super().on_headers_complete()
         self._waits_for_head = False
+        for name, value in self.headers:
+            if name == b"content-length":
+                self._body_left = int(value)
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body, unless its answer is there."""
         self._body += len(body)
+        self._body_left -= len(body)
         self._body_of_piece += len(body)
         if self.cycle.response_complete:
             self._ignore(len(body))
@@ -121,6 +133,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._watch_head()
         if self.transport.is_closing() or not self._is_answered():
             return
+        self._forget()
         if self._refusal is not None:
             self._tell(self._refusal)
         elif self._rest:
@@ -163,6 +176,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Close; a client that still sends may read its answer first."""
         can_wait = not self.is_over and not self._wire.is_closing() and self._wire.can_write_eof()
         self.is_over, self._rest = True, b""
+        self._forget()
         if can_wait and self._waits_for_end:
             self._wire.write_eof()
             self.flow.resume_reading()
@@ -180,10 +194,11 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._rest = data[place:]
                 self.flow.pause_reading()
                 break
-            most = _PIECE_BYTES
             if self._waits_for_head:
-                most = min(most, FRAMING_BYTES - self._framing)
-            piece = data if len(data) <= most else data[place : place + most]
+                most = min(_PIECE_BYTES, FRAMING_BYTES - self._framing)
+            else:
+                most = max(_PIECE_BYTES, self._body_left)
+            piece = data[place : place + most]  # no copy where it is all
             place += len(piece)
             self._read_piece(piece)
         self._watch_head()
@@ -203,11 +218,26 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             self._read(rest)
 
+    def _forget(self) -> None:
+        """Keep nothing of a body that was not read until the garbage collector finds it."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.body:
+            cycle.body = bytearray()
+
     def _ignore(self, size: int) -> None:
-        """Throw bytes away, but not for ever."""
+        """Throw bytes away, but not for ever, and no more at once than leaves others their turn."""
         self._ignored += size
         if self._ignored > self._most_ignored:
             self._cut_off()
+            return
+        now = self.loop.time()
+        LimitedProtocol._next_turn = max(LimitedProtocol._next_turn, now) + size / _IGNORED_A_SECOND
+        self.flow.pause_reading()
+        self.loop.call_at(LimitedProtocol._next_turn, self._ignore_on)
+
+    def _ignore_on(self) -> None:
+        if not self._wire.is_closing():
+            self.flow.resume_reading()
 
     def _refuse(self, kind: Kind, detail: str) -> None:
         """Answer what cannot be read, after what was asked before it, and close."""

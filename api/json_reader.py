@@ -22,6 +22,7 @@ _SHORT: Final = 64 * 1024
 LONGEST_ROW: Final = 2 * _SHORT
 """Characters of a row of CSV; and how much JSON is parsed at once."""
 _DEEPEST: Final = 8
+_ROWS_DEPTH: Final = 2
 _ELEMENTS: Final = 1000
 _BRACKETS: Final = 1000
 _BRACKETS_OF_ROW: Final = 8
@@ -30,7 +31,9 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 T = TypeVar("T")
 
 
-def parse_json(body: bytes, most: int = 1, *, strict: bool = False) -> Any:
+def parse_json(
+    body: bytes, most: int = 1, each: Callable[[Any], Any] | None = None, *, strict: bool = False
+) -> Any:
     """Parse JSON in which no key is repeated; 422 if it is not JSON, or repeats a key.
 
     Unless ``strict``, an object inside of the body that repeats a key, such as a row, is no error
@@ -39,6 +42,7 @@ def parse_json(body: bytes, most: int = 1, *, strict: bool = False) -> Any:
     Parameters
     ----------
     most : rows that the body may have; 413 if it has far more arrays, objects or elements.
+    each : reads the rows of a long body, so that they need not be kept; 413 for a very long one.
     """
     brackets, allowed = body.count(b"[") + body.count(b"{"), _BRACKETS + _BRACKETS_OF_ROW * most
     if brackets > allowed:
@@ -54,7 +58,7 @@ def parse_json(body: bytes, most: int = 1, *, strict: bool = False) -> Any:
                 raise _not_json(error) from None
     # Only the standard library tells in which object a key is repeated, and where a value ends.
     try:
-        content = _LongText(body, max(most, _ELEMENTS), strict=strict).read()
+        content = _LongText(body, max(most, _ELEMENTS), each, strict=strict).read()
     except RecursionError:
         raise _not_json("it is nested too deeply") from None
     except ValueError as error:
@@ -67,9 +71,12 @@ def parse_json(body: bytes, most: int = 1, *, strict: bool = False) -> Any:
 class _LongText:
     """A text of JSON of which a step is looked at: its window, which moves on."""
 
-    def __init__(self, body: bytes, most: int, *, strict: bool) -> None:
+    def __init__(
+        self, body: bytes, most: int, each: Callable[[Any], Any] | None, *, strict: bool
+    ) -> None:
         self._text = body.decode()
         self._most = most
+        self._each = each
         self._as_object = partial(_object, strict=strict)
         self._decoder = json.JSONDecoder(object_pairs_hook=self._as_object)
         self._has_surrogates = b"\\ud" in body or b"\\uD" in body
@@ -100,7 +107,7 @@ class _LongText:
                 return self._value(start)
             sign = self._window[:1]
             if sign == "[":
-                return self._parts(start, "]", self._value, self._most)
+                return self._parts(start, "]", self._element, self._most)
             if sign == "{":
                 pairs, end = self._parts(start, "}", self._pair, MOST_KEYS)
                 return self._as_object(pairs), end
@@ -119,6 +126,15 @@ class _LongText:
         if self._has_surrogates:
             jiter.from_json(self._window[place:end].encode())  # refuses half a surrogate pair
         return value, self._start + end
+
+    def _element(self, start: int) -> tuple[Any, int]:
+        element, end = self._value(start)
+        if self._each is None or self._depth > _ROWS_DEPTH:
+            return element, end
+        if end - start > LONGEST_ROW:
+            message = f"the row at character {start:,} has more than {LONGEST_ROW:,} characters"
+            raise ProblemError(Kind.TOO_LARGE, message)
+        return self._each(element), end
 
     def _pair(self, start: int) -> tuple[tuple[str, Any], int]:
         key, end = self._value(start)

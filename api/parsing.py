@@ -8,10 +8,16 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from api.bodies import FieldProblem, ListingRequest
+from api.bodies import ListingRequest
 from api.json_reader import LONGEST_ROW, MOST_KEYS, parse_json, too_many_keys
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
-from carprice.listings.problems import ERRORS_OF_ROW, MOST_ERRORS, nearest_field, read_csv_cell
+from carprice.listings.problems import (
+    ERRORS_OF_ROW,
+    MOST_ERRORS,
+    WrongField,
+    nearest_field,
+    read_csv_cell,
+)
 from carprice.schema import REQUIRED, alias
 
 _read_fields = ListingRequest.model_validate
@@ -51,7 +57,7 @@ def read_listing(body: bytes) -> ListingRequest:
 
 def read_json_batch(body: bytes, most: int, confidence: float) -> Batch:
     """Read ``{"listings": […]}``; 422 for a body of another form, 413 for too many rows."""
-    content = parse_json(body, most)
+    content = parse_json(body, most, read_row)
     if not isinstance(content, dict) or set(content) != {"listings"}:
         raise ProblemError(Kind.MALFORMED, 'the body must be {"listings": [ … ]} and nothing else')
     rows = content["listings"]
@@ -70,8 +76,8 @@ def check_rows(count: int, most: int) -> None:
 
 
 def read_row(row: object) -> Row:
-    """Read one row of a batch; where it is wrong, return its problem."""
-    if isinstance(row, ProblemError):
+    """Read one row of a batch, unless it is read; where it is wrong, return its problem."""
+    if isinstance(row, ListingRequest | ProblemError):
         return row
     if isinstance(row, dict) and len(row) > MOST_KEYS:
         return too_many_keys(row)
@@ -152,20 +158,20 @@ def _first_wrong(body: bytes) -> int:
 def read_header(header: Sequence[str]) -> list[str]:
     """Return the fields of columns; 422 if one is unknown, there twice, or missing and required."""
     fields: list[str] = []
-    errors: list[FieldProblem] = []
+    errors: list[WrongField] = []
     for name in (cell.strip() for cell in header):
         if len(errors) == MOST_ERRORS:
             break
         field = FIELD_BY_NAME.get(name)
         if field is None:
             message = f"there is no such column; {nearest_field(name)}"
-            errors.append(FieldProblem(field=name[:200] or "(empty)", message=message))
+            errors.append(WrongField(name[:200] or "(empty)", message))
         elif field in fields:
-            errors.append(FieldProblem(field=name, message="is there twice; leave one column out"))
+            errors.append(WrongField(name, "is there twice; leave one column out"))
         else:
             fields.append(field)
     missing = [alias(name) for name in REQUIRED if name not in fields]
-    errors += [FieldProblem(field=name, message="this column is required") for name in missing]
+    errors += [WrongField(name, "this column is required") for name in missing]
     if errors:
         raise invalid_fields(errors)
     return fields

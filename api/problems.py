@@ -42,45 +42,65 @@ class Kind(Enum):
 
 
 class ProblemError(Exception):
-    """A request that gets a problem for an answer; with 503 its client shall try again."""
+    """A request that gets a problem for an answer; with 503 its client shall try again.
+
+    It is put into words when it is told: a batch may have ten thousand.
+
+    Parameters
+    ----------
+    detail : what is wrong; by default what the errors say.
+    """
 
     def __init__(
         self,
         kind: Kind,
-        detail: str,
-        errors: Iterable[FieldProblem] = (),
+        detail: str = "",
+        errors: Iterable[WrongField] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
+        self.kind = kind
         self.headers = {"Retry-After": "5"} if kind.status == 503 else dict(headers or {})
-        self.problem = Problem(
-            type=f"urn:carprice:problem:{kind.code}",
-            title=kind.title,
-            status=kind.status,
-            detail=detail,
-            errors=list(errors),
+        self._errors = tuple(map(tuple, errors))  # Python's collector passes over plain tuples
+
+    @property
+    def errors(self) -> list[WrongField]:
+        """The fields that are wrong."""
+        return [*map(WrongField._make, self._errors)]
+
+    @property
+    def problem(self) -> Problem:
+        """The problem as it is answered."""
+        return Problem(
+            type=f"urn:carprice:problem:{self.kind.code}",
+            title=self.kind.title,
+            status=self.kind.status,
+            detail=str(self),
+            errors=[FieldProblem(**error._asdict()) for error in self.errors],
         )
+
+    def __str__(self) -> str:
+        """Return what is wrong."""
+        return self.args[0] or "; ".join(map(str, self.errors))
 
 
 def invalid_listing(
     error: ValidationError, prefix: str = "", most: int = MOST_ERRORS
 ) -> ProblemError:
     """Return the problem of a listing; ``prefix`` names its place in the request."""
-    found = wrong_fields(error, prefix, most)
-    return invalid_fields([FieldProblem(**one._asdict()) for one in found])
+    return invalid_fields(wrong_fields(error, prefix, most))
 
 
 def invalid_field(
     field: str, message: str, kind: Kind = Kind.LISTING, value: object = None
 ) -> ProblemError:
     """Return the problem of one field that is wrong; ``value`` is what was found."""
-    return invalid_fields([FieldProblem(field=field, message=message, value=value)], kind)
+    return invalid_fields([WrongField(field, message, value)], kind)
 
 
-def invalid_fields(errors: list[FieldProblem], kind: Kind = Kind.LISTING) -> ProblemError:
+def invalid_fields(errors: Iterable[WrongField], kind: Kind = Kind.LISTING) -> ProblemError:
     """Return the problem of fields that are wrong."""
-    detail = "; ".join(str(WrongField(one.field, one.message, one.value)) for one in errors)
-    return ProblemError(kind, detail, errors)
+    return ProblemError(kind, errors=errors)
 
 
 def respond(problem: ProblemError, **more: str) -> Response:
@@ -134,7 +154,7 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
     )
 
 
-_EXAMPLES: Mapping[Kind, str | FieldProblem] = {
+_EXAMPLES: Mapping[Kind, str | WrongField] = {
     Kind.BAD_REQUEST: "the request cannot be read; send HTTP/1.1",
     Kind.UNAUTHORIZED: "send a valid key in the header X-API-Key",
     Kind.NOT_FOUND: "there is no /predictions; see /docs for what there is",
@@ -143,12 +163,8 @@ _EXAMPLES: Mapping[Kind, str | FieldProblem] = {
     Kind.TOO_LARGE: "the request has more than 65,536 bytes; use /predict/batch",
     Kind.MEDIA_TYPE: "Content-Type is 'text/plain'; it must be application/json",
     Kind.MALFORMED: "the body is not valid JSON: EOF while parsing a value at line 1 column 0",
-    Kind.LISTING: FieldProblem(
-        field="odometer", message="Input should be a valid number", value="abc"
-    ),
-    Kind.PARAMETER: FieldProblem(
-        field="confidence", message="must be a number from 0.5 to 0.99", value="2"
-    ),
+    Kind.LISTING: WrongField("odometer", "Input should be a valid number", "abc"),
+    Kind.PARAMETER: WrongField("confidence", "must be a number from 0.5 to 0.99", "2"),
     Kind.TOO_MANY: "this key may make 600 requests a minute; try again in 2 seconds",
     Kind.HEAD_TOO_LARGE: "the request has more than 65,536 bytes that are not its body; send fewer "
     "or shorter headers",

@@ -9,7 +9,8 @@
 #   --model FOLDER   bake a model folder of the project in, to start from when neither registry nor
 #                    cache has a model; its digest becomes a part of the tag
 #   --allow-dirty    build although the image's files are not what is committed; the tag says so
-#   OPTION…          options for `podman build`
+#   OPTION…          options for `podman build`; with --build-arg BASE=IMAGE another base than that
+#                    of deploy/base_image.sh
 #
 # Environment:
 #   IMAGE_REPOSITORY  <account>.dkr.ecr.<region>.amazonaws.com/<repository>
@@ -60,9 +61,17 @@ if [[ $revision != *-dirty ]]; then
   grep -q ImageNotFound "$scratch/told" || fail "ECR does not tell whether it has $tag: $(cat "$scratch/told")"
 fi
 
+base=()
+case " ${rest[*]} " in
+  *' BASE='*) ;;
+  *)
+    named=$(deploy/base_image.sh)
+    base=(--build-arg "BASE=$named")
+    ;;
+esac
 podman build --format docker --layers --pull --timestamp "$(git show --no-patch --format=%ct HEAD)" \
   --build-arg "REVISION=$revision" --build-arg "CREATED=$created" --build-arg "MODEL=$model" \
-  --tag "$IMAGE_REPOSITORY:$tag" "${rest[@]}" . >&2
+  "${base[@]}" --tag "$IMAGE_REPOSITORY:$tag" "${rest[@]}" . >&2
 
 aws ecr get-login-password --region "$AWS_REGION" |
   podman login --username AWS --password-stdin "$registry" >&2 ||

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-SCRIPTS = ("gate.py", "load.py", "one_price.py", "scaling.py", "serving.py")
+SCRIPTS = ("abuse.py", "gate.py", "load.py", "one_price.py", "scaling.py", "serving.py")
 
 
 @pytest.fixture
@@ -52,6 +52,20 @@ def test_lasting_load_brings_no_error_and_holds_no_memory(
     assert figures["errors"] == {}
     assert figures["answers"] > 1000
     assert figures["growth"] <= 1.05
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
+@pytest.mark.usefixtures("pinned")
+def test_the_service_stands_attacks(run: Callable[..., object], tmp_path: Path) -> None:
+    report = tmp_path / "abuse.json"
+    forms = ("endless head", "rows of numbers")
+    options = [part for form in forms for part in ("--only", form)]
+    run("abuse.py", "--seconds", 1, *options, "--mixed", 1, "--json", report)
+    for one in json.loads(report.read_text())["forms"]:
+        assert one["failures"] == 0
+        assert one["peak"] < 400
+        assert one["statuses"]
+        assert not [status for status in one["statuses"] if status.startswith("5")]
 
 
 def test_the_gate_benchmark_judges_good_and_bad_candidates(

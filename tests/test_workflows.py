@@ -1,5 +1,6 @@
 """The workflows keep the rules of docs/ci.md, and their jobs run to green with act."""
 
+import datetime
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from conftest import DagsHub
 
 ROOT = Path(__file__).parents[1]
+NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 WORKFLOWS = {
     path.name: yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
     for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -152,7 +154,8 @@ def test_one_deployment_at_a_time() -> None:
     assert "concurrency" not in WORKFLOWS["rollback.yml"]["jobs"]["rollback"]
     for workflow, job in DELIVERING:
         content = WORKFLOWS[workflow]["jobs"][job]
-        assert content["environment"] == "production"
+        # Its own variables, and so its own role: not that which reads the listings.
+        assert content["environment"] == "delivery"
         assert content["if"] == "github.ref == 'refs/heads/main'"
 
 
@@ -431,6 +434,42 @@ def test_the_delivery_runs_to_the_end_in_act_and_fails_with_its_hook(
     assert list(act.artifacts.glob("*.tgz"))
     assert aws not in done.stdout + done.stderr
     assert act.files_with(aws) == []
+
+
+@pytest.mark.parametrize("store", ["server"], indirect=True)
+def test_a_rollback_runs_to_the_end_in_act(
+    act: Act, store: Any, finished: Any, another_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The registry goes back to version 1, and the instances get its image and version."""
+    from carprice.registry.promotion import history, promote
+
+    first, aws = finished[0].model, secrets.token_urlsafe(30)
+    for model in (first, another_model(first, tmp_path / "second", 2)):
+        store.stage(model)
+        promote(store.registry, NOW, "for the tests")
+    change(act.project, register={"name": store.registry.name})
+    variables = {**VARIABLES, "MLFLOW_TRACKING_URI": store.registry.uri}
+    inputs = {
+        "image": f"registry.example.org/cars@sha256:{9:064d}",
+        "version": 1,
+        "why": "too dear",
+    }
+    done = act.run(
+        *("workflow_dispatch", "rollback.yml", "rollback"),
+        *(f"--input={name}={value}" for name, value in inputs.items()),
+        *(f"--var={name}={value}" for name, value in variables.items()),
+        programs=str(act.project / "tests" / "workflows" / "programs"),
+        STAND_IN_AWS_SECRET=aws,
+        STAND_IN_DEPLOYMENT="Succeeded",
+        NO_PROXY="*",
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    in_production = store.registry.at("production")
+    assert in_production is not None
+    assert in_production.number == 1
+    assert any("too dear" in event.why for event in history(store.registry))
+    assert list(act.artifacts.glob("carprice-000000000000-model-1-*.tgz"))
+    assert aws not in done.stdout + done.stderr
 
 
 def test_a_token_in_a_log_would_be_seen(act: Act) -> None:

@@ -5,12 +5,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.bodies import FieldProblem, ListingRequest
+from api.bodies import ListingRequest
 from api.json_reader import MOST_KEYS, parse_json, too_many_keys
 from api.parsing import Batch, Row, check_rows, read_csv, read_header, read_row
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
 from api.protocols.messages import DataframeSplit, ScoringParams
 from api.protocols.schemas import FORMS
+from carprice.listings.problems import WrongField
 
 _SHOWN_ROWS = 10
 _ROOT = "rows"
@@ -28,7 +29,7 @@ def read_json_frame(body: bytes, most: int, confidence: float) -> Batch:
 
     422 naming the form, or the row and field, that is wrong; 413 for too many rows.
     """
-    content = parse_json(body, most, strict=True)
+    content = parse_json(body, most, _read_record, strict=True)
     if isinstance(content, list):
         return Batch(_read_records(content, most, _ROOT), confidence)
     if isinstance(content, dict) and "data" in content:
@@ -58,15 +59,15 @@ def all_or_problem(rows: Iterable[Row], name: Callable[[int, str], str]) -> list
     ``name`` gives the place of a field in the request from the row's number and the field.
     """
     listings: list[ListingRequest] = []
-    errors: list[FieldProblem] = []
+    errors: list[WrongField] = []
     wrong = 0
     for place, row in enumerate(rows):
         if isinstance(row, ListingRequest):
             listings.append(row)
             continue
         wrong += 1
-        found = row.problem.errors or [FieldProblem(field="", message=row.problem.detail)]
-        errors += [one.model_copy(update={"field": name(place, one.field)}) for one in found]
+        found = row.errors or [WrongField("", str(row))]
+        errors += [one._replace(field=name(place, one.field)) for one in found]
         if wrong == _SHOWN_ROWS:
             break
     if errors:
@@ -100,7 +101,7 @@ def _read_records(content: object, most: int, place: str) -> list[ListingRequest
     if not isinstance(content, list):
         raise invalid_field(place, "must be an array of records", Kind.MALFORMED)
     check_rows(len(content), most)
-    return all_or_problem((read_row(_without_nan(row)) for row in content), _in(place))
+    return all_or_problem((read_row(_read_record(row)) for row in content), _in(place))
 
 
 def _read_split(content: object, most: int, place: str) -> list[ListingRequest]:
@@ -128,7 +129,7 @@ def _read_columns(content: Mapping[str, Any], most: int, place: str) -> list[Lis
     fields = read_header(list(content))
     rows = max(len(cells) for cells in content.values() if isinstance(cells, list))
     errors = [
-        FieldProblem(field=f"{place}.{name}", message=f"must be an array of {rows} values")
+        WrongField(f"{place}.{name}", f"must be an array of {rows} values")
         for name, cells in content.items()
         if not isinstance(cells, list) or len(cells) != rows
     ]
@@ -148,10 +149,11 @@ def _read_cells(
     return all_or_problem(map(read_row, records), _in(place))
 
 
-def _without_nan(row: object) -> object:
+def _read_record(row: object) -> object:
+    """Read a row that is an object; one of a data frame's cells is returned unchanged."""
     if not isinstance(row, dict):
         return row
-    return {name: cell if known(cell) else None for name, cell in row.items()}
+    return read_row({name: cell if known(cell) else None for name, cell in row.items()})
 
 
 _READ: Mapping[str, Callable[[object, int, str], list[ListingRequest]]] = {

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from api.bodies import FieldProblem
 from api.json_reader import parse_json
 from api.parsing import FIELD_BY_NAME, Batch, check_rows, read_row
 from api.problems import invalid_fields
@@ -15,7 +14,7 @@ from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
 from api.protocols.schemas import FLOATS, OUTPUTS, datatypes_of
 from api.served import PricedRow
-from carprice.listings.problems import MOST_ERRORS, nearest_field, shown
+from carprice.listings.problems import MOST_ERRORS, WrongField, nearest_field, shown
 from carprice.model.pricer import Valuation
 from carprice.schema import REQUIRED, alias
 
@@ -91,14 +90,14 @@ def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[An
         else:
             message = _wrong_form(tensor, rows) or _wrong_type(tensor, field)
         if message:
-            errors.append(FieldProblem(field=f"tensor {tensor.name[:200]}", message=message))
+            errors.append(WrongField(f"tensor {tensor.name[:200]}", message))
         elif field is not None:
             columns[field] = _flat(tensor)
         if len(errors) == MOST_ERRORS:
             break
     if len(errors) < MOST_ERRORS:
         errors += [
-            FieldProblem(field=f"tensor {alias(field)}", message="this tensor is required")
+            WrongField(f"tensor {alias(field)}", "this tensor is required")
             for field in REQUIRED
             if field not in counted
         ]

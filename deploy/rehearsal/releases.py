@@ -73,10 +73,11 @@ class Releases:
 
     def build(self) -> str:
         """Build, push and scan the image with deploy/release.sh; return it by digest."""
-        self._ensure_base()
+        base = self._ensure_base()
         words = [
             *(str(PROJECT / "deploy" / "release.sh"), "--allow-dirty", "--"),
             *("--isolation", "chroot", "--network", "host", "--pull=never"),
+            *("--build-arg", f"BASE={base}"),
             *self._pip_volumes(),
         ]
         proxies = {
@@ -146,15 +147,15 @@ class Releases:
             words, log, seconds=seconds + 60, environment=environment, check=False
         ).returncode
 
-    def _ensure_base(self) -> None:
-        """Make the Dockerfile's base image from Debian's packages, unless the builder has it.
+    def _ensure_base(self) -> str:
+        """Make the Dockerfile's base image from Debian's packages, unless it is there; return it.
 
         It stands in for the public image of that name, so that no public registry is needed.
         """
         name, suite = base_name((PROJECT / "Dockerfile").read_text(encoding="utf-8"))
         exists = ["podman", "image", "exists", name]
         if self._builder.run(exists, seconds=30, check=False).returncode == 0:
-            return
+            return name
         archive = self._options.work / f"base-{suite}.tar"
         if not archive.is_file():
             say(f"Making {name} of Debian's packages, once")
@@ -163,6 +164,7 @@ class Releases:
         shutil.copyfile(archive, self._builder.path(inside))
         self._builder.run(["podman", "import", inside, name], seconds=180)
         self._builder.path(inside).unlink()
+        return name
 
     def _make_archive(self, suite: str, archive: Path) -> None:
         log, tree = self._options.logs / "base-image.log", self._options.work / "base.new"

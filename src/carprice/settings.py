@@ -211,9 +211,7 @@ class ColumnRule(_Settings):
                 ) from None
             if groups < 1:
                 raise ValueError(f"match {self.match!r} needs a group, such as ({self.match})")
-        if self.words is not None and not re.fullmatch(
-            r"[1-9]\d{0,3}(-([1-9]\d{0,3})?)?", str(self.words)
-        ):
+        if self.words is not None and not _WORDS.fullmatch(str(self.words)):
             raise ValueError(f'words is {self.words!r}; write 1, "2-3" or "3-"')
         return self
 

@@ -22,10 +22,11 @@ from api.keeper import ModelKeeper, fetch_production
 from api.production import ask
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
-from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
+from carprice.errors import CorruptModelError, InputError, NoProductionModelError, RefusedError
 from carprice.model import PriceModel
 from carprice.model_folder import folder_digest, write_folder
 from carprice.registry.cache import Production, confirm, known_good
+from carprice.registry.record import Record
 
 
 @pytest.fixture
@@ -404,3 +405,87 @@ def test_a_model_that_cannot_price_is_not_served(model: PriceModel) -> None:
     encoder = dataclasses.replace(model.encoder, numbers=model.encoder.numbers[:-2])
     with pytest.raises(CorruptModelError, match=r"cannot be served: it fails with"):
         ServedModel.of(dataclasses.replace(model, encoder=encoder), "9")
+
+
+@pytest.fixture
+def small_model(finished: Any) -> Path:
+    folder: Path = finished[0].model
+    return folder
+
+
+@pytest.fixture
+def newer(small_model: Path, another_model: Callable[..., Path], tmp_path: Path) -> Path:
+    return another_model(small_model, tmp_path / "newer")
+
+
+BORNE_OUT = {"tests": "passed", "production_since": "2025-07-02T12:00:00+00:00"}
+
+
+def said(folder: Path, version: str, key: bytes = b"", **tags: str) -> production.RegistryReply:
+    """Return a reply of a registry that says something of the version, signed if there is a key."""
+    reply = told(folder, version)
+    tags = {**BORNE_OUT, "tests_digest": reply.digest, **tags}
+    record = Record("used-car-price", version, reply.digest)
+    signed = record.signed_promotion(key, tags["production_since"]) | record.signed_tests(key, "")
+    return dataclasses.replace(reply, tags={**tags, **signed})
+
+
+@pytest.mark.parametrize("tags", [{"tests": "failed"}, {"withdrawn": "rolled back: too dear"}])
+def test_a_version_that_its_record_does_not_bear_out_is_served_and_told_of(
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tags: dict[str, str],
+) -> None:
+    asked = answering(monkeypatch, said(small_model, "7", **tags))
+    keeper = ModelKeeper(settings_of("http://registry", tmp_path, poll_seconds=0.01))
+    asyncio.run(run_until(keeper, lambda: len(asked) > 3))
+    assert keeper.served is not None
+    assert (keeper.served.version, keeper.problem) == ("7", "")
+    assert keeper.objection.startswith("version 7 of used-car-price is in production, but it ")
+    assert "too dear" not in keeper.objection  # for everybody to read
+    assert [one.message for one in caplog.records].count(keeper.objection) == 1
+
+
+def test_such_a_version_is_refused_where_a_record_is_required(
+    small_model: Path, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[str] = []
+    good, bad = said(small_model, "7"), said(newer, "8", tests="failed")
+    asked = answering(monkeypatch, good, bad, bad, said(newer, "8"))
+    settings = settings_of("http://registry", tmp_path, poll_seconds=0.01, require_record=True)
+    keeper = ModelKeeper(settings)
+    keeper.on_failure = failures.append
+    asyncio.run(run_until(keeper, lambda: len(asked) == 3))
+    assert keeper.served is not None
+    assert keeper.served.version == "7"
+    assert keeper.objection.startswith("version 8 of used-car-price is in production, but it fail")
+    assert failures
+    asyncio.run(run_until(keeper, lambda: keeper.served and keeper.served.version == "8"))
+    assert keeper.objection == ""
+
+
+def test_with_a_key_the_record_has_to_be_signed_and_no_older_promotion_comes_back(
+    small_model: Path, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "k" * 32
+    settings = settings_of(
+        "http://registry", tmp_path, poll_seconds=0.01, require_record=True, promotion_key=key
+    )
+    old = said(small_model, "7", key.encode())
+    later = said(newer, "8", key.encode(), production_since="2025-07-03T12:00:00+00:00")
+    asked = answering(monkeypatch, said(newer, "8"), old, later, old)
+    keeper = ModelKeeper(settings)
+    asyncio.run(run_until(keeper, lambda: len(asked) == 2))
+    assert "nobody who has the CARPRICE_PROMOTION_KEY says that it passed" in keeper.problem
+    asyncio.run(run_until(keeper, lambda: len(asked) > 5))
+    assert keeper.served is not None
+    assert keeper.served.version == "8"
+    assert "version 7 was promoted at 2025-07-02T12:00:00+00:00, before what" in keeper.objection
+
+
+def test_a_key_that_is_too_short_is_no_setting() -> None:
+    with pytest.raises(InputError, match="CARPRICE_PROMOTION_KEY: needs 32 characters") as refused:
+        ServiceSettings.from_environment({"CARPRICE_PROMOTION_KEY": "y" * 31})
+    assert "yyy" not in str(refused.value)

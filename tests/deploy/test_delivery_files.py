@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -277,9 +278,9 @@ def test_nothing_names_a_region_or_an_account() -> None:
         assert not account.search(text), path
 
 
-def locked(name: str) -> dict[str, Version]:
+def locked(name: str, folder: str = "locks") -> dict[str, Version]:
     """Return the locked versions for the image's Python, each line checked."""
-    text = text_of(f"deploy/locks/{name}")
+    text = text_of(f"deploy/{folder}/{name}")
     found: dict[str, Version] = {}
     for block in re.split(r"\n(?=\S)", text.strip()):
         head, *hashes = re.split(r" *\\\n *", block)
@@ -297,8 +298,8 @@ def locked(name: str) -> dict[str, Version]:
 
 
 def test_the_locks_hold_hashes_and_no_address() -> None:
-    for path in (ROOT / "deploy" / "locks").iterdir():
-        assert locked(path.name)
+    for path in (ROOT / "deploy").glob("*/*.txt"):
+        assert locked(path.name, path.parent.name)
         assert not re.search(
             r"https?:|--(?:extra-)?index-url|--find-links", path.read_text("utf-8")
         )
@@ -347,3 +348,66 @@ def test_only_what_the_dockerfile_copies_is_sent_to_the_build() -> None:
         assert line.startswith(("!", "**/"))
     checked = the_one(r"git status --porcelain -- (.*?)\)", text_of("deploy/release.sh"))
     assert set(checked.split()) == sources - {"models"} | {"Dockerfile", ".dockerignore"}
+
+
+def policy(name: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(text_of(f"deploy/policies/{name}.json"))[
+        "Statement"
+    ]
+    return found
+
+
+def objects(name: str) -> dict[str, set[str]]:
+    """Return which actions a role may do with objects of S3, by the place of the objects."""
+    found: dict[str, set[str]] = {}
+    for one in policy(name):
+        place, actions = str(one["Resource"]), one["Action"]
+        if place.startswith("arn:aws:s3:::") and "/" in place:
+            words = actions if isinstance(actions, list) else [actions]
+            found.setdefault(place.partition("/")[2], set()).update(map(str, words))
+    return found
+
+
+def test_listings_and_bundles_lie_apart_and_each_role_reaches_its_own() -> None:
+    data = the_one(r"^ *url = s3://<your-bucket>/(.+)$", text_of(".dvc/config"))
+    bundles = the_one(r"^\| `BUNDLE_BUCKET` \| `<bucket>/(.+)` \|$", text_of("docs/deploy.md"))
+    assert the_one(r"BUNDLE_BUCKET=<bucket>/(\S+)$", text_of("docs/deploy.md")) == bundles
+    assert not f"{bundles}/".startswith(f"{data}/")
+    assert not f"{data}/".startswith(f"{bundles}/")
+    reads_and_adds = {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}
+    assert objects("training") == {f"{data}/*": reads_and_adds}
+    assert objects("delivery") == {f"{bundles}/*": {"s3:PutObject"}}
+    assert objects("instances") == {f"{bundles}/*": {"s3:GetObject"}}
+    for name in ("training", "delivery", "instances"):
+        for one in policy(name):
+            assert one["Effect"] == "Allow"
+            assert "s3:*" not in str(one["Action"])
+            if "s3:" in str(one["Action"]):
+                assert str(one["Resource"]).startswith("arn:aws:s3:::<bucket>")
+    (listing,) = (one for one in policy("training") if one["Action"] == "s3:ListBucket")
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": [data, f"{data}/*"]}}
+    (trust,) = policy("trust")
+    assert "repo:<owner>/<repository>:environment:<environment>" in str(trust["Condition"])
+
+
+def test_the_jobs_with_secrets_install_what_is_locked() -> None:
+    training, built_by = locked("training.txt", "training"), locked("build.txt", "training")
+    here = {**IMAGE, "python_full_version": "3.12.0", "python_version": "3.12", "extra": ""}
+    wanted = tomllib.loads(text_of("pyproject.toml"))
+    for text in wanted["project"]["dependencies"]:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate(here):
+            assert requirement.specifier.contains(training[canonicalize_name(requirement.name)])
+    for text in wanted["build-system"]["requires"]:
+        assert Requirement(text).specifier.contains(built_by[Requirement(text).name])
+    script = text_of("deploy/install_training.sh")
+    for install in re.findall(r"^pip install (.*)$", script, re.MULTILINE):
+        assert "--no-deps" in install
+        assert ("--require-hashes" in install) == ("--requirement" in install)
+    for workflow in ("ci", "retrain", "rollback", "deploy"):
+        jobs = yaml.safe_load(text_of(f".github/workflows/{workflow}.yml"))["jobs"]
+        for job in jobs.values():
+            text = str(job.get("steps", ""))
+            if "${{ secrets." in text:
+                assert "deploy/install_training.sh" in text
+                assert "pip install" not in text

@@ -9,6 +9,7 @@ import pytest
 from delivery import Desk
 
 DIGEST = f"sha256:{secrets.token_hex(32)}"
+BASE_DIGEST = f"sha256:{secrets.token_hex(32)}"
 REPOSITORY = "registry.example.org/team/carprice"
 IMAGE = f"{REPOSITORY}@{DIGEST}"
 NAMED = ("--image", IMAGE, "--model-version", "7")
@@ -37,6 +38,7 @@ def registry(desk: Desk) -> str:
     desk.answers("aws ecr describe-image-scan-findings", "None\n")
     scanned(desk, STATUS, "COMPLETE")
     desk.answers("podman push", writes={"--digestfile": DIGEST})
+    desk.answers("podman image inspect", f"{BASE_DIGEST}\n")
     return password
 
 
@@ -48,7 +50,17 @@ def scanned(desk: Desk, query: str, text: str) -> None:
     )
 
 
-@pytest.mark.parametrize("script", ["release.sh", "bundle.sh", "rollout.sh", "rollback.sh"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "release.sh",
+        "bundle.sh",
+        "rollout.sh",
+        "rollback.sh",
+        "base_image.sh",
+        "install_training.sh",
+    ],
+)
 def test_help_tells_what_a_script_does_and_an_unknown_argument_is_refused(
     desk: Desk, script: str
 ) -> None:
@@ -81,6 +93,32 @@ def test_built_scanned_and_tagged_in_this_order(desk: Desk, registry: str) -> No
     assert all("--no-paginate" in call.words for call in asked)
     desk.never_shows(registry, done)
     assert list(desk.temporary.iterdir()) == []
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_base_image_is_named_by_its_digest(desk: Desk) -> None:
+    (name,) = re.findall(
+        r"^ARG BASE=(\S+)$", (desk.project / "Dockerfile").read_text(), re.MULTILINE
+    )
+
+    def base(*options: str) -> str:
+        desk.succeeds("release.sh", "--allow-dirty", "--", *options)
+        words = desk.called("podman build")[-1].words
+        (found,) = (word.removeprefix("BASE=") for word in words if word.startswith("BASE="))
+        return found
+
+    assert base() == f"{name}@{BASE_DIGEST}"
+    assert base("--build-arg", "BASE=localhost/stand-in") == "localhost/stand-in"
+    locked = f"{name}@sha256:{7:064d}"
+    lock = desk.project / "deploy" / "base_image.txt"
+    lock.write_text(f"{locked}\n")
+    pulled = len(desk.called("podman pull"))
+    assert base() == locked
+    assert len(desk.called("podman pull")) == pulled == 1
+    assert desk.succeeds("base_image.sh", "--now").stdout == f"{name}@{BASE_DIGEST}\n"
+    for wrong in (name, f"{name}@sha256:12", f"docker.io/library/other:1@sha256:{7:064d}"):
+        lock.write_text(wrong)
+        desk.fails(2, ["base_image.txt" if "other" in wrong else "is named as"], "base_image.sh")
 
 
 def test_an_image_that_was_scanned_before_is_not_built_again(desk: Desk, registry: str) -> None:
@@ -116,7 +154,7 @@ def test_a_scan_that_refuses_keeps_the_commits_tag_away(
 @pytest.mark.usefixtures("registry")
 def test_only_what_is_committed_is_released(desk: Desk) -> None:
     dockerfile = desk.project / "Dockerfile"
-    dockerfile.write_text("FROM scratch\n")
+    dockerfile.write_text("ARG BASE=example.org/base:1\nFROM $BASE\n")
     desk.fails(2, ["the image's files differ from commit"], "release.sh")
     assert desk.calls == []
     desk.succeeds("release.sh", "--allow-dirty")

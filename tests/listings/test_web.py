@@ -12,7 +12,7 @@ import pytest
 from web import raw_server
 
 from carprice.errors import InputError
-from carprice.listings.sources import read_chunks, web
+from carprice.listings.sources import limits, read_chunks, web
 from carprice.redaction import basic
 from carprice.settings import IngestSettings
 
@@ -132,7 +132,8 @@ def halting(start: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("kind", SLOW)
 def test_a_slow_server_is_not_waited_for(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parts, message = SLOW[kind]
-    monkeypatch.setattr(web, "_SECONDS_TO_ANSWER", 0.5)
+    for module in (limits, web):
+        monkeypatch.setattr(module, "MOST_SECONDS_SILENT", 0.5)
     with raw_server(lambda _: parts()) as host:
         assert message in refusal(host)
 
@@ -140,7 +141,7 @@ def test_a_slow_server_is_not_waited_for(kind: str, monkeypatch: pytest.MonkeyPa
 def test_an_endless_body_is_left_off_at_the_largest_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "_LARGEST", 5_000_000)
+    monkeypatch.setattr(limits, "_LARGEST_TRANSFER", 5_000_000)
     block = CSV * 10_000
     with (
         raw_server(lambda _: itertools.chain([OK + b"\r\n"], itertools.repeat(block))) as host,

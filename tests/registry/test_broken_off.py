@@ -299,6 +299,35 @@ def test_what_is_under_way_on_another_machine_is_left_alone_until_it_is_stale(
 
 
 @in_memory
+@pytest.mark.parametrize("stands_back", [True, False])
+def test_of_two_that_begin_at_once_the_older_one_waits_for_the_younger_to_stand_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stands_back: bool
+) -> None:
+    bench.restore()
+    registry = bench.registry
+    key, before = "intent.younger", numbers(bench)
+
+    def another_begins(count: int) -> None:
+        if count == 1:
+            (content,) = registry.model_tags().values()
+            mine = json.loads(content)
+            younger = {"token": "younger", "begun": mine["begun"] + 1, "host": "elsewhere"}
+            with bench.unwatched():
+                registry.tag_model(key, json.dumps({**mine, **younger, "version": 1}))
+
+    def wait(_: float) -> None:
+        if stands_back:
+            registry.untag_model(key)
+
+    monkeypatch.setattr("carprice.registry.intents.time.sleep", wait)
+    monkeypatch.setattr("carprice.registry.intents._PATIENCE", 0.1)
+    with bench.watched(after=another_begins):
+        assert bench.run(COMMANDS["promote"](LATER)) is stands_back
+    assert (numbers(bench) == before) is not stands_back
+    assert list(registry.model_tags()) == ([] if stands_back else [key])
+
+
+@in_memory
 def test_what_is_no_intent_is_passed_over(bench: Bench) -> None:
     bench.restore()
     for key, content in {"a": "", "b": "[1]", "c": '{"kind": "x"}', "d": "null"}.items():

@@ -168,7 +168,8 @@ def _promote_first(registry: "Registry", settings: Settings, workspace: Workspac
     results = test_version(registry, staged_version(registry), register, workspace, out)
     passed = len(results.every) - len(results.failures)
     say(f"test-model: {passed} of {len(results.every)} tests passed; see {out}")
-    promoted = promote(registry, now(), "first model, promoted by `carprice up`", register)
+    why = "first model, promoted by `carprice up`"
+    promoted = promote(registry, now(), why, register, say)
     say(f"Version {promoted.number} is the first model, and now in production.")
 
 

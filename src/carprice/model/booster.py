@@ -23,6 +23,7 @@ from carprice.model.tree_graph import OddGraphError, check_trees
 if TYPE_CHECKING:
     from xgboost import XGBRegressor
 
+_MANY_ROWS = 1000
 Codes = npt.NDArray[np.intp]
 
 
@@ -40,7 +41,11 @@ class Booster:
 
     def predict(self, matrix: Matrix) -> Floats:
         """Return the trees' sum for each row of a float32 matrix (rows × columns)."""
-        (output,) = self._session.run(None, {"features": matrix})
+        options = None
+        if len(matrix) > _MANY_ROWS:  # the memory that they take is not kept for others
+            options = onnxruntime.RunOptions()
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        (output,) = self._session.run(None, {"features": matrix}, options)
         return np.asarray(output, dtype=np.float64).ravel()
 
     def bound_to(self, row: Matrix) -> Callable[[], float]:

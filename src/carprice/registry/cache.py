@@ -43,7 +43,7 @@ class Production:
 
     version: str
     digest: str
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not _VERSION.fullmatch(self.version):

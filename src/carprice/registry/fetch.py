@@ -8,7 +8,8 @@ deadline, whatever MLflow's own retries do, and MLflow's memory goes with it.
 The registry's address comes from ``MLFLOW_TRACKING_URI``, since it may hold a login. The answer is
 one line of JSON on standard output: ``folder`` (null where the caller has that model already),
 ``version``, ``digest`` and ``tags``; ``temporary`` where the folder lies outside the cache and the
-caller is to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and exit code 1.
+caller is to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and exit code
+1.
 """
 
 import argparse

@@ -18,7 +18,6 @@ import json
 import re
 import statistics
 import warnings
-import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from typing import IO, Any, Final, TextIO, cast
 
 import pandas as pd
 
-from carprice.errors import InputError, LayoutError
+from carprice.errors import CarpriceError, InputError, LayoutError
 from carprice.listings.sources.chunks import Frames, one_line, slices
 from carprice.listings.sources.encodings import refuse_mojibake, undecodable
 from carprice.listings.sources.headers import (
@@ -40,6 +39,15 @@ from carprice.listings.sources.headers import (
     known_names,
     refuse_repeated,
     with_names,
+)
+from carprice.listings.sources.limits import (
+    check_text,
+    check_workbook,
+    refuse_columns,
+    refuse_long_texts,
+    refuse_many_cells,
+    refuse_unpacked,
+    rows_at_once,
 )
 from carprice.settings import IngestSettings
 
@@ -66,6 +74,7 @@ _SIGNATURES: Final = {
 }
 
 _START: Final = 512
+_LARGEST_OBJECT: Final = 50_000_000
 _BLANKS: Final = b" \t\r\n"
 _ARCHIVES: Final = (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst")
 
@@ -90,6 +99,12 @@ class LocalFile:
         if self.gzipped:
             return cast(IO[bytes], gzip.open(self.path, "rb"))
         return self.path.open("rb")
+
+    def check_size(self, *, has_lines: bool = True) -> bool:
+        """Refuse a text file with more to a line or in all than a table has; see check_text."""
+        packed = self.path.stat().st_size if self.gzipped else None
+        with self.open() as stream:
+            return check_text(stream, self.label, packed, has_lines=has_lines)
 
     @contextlib.contextmanager
     def open_text(self, encoding: str) -> Iterator[TextIO]:
@@ -164,9 +179,10 @@ def _document(start: bytes) -> str:
 def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Frames:
     with _text_errors(file, settings):
         _refuse_other_format(file, "a text file")
+        may_have_breaks = file.check_size() and len(settings.separator or ",") == 1
         with file.open() as stream:
             refuse_mojibake(stream, file.label, settings.encoding)
-        separator, above, has_header = _csv_layout(file, settings)
+        separator, above, has_header, columns = _csv_layout(file, settings)
         line_of = functools.partial(_line_of_quote, file, settings.encoding, separator, above)
         with _csv_errors(file, separator, line_of):
             reader = pd.read_csv(
@@ -179,11 +195,11 @@ def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Fra
                 index_col=False,
                 header=0 if has_header else None,
                 skiprows=above,
-                chunksize=chunk_rows,
+                chunksize=rows_at_once(chunk_rows, columns),
             )
         with reader:
             while (frame := _next_rows(reader, file, separator, line_of)) is not None:
-                if len(separator) == 1 and (cell := _cell_with_rows(frame, separator)):
+                if may_have_breaks and (cell := _cell_with_rows(frame, separator)):
                     raise _open_quote(file.label, line_of(cell))
                 yield frame if has_header else with_names(frame)
 
@@ -278,12 +294,13 @@ def _csv_errors(file: LocalFile, separator: str, line_of: Callable[[], int]) -> 
         raise InputError(f"{file.label} is empty; name another source") from None
 
 
-def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bool]:
-    """Return a file's separator, its lines before the header, and whether it has a header."""
+def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bool, int]:
+    """Return a file's separator, its lines before the header, whether it has one, and its width."""
     with file.open_text(settings.encoding) as text:
         lines = list(itertools.islice(text, (settings.header_row or 1) + _LINES_LOOKED_AT))
     if not any(map(str.strip, lines)):
         raise InputError(f"{file.label} is empty; export it again or name another source")
+    refuse_many_cells(file.label, lines, _SEPARATORS)
     separator = settings.separator
     start = next(place for place, line in enumerate(lines) if line.strip())
     if named := _NAMED_SEPARATOR.fullmatch(lines[start].rstrip("\r\n")):
@@ -298,6 +315,8 @@ def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bo
         )
     separator = separator or _find_separator(filled)
     rows = _csv_rows(lines, start, separator)
+    columns = max((len(row.cells) for row in rows), default=1)
+    refuse_columns(file.label, columns)
     if settings.header_row is None:
         _refuse_one_cell(rows, separator, file.label)
     header = find_header(rows, settings, file.label)
@@ -305,7 +324,7 @@ def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bo
     broken = [name for name in names if "\n" in name or "\r" in name]
     if broken and any(separator in name or NUMBER.fullmatch(name) for name in (*broken, *names)):
         raise _open_quote(file.label, header)
-    return separator, header - 1 if header else start, bool(header)
+    return separator, header - 1 if header else start, bool(header), columns
 
 
 def _refuse_one_cell(rows: Sequence[Row], separator: str, label: str) -> None:
@@ -365,8 +384,13 @@ def _count_fields(line: str, separator: str) -> int:
         return 1
 
 
-def _first_line(text: TextIO) -> str:
-    return next((line for line in text if line.strip()), "")
+def _first_sign(file: LocalFile, encoding: str) -> str:
+    """Return the first sign of a text that is no blank; empty if there is none."""
+    with file.open_text(encoding) as text:
+        while block := text.read(_START):
+            if start := block.lstrip():
+                return start[0]
+    return ""
 
 
 def _read_json(
@@ -374,32 +398,38 @@ def _read_json(
 ) -> Frames:
     with _text_errors(file, settings):
         _refuse_other_format(file, "a text file")
+        file.check_size(has_lines=False)
         with file.open() as stream:
             refuse_mojibake(stream, file.label, settings.encoding)
-        with file.open_text(settings.encoding) as text:
-            is_array = may_be_array and _first_line(text).lstrip().startswith("[")
+        is_array = may_be_array and _first_sign(file, settings.encoding) == "["
         if may_be_array and not is_array:
             _refuse_one_object(file, settings.encoding)
+        if not is_array:
+            file.check_size()
         read = _json_array if is_array else _json_lines
-        first = itertools.islice(read(file, settings.encoding), file.most_rows)
-        names = dict.fromkeys(name for row in first for name in row)
+        names: dict[str, None] = {}
+        for row in itertools.islice(read(file, settings.encoding), file.most_rows):
+            names |= dict.fromkeys(row)
+            refuse_columns(file.label, len(names))
         rows = read(file, settings.encoding)
-        while part := list(itertools.islice(rows, chunk_rows)):
+        while part := list(itertools.islice(rows, rows_at_once(chunk_rows, len(names)))):
             yield pd.DataFrame.from_records(part, columns=list(names)).astype(object)
 
 
 def _refuse_one_object(file: LocalFile, encoding: str) -> None:
-    """Refuse a JSON file that is one object: its rows, or its columns, are inside."""
+    """Refuse a JSON file that is one object: its rows, or its columns, are inside.
+
+    Of a large file the reader of its lines says that they are not one object each.
+    """
     with file.open_text(encoding) as text:
-        lines = (line for line in text if line.strip())
-        is_whole = next(lines, "").rstrip().endswith("}")
-        if is_whole and next(lines, None) is not None:
-            return  # one object a line
-        text.seek(0)
-        try:
-            whole = json.load(text)
-        except (json.JSONDecodeError, RecursionError):
-            return  # whoever reads the lines says where
+        start = text.read(_LARGEST_OBJECT)
+    first, _, rest = start.lstrip().partition("\n")
+    if len(start) == _LARGEST_OBJECT or (first.rstrip().endswith("}") and rest.strip()):
+        return  # one object a line, or too large to be looked into
+    try:
+        whole = json.loads(start)
+    except (ValueError, RecursionError):
+        return  # whoever reads the lines says where
     if not isinstance(whole, dict):
         return
     inside = {name: value for name, value in whole.items() if isinstance(value, list | dict)}
@@ -429,10 +459,10 @@ def _json_lines(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 row = json.loads(line, object_pairs_hook=unique)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(
-                    f"{file.label} line {number} is not JSON ({error.msg} at column "
-                    f"{error.colno}); each line needs one whole object"
+                    f"{file.label} line {number} is not JSON "
+                    f"({_not_json(error, has_lines=True)}); each line needs one whole object"
                 ) from None
             yield _json_object(row, f"{file.label} line {number}")
 
@@ -442,13 +472,20 @@ def _json_array(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
     with file.open_text(encoding) as text:
         try:
             rows = json.load(text, object_pairs_hook=unique)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(
-                f"{file.label} is not JSON ({error.msg} at line {error.lineno}, column "
-                f"{error.colno}); it needs an array of objects, or one object a line"
+                f"{file.label} is not JSON ({_not_json(error, has_lines=False)}); it needs an "
+                "array of objects, or one object a line"
             ) from None
     for number, row in enumerate(rows, start=1):
         yield _json_object(row, f"{file.label} item {number}")
+
+
+def _not_json(error: ValueError | RecursionError, *, has_lines: bool) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        line = "" if has_lines else f"line {error.lineno}, "
+        return f"{error.msg} at {line}column {error.colno}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else one_line(error)
 
 
 def _unique(label: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -473,15 +510,47 @@ def _read_parquet(file: LocalFile, _: IngestSettings, chunk_rows: int) -> Frames
 
     try:
         with pq.ParquetFile(file.path) as table:
-            refuse_repeated(table.schema_arrow.names, file.label)
-            for batch in table.iter_batches(batch_size=chunk_rows):
-                texts = _bytes_as_text(pa.Table.from_batches([batch]), file.label)
+            names = table.schema_arrow.names
+            _check_parquet(table.metadata, file)
+            refuse_repeated(names, file.label)
+        with pq.ParquetFile(file.path, read_dictionary=names) as table:
+            for batch in table.iter_batches(batch_size=rows_at_once(chunk_rows, len(names))):
+                whole = _spelt_out(pa.Table.from_batches([batch]), file.label)
+                texts = _bytes_as_text(whole, file.label)
                 yield texts.to_pandas(integer_object_nulls=True, ignore_metadata=True)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{file.label} is not a whole Parquet file ({one_line(error)}); "
             "export it again, or correct its ending"
         ) from None
+
+
+def _check_parquet(content: Any, file: LocalFile) -> None:
+    """Refuse a Parquet file that is far larger unpacked, by what it says of its columns."""
+    refuse_columns(file.label, content.num_columns)
+    groups = map(content.row_group, range(content.num_row_groups))
+    parts = (group.column(place) for group in groups for place in range(content.num_columns))
+    unpacked = sum(part.total_uncompressed_size for part in parts)
+    cells = content.num_rows * content.num_columns
+    refuse_unpacked(file.label, file.path.stat().st_size, max(unpacked, cells))
+
+
+def _spelt_out(table: Any, label: str) -> Any:
+    """Return an Arrow table with the texts of its columns, of which Parquet keeps each once."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for place, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type) and not pa.types.is_nested(column.type.value_type):
+            values = column.type.value_type
+            chunks = table.column(place).chunks
+            if pa.types.is_string(values) or pa.types.is_binary(values):
+                lengths = (pc.binary_length(one.dictionary).take(one.indices) for one in chunks)
+                refuse_long_texts(
+                    label, column.name, sum(pc.sum(one).as_py() or 0 for one in lengths)
+                )
+            table = table.set_column(place, column.name, table.column(place).cast(values))
+    return table
 
 
 def _bytes_as_text(table: Any, label: str) -> Any:
@@ -502,10 +571,14 @@ def _bytes_as_text(table: Any, label: str) -> Any:
 
 
 def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Frames:
-    with _text_errors(file, settings), file.open() as stream:
-        content = io.BytesIO(stream.read())
+    with _text_errors(file, settings):
+        file.check_size(has_lines=False)
+        with file.open() as stream:
+            content = io.BytesIO(stream.read())
     _refuse_no_workbook(file, content.getvalue()[:_START])
     try:
+        if content.getvalue().startswith(_ZIP):
+            check_workbook(content, file.label)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="openpyxl")
             with pd.ExcelFile(content) as book:
@@ -527,7 +600,9 @@ def _read_excel(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> F
             f"{file.label}: this Excel format needs the package {package}; pip install {package}, "
             "or save it as .xlsx or .csv"
         ) from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except CarpriceError:
+        raise
+    except Exception as error:  # openpyxl raises anything for a file that is not as it expects
         if "Passed header" in str(error):
             raise InputError(
                 f"{file.label} has no row {settings.header_row} in the sheet {settings.sheet!r}; "
@@ -569,9 +644,12 @@ def is_workbook(name: str) -> bool:
 
 def sheet_names(file: LocalFile) -> list[str]:
     """Return the names of a workbook's sheets; none if it cannot be read."""
-    with contextlib.suppress(ImportError, ValueError, KeyError, OSError, zipfile.BadZipFile):
+    with contextlib.suppress(Exception):
+        file.check_size(has_lines=False)
         with file.open() as stream:
             content = io.BytesIO(stream.read())
+        if content.getvalue().startswith(_ZIP):
+            check_workbook(content, file.label)
         with pd.ExcelFile(content) as book:
             return [str(sheet) for sheet in book.sheet_names]
     return []  # whoever reads it says why

@@ -15,6 +15,7 @@ from typing import Any, Final
 from carprice.errors import CarpriceError, InputError
 from carprice.files import is_refusal
 from carprice.listings.sources.chunks import one_line
+from carprice.listings.sources.limits import Transfer
 from carprice.listings.sources.web import download
 from carprice.redaction import redact
 
@@ -155,7 +156,9 @@ def s3_errors(address: str, kind: type[CarpriceError] = InputError) -> Iterator[
         elif code in ("AccessDenied", "AllAccessDisabled", "403"):
             reason = _denied(code)
         raise kind(f"{address}: {reason}") from None
-    except (aws.BotoCoreError, OSError, ValueError) as error:
+    except CarpriceError:
+        raise
+    except Exception as error:  # aiohttp's and those of botocore's parsers have no common root
         if isinstance(error, OSError) and is_refusal(error):
             raise
         raise kind(
@@ -201,8 +204,15 @@ def _s3_file(store: Any, name: str) -> File:
     label = f"s3://{name}"
 
     def fetch(path: Path) -> None:
+        from fsspec.callbacks import Callback
+
+        class Counting(Callback):  # type: ignore[misc]
+            def relative_update(self, inc: int = 1) -> None:
+                transfer.add(inc)
+
+        transfer = Transfer(label)
         with s3_errors(label):
-            store.get_file(name, str(path))
+            store.get_file(name, str(path), callback=Counting())
 
     return File(PurePosixPath(name).name, label, fetch)
 

@@ -3,23 +3,17 @@
 import asyncio
 import os
 import ssl
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from carprice.errors import InputError
 from carprice.listings.sources.chunks import one_line
+from carprice.listings.sources.limits import MOST_SECONDS_SILENT, Transfer
 from carprice.redaction import hide_secrets, redact
 
 if TYPE_CHECKING:
     import httpx
 
-_SECONDS_TO_ANSWER: Final = 60
-"""Until an answer begins, with all redirects, and between any two parts of it."""
-_LONGEST: Final = 3600
-_SLOWEST: Final = 1000  # bytes a second, from the time on that an answer may take to begin
-_LARGEST: Final = 4_000_000_000
-_BY_HAND: Final = "download it with another program, and name the file"
 _REASON_SHOWN: Final = 200
 
 
@@ -44,7 +38,7 @@ async def _download(origin: str, path: Path) -> None:
     answer: httpx.Response | None = None
     try:
         async with _client(label) as client:
-            async with asyncio.timeout(_SECONDS_TO_ANSWER):
+            async with asyncio.timeout(MOST_SECONDS_SILENT):
                 answer = await client.send(client.build_request("GET", origin), stream=True)
             answer.raise_for_status()
             await _copy(answer, path, label)
@@ -61,7 +55,7 @@ async def _download(origin: str, path: Path) -> None:
     # anyio and idna let the last two through.
     except (httpx.HTTPError, TimeoutError, ssl.SSLError, ValueError) as error:
         is_silent = isinstance(error, TimeoutError | httpx.TimeoutException)
-        reason = f"silent for {_SECONDS_TO_ANSWER} seconds"
+        reason = f"silent for {MOST_SECONDS_SILENT} seconds"
         if answer is not None:
             told = f", {reason}" if is_silent else ""
             raise InputError(f"{label} broke off after {_got(answer)}{told}; try again") from None
@@ -71,22 +65,13 @@ async def _download(origin: str, path: Path) -> None:
 
 
 async def _copy(answer: "httpx.Response", path: Path, label: str) -> None:
-    """Write an answer's body to a file, as long as it has a usual size and speed."""
-    start = time.monotonic()
-    too_large = f"{label} sends more than {_LARGEST / 1e9:g} GB; {_BY_HAND}"
-    if int(answer.headers.get("Content-Length", 0)) > _LARGEST:
-        raise InputError(too_large)
+    """Write an answer's body to a file."""
+    expected = answer.headers.get("Content-Length")
+    transfer = Transfer(label, expected and int(expected))
     with path.open("wb") as file:
         async for block in answer.aiter_raw():
             file.write(block)
-            seconds, received = time.monotonic() - start, answer.num_bytes_downloaded
-            if received > _LARGEST:
-                raise InputError(too_large)
-            is_slow = seconds > _SECONDS_TO_ANSWER and received < seconds * _SLOWEST
-            if is_slow or seconds > _LONGEST:
-                raise InputError(
-                    f"{label} is too slow: {_got(answer)} in {seconds:.0f} seconds; {_BY_HAND}"
-                )
+            transfer.add(len(block))
 
 
 def _got(answer: "httpx.Response") -> str:
@@ -101,7 +86,7 @@ def _client(label: str) -> "httpx.AsyncClient":
         return httpx.AsyncClient(
             headers={"User-Agent": "carprice", "Accept-Encoding": "identity"},
             verify=ssl.create_default_context(),
-            timeout=_SECONDS_TO_ANSWER,
+            timeout=MOST_SECONDS_SILENT,
             follow_redirects=True,
         )
     except (ImportError, ValueError, httpx.InvalidURL):
