@@ -3,6 +3,7 @@
 import faulthandler
 import gc
 import logging.config
+from contextlib import suppress
 from multiprocessing import parent_process
 
 from fastapi import FastAPI
@@ -16,7 +17,8 @@ from carprice.errors import CarpriceError
 give_back_early()
 logging.config.dictConfig(CONFIGURATION)
 logging.captureWarnings(capture=True)
-faulthandler.enable()  # a process that a signal such as SIGBUS ends tells where it was
+with suppress(RuntimeError):  # where standard error is closed
+    faulthandler.enable()  # a process that a signal such as SIGBUS ends tells where it was
 
 
 def _created() -> FastAPI:
