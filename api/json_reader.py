@@ -21,12 +21,14 @@ MOST_KEYS: Final = 2 * len(ListingRequest.model_fields)
 _SHORT: Final = 64 * 1024
 LONGEST_ROW: Final = 2 * _SHORT
 """Characters of a row of CSV; and how much JSON is parsed at once."""
+_CUT_OFF: Final = len("1e+")
 _DEEPEST: Final = 8
-_ROWS_DEPTH: Final = 2
+_ROWS_DEPTH: Final = 3
+_LAST_SIGNS: Final = {"{": "}", "[": "]"}
 _ELEMENTS: Final = 1000
 _BRACKETS: Final = 1000
 _BRACKETS_OF_ROW: Final = 8
-_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_SPACE: Final = re.compile(r"[ \t\r\n]+")
 
 T = TypeVar("T")
 
@@ -81,6 +83,7 @@ class _LongText:
         self._decoder = json.JSONDecoder(object_pairs_hook=self._as_object)
         self._has_surrogates = b"\\ud" in body or b"\\uD" in body
         self._depth = 0
+        self._one_by_one = 0
         self._move(0)
 
     def read(self) -> Any:
@@ -107,7 +110,7 @@ class _LongText:
                 return self._value(start)
             sign = self._window[:1]
             if sign == "[":
-                return self._parts(start, "]", self._element, self._most)
+                return self._parts(start, "]", self._elements, self._most)
             if sign == "{":
                 pairs, end = self._parts(start, "}", self._pair, MOST_KEYS)
                 return self._as_object(pairs), end
@@ -121,30 +124,46 @@ class _LongText:
             value, end = self._decoder.raw_decode(self._window, place)
         except json.JSONDecodeError as error:
             raise ValueError(f"{error.msg} at character {self._start + error.pos}") from None
-        if end == LONGEST_ROW and isinstance(value, int | float):
+        if end > LONGEST_ROW - _CUT_OFF and isinstance(value, int | float):
             raise ValueError("a number is cut off")
         if self._has_surrogates:
             jiter.from_json(self._window[place:end].encode())  # refuses half a surrogate pair
         return value, self._start + end
 
-    def _element(self, start: int) -> tuple[Any, int]:
-        element, end = self._value(start)
+    def _elements(self, start: int) -> tuple[list[Any], int]:
+        """Return the element that begins there, or the rows of a step; and where they end."""
         if self._each is None or self._depth > _ROWS_DEPTH:
-            return element, end
+            element, end = self._value(start)
+            return [element], end
+        rows, end = self._rows(start)
+        return [*map(self._each, rows[: self._most + 1])], end
+
+    def _rows(self, start: int) -> tuple[list[Any], int]:
+        """Read as many rows as a step has, or one; 413 for one that is longer."""
+        sign = _LAST_SIGNS.get(self._text[start : start + 1])
+        last = self._text.rfind(f"{sign},", start, start + LONGEST_ROW) if sign else -1
+        if last > 0 and start >= self._one_by_one:
+            rows = f"[{self._text[start : last + 1]}]".encode()
+            try:
+                # A comma between two rows is where all before it are rows; others make it fail.
+                return jiter.from_json(rows, catch_duplicate_keys=True), last + 1
+            except ValueError:
+                self._one_by_one = start + LONGEST_ROW
+        row, end = self._value(start)
         if end - start > LONGEST_ROW:
             message = f"the row at character {start:,} has more than {LONGEST_ROW:,} characters"
             raise ProblemError(Kind.TOO_LARGE, message)
-        return self._each(element), end
+        return [row], end
 
-    def _pair(self, start: int) -> tuple[tuple[str, Any], int]:
+    def _pair(self, start: int) -> tuple[list[tuple[str, Any]], int]:
         key, end = self._value(start)
         if not isinstance(key, str):
             raise self._expected("a key", start)
         value, end = self._value(self._skip(":", self._skip_space(end)))
-        return (key, value), end
+        return [(key, value)], end
 
     def _parts(
-        self, start: int, last: str, read: Callable[[int], tuple[T, int]], most: int
+        self, start: int, last: str, read: Callable[[int], tuple[list[T], int]], most: int
     ) -> tuple[list[T], int]:
         """Read the parts of an array or object until its last sign; 413 for too many."""
         self._depth += 1
@@ -153,11 +172,10 @@ class _LongText:
         parts: list[T] = []
         end = self._skip_space(start + 1)
         if not self._text.startswith(last, end):
-            part, end = read(end)
-            parts.append(part)
+            parts, end = read(end)
             while not self._text.startswith(last, end := self._skip_space(end)):
-                part, end = read(self._skip(",", end))
-                parts.append(part)
+                more, end = read(self._skip(",", end))
+                parts += more
                 if len(parts) > most:
                     message = f"the body has an array or object of more than {most:,} parts"
                     raise ProblemError(Kind.TOO_LARGE, message)
@@ -170,7 +188,9 @@ class _LongText:
         return self._skip_space(place + 1)
 
     def _skip_space(self, place: int) -> int:
-        return _SPACE.match(self._text, place).end()  # type: ignore[union-attr]
+        while found := _SPACE.match(self._text, place, place + LONGEST_ROW):
+            place = found.end()
+        return place
 
     def _expected(self, what: str, place: int) -> ValueError:
         return ValueError(f"expected {what} at character {place}")
