@@ -68,6 +68,7 @@ class BatchPool:
                 content, rows = await self._run(lambda: price(read(body, most, confidence)))
         else:
             content, rows = price(batch)
+        self._had_large |= len(content) > _LARGE_BYTES
         self._metrics.priced_together(rows)
         return content
 

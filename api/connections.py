@@ -24,8 +24,10 @@ FRAMING_BYTES: Final = 64 * 1024
 """Most bytes of a request that are not its body: the head, and what is around a body's chunks."""
 _BODY_BYTES_A_FRAMING_BYTE: Final = 64
 """Large bodies may have more around their chunks, but no chunks of a few bytes each."""
-_IGNORED_A_SECOND: Final = 256 * 1024 * 1024
+_IGNORED_A_SECOND: Final = 96 * 1024 * 1024
 """Bytes of refused bodies that are thrown away: libuv would take all there is of each in turn."""
+_LINGERING: Final = 3
+"""How many times longer a refused client may send than one that is not, for it has to wait."""
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _PIECE_BYTES: Final = 8 * 1024
 """What is parsed at a time; it holds a few hundred requests where a client waits for no answer."""
@@ -139,7 +141,7 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._rest:
             self.loop.call_soon(self._read_on)
         elif self._has_body_left() and self._end_timer is None:
-            self._end_timer = self.loop.call_later(self._patience, self._cut_off)
+            self._end_timer = self.loop.call_later(_LINGERING * self._patience, self._cut_off)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Tell of a request that is no HTTP, as of every other error, in problem details."""
@@ -181,7 +183,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._wire.write_eof()
             self.flow.resume_reading()
             if self._end_timer is None:
-                self._end_timer = self.loop.call_later(self._patience, self._cut_off)
+                self._end_timer = self.loop.call_later(_LINGERING * self._patience, self._cut_off)
         else:
             self._wire.close()
             self._watch_answer()

@@ -10,7 +10,9 @@ from typing import Final
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
 _ARENA_MAX: Final = -8
-_LARGE_BYTES: Final = 128 * 1024
+_LARGE_BYTES: Final = 512 * 1024
+"""What is mapped by itself; more than what is read of a connection at once, which comes often."""
+_KEPT_BYTES: Final = 8 * 1024 * 1024
 _ARENAS: Final = 2
 
 
@@ -22,7 +24,7 @@ def give_back_early() -> None:
     """
     if set_option := _glibc("mallopt"):
         set_option(_MMAP_THRESHOLD, _LARGE_BYTES)
-        set_option(_TRIM_THRESHOLD, _LARGE_BYTES)
+        set_option(_TRIM_THRESHOLD, _KEPT_BYTES)
         set_option(_ARENA_MAX, _ARENAS)
 
 

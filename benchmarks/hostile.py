@@ -142,13 +142,14 @@ def run(
     until = time.time() + seconds
 
     def go(first: int) -> None:
-        turn = cycle(names[first % len(names) :] + names[: first % len(names)])
+        turn = cycle(names[first:] + names[:first])
         while time.time() < until:
             name = next(turn)
             found[name][attack(port, FORMS[name](), reads=name != UNREAD, until=until)] += 1
             time.sleep(pause)
 
-    workers = [threading.Thread(target=go, args=(first,), daemon=True) for first in range(threads)]
+    starts = [number * len(names) // threads for number in range(threads)]
+    workers = [threading.Thread(target=go, args=(start,), daemon=True) for start in starts]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -235,7 +235,7 @@ def test_many_large_bodies_at_once_are_answered_or_told_to_come_back(server: Any
             assert is_well(server)
             peak = max(peak, memory(server))
         statuses = Counter(sending)
-    assert set(statuses) == {200, 429}
+    assert {200, 429} <= set(statuses) <= {200, 408, 429}
     assert peak < before + 150 * MEGABYTE
     with Client(server) as client:
         assert client.ask(BATCH, body).answer()[0] == 200
