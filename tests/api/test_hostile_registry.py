@@ -1,17 +1,20 @@
 """A hostile or broken registry, against real services: they serve a good model, and end in time."""
 
+import os
 import re
 import secrets
 import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from asking import BARE
@@ -181,6 +184,43 @@ def test_a_good_model_is_served_and_why_is_told_and_sigterm_ends_it(
     left = [path for path in cache.rglob("*") if path.name.startswith(".download-")]
     assert left == []
     assert not (cache / folder_digest(models["loop"])).exists() or case.model == "loop"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to look for processes in")
+def test_a_worker_that_is_started_again_never_says_that_it_has_no_model(
+    models: dict[str, Path], serve: Any, tmp_path: Path
+) -> None:
+    digest, cache = folder_digest(models["good"]), tmp_path / "cache"
+    shutil.copytree(models["good"], cache / digest)
+    with hostile_registry(registry_of(CASES["nothing"], models, "")) as registry:
+        confirm(registry.url, NAME, cache, Production("3", digest))
+        environment = {
+            "MLFLOW_TRACKING_URI": registry.url,
+            "CARPRICE_MODEL_CACHE": str(cache),
+            "CARPRICE_START_SECONDS": "60",
+            "CARPRICE_DRAIN_SECONDS": "0",
+        }
+        with serve([*SERVICE, "--workers", "2"], tmp_path, "/ready", environment) as server:
+            workers = children_of(server.process.pid)
+            os.kill(workers[-1], signal.SIGKILL)
+            statuses: Counter[int] = Counter()
+            deadline = time.monotonic() + 60
+            again: set[int] = set()
+            while not again or len(registry.asked) < 3 or sum(statuses.values()) < 40:
+                assert time.monotonic() < deadline, server.log.read_text()[-3000:]
+                for path in ("/", "/ready"):
+                    statuses[requests.get(server.url + path, timeout=30).status_code] += 1
+                statuses[server.post("/predict", BARE)[0]] += 1
+                again = {*children_of(server.process.pid)} - {*workers}
+                time.sleep(0.05)
+            for _ in range(20):  # each on a connection of its own, and so to either worker
+                statuses[requests.get(server.url, timeout=30).status_code] += 1
+    assert {*statuses} == {200}
+
+
+def children_of(parent: int) -> list[int]:
+    found = psutil.Process(parent).children()
+    return [one.pid for one in found if "resource_tracker" not in " ".join(one.cmdline())]
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -64,6 +64,25 @@ def test_of_two_that_make_the_registered_model_at_once_both_log_their_version(
     assert store.log(model, is_shared=False).number == first.number + 1
 
 
+def test_pages_of_versions_that_never_end_are_refused(
+    store: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.log(model)
+    client, asked = store.registry._client, []
+    search = client.search_model_versions
+
+    def same(query: str, page_token: str | None = None) -> Any:
+        asked.append(page_token)
+        page = search(query)
+        page.token = "again"
+        return page
+
+    monkeypatch.setattr(client, "search_model_versions", same)
+    with pytest.raises(RefusedError, match="sends the same page of versions again and again"):
+        store.registry.versions()
+    assert asked == [None, "again"]
+
+
 def replace_it(path: Path) -> None:
     """Write the description of another, whole model over that of the registered one."""
     content = json.loads(path.read_text(encoding="utf-8"))

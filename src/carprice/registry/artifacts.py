@@ -19,6 +19,7 @@ from carprice.registry import logins
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 ENDPOINT: Final = "/api/2.0/mlflow-artifacts/artifacts"
 LARGEST_ANSWER: Final = 1_000_000
@@ -43,7 +44,7 @@ def place_of(client: "MlflowClient", uri: str, place: str) -> str:
 
 
 def download(uri: str, address: str, place: str, folder: Path) -> Path:
-    """Download the artifacts at a place into an empty folder.
+    """Download the artifacts at a place into an empty folder, and return it.
 
     Parameters
     ----------
@@ -57,29 +58,24 @@ def download(uri: str, address: str, place: str, folder: Path) -> Path:
     CorruptModelError
         If there are more files, or more bytes, than any model has, or odd names.
     """
-    import mlflow
-
-    logins.refuse_another_server(uri, place)
-    parts = logins.split(place)
-    if parts.scheme in ("http", "https", "mlflow-artifacts"):
-        served = _Served(uri, address, place)
-        served.save(folder)
-        return folder
-    count = sum(1 for _ in _stored(place))
-    if not count:
-        raise CorruptModelError(f"{redact(place)} holds no files; register the model again")
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=str(folder)))
-
-
-def _stored(place: str) -> Iterator[str]:
-    """Yield the paths of the files in a store with a login of its own, such as S3."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    repository, limits = get_artifact_repository(place), _Limits(place)
-    waiting: list[str | None] = [None]
+    logins.refuse_another_server(uri, place)
+    if logins.split(place).scheme in ("http", "https", "mlflow-artifacts"):
+        _Served(uri, address, place).save(folder)
+        return folder
+    repository = get_artifact_repository(place)
+    if _has_files(repository, place):
+        repository.download_artifacts("", str(folder))  # type: ignore[no-untyped-call]
+    return folder
+
+
+def _has_files(repository: "ArtifactRepository", place: str) -> bool:
+    """Whether a store with a login of its own, such as S3, has files; no more than a model has."""
+    limits, waiting, has_files = _Limits(place), [""], False
     while waiting:
         path = waiting.pop()
-        for one in repository.list_artifacts(path):
+        for one in repository.list_artifacts(path or None):
             if one.path in (path, "."):
                 continue
             limits.count(one.path.rpartition("/")[2], one.path.count("/"))
@@ -87,7 +83,8 @@ def _stored(place: str) -> Iterator[str]:
                 waiting.append(one.path)
             else:
                 limits.add(one.path, int(one.file_size or 0))
-                yield one.path
+                has_files = True
+    return has_files
 
 
 class _Limits:

@@ -39,6 +39,7 @@ PRODUCTION: Final = "production"
 PREVIOUS: Final = "previous"
 WITHDRAWN: Final = "withdrawn"
 FILES: Final = "files"
+_MOST_PAGES: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,14 @@ class Registry:
         with clear_errors(self.uri, "search_model_versions"):
             page = self._client.search_model_versions(query)
             found = list(page)
-            while page.token:
+            tokens: set[str] = set()
+            while page.token and len(tokens) < _MOST_PAGES:
+                if page.token in tokens:
+                    raise RefusedError(
+                        f"MLflow at {redact(self.uri)} sends the same page of versions again and "
+                        "again; check MLFLOW_TRACKING_URI and the server"
+                    )
+                tokens.add(page.token)
                 page = self._client.search_model_versions(query, page_token=page.token)
                 found += page
             model = self._client.get_registered_model(self.name) if found else None
