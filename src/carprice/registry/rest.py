@@ -55,6 +55,8 @@ class LeftToMlflowError(Exception):
 class HttpRegistry:
     """One registered model on an MLflow server; ``seconds`` is how long to wait for each answer.
 
+    ``tags`` are those of the production version that was told last.
+
     Raises
     ------
     LeftToMlflowError
@@ -66,6 +68,7 @@ class HttpRegistry:
 
     def __init__(self, uri: str, name: str, seconds: float = _SECONDS) -> None:
         self.uri, self.name = uri, name
+        self.tags: dict[str, str] = {}
         parts = logins.split(uri)
         host = parts.hostname or ""
         is_plain = parts.scheme in ("http", "https") and not any(map(os.environ.get, _MLFLOW_ONLY))
@@ -97,6 +100,7 @@ class HttpRegistry:
                 f"MLflow at {redact(self.uri)} says that version {version[:30]!r} of {self.name} "
                 "is in production, which is no number of a version"
             )
+        self.tags = tags
         return Production(version, tags.get("digest", ""), tags)
 
     def download(self, production: Production, target: Path) -> Path:
