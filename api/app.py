@@ -54,6 +54,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.drain.watch()
         keeping = asyncio.create_task(service.keeper.run())
+        await service.keeper.settle()
         yield
         keeping.cancel()
         with suppress(asyncio.CancelledError):

@@ -11,6 +11,7 @@ import logging
 import random
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from carprice.registry.record import SINCE, Record
 logger = logging.getLogger("carprice.service")
 _FIRST_WAIT_SECONDS: float = 1.0
 _LONGEST_WAIT_SECONDS: float = 30.0
+_SETTLE_SECONDS: float = 3.0
 
 
 def fetch_production(settings: ServiceSettings) -> ServedModel:
@@ -79,6 +81,8 @@ class ModelKeeper:
         self.problem = "" if served else "the production model is being loaded"
         self.objection = ""
         self._newest = ""
+        self._has_begun = asyncio.Event()
+        self._was_asked = asyncio.Event()
         self.on_swap: Callable[[ServedModel], object] | None = None
         self.on_failure: Callable[[str], object] | None = None
 
@@ -93,12 +97,27 @@ class ModelKeeper:
             await self._serve_known_good()
             if self.served is not None:
                 self.problem = f"the registry is being asked; {_described(self.served)}"
+        self._has_begun.set()
         while not (has_answered or await self._ask()):
+            self._was_asked.set()
             await asyncio.sleep(_about(wait))
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+        self._was_asked.set()
         while self._settings.poll_seconds > 0:
             await asyncio.sleep(_about(self._settings.poll_seconds))
             await self._ask()
+
+    async def settle(self) -> None:
+        """Wait until requests may come, once :meth:`run` runs.
+
+        That is at once where the cache has no model. Else it is when the registry has answered,
+        or some seconds later: so that the first answers are not by the model before.
+        """
+        await self._has_begun.wait()
+        if self.served is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLE_SECONDS):
+                    await self._was_asked.wait()
 
     async def _ask(self) -> bool:
         """Take what the registry has in production; whether that could be had."""

@@ -1,22 +1,27 @@
 """A hostile or broken registry, against real services: they serve a good model, and end in time."""
 
+import os
 import re
 import secrets
 import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from asking import BARE
 from forged import changed_json, endless_graph, forged
 from hostile_registry import (
     ALIAS,
+    ARTIFACTS,
     PLACE,
     Answering,
     HostileRegistry,
@@ -31,9 +36,14 @@ from hostile_registry import (
 )
 from web import stub_server
 
+from carprice.errors import CarpriceError, RefusedError
 from carprice.model import PriceModel
 from carprice.model_folder import LARGEST_FILE, folder_digest
+from carprice.registry.artifacts import download
 from carprice.registry.cache import Production, confirm
+from carprice.registry.fetch import fetch_from
+from carprice.registry.logins import refuse_another_server
+from carprice.registry.rest import HttpRegistry
 
 NAME = "used-car-price"
 SERVICE = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
@@ -67,7 +77,7 @@ CASES = {
     ),
     "one more file": Case("holds carprice.py, which is no", change={"names": ("carprice.py",)}),
     "a loop of 2^62 turns": Case("is no model that carprice wrote", model="loop"),
-    "endless prices": Case("cannot be served: it prices the example", model="endless prices"),
+    "endless prices": Case("cannot be served: it fails with", model="endless prices"),
     "a traversal": Case("'../../etc/passwd', which no", change={"names": ("../../etc/passwd",)}),
     "an absolute name": Case("'/etc/passwd', which no", change={"names": ("/etc/passwd",)}),
     "another separator": Case("which no model has", change={"names": ("..\\evil.json",)}),
@@ -79,8 +89,8 @@ CASES = {
     "another host, MLflow's scheme": Case(
         "is for the registry's own server", change={"place": "mlflow-artifacts://{netloc}/a"}
     ),
-    "sent on for ever": Case(rf"{LATE}|HTTP|redirect", {ALIAS: redirecting("")}),
-    "sent on to another host": Case(rf"{LATE}|answer as|form", ELSEWHERE),
+    "sent on for ever": Case(rf"{LATE}|redirects", {ALIAS: redirecting("")}),
+    "sent on to another host": Case(rf"{LATE}|as an MLflow", ELSEWHERE),
     "a byte now and then": Case(LATE, {ALIAS: drip}),
     "a file byte by byte": Case(LATE, {"scale.onnx": drip}),
     "nothing": Case(LATE, {ALIAS: silent}),
@@ -128,7 +138,15 @@ def wait_for(server: Any, words: str) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("name", CASES)
+IN_A_SERVICE = (
+    *("an endless file", "half a file", "2,000 files", "a loop of 2^62 turns", "endless prices"),
+    *("a traversal", "a forged digest", "another host", "sent on to another host"),
+    *("sent on for ever", "a file byte by byte", "nothing"),
+)
+QUICK = [name for name, case in CASES.items() if LATE not in case.words]
+
+
+@pytest.mark.parametrize("name", IN_A_SERVICE)
 def test_a_good_model_is_served_and_why_is_told_and_sigterm_ends_it(
     name: str, models: dict[str, Path], serve: Any, tmp_path: Path
 ) -> None:
@@ -166,6 +184,126 @@ def test_a_good_model_is_served_and_why_is_told_and_sigterm_ends_it(
     left = [path for path in cache.rglob("*") if path.name.startswith(".download-")]
     assert left == []
     assert not (cache / folder_digest(models["loop"])).exists() or case.model == "loop"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to look for processes in")
+def test_a_worker_that_is_started_again_never_says_that_it_has_no_model(
+    models: dict[str, Path], serve: Any, tmp_path: Path
+) -> None:
+    digest, cache = folder_digest(models["good"]), tmp_path / "cache"
+    shutil.copytree(models["good"], cache / digest)
+    with hostile_registry(registry_of(CASES["nothing"], models, "")) as registry:
+        confirm(registry.url, NAME, cache, Production("3", digest))
+        environment = {
+            "MLFLOW_TRACKING_URI": registry.url,
+            "CARPRICE_MODEL_CACHE": str(cache),
+            "CARPRICE_START_SECONDS": "60",
+            "CARPRICE_DRAIN_SECONDS": "0",
+        }
+        with serve([*SERVICE, "--workers", "2"], tmp_path, "/ready", environment) as server:
+            workers = children_of(server.process.pid)
+            os.kill(workers[-1], signal.SIGKILL)
+            statuses: Counter[int] = Counter()
+            deadline = time.monotonic() + 60
+            again: set[int] = set()
+            while not again or len(registry.asked) < 3 or sum(statuses.values()) < 40:
+                assert time.monotonic() < deadline, server.log.read_text()[-3000:]
+                for path in ("/", "/ready"):
+                    statuses[requests.get(server.url + path, timeout=30).status_code] += 1
+                statuses[server.post("/predict", BARE)[0]] += 1
+                again = {*children_of(server.process.pid)} - {*workers}
+                time.sleep(0.05)
+            for _ in range(20):  # each on a connection of its own, and so to either worker
+                statuses[requests.get(server.url, timeout=30).status_code] += 1
+    assert {*statuses} == {200}
+
+
+def children_of(parent: int) -> list[int]:
+    found = psutil.Process(parent).children()
+    return [one.pid for one in found if "resource_tracker" not in " ".join(one.cmdline())]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_what_is_fetched_by_plain_http_is_refused_in_one_line_and_leaves_no_folder(
+    name: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    case = CASES[name]
+    with (
+        stub_server() as other,
+        hostile_registry(registry_of(case, models, other.url)) as registry,
+        closing(HttpRegistry(registry.url, NAME)) as asking,
+    ):
+        if case.model != "better":  # only loading finds that
+            assert fetch_from(asking, tmp_path, "")["digest"] == registry.digest
+            return
+        with pytest.raises(CarpriceError) as told:
+            fetch_from(asking, tmp_path, "")
+    assert other.asked == []
+    assert re.search(case.words, str(told.value))
+    assert "\n" not in str(told.value)
+    assert [*tmp_path.iterdir()] == []
+    assert registry.sent <= 3 * LARGEST_FILE
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (Case("", {"booster.onnx": endless}), "is larger than any of a model"),
+        (Case("", {ARTIFACTS: endless}), "the list of files at .* is larger than any"),
+        (Case("", {ARTIFACTS: deep}), "does not tell the files of a model as an MLflow server"),
+        (Case("", {ARTIFACTS: saying(b'{"files": [7]}')}), "does not tell the files of a model"),
+        (CASES["2,000 files"], "lists more than 64 files"),
+        (CASES["a traversal"], "lists a file .*passwd"),
+        (CASES["an absolute name"], "lists a file .*passwd"),
+        (CASES["another separator"], "lists a file"),
+        (CASES["another host"], "is for the registry's own server alone"),
+        (CASES["another host, MLflow's scheme"], "is for the registry's own server alone"),
+    ],
+)
+def test_mlflows_client_is_bounded_too_and_gives_no_other_server_the_login(
+    case: Case, words: str, models: dict[str, Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0")
+    with (
+        stub_server() as other,
+        hostile_registry(registry_of(case, models, other.url)) as registry,
+        pytest.raises(CarpriceError, match=words),
+    ):
+        download(registry.url, registry.url, registry.place, tmp_path)
+    assert other.asked == []
+    assert {*registry.logins} <= {"Bearer t0"}
+    assert registry.sent <= 3 * LARGEST_FILE
+    assert "passwd" not in {path.name for path in tmp_path.rglob("*")}
+    assert not case.change or [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "is_own"),
+    [
+        ("mlflow-artifacts:/1/models", True),
+        ("mlflow-artifacts://registry:5000/1", True),
+        ("http://registry:5000/api/2.0/mlflow-artifacts/artifacts/1", True),
+        ("http://REGISTRY:5000/a", True),
+        ("s3://bucket/1", True),
+        ("file:///srv/mlruns/1", True),
+        ("https://registry:5000/a", False),
+        ("http://registry:5001/a", False),
+        ("http://registry/a", False),
+        ("http://registry:5000.evil.example/a", False),
+        ("http://ann@registry:5000/a", False),
+        ("http://registry:5000@evil.example/a", False),
+        ("mlflow-artifacts://registry/1", False),
+        ("mlflow-artifacts://evil.example:5000/1", False),
+    ],
+)
+def test_only_the_registrys_own_server_may_hand_out_its_files(place: str, is_own: bool) -> None:
+    uri = "http://ann:<s3cret>@registry:5000/mlflow"
+    if is_own:
+        refuse_another_server(uri, place)
+        return
+    with pytest.raises(RefusedError, match="--serve-artifacts") as told:
+        refuse_another_server(uri, place)
+    assert "s3cret" not in str(told.value)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")

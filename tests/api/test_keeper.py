@@ -335,6 +335,7 @@ def test_the_cached_model_is_served_before_the_registry_is_asked_and_is_not_load
 
     monkeypatch.setattr(PriceModel, "load", counted)
     monkeypatch.setattr("api.keeper.try_out", None)  # a known good model needs none
+    monkeypatch.setattr("api.keeper._SETTLE_SECONDS", 0.05)
     registry_may_answer = asyncio.Event()
     keeper = ModelKeeper(settings_of(REGISTRY, tmp_path))
     swaps: list[tuple[str, str]] = []
@@ -352,6 +353,7 @@ def test_the_cached_model_is_served_before_the_registry_is_asked_and_is_not_load
             await asyncio.sleep(0.01)
         assert (keeper.served.version, keeper.served.source) == ("7", "cache")
         assert keeper.problem.startswith("the registry is being asked; serving version 7, which")
+        await keeper.settle()  # though the registry says nothing
         registry_may_answer.set()
         await running
 
@@ -360,6 +362,25 @@ def test_the_cached_model_is_served_before_the_registry_is_asked_and_is_not_load
     assert keeper.problem == ""
     assert loads == [tmp_path / digest]
     assert versions_noted(tmp_path) == ["8"]
+
+
+def test_a_service_that_starts_answers_by_the_registrys_model_first_where_that_can_be(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = into_cache(tmp_path, finished[0].model, "7")
+    answering(monkeypatch, production.RegistryReply("8", digest, tmp_path / digest))
+
+    async def version_of(keeper: ModelKeeper) -> str:
+        running = asyncio.create_task(keeper.run())
+        await keeper.settle()
+        version = keeper.served.version if keeper.served else "none"
+        running.cancel()
+        return version
+
+    assert asyncio.run(version_of(ModelKeeper(settings_of(REGISTRY, tmp_path)))) == "8"
+    answering(monkeypatch, RefusedError("the registry is down"))
+    assert asyncio.run(version_of(ModelKeeper(settings_of(REGISTRY, tmp_path)))) == "8"
+    assert asyncio.run(version_of(ModelKeeper(settings_of(REGISTRY, tmp_path / "none")))) == "none"
 
 
 def test_a_new_model_that_hangs_is_given_up_and_the_good_one_stays(

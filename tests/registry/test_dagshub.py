@@ -478,9 +478,8 @@ def test_serve_takes_the_repository_from_the_settings(
         each = [serve([*command, workers], tmp_path, "/", environment) for workers in ("1", "2")]
         servers = [*map(stack.enter_context, each)]
         for server in servers:
-            # The other worker may answer, and still be asking.
-            seen = wait_for(server, lambda seen: seen["source"] is not None)
-            assert seen["source"] == "registry"
+            # The other worker may answer, and still be asking; the cache may answer first.
+            wait_for(server, lambda seen: seen["source"] == "registry")
             server.process.terminate()  # both at the same time, for each waits for quiet first
     for server in servers:
         assert dagshub.token not in server.log.read_text()

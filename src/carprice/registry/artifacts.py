@@ -65,9 +65,8 @@ def download(uri: str, address: str, place: str, folder: Path) -> Path:
         served = _Served(uri, address, place)
         served.save(folder)
         return folder
-    count = sum(1 for _ in _stored(place))
-    if not count:
-        raise CorruptModelError(f"{redact(place)} holds no files; register the model again")
+    if not [*_stored(place)]:
+        return folder
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=str(folder)))
 
 
@@ -146,20 +145,20 @@ class _Served:
         self._server = parts._replace(netloc=netloc, path=before, query="", fragment="").geturl()
 
     def save(self, folder: Path) -> None:
-        """Write all files, each below a listed name, into a folder."""
-        waiting = [""]
+        """Write all files, each below a listed name, into a folder; list them all before."""
+        waiting: list[str] = [""]
+        files: list[str] = []
         while waiting:
             path = waiting.pop()
             for name, is_folder in self._listed(path):
                 inner = posixpath.join(path, name)
                 self._limits.count(name, inner.count("/"))
-                if is_folder:
-                    (folder / inner).mkdir()
-                    waiting.append(inner)
-                    continue
-                content = self._read(f"/{posixpath.join(self._root, inner)}", {}, self._limits.left)
-                self._limits.add(inner, len(content))
-                (folder / inner).write_bytes(content)
+                (waiting if is_folder else files).append(inner)
+        for path in files:
+            content = self._read(f"/{posixpath.join(self._root, path)}", {}, self._limits.left)
+            self._limits.add(path, len(content))
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
 
     def _listed(self, path: str) -> Iterator[tuple[str, bool]]:
         asked = {"path": posixpath.join(self._root, path) if path else self._root}

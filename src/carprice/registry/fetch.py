@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from carprice.errors import CarpriceError, CorruptModelError, InputError, RefusedError
 from carprice.files import refusal_in
@@ -38,6 +38,9 @@ from carprice.registry.cache import (
 )
 from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
+_MORE_MEMORY: Final = 1024**3
+_is_alone = False  # whether this process does nothing else
+
 
 class _MlflowRegistry:
     """What :class:`HttpRegistry` does, by MLflow's own client."""
@@ -47,6 +50,8 @@ class _MlflowRegistry:
 
         self.uri, self.name = uri, name
         self._registry = Registry(uri, name, checks_login=False)
+        if _is_alone:
+            _limit_memory()
         self._version = production_version(self._registry)
 
     def production(self) -> Production:
@@ -143,6 +148,19 @@ def _disk_reason(error: BaseException) -> str | None:
     return None if found is None else found.strerror or str(found)
 
 
+def _limit_memory() -> None:
+    """Let this process take some more memory than MLflow's import took.
+
+    MLflow's client reads answers of any size.
+    """
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + _MORE_MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     # Threads of MLflow that download would keep a plain exit waiting.
     delete_scratch()
@@ -180,4 +198,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    _is_alone = True
     sys.exit(main())
