@@ -27,7 +27,7 @@ from carprice import errors
 from carprice.errors import CarpriceError, RefusedError
 from carprice.model.trial import Trial
 from carprice.redaction import hide_secrets, redact
-from carprice.registry.fetch import fetch_from
+from carprice.registry.fetch import fetch_from, with_tags
 from carprice.registry.rest import HttpRegistry, LeftToMlflowError
 
 logger = logging.getLogger("carprice.service")
@@ -98,7 +98,8 @@ async def _by_http(settings: ServiceSettings, have: str) -> RegistryReply | None
 
     def work() -> RegistryReply | None:
         try:
-            return RegistryReply.of(fetch_from(registry, settings.model_cache, have))
+            answer = fetch_from(registry, settings.model_cache, have)
+            return RegistryReply.of(with_tags(registry, answer))
         except LeftToMlflowError:
             return None
         finally:
@@ -166,7 +167,7 @@ async def _by_child(settings: ServiceSettings, have: str) -> RegistryReply:
 
 def _command(settings: ServiceSettings, have: str) -> list[str]:
     # -P: a file in the working folder must not take the place of a library.
-    program = [sys.executable, "-P", "-m", "carprice.registry.fetch"]
+    program = [sys.executable, "-P", "-m", "carprice.registry.fetch", "--with-tags"]
     asked = {"name": settings.model_name, "cache": settings.model_cache, "have": have}
     return [*program, *(f"--{name}={value}" for name, value in asked.items())]
 

@@ -435,6 +435,12 @@ def small_model(finished: Any) -> Path:
 
 
 @pytest.fixture
+def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is tried in a process of its own first, which takes a while."""
+    monkeypatch.setattr("api.keeper._is_known", lambda *_: True)
+
+
+@pytest.fixture
 def newer(small_model: Path, another_model: Callable[..., Path], tmp_path: Path) -> Path:
     return another_model(small_model, tmp_path / "newer")
 
@@ -451,6 +457,7 @@ def said(folder: Path, version: str, key: bytes = b"", **tags: str) -> productio
     return dataclasses.replace(reply, tags={**tags, **signed})
 
 
+@pytest.mark.usefixtures("untried")
 @pytest.mark.parametrize("tags", [{"tests": "failed"}, {"withdrawn": "rolled back: too dear"}])
 def test_a_version_that_its_record_does_not_bear_out_is_served_and_told_of(
     small_model: Path,
@@ -469,6 +476,7 @@ def test_a_version_that_its_record_does_not_bear_out_is_served_and_told_of(
     assert [one.message for one in caplog.records].count(keeper.objection) == 1
 
 
+@pytest.mark.usefixtures("untried")
 def test_such_a_version_is_refused_where_a_record_is_required(
     small_model: Path, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,6 +495,7 @@ def test_such_a_version_is_refused_where_a_record_is_required(
     assert keeper.objection == ""
 
 
+@pytest.mark.usefixtures("untried")
 def test_with_a_key_the_record_has_to_be_signed_and_no_older_promotion_comes_back(
     small_model: Path, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

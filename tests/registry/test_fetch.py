@@ -161,7 +161,8 @@ def test_a_local_database_is_asked_by_mlflow(
 ) -> None:
     uri, cache = registry_address(promoted), tmp_path / "cache"
     digest = folder_digest(promoted.model)
-    assert fetch_in_process(uri, "used-car-price", cache)["digest"] == digest
+    found = fetch_in_process(uri, "used-car-price", cache)
+    assert (found["digest"], found["tags"]["tests"]) == (digest, "passed")
     with pytest.raises(NoProductionModelError) as none:
         fetch_in_process(uri, "other", cache)
     assert str(none.value).endswith(

@@ -7,9 +7,9 @@ deadline, whatever MLflow's own retries do, and MLflow's memory goes with it.
 
 The registry's address comes from ``MLFLOW_TRACKING_URI``, since it may hold a login. The answer is
 one line of JSON on standard output: ``folder`` (null where the caller has that model already),
-``version``, ``digest`` and ``tags``; ``temporary`` where the folder lies outside the cache and the
-caller is to delete its parent; ``warning``. After a failure ``error`` and ``kind``, and exit code
-1.
+``version`` and ``digest``; ``temporary`` where the folder lies outside the cache and the caller is
+to delete its parent; ``warning``; the version's ``tags`` if they are asked for. After a failure
+``error`` and ``kind``, and exit code 1.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -58,6 +58,10 @@ class _MlflowRegistry:
         version = self._version
         return Production(str(version.number), version.digest, version.tags)
 
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return self._version.tags
+
     def download(self, production: Production, target: Path) -> Path:
         version = self._version
         folder = self._registry.model_folder(version, self._registry.download(version, target))
@@ -77,7 +81,7 @@ def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
         If there is no production model, it cannot be had, or its bytes are wrong.
     """
     with contextlib.suppress(LeftToMlflowError), contextlib.closing(HttpRegistry(uri, name)) as one:
-        return fetch_from(one, cache, have)
+        return with_tags(one, fetch_from(one, cache, have))
     try:
         registry = _MlflowRegistry(uri, name)
     except ValueError as error:
@@ -85,7 +89,12 @@ def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
             f"{redact(uri)} does not answer as an MLflow registry does ({error}); check "
             "MLFLOW_TRACKING_URI"
         ) from None
-    return fetch_from(registry, cache, have)
+    return with_tags(registry, fetch_from(registry, cache, have))
+
+
+def with_tags(registry: HttpRegistry | _MlflowRegistry, answer: dict[str, Any]) -> dict[str, Any]:
+    """Add to an answer what the registry says of the version."""
+    return {**answer, "tags": dict(registry.tags)}
 
 
 def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str) -> dict[str, Any]:
@@ -103,8 +112,7 @@ def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str)
             f"version {production.version} of {name} in {redact(uri)} has no digest among its "
             "tags; register it with `carprice register`"
         )
-    told = {"version": production.version, "digest": digest, "tags": dict(production.tags)}
-    answer = {"folder": None, **told}
+    answer = {"folder": None, "version": production.version, "digest": digest}
     if digest == have and not is_intact(cache / digest, digest):
         return answer
     download = partial(registry.download, production)
@@ -167,6 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", required=True, help="registered model")
     parser.add_argument("--cache", required=True, type=Path, help="folder for model folders")
     parser.add_argument("--have", default="", help="digest of the model that is not needed again")
+    parser.add_argument("--with-tags", action="store_true", help="tell the version's tags too")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     try:
@@ -176,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not uri:
                 raise InputError("MLFLOW_TRACKING_URI is not set; it names the MLflow server")
             answer = fetch(uri, options.name, options.cache, options.have)
+            if not options.with_tags:
+                answer.pop("tags", None)
     except Exception as error:
         kind, told = type(error).__name__, str(error)
         if not isinstance(error, CarpriceError):

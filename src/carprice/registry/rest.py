@@ -53,6 +53,8 @@ class LeftToMlflowError(Exception):
 class HttpRegistry:
     """One registered model on an MLflow server; ``seconds`` is how long to wait for each answer.
 
+    ``tags`` are those of the production version that was told last.
+
     Raises
     ------
     LeftToMlflowError
@@ -64,6 +66,7 @@ class HttpRegistry:
 
     def __init__(self, uri: str, name: str, seconds: float = _SECONDS) -> None:
         self.uri, self.name = uri, name
+        self.tags: dict[str, str] = {}
         parts = logins.split(uri)
         host = parts.hostname or ""
         is_plain = parts.scheme in ("http", "https") and not any(map(os.environ.get, _MLFLOW_ONLY))
@@ -89,6 +92,7 @@ class HttpRegistry:
         with _understanding():
             found = answer["model_version"]
             tags = {str(tag["key"]): str(tag.get("value", "")) for tag in found.get("tags", [])}
+            self.tags = tags
             return Production(str(found["version"]), tags.get("digest", ""), tags)
 
     def download(self, production: Production, target: Path) -> Path:
