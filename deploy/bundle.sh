@@ -45,9 +45,9 @@ if [ -n "$out" ]; then
 fi
 needs_programs aws
 data=$(sed -n 's#^ *url *= *s3://##p' "$project/.dvc/config" 2>/dev/null || true)
-case ${BUNDLE_BUCKET%/}/ in
-  "${data:-<none>}"/*) fail "BUNDLE_BUCKET is in the data remote's path, s3://$data, so that who reads bundles reads listings; name another prefix, such as ${data}-bundles" 2 ;;
-esac
+if [ -n "$data" ] && [[ ${BUNDLE_BUCKET%/}/ == "${data%/}"/* || ${data%/}/ == "${BUNDLE_BUCKET%/}"/* ]]; then
+  fail "BUNDLE_BUCKET and the data remote, s3://$data, lie in each other, so that whoever reads bundles reads listings; name another prefix, such as ${data%/}-bundles" 2
+fi
 digest=${image##*:}
 address=s3://${BUNDLE_BUCKET%/}/carprice-${digest:0:12}-model-$model_version-$(date -u +%Y%m%dT%H%M%SZ).tgz
 aws s3 cp --only-show-errors --region "$AWS_REGION" "$scratch/bundle.tgz" "$address" >&2

@@ -345,3 +345,14 @@ def test_a_rollback_that_fails_goes_no_further(desk: Desk, failing: str) -> None
 
 def test_a_rollback_has_a_reason(desk: Desk) -> None:
     desk.fails(2, ["--why wants the reason"], "rollback.sh", *NAMED)
+
+
+@pytest.mark.parametrize("bucket", ["cars/carprice", "cars/carprice/bundles/", "cars"])
+def test_bundles_do_not_lie_among_the_listings(desk: Desk, bucket: str) -> None:
+    config = desk.project / ".dvc" / "config"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text("['remote \"storage\"']\n    url = s3://cars/carprice\n")
+    told = ["s3://cars/carprice, lie in each other", "carprice-bundles"]
+    desk.fails(2, told, "bundle.sh", *NAMED, **{**SHIPPING, "BUNDLE_BUCKET": bucket})
+    assert desk.called("aws s3 cp") == []
+    desk.succeeds("bundle.sh", *NAMED, **{**SHIPPING, "BUNDLE_BUCKET": "cars/carprice-bundles"})

@@ -142,6 +142,14 @@ def test_a_wide_table_and_long_texts_are_read(tmp_path: Path) -> None:
     assert read["note"].fillna("").tolist() == ["é", ""] * 4 + ["b"]
 
 
+def test_half_a_letter_is_a_question_mark(tmp_path: Path) -> None:
+    row = r'{"make": "\ud83d", "model": "\ud83d\ude00", "year": NaN}'
+    for name, text in (("a.jsonl", f"{row}\n"), ("a.json", f"[{row}]")):
+        (tmp_path / name).write_text(text)
+        (found,) = chunks(tmp_path / name)
+        assert found.frame[["make", "model"]].to_numpy().tolist() == [["?", "\U0001f600"]]
+
+
 def test_a_wide_table_is_read_in_smaller_parts() -> None:
     assert limits.rows_at_once(200_000, 20) == 200_000
     assert limits.rows_at_once(200_000, 16_384) == 1_220

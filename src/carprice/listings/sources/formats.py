@@ -74,6 +74,7 @@ _SIGNATURES: Final = {
 }
 
 _START: Final = 512
+_HALF_LETTER: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _LARGEST_OBJECT: Final = 50_000_000
 _BLANKS: Final = b" \t\r\n"
 _ARCHIVES: Final = (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst")
@@ -458,7 +459,7 @@ def _json_lines(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line, object_pairs_hook=unique)
+                row = _loads(line, unique)
             except (ValueError, RecursionError) as error:
                 raise InputError(
                     f"{file.label} line {number} is not JSON "
@@ -471,7 +472,7 @@ def _json_array(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
     unique = functools.partial(_unique, file.label)
     with file.open_text(encoding) as text:
         try:
-            rows = json.load(text, object_pairs_hook=unique)
+            rows = _loads(text.read(), unique)
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{file.label} is not JSON ({_not_json(error, has_lines=False)}); it needs an "
@@ -479,6 +480,14 @@ def _json_array(file: LocalFile, encoding: str) -> Iterator[dict[str, Any]]:
             ) from None
     for number, row in enumerate(rows, start=1):
         yield _json_object(row, f"{file.label} item {number}")
+
+
+def _loads(text: str, unique: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> Any:
+    """Read JSON; half of a letter, as of a text that was cut in two, becomes a question mark."""
+    content = json.loads(text, object_pairs_hook=unique)
+    if _HALF_LETTER.search(text):
+        content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+    return content
 
 
 def _not_json(error: ValueError | RecursionError, *, has_lines: bool) -> str:
