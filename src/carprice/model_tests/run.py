@@ -153,7 +153,7 @@ class _Tests:
             for later in _NEED_THE_MODEL:
                 self.results.not_run(later.SUITE, "all", why)
             return None, None, None
-        downloaded = folder.parents[1]  # in a store of this machine it is one folder deeper
+        downloaded = folder.parents[1]
         with contextlib.ExitStack() as stack:
             progress("starting the service in a clean process")
             service = self._start(folder, stack)
