@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,8 +219,12 @@ def test_a_worker_that_is_started_again_never_says_that_it_has_no_model(
 
 
 def children_of(parent: int) -> list[int]:
-    found = psutil.Process(parent).children()
-    return [one.pid for one in found if "resource_tracker" not in " ".join(one.cmdline())]
+    found = []
+    for one in psutil.Process(parent).children():
+        with suppress(psutil.Error):  # one that has just ended
+            if "resource_tracker" not in " ".join(one.cmdline()):
+                found.append(one.pid)
+    return found
 
 
 @pytest.mark.parametrize("name", QUICK)
