@@ -25,6 +25,7 @@ SECRETS = (
     "DAGSHUB_USER_TOKEN",
     "DAGSHUB_PAT",
     "CARPRICE_API_KEYS",
+    "CARPRICE_PROMOTION_KEY",
 )
 PLACES = {*(f"SECRET_{name}" for name in SECRETS), "VALIDATION_API_KEY"}
 """Keys that say where a secret is."""

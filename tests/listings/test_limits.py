@@ -173,4 +173,4 @@ def test_a_packed_line_takes_no_more_memory_than_a_small_file(tmp_path: Path) ->
         "carprice: cars.csv.gz has a line of more than 8 MB; export it again with one row a line"
     )
     assert not any("Traceback" in line for line in lines)
-    assert usage.ru_maxrss < 600_000  # kilobytes
+    assert usage.ru_maxrss < 900_000  # kilobytes; the line alone has 1,000,000
