@@ -29,8 +29,8 @@ _IGNORED_A_SECOND: Final = 96 * 1024 * 1024
 _LINGERING: Final = 3
 """How many times longer a refused client may send than one that is not, for it has to wait."""
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
-_PIECE_BYTES: Final = 8 * 1024
-"""What is parsed at a time; it holds a few hundred requests where a client waits for no answer."""
+_PIECE_BYTES: Final = 2 * 1024
+"""What is parsed at a time; it holds some hundred requests where a client waits for no answer."""
 
 
 @functools.cache

@@ -180,9 +180,9 @@ def attacked(server: Server, place: Place, found: Suffered, seconds: float, *opt
     ask = [sys.executable, str(_HERE / "load_generator.py"), str(server.port), "/predict"]
     good = [*ask, str(place.bodies), "--rate", str(RATE), "--connections", "4", "--timeout", "60"]
     hostile = [sys.executable, str(_HERE / "hostile.py"), str(server.port), *options]
-    found.before = megabytes(server, "VmRSS")
     with Prober(server.port) as prober, subprocess.Popen(good, stdout=subprocess.PIPE) as clients:
         time.sleep(_CALM_SECONDS)
+        found.before = megabytes(server, "VmRSS")
         told = b"{}"
         with suppress(subprocess.TimeoutExpired):
             told = subprocess.run(

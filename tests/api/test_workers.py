@@ -144,6 +144,7 @@ def test_workers_of_uvicorn_share_a_folder_that_nobody_could_make_before(
         (shared,) = tmp_path.glob("carprice-metrics-*")
         assert shared.name != f"carprice-metrics-{server.process.pid}"
         wait_until(lambda: len([*shared.glob("counter_*.db")]) == 2)
+        wait_until(lambda: server.log.read_text().count("serving the model of the image") == 2)
         for _ in range(20):
             assert server.post("/predict", BARE)[0] == 200
         counted = 'carprice_requests_total{method="POST",path="/predict",status="200"} 20.0'

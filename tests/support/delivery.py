@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -251,11 +252,16 @@ class Service:
 
 
 _ports_given: dict[int, object] = {}
+# Below those that systems give to whoever asks for any: what is given here stays free until it is
+# listened on, whatever other tests do meanwhile.
+_PORTS = range(10_000, 32_000)
 
 
 def free_port() -> int:
     """Return a port on which nobody listens, another one each time."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port, asked = int(probe.getsockname()[1]), object()
-    return port if _ports_given.setdefault(port, asked) is asked else free_port()
+    while True:
+        port, asked = secrets.choice(_PORTS), object()
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if _ports_given.setdefault(port, asked) is asked:
+                return port

@@ -168,18 +168,18 @@ class HttpRegistry:
             except ValueError:  # it shows the login
                 raise LeftToMlflowError from None
             self._socket = self._connection.sock
-            reply = self._connection.getresponse()
-            if reply.status != HTTPStatus.OK:
-                raise self._refusal(reply)
-            content = reply.read(most + 1)
-            if len(content) > most or reply.read(1):  # which also reads to the end of the answer
-                self._connection.close()
-                raise CorruptModelError(
-                    f"{what} has more than {most:,} bytes, and none of a model has; register the "
-                    "model again"
-                )
-            if reply.length:
-                raise http.client.IncompleteRead(content, reply.length)
+            with self._connection.getresponse() as reply:
+                if reply.status != HTTPStatus.OK:
+                    raise self._refusal(reply)
+                content = reply.read(most + 1)
+                if len(content) > most or reply.read(1):  # which also reads to the answer's end
+                    self._connection.close()
+                    raise CorruptModelError(
+                        f"{what} has more than {most:,} bytes, and none of a model has; register "
+                        "the model again"
+                    )
+                if reply.length:
+                    raise http.client.IncompleteRead(content, reply.length)
         except ssl.SSLCertVerificationError:
             raise LeftToMlflowError from None
         except (OSError, http.client.IncompleteRead) as error:
