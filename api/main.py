@@ -42,7 +42,4 @@ def _created() -> FastAPI:
 app = _created()
 # What is there now stays; to go through it once more and again would hold requests up.
 gc.freeze()
-# A batch leaves many objects alive for a moment; to go through all of them takes some ten
-# milliseconds each time. The pool of batches collects once they are gone.
-gc.set_threshold(*gc.get_threshold()[:2], 1000)
 gc.enable()

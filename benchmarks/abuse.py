@@ -94,8 +94,9 @@ class Suffered:
         """Return the bounds that are missed, each as one line."""
         p99 = float("inf") if self.p99_ms is None else self.p99_ms
         most = MOST_MIXED_P99_MS if self.form == MIXED else MOST_P99_MS
+        most_stall = most if self.form in (UPLOADS, MIXED) else MOST_STALL_MS
         bounds = {
-            f"a stall of {self.stall_ms:.0f} ms": self.stall_ms > MOST_STALL_MS,
+            f"a stall of {self.stall_ms:.0f} ms": self.stall_ms > most_stall,
             f"{self.peak:.0f} MB": self.peak > MOST_MEGABYTES,
             f"{self.before:.0f} MB before, {self.after:.0f} after": self.after
             > MOST_GROWTH * self.before,
