@@ -95,6 +95,9 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._rest:
             self._rest += data
             self.flow.pause_reading()
+        elif len(data) <= _PIECE_BYTES and not self.pipeline and self._refusal is None:
+            self._read_piece(data)
+            self._watch_head()
         else:
             self._read(data)
 

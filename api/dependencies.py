@@ -94,8 +94,7 @@ async def batch_body(request: Request, service: TheService) -> bytes:
         share = held.enter_context(service.receiving.share())
         body = await read_body(request, settings.batch_bytes, settings.body_seconds, share)
         if len(body) > SMALL_BYTES:
-            until_sent: ExitStack = request.scope["state"]["held"]
-            until_sent.enter_context(held.pop_all())
+            request.scope["state"]["exchange"].held = held.pop_all()
         return body
 
 

@@ -96,12 +96,12 @@ class Gateway:
         if root := self._service.settings.root_path or scope.get("root_path"):
             scope["root_path"], scope["path"] = root, root + path
         exchange = _Exchange(scope, send, self._service, path)
-        scope["state"]["exchange"] = exchange
         self._service.recorder.begin()
         try:
             await self._answer(scope, receive, exchange.send)
         finally:
-            exchange.held.close()
+            if exchange.held is not None:
+                exchange.held.close()
             self._record(scope, exchange)
 
     async def _answer_admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,9 +171,14 @@ class Gateway:
 class _Exchange:
     """One request and what is known of its answer.
 
-    ``state`` of its scope has the model that was served when it came, and ``held``, a stack of what
-    it occupies until its client has the answer.
+    ``state`` of its scope has it, and the model that was served when it came.
+
+    Attributes
+    ----------
+    held : what it occupies until its client has the answer, if that is anything.
     """
+
+    held: ExitStack | None = None
 
     def __init__(self, scope: Scope, send: Send, service: Service, path: str) -> None:
         self.started = perf_counter()
@@ -192,8 +197,7 @@ class _Exchange:
         self.status = _CLIENT_WENT
         served = service.keeper.served
         self.version = None if served is None else served.version
-        self.held = ExitStack()
-        scope.setdefault("state", {}).update(served=served, held=self.held)
+        scope.setdefault("state", {}).update(served=served, exchange=self)
         headers = _HEADERS_OF_PAGES if path.startswith(PAGES) else HEADERS
         self._headers = [*headers, (b"x-request-id", self.request_id)]
         if self.version is not None:
