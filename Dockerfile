@@ -32,7 +32,7 @@ COPY --from=build /opt/carprice /opt/carprice
 
 # A model folder of the build context, for the day when neither registry nor cache has one.
 ARG MODEL=""
-COPY LICENSE ${MODEL:-LICENSE} /opt/model/
+COPY ${MODEL:-LICENSE} /opt/model/
 
 ENV PATH=/opt/venv/bin:$PATH \
   PYTHONPATH=/opt/carprice \
