@@ -12,8 +12,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -35,7 +35,7 @@ _scratch: list[Path] = []
 
 @dataclass(frozen=True)
 class Production:
-    """The registry's production version, the digest of its model folder, and all of its tags.
+    """The registry's production version, and the digest of its model folder.
 
     :class:`RefusedError` for a version that is no number as registries count them: answers and
     their headers name it.
@@ -43,7 +43,6 @@ class Production:
 
     version: str
     digest: str
-    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not _VERSION.fullmatch(self.version):

@@ -56,7 +56,7 @@ class _MlflowRegistry:
 
     def production(self) -> Production:
         version = self._version
-        return Production(str(version.number), version.digest, version.tags)
+        return Production(str(version.number), version.digest)
 
     @property
     def tags(self) -> Mapping[str, str]:

@@ -91,9 +91,9 @@ class HttpRegistry:
         answer = self._ask("mlflow/registered-models/alias", name=self.name, alias="production")
         with _understanding():
             found = answer["model_version"]
-            tags = {str(tag["key"]): str(tag.get("value", "")) for tag in found.get("tags", [])}
-            self.tags = tags
-            return Production(str(found["version"]), tags.get("digest", ""), tags)
+            told = found.get("tags", [])
+            self.tags = {str(tag["key"]): str(tag.get("value", "")) for tag in told}
+            return Production(str(found["version"]), self.tags.get("digest", ""))
 
     def download(self, production: Production, target: Path) -> Path:
         """Write the version's model folder, checked, as ``target / digest``, and return that."""
