@@ -8,7 +8,7 @@ import asyncio
 import functools
 import struct
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from api.gateway import HEADERS, new_request_id
 from api.problems import Kind, ProblemError, respond
+from api.receiving import ARRIVED
 from api.service_settings import ServiceSettings
 
 FRAMING_BYTES: Final = 64 * 1024
@@ -97,7 +98,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         elif len(data) <= _PIECE_BYTES and not self.pipeline and self._refusal is None:
             self._read_piece(data)
-            self._watch_head()
+            if self._waits_for_head or self._head_timer is not None:
+                self._watch_head()
         else:
             self._read(data)
 
@@ -117,16 +119,18 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body, unless its answer is there."""
-        self._body += len(body)
-        self._body_left -= len(body)
-        self._body_of_piece += len(body)
+        size = len(body)
+        self._body += size
+        self._body_left -= size
+        self._body_of_piece += size
         if self.cycle.response_complete:
-            self._ignore(len(body))
+            self._ignore(size)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Expect the next request, whenever it comes."""
         self._waits_for_end = False
+        self.scope["state"][ARRIVED] = True
         if self._end_timer is not None:
             self._end_timer.cancel()
             self._end_timer = None
@@ -135,8 +139,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with what waited for this answer."""
         super().on_response_complete()
-        self._watch_head()
-        if self.transport.is_closing() or not self._is_answered():
+        if self._waits_for_head or self._head_timer is not None:
+            self._watch_head()
+        if self.is_over or self._wire.is_closing() or not self._is_answered():
             return
         self._forget()
         if self._refusal is not None:
@@ -305,21 +310,11 @@ class _PoliteTransport(asyncio.Transport):
         super().__init__()
         self._wire = wire
         self._protocol = protocol
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._wire.get_extra_info(name, default)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._wire.write(data)
+        for name in ("get_extra_info", "write", "pause_reading", "resume_reading"):
+            setattr(self, name, getattr(wire, name))  # at once, for this is asked for each answer
 
     def is_closing(self) -> bool:
         return self._protocol.is_over or self._wire.is_closing()
 
     def close(self) -> None:
         self._protocol.end()
-
-    def pause_reading(self) -> None:
-        self._wire.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._wire.resume_reading()

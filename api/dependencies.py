@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from api.bodies import CSV, JSON, ListingRequest
 from api.parsing import read_listing
 from api.problems import Kind, ProblemError, invalid_field
-from api.receiving import SMALL_BYTES, Share
+from api.receiving import ARRIVED, SMALL_BYTES, Share
 from api.served import ServedModel
 from api.service import Service
 from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE
@@ -75,7 +75,11 @@ async def listing_of(request: Request, service: TheService) -> ListingRequest:
     """Return the listing in the body; 408, 413, 415, 422 or 429 if there is none."""
     media_type(request, JSON)
     settings = service.settings
+    declared = _declared(request, settings.body_bytes)
+    if declared is not None and declared <= SMALL_BYTES:
+        return read_listing(await read_body(request, declared, settings.body_seconds))
     with service.receiving.share() as share:
+        share.grow(declared or 0)
         body = await read_body(request, settings.body_bytes, settings.body_seconds, share)
         return read_listing(body)
 
@@ -92,6 +96,7 @@ async def batch_body(request: Request, service: TheService) -> bytes:
         if declared is None or declared > SMALL_BYTES:
             held.enter_context(service.batches.place())
         share = held.enter_context(service.receiving.share())
+        share.grow(declared or 0)
         body = await read_body(request, settings.batch_bytes, settings.body_seconds, share)
         if len(body) > SMALL_BYTES:
             request.scope["state"]["exchange"].held = held.pop_all()
@@ -140,27 +145,35 @@ def media_type(request: Request, *known: str) -> str:
     )
 
 
-async def read_body(request: Request, limit: int, seconds: float, share: Share) -> bytes:
+async def read_body(
+    request: Request, limit: int, seconds: float, share: Share | None = None
+) -> bytes:
     """Return the body; 413 if it has more bytes than ``limit``, 408 if it takes longer.
 
-    What it declares, or what comes where it declares nothing, is its share: 429 without room.
+    Its share grows with it, 429 where there is no room; one that is small needs none.
     """
-    share.grow(_declared(request, limit) or 0)
-    body, more = bytearray(), True
+    if request.scope["state"].get(ARRIVED):  # a timer would cost more than what it is for
+        return await _receive(request, limit, share)
     try:
         async with asyncio.timeout(seconds):
-            while more:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > limit:
-                    raise _too_large(limit)
-                share.grow(len(body))
+            return await _receive(request, limit, share)
     except TimeoutError:
         detail = f"the request's body did not arrive within {seconds:g} seconds; send it again"
         raise ProblemError(Kind.TOO_SLOW, detail, headers={"Connection": "close"}) from None
+
+
+async def _receive(request: Request, limit: int, share: Share | None) -> bytes:
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise _too_large(limit)
+        if share is not None:
+            share.grow(len(body))
     return bytes(body)
 
 

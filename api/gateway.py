@@ -197,7 +197,8 @@ class _Exchange:
         self.status = _CLIENT_WENT
         served = service.keeper.served
         self.version = None if served is None else served.version
-        scope.setdefault("state", {}).update(served=served, exchange=self)
+        state = scope.setdefault("state", {})
+        state["served"], state["exchange"] = served, self
         headers = _HEADERS_OF_PAGES if path.startswith(PAGES) else HEADERS
         self._headers = [*headers, (b"x-request-id", self.request_id)]
         if self.version is not None:

@@ -13,6 +13,7 @@ import logging
 import logging.config
 import os
 import select
+import stat
 import sys
 import threading
 import time
@@ -85,6 +86,7 @@ class Outlet:
         self._untold = 0
         self._uncounted = 0
         self._is_idle = True
+        self._is_wanted = False
         self._is_stalled = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -95,20 +97,24 @@ class Outlet:
             if self._size + len(lines) > self._most:
                 self._drop(count)
                 return
-            self._waiting.append(lines)
-            self._size += len(lines)
-            self._count += count
-            self._is_idle = False
             if self._thread is None:
                 # A daemon: neither it nor the lines that nobody reads shall keep the process.
                 self._thread = threading.Thread(target=self._run, name="log", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            if not self._waiting:
+                self._changed.notify_all()
+            self._waiting.append(lines)
+            self._size += len(lines)
+            self._count += count
+            self._is_idle = False
 
     def flush(self, seconds: float) -> None:
         """Wait until all is written, but not longer than this."""
         with self._changed:
+            self._is_wanted = True
+            self._changed.notify_all()
             self._is_stalled = not self._changed.wait_for(lambda: self._is_idle, seconds)
+            self._is_wanted = False
 
     def flush_unless_stalled(self) -> None:
         """Wait a moment until all is written; not at all where the last such wait was in vain."""
@@ -136,6 +142,8 @@ class Outlet:
                 self._is_idle = not self._waiting
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting)
+                # Each turn of this thread costs the loop's some time, so it has many lines in one.
+                self._changed.wait_for(lambda: self._is_wanted, _PAUSE_SECONDS)
                 lines, count, untold = b"".join(self._waiting), self._count, self._untold
                 self._waiting, self._size, self._count, self._untold = [], 0, 0, 0
             try:
@@ -155,9 +163,10 @@ def _write(lines: bytes) -> None:
         sys.stdout.write(lines.decode("ascii"))
         sys.stdout.flush()
         return
+    piece = _ONE_PIECE if stat.S_ISFIFO(os.fstat(file).st_mode) else len(lines)
     begin = 0
     while begin < len(lines):
-        end = lines.rfind(b"\n", begin, begin + _ONE_PIECE) + 1 or lines.find(b"\n", begin) + 1
+        end = lines.rfind(b"\n", begin, begin + piece) + 1 or lines.find(b"\n", begin) + 1
         try:
             begin += os.write(file, lines[begin:end])
         except BlockingIOError:  # one that whoever made it has not to wait

@@ -5,6 +5,8 @@ from typing import Final, Self
 
 from api.problems import Kind, ProblemError
 
+ARRIVED: Final = "arrived"
+"""Key of a scope's ``state``: whether the whole body is there, so that reading it takes no time."""
 SMALL_BYTES: Final = 8 * 1024
 """So small a body is always read, and counts for nothing: one listing, or a few."""
 

@@ -21,17 +21,20 @@ router = APIRouter(tags=["prices"], responses=PROBLEMS)
 @router.post(PREDICT, response_model=PriceAnswer, openapi_extra=asks_for(LISTING, CONFIDENCE))
 async def predict(request: Request) -> Response:
     """Value one listing."""
+    return Response(await _answer(request), media_type=JSON)
+
+
+async def _answer(request: Request) -> bytes:
     service: Service = request.app.state.service
     served, confidence = service.served(request), await confidence_of(request)
     valuation = served.value(await listing_of(request, service), confidence)
     if valuation.cautions:
         service.metrics.cautioned([valuation])
-    content = {**valuation.content(), **served.content(confidence)}
-    return Response(to_json(content), media_type=JSON)
+    return to_json({**valuation.content(), **served.content(confidence)})
 
 
 class DirectRoute:
-    """ASGI middleware that answers ``POST /predict`` by calling :func:`predict` itself.
+    """ASGI middleware that answers ``POST /predict`` by itself, as :func:`predict` does.
 
     FastAPI's router, exit stacks and response model cost more than a price does, see
     docs/decisions/0006-plain-routes.md. This is the innermost middleware: a request passes all
@@ -50,10 +53,13 @@ class DirectRoute:
             return
         scope["route"] = self
         try:
-            response = await predict(Request(scope, receive, send))
+            body = await _answer(Request(scope, receive))
         except ProblemError as error:
-            response = respond(error)
-        await response(scope, receive, send)
+            await respond(error)(scope, receive, send)
+            return
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 @router.post("/explain", response_model=ExplanationAnswer, openapi_extra=asks_for(LISTING))
