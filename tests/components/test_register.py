@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from broken_off import Bench, Killed, furnish, memory_registry
 from gates import ANY_FIGURES
 
 from carprice.arrays import quiet
@@ -23,7 +22,6 @@ from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
 from carprice.errors import RefusedError
 from carprice.evaluation.champion import score_pair
-from carprice.evaluation.gate import Decision
 from carprice.model import PriceModel
 from carprice.registry.promotion import history, promote, record_tests, rollback
 from carprice.registry.provenance import git_commit
@@ -348,110 +346,3 @@ def test_an_unreachable_registry_leaves_no_registration(
     with pytest.raises(RefusedError, match=r"MLflow at http://127\.0\.0\.1:9"):
         project.register()
     assert not project.workspace.registration.exists()
-
-
-@pytest.fixture
-def registering(
-    promoted: Workspace, small_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> "tuple[Bench, Callable[[Registry], Registration]]":
-    """A registry in memory, and the registration of the finished run, judged and logged at once."""
-    bench, module = Bench(memory_registry()), "carprice.components.register"
-    furnish(bench.client)
-    bench.save()
-
-    def log(*arguments: Any) -> Any:
-        registry, tags = arguments[2], {**arguments[4], "files": "{}"}
-        made = registry._client.create_model_version("cars", "s3://nowhere", "run", tags)
-        return registry.numbered(made.version)
-
-    monkeypatch.setattr(f"{module}.Registry", lambda *_: bench.registry)
-    monkeypatch.setattr(f"{module}._judge", lambda *_: Decision(True, ()))
-    monkeypatch.setattr(f"{module}._log", log)
-    monkeypatch.setattr(f"{module}.write_json", lambda *_: None)
-    times = iter(range(10_000))
-
-    def run(_: object) -> Registration:
-        now = NOW + datetime.timedelta(minutes=next(times))
-        return register(small_settings, promoted, now, quiet)
-
-    return bench, run
-
-
-def anew(_: Registry) -> None:
-    """Nothing was registered before."""
-
-
-def judged_beside_another(registry: Registry) -> None:
-    registry.tag(6, {"gate_champion": "0" * 64})
-
-
-def not_staged(registry: Registry) -> None:
-    registry.clear("staging")
-
-
-@pytest.mark.parametrize("prepare", [anew, judged_beside_another, not_staged])
-def test_a_registration_that_is_killed_after_any_write_and_run_again_ends_as_if_unbroken(
-    registering: "tuple[Bench, Callable[[Registry], Registration]]",
-    prepare: Callable[[Registry], None],
-) -> None:
-    bench, run = registering
-    if prepare is not anew:
-        run(bench.registry)
-        prepare(bench.registry)
-        bench.save()
-    writes = bench.writes(run)
-    assert writes >= 5
-    expected = bench.state()
-    for killed in range(1, writes + 1):
-        for killed_again in range(0, writes + 1, 3):
-            bench.restore()
-            bench.killed_after(killed, run)
-            if killed_again:
-                bench.killed_after(killed_again, run)
-            run(bench.registry)
-            assert bench.state() == expected, (killed, killed_again)
-
-
-def test_two_registrations_of_one_model_at_once_end_with_one_version(
-    registering: "tuple[Bench, Callable[[Registry], Registration]]",
-) -> None:
-    """The second one runs before each write of the first."""
-    bench, run = registering
-    writes = bench.writes(run)
-    expected = bench.state()[0]
-    for number in range(1, writes + 1):
-        bench.restore()
-        told: list[Any] = []
-
-        def run_other(count: int, number: int = number, told: list[Any] = told) -> None:
-            if count == number:
-                with bench.unwatched():
-                    told.append(run(bench.registry))
-
-        with bench.watched(before=run_other):
-            told.append(run(bench.registry))
-        assert bench.state()[0] == expected, number
-        assert {one.version for one in told} == {6}, number
-        assert len(bench.registry.versions()) == 6, number
-
-
-def test_the_twin_that_a_killed_registration_left_is_deleted_by_the_next(
-    registering: "tuple[Bench, Callable[[Registry], Registration]]",
-) -> None:
-    bench, run = registering
-    before = bench.registry.versions()
-
-    def run_other(count: int) -> None:
-        if count == 1:
-            with bench.unwatched():
-                run(bench.registry)
-
-    def kill(count: int) -> None:
-        if count == 1:
-            raise Killed
-
-    with bench.watched(before=run_other, after=kill), pytest.raises(Killed):
-        run(bench.registry)
-    assert [one.number for one in bench.registry.versions()][:2] == [7, 6]
-    assert outcome(run(bench.registry)) == (6, False, True)
-    assert [one.number for one in bench.registry.versions()] == [6, *(x.number for x in before)]

@@ -34,9 +34,9 @@ def downloaded(promoted: Workspace, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def pyfunc(downloaded: Path) -> Any:
-    from carprice.registry.versions import load_pyfunc
+    from mlflow.pyfunc import load_model
 
-    return load_pyfunc(downloaded)
+    return load_model(str(downloaded), suppress_warnings=True)
 
 
 @pytest.fixture(scope="session")

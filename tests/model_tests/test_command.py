@@ -209,19 +209,18 @@ def test_the_floors_are_those_of_the_settings_and_a_pyfunc_must_not_differ(
     small_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from carprice.pyfunc import PricePyfunc
+    from carprice.model_tests.mlflow_process import MlflowProcess
 
-    def another(pyfunc: PricePyfunc, listings: Any, params: Any = None) -> Any:
-        confidence = (params or {}).get("confidence", 0.9)
-        wider = original(pyfunc, listings, {"confidence": min(confidence + 0.05, 0.99)})
-        return wider.assign(confidence=confidence)
+    def wider(pyfunc: MlflowProcess, listings: Any) -> Any:
+        answer = original(pyfunc, listings)
+        return answer.assign(priceLow=0.9 * answer["priceLow"])
 
     write_params(workspace, small_settings, tests={"min_fal": 0.5})
     refused = carprice("test-model")
     assert refused.code == 2
     assert "register.tests.min_fal is not a parameter" in refused.refusal
-    original = PricePyfunc.predict
-    monkeypatch.setattr(PricePyfunc, "predict", another)
+    original = MlflowProcess.predict
+    monkeypatch.setattr(MlflowProcess, "predict", wider)
     write_params(workspace, small_settings, gate={"max_mape": 1}, tests={"min_fall": 0.99})
     assert carprice("test-model").code == 1
     found = not_passed(workspace)

@@ -3,11 +3,10 @@
 import datetime
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -15,12 +14,19 @@ from typing import Any
 
 import broken_off
 import pytest
-from broken_off import NOW, Bench, Command, add, digest, furnish, memory_registry
+from broken_off import (
+    NOW,
+    Bench,
+    Command,
+    add,
+    cases,
+    digest,
+    steps,
+)
 
 from carprice.errors import RefusedError
 from carprice.registry.intents import intents
 from carprice.registry.promotion import finish, history, promote, record_tests, rollback
-from carprice.registry.versions import Registry
 
 LATER, LAST = NOW + datetime.timedelta(days=1), NOW + datetime.timedelta(days=2)
 COMMANDS: dict[str, Callable[[datetime.datetime], Command]] = {
@@ -34,36 +40,7 @@ COMMANDS: dict[str, Callable[[datetime.datetime], Command]] = {
 }
 in_memory = pytest.mark.parametrize("bench", ["memory"], indirect=True)
 DATABASE = pytest.param("database", marks=pytest.mark.slow)
-EVERYWHERE = bool(os.environ.get("CARPRICE_EVERY_WRITE"))
-"""Whether each case is tried at real registries too, after each write; that takes minutes."""
 MOVING = list(COMMANDS)[:3]
-
-
-@pytest.fixture(scope="module")
-def bench_of(
-    request: pytest.FixtureRequest, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Bench]:
-    """Makes the furnished registry of a kind, once."""
-    made: dict[str, Bench] = {}
-
-    def make(kind: str) -> Bench:
-        if kind == "memory":
-            return Bench(memory_registry())
-        if kind == "server":
-            server = request.getfixturevalue("mlflow_server")
-            return Bench(Registry(server.url, broken_off.NAME), server.log.parent / "mlflow.db")
-        database = tmp_path_factory.mktemp("broken-off") / "mlflow.db"
-        shutil.copy(empty_database, database)
-        return Bench(Registry(f"sqlite:///{database}", broken_off.NAME), database)
-
-    def once(kind: str) -> Bench:
-        if kind not in made:
-            made[kind] = make(kind)
-            furnish(made[kind].client)
-            made[kind].save()
-        return made[kind]
-
-    return once
 
 
 @pytest.fixture(autouse=True)
@@ -71,26 +48,6 @@ def _no_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The made-up models have none; other tests show that they are looked at."""
     monkeypatch.setattr("carprice.registry.promotion.damage_of", lambda *_: "")
     monkeypatch.delenv("GITHUB_ACTOR", raising=False)
-
-
-@pytest.fixture
-def bench(request: pytest.FixtureRequest, bench_of: Callable[[str], Bench]) -> Bench:
-    return bench_of(request.param)
-
-
-def steps(bench: Bench) -> int:
-    """Return how many writes to go on by."""
-    return 1 if bench.database is None or EVERYWHERE else 5
-
-
-def cases(every: Sequence[Any], some: Any) -> list[Any]:
-    """Return all cases in memory, and that one of real registries, which take their time."""
-    real = [
-        pytest.param(kind, *case, marks=pytest.mark.slow)
-        for kind in ("database", "server")
-        for case in (every if EVERYWHERE else [some])
-    ]
-    return [("memory", *case) for case in every] + real
 
 
 def unbroken(bench: Bench, *commands: Command) -> Any:

@@ -2,10 +2,11 @@
 
 import datetime
 import functools
+import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 WRITES = re.compile(r"(set|delete|create)_(registered_model|model_version)|log_artifact")
 _SOURCE = "s3://nowhere/model"
 Command = Callable[[Registry], object]
+EVERYWHERE = bool(os.environ.get("CARPRICE_EVERY_WRITE"))
+"""Whether each case is tried at real registries too, after each write; that takes minutes."""
 
 
 class Killed(BaseException):
@@ -126,6 +129,7 @@ class Bench:
     database: Path | None = None
     saved: Any = None
     client: Any = field(init=False)
+    _saves: int = 0
 
     def __post_init__(self) -> None:
         self.client = self.registry._client
@@ -135,7 +139,9 @@ class Bench:
         if self.database is None:
             self.saved = deepcopy(self.client)
         else:
-            self.saved = shutil.copy(self.database, self.database.with_suffix(".saved"))
+            self._saves += 1
+            place = self.database.with_suffix(f".saved{self._saves}")
+            self.saved = shutil.copy(self.database, place)
 
     def restore(self) -> None:
         """Go back to the state that was noted; a server may have the database open."""
@@ -267,3 +273,18 @@ def memory_registry(memory: Any = None) -> Registry:
     registry._client = Memory() if memory is None else memory
     made: Registry = registry
     return made
+
+
+def steps(bench: Bench) -> int:
+    """Return how many writes to go on by."""
+    return 1 if bench.database is None or EVERYWHERE else 5
+
+
+def cases(every: Sequence[Any], some: Any) -> list[Any]:
+    """Return all cases in memory, and that one of real registries, which take their time."""
+    real = [
+        pytest.param(kind, *case, marks=pytest.mark.slow)
+        for kind in ("database", "server")
+        for case in (every if EVERYWHERE else [some])
+    ]
+    return [("memory", *case) for case in every] + real

@@ -38,22 +38,31 @@ def kept(*more: str) -> dict[str, str]:
     return {name: os.environ[name] for name in (*KEPT_VARIABLES, *more) if name in os.environ}
 
 
+def child_without_secrets(module: str, folder: Path) -> "Popen[bytes]":
+    """Start ``python -m module folder``, its standard input and output at pipes.
+
+    Raises
+    ------
+    RefusedError
+        If the system starts no process.
+    """
+    # -P: a file in the working folder must not take the place of a library.
+    command = [sys.executable, "-P", "-m", module, str(folder)]
+    try:
+        # Standard input is closed when this process ends, and ends the other one.
+        return Popen(command, env=kept(*_PYTHONS), stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    except OSError as error:
+        reason = error.strerror or error
+        raise RefusedError(f"no process to load a model can be started: {reason}") from None
+
+
 class Trial:
     """One try of a model folder; :meth:`end` from another thread ends it early."""
 
     def __init__(self, folder: Path, digest: str) -> None:
         self._folder, self._digest = folder, digest
         self._what = f"model {digest[:_SHORT_DIGEST]}"
-        # -P: a file in the working folder must not take the place of a library.
-        command = [sys.executable, "-P", "-m", "carprice.model.trial", str(folder)]
-        try:
-            # Standard input is closed when this process ends, and ends the other one.
-            self._process = Popen(
-                command, env=kept(*_PYTHONS), stdin=PIPE, stdout=PIPE, stderr=DEVNULL
-            )
-        except OSError as error:
-            reason = error.strerror or error
-            raise RefusedError(f"no process to load a model can be started: {reason}") from None
+        self._process = child_without_secrets("carprice.model.trial", folder)
 
     def run(self, seconds: float) -> None:
         """Wait until the model was loaded and has priced a car.
@@ -139,7 +148,8 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-def _limit() -> None:
+def limit() -> None:
+    """Bound what this process may take of memory and computing, where the system can."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -151,7 +161,7 @@ def _limit() -> None:
 def main() -> None:
     """Run as a program."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    _limit()
+    limit()
     try:
         model = PriceModel.load(Path(sys.argv[1]))
         price_the_example(model)

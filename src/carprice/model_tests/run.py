@@ -18,7 +18,14 @@ from carprice.files import check_writable, write_text
 from carprice.model import PriceModel
 from carprice.model.trial import try_model
 from carprice.model_folder import folder_digest, read_manifest
-from carprice.model_tests import agreement, behaviour, clean_process, figures, signature
+from carprice.model_tests import (
+    agreement,
+    behaviour,
+    clean_process,
+    figures,
+    mlflow_process,
+    signature,
+)
 from carprice.model_tests.card import Subject, model_card, page
 from carprice.model_tests.clean_process import RunningService
 from carprice.model_tests.figures import Measured
@@ -27,7 +34,7 @@ from carprice.model_tests.results import ModelTestResults, write_junit
 from carprice.model_tests.serving_requirements import installed
 from carprice.redaction import redact
 from carprice.registry.promotion import record_tests, staged_version
-from carprice.registry.versions import STAGING, Registry, Version, load_pyfunc
+from carprice.registry.versions import STAGING, Registry, Version
 from carprice.settings import RegisterSettings
 
 JUNIT: Final = "junit.xml"
@@ -158,8 +165,12 @@ class _Tests:
             progress("starting the service in a clean process")
             service = self._start(folder, stack)
             progress("loading it as MLflow does")
-            load_it = partial(load_pyfunc, downloaded)
-            pyfunc = get(signature.SUITE, "MLflow loads it", load_it, lambda _: "loaded")
+            pyfunc = get(
+                signature.SUITE,
+                "MLflow loads it",
+                lambda: stack.enter_context(mlflow_process.loaded(downloaded)),
+                lambda _: "loaded",
+            )
             if pyfunc is not None:
                 self.results.run_all(signature.SUITE, signature.checks(pyfunc, downloaded))
             measured = self._test_model(model, folder)

@@ -348,16 +348,6 @@ def production_version(registry: Registry) -> Version:
     raise NoProductionModelError.of(redact(registry.uri), registry.name)
 
 
-def load_pyfunc(downloaded: Path) -> Any:
-    """Load a downloaded MLflow model as MLflow's own clients do.
-
-    It does not look for the modules of every distribution first, to warn of other versions.
-    """
-    import mlflow
-
-    return mlflow.pyfunc.load_model(str(downloaded), suppress_warnings=True)
-
-
 def _model_folders(downloaded: Path) -> list[Path]:
     return [path.parent for path in downloaded.glob(f"data/*/{MANIFEST}")]
 
