@@ -81,7 +81,7 @@ class _LongText:
         self._each = each
         self._as_object = partial(_object, strict=strict)
         self._decoder = json.JSONDecoder(object_pairs_hook=self._as_object)
-        self._has_surrogates = b"\\ud" in body or b"\\uD" in body
+        self._has_surrogates = b"\\" in body and (b"\\ud" in body or b"\\uD" in body)
         self._depth = 0
         self._one_by_one = 0
         self._move(0)
