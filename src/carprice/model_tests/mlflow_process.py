@@ -11,15 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
 from threading import Timer
-from typing import IO, TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import IO, Any, Final, TextIO, cast
 
 import pandas as pd
 
 from carprice.model.trial import child_without_secrets, limit
 from carprice.model_tests.results import ModelTestFailedError
-
-if TYPE_CHECKING:
-    from mlflow.models import Model
+from carprice.registry.versions import described, load_pyfunc
 
 _SECONDS: Final = 120.0
 
@@ -32,7 +30,7 @@ class MlflowProcess:
     metadata : what the file MLmodel says, which is read without loading anything.
     """
 
-    def __init__(self, process: "Popen[bytes]", metadata: "Model") -> None:
+    def __init__(self, process: "Popen[bytes]", metadata: Any) -> None:
         self.metadata = metadata
         self._process = process
         self._stdin = cast("IO[bytes]", process.stdin)
@@ -81,25 +79,20 @@ def loaded(downloaded: Path) -> Iterator[MlflowProcess]:
     ModelTestFailedError
         If it does not load.
     """
-    from mlflow.models import Model
-
     with child_without_secrets(__name__, downloaded) as process:
         try:
-            yield MlflowProcess(process, Model.load(str(downloaded)))
+            yield MlflowProcess(process, described(downloaded))
         finally:
             process.kill()
 
 
 def _answer_rows(out: TextIO) -> None:
-    from mlflow.pyfunc import load_model
-
     def tell(**answer: Any) -> None:
         out.write(json.dumps(answer, default=str) + "\n")
         out.flush()
 
     try:
-        # It does not look for the modules of every distribution first, to warn of other versions.
-        pyfunc = load_model(sys.argv[1], suppress_warnings=True)
+        pyfunc = load_pyfunc(Path(sys.argv[1]))
     except Exception as error:
         tell(error=f"{type(error).__name__}: {error}"[:1000])
         return

@@ -348,6 +348,23 @@ def production_version(registry: Registry) -> Version:
     raise NoProductionModelError.of(redact(registry.uri), registry.name)
 
 
+def described(downloaded: Path) -> Any:
+    """Return what the file ``MLmodel`` says, as MLflow's ``Model``; nothing else is loaded."""
+    from mlflow.models import Model
+
+    return Model.load(str(downloaded))
+
+
+def load_pyfunc(downloaded: Path) -> Any:
+    """Load a model, whose files were checked, as MLflow's own clients do.
+
+    It does not look for the modules of every distribution first, to warn of other versions.
+    """
+    from mlflow.pyfunc import load_model
+
+    return load_model(str(downloaded), suppress_warnings=True)
+
+
 def _model_folders(downloaded: Path) -> list[Path]:
     return [path.parent for path in downloaded.glob(f"data/*/{MANIFEST}")]
 
