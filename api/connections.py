@@ -10,19 +10,23 @@ import struct
 from socket import SO_LINGER, SOL_SOCKET
 from typing import ClassVar, Final
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 
-from api.gateway import HEADERS, new_request_id
+from api.gateway import HEADERS, cors_headers, new_request_id
 from api.problems import Kind, ProblemError, respond
 from api.receiving import ARRIVED
 from api.service_settings import ServiceSettings
 
 FRAMING_BYTES: Final = 64 * 1024
 """Most bytes of a request that are not its body: the head, and what is around a body's chunks."""
+MOST_HEADERS: Final = 200
+"""Short ones take many times their size in memory for as long as a connection is open."""
+_LONGEST_NUMBER: Final = 19
 _BODY_BYTES_A_FRAMING_BYTE: Final = 64
 """Large bodies may have more around their chunks, but no chunks of a few bytes each."""
 _IGNORED_A_SECOND: Final = 96 * 1024 * 1024
@@ -71,6 +75,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Expect a head from now on."""
         self._wire = transport
         super().connection_made(_PoliteTransport(transport, self))
+        self.flow = _Flow(self)
         self._patience = _settings().body_seconds
         self._most_ignored = 2 * _settings().batch_bytes
         # An answer that is still not read then is given up; one that is read waits on.
@@ -111,11 +116,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Expect a body, which the routes give its time."""
-        super().on_headers_complete()
-        self._waits_for_head = False
         for name, value in self.headers:
             if name == b"content-length":
+                if len(value) > _LONGEST_NUMBER:
+                    raise ValueError  # no HTTP, for the parser
                 self._body_left = int(value)
+        super().on_headers_complete()
+        self._waits_for_head = False
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body, unless its answer is there."""
@@ -141,14 +148,16 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._waits_for_head or self._head_timer is not None:
             self._watch_head()
-        if self.is_over or self._wire.is_closing() or not self._is_answered():
+        if self.is_over or self._wire.is_closing():
+            return
+        if self._rest and not self.pipeline and self._refusal is None:
+            self.loop.call_soon(self._read_on)
+        if not self._is_answered():
             return
         self._forget()
         if self._refusal is not None:
             self._tell(self._refusal)
-        elif self._rest:
-            self.loop.call_soon(self._read_on)
-        elif self._has_body_left() and self._end_timer is None:
+        elif not self._rest and self._has_body_left() and self._end_timer is None:
             self._end_timer = self.loop.call_later(_LINGERING * self._patience, self._cut_off)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
@@ -196,6 +205,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self._wire.close()
             self._watch_answer()
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether requests came that are read later."""
+        return bool(self._rest)
+
     def _read(self, data: bytes) -> None:
         """Parse what came, a piece at a time, while no request waits for another's answer."""
         place = 0
@@ -221,6 +235,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._framing >= most and (self._waits_for_head or self._framing > most):
             told = f"the request has more than {FRAMING_BYTES:,} bytes that are not its body"
             self._refuse(Kind.HEAD_TOO_LARGE, f"{told}; send fewer or shorter headers")
+        elif (self._waits_for_head or self._waits_for_end) and len(
+            self.headers or ()
+        ) > MOST_HEADERS:
+            told = f"the request has more than {MOST_HEADERS} headers"
+            self._refuse(Kind.HEAD_TOO_LARGE, f"{told}; send fewer")
 
     def _read_on(self) -> None:
         rest, self._rest = self._rest, b""
@@ -271,6 +290,7 @@ class LimitedProtocol(HttpToolsProtocol):
         answer = respond(problem)
         self.logger.warning("Refused a request: %s", problem)
         more = [*self.server_state.default_headers, *HEADERS, (b"x-request-id", new_request_id())]
+        more += cors_headers(_settings().cors_origins, self.headers or ())
         lines = [b"%s: %s\r\n" % header for header in (*answer.raw_headers, *more)]
         head = b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n"])
         self._wire.write(head + bytes(answer.body))
@@ -301,6 +321,18 @@ class LimitedProtocol(HttpToolsProtocol):
         """End at once, and let the system forget what it has of the answer, too."""
         self._wire.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _NO_LINGER)
         self._wire.abort()
+
+
+class _Flow(FlowControl):
+    """Reads no more of a client's requests while some wait for the answers before them."""
+
+    def __init__(self, protocol: LimitedProtocol) -> None:
+        super().__init__(protocol.transport)
+        self._protocol = protocol
+
+    def resume_reading(self) -> None:
+        if not self._protocol.has_rest:
+            super().resume_reading()
 
 
 class _PoliteTransport(asyncio.Transport):

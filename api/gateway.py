@@ -8,7 +8,7 @@ import itertools
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from time import perf_counter, time
 from typing import Final
@@ -53,6 +53,8 @@ _PREFLIGHT = b"access-control-request-method"
 _CLIENT_WENT = 499
 _PROCESS: Final = secrets.token_hex(10)
 _requests = itertools.count()
+_LONGEST_PATH: Final = 2048
+_LONGEST_QUERY: Final = 1024
 _PIECE_BYTES: Final = 1024 * 1024
 """What is sent of an answer at a time: the next piece waits until the client has read it."""
 
@@ -60,6 +62,22 @@ _PIECE_BYTES: Final = 1024 * 1024
 def new_request_id() -> bytes:
     """Return an id that no other process makes; quicker than one that is all random."""
     return f"{_PROCESS}{next(_requests):012x}".encode()
+
+
+def _origins(setting: str) -> list[str]:
+    return [origin.strip() for origin in setting.split(",")]
+
+
+def cors_headers(
+    setting: str | None, headers: Iterable[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """Return what lets a page of an allowed origin read an answer that no middleware sees."""
+    origin = dict(headers).get(b"origin", b"")
+    allowed = _origins(setting or "")
+    if not origin or not {"*", origin.decode("latin-1")} & {*allowed}:
+        return []
+    named = b"*" if "*" in allowed else origin
+    return [(b"access-control-allow-origin", named), (b"vary", b"Origin")]
 
 
 class Gateway:
@@ -81,7 +99,7 @@ class Gateway:
             # Around the refusals too: a page may read no answer without these headers.
             self._answer = CORSMiddleware(
                 self._answer_admitted,
-                allow_origins=[origin.strip() for origin in origins.split(",")],
+                allow_origins=_origins(origins),
                 allow_methods=["*"],
                 allow_headers=["*"],
                 expose_headers=["X-Request-ID", "X-Model-Version", "Retry-After"],
@@ -108,6 +126,12 @@ class Gateway:
         """Answer a request if it may ask, and refuse it otherwise; a crash is a problem too."""
         exchange: _Exchange = scope["state"]["exchange"]
         try:
+            if len(exchange.path) > _LONGEST_PATH:
+                told = f"the path has more than {_LONGEST_PATH:,} characters; see /docs"
+                raise ProblemError(Kind.NOT_FOUND, told)
+            if len(scope["query_string"]) > _LONGEST_QUERY:
+                told = f"the query has more than {_LONGEST_QUERY:,} bytes; send confidence alone"
+                raise ProblemError(Kind.PARAMETER, told)
             exchange.key_name = self._admit(scope, exchange)
             await self._app(scope, receive, send)
         except ProblemError as error:
@@ -183,7 +207,7 @@ class _Exchange:
     def __init__(self, scope: Scope, send: Send, service: Service, path: str) -> None:
         self.started = perf_counter()
         self.path = path
-        request_id, key = b"", b""
+        request_id, key, has_cookie = b"", b"", False
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 request_id = value if _REQUEST_ID.fullmatch(value) else b""
@@ -191,6 +215,10 @@ class _Exchange:
                 key = value
             elif name == b"authorization" and value[:7].lower() == b"bearer ":
                 key = key or value[7:].strip()
+            elif name == b"cookie":
+                has_cookie = True
+        if has_cookie:  # nobody asks for them, and some take seconds to read
+            scope["headers"] = [one for one in scope["headers"] if one[0] != b"cookie"]
         self.request_id = request_id or new_request_id()
         self.key = key.decode("utf-8", "surrogateescape")
         self.key_name: str | None = None

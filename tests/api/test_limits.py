@@ -100,6 +100,8 @@ HEADS = {
     "one header": endless(HEAD % b"/predict" + b"X-A: ", b"a" * 50_000),
     "a header's name": endless(HEAD % b"/predict", b"a" * 50_000),
     "many headers": endless(HEAD % b"/predict", b"X-A: a\r\n" * 5000),
+    "small headers": [HEAD % b"/predict", *[b"a:b\r\n"] * 300],
+    "small trailers": [CHUNKED % b"/predict" + b"2\r\n{}\r\n0\r\n", *[b"a:b\r\n"] * 300],
     "a path": endless(b"GET /", b"a" * 50_000),
     "a query": endless(b"POST /predict?", b"a=1&" * 10_000),
     "no request at all": endless(b"", b"\r\n" * 20_000),
@@ -155,6 +157,48 @@ def test_a_head_just_within_the_limit_and_a_body_in_usual_chunks_are_read(server
 def test_what_is_no_http_is_told_so_in_problem_details(server: Any, sent: bytes) -> None:
     with Client(server) as client:
         assert client.send(sent).refusal() == (400, "bad-request")
+    assert is_well(server)
+
+
+def test_a_request_whose_body_comes_after_another_request_is_read(server: Any) -> None:
+    rows = b'{"listings":[' + b",".join([GOOD] * 40) + b"]}"
+    first = HEAD % b"/predict" + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD
+    second = HEAD % BATCH + b"Content-Length: %d\r\n\r\n" % len(rows) + rows
+    with Client(server) as client:
+        for _ in range(3):
+            client.send(first + second + first)
+            assert [client.answer()[0] for _ in range(3)] == [200, 200, 200]
+
+
+def test_requests_that_nobody_waited_for_are_not_kept(server: Any) -> None:
+    """Each answer makes room for some of them, and no more are read meanwhile."""
+    count = 20_000
+    request = b"GET /live HTTP/1.1\r\nX-A: " + b"a" * 1000 + b"\r\n\r\n"
+    before = memory(server)
+    with Client(server) as client, ThreadPoolExecutor(1) as thread:
+        sending = thread.submit(client.send, *[request * 100] * (count // 100))
+        assert {client.answer()[0] for _ in range(count)} == {200}
+        sending.result()
+        assert memory(server) < before + 8 * MEGABYTE
+
+
+@pytest.mark.parametrize(
+    ("request_of", "status"),
+    [
+        (b"GET /live?" + b"%%a1=&" * 10_000, 422),
+        (b"GET /static-offline-docs/" + b"a/" * 20_000, 404),
+        (b'GET /live HTTP/1.1\r\nCookie: a="' + b"\\a" * 30_000 + b'"', 200),
+        (b"POST /predict HTTP/1.1\r\nContent-Length: " + b"0" * 5000 + b"2", 400),
+    ],
+    ids=["query", "path", "cookie", "length"],
+)
+def test_a_long_part_of_a_head_costs_no_time(server: Any, request_of: bytes, status: int) -> None:
+    """Each took a second or more of the interpreter, or was an error of ours."""
+    ends = b"" if b" HTTP/1.1" in request_of else b" HTTP/1.1"
+    with Client(server) as client:
+        client.send(request_of + ends + b"\r\n\r\n{}")
+        assert client.answer()[0] == status
+    assert "an error of ours" not in server.log.read_text(encoding="utf-8")
     assert is_well(server)
 
 
@@ -277,3 +321,13 @@ def test_an_answer_that_nobody_reads_is_given_up_with_its_place(start: Start) ->
         assert statuses.count(429) > 5
         with suppress(ConnectionError):
             assert len(deaf.incoming.read()) < 4 * MEGABYTE
+
+
+def test_a_page_may_read_why_its_head_was_refused(start: Start) -> None:
+    with start(CARPRICE_CORS_ORIGINS="https://shop.example, https://two.example") as server:
+        for origin, shown in ((b"https://two.example", True), (b"https://evil.example", False)):
+            with Client(server) as client:
+                client.send(HEAD % b"/predict" + b"Origin: " + origin + b"\r\n", b"a:b\r\n" * 300)
+                status, headers, _ = client.answer()
+            assert status == 431
+            assert (headers.get("access-control-allow-origin") == origin.decode()) is shown
