@@ -9,7 +9,7 @@ from broken_off import Bench, furnish, memory_registry
 from carprice.registry.versions import Registry
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bench_of(
     request: pytest.FixtureRequest, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Bench]:
