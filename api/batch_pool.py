@@ -113,8 +113,8 @@ def _few_rows(body: bytes, most: int, confidence: float, read: Reader[B]) -> B |
         return None
 
 
-def json_array(rows: Iterable[dict[str, Any]]) -> bytes:
-    """Write rows as JSON, some hundreds at a time: no step holds the interpreter for long."""
+def json_array(rows: Iterable[Any]) -> bytes:
+    """Write values as JSON, some hundreds at a time: no step holds the interpreter for long."""
     rest = iter(rows)
     chunks = iter(lambda: [*islice(rest, _CHUNK)], [])
     return b"[" + b",".join(to_json(chunk)[1:-1] for chunk in chunks) + b"]"

@@ -35,6 +35,7 @@ class Metrics:
 
     def __init__(self) -> None:
         _share_between_workers()
+        self._told_alone = False
         import prometheus_client as prometheus
 
         self._registry = prometheus.CollectorRegistry()
@@ -100,7 +101,8 @@ class Metrics:
 
         counted, own = self._registry, prometheus.CollectorRegistry()
         own.register(_ModelCollector(served, objection))
-        if shared := os.environ.get(SHARED_FOLDER):
+        shared = os.environ.get(SHARED_FOLDER)
+        if shared and self._is_shared(Path(shared)):
             _forget_dead_workers(Path(shared))
             counted = prometheus.CollectorRegistry()
             MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
@@ -108,6 +110,20 @@ class Metrics:
             prometheus.ProcessCollector(registry=own)
         text: bytes = prometheus.generate_latest(counted) + prometheus.generate_latest(own)
         return text, prometheus.CONTENT_TYPE_PLAIN_0_0_4
+
+    def _is_shared(self, folder: Path) -> bool:
+        """Whether this worker's files are there still; where they are not, it is told once."""
+        if any(folder.glob(f"*_{os.getpid()}.db")):
+            return True
+        if not self._told_alone:
+            self._told_alone = True
+            logger.warning(
+                "/metrics tells of one worker alone: the files of this worker in the folder %s, "
+                "which all share, were deleted; start the service anew, and name a folder in "
+                "TMPDIR that nothing cleans",
+                folder,
+            )
+        return False
 
 
 @dataclass(frozen=True, eq=False)

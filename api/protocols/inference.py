@@ -144,15 +144,13 @@ def _tensors(datatypes: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def _response(name: str, served: ServedModel, asked: Inference, rows: Sequence[PricedRow]) -> bytes:
-    answer = {
+    about = {
         "model_name": name,
         "model_version": served.version,
         "parameters": {
             "confidence": asked.confidence,
             "currency": served.model.market.currency,
         },
-        "outputs": output_tensors(rows, asked.outputs),
     }
-    if asked.id is not None:
-        answer["id"] = asked.id
-    return to_json(answer)
+    rest = b"}" if asked.id is None else b',"id":' + to_json(asked.id) + b"}"
+    return to_json(about)[:-1] + b',"outputs":' + output_tensors(rows, asked.outputs) + rest

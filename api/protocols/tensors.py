@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from api.batch_pool import json_array
 from api.json_reader import parse_json
 from api.parsing import FIELD_BY_NAME, Batch, check_rows, read_row
 from api.problems import invalid_fields
@@ -53,20 +54,17 @@ def read_inference(body: bytes, most: int, confidence: float) -> Inference:
     )
 
 
-def output_tensors(rows: Sequence[PricedRow], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the tensors of an answer; warnings are JSON text."""
+def output_tensors(rows: Sequence[PricedRow], names: Sequence[str]) -> bytes:
+    """Return the tensors of an answer as JSON; warnings are JSON text in it."""
     contents = [row.content() for row in rows if isinstance(row, Valuation)]
     for content in contents:
         content["warnings"] = to_json(content["warnings"]).decode()
-    return [
-        {
-            "name": name,
-            "datatype": OUTPUTS[name],
-            "shape": [len(contents)],
-            "data": [content[name] for content in contents],
-        }
-        for name in names
-    ]
+    tensors = []
+    for name in names:
+        head = {"name": name, "datatype": OUTPUTS[name], "shape": [len(contents)]}
+        data = json_array(content[name] for content in contents)
+        tensors.append(to_json(head)[:-1] + b',"data":' + data + b"}")
+    return b"[" + b",".join(tensors) + b"]"
 
 
 def _rows_of(tensors: Sequence[RequestInput]) -> int:

@@ -18,6 +18,7 @@ from api import counters
 from api.counters import FILE_SIZES, SHARED_FOLDER
 from api.workers import Watch
 
+DELETED = "/metrics tells of one worker alone: the files of this worker in the folder "
 NOT_SHARED = "/metrics tells of one worker alone: the folder "
 
 
@@ -103,6 +104,33 @@ metrics.priced_together([])
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
     files = {path.name.rpartition("_")[0]: path.stat().st_size for path in tmp_path.iterdir()}
     assert files == FILE_SIZES
+
+
+def test_metrics_go_on_where_a_cleaner_takes_the_shared_files(tmp_path: Path) -> None:
+    program = """
+import os, pathlib
+from api.counters import Metrics
+folder = pathlib.Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+metrics = Metrics()
+def told():
+    metrics.answered("/predict", "POST", 200, 0.1)
+    text = metrics.exposition(None, "")[0].decode()
+    print(next(line[-3:] for line in text.splitlines() if line.startswith("carprice_requests_to")))
+told()
+for path in folder.iterdir():
+    path.unlink()
+told()
+folder.rmdir()
+told()
+"""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    environment = {**os.environ, SHARED_FOLDER: str(shared)}
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+    )
+    assert run.stdout.split() == ["1.0", "2.0", "3.0"]
+    assert run.stderr.count(DELETED) == 1
 
 
 def test_no_folder_of_another_user_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

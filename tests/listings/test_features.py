@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carprice.listings.features import CATEGORIES, NUMBERS, TEXTS, Features, parse
+from carprice.listings.features import (
+    CATEGORIES,
+    NUMBERS,
+    TEXTS,
+    Features,
+    kept_by_equipment,
+    parse,
+)
 from carprice.listings.market import is_impossible, odometer_limits
 from carprice.listings.variants import parse_variant
 
@@ -215,3 +222,23 @@ def test_rows_are_taken_in_the_order_given() -> None:
 def test_a_year_that_is_no_number_is_an_error() -> None:
     with pytest.raises(ValueError, match="could not convert string to float: 'new'"):
         parsed(year=["new"])
+
+
+@pytest.mark.parametrize(
+    ("features", "times"),
+    [
+        (None, 1),
+        ("abs|airbag", 1),
+        (["abs", "airbag"], 1),
+        ("x" * 501, 2),
+        (("x" * 200,) * 3, 2),
+        (("x",) * 41, 2),
+    ],
+)
+def test_what_was_read_of_short_equipment_is_kept(features: Any, times: int) -> None:
+    asked = []
+    find = kept_by_equipment(lambda features: asked.append(features) or features, most=10)
+    for each in (features, features, ["y"] * 50, features):
+        find(each)
+    wanted = tuple(features) if isinstance(features, list) else features
+    assert asked.count(wanted) == times

@@ -1,5 +1,6 @@
 """Values that training never had: named, priced as missing, with a wider range."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from carprice.model import PriceModel
 from carprice.model.pricer import Valuation
+from carprice.model.vocabulary import nearest_of
 
 CAR = {
     **{"make": "Maruti", "model": "Swift", "year": 2019, "odometer": 42000.0, "ownership": 1},
@@ -97,3 +99,27 @@ def test_the_vocabulary_has_the_known_values_by_field(model: PriceModel) -> None
     assert "petrol" in values["fuelType"]
     assert "bluetooth" in values["features"]
     assert values["region"] == ()
+
+
+def test_of_many_unseen_names_only_those_that_are_told_are_compared(model: PriceModel) -> None:
+    names = [f"Jacuzzi {number}" for number in range(100, 290)]
+    before = nearest_of.cache_info().misses
+    (caution,) = valued(model, features=names).cautions
+    assert "'jacuzzi 109' was not" in caution.message
+    assert nearest_of.cache_info().misses - before == 10
+
+
+def test_long_equipment_does_not_stay_in_memory(model: PriceModel) -> None:
+    words = [f"extra {number}" for number in range(190)]
+
+    def price(first: int, last: int) -> None:
+        for place in range(first, last):
+            valued(model, features=(*words[place:], *words[:place]))
+
+    price(0, 40)
+    tracemalloc.start()
+    try:
+        price(40, 190)
+        assert tracemalloc.get_traced_memory()[0] < 500_000
+    finally:
+        tracemalloc.stop()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import repeat
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -77,8 +77,11 @@ NUMBERS: Final = (
     *PLAIN_NUMBERS,
 )
 TYPE_TEXTS: Final = tuple(name for name in TEXTS if name not in CAR_CATEGORIES)
+_MOST_KEPT_NAMES: Final = 40
+_MOST_KEPT_TEXT: Final = 500
 _CAR_CATEGORY_FIELDS: Final = itemgetter(*CAR_CATEGORIES)(CATEGORIES)
 
+T = TypeVar("T")
 CarValues = tuple[dict[str, float], Sequence[str], Sequence[str]]
 """The known :data:`NUMBERS` by name, the :data:`CAR_CATEGORIES`, and the names of equipment."""
 ParsedListing = tuple[Mapping[str, str], *CarValues]
@@ -139,19 +142,42 @@ def text_of(value: Any) -> str:
     return normalise(value) if isinstance(value, str) else ""
 
 
-def equipment_of(features: Any) -> tuple[str, ...]:
-    """Return the normalised names of equipment, sorted, from a sequence or a text with ``|``."""
-    return _names_of(tuple(features) if isinstance(features, list) else features)
+def kept_by_equipment(read: Callable[..., T], most: int) -> Callable[..., T]:
+    """Keep what was read of equipment that was asked for last; it is the first value of a call.
+
+    Of equipment of much text only the last one is kept: others might never come again.
+
+    Parameters
+    ----------
+    read : reads a sequence of names or a text, and other values; a list comes to it as a tuple.
+    most : how many results are kept.
+    """
+    kept, last = lru_cache(maxsize=most)(read), lru_cache(maxsize=1)(read)
+
+    def find(features: Any, *values: Any) -> T:
+        is_long = False
+        if isinstance(features, list):
+            features = tuple(features)
+        if isinstance(features, tuple):
+            is_long = len(features) > _MOST_KEPT_NAMES or sum(map(len, features)) > _MOST_KEPT_TEXT
+        elif isinstance(features, str):
+            is_long = len(features) > _MOST_KEPT_TEXT
+        return last(features, *values) if is_long else kept(features, *values)
+
+    return find
 
 
-@lru_cache(maxsize=4096)
-def _names_of(features: Any) -> tuple[str, ...]:
+def _read_equipment(features: Any) -> tuple[str, ...]:
     if isinstance(features, str):
         features = features.split(EQUIPMENT_SEPARATOR)
     elif not isinstance(features, tuple):
         return ()
     joined = EQUIPMENT_SEPARATOR.join(sorted(set(map(normalise, features))))
     return tuple(joined.split(EQUIPMENT_SEPARATOR)) if joined else ()
+
+
+equipment_of: Final = kept_by_equipment(_read_equipment, most=4096)
+"""Returns the normalised names of equipment, sorted, from a sequence or a text with ``|``."""
 
 
 def name_of(category: str, value: Any) -> str:

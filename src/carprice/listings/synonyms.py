@@ -135,7 +135,10 @@ def folded(text: str) -> str:
     >>> folded("Pick-Up") == folded("pick up") == folded("PICKUP"), folded("Coupé")
     (True, 'coupe')
     """
-    parts = unicodedata.normalize("NFKD", _SEPARATORS.sub("", text.casefold()))
+    plain = _SEPARATORS.sub("", text.casefold())
+    if plain.isascii():
+        return plain
+    parts = unicodedata.normalize("NFKD", plain)
     kept = "".join(part for part in parts if not unicodedata.combining(part))
     return unicodedata.normalize("NFC", kept)
 

@@ -5,7 +5,14 @@ from functools import lru_cache
 from statistics import pvariance
 from typing import Any, Final, NamedTuple
 
-from carprice.listings.features import CAR_CATEGORIES, CATEGORIES, equipment_of, name_of, text_of
+from carprice.listings.features import (
+    CAR_CATEGORIES,
+    CATEGORIES,
+    equipment_of,
+    kept_by_equipment,
+    name_of,
+    text_of,
+)
 from carprice.listings.synonyms import folded, known_spelling
 from carprice.model.cautions import Caution
 from carprice.model.hedonic import Hedonic
@@ -31,6 +38,9 @@ class KnownValues:
     Attributes
     ----------
     by_category : category, or ``equipment`` → the values that training had, sorted.
+    name_of : reads a category's value; empty if it is not known.
+    equipment_of : reads the known names among those of a listing's equipment, sorted.
+    unseen_of_car : finds what is not known of equipment and of the :data:`CAR_CATEGORIES`.
     """
 
     def __init__(self, hedonic: Hedonic) -> None:
@@ -47,21 +57,12 @@ class KnownValues:
             if values
         }
         self.name_of = lru_cache(maxsize=8192)(self._name_of)
-        self._equipment_of = lru_cache(maxsize=8192)(self._find_equipment)
-        self._unseen_of_car = lru_cache(maxsize=8192)(self._find_unseen_of_car)
-
-    def equipment_of(self, features: Any) -> tuple[str, ...]:
-        """Return the known names among those of a listing's equipment, sorted."""
-        return self._equipment_of(tuple(features) if isinstance(features, list) else features)
+        self.equipment_of = kept_by_equipment(self._find_equipment, most=8192)
+        self.unseen_of_car = kept_by_equipment(self._find_unseen_of_car, most=8192)
 
     def unseen_of_type(self, *values: Any) -> Unseen:
         """Return what is not known of a listing's transmission, body, fuel and drive."""
         return self._find_unseen(TYPE_KINDS, *values)
-
-    def unseen_of_car(self, features: Any, *values: Any) -> Unseen:
-        """Return what is not known of its equipment and :data:`CAR_CATEGORIES`."""
-        hashable = tuple(features) if isinstance(features, list) else features
-        return self._unseen_of_car(hashable, *values)
 
     def _name_of(self, category: str, value: Any) -> str:
         text = text_of(value)
@@ -95,12 +96,13 @@ class KnownValues:
 
     def _caution(self, category: str, field: str, *unseen: str) -> Caution:
         known = self.by_category[category]
-        if near := {name: None for one in unseen for name in nearest_of(text_of(one), known)}:
+        named = unseen[:_MOST_NAMED]
+        if near := {name: None for one in named for name in nearest_of(text_of(one), known)}:
             remedy = f"nearest known: {', '.join(near)}"
         else:
             remedy = f"known: {', '.join(known[:_MOST_NAMED])}"
             if len(known) > _MOST_NAMED:
                 remedy += f" and {len(known) - _MOST_NAMED} more"
-        told = ", ".join(map(repr, unseen[:_MOST_NAMED]))
+        told = ", ".join(map(repr, named))
         message = f"{alias(field)} {told} was not in the training data; priced as if not known"
         return Caution("unseen_value", alias(field), f"{message}; {remedy}")

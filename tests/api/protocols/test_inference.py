@@ -6,6 +6,7 @@ import asking
 import pytest
 from asking import BARE, post, prices_of
 from fastapi.testclient import TestClient
+from pydantic_core import to_json
 
 from api.app import create_app
 from api.protocols.messages import InferenceResponse, ModelMetadata
@@ -152,6 +153,23 @@ def test_the_request_chooses_the_outputs(client: TestClient) -> None:
     )
     assert list(outputs(chosen)) == names[:2]
     assert outputs(chosen).items() <= every.items()
+
+
+def test_the_answer_is_written_in_pieces(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step holds the interpreter for long."""
+    pieces = []
+
+    def record(content: Any) -> bytes:
+        pieces.append(to_json(content))
+        return pieces[-1]
+
+    for module in ("batch_pool", "protocols.tensors", "protocols.inference"):
+        monkeypatch.setattr(f"api.{module}.to_json", record)
+    answer = infer(client, tensors([{**BARE, "color": "\\" * 190}] * 2_000))
+    assert len(outputs(answer)["warnings"]) == 2_000
+    assert max(map(len, pieces)) < len(answer.content) / 3
 
 
 def test_a_confidence_is_taken(client: TestClient) -> None:
