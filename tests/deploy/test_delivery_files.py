@@ -347,7 +347,8 @@ def test_only_what_the_dockerfile_copies_is_sent_to_the_build() -> None:
     for line in lines[1:]:
         assert line.startswith(("!", "**/"))
     checked = the_one(r"git status --porcelain -- (.*?)\)", text_of("deploy/release.sh"))
-    assert set(checked.split()) == sources - {"models"} | {"Dockerfile", ".dockerignore"}
+    beside = {"Dockerfile", ".dockerignore", "deploy/base_image.txt"}
+    assert set(checked.split()) == sources - {"models"} | beside
 
 
 def policy(name: str) -> list[dict[str, object]]:
