@@ -386,7 +386,7 @@ def test_listings_and_bundles_lie_apart_and_each_role_reaches_its_own() -> None:
             if "s3:" in str(one["Action"]):
                 assert str(one["Resource"]).startswith("arn:aws:s3:::<bucket>")
     (listing,) = (one for one in policy("training") if one["Action"] == "s3:ListBucket")
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": [data, f"{data}/*"]}}
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": [f"{data}/", f"{data}/*"]}}
     (trust,) = policy("trust")
     assert "repo:<owner>/<repository>:environment:<environment>" in str(trust["Condition"])
 
