@@ -34,7 +34,7 @@ registry=${IMAGE_REPOSITORY%%/*}
 repository=${IMAGE_REPOSITORY#*/}
 revision=$(git rev-parse HEAD)
 created=$(git show --no-patch --format=%cI HEAD)
-if [ -n "$(git status --porcelain -- Dockerfile .dockerignore LICENSE README.md pyproject.toml api src deploy/locks)" ]; then
+if [ -n "$(git status --porcelain -- Dockerfile .dockerignore LICENSE README.md pyproject.toml api src deploy/locks deploy/base_image.txt)" ]; then
   [ -n "$allow_dirty" ] ||
     fail "the image's files differ from commit ${revision:0:12}; commit them, or say --allow-dirty" 2
   revision=$revision-dirty

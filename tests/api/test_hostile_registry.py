@@ -36,7 +36,7 @@ from hostile_registry import (
 )
 from web import stub_server
 
-from carprice.errors import CarpriceError, RefusedError
+from carprice.errors import CarpriceError, CorruptModelError, RefusedError
 from carprice.model import PriceModel
 from carprice.model_folder import LARGEST_FILE, folder_digest
 from carprice.registry.artifacts import download
@@ -44,6 +44,8 @@ from carprice.registry.cache import Production, confirm
 from carprice.registry.fetch import fetch_from
 from carprice.registry.logins import refuse_another_server
 from carprice.registry.rest import HttpRegistry
+from carprice.registry.tracking import connect
+from carprice.registry.versions import Registry, Version
 
 NAME = "used-car-price"
 SERVICE = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
@@ -279,6 +281,63 @@ def test_mlflows_client_is_bounded_too_and_gives_no_other_server_the_login(
     assert registry.sent <= 3 * LARGEST_FILE
     assert "passwd" not in {path.name for path in tmp_path.rglob("*")}
     assert not case.change or [*tmp_path.iterdir()] == []
+
+
+LEADING = (  # to the place of a run, of a logged model or of another model's version
+    *("models:/evil/1", "Models:/evil/1", "models:/m_evil", "models:/m-abc", "models:/evil@x"),
+    *("runs:/a-b/x", "runs:/abc", "runs:/abc/x", "runs://evil/abc/x", "runs:/abc/../x"),
+)
+
+
+@pytest.mark.parametrize("scheme", ["http", "mlflow-artifacts"])
+def test_a_registry_that_leads_to_another_server_gives_it_no_login(
+    scheme: str, models: dict[str, Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    version = Version(4, (), {}, "abc")
+    with (
+        stub_server(content={"files": [{"path": "report.json", "is_dir": False}]}) as other,
+        hostile_registry(HostileRegistry(models["good"], "")) as registry,
+    ):
+        place = f"{other.url}{ARTIFACTS}/1".replace("http:", f"{scheme}:")
+        registry.leads_to = place
+        client = connect(registry.url)
+        asking = Registry(registry.url, NAME)
+        for registry.place in LEADING:
+            with pytest.raises(RefusedError, match=r"names no place|is for the registry's own"):
+                asking.download(version, tmp_path)
+        for registry.leads_to in (place, *LEADING):
+            with pytest.raises(RefusedError, match=r"names no place|is for the registry's own"):
+                asking.read_file(version, "data/report.json", tmp_path)
+        registry.leads_to = place
+        (tmp_path / "log.txt").touch()
+        with pytest.raises(RefusedError, match="is for the registry's own server alone"):
+            asking.log_files(version, {tmp_path / "log.txt": "logs"})
+        with pytest.raises(RefusedError, match="is for the registry's own server alone"):
+            client.download_artifacts("abc", "data/report.json", str(tmp_path))
+    assert other.asked == []
+    assert {*registry.logins} == {"Bearer t0"}
+    assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
+
+
+def test_a_file_of_a_run_is_read_from_the_registrys_own_server_and_is_bounded(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    name = "data/hedonic.json"
+    with hostile_registry(HostileRegistry(models["good"], "")) as registry:
+        asking, version = Registry(registry.url, NAME), Version(4, (), {}, "abc")
+        registry.vice = {
+            ARTIFACTS: saying(b'{"files": [{"path": "hedonic.json", "is_dir": false}]}')
+        }
+        found = asking.read_file(version, name, tmp_path)
+        assert found == tmp_path / name
+        assert found.read_bytes() == (models["good"] / "hedonic.json").read_bytes()
+        assert asking.read_file(version, "data/scale.onnx", tmp_path) is None
+        registry.vice = {**registry.vice, "hedonic.json": endless}
+        with pytest.raises(CorruptModelError, match="is larger than any of a model"):
+            asking.read_file(version, name, tmp_path)
+    assert registry.sent <= 2 * LARGEST_FILE
 
 
 @pytest.mark.parametrize(

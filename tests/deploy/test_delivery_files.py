@@ -347,7 +347,8 @@ def test_only_what_the_dockerfile_copies_is_sent_to_the_build() -> None:
     for line in lines[1:]:
         assert line.startswith(("!", "**/"))
     checked = the_one(r"git status --porcelain -- (.*?)\)", text_of("deploy/release.sh"))
-    assert set(checked.split()) == sources - {"models"} | {"Dockerfile", ".dockerignore"}
+    beside = {"Dockerfile", ".dockerignore", "deploy/base_image.txt"}
+    assert set(checked.split()) == sources - {"models"} | beside
 
 
 def policy(name: str) -> list[dict[str, object]]:
@@ -385,7 +386,7 @@ def test_listings_and_bundles_lie_apart_and_each_role_reaches_its_own() -> None:
             if "s3:" in str(one["Action"]):
                 assert str(one["Resource"]).startswith("arn:aws:s3:::<bucket>")
     (listing,) = (one for one in policy("training") if one["Action"] == "s3:ListBucket")
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": [data, f"{data}/*"]}}
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": [f"{data}/", f"{data}/*"]}}
     (trust,) = policy("trust")
     assert "repo:<owner>/<repository>:environment:<environment>" in str(trust["Condition"])
 

@@ -112,6 +112,7 @@ def test_the_base_image_is_named_by_its_digest(desk: Desk) -> None:
     locked = f"{name}@sha256:{7:064d}"
     lock = desk.project / "deploy" / "base_image.txt"
     lock.write_text(f"{locked}\n")
+    desk.fails(2, ["differ from commit", "--allow-dirty"], "release.sh")
     pulled = len(desk.called("podman pull"))
     assert base() == locked
     assert len(desk.called("podman pull")) == pulled == 1

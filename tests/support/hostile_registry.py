@@ -16,6 +16,9 @@ from web import serving
 
 ALIAS = "/api/2.0/mlflow/registered-models/alias"
 PLACE = "/api/2.0/mlflow/model-versions/get-download-uri"
+RUN = "/api/2.0/mlflow/runs/get"
+LOGGED_MODELS = "/api/2.0/mlflow/logged-models/"
+MODEL = "/api/2.0/mlflow/registered-models/get"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -27,6 +30,7 @@ class HostileRegistry:
     ----------
     folder, digest : the model folder in production, and the digest that its tag says.
     place : where the registry says that the files are.
+    leads_to : where it says that those of any run, logged model and model "evil" are.
     names : names of files that are listed beside those of the folder.
     vice : what the server does instead of a plain answer, by the end of the path.
     """
@@ -35,6 +39,7 @@ class HostileRegistry:
     digest: str
     version: str = "4"
     place: str = "mlflow-artifacts:/1/models/m-1/artifacts"
+    leads_to: str = "mlflow-artifacts:/1/run/artifacts"
     names: tuple[str, ...] = ()
     vice: Mapping[str, Callable[["Answering"], None]] = field(default_factory=dict)
     url: str = ""
@@ -53,14 +58,20 @@ class HostileRegistry:
         if parts.path == ALIAS:
             tags = [{"key": "digest", "value": self.digest}]
             return _json({"model_version": {"version": self.version, "tags": tags}})
+        if parts.path == MODEL:
+            return _json({"registered_model": {}})
         if parts.path == PLACE:
-            return _json({"artifact_uri": self.place})
+            is_evil = "name=evil" in parts.query
+            return _json({"artifact_uri": self.leads_to if is_evil else self.place})
+        if parts.path.startswith((RUN, LOGGED_MODELS)):
+            found = {"info": {"artifact_uri": self.leads_to}, "data": {}}
+            return _json({"run" if parts.path == RUN else "model": found})
         if parts.path == ARTIFACTS:
             asked = parse_qs(parts.query)["path"][0]
-            if asked.endswith("/data"):
-                return _json({"files": [{"path": "candidate", "is_dir": True}]})
-            names = [*(one.name for one in self.folder.iterdir()), *self.names]
-            return _json({"files": [{"path": name, "is_dir": False} for name in names]})
+            is_above = asked.endswith("/data")
+            own = ["candidate"] if is_above else [one.name for one in self.folder.iterdir()]
+            names = own if is_above else [*own, *self.names]
+            return _json({"files": [{"path": name, "is_dir": is_above} for name in names]})
         return (self.folder / parts.path.rpartition("/")[2]).read_bytes()
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
-from carprice.errors import CarpriceError, RefusedError
+from carprice.errors import CarpriceError, CorruptModelError, RefusedError
 from carprice.files import check_writable, write_text
 from carprice.model import PriceModel
 from carprice.model.trial import try_model
@@ -243,7 +243,7 @@ class _Tests:
     def report_of_the_data(self) -> Mapping[str, Any] | None:
         """Return ingest's report on this version's data, from the workspace or else its run."""
         logged = None
-        with contextlib.suppress(RefusedError):
+        with contextlib.suppress(RefusedError, CorruptModelError):
             logged = self.registry.read_file(self.version, "data/report.json", self.scratch)
         for path in (self.workspace.report, logged):
             with contextlib.suppress(ValueError, OSError):

@@ -8,7 +8,8 @@ import json
 import posixpath
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,18 +30,32 @@ _MOST_STEPS: Final = 3
 _SECONDS: Final = 900.0
 _LOGGED_MODEL: Final = re.compile(r"models:/(m-[A-Za-z0-9]+)/?")
 _RUN: Final = re.compile(r"runs:/([A-Za-z0-9]+)/(.+)")
+_INDIRECT: Final = ("models", "runs")
+_WEB: Final = ("http", "https", "mlflow-artifacts")
 
 
 def place_of(client: "MlflowClient", uri: str, place: str) -> str:
-    """Return where artifacts lie, by an address that needs no further question."""
+    """Return where artifacts lie, by an address that needs no further question.
+
+    MLflow's client would ask further by itself, and send the login to any server that it is told.
+
+    Raises
+    ------
+    RefusedError
+        If the registry does not lead to such an address.
+    """
     for _ in range(_MOST_STEPS):
         if model := _LOGGED_MODEL.fullmatch(place):
             place = str(client.get_logged_model(model[1]).artifact_location)
         elif run := _RUN.fullmatch(place):
             place = posixpath.join(str(client.get_run(run[1]).info.artifact_uri), run[2])
+        elif logins.split(place).scheme in _INDIRECT:
+            break
         else:
             return place
-    raise RefusedError(f"MLflow at {redact(uri)} names no place of a model's files, but {place!r}")
+    raise RefusedError(
+        f"MLflow at {redact(uri)} names no place of a model's files, but {redact(place)[:200]!r}"
+    )
 
 
 def download(uri: str, address: str, place: str, folder: Path) -> Path:
@@ -61,13 +76,64 @@ def download(uri: str, address: str, place: str, folder: Path) -> Path:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     logins.refuse_another_server(uri, place)
-    if logins.split(place).scheme in ("http", "https", "mlflow-artifacts"):
+    if logins.split(place).scheme in _WEB:
         _Served(uri, address, place).save(folder)
         return folder
     repository = get_artifact_repository(place)
     if _has_files(repository, place):
         repository.download_artifacts("", str(folder))  # type: ignore[no-untyped-call]
     return folder
+
+
+def download_file(uri: str, address: str, place: str, path: str, folder: Path) -> Path | None:
+    """Download one file of the artifacts at a place; None where there is none of that path.
+
+    Raises
+    ------
+    RefusedError
+        If the place is on another server than the registry.
+    CorruptModelError
+        If the file is larger than any of a model.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    logins.refuse_another_server(uri, place)
+    if logins.split(place).scheme in _WEB:
+        return _Served(uri, address, place).save_file(path, folder)
+    repository = get_artifact_repository(place)
+    for one in repository.list_artifacts(posixpath.dirname(path)):
+        if one.path == path:
+            _Limits(place).add(path, int(one.file_size or 0))
+            return Path(repository.download_artifacts(path, str(folder)))  # type: ignore[no-untyped-call]
+    return None
+
+
+def refuse_other_servers() -> None:
+    """Have MLflow's client use no artifacts, to read or to write, on another server than its own.
+
+    It looks up here what reads and writes them, whatever has led it to their address.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import (
+        get_registered_artifact_repositories,
+    )
+
+    known: dict[str, Any] = get_registered_artifact_repositories()
+    for scheme in _WEB:
+        if not isinstance(known[scheme], _Guarded):
+            known[scheme] = _Guarded(known[scheme])
+
+
+@dataclass(frozen=True)
+class _Guarded:
+    """Makes what reads and writes artifacts at a web address, unless that is another server's."""
+
+    make: Callable[..., "ArtifactRepository"]
+
+    def __call__(self, place: str, **addresses: str | None) -> "ArtifactRepository":
+        from mlflow import get_tracking_uri
+
+        logins.refuse_another_server(addresses.get("tracking_uri") or get_tracking_uri(), place)
+        return self.make(place, **addresses)
 
 
 def _has_files(repository: "ArtifactRepository", place: str) -> bool:
@@ -153,10 +219,19 @@ class _Served:
                 self._limits.count(name, inner.count("/"))
                 (waiting if is_folder else files).append(inner)
         for path in files:
-            content = self._read(f"/{posixpath.join(self._root, path)}", {}, self._limits.left)
-            self._limits.add(path, len(content))
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
+            self._save(path, folder)
+
+    def save_file(self, path: str, folder: Path) -> Path | None:
+        """Write one file, below its path, into a folder; None where it is not listed."""
+        parent, _, name = path.rpartition("/")
+        return self._save(path, folder) if (name, False) in self._listed(parent) else None
+
+    def _save(self, path: str, folder: Path) -> Path:
+        content = self._read(f"/{posixpath.join(self._root, path)}", {}, self._limits.left)
+        self._limits.add(path, len(content))
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+        return folder / path
 
     def _listed(self, path: str) -> Iterator[tuple[str, bool]]:
         asked = {"path": posixpath.join(self._root, path) if path else self._root}

@@ -13,6 +13,7 @@ from carprice.errors import InputError, RefusedError
 from carprice.files import refusal_in, told
 from carprice.redaction import LOGIN_VARIABLES, hide_secrets, redact
 from carprice.registry import dagshub, database_file, local_database, logins
+from carprice.registry.artifacts import refuse_other_servers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -150,10 +151,12 @@ def _log_in(uri: str) -> str:
 def use(uri: str) -> str:
     """Point MLflow's module-level functions at a server; return the address without a login.
 
-    MLflow would leave the address in the environment, too.
+    MLflow would leave the address in the environment, too, and would send the login to any server
+    that artifacts are said to lie on.
     """
     import mlflow
 
+    refuse_other_servers()
     address, given = _log_in(uri), os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(address)
     mlflow.set_registry_uri(address)

@@ -236,13 +236,17 @@ class Registry:
             self._ask(self._client.log_artifact, version.run, str(path), folder)
 
     def read_file(self, version: Version, path: str, folder: Path) -> Path | None:
-        """Download a file of a version's run into a folder; None where the run has none of it."""
+        """Download a file of a version's run into a folder; None where the run has none of it.
+
+        :class:`~carprice.errors.CorruptModelError` if it is larger than any file of a model.
+        """
         if not version.run:
             return None
-        files = self._ask(self._client.list_artifacts, version.run, path.rpartition("/")[0])
-        if path not in {file.path for file in files}:
-            return None
-        return Path(self._ask(self._client.download_artifacts, version.run, path, str(folder)))
+        with clear_errors(self.uri, "get_run"):
+            address = use(self.uri)
+            told = str(self._client.get_run(version.run).info.artifact_uri)
+            place = artifacts.place_of(self._client, self.uri, told)
+            return artifacts.download_file(self.uri, address, place, path, folder)
 
     def fetch(self, version: Version, cache: Path) -> Path:
         """Return the version's model folder, downloaded into ``cache`` unless it is there."""
