@@ -293,6 +293,50 @@ def test_what_is_no_intent_is_passed_over(bench: Bench) -> None:
     assert promote(bench.registry, LATER, "").number == 5
 
 
+FORGED: dict[str, Any] = {
+    "begun": [1e300, float("inf"), float("nan"), "", None],
+    "current": [{}, "2"],
+    "version": [{}, None, "5"],
+    "previous": [[], {}],
+    "moment": ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "soon", 5, None],
+    "why": [5, None],
+    "by": [[]],
+    "signature": [5],
+    "host": [5],
+    "process": ["1", {}],
+}
+
+
+@in_memory
+@pytest.mark.parametrize("name", ["all of it", *FORGED])
+def test_an_intent_that_somebody_forged_is_passed_over(bench: Bench, name: str) -> None:
+    """Also by a rollback and a promotion, which then do what they are asked."""
+    bench.restore()
+    registry = bench.registry
+    bench.killed_after(1, COMMANDS["promote"](LATER))
+    ((key, content),) = registry.model_tags().items()
+    registry.untag_model(key)
+    whole = json.loads(content)
+    forged = [json.dumps({**whole, name: value}) for value in FORGED.get(name, [])]
+    for number, text in enumerate(forged or ["[" * 50_000, '{"kind":' * 50_000, "5", '"x"']):
+        registry.tag_model(f"intent.{number}", text)
+    assert intents(registry) == []
+    assert promote(registry, LATER, "").number == 5
+    assert rollback(registry, LAST, "").number == 2
+
+
+@in_memory
+def test_an_intent_under_another_key_than_its_own_is_finished_once(bench: Bench) -> None:
+    bench.restore()
+    registry = bench.registry
+    bench.killed_after(1, COMMANDS["rollback"](LATER))
+    ((key, content),) = registry.model_tags().items()
+    registry.untag_model(key)
+    registry.tag_model("intent.other", content)
+    assert [one.version for one in finish(registry)] == [1]
+    assert registry.model_tags() == {}
+
+
 PROGRAM = """
 import os, signal, sys
 from broken_off import NAME, NOW, Watched

@@ -104,6 +104,16 @@ def test_a_registration_that_is_killed_after_any_write_and_run_again_ends_as_if_
 
 
 @IN_MEMORY
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31", "soon", ""])
+def test_a_moment_that_cannot_be_is_not_when_it_began(
+    registering: Registering, moment: str
+) -> None:
+    registering()
+    registering.bench.registry.tag(6, {"being_judged": moment, "gate_champion": "being judged"})
+    assert registering().version == 6
+
+
+@IN_MEMORY
 def test_two_registrations_of_one_model_at_once_end_with_one_version(
     registering: Registering,
 ) -> None:

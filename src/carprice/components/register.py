@@ -209,8 +209,10 @@ def _is_judged(version: Version, basis: Mapping[str, str]) -> bool:
 
 def _begun(version: Version | None, tag: str, now: datetime.datetime) -> datetime.datetime:
     """Return when something began that was broken off, so that the history has it once, or now."""
-    with contextlib.suppress(ValueError, KeyError):
-        return datetime.datetime.fromisoformat(version.tags[tag]) if version else now
+    if version is None or tag not in version.tags:
+        return now
+    with contextlib.suppress(ValueError, OverflowError):
+        return datetime.datetime.fromisoformat(version.tags[tag]).astimezone(datetime.UTC)
     return now
 
 

@@ -15,6 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from carprice.arrays import Progress, quiet
 from carprice.errors import CorruptModelError, InputError, RefusedError
 from carprice.evaluation.gate import failed_reasons
@@ -61,6 +63,18 @@ class Event:
         return {**asdict(self), "time": self.time.isoformat(timespec="seconds")}
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What the tag of an event holds."""
+
+    what: Happening
+    by: str
+    why: str
+
+
+_TOLD: Final = TypeAdapter(_Told)
+
+
 def champion_of(production: Version | None) -> str:
     """Return the text of the tag ``gate_champion``: the digest of the model in production."""
     return production.digest if production else "none"
@@ -98,11 +112,10 @@ def _events(version: Version) -> Iterator[Event]:
     """Yield the events in a version's tags; a tag that holds something else is passed over."""
     for key, content in version.tags.items():
         stamp = key.removeprefix(_EVENT).rpartition(".")[0]
-        with contextlib.suppress(ValueError, TypeError, KeyError):
+        with contextlib.suppress(ValueError):
             time = datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=datetime.UTC)
-            told = json.loads(content)
-            what = Happening(told["what"])
-            yield Event(time, version.number, what, told["by"], told["why"])
+            told = _TOLD.validate_json(content, strict=True)
+            yield Event(time, version.number, told.what, told.by, told.why)
 
 
 def limits_of(settings: RegisterSettings) -> str:
