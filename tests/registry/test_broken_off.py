@@ -27,6 +27,7 @@ from broken_off import (
 from carprice.errors import RefusedError
 from carprice.registry.intents import intents
 from carprice.registry.promotion import finish, history, promote, record_tests, rollback
+from carprice.registry.record import Record
 
 LATER, LAST = NOW + datetime.timedelta(days=1), NOW + datetime.timedelta(days=2)
 COMMANDS: dict[str, Callable[[datetime.datetime], Command]] = {
@@ -235,6 +236,81 @@ def test_a_promotion_whose_version_was_deleted_or_failed_meanwhile_is_given_up(
     registry.point("production", 4, NOW)
     assert finish(registry, told.append) == []
     assert told[-1].endswith(" is given up: version 4 is in production meanwhile.")
+
+
+def objection_to_production(bench: Bench) -> str:
+    """Return what a service that asks for the record says of the version in production."""
+    version = bench.registry.at("production")
+    assert version is not None
+    return Record("cars", str(version.number), version.digest, version.tags).objection()
+
+
+@in_memory
+@pytest.mark.parametrize("killed", range(1, 8))
+def test_a_promotion_that_is_given_up_leaves_the_record_of_production_whole(
+    bench: Bench, killed: int
+) -> None:
+    bench.restore()
+    registry, before = bench.registry, numbers(bench)
+    bench.killed_after(killed, COMMANDS["promote"](LATER))
+    if numbers(bench)["production"] == 5:
+        assert objection_to_production(bench) == ""
+        return
+    record_tests(registry, registry.numbered(5), ("figures: 45 %",), LAST)
+    assert finish(registry) == []
+    assert (objection_to_production(bench), numbers(bench)) == ("", before)
+
+
+def refuse(bench: Bench, number: int) -> None:
+    bench.registry.tag(number, {"gate": "refused", "gate_reasons": "failed: MAPE 45 %"})
+
+
+def fail_tests(bench: Bench, number: int) -> None:
+    record_tests(bench.registry, bench.registry.numbered(number), ("figures: 45 %",), LAST)
+
+
+@in_memory
+@pytest.mark.parametrize("name", ["promote", "rollback"])
+def test_what_was_broken_off_is_not_finished_into_damaged_bytes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    bench.restore()
+    told: list[str] = []
+    bench.killed_after(1, COMMANDS[name](LATER))
+    monkeypatch.setattr("carprice.registry.promotion.damage_of", lambda *_: "a byte is changed")
+    assert finish(bench.registry, told.append) == []
+    assert told[0].endswith(" is given up: a byte is changed.")
+    assert not bench.run(COMMANDS[name](LAST))
+    assert numbers(bench)["production"] == 2
+
+
+@in_memory
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(refuse, "the gate did not accept it (failed: MAPE 45 %)"), (fail_tests, "it failed the mod")],
+)
+def test_a_version_that_is_refused_meanwhile_does_not_go_to_production(
+    bench: Bench, change: Callable[[Bench, int], None], words: str
+) -> None:
+    """Neither by a promotion that was broken off nor by one that has just been announced."""
+    bench.restore()
+    registry, told, before = bench.registry, [], numbers(bench)
+    bench.killed_after(1, COMMANDS["promote"](LATER))
+    change(bench, 5)
+    assert finish(registry, told.append) == []
+    assert words in told[0]
+    assert numbers(bench) == before
+
+    def change_it(count: int) -> None:
+        if count == 1:
+            with bench.unwatched():
+                change(bench, 5)
+
+    bench.restore()
+    with bench.watched(after=change_it), pytest.raises(RefusedError) as refused:
+        promote(registry, LATER, "")
+    assert words in str(refused.value)
+    assert (numbers(bench), registry.model_tags()) == (before, {})
 
 
 @in_memory

@@ -22,7 +22,13 @@ from carprice.errors import CorruptModelError, InputError, RefusedError
 from carprice.evaluation.gate import failed_reasons
 from carprice.redaction import redact
 from carprice.registry.intents import Intent, Kind, announced, intents, retract
-from carprice.registry.record import PROMOTION_SIGNATURE, SINCE, Record, promotion_key
+from carprice.registry.record import (
+    PROMOTION_SIGNATURE,
+    REPLACED,
+    SINCE,
+    Record,
+    promotion_key,
+)
 from carprice.registry.versions import PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
 from carprice.settings import RegisterSettings
 
@@ -380,10 +386,20 @@ def _cannot_be_finished(registry: Registry, intent: Intent) -> str:
         return ""
     if standing is not None and standing.number != intent.current:
         return f"{_named(standing)} is in production meanwhile"
+    return _tags_against(registry, intent, versions, version) or damage_of(registry, version)
+
+
+def _tags_against(
+    registry: Registry, intent: Intent, versions: Sequence[Version], version: Version
+) -> str:
+    """Return what the tags say against a version that an intent names; empty if nothing."""
     if intent.kind is Kind.ROLLBACK:
         return _unsigned(registry, version)
-    withdrawn = why_withdrawn(versions, version)
-    return f"it was {withdrawn}" if withdrawn else _problem_of_the_tests(registry, version, None)
+    if withdrawn := why_withdrawn(versions, version):
+        return f"it was {withdrawn}"
+    if not version.accepted:
+        return f"the gate did not accept it ({_why_refused(version)})"
+    return _problem_of_the_tests(registry, version, None)
 
 
 def _give_up(registry: Registry, intent: Intent) -> None:
@@ -391,13 +407,16 @@ def _give_up(registry: Registry, intent: Intent) -> None:
     if intent.kind is Kind.ROLLBACK:
         return
     standing, versions = registry.at(PRODUCTION), {one.number: one for one in registry.versions()}
+    since = intent.now.isoformat(timespec="seconds")
     if standing is not None and standing.number == intent.current:
         if intent.previous in versions:
             registry.point(PREVIOUS, intent.previous, intent.now)
         else:
             registry.clear(PREVIOUS)
+        if standing.tags.get(REPLACED) == since:
+            registry.untag(standing.number, REPLACED)
     version = versions.get(intent.version)
-    if version and version.tags.get(SINCE) == intent.now.isoformat(timespec="seconds"):
+    if version and version.tags.get(SINCE) == since:
         registry.untag(version.number, SINCE)
 
 
@@ -419,6 +438,12 @@ def _carry_out(registry: Registry, intent: Intent) -> None:
             )
             raise RefusedError(f"{changed} in the meantime; run `carprice register` and try again")
         current, version = numbers.get(intent.current or 0), numbers[intent.version]
+        is_moved = _number(meanwhile) == version.number
+        if not is_moved and (told := _tags_against(registry, intent, versions, version)):
+            retract(registry, intent)
+            raise RefusedError(
+                f"version {version.number} of {registry.name} does not go to production: {told}"
+            )
         if agreed.kind is Kind.ROLLBACK:
             if current and not _are_twins(current, version):
                 _withdraw(registry, _twins(versions, current), current, agreed)
