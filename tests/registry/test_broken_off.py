@@ -143,6 +143,31 @@ def test_of_two_at_once_each_is_done_whole_or_refused(
         assert bench.state() == (alone if is_done else other_alone), number
 
 
+@in_memory
+@pytest.mark.parametrize("name", MOVING)
+def test_what_another_has_done_whole_is_not_done_again(bench: Bench, name: str) -> None:
+    """The other one begins and ends before the first announces itself."""
+
+    def told() -> list[Any]:
+        version = bench.registry.at("production")
+        assert version is not None
+        return [version.number, version.tags["production_since"], *history(bench.registry)]
+
+    bench.restore()
+    COMMANDS[name](LATER)(bench.registry)
+    expected = told()
+
+    def run_other(count: int) -> None:
+        if count == 1:
+            with bench.unwatched():
+                COMMANDS[name](LATER)(bench.registry)
+
+    bench.restore()
+    with bench.watched(before=run_other):
+        COMMANDS[name](LAST)(bench.registry)
+    assert told() == expected
+
+
 def numbers(bench: Bench) -> dict[str, int]:
     return dict(sorted(bench.state()[0].items()))
 

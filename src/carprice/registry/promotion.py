@@ -49,6 +49,7 @@ class Happening(StrEnum):
     RESTORED = "restored"
 
 
+_COMES_BY: Final = {Kind.PROMOTION: Happening.PROMOTED, Kind.ROLLBACK: Happening.RESTORED}
 _EVENT: Final = "event."
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _LONGEST: Final = 1500
@@ -439,6 +440,9 @@ def _carry_out(registry: Registry, intent: Intent) -> None:
             raise RefusedError(f"{changed} in the meantime; run `carprice register` and try again")
         current, version = numbers.get(intent.current or 0), numbers[intent.version]
         is_moved = _number(meanwhile) == version.number
+        done = {one.what for one in _events(version)}
+        if is_moved and agreed == intent and _COMES_BY[intent.kind] in done:
+            return  # another process has done all of it
         if not is_moved and (told := _tags_against(registry, intent, versions, version)):
             retract(registry, intent)
             raise RefusedError(
@@ -492,9 +496,7 @@ def _put_in_production(
     if current is not None:
         why = f"by version {version.number}"
         _record_of(registry, current.number, Happening.REPLACED, agreed, why)
-    restored = agreed.kind is Kind.ROLLBACK
-    what = Happening.RESTORED if restored else Happening.PROMOTED
-    _record_of(registry, version.number, what, agreed, agreed.why)
+    _record_of(registry, version.number, _COMES_BY[agreed.kind], agreed, agreed.why)
 
 
 def _record_of(registry: Registry, number: int, what: Happening, intent: Intent, why: str) -> None:
