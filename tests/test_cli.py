@@ -1,4 +1,5 @@
 import datetime
+import io
 import json
 import os
 import shutil
@@ -14,8 +15,10 @@ import pandas as pd
 import pytest
 import yaml
 from command_line import Carprice, caller
+from rich.console import Console
 
 from carprice.arrays import quiet
+from carprice.cli import terminal
 from carprice.components.register import register
 from carprice.components.workspace import Workspace
 from carprice.registry.promotion import promote, record_tests
@@ -33,6 +36,17 @@ SMALL = {
     "train": {"folds": 2, "booster": {"n_estimators": 5, "max_depth": 3, "learning_rate": 0.3}},
     "register": {"gate": {"max_mape": None, "naive_factor": 1, "coverage": [0, 1]}},
 }
+
+
+def test_brackets_in_what_is_shown_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
+    monkeypatch.setattr(terminal, "console", screen)
+    terminal.table("cars [/blue]", ("why [/green]",), [("see [/red]",), ("[bold]",)])
+    with terminal.step("register") as progress:
+        progress("by [/ann]")
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    for words in ("cars [/blue]", "why [/green]", "see [/red]", "[bold]", "register by [/ann]"):
+        assert words in shown
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 import re
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from carprice.model_folder import read_manifest
 from carprice.model_tests.card import Subject, model_card, page
 from carprice.model_tests.figures import Measured
 from carprice.model_tests.results import ModelTestResult, Status
+from carprice.model_tests.run import _Tests
 from carprice.registry.versions import Version
 from carprice.settings import GateSettings
 
@@ -18,6 +21,22 @@ SECTIONS = (
     *("Model tests", "Gate"),
 )
 EVIL = '<b onclick="x()">|![a](https://example.invalid/a.png) <script>alert(1)</script> `c` *d*'
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "5", '"x"', "null", "[" * 100_000, '{"a":' * 100_000, "{", "", "\ud800"]
+)
+def test_a_report_of_the_data_that_is_none_is_passed_over(tmp_path: Path, content: str) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(content, encoding="utf-8", errors="surrogatepass")
+    registry = SimpleNamespace(read_file=lambda *_: report)
+    version, workspace = Version(1, (), {"data_digest": "d"}), SimpleNamespace(report=report)
+    tests: Any = SimpleNamespace(
+        registry=registry, version=version, workspace=workspace, scratch=tmp_path
+    )
+    assert _Tests.report_of_the_data(tests) is None
+    report.write_text('{"data_digest": "d"}')
+    assert _Tests.report_of_the_data(tests) == {"data_digest": "d"}
 
 
 @pytest.fixture(scope="module")

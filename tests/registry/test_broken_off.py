@@ -27,6 +27,7 @@ from broken_off import (
 from carprice.errors import RefusedError
 from carprice.registry.intents import intents
 from carprice.registry.promotion import finish, history, promote, record_tests, rollback
+from carprice.registry.record import Record
 
 LATER, LAST = NOW + datetime.timedelta(days=1), NOW + datetime.timedelta(days=2)
 COMMANDS: dict[str, Callable[[datetime.datetime], Command]] = {
@@ -142,6 +143,31 @@ def test_of_two_at_once_each_is_done_whole_or_refused(
         assert bench.state() == (alone if is_done else other_alone), number
 
 
+@in_memory
+@pytest.mark.parametrize("name", MOVING)
+def test_what_another_has_done_whole_is_not_done_again(bench: Bench, name: str) -> None:
+    """The other one begins and ends before the first announces itself."""
+
+    def told() -> list[Any]:
+        version = bench.registry.at("production")
+        assert version is not None
+        return [version.number, version.tags["production_since"], *history(bench.registry)]
+
+    bench.restore()
+    COMMANDS[name](LATER)(bench.registry)
+    expected = told()
+
+    def run_other(count: int) -> None:
+        if count == 1:
+            with bench.unwatched():
+                COMMANDS[name](LATER)(bench.registry)
+
+    bench.restore()
+    with bench.watched(before=run_other):
+        COMMANDS[name](LAST)(bench.registry)
+    assert told() == expected
+
+
 def numbers(bench: Bench) -> dict[str, int]:
     return dict(sorted(bench.state()[0].items()))
 
@@ -237,6 +263,81 @@ def test_a_promotion_whose_version_was_deleted_or_failed_meanwhile_is_given_up(
     assert told[-1].endswith(" is given up: version 4 is in production meanwhile.")
 
 
+def objection_to_production(bench: Bench) -> str:
+    """Return what a service that asks for the record says of the version in production."""
+    version = bench.registry.at("production")
+    assert version is not None
+    return Record("cars", str(version.number), version.digest, version.tags).objection()
+
+
+@in_memory
+@pytest.mark.parametrize("killed", range(1, 8))
+def test_a_promotion_that_is_given_up_leaves_the_record_of_production_whole(
+    bench: Bench, killed: int
+) -> None:
+    bench.restore()
+    registry, before = bench.registry, numbers(bench)
+    bench.killed_after(killed, COMMANDS["promote"](LATER))
+    if numbers(bench)["production"] == 5:
+        assert objection_to_production(bench) == ""
+        return
+    record_tests(registry, registry.numbered(5), ("figures: 45 %",), LAST)
+    assert finish(registry) == []
+    assert (objection_to_production(bench), numbers(bench)) == ("", before)
+
+
+def refuse(bench: Bench, number: int) -> None:
+    bench.registry.tag(number, {"gate": "refused", "gate_reasons": "failed: MAPE 45 %"})
+
+
+def fail_tests(bench: Bench, number: int) -> None:
+    record_tests(bench.registry, bench.registry.numbered(number), ("figures: 45 %",), LAST)
+
+
+@in_memory
+@pytest.mark.parametrize("name", ["promote", "rollback"])
+def test_what_was_broken_off_is_not_finished_into_damaged_bytes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    bench.restore()
+    told: list[str] = []
+    bench.killed_after(1, COMMANDS[name](LATER))
+    monkeypatch.setattr("carprice.registry.promotion.damage_of", lambda *_: "a byte is changed")
+    assert finish(bench.registry, told.append) == []
+    assert told[0].endswith(" is given up: a byte is changed.")
+    assert not bench.run(COMMANDS[name](LAST))
+    assert numbers(bench)["production"] == 2
+
+
+@in_memory
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(refuse, "the gate did not accept it (failed: MAPE 45 %)"), (fail_tests, "it failed the mod")],
+)
+def test_a_version_that_is_refused_meanwhile_does_not_go_to_production(
+    bench: Bench, change: Callable[[Bench, int], None], words: str
+) -> None:
+    """Neither by a promotion that was broken off nor by one that has just been announced."""
+    bench.restore()
+    registry, told, before = bench.registry, [], numbers(bench)
+    bench.killed_after(1, COMMANDS["promote"](LATER))
+    change(bench, 5)
+    assert finish(registry, told.append) == []
+    assert words in told[0]
+    assert numbers(bench) == before
+
+    def change_it(count: int) -> None:
+        if count == 1:
+            with bench.unwatched():
+                change(bench, 5)
+
+    bench.restore()
+    with bench.watched(after=change_it), pytest.raises(RefusedError) as refused:
+        promote(registry, LATER, "")
+    assert words in str(refused.value)
+    assert (numbers(bench), registry.model_tags()) == (before, {})
+
+
 @in_memory
 def test_what_is_under_way_on_another_machine_is_left_alone_until_it_is_stale(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -291,6 +392,50 @@ def test_what_is_no_intent_is_passed_over(bench: Bench) -> None:
         bench.registry.tag_model(f"intent.{key}", content)
     assert intents(bench.registry) == []
     assert promote(bench.registry, LATER, "").number == 5
+
+
+FORGED: dict[str, Any] = {
+    "begun": [1e300, float("inf"), float("nan"), "", None],
+    "current": [{}, "2"],
+    "version": [{}, None, "5"],
+    "previous": [[], {}],
+    "moment": ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "soon", 5, None],
+    "why": [5, None],
+    "by": [[]],
+    "signature": [5],
+    "host": [5],
+    "process": ["1", {}],
+}
+
+
+@in_memory
+@pytest.mark.parametrize("name", ["all of it", *FORGED])
+def test_an_intent_that_somebody_forged_is_passed_over(bench: Bench, name: str) -> None:
+    """Also by a rollback and a promotion, which then do what they are asked."""
+    bench.restore()
+    registry = bench.registry
+    bench.killed_after(1, COMMANDS["promote"](LATER))
+    ((key, content),) = registry.model_tags().items()
+    registry.untag_model(key)
+    whole = json.loads(content)
+    forged = [json.dumps({**whole, name: value}) for value in FORGED.get(name, [])]
+    for number, text in enumerate(forged or ["[" * 50_000, '{"kind":' * 50_000, "5", '"x"']):
+        registry.tag_model(f"intent.{number}", text)
+    assert intents(registry) == []
+    assert promote(registry, LATER, "").number == 5
+    assert rollback(registry, LAST, "").number == 2
+
+
+@in_memory
+def test_an_intent_under_another_key_than_its_own_is_finished_once(bench: Bench) -> None:
+    bench.restore()
+    registry = bench.registry
+    bench.killed_after(1, COMMANDS["rollback"](LATER))
+    ((key, content),) = registry.model_tags().items()
+    registry.untag_model(key)
+    registry.tag_model("intent.other", content)
+    assert [one.version for one in finish(registry)] == [1]
+    assert registry.model_tags() == {}
 
 
 PROGRAM = """

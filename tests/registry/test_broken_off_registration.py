@@ -8,17 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from broken_off import EVERYWHERE, NAME, NOW, Bench, Killed, cases, steps
 from mlflow import MlflowClient
 
 from carprice.arrays import quiet
+from carprice.components import register as registration
 from carprice.components.register import Registration, register
 from carprice.components.workspace import Workspace
+from carprice.errors import CorruptModelError
 from carprice.evaluation.gate import Decision
-from carprice.registry.versions import Registry
+from carprice.registry.versions import Registry, Version
 from carprice.settings import Settings
 
 MODULE = "carprice.components.register"
@@ -101,6 +105,69 @@ def test_a_registration_that_is_killed_after_any_write_and_run_again_ends_as_if_
                 assert bench.state() == expected, (killed, killed_again)
     finally:
         bench.saved = begin
+
+
+@IN_MEMORY
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31", "soon", ""])
+def test_a_moment_that_cannot_be_is_not_when_it_began(
+    registering: Registering, moment: str
+) -> None:
+    registering()
+    registering.bench.registry.tag(6, {"being_judged": moment, "gate_champion": "being judged"})
+    assert registering().version == 6
+
+
+def test_a_version_with_files_that_no_model_has_is_not_intact() -> None:
+    def has_model(_: Version) -> bool:
+        raise CorruptModelError("it has more files than any model")
+
+    registry: Any = SimpleNamespace(uri="sqlite:///mlflow.db", has_model=has_model)
+    assert not registration._is_intact(registry, Version(1, (), {"files": "{}"}))
+
+
+def _array(path: Path, content: Any) -> None:
+    with path.open("wb") as file:
+        np.save(file, content)
+
+
+def _zip(path: Path, content: Any) -> None:
+    with path.open("wb") as file:
+        np.savez(file, content)
+
+
+def _huge(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        header = {"descr": "<u8", "fortran_order": False, "shape": (size,)}
+        np.lib.format.write_array_header_1_0(file, header)
+
+
+def _bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("write", "content", "is_known"),
+    [
+        (_array, np.array([1, 2], np.uint64), True),
+        (_array, np.array([], np.uint64), True),
+        (_array, np.array([1.5, 2]), False),
+        (_array, np.array(["a"]), False),
+        (_array, np.array([[1], [2]], np.uint64), False),
+        (_array, np.array(1, np.uint64), False),
+        (_zip, np.array([1], np.uint64), False),
+        (_huge, 10**15, False),
+        (_huge, 10**30, False),
+        (_bytes, b"PK\x03\x04", False),
+        (_bytes, b"", False),
+    ],
+)
+def test_what_tells_no_cars_that_production_learned_from_is_passed_over(
+    tmp_path: Path, write: Callable[[Path, Any], None], content: Any, is_known: bool
+) -> None:
+    write(tmp_path / "train_cars.npy", content)
+    registry: Any = SimpleNamespace(read_file=lambda *_: tmp_path / "train_cars.npy")
+    found = registration._learned(registry, Version(1, (), {}), "data")
+    assert (found is not None) is is_known
 
 
 @IN_MEMORY

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from broken_off import memory_registry
 
 from carprice.errors import RefusedError
 from carprice.registry.promotion import Event, history, promote, record, record_tests, rollback
@@ -367,6 +368,23 @@ def test_the_history_is_that_of_all_versions_in_order(store: Any, models: list[P
     assert json.loads(json.dumps(events[0].to_json()))["what"] == "registered"
     record(store.registry, 1, "registered", LATER, "x" * 9000)
     assert len(history(store.registry)[-1].why) == 1501
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 50_000,
+        '{"what": "registered", "by": 5, "why": ""}',
+        '{"what": "registered", "by": "ann", "why": []}',
+        '{"what": "registered", "by": "ann"}',
+        '{"what": {}, "by": "ann", "why": ""}',
+        "5",
+    ],
+)
+def test_what_is_no_event_is_passed_over(content: str) -> None:
+    registry = memory_registry()
+    registry._client.create_model_version("", "", tags={"event.20250701T120000.0Z.x": content})
+    assert history(registry) == []
 
 
 def test_a_pipeline_of_github_is_named(

@@ -176,6 +176,46 @@ def test_a_failing_server_is_asked_three_times_and_no_more() -> None:
         assert 1 <= len(failing.asked) <= 3
 
 
+def _named(version: object) -> dict[str, object]:
+    """Return an answer with a version, whatever was asked."""
+    found = {"name": "cars", "version": version}
+    return {"model_version": found, "model_versions": [found], "registered_model": {}}
+
+
+_ALIASES = {"aliases": [{"alias": "production", "version": "the third"}]}
+_ODD_TAGS = {"name": "cars", "version": "1", "tags": [{"key": "digest", "value": {"a": "b"}}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *map(_named, ("abc", "", None, "9" * 5000, {}, [])),
+        {**_named("1"), "registered_model": _ALIASES, "model_version": 5},
+        {"model_version": _ODD_TAGS, "model_versions": [_ODD_TAGS]},
+        {"model_version": 5, "model_versions": 5},
+    ],
+)
+def test_an_answer_that_no_registry_gives_is_told_in_one_line(content: object) -> None:
+    with stub_server(content=content) as odd:
+        registry = Registry(odd.url, "cars")
+        for ask in (registry.versions, lambda: registry.at("production")):
+            with pytest.raises(RefusedError) as refused:
+                ask()
+            told = str(refused.value)
+            assert told.startswith(f"MLflow at {odd.url} does not answer ")
+            assert told.endswith("; check MLFLOW_TRACKING_URI, the server and its login")
+            assert "\n" not in told
+            assert len(told) < 500
+
+
+def test_a_mistake_in_what_is_logged_is_not_the_servers(empty_registry: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="ours"),
+        start_run(tracking_uri(empty_registry), "trials", empty_registry, params={}, tags={}),
+    ):
+        raise ValueError("ours")
+
+
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is no database" * 100)
     with pytest.raises(RefusedError, match=r"MLflow at sqlite:.*/mlflow\.db is no SQLite [^\n]*$"):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.markup import escape
 
 from carprice.arrays import quiet
 from carprice.cli.app import PARAMS, WORKDIR, Params, Workdir, app, log_in, now, registry_uri
@@ -202,7 +201,7 @@ def _show_ranking(results: "Sequence[Result]", metric: str, currency: str) -> No
         ("candidate", error, "behind the best", "±10 %", "fit s"),
         ranking_rows(results, metric),
     )
-    if failed := [(one.name, escape(one.reason)) for one in results if one.reason]:
+    if failed := [(one.name, one.reason) for one in results if one.reason]:
         table("Failed", ("candidate", "reason"), failed)
     changes = [
         (

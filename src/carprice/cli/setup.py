@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from carprice.cli.app import (
     PARAMS,
@@ -58,10 +57,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(findings, indent=2))
     else:
-        rows = [
-            (one["name"], "ok" if one["ok"] else "NOT OK", escape(one["detail"]))
-            for one in findings
-        ]
+        rows = [(one["name"], "ok" if one["ok"] else "NOT OK", one["detail"]) for one in findings]
         table("Setup", ("what", "is", "found, or what to do"), rows)
     if not all(one["ok"] for one in findings):
         raise typer.Exit(RefusedError.exit_code)

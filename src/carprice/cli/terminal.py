@@ -7,6 +7,7 @@ from typing import Any
 from rich import progress
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from carprice.arrays import Progress
 
@@ -18,7 +19,8 @@ def step(name: str) -> Iterator[Progress]:
     """Show a spinner, the name, what is being done and the time taken, until the block ends."""
     columns = (
         progress.SpinnerColumn(),
-        progress.TextColumn("[bold]{task.fields[name]}[/bold] {task.description}"),
+        progress.TextColumn("[bold]{task.fields[name]}[/bold]"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.TimeElapsedColumn(),
     )
     with progress.Progress(
@@ -40,12 +42,12 @@ def say_assumed(notes: Iterable[str]) -> None:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table for people."""
-    shown = Table(title=title, title_justify="left")
+    """Print a table for people; whatever brackets its texts have are shown."""
+    shown = Table(title=Text(title, style="table.title"), title_justify="left")
     for number, name in enumerate(header):
-        shown.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        shown.add_column(Text(name), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     console.print(shown)
 
 

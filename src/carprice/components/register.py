@@ -197,7 +197,10 @@ def _is_intact(registry: Registry, version: Version) -> bool:
     """
     if FILES not in version.tags:
         return False
-    if is_local(registry.uri) and not registry.has_model(version):
+    try:
+        if is_local(registry.uri) and not registry.has_model(version):
+            return False
+    except CorruptModelError:
         return False
     return version.tags.get("tests") != "failed" or not damage_of(registry, version)
 
@@ -209,8 +212,10 @@ def _is_judged(version: Version, basis: Mapping[str, str]) -> bool:
 
 def _begun(version: Version | None, tag: str, now: datetime.datetime) -> datetime.datetime:
     """Return when something began that was broken off, so that the history has it once, or now."""
-    with contextlib.suppress(ValueError, KeyError):
-        return datetime.datetime.fromisoformat(version.tags[tag]) if version else now
+    if version is None or tag not in version.tags:
+        return now
+    with contextlib.suppress(ValueError, OverflowError):
+        return datetime.datetime.fromisoformat(version.tags[tag]).astimezone(datetime.UTC)
     return now
 
 
@@ -284,10 +289,14 @@ def _learned(registry: Registry, production: Version, data_digest: str) -> Diges
         return np.array([], dtype=np.uint64)
     with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
         path = registry.read_file(production, _LEARNED, Path(scratch))
-        try:
-            return None if path is None else np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError):
+        if path is None:
             return None
+        try:
+            with path.open("rb") as file:
+                found = np.lib.format.read_array(file, allow_pickle=False)
+        except (ValueError, OSError, EOFError, MemoryError, OverflowError):
+            return None
+    return found if found.dtype == np.uint64 and found.ndim == 1 else None
 
 
 def _log(

@@ -246,8 +246,10 @@ class _Tests:
         with contextlib.suppress(RefusedError, CorruptModelError):
             logged = self.registry.read_file(self.version, "data/report.json", self.scratch)
         for path in (self.workspace.report, logged):
-            with contextlib.suppress(ValueError, OSError):
-                report: dict[str, Any] = json.loads(path.read_text("utf-8")) if path else {}
+            with contextlib.suppress(ValueError, OSError, RecursionError):
+                report = json.loads(path.read_text("utf-8")) if path else {}
+                if not isinstance(report, dict):
+                    continue
                 if report.get("data_digest") == self.version.tags.get("data_digest", ""):
                     return report
         return None

@@ -17,6 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from carprice.errors import RefusedError
 from carprice.registry.versions import Registry
 
@@ -109,15 +111,18 @@ class Intent:
         return mine == theirs
 
 
+_INTENT: Final = TypeAdapter(Intent)
+
+
 def intents(registry: Registry) -> list[Intent]:
     """Return all intents of a registered model, the oldest first; what is none is passed over."""
     found = []
     for key, content in registry.model_tags().items():
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        with contextlib.suppress(ValueError, OverflowError, OSError):
             if key.startswith(_KEY):
-                told = json.loads(content)
-                intent = Intent(**{**told, "kind": Kind(told["kind"])})
-                _ = intent.now, intent.told, intent.is_live  # of the right types
+                told = _INTENT.validate_json(content, strict=True)
+                intent = replace(told, token=key.removeprefix(_KEY))  # so that it can be removed
+                _ = intent.now.astimezone(datetime.UTC), intent.told, intent.is_live  # all can be
                 found.append(intent)
     return sorted(found, key=lambda one: (one.begun, one.token))
 

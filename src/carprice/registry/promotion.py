@@ -15,12 +15,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from carprice.arrays import Progress, quiet
 from carprice.errors import CorruptModelError, InputError, RefusedError
 from carprice.evaluation.gate import failed_reasons
 from carprice.redaction import redact
 from carprice.registry.intents import Intent, Kind, announced, intents, retract
-from carprice.registry.record import PROMOTION_SIGNATURE, SINCE, Record, promotion_key
+from carprice.registry.record import (
+    PROMOTION_SIGNATURE,
+    REPLACED,
+    SINCE,
+    Record,
+    promotion_key,
+)
 from carprice.registry.versions import PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
 from carprice.settings import RegisterSettings
 
@@ -41,6 +49,7 @@ class Happening(StrEnum):
     RESTORED = "restored"
 
 
+_COMES_BY: Final = {Kind.PROMOTION: Happening.PROMOTED, Kind.ROLLBACK: Happening.RESTORED}
 _EVENT: Final = "event."
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _LONGEST: Final = 1500
@@ -59,6 +68,18 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """Return the event as JSON has it."""
         return {**asdict(self), "time": self.time.isoformat(timespec="seconds")}
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the tag of an event holds."""
+
+    what: Happening
+    by: str
+    why: str
+
+
+_TOLD: Final = TypeAdapter(_Told)
 
 
 def champion_of(production: Version | None) -> str:
@@ -98,11 +119,10 @@ def _events(version: Version) -> Iterator[Event]:
     """Yield the events in a version's tags; a tag that holds something else is passed over."""
     for key, content in version.tags.items():
         stamp = key.removeprefix(_EVENT).rpartition(".")[0]
-        with contextlib.suppress(ValueError, TypeError, KeyError):
+        with contextlib.suppress(ValueError):
             time = datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=datetime.UTC)
-            told = json.loads(content)
-            what = Happening(told["what"])
-            yield Event(time, version.number, what, told["by"], told["why"])
+            told = _TOLD.validate_json(content, strict=True)
+            yield Event(time, version.number, told.what, told.by, told.why)
 
 
 def limits_of(settings: RegisterSettings) -> str:
@@ -367,10 +387,20 @@ def _cannot_be_finished(registry: Registry, intent: Intent) -> str:
         return ""
     if standing is not None and standing.number != intent.current:
         return f"{_named(standing)} is in production meanwhile"
+    return _tags_against(registry, intent, versions, version) or damage_of(registry, version)
+
+
+def _tags_against(
+    registry: Registry, intent: Intent, versions: Sequence[Version], version: Version
+) -> str:
+    """Return what the tags say against a version that an intent names; empty if nothing."""
     if intent.kind is Kind.ROLLBACK:
         return _unsigned(registry, version)
-    withdrawn = why_withdrawn(versions, version)
-    return f"it was {withdrawn}" if withdrawn else _problem_of_the_tests(registry, version, None)
+    if withdrawn := why_withdrawn(versions, version):
+        return f"it was {withdrawn}"
+    if not version.accepted:
+        return f"the gate did not accept it ({_why_refused(version)})"
+    return _problem_of_the_tests(registry, version, None)
 
 
 def _give_up(registry: Registry, intent: Intent) -> None:
@@ -378,13 +408,16 @@ def _give_up(registry: Registry, intent: Intent) -> None:
     if intent.kind is Kind.ROLLBACK:
         return
     standing, versions = registry.at(PRODUCTION), {one.number: one for one in registry.versions()}
+    since = intent.now.isoformat(timespec="seconds")
     if standing is not None and standing.number == intent.current:
         if intent.previous in versions:
             registry.point(PREVIOUS, intent.previous, intent.now)
         else:
             registry.clear(PREVIOUS)
+        if standing.tags.get(REPLACED) == since:
+            registry.untag(standing.number, REPLACED)
     version = versions.get(intent.version)
-    if version and version.tags.get(SINCE) == intent.now.isoformat(timespec="seconds"):
+    if version and version.tags.get(SINCE) == since:
         registry.untag(version.number, SINCE)
 
 
@@ -406,6 +439,15 @@ def _carry_out(registry: Registry, intent: Intent) -> None:
             )
             raise RefusedError(f"{changed} in the meantime; run `carprice register` and try again")
         current, version = numbers.get(intent.current or 0), numbers[intent.version]
+        is_moved = _number(meanwhile) == version.number
+        done = {one.what for one in _events(version)}
+        if is_moved and agreed == intent and _COMES_BY[intent.kind] in done:
+            return  # another process has done all of it
+        if not is_moved and (told := _tags_against(registry, intent, versions, version)):
+            retract(registry, intent)
+            raise RefusedError(
+                f"version {version.number} of {registry.name} does not go to production: {told}"
+            )
         if agreed.kind is Kind.ROLLBACK:
             if current and not _are_twins(current, version):
                 _withdraw(registry, _twins(versions, current), current, agreed)
@@ -454,9 +496,7 @@ def _put_in_production(
     if current is not None:
         why = f"by version {version.number}"
         _record_of(registry, current.number, Happening.REPLACED, agreed, why)
-    restored = agreed.kind is Kind.ROLLBACK
-    what = Happening.RESTORED if restored else Happening.PROMOTED
-    _record_of(registry, version.number, what, agreed, agreed.why)
+    _record_of(registry, version.number, _COMES_BY[agreed.kind], agreed, agreed.why)
 
 
 def _record_of(registry: Registry, number: int, what: Happening, intent: Intent, why: str) -> None:

@@ -19,7 +19,7 @@ SHORTEST_KEY: Final = 32
 SINCE: Final = "production_since"
 PROMOTION_SIGNATURE: Final = "production_signature"
 TESTS_SIGNATURE: Final = "tests_signature"
-_REPLACED: Final = "previous_since"
+REPLACED: Final = "previous_since"
 
 
 def promotion_key(environment: Mapping[str, str] = os.environ) -> bytes:
@@ -82,7 +82,7 @@ class Record:
         ----------
         key : key of the signatures; without one there need be none.
         """
-        since, replaced = (_time(self.tags.get(tag, "")) for tag in (SINCE, _REPLACED))
+        since, replaced = (_time(self.tags.get(tag, "")) for tag in (SINCE, REPLACED))
         if self.tags.get("withdrawn"):
             return "it was rolled back"
         if told := self.objection_to_tests(key):

@@ -172,16 +172,22 @@ def _set(variable: str, value: str | None) -> None:
 
 
 @contextmanager
-def clear_errors(uri: str, call: str = "that it was asked") -> Iterator[None]:
+def clear_errors(
+    uri: str, call: str = "that it was asked", *, only_asks: bool = False
+) -> Iterator[None]:
     """Turn what MLflow and its transport raise into one line that names the server.
 
-    ``call`` is the method of MLflow's client that is called; an error by JSON does not name it.
+    Parameters
+    ----------
+    call : the method of MLflow's client that is called; an error by JSON does not name it.
+    only_asks : whether nothing else is done, so that a value that is none is the server's.
 
     Raises
     ------
     RefusedError
-        If the server cannot be reached, or refuses.
+        If the server cannot be reached, refuses, or answers what no registry answers.
     """
+    from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
     from mlflow.exceptions import MlflowException
 
     expected: tuple[type[Exception], ...] = (MlflowException, OSError)  # of requests, too
@@ -195,6 +201,14 @@ def clear_errors(uri: str, call: str = "that it was asked") -> Iterator[None]:
         yield
     except expected as error:
         raise RefusedError(f"MLflow at {redact(uri)} {_problem(uri, error, call)}") from None
+    except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        if not only_asks and not isinstance(error, ParseError):
+            raise
+        found = " ".join(hide_secrets(str(error), uri).split())[:200]
+        raise RefusedError(
+            f"MLflow at {redact(uri)} does not answer {call} as an MLflow registry does ({found}); "
+            f"{logins.remedy(uri)}"
+        ) from None
 
 
 def _problem(uri: str, error: Exception, call: str) -> str:

@@ -89,7 +89,7 @@ class Registry:
     def versions(self) -> list[Version]:
         """Return all versions, newest first; none where the model is not registered."""
         query = f"name='{self.name}'"
-        with clear_errors(self.uri, "search_model_versions"):
+        with clear_errors(self.uri, "search_model_versions", only_asks=True):
             page = self._client.search_model_versions(query)
             found = list(page)
             tokens: set[str] = set()
@@ -103,11 +103,13 @@ class Registry:
                 page = self._client.search_model_versions(query, page_token=page.token)
                 found += page
             model = self._client.get_registered_model(self.name) if found else None
-        aliases = model.aliases.items() if model else ()
-        versions = [
-            _version(one, *(name for name, number in aliases if int(number) == int(one.version)))
-            for one in found
-        ]
+            aliases = model.aliases.items() if model else ()
+            versions = [
+                _version(
+                    one, *(name for name, number in aliases if int(number) == int(one.version))
+                )
+                for one in found
+            ]
         return sorted(versions, key=lambda version: version.number, reverse=True)
 
     def numbered(self, number: int) -> Version:
@@ -127,7 +129,7 @@ class Registry:
         """Return the version under an alias, or None."""
         from mlflow.exceptions import MlflowException
 
-        with clear_errors(self.uri, "get_model_version_by_alias"):
+        with clear_errors(self.uri, "get_model_version_by_alias", only_asks=True):
             try:
                 found = self._client.get_model_version_by_alias(self.name, alias_name)
             except MlflowException as error:
@@ -135,7 +137,7 @@ class Registry:
                 if nothing and unknown_call(error) is None:
                     return None
                 raise
-        return _version(found, alias_name)
+            return _version(found, alias_name)
 
     def with_digest(self, digest: str) -> list[Version]:
         """Return the versions with this digest, newest first."""
@@ -206,9 +208,9 @@ class Registry:
 
     def model_tags(self) -> dict[str, str]:
         """Return the tags of the registered model itself; none where there is no such model."""
-        with clear_errors(self.uri, "search_registered_models"):
+        with clear_errors(self.uri, "search_registered_models", only_asks=True):
             found = self._client.search_registered_models(f"name='{self.name}'")
-        return {key: value for model in found for key, value in model.tags.items()}
+            return {key: value for model in found for key, value in model.tags.items()}
 
     def tag_model(self, key: str, value: str) -> None:
         """Set a tag of the registered model itself."""
@@ -328,7 +330,7 @@ class Registry:
         return dict(self._ask(self._client.get_run, version.run).data.params)
 
     def _ask(self, call: Callable[..., Any], *values: str) -> Any:
-        with clear_errors(self.uri, call.__name__):
+        with clear_errors(self.uri, call.__name__, only_asks=True):
             return call(*values)
 
     def _write(self, write: Callable[..., Any], *values: str) -> None:
