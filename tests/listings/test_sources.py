@@ -102,6 +102,24 @@ def test_csv_values_stay_as_they_are_written_and_the_separator_is_settable(tmp_p
     assert frame.to_dict("list") == {"code": ["007", "1e5"], "a,b,c": ["1.10", "x"]}
 
 
+@pytest.mark.parametrize("separator", ["§", "¦", "§|;"])
+def test_a_separator_may_be_any_sign_or_expression(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    text = CSV.replace(",", separator[0]).replace(f'"a{separator[0]}b"', "a,b")
+    path.write_text(text, encoding="utf-8")
+    assert rows(path, separator=separator) == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["idna", "punycode"])
+def test_a_codec_that_does_not_say_where_it_fails_is_one_line(
+    encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cars.csv").write_bytes(b"make,year\n\xff\xfe..a,2019\n")
+    with pytest.raises(InputError, match=f"cars.csv is not {encoding} text") as raised:
+        chunks(tmp_path / "cars.csv", encoding=encoding)
+    assert "\n" not in str(raised.value)
+
+
 def test_json_rows_may_have_different_keys_in_every_chunk(tmp_path: Path) -> None:
     path = tmp_path / "cars.jsonl"
     path.write_text('{"make": "Kia"}\n{"make": "BMW", "color": "red"}\n')

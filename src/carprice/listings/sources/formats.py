@@ -189,7 +189,7 @@ def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Fra
             reader = pd.read_csv(
                 file.path,
                 sep=separator,
-                engine="python" if len(separator) > 1 else "c",
+                engine="c" if len(separator) == 1 and separator.isascii() else "python",
                 encoding=settings.encoding,
                 compression="gzip" if file.gzipped else None,
                 dtype=str,
@@ -293,6 +293,13 @@ def _csv_errors(file: LocalFile, separator: str, line_of: Callable[[], int]) -> 
         ) from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{file.label} is empty; name another source") from None
+    except UnicodeError:
+        raise
+    except ValueError as error:
+        raise InputError(
+            f"{file.label} cannot be read with the separator {separator!r} ({one_line(error)}); "
+            "correct ingest.separator"
+        ) from None
 
 
 def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bool, int]:
