@@ -239,6 +239,27 @@ def test_secrets_are_hidden_and_nothing_else(source: str, shown: str) -> None:
     assert redact(source) == shown
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("http://[::1/cars.csv", "http://[::1/cars.csv is no path or address"),
+        (f"http://ann:{HIDDEN}@exa[mple/x.csv", "http://***@exa[mple/x.csv is no path or address"),
+        ("file://[x/y.csv", "Invalid IPv6 URL; correct ingest.source"),
+        ("~nosuchuser/cars.csv", "~nosuchuser/cars.csv is no path or address"),
+        ("x" * 5000, "xx… is no path or address that can be looked up: "),
+        ("a**b.csv", "a**b.csv is no path or address"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_is_no_path_or_address_is_one_line(source: str, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        chunks(source)
+    assert message in str(raised.value)
+    assert HIDDEN not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> str:
     path = tmp_path / "cars.db"
