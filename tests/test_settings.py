@@ -249,6 +249,16 @@ def test_no_file_of_params_takes_long_or_says_much(text: str, message: str, tmp_
     assert len(str(caught.value)) < 2_000
 
 
+@pytest.mark.parametrize("value", ["0", "[]", "{a: b}"])
+def test_values_are_counted_while_they_are_read(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("carprice.settings._MOST_VALUES", 1_000)
+    text = f"a: [{f'{value}, ' * 2_000}"  # never read to its end, which is no YAML
+    with pytest.raises(InputError, match="it has more than 1,000 values"):
+        load(tmp_path, text)
+
+
 def test_the_time_of_many_keys_grows_as_their_number(tmp_path: Path) -> None:
     columns = "ingest: {columns: {model: {from: m, values: {%s}}}}"
 

@@ -542,7 +542,17 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML loader that refuses repeated keys, and what its anchors make too large."""
+    """YAML loader that refuses repeated keys, and too many values, those of anchors counted."""
+
+    _nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node; each that is written is counted before the next is read."""
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._nodes += 1
+        if node is not None and self._nodes > _MOST_VALUES:
+            raise _too_many_values(node)
+        return node
 
     def get_single_node(self) -> yaml.Node | None:
         """Return the document's root, whose values are counted before any of them is made."""
@@ -573,12 +583,16 @@ def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
             inside = itertools.chain(*node.value) if is_mapping else node.value
         known[node] = 1 + sum(_count_values(one, known) for one in inside)
         if known[node] > _MOST_VALUES:
-            raise _not_allowed(
-                f"it has more than {_MOST_VALUES:,} values, those of an anchor counted wherever it "
-                "is named; write fewer",
-                node,
-            )
+            raise _too_many_values(node)
     return known[node]
+
+
+def _too_many_values(node: yaml.Node) -> yaml.YAMLError:
+    return _not_allowed(
+        f"it has more than {_MOST_VALUES:,} values, those of an anchor counted wherever it is "
+        "named; write fewer",
+        node,
+    )
 
 
 def _not_allowed(problem: str, node: yaml.Node) -> yaml.YAMLError:
