@@ -99,6 +99,16 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: sheet('<row r="99999999999"><c r="A99999999999"><v>1</v></c></row>'),
         "reaches to row 99,999,999,999",
     ),
+    "the last cell in small letters": (
+        "a.xlsx",
+        lambda: sheet("<row r='1048576'><c r = 'xfd1048576'><v>1</v></c></row>"),
+        "reaches to row 1,048,576, column 16,384, with 5 cells",
+    ),
+    "cells without places": (
+        "a.xlsx",
+        lambda: sheet(f"<row>{'<c/>' * 600_000}</row>"),
+        "columns or more, and at most 16,384 are read",
+    ),
     "no XML": ("a.xlsx", lambda: sheet("<row"), "is not a readable Excel file"),
     "one long text": (
         "a.parquet",
