@@ -104,6 +104,11 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: sheet("<row r='1048576'><c r = 'xfd1048576'><v>1</v></c></row>"),
         "reaches to row 1,048,576, column 16,384, with 5 cells",
     ),
+    "the last cell of a sheet elsewhere": (
+        "a.xlsx",
+        lambda: sheet("", **{"xl/sheets/a.xml": b"<x:sheetData><x:c r='XFD1048576'/>"}),
+        "reaches to row 1,048,576, column 16,384, with 1 cells",
+    ),
     "cells without places": (
         "a.xlsx",
         lambda: sheet(f"<row>{'<c/>' * 600_000}</row>"),
