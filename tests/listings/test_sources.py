@@ -248,6 +248,7 @@ def test_secrets_are_hidden_and_nothing_else(source: str, shown: str) -> None:
         ("~nosuchuser/cars.csv", "~nosuchuser/cars.csv is no path or address"),
         ("x" * 5000, "xx… is no path or address that can be looked up: "),
         ("a**b.csv", "a**b.csv is no path or address"),
+        ("sqlite://[::1/x", "sqlite://[::1/x is not a SQLAlchemy URL"),
     ],
     ids=lambda text: text[:20],
 )
