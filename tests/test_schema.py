@@ -35,6 +35,7 @@ CAR = {"make": "Kia", "model": "Rio", "year": 2019, "odometer": 45000}
         (None, None),
         ("Test Drive Car", "Test Drive Car"),
         ("", ""),
+        (f"owner {'9' * 5000}", f"owner {'9' * 5000}"),
     ],
 )
 def test_owners_are_read_from_words(value: object, expected: object) -> None:

@@ -115,6 +115,11 @@ def test_an_error_names_file_key_value_and_remedy(
         ({"filename": True, "flags": ["a"]}, "has filename, flags"),
         ({"from": "a", "match": "(x"}, r"match '\(x' is no regular expression: missing \)"),
         ({"from": "a", "match": "x"}, r"match 'x' needs a group, such as \(x\)"),
+        ({"from": "a", "match": "(a{99999999999})"}, "is no regular expression: the repetition"),
+        ({"from": "a", "match": "(" * 5000}, "is no regular expression: maximum recursion"),
+        ({"from": "a", "date": "%d/%d/%Y"}, "date '%d/%d/%Y' is no format of days"),
+        ({"from": "a", "date": "%q"}, "date '%q' is no format of days"),
+        ({"from": "a", "date": "%"}, "date '%' is no format of days"),
         ({"from": "a", "words": 0}, 'words is 0; write 1, "2-3" or "3-"'),
         ({"from": "a", "words": "2-0"}, "words is '2-0'"),
         ({"from": "a", "words": "first"}, "words is 'first'"),
@@ -125,6 +130,13 @@ def test_an_error_names_file_key_value_and_remedy(
 def test_a_column_rule_that_cannot_work_is_an_error(rule: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ColumnRule.model_validate(rule)
+
+
+@pytest.mark.parametrize(
+    "date", [True, "", "excel", "%d.%m.%y", "%Y%m%d", "%b %Y", "%d %b", "%Y-%m-%dT%H:%M:%S%z", "%x"]
+)
+def test_a_format_of_days_is_taken(date: bool | str) -> None:
+    assert ColumnRule.model_validate({"from": "a", "date": date}).date == date
 
 
 @pytest.mark.parametrize(
@@ -219,6 +231,13 @@ def _doubling(start: str, line: str) -> str:
         ("? |\n  a\n  b\n: 1\n", "a b is not a parameter"),
         ("ingest: {source: ['https://ann:<s3cret>@h']}", r"https://\*\*\*@h"),
         (f"ingest: {{encoding: [{'x' * 9_000}]}}", "xxx…"),
+        ("ingest: {separator: ((}", r"ingest.separator: separator '\(\(' is no regular expression"),
+        ("ingest: {separator: 'a{99999999999}'}", "is no regular expression: the repetition"),
+        (r'ingest: {separator: "\n"}', "ingest.separator: .* has a line break"),
+        ("ingest: {separator: '\"'}", "ingest.separator: .* is a quote"),
+        ("ingest: {encoding: undefined}", "ingest.encoding: 'undefined' is no encoding of text"),
+        (r'ingest: {encoding: "utf-8\0"}', "ingest.encoding: .* is no encoding of text"),
+        (f"ingest: {{encoding: {'x' * 9000}}}", "ingest.encoding: .* at most 100 characters"),
         ("".join(f"k{n}: 1\n" for n in range(2_000)), "k4 is not a parameter; .*and 1,995 more"),
     ],
     ids=lambda text: text[:20],
@@ -228,6 +247,16 @@ def test_no_file_of_params_takes_long_or_says_much(text: str, message: str, tmp_
         load(tmp_path, text)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 2_000
+
+
+@pytest.mark.parametrize("value", ["0", "[]", "{a: b}"])
+def test_values_are_counted_while_they_are_read(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("carprice.settings._MOST_VALUES", 1_000)
+    text = f"a: [{f'{value}, ' * 2_000}"  # never read to its end, which is no YAML
+    with pytest.raises(InputError, match="it has more than 1,000 values"):
+        load(tmp_path, text)
 
 
 def test_the_time_of_many_keys_grows_as_their_number(tmp_path: Path) -> None:

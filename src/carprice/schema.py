@@ -61,6 +61,7 @@ _NUMBERS: Final = (
 _ORDINALS: Final = {
     word: number for number, words in enumerate(_NUMBERS.split(",")) for word in words.split()
 }
+_MOST_DIGITS: Final = 9
 
 
 class FieldKind(StrEnum):
@@ -82,7 +83,7 @@ def parse_ordinal(value: object) -> object:
         return value
     for word in re.findall(r"[a-z]+|\d+", value.lower()):
         if word.isdigit():
-            return int(word)
+            return int(word) if len(word) <= _MOST_DIGITS else value
         if word in _ORDINALS:
             return _ORDINALS[word]
     return value

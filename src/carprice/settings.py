@@ -10,6 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -46,6 +47,7 @@ _LARGEST_FILE: Final = 2_000_000
 _MOST_VALUES: Final = 100_000
 _LONGEST_VALUE: Final = 100_000
 _MOST_PROBLEMS: Final = 5
+_SOME_TIME: Final = datetime.datetime(2024, 1, 31, tzinfo=datetime.UTC)
 _LONGEST_MESSAGE: Final = 1_000
 
 
@@ -85,6 +87,15 @@ class _Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
     )
+
+
+def _compiled(key: str, expression: str) -> re.Pattern[str]:
+    try:
+        return re.compile(expression)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(
+            f"{key} {_shown(expression)} is no regular expression: {_cut(str(error))}"
+        ) from None
 
 
 class ColumnRule(_Settings):
@@ -187,6 +198,19 @@ class ColumnRule(_Settings):
             raise ValueError("default is empty; leave it out, and a missing value stays missing")
         return default
 
+    @field_validator("date")
+    @classmethod
+    def _format_of_days(cls, date: bool | str) -> bool | str:
+        if isinstance(date, str) and date not in ("", "excel"):
+            try:
+                datetime.datetime.strptime(_SOME_TIME.strftime(date), date)
+            except (re.error, ValueError, OverflowError) as error:
+                raise ValueError(
+                    f"date {_shown(date)} is no format of days ({error}); write each part once, "
+                    "such as %d/%m/%Y, or excel"
+                ) from None
+        return date
+
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         origins = {
@@ -202,15 +226,8 @@ class ColumnRule(_Settings):
             )
         if self.less and self.source is None:
             raise ValueError("less takes words out of a column's text, and needs from")
-        if self.match is not None:
-            try:
-                groups = re.compile(self.match).groups
-            except re.error as error:
-                raise ValueError(
-                    f"match {self.match!r} is no regular expression: {error}"
-                ) from None
-            if groups < 1:
-                raise ValueError(f"match {self.match!r} needs a group, such as ({self.match})")
+        if self.match is not None and _compiled("match", self.match).groups < 1:
+            raise ValueError(f"match {self.match!r} needs a group, such as ({self.match})")
         if self.words is not None and not _WORDS.fullmatch(str(self.words)):
             raise ValueError(f'words is {self.words!r}; write 1, "2-3" or "3-"')
         return self
@@ -276,7 +293,7 @@ class IngestSettings(_Settings):
     columns: dict[str, ColumnRule | None] = {}
     rows: RowSettings = RowSettings()
     units: Units = Units()
-    encoding: str = "utf-8-sig"
+    encoding: str = Field("utf-8-sig", max_length=100)
     separator: str | None = Field(None, description="of a CSV file; default: found from its header")
     header_row: int | None = Field(
         None,
@@ -326,6 +343,30 @@ class IngestSettings(_Settings):
             is_short = isinstance(rule, str | list | tuple)
             read[names[key]] = {"from": rule} if is_short else rule
         return read
+
+    @field_validator("encoding")
+    @classmethod
+    def _of_text(cls, encoding: str) -> str:
+        try:
+            with suppress(LookupError):  # whoever reads a text says that it is not known
+                "a".encode(encoding).decode(encoding)
+        except ValueError:
+            raise ValueError(
+                f"{_shown(encoding)} is no encoding of text; write utf-8-sig, cp1252, utf-16…"
+            ) from None
+        return encoding
+
+    @field_validator("separator")
+    @classmethod
+    def _parts_cells(cls, separator: str | None) -> str | None:
+        if separator == '"' or {*(separator or "")} & {"\n", "\r", "\0"}:
+            raise ValueError(
+                f"{_shown(separator)} is a quote, or has a line break or a zero, and parts no "
+                "cells; write the sign between them, such as ;"
+            )
+        if separator and len(separator) > 1:
+            _compiled("separator", separator)
+        return separator
 
     @field_validator("price_range")
     @classmethod
@@ -501,7 +542,17 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML loader that refuses repeated keys, and what its anchors make too large."""
+    """YAML loader that refuses repeated keys, and too many values, those of anchors counted."""
+
+    _nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node; each that is written is counted before the next is read."""
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._nodes += 1
+        if node is not None and self._nodes > _MOST_VALUES:
+            raise _too_many_values(node)
+        return node
 
     def get_single_node(self) -> yaml.Node | None:
         """Return the document's root, whose values are counted before any of them is made."""
@@ -532,12 +583,16 @@ def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
             inside = itertools.chain(*node.value) if is_mapping else node.value
         known[node] = 1 + sum(_count_values(one, known) for one in inside)
         if known[node] > _MOST_VALUES:
-            raise _not_allowed(
-                f"it has more than {_MOST_VALUES:,} values, those of an anchor counted wherever it "
-                "is named; write fewer",
-                node,
-            )
+            raise _too_many_values(node)
     return known[node]
+
+
+def _too_many_values(node: yaml.Node) -> yaml.YAMLError:
+    return _not_allowed(
+        f"it has more than {_MOST_VALUES:,} values, those of an anchor counted wherever it is "
+        "named; write fewer",
+        node,
+    )
 
 
 def _not_allowed(problem: str, node: yaml.Node) -> yaml.YAMLError:

@@ -55,6 +55,7 @@ def repeated(text: str, rows: int) -> pa.DictionaryArray:
 
 
 DEEP = "[" * 100_000
+NO_UTF_8 = pa.array([b"\xff\xfe"]).view(pa.string())
 BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "one line": ("a.csv", lambda: b"make,year\n" + b"x" * 9_000_000, "a line of more than 8 MB"),
     "one packed line": (
@@ -98,6 +99,21 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: sheet('<row r="99999999999"><c r="A99999999999"><v>1</v></c></row>'),
         "reaches to row 99,999,999,999",
     ),
+    "the last cell in small letters": (
+        "a.xlsx",
+        lambda: sheet("<row r='1048576'><c r = 'xfd1048576'><v>1</v></c></row>"),
+        "reaches to row 1,048,576, column 16,384, with 5 cells",
+    ),
+    "the last cell of a sheet elsewhere": (
+        "a.xlsx",
+        lambda: sheet("", **{"xl/sheets/a.xml": b"<x:sheetData><x:c r='XFD1048576'/>"}),
+        "reaches to row 1,048,576, column 16,384, with 1 cells",
+    ),
+    "cells without places": (
+        "a.xlsx",
+        lambda: sheet(f"<row>{'<c/>' * 600_000}</row>"),
+        "columns or more, and at most 16,384 are read",
+    ),
     "no XML": ("a.xlsx", lambda: sheet("<row"), "is not a readable Excel file"),
     "one long text": (
         "a.parquet",
@@ -108,6 +124,27 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "a.parquet",
         lambda: parquet(make=pa.array(np.zeros(130_000_000, dtype=bool))),
         "unpacks to more than 100 times its",
+    ),
+    "many items": (
+        "a.parquet",
+        lambda: parquet(make=pa.ListArray.from_arrays([0, 130_000_000], pa.nulls(130_000_000))),
+        "unpacks to more than 100 times its",
+    ),
+    "a day beyond": (
+        "a.parquet",
+        lambda: parquet(date=pa.array([2**31 - 1], pa.int32()).cast(pa.date32())),
+        "year 5881580 is out of range",
+    ),
+    "a time beyond": (
+        "a.parquet",
+        lambda: parquet(date=pa.array([10**17], pa.int64()).cast(pa.time64("us"))),
+        "is not within the acceptable range",
+    ),
+    "no UTF-8": ("a.parquet", lambda: parquet(make=NO_UTF_8), "Invalid UTF8 sequence"),
+    "lists of no UTF-8": (
+        "a.parquet",
+        lambda: parquet(make=pa.ListArray.from_arrays([0, 1], NO_UTF_8)),
+        "Invalid UTF8 sequence",
     ),
 }  # fmt: skip
 
@@ -139,6 +176,16 @@ def test_a_wide_table_and_long_texts_are_read(tmp_path: Path) -> None:
     read = chunks(tmp_path / "long.parquet")[0].frame
     assert read["make"].tolist() == ["Kia"] * 9
     assert read["note"].fillna("").tolist() == ["é", ""] * 4 + ["b"]
+
+
+def test_parquet_may_hold_lists_and_objects_beside_texts(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(
+        parquet(make=["Kia", None], features=[["ABS", "GPS"], None], seller=[{"name": "é"}, None])
+    )
+    (found,) = chunks(tmp_path / "a.parquet")
+    assert found.frame["make"].fillna("").tolist() == ["Kia", ""]
+    assert [*found.frame["features"][0]] == ["ABS", "GPS"]
+    assert found.frame["seller"].tolist() == [{"name": "é"}, None]
 
 
 def test_half_a_letter_is_a_question_mark(tmp_path: Path) -> None:

@@ -102,6 +102,24 @@ def test_csv_values_stay_as_they_are_written_and_the_separator_is_settable(tmp_p
     assert frame.to_dict("list") == {"code": ["007", "1e5"], "a,b,c": ["1.10", "x"]}
 
 
+@pytest.mark.parametrize("separator", ["§", "¦", "§|;"])
+def test_a_separator_may_be_any_sign_or_expression(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    text = CSV.replace(",", separator[0]).replace(f'"a{separator[0]}b"', "a,b")
+    path.write_text(text, encoding="utf-8")
+    assert rows(path, separator=separator) == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["idna", "punycode"])
+def test_a_codec_that_does_not_say_where_it_fails_is_one_line(
+    encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cars.csv").write_bytes(b"make,year\n\xff\xfe..a,2019\n")
+    with pytest.raises(InputError, match=f"cars.csv is not {encoding} text") as raised:
+        chunks(tmp_path / "cars.csv", encoding=encoding)
+    assert "\n" not in str(raised.value)
+
+
 def test_json_rows_may_have_different_keys_in_every_chunk(tmp_path: Path) -> None:
     path = tmp_path / "cars.jsonl"
     path.write_text('{"make": "Kia"}\n{"make": "BMW", "color": "red"}\n')
@@ -219,6 +237,28 @@ def test_a_file_that_cannot_be_read_is_named_with_the_remedy(
 )  # fmt: skip
 def test_secrets_are_hidden_and_nothing_else(source: str, shown: str) -> None:
     assert redact(source) == shown
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("http://[::1/cars.csv", "http://[::1/cars.csv is no path or address"),
+        (f"http://ann:{HIDDEN}@exa[mple/x.csv", "http://***@exa[mple/x.csv is no path or address"),
+        ("file://[x/y.csv", "Invalid IPv6 URL; correct ingest.source"),
+        ("~nosuchuser/cars.csv", "~nosuchuser/cars.csv is no path or address"),
+        ("x" * 5000, "xx… is no path or address that can be looked up: "),
+        ("a**b.csv", "a**b.csv is no path or address"),
+        ("sqlite://[::1/x", "sqlite://[::1/x is not a SQLAlchemy URL"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_is_no_path_or_address_is_one_line(source: str, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        chunks(source)
+    assert message in str(raised.value)
+    assert HIDDEN not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
 
 
 @pytest.fixture

@@ -151,6 +151,23 @@ def test_an_endless_body_is_left_off_at_the_largest_size(
     assert (tmp_path / "cars.csv").stat().st_size < 5_000_000 + len(block) + 1_000_000
 
 
+def test_the_body_of_a_redirect_is_not_read() -> None:
+    sent: list[int] = []
+
+    def redirect(asked: bytes) -> Iterator[bytes]:
+        if b"/again" in asked:
+            yield OK + b"\r\n" + CSV
+            return
+        yield b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Encoding: gzip\r\n\r\n"
+        for _ in range(1000):
+            sent.append(100_000)
+            yield bytes(100_000)
+
+    with raw_server(redirect) as host:
+        assert read(host) == [["Kia", "2019"]]
+    assert sum(sent) < 50_000_000
+
+
 def test_a_login_goes_to_its_own_host_and_port_alone() -> None:
     logins: dict[str, bool] = {}
     seen = f"Basic {basic('ann', HIDDEN)}".encode()

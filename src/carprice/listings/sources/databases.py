@@ -48,8 +48,12 @@ def database_chunks(origin: str, settings: IngestSettings, chunk_rows: int) -> C
     label = redact(origin)
     with _database_errors(origin):
         from sqlalchemy import create_engine
+        from sqlalchemy.exc import ArgumentError
 
-        engine = create_engine(origin)
+        try:
+            engine = create_engine(origin)
+        except ValueError:  # of a port or a host that is none
+            raise ArgumentError from None
         if not settings.query:
             raise InputError(
                 f"{label} is a database; put the SELECT that reads the listings into ingest.query"

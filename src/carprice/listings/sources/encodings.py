@@ -261,8 +261,8 @@ def _decodes(text: bytes, encoding: str) -> bool:
 def _first_wrong(line: bytes, encoding: str) -> int:
     try:
         line.decode(encoding)
-    except UnicodeDecodeError as error:
-        return error.start
+    except UnicodeError as error:  # some codecs do not say where
+        return getattr(error, "start", 0)
     return 0
 
 

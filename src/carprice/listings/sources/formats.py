@@ -189,7 +189,7 @@ def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Fra
             reader = pd.read_csv(
                 file.path,
                 sep=separator,
-                engine="python" if len(separator) > 1 else "c",
+                engine="c" if len(separator) == 1 and separator.isascii() else "python",
                 encoding=settings.encoding,
                 compression="gzip" if file.gzipped else None,
                 dtype=str,
@@ -293,6 +293,13 @@ def _csv_errors(file: LocalFile, separator: str, line_of: Callable[[], int]) -> 
         ) from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{file.label} is empty; name another source") from None
+    except UnicodeError:
+        raise
+    except ValueError as error:
+        raise InputError(
+            f"{file.label} cannot be read with the separator {separator!r} ({one_line(error)}); "
+            "correct ingest.separator"
+        ) from None
 
 
 def _csv_layout(file: LocalFile, settings: IngestSettings) -> tuple[str, int, bool, int]:
@@ -520,14 +527,18 @@ def _read_parquet(file: LocalFile, _: IngestSettings, chunk_rows: int) -> Frames
     try:
         with pq.ParquetFile(file.path) as table:
             names = table.schema_arrow.names
+            flat = [one.name for one in table.schema_arrow if not pa.types.is_nested(one.type)]
             _check_parquet(table.metadata, file)
             refuse_repeated(names, file.label)
-        with pq.ParquetFile(file.path, read_dictionary=names) as table:
+        with pq.ParquetFile(file.path, read_dictionary=flat) as table:
             for batch in table.iter_batches(batch_size=rows_at_once(chunk_rows, len(names))):
+                batch.validate(full=True)
                 whole = _spelt_out(pa.Table.from_batches([batch]), file.label)
                 texts = _bytes_as_text(whole, file.label)
                 yield texts.to_pandas(integer_object_nulls=True, ignore_metadata=True)
-    except (pa.ArrowException, OSError) as error:
+    except (CarpriceError, MemoryError):
+        raise
+    except Exception as error:  # pyarrow raises anything for values that are not of their type
         raise InputError(
             f"{file.label} is not a whole Parquet file ({one_line(error)}); "
             "export it again, or correct its ending"
@@ -538,9 +549,9 @@ def _check_parquet(content: Any, file: LocalFile) -> None:
     """Refuse a Parquet file that is far larger unpacked, by what it says of its columns."""
     refuse_columns(file.label, content.num_columns)
     groups = map(content.row_group, range(content.num_row_groups))
-    parts = (group.column(place) for group in groups for place in range(content.num_columns))
+    parts = [group.column(place) for group in groups for place in range(content.num_columns)]
     unpacked = sum(part.total_uncompressed_size for part in parts)
-    cells = content.num_rows * content.num_columns
+    cells = sum(part.num_values for part in parts)
     refuse_unpacked(file.label, file.path.stat().st_size, max(unpacked, cells))
 
 

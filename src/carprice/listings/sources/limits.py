@@ -28,8 +28,10 @@ _UNPACKED_ALWAYS, _MOST_TIMES_UNPACKED = 128_000_000, 100
 MOST_COLUMNS: Final = 16_384
 _MOST_CELLS: Final = 20_000_000
 _MOST_TEXT: Final = 1_000_000_000
-_CELL: Final = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,12})["']""")
-_LONGEST_PLACE: Final = 20
+_CELL: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{0,3})(\d{1,12})["']""")
+_START_OF_CELL: Final = re.compile(rb"<(?:\w{1,20}:)?c[\s/>]")
+_START_OF_ROW: Final = re.compile(rb"<(?:\w{1,20}:)?row[\s/>]")
+_LONGEST_PLACE: Final = 40
 
 
 class Transfer:
@@ -148,9 +150,14 @@ def check_workbook(content: IO[bytes], label: str) -> None:
         packed = content.seek(0, io.SEEK_END)
         refuse_unpacked(label, packed, sum(part.file_size for part in book.infolist()))
         for part in book.infolist():
-            if part.filename.startswith("xl/worksheets/") and part.filename.endswith(".xml"):
+            if not part.is_dir():
                 with book.open(part) as sheet:
-                    cells, rows, columns = _extent(sheet)
+                    cells, rows, columns = _extent(sheet, label)
+                if cells > _MOST_CELLS:
+                    raise InputError(
+                        f"{label} has more than {_MOST_CELLS:,} cells in a part "
+                        f"({part.filename}); delete the empty ones, or save them as .csv"
+                    )
                 if rows * columns > max(_MOST_CELLS, 10 * cells):
                     raise InputError(
                         f"{label} has a sheet ({part.filename}) that reaches to row {rows:,}, "
@@ -159,14 +166,24 @@ def check_workbook(content: IO[bytes], label: str) -> None:
                     )
 
 
-def _extent(sheet: IO[bytes]) -> tuple[int, int, int]:
-    """Return how many cells a sheet's XML has, and its last row and column."""
-    cells, last_row, last_column, rest = 0, 1, b"A", b""
+def _extent(sheet: IO[bytes], label: str) -> tuple[int, int, int]:
+    """Return how many cells a sheet's XML has, and its last row and column; 0, 1, 1 of no sheet."""
+    cells, since_row, last_row, last_column, rest = 0, 0, 1, b"A", b""
+    is_sheet = False
     while block := sheet.read(_BLOCK):
-        places = _CELL.findall(rest + block)
+        text = rest + block
         rest = block[-_LONGEST_PLACE:] if len(block) == _BLOCK else b""
-        for column, row in places:
-            cells += bool(column)
+        is_sheet = is_sheet or b"sheetData" in text
+        if not is_sheet:
+            continue
+        rows = [found.start() for found in _START_OF_ROW.finditer(text)]
+        cells += len(_START_OF_CELL.findall(text))
+        of_last_row = len(_START_OF_CELL.findall(text, rows[-1] if rows else 0))
+        since_row = of_last_row if rows else since_row + of_last_row
+        if since_row > 2 * MOST_COLUMNS:
+            refuse_columns(label, since_row)
+        for found, row in _CELL.findall(text):
+            column = found.upper()
             last_row = max(last_row, int(row))
             last_column = max(last_column, column, key=lambda name: (len(name), name))
     place = 0

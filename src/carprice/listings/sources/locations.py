@@ -20,6 +20,7 @@ from carprice.listings.sources.web import download
 from carprice.redaction import redact
 
 _STORE_ADDRESS: Final = "the store's own address (AWS_ENDPOINT_URL, or endpointurl of a DVC remote)"
+_LONGEST_SHOWN: Final = 200
 _UNFIT: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # for a file's name on some system
 
 
@@ -70,11 +71,20 @@ def locate(origin: str, scheme: str | None, passed_over: Path | None = None) -> 
     """
     if scheme == "s3":
         return _s3_files(origin)
-    if scheme in ("http", "https"):
-        return [_web_file(origin)]
-    if scheme == "file":
-        origin = urllib.request.url2pathname(urllib.parse.urlsplit(origin).path)
-    return _local_files(origin, passed_over)
+    try:
+        if scheme in ("http", "https"):
+            return [_web_file(origin)]
+        if scheme == "file":
+            origin = urllib.request.url2pathname(urllib.parse.urlsplit(origin).path)
+        return _local_files(origin, passed_over)
+    except (ValueError, RuntimeError, OSError) as error:
+        shown = redact(origin)
+        shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
+        reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
+        raise InputError(
+            f"{shown} is no path or address that can be looked up: {reason[:_LONGEST_SHOWN]}; "
+            "correct ingest.source"
+        ) from None
 
 
 def names_of_copies(files: Sequence[File]) -> list[PurePosixPath]:

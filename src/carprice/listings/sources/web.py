@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import httpx
 
 _REASON_SHOWN: Final = 200
+_MOST_REDIRECTS: Final = 20
 
 
 def download(origin: str, path: Path) -> None:
@@ -39,7 +40,7 @@ async def _download(origin: str, path: Path) -> None:
     try:
         async with _client(label) as client:
             async with asyncio.timeout(MOST_SECONDS_SILENT):
-                answer = await client.send(client.build_request("GET", origin), stream=True)
+                answer = await _answer(client, client.build_request("GET", origin))
             answer.raise_for_status()
             await _copy(answer, path, label)
     except httpx.HTTPStatusError as error:
@@ -62,6 +63,19 @@ async def _download(origin: str, path: Path) -> None:
         if not is_silent:
             reason = _told(_why(error), origin)
         raise InputError(f"{label} cannot be reached: {reason}") from None
+
+
+async def _answer(client: "httpx.AsyncClient", request: "httpx.Request") -> "httpx.Response":
+    """Follow redirects, whose bodies httpx itself would read whole and unpack."""
+    import httpx
+
+    for _ in range(_MOST_REDIRECTS + 1):
+        answer = await client.send(request, stream=True)
+        if answer.next_request is None:
+            return answer
+        request = answer.next_request
+        await answer.aclose()
+    raise httpx.TooManyRedirects("Exceeded maximum allowed redirects.", request=request)
 
 
 async def _copy(answer: "httpx.Response", path: Path, label: str) -> None:
@@ -87,7 +101,7 @@ def _client(label: str) -> "httpx.AsyncClient":
             headers={"User-Agent": "carprice", "Accept-Encoding": "identity"},
             verify=ssl.create_default_context(),
             timeout=MOST_SECONDS_SILENT,
-            follow_redirects=True,
+            follow_redirects=False,
         )
     except (ImportError, ValueError, httpx.InvalidURL):
         raise InputError(
