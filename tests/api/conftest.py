@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import wait_until
 from fastapi.testclient import TestClient
 
 from api.app import create_app
@@ -13,6 +14,7 @@ from api.service_settings import ServiceSettings
 from carprice.model import PriceModel
 
 NOWHERE = "http://127.0.0.1:9"
+
 
 ClientWith = Callable[..., AbstractContextManager[TestClient]]
 Start = Callable[..., AbstractContextManager[Any]]
@@ -59,10 +61,12 @@ def client_with(settings: ServiceSettings, served: ServedModel) -> ClientWith:
 def start(finished: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Starts ``python -m api``, as its image does, with the image's model and without a registry.
 
-    Asking a local registry would start MLflow beside every service; ``test_keeper.py`` does.
+    It waits until every worker serves. Asking a local registry would start MLflow beside every
+    service; ``test_keeper.py`` does.
     """
 
-    def starting(*options: str, **environment: str) -> AbstractContextManager[Any]:
+    @contextmanager
+    def starting(*options: str, **environment: str) -> Iterator[Any]:
         command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}", *options]
         folder = tmp_path_factory.mktemp("service")
         settings = {
@@ -72,7 +76,10 @@ def start(finished: Any, serve: Any, tmp_path_factory: pytest.TempPathFactory) -
             "CARPRICE_DRAIN_SECONDS": "0",
             **environment,
         }
-        return serve(command, folder, "/", settings)  # type: ignore[no-any-return]
+        workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
+        with serve(command, folder, "/", settings) as server:
+            wait_until(lambda: server.log.read_text().count("Serving version") >= workers)
+            yield server
 
     return starting
 

@@ -4,15 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
-from asking import BARE
+from asking import BARE, wait_until
 
 from api import counters
 from api.counters import FILE_SIZES, SHARED_FOLDER
@@ -20,13 +18,6 @@ from api.workers import Watch
 
 DELETED = "/metrics tells of one worker alone: the files of this worker in the folder "
 NOT_SHARED = "/metrics tells of one worker alone: the folder "
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 90
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def workers_of(server: Any) -> list[int]:
@@ -38,7 +29,6 @@ def test_on_a_full_disk_workers_serve_and_say_that_they_count_alone(
     start: Any, full_disk: Path
 ) -> None:
     with start("--workers", "2", TMPDIR=str(full_disk)) as server:
-        wait_until(lambda: server.log.read_text().count("Serving version") == 2)
         first = workers_of(server)
         for _ in range(20):
             assert server.post("/predict", BARE)[0] == 200
@@ -67,7 +57,6 @@ def roomy_disk(full_disk: Path) -> Path:
 
 def test_a_disk_that_fills_up_later_ends_no_worker(start: Any, roomy_disk: Path) -> None:
     with start("--workers", "2", TMPDIR=str(roomy_disk)) as server:
-        wait_until(lambda: server.log.read_text().count("Serving version") == 2)
         first = workers_of(server)
         with pytest.raises(OSError, match="No space left"):
             (roomy_disk / "x").write_bytes(bytes(10_000_000))
@@ -181,7 +170,6 @@ def test_workers_of_uvicorn_share_a_folder_that_nobody_could_make_before(
 
 def test_a_worker_that_dies_is_told_and_another_takes_its_place(start: Any) -> None:
     with start("--workers", "2") as server:
-        wait_until(lambda: server.log.read_text().count("Serving version") == 2)
         victim, other = workers_of(server)
         os.kill(victim, signal.SIGBUS)
         wait_until(lambda: f"Worker {victim} was ended by SIGBUS" in server.log.read_text())

@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,14 @@ from carprice.model_tests.documented import Asked, documented
 
 BARE = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
 FULL = {**BARE, "variant": "SX 1.6 CRDI", "fuelType": "Diesel", "features": ["Bluetooth", "Tpms"]}
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for what comes about within 90 seconds, or fail."""
+    deadline = time.monotonic() + 90
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def post(client: Any, path: str, content: object, **headers: str) -> Any:
