@@ -441,17 +441,28 @@ class GateSettings(_Settings):
         return value
 
 
+_BEFORE: Final = frozenset(
+    {"min_cheaper", "min_fall", "min_spread", "unseen_variant", "unseen_model_factor"}
+)
+"""Keys of ``register.tests`` in params files of before."""
+
+
 class ModelTestSettings(_Settings):
     """What a registered model must do to go to production; params.yaml explains each key."""
 
     rise: NotNegative = 0.03
     max_rises: Share = 0.2
-    min_cheaper: Share = 0.9
-    min_fall: float = Field(0.2, ge=0, lt=1)
-    min_spread: NotNegative = 0.25
-    unseen_variant: NotNegative = 0.03
-    unseen_model_factor: float = Field(3.0, ge=1)
     start_seconds: Positive = 60.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_those_of_before(cls, content: Any) -> Any:
+        if isinstance(content, Mapping) and (before := [key for key in content if key in _BEFORE]):
+            raise ValueError(
+                f"{', '.join(before)}: the limits of these tests come from the market's own "
+                "listings now; remove what is named"
+            )
+        return content
 
 
 class RegisterSettings(_Settings):
