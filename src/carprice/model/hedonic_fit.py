@@ -19,6 +19,7 @@ from carprice.model.blocks import BLOCKS, POWERTRAIN, VARIANT, Block, print_numb
 from carprice.model.encoder import Anchor
 from carprice.model.hedonic import ENGINE, KM_KNOTS, LOGGED, USUAL_KM, Hedonic, printed, terms_of
 from carprice.model.normal_equations import NormalEquations, solve_with_folds
+from carprice.model.own_terms import own_scales, texts_of_own
 
 _CHUNK_ROWS: Final = 100_000
 _OLDEST: Final = 40
@@ -114,6 +115,7 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
         "equipment": features.equipment,
         "extent": [print_numbers(many=many, none=float(many == 0)) for many in extent],
         "extent_a": [print_numbers(many=many) for many in extent],
+        "own": texts_of_own(features),
         "fitness": [printed(years) for years in values["fitness_age"]],
         "model_engine": [*map(detail_key, texts["model"], *engine)],
         "engine": [";".join(filter(None, map(_print_terms, numbers, row))) for row in rows],
@@ -254,6 +256,7 @@ class _Design:
             typical={},
             spread={},
             usual={},
+            own=own_scales(self.features),
         )
         return self._with_statistics(draft)
 
