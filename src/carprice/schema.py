@@ -72,6 +72,7 @@ class FieldKind(StrEnum):
     INTEGER = "integer"
     DATE = "date"
     EQUIPMENT = "features"
+    FLAG = "yes or no"
 
 
 NUMERIC: Final = frozenset({FieldKind.NUMBER, FieldKind.INTEGER})
@@ -266,13 +267,82 @@ REFERENCE_FIELDS: Final = FIELDS[: FIELDS.index("features") + 1]
 """The twelve fields of the reference data. Other markets may have the rest."""
 
 
+OWN_KINDS: Final = {
+    "flag": FieldKind.FLAG,
+    "number": FieldKind.NUMBER,
+    "category": FieldKind.TEXT,
+}
+"""The kinds of a market's own columns, by their names in ``ingest.extra``."""
+MOST_OWN: Final = 50
+"""How many own columns a market may have."""
+OWN_LIMIT: Final = 1e12
+"""The numbers of an own column lie between minus this and this."""
+_OWN_FIELD: Final = re.compile(rf"(?:{'|'.join(OWN_KINDS)}):[a-z][A-Za-z0-9]{{0,39}}")
+
+
+def own_field(name: str, kind: str) -> str:
+    """Return the field of a market's own column: its kind stands before its name.
+
+    Examples
+    --------
+    >>> own_field("accident", "flag"), alias("flag:accident")
+    ('flag:accident', 'accident')
+    """
+    return f"{kind}:{name}"
+
+
+def is_own(field: str) -> bool:
+    """Whether a field, or a feature of that name, is a market's own column."""
+    return ":" in field
+
+
+def own_of(fields: Iterable[str]) -> tuple[str, ...]:
+    """Return the own columns among fields, in the one order that they have everywhere."""
+    return tuple(sorted(filter(is_own, fields)))
+
+
+def own_texts(fields: Iterable[str]) -> tuple[str, ...]:
+    """Return the own columns whose values are texts; flags are "yes" and "no"."""
+    return tuple(field for field in own_of(fields) if kind_of(field) not in NUMERIC)
+
+
+def own_numbers(fields: Iterable[str]) -> tuple[str, ...]:
+    """Return the own columns whose values are numbers."""
+    return tuple(field for field in own_of(fields) if kind_of(field) in NUMERIC)
+
+
+def why_not_own(field: str) -> str:
+    """Return why a field cannot be a market's own column, in words; empty if it can.
+
+    Examples
+    --------
+    >>> why_not_own("flag:accident"), why_not_own("number:odometer")
+    ('', 'odometer is a field of every listing; map it in ingest.columns')
+    """
+    name = alias(field)
+    if told := _TAKEN.get(name.casefold()):
+        return f"{name} is {told}; map it in ingest.columns"
+    if name.casefold() in _TAKEN or hasattr(Listing, name):
+        return f"{name} means something else in requests and answers; write another name"
+    if not _OWN_FIELD.fullmatch(field):
+        return f"{name!r} is no name; write letters and digits in camelCase, such as emissionClass"
+    return ""
+
+
 def alias(field: str) -> str:
     """Return the camelCase name of a field."""
-    return to_camel(field)
+    return field.partition(":")[2] if is_own(field) else to_camel(field)
+
+
+def name_in_requests(field: str) -> str:
+    """Return the name of a field in Python: snake_case, or an own column's own name."""
+    return alias(field) if is_own(field) else field
 
 
 def names_of(field: str) -> tuple[str, ...]:
     """Return the names by which files and params.yaml may call a field or the price."""
+    if is_own(field):
+        return (alias(field),)
     return PRICE_ALIASES if field == PRICE else (alias(field), field)
 
 
@@ -299,12 +369,21 @@ REQUIRED_OF_A_ROW: Final = tuple(name for name in REQUIRED if name != "odometer"
 """What a row of a file must hold. Its odometer may be missing, or taken as missing where it cannot
 be right."""
 
+_TAKEN: Final = {
+    **dict.fromkeys((*(name.casefold() for name in ANSWER_NAMES + MODEL_NAMES), CAR_ID), ""),
+    **dict.fromkeys(("featurecount", "feature_count", "problem", "row", "modelversion"), ""),
+    **{name.casefold(): "the price" for name in PRICE_ALIASES},
+    **{name.casefold(): "a field of every listing" for field in FIELDS for name in names_of(field)},
+}
+"""Names, in lower case, that an own column cannot have, and what they are."""
 
 _HIDDEN_IN_NAMES: Final = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
 
 
 def kind_of(field: str) -> FieldKind:
     """Return the kind of a field, of the price, or of what names a car."""
+    if is_own(field):
+        return OWN_KINDS[field.partition(":")[0]]
     return FieldKind.TEXT if field == CAR_ID else KINDS.get(field, FieldKind.NUMBER)
 
 
@@ -321,6 +400,8 @@ def column_name(name: object) -> str:
 
 def bounds(field: str) -> tuple[float, float]:
     """Return the smallest and largest value a numeric field may have."""
+    if is_own(field):
+        return -OWN_LIMIT, OWN_LIMIT
     rules = Listing.model_fields[field].metadata
     low: Any = next((rule.ge for rule in rules if isinstance(rule, Ge)), -math.inf)
     high: Any = next((rule.le for rule in rules if isinstance(rule, Le)), math.inf)

@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -31,12 +32,18 @@ from carprice.schema import (
     CAR_ID,
     FIELDS,
     LIST_PRICE,
+    MOST_OWN,
+    OWN_KINDS,
     PRICE,
     FieldKind,
     alias,
     column_name,
+    is_own,
     kind_of,
     names_of,
+    own_field,
+    own_of,
+    why_not_own,
 )
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -290,6 +297,9 @@ class IngestSettings(_Settings):
 
     source: Expanded = "sample"
     query: str | None = Field(None, description="SQL, where the source is a database URL")
+    extra: dict[str, str] = Field(
+        {}, description="the market's own columns, by name: flag, number or category"
+    )
     columns: dict[str, ColumnRule | None] = {}
     rows: RowSettings = RowSettings()
     units: Units = Units()
@@ -321,23 +331,66 @@ class IngestSettings(_Settings):
     sample: SampleSettings = SampleSettings()
     split: SplitSettings = SplitSettings()
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The fields of the market's own columns, without those that are switched off."""
+        declared = own_of(own_field(name, kind) for name, kind in self.extra.items())
+        return tuple(one for one in declared if self.columns.get(one, True) is not None)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields of a listing, the market's own columns last."""
+        return (*FIELDS, *self.own)
+
+    def with_own(self, own: Iterable[str]) -> Self:
+        """Return the settings with the own columns that a model learned from, and no others."""
+        kinds = {alias(field): field.partition(":")[0] for field in own}
+        others = {field: rule for field, rule in self.columns.items() if not is_own(field)}
+        rules = {
+            own_field(name, kinds[name]): rule
+            for field, rule in self.columns.items()
+            if is_own(field) and (name := alias(field)) in kinds
+        }
+        return self.model_copy(update={"extra": kinds, "columns": {**others, **rules}})
+
     def known(self, fields: Iterable[str]) -> list[str]:
         """Return which of the fields are known before there is a price, by camelCase names."""
         marked = {name for name, rule in self.columns.items() if rule and rule.known}
         return [alias(name) for name in fields if name in marked | {LIST_PRICE}]
 
+    @field_validator("extra")
+    @classmethod
+    def _name_own_columns(cls, extra: dict[str, str]) -> dict[str, str]:
+        if len(extra) > MOST_OWN:
+            raise ValueError(f"has {len(extra)} columns; declare at most {MOST_OWN}")
+        for name, kind in extra.items():
+            if kind not in OWN_KINDS:
+                kinds = ", ".join(OWN_KINDS)
+                raise ValueError(f"{_shown(name)} is {_shown(kind)}; its kind is one of {kinds}")
+            if why := why_not_own(own_field(name, kind)):
+                raise ValueError(_cut(why, _LONGEST_MESSAGE))
+        if len({name.casefold() for name in extra}) < len(extra):
+            raise ValueError("has two names that differ in capitals alone; keep one of them")
+        return extra
+
     @field_validator("columns", mode="before")
     @classmethod
-    def _read_columns(cls, columns: Any) -> Any:
+    def _read_columns(cls, columns: Any, info: ValidationInfo) -> Any:
         """Accept a column, or a list of them, for ``{from: column}``; camelCase or snake_case."""
         if not isinstance(columns, dict):
             return columns
-        names = {name: field for field in (*FIELDS, PRICE, CAR_ID) for name in names_of(field)}
+        own = [own_field(*pair) for pair in info.data.get("extra", {}).items()]
+        names = {
+            name: field for field in (*FIELDS, PRICE, CAR_ID, *own) for name in names_of(field)
+        }
         read: dict[str, Any] = {}
         for key, rule in columns.items():
             if key not in names:
-                known = ", ".join([PRICE, *map(alias, FIELDS), CAR_ID])
-                raise ValueError(f"{key!r} is not a field of a listing; the fields are {known}")
+                known = ", ".join([PRICE, *map(alias, FIELDS), CAR_ID, *map(alias, own)])
+                raise ValueError(
+                    f"{key!r} is not a field of a listing; the fields are {known}; a column that "
+                    "is none of them is declared in ingest.extra"
+                )
             if names[key] in read:
                 raise ValueError(f"{key!r} is given a second time; keep one of its spellings")
             is_short = isinstance(rule, str | list | tuple)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from carprice import CarpriceError, CarpriceWarning, InputError, PriceRegressor, load_sample
 from carprice.components.workspace import Workspace
 from carprice.model import PriceModel
-from carprice.model.explanation import FACTORS
+from carprice.model.blocks import FACTORS
 from carprice.settings import Settings
 
 Change = Callable[[pd.DataFrame], Any]

@@ -18,7 +18,7 @@ from carprice.listings.market import Market
 from carprice.listings.reading import clean_source, read_source, refuse_too_few
 from carprice.listings.snapshot import listings_digest, snapshot_digest
 from carprice.redaction import redact
-from carprice.schema import FIELDS, PRICE, alias
+from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
 
 
@@ -62,7 +62,7 @@ def ingest(
             {field: sign for field, sign in read.decimals.items() if field != PRICE},
         ).to_json()
         origin = {alias(name): ", ".join(names) for name, names in read.origin.items() if names}
-        missing = listings[[*FIELDS]].isna().sum()
+        missing = listings[[*settings.fields]].isna().sum()
         price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
         report = {
             "source": redact(settings.source),

@@ -16,7 +16,7 @@ from carprice.arrays import Codes
 from carprice.listings.features import CATEGORIES, name_of
 from carprice.listings.market import km_per_unit
 from carprice.listings.variants import parse_variant
-from carprice.schema import CAR_ID, FIELDS, KINDS, NUMERIC, PRICE, FieldKind
+from carprice.schema import CAR_ID, FIELDS, NUMERIC, PRICE, FieldKind, kind_of, own_of
 
 CAR: Final = "car"
 """The column of clean listings that names the car of each by a number."""
@@ -58,7 +58,8 @@ class Repeats:
 
 def car_digests(listings: pd.DataFrame, *, with_region: bool = False) -> Digests:
     """Return a hash of each of n listings that ignores its price, its day and its region."""
-    columns = {field: _plain(listings[field], field) for field in FIELDS if field != "listed_on"}
+    fields = (*(field for field in FIELDS if field != "listed_on"), *own_of(listings.columns))
+    columns = {field: _plain(listings[field], field) for field in fields}
     if not with_region:
         columns["region"] = pd.Series("", index=listings.index, dtype=object)
     return _hashed(columns)
@@ -209,9 +210,9 @@ def _names_a_car(odometer: npt.NDArray[np.float64], km: float) -> npt.NDArray[np
 
 def _plain(values: pd.Series, field: str) -> pd.Series:
     """Return the values of a field such that frames of any dtypes and spelling hash alike."""
-    if KINDS[field] in NUMERIC:
+    if kind_of(field) in NUMERIC:
         return values.astype(np.float64)
-    if KINDS[field] is FieldKind.DATE:
+    if kind_of(field) is FieldKind.DATE:
         return values.astype("datetime64[s]")
     known = values.notna()
     if not known.any():

@@ -13,7 +13,7 @@ import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.market import is_impossible, odometer_limits
-from carprice.schema import KINDS, NUMERIC, PRICE, REQUIRED_OF_A_ROW, bounds
+from carprice.schema import KINDS, NUMERIC, PRICE, REQUIRED_OF_A_ROW, bounds, kind_of, own_of
 
 _SMALLEST_YEAR_SHARE: Final = 0.005
 _LONGEST_GAP_YEARS: Final = 10
@@ -78,8 +78,8 @@ def clean(
     odometer, age = frame["odometer"], listed - frame["year"]
     impossible = is_impossible(odometer, age, odometer_limits(distance_unit))
     frame = _made_missing(frame, "odometer", impossible, "impossible", counts)
-    for name, kind in KINDS.items():
-        if kind in NUMERIC:
+    for name in (*KINDS, *own_of(frame.columns)):
+        if kind_of(name) in NUMERIC:
             low, high = bounds(name)
             outside = (frame[name] < low) | (frame[name] > high)
             frame = _made_missing(frame, name, outside, f"outside {low:g}–{high:g}", counts)

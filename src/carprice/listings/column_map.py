@@ -33,7 +33,6 @@ from carprice.listings.values import (
 from carprice.redaction import redact
 from carprice.schema import (
     CAR_ID,
-    FIELDS,
     NUMERIC,
     PRICE,
     REFERENCE_EQUIPMENT,
@@ -41,6 +40,7 @@ from carprice.schema import (
     FieldKind,
     alias,
     column_name,
+    is_own,
     kind_of,
     names_of,
 )
@@ -65,10 +65,11 @@ class MappedChunk:
 
     Attributes
     ----------
-    frame : the fields in the order of :data:`carprice.schema.FIELDS`, then ``price`` and ``id``
-        where there are any; the index is the chunk's. Text is ``object`` (``None`` if missing),
-        numbers and integers ``float64`` (``NaN``), dates ``datetime64[s]`` at midnight (``NaT``),
-        ``features`` the text of :func:`carprice.schema.join_equipment` (``None`` if not known).
+    frame : the fields in the order of :attr:`carprice.settings.IngestSettings.fields`, then
+        ``price`` and ``id`` where there are any; the index is the chunk's. Text and flags, "yes" or
+        "no", are ``object`` (``None`` if missing), numbers and integers ``float64`` (``NaN``),
+        dates ``datetime64[s]`` at midnight (``NaT``), ``features`` the text of
+        :func:`carprice.schema.join_equipment` (``None`` if not known).
     unreadable : what could not be read, by field.
     origin : the source's columns that each field was read from.
     ignored : the other columns, in the source's order.
@@ -108,7 +109,7 @@ def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[st
     """
     present = {*map(column_name, columns)}
     found: dict[str, tuple[str, ...]] = {}
-    for field in (*FIELDS, PRICE):
+    for field in (*settings.fields, PRICE):
         if field in settings.columns:
             continue
         here = tuple(name for name in names_of(field) if name in present)[:1]
@@ -247,7 +248,7 @@ def map_columns(
     defaulted: dict[str, pd.Series] = {}
     unmatched: dict[str, Unreadable] = {}
     samples: dict[str, tuple[str, ...]] = {}
-    for field in (*FIELDS, *(name for name in (PRICE, CAR_ID) if name in rules)):
+    for field in (*settings.fields, *(name for name in (PRICE, CAR_ID) if name in rules)):
         if field not in rules:
             data[field] = np.full(len(chunk.frame), MISSING.get(kind_of(field)))
             continue
@@ -319,7 +320,7 @@ def _rules(
         origin = {"from": names[0]} if names[0] in names_of(field) else {"flags": names}
         rules[field] = ColumnRule.model_validate(origin)
     without = "odometer" if "odometer" in settings.columns else None
-    needed = (*REQUIRED, *([PRICE] if price_required else []))
+    needed = (*REQUIRED, *([PRICE, *settings.own] if price_required else []))
     lacking = [field for field in needed if field not in rules and field != without]
     if lacking:
         raise InputError(_no_field(lacking, columns, label))
@@ -330,6 +331,12 @@ def _no_field(fields: Sequence[str], columns: Sequence[str], label: str) -> str:
     """Tell which needed fields have no column; of a single one, the names that were looked for."""
     field, *others = fields
     names = names_of(field) if field == PRICE else (alias(field),)
+    if is_own(field):
+        return (
+            f"{label} has no column {alias(field)!r}, which ingest.extra declares; name it in "
+            f"ingest.columns, such as '{alias(field)}: <its column>', or take it out of "
+            f"ingest.extra; the file's columns are {nearest(alias(field), columns)}"
+        )
     if others:
         told = ", ".join(map(alias, fields))
         without = " ('odometer: null' if the file has none)" * ("odometer" in fields)

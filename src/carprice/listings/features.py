@@ -20,10 +20,20 @@ import numpy.typing as npt
 from carprice.arrays import Codes, Columns, Floats
 from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import is_believed, odometer_limits
+from carprice.listings.own import text_of_own
 from carprice.listings.spelling import normalise
 from carprice.listings.synonyms import canonical
 from carprice.listings.variants import variant_of
-from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, FieldKind
+from carprice.schema import (
+    EQUIPMENT_SEPARATOR,
+    KINDS,
+    FieldKind,
+    alias,
+    is_own,
+    own_numbers,
+    own_of,
+    own_texts,
+)
 
 LEAST_CC: Final = 50.0
 """Least displacement of a car; one below, but for none at all, is in litres, and not read."""
@@ -83,7 +93,8 @@ _CAR_CATEGORY_FIELDS: Final = itemgetter(*CAR_CATEGORIES)(CATEGORIES)
 
 T = TypeVar("T")
 CarValues = tuple[dict[str, float], Sequence[str], Sequence[str]]
-"""The known :data:`NUMBERS` by name, the :data:`CAR_CATEGORIES`, and the names of equipment."""
+"""The known :data:`NUMBERS` and own ones by name, the :data:`CAR_CATEGORIES` and own ones, and the
+names of equipment."""
 ParsedListing = tuple[Mapping[str, str], *CarValues]
 """The :data:`TYPE_TEXTS` by name, and what differs from car to car."""
 
@@ -94,9 +105,9 @@ class Features:
 
     Attributes
     ----------
-    texts : n normalised categories by name (:data:`TEXTS`); empty where unknown.
-    numbers : n values by name (:data:`NUMBERS`); NaN where unknown. ``age`` is in years,
-        ``odometer`` in the market's distance unit, ``litres`` the engine's displacement,
+    texts : n normalised categories by name (:data:`TEXTS`, then own columns); empty where unknown.
+    numbers : n values by name (:data:`NUMBERS`, then own columns); NaN where unknown. ``age`` is in
+        years, ``odometer`` in the market's distance unit, ``litres`` the engine's displacement,
         ``listed`` the listing's date in years after the valuation date.
     equipment : n texts: names of equipment joined by ``|``; empty where none is known.
     cars : the number of the car that each listing is of; None where every listing is another car.
@@ -109,6 +120,11 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.equipment)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The fields of the market's own columns."""
+        return own_of((*self.texts, *self.numbers))
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Features":
         """Return the given rows, in the order given."""
@@ -183,11 +199,15 @@ equipment_of: Final = kept_by_equipment(_read_equipment, most=4096)
 def name_of(category: str, value: Any) -> str:
     """Return the name of a category's value, one for all its spellings; empty where missing.
 
+    A category is one of :data:`CATEGORIES`, or an own column of texts.
+
     Examples
     --------
     >>> name_of("transmission", "MT"), name_of("color", "Sky  Blue"), name_of("fuel", None)
     ('manual', 'sky blue', '')
     """
+    if is_own(category):
+        return text_of_own(category, value)
     return canonical(category, text_of(value))
 
 
@@ -199,11 +219,13 @@ class Reading(NamedTuple):
     name_of : reads a category's value.
     equipment_of : reads names of equipment.
     numbers : the :data:`NUMBERS` that are read.
+    own : the fields of the market's own columns.
     """
 
     name_of: Callable[[str, Any], str] = name_of
     equipment_of: Callable[[Any], Sequence[str]] = equipment_of
     numbers: Collection[str] = NUMBERS
+    own: tuple[str, ...] = ()
 
 
 AS_IT_IS: Final = Reading()
@@ -239,11 +261,12 @@ def parse(
         texts, litres = type_of(*map(fields.get, TYPE_FIELDS))
         return texts, *reader.read(fields, reader.day_of(fields), litres)
 
-    return features_of(map(read, listings_of(columns)))
+    return features_of(map(read, listings_of(columns)), reading.own)
 
 
-def features_of(listings: Iterable[ParsedListing]) -> Features:
-    """Return listings that were read one by one as columns."""
+def features_of(listings: Iterable[ParsedListing], own: Sequence[str] = ()) -> Features:
+    """Return listings that were read one by one as columns; ``own`` are the own columns."""
+    of_cars, names_of_numbers = (*CAR_CATEGORIES, *own_texts(own)), (*NUMBERS, *own_numbers(own))
     types: list[Mapping[str, str]] = []
     categories: list[str] = []
     equipment: list[str] = []
@@ -252,12 +275,15 @@ def features_of(listings: Iterable[ParsedListing]) -> Features:
         types.append(texts_of_type)
         categories += of_car
         equipment.append(EQUIPMENT_SEPARATOR.join(names))
-        values.extend(map(known.get, NUMBERS, repeat(math.nan)))
-    width = len(CAR_CATEGORIES)
-    by_category = {name: categories[place::width] for place, name in enumerate(CAR_CATEGORIES)}
-    texts = {name: by_category.get(name) or [one[name] for one in types] for name in TEXTS}
-    table = np.array(values).reshape(-1, len(NUMBERS)).T.copy()
-    numbers = dict(zip(NUMBERS, table, strict=True))
+        values.extend(map(known.get, names_of_numbers, repeat(math.nan)))
+    width = len(of_cars)
+    by_category = {name: categories[place::width] for place, name in enumerate(of_cars)}
+    texts = {
+        name: by_category.get(name) or [one[name] for one in types]
+        for name in (*TEXTS, *own_texts(own))
+    }
+    table = np.array(values).reshape(-1, len(names_of_numbers)).T.copy()
+    numbers = dict(zip(names_of_numbers, table, strict=True))
     numbers["odometer_per_year"] = numbers["odometer"] / (numbers["age"] + 0.5)
     return Features(texts, numbers, equipment)
 
@@ -267,7 +293,7 @@ def listings_of(columns: Columns) -> Iterator[dict[str, Any]]:
     values: dict[str, Sequence[Any]] = {}
     for field, column in columns.items():
         if column is not None:
-            is_date = KINDS[field] is FieldKind.DATE
+            is_date = KINDS.get(field) is FieldKind.DATE
             days = np.asarray(column, dtype="datetime64[D]") if is_date else column
             values[field] = days.tolist() if isinstance(days, np.ndarray) else days
     names = tuple(values)
@@ -317,8 +343,12 @@ class ListingReader:
         self._equipment_of = reading.equipment_of
         self._plain_numbers = [name for name in PLAIN_NUMBERS if name in reading.numbers]
         self._reads_engines = "litres" in reading.numbers
+        texts = own_texts(reading.own)
+        categories = (*CAR_CATEGORIES, *texts)
+        self._category_fields = (*_CAR_CATEGORY_FIELDS, *map(alias, texts))
+        self._own_numbers = [(field, alias(field)) for field in own_numbers(reading.own)]
         self._categories_of = lru_cache(maxsize=4096)(
-            lambda *values: tuple(map(reading.name_of, CAR_CATEGORIES, values))
+            lambda *values: tuple(map(reading.name_of, categories, values))
         )
 
     def day_of(self, fields: Mapping[str, Any]) -> datetime.date:
@@ -348,6 +378,10 @@ class ListingReader:
             number = get(name)
             if number is not None and number == number:  # noqa: PLR0124 - NaN
                 numbers[name] = float(number)
+        for field, name in self._own_numbers:
+            number = get(name)
+            if number is not None and number == number:  # noqa: PLR0124 - NaN
+                numbers[field] = float(number)
         engine = get("engine_cc") if self._reads_engines else None
         if engine is not None and (engine >= LEAST_CC or engine == 0):
             numbers["litres"] = round(engine / 1000 * 10) / 10
@@ -360,4 +394,4 @@ class ListingReader:
             and is_believed(odometer, age, self._odometers)
         ):
             numbers["odometer"] = float(odometer)
-        return numbers, self._categories_of(*map(get, _CAR_CATEGORY_FIELDS)), equipment
+        return numbers, self._categories_of(*map(get, self._category_fields)), equipment

@@ -8,7 +8,17 @@ import pandas as pd
 from carprice.arrays import Columns, Floats
 from carprice.listings.cars import CAR, cars_of
 from carprice.listings.features import NUMBERS, TEXTS, Features
-from carprice.schema import KINDS, LIST_PRICE, NUMERIC, FieldKind
+from carprice.schema import (
+    KINDS,
+    LIST_PRICE,
+    NUMERIC,
+    FieldKind,
+    kind_of,
+    name_in_requests,
+    own_numbers,
+    own_of,
+    own_texts,
+)
 
 _TARGET = "ln_price"
 _DIGEST = "data_digest"
@@ -16,20 +26,24 @@ _EQUIPMENT = "equipment"
 
 
 def as_columns(listings: pd.DataFrame) -> Columns:
-    """Return listings as the model takes them: values by field name, None or NaN where missing."""
+    """Return listings as the model takes them: values by field name, None or NaN where missing.
+
+    Own columns have their own names, as in requests; ``own_of(listings.columns)`` has their kinds.
+    """
     columns = {}
-    for field, kind in KINDS.items():
+    for field in (*KINDS, *own_of(listings.columns)):
         if field == LIST_PRICE and field not in listings:  # listings kept of before
             continue
-        values = listings[field]
+        kind, values = kind_of(field), listings[field]
         if values.isna().all():
             continue
         if kind in NUMERIC:
-            columns[field] = values.to_numpy(dtype=np.float64)
+            columns[name_in_requests(field)] = values.to_numpy(dtype=np.float64)
         elif kind is FieldKind.DATE:
             columns[field] = values.to_numpy(dtype="datetime64[D]")
         else:
-            columns[field] = values.astype(object).where(values.notna(), None).tolist()
+            texts = values.astype(object).where(values.notna(), None)
+            columns[name_in_requests(field)] = texts.tolist()
     return columns
 
 
@@ -54,8 +68,11 @@ def read_features(path: Path) -> tuple[Features, Floats]:
     """Read what :func:`write_features` wrote."""
     frame = pd.read_parquet(path)
     features = Features(
-        {name: frame[name].tolist() for name in TEXTS},
-        {name: frame[name].to_numpy(dtype=np.float64) for name in NUMBERS},
+        {name: frame[name].tolist() for name in (*TEXTS, *own_texts(frame.columns))},
+        {
+            name: frame[name].to_numpy(dtype=np.float64)
+            for name in (*NUMBERS, *own_numbers(frame.columns))
+        },
         frame[_EQUIPMENT].tolist(),
         cars_of(frame),
     )

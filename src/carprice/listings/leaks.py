@@ -25,7 +25,7 @@ from carprice.listings.noise import (
     noise_floor,
     one_of_each_car,
 )
-from carprice.schema import FIELDS, alias
+from carprice.schema import FIELDS, alias, is_own, own_numbers, own_texts
 
 MOST_EXPLAINED: Final = 0.5
 _MOST_EXPLAINED_BY_DISTANCE: Final = 0.9
@@ -65,14 +65,14 @@ def suspects(
     features, log_price = one_of_each_car(features, log_price)
     groups = like_cars(features)
     found = []
-    for name in NUMBERS:
+    for name in (*NUMBERS, *own_numbers(features.own)):
         if name not in _NOT_JUDGED:
             judged_in = like_cars(features, ("age",)) if name == "litres" else groups
             share = _explained_by_number(features.numbers[name], judged_in, log_price)
             found.append(Suspect(SOURCE_FIELD.get(name, name), share))
-    for name in CATEGORIES:
+    for name in (*CATEGORIES, *own_texts(features.own)):
         share = _explained_by_text(features.texts[name], groups, log_price)
-        found.append(Suspect(SOURCE_FIELD[name], share))
+        found.append(Suspect(SOURCE_FIELD.get(name, name), share))
     least = {"odometer": _MOST_EXPLAINED_BY_DISTANCE} if explaining >= MOST_EXPLAINED else {}
     return sorted(
         (one for one in found if one.explained >= max(explaining, least.get(one.field, 0.0))),
@@ -116,25 +116,29 @@ def refuse_leaks(
     columns: Mapping[str, str],
     known: Collection[str] = (),
 ) -> None:
-    """Raise an InputError if :func:`suspects` finds a field, or a known one is the price.
+    """Raise an InputError if :func:`suspects` finds a field, or a known or own one is the price.
 
     Parameters
     ----------
     columns : the source's column of each field, by the field's camelCase name.
     known : camelCase names of the fields that are known of any car before there is a price.
     """
-    names = {alias(field): field for field in FIELDS}
-    for name in known:
+    names = {alias(field): field for field in (*FIELDS, *features.own)}
+    for name in {**dict.fromkeys(known), **dict.fromkeys(map(alias, features.own))}:
         if is_price(features, log_price, names[name]):
+            remedy = f"switch it off in ingest.columns: '{name}: null'"
+            if is_own(names[name]):
+                remedy = f"take {name} out of ingest.extra"
             raise InputError(
                 f"{name} (column {columns.get(name, '?')}) is the price, or computed from it: the "
-                f"price follows from it alone, and known: true does not help; switch it off in "
-                f"ingest.columns: '{name}: null'"
+                f"price follows from it alone, and known: true does not help; {remedy}"
             )
     found = [one for one in suspects(features, log_price) if alias(one.field) not in known]
     if found:
         name, field = alias(found[0].field), found[0].field
         remedy = f"switch it off in ingest.columns, such as '{name}: null'"
+        if is_own(field):
+            remedy = f"take {name} out of ingest.extra"
         if not is_price(features, log_price, field):
             remedy += (
                 "; if it is a list price when new, map it as newPrice; if it is something else "
@@ -162,7 +166,7 @@ def refuse_too_good(
     columns, known : see :func:`refuse_leaks`.
     """
     # Twins that were alike in a column which knows the price would have one price.
-    names = {alias(field): _FEATURE.get(field, field) for field in FIELDS}
+    names = {alias(field): _FEATURE.get(field, field) for field in (*FIELDS, *features.own)}
     alike = [names[name] for name in known if names[name] not in KEY_NUMBERS]
     numbers = [name for name in alike if name in features.numbers]
     texts = [name for name in alike if name in features.texts]

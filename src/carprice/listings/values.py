@@ -18,6 +18,7 @@ from carprice.errors import InputError
 from carprice.listings.cells import UNREADABLE, Cells, as_text
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import read_number
+from carprice.listings.own import FLAGS, NO, YES
 from carprice.schema import (
     EQUIPMENT_SEPARATOR,
     NUMERIC,
@@ -41,23 +42,6 @@ MISSING: Final[dict[FieldKind, Any]] = {
 _FLOAT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T]\d.*)?")
 _AMBIGUOUS_DATE: Final = re.compile(r"\d{1,2}([-/. ])\d{1,2}([-/. ])(\d{4}|\d{2})([ T].*)?")
-_YES: Final = (
-    "1 true t yes y on x with ✓ ✔ ja j sí si sim oui tak ano áno da igen evet kyllä ναι да так "
-    "כן نعم بله हाँ हां হ্যাঁ 是 有 あり はい 예 있음 có ya ใช่ มี ☑ ✅ sì "
-    "wahr vrai vero verdadero verdadeiro prawda pravda igaz doğru waar sant sand tosi adevărat "
-    "истина есть"
-)
-_NO: Final = (
-    "0 false f no n off without nein nej nee não nao non nie ne нет не ні nem hayır nu ei όχι "
-    "לא لا خیر नहीं না 否 无 無 なし いいえ 아니오 없음 không tidak ไม่ ไม่มี ✗ ✘ ☐ ❌ "
-    "hayir falsch faux falso fałsz nepravda hamis yanlış yanliş onwaar falskt falsk epätosi fals "
-    "ложь"
-)
-FLAGS: Final = {
-    unicodedata.normalize("NFC", word): float(words is _YES)
-    for words in (_YES, _NO)
-    for word in words.split()
-}
 _MONTHS: Final = (
     "jan feb mar apr may jun jul aug sep oct nov dec mrz mär mai okt dez janv févr mars avr juin "
     "juil août sept déc ene abr ago dic gen mag giu lug set ott янв фев мар апр май июн июл авг"
@@ -272,6 +256,8 @@ def _reader(field: str, rule: ColumnRule) -> Callable[[object], Any]:
         return _text_or_none
     if kind is FieldKind.EQUIPMENT:
         return lambda value: _read_equipment(value, rule.split)
+    if kind is FieldKind.FLAG:
+        return _read_own_flag
     return lambda value: _read_date(value, rule.date)
 
 
@@ -522,6 +508,14 @@ def _printed_value(text: str) -> str | None:
 def _unescaped(found: re.Match[str]) -> str:
     code = found[1] or found[2]
     return chr(int(code, 16)) if code else _ESCAPED.get(found[3], found[3])
+
+
+def _read_own_flag(value: object) -> Any:
+    """Return "yes" or "no" for a flag; None for an empty cell."""
+    if not as_text(value):
+        return None
+    flag = _read_flag(value)
+    return flag if flag is UNREADABLE else YES if flag else NO
 
 
 def _read_flag(value: object) -> Any:

@@ -27,6 +27,20 @@ FACTORS: Final = (
 """The parts of a price, in the order of an explanation."""
 MAKE_AND_MODEL, VARIANT, AGE, DISTANCE, POWERTRAIN, OWNERS, EQUIPMENT, COLOUR = FACTORS[:8]
 CONDITION, OTHERS = FACTORS[8:]
+OWN: Final = "own columns"
+"""The part of the market's own columns, before the last one, where there are any."""
+
+
+def factors_of(has_own: bool) -> tuple[str, ...]:
+    """Return the parts of a price, in the order of an explanation, for a market.
+
+    Examples
+    --------
+    >>> factors_of(False) == FACTORS, factors_of(True)[-2:]
+    (True, ('own columns', 'everything else'))
+    """
+    return (*FACTORS[:-1], OWN, OTHERS) if has_own else FACTORS
+
 
 Terms = Sequence[tuple[str, float]]
 """Terms of a text, and the value of each."""
@@ -70,7 +84,7 @@ class Block:
 
     Attributes
     ----------
-    factor : the part of the price that it counts to, one of :data:`FACTORS`.
+    factor : the part of the price that it counts to, one of :func:`factors_of`.
     text : name of the text that has the terms, see :func:`carprice.model.hedonic_fit.texts_of`.
     basis : the function of age and distance, see :func:`carprice.model.hedonic_fit.bases_of`.
     scale : its key in :class:`carprice.settings.HedonicScales`.
@@ -131,6 +145,8 @@ BLOCKS: Final = (
     Block("extent_a", EQUIPMENT, "extent_a", "a", "trend", numbers),
     Block("color", COLOUR, "color", "one", "color"),
     Block("condition", CONDITION, "condition", "one", "category"),
+    Block("own", OWN, "own", "one", "category", numbers),
+    Block("own_a", OWN, "own", "a", "kind", numbers),
     Block("seller", OTHERS, "seller", "one", "category"),
     Block("region", OTHERS, "region", "one", "category"),
     Block("fitness", OTHERS, "fitness", "one", "category"),

@@ -4,7 +4,7 @@ Many cars share a type, so that the work on a type can be done once and kept.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +20,7 @@ from carprice.listings.features import (
 )
 from carprice.listings.keys import detail_key
 from carprice.model.defaults import KIND, Defaults
+from carprice.schema import own_numbers, own_texts
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -51,25 +52,36 @@ class Car:
     given : the listing's own :data:`carprice.listings.features.NUMBERS`; the model does not read
         ``odometer_per_year`` among them.
     numbers : ``given``, and for the numbers that the listing leaves out the usual one, or NaN.
-    categories : texts of :data:`carprice.listings.features.CAR_CATEGORIES`; the usual one, or
-        empty, where unknown.
+    categories : texts of :attr:`CarReader.categories`; the usual one, or empty, where unknown.
     equipment : normalised names.
+    lacks_own : whether it leaves out an own column that all training rows had, or that was filled.
     """
 
     given: dict[str, float]
     numbers: dict[str, float]
     categories: Sequence[str]
     equipment: Sequence[str]
+    lacks_own: bool = False
 
 
 class CarReader:
-    """Makes a :class:`CarType` and a :class:`Car` of what was read, and fills in what is usual."""
+    """Makes a :class:`CarType` and a :class:`Car` of what was read, and fills in what is usual.
+
+    Attributes
+    ----------
+    categories : the categories of a :class:`Car`, in their order: own ones last.
+    has_own : whether the market has columns of its own.
+    """
 
     def __init__(self, defaults: Defaults) -> None:
         self._defaults = defaults
         self._odometer_by_age = defaults.odometer_by_age.tolist()
         usual = defaults.categories
-        self._categories = [usual.get(name, "") for name in CAR_CATEGORIES] if usual else None
+        self._own = defaults.own
+        self.has_own = bool(self._own)
+        self._own_numbers = own_numbers(self._own)
+        self.categories = (*CAR_CATEGORIES, *own_texts(self._own))
+        self._categories = [usual.get(name, "") for name in self.categories] if usual else None
 
     def type_of(self, given: dict[str, str], litres: float) -> CarType:
         """Return the type of what :func:`carprice.listings.features.read_type` returns."""
@@ -87,10 +99,21 @@ class CarReader:
         if "odometer" not in given:
             oldest = len(self._odometer_by_age) - 1
             numbers["odometer"] = self._odometer_by_age[int(min(given["age"], oldest))]
+        lacks_own = self.has_own and self._lacks_own(given, numbers, categories)
         if self._categories:
             pairs = zip(categories, self._categories, strict=True)
             categories = [own or usual for own, usual in pairs]
-        return Car(given, numbers, categories, equipment)
+        return Car(given, numbers, categories, equipment, lacks_own)
+
+    def _lacks_own(
+        self, given: Mapping[str, float], numbers: Mapping[str, float], categories: Sequence[str]
+    ) -> bool:
+        usual = self._categories or [""] * len(categories)
+        start = len(CAR_CATEGORIES)
+        texts = zip(categories[start:], usual[start:], strict=True)
+        return any(filled and not text for text, filled in texts) or any(
+            name not in given and not math.isnan(numbers[name]) for name in self._own_numbers
+        )
 
     def read(self, features: Features) -> Iterator[tuple[CarType, Car]]:
         """Read parsed listings; rows with equal :data:`TYPE_TEXTS` share one CarType."""
@@ -99,7 +122,7 @@ class CarReader:
         )
         types = zip(*(features.texts[name] for name in TYPE_TEXTS), strict=True)
         numbers = np.column_stack([*features.numbers.values()])
-        categories = zip(*(features.texts[name] for name in CAR_CATEGORIES), strict=True)
+        categories = zip(*(features.texts[name] for name in self.categories), strict=True)
         rows = zip(types, numbers, categories, features.equipment, strict=True)
         for texts, values, of_car, equipment in rows:
             pairs = zip(features.numbers, values.tolist(), strict=True)
@@ -109,7 +132,8 @@ class CarReader:
 
     def complete(self, features: Features) -> Features:
         """Return parsed listings with unknown numbers, transmission, body and fuel filled."""
-        return features_of(
+        rows = (
             (car_type.texts, car.numbers, car.categories, car.equipment)
             for car_type, car in self.read(features)
         )
+        return features_of(rows, self._own)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from carprice.listings.features import LEAST_CC, LISTED_YEARS, text_of
 from carprice.listings.keys import ModelKey
 from carprice.model.car import Car, CarType
-from carprice.schema import alias
+from carprice.schema import alias, own_numbers
 
 if TYPE_CHECKING:
     from carprice.model.price_model import PriceModel
@@ -69,7 +69,9 @@ class Cautions:
     def __init__(self, model: "PriceModel") -> None:
         self._model = model
         limits = {**model.trained_on, **model.usual_ranges}
-        self._limits = [(name, *limits[name]) for name in _CHECKED_NUMBERS if name in limits]
+        own = {name: name for name in own_numbers(model.own)}
+        self._fields = {**_CHECKED_NUMBERS, **own}
+        self._limits = [(name, *limits[name]) for name in self._fields if name in limits]
         self._reads_engines = "litres" in limits
 
     def of_type(self, names: Mapping[str, Any], car_type: CarType) -> tuple[Caution, ...]:
@@ -136,7 +138,7 @@ class Cautions:
         for name, low, high in self._limits:
             number = given.get(name)
             if number is not None and not low <= number <= high:
-                field = alias(_CHECKED_NUMBERS[name])
+                field = alias(self._fields[name])
                 if name == "age":
                     what, seen = f"an age of {number:g} years", f"{low:g}–{high:g}"
                 else:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from carprice.arrays import Floats
 from carprice.listings.features import CAR_CATEGORIES, PLAIN_NUMBERS, Features
+from carprice.schema import own_numbers, own_of, own_texts
 
 USUAL_OF_MODEL: Final = ("litres", *PLAIN_NUMBERS)
 KIND: Final = ("transmission", "body", "fuel")
@@ -49,7 +50,8 @@ class Defaults:
     @classmethod
     def fit(cls, features: Features) -> Self:
         """Learn the medians of training rows."""
-        numbers = np.column_stack([features.numbers[name] for name in USUAL_OF_MODEL])
+        names = (*USUAL_OF_MODEL, *own_numbers(features.own))
+        numbers = np.column_stack([features.numbers[name] for name in names])
         rows: dict[str, list[int]] = defaultdict(list)
         for level in ("make", "model"):
             for row, key in enumerate(features.texts[level]):
@@ -63,17 +65,25 @@ class Defaults:
             by_age = _never_falling(medians)
         kinds = [*zip(*(features.texts[name] for name in KIND), strict=True)]
         return cls(
-            {key: _by_name(map(_median, numbers[own].T)) for key, own in rows.items()},
+            {
+                key: dict(zip(names, map(_median, numbers[own].T), strict=True))
+                for key, own in rows.items()
+            },
             {key: _commonest(Counter(kinds[row] for row in own)) for key, own in rows.items()},
             by_age,
             UsualCar.fit(features),
             dict(_always_known(features)),
         )
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The fields of the market's own columns."""
+        return own_of((*self.usual[""], *(self.car.categories if self.car else ())))
+
     def to_json(self) -> dict[str, Any]:
         """Return the medians as plain JSON values; null for NaN."""
         return {
-            "numbers": USUAL_OF_MODEL,
+            "numbers": [*self.usual[""]],
             "by_group": {key: _nulls(own.values()) for key, own in self.usual.items() if key},
             "kinds": self.kinds,
             "overall": _nulls(self.usual[""].values()),
@@ -124,13 +134,12 @@ class UsualCar:
         medians = {name: _median(numbers[name]) for name in ("age", "odometer")}
         return cls(
             {name: median for name, median in medians.items() if not np.isnan(median)},
-            {name: _commonest_text(features.texts[name]) for name in CAR_CATEGORIES},
+            {
+                name: _commonest_text(features.texts[name])
+                for name in (*CAR_CATEGORIES, *own_texts(features.own))
+            },
             {fuel: float(np.median(years)) for fuel, years in by_fuel.items()},
         )
-
-
-def _by_name(medians: Iterable[float]) -> dict[str, float]:
-    return dict(zip(USUAL_OF_MODEL, medians, strict=True))
 
 
 def _commonest(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
@@ -143,7 +152,7 @@ def _commonest_text(texts: Iterable[str]) -> str:
 
 
 def _always_known(features: Features) -> Iterator[tuple[str, str]]:
-    for name in CAR_CATEGORIES:
+    for name in (*CAR_CATEGORIES, *own_texts(features.own)):
         counts = Counter(features.texts[name])
         usual = _commonest_text(features.texts[name])
         if "" not in counts and counts[usual] >= _COMMON * len(features):

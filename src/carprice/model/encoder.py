@@ -14,7 +14,7 @@ import numpy.typing as npt
 from carprice.arrays import Floats
 from carprice.listings.features import CAR_CATEGORIES, NUMBERS, TYPE_CATEGORIES, Features
 from carprice.model.car import Car, CarType
-from carprice.schema import EQUIPMENT_SEPARATOR
+from carprice.schema import EQUIPMENT_SEPARATOR, own_numbers, own_texts
 
 Matrix = npt.NDArray[np.float32]
 Row: TypeAlias = "memoryview[float]"
@@ -70,19 +70,26 @@ class Encoder:
         counts: Counter[str] = Counter()
         for names, rows in Counter(features.equipment).items():
             counts.update(dict.fromkeys(filter(None, names.split(EQUIPMENT_SEPARATOR)), rows))
-        known = [name for name in NUMBERS if not np.isnan(features.numbers[name]).all()]
+        every = (*NUMBERS, *own_numbers(features.own))
+        known = [name for name in every if not np.isnan(features.numbers[name]).all()]
+        one_hot = (*ONE_HOT, *own_texts(features.own))
         return cls(
             tuple(name for name in known if name != "odometer_per_year"),
-            {name: _common(Counter(features.texts[name])) for name in ONE_HOT},
+            {name: _common(Counter(features.texts[name])) for name in one_hot},
             _common(counts, most=200),
             {name: dict(Counter(features.texts[name])) for name in COUNTED},
             falling or {},
         )
 
     @property
+    def one_hot(self) -> tuple[str, ...]:
+        """The categories of :attr:`levels` in the order of the columns: own ones last."""
+        return (*ONE_HOT, *own_texts(self.levels))
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the matrix's columns."""
-        levels = (f"{name}={level}" for name in ONE_HOT for level in self.levels[name])
+        levels = (f"{name}={level}" for name in self.one_hot for level in self.levels[name])
         counted = (f"{name}_rows" for name in COUNTED)
         beyond = (f"{name}_beyond" for name in self.falling)
         return (*ANCHORS, *self.numbers, *beyond, *levels, *self.equipment, *counted)
@@ -105,9 +112,11 @@ class TreeRows:
             (of_number[name], next(place), least, most)
             for name, (least, most) in encoder.falling.items()
         ]
-        places = {name: {level: next(place) for level in encoder.levels[name]} for name in ONE_HOT}
+        places = {
+            name: {level: next(place) for level in encoder.levels[name]} for name in encoder.one_hot
+        }
         self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
-        self._of_cars = [places[name] for name in CAR_CATEGORIES]
+        self._of_cars = [places[name] for name in (*CAR_CATEGORIES, *own_texts(encoder.levels))]
         self._equipment = {name: next(place) for name in encoder.equipment}
         self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
 

@@ -21,19 +21,21 @@ from carprice.model.blocks import (
     CONDITION,
     DISTANCE,
     EQUIPMENT,
-    FACTORS,
     MAKE_AND_MODEL,
     OTHERS,
+    OWN,
     OWNERS,
     POWERTRAIN,
     VARIANT,
+    factors_of,
 )
 from carprice.model.car import Car, CarReader, CarType
+from carprice.schema import is_own
 
 CENTRED: Final = frozenset({OWNERS, EQUIPMENT, COLOUR})
 """Factors that are told against the mean of the training rows, not against the usual car's."""
 _OF_TYPE: Final = (MAKE_AND_MODEL, VARIANT, POWERTRAIN)
-_OF_CAR: Final = (OWNERS, EQUIPMENT, COLOUR, CONDITION, OTHERS, AGE, DISTANCE)
+_OF_CAR: Final = (OWNERS, EQUIPMENT, COLOUR, CONDITION, OWN, OTHERS, AGE, DISTANCE)
 _NUMBERS: Final = {
     "age": AGE,
     "listed": AGE,
@@ -82,7 +84,7 @@ def mixtures(
     yield cars.type_of(named, math.nan), _mixed(own, usual, {VARIANT})
     names = {VARIANT, POWERTRAIN}
     yield own_type, _mixed(own, usual, names)
-    for name in _OF_CAR:
+    for name in _of_car(cars.has_own):
         names |= {name}
         yield own_type, _mixed(own, usual, names)
 
@@ -99,16 +101,22 @@ def explanation(
     centred : factor of :data:`CENTRED` → what the usual car's value is worth above the mean; make
         and model make up for it.
     """
-    logs = dict(zip((*_OF_TYPE, *_OF_CAR), _differences([start, *log_prices]), strict=True))
+    has_own = len(log_prices) == len(_OF_TYPE) + len(_OF_CAR)
+    names = (*_OF_TYPE, *_of_car(has_own))
+    logs = dict(zip(names, _differences([start, *log_prices]), strict=True))
     for name, above in centred.items():
         logs[name] += above
         logs[MAKE_AND_MODEL] -= above
     reasons, price = [], math.exp(start)
-    for name in FACTORS:
+    for name in factors_of(has_own):
         factor = math.exp(logs[name])
         reasons.append(Reason(name, factor, price * (factor - 1)))
         price *= factor
     return Explanation(price, math.exp(start), tuple(reasons))
+
+
+def _of_car(has_own: bool) -> tuple[str, ...]:
+    return tuple(name for name in _OF_CAR if has_own or name != OWN)
 
 
 def _mixed(own: Car, usual: Car, names: AbstractSet[str]) -> Car:
@@ -118,14 +126,20 @@ def _mixed(own: Car, usual: Car, names: AbstractSet[str]) -> Car:
     """
     factor_of = _NUMBERS if "odometer" in own.given else _NUMBERS | {"odometer": AGE}
     numbers = {
-        name: number if factor_of.get(name, POWERTRAIN) in names else usual.numbers[name]
+        name: number if _factor_of(name, factor_of) in names else usual.numbers[name]
         for name, number in own.numbers.items()
     }
+    factors = [_CATEGORIES.get(name, OTHERS) for name in CAR_CATEGORIES]
+    factors += [OWN] * (len(own.categories) - len(factors))
     categories = [
-        mine if _CATEGORIES.get(name, OTHERS) in names else theirs
-        for name, mine, theirs in zip(CAR_CATEGORIES, own.categories, usual.categories, strict=True)
+        mine if factor in names else theirs
+        for factor, mine, theirs in zip(factors, own.categories, usual.categories, strict=True)
     ]
     return Car(own.given, numbers, categories, own.equipment if EQUIPMENT in names else ())
+
+
+def _factor_of(number: str, factors: Mapping[str, str]) -> str:
+    return OWN if is_own(number) else factors.get(number, POWERTRAIN)
 
 
 def _differences(values: Sequence[float]) -> list[float]:

@@ -6,8 +6,8 @@ One sparse ridge regression (Rosen 1974 for the hedonic idea) on the columns of
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -46,6 +46,8 @@ class Hedonic:
     spread : factor → variance of what it adds among cars of one model; ``model`` → that among cars
         of one make; ``make`` → that among all. It widens the range where the value is unknown.
     usual : block or factor → model, make or "" for all → mean of what it adds, for unseen values.
+    own : the market's own columns, and what the terms of numbers are measured by, see
+        :data:`carprice.model.own_terms.Scales`.
     """
 
     intercept: float
@@ -57,6 +59,7 @@ class Hedonic:
     typical: dict[str, float]
     spread: dict[str, float]
     usual: dict[str, dict[str, float]]
+    own: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def oldest(self) -> int:

@@ -28,6 +28,7 @@ from carprice.model.hedonic import (
     terms_of,
 )
 from carprice.model.normal_equations import NormalEquations, solve_with_folds
+from carprice.model.own_terms import own_scales, texts_of_own
 
 _CHUNK_ROWS: Final = 100_000
 _OLDEST: Final = 40
@@ -126,6 +127,7 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
         "no_distance": [
             print_numbers(**{NO_DISTANCE: float(math.isnan(one))}) for one in values["odometer"]
         ],
+        "own": texts_of_own(features),
         "fitness": [printed(years) for years in values["fitness_age"]],
         "model_engine": [*map(detail_key, texts["model"], *engine)],
         "engine": [";".join(filter(None, map(_print_terms, numbers, row))) for row in rows],
@@ -280,6 +282,7 @@ class _Design:
             typical={},
             spread={},
             usual={},
+            own=own_scales(self.features),
         )
         return self._with_statistics(draft), falling
 

@@ -16,8 +16,9 @@ from carprice.listings.features import (
 from carprice.listings.synonyms import folded, known_spelling
 from carprice.model.cautions import Caution
 from carprice.model.hedonic import Hedonic
+from carprice.model.own_terms import by_text
 from carprice.model.vocabulary import nearest_of
-from carprice.schema import alias
+from carprice.schema import alias, is_own, own_texts
 
 TYPE_KINDS: Final = tuple(name for name in CATEGORIES if name not in CAR_CATEGORIES)
 _EQUIPMENT: Final = "equipment"
@@ -37,7 +38,8 @@ class KnownValues:
 
     Attributes
     ----------
-    by_category : category, or ``equipment`` → the values that training had, sorted.
+    by_category : category, own column of texts, or ``equipment`` → the values that training
+        had, sorted.
     name_of : reads a category's value; empty if it is not known.
     equipment_of : reads the known names among those of a listing's equipment, sorted.
     unseen_of_car : finds what is not known of equipment and of the :data:`CAR_CATEGORIES`.
@@ -49,10 +51,15 @@ class KnownValues:
             name: tuple(sorted(filter(None, known.get(name, {}))))
             for name in (*CATEGORIES, _EQUIPMENT)
         }
+        worths = {name: known.get(name, {}) for name in self.by_category}
+        for name in own_texts(hedonic.own):
+            worths[name] = by_text(known.get("own", {}), name)
+            self.by_category[name] = tuple(sorted(filter(None, worths[name])))
+        self._of_car = (*CAR_CATEGORIES, *own_texts(hedonic.own))
         self._sets = {name: frozenset(values) for name, values in self.by_category.items()}
         self._by_fold = {folded(name): name for name in self.by_category[_EQUIPMENT]}
         self._variances = {
-            name: max(pvariance(known[name].values()), _LEAST_VARIANCE)
+            name: max(pvariance(worths[name].values()), _LEAST_VARIANCE)
             for name, values in self.by_category.items()
             if values
         }
@@ -65,7 +72,7 @@ class KnownValues:
         return self._find_unseen(TYPE_KINDS, *values)
 
     def _name_of(self, category: str, value: Any) -> str:
-        text = text_of(value)
+        text = name_of(category, value) if is_own(category) else text_of(value)
         return known_spelling(category, text, self._sets[category]) if text else ""
 
     def _find_equipment(self, features: Any) -> tuple[str, ...]:
@@ -81,12 +88,12 @@ class KnownValues:
             if self.by_category[name] and name_of(name, value) and not self.name_of(name, value)
         ]
         return Unseen(
-            tuple(self._caution(name, CATEGORIES[name], value) for name, value in unseen),
+            tuple(self._caution(name, CATEGORIES.get(name, name), value) for name, value in unseen),
             sum(self._variances[name] for name, _ in unseen),
         )
 
     def _find_unseen_of_car(self, features: Any, *values: Any) -> Unseen:
-        found = self._find_unseen(CAR_CATEGORIES, *values)
+        found = self._find_unseen(self._of_car, *values)
         names = [name for name in equipment_of(features) if not self._known_name(name)]
         if not names or not self.by_category[_EQUIPMENT]:
             return found

@@ -15,6 +15,7 @@ from carprice.errors import CorruptModelError
 from carprice.listings import features as feature_code
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
+from carprice.listings.own import with_own
 from carprice.listings.problems import refuse_wrong
 from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
@@ -38,7 +39,7 @@ from carprice.model_folder import (
     read_files,
     write_folder,
 )
-from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES
+from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES, Listing, own_of
 
 if TYPE_CHECKING:
     from carprice.settings import TrainSettings
@@ -189,10 +190,20 @@ class PriceModel:
         return KnownValues(self.hedonic)
 
     @property
+    def own(self) -> tuple[str, ...]:
+        """The fields of the market's own columns."""
+        return own_of(self.hedonic.own)
+
+    @cached_property
+    def listing(self) -> type[Listing]:
+        """What a listing of the market is: the schema's fields, and the market's own."""
+        return with_own(Listing, self.own)
+
+    @property
     def reading(self) -> Reading:
         """How listings are read: what training did not have counts as missing."""
         known = self.known_values
-        return Reading(known.name_of, known.equipment_of, self.trained_on.keys())
+        return Reading(known.name_of, known.equipment_of, self.trained_on.keys(), self.own)
 
     @property
     def knows_variants(self) -> bool:
@@ -238,7 +249,7 @@ class PriceModel:
     def save(self, folder: Path) -> str:
         """Write the model folder, replacing an older one in one step; return its digest."""
         parts = {
-            "hedonic": vars(self.hedonic),
+            "hedonic": {k: v for k, v in vars(self.hedonic).items() if k != "own" or v},
             "defaults": self.defaults.to_json(),
             "encoder": vars(self.encoder),
             "ranges": vars(self.ranges),

@@ -26,7 +26,7 @@ from carprice.listings.features import (
     read_type,
 )
 from carprice.listings.keys import has_detail
-from carprice.model.blocks import POWERTRAIN, VARIANT
+from carprice.model.blocks import OWN, POWERTRAIN, VARIANT
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Row, TreeRows
@@ -35,7 +35,7 @@ from carprice.model.hedonic import USUAL_KM, Hedonic
 from carprice.model.known_values import Unseen
 from carprice.model.support import SupportLookups, TypeSupport
 from carprice.model.worth import RidgeLookups, TypeWorth
-from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE
+from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE, alias, own_texts
 
 if TYPE_CHECKING:
     from carprice.model.price_model import PriceModel
@@ -136,6 +136,7 @@ class Pricer:
         self._open = _OpenVariance(model.hedonic)
         self._support = SupportLookups(model)
         self._cautions = Cautions(model)
+        self._car_fields = (*_CAR_FIELDS, *map(alias, own_texts(model.own)))
         self._of_market = lru_cache(maxsize=64)(model.support.at)
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
@@ -207,7 +208,7 @@ class Pricer:
         """The market's usual car; in model folders of before, of the age that has its price."""
         model, known = self._model, self._known_of(self._cars.type_of(*read_type(*_NO_NAMES)))
         if usual := model.defaults.car:
-            categories = [usual.categories[name] for name in CAR_CATEGORIES]
+            categories = [usual.categories[name] for name in self._cars.categories]
             return self._bare_car(known.car_type, usual.numbers, categories)
         cars = [self._bare_car(known.car_type, {"age": float(age)}) for age in range(_AGES)]
         reads = (self._read_car(known, car, model.market.valuation_date) for car in cars)
@@ -233,7 +234,7 @@ class Pricer:
         known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
         car_type = known.car_type
         car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
-        unseen = self._values.unseen_of_car(*map(listing.get, _CAR_FIELDS))
+        unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
         return self._read_car(known, car, day, listing, unseen, self._support.read_at_edges(car))
 
     def _read_car(
@@ -348,11 +349,13 @@ class _OpenVariance:
         return sum(self._spread[factor] for factor, whether in is_open.items() if whether)
 
     def of_car(self, car: Car) -> float:
-        """Return what unknown owners and distance leave open, where they were filled."""
+        """Return what unknown owners, distance and own columns leave open, where filled."""
         variance = 0.0
         for number, factor in (("ownership", "owners"), ("odometer", "distance")):
             if number not in car.given and not math.isnan(car.numbers[number]):
                 variance += self._spread[factor]
+        if car.lacks_own:
+            variance += self._spread[OWN]
         return variance
 
 

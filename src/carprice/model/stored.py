@@ -9,6 +9,7 @@ from typing import Any, Final
 from carprice.model.encoder import COUNTED, ONE_HOT
 from carprice.model.hedonic import KM_KNOTS
 from carprice.model.intervals import AGE_BANDS, CONFIDENCES
+from carprice.schema import MOST_OWN, alias, is_own, own_numbers, why_not_own
 
 Check = Callable[[Any], bool]
 
@@ -99,6 +100,19 @@ def _prices(value: Any) -> bool:
     return _list(_number)(value) and all(one > 0 for one in value)
 
 
+def _own(value: Any) -> bool:
+    if not isinstance(value, dict) or len(value) > MOST_OWN:
+        return False
+    names = {alias(field) for field in value}
+    return len(names) == len(value) and all(
+        is_own(field)
+        and not why_not_own(field)
+        and _list(_number, 4 if field in own_numbers(value) else 0)(scales)
+        and all(width > 0 for width in scales[1::2])
+        for field, scales in value.items()
+    )
+
+
 _limits = _unless_none(_ordered)
 _numbers = _table(_number)
 _side = _list(_list(_number, len(CONFIDENCES)), len(AGE_BANDS))
@@ -126,6 +140,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "typical": _numbers,
         "spread": lambda value: _numbers(value) and all(one >= 0 for one in value.values()),
         "usual": _table(_table(_number, "")),
+        "own?": _own,
     },
     "defaults.json": {
         "numbers?": _list(_text),

@@ -25,6 +25,7 @@ from carprice.model.cautions import Caution
 from carprice.model.defaults import USUAL_OF_MODEL
 from carprice.model.hedonic import KM_KNOTS, USUAL_KM, Hedonic
 from carprice.model.intervals import CONFIDENCES
+from carprice.schema import own_numbers
 
 if TYPE_CHECKING:
     from carprice.model.price_model import PriceModel
@@ -181,7 +182,9 @@ class SupportLookups:
         self._open = hedonic.spread.get("model") or _OPEN
         self._market = _logs(self._seen[""].price)
         self._numbers = [
-            (name, limits) for name in USUAL_OF_MODEL if (limits := model.trained_on.get(name))
+            (name, limits)
+            for name in (*USUAL_OF_MODEL, *own_numbers(model.own))
+            if (limits := model.trained_on.get(name))
         ]
 
     def of_type(self, car_type: CarType) -> TypeSupport:

@@ -10,7 +10,8 @@ from carprice.listings.keys import DetailKey, ModelKey
 from carprice.listings.spelling import normalise
 from carprice.listings.variants import parse_variant
 from carprice.model.hedonic import Hedonic
-from carprice.schema import alias
+from carprice.model.own_terms import by_text
+from carprice.schema import alias, own_texts
 
 _LEAST_LIKENESS: Final = 75
 _MOST_SHOWN: Final = 3
@@ -44,6 +45,9 @@ class Vocabulary:
             alias(name): tuple(sorted(filter(None, hedonic.coefficients.get(block, {}))))
             for block, name in blocks.items()
         }
+        for name in own_texts(hedonic.own):
+            texts = by_text(hedonic.coefficients["own"], name)
+            values[alias(name)] = tuple(sorted(filter(None, texts)))
         return cls(found, values)
 
     def nearest(self, *names: str) -> tuple[str, ...]:

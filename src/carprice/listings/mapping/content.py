@@ -11,8 +11,8 @@ import pandas as pd
 
 from carprice.listings.cells import Cells, as_text
 from carprice.listings.mapping.names import ColumnName, tables
+from carprice.listings.own import FLAGS
 from carprice.listings.synonyms import SYNONYMS, canonical, folded
-from carprice.listings.values import FLAGS
 
 _MOST_VALUES: Final = 3000
 _WORDS: Final = re.compile(r"[^\W\d_]{3,}")

@@ -9,7 +9,7 @@ from typing import Final
 import pandas as pd
 
 from carprice.errors import InputError, LayoutError
-from carprice.schema import FIELDS, PRICE, column_name, names_of
+from carprice.schema import PRICE, column_name, names_of
 from carprice.settings import IngestSettings
 
 ROWS_LOOKED_AT: Final = 20
@@ -49,7 +49,7 @@ def as_row(number: int, cells: Iterable[object]) -> Row:
 
 def known_names(settings: IngestSettings) -> frozenset[str]:
     """Return the names of columns that the settings or the fields' own names speak of."""
-    names = {name for field in (*FIELDS, PRICE) for name in names_of(field)}
+    names = {name for field in (*settings.fields, PRICE) for name in names_of(field)}
     for rule in settings.columns.values():
         if rule is not None:
             names |= {*rule.columns}

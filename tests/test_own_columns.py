@@ -1,0 +1,233 @@
+"""A market's own columns, from its file to the price."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from carprice import InputError, load_sample
+from carprice.arrays import quiet
+from carprice.components.ingest import ingest
+from carprice.components.train import train
+from carprice.components.transform import transform
+from carprice.components.workspace import Workspace
+from carprice.errors import CorruptModelError
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
+from carprice.model import PriceModel
+from carprice.settings import Settings
+
+EXTRA = {"accident": "flag", "doors": "number", "steering": "category"}
+OWN = ("category:steering", "flag:accident", "number:doors")
+TRAIN = {"folds": 3, "booster": {"n_estimators": 40, "max_depth": 4, "learning_rate": 0.1}}
+
+
+def market(rows: int = 1500) -> pd.DataFrame:
+    """Return the sample market; an accident takes 15 % off the price, the rest says nothing."""
+    cars, chance = load_sample(rows, seed=7), np.random.default_rng(3)
+    had = chance.random(len(cars)) < 0.2
+    cars["listingPrice"] = cars["listingPrice"].where(~had, cars["listingPrice"] * 0.85)
+    cars["accident"] = np.where(had, "Ja", "nein")
+    cars["Number of doors"] = chance.choice(["2 doors", "3", "4", "5 doors"], len(cars))
+    cars["steering"] = chance.choice(["Left", " left", "RIGHT"], len(cars))
+    return cars
+
+
+def settings(source: Path, **ingesting: Any) -> Settings:
+    columns = {"doors": {"from": "Number of doors", "match": r"(\d+)"}}
+    content = {"source": str(source), "extra": EXTRA, "columns": columns, **ingesting}
+    return Settings.model_validate({"ingest": content, "train": TRAIN})
+
+
+def learned(folder: Path, cars: pd.DataFrame, **ingesting: Any) -> PriceModel:
+    cars.to_csv(folder / "cars.csv", index=False)
+    told, workspace = settings(folder / "cars.csv", **ingesting), Workspace(folder)
+    ingest(told.ingest, workspace, quiet)
+    transform(workspace)
+    return train(told.train, workspace, quiet)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    folder = tmp_path_factory.mktemp("own")
+    learned(folder, market())
+    return Workspace(folder)
+
+
+@pytest.fixture(scope="module")
+def model(workspace: Workspace) -> PriceModel:
+    return PriceModel.load(workspace.model)
+
+
+@pytest.fixture(scope="module")
+def cars(workspace: Workspace) -> list[dict[str, Any]]:
+    return [*listings_of(as_columns(pd.read_parquet(workspace.test_listings)))]
+
+
+def with_each(cars: list[dict[str, Any]], **values: Any) -> list[dict[str, Any]]:
+    return [{**car, **values} for car in cars]
+
+
+def test_they_are_read_cleaned_and_reported(workspace: Workspace) -> None:
+    listings = pd.read_parquet(workspace.train_listings)
+    assert {*listings["flag:accident"]} == {"yes", "no"}
+    assert {*listings["number:doors"]} == {2.0, 3.0, 4.0, 5.0}
+    assert {*listings["category:steering"]} == {"Left", "left", "RIGHT"} - {" left"}
+    report = json.loads(workspace.report.read_text(encoding="utf-8"))
+    assert report["columns"]["doors"] == "Number of doors"
+    assert report["missing"]["accident"] == 0
+    assert "accident" not in [column["name"] for column in report["ignored_columns"]]
+
+
+def test_the_effect_of_a_flag_is_found_and_that_of_noise_is_small(
+    model: PriceModel, cars: list[dict[str, Any]]
+) -> None:
+    def price(**values: Any) -> Any:
+        return model.pricer.prices(with_each(cars, **values)).price
+
+    assert model.own == OWN
+    assert np.median(price(accident=True) / price(accident=False)) == pytest.approx(0.85, abs=0.02)
+    assert np.median(price(doors=5.0) / price(doors=2.0)) == pytest.approx(1, abs=0.03)
+    assert np.median(price(steering="left") / price(steering="right")) == pytest.approx(1, abs=0.03)
+    np.testing.assert_array_equal(price(accident=True), price(accident="yes"))
+    np.testing.assert_array_equal(price(steering="LEFT"), price(steering="left"))
+
+
+def test_reasons_tell_of_them_and_multiply_to_the_price(
+    model: PriceModel, cars: list[dict[str, Any]]
+) -> None:
+    had, had_none = (model.pricer.explain({**cars[0], "accident": one}) for one in (True, False))
+    factors = [{one.name: one.factor for one in told.reasons} for told in (had, had_none)]
+    ratio = factors[0]["own columns"] / factors[1]["own columns"]
+    assert ratio == pytest.approx(0.85, abs=0.02)
+    assert np.prod([*factors[0].values()]) * had.start == pytest.approx(had.price)
+
+
+def test_what_training_never_had_is_told_and_what_is_unknown_widens_the_range(
+    model: PriceModel, cars: list[dict[str, Any]]
+) -> None:
+    car = {**cars[0], "accident": False, "doors": 4.0, "steering": "left"}
+    known = model.pricer.value(car)
+    odd = model.pricer.value({**car, "doors": 99.0, "steering": "middle"})
+    told = [(one.kind, one.field) for one in odd.cautions]
+    assert told == [("unseen_value", "steering"), ("out_of_range", "doors")]
+    assert "known: left, right" in odd.cautions[0].message
+    at_edge = model.pricer.value({**car, "doors": 5.0, "steering": None})
+    assert odd.predicted_price == at_edge.predicted_price
+    for name in ("accident", "doors"):
+        unknown = model.pricer.value({**car, name: None})
+        widths = [one.price_high / one.price_low for one in (unknown, known)]
+        assert widths[0] > widths[1]
+        assert model.pricer.value({k: v for k, v in car.items() if k != name}) == unknown
+
+
+def test_one_by_one_many_and_features_are_priced_alike(
+    model: PriceModel, workspace: Workspace, cars: list[dict[str, Any]]
+) -> None:
+    some = with_each(cars[:40])
+    some[3]["accident"] = some[4]["doors"] = None
+    one_by_one = [model.pricer.value(car).predicted_price for car in some]
+    together = [one.predicted_price for one in model.pricer.value_all(some)]
+    assert one_by_one == together
+    columns = {name: [car[name] for car in cars] for name in cars[0]}
+    np.testing.assert_allclose(
+        model.predict_features(model.parse(columns)).price, model.predict(columns).price, rtol=1e-6
+    )
+
+
+def test_a_folder_holds_them(model: PriceModel, workspace: Workspace, tmp_path: Path) -> None:
+    assert model.save(tmp_path / "again") == model.digest
+    stored = json.loads((tmp_path / "again" / "hedonic.json").read_text(encoding="utf-8"))
+    assert tuple(stored["own"]) == OWN
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"flag:odometer": []},
+        {"flag:a b": []},
+        {"word:accident": []},
+        {"number:doors": [1, 0, 1, 1]},
+        {"number:doors": []},
+        {"accident": []},
+        {"flag:accident": [], "category:accident": []},
+    ],
+)
+def test_a_folder_with_odd_own_columns_is_refused(
+    own: dict[str, Any], model: PriceModel, tmp_path: Path
+) -> None:
+    replace(model, hedonic=replace(model.hedonic, own=own)).save(tmp_path / "odd")
+    with pytest.raises(CorruptModelError, match="another own than carprice writes"):
+        PriceModel.load(tmp_path / "odd")
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ({"odometer": "number"}, "odometer is a field of every listing; map it in ingest.columns"),
+        ({"engine_cc": "number"}, "engine_cc is a field of every listing"),
+        ({"Make": "category"}, "Make is a field of every listing"),
+        ({"price": "number"}, "price is the price"),
+        ({"listing_price": "number"}, "listing_price is the price"),
+        ({"featureCount": "number"}, "featureCount means something else"),
+        ({"id": "number"}, "id means something else"),
+        ({"warnings": "category"}, "warnings means something else"),
+        ({"copy": "flag"}, "copy means something else"),
+        ({"had accident": "flag"}, "'had accident' is no name; write letters and digits"),
+        ({"accident": "bool"}, "'accident' is 'bool'; its kind is one of flag, number, category"),
+        ({"abs": "flag", "aBS": "flag"}, "two names that differ in capitals alone"),
+        ({f"c{n}": "flag" for n in range(51)}, "has 51 columns; declare at most 50"),
+    ],
+)
+def test_a_name_or_kind_that_cannot_be_is_refused(extra: dict[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Settings.model_validate({"ingest": {"extra": extra}})
+
+
+def test_a_column_that_is_not_declared_is_refused_with_a_remedy() -> None:
+    with pytest.raises(ValueError, match=r"'accident' is not a field.*declared in ingest\.extra"):
+        Settings.model_validate({"ingest": {"columns": {"accident": "Accident"}}})
+
+
+def test_a_declared_column_that_the_file_lacks_is_an_error(tmp_path: Path) -> None:
+    cars = market(100).rename(columns={"accident": "Accident_Free"})
+    told = "no column 'accident', which ingest.extra declares.*Accident_Free"
+    with pytest.raises(InputError, match=told):
+        learned(tmp_path, cars)
+
+
+def test_what_cannot_be_read_is_missing_counted_and_told(tmp_path: Path) -> None:
+    cars = market(200)
+    cars.loc[:2, "accident"] = "perhaps"
+    cars.loc[3:5, "accident"] = None
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    report = ingest(settings(tmp_path / "cars.csv").ingest, Workspace(tmp_path), quiet)
+    assert report["repaired"]["accident unreadable, made missing"] == 3
+    assert report["missing"]["accident"] == 6
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [
+        (
+            lambda price: (price / 60).round(),
+            r"monthlyRate \(column rate\) is the price.*take month",
+        ),
+        (
+            lambda price: price / 60 * np.random.default_rng(0).uniform(0.8, 1.25, len(price)),
+            r"monthlyRate \(column rate\) explains \d\d % .*take monthlyRate out of ingest\.extra",
+        ),
+    ],
+)
+def test_a_column_that_knows_the_price_is_refused_by_name(
+    rate: Callable[[pd.Series], pd.Series], told: str, tmp_path: Path
+) -> None:
+    cars = market()
+    cars["rate"] = rate(cars["listingPrice"])
+    with pytest.raises(InputError, match=told):
+        learned(tmp_path, cars, extra={"monthlyRate": "number"}, columns={"monthlyRate": "rate"})
