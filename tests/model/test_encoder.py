@@ -70,3 +70,17 @@ def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) ->
         "odometer",
         "ownership",
     }
+
+
+def test_beyond_where_prices_fall_a_number_is_in_a_column_without_a_direction(
+    features: Features,
+) -> None:
+    encoder = Encoder.fit(features, {"age": [2.0, 9.0]})
+    column = dict(zip(encoder.columns, matrix(encoder, features).T, strict=True))
+    directions = dict(zip(encoder.columns, encoder.directions, strict=True))
+    age = features.numbers["age"]
+    assert age.min() < 2
+    assert age.max() > 9
+    assert column["age"] == pytest.approx(np.clip(age, 2, 9))
+    assert column["age_beyond"] == pytest.approx(age - np.clip(age, 2, 9))
+    assert (directions["age"], directions["age_beyond"]) == (-1, 0)

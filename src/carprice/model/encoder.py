@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import Final, Self, TypeAlias
@@ -22,6 +22,8 @@ Row: TypeAlias = "memoryview[float]"
 ANCHORS: Final = ("hedonic_price", "hedonic_make", "hedonic_model")
 FALLING: Final = ("age", "odometer", "ownership")
 """Numbers with a monotone constraint: the price may not rise with them."""
+Falling: TypeAlias = Mapping[str, Sequence[float]]
+"""Number → the least and the most between which the price falls with it; everywhere if absent."""
 ONE_HOT: Final = (*TYPE_CATEGORIES, *CAR_CATEGORIES)
 """Categories whose common values are columns."""
 COUNTED: Final = ("model", "model_trim", "model_variant")  # texts whose training rows are counted
@@ -31,11 +33,15 @@ _MOST_LEVELS: Final = 30
 
 @dataclass(frozen=True)
 class Anchor:
-    """Out-of-fold ln(price) of the ridge for each row, and what make alone and model alone add."""
+    """Out-of-fold ln(price) of the ridge for each row, and what make alone and model alone add.
+
+    ``falling`` tells where the ridge's price falls.
+    """
 
     log_price: Floats
     make: Floats
     model: Floats
+    falling: Falling = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,15 +54,18 @@ class Encoder:
     levels : category → its common values, each a 0/1 column.
     equipment : common equipment, each a 0/1 column.
     rows : name of a text of :data:`COUNTED` → its values → number of training rows with the value.
+    falling : where the price falls with a number. How far the number is beyond that is a column of
+        its own, with which the price may do as it likes.
     """
 
     numbers: Sequence[str]
     levels: Mapping[str, Sequence[str]]
     equipment: Sequence[str]
     rows: Mapping[str, Mapping[str, int]]
+    falling: Falling = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, features: Features) -> Self:
+    def fit(cls, features: Features, falling: Falling | None = None) -> Self:
         """Learn what is common in training rows."""
         counts: Counter[str] = Counter()
         for names, rows in Counter(features.equipment).items():
@@ -67,6 +76,7 @@ class Encoder:
             {name: _common(Counter(features.texts[name])) for name in ONE_HOT},
             _common(counts, most=200),
             {name: dict(Counter(features.texts[name])) for name in COUNTED},
+            falling or {},
         )
 
     @property
@@ -74,7 +84,8 @@ class Encoder:
         """Names of the matrix's columns."""
         levels = (f"{name}={level}" for name in ONE_HOT for level in self.levels[name])
         counted = (f"{name}_rows" for name in COUNTED)
-        return (*ANCHORS, *self.numbers, *levels, *self.equipment, *counted)
+        beyond = (f"{name}_beyond" for name in self.falling)
+        return (*ANCHORS, *self.numbers, *beyond, *levels, *self.equipment, *counted)
 
     @property
     def directions(self) -> tuple[int, ...]:
@@ -89,6 +100,11 @@ class TreeRows:
         self.columns = len(encoder.columns)
         place = count(len(ANCHORS))
         self._numbers = [(name, next(place)) for name in encoder.numbers]
+        of_number = dict(self._numbers)
+        self._beyond = [
+            (of_number[name], next(place), least, most)
+            for name, (least, most) in encoder.falling.items()
+        ]
         places = {name: {level: next(place) for level in encoder.levels[name]} for name in ONE_HOT}
         self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
         self._of_cars = [places[name] for name in CAR_CATEGORIES]
@@ -119,6 +135,10 @@ class TreeRows:
         cells[0] = ridge
         for name, place in self._numbers:
             cells[place] = numbers[name]
+        for place, beyond, least, most in self._beyond:
+            number = cells[place]
+            within = least if number < least else most if number > most else number
+            cells[place], cells[beyond] = within, number - within
         # No place is 0, which is the anchor's: 0 would be lost with the None of unknown values.
         for place in filter(None, map(dict.get, self._of_cars, car.categories)):
             cells[place] = 1.0

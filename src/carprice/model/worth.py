@@ -18,6 +18,7 @@ from carprice.model.hedonic import (
     ENGINE,
     KM_KNOTS,
     LOGGED,
+    NO_DISTANCE,
     USUAL_KM,
     Hedonic,
     printed,
@@ -34,7 +35,7 @@ _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
 _CAR_TEXTS: Final = frozenset(
     {*CAR_CATEGORIES, "age", "model_age", "fitness", "model_engine", "engine", "owners"}
-    | {"equipment", "extent", "extent_a"}
+    | {"equipment", "extent", "extent_a", "no_distance"}
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 
@@ -74,6 +75,10 @@ class RidgeLookups:
             worth + known["age"].get(str(age), 0.0) for age, worth in enumerate(hedonic.by_age)
         ]
         self._by_distance = hedonic.by_distance
+        self._no_distance = tuple(
+            known.get(f"no_distance{power}", {}).get(NO_DISTANCE, 0.0)
+            for power in ("", "_a", "_a2")
+        )
         self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
         self._type_blocks = [
             block for block in BLOCKS if block.text not in _CAR_TEXTS and known[block.name]
@@ -131,7 +136,8 @@ class RidgeLookups:
         numbers = car.numbers
         age = min(numbers["age"], self._oldest)
         km = numbers["odometer"] * self._km_per_unit
-        km = USUAL_KM if isnan(km) else min(max(km, _KNOTS[0]), _KNOTS[-1])
+        has_distance = not isnan(km)
+        km = min(max(km, _KNOTS[0]), _KNOTS[-1]) if has_distance else USUAL_KM
         knot = bisect_right(_KNOTS, km) - 1
         a = age / 5 - 1.4
         so = sqrt(km / 50_000) - 1
@@ -149,6 +155,9 @@ class RidgeLookups:
             + sum(map(dict.get, self._categories, car.categories, _ZEROS))
             + self._of_equipment(car.equipment, a)
         )
+        if not has_distance:
+            level, by_a, by_a2 = self._no_distance
+            total += level + a * (by_a + a * by_a2)
         for name, worth_of in self._numbers:
             number = numbers[name]
             if not isnan(number):
