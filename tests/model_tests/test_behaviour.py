@@ -146,10 +146,11 @@ def test_only_ages_at_which_prices_are_to_fall_are_judged(finished: Any, model: 
     listings = pd.read_parquet(finished[0].train_listings)
     later = distorted(model, lambda p, f: scaled(p, 1.3 ** np.maximum(f.numbers["age"] - 7, 0)))
     assert failed(results(later, Evidence.of(model, listings), only=FALLS)) == {FALLS}
-    seven = Evidence.of(model, listings, oldest=7)
+    seven = Evidence.of(model, listings, {"age": (0, 7), "odometer": (0, 90_000)})
     assert seven.ages == (1, 7)
+    assert seven.distances[1] == 90_000
     assert not failed(results(later, seven, only=FALLS))
-    none = Evidence.of(model, listings, oldest=0)
+    none = Evidence.of(model, listings, {"age": (0, 0)})
     assert warned(results(model, none)) >= {FALLS, "models differ in price"}
 
 

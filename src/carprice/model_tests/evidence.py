@@ -20,6 +20,7 @@ from carprice.arrays import Codes, Floats
 from carprice.listings.cars import first_of_each_car
 from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
+from carprice.model.encoder import Falling
 from carprice.schema import PRICE
 
 USUAL_KM: Final = 50_000.0
@@ -81,21 +82,24 @@ class Evidence:
     cars_of_model: Mapping[str, int]
 
     @classmethod
-    def of(cls, model: PriceModel, listings: pd.DataFrame, oldest: float = math.inf) -> Self:
+    def of(cls, model: PriceModel, listings: pd.DataFrame, falling: Falling | None = None) -> Self:
         """Ask the listings that a model was trained on.
 
         Parameters
         ----------
-        oldest : age in years up to which prices are to fall with age; older cars are not asked.
+        falling : where prices are to fall with age and odometer: cars beyond are not asked. By
+            default where the model's are made to fall.
         """
+        falling = model.encoder.falling if falling is None else falling
         cars = first_of_each_car(listings)
         if len(cars) > _MOST_CARS:
             cars = cars.sample(_MOST_CARS, random_state=0)
         features = model.parse(as_columns(cars))
         age, distance = features.numbers["age"], features.numbers["odometer"]
         log_price = np.log(cars[PRICE].to_numpy(dtype=np.float64))
-        youngest, most_years = (round(end) for end in _middle(age))
-        ages, distances = (youngest, int(min(most_years, oldest))), _middle(distance)
+        youngest, oldest = _middle(age, falling.get("age"))
+        ages = math.ceil(youngest), math.floor(oldest)
+        distances = _middle(distance, falling.get("odometer"))
         rows = np.flatnonzero(_within(age, ages) & _within(distance, distances))
         names, codes = np.unique(np.array(features.texts["model"])[rows], return_inverse=True)
         owner = features.numbers["ownership"][rows]
@@ -146,9 +150,11 @@ def root_of(km: Floats) -> Floats:
     return np.sqrt(km / USUAL_KM)
 
 
-def _middle(values: Floats) -> Limits:
-    low, high = np.nanquantile(values, _MIDDLE)
-    return float(low), float(high)
+def _middle(values: Floats, limits: Sequence[float] | None) -> Limits:
+    """Return where nine tenths of the values are, within the limits; NaN is no value."""
+    least, most = limits or (-math.inf, math.inf)
+    low, high = np.nanquantile(values, _MIDDLE, method="nearest")
+    return max(float(low), least), min(float(high), most)
 
 
 def _within(values: Floats, limits: Limits) -> npt.NDArray[np.bool_]:
