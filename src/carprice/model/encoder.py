@@ -14,12 +14,14 @@ import numpy.typing as npt
 from carprice.arrays import Floats
 from carprice.listings.features import CAR_CATEGORIES, NUMBERS, TYPE_CATEGORIES, Features
 from carprice.model.car import Car, CarType
+from carprice.model.worth import WORTHS
 from carprice.schema import EQUIPMENT_SEPARATOR
 
 Matrix = npt.NDArray[np.float32]
 Row: TypeAlias = "memoryview[float]"
 
-ANCHORS: Final = ("hedonic_price", "hedonic_make", "hedonic_model")
+_RIDGE: Final = "hedonic_price"
+WORTHS_OF_BEFORE: Final = ("make", "model")
 FALLING: Final = ("age", "odometer", "ownership")
 """Numbers with a monotone constraint: the price may not rise with them."""
 ONE_HOT: Final = (*TYPE_CATEGORIES, *CAR_CATEGORIES)
@@ -31,11 +33,15 @@ _MOST_LEVELS: Final = 30
 
 @dataclass(frozen=True)
 class Anchor:
-    """Out-of-fold ln(price) of the ridge for each row, and what make alone and model alone add."""
+    """What the ridge says of each row, out of fold.
+
+    Attributes
+    ----------
+    worths : by name, of :data:`carprice.model.worth.WORTHS`.
+    """
 
     log_price: Floats
-    make: Floats
-    model: Floats
+    worths: Mapping[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,14 @@ class Encoder:
     levels : category → its common values, each a 0/1 column.
     equipment : common equipment, each a 0/1 column.
     rows : name of a text of :data:`COUNTED` → its values → number of training rows with the value.
+    worths : those of :data:`carprice.model.worth.WORTHS` that are columns.
     """
 
     numbers: Sequence[str]
     levels: Mapping[str, Sequence[str]]
     equipment: Sequence[str]
     rows: Mapping[str, Mapping[str, int]]
+    worths: Sequence[str] = WORTHS_OF_BEFORE
 
     @classmethod
     def fit(cls, features: Features) -> Self:
@@ -67,6 +75,7 @@ class Encoder:
             {name: _common(Counter(features.texts[name])) for name in ONE_HOT},
             _common(counts, most=200),
             {name: dict(Counter(features.texts[name])) for name in COUNTED},
+            WORTHS,
         )
 
     @property
@@ -74,7 +83,18 @@ class Encoder:
         """Names of the matrix's columns."""
         levels = (f"{name}={level}" for name in ONE_HOT for level in self.levels[name])
         counted = (f"{name}_rows" for name in COUNTED)
-        return (*ANCHORS, *self.numbers, *levels, *self.equipment, *counted)
+        worths = (f"hedonic_{name}" for name in self.worths)
+        return (_RIDGE, *worths, *self.numbers, *levels, *self.equipment, *counted)
+
+    @property
+    def residual(self) -> tuple[int, ...]:
+        """Places of the columns that residual trees read: all but the counts of rows."""
+        return tuple(range(len(self.columns) - len(COUNTED)))
+
+    @property
+    def direct(self) -> tuple[int, ...]:
+        """Places of the columns that direct trees read: those, but for the ridge's ln(price)."""
+        return self.residual[1:]
 
     @property
     def directions(self) -> tuple[int, ...]:
@@ -87,7 +107,8 @@ class TreeRows:
 
     def __init__(self, encoder: Encoder) -> None:
         self.columns = len(encoder.columns)
-        place = count(len(ANCHORS))
+        self._worths = tuple(encoder.worths)
+        place = count(1 + len(self._worths))
         self._numbers = [(name, next(place)) for name in encoder.numbers]
         places = {name: {level: next(place) for level in encoder.levels[name]} for name in ONE_HOT}
         self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
@@ -95,16 +116,16 @@ class TreeRows:
         self._equipment = {name: next(place) for name in encoder.equipment}
         self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
 
-    def of_type(self, car_type: CarType, names: tuple[float, float], less: int = 0) -> Row:
+    def of_type(self, car_type: CarType, worths: Mapping[str, float], less: int = 0) -> Row:
         """Return the row of a type, in which what differs from car to car is 0.
 
         Parameters
         ----------
-        names : what make alone and model alone add to ln(price).
+        worths : see :attr:`carprice.model.worth.TypeWorth.worths`; what is not there is 0.
         less : training rows that are not counted.
         """
         row, texts = np.zeros(self.columns, dtype=np.float32), car_type.texts
-        row[1], row[2] = names
+        row[1 : 1 + len(self._worths)] = [worths.get(name, 0.0) for name in self._worths]
         for name, places in self._of_types:
             if texts[name] in places:
                 row[places[texts[name]]] = 1.0
@@ -135,11 +156,12 @@ class TreeRows:
 
     def training_matrix(self, cars: Iterable[tuple[CarType, Car]], anchor: Anchor) -> Matrix:
         """Return n training rows × columns, float32; a row does not count itself."""
-        of_type = lru_cache(maxsize=None)(lambda car_type: self.of_type(car_type, (0, 0), less=1))
+        of_type = lru_cache(maxsize=None)(lambda car_type: self.of_type(car_type, {}, less=1))
         ridge = anchor.log_price
         rows = ((of_type(car_type), 0.0, car) for car_type, car in cars)
         matrix = self.matrix(rows, len(ridge))
-        matrix[:, : len(ANCHORS)] = np.column_stack([ridge, anchor.make, anchor.model])
+        worths = [anchor.worths[name] for name in self._worths]
+        matrix[:, : 1 + len(worths)] = np.column_stack([ridge, *worths])
         return matrix
 
 
