@@ -209,7 +209,10 @@ def test_a_room_stays_free_of(package: str, forbidden: tuple[str, ...]) -> None:
         (
             "carprice.model",
             ("sklearn", "scipy"),
-            {f"carprice.model.{name}" for name in ("falling", "hedonic_fit", "normal_equations")},
+            {
+                f"carprice.model.{name}"
+                for name in ("falling", "hedonic_fit", "normal_equations", "trust")
+            },
         ),
     ],
     ids=["the service", "mlflow", "scikit-learn and scipy"],

@@ -328,6 +328,10 @@ class IngestSettings(_Settings):
     repeats: Literal["latest", "all", "ignore"] = Field(
         "latest", description="what is kept of a car that is listed more than once"
     )
+    junk: Literal["discount", "believe"] = Field(
+        "discount",
+        description="prices that are no car's: they count as far as they are believed, or fully",
+    )
     sample: SampleSettings = SampleSettings()
     split: SplitSettings = SplitSettings()
 

@@ -20,7 +20,7 @@ from carprice.cli.app import (
     now,
     working,
 )
-from carprice.cli.terminal import figures_table, say, say_assumed, step, table
+from carprice.cli.terminal import figures_table, say, say_assumed, say_junk, step, table
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.settings import Settings, load_settings
@@ -75,6 +75,7 @@ def run(
 
         outcome = run_stages(settings, workspace, now(), step)
     say_assumed(outcome.report["notes"])
+    say_junk(outcome.report["junk"])
     if as_json:
         registration = dataclasses.asdict(outcome.registration)
         typer.echo(json.dumps({**outcome.figures, "registration": registration}, indent=2))
@@ -92,6 +93,7 @@ def ingest(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
     with working(Workspace(workdir), "ingest"), step("ingest") as progress:
         report = ingest_source(settings.ingest, Workspace(workdir), progress)
     say_assumed(report["notes"])
+    say_junk(report["junk"])
     say(
         f"ingest: {report['rows_kept']:,} of {report['rows_read']:,} rows kept; "
         f"see {Workspace(workdir).data_card}"

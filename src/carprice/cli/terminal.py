@@ -11,6 +11,7 @@ from rich.text import Text
 
 from carprice.arrays import Progress
 
+_EXAMPLES = 3
 console = Console(stderr=True, highlight=False)
 
 
@@ -39,6 +40,17 @@ def say_assumed(notes: Iterable[str]) -> None:
     """Print what was assumed of how numbers are written, and what is odd about them."""
     for note in notes:
         say(f"  assumed: {note}")
+
+
+def say_junk(junk: Mapping[str, Any]) -> None:
+    """Print which prices are taken for no car's price, with a few examples, if any are."""
+    if not junk["rows"]:
+        return
+    counted = "counted like all others" if junk["rule"] == "believe" else "discounted"
+    first, *others = junk["told"]
+    say(f"  {counted}: {first}")
+    for one in others[:: max(1, len(others) // _EXAMPLES)][:_EXAMPLES]:
+        say(f"    {one}")
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -47,6 +47,7 @@ def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
         "cars": len(measured.actual),
         "cars_held_out": measured.held_out,
         "test": measured.test,
+        **({"junk": {"rows": measured.junk, "every": measured.every}} if measured.junk else {}),
         "naive": measured.naive,
         "cross_validated": model.metrics,
         "noise_floor": {name: one for name, one in noise.items() if one is not None},

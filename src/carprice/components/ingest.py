@@ -1,6 +1,7 @@
 """Ingest: any source → clean listings, split into training and test rows, with a report."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.files import replacing, write_json, write_text
+from carprice.listings.believed import BELIEVED, PRICE_TRUST, believed
 from carprice.listings.cars import cars_of
 from carprice.listings.contradictions import find_contradictions
 from carprice.listings.market import Market
@@ -53,14 +55,17 @@ def ingest(
                 f"{len(listings):,} rows; map another column"
             )
         train, test = _split(listings, settings)
-        digest = listings_digest(train, test)
-        market = Market(
+        judged_market = Market(
             units.currency,
             units.distance,
             cleaned.valuation_date,
-            digest,
+            "",
             {field: sign for field, sign in read.decimals.items() if field != PRICE},
-        ).to_json()
+        )
+        progress("prices to believe")
+        train, test, junk = _judged(train, test, judged_market, settings.junk)
+        market = replace(judged_market, data_digest=_digest(train, test)).to_json()
+        believable = believed(pd.concat([train, test]).sort_index())
         origin = {alias(name): ", ".join(names) for name, names in read.origin.items() if names}
         missing = listings[[*settings.fields]].isna().sum()
         price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
@@ -80,8 +85,9 @@ def ingest(
             "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},
             "price_range": list(cleaned.price_range),
             "contradictions": [
-                {**one.to_json(), "told": one.in_words()} for one in find_contradictions(listings)
+                {**one.to_json(), "told": one.in_words()} for one in find_contradictions(believable)
             ],
+            "junk": junk,
             "repeats": cleaned.repeats.to_json(),
             "split": settings.split.model_dump(),
             **market,
@@ -126,6 +132,7 @@ def data_card(report: dict[str, Any]) -> str:
         *_table(
             ("price", currency), [(share, f"{p:,.0f}") for share, p in report["price"].items()]
         ),
+        *_junk(report["junk"]),
         *_doubts([one["told"] for one in report["contradictions"]]),
         *_table(("missing after cleaning", "rows"), _shares(report["missing"], kept)),
         *_table(
@@ -134,6 +141,65 @@ def data_card(report: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _judged(
+    train: pd.DataFrame, test: pd.DataFrame, market: Market, rule: str
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Return the listings with how far each price is believed, and what is taken for junk."""
+    from carprice.evaluation.junk import Junk, judge_listings
+
+    parts, judged = (train, test), judge_listings(train, test, market)
+    trust, expected = (
+        np.concatenate([getattr(one, name) for one in judged]) for name in ("trust", "expected")
+    )
+    junk = Junk.find(pd.concat(parts), trust, expected)
+    counted = [one.trust if rule == "discount" else np.ones(len(one.trust)) for one in judged]
+    learned, tested = (
+        part.assign(**{PRICE_TRUST: one}) for part, one in zip(parts, counted, strict=True)
+    )
+    return (
+        learned,
+        tested,
+        {
+            "rule": rule,
+            **junk.to_json(),
+            "rows_test": int((judged[1].trust < BELIEVED).sum()),
+            "told": [*junk.told(market.currency, market.distance_unit)],
+        },
+    )
+
+
+def _digest(*parts: pd.DataFrame) -> str:
+    """Return the digest of listings, and of which of them are believed if some are not."""
+    trust = [part[PRICE_TRUST] >= BELIEVED for part in parts]
+    bare = [part.drop(columns=PRICE_TRUST) for part in parts]
+    if all(one.all() for one in trust):
+        return listings_digest(*bare)
+    named = zip(bare, trust, strict=True)
+    return listings_digest(*(part.assign(**{PRICE_TRUST: one}) for part, one in named))
+
+
+def told_of_junk(junk: Mapping[str, Any]) -> str:
+    """Return what is taken for junk in one sentence, and what becomes of it; empty if none is."""
+    if not junk["rows"]:
+        return ""
+    if junk["rule"] == "believe":
+        meaning = "they count like all others, since `ingest.junk` is `believe`"
+    else:
+        meaning = (
+            "they stay in the listings, count little or not at all in training, and the figures "
+            f"are without the {junk['rows_test']:,} of them among the test rows (to have them "
+            "count like all others, set `ingest.junk` to `believe`)"
+        )
+    return f"{junk['told'][0]}; {meaning}"
+
+
+def _junk(junk: Mapping[str, Any]) -> list[str]:
+    """Write what is taken for junk, with examples, as a list."""
+    if not junk["rows"]:
+        return ["All prices are taken for cars' prices.", ""]
+    return [f"{told_of_junk(junk)}.", "", *(f"- {one}" for one in junk["told"][1:]), ""]
 
 
 def _looks(column: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from carprice.components.workspace import (
     require_output,
 )
 from carprice.files import check_writable
-from carprice.listings.frames import data_digest_of, read_features
+from carprice.listings.frames import data_digest_of, read_features, trust_of
 from carprice.listings.market import Market
 from carprice.model import PriceModel
 from carprice.model.training import train_model
@@ -31,7 +31,9 @@ def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> 
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     report = read_json(workspace.report, made_by="ingest")
     model = train_model(
-        features, log_price, market, settings, report["columns"], progress, report.get("known", ())
+        *(features, log_price, market, settings, report["columns"], progress),
+        known=report.get("known", ()),
+        trust=trust_of(file),
     )
     progress("writing the model folder")
     model.save(workspace.model)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.files import writing
+from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.cars import cars_of
 from carprice.listings.features import Reading, parse
 from carprice.listings.frames import as_columns, write_features
@@ -23,5 +24,8 @@ def transform(workspace: Workspace) -> int:
     features = replace(features, cars=cars_of(listings))
     with writing(workspace.train_features) as path:
         log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
-        write_features(path, features, log_price, market.data_digest)
+        trust = None
+        if PRICE_TRUST in listings:
+            trust = listings[PRICE_TRUST].to_numpy(dtype=np.float64)
+        write_features(path, features, log_price, market.data_digest, trust)
     return len(features)

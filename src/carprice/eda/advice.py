@@ -52,6 +52,7 @@ def advise(findings: Findings) -> list[Advice]:
             *_noise(market),
             *_dates(market.drift, findings.valuation_date),
             *_prices(market, findings.currency, findings.rows_kept),
+            *_junk(market, findings),
             *_contradictions(market),
             *_copies(findings, market.repeats),
             *_gaps(market, findings.rows_kept),
@@ -219,6 +220,18 @@ def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice
             "something that no column tells."
         )
         yield Advice(_severity_of(far / rows), title, text, "outliers")
+
+
+def _junk(market: MarketFindings, findings: Findings) -> Iterator[Advice]:
+    told = [*market.junk.told(findings.currency, findings.distance_unit)]
+    if told:
+        text = (
+            f"{'. '.join(told)}. They stay in the listings and count little or not at all, in "
+            "training and in the figures; ingest.junk: believe has them count like all others."
+        )
+        title = f"{market.junk.rows:,} prices look like no car's price"
+        severity = _severity_of(market.junk.rows / market.junk.of)
+        yield Advice(severity, title, text, "outliers")
 
 
 def _contradictions(market: MarketFindings) -> Iterator[Advice]:

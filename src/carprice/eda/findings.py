@@ -22,6 +22,7 @@ from carprice.eda.distributions import (
 )
 from carprice.eda.drift import Drift, find_drift, loss_per_year
 from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
+from carprice.evaluation.junk import Junk
 from carprice.listings.cars import Repeats, cars_of
 from carprice.listings.contradictions import Contradiction, find_contradictions
 from carprice.listings.features import Features, parse
@@ -30,6 +31,7 @@ from carprice.listings.keys import has_detail
 from carprice.listings.leaks import MOST_EXPLAINED, Suspect, is_price, suspects
 from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
 from carprice.listings.reading import Listings, Source, clean_source, read_source
+from carprice.model.trust import judge_prices
 from carprice.redaction import redact
 from carprice.schema import FIELDS, PRICE, alias
 from carprice.settings import IngestSettings, Settings
@@ -68,6 +70,7 @@ class MarketFindings:
     outliers : the cars that decide squared errors, and prices far from what like cars cost.
     contradictions : years and kinds whose prices contradict their neighbours.
     drift : whether prices move with the listing dates.
+    junk : the prices that are taken for no car's; noise, suspects and drift are without them.
     """
 
     fields: tuple[FieldSummary, ...]
@@ -88,6 +91,7 @@ class MarketFindings:
     outliers: Outliers
     contradictions: tuple[Contradiction, ...]
     drift: Drift
+    junk: Junk
 
     @property
     def has_one_price(self) -> bool:
@@ -194,14 +198,20 @@ def _market(
     # Without dates, every car has its age on the valuation date.
     without_dates = {name: values for name, values in columns.items() if name != "listed_on"}
     undated = replace(parse(without_dates, cleaned.valuation_date, unit), cars=cars)
+    progress("prices to believe")
+    judged = judge_prices(features, log_price)
+    rows = judged.believed
+    sure, known_price = features.take(rows), log_price[rows]
     progress("what like cars cost")
     scales = settings.train.hedonic.model_dump()
-    expected = expected_log_price(undated, log_price, unit, scales) if np.ptp(price) else None
-    residual = None if expected is None else log_price - expected
+    expected = None
+    if np.ptp(price):
+        expected = expected_log_price(undated, log_price, unit, scales, judged.trust)
+    residual = None if expected is None else (log_price - expected)[rows]
     progress("near-twins, suspects and drift")
-    known_by = suspects(features, log_price, explaining=0.0)
+    known_by = suspects(sure, known_price, explaining=0.0)
     known = settings.ingest.known(source.origin)
-    prices = [one.field for one in known_by if is_price(features, log_price, one.field)]
+    prices = [one.field for one in known_by if is_price(sure, known_price, one.field)]
     return MarketFindings(
         fields=_fields(listings, source, settings.ingest),
         repeats=cleaned.repeats,
@@ -216,17 +226,18 @@ def _market(
         known_by=tuple(one for one in known_by if one.explained > 0),
         known=tuple(known),
         prices=tuple(name for name in map(alias, prices) if name in known),
-        noise=noise_floor(features, log_price),
-        twins=twin_differences(features, log_price),
+        noise=noise_floor(sure, known_price),
+        twins=twin_differences(sure, known_price),
         outliers=find_outliers(listings, expected),
-        contradictions=tuple(find_contradictions(listings)),
+        contradictions=tuple(find_contradictions(listings.iloc[rows])),
         drift=find_drift(
-            listings["listed_on"].to_numpy(dtype="datetime64[D]"),
-            listings["year"].to_numpy(dtype=np.float64),
-            price,
+            listings["listed_on"].to_numpy(dtype="datetime64[D]")[rows],
+            listings["year"].to_numpy(dtype=np.float64)[rows],
+            price[rows],
             residual,
-            loss_per_year(undated, log_price),
+            loss_per_year(undated.take(rows), known_price),
         ),
+        junk=Junk.find(listings, judged.trust, judged.expected),
     )
 
 

@@ -27,6 +27,7 @@ from carprice.estimator.tables import (
     warn_of_units,
     warn_of_unreadable,
 )
+from carprice.evaluation.junk import Junk
 from carprice.evaluation.pricing import answers, problems_of, with_defaults
 from carprice.listings.cars import cars_of
 from carprice.listings.column_map import MappedChunk
@@ -45,6 +46,7 @@ from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.blocks import factors_of
 from carprice.model.training import train_model
+from carprice.model.trust import judge_prices
 from carprice.schema import CAR_ID, PRICE, PRICE_ALIASES, PRICE_NAMES, REQUIRED, alias
 from carprice.settings import IngestSettings, TrainSettings, describe
 
@@ -184,15 +186,18 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 {field: sign for field, sign in mapped.decimals.items() if field != PRICE},
             )
             day, unit = market.valuation_date, market.distance_unit
-            features = parse(as_columns(listings), day, unit)
+            features = replace(parse(as_columns(listings), day, unit), cars=cars_of(listings))
+            log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
+            judged = judge_prices(features, log_price)
             self.model_ = train_model(
-                replace(features, cars=cars_of(listings)),
-                np.log(listings[PRICE].to_numpy(dtype=np.float64)),
+                features,
+                log_price,
                 market,
                 train,
                 {alias(field): ", ".join(names) for field, names in mapped.origin.items()},
                 lambda _: None,
                 settings.known(mapped.origin),
+                judged.trust,
             )
         priced = self._price_columns()
         self.feature_names_in_ = np.array([c for c in X if c not in priced], dtype=object)
@@ -212,6 +217,10 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.rejected_:
             told = ", ".join(f"{rows:,} {reason}" for reason, rows in self.rejected_.items())
             warn(f"{len(X) - len(listings):,} of {len(X):,} rows are not learned from: {told}")
+        junk = Junk.find(listings, judged.trust, judged.expected)
+        if junk.rows:
+            told = "; ".join(junk.told(self.currency, self.distance))
+            warn(f"{told}. They count little or not at all")
         return self
 
     def predict(self, X: pd.DataFrame) -> Floats:

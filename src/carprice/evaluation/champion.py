@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.evaluation.gate import Pair
+from carprice.listings.believed import believed
 from carprice.listings.cars import CAR, Digests, car_digests, cars_of
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
@@ -37,7 +38,7 @@ def score_pair(
     learned : :func:`learned_cars` of the champion's training listings, which are left out of the
         test since it knows their prices; None where they are not known.
     """
-    rows, note = _fair_rows(test, learned)
+    rows, note = _fair_rows(believed(test), learned)
     cars = cars_of(rows)
     codes = np.arange(len(rows)) if cars is None else cars
     count = max(1, min(_FOLDS, (codes.max() + 1) // _FEWEST_OF_FOLD))

@@ -60,7 +60,7 @@ class Candidate:
             },
             megabytes=sum(path.stat().st_size for path in folder.iterdir()) / 1e6,
             data_digest=data_digest,
-            note=_of_few_cars(metrics),
+            note="; ".join(filter(None, (_of_few_cars(metrics), _without_junk(metrics)))),
         )
 
 
@@ -74,6 +74,19 @@ def _of_few_cars(metrics: Mapping[str, Any]) -> str:
         f"the figures are of {cars:,} cars: {cars - held_out:,} test cars, which are few, and "
         f"{held_out:,} training cars, cross-validated; chance makes ± {margin['mape']:.1f} % of "
         f"the MAPE and ± {margin['coverage']:.1f} % of the coverage"
+    )
+
+
+def _without_junk(metrics: Mapping[str, Any]) -> str:
+    """Tell how many test rows the figures leave out, and what they are with them."""
+    junk = metrics.get("junk")
+    if not junk:
+        return ""
+    every = junk["every"]
+    return (
+        f"the figures are without {junk['rows']:,} test rows whose price is no car's (ingest.junk);"
+        f" of the test cars with them, MAPE {every['mape']:.2f} %, MdAPE {every['mdape']:.2f} % "
+        f"and coverage {every['coverage']:.1f} %"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats
+from carprice.listings.believed import believed, believed_of
 from carprice.listings.cars import cars_of, first_of_each_car
 from carprice.listings.frames import as_columns
 from carprice.listings.noise import NoiseFloor, noise_floor
@@ -44,6 +45,8 @@ class Measurement:
     naive : errors of :func:`naive_prices`.
     segments : kind of segment → its name → rows, errors and coverage.
     noise : the noise floor: what like cars differ by, as the error of a model.
+    junk : number of test listings whose price is not believed; they are in no other figure.
+    every : the same as ``test``, with the cars whose price is not believed.
     """
 
     actual: Floats
@@ -55,21 +58,26 @@ class Measurement:
     naive: Mapping[str, float]
     segments: Segments
     noise: NoiseFloor
+    junk: int
+    every: Mapping[str, float]
 
 
 def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measurement:
-    """Price the test listings as the service would, and measure.
+    """Price the test listings as the service would, and measure those whose price is believed.
 
     Parameters
     ----------
     train : the model's training listings, for naive prices, cars of a model, and the noise floor.
     """
-    listings = pd.concat([train, test], ignore_index=True)
+    listings = believed(pd.concat([train, test], ignore_index=True))
     parsed = replace(model.parse(as_columns(listings)), cars=cars_of(listings))
     noise = noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
     learned, cars = first_of_each_car(train), first_of_each_car(test)
     prices = model.predict(as_columns(cars), DEFAULT_CONFIDENCE)
-    naive = naive_prices(learned, cars)
+    every, is_believed = _figures(_prices_of(cars), prices), believed_of(cars)
+    cars, prices = cars.iloc[is_believed], prices.take(is_believed)
+    junk, is_learned = int(len(test) - len(believed(test))), believed_of(learned)
+    naive = naive_prices(learned.iloc[is_learned], cars)
     tested = _figures(_prices_of(cars), prices)
     held_out = 0
     if (
@@ -77,8 +85,9 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
         and model.held_out is not None
         and len(model.held_out.price) == len(learned)
     ):
+        learned, known = learned.iloc[is_learned], model.held_out.take(is_learned)
         held_out = len(learned)
-        both = zip(vars(prices).values(), vars(model.held_out).values(), strict=True)
+        both = zip(vars(prices).values(), vars(known).values(), strict=True)
         prices = Prices(*map(np.concatenate, both))
         naive = np.concatenate([naive, _naive_held_out(learned)])
         cars = pd.concat([cars, learned])
@@ -108,6 +117,8 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
             "cars_of_model": {name: by_count[name] for name in _CARS_OF_MODEL if name in by_count},
         },
         noise,
+        junk,
+        every,
     )
 
 

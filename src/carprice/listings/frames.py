@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from carprice.arrays import Columns, Floats
+from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.cars import CAR, cars_of
 from carprice.listings.features import NUMBERS, TEXTS, Features
 from carprice.schema import (
@@ -48,12 +50,21 @@ def as_columns(listings: pd.DataFrame) -> Columns:
 
 
 def write_features(
-    path: Path, features: Features, log_price: Floats, data_digest: str = ""
+    path: Path,
+    features: Features,
+    log_price: Floats,
+    data_digest: str = "",
+    trust: Floats | None = None,
 ) -> None:
-    """Write features and the target, ln(price), as Parquet; with the listings' digest."""
+    """Write features and the target, ln(price), as Parquet; with the listings' digest.
+
+    ``trust`` tells how far each price is believed, 0 to 1.
+    """
     columns = {**features.texts, **features.numbers, _EQUIPMENT: features.equipment}
     if features.cars is not None:
         columns[CAR] = features.cars
+    if trust is not None:
+        columns[PRICE_TRUST] = trust
     frame = pd.DataFrame({**columns, _TARGET: log_price})
     frame.attrs = {_DIGEST: data_digest}
     frame.to_parquet(path, index=False)
@@ -62,6 +73,14 @@ def write_features(
 def data_digest_of(path: Path) -> str:
     """Return the digest of the listings that a file's features are of; empty if it is not told."""
     return str(pd.read_parquet(path, columns=[]).attrs.get(_DIGEST, ""))
+
+
+def trust_of(path: Path) -> Floats | None:
+    """Return how far each price of a file of features is believed; None if it is not told."""
+    if PRICE_TRUST not in pq.read_schema(path).names:
+        return None
+    trust = pd.read_parquet(path, columns=[PRICE_TRUST])[PRICE_TRUST]
+    return np.asarray(trust, dtype=np.float64)
 
 
 def read_features(path: Path) -> tuple[Features, Floats]:

@@ -52,6 +52,7 @@ def fit_hedonic(
     folds: Codes,
     scales: Mapping[str, float],
     km_per_unit: float,
+    trust: Floats | None = None,
 ) -> tuple[Hedonic, Anchor]:
     """Fit on all rows; return the ridge and its out-of-fold predictions.
 
@@ -64,9 +65,11 @@ def fit_hedonic(
     folds : the fold of each row, from 0.
     scales : factor of a block's columns, by its key in :class:`carprice.settings.HedonicScales`.
     km_per_unit : kilometres in the market's distance unit.
+    trust : how far each price is believed, 0 to 1; 1 if None.
     """
     design = _Design(features, scales, km_per_unit)
     weight = age_weight(features.numbers["age"]) * features.car_weights()
+    weight *= 1.0 if trust is None else trust
     sums = [NormalEquations.none(design.width) for _ in range(int(folds.max()) + 1)]
     for rows, matrix in design.chunks():
         for fold, before in enumerate(sums):

@@ -13,6 +13,7 @@ import numpy as np
 from carprice.arrays import Codes, Columns, Floats, Progress, quiet
 from carprice.errors import CorruptModelError
 from carprice.listings import features as feature_code
+from carprice.listings.believed import believed_rows
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
 from carprice.listings.own import with_own
@@ -103,14 +104,24 @@ class PriceModel:
         market: Market,
         settings: "TrainSettings",
         progress: Progress = quiet,
+        trust: Floats | None = None,
     ) -> Self:
         """Fit on n parsed listings and their ln(price in the market's currency).
 
-        Each car counts once, however often it is listed.
+        Each car counts once, however often it is listed, and as far as its price is believed.
+
+        Parameters
+        ----------
+        trust : how far each price is believed, 0 to 1; if None, as
+            :func:`carprice.model.trust.judge_prices` finds it.
         """
         from carprice.model.blend import TreeData, fit_trees
         from carprice.model.hedonic_fit import fit_hedonic
+        from carprice.model.trust import judge_prices
 
+        if trust is None:
+            progress("prices to believe")
+            trust = judge_prices(features, log_price).trust
         progress("hedonic ridge")
         defaults = Defaults.fit(features)
         cars = CarReader(defaults)
@@ -118,12 +129,14 @@ class PriceModel:
         seed, patience = settings.seed, settings.patience
         assignment = _assign_folds(features.car_codes(), settings.folds, seed)
         scales = settings.hedonic.model_dump()
-        hedonic, anchor = fit_hedonic(complete, log_price, assignment, scales, market.km_per_unit)
+        hedonic, anchor = fit_hedonic(
+            complete, log_price, assignment, scales, market.km_per_unit, trust
+        )
         encoder = Encoder.fit(complete.take(features.first_of_each_car()), anchor.falling)
         matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
         some.sort()
-        every = features.car_weights()
+        every = features.car_weights() * trust
         data = TreeData(matrix, log_price, anchor.log_price, every, assignment)
         blend = fit_trees(data, some, hedonic.start, encoder, settings, progress)
         parts, weights = data.tree_folds[some], every[some]
@@ -137,6 +150,7 @@ class PriceModel:
         scale = new_trees({**_SCALE_TREES, "n_estimators": expected.n_estimators}, seed)
         scale.fit(matrix[some], size, sample_weight=weights)
         price, age, local = np.exp(log_price), features.numbers["age"][some], expected.held_out
+        believed, sure = believed_rows(trust), believed_rows(trust[some])
         known = (missed, np.exp(local), age, weights)
         ends = ConformalRanges.held_out(*known, parts)
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
@@ -156,13 +170,15 @@ class PriceModel:
                 for name, values in features.numbers.items()
                 if not np.isnan(values).all()
             }
-            | {"price": (float(price.min()), float(price.max()))},
+            | {"price": (float(price[believed].min()), float(price[believed].max()))},
             importance=blend.importance,
             metrics={
-                **price_metrics(price[some], guess.price),
-                **range_metrics(price[some], guess.price, guess.low, guess.high),
+                **price_metrics(price[some][sure], guess.price[sure]),
+                **range_metrics(
+                    price[some][sure], guess.price[sure], guess.low[sure], guess.high[sure]
+                ),
             },
-            support=Support.fit(features, log_price),
+            support=Support.fit(features.take(believed), log_price[believed]),
             usual_ranges={
                 name: usual_range(values[~np.isnan(values)], is_ratio=name in _RATIOS)
                 for name, values in features.numbers.items()

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Mapping
 
 from carprice.arrays import Floats, Progress
+from carprice.listings.believed import believed_rows
 from carprice.listings.features import Features
 from carprice.listings.leaks import refuse_leaks, refuse_too_good
 from carprice.listings.market import Market
 from carprice.model import PriceModel
+from carprice.model.trust import judge_prices
 from carprice.settings import TrainSettings
 
 
@@ -18,15 +20,22 @@ def train_model(
     columns: Mapping[str, str],
     progress: Progress,
     known: Collection[str] = (),
+    trust: Floats | None = None,
 ) -> PriceModel:
     """Fit a model on parsed listings and their ln(price).
 
     If a feature explains the price as only a column computed from it can, an InputError names its
     source column: ``columns`` has these by the field's name in files. ``known`` names the fields
     that are known of any car before there is a price, which may explain as much as they do.
+    ``trust`` tells how far each price is believed, 0 to 1; if None, it is found here.
     """
+    if trust is None:
+        progress("prices to believe")
+        trust = judge_prices(features, log_price).trust
+    rows = believed_rows(trust)
+    believed, prices = features.take(rows), log_price[rows]
     progress("looking for columns that know the price")
-    refuse_leaks(features, log_price, columns, known)
-    model = PriceModel.fit(features, log_price, market, settings, progress)
-    refuse_too_good(model.metrics["mdape"], features, log_price, columns, known)
+    refuse_leaks(believed, prices, columns, known)
+    model = PriceModel.fit(features, log_price, market, settings, progress, trust)
+    refuse_too_good(model.metrics["mdape"], believed, prices, columns, known)
     return model

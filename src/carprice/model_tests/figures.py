@@ -13,6 +13,7 @@ import pandas as pd
 from carprice.components.workspace import Workspace, read_json
 from carprice.evaluation.gate import Candidate, decide
 from carprice.evaluation.measurement import Measurement, measure
+from carprice.listings.believed import believed
 from carprice.listings.cars import first_of_each_car
 from carprice.listings.frames import as_columns
 from carprice.metrics import range_metrics
@@ -48,7 +49,7 @@ class Measured:
     def measure(cls, model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Self:
         """Price the test rows as the service would."""
         measured, covered = measure(model, train, test), {}
-        cars = first_of_each_car(test)
+        cars = believed(first_of_each_car(test))
         actual, columns = cars[PRICE].to_numpy(dtype=np.float64), as_columns(cars)
         for confidence in _CONFIDENCES:
             one = model.predict(columns, confidence)

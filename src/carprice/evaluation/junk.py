@@ -1,0 +1,143 @@
+"""Tell which prices of listings are no car's price, and what such cars cost."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Self
+
+import numpy as np
+import pandas as pd
+
+from carprice.arrays import Floats
+from carprice.listings.believed import BELIEVED
+from carprice.listings.cars import cars_of
+from carprice.listings.features import Features, parse
+from carprice.listings.frames import as_columns
+from carprice.listings.market import Market
+from carprice.model.trust import Judged, judge_prices
+from carprice.schema import PRICE
+
+_EXAMPLES: Final = 10
+_OFTEN: Final = 3
+
+
+@dataclass(frozen=True)
+class Example:
+    """A listing whose price is taken for junk.
+
+    Attributes
+    ----------
+    odometer : in the market's distance unit; None where it is not known.
+    expected : what such a car costs.
+    """
+
+    make: str
+    model: str
+    year: int
+    odometer: float | None
+    price: float
+    expected: float
+
+    def told(self, distance_unit: str) -> str:
+        """Say it in words.
+
+        Examples
+        --------
+        >>> Example("Kia", "Sonet", 2020, 30_000, 1.0, 812_345.6).told("km")
+        'Kia Sonet of 2020, 30,000 km: 1; such a car costs about 812,000'
+        """
+        driven = "" if self.odometer is None else f", {self.odometer:,.0f} {distance_unit}"
+        about = float(f"{self.expected:.3g}")
+        car = f"{self.make} {self.model} of {self.year}{driven}"
+        return f"{car}: {self.price:,.10g}; such a car costs about {about:,.10g}"
+
+
+@dataclass(frozen=True)
+class Junk:
+    """The prices that are taken for junk.
+
+    Attributes
+    ----------
+    rows, of : how many of how many listings.
+    below : how many of them ask less than what such cars cost; the others ask more.
+    often : the prices that three or more of them ask, with their number, the commonest first.
+    examples : some of them, from the lowest to the highest for what they are.
+    """
+
+    rows: int
+    of: int
+    below: int
+    often: tuple[tuple[float, int], ...]
+    examples: tuple[Example, ...]
+
+    @classmethod
+    def find(cls, listings: pd.DataFrame, trust: Floats, expected: Floats) -> Self:
+        """Tell what is junk among n listings.
+
+        Parameters
+        ----------
+        trust : how far each price is believed, 0 to 1.
+        expected : ln(price) of such cars.
+        """
+        found = np.flatnonzero(trust < BELIEVED)
+        rows = listings.iloc[found]
+        price = rows[PRICE].to_numpy(dtype=np.float64)
+        apart = np.log(price) - expected[found]
+        counts = rows[PRICE].value_counts()
+        often = sorted(counts[counts >= _OFTEN].items(), key=lambda one: (-one[1], one[0]))
+        order = np.argsort(apart, kind="stable")
+        count = min(_EXAMPLES, len(order))
+        shown = order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(np.intp))]
+        examples = [
+            Example(
+                str(car.make), str(car.model), int(car.year),
+                None if pd.isna(car.odometer) else float(car.odometer),
+                float(one), float(like),
+            )
+            for car, one, like in zip(
+                rows.iloc[shown].itertuples(), price[shown], np.exp(expected[found][shown]),
+                strict=True,
+            )
+        ]  # fmt: skip
+        return cls(
+            len(found),
+            len(listings),
+            int((apart < 0).sum()),
+            tuple((float(one), int(many)) for one, many in often[:_EXAMPLES]),
+            tuple(examples),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return asdict(self) | {"often": [list(one) for one in self.often]}
+
+    def told(self, currency: str, distance_unit: str) -> Iterator[str]:
+        """Say it in sentences; none where there is no junk."""
+        if not self.rows:
+            return
+        share, above = 100 * self.rows / self.of, self.rows - self.below
+        yield (
+            f"{self.rows:,} of {self.of:,} prices ({share:.2g} %) look like no car's price: "
+            f"{self.below:,} far below and {above:,} far above what such cars cost"
+        )
+        if self.often:
+            often = ", ".join(f"{one:,.10g} ({rows:,} times)" for one, rows in self.often)
+            yield f"Asked for again and again, in {currency}: {often}"
+        yield from (one.told(distance_unit) for one in self.examples)
+
+
+def features_of(listings: pd.DataFrame, market: Market) -> Features:
+    """Parse listings as transform does, without a model."""
+    features = parse(as_columns(listings), market.valuation_date, market.distance_unit)
+    return replace(features, cars=cars_of(listings))
+
+
+def judge_listings(train: pd.DataFrame, test: pd.DataFrame, market: Market) -> Sequence[Judged]:
+    """Judge the prices of training and test listings, in that order.
+
+    Training listings are judged by each other, test listings by the training ones alone.
+    """
+    learned, asked = (np.log(one[PRICE].to_numpy(dtype=np.float64)) for one in (train, test))
+    judged = judge_prices(features_of(train, market), learned)
+    if judged.judge is None:
+        return judged, Judged(None, np.ones(len(test)), asked)
+    return judged, judged.judge.judge(features_of(test, market), asked)

@@ -1,0 +1,42 @@
+"""Which listings' prices are believed: the one view of ingest, training, figures and the gate.
+
+:mod:`carprice.model.trust` tells how far each price is believed; ingest keeps it in a column.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from carprice.arrays import Codes, Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BELIEVED: Final = 0.5
+"""Least trust, from 0 to 1, in a price that is taken for a car's."""
+PRICE_TRUST: Final = "price_trust"
+"""Column of listings and features: how far the row's price is believed, 0 to 1."""
+
+
+def believed_rows(trust: Floats) -> Codes:
+    """Return the rows that are taken for a car's price; all of them where none is.
+
+    Examples
+    --------
+    >>> believed_rows(np.array([0.2, 1.0, 0.5])).tolist()
+    [1, 2]
+    """
+    is_believed = trust >= BELIEVED
+    return np.flatnonzero(is_believed if is_believed.any() else ~is_believed)
+
+
+def believed_of(listings: "pd.DataFrame") -> Codes:
+    """Return the places of the listings whose price is believed; of all if ingest judged none."""
+    if PRICE_TRUST not in listings:
+        return np.arange(len(listings))
+    return believed_rows(listings[PRICE_TRUST].to_numpy(dtype=np.float64))
+
+
+def believed(listings: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the listings whose price is believed; all of them if ingest judged none."""
+    return listings.iloc[believed_of(listings)]
