@@ -397,16 +397,37 @@ class HedonicScales(_Settings):
     color: Positive = 0.05
 
 
-class BoosterSettings(_Settings):
-    """XGBoost's parameters, by its own names; ``n_estimators`` is the largest number of trees."""
+class TreeSettings(_Settings):
+    """XGBoost's parameters, by its own names; ``n_estimators`` is the largest number of trees.
 
-    n_estimators: int = Field(1500, ge=1, le=100_000)
-    max_depth: int = Field(8, ge=1, le=16)
-    learning_rate: float = Field(0.05, gt=0, le=1)
-    subsample: float = Field(0.7, gt=0, le=1)
-    colsample_bytree: float = Field(0.6, gt=0, le=1)
-    min_child_weight: NotNegative = 8
-    reg_lambda: NotNegative = 3
+    What is left out follows the number of cars, see :func:`carprice.model.blend.parameters_of`.
+    """
+
+    n_estimators: int | None = Field(None, ge=1, le=100_000)
+    max_depth: int | None = Field(None, ge=1, le=16)
+    learning_rate: float | None = Field(None, gt=0, le=1)
+    subsample: float | None = Field(None, gt=0, le=1)
+    colsample_bytree: float | None = Field(None, gt=0, le=1)
+    min_child_weight: NotNegative | None = None
+    reg_lambda: NotNegative | None = None
+
+    def given(self) -> dict[str, float]:
+        """Return the parameters that are not left out."""
+        values = {name: getattr(self, name) for name in TreeSettings.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class BoosterSettings(TreeSettings):
+    """The parameters of both ensembles of trees, and those that one alone has."""
+
+    residual: TreeSettings = TreeSettings()
+    direct: TreeSettings = TreeSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_auto(cls, content: Any) -> Any:
+        """Accept ``auto`` for parameters that all follow the number of cars."""
+        return {} if content == "auto" else content
 
 
 class TrainSettings(_Settings):

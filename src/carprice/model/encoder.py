@@ -14,12 +14,14 @@ import numpy.typing as npt
 from carprice.arrays import Floats
 from carprice.listings.features import CAR_CATEGORIES, NUMBERS, TYPE_CATEGORIES, Features
 from carprice.model.car import Car, CarType
+from carprice.model.worth import WORTHS
 from carprice.schema import EQUIPMENT_SEPARATOR
 
 Matrix = npt.NDArray[np.float32]
 Row: TypeAlias = "memoryview[float]"
 
-ANCHORS: Final = ("hedonic_price", "hedonic_make", "hedonic_model")
+_RIDGE: Final = "hedonic_price"
+WORTHS_OF_BEFORE: Final = ("make", "model")
 FALLING: Final = ("age", "odometer", "ownership")
 """Numbers with a monotone constraint: the price may not rise with them."""
 Falling: TypeAlias = Mapping[str, Sequence[float]]
@@ -33,14 +35,16 @@ _MOST_LEVELS: Final = 30
 
 @dataclass(frozen=True)
 class Anchor:
-    """Out-of-fold ln(price) of the ridge for each row, and what make alone and model alone add.
+    """What the ridge says of each row, out of fold.
 
-    ``falling`` tells where the ridge's price falls.
+    Attributes
+    ----------
+    worths : by name, of :data:`carprice.model.worth.WORTHS`.
+    falling : where the ridge's price falls.
     """
 
     log_price: Floats
-    make: Floats
-    model: Floats
+    worths: Mapping[str, Floats]
     falling: Falling = field(default_factory=dict)
 
 
@@ -54,6 +58,7 @@ class Encoder:
     levels : category → its common values, each a 0/1 column.
     equipment : common equipment, each a 0/1 column.
     rows : name of a text of :data:`COUNTED` → its values → number of training rows with the value.
+    worths : those of :data:`carprice.model.worth.WORTHS` that are columns.
     falling : where the price falls with a number. How far the number is beyond that is a column of
         its own, with which the price may do as it likes.
     """
@@ -62,6 +67,7 @@ class Encoder:
     levels: Mapping[str, Sequence[str]]
     equipment: Sequence[str]
     rows: Mapping[str, Mapping[str, int]]
+    worths: Sequence[str] = WORTHS_OF_BEFORE
     falling: Falling = field(default_factory=dict)
 
     @classmethod
@@ -76,6 +82,7 @@ class Encoder:
             {name: _common(Counter(features.texts[name])) for name in ONE_HOT},
             _common(counts, most=200),
             {name: dict(Counter(features.texts[name])) for name in COUNTED},
+            WORTHS,
             falling or {},
         )
 
@@ -85,7 +92,18 @@ class Encoder:
         levels = (f"{name}={level}" for name in ONE_HOT for level in self.levels[name])
         counted = (f"{name}_rows" for name in COUNTED)
         beyond = (f"{name}_beyond" for name in self.falling)
-        return (*ANCHORS, *self.numbers, *beyond, *levels, *self.equipment, *counted)
+        worths = (f"hedonic_{name}" for name in self.worths)
+        return (_RIDGE, *worths, *self.numbers, *beyond, *levels, *self.equipment, *counted)
+
+    @property
+    def residual(self) -> tuple[int, ...]:
+        """Places of the columns that residual trees read: all but the counts of rows."""
+        return tuple(range(len(self.columns) - len(COUNTED)))
+
+    @property
+    def direct(self) -> tuple[int, ...]:
+        """Places of the columns that direct trees read: those, but for the ridge's ln(price)."""
+        return self.residual[1:]
 
     @property
     def directions(self) -> tuple[int, ...]:
@@ -98,7 +116,8 @@ class TreeRows:
 
     def __init__(self, encoder: Encoder) -> None:
         self.columns = len(encoder.columns)
-        place = count(len(ANCHORS))
+        self._worths = tuple(encoder.worths)
+        place = count(1 + len(self._worths))
         self._numbers = [(name, next(place)) for name in encoder.numbers]
         of_number = dict(self._numbers)
         self._beyond = [
@@ -111,16 +130,16 @@ class TreeRows:
         self._equipment = {name: next(place) for name in encoder.equipment}
         self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
 
-    def of_type(self, car_type: CarType, names: tuple[float, float], less: int = 0) -> Row:
+    def of_type(self, car_type: CarType, worths: Mapping[str, float], less: int = 0) -> Row:
         """Return the row of a type, in which what differs from car to car is 0.
 
         Parameters
         ----------
-        names : what make alone and model alone add to ln(price).
+        worths : see :attr:`carprice.model.worth.TypeWorth.worths`; what is not there is 0.
         less : training rows that are not counted.
         """
         row, texts = np.zeros(self.columns, dtype=np.float32), car_type.texts
-        row[1], row[2] = names
+        row[1 : 1 + len(self._worths)] = [worths.get(name, 0.0) for name in self._worths]
         for name, places in self._of_types:
             if texts[name] in places:
                 row[places[texts[name]]] = 1.0
@@ -155,11 +174,12 @@ class TreeRows:
 
     def training_matrix(self, cars: Iterable[tuple[CarType, Car]], anchor: Anchor) -> Matrix:
         """Return n training rows × columns, float32; a row does not count itself."""
-        of_type = lru_cache(maxsize=None)(lambda car_type: self.of_type(car_type, (0, 0), less=1))
+        of_type = lru_cache(maxsize=None)(lambda car_type: self.of_type(car_type, {}, less=1))
         ridge = anchor.log_price
         rows = ((of_type(car_type), 0.0, car) for car_type, car in cars)
         matrix = self.matrix(rows, len(ridge))
-        matrix[:, : len(ANCHORS)] = np.column_stack([ridge, anchor.make, anchor.model])
+        worths = [anchor.worths[name] for name in self._worths]
+        matrix[:, : 1 + len(worths)] = np.column_stack([ridge, *worths])
         return matrix
 
 

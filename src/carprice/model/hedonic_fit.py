@@ -28,6 +28,7 @@ from carprice.model.hedonic import (
     terms_of,
 )
 from carprice.model.normal_equations import NormalEquations, solve_with_folds
+from carprice.model.worth import WORTHS, worth_of
 
 _CHUNK_ROWS: Final = 100_000
 _OLDEST: Final = 40
@@ -75,15 +76,13 @@ def fit_hedonic(
     penalty = np.ones(design.width)
     penalty[0] = _INTERCEPT_PENALTY
     solution, by_fold = solve_with_folds(sums, penalty)
-    slices = {"ridge": slice(None), "make": design.slices["make"], "model": design.slices["model"]}
-    held_out = {name: np.empty(len(features)) for name in slices}
+    held_out = np.empty(len(features))
     for rows, matrix in design.chunks():
-        for name, own in slices.items():
-            predictions = matrix[:, own] @ by_fold[:, own].T
-            held_out[name][rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
-    hedonic, falling = design.hedonic(solution, held_out["ridge"] - log_price)
-    corrected = sum(design.corrections(hedonic).values(), held_out["ridge"])
-    return hedonic, Anchor(corrected, held_out["make"], held_out["model"], falling)
+        predictions = matrix @ by_fold.T
+        held_out[rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
+    hedonic, falling = design.hedonic(solution, held_out - log_price)
+    corrected = sum(design.corrections(hedonic).values(), held_out)
+    return hedonic, Anchor(corrected, design.worths(by_fold, folds), falling)
 
 
 def age_weight(age: Floats) -> Floats:
@@ -248,6 +247,15 @@ class _Design:
                 factor = self.bases[each.block.basis][chunk] * self.scales[each.block.scale]
                 parts.append(sp.diags(factor) @ each.by_text[each.codes[chunk]])
             yield chunk, sp.hstack(parts, format="csr")
+
+    def worths(self, by_fold: Floats, folds: Codes) -> dict[str, Floats]:
+        """Return the :data:`carprice.model.worth.WORTHS` of each row, by the other folds' ridge."""
+        worths = {name: np.zeros(len(folds)) for name in WORTHS}
+        for each in self.columns:
+            if (name := worth_of(each.block)) and each.terms:
+                own = by_fold[:, self.slices[each.block.name]] * self.scales[each.block.scale]
+                worths[name] += (each.by_text @ own.T)[each.codes, folds]
+        return worths
 
     def hedonic(self, solution: Floats, residual: Floats) -> tuple[Hedonic, Falling]:
         """Return the ridge of a solution, with corrections and statistics of the training rows.
