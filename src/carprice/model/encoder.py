@@ -58,17 +58,17 @@ class Encoder:
     levels : category → its common values, each a 0/1 column.
     equipment : common equipment, each a 0/1 column.
     rows : name of a text of :data:`COUNTED` → its values → number of training rows with the value.
+    worths : those of :data:`carprice.model.worth.WORTHS` that are columns.
     falling : where the price falls with a number. How far the number is beyond that is a column of
         its own, with which the price may do as it likes.
-    worths : those of :data:`carprice.model.worth.WORTHS` that are columns.
     """
 
     numbers: Sequence[str]
     levels: Mapping[str, Sequence[str]]
     equipment: Sequence[str]
     rows: Mapping[str, Mapping[str, int]]
-    falling: Falling = field(default_factory=dict)
     worths: Sequence[str] = WORTHS_OF_BEFORE
+    falling: Falling = field(default_factory=dict)
 
     @classmethod
     def fit(cls, features: Features, falling: Falling | None = None) -> Self:
@@ -84,8 +84,8 @@ class Encoder:
             {name: _common(Counter(features.texts[name])) for name in one_hot},
             _common(counts, most=200),
             {name: dict(Counter(features.texts[name])) for name in COUNTED},
-            falling or {},
             WORTHS,
+            falling or {},
         )
 
     @property

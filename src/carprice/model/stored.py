@@ -158,8 +158,8 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "levels": _table(_list(_text), *ONE_HOT),
         "equipment": _list(_text),
         "rows": _table(_table(_whole), *COUNTED),
-        "falling?": _table(_ordered),
         "worths?": _list(lambda name: name in (*WORTHS, *WORTHS_OF_BEFORE)),
+        "falling?": _table(_ordered),
     },
     "ranges.json": {"low": _side, "high": _side},
     "support.json": {
