@@ -41,6 +41,15 @@ def test_of_too_many_rows_the_same_ones_are_chosen_each_time(
     np.testing.assert_array_equal(read_features(one.file)[1], one.log_price)
 
 
+def test_the_test_rows_follow_where_they_are_asked_for(
+    settings: Settings, data: Data, tmp_path: Path
+) -> None:
+    whole = read_data(settings, tmp_path, quiet, all_rows=True)
+    test = pd.read_parquet(Workspace(tmp_path).test_listings)
+    prices = np.concatenate([np.exp(data.log_price), test["price"]])
+    np.testing.assert_allclose(np.exp(whole.log_price), prices)
+
+
 def test_a_column_that_knows_the_price_stops_an_experiment_as_it_stops_training(
     settings: Settings, tmp_path: Path
 ) -> None:

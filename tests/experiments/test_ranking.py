@@ -43,6 +43,7 @@ def test_the_table_has_means_standard_errors_and_reasons() -> None:
     )
     assert (last["candidate"], last["reason"]) == ("catboost/log", "out of time: over 1 s")
     assert table["place"].tolist()[:4] == [1, 2, 3, 4]
+    assert table["folds_behind"].tolist()[::2] == [0, 5, pytest.approx(np.nan, nan_ok=True)]
 
 
 def test_the_interval_counts_that_folds_share_their_training_rows() -> None:

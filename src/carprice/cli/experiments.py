@@ -92,7 +92,9 @@ class _Options:
         )
 
     @contextmanager
-    def running(self, experiment: str, settings: Settings) -> "Iterator[tuple[Data, Reporting]]":
+    def running(
+        self, experiment: str, settings: Settings, *, all_rows: bool = False
+    ) -> "Iterator[tuple[Data, Reporting]]":
         """Read the listings, and show how far the experiment is until the block ends."""
         from carprice.experiments.data import read_data
         from carprice.experiments.tracked import Reporting
@@ -103,7 +105,9 @@ class _Options:
             tempfile.TemporaryDirectory(prefix="carprice-") as folder,
         ):
             most = self.rows or (_QUICK_ROWS if self.quick else None)
-            data = read_data(settings, Path(folder), progress, most, workspace.snapshot)
+            data = read_data(
+                settings, Path(folder), progress, most, workspace.snapshot, all_rows=all_rows
+            )
             if len(data.makes) == 1:
                 say(
                     f"All {len(data.log_price):,} listings are of one make ({data.makes[0]}): what "
@@ -156,7 +160,17 @@ def baseline(options: _Options, only: Only = None) -> None:
 
 
 @_experiment
-def compare(options: _Options, only: Only = None) -> None:
+def compare(
+    options: _Options,
+    only: Only = None,
+    all_rows: Annotated[
+        bool,
+        typer.Option(
+            "--all-rows",
+            help="The pipeline's test rows too: for a last comparison, by which nothing is chosen.",
+        ),
+    ] = False,
+) -> None:
     """Compare algorithms × target × encoding of categories × imputation on the same folds.
 
     Ridge, random forest, XGBoost, LightGBM, CatBoost, the reference system's pipeline
@@ -171,18 +185,23 @@ def compare(options: _Options, only: Only = None) -> None:
     """
     from carprice.experiments.comparison import COMPARISON
 
-    _compare(options, COMPARISON, COMPARED, only)
+    _compare(options, COMPARISON, COMPARED, only, all_rows=all_rows)
 
 
 def _compare(
-    options: _Options, experiment: str, known: Sequence[ComparedModel], only: list[str] | None
+    options: _Options,
+    experiment: str,
+    known: Sequence[ComparedModel],
+    only: list[str] | None,
+    *,
+    all_rows: bool = False,
 ) -> None:
     settings = options.settings()
     from carprice.experiments.comparison import compare_models
 
     models = choose(known, only or [])
     how = options.cross_validation(settings)
-    with options.running(experiment, settings) as (data, to):
+    with options.running(experiment, settings, all_rows=all_rows) as (data, to):
         results, resumed = compare_models(experiment, models, how, data, to)
     if resumed:
         say("Went on from where the same experiment was left.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from carprice.arrays import Floats, Progress
 from carprice.components.ingest import ingest
@@ -18,7 +19,7 @@ from carprice.settings import Settings
 
 @dataclass(frozen=True)
 class Data:
-    """Cleaned training listings; the pipeline's test rows are not among them.
+    """Cleaned training listings; the pipeline's test rows are not among them, unless asked for.
 
     Attributes
     ----------
@@ -52,6 +53,8 @@ def read_data(
     progress: Progress,
     most_rows: int | None = None,
     passed_over: Path | None = None,
+    *,
+    all_rows: bool = False,
 ) -> Data:
     """Ingest and transform into a folder of the experiment's own, and read the training rows.
 
@@ -59,6 +62,7 @@ def read_data(
     ----------
     most_rows : with more rows than that, so many are chosen at random, by ``train.seed``.
     passed_over : the snapshot of the pipeline, which a pattern from outside does not match.
+    all_rows : whether the test rows follow them.
 
     Raises
     ------
@@ -68,6 +72,10 @@ def read_data(
     workspace = Workspace(folder)
     report = ingest(settings.ingest, workspace, progress, passed_over)
     progress("features")
+    if all_rows:
+        parts = (workspace.train_listings, workspace.test_listings)
+        whole = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+        whole.to_parquet(workspace.train_listings, index=False)
     transform(workspace)
     features, log_price = read_features(workspace.train_features)
     progress("looking for columns that know the price")

@@ -151,6 +151,8 @@ def ranking_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
     def choices(result: Result) -> dict[str, Any]:
         return {"candidate": result.name, **asdict(result.model), "folds": len(result.folds)}
 
+    ranked = rank(results, metric)
+    best = ranked[0][0].values(metric) if ranked else np.array([])
     rows = [
         {
             "place": place,
@@ -159,10 +161,11 @@ def ranking_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
             f"{metric}_behind": behind.mean,
             f"{metric}_behind_low": behind.low,
             f"{metric}_behind_high": behind.high,
+            "folds_behind": int(np.sum(one.values(metric) > best)),
             **one.summary(),
             "reason": "",
         }
-        for place, (one, behind) in enumerate(rank(results, metric), start=1)
+        for place, (one, behind) in enumerate(ranked, start=1)
     ]
     failed = [{**choices(one), "reason": one.reason} for one in results if one.reason]
     return pd.DataFrame(rows + failed)
