@@ -132,8 +132,15 @@ def data_card(report: dict[str, Any]) -> str:
             ("ignored column", "looks computed from the price"),
             [(column["name"], _looks(column)) for column in report["ignored_columns"]],
         ),
+        *([_OWN_COLUMNS, ""] if report["ignored_columns"] else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+_OWN_COLUMNS = (
+    "An ignored column that says what a car is can be learned from: declare it in `ingest.extra`, "
+    "such as `extra: {accident: flag, doors: number, steering: category}`."
+)
 
 
 def _looks(column: dict[str, Any]) -> str:

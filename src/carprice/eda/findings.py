@@ -24,14 +24,14 @@ from carprice.eda.drift import Drift, find_drift, loss_per_year
 from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
 from carprice.listings.cars import Repeats, cars_of
 from carprice.listings.contradictions import Contradiction, find_contradictions
-from carprice.listings.features import Features, parse
+from carprice.listings.features import Features, Reading, parse
 from carprice.listings.frames import as_columns
 from carprice.listings.keys import has_detail
 from carprice.listings.leaks import MOST_EXPLAINED, Suspect, is_price, suspects
 from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
 from carprice.listings.reading import Listings, Source, clean_source, read_source
 from carprice.redaction import redact
-from carprice.schema import FIELDS, PRICE, alias
+from carprice.schema import PRICE, alias, own_numbers, own_of
 from carprice.settings import IngestSettings, Settings
 
 FEWEST_LISTINGS: Final = 10
@@ -190,10 +190,11 @@ def _market(
     progress("parsing")
     columns = as_columns(listings)
     cars = cars_of(listings)
-    features = replace(parse(columns, cleaned.valuation_date, unit), cars=cars)
+    reading = Reading(own=own_of(listings.columns))
+    features = replace(parse(columns, cleaned.valuation_date, unit, reading), cars=cars)
     # Without dates, every car has its age on the valuation date.
     without_dates = {name: values for name, values in columns.items() if name != "listed_on"}
-    undated = replace(parse(without_dates, cleaned.valuation_date, unit), cars=cars)
+    undated = replace(parse(without_dates, cleaned.valuation_date, unit, reading), cars=cars)
     progress("what like cars cost")
     scales = settings.train.hedonic.model_dump()
     expected = expected_log_price(undated, log_price, unit, scales) if np.ptp(price) else None
@@ -234,7 +235,7 @@ def _fields(
     listings: pd.DataFrame, source: Source, settings: IngestSettings
 ) -> tuple[FieldSummary, ...]:
     summaries = []
-    for field in (PRICE, *FIELDS):
+    for field in (PRICE, *settings.fields):
         rule = settings.columns.get(field)
         origin = ", ".join(source.origin.get(field) or ())
         if rule is not None and rule.filename:
@@ -254,7 +255,7 @@ def _numbers(
     units |= {"engine_cc": "cm³", "power_bhp": "bhp"}
     values = {PRICE: listings[PRICE]}
     values |= {name: features.numbers[name] for name in ("age", "odometer")}
-    values |= {name: listings[name] for name in _NUMBERS}
+    values |= {name: listings[name] for name in (*_NUMBERS, *own_numbers(listings.columns))}
     summaries = [
         summarise_number(alias(name), units.get(name, ""), np.asarray(one, dtype=np.float64))
         for name, one in values.items()
