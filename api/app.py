@@ -83,7 +83,7 @@ def create_app(
         app.include_router(router)
     app.include_router(inference.router_of(settings.model_name))
     problems.add_handlers(app)
-    add_schemas(app, _READ_BY_ROUTES, with_keys=bool(keys))
+    add_schemas(app, _READ_BY_ROUTES, lambda: service.keeper.served, with_keys=bool(keys))
     if traced:
         logger.info("Traces are on: POST /predict goes through the router, which names its spans")
     else:

@@ -49,6 +49,9 @@ async def served_model(request: Request, service: TheService) -> ServedModel:
     return service.served(request)
 
 
+Served = Annotated[ServedModel, Depends(served_model)]
+
+
 async def confidence_of(request: Request) -> float:
     """Return the parameter ``confidence``; 422 if it is no number of ``CONFIDENCE_RANGE``.
 
@@ -71,17 +74,17 @@ async def confidence_of(request: Request) -> float:
     raise invalid_field("confidence", message, Kind.PARAMETER, text[:100])
 
 
-async def listing_of(request: Request, service: TheService) -> ListingRequest:
+async def listing_of(request: Request, service: TheService, served: Served) -> ListingRequest:
     """Return the listing in the body; 408, 413, 415, 422 or 429 if there is none."""
     media_type(request, JSON)
     settings = service.settings
     declared = _declared(request, settings.body_bytes)
     if declared is not None and declared <= SMALL_BYTES:
-        return read_listing(await read_body(request, declared, settings.body_seconds))
+        return read_listing(await read_body(request, declared, settings.body_seconds), served.form)
     with service.receiving.share() as share:
         share.grow(declared or 0)
         body = await read_body(request, settings.body_bytes, settings.body_seconds, share)
-        return read_listing(body)
+        return read_listing(body, served.form)
 
 
 async def batch_body(request: Request, service: TheService) -> bytes:
@@ -112,7 +115,6 @@ async def sent_listings(request: Request, service: TheService) -> ManyListings:
     return ManyListings(await batch_body(request, service), is_csv, wants_csv)
 
 
-Served = Annotated[ServedModel, Depends(served_model)]
 Confidence = Annotated[float, Depends(confidence_of)]
 OneListing = Annotated[ListingRequest, Depends(listing_of)]
 SentListings = Annotated[ManyListings, Depends(sent_listings)]

@@ -15,9 +15,11 @@ import jiter
 
 from api.bodies import ListingRequest
 from api.problems import Kind, ProblemError, invalid_field
+from carprice.schema import MOST_OWN
 
-MOST_KEYS: Final = 2 * len(ListingRequest.model_fields)
-"""Keys of an object: no form has more than a listing has with both spellings of each field."""
+MOST_KEYS: Final = 2 * len(ListingRequest.model_fields) + MOST_OWN
+"""Keys of an object: no form has more than a listing has with both spellings of each field, and
+with a market's own columns."""
 _SHORT: Final = 64 * 1024
 LONGEST_ROW: Final = 2 * _SHORT
 """Characters of a row of CSV; and how much JSON is parsed at once."""

@@ -1,6 +1,7 @@
 """What OpenAPI says of the parts that routes share."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -9,9 +10,13 @@ from pydantic.json_schema import models_json_schema
 
 from api.bodies import CSV, JSON, BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
+from api.served import ServedModel
+from carprice.listings.own import with_own
+from carprice.model import PriceModel
 from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE, REQUIRED, alias, example_listing
 
 _REF: Final = "#/components/schemas/{model}"
+_MOST_EXAMPLES: Final = 10
 _KEY_SCHEME: Final = {
     "ApiKey": {
         "type": "apiKey",
@@ -79,21 +84,61 @@ def asks_for(content: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, 
     return {**body, "parameters": [*parameters]} if parameters else body
 
 
-def add_schemas(app: FastAPI, models: Sequence[type[BaseModel]], *, with_keys: bool) -> None:
-    """Let the app's OpenAPI document hold the models that routes' declarations refer to."""
+def add_schemas(
+    app: FastAPI,
+    models: Sequence[type[BaseModel]],
+    served: Callable[[], ServedModel | None],
+    *,
+    with_keys: bool,
+) -> None:
+    """Let the app's OpenAPI document hold the models that routes' declarations refer to.
+
+    A listing is described as the served model takes it: with its market's own columns.
+
+    Parameters
+    ----------
+    served : returns the model that is served, if there is one.
+    """
+    documents: dict[str, dict[str, Any]] = {}
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = FastAPI.openapi(app)
-            described: list[type[BaseModel]] = [*models, Problem]
-            _, schemas = models_json_schema(
-                [(model, "validation") for model in described], ref_template=_REF
-            )
-            components = document["components"]
-            components["schemas"].update(schemas["$defs"])
-            if with_keys:
-                components["securitySchemes"] = _KEY_SCHEME
-                document["security"] = [{"ApiKey": []}]
-        return app.openapi_schema or {}
+        now = served()
+        model = now.model if now and now.form.own else None
+        digest = model.digest if model else ""
+        if digest not in documents:
+            documents.clear()  # of a model that is served no more
+            documents[digest] = document_of(model)
+        return documents[digest]
+
+    def document_of(model: PriceModel | None) -> dict[str, Any]:
+        document = copy.deepcopy(FastAPI.openapi(app))
+        described: list[type[BaseModel]] = [*models, Problem]
+        _, schemas = models_json_schema(
+            [(model, "validation") for model in described], ref_template=_REF
+        )
+        components = document["components"]
+        components["schemas"].update(schemas["$defs"])
+        if model is not None:
+            components["schemas"][ListingRequest.__name__] = _listing_schema(model)
+        if with_keys:
+            components["securitySchemes"] = _KEY_SCHEME
+            document["security"] = [{"ApiKey": []}]
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _listing_schema(model: PriceModel) -> dict[str, Any]:
+    """Return the JSON schema of a listing of a model's market: with the values that it knows."""
+    kind: type[ListingRequest] = with_own(ListingRequest, model.own)
+    schema = kind.model_json_schema(ref_template=_REF)
+    known, limits = model.vocabulary.values, {**model.trained_on, **model.usual_ranges}
+    for field in model.own:
+        told = schema["properties"][alias(field)]
+        if values := known.get(alias(field)):
+            told["examples"] = [*values[:_MOST_EXAMPLES]]
+        elif field in limits:
+            low, high = limits[field]
+            told["description"] += f"; in training from {low:g} to {high:g}"
+            told["examples"] = [low]
+    return schema

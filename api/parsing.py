@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from api.bodies import ListingRequest
 from api.json_reader import LONGEST_ROW, MOST_KEYS, parse_json, too_many_keys
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
+from carprice.listings.own import with_own
 from carprice.listings.problems import (
     ERRORS_OF_ROW,
     MOST_ERRORS,
@@ -18,17 +20,40 @@ from carprice.listings.problems import (
     nearest_field,
     read_csv_cell,
 )
-from carprice.schema import REQUIRED, alias
-
-_read_fields = ListingRequest.model_validate
-FIELD_BY_NAME: Final = {
-    spelling: field for field in ListingRequest.model_fields for spelling in (field, alias(field))
-}
+from carprice.schema import REQUIRED, alias, name_in_requests
 
 _LINES: Final = 1000
 _LINES_OF_ROW: Final = 8
 
 Row = ListingRequest | ProblemError
+
+
+class ListingForm:
+    """What a listing may hold: the schema's fields, and a market's own columns.
+
+    Attributes
+    ----------
+    own : the market's own columns.
+    request : the kind of listing.
+    field_by_name : the fields, by each of their names.
+    """
+
+    def __init__(self, own: tuple[str, ...] = ()) -> None:
+        self.own = own
+        self.request: type[ListingRequest] = with_own(ListingRequest, own)
+        self.field_by_name = {
+            spelling: field
+            for field in (*ListingRequest.model_fields, *own)
+            for spelling in (alias(field), name_in_requests(field))
+        }
+
+    def nearest(self, name: str) -> str:
+        """Say which field an unknown name may stand for."""
+        return nearest_field(name, self.own)
+
+
+PLAIN: Final = ListingForm()
+"""The form of a market without columns of its own."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +69,28 @@ class Batch:
     cells: Sequence[Sequence[str]] = ()
 
 
-def read_listing(body: bytes) -> ListingRequest:
+def read_listing(body: bytes, form: ListingForm = PLAIN) -> ListingRequest:
     """Read one listing from JSON; the problem, 422, names each wrong field."""
     content = parse_json(body)
     if isinstance(content, dict) and len(content) > MOST_KEYS:
         raise too_many_keys(content)
     try:
-        return _read_fields(content)
+        return form.request.model_validate(content)
     except ValidationError as error:
-        raise invalid_listing(error) from None
+        raise invalid_listing(error, own=form.own) from None
 
 
-def read_json_batch(body: bytes, most: int, confidence: float) -> Batch:
+def read_json_batch(body: bytes, most: int, confidence: float, form: ListingForm = PLAIN) -> Batch:
     """Read ``{"listings": […]}``; 422 for a body of another form, 413 for too many rows."""
-    content = parse_json(body, most, read_row)
+    read = partial(read_row, form=form)
+    content = parse_json(body, most, read)
     if not isinstance(content, dict) or set(content) != {"listings"}:
         raise ProblemError(Kind.MALFORMED, 'the body must be {"listings": [ … ]} and nothing else')
     rows = content["listings"]
     if not isinstance(rows, list):
         raise invalid_field("listings", "must be an array of listings")
     check_rows(len(rows), most)
-    return Batch([*map(read_row, rows)], confidence)
+    return Batch([*map(read, rows)], confidence)
 
 
 def check_rows(count: int, most: int) -> None:
@@ -75,19 +101,19 @@ def check_rows(count: int, most: int) -> None:
         )
 
 
-def read_row(row: object) -> Row:
+def read_row(row: object, form: ListingForm = PLAIN) -> Row:
     """Read one row of a batch, unless it is read; where it is wrong, return its problem."""
     if isinstance(row, ListingRequest | ProblemError):
         return row
     if isinstance(row, dict) and len(row) > MOST_KEYS:
         return too_many_keys(row)
     try:
-        return _read_fields(row)
+        return form.request.model_validate(row)
     except ValidationError as error:
-        return invalid_listing(error, most=ERRORS_OF_ROW)
+        return invalid_listing(error, most=ERRORS_OF_ROW, own=form.own)
 
 
-def read_csv(body: bytes, most: int, confidence: float) -> Batch:
+def read_csv(body: bytes, most: int, confidence: float, form: ListingForm = PLAIN) -> Batch:
     """Read CSV with a header of field names, camelCase or snake_case, in any order.
 
     Empty cells and the usual marks are missing values. 422 if it is no CSV in UTF-8, or a column is
@@ -99,12 +125,12 @@ def read_csv(body: bytes, most: int, confidence: float) -> Batch:
     cells: list[list[str]] = []
     try:
         header = next(records, [])
-        fields = read_header(header)
+        fields = read_header(header, form)
         for record in records:
             lines.begin_row(_LINES + _LINES_OF_ROW * most)
             if record:
                 check_rows(len(rows) + 1, most)
-                rows.append(_read_csv_cells(fields, record))
+                rows.append(_read_csv_cells(fields, record, form))
                 cells.append(record[: len(header)])
     except UnicodeDecodeError:
         message = f"the body is not UTF-8 (byte {_first_wrong(body)}); save the file as UTF-8"
@@ -155,16 +181,16 @@ def _first_wrong(body: bytes) -> int:
     return len(body)
 
 
-def read_header(header: Sequence[str]) -> list[str]:
+def read_header(header: Sequence[str], form: ListingForm = PLAIN) -> list[str]:
     """Return the fields of columns; 422 if one is unknown, there twice, or missing and required."""
     fields: list[str] = []
     errors: list[WrongField] = []
     for name in (cell.strip() for cell in header):
         if len(errors) == MOST_ERRORS:
             break
-        field = FIELD_BY_NAME.get(name)
+        field = form.field_by_name.get(name)
         if field is None:
-            message = f"there is no such column; {nearest_field(name)}"
+            message = f"there is no such column; {form.nearest(name)}"
             errors.append(WrongField(name[:200] or "(empty)", message))
         elif field in fields:
             errors.append(WrongField(name, "is there twice; leave one column out"))
@@ -177,10 +203,10 @@ def read_header(header: Sequence[str]) -> list[str]:
     return fields
 
 
-def _read_csv_cells(fields: Sequence[str], cells: Sequence[str]) -> Row:
+def _read_csv_cells(fields: Sequence[str], cells: Sequence[str], form: ListingForm) -> Row:
     if len(cells) != len(fields):
         message = f"the row has {len(cells)} cells, the header {len(fields)}"
         return ProblemError(Kind.LISTING, message)
-    return read_row(
-        {field: read_csv_cell(field, cell) for field, cell in zip(fields, cells, strict=True)}
-    )
+    pairs = zip(fields, cells, strict=True)
+    row = {name_in_requests(field): read_csv_cell(field, cell) for field, cell in pairs}
+    return read_row(row, form)

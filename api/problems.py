@@ -85,10 +85,10 @@ class ProblemError(Exception):
 
 
 def invalid_listing(
-    error: ValidationError, prefix: str = "", most: int = MOST_ERRORS
+    error: ValidationError, prefix: str = "", most: int = MOST_ERRORS, own: Iterable[str] = ()
 ) -> ProblemError:
-    """Return the problem of a listing; ``prefix`` names its place in the request."""
-    return invalid_fields(wrong_fields(error, prefix, most))
+    """Return the problem of a listing; see :func:`carprice.listings.problems.wrong_fields`."""
+    return invalid_fields(wrong_fields(error, prefix, most, own))
 
 
 def invalid_field(

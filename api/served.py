@@ -3,10 +3,11 @@
 import datetime
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, Literal, Self
 
 from api.bodies import ListingRequest
-from api.parsing import Batch
+from api.parsing import PLAIN, Batch, ListingForm
 from api.problems import ProblemError
 from carprice.errors import CorruptModelError
 from carprice.model import PriceModel
@@ -61,6 +62,11 @@ class ServedModel:
             raise
         now = datetime.datetime.now(datetime.UTC)
         return cls(model, version, source, since or now, now)
+
+    @cached_property
+    def form(self) -> ListingForm:
+        """What a listing may hold that this model prices."""
+        return ListingForm(self.model.own) if self.model.own else PLAIN
 
     def value(self, listing: ListingRequest, confidence: float) -> Valuation:
         """Price one listing."""

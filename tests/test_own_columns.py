@@ -1,7 +1,7 @@
 """A market's own columns, from its file to the price."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fastapi.testclient import TestClient
 
-from carprice import InputError, load_sample
+from api.app import create_app
+from api.served import ServedModel
+from api.service_settings import ServiceSettings
+from carprice import CarpriceWarning, InputError, PriceRegressor, load_sample
 from carprice.arrays import quiet
 from carprice.components.ingest import ingest
+from carprice.components.predict import predict
 from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
+from carprice.eda.findings import examine
 from carprice.errors import CorruptModelError
+from carprice.experiments.candidates import COMPARED
+from carprice.experiments.estimators import fit
+from carprice.listings.column_map import map_columns
 from carprice.listings.features import listings_of
-from carprice.listings.frames import as_columns
+from carprice.listings.frames import as_columns, read_features
+from carprice.listings.mapping.choosing import propose
+from carprice.listings.sources.chunks import Chunk
 from carprice.model import PriceModel
-from carprice.settings import Settings
+from carprice.pyfunc import PricePyfunc
+from carprice.schema import example_listing
+from carprice.settings import Settings, TrainSettings
 
 EXTRA = {"accident": "flag", "doors": "number", "steering": "category"}
 OWN = ("category:steering", "flag:accident", "number:doors")
@@ -231,3 +244,193 @@ def test_a_column_that_knows_the_price_is_refused_by_name(
     cars["rate"] = rate(cars["listingPrice"])
     with pytest.raises(InputError, match=told):
         learned(tmp_path, cars, extra={"monthlyRate": "number"}, columns={"monthlyRate": "rate"})
+
+
+@pytest.fixture(scope="module")
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> ServiceSettings:
+    cache = tmp_path_factory.mktemp("none")
+    return ServiceSettings(tracking_uri="http://127.0.0.1:9", model_cache=cache)
+
+
+@pytest.fixture(scope="module")
+def client(model: PriceModel, nowhere: ServiceSettings) -> Iterator[TestClient]:
+    with TestClient(create_app(nowhere, ServedModel.of(model, "7"))) as client:
+        yield client
+
+
+CAR = {**example_listing(), "accident": False, "doors": 4, "steering": "left"}
+CELLS = {name: value for name, value in CAR.items() if not isinstance(value, list)}
+
+
+def told(answer: Any) -> list[str]:
+    assert answer.status_code == 422, answer.text
+    return [f"{one['field']}: {one['message']}" for one in answer.json()["errors"]]
+
+
+def test_the_service_prices_with_them(client: TestClient) -> None:
+    def price(**values: Any) -> float:
+        answer = client.post("/predict", json={**CAR, **values})
+        assert answer.status_code == 200, answer.text
+        return float(answer.json()["predictedPrice"])
+
+    assert price(accident=True) / price(accident=False) == pytest.approx(0.85, abs=0.02)
+    assert price(accident=True) == price(accident="yes") == price(accident=1)
+    assert price(accident=None, doors=None, steering="") > 0
+    reasons = client.post("/explain", json={**CAR, "accident": True}).json()["reasons"]
+    (own,) = (one for one in reasons if one["name"] == "own columns")
+    assert own["factor"] == pytest.approx(0.85, abs=0.03)
+    answer = client.post("/predict", json={**CAR, "steering": "middle", "doors": 99}).json()
+    assert [one["field"] for one in answer["warnings"]] == ["steering", "doors"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"acident": True}, "acident: there is no such field; did you mean accident?"),
+        ({"flag:accident": True}, "flag:accident: there is no such field; did you mean accident?"),
+        ({"accident": "maybe"}, "accident: Input should be true or false, yes or no, 1 or 0"),
+        ({"accident": 2}, "accident: Input should be true or false, yes or no, 1 or 0"),
+        ({"accident": [True]}, "accident: Input should be true or false, yes or no, 1 or 0"),
+        ({"doors": "many"}, "doors: Input should be a valid number"),
+        ({"doors": 1e300}, "doors: Input should be less than or equal to 1000000000000"),
+        ({"steering": 1}, "steering: Input should be a valid string"),
+    ],
+)
+def test_what_is_wrong_is_an_error_that_names_the_field(
+    given: dict[str, Any], expected: str, client: TestClient
+) -> None:
+    assert told(client.post("/predict", json={**CAR, **given})) == [expected]
+    (row,) = client.post("/predict/batch", json={"listings": [{**CAR, **given}]}).json()["rows"]
+    assert row["problem"]["detail"].startswith(expected)
+
+
+def test_a_name_like_none_is_told_all_fields(client: TestClient) -> None:
+    (error,) = told(client.post("/predict", json={**CAR, "xyzzy": 1}))
+    assert error.endswith("listedOn, steering, accident, doors")
+
+
+def test_every_door_gives_the_same_price(client: TestClient, model: PriceModel) -> None:
+    sent = {**CELLS, "accident": True}
+    names, values = [*sent], [*sent.values()]
+    as_csv = f"{','.join(names)}\n{','.join(map(str, values))}\n"
+    csv_type = {"Content-Type": "text/csv"}
+    tensors = [
+        {"name": name, "shape": [1], "datatype": datatype, "data": [value]}
+        for name, value in sent.items()
+        if (datatype := {bool: "BOOL", str: "BYTES"}.get(type(value), "FP64"))
+    ]
+    split = {"dataframe_split": {"columns": names, "data": [values]}}
+    asked = "/v2/models/used-car-price"
+    prices = [
+        client.post("/predict", json=sent).json(),
+        client.post("/predict/batch", json={"listings": [sent]}).json()["rows"][0]["price"],
+        client.post("/predict/batch", content=as_csv, headers=csv_type).json()["rows"][0]["price"],
+        *client.post("/invocations", json=split).json()["predictions"],
+        *client.post("/invocations", json={"inputs": [sent]}).json()["predictions"],
+        *client.post("/invocations", content=as_csv, headers=csv_type).json()["predictions"],
+    ]
+    (inferred, *_) = client.post(f"{asked}/infer", json={"inputs": tensors}).json()["outputs"]
+    table = PricePyfunc(model).predict(pd.DataFrame([sent]))
+    told = [
+        *(one["predictedPrice"] for one in prices),
+        *(inferred["data"][0], table["predictedPrice"][0]),
+    ]
+    assert len({*told}) == 1
+    inputs = client.get(asked).json()["inputs"]
+    assert {"name": "accident", "datatype": "BOOL", "shape": [-1]} in inputs
+
+
+def test_openapi_and_the_vocabulary_are_of_the_served_model(
+    client: TestClient, nowhere: ServiceSettings
+) -> None:
+    values = client.get("/vocabulary").json()["values"]
+    assert (values["accident"], values["steering"]) == (["no", "yes"], ["left", "right"])
+    assert client.get("/model").json()["trainedOn"]["doors"] == [2, 5]
+    properties = client.get("/openapi.json").json()["components"]["schemas"]["ListingRequest"]
+    shown = {name: properties["properties"][name] for name in EXTRA}
+    assert shown["steering"]["examples"] == ["left", "right"]
+    assert shown["doors"]["description"].endswith("in training from 2 to 5")
+    assert {"type": "boolean"} in shown["accident"]["anyOf"]
+    without = create_app(nowhere).openapi()["components"]["schemas"]["ListingRequest"]["properties"]
+    assert EXTRA.keys().isdisjoint(without)
+    assert {**without, **shown} == properties["properties"]
+
+
+def test_a_table_with_a_wrong_value_is_refused(model: PriceModel) -> None:
+    with pytest.raises(InputError, match="accident: Input should be true or false"):
+        PricePyfunc(model).predict(pd.DataFrame([{**CELLS, "accident": "maybe"}]))
+    columns = {name: [value] for name, value in {**CELLS, "accident": "maybe"}.items()}
+    with pytest.raises(InputError, match="listing 0: accident: Input should be true or false"):
+        model.predict(columns)
+
+
+def test_a_file_is_priced_with_them(model: PriceModel, tmp_path: Path) -> None:
+    cars = market(30).drop(columns="listingPrice")
+    cars.loc[0, "accident"] = "perhaps"
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    columns = {"doors": {"from": "Number of doors", "match": r"(\d+)"}}
+    for declared in (EXTRA, {"doors": "number"}, {"doors": "category", "other": "flag"}):
+        content = {"ingest": {"extra": declared, "columns": columns}}
+        told = Settings.model_validate(content).ingest
+        predict(model, told, str(tmp_path / "cars.csv"), tmp_path / "out.csv", 0.9, quiet)
+        priced = pd.read_csv(tmp_path / "out.csv")
+        assert priced.loc[0, "problem"].startswith("accident: Input should be true or false")
+        assert priced.loc[1:, "predictedPrice"].notna().all()
+    one = {**as_listing(cars, 1), "accident": cars.loc[1, "accident"]}
+    assert priced.loc[1, "predictedPrice"] == model.pricer.value(one).predicted_price
+
+
+def as_listing(cars: pd.DataFrame, row: int) -> dict[str, Any]:
+    listing = map_columns(
+        Chunk(cars, "cars"),
+        settings(Path("cars.csv")).ingest,
+        price_required=False,
+    ).frame.loc[[row]]
+    return next(iter(listings_of(as_columns(listing))))
+
+
+def test_the_estimator_learns_them_from_a_table(tmp_path: Path) -> None:
+    names = ["make", "model", "year", "odometer", "accident", "listingPrice"]
+    cars = market(600)[names].dropna().drop_duplicates(names[:4])
+    regressor = PriceRegressor(extra={"accident": "flag"}, **TRAIN).fit(cars)
+    given = cars.assign(accident=True)[:50]
+    effect = regressor.predict(given) / regressor.predict(given.assign(accident=False))
+    assert np.median(effect) == pytest.approx(0.85, abs=0.05)
+    assert "own columns" in regressor.explain(given[:1])
+    regressor.save(tmp_path / "model")
+    loaded = PriceRegressor.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(given), regressor.predict(given))
+    with pytest.warns(CarpriceWarning, match="no column for accident, which the model learned"):
+        regressor.predict(given.drop(columns="accident"))
+    prices = cars.pop("listingPrice")
+    told = "X has no column 'doors', which extra declares"
+    with pytest.raises(InputError, match=told):
+        PriceRegressor(extra={"doors": "number"}, **TRAIN).fit(cars, prices)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_other_models_are_compared_with_them_too(workspace: Workspace, model: PriceModel) -> None:
+    (candidate,) = (one for one in COMPARED if one.name == "lightgbm/log/native/none")
+    features, log_price = read_features(workspace.train_features)
+    with_doors = fit(candidate, features, log_price, model.market, TrainSettings(), quick=True)
+    texts = {**features.texts, "flag:accident": ["yes"] * len(features)}
+    none = {**features.texts, "flag:accident": ["no"] * len(features)}
+    dear, cheap = (with_doors(replace(features, texts=one)) for one in (none, texts))
+    assert np.median(cheap / dear) < 0.98
+
+
+def test_the_look_at_the_data_shows_them(tmp_path: Path) -> None:
+    market(200).to_csv(tmp_path / "cars.csv", index=False)
+    found = examine(settings(tmp_path / "cars.csv"), quiet)
+    assert found.market is not None
+    assert {"accident", "doors", "steering"} <= {one.name for one in found.market.fields}
+    assert {"accident", "steering"} <= {one.name for one in found.market.categories}
+    assert "doors" in {one.name for one in found.market.numbers}
+
+
+def test_map_tells_of_columns_that_may_be_own_ones() -> None:
+    cars = market(200).assign(UnfallFrei="ja", avgEmi=7).drop(columns="steering")
+    cars.loc[:9, "UnfallFrei"] = "nein"
+    (hint,) = (one for one in propose(cars).hints if "extra" in one)
+    assert "{accident: flag, numberOfDoors: category, unfallFrei: flag}" in hint
+    assert "{numberOfDoors: Number of doors, unfallFrei: UnfallFrei}" in hint

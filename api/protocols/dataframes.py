@@ -1,17 +1,19 @@
 """Data frames as MLflow's clients send them → listings; a row that is wrong refuses them all."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from api.bodies import ListingRequest
 from api.json_reader import MOST_KEYS, parse_json, too_many_keys
-from api.parsing import Batch, Row, check_rows, read_csv, read_header, read_row
+from api.parsing import PLAIN, Batch, ListingForm, Row, check_rows, read_csv, read_header, read_row
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
 from api.protocols.messages import DataframeSplit, ScoringParams
 from api.protocols.schemas import FORMS
 from carprice.listings.problems import WrongField
+from carprice.schema import name_in_requests
 
 _SHOWN_ROWS = 10
 _ROOT = "rows"
@@ -19,26 +21,27 @@ _ROOT = "rows"
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_csv_frame(body: bytes, most: int, confidence: float) -> Batch:
+def read_csv_frame(body: bytes, most: int, confidence: float, form: ListingForm = PLAIN) -> Batch:
     """Read CSV with a header; 422 naming the column, or the row and field, that is wrong."""
-    return Batch(all_or_problem(read_csv(body, most, confidence).rows, _in(_ROOT)), confidence)
+    rows = read_csv(body, most, confidence, form).rows
+    return Batch(all_or_problem(rows, _in(_ROOT)), confidence)
 
 
-def read_json_frame(body: bytes, most: int, confidence: float) -> Batch:
+def read_json_frame(body: bytes, most: int, confidence: float, form: ListingForm = PLAIN) -> Batch:
     """Read any of MLflow's JSON forms; ``confidence`` is for those that name none.
 
     422 naming the form, or the row and field, that is wrong; 413 for too many rows.
     """
-    content = parse_json(body, most, _read_record, strict=True)
+    content = parse_json(body, most, partial(_read_record, form=form), strict=True)
     if isinstance(content, list):
-        return Batch(_read_records(content, most, _ROOT), confidence)
+        return Batch(_read_records(content, most, _ROOT, form), confidence)
     if isinstance(content, dict) and "data" in content:
-        return Batch(_read_split(content, most, ""), confidence)
-    form = _form_of(content)
+        return Batch(_read_split(content, most, "", form), confidence)
+    way = _way_of(content)
     params = validated(ScoringParams, content.get("params", {}), "params")
     if "confidence" in params.model_fields_set:
         confidence = params.confidence
-    return Batch(_READ[form](content[form], most, form), confidence)
+    return Batch(_READ[way](content[way], most, way, form), confidence)
 
 
 def validated(model: type[M], content: object, place: str) -> M:
@@ -80,7 +83,7 @@ def known(value: object) -> bool:
     return value is not None and value == value  # noqa: PLR0124
 
 
-def _form_of(content: object) -> str:
+def _way_of(content: object) -> str:
     names = list(content) if isinstance(content, dict) else []
     given = [name for name in FORMS if name in names]
     if len(given) != 1 or set(names) - {*given, "params"}:
@@ -97,36 +100,41 @@ def _in(place: str) -> Callable[[int, str], str]:
     return lambda row, field: f"{place}[{row}].{field}".rstrip(".")
 
 
-def _read_records(content: object, most: int, place: str) -> list[ListingRequest]:
+def _read_records(
+    content: object, most: int, place: str, form: ListingForm
+) -> list[ListingRequest]:
     if not isinstance(content, list):
         raise invalid_field(place, "must be an array of records", Kind.MALFORMED)
     check_rows(len(content), most)
-    return all_or_problem((read_row(_read_record(row)) for row in content), _in(place))
+    rows = (read_row(_read_record(row, form), form) for row in content)
+    return all_or_problem(rows, _in(place))
 
 
-def _read_split(content: object, most: int, place: str) -> list[ListingRequest]:
+def _read_split(content: object, most: int, place: str, form: ListingForm) -> list[ListingRequest]:
     split = validated(DataframeSplit, content, place)
     check_rows(len(split.data), most)
-    fields = read_header(split.columns)
+    fields = read_header(split.columns, form)
     where = f"{place}.data".lstrip(".")
     for number, cells in enumerate(split.data):
         if len(cells) != len(fields):
             message = f"has {len(cells)} cells; there are {len(fields)} columns"
             raise invalid_field(f"{where}[{number}]", message)
-    return _read_cells(fields, split.data, where)
+    return _read_cells(fields, split.data, where, form)
 
 
-def _read_inputs(content: object, most: int, place: str) -> list[ListingRequest]:
+def _read_inputs(content: object, most: int, place: str, form: ListingForm) -> list[ListingRequest]:
     """Read records, one record, or an object of columns."""
     if not isinstance(content, dict):
-        return _read_records(content, most, place)
+        return _read_records(content, most, place, form)
     if any(isinstance(cells, list) for name, cells in content.items() if name != "features"):
-        return _read_columns(content, most, place)
-    return _read_records([content], most, place)
+        return _read_columns(content, most, place, form)
+    return _read_records([content], most, place, form)
 
 
-def _read_columns(content: Mapping[str, Any], most: int, place: str) -> list[ListingRequest]:
-    fields = read_header(list(content))
+def _read_columns(
+    content: Mapping[str, Any], most: int, place: str, form: ListingForm
+) -> list[ListingRequest]:
+    fields = read_header(list(content), form)
     rows = max(len(cells) for cells in content.values() if isinstance(cells, list))
     errors = [
         WrongField(f"{place}.{name}", f"must be an array of {rows} values")
@@ -136,27 +144,29 @@ def _read_columns(content: Mapping[str, Any], most: int, place: str) -> list[Lis
     if errors:
         raise invalid_fields(errors)
     check_rows(rows, most)
-    return _read_cells(fields, zip(*content.values(), strict=True), place)
+    return _read_cells(fields, zip(*content.values(), strict=True), place, form)
 
 
 def _read_cells(
-    fields: Sequence[str], rows: Iterable[Sequence[Any]], place: str
+    fields: Sequence[str], rows: Iterable[Sequence[Any]], place: str, form: ListingForm
 ) -> list[ListingRequest]:
+    names = [*map(name_in_requests, fields)]
     records = (
-        {field: cell for field, cell in zip(fields, cells, strict=True) if known(cell)}
+        {name: cell for name, cell in zip(names, cells, strict=True) if known(cell)}
         for cells in rows
     )
-    return all_or_problem(map(read_row, records), _in(place))
+    return all_or_problem((read_row(record, form) for record in records), _in(place))
 
 
-def _read_record(row: object) -> object:
+def _read_record(row: object, form: ListingForm) -> object:
     """Read a row that is an object; one of a data frame's cells is returned unchanged."""
     if not isinstance(row, dict):
         return row
-    return read_row({name: cell if known(cell) else None for name, cell in row.items()})
+    record = {name: cell if known(cell) else None for name, cell in row.items()}
+    return read_row(record, form)
 
 
-_READ: Mapping[str, Callable[[object, int, str], list[ListingRequest]]] = {
+_READ: Mapping[str, Callable[[object, int, str, ListingForm], list[ListingRequest]]] = {
     "dataframe_split": _read_split,
     "dataframe_records": _read_records,
     "inputs": _read_inputs,

@@ -115,7 +115,8 @@ async def model_ready(service: TheService, _: Named) -> messages.ModelReady:
 
 async def model_metadata(service: TheService, served: Named) -> dict[str, Any]:
     """Name the model's versions and tensors; make, model, year and odometer are required."""
-    inputs = {alias(field): datatypes_of(field)[0] for field in TENSORS}
+    fields = (*TENSORS, *served.model.own)
+    inputs = {alias(field): datatypes_of(field)[0] for field in fields}
     return {
         "name": service.settings.model_name,
         "versions": [served.version],
@@ -133,7 +134,8 @@ async def infer(
     ``parameters.confidence`` goes before the parameter ``confidence``.
     """
     write = partial(_response, service.settings.model_name)
-    content = await service.batches.answer(served, body, confidence, read_inference, write)
+    read = partial(read_inference, form=served.form)
+    content = await service.batches.answer(served, body, confidence, read, write)
     return Response(content, media_type=JSON)
 
 

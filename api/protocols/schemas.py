@@ -20,6 +20,7 @@ from carprice.schema import (
     alias,
     bounds,
     example_listing,
+    kind_of,
 )
 
 FORMS: Final = ("dataframe_split", "dataframe_records", "inputs", "instances")
@@ -119,7 +120,9 @@ SCORING_EXAMPLES: Final = {
 
 def datatypes_of(field: str) -> tuple[str, ...]:
     """Return the data types that a field's tensor may have; the first one is the usual one."""
-    kind = KINDS.get(field, FieldKind.NUMBER)
+    kind = kind_of(field)
+    if kind is FieldKind.FLAG:
+        return ("BOOL", "BYTES")
     if kind is FieldKind.INTEGER:
         return (*WHOLE, *FLOATS)
     return (*FLOATS, *WHOLE) if kind is FieldKind.NUMBER else ("BYTES",)

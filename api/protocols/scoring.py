@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -63,7 +64,8 @@ async def invocations(
     """
     read = read_csv_frame if sent.is_csv else read_json_frame
     write = _as_csv if sent.wants_csv else _as_json
-    content = await service.batches.answer(served, sent.body, confidence, read, write)
+    reader = partial(read, form=served.form)
+    content = await service.batches.answer(served, sent.body, confidence, reader, write)
     return Response(content, media_type=sent.answer_type)
 
 

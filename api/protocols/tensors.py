@@ -9,16 +9,17 @@ from pydantic_core import to_json
 
 from api.batch_pool import json_array
 from api.json_reader import parse_json
-from api.parsing import FIELD_BY_NAME, Batch, check_rows, read_row
+from api.parsing import PLAIN, Batch, ListingForm, check_rows, read_row
 from api.problems import invalid_fields
 from api.protocols.dataframes import all_or_problem, known, validated
 from api.protocols.messages import InferenceRequest, RequestInput
 from api.protocols.schemas import FLOATS, OUTPUTS, datatypes_of
 from api.served import PricedRow
-from carprice.listings.problems import MOST_ERRORS, WrongField, nearest_field, shown
+from carprice.listings.problems import MOST_ERRORS, WrongField, shown
 from carprice.model.pricer import Valuation
-from carprice.schema import REQUIRED, alias
+from carprice.schema import REQUIRED, alias, name_in_requests
 
+_PLAIN_TYPES = {"BYTES": str, "BOOL": bool}
 _MANY = 10**12  # more need not be told apart
 
 
@@ -30,7 +31,9 @@ class Inference(Batch):
     id: str | None = None
 
 
-def read_inference(body: bytes, most: int, confidence: float) -> Inference:
+def read_inference(
+    body: bytes, most: int, confidence: float, form: ListingForm = PLAIN
+) -> Inference:
     """Read a request; ``confidence`` is for one that names none.
 
     422 naming the tensor that is wrong; 413 for too many rows.
@@ -38,16 +41,16 @@ def read_inference(body: bytes, most: int, confidence: float) -> Inference:
     request = validated(InferenceRequest, parse_json(body, most, strict=True), "")
     rows = _rows_of(request.inputs)
     check_rows(rows, most)
-    columns = _columns_of(request.inputs, rows)
+    columns = _columns_of(request.inputs, rows, form)
     records: list[dict[str, Any]] = [{} for _ in range(rows)]
     for field, cells in columns.items():
         for record, cell in zip(records, cells, strict=True):
             if known(cell) and cell != "":
-                record[field] = cell
+                record[name_in_requests(field)] = cell
     if "confidence" in request.parameters.model_fields_set:
         confidence = request.parameters.confidence
     return Inference(
-        all_or_problem(map(read_row, records), _cell_name),
+        all_or_problem((read_row(record, form) for record in records), _cell_name),
         confidence,
         outputs=[*dict.fromkeys(output.name for output in request.outputs)] or [*OUTPUTS],
         id=request.id if "id" in request.model_fields_set else None,
@@ -74,15 +77,18 @@ def _rows_of(tensors: Sequence[RequestInput]) -> int:
     return min(first, _MANY) if type(first) is int else len(tensors[0].data)
 
 
-def _columns_of(tensors: Sequence[RequestInput], rows: int) -> dict[str, list[Any]]:
+def _columns_of(
+    tensors: Sequence[RequestInput], rows: int, form: ListingForm
+) -> dict[str, list[Any]]:
     """Return the tensors' values by field; 422 naming each tensor that is wrong or missing."""
     columns = {}
     errors = []
-    counted = Counter(FIELD_BY_NAME.get(tensor.name, tensor.name) for tensor in tensors)
+    field_by_name = form.field_by_name
+    counted = Counter(field_by_name.get(tensor.name, tensor.name) for tensor in tensors)
     for tensor in tensors:
-        field = FIELD_BY_NAME.get(tensor.name)
+        field = field_by_name.get(tensor.name)
         if field is None:
-            message = f"there is no such tensor; {nearest_field(tensor.name)}"
+            message = f"there is no such tensor; {form.nearest(tensor.name)}"
         elif counted[field] > 1:
             message = "is there more than once; leave one out"
         else:
@@ -132,8 +138,8 @@ def _wrong_type(tensor: RequestInput, field: str) -> str:
 
 
 def _fits(cell: object, datatype: str) -> bool:
-    if datatype == "BYTES":
-        return isinstance(cell, str)
+    if datatype in _PLAIN_TYPES:
+        return isinstance(cell, _PLAIN_TYPES[datatype])
     if isinstance(cell, float):
         return datatype in FLOATS or cell.is_integer()
     return isinstance(cell, int) and not isinstance(cell, bool)

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from api.bodies import Alive, Health, ModelAnswer, VocabularyAnswer
 from api.dependencies import Served, TheService
 from api.openapi import READING_PROBLEMS
+from carprice.schema import name_in_requests
 
 health = APIRouter(tags=["health"])
 router = APIRouter(tags=["model"])
@@ -62,7 +63,9 @@ async def model(service: TheService, served: Served) -> dict[str, Any]:
         "currency": market.currency,
         "distanceUnit": market.distance_unit,
         "trainingData": market.data_digest,
-        "trainedOn": served.model.trained_on,
+        "trainedOn": {
+            name_in_requests(name): limits for name, limits in served.model.trained_on.items()
+        },
         "metrics": served.model.metrics,
     }
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -38,7 +39,8 @@ async def predict_batch(
     """
     read = read_csv if sent.is_csv else read_json_batch
     write = _as_csv if sent.wants_csv else _as_json
-    content = await service.batches.answer(served, sent.body, confidence, read, write)
+    reader = partial(read, form=served.form)
+    content = await service.batches.answer(served, sent.body, confidence, reader, write)
     return Response(content, media_type=sent.answer_type)
 
 

@@ -27,7 +27,7 @@ async def predict(request: Request) -> Response:
 async def _answer(request: Request) -> bytes:
     service: Service = request.app.state.service
     served, confidence = service.served(request), await confidence_of(request)
-    valuation = served.value(await listing_of(request, service), confidence)
+    valuation = served.value(await listing_of(request, service, served), confidence)
     if valuation.cautions:
         service.metrics.cautioned([valuation])
     return to_json({**valuation.content(), **served.content(confidence)})

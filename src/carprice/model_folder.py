@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from carprice.errors import CarpriceError, CorruptModelError, InputError
 from carprice.files import replacing
+from carprice.schema import own_of
 
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "model.json"
@@ -121,6 +122,12 @@ def read_files(folder: Path) -> ModelFiles:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return ``model.json`` of a folder that is checked as :func:`read_files` does."""
     return read_files(folder).manifest
+
+
+def own_columns(folder: Path) -> tuple[str, ...]:
+    """Return the market's own columns that the model of a folder knows."""
+    hedonic = json.loads(_read(folder / "hedonic.json", LARGEST_FILE))
+    return own_of(hedonic.get("own", {}))
 
 
 def _understood(path: Path, written: bytes) -> tuple[dict[str, Any], dict[str, str]]:

@@ -8,9 +8,10 @@ import pandas as pd
 from pydantic import ValidationError
 
 from carprice.errors import InputError
+from carprice.listings.own import with_own
 from carprice.listings.problems import ERRORS_OF_ROW, read_value, wrong_fields
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.schema import FIELDS, Listing, alias
+from carprice.schema import FIELDS, Listing, name_in_requests, names_of
 
 _SHOWN_ROWS: Final = 10
 
@@ -40,32 +41,35 @@ class PricePyfunc:
         """
         confidence = float((params or {}).get("confidence", DEFAULT_CONFIDENCE))
         about_model = self.model.content(confidence)
-        valuations = self.model.pricer.value_all(map(vars, _read(listings)), confidence)
+        read = _read(listings, self.model.own)
+        valuations = self.model.pricer.value_all(map(vars, read), confidence)
         return pd.DataFrame({**valuation.content(), **about_model} for valuation in valuations)
 
 
-def _read(frame: pd.DataFrame) -> list[Listing]:
+def _read(frame: pd.DataFrame, own: tuple[str, ...]) -> list[Listing]:
     """Return the rows as listings; refuse them all where one is wrong, as the service does."""
     listings: list[Listing] = []
     problems: list[str] = []
-    for row, fields in enumerate(_rows(frame)):
+    read = with_own(Listing, own).model_validate
+    for row, fields in enumerate(_rows(frame, own)):
         try:
-            listings.append(Listing.model_validate(fields))
+            listings.append(read(fields))
         except ValidationError as error:
-            problems += map(str, wrong_fields(error, f"rows[{row}].", ERRORS_OF_ROW))
+            problems += map(str, wrong_fields(error, f"rows[{row}].", ERRORS_OF_ROW, own))
     if problems:
         raise WrongListingsError("; ".join(problems[:_SHOWN_ROWS]))
     return listings
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _rows(frame: pd.DataFrame, own: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield what each row has, by field name."""
     columns = {}
-    for field in FIELDS:
-        for name in (alias(field), field):
+    for field in (*FIELDS, *own):
+        for name in names_of(field):
             if name in frame:
                 values = frame[name].astype(object).where(frame[name].notna(), None)
-                columns[field] = [read_value(field, value) for value in values]
+                read = [read_value(field, value) for value in values]
+                columns[name_in_requests(field)] = read
     for row in range(len(frame)):
         given = {field: values[row] for field, values in columns.items()}
         yield {field: value for field, value in given.items() if value is not None}

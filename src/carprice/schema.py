@@ -401,7 +401,7 @@ def column_name(name: object) -> str:
 def bounds(field: str) -> tuple[float, float]:
     """Return the smallest and largest value a numeric field may have."""
     if is_own(field):
-        return -OWN_LIMIT, OWN_LIMIT
+        return (0.0, 1.0) if kind_of(field) is FieldKind.FLAG else (-OWN_LIMIT, OWN_LIMIT)
     rules = Listing.model_fields[field].metadata
     low: Any = next((rule.ge for rule in rules if isinstance(rule, Ge)), -math.inf)
     high: Any = next((rule.le for rule in rules if isinstance(rule, Le)), math.inf)

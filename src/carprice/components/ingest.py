@@ -139,6 +139,7 @@ def data_card(report: dict[str, Any]) -> str:
             ("ignored column", "looks computed from the price"),
             [(column["name"], _looks(column)) for column in report["ignored_columns"]],
         ),
+        *([_OWN_COLUMNS, ""] if report["ignored_columns"] else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -200,6 +201,12 @@ def _junk(junk: Mapping[str, Any]) -> list[str]:
     if not junk["rows"]:
         return ["All prices are taken for cars' prices.", ""]
     return [f"{told_of_junk(junk)}.", "", *(f"- {one}" for one in junk["told"][1:]), ""]
+
+
+_OWN_COLUMNS = (
+    "An ignored column that says what a car is can be learned from: declare it in `ingest.extra`, "
+    "such as `extra: {accident: flag, doors: number, steering: category}`."
+)
 
 
 def _looks(column: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ def predict(
         engines or power are in another unit, or the target's ending is not .csv, .parquet or
         .jsonl.
     """
-    write = _writer(target)
+    write, settings = _writer(target), settings.with_own(model.own)
     rows = with_price = 0
     notes: tuple[str, ...] = ()
     unreadable: dict[str, Unreadable] = {}

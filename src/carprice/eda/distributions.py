@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from carprice.arrays import Floats
-from carprice.schema import KINDS, PRICE, FieldKind, alias
+from carprice.schema import KINDS, PRICE, FieldKind, alias, kind_of, own_texts
 
 QUANTILES: Final = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _BAND_QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -101,9 +101,9 @@ def skew(values: Floats) -> float:
 def summarise_categories(listings: pd.DataFrame) -> list[CategorySummary]:
     """Summarise every text field of the listings, and the names of equipment."""
     summaries = []
-    for field, kind in KINDS.items():
-        names = listings[field].dropna()
-        if not len(names) or kind not in (FieldKind.TEXT, FieldKind.EQUIPMENT):
+    for field in (*KINDS, *own_texts(listings.columns)):
+        kind, names = kind_of(field), listings[field].dropna()
+        if not len(names) or kind not in (FieldKind.TEXT, FieldKind.EQUIPMENT, FieldKind.FLAG):
             continue
         known, most = len(names), _MOST_LEVELS
         if kind is FieldKind.EQUIPMENT:

@@ -25,7 +25,7 @@ from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
 from carprice.evaluation.junk import Junk
 from carprice.listings.cars import Repeats, cars_of
 from carprice.listings.contradictions import Contradiction, find_contradictions
-from carprice.listings.features import Features, parse
+from carprice.listings.features import Features, Reading, parse
 from carprice.listings.frames import as_columns
 from carprice.listings.keys import has_detail
 from carprice.listings.leaks import MOST_EXPLAINED, Suspect, is_price, suspects
@@ -33,7 +33,7 @@ from carprice.listings.noise import NoiseFloor, noise_floor, twin_differences
 from carprice.listings.reading import Listings, Source, clean_source, read_source
 from carprice.model.trust import judge_prices
 from carprice.redaction import redact
-from carprice.schema import FIELDS, PRICE, alias
+from carprice.schema import PRICE, alias, own_numbers, own_of
 from carprice.settings import IngestSettings, Settings
 
 FEWEST_LISTINGS: Final = 10
@@ -194,10 +194,11 @@ def _market(
     progress("parsing")
     columns = as_columns(listings)
     cars = cars_of(listings)
-    features = replace(parse(columns, cleaned.valuation_date, unit), cars=cars)
+    reading = Reading(own=own_of(listings.columns))
+    features = replace(parse(columns, cleaned.valuation_date, unit, reading), cars=cars)
     # Without dates, every car has its age on the valuation date.
     without_dates = {name: values for name, values in columns.items() if name != "listed_on"}
-    undated = replace(parse(without_dates, cleaned.valuation_date, unit), cars=cars)
+    undated = replace(parse(without_dates, cleaned.valuation_date, unit, reading), cars=cars)
     progress("prices to believe")
     judged = judge_prices(features, log_price)
     rows = judged.believed
@@ -245,7 +246,7 @@ def _fields(
     listings: pd.DataFrame, source: Source, settings: IngestSettings
 ) -> tuple[FieldSummary, ...]:
     summaries = []
-    for field in (PRICE, *FIELDS):
+    for field in (PRICE, *settings.fields):
         rule = settings.columns.get(field)
         origin = ", ".join(source.origin.get(field) or ())
         if rule is not None and rule.filename:
@@ -265,7 +266,7 @@ def _numbers(
     units |= {"engine_cc": "cm³", "power_bhp": "bhp"}
     values = {PRICE: listings[PRICE]}
     values |= {name: features.numbers[name] for name in ("age", "odometer")}
-    values |= {name: listings[name] for name in _NUMBERS}
+    values |= {name: listings[name] for name in (*_NUMBERS, *own_numbers(listings.columns))}
     summaries = [
         summarise_number(alias(name), units.get(name, ""), np.asarray(one, dtype=np.float64))
         for name, one in values.items()

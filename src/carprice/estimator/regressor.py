@@ -31,7 +31,7 @@ from carprice.evaluation.junk import Junk
 from carprice.evaluation.pricing import answers, problems_of, with_defaults
 from carprice.listings.cars import cars_of
 from carprice.listings.column_map import MappedChunk
-from carprice.listings.features import parse
+from carprice.listings.features import Reading, parse
 from carprice.listings.frames import as_columns
 from carprice.listings.market import Market
 from carprice.listings.plausibility import refuse_implausible
@@ -47,7 +47,15 @@ from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.blocks import factors_of
 from carprice.model.training import train_model
 from carprice.model.trust import judge_prices
-from carprice.schema import CAR_ID, PRICE, PRICE_ALIASES, PRICE_NAMES, REQUIRED, alias
+from carprice.schema import (
+    CAR_ID,
+    PRICE,
+    PRICE_ALIASES,
+    PRICE_NAMES,
+    REQUIRED,
+    alias,
+    own_of,
+)
 from carprice.settings import IngestSettings, TrainSettings, describe
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -61,6 +69,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     columns : the column behind each field, by the rules of ``ingest.columns`` in params.yaml, such
         as ``{"make": "brand", "odometer": {"from": "driven", "number": True}}``. Not needed
         where the columns have the fields' own names.
+    extra : the market's own columns, which are no field, as ``ingest.extra``, such as
+        ``{"accident": "flag", "doors": "number", "steering": "category"}``.
     currency, distance : units of the prices and of the odometers (``km`` or ``miles``).
     decimal : the sign before decimals in texts; None: found from each column.
     valuation_date : day that prices are for where a listing has no date; found in the data if None.
@@ -94,6 +104,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         columns: Mapping[str, Any] | None = None,
+        extra: Mapping[str, str] | None = None,
         currency: str = "INR",
         distance: Literal["km", "miles"] = "km",
         decimal: Literal[".", ","] | None = None,
@@ -108,6 +119,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         booster: Mapping[str, Any] | None = None,
     ) -> None:
         self.columns = columns
+        self.extra = extra
         self.currency = currency
         self.distance = distance
         self.decimal = decimal
@@ -160,6 +172,11 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             },
         )
         mapped = read_fields(table, settings, price_required=y is None)
+        if lacking := [alias(field) for field in settings.own if field not in mapped.origin]:
+            raise ListingsError(
+                f"X has no column {lacking[0]!r}, which extra declares; name it in "
+                f"columns={{{lacking[0]!r}: <its column>}}, or take it out of extra"
+            )
         fields, raw = mapped.frame, table
         if y is not None:
             prices = checked_prices(y, len(table))
@@ -186,7 +203,10 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 {field: sign for field, sign in mapped.decimals.items() if field != PRICE},
             )
             day, unit = market.valuation_date, market.distance_unit
-            features = replace(parse(as_columns(listings), day, unit), cars=cars_of(listings))
+            reading = Reading(own=own_of(listings.columns))
+            features = replace(
+                parse(as_columns(listings), day, unit, reading), cars=cars_of(listings)
+            )
             log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
             judged = judge_prices(features, log_price)
             self.model_ = train_model(
@@ -298,6 +318,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         model = PriceModel.load(Path(folder))
         loaded = cls(
             columns=columns,
+            extra={alias(field): field.partition(":")[0] for field in model.own} or None,
             decimal=decimal,
             currency=model.market.currency,
             distance=model.market.distance_unit,  # type: ignore[arg-type]
@@ -309,7 +330,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _read(self, X: pd.DataFrame) -> tuple[MappedChunk, pd.Series]:
         """Return the listings as they are read, and why each cannot be priced."""
         check_is_fitted(self)
-        settings = self._ingest_settings(with_price=False)
+        settings = self._ingest_settings(with_price=False).with_own(self.model_.own)
         decimals = self.model_.market.decimals
         table = checked_frame(X)
         mapped = read_fields(table, settings, decimals, price_required=False)
@@ -339,6 +360,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             IngestSettings,
             {
                 "source": SOURCE,
+                "extra": dict(self.extra or {}),
                 "columns": dict(self.columns or {}),
                 "units": {"currency": self.currency, "distance": self.distance},
                 "decimal": self.decimal,

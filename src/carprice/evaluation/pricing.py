@@ -23,6 +23,9 @@ from carprice.schema import (
     FieldKind,
     alias,
     bounds,
+    kind_of,
+    name_in_requests,
+    own_of,
 )
 from carprice.settings import IngestSettings
 
@@ -89,21 +92,22 @@ def problems_of(
     unreadable : field → what could not be read, as it came, by row.
     required : the fields that a row must have.
     """
+    own = own_of(listings.columns)
     problems = pd.Series("", index=listings.index, dtype=object)
     odd = _odd_rows(listings, required)
     for found in unreadable.values():
         odd |= listings.index.isin(found.index)
     for row in listings.index[odd]:
         raw = {field: found[row] for field, found in unreadable.items() if row in found.index}
-        problems[row] = _problem(listings.loc[row], raw, required)
+        problems[row] = _problem(listings.loc[row], raw, required, own)
     return problems
 
 
 def _odd_rows(listings: pd.DataFrame, required: Collection[str]) -> Any:
     """Return which rows may be no valid listings, by quick looks at whole columns."""
     odd = listings[[*required]].isna().any(axis=1).to_numpy(copy=True)
-    for field, kind in KINDS.items():
-        values = listings[field]
+    for field in (*KINDS, *own_of(listings.columns)):
+        kind, values = kind_of(field), listings[field]
         if kind in NUMERIC:
             low, high = bounds(field)
             odd |= ((values < low) | (values > high)).to_numpy()
@@ -114,11 +118,15 @@ def _odd_rows(listings: pd.DataFrame, required: Collection[str]) -> Any:
     return odd
 
 
-def _problem(listing: pd.Series, raw: Mapping[str, Any], required: Collection[str]) -> str:
-    fields = {field: read_value(field, value) for field, value in listing.items() if field in KINDS}
+def _problem(
+    listing: pd.Series, raw: Mapping[str, Any], required: Collection[str], own: tuple[str, ...]
+) -> str:
+    known = {*KINDS, *own}
+    fields = {field: read_value(field, value) for field, value in listing.items() if field in known}
     read = {field: value for field, value in fields.items() if not pd.isna(listing[field])}
-    given = {field: read_value(field, value) for field, value in raw.items() if field in KINDS}
-    found = problem_of({**read, **given}, required)
+    given = {field: read_value(field, value) for field, value in raw.items() if field in known}
+    both = {name_in_requests(field): value for field, value in {**read, **given}.items()}
+    found = problem_of(both, required, own)
     # What the listing would take, but the column's rule does not.
     unread = [
         str(WrongField(alias(field), "cannot be read by its rule in ingest.columns", str(value)))

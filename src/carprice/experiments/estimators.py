@@ -1,6 +1,6 @@
 """Fit the compared models on parsed listings: scikit-learn's and others', and the package's own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
 from carprice.model.hedonic_fit import fit_hedonic
 from carprice.model.worth import RidgeLookups
-from carprice.schema import EQUIPMENT_SEPARATOR, PRICE
+from carprice.schema import EQUIPMENT_SEPARATOR, PRICE, own_numbers, own_texts
 from carprice.settings import TrainSettings
 from carprice.threads import thread_count
 
@@ -33,6 +33,7 @@ REFERENCE_TEXTS: Final = (
 REFERENCE_NUMBERS: Final = ("age", "ownership", "odometer", "fitness_age")
 """The columns of the reference system's pipeline, as the package parses them."""
 _FEWEST_EQUIPPED: Final = 20
+_COLON: Final = "__"
 _FLAG: Final = "equipment_"
 _UNFOLDED: Final = 2
 
@@ -106,19 +107,32 @@ def _common_equipment(features: Features) -> Sequence[str]:
 
 def _frame_of(features: Features, equipment: Sequence[str]) -> pd.DataFrame:
     """Return parsed listings as a table: categories as texts, numbers, equipment as 0 and 1."""
-    texts = {name: np.array(features.texts[name], dtype=object) for name in TEXTS}
+    texts = {
+        _plain(name): np.array(values, dtype=object) for name, values in features.texts.items()
+    }
+    numbers = {_plain(name): values for name, values in features.numbers.items()}
     owned = [frozenset(names.split(EQUIPMENT_SEPARATOR)) for names in features.equipment]
     flags = {
         f"{_FLAG}{place}": np.array([name in names for names in owned], dtype=np.float64)
         for place, name in enumerate(equipment)
     }
-    return pd.DataFrame({**texts, **features.numbers, **flags})
+    return pd.DataFrame({**texts, **numbers, **flags})
+
+
+def _plain(name: str) -> str:
+    """Return the column of a feature: LightGBM takes no colon, which own columns have."""
+    return name.replace(":", _COLON)
+
+
+def _own(table: pd.DataFrame, of_kind: Callable[[Iterable[str]], Sequence[str]]) -> list[str]:
+    """Return the columns of a market's own columns of one kind."""
+    return [*map(_plain, of_kind(name.replace(_COLON, ":") for name in table))]
 
 
 def _columns(model: ComparedModel, frame: pd.DataFrame, seed: int) -> ColumnTransformer:
     """Return the transformer that makes a model's input of a table of :func:`_frame_of`."""
-    texts: Sequence[str] = TEXTS
-    numbers: Sequence[str] = NUMBERS
+    texts: Sequence[str] = (*TEXTS, *_own(frame, own_texts))
+    numbers: Sequence[str] = (*NUMBERS, *_own(frame, own_numbers))
     flags = [name for name in frame if name.startswith(_FLAG)]
     if model.algorithm == "reference":
         texts, numbers, flags = REFERENCE_TEXTS, REFERENCE_NUMBERS, []
@@ -158,7 +172,8 @@ def _imputer(model: ComparedModel) -> Any:
 def _regressor(model: ComparedModel, table: Any, target: Floats, seed: int, quick: bool) -> Any:
     """Return a fitted regressor; those that take categories as they are are told which they are."""
     parameters = model.parameters(quick=quick)
-    categories = [name for name in TEXTS if model.encoding == "native"]
+    texts = (*TEXTS, *_own(table, own_texts)) if model.encoding == "native" else ()
+    categories = list(texts)
     if model.algorithm == "median":
         return DummyRegressor(strategy="median").fit(table, target)
     if model.algorithm in ("linear", "ridge"):

@@ -66,7 +66,7 @@ def inspect_ignored(raw: pd.DataFrame, price: Floats, year: Floats) -> list[Igno
 
 def _judge(name: str, values: pd.Series, log_price: Floats, year: Floats) -> IgnoredColumn:
     reasons = []
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    spaced = _spaced(name)
     is_list_price = _LIST_PRICE.search(re.sub(r"[\W_]+", " ", spaced)) is not None
     if not is_list_price and (word := _NAME.search(spaced)):
         reasons.append(f"its name says {word.group(1).lower()!r}")
@@ -75,6 +75,23 @@ def _judge(name: str, values: pd.Series, log_price: Floats, year: Floats) -> Ign
     if explained >= least:
         reasons.append(f"{with_year}it explains {100 * explained:.0f} % of the price's variance")
     return IgnoredColumn(name, bool(reasons), "; ".join(reasons), is_list_price and not reasons)
+
+
+def names_money(name: str) -> bool:
+    """Whether a column is a price, a rate or the like by its name.
+
+    Examples
+    --------
+    >>> names_money("avgEmi"), names_money("Listenpreis"), names_money("airbags")
+    (True, True, False)
+    """
+    spaced = _spaced(name)
+    plain = re.sub(r"[\W_]+", " ", spaced)
+    return _NAME.search(spaced) is not None or _LIST_PRICE.search(plain) is not None
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
 
 
 def _explained(values: pd.Series, log_price: Floats, year: Floats) -> float:

@@ -11,7 +11,20 @@ import numpy as np
 from pydantic import ValidationError
 
 from carprice.errors import InputError
-from carprice.schema import FIELDS, KINDS, NUMERIC, REQUIRED, FieldKind, Listing, alias, bounds
+from carprice.listings.own import with_own
+from carprice.schema import (
+    FIELDS,
+    KINDS,
+    NUMERIC,
+    REQUIRED,
+    FieldKind,
+    Listing,
+    alias,
+    bounds,
+    is_own,
+    kind_of,
+    name_in_requests,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -67,6 +80,8 @@ class WrongField(NamedTuple):
 def read_cell(field: str, cell: str) -> Any:
     """Return a cell's text as a number where the field has numbers; None where it is empty.
 
+    Own columns have numbers where their field says so; see :func:`carprice.schema.kind_of`.
+
     What is no number stays a text, which :class:`carprice.schema.Listing` refuses.
 
     Examples
@@ -75,7 +90,7 @@ def read_cell(field: str, cell: str) -> Any:
     (42000.0, '42,000 km', None)
     """
     text = cell.strip()
-    if KINDS.get(field, FieldKind.NUMBER) in NUMERIC and _FLOAT.fullmatch(text):
+    if kind_of(field) in NUMERIC and _FLOAT.fullmatch(text):
         return float(text)
     return text or None
 
@@ -98,20 +113,32 @@ def read_value(field: str, value: Any) -> Any:
 
 
 def wrong_fields(
-    error: ValidationError, prefix: str = "", most: int = MOST_ERRORS
+    error: ValidationError, prefix: str = "", most: int = MOST_ERRORS, own: Iterable[str] = ()
 ) -> list[WrongField]:
-    """Return what is wrong with a listing; ``prefix`` names its place in a request."""
+    """Return what is wrong with a listing.
+
+    Parameters
+    ----------
+    prefix : names its place in a request.
+    most : how many wrong fields are told.
+    own : the market's own columns, which it may have too.
+    """
     details = error.errors(include_url=False, include_context=False)[:most]
-    return [_wrong_field(detail, prefix) for detail in details]
+    return [_wrong_field(detail, prefix, own) for detail in details]
 
 
-def problem_of(fields: Mapping[str, Any], required: Collection[str] = REQUIRED) -> str:
+def problem_of(
+    fields: Mapping[str, Any],
+    required: Collection[str] = REQUIRED,
+    own: tuple[str, ...] = (),
+) -> str:
     """Return why a listing cannot be priced, in words; empty if it can.
 
     Parameters
     ----------
-    fields : its values by field name, see :func:`read_value`.
+    fields : its values by field name, see :func:`read_value`; of own columns by their own names.
     required : what it must have, of :data:`carprice.schema.REQUIRED`.
+    own : the market's own columns, which it may have too.
 
     Examples
     --------
@@ -119,55 +146,60 @@ def problem_of(fields: Mapping[str, Any], required: Collection[str] = REQUIRED) 
     "odometer: Input should be a valid number (found 'many')"
     """
     try:
-        Listing.model_validate(fields)
+        with_own(Listing, own).model_validate(fields)
     except ValidationError as error:
         optional = {alias(name) for name in REQUIRED if name not in required}
         found = [
             wrong
-            for wrong in wrong_fields(error, most=ERRORS_OF_ROW)
+            for wrong in wrong_fields(error, most=ERRORS_OF_ROW, own=own)
             if not (wrong.message == _IS_REQUIRED and wrong.field in optional)
         ]
         return "; ".join(map(str, found))
     return ""
 
 
-def refuse_wrong(columns: "Columns") -> None:
+def refuse_wrong(columns: "Columns", own: tuple[str, ...] = ()) -> None:
     """Raise an InputError that names the first listing with a number out of its bounds.
 
     Parameters
     ----------
-    columns : values by field name; None or NaN where missing.
+    columns : values by field name, of own columns by their own names; None or NaN where missing.
+    own : the market's own columns; their flags are looked at too.
     """
-    for field, kind in KINDS.items():
-        if kind not in NUMERIC or columns.get(field) is None:
+    for field in (*KINDS, *own):
+        name, kind = name_in_requests(field), kind_of(field)
+        if kind not in (*NUMERIC, FieldKind.FLAG) or columns.get(name) is None:
             continue
-        low, high = bounds(field)
         try:
-            numbers = np.array(columns[field], dtype=np.float64)
+            low, high = bounds(field)
+            numbers = np.array(columns[name], dtype=np.float64)
             wrong = (numbers < low) | (numbers > high)
         except (TypeError, ValueError):
-            wrong = np.array([_wrong_of(field, value) != "" for value in columns[field]])
+            wrong = np.array([_wrong_of(field, value) != "" for value in columns[name]])
         if wrong.any():
             row = int(np.argmax(wrong))
-            told = _wrong_of(field, columns[field][row])
+            told = _wrong_of(field, columns[name][row])
             raise InputError(f"listing {row}: {told}")
 
 
 def _wrong_of(field: str, value: Any) -> str:
-    return problem_of({field: read_value(field, value)}, required=())
+    own = (field,) if is_own(field) else ()
+    given = {name_in_requests(field): read_value(field, value)}
+    return problem_of(given, required=(), own=own)
 
 
-def nearest_field(name: str) -> str:
-    """Say which field an unknown name may stand for."""
+def nearest_field(name: str, own: Iterable[str] = ()) -> str:
+    """Say which field, or own column of the market, an unknown name may stand for."""
     from rapidfuzz import fuzz, process
 
-    close = process.extractOne(name[:_LONGEST_NAME], _SPELLINGS, scorer=fuzz.ratio, score_cutoff=75)
+    spellings = {**_SPELLINGS, **{alias(field): alias(field) for field in own}}
+    close = process.extractOne(name[:_LONGEST_NAME], spellings, scorer=fuzz.ratio, score_cutoff=75)
     if close:
-        return f"did you mean {_SPELLINGS[close[0]]}?"
-    return f"the fields are {', '.join(map(alias, FIELDS))}"
+        return f"did you mean {spellings[close[0]]}?"
+    return f"the fields are {', '.join(map(alias, (*FIELDS, *own)))}"
 
 
-def _wrong_field(detail: "ErrorDetails", prefix: str) -> WrongField:
+def _wrong_field(detail: "ErrorDetails", prefix: str, own: Iterable[str]) -> WrongField:
     kind, (*loc,), found = detail["type"], detail["loc"], None
     if kind != "extra_forbidden":
         loc[:1] = [_SPELLINGS.get(str(name), name) for name in loc[:1]]
@@ -175,7 +207,7 @@ def _wrong_field(detail: "ErrorDetails", prefix: str) -> WrongField:
     if kind == "missing" or (_is_missing(detail["input"]) and _is_required(loc)):
         message = _IS_REQUIRED
     elif kind == "extra_forbidden":
-        message = f"there is no such field; {nearest_field(str(loc[-1]))}"
+        message = f"there is no such field; {nearest_field(str(loc[-1]), own)}"
     elif not loc:
         field, message = "body", "must be a JSON object of a listing's fields"
     else:

@@ -244,7 +244,7 @@ class PriceModel:
 
         A number outside of what :class:`carprice.schema.Listing` allows is an InputError.
         """
-        refuse_wrong(columns)
+        refuse_wrong(columns, self.own)
         return self.pricer.prices(listings_of(columns), confidence)
 
     def predict_features(
@@ -255,7 +255,7 @@ class PriceModel:
 
     def explain(self, columns: Columns) -> list[Explanation]:
         """Tell what makes up the price of each listing given by column."""
-        refuse_wrong(columns)
+        refuse_wrong(columns, self.own)
         return [*map(self.pricer.explain, listings_of(columns))]
 
     def save(self, folder: Path) -> str:

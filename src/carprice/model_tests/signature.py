@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from carprice.model_folder import own_columns
 from carprice.model_tests.results import ModelTest, require
 from carprice.schema import KINDS, LIST_PRICE, PRICE_NAMES, REQUIRED, alias
 
@@ -16,17 +17,19 @@ _LATER: Final = (LIST_PRICE,)
 def checks(pyfunc: Any, downloaded: Path) -> dict[str, ModelTest]:
     """Return the tests, by their names, of what MLflow loads from a downloaded folder."""
     return {
-        "inputs": partial(_inputs, pyfunc),
+        "inputs": partial(_inputs, pyfunc, downloaded),
         "outputs": partial(_outputs, pyfunc),
         "input example": partial(_example, pyfunc, downloaded),
     }
 
 
-def _inputs(pyfunc: Any) -> str:
+def _inputs(pyfunc: Any, downloaded: Path) -> str:
     schema = pyfunc.metadata.signature.inputs
     found = [(column.name, bool(column.required)) for column in schema.inputs]
     later = {alias(field) for field in _LATER} - {name for name, _ in found}
-    needed = [(alias(field), field in REQUIRED) for field in KINDS if alias(field) not in later]
+    (folder,) = (path.parent for path in downloaded.rglob("hedonic.json"))
+    fields = (*KINDS, *own_columns(folder))
+    needed = [(alias(field), field in REQUIRED) for field in fields if alias(field) not in later]
     odd = sorted({name for name, _ in {*found} ^ {*needed}})
     told = f"; {', '.join(odd)} is not as the schema has it" if odd else ""
     required = sum(is_required for _, is_required in found)

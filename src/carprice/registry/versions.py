@@ -7,14 +7,14 @@ import datetime
 import importlib.metadata
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import CorruptModelError, NoProductionModelError, RefusedError
 from carprice.evaluation.gate import reasons_from_tag
-from carprice.model_folder import MANIFEST, check, file_digest
+from carprice.model_folder import MANIFEST, check, file_digest, own_columns
 from carprice.redaction import redact
 from carprice.registry import artifacts
 from carprice.registry.cache import stored
@@ -28,6 +28,7 @@ from carprice.schema import (
     FieldKind,
     alias,
     example_listing,
+    kind_of,
 )
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Registry:
                 name="model",
                 loader_module="carprice.pyfunc",
                 data_path=str(folder),
-                signature=_signature(),
+                signature=_signature(own_columns(folder)),
                 input_example=pd.DataFrame([example_listing()]),
                 pip_requirements=_pyfunc_requirements(),
             )
@@ -394,7 +395,7 @@ def _pyfunc_requirements() -> list[str]:
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]
 
 
-def _signature() -> "ModelSignature":
+def _signature(own: Sequence[str]) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
@@ -403,11 +404,11 @@ def _signature() -> "ModelSignature":
     any_type = AnyType()  # type: ignore[no-untyped-call]
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(
-            DataType.string if kind in (FieldKind.TEXT, FieldKind.DATE) else any_type,
+            DataType.string if kind_of(field) in (FieldKind.TEXT, FieldKind.DATE) else any_type,
             alias(field),
             required=field in REQUIRED,
         )
-        for field, kind in KINDS.items()
+        for field in (*KINDS, *own)
     ]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, one) for one in PRICE_NAMES]
     parameters = ParamSchema([ParamSpec("confidence", DataType.double, DEFAULT_CONFIDENCE)])

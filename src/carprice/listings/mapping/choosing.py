@@ -3,11 +3,14 @@
 Of the columns whose names fit a field, the one whose values fit best is taken.
 """
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import pandas as pd
 
+from carprice.listings.ignored_columns import names_money
 from carprice.listings.mapping.by_values import find_by_values
 from carprice.listings.mapping.content import MAKES, Column, nested, of_objects, share_of_one_make
 from carprice.listings.mapping.fits import Fit, fit
@@ -29,14 +32,27 @@ from carprice.listings.mapping.units import (
     decide_decimal,
     decide_units,
 )
+from carprice.listings.remedies import flow
 from carprice.listings.synonyms import folded
-from carprice.schema import FIELDS, PRICE, REFERENCE_EQUIPMENT, REQUIRED, names_of
+from carprice.schema import (
+    FIELDS,
+    PRICE,
+    REFERENCE_EQUIPMENT,
+    REQUIRED,
+    names_of,
+    own_field,
+    why_not_own,
+)
 
 _ROWS_SCORED: Final = 500
 _MOST_TITLES: Final = 0.5
 _LEAST_SHARE: Final = 0.01
 _MOST_CODED: Final = 0.5
 _LEAST_OF_ONE_MAKE: Final = 0.8
+_MOST_LEVELS: Final = 100
+_MOST_DIFFERENT: Final = 0.5
+_LEAST_NUMERIC: Final = 0.95
+_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, Column]:
@@ -97,6 +113,7 @@ def propose(frame: pd.DataFrame, filenames: Sequence[str] = ()) -> Proposal:
         proposal.hints.append(of_objects(objects))
     read = proposal.columns_read()
     proposal.ignored = [name for name in columns if name not in read]
+    _own_columns(columns, proposal)
     return proposal
 
 
@@ -208,6 +225,41 @@ def _flags(columns: Mapping[str, Column], proposal: Proposal) -> None:
             f"yes/no columns that are read nowhere: {', '.join(others)}; name those of equipment "
             "in features: {flags: [...]}"
         )
+
+
+def _own_columns(columns: Mapping[str, Column], proposal: Proposal) -> None:
+    """Tell which of the other columns may be learned from as the market's own."""
+    extra: dict[str, str] = {}
+    origin: dict[str, str] = {}
+    for name in proposal.ignored:
+        kind = _own_kind(columns[name])
+        short = _in_camel_case(name)
+        if not kind or names_money(name) or why_not_own(own_field(short, kind)) or short in extra:
+            continue
+        extra[short] = kind
+        if short != name:
+            origin[short] = name
+    if extra:
+        names = f", with {flow(origin)} in columns" if origin else ""
+        proposal.hints.append(
+            f"columns that say what a car is are learned from as extra: {flow(extra)}{names}"
+        )
+
+
+def _in_camel_case(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    first, *others = _WORDS.findall(plain) or [""]
+    return "".join([first.lower(), *(word.title() for word in others)])
+
+
+def _own_kind(column: Column) -> str:
+    """Return the kind of an own column that a column may be; empty if it is none."""
+    levels, rows = len(column.values), len(column.raw)
+    if column.is_flag:
+        return "flag"
+    if levels < 2 or levels > _MOST_LEVELS or levels > _MOST_DIFFERENT * rows:
+        return ""
+    return "number" if column.numeric > _LEAST_NUMERIC else "category"
 
 
 def _switch_off(columns: Iterable[str], proposal: Proposal) -> None:
