@@ -11,10 +11,9 @@ from carprice.settings import load_settings
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
 VALUES = {
-    "train.hedonic.make": 1.234,
-    "train.hedonic.color": 0.0123,
     "train.booster.max_depth": 5,
     "train.booster.learning_rate": 0.0345,
+    "train.booster.subsample": 0.456,
 }
 
 
@@ -32,7 +31,7 @@ def written(folder: Path, text: str) -> Path:
 
 def assert_has_the_values(path: Path) -> None:
     train = load_settings(path).train
-    assert (train.hedonic.make, train.hedonic.color) == (1.234, 0.0123)
+    assert train.booster.subsample == 0.456
     assert (train.booster.max_depth, train.booster.learning_rate) == (5, 0.0345)
 
 
@@ -43,11 +42,10 @@ def test_a_file_comes_back_byte_for_byte_but_for_the_values(path: Path, tmp_path
     assert_has_the_values(copy)
     before = path.read_text(encoding="utf-8")
     sections = (
-        "train:\n  booster:\n    learning_rate: 0.0345\n    max_depth: 5\n"
-        "  hedonic:\n    color: 0.0123\n    make: 1.234\n"
+        "train:\n  booster:\n    subsample: 0.456\n    learning_rate: 0.0345\n    max_depth: 5\n"
     )
     replaced = before
-    for key, old in zip(VALUES, (2.98, 0.05, 8, 0.05), strict=True):
+    for key, old in zip(VALUES, (8, 0.05, 0.7), strict=True):
         name = key.rpartition(".")[2]
         replaced = replaced.replace(f"    {name}: {old}\n", f"    {name}: {VALUES[key]}\n")
     expected = replaced if path.name == "params.yaml" else before + sections
@@ -57,7 +55,7 @@ def test_a_file_comes_back_byte_for_byte_but_for_the_values(path: Path, tmp_path
 def test_values_that_are_there_already_and_a_look_before_leave_the_file_alone(copy: Path) -> None:
     stamp = copy.stat().st_mtime_ns
     check_writable(copy, VALUES)
-    assert write_values(copy, {"train.hedonic.model": 2.5}) == []
+    assert write_values(copy, {"train.booster.reg_lambda": 3}) == []
     assert copy.stat().st_mtime_ns == stamp
 
 
@@ -69,7 +67,7 @@ def test_values_that_are_there_already_and_a_look_before_leave_the_file_alone(co
         "train:\n  seed: 3 # mine\n",
         "train:\n    booster:\n        max_depth: 4 # deep\n",
         "---\ntrain:\r\n  seed: 3\r\n",
-        "{train: {hedonic: {make: 2.0}}}",
+        "{train: {booster: {reg_lambda: 2.0}}}",
         "tracking:\n  experiment: mine",
         "# mine\n",
         "",
@@ -114,7 +112,7 @@ def test_line_ends_are_kept(text: str, tmp_path: Path) -> None:
 
 
 def test_a_file_with_anchors_is_refused_and_stays(tmp_path: Path) -> None:
-    text = "---\ntrain:\n  hedonic: {make: &same 2.0, model: *same}\n"
+    text = "---\ntrain:\n  booster: {reg_lambda: &same 2.0, min_child_weight: *same}\n"
     copy = written(tmp_path, text)
     for act in (check_writable, write_values):
         with pytest.raises(RefusedError, match=r"params\.yaml: line 3 uses a YAML anchor .*'same'"):
@@ -123,9 +121,9 @@ def test_a_file_with_anchors_is_refused_and_stays(tmp_path: Path) -> None:
 
 
 def test_a_value_that_is_no_number_yet_is_replaced(tmp_path: Path) -> None:
-    copy = written(tmp_path, 'train: {hedonic: {make: "2.0"}}\n')
-    write_values(copy, {"train.hedonic.make": 2.5})
-    assert copy.read_text(encoding="utf-8") == "train: {hedonic: {make: 2.5}}\n"
+    copy = written(tmp_path, 'train: {booster: {reg_lambda: "2.0"}}\n')
+    write_values(copy, {"train.booster.reg_lambda": 2.5})
+    assert copy.read_text(encoding="utf-8") == "train: {booster: {reg_lambda: 2.5}}\n"
 
 
 def test_a_file_that_cannot_be_written_is_named(full_disk: Path) -> None:

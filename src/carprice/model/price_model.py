@@ -112,8 +112,8 @@ class PriceModel:
         complete = cars.complete(features)
         seed, patience, booster = settings.seed, settings.patience, settings.booster.model_dump()
         assignment = _assign_folds(features.car_codes(), settings.folds, seed)
-        scales = settings.hedonic.model_dump()
-        hedonic, anchor = fit_hedonic(complete, log_price, assignment, scales, market.km_per_unit)
+        fixed = settings.hedonic.scales
+        hedonic, anchor = fit_hedonic(complete, log_price, assignment, fixed, market.km_per_unit)
         encoder = Encoder.fit(complete.take(features.first_of_each_car()))
         matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
         residual = log_price - anchor.log_price
