@@ -204,10 +204,10 @@ def _market(
     rows = judged.believed
     sure, known_price = features.take(rows), log_price[rows]
     progress("what like cars cost")
-    scales = settings.train.hedonic.model_dump()
     expected = None
     if np.ptp(price):
-        expected = expected_log_price(undated, log_price, unit, scales, judged.trust)
+        fixed = settings.train.hedonic.scales
+        expected = expected_log_price(undated, log_price, unit, fixed, judged.trust)
     residual = None if expected is None else (log_price - expected)[rows]
     progress("near-twins, suspects and drift")
     known_by = suspects(sure, known_price, explaining=0.0)

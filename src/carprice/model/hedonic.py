@@ -6,6 +6,7 @@ One sparse ridge regression (Rosen 1974 for the hedonic idea) on the columns of
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -30,6 +31,10 @@ LOGGED: Final = {
 """Numbers whose logarithm is a term of the engine, and the value at which it is 0."""
 ENGINE: Final = ("litres", "power_bhp", "cylinders")
 """Numbers of the text ``model_engine``, in its order."""
+SPEC: Final = ("litres", "power_bhp", "fuel_economy")
+"""Numbers of the text ``model_spec``, in its order; the fuel follows them."""
+TAX: Final = ("road_tax", "litres")
+"""Numbers of the text ``model_tax``, in its order."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Hedonic:
     usual : block or factor → model, make or "" for all → mean of what it adds, for unseen values.
     own : the market's own columns, and what the terms of numbers are measured by, see
         :data:`carprice.model.own_terms.Scales`.
+    scales : block name → the scale of its columns, see :mod:`carprice.model.block_scales`; empty in
+        model folders of before.
     """
 
     intercept: float
@@ -60,6 +67,12 @@ class Hedonic:
     spread: dict[str, float]
     usual: dict[str, dict[str, float]]
     own: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    scales: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def known(self) -> defaultdict[str, dict[str, float]]:
+        """The coefficients; model folders of before have none of the newer blocks."""
+        return defaultdict(dict, self.coefficients)
 
     @property
     def oldest(self) -> int:

@@ -128,9 +128,9 @@ class PriceModel:
         complete = cars.complete(features)
         seed, patience = settings.seed, settings.patience
         assignment = _assign_folds(features.car_codes(), settings.folds, seed)
-        scales = settings.hedonic.model_dump()
+        fixed = settings.hedonic.scales
         hedonic, anchor = fit_hedonic(
-            complete, log_price, assignment, scales, market.km_per_unit, trust
+            complete, log_price, assignment, fixed, market.km_per_unit, trust
         )
         encoder = Encoder.fit(complete.take(features.first_of_each_car()), anchor.falling)
         matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)

@@ -25,7 +25,7 @@ from carprice.arrays import Codes, Floats
 from carprice.listings.believed import believed_rows
 from carprice.listings.features import Features
 from carprice.model.intervals import AGE_BANDS, age_bands
-from carprice.model.normal_equations import NormalEquations, solve_with_folds
+from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
 
 _FEWEST_ROWS: Final = 100
 _MOST_ROWS: Final = 50_000
@@ -47,7 +47,6 @@ _YEARS_ALIKE: Final = 3
 _TAIL: Final = 0.005
 _OLDEST: Final = 40
 _PENALTY: Final = 30.0
-_INTERCEPT_PENALTY: Final = 1e-9
 _TEXTS: Final = {
     "make": 3.0,
     "model": 2.5,
@@ -253,15 +252,15 @@ def judge_prices(features: Features, log_price: Floats) -> Judged:
     least[:, 0] = np.diff(np.quantile(target, [0.25, 0.75]))[0] / 2 / _QUARTILE
     expected = _medians(own, target)
     scatter = Scatter.fit(target - expected, groups, weights, density, least.ravel())
-    matrix, penalty = columns.matrix(own), np.full(columns.width, _PENALTY)
-    penalty[0] = _INTERCEPT_PENALTY
+    matrix, factors = columns.matrix(own), np.full(columns.width, 1 / math.sqrt(_PENALTY))
+    factors[0] = 1.0
     by_fold = [np.flatnonzero(folds == fold) for fold in range(_FOLDS)]
     for _ in range(_TURNS):
         residual = target - expected
         counts = weights * scatter.trust(residual, groups) * scatter.tail(residual, groups)
         counts /= scatter.scales[groups] ** 2
         sums = [NormalEquations.of(matrix[each], target[each], counts[each]) for each in by_fold]
-        worth, without = solve_with_folds(sums, penalty)
+        worth, without = solve_with_folds(RidgeSolver(sum(sums[1:], start=sums[0])), sums, factors)
         for each, others in zip(by_fold, without, strict=True):
             expected[each] = matrix[each] @ others
         scatter = Scatter.fit(target - expected, groups, weights, density, least.ravel())
