@@ -119,7 +119,7 @@ def test_a_study_is_run_drawn_and_tracked(search: Search, tuned, to: Reporting, 
     assert {*nested} == {"trial 0", "trial 1", "trial 2"}
     assert {run.info.status for run in (parent, *nested.values())} == {"FINISHED"}
     first = nested["trial 0"]
-    assert float(first.data.params["train.booster.reg_lambda"]) == 3
+    assert float(first.data.params["train.booster.direct.reg_lambda"]) == 1
     history = client.get_metric_history(first.info.run_id, "fold_mape")
     assert [one.step for one in history] == [1, 2]
     names = {file.path for file in client.list_artifacts(parent.info.run_id)}
@@ -278,7 +278,9 @@ def test_present_values_that_were_lost_and_then_queued_twice_are_measured_once(
         tuned(search, timeout=-1.0)
     study().add_trial(study().get_trials()[-1])
     outcome = tuned(search)
-    present = [row["train.booster.reg_lambda"] == 3 for row in outcome.trials.to_dict("records")]
+    present = [
+        row["train.booster.direct.reg_lambda"] == 3 for row in outcome.trials.to_dict("records")
+    ]
     assert present == [True, False, False]
     assert outcome.present_result is not None
 

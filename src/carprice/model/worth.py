@@ -165,14 +165,15 @@ class RidgeLookups:
         worths = dict.fromkeys(WORTHS, 0.0)
         for block in self._type_blocks:
             worth, name = self._of_text(block, texts[block.text]), worth_of(block)
-            if name:
-                worths[name] += worth
             own_sums = variant if block.factor == VARIANT else sums
             own_sums[block.basis] += worth
+            if name:
+                worths[name] += worth
         known, usual = self._coefficients, self._usual
         if known["word"] and usual.get(VARIANT) and known["word"].keys().isdisjoint(words.split()):
-            worths["variant"] = usual_of(usual[VARIANT], model, make)
-            variant = {"one": worths["variant"]}
+            worths["age"] -= variant["a"]
+            variant = {"one": usual_of(usual[VARIANT], model, make)}
+            worths["variant"] = variant["one"]
         for name, key in (("make", make), ("model", model)):
             if usual.get(name) and key not in known[name]:
                 more = usual_of(usual[name], make)
