@@ -104,6 +104,11 @@ class _Options:
         ):
             most = self.rows or (_QUICK_ROWS if self.quick else None)
             data = read_data(settings, Path(folder), progress, most, workspace.snapshot)
+            if data.junk:
+                say(
+                    f"{data.junk:,} of {len(data.log_price):,} prices look like no car's price: "
+                    "all candidates may learn from them, and no error is of them."
+                )
             if len(data.makes) == 1:
                 say(
                     f"All {len(data.log_price):,} listings are of one make ({data.makes[0]}): what "
