@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-SCRIPTS = ("abuse.py", "gate.py", "load.py", "one_price.py", "scaling.py", "serving.py")
+SCRIPTS = (
+    *("abuse.py", "contaminated.py", "gate.py", "load.py", "one_price.py", "scaling.py"),
+    "serving.py",
+)
 
 
 @pytest.fixture
@@ -83,6 +86,22 @@ def test_the_gate_benchmark_judges_good_and_bad_candidates(
     assert accepted["all prices shuffled"] is False
     assert accepted["a tenth of the rows"] is False
     assert "this gate: right about" in capsys.readouterr().out
+
+
+def test_junk_harms_carprice_less_than_a_model_that_believes_it(
+    run: Callable[..., object], tmp_path: Path
+) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "contaminated.json"
+    params.write_text(
+        "ingest: {sample: {rows: 900}}\n"
+        "train: {folds: 2, booster: {n_estimators: 10, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    options = ("--folds", 1, "--shares", 0.1, "--only", "carprice", "ridge/log/one-hot/median")
+    assert run("contaminated.py", "--params", params, "--json", report, *options) == 0
+    mape = {(one["model"], one["share"]): one["mape"] for one in json.loads(report.read_text())}
+    assert mape["carprice/log", 0.1] < 1.1 * mape["carprice/log", 0.0]
+    assert mape["ridge/log/one-hot/median", 0.1] > 1.3 * mape["ridge/log/one-hot/median", 0.0]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

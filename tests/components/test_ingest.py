@@ -13,6 +13,7 @@ from carprice.arrays import quiet
 from carprice.components.ingest import data_card, ingest
 from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError
+from carprice.listings.believed import BELIEVED, PRICE_TRUST, believed
 from carprice.listings.market import Market
 from carprice.settings import IngestSettings
 
@@ -253,6 +254,53 @@ def test_the_data_card_tells_people_what_was_done(tmp_path: Path) -> None:
     clean, _ = run(tmp_path, cars())
     for name in ("rejected rows", "repaired values", "ignored column"):
         assert f"No {name}." in data_card(clean)
+
+
+def with_junk() -> pd.DataFrame:
+    frame = cars()
+    frame["price"] = frame["price"].astype(float)
+    frame.loc[[3, 60, 110, 160], "price"] = 1.0
+    frame.loc[[20, 80, 140], "price"] = 99_999_999.0
+    return changed(frame, 200, price=frame["price"][200] / 60)
+
+
+def test_clean_prices_are_all_believed(tmp_path: Path) -> None:
+    report, workspace = run(tmp_path, cars())
+    assert report["junk"]["rows"] == 0
+    assert report["junk"]["told"] == []
+    assert "All prices are taken for cars' prices." in data_card(report)
+    train = pd.read_parquet(workspace.train_listings)
+    assert train[PRICE_TRUST].min() > 0.99
+    assert len(believed(train)) == report["rows_train"]
+
+
+def test_prices_that_are_no_cars_stay_and_are_told_with_what_such_a_car_costs(
+    tmp_path: Path,
+) -> None:
+    report, workspace = run(tmp_path, with_junk(), price_range=(0.5, 1e9))
+    junk = report["junk"]
+    assert report["rows_kept"] == ROWS
+    assert (junk["rows"], junk["of"], junk["below"]) == (8, ROWS, 5)
+    assert junk["often"] == [[1.0, 4], [99_999_999.0, 3]]
+    assert {one["price"] for one in junk["examples"]} >= {1.0, 99_999_999.0}
+    assert all(1e5 < one["expected"] < 2e6 for one in junk["examples"])
+    card = data_card(report)
+    assert "8 of 300 prices (2.7 %) look like no car's price: 5 far below and 3 far above" in card
+    assert "; such a car costs about " in card
+    both = [pd.read_parquet(path) for path in (workspace.train_listings, workspace.test_listings)]
+    assert len(both[1]) - len(believed(both[1])) == junk["rows_test"]
+    odd = pd.concat(both)[PRICE_TRUST] < BELIEVED
+    assert set(pd.concat(both)["price"][odd]) >= {1.0, 99_999_999.0}
+
+
+def test_all_prices_may_be_believed_and_the_digest_tells_which_are(tmp_path: Path) -> None:
+    frame, given = with_junk(), {"price_range": (0.5, 1e9)}
+    discounted, _ = run(tmp_path, frame, **given)
+    report, workspace = run(tmp_path, frame, junk="believe", **given)
+    assert pd.read_parquet(workspace.train_listings)[PRICE_TRUST].tolist() == [1.0] * 240
+    assert report["junk"]["rows"] == 8
+    assert "they count like all others" in data_card(report)
+    assert report["data_digest"] != discounted["data_digest"]
 
 
 def test_progress_names_the_source_without_its_secrets(tmp_path: Path) -> None:

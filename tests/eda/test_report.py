@@ -10,6 +10,7 @@ from carprice.eda.advice import Severity, advise
 from carprice.eda.findings import Findings
 from carprice.eda.report import render, write_report
 from carprice.errors import CarpriceError
+from carprice.sample.market import generate
 from carprice.settings import Settings
 
 HEADER = "make,model,year,odometer,price"
@@ -97,6 +98,25 @@ def test_what_the_sample_is_made_with_is_found(sample_findings: Findings) -> Non
     assert market.drift.market == pytest.approx(0.03, abs=0.03)
     assert market.suspects == ()
     assert any("Noise floor" in one.title for one in advise(sample_findings))
+
+
+def test_prices_that_are_no_cars_are_told_without_odometers(
+    look: Callable[..., Findings], tmp_path: Path
+) -> None:
+    odd = generate(400, 7).astype({"listingPrice": float})
+    odd.loc[odd.index % 20 == 0, "listingPrice"] = 1.0
+    odd.to_csv(tmp_path / "cars.csv", index=False)
+    findings = look(tmp_path / "cars.csv", price_range=[0.5, 1e9])
+    (advice,) = (one for one in advise(findings) if "look like no car's price" in one.title)
+    assert advice.severity is Severity.CAREFUL
+    assert "in INR: 1 (" in advice.text
+    assert "such a car costs about" in advice.text
+    assert " km:" not in advice.text
+
+
+def test_clean_prices_are_all_believed(sample_findings: Findings) -> None:
+    assert sample_findings.market is not None
+    assert sample_findings.market.junk.rows == 0
 
 
 def test_no_row_of_a_listing_is_on_the_page(look: Callable[..., Findings], tmp_path: Path) -> None:

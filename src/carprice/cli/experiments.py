@@ -108,6 +108,11 @@ class _Options:
             data = read_data(
                 settings, Path(folder), progress, most, workspace.snapshot, all_rows=all_rows
             )
+            if data.junk:
+                say(
+                    f"{data.junk:,} of {len(data.log_price):,} prices look like no car's price: "
+                    "all candidates may learn from them, and no error is of them."
+                )
             if len(data.makes) == 1:
                 say(
                     f"All {len(data.log_price):,} listings are of one make ({data.makes[0]}): what "

@@ -52,7 +52,7 @@ def advise(findings: Findings) -> list[Advice]:
             *_noise(market),
             *_dates(market.drift, findings.valuation_date),
             *_prices(market, findings.currency, findings.rows_kept),
-            *_junk(market, findings),
+            *_junk(market, findings.currency),
             *_contradictions(market),
             *_copies(findings, market.repeats),
             *_gaps(market, findings.rows_kept),
@@ -222,8 +222,8 @@ def _prices(market: MarketFindings, currency: str, rows: int) -> Iterator[Advice
         yield Advice(_severity_of(far / rows), title, text, "outliers")
 
 
-def _junk(market: MarketFindings, findings: Findings) -> Iterator[Advice]:
-    told = [*market.junk.told(findings.currency, findings.distance_unit)]
+def _junk(market: MarketFindings, currency: str) -> Iterator[Advice]:
+    told = [*market.junk.told(currency, distance_unit=None)]
     if told:
         text = (
             f"{'. '.join(told)}. They stay in the listings and count little or not at all, in "

@@ -37,15 +37,16 @@ class Example:
     price: float
     expected: float
 
-    def told(self, distance_unit: str) -> str:
-        """Say it in words.
+    def told(self, distance_unit: str | None) -> str:
+        """Say it in words; without the odometer if there is no unit.
 
         Examples
         --------
         >>> Example("Kia", "Sonet", 2020, 30_000, 1.0, 812_345.6).told("km")
         'Kia Sonet of 2020, 30,000 km: 1; such a car costs about 812,000'
         """
-        driven = "" if self.odometer is None else f", {self.odometer:,.0f} {distance_unit}"
+        is_told = distance_unit is not None and self.odometer is not None
+        driven = f", {self.odometer:,.0f} {distance_unit}" if is_told else ""
         about = float(f"{self.expected:.3g}")
         car = f"{self.make} {self.model} of {self.year}{driven}"
         return f"{car}: {self.price:,.10g}; such a car costs about {about:,.10g}"
@@ -110,8 +111,13 @@ class Junk:
         """Return it as plain JSON values."""
         return asdict(self) | {"often": [list(one) for one in self.often]}
 
-    def told(self, currency: str, distance_unit: str) -> Iterator[str]:
-        """Say it in sentences; none where there is no junk."""
+    def told(self, currency: str, distance_unit: str | None) -> Iterator[str]:
+        """Say it in sentences; none where there is no junk.
+
+        Parameters
+        ----------
+        distance_unit : of the examples' odometers; None if these are to be left out.
+        """
         if not self.rows:
             return
         share, above = 100 * self.rows / self.of, self.rows - self.below

@@ -146,11 +146,14 @@ def _note(results: Sequence[Result], how: CrossValidation, data: Data) -> str:
         *enumerate(ranking.ranking_rows(results, metric), start=1),
         *(("", (one.name, one.reason, "", "", "")) for one in results if one.reason),
     ]
+    junk = ""
+    if data.junk:
+        junk = f" No error is of the {data.junk:,} prices that look like no car's (`ingest.junk`)."
     lines = [
         f"{len(data.log_price):,} listings of `{data.source}`, {how.folds} shuffled folds of "
         f"seed {how.train.seed}, the same for all. Mean {metric} over the folds ± standard "
         "error; behind the best ± 95 %; **=** marks what the folds cannot tell from the best "
-        "(corrected resampled t-test).",
+        f"(corrected resampled t-test).{junk}",
         "",
         f"| | candidate | {metric} | behind the best | within 10 % | fit, s |",
         "| --- | --- | --- | --- | --- | --- |",

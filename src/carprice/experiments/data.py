@@ -10,8 +10,9 @@ from carprice.arrays import Floats, Progress
 from carprice.components.ingest import ingest
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace, read_json
+from carprice.listings.believed import believed_rows
 from carprice.listings.features import Features
-from carprice.listings.frames import read_features, write_features
+from carprice.listings.frames import read_features, trust_of, write_features
 from carprice.listings.leaks import refuse_leaks
 from carprice.listings.market import Market
 from carprice.settings import Settings
@@ -27,6 +28,8 @@ class Data:
     features, log_price : parsed listings, n rows, and their ln(price); ``file`` holds them too.
     market : what the numbers mean; its digest is that of the pipeline on the same settings.
     raw_digest : names the raw data.
+    junk : number of rows whose price is taken for no car's; all models may learn from them, and no
+        error is of them.
     """
 
     source: str
@@ -35,6 +38,7 @@ class Data:
     market: Market
     raw_digest: str
     file: Path
+    junk: int = 0
 
     @property
     def short_source(self) -> str:
@@ -79,12 +83,15 @@ def read_data(
     transform(workspace)
     features, log_price = read_features(workspace.train_features)
     progress("looking for columns that know the price")
-    refuse_leaks(features, log_price, report["columns"], report["known"])
+    trust = trust_of(workspace.train_features)
+    trust = np.ones(len(log_price)) if trust is None else trust
+    rows = believed_rows(trust)
+    refuse_leaks(features.take(rows), log_price[rows], report["columns"], report["known"])
     if most_rows is not None and len(log_price) > most_rows:
         chosen = np.random.default_rng(settings.train.seed).permutation(len(log_price))[:most_rows]
         chosen.sort()
-        features, log_price = features.take(chosen), log_price[chosen]
-        write_features(workspace.train_features, features, log_price)
+        features, log_price, trust = features.take(chosen), log_price[chosen], trust[chosen]
+        write_features(workspace.train_features, features, log_price, trust=trust)
     return Data(
         source=report["source"],
         features=features,
@@ -92,4 +99,5 @@ def read_data(
         market=Market.from_json(read_json(workspace.market, made_by="ingest")),
         raw_digest=report["raw_digest"],
         file=workspace.train_features,
+        junk=len(trust) - len(believed_rows(trust)),
     )

@@ -14,7 +14,8 @@ from carprice.errors import InputError
 from carprice.experiments.candidates import ComparedModel, Metric
 from carprice.experiments.data import Data
 from carprice.experiments.time_limit import WorkFailed, run_with_time_limit
-from carprice.listings.frames import read_features
+from carprice.listings.believed import believed_rows
+from carprice.listings.frames import read_features, trust_of
 from carprice.listings.market import Market
 from carprice.metrics import price_metrics
 from carprice.settings import TrainSettings
@@ -128,6 +129,8 @@ def measure_folds(
 ) -> Iterator[dict[str, float]]:
     """Fit on all but one fold and price that fold, for each fold in turn; yield its figures.
 
+    The figures are of the rows whose price ingest believes; all others may be learned from.
+
     Parameters
     ----------
     file : features and target, as :func:`carprice.listings.frames.write_features` writes them.
@@ -141,7 +144,9 @@ def measure_folds(
 
     features, log_price = read_features(file)
     folds = shuffled_folds(len(log_price), how.folds, how.train.seed, features.cars)
-    for learned, priced in folds:
+    trust = trust_of(file)
+    for learned, rows in folds:
+        priced = rows if trust is None else rows[believed_rows(trust[rows])]
         start = time.perf_counter()
         known = features.take(learned)
         predict = fit(model, known, log_price[learned], market, how.train_used, quick=how.quick)

@@ -240,8 +240,8 @@ def judge_prices(features: Features, log_price: Floats) -> Judged:
     codes = features.car_codes()
     if len(np.unique(codes)) < _FEWEST_ROWS:
         return Judged(None, np.ones(len(codes)), log_price)
-    random, every = np.random.default_rng(0), np.arange(len(codes))
-    some = np.sort(random.permutation(every)[:_MOST_ROWS])
+    random = np.random.default_rng(0)
+    some = np.sort(random.permutation(len(codes))[:_MOST_ROWS])
     own, target = features.take(some), log_price[some]
     folds = random.permutation(np.arange(codes.max() + 1) % _FOLDS)[codes[some]]
     rows, weights = Counter(own.texts["make"] + own.texts["model"]), own.car_weights()
@@ -266,11 +266,10 @@ def judge_prices(features: Features, log_price: Floats) -> Judged:
         scatter = Scatter.fit(target - expected, groups, weights, density, least.ravel())
     judge = PriceJudge(columns, worth, scatter, rows)
     found = Judged(judge, np.empty(len(codes)), np.empty(len(codes)))
+    if len(some) < len(codes):
+        found = judge.judge(features, log_price)
     found.expected[some] = expected
     found.trust[some] = scatter.trust(target - expected, groups)
-    others = np.setdiff1d(every, some)
-    rest = judge.judge(features.take(others), log_price[others])
-    found.expected[others], found.trust[others] = rest.expected, rest.trust
     return found
 
 
