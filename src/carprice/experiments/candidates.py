@@ -32,6 +32,15 @@ PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "catboost": {"iterations": 900, "learning_rate": 0.06, "depth": 6, "l2_leaf_reg": 3},
 }
 """Parameters of the algorithms for which neither their library's nor params.yaml's are taken."""
+TUNED: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
+    "xgboost": ({"max_depth": 6}, {"max_depth": 9}, {"max_depth": 9, "min_child_weight": 20}),
+    "lightgbm": ({"num_leaves": 31}, {"num_leaves": 95}, {"num_leaves": 95, "cat_smooth": 50}),
+    "catboost": ({"depth": 6}, {"depth": 8}, {"depth": 8, "l2_leaf_reg": 10}),
+}
+"""What a tuned candidate chooses among, with the number of trees, on a fifth of its own rows."""
+MOST_TREES: Final = 5_000
+PATIENCE: Final = 100
+"""Trees at most of a tuned candidate, and how many without gain end its search."""
 QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "forest": {"n_estimators": 60},
     "xgboost": {"n_estimators": 300, "learning_rate": 0.08},
@@ -58,6 +67,7 @@ class ComparedModel:
     Attributes
     ----------
     target : what is learned: ``raw`` price or ``log`` price.
+    tuned : whether parameters and number of trees are chosen on a fifth of the rows learned from.
     encoding : of categories: ``one-hot``, ``ordinal``, ``target`` (their mean target, cross-fitted
         on the training rows), ``native`` (as the algorithm takes categories) or ``own``.
     imputation : of unknown numbers: ``mean``, ``median``, ``none`` or ``own``.
@@ -67,6 +77,7 @@ class ComparedModel:
     target: str = "log"
     encoding: str = OWN
     imputation: str = OWN
+    tuned: bool = False
 
     @property
     def name(self) -> str:
@@ -78,7 +89,8 @@ class ComparedModel:
         ('ridge/raw/one-hot/mean', 'hedonic/log')
         """
         choices = (self.algorithm, self.target, self.encoding, self.imputation)
-        return "/".join(choice for choice in choices if choice != OWN)
+        name = "/".join(choice for choice in choices if choice != OWN)
+        return f"{name}/tuned" if self.tuned else name
 
     @property
     def is_installed(self) -> bool:
@@ -91,6 +103,11 @@ class ComparedModel:
         """Return the algorithm's parameters."""
         changed = QUICK.get(self.algorithm, {}) if quick else {}
         return {**PARAMETERS.get(self.algorithm, {}), **changed}
+
+    def choices(self, *, quick: bool) -> list[dict[str, Any]]:
+        """Return the parameters that a tuned candidate chooses among."""
+        base, sets = self.parameters(quick=quick), TUNED[self.algorithm]
+        return [{**base, **changed} for changed in (sets[:1] if quick else sets)]
 
 
 BASELINES: Final = (
@@ -129,6 +146,9 @@ COMPARED: Final = (
     ComparedModel("catboost", "raw", "native", "none"),
     ComparedModel("catboost", "log", "native", "none"),
     ComparedModel("catboost", "log", "ordinal", "none"),
+    ComparedModel("xgboost", "log", "native", "none", tuned=True),
+    ComparedModel("lightgbm", "log", "native", "none", tuned=True),
+    ComparedModel("catboost", "log", "native", "none", tuned=True),
 )
 
 

@@ -1,6 +1,6 @@
 """Fit the compared models on parsed listings: scikit-learn's and others', and the package's own."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,9 +13,9 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 from carprice.evaluation.measurement import naive_prices
-from carprice.experiments.candidates import ComparedModel
+from carprice.experiments.candidates import MOST_TREES, PATIENCE, ComparedModel
 from carprice.listings.features import NUMBERS, TEXTS, Features
 from carprice.listings.market import Market
 from carprice.model import PriceModel
@@ -36,6 +36,7 @@ _FEWEST_EQUIPPED: Final = 20
 _COLON: Final = "__"
 _FLAG: Final = "equipment_"
 _UNFOLDED: Final = 2
+_FIFTHS: Final = 5
 
 Predict = Callable[[Features], Floats]
 """Parsed listings → prices."""
@@ -62,7 +63,11 @@ def fit(
     frame, price = _frame_of(features, equipment), np.exp(log_price)
     target = price if model.target == "raw" else np.log(price)
     columns = _columns(model, frame, train.seed)
-    regressor = _regressor(model, columns.fit_transform(frame, target), target, train.seed, quick)
+    table = columns.fit_transform(frame, target)
+    if model.tuned:
+        regressor = _tuned(model, table, target, features.car_codes(), train.seed, quick)
+    else:
+        regressor = _regressor(model, table, target, train.seed, quick)
     lowest = float(price.min())  # a line on the raw price would go below zero
 
     def predict(others: Features) -> Floats:
@@ -170,32 +175,81 @@ def _imputer(model: ComparedModel) -> Any:
 
 
 def _regressor(model: ComparedModel, table: Any, target: Floats, seed: int, quick: bool) -> Any:
-    """Return a fitted regressor; those that take categories as they are are told which they are."""
+    """Return a fitted regressor of a model's own parameters."""
     parameters = model.parameters(quick=quick)
-    texts = (*TEXTS, *_own(table, own_texts)) if model.encoding == "native" else ()
-    categories = list(texts)
     if model.algorithm == "median":
         return DummyRegressor(strategy="median").fit(table, target)
     if model.algorithm in ("linear", "ridge"):
         line = LinearRegression if model.algorithm == "linear" else Ridge
         return line(**parameters).fit(table, target)
+    if model.algorithm == "forest":
+        forest = RandomForestRegressor(n_jobs=thread_count(), random_state=seed, **parameters)
+        return forest.fit(table, target)
+    return _boosted(model, parameters, table, target, seed)
+
+
+def _tuned(
+    model: ComparedModel, table: Any, target: Floats, cars: Codes, seed: int, quick: bool
+) -> Any:
+    """Return a regressor whose parameters and number of trees did best on a fifth of the cars."""
+    held = np.random.default_rng(seed).permutation(cars.max() + 1)[cars] % _FIFTHS == 0
+    trees = "iterations" if model.algorithm == "catboost" else "n_estimators"
+    found = []
+    for parameters in model.choices(quick=quick):
+        most = parameters[trees] if quick else MOST_TREES
+        watched = table[held], target[held]
+        tried = _boosted(
+            model, {**parameters, trees: most}, table[~held], target[~held], seed, watched
+        )
+        error = float(
+            np.mean(np.abs(np.expm1(np.ravel(tried.predict(table[held])) - target[held])))
+        )
+        best = getattr(tried, "best_iteration_", None)  # XGBoost's own name lacks the underscore
+        best = tried.best_iteration + 1 if best is None else best + (trees == "iterations")
+        found.append((error, {**parameters, trees: max(int(best), 1)}))
+    _, chosen = min(found, key=lambda one: one[0])
+    return _boosted(model, chosen, table, target, seed)
+
+
+def _boosted(
+    model: ComparedModel,
+    parameters: Mapping[str, Any],
+    table: Any,
+    target: Floats,
+    seed: int,
+    watched: tuple[Any, Floats] | None = None,
+) -> Any:
+    """Return fitted boosted trees; those that take categories as they are know which they are.
+
+    Parameters
+    ----------
+    watched : table and target whose error ends the fit; without, it has all trees.
+    """
+    is_native = model.encoding == "native"
+    categories = [*TEXTS, *_own(table, own_texts)] if is_native else []
+    options: dict[str, Any] = {} if watched is None else {"eval_set": [watched]}
     if model.algorithm == "catboost":
         from catboost import CatBoostRegressor
 
-        options = {"allow_writing_files": False, "thread_count": thread_count(), "verbose": False}
-        regressor = CatBoostRegressor(random_seed=seed, **options, **parameters)
-        return regressor.fit(table, target, cat_features=categories)
-    parameters |= {"n_jobs": thread_count(), "random_state": seed}
-    if model.algorithm == "forest":
-        return RandomForestRegressor(**parameters).fit(table, target)
+        quiet = {"allow_writing_files": False, "thread_count": thread_count(), "verbose": False}
+        if watched is not None:
+            options["early_stopping_rounds"] = PATIENCE
+        regressor = CatBoostRegressor(random_seed=seed, **quiet, **parameters)
+        return regressor.fit(table, target, cat_features=categories, **options)
+    parameters = {**parameters, "n_jobs": thread_count(), "random_state": seed}
     if model.algorithm == "lightgbm":
-        from lightgbm import LGBMRegressor
+        from lightgbm import LGBMRegressor, early_stopping
 
+        if watched is not None:
+            options["callbacks"] = [early_stopping(PATIENCE, verbose=False)]
         regressor = LGBMRegressor(verbosity=-1, **parameters)
-        return regressor.fit(table, target, categorical_feature=categories or "auto")
+        return regressor.fit(table, target, categorical_feature=categories or "auto", **options)
     from xgboost import XGBRegressor
 
     if categories:
         kinds = ["c" if name in categories else "q" for name in table]
         parameters |= {"enable_categorical": True, "feature_types": kinds}
-    return XGBRegressor(**parameters).fit(table, target)
+    if watched is not None:
+        parameters["early_stopping_rounds"] = PATIENCE
+        options["verbose"] = False
+    return XGBRegressor(**parameters).fit(table, target, **options)

@@ -64,6 +64,8 @@ class CrossValidation:
         content = self.train_used.model_dump()
         if model.algorithm == "hedonic":
             return {"hedonic": content["hedonic"]}
+        if model.tuned:
+            return {"choices": model.choices(quick=self.quick)}
         return content if model.algorithm == "carprice" else model.parameters(quick=self.quick)
 
     def measure(

@@ -192,7 +192,7 @@ def choices_table(results: Sequence[Result], metric: str) -> pd.DataFrame:
     for pair in combinations([one for one in results if not one.reason], 2):
         one, other = (result.model for result in pair)
         differing = [name for name in CHOICES if getattr(one, name) != getattr(other, name)]
-        if one.algorithm != other.algorithm or len(differing) != 1:
+        if (one.algorithm, one.tuned) != (other.algorithm, other.tuned) or len(differing) != 1:
             continue
         (choice,) = differing
         levels = {str(getattr(result.model, choice)): result for result in pair}
