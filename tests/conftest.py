@@ -70,7 +70,7 @@ SLOW_FILES = {
     *("test_explanation.py", "test_hedonic.py", "test_keeper.py", "test_page.py"),
     *("test_promotion.py", "test_register.py", "test_regressor.py", "test_report.py"),
     *("test_estimators.py", "test_rehearsal_agent.py", "test_setup.py", "test_start_docker.py"),
-    *("test_mapping.py", "test_train.py", "test_versions.py"),
+    *("test_mapping.py", "test_markets.py", "test_train.py", "test_versions.py"),
 }
 WATCHDOG = pytest.StashKey["subprocess.Popen[bytes]"]()
 

@@ -63,6 +63,10 @@ FIELDS = "the fields are price, make, model,"
         ("ingest: {sorce: x}", ["ingest.sorce is not a parameter"]),
         ("register_: {name: x}", ["register_ is not a parameter"]),
         ("train: {booster: {max_depht: 3}}", ["train.booster.max_depht is not a parameter"]),
+        (
+            "register: {tests: {rise: 0.1, min_fall: 0.2, min_spread: 0.25}}",
+            ["register.tests: min_fall, min_spread: ", "listings now; remove what is named"],
+        ),
         ("ingest: {sample: {rows: 99}}", ["ingest.sample.rows", "or equal to 100", "99"]),
         ("ingest: {sample: {rows: many}}", ["ingest.sample.rows", "integer", "'many'"]),
         ("ingest: {split: {method: old}}", ["ingest.split.method", "'random' or 'time'", "'old'"]),

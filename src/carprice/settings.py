@@ -450,16 +450,37 @@ class HedonicScales(_Settings):
     color: Positive = 0.05
 
 
-class BoosterSettings(_Settings):
-    """XGBoost's parameters, by its own names; ``n_estimators`` is the largest number of trees."""
+class TreeSettings(_Settings):
+    """XGBoost's parameters, by its own names; ``n_estimators`` is the largest number of trees.
 
-    n_estimators: int = Field(1500, ge=1, le=100_000)
-    max_depth: int = Field(8, ge=1, le=16)
-    learning_rate: float = Field(0.05, gt=0, le=1)
-    subsample: float = Field(0.7, gt=0, le=1)
-    colsample_bytree: float = Field(0.6, gt=0, le=1)
-    min_child_weight: NotNegative = 8
-    reg_lambda: NotNegative = 3
+    What is left out follows the number of cars, see :func:`carprice.model.blend.parameters_of`.
+    """
+
+    n_estimators: int | None = Field(None, ge=1, le=100_000)
+    max_depth: int | None = Field(None, ge=1, le=16)
+    learning_rate: float | None = Field(None, gt=0, le=1)
+    subsample: float | None = Field(None, gt=0, le=1)
+    colsample_bytree: float | None = Field(None, gt=0, le=1)
+    min_child_weight: NotNegative | None = None
+    reg_lambda: NotNegative | None = None
+
+    def given(self) -> dict[str, float]:
+        """Return the parameters that are not left out."""
+        values = {name: getattr(self, name) for name in TreeSettings.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class BoosterSettings(TreeSettings):
+    """The parameters of both ensembles of trees, and those that one alone has."""
+
+    residual: TreeSettings = TreeSettings()
+    direct: TreeSettings = TreeSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_auto(cls, content: Any) -> Any:
+        """Accept ``auto`` for parameters that all follow the number of cars."""
+        return {} if content == "auto" else content
 
 
 class TrainSettings(_Settings):
@@ -494,17 +515,28 @@ class GateSettings(_Settings):
         return value
 
 
+_BEFORE: Final = frozenset(
+    {"min_cheaper", "min_fall", "min_spread", "unseen_variant", "unseen_model_factor"}
+)
+"""Keys of ``register.tests`` in params files of before."""
+
+
 class ModelTestSettings(_Settings):
     """What a registered model must do to go to production; params.yaml explains each key."""
 
     rise: NotNegative = 0.03
     max_rises: Share = 0.2
-    min_cheaper: Share = 0.9
-    min_fall: float = Field(0.2, ge=0, lt=1)
-    min_spread: NotNegative = 0.25
-    unseen_variant: NotNegative = 0.03
-    unseen_model_factor: float = Field(3.0, ge=1)
     start_seconds: Positive = 60.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_those_of_before(cls, content: Any) -> Any:
+        if isinstance(content, Mapping) and (before := [key for key in content if key in _BEFORE]):
+            raise ValueError(
+                f"{', '.join(before)}: the limits of these tests come from the market's own "
+                "listings now; remove what is named"
+            )
+        return content
 
 
 class RegisterSettings(_Settings):

@@ -157,7 +157,7 @@ def test_tune_writes_the_winner_when_asked_and_nothing_else(
     experiments: Experiments, tmp_path: Path
 ) -> None:
     params = tmp_path / "params.yaml"
-    few = ("--folds", 2, "--only", "train.booster.max_depth", "--trials")
+    few = ("--folds", 2, "--only", "train.booster.direct.max_depth", "--trials")
     done = experiments("tune", *few, 2)
     assert done.code == 0, done.err
     assert params.read_text(encoding="utf-8") == PARAMS
@@ -166,7 +166,7 @@ def test_tune_writes_the_winner_when_asked_and_nothing_else(
     done = experiments("tune", *few, 4, "--write")
     assert done.code == 0, done.err
     assert "Went on with the trials that the study had." in done.err
-    best = load_settings(params).train.booster.max_depth
+    best = load_settings(params).train.booster.direct.max_depth
     written = params.read_text(encoding="utf-8")
     assert written == PARAMS.replace("max_depth: 2", f"max_depth: {best}")
     again = experiments("tune", *few, 4, "--write")  # its best are the present values now
@@ -185,7 +185,10 @@ def test_write_is_refused_at_once_where_the_present_values_cannot_be_measured(
     Path("params.yaml").write_text(PARAMS.replace("max_depth: 2", "max_depth: 16"))
     done = experiments("tune", "--write", "--only", "booster")
     assert done.code == 1
-    assert "train.booster.max_depth is 16, and searched from 2 to 12; bring it into" in done.line
+    assert (
+        "train.booster.residual.max_depth is 16, and searched from 2 to 12; bring it into"
+        in done.line
+    )
 
 
 # What both need is imported once, so that they start closer to each other as well.
@@ -207,7 +210,7 @@ def test_two_processes_that_start_at_once_share_an_empty_storage(
     experiments: Experiments, tmp_path: Path
 ) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    few = ("--folds", "2", "--only", "train.booster.max_depth", "--trials", "4")
+    few = ("--folds", "2", "--only", "train.booster.direct.max_depth", "--trials", "4")
     study = ("--storage", storage, "--study", "ours")
     run(tmp_path, sys.executable, "-c", BOTH, "experiments", "tune", *few, *study, "--out")
     assert Path("one").is_dir()

@@ -1,4 +1,5 @@
 import contextlib
+import re
 import shutil
 from pathlib import Path
 
@@ -13,8 +14,8 @@ FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
 VALUES = {
     "train.hedonic.make": 1.234,
     "train.hedonic.color": 0.0123,
-    "train.booster.max_depth": 5,
-    "train.booster.learning_rate": 0.0345,
+    "train.booster.direct.max_depth": 5,
+    "train.booster.direct.learning_rate": 0.0345,
 }
 
 
@@ -32,8 +33,9 @@ def written(folder: Path, text: str) -> Path:
 
 def assert_has_the_values(path: Path) -> None:
     train = load_settings(path).train
+    direct = train.booster.direct
     assert (train.hedonic.make, train.hedonic.color) == (1.234, 0.0123)
-    assert (train.booster.max_depth, train.booster.learning_rate) == (5, 0.0345)
+    assert (direct.max_depth, direct.learning_rate) == (5, 0.0345)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -43,13 +45,14 @@ def test_a_file_comes_back_byte_for_byte_but_for_the_values(path: Path, tmp_path
     assert_has_the_values(copy)
     before = path.read_text(encoding="utf-8")
     sections = (
-        "train:\n  booster:\n    learning_rate: 0.0345\n    max_depth: 5\n"
+        "train:\n  booster:\n    direct:\n      learning_rate: 0.0345\n      max_depth: 5\n"
         "  hedonic:\n    color: 0.0123\n    make: 1.234\n"
     )
-    replaced = before
-    for key, old in zip(VALUES, (2.98, 0.05, 8, 0.05), strict=True):
-        name = key.rpartition(".")[2]
-        replaced = replaced.replace(f"    {name}: {old}\n", f"    {name}: {VALUES[key]}\n")
+    booster = "  booster:\n    direct:\n      learning_rate: 0.0345\n      max_depth: 5\n"
+    replaced = re.sub("  booster: auto.*\n", booster, before)
+    for name, old in (("make", 2.98), ("color", 0.05)):
+        value = VALUES[f"train.hedonic.{name}"]
+        replaced = replaced.replace(f"    {name}: {old}\n", f"    {name}: {value}\n")
     expected = replaced if path.name == "params.yaml" else before + sections
     assert copy.read_text(encoding="utf-8") == expected
 
@@ -102,7 +105,7 @@ def test_a_link_stays_one_and_the_file_keeps_its_mode(tmp_path: Path) -> None:
     write_values(link, VALUES)
     assert link.is_symlink()
     assert file.stat().st_mode & 0o777 == 0o640
-    assert load_settings(file).train.booster.max_depth == 5
+    assert load_settings(file).train.booster.direct.max_depth == 5
 
 
 @pytest.mark.parametrize("text", ["train:\r\n  seed: 3\r\n", "# mine\r\ntracking: {}\r\n# end"])

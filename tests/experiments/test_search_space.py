@@ -6,6 +6,7 @@ from carprice.experiments.search_space import (
     HEDONIC,
     present_values,
     space_of,
+    with_all_values,
     with_values,
 )
 from carprice.settings import HedonicScales, TrainSettings
@@ -20,13 +21,18 @@ def test_every_scale_of_the_ridge_is_searched_around_the_recipe() -> None:
         assert one.log
 
 
-def test_the_recipe_and_the_ends_of_the_ranges_are_settings() -> None:
+@pytest.mark.parametrize("cars", [300, 1_000_000])
+def test_the_recipe_and_the_ends_of_the_ranges_are_settings(cars: int) -> None:
     space = space_of([])
-    recipe = present_values(TrainSettings(), space)
+    assert {*present_values(TrainSettings(), space)} == {*HEDONIC}
+    recipe = present_values(with_all_values(TrainSettings(), cars), space)
+    assert recipe.keys() == space.keys()
     assert all(one.low <= recipe[name] <= one.high for name, one in space.items())
     for end in ("low", "high"):
         values = {name: getattr(one, end) for name, one in space.items()}
-        values["train.booster.max_depth"] = int(values["train.booster.max_depth"])
+        for trees in ("residual", "direct"):
+            depth = f"train.booster.{trees}.max_depth"
+            values[depth] = int(values[depth])
         assert present_values(with_values(TrainSettings(), values), space) == values
 
 

@@ -20,9 +20,10 @@ from carprice.experiments.time_limit import WorkFailed
 from carprice.experiments.tracked import Reporting
 from carprice.experiments.tuning import study_name
 from carprice.experiments.tuning_report import Search, TuningReport
+from carprice.settings import TreeSettings
 
-DEPTH = space_of(["train.booster.max_depth"])
-TWO = space_of(["train.booster.max_depth", "train.hedonic.make"])
+DEPTH = space_of(["train.booster.direct.max_depth"])
+TWO = space_of(["train.booster.direct.max_depth", "train.hedonic.make"])
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def changed(search: Search, **values: object) -> Search:
 
 
 def with_depth(search: Search, max_depth: int) -> Search:
-    booster = search.how.train.booster.model_copy(update={"max_depth": max_depth})
+    direct = TreeSettings(max_depth=max_depth)
+    booster = search.how.train.booster.model_copy(update={"direct": direct})
     return changed(search, train=search.how.train.model_copy(update={"booster": booster}))
 
 
@@ -100,7 +102,7 @@ def instant(monkeypatch: pytest.MonkeyPatch):
         number = next(measurements)
         for fold in range(how.folds):
             act(number, fold)
-            depth = how.train.booster.max_depth + float(fold)
+            depth = how.train.booster.direct.max_depth + float(fold)
             yield {**dict.fromkeys((*FIGURES, *TIMES), 1.0), "mape": depth}
         act(number, how.folds)
 
@@ -111,7 +113,7 @@ def instant(monkeypatch: pytest.MonkeyPatch):
 def test_a_study_is_run_drawn_and_tracked(search: Search, tuned, to: Reporting, runs) -> None:
     outcome = tuned(search, space=space_of([]))
     assert outcome.counts == {"counted": 3, "complete": 3, "pruned": 0, "fail": 0, "others": 0}
-    assert outcome.present["train.booster.max_depth"] == 2
+    assert outcome.present["train.booster.direct.max_depth"] == 2
     assert outcome.best_result.mean("mape") <= outcome.present_result.mean("mape")
     client, parent, nested = runs()
     assert {*nested} == {"trial 0", "trial 1", "trial 2"}
@@ -206,7 +208,7 @@ storage = RDBStorage(sys.argv[1], heartbeat_interval=60)
 study = optuna.load_study(study_name=sys.argv[2], storage=storage)
 def objective(trial):
     trial.set_user_attr("mlflow_run", sys.argv[3])
-    trial.suggest_int("train.booster.max_depth", 2, 12)
+    trial.suggest_int("train.booster.direct.max_depth", 2, 12)
     os._exit(9)
 study.optimize(objective, n_trials=1)
 """
@@ -335,7 +337,7 @@ def test_present_values_outside_of_the_space_are_told_and_not_measured(
     outcome = tuned(with_depth(search, 16), to=replace(to, say=told.append))
     assert outcome.present_result is None
     (line,) = told
-    assert "train.booster.max_depth is 16, and searched from 2 to 12" in line
+    assert "train.booster.direct.max_depth is 16, and searched from 2 to 12" in line
 
 
 def test_the_name_of_a_study_depends_on_data_and_options_and_not_on_tuned_values(

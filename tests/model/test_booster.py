@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from xgboost import XGBRegressor
 
-from carprice.model.booster import Booster, cross_fit, new_trees
+from carprice.model.booster import Booster, Part, cross_fit, new_trees
 
 PARAMETERS = {"n_estimators": 40, "max_depth": 4, "learning_rate": 0.2, "n_jobs": 1}
 FITTED = {name: value for name, value in PARAMETERS.items() if name != "n_jobs"}
@@ -59,6 +59,17 @@ def test_bound_to_a_row_it_gives_the_same_bits(fitted, matrix) -> None:
         row[:] = given
         found.append(bound())
     assert found == fitted[0].predict(matrix).tolist()
+
+
+def test_two_ensembles_in_one_graph_add_up_each_from_its_own_columns(matrix, target) -> None:
+    first = new_trees(FITTED, 0).fit(matrix, target)
+    second = new_trees({**FITTED, "n_estimators": 7}, 1).fit(matrix[:, [4, 1]], target)
+    whole = Booster.sum_of([Part(first, 0.75, range(6)), Part(second, 0.25, [4, 1])], 6)
+    expected = 0.75 * first.predict(matrix) + 0.25 * second.predict(matrix[:, [4, 1]])
+    assert whole.predict(matrix) == pytest.approx(expected, abs=1e-5)
+    read = Booster.read(whole.graph, 6)
+    single = [read.predict(matrix[[row]]).item() for row in range(len(matrix))]
+    assert single == whole.predict(matrix).tolist()
 
 
 def test_importance_is_the_share_of_the_gain(fitted) -> None:

@@ -7,6 +7,7 @@ from carprice.model import PriceModel
 from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import COUNTED, Anchor, Encoder, TreeRows
+from carprice.model.worth import WORTHS
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,10 @@ def encoder(features: Features) -> Encoder:
 
 
 def matrix(encoder: Encoder, features: Features) -> np.ndarray:
-    told = (np.full(len(features), value) for value in (13.0, 0.5, 0.25))
+    price, *worths = (np.full(len(features), value) for value in (13.0, 0.5, 0.25, 0.125, -0.5))
     cars = CarReader(Defaults.fit(features)).read(features)
-    return TreeRows(encoder).training_matrix(cars, Anchor(*told))
+    anchor = Anchor(price, dict(zip(WORTHS, worths, strict=True)))
+    return TreeRows(encoder).training_matrix(cars, anchor)
 
 
 def test_the_matrix_has_the_columns_that_it_names(encoder: Encoder, features: Features) -> None:
@@ -31,8 +33,8 @@ def test_the_matrix_has_the_columns_that_it_names(encoder: Encoder, features: Fe
     assert found.dtype == np.float32
     column = dict(zip(encoder.columns, found.T, strict=True))
     assert np.all(column["hedonic_price"] == 13)
-    assert np.all(column["hedonic_make"] == 0.5)
-    assert np.all(column["hedonic_model"] == 0.25)
+    assert np.all(column["hedonic_names"] == 0.5)
+    assert np.all(column["hedonic_age"] == -0.5)
     assert column["age"] == pytest.approx(features.numbers["age"])
     diesel = [fuel == "diesel" for fuel in features.texts["fuel"]]
     assert column["fuel=diesel"].tolist() == diesel
@@ -56,11 +58,11 @@ def test_a_priced_car_s_row_is_its_training_row_but_that_it_counts_all_training_
     rows = [(one.known.row, one.ridge, one.car) for one in read]
     priced = model.pricer._trees.rows.matrix(rows, len(rows))
     counts = [model.encoder.columns.index(f"{name}_rows") for name in COUNTED]
-    others = np.delete(np.arange(priced.shape[1]), [0, 1, 2, *counts])
+    others = np.delete(np.arange(priced.shape[1]), [*range(5), *counts])
     assert np.array_equal(priced[:, others], trained[:, others], equal_nan=True)
     assert np.expm1(priced[:, counts]) == pytest.approx(np.expm1(trained[:, counts]) + 1, rel=1e-3)
-    anchors = [(one.ridge, *one.known.worth.names) for one in read]
-    assert np.array_equal(priced[:, :3], np.array(anchors, dtype=np.float32))
+    anchors = [(one.ridge, *map(one.known.worth.worths.get, WORTHS)) for one in read]
+    assert np.array_equal(priced[:, :5], np.array(anchors, dtype=np.float32))
 
 
 def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) -> None:
@@ -70,3 +72,17 @@ def test_only_what_lowers_a_price_has_a_direction_downwards(encoder: Encoder) ->
         "odometer",
         "ownership",
     }
+
+
+def test_beyond_where_prices_fall_a_number_is_in_a_column_without_a_direction(
+    features: Features,
+) -> None:
+    encoder = Encoder.fit(features, {"age": [2.0, 9.0]})
+    column = dict(zip(encoder.columns, matrix(encoder, features).T, strict=True))
+    directions = dict(zip(encoder.columns, encoder.directions, strict=True))
+    age = features.numbers["age"]
+    assert age.min() < 2
+    assert age.max() > 9
+    assert column["age"] == pytest.approx(np.clip(age, 2, 9))
+    assert column["age_beyond"] == pytest.approx(age - np.clip(age, 2, 9))
+    assert (directions["age"], directions["age_beyond"]) == (-1, 0)

@@ -32,7 +32,7 @@ class Fitted:
         self.features = self.cars.complete(features)
         self.folds = np.arange(len(features)) % FOLDS
         self.hedonic, anchor = self.fit()
-        self.held_out = anchor.log_price
+        self.held_out, self.falling = anchor.log_price, anchor.falling
 
     def fit(self) -> tuple[Hedonic, Anchor]:
         return fit_hedonic(self.features, self.log_price, self.folds, SCALES, km_per_unit=1.0)
@@ -168,8 +168,26 @@ def test_the_average_car_falls_with_every_year_of_age(fitted: Fitted) -> None:
     assert np.diff(curve).max() < 0
 
 
-def test_a_rise_with_age_in_the_data_is_not_passed_on(fitted: Fitted) -> None:
+def test_a_rise_with_age_in_the_data_is_passed_on_only_beyond_the_middle(fitted: Fitted) -> None:
     turned = Fitted(fitted.features, fitted.log_price + 0.3 * fitted.features.numbers["age"])
     curve = turned.age_curve()
     assert np.diff(curve).mean() > 0.05
-    assert np.diff(curve + turned.hedonic.by_age).mean() < 0
+    least, most = map(int, turned.falling["age"])
+    middle = np.quantile(fitted.features.numbers["age"], (0.25, 0.75))
+    assert [least, most] == pytest.approx(middle, abs=1)
+    corrected = curve + turned.hedonic.by_age
+    assert np.diff(corrected[least : most + 1]).max() < 0
+    assert corrected[most + 1 :] == pytest.approx(curve[most + 1 :])
+
+
+def test_a_car_without_a_distance_is_not_corrected_for_one(fitted: Fitted) -> None:
+    numbers, rows = fitted.features.numbers, np.arange(len(fitted.features))
+    odometer = np.where(rows % 4 == 0, np.nan, numbers["odometer"])
+    features = replace(fitted.features, numbers={**numbers, "odometer": odometer})
+    dearer = fitted.log_price + 5e-6 * np.nan_to_num(odometer) + 0.5 * np.isnan(odometer)
+    some = Fitted(features, dearer)
+    assert np.ptp(some.hedonic.by_distance) > 0.05
+    corrections = some.design().corrections(some.hedonic)["distance"]
+    assert not corrections[np.isnan(odometer)].any()
+    left = some.log_price - some.predict()
+    assert left[np.isnan(odometer)].mean() == pytest.approx(0, abs=0.03)

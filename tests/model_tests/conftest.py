@@ -2,11 +2,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from carprice.components.workspace import Workspace
 from carprice.model import PriceModel
 from carprice.model_tests.clean_process import RunningService, running
+from carprice.model_tests.evidence import Evidence
 from carprice.model_tests.panel import Panel
 
 
@@ -18,6 +20,11 @@ def model(finished: Any) -> PriceModel:
 @pytest.fixture(scope="session")
 def panel(model: PriceModel) -> Panel:
     return Panel.of(model)
+
+
+@pytest.fixture(scope="session")
+def evidence(finished: Any, model: PriceModel) -> Evidence:
+    return Evidence.of(model, pd.read_parquet(finished[0].train_listings))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from carprice.components.workspace import Workspace, read_json
 from carprice.errors import RefusedError
 from carprice.files import write_json
 from carprice.model_tests import clean_process
+from carprice.model_tests.behaviour import NEED_EVIDENCE
 from carprice.registry.promotion import history, promote, record_tests
 from carprice.registry.versions import Registry
 from carprice.settings import Settings
@@ -124,9 +125,9 @@ def test_a_model_that_passes_may_go_to_production(
     monkeypatch.setattr(clean_process.subprocess, "Popen", Recorded)
     done = carprice("test-model")
     assert done.code == 0, done.printed
-    assert "Version 1 passed all 37 tests; see reports/model-tests" in done.printed
-    assert (junit(out).tests, junit(out).failures, junit(out).skipped) == (37, 0, 0)
-    assert "All 37 model tests passed." in (out / "model_card.md").read_text(encoding="utf-8")
+    assert "Version 1 passed all 39 tests; see reports/model-tests" in done.printed
+    assert (junit(out).tests, junit(out).failures, junit(out).skipped) == (39, 0, 0)
+    assert "All 39 model tests passed." in (out / "model_card.md").read_text(encoding="utf-8")
     assert [process.poll() for process in started] == [0]
     assert {one.name for one in temporary.iterdir()} <= {".ses"}  # of ONNX Runtime itself
     registry = registry_of(workspace)
@@ -195,9 +196,10 @@ def test_a_model_of_shuffled_prices_fails_with_reasons(
     assert done.code == 1
     found = not_passed(workspace)
     assert {name for name in found if not name.startswith("behaviour")} == {
-        "figures: MAPE beside a model of medians"
+        "figures: MAPE beside a model of medians",
+        "figures: prices have to do with the cars",
     }
-    assert "half of the cars lose" in found["behaviour: price falls with age"]
+    assert "half of the cars change by" in found["behaviour: price falls with age"]
     for name in found:
         assert name in done.refusal
     assert carprice("promote").code == 1
@@ -215,17 +217,16 @@ def test_the_floors_are_those_of_the_settings_and_a_pyfunc_must_not_differ(
         answer = original(pyfunc, listings)
         return answer.assign(priceLow=0.9 * answer["priceLow"])
 
-    write_params(workspace, small_settings, tests={"min_fal": 0.5})
+    write_params(workspace, small_settings, tests={"max_rise": 0.5})
     refused = carprice("test-model")
     assert refused.code == 2
-    assert "register.tests.min_fal is not a parameter" in refused.refusal
+    assert "register.tests.max_rise is not a parameter" in refused.refusal
     original = MlflowProcess.predict
     monkeypatch.setattr(MlflowProcess, "predict", wider)
-    write_params(workspace, small_settings, gate={"max_mape": 1}, tests={"min_fall": 0.99})
+    write_params(workspace, small_settings, gate={"max_mape": 1})
     assert carprice("test-model").code == 1
     found = not_passed(workspace)
     assert {*found} == {
-        "behaviour: price falls with age",
         "figures: MAPE",
         "agreement: the panel, one by one",
         "agreement: the panel, in a batch",
@@ -245,6 +246,7 @@ def test_other_data_in_the_workspace_fail_with_the_remedy_and_the_rest_is_tested
     assert "`dvc pull`" in done.refusal
     assert {*not_passed(workspace)} == {
         "figures: the data are those of the model",
+        *(f"behaviour: {name}" for name in NEED_EVIDENCE),
         "agreement: test listings, one by one",
         "agreement: test listings, in a batch",
     }

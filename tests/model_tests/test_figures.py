@@ -55,7 +55,7 @@ def test_what_is_measured_is_what_evaluate_wrote(finished: Any, measured: Measur
 def test_honest_figures_pass(finished: Any, measured: Measured, version: Version) -> None:
     every = results(measured, version, finished[0].model)
     assert [one.message for one in every.failures] == []
-    assert len(every.every) == 11
+    assert len(every.every) == 12
 
 
 def test_other_figures_than_those_of_the_registry_or_below_the_floors_fail(

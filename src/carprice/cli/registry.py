@@ -67,7 +67,8 @@ def run_tests(
             f"{len(results.every)} model tests: {first.title}: {first.message}{more}; see "
             f"{out / JUNIT}"
         )
-    say(f"Version {version.number} passed all {len(results.every)} tests; see {out}")
+    warned = f", {len(results.warnings)} with a warning" if results.warnings else ""
+    say(f"Version {version.number} passed all {len(results.every)} tests{warned}; see {out}")
 
 
 @app.command(rich_help_panel=REGISTRY)

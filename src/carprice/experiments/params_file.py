@@ -114,6 +114,9 @@ def _set(content: CommentedMap, keys: Sequence[str], value: float) -> bool:
         place = len(content) if key == "train" else 0
         content.insert(place, key, CommentedMap() if deeper else None)
     if deeper:
+        if not isinstance(content[key], Mapping):  # "auto", and what a comment says of that
+            content[key] = CommentedMap()
+            content.ca.items.pop(key, None)
         return _set(content[key], deeper, value)
     if content[key] == value:
         return False

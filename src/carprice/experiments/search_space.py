@@ -7,10 +7,13 @@ values, so that a study can go on after its winner was written into the params f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
+from operator import getitem
 from typing import TYPE_CHECKING, Any, Final
 
 from carprice.errors import InputError
 from carprice.experiments.candidates import EXTRA
+from carprice.model.blend import parameters_of
 from carprice.settings import HedonicScales, TrainSettings, flatten
 
 if TYPE_CHECKING:
@@ -77,13 +80,18 @@ HEDONIC: Final = {
     )
     for name, field in HedonicScales.model_fields.items()
 }
+_TREES: Final = {
+    "max_depth": Range(2, 12, whole=True),
+    "learning_rate": Range(0.01, 0.3, log=True),
+    "subsample": Range(0.4, 1.0),
+    "colsample_bytree": Range(0.2, 1.0),
+    "min_child_weight": Range(1.0, 64.0, log=True),
+    "reg_lambda": Range(0.1, 30.0, log=True),
+}
 BOOSTER: Final = {
-    "train.booster.max_depth": Range(2, 12, whole=True),
-    "train.booster.learning_rate": Range(0.01, 0.3, log=True),
-    "train.booster.subsample": Range(0.4, 1.0),
-    "train.booster.colsample_bytree": Range(0.2, 1.0),
-    "train.booster.min_child_weight": Range(1.0, 64.0, log=True),
-    "train.booster.reg_lambda": Range(0.1, 30.0, log=True),
+    f"train.booster.{trees}.{name}": one
+    for trees in ("residual", "direct")
+    for name, one in _TREES.items()
 }
 Space = Mapping[str, Range]
 Values = Mapping[str, float]
@@ -101,7 +109,7 @@ def space_of(wanted: Sequence[str]) -> Space:
     Examples
     --------
     >>> [*space_of(["train.hedonic.make"])], len(space_of(["booster"])), len(space_of([]))
-    (['train.hedonic.make'], 6, 22)
+    (['train.hedonic.make'], 12, 28)
     """
     every = {**HEDONIC, **BOOSTER}
     known = {**GROUPS, **{name: {name: one} for name, one in every.items()}}
@@ -134,15 +142,24 @@ def rounded(params: Mapping[str, Any], space: Space) -> dict[str, float]:
 
 
 def present_values(train: TrainSettings, space: Space) -> dict[str, float]:
-    """Return the values that the settings have."""
+    """Return the values that the settings have; what follows the number of cars has none."""
     content = flatten({"train": train.model_dump()})
-    return {name: content[name] for name in space}
+    both = {name: content[f"train.booster.{name}"] for name in _TREES}
+    found = {name: content[name] or both.get(name.rpartition(".")[2]) for name in space}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def with_all_values(train: TrainSettings, cars: float) -> TrainSettings:
+    """Return the settings with what they leave to the number of cars."""
+    residual, direct = parameters_of(train.booster, cars)
+    booster = {"residual": residual, "direct": direct}
+    return TrainSettings.model_validate({**train.model_dump(), "booster": booster})
 
 
 def with_values(train: TrainSettings, values: Values) -> TrainSettings:
     """Return the settings with other values."""
     content = train.model_dump()
     for name, value in values.items():
-        _, section, key = name.split(".")
-        content[section][key] = value
+        *sections, key = name.split(".")[1:]
+        reduce(getitem, sections, content)[key] = value
     return TrainSettings.model_validate(content)

@@ -16,7 +16,7 @@ from carprice.experiments.data import Data
 from carprice.experiments.fitting import shuffled_folds
 from carprice.experiments.pictures import draw_study
 from carprice.experiments.ranking import Result
-from carprice.experiments.search_space import Pruner, Sampler, suggest, with_values
+from carprice.experiments.search_space import Pruner, Sampler, suggest, with_all_values, with_values
 from carprice.experiments.time_limit import WorkFailed
 from carprice.experiments.tracked import ParentRun, Reporting, open_parent, plan_digest
 from carprice.experiments.tuning_report import MODEL, Search, TuningReport
@@ -57,6 +57,9 @@ def tune(
     RefusedError
         If storage or MLflow do not answer, no trial came to an end, or on Ctrl-C.
     """
+    cars = data.features.car_weights().sum() * (1 - 1 / search.how.folds)
+    train = with_all_values(search.how.train, cars)
+    search = replace(search, how=replace(search.how, train=train))
     metric = search.how.metric
     shuffled_folds(len(data.log_price), search.how.folds, search.how.train.seed, data.features.cars)
     name = name or study_name(search, data)

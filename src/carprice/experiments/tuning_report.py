@@ -1,6 +1,8 @@
 """What a tuning study searches, and what it has found so far."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from typing import Any, Final
 
 import pandas as pd
@@ -38,8 +40,8 @@ class Search:
         """Return what all trials of a study have in common, except the search space."""
         fixed = self.how.train.model_dump()
         for name in self.space:
-            _, section, key = name.split(".")
-            del fixed[section][key]
+            *sections, key = name.split(".")[1:]
+            del reduce(getitem, sections, fixed)[key]
         return {
             "data": data.market.data_digest,
             "rows": len(data.log_price),
@@ -51,7 +53,7 @@ class Search:
 
     @property
     def present(self) -> dict[str, float]:
-        """The values of the searched parameters in the params file."""
+        """The values that the searched parameters have, where they do not follow the data."""
         return present_values(self.how.train, self.space)
 
     def outside(self) -> str:

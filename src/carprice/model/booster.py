@@ -91,16 +91,58 @@ class Booster:
     @classmethod
     def of(cls, trees: "XGBRegressor", columns: int) -> Self:
         """Convert fitted trees."""
-        from onnxmltools.convert import convert_xgboost
-        from onnxmltools.convert.common.data_types import FloatTensorType
+        return cls.sum_of([Part(trees, 1.0, range(columns))], columns)
 
-        graph = convert_xgboost(
-            trees,
-            name="booster",
-            initial_types=[("features", FloatTensorType([None, columns]))],
-            target_opset=15,
-        )
+    @classmethod
+    def sum_of(cls, parts: "Sequence[Part]", columns: int) -> Self:
+        """Convert ensembles into one, whose sum is the sum of theirs times their factors."""
+        graph, *others = [_graph(part, columns) for part in parts]
+        (node,) = graph.graph.node
+        for other in others:
+            (theirs,) = other.graph.node
+            trees = 1 + max(_attributes(node)["nodes_treeids"].ints)
+            for name, more in _attributes(theirs).items():
+                own = _attributes(node)[name]
+                if name in ("nodes_treeids", "target_treeids"):
+                    own.ints.extend([trees + tree for tree in more.ints])
+                elif name.startswith(("nodes_", "target_")):
+                    own.ints.extend(more.ints)
+                    own.floats.extend(more.floats)
+                    own.strings.extend(more.strings)
         return cls(graph.SerializeToString())
+
+
+@dataclass(frozen=True)
+class Part:
+    """Fitted trees, what their sum is multiplied by, and where their columns stand in a row."""
+
+    trees: "XGBRegressor"
+    factor: float
+    places: Sequence[int]
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    """Return the attributes of a node of an ONNX graph by name."""
+    return {attribute.name: attribute for attribute in node.attribute}
+
+
+def _graph(part: Part, columns: int) -> Any:
+    """Return an ensemble as an ONNX graph over rows of so many columns."""
+    from onnxmltools.convert import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    graph = convert_xgboost(
+        part.trees,
+        name="booster",
+        initial_types=[("features", FloatTensorType([None, columns]))],
+        target_opset=15,
+    )
+    (node,) = graph.graph.node
+    attributes = _attributes(node)
+    read, added = attributes["nodes_featureids"].ints, attributes["target_weights"].floats
+    read[:] = [part.places[column] for column in read]
+    added[:] = [part.factor * weight for weight in added]
+    return graph
 
 
 def new_trees(

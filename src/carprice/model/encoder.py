@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import Final, Self, TypeAlias
@@ -14,14 +14,18 @@ import numpy.typing as npt
 from carprice.arrays import Floats
 from carprice.listings.features import CAR_CATEGORIES, NUMBERS, TYPE_CATEGORIES, Features
 from carprice.model.car import Car, CarType
+from carprice.model.worth import WORTHS
 from carprice.schema import EQUIPMENT_SEPARATOR, own_numbers, own_texts
 
 Matrix = npt.NDArray[np.float32]
 Row: TypeAlias = "memoryview[float]"
 
-ANCHORS: Final = ("hedonic_price", "hedonic_make", "hedonic_model")
+_RIDGE: Final = "hedonic_price"
+WORTHS_OF_BEFORE: Final = ("make", "model")
 FALLING: Final = ("age", "odometer", "ownership")
 """Numbers with a monotone constraint: the price may not rise with them."""
+Falling: TypeAlias = Mapping[str, Sequence[float]]
+"""Number → the least and the most between which the price falls with it; everywhere if absent."""
 ONE_HOT: Final = (*TYPE_CATEGORIES, *CAR_CATEGORIES)
 """Categories whose common values are columns."""
 COUNTED: Final = ("model", "model_trim", "model_variant")  # texts whose training rows are counted
@@ -31,11 +35,17 @@ _MOST_LEVELS: Final = 30
 
 @dataclass(frozen=True)
 class Anchor:
-    """Out-of-fold ln(price) of the ridge for each row, and what make alone and model alone add."""
+    """What the ridge says of each row, out of fold.
+
+    Attributes
+    ----------
+    worths : by name, of :data:`carprice.model.worth.WORTHS`.
+    falling : where the ridge's price falls.
+    """
 
     log_price: Floats
-    make: Floats
-    model: Floats
+    worths: Mapping[str, Floats]
+    falling: Falling = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,15 +58,20 @@ class Encoder:
     levels : category → its common values, each a 0/1 column.
     equipment : common equipment, each a 0/1 column.
     rows : name of a text of :data:`COUNTED` → its values → number of training rows with the value.
+    worths : those of :data:`carprice.model.worth.WORTHS` that are columns.
+    falling : where the price falls with a number. How far the number is beyond that is a column of
+        its own, with which the price may do as it likes.
     """
 
     numbers: Sequence[str]
     levels: Mapping[str, Sequence[str]]
     equipment: Sequence[str]
     rows: Mapping[str, Mapping[str, int]]
+    worths: Sequence[str] = WORTHS_OF_BEFORE
+    falling: Falling = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, features: Features) -> Self:
+    def fit(cls, features: Features, falling: Falling | None = None) -> Self:
         """Learn what is common in training rows."""
         counts: Counter[str] = Counter()
         for names, rows in Counter(features.equipment).items():
@@ -69,6 +84,8 @@ class Encoder:
             {name: _common(Counter(features.texts[name])) for name in one_hot},
             _common(counts, most=200),
             {name: dict(Counter(features.texts[name])) for name in COUNTED},
+            WORTHS,
+            falling or {},
         )
 
     @property
@@ -81,7 +98,19 @@ class Encoder:
         """Names of the matrix's columns."""
         levels = (f"{name}={level}" for name in self.one_hot for level in self.levels[name])
         counted = (f"{name}_rows" for name in COUNTED)
-        return (*ANCHORS, *self.numbers, *levels, *self.equipment, *counted)
+        beyond = (f"{name}_beyond" for name in self.falling)
+        worths = (f"hedonic_{name}" for name in self.worths)
+        return (_RIDGE, *worths, *self.numbers, *beyond, *levels, *self.equipment, *counted)
+
+    @property
+    def residual(self) -> tuple[int, ...]:
+        """Places of the columns that residual trees read: all but the counts of rows."""
+        return tuple(range(len(self.columns) - len(COUNTED)))
+
+    @property
+    def direct(self) -> tuple[int, ...]:
+        """Places of the columns that direct trees read: those, but for the ridge's ln(price)."""
+        return self.residual[1:]
 
     @property
     def directions(self) -> tuple[int, ...]:
@@ -94,8 +123,14 @@ class TreeRows:
 
     def __init__(self, encoder: Encoder) -> None:
         self.columns = len(encoder.columns)
-        place = count(len(ANCHORS))
+        self._worths = tuple(encoder.worths)
+        place = count(1 + len(self._worths))
         self._numbers = [(name, next(place)) for name in encoder.numbers]
+        of_number = dict(self._numbers)
+        self._beyond = [
+            (of_number[name], next(place), least, most)
+            for name, (least, most) in encoder.falling.items()
+        ]
         places = {
             name: {level: next(place) for level in encoder.levels[name]} for name in encoder.one_hot
         }
@@ -104,16 +139,16 @@ class TreeRows:
         self._equipment = {name: next(place) for name in encoder.equipment}
         self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
 
-    def of_type(self, car_type: CarType, names: tuple[float, float], less: int = 0) -> Row:
+    def of_type(self, car_type: CarType, worths: Mapping[str, float], less: int = 0) -> Row:
         """Return the row of a type, in which what differs from car to car is 0.
 
         Parameters
         ----------
-        names : what make alone and model alone add to ln(price).
+        worths : see :attr:`carprice.model.worth.TypeWorth.worths`; what is not there is 0.
         less : training rows that are not counted.
         """
         row, texts = np.zeros(self.columns, dtype=np.float32), car_type.texts
-        row[1], row[2] = names
+        row[1 : 1 + len(self._worths)] = [worths.get(name, 0.0) for name in self._worths]
         for name, places in self._of_types:
             if texts[name] in places:
                 row[places[texts[name]]] = 1.0
@@ -128,6 +163,10 @@ class TreeRows:
         cells[0] = ridge
         for name, place in self._numbers:
             cells[place] = numbers[name]
+        for place, beyond, least, most in self._beyond:
+            number = cells[place]
+            within = least if number < least else most if number > most else number
+            cells[place], cells[beyond] = within, number - within
         # No place is 0, which is the anchor's: 0 would be lost with the None of unknown values.
         for place in filter(None, map(dict.get, self._of_cars, car.categories)):
             cells[place] = 1.0
@@ -144,11 +183,12 @@ class TreeRows:
 
     def training_matrix(self, cars: Iterable[tuple[CarType, Car]], anchor: Anchor) -> Matrix:
         """Return n training rows × columns, float32; a row does not count itself."""
-        of_type = lru_cache(maxsize=None)(lambda car_type: self.of_type(car_type, (0, 0), less=1))
+        of_type = lru_cache(maxsize=None)(lambda car_type: self.of_type(car_type, {}, less=1))
         ridge = anchor.log_price
         rows = ((of_type(car_type), 0.0, car) for car_type, car in cars)
         matrix = self.matrix(rows, len(ridge))
-        matrix[:, : len(ANCHORS)] = np.column_stack([ridge, anchor.make, anchor.model])
+        worths = [anchor.worths[name] for name in self._worths]
+        matrix[:, : 1 + len(worths)] = np.column_stack([ridge, *worths])
         return matrix
 
 

@@ -18,6 +18,8 @@ KM_KNOTS: Final = np.round(np.linspace(1_000**0.5, 400_000**0.5, 61) ** 2)
 """Knots of the correction for distance, in km: linear between them, constant beyond."""
 USUAL_KM: Final = 50_000.0
 """Distance of a car whose odometer is unknown, in km."""
+NO_DISTANCE: Final = "unknown"
+"""Term of a car whose odometer is unknown."""
 LOGGED: Final = {
     "litres": 1.5,
     "power_bhp": 100.0,

@@ -10,16 +10,26 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.isotonic import IsotonicRegression
 
 from carprice.arrays import Floats
 from carprice.listings.features import Features
 from carprice.listings.keys import DetailKey, detail_key, has_detail
 from carprice.model.blocks import BLOCKS, POWERTRAIN, VARIANT, Block, print_numbers
-from carprice.model.encoder import Anchor
-from carprice.model.hedonic import ENGINE, KM_KNOTS, LOGGED, USUAL_KM, Hedonic, printed, terms_of
+from carprice.model.encoder import Anchor, Falling
+from carprice.model.falling import falling_correction
+from carprice.model.hedonic import (
+    ENGINE,
+    KM_KNOTS,
+    LOGGED,
+    NO_DISTANCE,
+    USUAL_KM,
+    Hedonic,
+    printed,
+    terms_of,
+)
 from carprice.model.normal_equations import NormalEquations, solve_with_folds
 from carprice.model.own_terms import own_scales, texts_of_own
+from carprice.model.worth import WORTHS, worth_of
 
 _CHUNK_ROWS: Final = 100_000
 _OLDEST: Final = 40
@@ -67,15 +77,13 @@ def fit_hedonic(
     penalty = np.ones(design.width)
     penalty[0] = _INTERCEPT_PENALTY
     solution, by_fold = solve_with_folds(sums, penalty)
-    slices = {"ridge": slice(None), "make": design.slices["make"], "model": design.slices["model"]}
-    held_out = {name: np.empty(len(features)) for name in slices}
+    held_out = np.empty(len(features))
     for rows, matrix in design.chunks():
-        for name, own in slices.items():
-            predictions = matrix[:, own] @ by_fold[:, own].T
-            held_out[name][rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
-    hedonic = design.hedonic(solution)
-    corrected = sum(design.corrections(hedonic).values(), held_out["ridge"])
-    return hedonic, Anchor(corrected, held_out["make"], held_out["model"])
+        predictions = matrix @ by_fold.T
+        held_out[rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
+    hedonic, falling = design.hedonic(solution, held_out - log_price)
+    corrected = sum(design.corrections(hedonic).values(), held_out)
+    return hedonic, Anchor(corrected, design.worths(by_fold, folds), falling)
 
 
 def age_weight(age: Floats) -> Floats:
@@ -116,6 +124,9 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
         "extent": [print_numbers(many=many, none=float(many == 0)) for many in extent],
         "extent_a": [print_numbers(many=many) for many in extent],
         "own": texts_of_own(features),
+        "no_distance": [
+            print_numbers(**{NO_DISTANCE: float(math.isnan(one))}) for one in values["odometer"]
+        ],
         "fitness": [printed(years) for years in values["fitness_age"]],
         "model_engine": [*map(detail_key, texts["model"], *engine)],
         "engine": [";".join(filter(None, map(_print_terms, numbers, row))) for row in rows],
@@ -217,6 +228,7 @@ class _Design:
         self.oldest = int(min(np.quantile(age, 0.995), _OLDEST))
         self._ages = np.minimum(age, self.oldest).astype(np.intp)
         self._km = km_of(features.numbers, km_per_unit)
+        self._has_distance = ~np.isnan(features.numbers["odometer"])
         self.bases = bases_of(features.numbers, km_per_unit, self.oldest)
         texts = texts_of(features, self.oldest)
         factorised = {name: _factorise(texts[name]) for name in {block.text for block in BLOCKS}}
@@ -238,14 +250,36 @@ class _Design:
                 parts.append(sp.diags(factor) @ each.by_text[each.codes[chunk]])
             yield chunk, sp.hstack(parts, format="csr")
 
-    def hedonic(self, solution: Floats) -> Hedonic:
-        """Return the ridge of a solution, with corrections and statistics of the training rows."""
+    def worths(self, by_fold: Floats, folds: Codes) -> dict[str, Floats]:
+        """Return the :data:`carprice.model.worth.WORTHS` of each row, by the other folds' ridge."""
+        worths = {name: np.zeros(len(folds)) for name in WORTHS}
+        for each in self.columns:
+            if (name := worth_of(each.block)) and each.terms:
+                own = by_fold[:, self.slices[each.block.name]] * self.scales[each.block.scale]
+                worths[name] += (each.by_text @ own.T)[each.codes, folds]
+        return worths
+
+    def hedonic(self, solution: Floats, residual: Floats) -> tuple[Hedonic, Falling]:
+        """Return the ridge of a solution, with corrections and statistics of the training rows.
+
+        Parameters
+        ----------
+        residual : out-of-fold ln(price) minus the known one of each row, without corrections.
+
+        Returns
+        -------
+        tuple
+            The ridge, and where its corrections make prices fall.
+        """
         coefficients = {}
         for each in self.columns:
             name = each.block.name
             own = solution[self.slices[name]] * self.scales[each.block.scale]
             coefficients[name] = dict(zip(each.terms, own.tolist(), strict=True))
-        by_age, by_distance = self._monotone_corrections(coefficients)
+        by_age, by_distance, falling = self._falling_corrections(coefficients, residual)
+        if coefficients["no_distance"]:  # such cars have no distance to be corrected for
+            at_usual = np.interp(USUAL_KM, KM_KNOTS, by_distance)
+            coefficients["no_distance"][NO_DISTANCE] -= float(at_usual)
         draft = Hedonic(
             intercept=float(solution[0]),
             coefficients=coefficients,
@@ -258,26 +292,45 @@ class _Design:
             usual={},
             own=own_scales(self.features),
         )
-        return self._with_statistics(draft)
+        return self._with_statistics(draft), falling
 
     def corrections(self, hedonic: Hedonic) -> dict[str, Floats]:
-        """Return the monotone corrections of each row's ln(price) for age and for distance."""
+        """Return the corrections of each row's ln(price) for age and for distance."""
         return {
             "age": np.array(hedonic.by_age)[self._ages],
-            "distance": np.interp(self._km, KM_KNOTS, hedonic.by_distance),
+            "distance": self._has_distance * np.interp(self._km, KM_KNOTS, hedonic.by_distance),
         }
 
-    def _monotone_corrections(self, coefficients: Coefficients) -> tuple[Floats, Floats]:
-        """Return the corrections by year of age and by knot; with them, the mean price falls."""
+    def _falling_corrections(
+        self, coefficients: Coefficients, residual: Floats
+    ) -> tuple[Floats, Floats, Falling]:
+        """Return the corrections by year of age and by knot, and where prices fall with them."""
         years, own = np.arange(self.oldest + 1), coefficients["age"]
         by_age = self._mean_curve(coefficients, _AGE_BASES, age=years.astype(np.float64))
         by_age += [own.get(str(year), 0.0) for year in years]
-        by_km = self._mean_curve(coefficients, _KM_BASES, odometer=KM_KNOTS / self.km_per_unit)
-        knots = np.searchsorted(KM_KNOTS, self._km)
-        return (
-            _monotone_correction(by_age, self._ages, _LEAST_FALL_A_YEAR),
-            _monotone_correction(by_km, knots, _LEAST_FALL_A_KNOT),
+        weights, known = self.features.car_weights(), self._has_distance
+        for_age, age_limits = falling_correction(
+            by_age, self._ages, residual, weights, _LEAST_FALL_A_YEAR
         )
+        distances = KM_KNOTS / self.km_per_unit
+        for_km, knot_limits = falling_correction(
+            self._mean_curve(coefficients, _KM_BASES, odometer=distances),
+            np.searchsorted(KM_KNOTS, self._km)[known],
+            (residual + for_age[self._ages])[known],
+            weights[known],
+            _LEAST_FALL_A_KNOT,
+        )
+        falling = {}
+        for name, grid, (start, stop) in (
+            ("age", years, age_limits),
+            ("odometer", distances, knot_limits),
+        ):
+            values, last = self.features.numbers[name], len(grid) - 1
+            if (start, stop) != (0, last):
+                least = grid[start] if start else np.nanmin(values)
+                most = grid[stop] if stop < last else np.nanmax(values)
+                falling[name] = (float(least), float(most))
+        return for_age, for_km, falling
 
     def _mean_curve(
         self, coefficients: Coefficients, bases: Sequence[str], **grid: Floats
@@ -327,15 +380,6 @@ class _Design:
             },
             usual=usual,
         )
-
-
-def _monotone_correction(curve: Floats, rows: Codes, least: float) -> Floats:
-    """Return the isotonic correction with which a curve falls by ``least`` or more at each step."""
-    points, weight = np.arange(len(curve)), np.bincount(rows, minlength=len(curve)) + 1e-3
-    fall = least * points
-    isotonic = IsotonicRegression(increasing=False)
-    fitted = isotonic.fit(points, curve + fall, sample_weight=weight).predict(points)
-    return np.asarray(fitted - fall - curve)
 
 
 def _means(worth: Floats, *levels: Sequence[str]) -> dict[str, float]:

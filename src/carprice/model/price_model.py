@@ -71,6 +71,8 @@ class PriceModel:
     metrics : cross-validated figures of the training rows.
     usual_ranges : the same limits, but that a few far-off values do not move them; empty for
         models that were trained before these were kept.
+    direct_share : of the direct trees in ln(price), see :mod:`carprice.model.blend`; 0 for models
+        of before.
     held_out : cross-validated prices of the training cars, one a car in the order of their first
         listings; None above 1,500 cars, whose test cars are enough to measure by.
     digest : names the folder the model was saved to or loaded from; empty before.
@@ -88,6 +90,7 @@ class PriceModel:
     metrics: dict[str, float]
     support: Support
     usual_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    direct_share: float = 0.0
     held_out: Prices | None = field(default=None, compare=False)
     digest: str = field(default="", compare=False)
 
@@ -104,35 +107,27 @@ class PriceModel:
 
         Each car counts once, however often it is listed.
         """
+        from carprice.model.blend import TreeData, fit_trees
         from carprice.model.hedonic_fit import fit_hedonic
 
         progress("hedonic ridge")
         defaults = Defaults.fit(features)
         cars = CarReader(defaults)
         complete = cars.complete(features)
-        seed, patience, booster = settings.seed, settings.patience, settings.booster.model_dump()
+        seed, patience = settings.seed, settings.patience
         assignment = _assign_folds(features.car_codes(), settings.folds, seed)
         scales = settings.hedonic.model_dump()
         hedonic, anchor = fit_hedonic(complete, log_price, assignment, scales, market.km_per_unit)
-        encoder = Encoder.fit(complete.take(features.first_of_each_car()))
+        encoder = Encoder.fit(complete.take(features.first_of_each_car()), anchor.falling)
         matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
-        residual = log_price - anchor.log_price
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
         some.sort()
-        parts, every = assignment[some], features.car_weights()
-        weights = every[some]
-        progress("number of trees")
-        held_out = cross_fit(
-            *(matrix[some], residual[some], parts, booster, patience, seed),
-            directions=encoder.directions,
-            weights=weights,
-        )
-        progress("trees")
-        booster["n_estimators"] = held_out.n_estimators
-        trees = new_trees(booster, seed, encoder.directions)
-        trees.fit(matrix, residual, sample_weight=every)
+        every = features.car_weights()
+        data = TreeData(matrix, log_price, anchor.log_price, every, assignment)
+        blend = fit_trees(data, some, hedonic.start, encoder, settings, progress)
+        parts, weights = data.tree_folds[some], every[some]
         progress("ranges")
-        missed = residual[some] - held_out.held_out
+        missed = log_price[some] - blend.held_out
         size = np.log(np.abs(missed) + _SMALLEST_RESIDUAL)
         size -= size.mean()
         expected = cross_fit(
@@ -151,7 +146,8 @@ class PriceModel:
             hedonic=hedonic,
             defaults=defaults,
             encoder=encoder,
-            booster=Booster.of(trees, matrix.shape[1]),
+            booster=blend.booster,
+            direct_share=blend.share,
             scale=Booster.of(scale, matrix.shape[1]),
             ranges=ConformalRanges.fit(*known),
             trained_on={
@@ -160,7 +156,7 @@ class PriceModel:
                 if not np.isnan(values).all()
             }
             | {"price": (float(price.min()), float(price.max()))},
-            importance=dict(zip(encoder.columns, trees.feature_importances_.tolist(), strict=True)),
+            importance=blend.importance,
             metrics={
                 **price_metrics(price[some], guess.price),
                 **range_metrics(price[some], guess.price, guess.low, guess.high),
@@ -262,6 +258,7 @@ class PriceModel:
             "market": self.market.to_json(),
             "trained_on": self.trained_on,
             "usual_ranges": self.usual_ranges,
+            "direct_share": self.direct_share,
             "importance": self.importance,
             "metrics": self.metrics,
             "libraries": _library_versions(),
@@ -326,6 +323,7 @@ class PriceModel:
             scale=Booster.read(contents["scale.onnx"], columns),
             ranges=ConformalRanges(**part("ranges.json")),
             trained_on=trained_on,
+            direct_share=manifest.get("direct_share", 0.0),
             importance=manifest["importance"],
             metrics=manifest["metrics"],
             support=support,

@@ -271,7 +271,7 @@ class Pricer:
 
     def _known_of(self, car_type: CarType, unseen: Unseen = _SEEN) -> _KnownType:
         worth = self._ridge.of_type(car_type)
-        row = self._trees.rows.of_type(car_type, worth.names)
+        row = self._trees.rows.of_type(car_type, worth.worths)
         variance = self._open.of_type(car_type) + unseen.variance
         support = self._support.of_type(car_type)
         return _KnownType(car_type, worth, row, variance, support, unseen.cautions)
@@ -310,23 +310,25 @@ class _Trees:
     def __init__(self, model: "PriceModel") -> None:
         self.rows = TreeRows(model.encoder)
         self._booster, self._scale = model.booster, model.scale
+        self._share, self._start = model.direct_share, model.hedonic.start
         matrix = np.zeros((1, self.rows.columns), dtype=np.float32)
         self._row = matrix.data.cast("B").cast("f")
         self._bound = model.booster.bound_to(matrix), model.scale.bound_to(matrix)
         self._lock = Lock()
 
     def of_one(self, read: _Read) -> tuple[float, float]:
-        """Return what the trees add to ln(price), and the ln of the error's size."""
+        """Return what is added to the ridge's ln(price), and the ln of the error's size."""
         booster, scale = self._bound
         with self._lock:
             self.rows.write(self._row, read.known.row, read.ridge, read.car)
-            return booster(), scale()
+            return booster() + self._share * (self._start - read.ridge), scale()
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
         matrix = self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
         sums = (trees.predict(matrix).tolist() for trees in (self._booster, self._scale))
-        return zip(*sums, strict=True)
+        for one, booster, scale in zip(read, *sums, strict=True):
+            yield booster + self._share * (self._start - one.ridge), scale
 
 
 class _OpenVariance:

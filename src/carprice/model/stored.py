@@ -6,9 +6,10 @@ Each check tells whether a value that was read has the form that carprice writes
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from carprice.model.encoder import COUNTED, ONE_HOT
+from carprice.model.encoder import COUNTED, ONE_HOT, WORTHS_OF_BEFORE
 from carprice.model.hedonic import KM_KNOTS
 from carprice.model.intervals import AGE_BANDS, CONFIDENCES
+from carprice.model.worth import WORTHS
 from carprice.schema import MOST_OWN, alias, is_own, own_numbers, why_not_own
 
 Check = Callable[[Any], bool]
@@ -126,6 +127,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         ),
         "trained_on": _table(_ordered),
         "usual_ranges?": _table(_ordered),
+        "direct_share?": lambda value: _number(value) and 0 <= value < 1,
         "importance": _numbers,
         "metrics": _numbers,
         "libraries?": _table(_text),
@@ -156,6 +158,8 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "levels": _table(_list(_text), *ONE_HOT),
         "equipment": _list(_text),
         "rows": _table(_table(_whole), *COUNTED),
+        "worths?": _list(lambda name: name in (*WORTHS, *WORTHS_OF_BEFORE)),
+        "falling?": _table(_ordered),
     },
     "ranges.json": {"low": _side, "high": _side},
     "support.json": {

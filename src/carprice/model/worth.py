@@ -12,12 +12,13 @@ import numpy as np
 
 from carprice.listings.features import CAR_CATEGORIES
 from carprice.listings.keys import DetailKey
-from carprice.model.blocks import BLOCKS, VARIANT, Block
+from carprice.model.blocks import BLOCKS, MAKE_AND_MODEL, POWERTRAIN, VARIANT, Block
 from carprice.model.car import Car, CarType
 from carprice.model.hedonic import (
     ENGINE,
     KM_KNOTS,
     LOGGED,
+    NO_DISTANCE,
     USUAL_KM,
     Hedonic,
     printed,
@@ -36,9 +37,28 @@ _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
 _CAR_TEXTS: Final = frozenset(
     {*CAR_CATEGORIES, "age", "model_age", "fitness", "model_engine", "engine", "owners"}
-    | {"equipment", "extent", "extent_a", "own"}
+    | {"equipment", "extent", "extent_a", "no_distance", "own"}
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
+
+WORTHS: Final = ("names", "variant", "powertrain", "age")
+"""What the ridge says of a type apart from its price, which trees read: what make and model, the
+variant, and fuel and gearbox add to ln(price), and how much more all that is by age, see
+:func:`worth_of`."""
+_WORTHS: Final = {MAKE_AND_MODEL: "names", VARIANT: "variant", POWERTRAIN: "powertrain"}
+
+
+def worth_of(block: Block) -> str | None:
+    """Return which of :data:`WORTHS` a block counts to; None if to none.
+
+    Examples
+    --------
+    >>> {block.name: worth_of(block) for block in BLOCKS if block.name in ("word", "model_a")}
+    {'word': 'variant', 'model_a': 'age'}
+    """
+    if not block.text or block.text in _CAR_TEXTS:
+        return None
+    return {"one": _WORTHS.get(block.factor), "a": "age"}.get(block.basis)
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,13 +69,14 @@ class TypeWorth:
     ----------
     slopes : coefficients of the bases 1, a, a², a³, so, so², lo, a·so and years after the valuation
         date, see :func:`carprice.model.hedonic_fit.bases_of`.
-    names : what make alone and model alone add; 0 where unseen. ``slopes`` include them.
+    worths : the :data:`WORTHS` by name, and what make alone and model alone add, 0 where unseen,
+        for the trees of model folders of before. ``slopes`` include them.
     by_age : age in whole years → what the model adds at that age.
     by_engine : displacement, power and cylinders as printed → what the model adds with them.
     """
 
     slopes: tuple[float, ...]
-    names: tuple[float, float]
+    worths: Mapping[str, float]
     by_age: Mapping[int, float]
     by_engine: Worth
 
@@ -76,6 +97,10 @@ class RidgeLookups:
             worth + known["age"].get(str(age), 0.0) for age, worth in enumerate(hedonic.by_age)
         ]
         self._by_distance = hedonic.by_distance
+        self._no_distance = tuple(
+            known.get(f"no_distance{power}", {}).get(NO_DISTANCE, 0.0)
+            for power in ("", "_a", "_a2")
+        )
         self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
         self._type_blocks = [
             block for block in BLOCKS if block.text not in _CAR_TEXTS and known[block.name]
@@ -111,25 +136,30 @@ class RidgeLookups:
         words = DetailKey.read(own["model_variant"]).detail
         kind = "|".join((own["fuel"], own["transmission"], own["body"]))
         texts = {**own, "": "", "kind": kind, "words": words}
-        sums, variant = dict.fromkeys(_BASES, 0.0), 0.0
+        sums, worths = dict.fromkeys(_BASES, 0.0), dict.fromkeys(WORTHS, 0.0)
         for block in self._type_blocks:
-            worth = self._of_text(block, texts[block.text])
-            if block.factor == VARIANT:
-                variant += worth
-            else:
+            worth, name = self._of_text(block, texts[block.text]), worth_of(block)
+            if name:
+                worths[name] += worth
+            if name != "variant":
                 sums[block.basis] += worth
         known, usual = self._coefficients, self._usual
         if known["word"] and usual.get(VARIANT) and known["word"].keys().isdisjoint(words.split()):
-            variant = usual_of(usual[VARIANT], model, make)
-        if usual.get("make") and make not in known["make"]:
-            sums["one"] += usual_of(usual["make"], make)
-        if usual.get("model") and model not in known["model"]:
-            sums["one"] += usual_of(usual["model"], make)
-        sums["one"] += self._intercept + variant
+            worths["variant"] = usual_of(usual[VARIANT], model, make)
+        for name, key in (("make", make), ("model", model)):
+            if usual.get(name) and key not in known[name]:
+                more = usual_of(usual[name], make)
+                sums["one"] += more
+                worths["names"] += more
+        sums["one"] += self._intercept + worths["variant"]
         sums["a2"] += 0.7 * sums.pop("a2_half")
         return TypeWorth(
             slopes=tuple(sums.values()),
-            names=(known["make"].get(make, 0.0), known["model"].get(model, 0.0)),
+            worths={
+                **worths,
+                "make": known["make"].get(make, 0.0),
+                "model": known["model"].get(model, 0.0),
+            },
             by_age=self._years.get(model, {}),
             by_engine=self._engines.get(model, {}),
         )
@@ -139,7 +169,8 @@ class RidgeLookups:
         numbers = car.numbers
         age = min(numbers["age"], self._oldest)
         km = numbers["odometer"] * self._km_per_unit
-        km = USUAL_KM if isnan(km) else min(max(km, _KNOTS[0]), _KNOTS[-1])
+        has_distance = not isnan(km)
+        km = min(max(km, _KNOTS[0]), _KNOTS[-1]) if has_distance else USUAL_KM
         knot = bisect_right(_KNOTS, km) - 1
         a = age / 5 - 1.4
         so = sqrt(km / 50_000) - 1
@@ -157,6 +188,9 @@ class RidgeLookups:
             + sum(map(dict.get, self._categories, car.categories, _ZEROS))
             + self._of_equipment(car.equipment, a)
         )
+        if not has_distance:
+            level, by_a, by_a2 = self._no_distance
+            total += level + a * (by_a + a * by_a2)
         for name, worth_of in self._numbers:
             number = numbers[name]
             if not isnan(number):

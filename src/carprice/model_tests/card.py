@@ -66,7 +66,8 @@ def model_card(subject: Subject) -> str:
     figures = subject.figures
     text = _template("model_card.md.jinja").render(
         subject=subject,
-        failed=sum(one.status is not Status.PASSED for one in subject.results),
+        failed=sum(not one.is_good for one in subject.results),
+        warned=sum(one.status is Status.UNDECIDED for one in subject.results),
         required=", ".join(f"`{alias(field)}`" for field in REQUIRED),
         days=_days(figures),
         shown_segments=[] if figures is None else _shown_segments(figures),

@@ -26,6 +26,8 @@ SUITE: Final = "figures"
 _CONFIDENCES: Final = (0.5, 0.8, 0.9, 0.95)
 _TAGGED: Final = ("mape", "mdape", "within_10", "coverage")
 _FOUR_DIGITS: Final = 1e-3
+_SURE: Final = 3.0
+_SMALLEST: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Measured:
     covered : confidence → share of the prices inside the range, in per cent.
     """
 
+    train: pd.DataFrame
     test: pd.DataFrame
-    rows_train: int
     measured: Measurement
     covered: Mapping[float, float]
 
@@ -52,7 +54,7 @@ class Measured:
             one = model.predict(columns, confidence)
             found = range_metrics(actual, one.price, one.low, one.high)
             covered[confidence] = found["coverage"]
-        return cls(test, len(train), measured, covered)
+        return cls(train, test, measured, covered)
 
 
 def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) -> Measured:
@@ -102,6 +104,7 @@ def checks(
             )
             for name in _TAGGED
         },
+        "prices have to do with the cars": partial(_prices_of_the_cars, measured),
         **{
             one.name: partial(require, one.passed, f"{one.found}; needs {one.needed}")
             for one in gate_checks
@@ -116,6 +119,24 @@ def _as_tagged(found: float, tag: str) -> str:
         is_same = False
     told = tag or "nothing; register the model again"
     return require(is_same, f"{found:.4g} % measured anew; the registry says {told}")
+
+
+def _prices_of_the_cars(measured: Measurement) -> str:
+    """Require that a model is nearer to the prices asked than one price for all cars is.
+
+    Where it is not, by three standard errors, the prices are not those of the cars beside them.
+    """
+    actual, predicted = np.log(measured.actual), np.log(measured.prices.price)
+    alone = np.abs(actual - np.median(actual))
+    gain = alone - np.abs(actual - predicted)
+    scale = 100 / max(float(alone.mean()), _SMALLEST)
+    nearer, error = (scale * float(each) for each in (gain.mean(), gain.std() / len(gain) ** 0.5))
+    return require(
+        nearer > _SURE * error,
+        f"the model's prices are nearer to those asked than one price for all cars by "
+        f"{nearer:.1f} %; needs {_SURE:g} standard errors, {_SURE * error:.1f} %, or else the "
+        "listings' prices have nothing to do with their cars",
+    )
 
 
 def _short(digest: str) -> str:

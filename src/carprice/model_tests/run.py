@@ -28,6 +28,7 @@ from carprice.model_tests import (
 )
 from carprice.model_tests.card import Subject, model_card, page
 from carprice.model_tests.clean_process import RunningService
+from carprice.model_tests.evidence import Evidence
 from carprice.model_tests.figures import Measured
 from carprice.model_tests.panel import Panel, with_unseen_names
 from carprice.model_tests.results import ModelTestResults, write_junit
@@ -196,9 +197,6 @@ class _Tests:
 
     def _test_model(self, model: PriceModel, folder: Path) -> Measured | None:
         """Run what needs neither the service nor MLflow; return the figures."""
-        self.progress("asking for a panel of cars")
-        panel = behaviour.checks(model, Panel.of(model), self.settings.tests)
-        self.results.run_all(behaviour.SUITE, panel)
         self.progress("measuring the test set")
         measured = self.results.get(
             figures.SUITE,
@@ -209,6 +207,19 @@ class _Tests:
         if measured is not None:
             own = figures.checks(measured, self.version, folder, self.settings.gate)
             self.results.run_all(figures.SUITE, own)
+        self.progress("asking for a panel of cars")
+        evidence = None
+        if measured is not None:
+            evidence = self.results.get(
+                behaviour.SUITE,
+                "the market's listings say what prices depend on",
+                partial(Evidence.of, model, measured.train),
+                str,
+            )
+        panel = behaviour.checks(model, Panel.of(model), self.settings.tests, evidence)
+        self.results.run_all(behaviour.SUITE, panel)
+        for name in behaviour.NEED_EVIDENCE if evidence is None else ():
+            self.results.not_run(behaviour.SUITE, name, "there are no listings to hold it against")
         return measured
 
     def _test_service(

@@ -1,0 +1,191 @@
+"""Two ensembles of trees, and how much of each: a correction of the ridge, and a second opinion.
+
+Residual trees learn what the ridge leaves of ln(price). Direct trees learn ln(price) itself, and
+know make, model and variant only by what the ridge of other rows says of them. The price is
+
+    ln p = (1 - share) (ridge + residual trees) + share (mean + direct trees),
+
+with the share that has the smallest out-of-fold error (a stacked regression, Breiman 1996).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from carprice.arrays import Codes, Floats, Progress
+from carprice.model.booster import Booster, Part, cross_fit, new_trees
+from carprice.model.encoder import Encoder, Matrix
+
+if TYPE_CHECKING:
+    from xgboost import XGBRegressor
+
+    from carprice.settings import BoosterSettings, TrainSettings
+
+_FOLDS: Final = 5
+_SHARES: Final = np.arange(17) / 20
+_FEW_CARS: Final = 6_000
+_MANY_CARS: Final = 24_000
+_COMMON: Final = {"subsample": 0.7}
+_RESIDUAL: Final = {"n_estimators": 900, "min_child_weight": 8, "reg_lambda": 3}
+_DIRECT: Final = {"n_estimators": 900, "min_child_weight": 5, "reg_lambda": 1}
+
+
+def parameters_of(
+    settings: "BoosterSettings", cars: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return XGBoost's parameters of the residual trees and of the direct trees.
+
+    What the settings leave open goes by the number of cars: up to 6,000 shallow trees and small
+    steps, from 24,000 on deep ones and large steps, and in between by its logarithm.
+
+    Examples
+    --------
+    >>> from carprice.settings import BoosterSettings
+    >>> for cars in (300, 12_000, 1_000_000):
+    ...     both = parameters_of(BoosterSettings(), cars)
+    ...     [(one["max_depth"], round(one["learning_rate"], 3)) for one in both]
+    [(4, 0.03), (6, 0.04)]
+    [(6, 0.049), (7, 0.057)]
+    [(7, 0.08), (8, 0.08)]
+    """
+    many = math.log(max(cars, 1) / _FEW_CARS) / math.log(_MANY_CARS / _FEW_CARS)
+    many = min(max(many, 0.0), 1.0)
+    residual = {
+        "max_depth": round(4 + 3 * many),
+        "learning_rate": 0.03 * (0.08 / 0.03) ** many,
+        "colsample_bytree": 0.4 + 0.1 * many,
+    }
+    direct = {
+        "max_depth": round(6 + 2 * many),
+        "learning_rate": 0.04 * (0.08 / 0.04) ** many,
+        "colsample_bytree": 0.4,
+    }
+    both = settings.given()
+    return (
+        _COMMON | _RESIDUAL | residual | both | settings.residual.given(),
+        _COMMON | _DIRECT | direct | both | settings.direct.given(),
+    )
+
+
+@dataclass(frozen=True)
+class TreeData:
+    """What trees are fitted to, one entry a row.
+
+    Attributes
+    ----------
+    matrix : rows × columns of :class:`carprice.model.encoder.TreeRows`.
+    ridge : out-of-fold ln(price) of the ridge.
+    cars : one part of the row's car: what it counts.
+    folds : the fold of the row in the ridge, from 0.
+    """
+
+    matrix: Matrix
+    log_price: Floats
+    ridge: Floats
+    cars: Floats
+    folds: Codes
+
+    @property
+    def tree_folds(self) -> Codes:
+        """The folds by which trees are cross-fitted: five, each of whole folds of the ridge."""
+        return self.folds % _FOLDS
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What was fitted.
+
+    Attributes
+    ----------
+    booster : both ensembles in one: (1 - share) × residual trees + share × direct trees.
+    share : of the direct trees in ln(price).
+    held_out : out-of-fold ln(price) of the rows by which trees are chosen.
+    importance : each column's share of the trees' total gain, weighted as the price is.
+    """
+
+    booster: Booster
+    share: float
+    held_out: Floats
+    importance: dict[str, float]
+
+
+def fit_trees(
+    data: TreeData,
+    some: Codes,
+    start: float,
+    encoder: Encoder,
+    settings: "TrainSettings",
+    progress: Progress,
+) -> Blend:
+    """Fit both ensembles, and choose the numbers of their trees and the share.
+
+    Parameters
+    ----------
+    some : the rows by which the numbers of trees and the share are chosen.
+    start : the ln(price) that the direct trees start from.
+    """
+    columns = data.matrix.shape[1]
+    parameters = parameters_of(settings.booster, data.cars.sum())
+    mean = np.full(len(data.log_price), start)
+    residual, corrected = _fit(
+        *(data, some, data.ridge, encoder, encoder.residual, parameters[0], settings), progress
+    )
+    direct, opinion = _fit(
+        *(data, some, mean, encoder, encoder.direct, parameters[1], settings), progress
+    )
+    share = best_share(data.log_price[some], corrected, opinion, data.cars[some])
+    parts = Part(residual, 1 - share, encoder.residual), Part(direct, share, encoder.direct)
+    importance = np.zeros(columns)
+    for part in parts:
+        importance[[*part.places]] += part.factor * part.trees.feature_importances_
+    return Blend(
+        booster=Booster.sum_of([part for part in parts if part.factor], columns),
+        share=share,
+        held_out=(1 - share) * corrected + share * opinion,
+        importance=dict(zip(encoder.columns, importance.tolist(), strict=True)),
+    )
+
+
+def _fit(
+    data: TreeData,
+    some: Codes,
+    base: Floats,
+    encoder: Encoder,
+    places: Sequence[int],
+    parameters: Mapping[str, Any],
+    settings: "TrainSettings",
+    progress: Progress,
+) -> tuple["XGBRegressor", Floats]:
+    """Fit trees to what ``base`` leaves of ln(price); return them, and that of held-out rows."""
+    progress("number of trees")
+    matrix, seed = np.ascontiguousarray(data.matrix[:, places]), settings.seed
+    target = data.log_price - base
+    directions = [encoder.directions[place] for place in places]
+    found = cross_fit(
+        *(matrix[some], target[some], data.tree_folds[some], parameters, settings.patience, seed),
+        directions=directions,
+        weights=data.cars[some],
+    )
+    progress("trees")
+    trees = new_trees({**parameters, "n_estimators": found.n_estimators}, seed, directions)
+    trees.fit(matrix, target, sample_weight=data.cars)
+    return trees, base[some] + found.held_out
+
+
+def best_share(log_price: Floats, corrected: Floats, direct: Floats, cars: Floats) -> float:
+    """Return the share of a second opinion with which ln(price) is closest on average.
+
+    Examples
+    --------
+    >>> truth, cars = np.zeros(2), np.ones(2)
+    >>> best_share(truth, np.array([0.1, -0.1]), np.array([-0.3, 0.3]), cars)
+    0.25
+    """
+    errors = [
+        np.average(np.abs((1 - share) * corrected + share * direct - log_price), weights=cars)
+        for share in _SHARES
+    ]
+    return float(_SHARES[np.argmin(errors)])
