@@ -1,6 +1,7 @@
 """A market's own columns, from its file to the price."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -462,3 +463,23 @@ def test_openapi_follows_the_model_that_is_served(
     app.state.service.keeper.served = None
     schemas.append(app.openapi()["components"]["schemas"]["ListingRequest"]["properties"])
     assert schemas[0].keys() - schemas[1].keys() == EXTRA.keys()
+
+
+def test_a_real_service_has_them(workspace: Workspace, serve: Any, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
+    environment = {
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "CARPRICE_BAKED_MODEL": str(workspace.model),
+        "CARPRICE_MODEL_CACHE": str(tmp_path / "cache"),
+        "CARPRICE_DRAIN_SECONDS": "0",
+    }
+    with serve(command, tmp_path, "/", environment) as server:
+        prices = []
+        for had in (True, False):
+            status, content = server.post("/predict", {**CAR, "accident": had})
+            assert status == 200
+            prices.append(content["predictedPrice"])
+        assert prices[0] / prices[1] == pytest.approx(0.85, abs=0.02)
+        status, content = server.post("/predict", {**CAR, "accidents": True})
+        assert status == 422
+        assert "did you mean accident?" in content["detail"]
