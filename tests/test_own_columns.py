@@ -1,6 +1,7 @@
 """A market's own columns, from its file to the price."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
 from carprice.eda.findings import examine
 from carprice.errors import CorruptModelError
+from carprice.evaluation.champion import learned_cars, score_pair
 from carprice.experiments.candidates import COMPARED
 from carprice.experiments.estimators import fit
 from carprice.listings.column_map import map_columns
@@ -434,3 +436,50 @@ def test_map_tells_of_columns_that_may_be_own_ones() -> None:
     (hint,) = (one for one in propose(cars).hints if "extra" in one)
     assert "{accident: flag, numberOfDoors: category, unfallFrei: flag}" in hint
     assert "{numberOfDoors: Number of doors, unfallFrei: UnfallFrei}" in hint
+
+
+def test_a_list_price_when_new_is_told_by_map() -> None:
+    cars = market(200)
+    hints = propose(cars.assign(MSRP=2 * cars["listingPrice"])).hints
+    assert "a list price when new, by its name, is learned from as {newPrice: MSRP}" in hints
+
+
+def test_production_without_them_is_compared_on_cars_that_it_did_not_learn_from(
+    model: PriceModel, workspace: Workspace
+) -> None:
+    cars = pd.read_parquet(workspace.train_listings).head(300)
+    plain = learned_cars(cars.drop(columns=[*OWN]))
+    pair = score_pair(model, model, cars, plain)
+    assert "production learned from 300 of these 300 cars" in pair.note
+    known = cars.rename(columns={"flag:accident": "number:accident"})
+    assert score_pair(model, model, known, None).fold_mape[0][0] > 0
+
+
+def test_openapi_follows_the_model_that_is_served(
+    model: PriceModel, nowhere: ServiceSettings
+) -> None:
+    app = create_app(nowhere, ServedModel.of(model, "7"))
+    schemas = [app.openapi()["components"]["schemas"]["ListingRequest"]["properties"]]
+    app.state.service.keeper.served = None
+    schemas.append(app.openapi()["components"]["schemas"]["ListingRequest"]["properties"])
+    assert schemas[0].keys() - schemas[1].keys() == EXTRA.keys()
+
+
+def test_a_real_service_has_them(workspace: Workspace, serve: Any, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "api", "--host", "127.0.0.1", "--port", "{port}"]
+    environment = {
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "CARPRICE_BAKED_MODEL": str(workspace.model),
+        "CARPRICE_MODEL_CACHE": str(tmp_path / "cache"),
+        "CARPRICE_DRAIN_SECONDS": "0",
+    }
+    with serve(command, tmp_path, "/", environment) as server:
+        prices = []
+        for had in (True, False):
+            status, content = server.post("/predict", {**CAR, "accident": had})
+            assert status == 200
+            prices.append(content["predictedPrice"])
+        assert prices[0] / prices[1] == pytest.approx(0.85, abs=0.02)
+        status, content = server.post("/predict", {**CAR, "accidents": True})
+        assert status == 422
+        assert "did you mean accident?" in content["detail"]

@@ -331,7 +331,9 @@ def why_not_own(field: str) -> str:
 
 def alias(field: str) -> str:
     """Return the camelCase name of a field."""
-    return field.partition(":")[2] if is_own(field) else to_camel(field)
+    if is_own(field):
+        return field.partition(":")[2]
+    return to_camel(field) if "_" in field else field
 
 
 def name_in_requests(field: str) -> str:

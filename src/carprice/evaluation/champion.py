@@ -1,11 +1,13 @@
 """Compare a candidate with the production model: errors on the same folds, and speed."""
 
+from collections.abc import Callable
 from timeit import timeit
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from carprice.arrays import Columns
 from carprice.evaluation.gate import Pair
 from carprice.listings.believed import believed
 from carprice.listings.cars import CAR, Digests, car_digests, cars_of
@@ -13,7 +15,7 @@ from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics
 from carprice.model import PriceModel
-from carprice.schema import PRICE
+from carprice.schema import PRICE, own_of
 
 _FOLDS: Final = 10
 _FEWEST_OF_FOLD: Final = 5
@@ -47,7 +49,7 @@ def score_pair(
     actual = rows[PRICE].to_numpy(dtype=np.float64)
 
     def mape_of_folds(model: PriceModel) -> list[float]:
-        predicted = model.predict(as_columns(rows)).price
+        predicted = model.predict(_as_columns(rows, model)).price
         return [price_metrics(actual[fold], predicted[fold])["mape"] for fold in folds]
 
     fold_mape = mape_of_folds(candidate), mape_of_folds(champion)
@@ -61,20 +63,33 @@ def time_both(
 
     The quickest of many short rounds counts: other work of the machine only adds time.
     """
-    cars = [*listings_of(as_columns(rows.head(_TIMED)))]
+    some = rows.head(_TIMED)
 
-    def seconds(model: PriceModel) -> float:
-        return timeit(lambda: [model.pricer.value(car) for car in cars], number=1)
+    def seconds(model: PriceModel) -> Callable[[], float]:
+        cars = [*listings_of(_as_columns(some, model))]
+        return lambda: timeit(lambda: [model.pricer.value(car) for car in cars], number=1)
 
-    rounds = [(seconds(candidate), seconds(champion)) for _ in range(_ROUNDS)]
-    first, second = (1e6 * min(times) / len(cars) for times in zip(*rounds, strict=True))
+    ours, theirs = map(seconds, (candidate, champion))
+    rounds = [(ours(), theirs()) for _ in range(_ROUNDS)]
+    first, second = (1e6 * min(times) / len(some) for times in zip(*rounds, strict=True))
     return first, second
 
 
+def _as_columns(rows: pd.DataFrame, model: PriceModel) -> Columns:
+    """Return listings with those own columns that a model knows, and as what it knows them."""
+    return as_columns(rows.drop(columns=[*{*own_of(rows.columns)} - {*model.own}]))
+
+
 def _names_of(listings: pd.DataFrame) -> list[Digests]:
-    """Return all hashes by which a car may be known: versions of old have its region in them."""
+    """Return all hashes by which a car may be known.
+
+    Versions of old have its region in them, and not every version the same own columns.
+    """
     own = [listings[CAR].to_numpy(dtype=np.uint64)] if CAR in listings else []
-    return [*own, car_digests(listings), car_digests(listings, with_region=True)]
+    plain = listings.drop(columns=[*own_of(listings.columns)])
+    if plain.shape[1] < listings.shape[1]:
+        own.append(car_digests(listings))
+    return [*own, car_digests(plain), car_digests(plain, with_region=True)]
 
 
 def _fair_rows(test: pd.DataFrame, learned: Digests | None) -> tuple[pd.DataFrame, str]:

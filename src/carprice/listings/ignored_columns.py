@@ -67,7 +67,7 @@ def inspect_ignored(raw: pd.DataFrame, price: Floats, year: Floats) -> list[Igno
 def _judge(name: str, values: pd.Series, log_price: Floats, year: Floats) -> IgnoredColumn:
     reasons = []
     spaced = _spaced(name)
-    is_list_price = _LIST_PRICE.search(re.sub(r"[\W_]+", " ", spaced)) is not None
+    is_list_price = names_list_price(name)
     if not is_list_price and (word := _NAME.search(spaced)):
         reasons.append(f"its name says {word.group(1).lower()!r}")
     with_year, least = ("", _EXPLAINED_ALONE) if is_list_price else ("with the year ", _EXPLAINED)
@@ -85,9 +85,18 @@ def names_money(name: str) -> bool:
     >>> names_money("avgEmi"), names_money("Listenpreis"), names_money("airbags")
     (True, True, False)
     """
-    spaced = _spaced(name)
-    plain = re.sub(r"[\W_]+", " ", spaced)
-    return _NAME.search(spaced) is not None or _LIST_PRICE.search(plain) is not None
+    return _NAME.search(_spaced(name)) is not None or names_list_price(name)
+
+
+def names_list_price(name: str) -> bool:
+    """Whether a column is a list price when new by its name.
+
+    Examples
+    --------
+    >>> names_list_price("MSRP"), names_list_price("listing_price")
+    (True, False)
+    """
+    return _LIST_PRICE.search(re.sub(r"[\W_]+", " ", _spaced(name))) is not None
 
 
 def _spaced(name: str) -> str:

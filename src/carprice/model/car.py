@@ -20,7 +20,7 @@ from carprice.listings.features import (
 )
 from carprice.listings.keys import detail_key
 from carprice.model.defaults import KIND, Defaults
-from carprice.schema import own_numbers, own_texts
+from carprice.schema import is_own, own_numbers, own_texts
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -79,8 +79,13 @@ class CarReader:
         usual = defaults.categories
         self._own = defaults.own
         self.has_own = bool(self._own)
-        self._own_numbers = own_numbers(self._own)
         self.categories = (*CAR_CATEGORIES, *own_texts(self._own))
+        self._own_numbers = own_numbers(self._own)
+        self._own_texts = [
+            place
+            for place, name in enumerate(self.categories)
+            if is_own(name) and usual.get(name)  # what all training rows had is filled
+        ]
         self._categories = [usual.get(name, "") for name in self.categories] if usual else None
 
     def type_of(self, given: dict[str, str], litres: float) -> CarType:
@@ -108,12 +113,13 @@ class CarReader:
     def _lacks_own(
         self, given: Mapping[str, float], numbers: Mapping[str, float], categories: Sequence[str]
     ) -> bool:
-        usual = self._categories or [""] * len(categories)
-        start = len(CAR_CATEGORIES)
-        texts = zip(categories[start:], usual[start:], strict=True)
-        return any(filled and not text for text, filled in texts) or any(
-            name not in given and not math.isnan(numbers[name]) for name in self._own_numbers
-        )
+        for place in self._own_texts:
+            if not categories[place]:
+                return True
+        for name in self._own_numbers:
+            if name not in given and not math.isnan(numbers[name]):
+                return True
+        return False
 
     def read(self, features: Features) -> Iterator[tuple[CarType, Car]]:
         """Read parsed listings; rows with equal :data:`TYPE_TEXTS` share one CarType."""

@@ -16,7 +16,6 @@ from carprice.listings import features as feature_code
 from carprice.listings.believed import believed_rows
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
-from carprice.listings.own import with_own
 from carprice.listings.problems import refuse_wrong
 from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
@@ -40,7 +39,7 @@ from carprice.model_folder import (
     read_files,
     write_folder,
 )
-from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES, Listing, own_of
+from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES, own_of
 
 if TYPE_CHECKING:
     from carprice.settings import TrainSettings
@@ -205,11 +204,6 @@ class PriceModel:
     def own(self) -> tuple[str, ...]:
         """The fields of the market's own columns."""
         return own_of(self.hedonic.own)
-
-    @cached_property
-    def listing(self) -> type[Listing]:
-        """What a listing of the market is: the schema's fields, and the market's own."""
-        return with_own(Listing, self.own)
 
     @property
     def reading(self) -> Reading:

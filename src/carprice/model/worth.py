@@ -43,17 +43,8 @@ _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
 _CAR_TEXTS: Final = frozenset(
-    {*CAR_CATEGORIES, "age", "model_age", "fitness", "engine", "owners"}
-    | {
-        "model_engine",
-        "model_spec",
-        "model_tax",
-        "equipment",
-        "extent",
-        "extent_a",
-        "no_distance",
-        "own",
-    }
+    {*CAR_CATEGORIES, "age", "model_age", "fitness", "engine", "owners", "no_distance", "own"}
+    | {"model_engine", "model_spec", "model_tax", "equipment", "extent", "extent_a"}
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")

@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from carprice.listings.ignored_columns import names_money
+from carprice.listings.ignored_columns import names_list_price, names_money
 from carprice.listings.mapping.by_values import find_by_values
 from carprice.listings.mapping.content import MAKES, Column, nested, of_objects, share_of_one_make
 from carprice.listings.mapping.fits import Fit, fit
@@ -239,6 +239,12 @@ def _own_columns(columns: Mapping[str, Column], proposal: Proposal) -> None:
         extra[short] = kind
         if short != name:
             origin[short] = name
+    if "new_price" not in proposal.rules:
+        proposal.hints += [
+            f"a list price when new, by its name, is learned from as {flow({'newPrice': name})}"
+            for name in proposal.ignored
+            if names_list_price(name)
+        ]
     if extra:
         names = f", with {flow(origin)} in columns" if origin else ""
         proposal.hints.append(
