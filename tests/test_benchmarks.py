@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-SCRIPTS = ("abuse.py", "gate.py", "load.py", "one_price.py", "scaling.py", "serving.py")
+SCRIPTS = (
+    *("abuse.py", "gate.py", "load.py", "one_price.py", "scaling.py", "serving.py"),
+    "time_split.py",
+)
 
 
 @pytest.fixture
