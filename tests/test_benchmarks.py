@@ -14,7 +14,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     *("abuse.py", "contaminated.py", "gate.py", "load.py", "one_price.py", "scaling.py"),
-    "serving.py",
+    *("serving.py", "time_split.py"),
 )
 
 

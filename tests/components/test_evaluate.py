@@ -46,6 +46,15 @@ def test_figures_are_those_of_the_models_predictions(finished, test_rows: pd.Dat
     assert figures == finished[1].figures
 
 
+def test_the_bias_of_the_newest_test_cars_is_told(finished, test_rows: pd.DataFrame) -> None:
+    prices = PriceModel.load(finished[0].model).predict(as_columns(test_rows))
+    off = np.log(prices.price / test_rows["price"].to_numpy())
+    day = test_rows["listed_on"].rank().to_numpy()
+    told = finished[1].figures["bias_of_newest"]
+    for name, share in (("tenth", 0.9), ("quarter", 0.75)):
+        assert told[name] == pytest.approx(off[day >= np.quantile(day, share)].mean(), abs=1e-9)
+
+
 def test_segments_add_up_to_the_whole(finished) -> None:
     figures = finished[1].figures
     assert set(figures["by"]) == {"age_band", "price_decile", "make", "cars_of_model"}

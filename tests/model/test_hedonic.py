@@ -127,12 +127,12 @@ def test_held_out_predictions_are_those_of_refits_without_the_fold(fitted: Fitte
 def test_the_bases_are_the_functions_that_the_docstring_names(
     age: float, distance: float, km_per_unit: float
 ) -> None:
-    numbers = {"age": np.array([age]), "odometer": np.array([distance]), "listed": np.array([0.5])}
+    numbers = {"age": np.array([age]), "odometer": np.array([distance])}
     bases = bases_of(numbers, km_per_unit, 10)
     a = min(age, 10) / 5 - 1.4
     so = np.sqrt(1.6) - 1
     expected = {"a": a, "a2": a**2, "a3": a**3, "so": so, "so2": so**2, "a_so": a * so}
-    expected |= {"one": 1.0, "a2_half": 0.7 * a**2, "lo": np.log(80_000) - 10.8, "listed": 0.5}
+    expected |= {"one": 1.0, "a2_half": 0.7 * a**2, "lo": np.log(80_000) - 10.8}
     assert {name: values.item() for name, values in bases.items()} == pytest.approx(expected)
 
 
@@ -193,3 +193,33 @@ def test_a_car_without_a_distance_is_not_corrected_for_one(fitted: Fitted) -> No
     assert not corrections[np.isnan(odometer)].any()
     left = some.log_price - some.predict()
     assert left[np.isnan(odometer)].mean() == pytest.approx(0, abs=0.03)
+
+
+def test_prices_step_with_the_quarter_of_the_listing_and_are_flat_beyond(fitted: Fitted) -> None:
+    random = np.random.default_rng(0)
+    listed = random.uniform(-2.0, -0.5, len(fitted.features))
+    features = replace(fitted.features, numbers={**fitted.features.numbers, "listed": listed})
+    fallen = Fitted(features, fitted.log_price - 0.3 * (listed > -1.0))
+
+    def mean_at(years: float) -> float:
+        same = {**features.numbers, "listed": np.full(len(features), years)}
+        return float(fallen.predict(features=replace(features, numbers=same)).mean())
+
+    before, after = mean_at(-1.3), mean_at(-0.6)
+    assert before - after == pytest.approx(0.3, abs=0.06)
+    assert mean_at(0.0) == pytest.approx(after, abs=0.03)
+    assert mean_at(1.5) == mean_at(0.0)
+    assert mean_at(-9.0) == pytest.approx(mean_at(-1.9), abs=0.05)
+    assert fitted.hedonic.coefficients["quarter"] != fallen.hedonic.coefficients["quarter"]
+
+
+def test_a_ridge_of_before_has_its_straight_trend_of_listing_dates(fitted: Fitted) -> None:
+    coefficients = {**fitted.hedonic.coefficients, "quarter": {}, "listed": {"": 0.2}}
+    before = replace(fitted.hedonic, coefficients=coefficients)
+    listed = {**fitted.features.numbers, "listed": np.full(len(fitted.features), -1.5)}
+    today = {**listed, "listed": np.zeros(len(fitted.features))}
+    then, now = (
+        fitted.predict(before, replace(fitted.features, numbers=numbers))
+        for numbers in (listed, today)
+    )
+    assert then == pytest.approx(now - 0.3)

@@ -51,6 +51,7 @@ def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
         "naive": measured.naive,
         "cross_validated": model.metrics,
         "noise_floor": {name: one for name, one in noise.items() if one is not None},
+        **({"bias_of_newest": measured.newest} if measured.newest else {}),
         "by": measured.segments,
     }
     progress("drawing")

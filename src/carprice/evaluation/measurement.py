@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,7 @@ FEWEST_TEST_CARS: Final = 300
 """Test cars from which on they alone tell how good a model is."""
 _DECILES: Final = 10
 _FOLDS: Final = 5
+_NEWEST: Final = {"tenth": 0.9, "quarter": 0.75}
 _CARS_OF_MODEL: Final = {"0": 0, "1-4": 4, "5-19": 19, "20-99": 99, "100 or more": np.inf}
 
 Segments = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -47,6 +48,8 @@ class Measurement:
     noise : the noise floor: what like cars differ by, as the error of a model.
     junk : number of test listings whose price is not believed; they are in no other figure.
     every : the same as ``test``, with the cars whose price is not believed.
+    newest : ``tenth`` and ``quarter`` → the mean of ln(price / price asked) of so many test cars,
+        those that were listed last; empty where listings have no dates.
     """
 
     actual: Floats
@@ -60,6 +63,7 @@ class Measurement:
     noise: NoiseFloor
     junk: int
     every: Mapping[str, float]
+    newest: Mapping[str, float] = field(default_factory=dict)
 
 
 def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measurement:
@@ -119,7 +123,24 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
         noise,
         junk,
         every,
+        _bias_of_newest(
+            features.numbers["listed"][:of_test], np.log(prices.price / actual)[:of_test]
+        ),
     )
+
+
+def _bias_of_newest(listed: Floats, error: Floats) -> dict[str, float]:
+    """Return the mean error of ln(price) of the newest tenth and quarter; none without dates.
+
+    Examples
+    --------
+    >>> _bias_of_newest(np.array([-0.3, -0.2, -0.1, 0.0]), np.array([0.0, 0.0, 0.0, 0.5]))
+    {'tenth': 0.5, 'quarter': 0.5}
+    """
+    if np.ptp(listed) == 0:
+        return {}
+    edges = {name: np.quantile(listed, share) for name, share in _NEWEST.items()}
+    return {name: float(error[listed >= edge].mean()) for name, edge in edges.items()}
 
 
 def _prices_of(listings: pd.DataFrame) -> Floats:

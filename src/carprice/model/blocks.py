@@ -79,6 +79,20 @@ def numbers(text: str) -> Terms:
     return tuple((name, float(value)) for name, _, value in pairs)
 
 
+def steps_back(text: str) -> Terms:
+    """Return a term for each whole quarter of a year before the valuation date, up to a number.
+
+    Their worths are the steps of a random walk: each quarter's prices are as those of the next one,
+    but for a step that is shrunk to none.
+
+    Examples
+    --------
+    >>> steps_back("2"), steps_back("0")
+    ((('1', 1.0), ('2', 1.0)), ())
+    """
+    return tuple((str(quarter), 1.0) for quarter in range(1, int(text) + 1))
+
+
 def print_numbers(**terms: float) -> str:
     """Write numbers by their names as one text, with six digits; those that are 0 are left out."""
     return ";".join(f"{name}={value:g}" for name, value in terms.items() if value)
@@ -137,7 +151,7 @@ BLOCKS: Final = (
     Block("model_a2", AGE, "model", "a2_half", 0.472),
     Block("model_a3", AGE, "model", "a3", 0.1),
     Block("model_year", AGE, "model_age", "one", 0.238),
-    Block("listed", AGE, "", "listed", 1.35),
+    Block("quarter", AGE, "quarter", "one", 0.05, steps_back),
     Block("trend_so", DISTANCE, "", "so", 1.35),
     Block("trend_so2", DISTANCE, "", "so2", 1.35),
     Block("trend_lo", DISTANCE, "", "lo", 1.35),

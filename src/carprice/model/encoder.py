@@ -29,6 +29,9 @@ Falling: TypeAlias = Mapping[str, Sequence[float]]
 ONE_HOT: Final = (*TYPE_CATEGORIES, *CAR_CATEGORIES)
 """Categories whose common values are columns."""
 COUNTED: Final = ("model", "model_trim", "model_variant")  # texts whose training rows are counted
+_NOT_READ: Final = ("odometer_per_year", "listed")
+"""Numbers that are no columns: what the day of a listing adds is the ridge's alone, as trees that
+know it learn how the other cars of that day were priced, of which later days have none."""
 _FEWEST_ROWS: Final = 20
 _MOST_LEVELS: Final = 30
 
@@ -80,7 +83,7 @@ class Encoder:
         known = [name for name in every if not np.isnan(features.numbers[name]).all()]
         one_hot = (*ONE_HOT, *own_texts(features.own))
         return cls(
-            tuple(name for name in known if name != "odometer_per_year"),
+            tuple(name for name in known if name not in _NOT_READ),
             {name: _common(Counter(features.texts[name])) for name in one_hot},
             _common(counts, most=200),
             {name: dict(Counter(features.texts[name])) for name in COUNTED},

@@ -109,6 +109,21 @@ def terms_of(name: str, number: float) -> dict[str, float]:
     return {"owners": min(number, 5), "second": float(number > 1), "third": float(number > 2)}
 
 
+def quarters_before(listed: float) -> int:
+    """Return the whole quarters of a year that a listing is older than the valuation date.
+
+    Parameters
+    ----------
+    listed : years after the valuation date.
+
+    Examples
+    --------
+    >>> quarters_before(-0.6), quarters_before(0.3)
+    (2, 0)
+    """
+    return max(int(-4 * listed), 0)
+
+
 def printed(value: float) -> str:
     """Return a number as a term's text; empty for NaN."""
     return "" if math.isnan(value) else f"{value:g}"

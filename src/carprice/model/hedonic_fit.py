@@ -28,6 +28,7 @@ from carprice.model.hedonic import (
     USUAL_KM,
     Hedonic,
     printed,
+    quarters_before,
     terms_of,
 )
 from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
@@ -137,6 +138,7 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
         "equipment": features.equipment,
         "extent": [print_numbers(many=many, none=float(many == 0)) for many in extent],
         "extent_a": [print_numbers(many=many) for many in extent],
+        "quarter": [str(quarters_before(years)) for years in values["listed"].tolist()],
         "no_distance": [
             print_numbers(**{NO_DISTANCE: float(math.isnan(one))}) for one in values["odometer"]
         ],
@@ -185,7 +187,6 @@ def bases_of(numbers: Mapping[str, Floats], km_per_unit: float, oldest: int) -> 
         "so2": so**2,
         "lo": np.log(km) - 10.8,
         "a_so": a * so,
-        "listed": numbers["listed"],
     }
 
 

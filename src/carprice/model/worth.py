@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import repeat
+from itertools import accumulate, repeat
 from math import hypot, isnan, log, sqrt
 from typing import Final, TypeVar
 
@@ -24,6 +24,7 @@ from carprice.model.hedonic import (
     USUAL_KM,
     Hedonic,
     printed,
+    quarters_before,
     terms_of,
     usual_of,
 )
@@ -41,10 +42,10 @@ T = TypeVar("T")
 
 _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
-_BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so", "listed")
+_BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so")
 _CAR_TEXTS: Final = frozenset(
     {*CAR_CATEGORIES, "age", "model_age", "fitness", "engine", "owners", "no_distance", "own"}
-    | {"model_engine", "model_spec", "model_tax", "equipment", "extent", "extent_a"}
+    | {"model_engine", "model_spec", "model_tax", "equipment", "extent", "extent_a", "quarter"}
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
@@ -76,8 +77,8 @@ class TypeWorth:
 
     Attributes
     ----------
-    slopes : coefficients of the bases 1, a, a², a³, so, so², lo, a·so and years after the valuation
-        date, see :func:`carprice.model.hedonic_fit.bases_of`.
+    slopes : coefficients of the bases 1, a, a², a³, so, so², lo and a·so, see
+        :func:`carprice.model.hedonic_fit.bases_of`.
     worths : the :data:`WORTHS` by name, and what make alone and model alone add, 0 where unseen,
         for the trees of model folders of before. ``slopes`` include them.
     by_age : age in whole years → what the model adds at that age.
@@ -108,9 +109,15 @@ class RidgeLookups:
         ]
         self._so_by_age = [known["age_so"].get(str(age), 0.0) for age in range(len(hedonic.by_age))]
         self._by_distance = hedonic.by_distance
-        self._no_distance = tuple(
-            known[f"no_distance{power}"].get(NO_DISTANCE, 0.0) for power in ("", "_a", "_a2")
-        )
+        self._no_distance = [
+            known[name].get(NO_DISTANCE, 0.0)
+            for name in ("no_distance", "no_distance_a", "no_distance_a2")
+        ]
+        self._by_listed = known["listed"].get("", 0.0)  # in model folders of before
+        steps = {int(term): step for term, step in known["quarter"].items()}
+        self._last_quarter = max(steps, default=0)
+        walk = (steps.get(quarter, 0.0) for quarter in range(1, self._last_quarter + 1))
+        self._by_quarter = [*accumulate(walk, initial=0.0)]
         self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
         self._type_blocks = [
             block for block in BLOCKS if block.text not in _CAR_TEXTS and known[block.name]
@@ -203,13 +210,14 @@ class RidgeLookups:
         knot = bisect_right(_KNOTS, km) - 1
         a = age / 5 - 1.4
         so = sqrt(km / 50_000) - 1
-        one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so, by_listed = worth.slopes
+        one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so = worth.slopes
         total: float = (
             one
             + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
             + so * (by_so + so * by_so2 + self._so_by_age[int(age)])
             + by_lo * (log(km) - 10.8)
-            + by_listed * numbers["listed"]
+            + self._by_listed * numbers["listed"]
+            + self._by_quarter[min(quarters_before(numbers["listed"]), self._last_quarter)]
             + self._by_age[int(age)]
             + self._by_distance[knot]
             + self._slopes[knot] * (km - _KNOTS[knot])
