@@ -85,7 +85,12 @@ FIELDS = "the fields are price, make, model,"
         ),
         ("ingest: {columns: {make: {from: a, form: b}}}", ["columns.make.form is not a parameter"]),
         ("train: {folds: 1}", ["train.folds", "or equal to 2", "found 1"]),
-        ("train: {hedonic: {make: .nan}}", ["train.hedonic.make", "finite"]),
+        ("train: {hedonic: {scales: {make: .nan}}}", ["train.hedonic.scales.make", "finite"]),
+        ("train: {hedonic: {scales: best}}", ["train.hedonic.scales: 'best' is not auto"]),
+        (
+            "train: {hedonic: {trend: 1.35, make: 2.98}}",
+            ["train.hedonic: trend, make: ", "remove the keys, or write scales: auto"],
+        ),
         ("register: {name: a/b}", ["register.name", "pattern", "'a/b'"]),
         ("register: {gate: {coverage: [0.9]}}", ["register.gate.coverage.1", "required"]),
         (

@@ -376,25 +376,42 @@ class IngestSettings(_Settings):
         return value
 
 
-class HedonicScales(_Settings):
+_OLD_SCALES: Final = frozenset(
+    {"trend", "make", "model", "trim", "variant", "powertrain", "make_age", "model_age"}
+    | {"model_distance", "model_year", "category", "kind", "word", "model_word", "equipment"}
+    | {"color"}
+)
+"""Keys of ``train.hedonic`` that params files had before the scales were chosen from the rows."""
+
+
+class HedonicSettings(_Settings):
     """How little each block of the hedonic ridge is shrunk; docs/model.md describes the blocks."""
 
-    trend: Positive = 1.35
-    make: Positive = 2.98
-    model: Positive = 2.50
-    trim: Positive = 0.155
-    variant: Positive = 0.110
-    powertrain: Positive = 0.362
-    make_age: Positive = 0.764
-    model_age: Positive = 0.472
-    model_distance: Positive = 0.264
-    model_year: Positive = 0.238
-    category: Positive = 1.94
-    kind: Positive = 0.664
-    word: Positive = 0.931
-    model_word: Positive = 0.193
-    equipment: Positive = 0.266
-    color: Positive = 0.05
+    scales: dict[str, Positive] = Field(
+        {},
+        description="`auto`, the default: the rows choose the scale of every block; or the scales "
+        "that they do not choose, by block: {model_word: 0.2}",
+    )
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _read_auto(cls, scales: Any) -> Any:
+        if isinstance(scales, str) and scales != "auto":
+            raise ValueError(
+                f"{_shown(scales)} is not auto; write that, or scales by block, such as "
+                "{model_word: 0.2}"
+            )
+        return {} if scales == "auto" else scales
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_old_scales(cls, content: Any) -> Any:
+        if isinstance(content, dict) and (old := [key for key in content if key in _OLD_SCALES]):
+            raise ValueError(
+                f"{', '.join(old)}: each market's rows choose the scales now; remove the keys, or "
+                "write scales: auto (to fix that of a block: scales: {model_word: 0.2})"
+            )
+        return content
 
 
 class TreeSettings(_Settings):
@@ -436,7 +453,7 @@ class TrainSettings(_Settings):
     seed: Seed = 0
     folds: int = Field(10, ge=2, le=50)
     patience: int = Field(50, ge=1, le=100_000)
-    hedonic: HedonicScales = HedonicScales()
+    hedonic: HedonicSettings = HedonicSettings()
     booster: BoosterSettings = BoosterSettings()
 
 

@@ -48,7 +48,7 @@ def test_every_parameter_makes_another_model(workspace: Workspace) -> None:
         {},
         {"seed": 1},
         {"folds": 3},
-        {"hedonic": {"word": 9.0}},
+        {"hedonic": {"scales": {"word": 9.0}}},
         {"booster": {"learning_rate": 0.3}},
     ):
         settings = TrainSettings.model_validate({**QUICK.model_dump(), **change})

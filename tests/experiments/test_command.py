@@ -173,7 +173,9 @@ def test_tune_writes_the_winner_when_asked_and_nothing_else(
     assert again.code == 0, again.err
     assert params.read_text(encoding="utf-8") == written
     (study,) = optuna.get_all_study_names(f"sqlite:///{tmp_path / 'optuna.db'}")
-    refused = experiments("tune", "--folds", 2, "--only", "hedonic", "--study", study)
+    refused = experiments(
+        "tune", "--folds", 2, "--only", "train.booster.subsample", "--study", study
+    )
     assert refused.code == 2
     assert re.search("is of another search space: .* --study", refused.line)
     assert len(runs_of("tuning")) == 5

@@ -12,8 +12,7 @@ from carprice.settings import load_settings
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
 VALUES = {
-    "train.hedonic.make": 1.234,
-    "train.hedonic.color": 0.0123,
+    "train.booster.subsample": 0.456,
     "train.booster.direct.max_depth": 5,
     "train.booster.direct.learning_rate": 0.0345,
 }
@@ -34,7 +33,7 @@ def written(folder: Path, text: str) -> Path:
 def assert_has_the_values(path: Path) -> None:
     train = load_settings(path).train
     direct = train.booster.direct
-    assert (train.hedonic.make, train.hedonic.color) == (1.234, 0.0123)
+    assert train.booster.subsample == 0.456
     assert (direct.max_depth, direct.learning_rate) == (5, 0.0345)
 
 
@@ -46,13 +45,10 @@ def test_a_file_comes_back_byte_for_byte_but_for_the_values(path: Path, tmp_path
     before = path.read_text(encoding="utf-8")
     sections = (
         "train:\n  booster:\n    direct:\n      learning_rate: 0.0345\n      max_depth: 5\n"
-        "  hedonic:\n    color: 0.0123\n    make: 1.234\n"
+        "    subsample: 0.456\n"
     )
-    booster = "  booster:\n    direct:\n      learning_rate: 0.0345\n      max_depth: 5\n"
+    booster = sections.removeprefix("train:\n")
     replaced = re.sub("  booster: auto.*\n", booster, before)
-    for name, old in (("make", 2.98), ("color", 0.05)):
-        value = VALUES[f"train.hedonic.{name}"]
-        replaced = replaced.replace(f"    {name}: {old}\n", f"    {name}: {value}\n")
     expected = replaced if path.name == "params.yaml" else before + sections
     assert copy.read_text(encoding="utf-8") == expected
 
@@ -60,7 +56,7 @@ def test_a_file_comes_back_byte_for_byte_but_for_the_values(path: Path, tmp_path
 def test_values_that_are_there_already_and_a_look_before_leave_the_file_alone(copy: Path) -> None:
     stamp = copy.stat().st_mtime_ns
     check_writable(copy, VALUES)
-    assert write_values(copy, {"train.hedonic.model": 2.5}) == []
+    assert write_values(copy, {"train.patience": 50}) == []
     assert copy.stat().st_mtime_ns == stamp
 
 
@@ -72,7 +68,7 @@ def test_values_that_are_there_already_and_a_look_before_leave_the_file_alone(co
         "train:\n  seed: 3 # mine\n",
         "train:\n    booster:\n        max_depth: 4 # deep\n",
         "---\ntrain:\r\n  seed: 3\r\n",
-        "{train: {hedonic: {make: 2.0}}}",
+        "{train: {booster: {reg_lambda: 2.0}}}",
         "tracking:\n  experiment: mine",
         "# mine\n",
         "",
@@ -117,7 +113,7 @@ def test_line_ends_are_kept(text: str, tmp_path: Path) -> None:
 
 
 def test_a_file_with_anchors_is_refused_and_stays(tmp_path: Path) -> None:
-    text = "---\ntrain:\n  hedonic: {make: &same 2.0, model: *same}\n"
+    text = "---\ntrain:\n  booster: {reg_lambda: &same 2.0, min_child_weight: *same}\n"
     copy = written(tmp_path, text)
     for act in (check_writable, write_values):
         with pytest.raises(RefusedError, match=r"params\.yaml: line 3 uses a YAML anchor .*'same'"):
@@ -126,9 +122,9 @@ def test_a_file_with_anchors_is_refused_and_stays(tmp_path: Path) -> None:
 
 
 def test_a_value_that_is_no_number_yet_is_replaced(tmp_path: Path) -> None:
-    copy = written(tmp_path, 'train: {hedonic: {make: "2.0"}}\n')
-    write_values(copy, {"train.hedonic.make": 2.5})
-    assert copy.read_text(encoding="utf-8") == "train: {hedonic: {make: 2.5}}\n"
+    copy = written(tmp_path, 'train: {booster: {reg_lambda: "2.0"}}\n')
+    write_values(copy, {"train.booster.reg_lambda": 2.5})
+    assert copy.read_text(encoding="utf-8") == "train: {booster: {reg_lambda: 2.5}}\n"
 
 
 def test_a_file_that_cannot_be_written_is_named(full_disk: Path) -> None:

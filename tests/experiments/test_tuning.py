@@ -23,7 +23,7 @@ from carprice.experiments.tuning_report import Search, TuningReport
 from carprice.settings import TreeSettings
 
 DEPTH = space_of(["train.booster.direct.max_depth"])
-TWO = space_of(["train.booster.direct.max_depth", "train.hedonic.make"])
+TWO = space_of(["train.booster.direct.max_depth", "train.booster.direct.reg_lambda"])
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_study_is_run_drawn_and_tracked(search: Search, tuned, to: Reporting, 
     assert {*nested} == {"trial 0", "trial 1", "trial 2"}
     assert {run.info.status for run in (parent, *nested.values())} == {"FINISHED"}
     first = nested["trial 0"]
-    assert float(first.data.params["train.hedonic.make"]) == 2.98
+    assert float(first.data.params["train.booster.direct.reg_lambda"]) == 1
     history = client.get_metric_history(first.info.run_id, "fold_mape")
     assert [one.step for one in history] == [1, 2]
     names = {file.path for file in client.list_artifacts(parent.info.run_id)}
@@ -278,7 +278,9 @@ def test_present_values_that_were_lost_and_then_queued_twice_are_measured_once(
         tuned(search, timeout=-1.0)
     study().add_trial(study().get_trials()[-1])
     outcome = tuned(search)
-    present = [row["train.hedonic.make"] == 2.98 for row in outcome.trials.to_dict("records")]
+    present = [
+        row["train.booster.direct.reg_lambda"] == 3 for row in outcome.trials.to_dict("records")
+    ]
     assert present == [True, False, False]
     assert outcome.present_result is not None
 
@@ -297,9 +299,9 @@ def test_a_study_of_another_space_or_of_other_data_is_refused(
 ) -> None:
     tuned(search, space=space_of([]))
     with pytest.raises(
-        InputError, match=r"another search space: space\.train\.hedonic\..* --study"
+        InputError, match=r"another search space: space\.train\.booster\..* --study"
     ):
-        tuned(search, space=space_of(["booster"]))
+        tuned(search, space=DEPTH)
     with pytest.raises(InputError, match=r"measures something else: folds was 2, is 3; .* --study"):
         tuned(changed(search, folds=3), space=space_of([]))
 

@@ -11,15 +11,14 @@ from carprice.listings.frames import read_features
 from carprice.listings.keys import DetailKey, ModelKey
 from carprice.listings.market import Market
 from carprice.model import hedonic_fit
+from carprice.model.block_scales import factors_of
 from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Anchor
 from carprice.model.hedonic import Hedonic
 from carprice.model.hedonic_fit import age_weight, bases_of, fit_hedonic
 from carprice.model.worth import RidgeLookups
-from carprice.settings import HedonicScales
 
-SCALES = HedonicScales().model_dump()
 FOLDS = 3
 MARKET = Market("INR", "km", datetime.date(2025, 6, 30), "")
 
@@ -35,10 +34,10 @@ class Fitted:
         self.held_out, self.falling = anchor.log_price, anchor.falling
 
     def fit(self) -> tuple[Hedonic, Anchor]:
-        return fit_hedonic(self.features, self.log_price, self.folds, SCALES, km_per_unit=1.0)
+        return fit_hedonic(self.features, self.log_price, self.folds, {}, km_per_unit=1.0)
 
     def design(self) -> hedonic_fit._Design:
-        return hedonic_fit._Design(self.features, SCALES, 1.0)
+        return hedonic_fit._Design(self.features, 1.0)
 
     def predict(self, hedonic: Hedonic | None = None, features: Features | None = None) -> Floats:
         """Return what a ridge, or a part of it, says of listings; of all of this one's."""
@@ -69,7 +68,10 @@ def fitted(finished) -> Fitted:
 
 
 def matrix_of(fitted: Fitted) -> np.ndarray:
-    return np.vstack([m.toarray() for _, m in fitted.design().chunks()])
+    """Return the design matrix, each column multiplied by its block's scale."""
+    design = fitted.design()
+    factors = factors_of(fitted.hedonic.scales, design.slices, design.width)
+    return np.vstack([m.toarray() for _, m in design.chunks()]) * factors
 
 
 def ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -139,7 +141,7 @@ def test_a_car_that_is_listed_more_than_once_counts_once(fitted: Fitted) -> None
     again = np.concatenate([np.arange(rows), np.repeat(np.arange(0, rows, 3), 4)])
     features = replace(fitted.features.take(again), cars=again)
     hedonic, _ = fit_hedonic(
-        features, fitted.log_price[again], fitted.folds[again], SCALES, km_per_unit=1.0
+        features, fitted.log_price[again], fitted.folds[again], {}, km_per_unit=1.0
     )
     assert features.car_weights().sum() == pytest.approx(rows)
     for name, terms in fitted.hedonic.coefficients.items():
@@ -193,10 +195,7 @@ def test_a_car_without_a_distance_is_not_corrected_for_one(fitted: Fitted) -> No
     assert left[np.isnan(odometer)].mean() == pytest.approx(0, abs=0.03)
 
 
-def test_prices_step_with_the_quarter_of_the_listing_and_are_flat_beyond(
-    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(SCALES, "color", 1.0)
+def test_prices_step_with_the_quarter_of_the_listing_and_are_flat_beyond(fitted: Fitted) -> None:
     random = np.random.default_rng(0)
     listed = random.uniform(-2.0, -0.5, len(fitted.features))
     features = replace(fitted.features, numbers={**fitted.features.numbers, "listed": listed})

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from carprice.model.normal_equations import NormalEquations, solve_with_folds
+from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
 
 ROWS, COLUMNS, FOLDS = 300, 25, 5
 
@@ -17,7 +17,8 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return matrix, target, rng.uniform(0.1, 4, ROWS)
 
 
-PENALTY = np.array([1e-9, *np.linspace(0.3, 3, COLUMNS - 1)])
+FACTORS = np.array([1, *np.linspace(0.3, 3, COLUMNS - 1)])
+PENALTY = np.array([1e-9, *FACTORS[1:] ** -2])
 
 
 def dense_ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -29,12 +30,16 @@ def equations(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> Nor
     return NormalEquations.of(sp.csr_matrix(matrix), target, weight)
 
 
+def solver(rows: tuple[np.ndarray, ...]) -> RidgeSolver:
+    return RidgeSolver(equations(*rows))
+
+
 def by_fold(rows: tuple[np.ndarray, ...]) -> list[NormalEquations]:
     return [equations(*(part[fold::FOLDS] for part in rows)) for fold in range(FOLDS)]
 
 
 def test_the_solution_of_all_rows_is_that_of_a_dense_ridge(rows) -> None:
-    solution, _ = solve_with_folds(by_fold(rows), PENALTY)
+    solution, _ = solve_with_folds(solver(rows), by_fold(rows), FACTORS)
     assert solution == pytest.approx(dense_ridge(*rows), abs=1e-8)
 
 
@@ -47,10 +52,15 @@ def test_pieces_add_up_to_the_whole_and_can_be_taken_away(rows) -> None:
     ):
         assert found.gram.toarray() == pytest.approx(expected.gram.toarray(), abs=1e-10)
         assert found.moment == pytest.approx(expected.moment, abs=1e-10)
+        assert found.square == pytest.approx(expected.square, abs=1e-8)
+    matrix, target, weight = rows
+    solution = np.linspace(-1, 1, COLUMNS)
+    expected_error = weight @ (target - matrix @ solution) ** 2
+    assert whole.squared_error(solution) == pytest.approx(expected_error)
 
 
 def test_solutions_without_a_fold_are_those_of_separate_fits(rows) -> None:
-    whole, without = solve_with_folds(by_fold(rows), PENALTY)
+    whole, without = solve_with_folds(solver(rows), by_fold(rows), FACTORS)
     assert without.shape == (FOLDS, COLUMNS)
     for fold in range(FOLDS):
         others = np.arange(ROWS) % FOLDS != fold
@@ -60,6 +70,7 @@ def test_solutions_without_a_fold_are_those_of_separate_fits(rows) -> None:
 
 
 def test_an_empty_fold_leaves_the_solution_as_it_is(rows) -> None:
-    whole, without = solve_with_folds([equations(*rows), NormalEquations.none(COLUMNS)], PENALTY)
+    folds = [equations(*rows), NormalEquations.none(COLUMNS)]
+    whole, without = solve_with_folds(solver(rows), folds, FACTORS)
     assert without[1] == pytest.approx(whole, abs=1e-9)
     assert without[0] == pytest.approx(np.zeros(COLUMNS), abs=1e-9)

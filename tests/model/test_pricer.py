@@ -258,9 +258,9 @@ def test_many_are_valued_as_one_by_one(rich: PriceModel, monkeypatch: pytest.Mon
 def test_what_is_unknown_widens_the_range_by_its_variance(
     change: dict[str, Any], factors: list[str], model: PriceModel
 ) -> None:
-    pricer, confidence = model.pricer, 0.8
-    prices = pricer.prices([CAR | change], confidence)
-    read = pricer._read(CAR | change)
+    pricer, confidence, car = model.pricer, 0.8, CAR | {"year": 2017} | change
+    prices = pricer.prices([car], confidence)
+    read = pricer._read(car)
     _, log_scale = pricer._trees.of_one(read)
     band = np.searchsorted([3.5, 6.5, 9.5], read.car.given["age"])
     variance = sum(model.hedonic.spread[factor] for factor in factors)

@@ -223,7 +223,7 @@ def tune(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Tune hedonic, booster or a single key such as train.hedonic.make; may be "
+            help="Tune booster or a single key such as train.booster.max_depth; may be "
             "repeated. Default: all.",
         ),
     ] = None,

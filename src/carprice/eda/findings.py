@@ -195,8 +195,8 @@ def _market(
     without_dates = {name: values for name, values in columns.items() if name != "listed_on"}
     undated = replace(parse(without_dates, cleaned.valuation_date, unit), cars=cars)
     progress("what like cars cost")
-    scales = settings.train.hedonic.model_dump()
-    expected = expected_log_price(undated, log_price, unit, scales) if np.ptp(price) else None
+    fixed = settings.train.hedonic.scales
+    expected = expected_log_price(undated, log_price, unit, fixed) if np.ptp(price) else None
     residual = None if expected is None else log_price - expected
     progress("near-twins, suspects and drift")
     known_by = suspects(features, log_price, explaining=0.0)

@@ -62,7 +62,7 @@ class Outliers:
 
 
 def expected_log_price(
-    features: Features, log_price: Floats, distance_unit: str, scales: Mapping[str, float]
+    features: Features, log_price: Floats, distance_unit: str, fixed: Mapping[str, float]
 ) -> Floats | None:
     """Return the ln(price) of each car that the other cars predict; None for fewer than 200 rows.
 
@@ -73,7 +73,7 @@ def expected_log_price(
     features : listings parsed without dates, n rows.
     log_price : their ln(price).
     distance_unit : ``km`` or ``miles``.
-    scales : of the ridge's blocks, see :class:`carprice.settings.HedonicScales`.
+    fixed : scales of the ridge's blocks that are not chosen, by the block's name.
     """
     if len(log_price) < _FEWEST_ROWS:
         return None
@@ -84,7 +84,7 @@ def expected_log_price(
     cars = features.car_codes()
     of_car = np.arange(cars.max() + 1, dtype=np.intp) % count
     folds = np.random.default_rng(0).permutation(of_car)[cars]
-    _, anchor = fit_hedonic(complete, log_price, folds, scales, km_per_unit(distance_unit))
+    _, anchor = fit_hedonic(complete, log_price, folds, fixed, km_per_unit(distance_unit))
     return anchor.log_price
 
 

@@ -102,7 +102,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         folds: int = 10,
         patience: int = 50,
         seed: int = 0,
-        hedonic: Mapping[str, float] | None = None,
+        hedonic: Mapping[str, Any] | None = None,
         booster: Mapping[str, Any] | None = None,
     ) -> None:
         self.columns = columns

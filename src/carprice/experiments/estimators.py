@@ -78,8 +78,8 @@ def _fit_hedonic(
     cars = CarReader(Defaults.fit(features))
     complete = cars.complete(features)
     folds = np.arange(len(log_price), dtype=np.intp) % _UNFOLDED
-    scales = train.hedonic.model_dump()
-    hedonic, _ = fit_hedonic(complete, log_price, folds, scales, market.km_per_unit)
+    fixed = train.hedonic.scales
+    hedonic, _ = fit_hedonic(complete, log_price, folds, fixed, market.km_per_unit)
     ridge = RidgeLookups(hedonic)
 
     def predict(others: Features) -> Floats:

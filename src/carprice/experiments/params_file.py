@@ -38,12 +38,12 @@ def write_values(path: Path, values: Mapping[str, float]) -> list[str]:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "params.yaml")
-    ...     _ = path.write_text("train: # mine\n  hedonic: {make: 2.98, trim: 0.10}\n")
-    ...     write_values(path, {"train.hedonic.make": 3.1, "train.hedonic.trim": 0.1})
+    ...     _ = path.write_text("train: # mine\n  booster: {max_depth: 8, subsample: 0.70}\n")
+    ...     write_values(path, {"train.booster.max_depth": 6, "train.booster.subsample": 0.7})
     ...     print(path.read_text(), end="")
-    ['train.hedonic.make']
+    ['train.booster.max_depth']
     train: # mine
-      hedonic: {make: 3.1, trim: 0.10}
+      booster: {max_depth: 6, subsample: 0.70}
     """
     text, changed = _edit(path, values)
     if changed:

@@ -1,4 +1,6 @@
-"""What is searched when the model is tuned, and how: the ridge's scales, the booster's parameters.
+"""What is searched when the model is tuned, and how: the booster's parameters.
+
+The ridge's scales are not: each market's rows choose them (:mod:`carprice.model.block_scales`).
 
 The ranges are around the recipe (the defaults of :mod:`carprice.settings`), not around the present
 values, so that a study can go on after its winner was written into the params file.
@@ -14,13 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from carprice.errors import InputError
 from carprice.experiments.candidates import EXTRA
 from carprice.model.blend import parameters_of
-from carprice.settings import HedonicScales, TrainSettings, flatten
+from carprice.settings import TrainSettings, flatten
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-_SPREAD: Final = 4.0
-"""A scale is searched from params.yaml's value divided by this to that value times this."""
 _DIGITS: Final = 4
 
 
@@ -74,12 +74,6 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-HEDONIC: Final = {
-    f"train.hedonic.{name}": Range(
-        _rounded(field.default / _SPREAD), _rounded(field.default * _SPREAD), log=True
-    )
-    for name, field in HedonicScales.model_fields.items()
-}
 _TREES: Final = {
     "max_depth": Range(2, 12, whole=True),
     "learning_rate": Range(0.01, 0.3, log=True),
@@ -95,7 +89,7 @@ BOOSTER: Final = {
 }
 Space = Mapping[str, Range]
 Values = Mapping[str, float]
-GROUPS: Final[Mapping[str, Space]] = {"hedonic": HEDONIC, "booster": BOOSTER}
+GROUPS: Final[Mapping[str, Space]] = {"booster": BOOSTER}
 
 
 def space_of(wanted: Sequence[str]) -> Space:
@@ -108,15 +102,15 @@ def space_of(wanted: Sequence[str]) -> Space:
 
     Examples
     --------
-    >>> [*space_of(["train.hedonic.make"])], len(space_of(["booster"])), len(space_of([]))
-    (['train.hedonic.make'], 12, 28)
+    >>> [*space_of(["train.booster.direct.max_depth"])], len(space_of(["booster"]))
+    (['train.booster.direct.max_depth'], 12)
     """
-    every = {**HEDONIC, **BOOSTER}
+    every = {name: one for group in GROUPS.values() for name, one in group.items()}
     known = {**GROUPS, **{name: {name: one} for name, one in every.items()}}
     for name in wanted:
         if name not in known:
             raise InputError(
-                f"--only {name!r} is nothing that is tuned; there are the groups "
+                f"--only {name!r} is nothing that is tuned; there are the group "
                 f"{', '.join(GROUPS)}, and {', '.join(every)}"
             )
     return {key: one for name in wanted for key, one in known[name].items()} or every

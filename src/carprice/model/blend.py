@@ -29,8 +29,8 @@ _SHARES: Final = np.arange(17) / 20
 _FEW_CARS: Final = 6_000
 _MANY_CARS: Final = 24_000
 _COMMON: Final = {"subsample": 0.7}
-_RESIDUAL: Final = {"n_estimators": 900, "min_child_weight": 8, "reg_lambda": 3}
-_DIRECT: Final = {"n_estimators": 900, "min_child_weight": 5, "reg_lambda": 1}
+_RESIDUAL: Final = {"n_estimators": 500, "min_child_weight": 8, "reg_lambda": 3}
+_DIRECT: Final = {"min_child_weight": 5, "reg_lambda": 1}
 
 
 def parameters_of(
@@ -47,8 +47,8 @@ def parameters_of(
     >>> for cars in (300, 12_000, 1_000_000):
     ...     both = parameters_of(BoosterSettings(), cars)
     ...     [(one["max_depth"], round(one["learning_rate"], 3)) for one in both]
-    [(4, 0.03), (6, 0.04)]
-    [(6, 0.049), (7, 0.057)]
+    [(4, 0.03), (6, 0.05)]
+    [(6, 0.049), (7, 0.063)]
     [(7, 0.08), (8, 0.08)]
     """
     many = math.log(max(cars, 1) / _FEW_CARS) / math.log(_MANY_CARS / _FEW_CARS)
@@ -59,8 +59,9 @@ def parameters_of(
         "colsample_bytree": 0.4 + 0.1 * many,
     }
     direct = {
+        "n_estimators": round(150 + 150 * many),
         "max_depth": round(6 + 2 * many),
-        "learning_rate": 0.04 * (0.08 / 0.04) ** many,
+        "learning_rate": 0.05 * (0.08 / 0.05) ** many,
         "colsample_bytree": 0.4,
     }
     both = settings.given()

@@ -3,6 +3,7 @@
 A block turns one text of a listing into terms, each a column of the ridge, and multiplies them by a
 function of age and distance. The smaller its scale, the more it is shrunk: a rare trim backs off to
 its model, a rare model to its make, and an unseen value, whose columns are all zero, to its parent.
+The scales here are where :mod:`carprice.model.block_scales` starts to choose each market's own.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,6 +36,11 @@ Terms = Sequence[tuple[str, float]]
 def whole(text: str) -> Terms:
     """Return the text as its only term."""
     return ((text, 1.0),)
+
+
+def whole_or_none(text: str) -> Terms:
+    """Return the text as its only term; none if it is empty."""
+    return whole(text) if text else ()
 
 
 def words(text: str) -> Terms:
@@ -87,7 +93,7 @@ class Block:
     factor : the part of the price that it counts to, one of :data:`FACTORS`.
     text : name of the text that has the terms, see :func:`carprice.model.hedonic_fit.texts_of`.
     basis : the function of age and distance, see :func:`carprice.model.hedonic_fit.bases_of`.
-    scale : its key in :class:`carprice.settings.HedonicScales`.
+    scale : what its columns are multiplied by at first; the smaller, the more they are shrunk.
     min_rows : a term in fewer training cars gets no column.
     idf : whether a text's terms are weighted by inverse document frequency, to unit length.
     """
@@ -96,58 +102,77 @@ class Block:
     factor: str
     text: str
     basis: str
-    scale: str
+    scale: float
     terms: Callable[[str], Terms] = whole
     min_rows: int = 1
     idf: bool = False
 
 
 BLOCKS: Final = (
-    Block("make", MAKE_AND_MODEL, "make", "one", "make"),
-    Block("model", MAKE_AND_MODEL, "model", "one", "model"),
-    Block("body", MAKE_AND_MODEL, "body", "one", "category"),
-    Block("trim", VARIANT, "model_trim", "one", "trim"),
-    Block("variant", VARIANT, "model_variant", "one", "variant"),
-    Block("word", VARIANT, "words", "one", "word", words, min_rows=3, idf=True),
-    Block("model_word", VARIANT, "model_variant", "one", "model_word", words_of_model, min_rows=2),
-    Block("engine", POWERTRAIN, "engine", "one", "trend", numbers),
-    Block("model_engine", POWERTRAIN, "model_engine", "one", "powertrain"),
-    Block("trend_a", AGE, "", "a", "trend"),
-    Block("trend_a2", AGE, "", "a2", "trend"),
-    Block("trend_a3", AGE, "", "a3", "trend"),
-    Block("age", AGE, "age", "one", "category"),
-    Block("make_a", AGE, "make", "a", "make_age"),
-    Block("make_a2", AGE, "make", "a2", "make_age"),
-    Block("model_a", AGE, "model", "a", "model_age"),
-    Block("model_a2", AGE, "model", "a2_half", "model_age"),
-    Block("model_year", AGE, "model_age", "one", "model_year"),
-    Block("quarter", AGE, "quarter", "one", "color", steps_back),
-    Block("trend_so", DISTANCE, "", "so", "trend"),
-    Block("trend_so2", DISTANCE, "", "so2", "trend"),
-    Block("trend_lo", DISTANCE, "", "lo", "trend"),
-    Block("trend_a_so", DISTANCE, "", "a_so", "trend"),
-    Block("no_distance", DISTANCE, "no_distance", "one", "trend", numbers),
-    Block("no_distance_a", DISTANCE, "no_distance", "a", "trend", numbers),
-    Block("no_distance_a2", DISTANCE, "no_distance", "a2", "trend", numbers),
-    Block("model_so", DISTANCE, "model", "so", "model_distance"),
-    Block("model_powertrain", POWERTRAIN, "model_powertrain", "one", "powertrain"),
-    Block("transmission", POWERTRAIN, "transmission", "one", "category"),
-    Block("fuel", POWERTRAIN, "fuel", "one", "category"),
-    Block("gear", POWERTRAIN, "gear", "one", "category"),
-    Block("drive", POWERTRAIN, "drive", "one", "category"),
-    Block("kind_one", POWERTRAIN, "kind", "one", "kind"),
-    Block("kind_a", POWERTRAIN, "kind", "a", "kind"),
-    Block("kind_so", POWERTRAIN, "kind", "so", "kind"),
-    Block("owners", OWNERS, "owners", "one", "trend", numbers),
-    Block("equipment", EQUIPMENT, "equipment", "one", "equipment", items),
-    Block("equipment_a", EQUIPMENT, "equipment", "a", "equipment", items),
-    Block("extent", EQUIPMENT, "extent", "one", "trend", numbers),
-    Block("extent_a", EQUIPMENT, "extent_a", "a", "trend", numbers),
-    Block("color", COLOUR, "color", "one", "color"),
-    Block("condition", CONDITION, "condition", "one", "category"),
-    Block("seller", OTHERS, "seller", "one", "category"),
-    Block("region", OTHERS, "region", "one", "category"),
-    Block("fitness", OTHERS, "fitness", "one", "category"),
-    Block("fitness_a", OTHERS, "fitness", "a", "category"),
+    Block("make", MAKE_AND_MODEL, "make", "one", 2.98),
+    Block("model", MAKE_AND_MODEL, "model", "one", 2.5),
+    Block("body", MAKE_AND_MODEL, "body", "one", 1.94),
+    Block("trim", VARIANT, "model_trim", "one", 0.155),
+    Block("trim_a", VARIANT, "model_trim", "a", 0.05),
+    Block("variant", VARIANT, "model_variant", "one", 0.11),
+    Block("word", VARIANT, "words", "one", 0.931, words, min_rows=3, idf=True),
+    Block("word_a", VARIANT, "words", "a", 0.2, words, min_rows=3, idf=True),
+    Block("word_so", VARIANT, "words", "so", 0.05, words, min_rows=3, idf=True),
+    Block("model_word", VARIANT, "model_variant", "one", 0.193, words_of_model, min_rows=2),
+    Block("engine", POWERTRAIN, "engine", "one", 1.35, numbers),
+    Block("engine_a", POWERTRAIN, "engine", "a", 0.5, numbers),
+    Block("engine_so", POWERTRAIN, "engine", "so", 0.5, numbers),
+    Block("model_engine", POWERTRAIN, "model_engine", "one", 0.362),
+    Block("model_spec", POWERTRAIN, "model_spec", "one", 0.2, whole_or_none, min_rows=2),
+    Block("model_spec_a", POWERTRAIN, "model_spec", "a", 0.1, whole_or_none, min_rows=2),
+    Block("model_tax", POWERTRAIN, "model_tax", "one", 0.1, whole_or_none, min_rows=2),
+    Block("model_tax_a", POWERTRAIN, "model_tax", "a", 0.05, whole_or_none, min_rows=2),
+    Block("trend_a", AGE, "", "a", 1.35),
+    Block("trend_a2", AGE, "", "a2", 1.35),
+    Block("trend_a3", AGE, "", "a3", 1.35),
+    Block("age", AGE, "age", "one", 1.94),
+    Block("make_a", AGE, "make", "a", 0.764),
+    Block("make_a2", AGE, "make", "a2", 0.764),
+    Block("model_a", AGE, "model", "a", 0.472),
+    Block("model_a2", AGE, "model", "a2_half", 0.472),
+    Block("model_a3", AGE, "model", "a3", 0.1),
+    Block("model_year", AGE, "model_age", "one", 0.238),
+    Block("quarter", AGE, "quarter", "one", 0.1, steps_back),
+    Block("trend_so", DISTANCE, "", "so", 1.35),
+    Block("trend_so2", DISTANCE, "", "so2", 1.35),
+    Block("trend_lo", DISTANCE, "", "lo", 1.35),
+    Block("trend_a_so", DISTANCE, "", "a_so", 1.35),
+    Block("no_distance", DISTANCE, "no_distance", "one", 1.35, numbers),
+    Block("no_distance_a", DISTANCE, "no_distance", "a", 1.35, numbers),
+    Block("no_distance_a2", DISTANCE, "no_distance", "a2", 1.35, numbers),
+    Block("model_so", DISTANCE, "model", "so", 0.264),
+    Block("model_lo", DISTANCE, "model", "lo", 0.05),
+    Block("make_so", DISTANCE, "make", "so", 0.2),
+    Block("age_so", DISTANCE, "age", "so", 0.1),
+    Block("model_powertrain", POWERTRAIN, "model_powertrain", "one", 0.362),
+    Block("model_powertrain_a", POWERTRAIN, "model_powertrain", "a", 0.1),
+    Block("make_powertrain", POWERTRAIN, "make_powertrain", "one", 0.2),
+    Block("make_powertrain_a", POWERTRAIN, "make_powertrain", "a", 0.2),
+    Block("make_powertrain_so", POWERTRAIN, "make_powertrain", "so", 0.1),
+    Block("transmission", POWERTRAIN, "transmission", "one", 1.94),
+    Block("fuel", POWERTRAIN, "fuel", "one", 1.94),
+    Block("gear", POWERTRAIN, "gear", "one", 1.94),
+    Block("drive", POWERTRAIN, "drive", "one", 1.94),
+    Block("kind_one", POWERTRAIN, "kind", "one", 0.664),
+    Block("kind_a", POWERTRAIN, "kind", "a", 0.664),
+    Block("kind_so", POWERTRAIN, "kind", "so", 0.664),
+    Block("owners", OWNERS, "owners", "one", 1.35, numbers),
+    Block("owners_a", OWNERS, "owners", "a", 0.5, numbers),
+    Block("equipment", EQUIPMENT, "equipment", "one", 0.266, items),
+    Block("equipment_a", EQUIPMENT, "equipment", "a", 0.266, items),
+    Block("extent", EQUIPMENT, "extent", "one", 1.35, numbers),
+    Block("extent_a", EQUIPMENT, "extent_a", "a", 1.35, numbers),
+    Block("color", COLOUR, "color", "one", 0.05),
+    Block("condition", CONDITION, "condition", "one", 1.94),
+    Block("seller", OTHERS, "seller", "one", 1.94),
+    Block("seller_a", OTHERS, "seller", "a", 0.5),
+    Block("region", OTHERS, "region", "one", 1.94),
+    Block("fitness", OTHERS, "fitness", "one", 1.94),
+    Block("fitness_a", OTHERS, "fitness", "a", 1.94),
 )
 """All blocks of the ridge; the columns stand in this order."""

@@ -6,8 +6,9 @@ One sparse ridge regression (Rosen 1974 for the hedonic idea) on the columns of
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,10 @@ LOGGED: Final = {
 """Numbers whose logarithm is a term of the engine, and the value at which it is 0."""
 ENGINE: Final = ("litres", "power_bhp", "cylinders")
 """Numbers of the text ``model_engine``, in its order."""
+SPEC: Final = ("litres", "power_bhp", "fuel_economy")
+"""Numbers of the text ``model_spec``, in its order; the fuel follows them."""
+TAX: Final = ("road_tax", "litres")
+"""Numbers of the text ``model_tax``, in its order."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Hedonic:
     spread : factor → variance of what it adds among cars of one model; ``model`` → that among cars
         of one make; ``make`` → that among all. It widens the range where the value is unknown.
     usual : block or factor → model, make or "" for all → mean of what it adds, for unseen values.
+    scales : block name → the scale of its columns, see :mod:`carprice.model.block_scales`; empty in
+        model folders of before.
     """
 
     intercept: float
@@ -57,6 +64,12 @@ class Hedonic:
     typical: dict[str, float]
     spread: dict[str, float]
     usual: dict[str, dict[str, float]]
+    scales: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def known(self) -> defaultdict[str, dict[str, float]]:
+        """The coefficients; model folders of before have none of the newer blocks."""
+        return defaultdict(dict, self.coefficients)
 
     @property
     def oldest(self) -> int:

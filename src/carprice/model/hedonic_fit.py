@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from carprice.arrays import Floats
 from carprice.listings.features import Features
 from carprice.listings.keys import DetailKey, detail_key, has_detail
+from carprice.model.block_scales import choose_scales, factors_of
 from carprice.model.blocks import BLOCKS, POWERTRAIN, VARIANT, Block, print_numbers
 from carprice.model.encoder import Anchor, Falling
 from carprice.model.falling import falling_correction
@@ -22,18 +23,19 @@ from carprice.model.hedonic import (
     KM_KNOTS,
     LOGGED,
     NO_DISTANCE,
+    SPEC,
+    TAX,
     USUAL_KM,
     Hedonic,
     printed,
     quarters_before,
     terms_of,
 )
-from carprice.model.normal_equations import NormalEquations, solve_with_folds
+from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
 from carprice.model.worth import WORTHS, worth_of
 
 _CHUNK_ROWS: Final = 100_000
 _OLDEST: Final = 40
-_INTERCEPT_PENALTY: Final = 1e-9
 _OFTEN_UNKNOWN: Final = 0.05
 _LEAST_FALL_A_YEAR: Final = 0.02  # of ln(price)
 _ROUNDING: Final = 1e-6
@@ -50,10 +52,12 @@ def fit_hedonic(
     features: Features,
     log_price: Floats,
     folds: Codes,
-    scales: Mapping[str, float],
+    fixed: Mapping[str, float],
     km_per_unit: float,
 ) -> tuple[Hedonic, Anchor]:
     """Fit on all rows; return the ridge and its out-of-fold predictions.
+
+    Each block's scale is the one that the rows make likely: :mod:`carprice.model.block_scales`.
 
     Each car counts once, however often it is listed.
 
@@ -62,10 +66,10 @@ def fit_hedonic(
     features : n rows, completed by :meth:`carprice.model.car.CarReader.complete`.
     log_price : their ln(price).
     folds : the fold of each row, from 0.
-    scales : factor of a block's columns, by its key in :class:`carprice.settings.HedonicScales`.
+    fixed : scales that are not chosen, by the block's name.
     km_per_unit : kilometres in the market's distance unit.
     """
-    design = _Design(features, scales, km_per_unit)
+    design = _Design(features, km_per_unit)
     weight = age_weight(features.numbers["age"]) * features.car_weights()
     sums = [NormalEquations.none(design.width) for _ in range(int(folds.max()) + 1)]
     for rows, matrix in design.chunks():
@@ -74,14 +78,17 @@ def fit_hedonic(
             sums[fold] = before + NormalEquations.of(
                 matrix[here], log_price[rows][here], weight[rows][here]
             )
-    penalty = np.ones(design.width)
-    penalty[0] = _INTERCEPT_PENALTY
-    solution, by_fold = solve_with_folds(sums, penalty)
+    solver = RidgeSolver(sum(sums[1:], start=sums[0]))
+    start = {each.block.name: each.block.scale for each in design.columns}
+    cars = float(features.car_weights().sum())
+    scales = choose_scales(solver, cars, design.slices, start, fixed)
+    factors = factors_of(scales, design.slices, design.width)
+    solution, by_fold = solve_with_folds(solver, sums, factors)
     held_out = np.empty(len(features))
     for rows, matrix in design.chunks():
         predictions = matrix @ by_fold.T
         held_out[rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
-    hedonic, falling = design.hedonic(solution, held_out - log_price)
+    hedonic, falling = design.hedonic(solution, scales, held_out - log_price)
     corrected = sum(design.corrections(hedonic).values(), held_out)
     return hedonic, Anchor(corrected, design.worths(by_fold, folds), falling)
 
@@ -107,17 +114,21 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
     """
     texts, values = features.texts, features.numbers
     age = [str(int(years)) for years in np.minimum(values["age"], oldest)]
-    engine = (map(printed, values[name]) for name in ENGINE)
+    model, fuel, transmission = (texts[name] for name in ("model", "fuel", "transmission"))
+    engine, spec, tax = (
+        [[*map(printed, row)] for row in zip(*(values[name] for name in names), strict=True)]
+        for names in (ENGINE, SPEC, TAX)
+    )
     numbers = (*LOGGED, "seats")
     rows = zip(*(values[name].tolist() for name in numbers), strict=True)
-    kinds = zip(texts["fuel"], texts["transmission"], texts["body"], strict=True)
+    kinds = zip(fuel, transmission, texts["body"], strict=True)
     extent = [n / 8 for n in values["feature_count"]]
     return {
         **texts,
         "": [""] * len(features),
         "words": [DetailKey.read(text).detail for text in texts["model_variant"]],
         "age": age,
-        "model_age": [*map(detail_key, texts["model"], age)],
+        "model_age": [*map(detail_key, model, age)],
         "kind": ["|".join(row) for row in kinds],
         "owners": [_print_terms("ownership", count) for count in values["ownership"].tolist()],
         "equipment": features.equipment,
@@ -128,7 +139,15 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
             print_numbers(**{NO_DISTANCE: float(math.isnan(one))}) for one in values["odometer"]
         ],
         "fitness": [printed(years) for years in values["fitness_age"]],
-        "model_engine": [*map(detail_key, texts["model"], *engine)],
+        "model_engine": [*map(detail_key, model, *zip(*engine, strict=True))],
+        "model_spec": [
+            detail_key(of, *row, kind) if any(row) else ""
+            for of, row, kind in zip(model, spec, fuel, strict=True)
+        ],
+        "model_tax": [
+            detail_key(of, *row) if row[0] else "" for of, row in zip(model, tax, strict=True)
+        ],
+        "make_powertrain": [*map(detail_key, texts["make"], fuel, transmission)],
         "engine": [";".join(filter(None, map(_print_terms, numbers, row))) for row in rows],
     }
 
@@ -221,8 +240,8 @@ class _Design:
     oldest : age in years to which older cars are clipped.
     """
 
-    def __init__(self, features: Features, scales: Mapping[str, float], km_per_unit: float) -> None:
-        self.features, self.scales, self.km_per_unit = features, scales, km_per_unit
+    def __init__(self, features: Features, km_per_unit: float) -> None:
+        self.features, self.km_per_unit = features, km_per_unit
         age = features.numbers["age"]
         self.oldest = int(min(np.quantile(age, 0.995), _OLDEST))
         self._ages = np.minimum(age, self.oldest).astype(np.intp)
@@ -245,8 +264,8 @@ class _Design:
             chunk = slice(start, min(start + _CHUNK_ROWS, rows))
             parts = [sp.csr_matrix(np.ones((chunk.stop - start, 1)))]
             for each in self.columns:
-                factor = self.bases[each.block.basis][chunk] * self.scales[each.block.scale]
-                parts.append(sp.diags(factor) @ each.by_text[each.codes[chunk]])
+                basis = sp.diags(self.bases[each.block.basis][chunk])
+                parts.append(basis @ each.by_text[each.codes[chunk]])
             yield chunk, sp.hstack(parts, format="csr")
 
     def worths(self, by_fold: Floats, folds: Codes) -> dict[str, Floats]:
@@ -254,11 +273,13 @@ class _Design:
         worths = {name: np.zeros(len(folds)) for name in WORTHS}
         for each in self.columns:
             if (name := worth_of(each.block)) and each.terms:
-                own = by_fold[:, self.slices[each.block.name]] * self.scales[each.block.scale]
+                own = by_fold[:, self.slices[each.block.name]]
                 worths[name] += (each.by_text @ own.T)[each.codes, folds]
         return worths
 
-    def hedonic(self, solution: Floats, residual: Floats) -> tuple[Hedonic, Falling]:
+    def hedonic(
+        self, solution: Floats, scales: Mapping[str, float], residual: Floats
+    ) -> tuple[Hedonic, Falling]:
         """Return the ridge of a solution, with corrections and statistics of the training rows.
 
         Parameters
@@ -273,7 +294,7 @@ class _Design:
         coefficients = {}
         for each in self.columns:
             name = each.block.name
-            own = solution[self.slices[name]] * self.scales[each.block.scale]
+            own = solution[self.slices[name]]
             coefficients[name] = dict(zip(each.terms, own.tolist(), strict=True))
         by_age, by_distance, falling = self._falling_corrections(coefficients, residual)
         if coefficients["no_distance"]:  # such cars have no distance to be corrected for
@@ -289,6 +310,7 @@ class _Design:
             typical={},
             spread={},
             usual={},
+            scales=dict(scales),
         )
         return self._with_statistics(draft), falling
 
@@ -306,6 +328,8 @@ class _Design:
         years, own = np.arange(self.oldest + 1), coefficients["age"]
         by_age = self._mean_curve(coefficients, _AGE_BASES, age=years.astype(np.float64))
         by_age += [own.get(str(year), 0.0) for year in years]
+        by_distance = coefficients["age_so"]
+        by_age += [by_distance.get(str(year), 0.0) * self.bases["so"].mean() for year in years]
         weights, known = self.features.car_weights(), self._has_distance
         for_age, age_limits = falling_correction(
             by_age, self._ages, residual, weights, _LEAST_FALL_A_YEAR

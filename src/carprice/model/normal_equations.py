@@ -11,77 +11,140 @@ from typing import Final, Self
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import LinearOperator, cg, splu
+from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 
+_INTERCEPT_PENALTY: Final = 1e-9
 _TOLERANCE: Final = 1e-10
 _MOST_STEPS: Final = 2000
 
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """XᵀWX (columns × columns, sparse) and XᵀWy (columns) of some rows."""
+    """XᵀWX (columns × columns, sparse), XᵀWy (columns) and yᵀWy of some rows."""
 
     gram: sp.csc_matrix
     moment: Floats
+    square: float
 
     @classmethod
     def none(cls, columns: int) -> Self:
         """Return the sum of no rows."""
-        return cls(sp.csc_matrix((columns, columns)), np.zeros(columns))
+        return cls(sp.csc_matrix((columns, columns)), np.zeros(columns), 0.0)
 
     @classmethod
     def of(cls, matrix: sp.csr_matrix, target: Floats, weight: Floats) -> Self:
         """Sum up the rows of a sparse matrix (rows × columns)."""
         weighted = sp.diags(weight) @ matrix
-        return cls((matrix.T @ weighted).tocsc(), np.asarray(weighted.T @ target))
+        square = float(weight @ target**2)
+        return cls((matrix.T @ weighted).tocsc(), np.asarray(weighted.T @ target), square)
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(self.gram + other.gram, self.moment + other.moment)
+        square = self.square + other.square
+        return type(self)(self.gram + other.gram, self.moment + other.moment, square)
 
     def __sub__(self, other: Self) -> Self:
-        return type(self)(self.gram - other.gram, self.moment - other.moment)
+        square = self.square - other.square
+        return type(self)(self.gram - other.gram, self.moment - other.moment, square)
+
+    def squared_error(self, solution: Floats) -> float:
+        """Return Σ w (y - Xb)² of coefficients b (columns)."""
+        fitted = float(solution @ (self.gram @ solution) - 2 * (solution @ self.moment))
+        return max(self.square + fitted, 0.0)
 
 
-def solve_with_folds(folds: Sequence[NormalEquations], penalty: Floats) -> tuple[Floats, Floats]:
+class RidgeSolver:
+    """Solves the ridge of some rows for any factors that its columns are multiplied by.
+
+    With S the diagonal of the factors, it solves (SXᵀWXS + αI) u = SXᵀWy, where α is 1 but for the
+    intercept, column 0, which is next to free. The order of the columns in which the factorisation
+    stays sparse is found once.
+    """
+
+    def __init__(self, sums: NormalEquations) -> None:
+        self.sums = sums
+        self._penalty = np.ones(len(sums.moment))
+        self._penalty[0] = _INTERCEPT_PENALTY
+        in_order = sums.gram + sp.diags(self._penalty, format="csc")
+        self._order = np.argsort(_factorised(in_order, "MMD_AT_PLUS_A").perm_c)
+        self._gram = sums.gram[self._order][:, self._order]
+
+    def at(self, factors: Floats) -> "RidgeFactor":
+        """Factorise the ridge for some factors of its columns."""
+        own, penalty = sp.diags(factors[self._order]), sp.diags(self._penalty[self._order])
+        factor = _factorised(own @ self._gram @ own + penalty, "NATURAL")
+        return RidgeFactor(factor, self._order, factors * self.sums.moment)
+
+    def without(self, fold: NormalEquations, factors: Floats, whole: "RidgeFactor") -> Floats:
+        """Return u of the rows that are not in a fold.
+
+        They differ little from all rows, so that conjugate gradients with the factorisation of all
+        as preconditioner find it in a few steps.
+        """
+        every = self.sums.gram
+        shape = every.shape
+        found, failed = cg(
+            LinearOperator(
+                shape,
+                lambda u: (
+                    factors * (every @ (factors * u) - fold.gram @ (factors * u))
+                    + self._penalty * u
+                ),
+            ),
+            factors * (self.sums.moment - fold.moment),
+            x0=whole.solution(),
+            rtol=_TOLERANCE,
+            maxiter=_MOST_STEPS,
+            M=LinearOperator(shape, whole.solve),
+        )
+        if failed:
+            raise ArithmeticError(f"the ridge without one fold did not converge in {failed} steps")
+        return np.asarray(found)
+
+
+class RidgeFactor:
+    """A factorised ridge, made by :meth:`RidgeSolver.at`."""
+
+    def __init__(self, factor: SuperLU, order: Codes, moment: Floats) -> None:
+        self._factor, self._order, self._moment = factor, order, moment
+
+    def solve(self, right: Floats) -> Floats:
+        """Return (SXᵀWXS + αI)⁻¹ times a vector (columns) or some (columns × vectors)."""
+        found = np.empty_like(right)
+        found[self._order] = self._factor.solve(right[self._order])
+        return found
+
+    def solution(self) -> Floats:
+        """Return u."""
+        return self.solve(self._moment)
+
+
+def solve_with_folds(
+    solver: RidgeSolver, folds: Sequence[NormalEquations], factors: Floats
+) -> tuple[Floats, Floats]:
     """Solve the ridge on all rows, and once without each fold.
-
-    The whole system is factorised once; the ones without a fold differ little from it, so that
-    conjugate gradients with that factor as preconditioner solve them in a few steps.
 
     Parameters
     ----------
+    solver : of all rows.
     folds : normal equations of each fold's rows.
-    penalty : α of each column.
+    factors : what each column is multiplied by before it is shrunk.
 
     Returns
     -------
     tuple
         Coefficients fitted on all rows (columns), and without each fold (folds × columns).
     """
-    whole = sum(folds[1:], start=folds[0])
-    ridge = sp.diags(penalty, format="csc")
-    factor = splu(
-        (whole.gram + ridge).tocsc(),
-        permc_spec="MMD_AT_PLUS_A",
+    whole = solver.at(factors)
+    by_fold = [solver.without(fold, factors, whole) for fold in folds]
+    return factors * whole.solution(), factors * np.array(by_fold)
+
+
+def _factorised(matrix: sp.spmatrix, order: str) -> SuperLU:
+    return splu(
+        matrix.tocsc(),
+        permc_spec=order,
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    solution = factor.solve(whole.moment)
-    preconditioner = LinearOperator(whole.gram.shape, factor.solve)
-    by_fold = []
-    for fold in folds:
-        others = whole - fold
-        found, failed = cg(
-            (others.gram + ridge).tocsr(),
-            others.moment,
-            x0=solution,
-            rtol=_TOLERANCE,
-            maxiter=_MOST_STEPS,
-            M=preconditioner,
-        )
-        if failed:
-            raise ArithmeticError(f"the ridge without one fold did not converge in {failed} steps")
-        by_fold.append(found)
-    return solution, np.array(by_fold)

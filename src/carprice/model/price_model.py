@@ -116,8 +116,8 @@ class PriceModel:
         complete = cars.complete(features)
         seed, patience = settings.seed, settings.patience
         assignment = _assign_folds(features.car_codes(), settings.folds, seed)
-        scales = settings.hedonic.model_dump()
-        hedonic, anchor = fit_hedonic(complete, log_price, assignment, scales, market.km_per_unit)
+        fixed = settings.hedonic.scales
+        hedonic, anchor = fit_hedonic(complete, log_price, assignment, fixed, market.km_per_unit)
         encoder = Encoder.fit(complete.take(features.first_of_each_car()), anchor.falling)
         matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]

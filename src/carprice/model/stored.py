@@ -128,6 +128,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "typical": _numbers,
         "spread": lambda value: _numbers(value) and all(one >= 0 for one in value.values()),
         "usual": _table(_table(_number, "")),
+        "scales?": lambda value: _numbers(value) and all(one > 0 for one in value.values()),
     },
     "defaults.json": {
         "numbers?": _list(_text),

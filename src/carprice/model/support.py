@@ -20,6 +20,7 @@ import numpy as np
 from carprice.arrays import Floats
 from carprice.listings.features import Features
 from carprice.listings.keys import DetailKey, ModelKey
+from carprice.model.blocks import BLOCKS
 from carprice.model.car import Car, CarType
 from carprice.model.cautions import Caution
 from carprice.model.defaults import USUAL_OF_MODEL
@@ -38,6 +39,13 @@ _OPEN_YEARS: Final = 10.0
 _STILL_COUNTS: Final = 0.01  # of what lies further off: a dearer car stays the dearer one
 _OPEN: Final = 0.04  # variance of ln(price) where models say nothing of it
 _NEAR: Final = math.log(2)  # of ln(price)
+
+_OF_KIND: Final = [
+    block
+    for block in BLOCKS
+    if block.text in ("make", "model", "model_trim", "model_powertrain") and block.basis != "one"
+]
+"""Blocks by which a model or a make changes with age and distance otherwise than the market."""
 
 Limits = tuple[float, float]
 
@@ -156,7 +164,7 @@ class TypeSupport:
     kind : its model, its make, or "" for the market.
     age, km : limits within which nothing is changed.
     log_price : the least and most ln(price) of the kind.
-    slopes : what the kind adds to ln(price) by a, by a² and by so, see
+    slopes : what the kind adds to ln(price) by a, a², a³, so and lo, see
         :func:`carprice.model.hedonic_fit.bases_of`.
     is_unseen : whether training did not have the make.
     """
@@ -165,7 +173,7 @@ class TypeSupport:
     age: Limits
     km: Limits
     log_price: Limits
-    slopes: tuple[float, float, float]
+    slopes: tuple[float, ...]
     is_unseen: bool
 
 
@@ -174,7 +182,7 @@ class SupportLookups:
 
     def __init__(self, model: "PriceModel") -> None:
         hedonic = model.hedonic
-        self._seen, self._known = model.support.seen, hedonic.coefficients
+        self._seen, self._known = model.support.seen, hedonic.known
         self._trained_on, self._unit = model.trained_on, model.market.distance_unit
         self._oldest = float(hedonic.oldest)
         self._km_per_unit = hedonic.km_per_unit
@@ -190,12 +198,11 @@ class SupportLookups:
         kind = next((key for key in (model, make) if key in self._seen), "")
         seen, known = self._seen[kind], self._known
         low, high = seen.age if kind and seen.age else (-math.inf, math.inf)
-        names = {"make": make, "model": model}
-
-        def slope(end: str) -> float:
-            return sum(known[f"{level}_{end}"].get(key, 0.0) for level, key in names.items())
-
-        by_a2 = known["make_a2"].get(make, 0.0) + 0.7 * known["model_a2"].get(model, 0.0)
+        slopes = {"a": 0.0, "a2": 0.0, "a3": 0.0, "so": 0.0, "lo": 0.0}
+        for block in _OF_KIND:
+            own = known[block.name].get(car_type.texts[block.text], 0.0)
+            is_half = block.basis == "a2_half"
+            slopes["a2" if is_half else block.basis] += own * (0.7 if is_half else 1.0)
         return TypeSupport(
             kind=kind,
             age=(
@@ -204,7 +211,7 @@ class SupportLookups:
             ),
             km=(0.0, self._most_km(kind, seen)),
             log_price=_logs(seen.price),
-            slopes=(slope("a"), by_a2, known["model_so"].get(model, 0.0)),
+            slopes=tuple(slopes.values()),
             is_unseen=make not in known["make"],
         )
 
@@ -233,9 +240,11 @@ class SupportLookups:
         edge = _within(years, own.age)
         a, edge_a = (each / 5 - 1.4 for each in (min(years, self._oldest), edge))
         km = USUAL_KM if math.isnan(km) else _within(km, _KNOWN_KM)
-        so, edge_so = (math.sqrt(each / 50_000) for each in (km, _within(km, own.km)))
-        by_a, by_a2, by_so = own.slopes
-        added = by_a * (edge_a - a) + by_a2 * (edge_a**2 - a**2) + by_so * (edge_so - so)
+        edge_km = _within(km, own.km)
+        so, edge_so = (math.sqrt(each / 50_000) for each in (km, edge_km))
+        by_a, by_a2, by_a3, by_so, by_lo = own.slopes
+        added = by_a * (edge_a - a) + by_a2 * (edge_a**2 - a**2) + by_a3 * (edge_a**3 - a**3)
+        added += by_so * (edge_so - so) + by_lo * math.log(edge_km / km)
         part = math.hypot((years - edge) / _OPEN_YEARS, so - edge_so)
         return added, self._open * min(part, 1.0) ** 2
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate, repeat
 from math import hypot, isnan, log, sqrt
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
 from carprice.listings.features import CAR_CATEGORIES
-from carprice.listings.keys import DetailKey
+from carprice.listings.keys import DetailKey, detail_key
 from carprice.model.blocks import BLOCKS, MAKE_AND_MODEL, POWERTRAIN, VARIANT, Block
 from carprice.model.car import Car, CarType
 from carprice.model.hedonic import (
@@ -19,6 +19,8 @@ from carprice.model.hedonic import (
     KM_KNOTS,
     LOGGED,
     NO_DISTANCE,
+    SPEC,
+    TAX,
     USUAL_KM,
     Hedonic,
     printed,
@@ -30,15 +32,21 @@ from carprice.model.hedonic import (
 Worth = Mapping[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
 Numbers = Mapping[str, float]
+Pairs = Mapping[str, tuple[float, float]]
+
+T = TypeVar("T")
 
 _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so")
 _CAR_TEXTS: Final = frozenset(
-    {*CAR_CATEGORIES, "age", "model_age", "fitness", "model_engine", "engine", "owners"}
-    | {"equipment", "extent", "extent_a", "no_distance", "quarter"}
+    {*CAR_CATEGORIES, "age", "model_age", "fitness", "engine", "owners"}
+    | {"model_engine", "model_spec", "model_tax", "equipment", "extent", "extent_a"}
+    | {"no_distance", "quarter"}
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
+_SELLER: Final = CAR_CATEGORIES.index("seller")
+_NOTHING: Final = (0.0, 0.0)
 
 WORTHS: Final = ("names", "variant", "powertrain", "age")
 """What the ridge says of a type apart from its price, which trees read: what make and model, the
@@ -71,13 +79,14 @@ class TypeWorth:
     worths : the :data:`WORTHS` by name, and what make alone and model alone add, 0 where unseen,
         for the trees of model folders of before. ``slopes`` include them.
     by_age : age in whole years → what the model adds at that age.
-    by_engine : displacement, power and cylinders as printed → what the model adds with them.
+    by_numbers : for each set of numbers that says which of the model's cars it is, their names, and
+        the numbers as printed → what the model adds with them, and that per unit of the basis a.
     """
 
     slopes: tuple[float, ...]
     worths: Mapping[str, float]
     by_age: Mapping[int, float]
-    by_engine: Worth
+    by_numbers: Sequence[tuple[Sequence[str], Pairs]]
 
 
 class RidgeLookups:
@@ -87,7 +96,7 @@ class RidgeLookups:
     """
 
     def __init__(self, hedonic: Hedonic) -> None:
-        known = hedonic.coefficients
+        known = hedonic.known
         self._coefficients, self._idf, self._usual = known, hedonic.idf, hedonic.usual
         self._intercept = hedonic.intercept
         self._oldest = hedonic.oldest
@@ -95,13 +104,14 @@ class RidgeLookups:
         self._by_age = [
             worth + known["age"].get(str(age), 0.0) for age, worth in enumerate(hedonic.by_age)
         ]
+        self._so_by_age = [known["age_so"].get(str(age), 0.0) for age in range(len(hedonic.by_age))]
         self._by_distance = hedonic.by_distance
         self._no_distance = [
-            known.get(name, {}).get(NO_DISTANCE, 0.0)
+            known[name].get(NO_DISTANCE, 0.0)
             for name in ("no_distance", "no_distance_a", "no_distance_a2")
         ]
-        self._by_listed = known.get("listed", {}).get("", 0.0)  # in model folders of before
-        steps = {int(term): step for term, step in known.get("quarter", {}).items()}
+        self._by_listed = known["listed"].get("", 0.0)  # in model folders of before
+        steps = {int(term): step for term, step in known["quarter"].items()}
         self._last_quarter = max(steps, default=0)
         walk = (steps.get(quarter, 0.0) for quarter in range(1, self._last_quarter + 1))
         self._by_quarter = [*accumulate(walk, initial=0.0)]
@@ -113,15 +123,22 @@ class RidgeLookups:
             model: {int(age): worth for age, worth in of_model.items()}
             for model, of_model in _by_model(known["model_year"]).items()
         }
-        self._engines = _by_model(known["model_engine"])
+        self._engines = _by_model(_pairs(known["model_engine"], {}))
+        self._specs = _by_model(_pairs(known["model_spec"], known["model_spec_a"]))
+        self._taxes = _by_model(_pairs(known["model_tax"], known["model_tax_a"]))
         self._fitness, self._fitness_by_age = known["fitness"], known["fitness_a"]
         self._categories = [known[name] for name in CAR_CATEGORIES]
-        terms = known["engine"] | known["owners"]
+        self._seller_by_age = known["seller_a"]
+        worths = (
+            known["engine"] | known["owners"],
+            known["engine_a"] | known["owners_a"],
+            known["engine_so"],
+        )
         # Cars share few displacements, powers and seats: what they add is mostly in the cache.
         self._numbers = [
-            (name, lru_cache(maxsize=1024)(partial(_worth_of_number, terms, name)))
+            (name, lru_cache(maxsize=1024)(partial(_worths_of_number, worths, name)))
             for name in (*LOGGED, "seats", "ownership")
-            if terms.keys() & terms_of(name, 1.0)
+            if any(worth.keys() & terms_of(name, 1.0) for worth in worths)
         ]
         self._equipment, self._equipment_by_age = known["equipment"], known["equipment_a"]
         self._many, self._none = (known["extent"].get(name, 0.0) for name in ("many", "none"))
@@ -133,23 +150,29 @@ class RidgeLookups:
         make, model = own["make"], own["model"]
         words = DetailKey.read(own["model_variant"]).detail
         kind = "|".join((own["fuel"], own["transmission"], own["body"]))
-        texts = {**own, "": "", "kind": kind, "words": words}
-        sums, worths = dict.fromkeys(_BASES, 0.0), dict.fromkeys(WORTHS, 0.0)
+        powertrain = detail_key(make, own["fuel"], own["transmission"])
+        texts = {**own, "": "", "kind": kind, "words": words, "make_powertrain": powertrain}
+        sums, variant = dict.fromkeys(_BASES, 0.0), dict.fromkeys(_BASES, 0.0)
+        worths = dict.fromkeys(WORTHS, 0.0)
         for block in self._type_blocks:
             worth, name = self._of_text(block, texts[block.text]), worth_of(block)
+            own_sums = variant if block.factor == VARIANT else sums
+            own_sums[block.basis] += worth
             if name:
                 worths[name] += worth
-            if name != "variant":
-                sums[block.basis] += worth
         known, usual = self._coefficients, self._usual
         if known["word"] and usual.get(VARIANT) and known["word"].keys().isdisjoint(words.split()):
-            worths["variant"] = usual_of(usual[VARIANT], model, make)
+            worths["age"] -= variant["a"]
+            variant = {"one": usual_of(usual[VARIANT], model, make)}
+            worths["variant"] = variant["one"]
         for name, key in (("make", make), ("model", model)):
             if usual.get(name) and key not in known[name]:
                 more = usual_of(usual[name], make)
                 sums["one"] += more
                 worths["names"] += more
-        sums["one"] += self._intercept + worths["variant"]
+        sums["one"] += self._intercept
+        for basis, worth in variant.items():
+            sums[basis] += worth
         sums["a2"] += 0.7 * sums.pop("a2_half")
         return TypeWorth(
             slopes=tuple(sums.values()),
@@ -159,7 +182,15 @@ class RidgeLookups:
                 "model": known["model"].get(model, 0.0),
             },
             by_age=self._years.get(model, {}),
-            by_engine=self._engines.get(model, {}),
+            by_numbers=[
+                (names, of_type)
+                for names, of_type in (
+                    (ENGINE, self._engines.get(model)),
+                    (SPEC, _with_last(self._specs.get(model, {}), own["fuel"])),
+                    (TAX, self._taxes.get(model)),
+                )
+                if of_type
+            ],
         )
 
     def log_price(self, worth: TypeWorth, car: Car) -> float:
@@ -176,7 +207,7 @@ class RidgeLookups:
         total: float = (
             one
             + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
-            + so * (by_so + so * by_so2)
+            + so * (by_so + so * by_so2 + self._so_by_age[int(age)])
             + by_lo * (log(km) - 10.8)
             + self._by_listed * numbers["listed"]
             + self._by_quarter[min(quarters_before(numbers["listed"]), self._last_quarter)]
@@ -193,13 +224,17 @@ class RidgeLookups:
         for name, worth_of in self._numbers:
             number = numbers[name]
             if not isnan(number):
-                total += worth_of(number)
+                added, by_age, by_distance = worth_of(number)
+                total += added + a * by_age + so * by_distance
+        if self._seller_by_age:
+            total += a * self._seller_by_age.get(car.categories[_SELLER], 0.0)
         if self._fitness or self._fitness_by_age:
             years = _printed(numbers["fitness_age"])
             total += self._fitness.get(years, 0.0) + a * self._fitness_by_age.get(years, 0.0)
-        if worth.by_engine:
-            engine = "|".join([_printed(numbers[name]) for name in ENGINE])
-            total += worth.by_engine.get(engine, 0.0)
+        for names, of_type in worth.by_numbers:
+            printed_numbers = "|".join([_printed(numbers[name]) for name in names])
+            added, by_age = of_type.get(printed_numbers, _NOTHING)
+            total += added + a * by_age
         return total
 
     def _of_text(self, block: Block, text: str) -> float:
@@ -220,19 +255,38 @@ class RidgeLookups:
         return worth + (0.0 if names else self._none) + a * by_age
 
 
-def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
+def _by_model(worth: Mapping[str, T]) -> dict[str, dict[str, T]]:
     """Return what terms ``make|model|detail`` add, by ``make|model`` and then by detail."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, T]] = {}
     for term, each in worth.items():
         key = DetailKey.read(term)
         found.setdefault(str(key.of_model), {})[key.detail] = each
     return found
 
 
-def _worth_of_number(coefficients: Worth, name: str, number: float) -> float:
+def _pairs(worth: Worth, by_age: Worth) -> Pairs:
+    """Return what each term of two blocks adds: per unit of the basis 1, and of the basis a."""
+    terms = worth.keys() | by_age.keys()
+    return {term: (worth.get(term, 0.0), by_age.get(term, 0.0)) for term in terms}
+
+
+def _with_last(worth: Pairs, text: str) -> Pairs:
+    """Return those whose last part is a text, without it."""
+    end = f"|{text}"
+    return {term.removesuffix(end): each for term, each in worth.items() if term.endswith(end)}
+
+
+def _worths_of_number(
+    coefficients: tuple[Worth, Worth, Worth], name: str, number: float
+) -> tuple[float, float, float]:
+    """Return what a number adds per unit of the bases 1, a and so."""
     # The ridge was fitted to numbers printed with six digits.
-    terms = terms_of(name, number).items()
-    return sum([coefficients.get(term, 0.0) * float(f"{value:g}") for term, value in terms])
+    terms = {term: float(f"{value:g}") for term, value in terms_of(name, number).items()}
+    one, by_a, by_so = (
+        sum([worth.get(term, 0.0) * value for term, value in terms.items()])
+        for worth in coefficients
+    )
+    return one, by_a, by_so
 
 
 _printed = lru_cache(maxsize=4096)(printed)

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from carprice.arrays import quiet
+from carprice.model.blend import Blend, TreeData, fit_trees, parameters_of
+from carprice.model.car import CarType
+from carprice.model.encoder import COUNTED, ONE_HOT, Encoder, TreeRows
+from carprice.model.worth import WORTHS
+from carprice.settings import TrainSettings
+
+SETTINGS = TrainSettings.model_validate(
+    {"folds": 4, "patience": 5, "booster": {"n_estimators": 30, "learning_rate": 0.2}}
+)
+ENCODER = Encoder(("age", "seats"), dict.fromkeys(ONE_HOT, ()), (), {}, WORTHS)
+ROWS = 600
+DRAWN = np.random.default_rng(5)
+MATRIX = DRAWN.normal(size=(ROWS, len(ENCODER.columns))).astype(np.float32)
+AGE, SEATS = (MATRIX[:, ENCODER.columns.index(name)] for name in ENCODER.numbers)
+LOG_PRICE = 12 - 0.5 * AGE + 0.5 * (SEATS > 0) + DRAWN.normal(size=ROWS) / 10
+
+
+def fitted(ridge: np.ndarray) -> Blend:
+    matrix = np.column_stack([ridge.astype(np.float32), MATRIX[:, 1:]])
+    data = TreeData(matrix, LOG_PRICE, ridge, np.ones(ROWS), np.arange(ROWS) % 4)
+    return fit_trees(data, np.arange(ROWS), 12.0, ENCODER, SETTINGS, quiet)
+
+
+def error(predicted: np.ndarray) -> float:
+    return float(np.abs(predicted - LOG_PRICE).mean())
+
+
+def test_a_second_opinion_counts_as_far_as_it_lowers_the_error() -> None:
+    told = 12 - 0.5 * AGE + DRAWN.normal(size=ROWS) / 2
+    blend = fitted(told)
+    assert blend.share > 0.3
+    assert error(blend.held_out) < 0.5 * error(told)
+    assert blend.importance["age"] > blend.importance["hedonic_price"] > 0
+    assert sum(blend.importance.values()) == pytest.approx(1, abs=1e-5)
+    matrix = np.column_stack([told.astype(np.float32), MATRIX[:, 1:]])
+    whole = told + blend.booster.predict(matrix) + blend.share * (12 - told)
+    assert error(whole) < error(blend.held_out)
+    matrix[:, -len(COUNTED) :] = 9  # which no tree of the price reads
+    assert np.array_equal(whole, told + blend.booster.predict(matrix) + blend.share * (12 - told))
+
+
+def test_a_ridge_that_says_all_needs_none() -> None:
+    blend = fitted(LOG_PRICE - DRAWN.normal(size=ROWS) / 100)
+    assert blend.share == 0
+    assert error(blend.held_out) < 0.02
+
+
+def test_what_is_set_goes_before_the_number_of_cars_and_one_ensemble_before_both() -> None:
+    booster = {"max_depth": 3, "direct": {"max_depth": 9, "reg_lambda": 0}}
+    settings = TrainSettings.model_validate({"booster": booster}).booster
+    residual, direct = parameters_of(settings, cars=1000)
+    assert (residual["max_depth"], direct["max_depth"]) == (3, 9)
+    assert (residual["reg_lambda"], direct["reg_lambda"]) == (3, 0)
+    free = TrainSettings.model_validate({"booster": "auto"}).booster
+    assert parameters_of(free, 1000)[0] == {**residual, "max_depth": 4}
+
+
+def test_trees_of_a_folder_of_before_read_what_make_and_model_add() -> None:
+    before = Encoder(("age",), dict.fromkeys(ONE_HOT, ()), (), {name: {} for name in COUNTED})
+    assert before.columns[:4] == ("hedonic_price", "hedonic_make", "hedonic_model", "age")
+    texts = dict.fromkeys([*COUNTED, *ONE_HOT], "")
+    of_type = CarType(texts, texts, float("nan"), {})
+    worths = {"names": 1.0, "variant": 2.0, "make": 3.0, "model": 4.0}
+    assert TreeRows(before).of_type(of_type, worths).tolist()[:4] == [0, 3, 4, 0]
