@@ -151,7 +151,7 @@ BLOCKS: Final = (
     Block("model_a2", AGE, "model", "a2_half", 0.472),
     Block("model_a3", AGE, "model", "a3", 0.1),
     Block("model_year", AGE, "model_age", "one", 0.238),
-    Block("quarter", AGE, "quarter", "one", 0.05, steps_back),
+    Block("quarter", AGE, "quarter", "one", 0.1, steps_back),
     Block("trend_so", DISTANCE, "", "so", 1.35),
     Block("trend_so2", DISTANCE, "", "so2", 1.35),
     Block("trend_lo", DISTANCE, "", "lo", 1.35),
