@@ -305,8 +305,6 @@ class _Design:
         years, own = np.arange(self.oldest + 1), coefficients["age"]
         by_age = self._mean_curve(coefficients, _AGE_BASES, age=years.astype(np.float64))
         by_age += [own.get(str(year), 0.0) for year in years]
-        by_distance = coefficients["age_so"]
-        by_age += [by_distance.get(str(year), 0.0) * self.bases["so"].mean() for year in years]
         by_km = self._mean_curve(coefficients, _KM_BASES, odometer=KM_KNOTS / self.km_per_unit)
         knots = np.searchsorted(KM_KNOTS, self._km)
         return (
