@@ -91,7 +91,7 @@ class TreeData:
 
     @property
     def tree_folds(self) -> Codes:
-        """The folds by which trees are cross-fitted: five, each of whole folds of the ridge."""
+        """The folds that cross-fit trees: at most five, each of whole folds of the ridge."""
         return self.folds % _FOLDS
 
 
