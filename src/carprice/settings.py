@@ -501,6 +501,11 @@ class BoosterSettings(TreeSettings):
     @classmethod
     def _read_auto(cls, content: Any) -> Any:
         """Accept ``auto`` for parameters that all follow the number of cars."""
+        if isinstance(content, str) and content != "auto":
+            raise ValueError(
+                f"{_shown(content)} is not auto; write that, or XGBoost's parameters, such as "
+                "{max_depth: 5}"
+            )
         return {} if content == "auto" else content
 
 

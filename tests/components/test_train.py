@@ -35,8 +35,8 @@ def test_the_model_is_written_as_it_is_returned(workspace: Workspace) -> None:
     assert told == [
         "looking for columns that know the price",
         "hedonic ridge",
-        "number of trees",
-        "trees",
+        "residual trees",
+        "direct trees",
         "ranges",
         "writing the model folder",
     ]

@@ -293,7 +293,7 @@ def tune(
         typer.Option("--write", help="Write the best values into the params file; see below."),
     ] = False,
 ) -> None:
-    """Tune the params file's model: the ridge's scales and the booster's parameters, with Optuna.
+    """Tune the params file's model: the parameters of both ensembles of trees, with Optuna.
 
     The first trial has the present values. Run the same command in several terminals, or on several
     machines with one `--storage`, and they share the study; run it again after it was interrupted

@@ -1,4 +1,4 @@
-"""What is searched when the model is tuned, and how: the booster's parameters.
+"""What is searched when the model is tuned, and how: the trees' parameters.
 
 The ridge's scales are not: each market's rows choose them (:mod:`carprice.model.block_scales`).
 

@@ -1,4 +1,4 @@
-"""The model: hedonic ridge, residual booster and conformal ranges in one self-contained folder.
+"""The model: hedonic ridge, trees and conformal ranges in one self-contained folder.
 
 Loading and predicting need numpy and onnxruntime alone; scipy, scikit-learn and xgboost are
 imported while fitting only. Nothing here imports mlflow, fastapi, boto3 or pandas.

@@ -91,7 +91,7 @@ class TreeData:
 
     @property
     def tree_folds(self) -> Codes:
-        """The folds by which trees are cross-fitted: five, each of whole folds of the ridge."""
+        """The folds that cross-fit trees: at most five, each of whole folds of the ridge."""
         return self.folds % _FOLDS
 
 
@@ -131,12 +131,12 @@ def fit_trees(
     columns = data.matrix.shape[1]
     parameters = parameters_of(settings.booster, data.cars.sum())
     mean = np.full(len(data.log_price), start)
+    progress("residual trees")
     residual, corrected = _fit(
-        *(data, some, data.ridge, encoder, encoder.residual, parameters[0], settings), progress
+        data, some, data.ridge, encoder, encoder.residual, parameters[0], settings
     )
-    direct, opinion = _fit(
-        *(data, some, mean, encoder, encoder.direct, parameters[1], settings), progress
-    )
+    progress("direct trees")
+    direct, opinion = _fit(data, some, mean, encoder, encoder.direct, parameters[1], settings)
     share = best_share(data.log_price[some], corrected, opinion, data.cars[some])
     parts = Part(residual, 1 - share, encoder.residual), Part(direct, share, encoder.direct)
     importance = np.zeros(columns)
@@ -158,10 +158,8 @@ def _fit(
     places: Sequence[int],
     parameters: Mapping[str, Any],
     settings: "TrainSettings",
-    progress: Progress,
 ) -> tuple["XGBRegressor", Floats]:
     """Fit trees to what ``base`` leaves of ln(price); return them, and that of held-out rows."""
-    progress("number of trees")
     matrix, seed = np.ascontiguousarray(data.matrix[:, places]), settings.seed
     target = data.log_price - base
     directions = [encoder.directions[place] for place in places]
@@ -170,7 +168,6 @@ def _fit(
         directions=directions,
         weights=data.cars[some],
     )
-    progress("trees")
     trees = new_trees({**parameters, "n_estimators": found.n_estimators}, seed, directions)
     trees.fit(matrix, target, sample_weight=data.cars)
     return trees, base[some] + found.held_out

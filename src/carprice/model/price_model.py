@@ -61,7 +61,7 @@ _SCALE_TREES: Final = {
 
 @dataclass(frozen=True)
 class PriceModel:
-    """A fitted model: hedonic ridge, residual booster and conformal ranges.
+    """A fitted model: hedonic ridge, two ensembles of trees and conformal ranges.
 
     Attributes
     ----------
