@@ -12,7 +12,9 @@ from carprice.components.evaluate import evaluate
 from carprice.components.train import train
 from carprice.components.workspace import Workspace, read_json
 from carprice.errors import InputError
-from carprice.evaluation.measurement import naive_prices
+from carprice.evaluation.gate import Candidate
+from carprice.evaluation.measurement import measure, naive_prices
+from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.frames import as_columns
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model import PriceModel
@@ -123,3 +125,22 @@ def test_what_is_of_other_listings_is_refused(finished, small_settings, tmp_path
         told = str(refused.value)
         assert told.startswith(f"{made} is of other listings (data digest ")
         assert told.endswith(f"(ffffffffffff), which ingest has written since; run {remedy} first")
+
+
+def test_prices_that_are_no_cars_are_in_no_figure_but_those_beside(finished) -> None:
+    workspace = finished[0]
+    model = PriceModel.load(workspace.model)
+    learned, test = map(pd.read_parquet, (workspace.train_listings, workspace.test_listings))
+    clean = measure(model, learned, test.iloc[7:])
+    odd = test.assign(**{PRICE_TRUST: np.r_[np.full(7, 0.1), np.ones(len(test) - 7)]})
+    odd.loc[odd.index[:7], "price"] = 1.0
+    found = measure(model, learned, odd)
+    assert (found.junk, clean.junk) == (7, 0)
+    assert found.test == pytest.approx(clean.test)
+    assert found.noise == clean.noise
+    assert found.every["mape"] > 100 * found.test["mape"]
+    metrics = {**found.overall, "naive": found.naive, "by": found.segments}
+    metrics["junk"] = {"rows": found.junk, "every": found.every}
+    candidate = Candidate.of(metrics, workspace.model)
+    assert candidate.mape == pytest.approx(clean.overall["mape"])
+    assert "without 7 test rows whose price is no car's" in candidate.note

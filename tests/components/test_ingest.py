@@ -270,7 +270,7 @@ def test_clean_prices_are_all_believed(tmp_path: Path) -> None:
     assert report["junk"]["told"] == []
     assert "All prices are taken for cars' prices." in data_card(report)
     train = pd.read_parquet(workspace.train_listings)
-    assert train[PRICE_TRUST].min() > 0.99
+    assert PRICE_TRUST not in train
     assert len(believed(train)) == report["rows_train"]
 
 

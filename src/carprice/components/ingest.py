@@ -147,7 +147,10 @@ def data_card(report: dict[str, Any]) -> str:
 def _judged(
     train: pd.DataFrame, test: pd.DataFrame, market: Market, rule: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Return the listings with how far each price is believed, and what is taken for junk."""
+    """Return the listings with how far each price is believed, and what is taken for junk.
+
+    Where all are believed anyhow, they have no such column.
+    """
     from carprice.evaluation.junk import Junk, judge_listings
 
     parts, judged = (train, test), judge_listings(train, test, market)
@@ -155,30 +158,28 @@ def _judged(
         np.concatenate([getattr(one, name) for one in judged]) for name in ("trust", "expected")
     )
     junk = Junk.find(pd.concat(parts), trust, expected)
+    told = {
+        "rule": rule,
+        **junk.to_json(),
+        "rows_test": int((judged[1].trust < BELIEVED).sum()),
+        "told": [*junk.told(market.currency, market.distance_unit)],
+    }
+    if rule == "discount" and not junk.rows:
+        return train, test, told
     counted = [one.trust if rule == "discount" else np.ones(len(one.trust)) for one in judged]
     learned, tested = (
         part.assign(**{PRICE_TRUST: one}) for part, one in zip(parts, counted, strict=True)
     )
-    return (
-        learned,
-        tested,
-        {
-            "rule": rule,
-            **junk.to_json(),
-            "rows_test": int((judged[1].trust < BELIEVED).sum()),
-            "told": [*junk.told(market.currency, market.distance_unit)],
-        },
-    )
+    return learned, tested, told
 
 
 def _digest(*parts: pd.DataFrame) -> str:
     """Return the digest of listings, and of which of them are believed if some are not."""
-    trust = [part[PRICE_TRUST] >= BELIEVED for part in parts]
-    bare = [part.drop(columns=PRICE_TRUST) for part in parts]
-    if all(one.all() for one in trust):
-        return listings_digest(*bare)
-    named = zip(bare, trust, strict=True)
-    return listings_digest(*(part.assign(**{PRICE_TRUST: one}) for part, one in named))
+    if all(len(believed(part)) == len(part) for part in parts):
+        return listings_digest(*(part.drop(columns=PRICE_TRUST, errors="ignore") for part in parts))
+    return listings_digest(
+        *(part.assign(**{PRICE_TRUST: part[PRICE_TRUST] >= BELIEVED}) for part in parts)
+    )
 
 
 def told_of_junk(junk: Mapping[str, Any]) -> str:

@@ -19,14 +19,16 @@ PRICE_TRUST: Final = "price_trust"
 
 
 def believed_rows(trust: Floats) -> Codes:
-    """Return the rows that are taken for a car's price; all of them where none is.
+    """Return the rows that are taken for a car's price, as those that nobody judged (NaN) are.
+
+    All of them where none is.
 
     Examples
     --------
-    >>> believed_rows(np.array([0.2, 1.0, 0.5])).tolist()
-    [1, 2]
+    >>> believed_rows(np.array([0.2, 1.0, 0.5, np.nan])).tolist()
+    [1, 2, 3]
     """
-    is_believed = trust >= BELIEVED
+    is_believed = ~(trust < BELIEVED)
     return np.flatnonzero(is_believed if is_believed.any() else ~is_believed)
 
 
