@@ -1,7 +1,7 @@
 """Predict ln(price) of one car with the hedonic ridge, by look-ups in dictionaries."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import repeat
@@ -25,8 +25,7 @@ from carprice.model.hedonic import (
     terms_of,
     usual_of,
 )
-from carprice.model.own_terms import by_text, terms_of_number
-from carprice.schema import own_numbers, own_texts
+from carprice.model.own_terms import OwnWorth
 
 Worth = Mapping[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
@@ -114,17 +113,12 @@ class RidgeLookups:
         self._categories = [known[name] for name in CAR_CATEGORIES]
         terms = known["engine"] | known["owners"]
         # Cars share few displacements, powers and seats: what they add is mostly in the cache.
-        self._numbers: list[tuple[str, Callable[[float], float]]] = [
+        self._numbers = [
             (name, lru_cache(maxsize=1024)(partial(_worth_of_number, terms, name)))
             for name in (*LOGGED, "seats", "ownership")
             if terms.keys() & terms_of(name, 1.0)
         ]
-        self._own = own_texts(hedonic.own)
-        self._categories += [by_text(known.get("own", {}), name) for name in self._own]
-        self._numbers += _own_numbers(known.get("own", {}), hedonic)
-        by_age = known.get("own_a", {})
-        self._own_by_age = [by_text(by_age, name) for name in self._own] if by_age else []
-        self._own_numbers_by_age = _own_numbers(by_age, hedonic)
+        self._own = OwnWorth(hedonic) if hedonic.own else None
         self._equipment, self._equipment_by_age = known["equipment"], known["equipment_a"]
         self._many, self._none = (known["extent"].get(name, 0.0) for name in ("many", "none"))
         self._many_by_age = known["extent_a"].get("many", 0.0)
@@ -195,8 +189,8 @@ class RidgeLookups:
             number = numbers[name]
             if not isnan(number):
                 total += worth_of(number)
-        if self._own_by_age or self._own_numbers_by_age:
-            total += a * self._of_own(car)
+        if self._own is not None:
+            total += self._own.of(numbers, car.categories[len(CAR_CATEGORIES) :], a)
         if self._fitness or self._fitness_by_age:
             years = _printed(numbers["fitness_age"])
             total += self._fitness.get(years, 0.0) + a * self._fitness_by_age.get(years, 0.0)
@@ -215,16 +209,6 @@ class RidgeLookups:
         added = sum([known[term] * each for (term, _), each in zip(terms, idf, strict=True)])
         return added / (hypot(*idf) or 1.0)
 
-    def _of_own(self, car: Car) -> float:
-        """Return what own columns add, per unit of the basis of age."""
-        texts = car.categories[len(CAR_CATEGORIES) :]
-        worth = sum(map(dict.get, self._own_by_age, texts, _ZEROS))
-        for name, worth_of in self._own_numbers_by_age:
-            number = car.numbers[name]
-            if not isnan(number):
-                worth += worth_of(number)
-        return worth
-
     def _of_equipment(self, names: Sequence[str], a: float) -> float:
         """Return what equipment adds by name and by its amount; ``a`` is the basis of age."""
         many = len(names) / 8
@@ -240,20 +224,6 @@ def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
         key = DetailKey.read(term)
         found.setdefault(str(key.of_model), {})[key.detail] = each
     return found
-
-
-def _own_numbers(worth: Worth, hedonic: Hedonic) -> list[tuple[str, Callable[[float], float]]]:
-    """Return the own columns of numbers that add something, each with what a number adds."""
-    return [
-        (name, lru_cache(maxsize=1024)(partial(_worth_of_own, worth, name, hedonic.own[name])))
-        for name in own_numbers(hedonic.own)
-        if name in worth
-    ]
-
-
-def _worth_of_own(coefficients: Worth, name: str, scales: Sequence[float], number: float) -> float:
-    terms = terms_of_number(name, scales, number).items()
-    return sum([coefficients.get(term, 0.0) * value for term, value in terms])
 
 
 def _worth_of_number(coefficients: Worth, name: str, number: float) -> float:
