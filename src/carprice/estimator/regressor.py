@@ -44,7 +44,7 @@ from carprice.listings.reading import (
 )
 from carprice.listings.snapshot import listings_digest
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.model.blocks import factors_of
+from carprice.model.blocks import factor_names
 from carprice.model.training import train_model
 from carprice.model.trust import judge_prices
 from carprice.schema import (
@@ -281,7 +281,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise ListingsError(f"unit is {unit!r}; it must be 'currency' or 'factor'")
         mapped, problems = self._read(X)
         listings, good = mapped.frame, problems == ""
-        factors = factors_of(bool(self.model_.own))
+        factors = factor_names(bool(self.model_.own))
         told = pd.DataFrame(np.nan, index=listings.index, columns=["start", *factors])
         if good.any():
             told.loc[good] = [

@@ -32,7 +32,13 @@ FLAGS: Final = {
 }
 """Words for yes, 1.0, and no, 0.0, in many languages."""
 YES, NO = "yes", "no"
-_ASKED: Final = {**dict.fromkeys(("true", YES, "1"), YES), **dict.fromkeys(("false", NO, "0"), NO)}
+_ASKED: Final = {
+    form: flag
+    for flag, words in ((YES, ("true", YES, "1", "1.0")), (NO, ("false", NO, "0", "0.0")))
+    for word in words
+    for form in (word, word.title(), word.upper())
+}
+"""The texts that a request may give for a flag."""
 
 L = TypeVar("L", bound=Listing)
 
@@ -60,27 +66,23 @@ def text_of_own(field: str, value: Any) -> str:
 
 def _flag(value: object) -> object:
     """Read a flag of a request; texts come from CSV and tables."""
-    key = str(value).lower() if isinstance(value, bool | str) or value in (0, 1) else ""
-    if key.strip() == "" and isinstance(value, str):
+    if value is None or value == "":
         return None
-    if key.removesuffix(".0") not in _ASKED:
+    is_short = isinstance(value, str | bool | float) or value in (0, 1)
+    if not is_short or str(value) not in _ASKED:
         raise PydanticCustomError("flag", "Input should be true or false, yes or no, 1 or 0")
-    return _ASKED[key.removesuffix(".0")]
+    return _ASKED[str(value)]
 
 
-_FORMS: Final = [
-    *(0, 1, "0", "1", ""),
-    *(form for word in ("true", "false", YES, NO) for form in (word, word.title(), word.upper())),
-]
 _Flag = Annotated[
     str | None,
-    BeforeValidator(lambda value: None if value is None else _flag(value)),
+    BeforeValidator(_flag),
     Field(
         json_schema_extra=lambda schema: schema.update(
             {
                 "anyOf": [
                     {"type": "boolean"},
-                    {"enum": _FORMS},
+                    {"enum": [0, 1, "", *_ASKED]},
                     {"type": "null"},
                 ]
             }

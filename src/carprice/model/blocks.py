@@ -32,12 +32,12 @@ OWN: Final = "own columns"
 """The part of the market's own columns, before the last one, where there are any."""
 
 
-def factors_of(has_own: bool) -> tuple[str, ...]:
+def factor_names(has_own: bool) -> tuple[str, ...]:
     """Return the parts of a price, in the order of an explanation, for a market.
 
     Examples
     --------
-    >>> factors_of(False) == FACTORS, factors_of(True)[-2:]
+    >>> factor_names(False) == FACTORS, factor_names(True)[-2:]
     (True, ('own columns', 'everything else'))
     """
     return (*FACTORS[:-1], OWN, OTHERS) if has_own else FACTORS
@@ -104,7 +104,7 @@ class Block:
 
     Attributes
     ----------
-    factor : the part of the price that it counts to, one of :func:`factors_of`.
+    factor : the part of the price that it counts to, one of :func:`factor_names`.
     text : name of the text that has the terms, see :func:`carprice.model.hedonic_fit.texts_of`.
     basis : the function of age and distance, see :func:`carprice.model.hedonic_fit.bases_of`.
     scale : what its columns are multiplied by at first; the smaller, the more they are shrunk.

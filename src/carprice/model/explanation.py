@@ -27,7 +27,7 @@ from carprice.model.blocks import (
     OWNERS,
     POWERTRAIN,
     VARIANT,
-    factors_of,
+    factor_names,
 )
 from carprice.model.car import Car, CarReader, CarType
 from carprice.schema import is_own
@@ -108,7 +108,7 @@ def explanation(
         logs[name] += above
         logs[MAKE_AND_MODEL] -= above
     reasons, price = [], math.exp(start)
-    for name in factors_of(has_own):
+    for name in factor_names(has_own):
         factor = math.exp(logs[name])
         reasons.append(Reason(name, factor, price * (factor - 1)))
         price *= factor

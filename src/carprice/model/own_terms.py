@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from carprice.arrays import Floats
 from carprice.listings.features import Features
 from carprice.model.blocks import print_numbers
+from carprice.model.hedonic import Hedonic
 from carprice.schema import own_numbers, own_texts
 
 Scales = Mapping[str, Sequence[float]]
 """Own column → of a number the middle and the width of its values, then of their logarithms; of a
 text none."""
 _FARTHEST: Final = 4.0
+_ZEROS: Final = repeat(0.0)
 
 
 def own_scales(features: Features) -> dict[str, list[float]]:
@@ -64,6 +67,54 @@ def by_text(worth: Mapping[str, float], name: str) -> dict[str, float]:
     """
     start = term_of_text(name, "")
     return {term[len(start) :]: each for term, each in worth.items() if term.startswith(start)}
+
+
+class OwnWorth:
+    """Looks up what the own columns of a car add to ln(price)."""
+
+    def __init__(self, hedonic: Hedonic) -> None:
+        worth, by_age = (hedonic.coefficients.get(name, {}) for name in ("own", "own_a"))
+        texts = own_texts(hedonic.own)
+        self._texts = [by_text(worth, name) for name in texts]
+        self._texts_by_age = [by_text(by_age, name) for name in texts]
+        # Cars share few numbers of doors: what they add is mostly in the cache.
+        self._numbers = [
+            (name, lru_cache(maxsize=1024)(partial(_worths_of, worth, by_age, name, scales)))
+            for name, scales in ((name, hedonic.own[name]) for name in own_numbers(hedonic.own))
+            if name in worth
+        ]
+
+    def of(self, numbers: Mapping[str, float], texts: Sequence[str], a: float) -> float:
+        """Return what they add.
+
+        Parameters
+        ----------
+        numbers : the car's numbers by name.
+        texts : its own texts, in the order of :func:`carprice.schema.own_texts`.
+        a : the basis of age, see :func:`carprice.model.hedonic_fit.bases_of`.
+        """
+        worth = sum(map(dict.get, self._texts, texts, _ZEROS))
+        by_age = sum(map(dict.get, self._texts_by_age, texts, _ZEROS))
+        for name, worths_of in self._numbers:
+            number = numbers[name]
+            if not math.isnan(number):
+                one, of_age = worths_of(number)
+                worth, by_age = worth + one, by_age + of_age
+        return worth + a * by_age
+
+
+def _worths_of(
+    worth: Mapping[str, float],
+    by_age: Mapping[str, float],
+    name: str,
+    scales: Sequence[float],
+    number: float,
+) -> tuple[float, float]:
+    terms = terms_of_number(name, scales, number).items()
+    one, of_age = (
+        sum([own.get(term, 0.0) * value for term, value in terms]) for own in (worth, by_age)
+    )
+    return one, of_age
 
 
 def texts_of_own(features: Features) -> list[str]:

@@ -1,7 +1,7 @@
 """Predict ln(price) of one car with the hedonic ridge, by look-ups in dictionaries."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate, repeat
@@ -29,8 +29,7 @@ from carprice.model.hedonic import (
     terms_of,
     usual_of,
 )
-from carprice.model.own_terms import by_text, terms_of_number
-from carprice.schema import own_texts
+from carprice.model.own_terms import OwnWorth
 
 Worth = Mapping[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
@@ -142,15 +141,12 @@ class RidgeLookups:
             known["engine_so"],
         )
         # Cars share few displacements, powers and seats: what they add is mostly in the cache.
-        self._numbers: list[tuple[str, Callable[[float], Triple]]] = [
+        self._numbers = [
             (name, lru_cache(maxsize=1024)(partial(_worths_of_number, worths, name)))
             for name in (*LOGGED, "seats", "ownership")
             if any(worth.keys() & terms_of(name, 1.0) for worth in worths)
         ]
-        self._own = own_texts(hedonic.own)
-        self._categories += [by_text(known["own"], name) for name in self._own]
-        self._numbers += _own_numbers(known["own"], known["own_a"], hedonic)
-        self._own_by_age = [by_text(known["own_a"], name) for name in self._own]
+        self._own = OwnWorth(hedonic) if hedonic.own else None
         self._equipment, self._equipment_by_age = known["equipment"], known["equipment_a"]
         self._many, self._none = (known["extent"].get(name, 0.0) for name in ("many", "none"))
         self._many_by_age = known["extent_a"].get("many", 0.0)
@@ -229,9 +225,8 @@ class RidgeLookups:
             if not isnan(number):
                 added, by_age, by_distance = worth_of(number)
                 total += added + a * by_age + so * by_distance
-        if self._own_by_age:
-            own = car.categories[len(CAR_CATEGORIES) :]
-            total += a * sum(map(dict.get, self._own_by_age, own, _ZEROS))
+        if self._own is not None:
+            total += self._own.of(numbers, car.categories[len(CAR_CATEGORIES) :], a)
         if self._seller_by_age:
             total += a * self._seller_by_age.get(car.categories[_SELLER], 0.0)
         if self._fitness or self._fitness_by_age:
@@ -278,28 +273,6 @@ def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
         key = DetailKey.read(term)
         found.setdefault(str(key.of_model), {})[key.detail] = each
     return found
-
-
-def _own_numbers(
-    worth: Worth, by_age: Worth, hedonic: Hedonic
-) -> list[tuple[str, Callable[[float], Triple]]]:
-    """Return the own columns of numbers that add something, each with what a number adds."""
-    return [
-        (name, lru_cache(maxsize=1024)(partial(_worths_of_own, (worth, by_age), name, scales)))
-        for name, scales in hedonic.own.items()
-        if name in worth.keys() | by_age.keys()
-    ]
-
-
-def _worths_of_own(
-    coefficients: tuple[Worth, Worth], name: str, scales: Sequence[float], number: float
-) -> Triple:
-    """Return what a number of an own column adds per unit of the bases 1, a and so."""
-    terms = terms_of_number(name, scales, number).items()
-    one, by_a = (
-        sum([worth.get(term, 0.0) * value for term, value in terms]) for worth in coefficients
-    )
-    return one, by_a, 0.0
 
 
 def _pairs(worth: Worth, by_age: Worth) -> Pairs:
