@@ -73,8 +73,8 @@ def fit_hedonic(
     trust : how far each price is believed, 0 to 1; 1 if None.
     """
     design = _Design(features, km_per_unit)
-    weight = age_weight(features.numbers["age"]) * features.car_weights()
-    weight *= 1.0 if trust is None else trust
+    cars = features.car_weights() * (1.0 if trust is None else trust)
+    weight = age_weight(features.numbers["age"]) * cars
     sums = [NormalEquations.none(design.width) for _ in range(int(folds.max()) + 1)]
     for rows, matrix in design.chunks():
         for fold, before in enumerate(sums):
@@ -84,15 +84,14 @@ def fit_hedonic(
             )
     solver = RidgeSolver(sum(sums[1:], start=sums[0]))
     start = {each.block.name: each.block.scale for each in design.columns}
-    cars = float(features.car_weights().sum())
-    scales = choose_scales(solver, cars, design.slices, start, fixed)
+    scales = choose_scales(solver, float(cars.sum()), design.slices, start, fixed)
     factors = factors_of(scales, design.slices, design.width)
     solution, by_fold = solve_with_folds(solver, sums, factors)
     held_out = np.empty(len(features))
     for rows, matrix in design.chunks():
         predictions = matrix @ by_fold.T
         held_out[rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
-    hedonic, falling = design.hedonic(solution, scales, held_out - log_price)
+    hedonic, falling = design.hedonic(solution, scales, held_out - log_price, cars)
     corrected = sum(design.corrections(hedonic).values(), held_out)
     return hedonic, Anchor(corrected, design.worths(by_fold, folds), falling)
 
@@ -283,7 +282,7 @@ class _Design:
         return worths
 
     def hedonic(
-        self, solution: Floats, scales: Mapping[str, float], residual: Floats
+        self, solution: Floats, scales: Mapping[str, float], residual: Floats, cars: Floats
     ) -> tuple[Hedonic, Falling]:
         """Return the ridge of a solution, with corrections and statistics of the training rows.
 
@@ -291,6 +290,7 @@ class _Design:
         ----------
         scales : of the blocks.
         residual : out-of-fold ln(price) minus the known one of each row, without corrections.
+        cars : what each row counts, one part of its car.
 
         Returns
         -------
@@ -302,7 +302,7 @@ class _Design:
             name = each.block.name
             own = solution[self.slices[name]]
             coefficients[name] = dict(zip(each.terms, own.tolist(), strict=True))
-        by_age, by_distance, falling = self._falling_corrections(coefficients, residual)
+        by_age, by_distance, falling = self._falling_corrections(coefficients, residual, cars)
         if coefficients["no_distance"]:  # such cars have no distance to be corrected for
             at_usual = np.interp(USUAL_KM, KM_KNOTS, by_distance)
             coefficients["no_distance"][NO_DISTANCE] -= float(at_usual)
@@ -329,22 +329,22 @@ class _Design:
         }
 
     def _falling_corrections(
-        self, coefficients: Coefficients, residual: Floats
+        self, coefficients: Coefficients, residual: Floats, cars: Floats
     ) -> tuple[Floats, Floats, Falling]:
         """Return the corrections by year of age and by knot, and where prices fall with them."""
         years, own = np.arange(self.oldest + 1), coefficients["age"]
         by_age = self._mean_curve(coefficients, _AGE_BASES, age=years.astype(np.float64))
         by_age += [own.get(str(year), 0.0) for year in years]
-        weights, known = self.features.car_weights(), self._has_distance
+        known = self._has_distance
         for_age, age_limits = falling_correction(
-            by_age, self._ages, residual, weights, _LEAST_FALL_A_YEAR
+            by_age, self._ages, residual, cars, _LEAST_FALL_A_YEAR
         )
         distances = KM_KNOTS / self.km_per_unit
         for_km, knot_limits = falling_correction(
             self._mean_curve(coefficients, _KM_BASES, odometer=distances),
             np.searchsorted(KM_KNOTS, self._km)[known],
             (residual + for_age[self._ages])[known],
-            weights[known],
+            cars[known],
             _LEAST_FALL_A_KNOT,
         )
         falling = {}
