@@ -252,7 +252,7 @@ def test_many_are_valued_as_one_by_one(rich: PriceModel, monkeypatch: pytest.Mon
         ({"fuel_type": None, "transmission_type": None}, ["fuel and gearbox"]),
         ({"ownership": None}, ["owners"]),
         ({"odometer": None}, ["distance"]),
-        ({"odometer": 600_000.0, "ownership": math.nan}, ["distance", "owners"]),
+        ({"odometer": 700_000.0, "ownership": math.nan}, ["distance", "owners"]),
     ],
 )
 def test_what_is_unknown_widens_the_range_by_its_variance(

@@ -148,7 +148,6 @@ BLOCKS: Final = (
     Block("model_so", DISTANCE, "model", "so", 0.264),
     Block("model_lo", DISTANCE, "model", "lo", 0.05),
     Block("make_so", DISTANCE, "make", "so", 0.2),
-    Block("age_so", DISTANCE, "age", "so", 0.1),
     Block("model_powertrain", POWERTRAIN, "model_powertrain", "one", 0.362),
     Block("model_powertrain_a", POWERTRAIN, "model_powertrain", "a", 0.1),
     Block("make_powertrain", POWERTRAIN, "make_powertrain", "one", 0.2),

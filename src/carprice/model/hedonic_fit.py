@@ -328,8 +328,6 @@ class _Design:
         years, own = np.arange(self.oldest + 1), coefficients["age"]
         by_age = self._mean_curve(coefficients, _AGE_BASES, age=years.astype(np.float64))
         by_age += [own.get(str(year), 0.0) for year in years]
-        by_distance = coefficients["age_so"]
-        by_age += [by_distance.get(str(year), 0.0) * self.bases["so"].mean() for year in years]
         weights, known = self.features.car_weights(), self._has_distance
         for_age, age_limits = falling_correction(
             by_age, self._ages, residual, weights, _LEAST_FALL_A_YEAR

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate, repeat
 from math import hypot, isnan, log, sqrt
-from typing import Final, TypeVar
+from operator import itemgetter
+from typing import Final
 
 import numpy as np
 
@@ -34,8 +35,6 @@ Worth = Mapping[str, float]
 Numbers = Mapping[str, float]
 Pairs = Mapping[str, tuple[float, float]]
 
-T = TypeVar("T")
-
 _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so")
@@ -47,6 +46,8 @@ _CAR_TEXTS: Final = frozenset(
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
 _NOTHING: Final = (0.0, 0.0)
+_SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
+_spec_numbers: Final = itemgetter(*_SPEC_NUMBERS)
 
 WORTHS: Final = ("names", "variant", "powertrain", "age")
 """What the ridge says of a type apart from its price, which trees read: what make and model, the
@@ -79,14 +80,14 @@ class TypeWorth:
     worths : the :data:`WORTHS` by name, and what make alone and model alone add, 0 where unseen,
         for the trees of model folders of before. ``slopes`` include them.
     by_age : age in whole years → what the model adds at that age.
-    by_numbers : for each set of numbers that says which of the model's cars it is, their names, and
-        the numbers as printed → what the model adds with them, and that per unit of the basis a.
+    by_numbers : the model and the fuel, whose cars differ by their :data:`_SPEC_NUMBERS`; None
+        where nothing is known of these.
     """
 
     slopes: tuple[float, ...]
     worths: Mapping[str, float]
     by_age: Mapping[int, float]
-    by_numbers: Sequence[tuple[Sequence[str], Pairs]]
+    by_numbers: tuple[str, str] | None
 
 
 class RidgeLookups:
@@ -104,7 +105,6 @@ class RidgeLookups:
         self._by_age = [
             worth + known["age"].get(str(age), 0.0) for age, worth in enumerate(hedonic.by_age)
         ]
-        self._so_by_age = [known["age_so"].get(str(age), 0.0) for age in range(len(hedonic.by_age))]
         self._by_distance = hedonic.by_distance
         self._no_distance = [
             known[name].get(NO_DISTANCE, 0.0)
@@ -123,9 +123,13 @@ class RidgeLookups:
             model: {int(age): worth for age, worth in of_model.items()}
             for model, of_model in _by_model(known["model_year"]).items()
         }
-        self._engines = _by_model(_pairs(known["model_engine"], {}))
-        self._specs = _by_model(_pairs(known["model_spec"], known["model_spec_a"]))
-        self._taxes = _by_model(_pairs(known["model_tax"], known["model_tax_a"]))
+        self._by_numbers = [
+            _pairs(known["model_engine"], {}),
+            _pairs(known["model_spec"], known["model_spec_a"]),
+            _pairs(known["model_tax"], known["model_tax_a"]),
+        ]
+        # A model has few engines: what they add is mostly in the cache.
+        self._of_numbers = lru_cache(maxsize=8192)(self._find_of_numbers)
         self._fitness, self._fitness_by_age = known["fitness"], known["fitness_a"]
         self._categories = [known[name] for name in CAR_CATEGORIES]
         self._seller_by_age = known["seller_a"]
@@ -182,15 +186,7 @@ class RidgeLookups:
                 "model": known["model"].get(model, 0.0),
             },
             by_age=self._years.get(model, {}),
-            by_numbers=[
-                (names, of_type)
-                for names, of_type in (
-                    (ENGINE, self._engines.get(model)),
-                    (SPEC, _with_last(self._specs.get(model, {}), own["fuel"])),
-                    (TAX, self._taxes.get(model)),
-                )
-                if of_type
-            ],
+            by_numbers=(model, own["fuel"]) if any(self._by_numbers) else None,
         )
 
     def log_price(self, worth: TypeWorth, car: Car) -> float:
@@ -207,7 +203,7 @@ class RidgeLookups:
         total: float = (
             one
             + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
-            + so * (by_so + so * by_so2 + self._so_by_age[int(age)])
+            + so * (by_so + so * by_so2)
             + by_lo * (log(km) - 10.8)
             + self._by_listed * numbers["listed"]
             + self._by_quarter[min(quarters_before(numbers["listed"]), self._last_quarter)]
@@ -231,11 +227,21 @@ class RidgeLookups:
         if self._fitness or self._fitness_by_age:
             years = _printed(numbers["fitness_age"])
             total += self._fitness.get(years, 0.0) + a * self._fitness_by_age.get(years, 0.0)
-        for names, of_type in worth.by_numbers:
-            printed_numbers = "|".join([_printed(numbers[name]) for name in names])
-            added, by_age = of_type.get(printed_numbers, _NOTHING)
+        if worth.by_numbers:
+            added, by_age = self._of_numbers(*worth.by_numbers, *_spec_numbers(numbers))
             total += added + a * by_age
         return total
+
+    def _find_of_numbers(self, model: str, fuel: str, *values: float) -> tuple[float, float]:
+        """Return what a model's :data:`_SPEC_NUMBERS` add per unit of the bases 1 and a."""
+        texts = dict(zip(_SPEC_NUMBERS, map(printed, values), strict=True))
+        engine, spec, tax = ([texts[name] for name in names] for names in (ENGINE, SPEC, TAX))
+        terms = detail_key(model, *engine), detail_key(model, *spec, fuel), detail_key(model, *tax)
+        found = [
+            worth.get(term, _NOTHING) for worth, term in zip(self._by_numbers, terms, strict=True)
+        ]
+        one, by_a = map(sum, zip(*found, strict=True))
+        return one, by_a
 
     def _of_text(self, block: Block, text: str) -> float:
         """Return what the known terms of a text add, per unit of the block's basis."""
@@ -255,9 +261,9 @@ class RidgeLookups:
         return worth + (0.0 if names else self._none) + a * by_age
 
 
-def _by_model(worth: Mapping[str, T]) -> dict[str, dict[str, T]]:
+def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
     """Return what terms ``make|model|detail`` add, by ``make|model`` and then by detail."""
-    found: dict[str, dict[str, T]] = {}
+    found: dict[str, dict[str, float]] = {}
     for term, each in worth.items():
         key = DetailKey.read(term)
         found.setdefault(str(key.of_model), {})[key.detail] = each
@@ -268,12 +274,6 @@ def _pairs(worth: Worth, by_age: Worth) -> Pairs:
     """Return what each term of two blocks adds: per unit of the basis 1, and of the basis a."""
     terms = worth.keys() | by_age.keys()
     return {term: (worth.get(term, 0.0), by_age.get(term, 0.0)) for term in terms}
-
-
-def _with_last(worth: Pairs, text: str) -> Pairs:
-    """Return those whose last part is a text, without it."""
-    end = f"|{text}"
-    return {term.removesuffix(end): each for term, each in worth.items() if term.endswith(end)}
 
 
 def _worths_of_number(
