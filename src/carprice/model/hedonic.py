@@ -82,7 +82,7 @@ class Hedonic:
     @property
     def start(self) -> float:
         """The ln(price) of the market's typical car: the mean of the training rows."""
-        return self.intercept + sum(self.typical.values())
+        return self.intercept + math.fsum(self.typical.values())
 
     def part(self, factor: str) -> "Hedonic":
         """Return the ridge of one factor; the parts and the intercept sum to the whole."""
