@@ -115,7 +115,9 @@ def origin(
         lambda params: (
             params["ingest"].update(source="s3://market/raw/cars.csv"),
             params["train"].update(folds=3),
-            params["train"]["booster"].update(n_estimators=60, max_depth=4, learning_rate=0.1),
+            params["train"].update(
+                booster={"n_estimators": 60, "max_depth": 4, "learning_rate": 0.1}
+            ),
             params["tracking"].update(dagshub=dagshub.repo),
         )
     )

@@ -21,7 +21,7 @@ def stages_run(printed: str) -> list[str]:
 def project(tmp_path: Path, copy_project: Callable[[Path], Path]) -> Path:
     """A copy of the project in a git repository of its own, with a small sample."""
     folder = copy_project(tmp_path / "project")
-    small = ("train.booster.n_estimators", 60), ("train.booster.learning_rate", 0.1)
+    small = (("train.booster", {"n_estimators": 60, "learning_rate": 0.1}),)
     set_params(folder, ("ingest.sample.rows", 2000), ("train.folds", 3), *small)
     run(folder, "git", "init", "--quiet")
     return folder

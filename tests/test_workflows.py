@@ -333,7 +333,7 @@ def change(project: Path, **sections: Any) -> None:
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     params["ingest"] = {"source": "sample", "sample": {"rows": 2000, "seed": 7}}
     params["train"]["folds"] = 3
-    params["train"]["booster"] |= {"n_estimators": 60, "max_depth": 4, "learning_rate": 0.1}
+    params["train"]["booster"] = {"n_estimators": 60, "max_depth": 4, "learning_rate": 0.1}
     for name, keys in sections.items():
         params[name] |= keys
     path.write_text(yaml.safe_dump(params), encoding="utf-8")

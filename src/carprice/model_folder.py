@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from carprice.errors import CarpriceError, CorruptModelError, InputError
 from carprice.files import replacing
-from carprice.schema import own_of
 
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "model.json"
@@ -127,7 +126,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def own_columns(folder: Path) -> tuple[str, ...]:
     """Return the market's own columns that the model of a folder knows."""
     hedonic = json.loads(_read(folder / "hedonic.json", LARGEST_FILE))
-    return own_of(hedonic.get("own", {}))
+    return tuple(sorted(hedonic.get("own", {})))
 
 
 def _understood(path: Path, written: bytes) -> tuple[dict[str, Any], dict[str, str]]:

@@ -33,6 +33,7 @@ def test_the_model_is_written_as_it_is_returned(workspace: Workspace) -> None:
     loaded = PriceModel.load(workspace.model)
     assert (loaded.metrics, loaded.market) == (model.metrics, model.market)
     assert told == [
+        "prices to believe",
         "looking for columns that know the price",
         "hedonic ridge",
         "residual trees",

@@ -23,7 +23,9 @@ def listings(numbers: Floats) -> pd.DataFrame:
     fields = ("engine_cc", "power_bhp", "seats")
     named = dict(zip(fields, numbers.T[:columns], strict=False))
     named["engine_cc"] = 1500 + 30 * named["engine_cc"]  # fewer than 50 cc are unknown
-    car = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 42e3}
+    # Cars of other numbers are of another model: like ones have like prices.
+    model = [f"Rio {number:.6g}" for number in named["engine_cc"]]
+    car = {"make": "Kia", "model": model, "year": 2020, "odometer": 42e3}
     # A number that no listing may have would leave it without a price.
     allowed = {}
     for name, values in named.items():
@@ -48,7 +50,8 @@ class OfNumbers(PriceRegressor):
         X, y = validate_data(self, X, y, y_numeric=True)
         columns, often = self.n_features_in_, -(-FEWEST_ROWS // len(X))
         prices = np.exp(np.clip(np.asarray(y, dtype=np.float64), -2, 2))
-        super().fit(listings(np.tile(X, (often, 1))), np.tile(prices, often))
+        noise = 1 + 0.1 * (-1.0) ** np.arange(often)  # else the price would be known without error
+        super().fit(listings(np.tile(X, (often, 1))), np.outer(noise, prices).ravel())
         self.n_features_in_ = columns
         return self
 

@@ -168,13 +168,13 @@ def test_tune_writes_the_winner_when_asked_and_nothing_else(
     assert "Went on with the trials that the study had." in done.err
     best = load_settings(params).train.booster.direct.max_depth
     written = params.read_text(encoding="utf-8")
-    assert written == PARAMS.replace("max_depth: 2", f"max_depth: {best}")
+    assert written == PARAMS.replace("n_est", f"direct: {{max_depth: {best}}}, n_est")
     again = experiments("tune", *few, 4, "--write")  # its best are the present values now
     assert again.code == 0, again.err
     assert params.read_text(encoding="utf-8") == written
     (study,) = optuna.get_all_study_names(f"sqlite:///{tmp_path / 'optuna.db'}")
     refused = experiments(
-        "tune", "--folds", 2, "--only", "train.booster.subsample", "--study", study
+        "tune", "--folds", 2, "--only", "train.booster.direct.subsample", "--study", study
     )
     assert refused.code == 2
     assert re.search("is of another search space: .* --study", refused.line)

@@ -279,7 +279,7 @@ def test_present_values_that_were_lost_and_then_queued_twice_are_measured_once(
     study().add_trial(study().get_trials()[-1])
     outcome = tuned(search)
     present = [
-        row["train.booster.direct.reg_lambda"] == 3 for row in outcome.trials.to_dict("records")
+        row["train.booster.direct.reg_lambda"] == 1 for row in outcome.trials.to_dict("records")
     ]
     assert present == [True, False, False]
     assert outcome.present_result is not None

@@ -109,7 +109,8 @@ class Junk:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return asdict(self) | {"often": [list(one) for one in self.often]}
+        often, examples = [*map(list, self.often)], [*map(asdict, self.examples)]
+        return asdict(self) | {"often": often, "examples": examples}
 
     def told(self, currency: str, distance_unit: str | None) -> Iterator[str]:
         """Say it in sentences; none where there is no junk.
