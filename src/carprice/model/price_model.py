@@ -107,7 +107,8 @@ class PriceModel:
     ) -> Self:
         """Fit on n parsed listings and their ln(price in the market's currency).
 
-        Each car counts once, however often it is listed, and as far as its price is believed.
+        Each car counts once, however often it is listed, and as far as its price is believed; one
+        that is rather not believed does not count.
 
         Parameters
         ----------
@@ -121,6 +122,8 @@ class PriceModel:
         if trust is None:
             progress("prices to believe")
             trust = judge_prices(features, log_price).trust
+        believed = believed_rows(trust)
+        trust = np.where(np.isin(np.arange(len(trust)), believed), trust, 0.0)  # junk is far off
         progress("hedonic ridge")
         defaults = Defaults.fit(features)
         cars = CarReader(defaults)
@@ -149,7 +152,7 @@ class PriceModel:
         scale = new_trees({**_SCALE_TREES, "n_estimators": expected.n_estimators}, seed)
         scale.fit(matrix[some], size, sample_weight=weights)
         price, age, local = np.exp(log_price), features.numbers["age"][some], expected.held_out
-        believed, sure = believed_rows(trust), believed_rows(trust[some])
+        sure = believed_rows(trust[some])
         known = (missed, np.exp(local), age, weights)
         ends = ConformalRanges.held_out(*known, parts)
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
