@@ -24,11 +24,12 @@ from carprice.components.transform import transform
 from carprice.components.workspace import Workspace, read_json
 from carprice.experiments.candidates import COMPARED, choose
 from carprice.experiments.estimators import fit
-from carprice.listings.features import parse
+from carprice.listings.believed import believed
+from carprice.listings.features import Reading, parse
 from carprice.listings.frames import as_columns, read_features
 from carprice.listings.market import Market
 from carprice.metrics import price_metrics
-from carprice.schema import PRICE
+from carprice.schema import PRICE, own_of
 from carprice.settings import load_settings
 
 console = Console()
@@ -56,8 +57,10 @@ def main() -> int:
         transform(workspace)
         learned, log_price = read_features(workspace.train_features)
         market = Market.from_json(read_json(workspace.market, made_by="ingest"))
-        listings = pd.read_parquet(workspace.test_listings)
-        tested = parse(as_columns(listings), market.valuation_date, market.distance_unit)
+        listings = believed(pd.read_parquet(workspace.test_listings))
+        reading = Reading(own=own_of(listings.columns))
+        unit = market.distance_unit
+        tested = parse(as_columns(listings), market.valuation_date, unit, reading)
         target = np.log(listings[PRICE].to_numpy(dtype=np.float64))
         listed = tested.numbers["listed"]
         for model in choose(COMPARED, MODELS):

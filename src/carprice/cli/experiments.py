@@ -247,7 +247,7 @@ def tune(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Tune booster or a single key such as train.booster.max_depth; may be "
+            help="Tune booster or a single key such as train.booster.direct.max_depth; may be "
             "repeated. Default: all.",
         ),
     ] = None,

@@ -190,7 +190,7 @@ def told_of_junk(junk: Mapping[str, Any]) -> str:
         meaning = "they count like all others, since `ingest.junk` is `believe`"
     else:
         meaning = (
-            "they stay in the listings, count little or not at all in training, and the figures "
+            "they stay in the listings, do not count in training, and the figures "
             f"are without the {junk['rows_test']:,} of them among the test rows (to have them "
             "count like all others, set `ingest.junk` to `believe`)"
         )

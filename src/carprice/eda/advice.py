@@ -226,8 +226,8 @@ def _junk(market: MarketFindings, currency: str) -> Iterator[Advice]:
     told = [*market.junk.told(currency, distance_unit=None)]
     if told:
         text = (
-            f"{'. '.join(told)}. They stay in the listings and count little or not at all, in "
-            "training and in the figures; ingest.junk: believe has them count like all others."
+            f"{'. '.join(told)}. They stay in the listings, and count neither in "
+            "training nor in the figures; ingest.junk: believe has them count like all others."
         )
         title = f"{market.junk.rows:,} prices look like no car's price"
         severity = _severity_of(market.junk.rows / market.junk.of)

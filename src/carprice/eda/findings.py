@@ -23,6 +23,7 @@ from carprice.eda.distributions import (
 from carprice.eda.drift import Drift, find_drift, loss_per_year
 from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
 from carprice.evaluation.junk import Junk
+from carprice.listings.believed import believed_rows
 from carprice.listings.cars import Repeats, cars_of
 from carprice.listings.contradictions import Contradiction, find_contradictions
 from carprice.listings.features import Features, Reading, parse
@@ -201,13 +202,15 @@ def _market(
     undated = replace(parse(without_dates, cleaned.valuation_date, unit, reading), cars=cars)
     progress("prices to believe")
     judged = judge_prices(features, log_price)
-    rows = judged.believed
+    is_believed = settings.ingest.junk == "believe"
+    trust = np.ones(len(log_price)) if is_believed else judged.trust
+    rows = believed_rows(trust)
     sure, known_price = features.take(rows), log_price[rows]
     progress("what like cars cost")
     expected = None
     if np.ptp(price):
         fixed = settings.train.hedonic.scales
-        expected = expected_log_price(undated, log_price, unit, fixed, judged.trust)
+        expected = expected_log_price(undated, log_price, unit, fixed, trust)
     residual = None if expected is None else (log_price - expected)[rows]
     progress("near-twins, suspects and drift")
     known_by = suspects(sure, known_price, explaining=0.0)
@@ -238,7 +241,7 @@ def _market(
             residual,
             loss_per_year(undated.take(rows), known_price),
         ),
-        junk=Junk.find(listings, judged.trust, judged.expected),
+        junk=Junk.find(listings, trust, judged.expected),
     )
 
 

@@ -240,7 +240,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         junk = Junk.find(listings, judged.trust, judged.expected)
         if junk.rows:
             told = "; ".join(junk.told(self.currency, self.distance))
-            warn(f"{told}. They count little or not at all")
+            warn(f"{told}. They do not count")
         return self
 
     def predict(self, X: pd.DataFrame) -> Floats:

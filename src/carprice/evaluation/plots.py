@@ -49,7 +49,7 @@ def _draw(
     _bars(axes[1, 1], covered, "age_band", "coverage", title)
     axes[1, 1].axhline(100 * figures["confidence"], color=GREY, linestyle="--")
     axes[1, 1].set_ylim(0, 105)
-    _barh(axes[1, 2], tables["importance"], "feature", "gain", "Share of the trees's gain")
+    _barh(axes[1, 2], tables["importance"], "feature", "gain", "Share of the trees' gain")
     write_png(figure, path, dpi=80)
 
 

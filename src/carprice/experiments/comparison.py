@@ -29,7 +29,7 @@ def plan_of(
     plan = {
         "version": __version__,
         "experiment": experiment,
-        "data": [data.market.data_digest, len(data.log_price)],
+        "data": [data.market.data_digest, len(data.log_price), data.has_all_rows],
         "candidates": {one.name: how.parameters(one) for one in models},
         "folds": [how.folds, how.train.seed],
         "quick": how.quick,

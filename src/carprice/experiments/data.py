@@ -39,6 +39,7 @@ class Data:
     raw_digest: str
     file: Path
     junk: int = 0
+    has_all_rows: bool = False
 
     @property
     def short_source(self) -> str:
@@ -100,4 +101,5 @@ def read_data(
         raw_digest=report["raw_digest"],
         file=workspace.train_features,
         junk=len(trust) - len(believed_rows(trust)),
+        has_all_rows=all_rows,
     )

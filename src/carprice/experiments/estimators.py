@@ -22,6 +22,7 @@ from carprice.model import PriceModel
 from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
 from carprice.model.hedonic_fit import fit_hedonic
+from carprice.model.trust import judge_prices
 from carprice.model.worth import RidgeLookups
 from carprice.schema import EQUIPMENT_SEPARATOR, PRICE, own_numbers, own_texts
 from carprice.settings import TrainSettings
@@ -50,13 +51,19 @@ def fit(
     train: TrainSettings,
     *,
     quick: bool,
+    trust: Floats | None = None,
 ) -> Predict:
-    """Fit a model on parsed listings; return the function that prices others."""
+    """Fit a model on parsed listings; return the function that prices others.
+
+    Parameters
+    ----------
+    trust : how far the package's own model is to believe each price; if None, it finds that.
+    """
     if model.algorithm == "carprice":
-        own = PriceModel.fit(features, log_price, market, train)
+        own = PriceModel.fit(features, log_price, market, train, trust=trust)
         return lambda others: own.predict_features(others).price
     if model.algorithm == "hedonic":
-        return _fit_hedonic(features, log_price, market, train)
+        return _fit_hedonic(features, log_price, market, train, trust)
     if model.algorithm == "model-median":
         return _fit_medians(features, log_price)
     equipment = _common_equipment(features)
@@ -79,13 +86,18 @@ def fit(
 
 
 def _fit_hedonic(
-    features: Features, log_price: Floats, market: Market, train: TrainSettings
+    features: Features,
+    log_price: Floats,
+    market: Market,
+    train: TrainSettings,
+    trust: Floats | None,
 ) -> Predict:
+    trust = judge_prices(features, log_price).trust if trust is None else trust
     cars = CarReader(Defaults.fit(features))
     complete = cars.complete(features)
     folds = np.arange(len(log_price), dtype=np.intp) % _UNFOLDED
     fixed = train.hedonic.scales
-    hedonic, _ = fit_hedonic(complete, log_price, folds, fixed, market.km_per_unit)
+    hedonic, _ = fit_hedonic(complete, log_price, folds, fixed, market.km_per_unit, trust)
     ridge = RidgeLookups(hedonic)
 
     def predict(others: Features) -> Floats:

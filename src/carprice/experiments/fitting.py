@@ -147,11 +147,16 @@ def measure_folds(
     features, log_price = read_features(file)
     folds = shuffled_folds(len(log_price), how.folds, how.train.seed, features.cars)
     trust = trust_of(file)
+    are_believed = trust is not None and bool((trust == 1).all())  # as ingest.junk: believe has it
     for learned, rows in folds:
         priced = rows if trust is None else rows[believed_rows(trust[rows])]
         start = time.perf_counter()
         known = features.take(learned)
-        predict = fit(model, known, log_price[learned], market, how.train_used, quick=how.quick)
+        predict = fit(
+            *(model, known, log_price[learned], market, how.train_used),
+            quick=how.quick,
+            trust=np.ones(len(learned)) if are_believed else None,
+        )
         fitted = time.perf_counter()
         predicted = predict(features.take(priced))
         ended = time.perf_counter()

@@ -139,7 +139,8 @@ def present_values(train: TrainSettings, space: Space) -> dict[str, float]:
     """Return the values that the settings have; what follows the number of cars has none."""
     content = flatten({"train": train.model_dump()})
     both = {name: content[f"train.booster.{name}"] for name in _TREES}
-    found = {name: content[name] or both.get(name.rpartition(".")[2]) for name in space}
+    own = ((name, content[name], both.get(name.rpartition(".")[2])) for name in space)
+    found = {name: for_both if value is None else value for name, value, for_both in own}
     return {name: value for name, value in found.items() if value is not None}
 
 

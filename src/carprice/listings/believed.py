@@ -32,6 +32,21 @@ def believed_rows(trust: Floats) -> Codes:
     return np.flatnonzero(is_believed if is_believed.any() else ~is_believed)
 
 
+def counted(trust: Floats) -> Floats:
+    """Return how much each price counts: what is rather not believed, not at all.
+
+    Even a hundredth of a price that is off by a hundred times would move all others.
+
+    Examples
+    --------
+    >>> counted(np.array([0.2, 1.0, 0.6, np.nan])).tolist()
+    [0.0, 1.0, 0.6, 1.0]
+    """
+    rows, found = believed_rows(trust), np.zeros(len(trust))
+    found[rows] = np.nan_to_num(trust[rows], nan=1.0)
+    return found
+
+
 def believed_of(listings: "pd.DataFrame") -> Codes:
     """Return the places of the listings whose price is believed; of all if ingest judged none."""
     if PRICE_TRUST not in listings:

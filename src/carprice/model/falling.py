@@ -43,7 +43,7 @@ def falling_correction(
     if not len(steps):
         return np.zeros_like(curve), (0, end)
     first, last = np.quantile(steps, _MIDDLE).astype(int).tolist()
-    counts = np.asarray(np.bincount(steps, minlength=len(curve)) + 1e-3, dtype=np.float64)
+    counts = np.asarray(np.bincount(steps, weights, minlength=len(curve)) + 1e-3, dtype=np.float64)
 
     def correction(start: int, stop: int) -> Floats:
         inside = slice(start, stop + 1)

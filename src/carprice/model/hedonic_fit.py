@@ -12,6 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from carprice.arrays import Floats
+from carprice.listings.believed import counted
 from carprice.listings.features import Features
 from carprice.listings.keys import DetailKey, detail_key, has_detail
 from carprice.model.block_scales import choose_scales, factors_of
@@ -72,8 +73,8 @@ def fit_hedonic(
     km_per_unit : kilometres in the market's distance unit.
     trust : how far each price is believed, 0 to 1; 1 if None.
     """
-    design = _Design(features, km_per_unit)
-    cars = features.car_weights() * (1.0 if trust is None else trust)
+    cars = features.car_weights() * (1.0 if trust is None else counted(trust))
+    design = _Design(features, km_per_unit, cars > 0)
     weight = age_weight(features.numbers["age"]) * cars
     sums = [NormalEquations.none(design.width) for _ in range(int(folds.max()) + 1)]
     for rows, matrix in design.chunks():
@@ -239,12 +240,14 @@ class _Design:
 
     Attributes
     ----------
-    columns : one for each of :data:`carprice.model.blocks.BLOCKS`.
+    columns : one for each of :data:`carprice.model.blocks.BLOCKS`, of what rows that count have.
     slices : block name → its columns.
     oldest : age in years to which older cars are clipped.
     """
 
-    def __init__(self, features: Features, km_per_unit: float) -> None:
+    def __init__(
+        self, features: Features, km_per_unit: float, counts: npt.NDArray[np.bool_] | None = None
+    ) -> None:
         self.features, self.km_per_unit = features, km_per_unit
         age = features.numbers["age"]
         self.oldest = int(min(np.quantile(age, 0.995), _OLDEST))
@@ -254,7 +257,7 @@ class _Design:
         self.bases = bases_of(features.numbers, km_per_unit, self.oldest)
         texts = texts_of(features, self.oldest)
         factorised = {name: _factorise(texts[name]) for name in {block.text for block in BLOCKS}}
-        weights = features.car_weights()
+        weights = features.car_weights() * (1.0 if counts is None else counts)
         self.columns = [_BlockColumns(block, *factorised[block.text], weights) for block in BLOCKS]
         self.slices, self.width = {}, 1
         for each in self.columns:

@@ -13,7 +13,7 @@ import numpy as np
 from carprice.arrays import Codes, Columns, Floats, Progress, quiet
 from carprice.errors import CorruptModelError
 from carprice.listings import features as feature_code
-from carprice.listings.believed import believed_rows
+from carprice.listings.believed import believed_rows, counted
 from carprice.listings.features import Features, Reading, listings_of
 from carprice.listings.market import Market
 from carprice.listings.problems import refuse_wrong
@@ -122,8 +122,7 @@ class PriceModel:
         if trust is None:
             progress("prices to believe")
             trust = judge_prices(features, log_price).trust
-        believed = believed_rows(trust)
-        trust = np.where(np.isin(np.arange(len(trust)), believed), trust, 0.0)  # junk is far off
+        trust = counted(trust)
         progress("hedonic ridge")
         defaults = Defaults.fit(features)
         cars = CarReader(defaults)
@@ -152,7 +151,7 @@ class PriceModel:
         scale = new_trees({**_SCALE_TREES, "n_estimators": expected.n_estimators}, seed)
         scale.fit(matrix[some], size, sample_weight=weights)
         price, age, local = np.exp(log_price), features.numbers["age"][some], expected.held_out
-        sure = believed_rows(trust[some])
+        believed, sure = believed_rows(trust), believed_rows(trust[some])
         known = (missed, np.exp(local), age, weights)
         ends = ConformalRanges.held_out(*known, parts)
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))

@@ -249,7 +249,8 @@ def judge_prices(features: Features, log_price: Floats) -> Judged:
     density = 1 / max(float(np.ptp(target)), _NARROWEST)
     least = np.full((len(AGE_BANDS), _KINDS), _SMALLEST_SCALE)
     # What nobody else's make is worth is open: its price is as believable as any of the market's.
-    least[:, 0] = np.diff(np.quantile(target, [0.25, 0.75]))[0] / 2 / _QUARTILE
+    of_market = float(np.diff(np.quantile(target, [0.25, 0.75]))[0]) / 2 / _QUARTILE
+    least[:, 0] = max(of_market, _SMALLEST_SCALE)
     expected = _medians(own, target)
     scatter = Scatter.fit(target - expected, groups, weights, density, least.ravel())
     matrix, factors = columns.matrix(own), np.full(columns.width, 1 / math.sqrt(_PENALTY))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from carprice.arrays import Codes, Floats
+from carprice.listings.believed import believed
 from carprice.listings.cars import first_of_each_car
 from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
@@ -91,7 +92,7 @@ class Evidence:
             default where the model's are made to fall.
         """
         falling = model.encoder.falling if falling is None else falling
-        cars = first_of_each_car(listings)
+        cars = believed(first_of_each_car(listings))
         if len(cars) > _MOST_CARS:
             cars = cars.sample(_MOST_CARS, random_state=0)
         features = model.parse(as_columns(cars))
@@ -99,16 +100,20 @@ class Evidence:
         log_price = np.log(cars[PRICE].to_numpy(dtype=np.float64))
         youngest, oldest = _middle(age, falling.get("age"))
         ages = math.ceil(youngest), math.floor(oldest)
-        distances = _middle(distance, falling.get("odometer"))
-        rows = np.flatnonzero(_within(age, ages) & _within(distance, distances))
+        inside, distances = _within(age, ages), (math.nan, math.nan)
+        if has_distances := not np.isnan(distance).all():
+            distances = _middle(distance, falling.get("odometer"))
+            inside &= _within(distance, distances)
+        rows = np.flatnonzero(inside)
         names, codes = np.unique(np.array(features.texts["model"])[rows], return_inverse=True)
         owner = features.numbers["ownership"][rows]
         columns = {
             "age": age[rows],
-            "distance": root_of(distance[rows] * model.hedonic.km_per_unit),
             "owner": (owner > 1).astype(np.float64),
             "unknown owner": np.isnan(owner).astype(np.float64),
         }
+        if has_distances:
+            columns["distance"] = root_of(distance[rows] * model.hedonic.km_per_unit)
         added, of_models = _fit(columns, log_price[rows], codes)
         return cls(
             cars=len(rows),
@@ -116,7 +121,7 @@ class Evidence:
             distances=distances,
             usual=round(float(np.median(age))),
             by_age=added["age"],
-            by_distance=added["distance"],
+            by_distance=added.get("distance", Estimate()),
             by_owner=added["owner"],
             models=dict(zip(names.tolist(), of_models, strict=True)),
             cars_of_model=Counter(features.texts["model"]),
@@ -125,9 +130,10 @@ class Evidence:
     def __str__(self) -> str:
         """Tell of which cars it is."""
         low, high = self.distances
+        driven = f" and driven {low:,.0f} to {high:,.0f}" if low <= high else ""
         return (
             f"{self.cars:,} cars of {len(self.models):,} models, {self.ages[0]} to {self.ages[1]} "
-            f"years old and driven {low:,.0f} to {high:,.0f}"
+            f"years old{driven}"
         )
 
     def spread(self, names: Sequence[str]) -> Estimate:
