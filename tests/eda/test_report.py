@@ -112,6 +112,8 @@ def test_prices_that_are_no_cars_are_told_without_odometers(
     assert "in INR: 1 (" in advice.text
     assert "such a car costs about" in advice.text
     assert " km:" not in advice.text
+    believed = look(tmp_path / "cars.csv", price_range=[0.5, 1e9], junk="believe")
+    assert not [one for one in advise(believed) if "look like no car's price" in one.title]
 
 
 def test_clean_prices_are_all_believed(sample_findings: Findings) -> None:

@@ -154,6 +154,14 @@ def test_only_ages_at_which_prices_are_to_fall_are_judged(finished: Any, model: 
     assert warned(results(model, none)) >= {FALLS, "models differ in price"}
 
 
+def test_a_market_without_distances_is_judged_by_its_ages(finished: Any, model: PriceModel) -> None:
+    listings = pd.read_parquet(finished[0].train_listings)
+    by_ages = Evidence.of(model, listings.assign(odometer=np.nan))
+    assert by_ages.by_age.value < 0
+    assert str(by_ages).endswith("years old")
+    assert warned(results(model, by_ages)) == {"price falls with distance"}
+
+
 def test_what_needs_listings_is_left_out_without_them(model: PriceModel) -> None:
     names = {*behaviour.checks(model, Panel.of(model), LIMITS, None)}
     assert len(names) == 6

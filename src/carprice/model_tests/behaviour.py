@@ -124,7 +124,7 @@ def _falls_with_age(setup: _Setup, evidence: Evidence) -> str:
 
 
 def _falls_with_distance(setup: _Setup, evidence: Evidence) -> str:
-    if not evidence.distances[0] <= evidence.distances[1]:
+    if math.isnan(evidence.distances[0]):
         raise UndecidedError("no car's distance is known")
     low, high = (max(round(end), 1) for end in evidence.distances)
     if high <= low:
