@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -94,6 +94,13 @@ class _Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
     )
+
+
+def _without(before: Collection[str], content: Any, why: str) -> Any:
+    """Return a section as it is; one with keys that params files of before had is a ValueError."""
+    if isinstance(content, Mapping) and (old := [key for key in content if key in before]):
+        raise ValueError(f"{', '.join(old)}: {why}")
+    return content
 
 
 def _compiled(key: str, expression: str) -> re.Pattern[str]:
@@ -463,12 +470,12 @@ class HedonicSettings(_Settings):
     @model_validator(mode="before")
     @classmethod
     def _no_old_scales(cls, content: Any) -> Any:
-        if isinstance(content, dict) and (old := [key for key in content if key in _OLD_SCALES]):
-            raise ValueError(
-                f"{', '.join(old)}: each market's rows choose the scales now; remove the keys, or "
-                "write scales: auto (to fix that of a block: scales: {model_word: 0.2})"
-            )
-        return content
+        return _without(
+            _OLD_SCALES,
+            content,
+            "each market's rows choose the scales now; remove the keys, or write scales: auto "
+            "(to fix that of a block: scales: {model_word: 0.2})",
+        )
 
 
 class TreeSettings(_Settings):
@@ -557,12 +564,12 @@ class ModelTestSettings(_Settings):
     @model_validator(mode="before")
     @classmethod
     def _without_those_of_before(cls, content: Any) -> Any:
-        if isinstance(content, Mapping) and (before := [key for key in content if key in _BEFORE]):
-            raise ValueError(
-                f"{', '.join(before)}: the limits of these tests come from the market's own "
-                "listings now; remove what is named"
-            )
-        return content
+        return _without(
+            _BEFORE,
+            content,
+            "the limits of these tests come from the market's own listings now; remove what is "
+            "named",
+        )
 
 
 class RegisterSettings(_Settings):

@@ -1,27 +1,21 @@
 """Transform: training listings → features and the target, ln(price)."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
 from carprice.components.workspace import Workspace, read_json, require_output
 from carprice.files import writing
 from carprice.listings.believed import PRICE_TRUST
-from carprice.listings.cars import cars_of
-from carprice.listings.features import Reading, parse
-from carprice.listings.frames import as_columns, write_features
+from carprice.listings.frames import parse_listings, write_features
 from carprice.listings.market import Market
-from carprice.schema import PRICE, own_of
+from carprice.schema import PRICE
 
 
 def transform(workspace: Workspace) -> int:
     """Parse the training listings and write their features; return their number."""
     listings = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
-    reading = Reading(own=own_of(listings.columns))
-    features = parse(as_columns(listings), market.valuation_date, market.distance_unit, reading)
-    features = replace(features, cars=cars_of(listings))
+    features = parse_listings(listings, market)
     with writing(workspace.train_features) as path:
         log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
         trust = None

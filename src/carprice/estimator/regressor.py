@@ -2,7 +2,6 @@
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -29,10 +28,8 @@ from carprice.estimator.tables import (
 )
 from carprice.evaluation.junk import Junk
 from carprice.evaluation.pricing import answers, problems_of, with_defaults
-from carprice.listings.cars import cars_of
 from carprice.listings.column_map import MappedChunk
-from carprice.listings.features import Reading, parse
-from carprice.listings.frames import as_columns
+from carprice.listings.frames import as_columns, parse_listings
 from carprice.listings.market import Market
 from carprice.listings.plausibility import refuse_implausible
 from carprice.listings.reading import (
@@ -54,7 +51,6 @@ from carprice.schema import (
     PRICE_NAMES,
     REQUIRED,
     alias,
-    own_of,
 )
 from carprice.settings import IngestSettings, TrainSettings, describe
 
@@ -202,11 +198,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 listings_digest(listings),
                 {field: sign for field, sign in mapped.decimals.items() if field != PRICE},
             )
-            day, unit = market.valuation_date, market.distance_unit
-            reading = Reading(own=own_of(listings.columns))
-            features = replace(
-                parse(as_columns(listings), day, unit, reading), cars=cars_of(listings)
-            )
+            features = parse_listings(listings, market)
             log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
             judged = judge_prices(features, log_price)
             self.model_ = train_model(

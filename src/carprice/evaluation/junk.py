@@ -1,7 +1,7 @@
 """Tell which prices of listings are no car's price, and what such cars cost."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 import numpy as np
@@ -9,9 +9,7 @@ import pandas as pd
 
 from carprice.arrays import Floats
 from carprice.listings.believed import BELIEVED
-from carprice.listings.cars import cars_of
-from carprice.listings.features import Features, parse
-from carprice.listings.frames import as_columns
+from carprice.listings.frames import parse_listings
 from carprice.listings.market import Market
 from carprice.model.trust import Judged, judge_prices
 from carprice.schema import PRICE
@@ -132,19 +130,13 @@ class Junk:
         yield from (one.told(distance_unit) for one in self.examples)
 
 
-def features_of(listings: pd.DataFrame, market: Market) -> Features:
-    """Parse listings as transform does, without a model."""
-    features = parse(as_columns(listings), market.valuation_date, market.distance_unit)
-    return replace(features, cars=cars_of(listings))
-
-
 def judge_listings(train: pd.DataFrame, test: pd.DataFrame, market: Market) -> Sequence[Judged]:
     """Judge the prices of training and test listings, in that order.
 
     Training listings are judged by each other, test listings by the training ones alone.
     """
     learned, asked = (np.log(one[PRICE].to_numpy(dtype=np.float64)) for one in (train, test))
-    judged = judge_prices(features_of(train, market), learned)
+    judged = judge_prices(parse_listings(train, market), learned)
     if judged.judge is None:
         return judged, Judged(None, np.ones(len(test)), asked)
-    return judged, judged.judge.judge(features_of(test, market), asked)
+    return judged, judged.judge.judge(parse_listings(test, market), asked)

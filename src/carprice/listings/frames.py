@@ -1,5 +1,6 @@
 """Between pandas and the model: data frames of listings as columns, features as Parquet files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pyarrow.parquet as pq
 from carprice.arrays import Columns, Floats
 from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.cars import CAR, cars_of
-from carprice.listings.features import NUMBERS, TEXTS, Features
+from carprice.listings.features import NUMBERS, TEXTS, Features, Reading, parse
+from carprice.listings.market import Market
 from carprice.schema import (
     KINDS,
     LIST_PRICE,
@@ -25,6 +27,13 @@ from carprice.schema import (
 _TARGET = "ln_price"
 _DIGEST = "data_digest"
 _EQUIPMENT = "equipment"
+
+
+def parse_listings(listings: pd.DataFrame, market: Market) -> Features:
+    """Return the features of cleaned listings of a market, each with the car that it is of."""
+    reading = Reading(own=own_of(listings.columns))
+    day, unit = market.valuation_date, market.distance_unit
+    return replace(parse(as_columns(listings), day, unit, reading), cars=cars_of(listings))
 
 
 def as_columns(listings: pd.DataFrame) -> Columns:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 from carprice.listings.believed import counted
 from carprice.listings.features import Features
 from carprice.listings.keys import DetailKey, detail_key, has_detail
@@ -45,7 +45,6 @@ _LEAST_FALL_A_KNOT: Final = 0.005  # of ln(price)
 _AGE_BASES: Final = ("a", "a2", "a2_half", "a3", "a_so")
 _KM_BASES: Final = ("so", "so2", "lo", "a_so")
 
-Codes = npt.NDArray[np.intp]
 Coefficients = Mapping[str, Mapping[str, float]]
 """Block name → term → what it adds to ln(price), per unit of the block's basis."""
 
