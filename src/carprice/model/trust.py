@@ -256,12 +256,15 @@ def judge_prices(features: Features, log_price: Floats) -> Judged:
     matrix, factors = columns.matrix(own), np.full(columns.width, 1 / math.sqrt(_PENALTY))
     factors[0] = 1.0
     by_fold = [np.flatnonzero(folds == fold) for fold in range(_FOLDS)]
+    order = None
     for _ in range(_TURNS):
         residual = target - expected
         counts = weights * scatter.trust(residual, groups) * scatter.tail(residual, groups)
         counts /= scatter.scales[groups] ** 2
         sums = [NormalEquations.of(matrix[each], target[each], counts[each]) for each in by_fold]
-        worth, without = solve_with_folds(RidgeSolver(sum(sums[1:], start=sums[0])), sums, factors)
+        solver = RidgeSolver(sum(sums[1:], start=sums[0]), order)
+        order = solver.order
+        worth, without = solve_with_folds(solver, sums, factors)
         for each, others in zip(by_fold, without, strict=True):
             expected[each] = matrix[each] @ others
         scatter = Scatter.fit(target - expected, groups, weights, density, least.ravel())
