@@ -21,7 +21,7 @@ LOG_PRICE = 12 - 0.5 * AGE + 0.5 * (SEATS > 0) + DRAWN.normal(size=ROWS) / 10
 
 def fitted(ridge: np.ndarray) -> Blend:
     matrix = np.column_stack([ridge.astype(np.float32), MATRIX[:, 1:]])
-    data = TreeData(matrix, LOG_PRICE, ridge, np.ones(ROWS), np.arange(ROWS) % 4)
+    data = TreeData(matrix, LOG_PRICE, ridge, np.ones(ROWS), np.ones(ROWS), np.arange(ROWS) % 4)
     return fit_trees(data, np.arange(ROWS), 12.0, ENCODER, SETTINGS, quiet)
 
 

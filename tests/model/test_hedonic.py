@@ -32,6 +32,7 @@ class Fitted:
         self.folds = np.arange(len(features)) % FOLDS
         self.hedonic, anchor = self.fit()
         self.held_out, self.falling = anchor.log_price, anchor.falling
+        self.weight = age_weight(self.features.numbers["age"]) * anchor.tails
 
     def fit(self) -> tuple[Hedonic, Anchor]:
         return fit_hedonic(self.features, self.log_price, self.folds, {}, km_per_unit=1.0)
@@ -92,8 +93,7 @@ def test_the_parts_and_the_intercept_are_the_prediction(fitted: Fitted) -> None:
 
 def test_the_coefficients_are_those_of_the_design_matrix(fitted: Fitted) -> None:
     matrix, words = matrix_of(fitted), fitted.hedonic.coefficients["word"]
-    weight = age_weight(fitted.features.numbers["age"])
-    expected = matrix @ ridge(matrix, fitted.log_price, weight)
+    expected = matrix @ ridge(matrix, fitted.log_price, fitted.weight)
     predicted = fitted.predict()
     variants = [DetailKey.read(text).detail for text in fitted.features.texts["model_variant"]]
     known = np.array([any(word in words for word in text.split()) for text in variants])
@@ -113,7 +113,7 @@ def test_a_fit_in_chunks_is_the_fit_in_one_piece(
 
 
 def test_held_out_predictions_are_those_of_refits_without_the_fold(fitted: Fitted) -> None:
-    matrix, weight = matrix_of(fitted), age_weight(fitted.features.numbers["age"])
+    matrix, weight = matrix_of(fitted), fitted.weight
     found = fitted.without_corrections(fitted.held_out)
     for fold in range(FOLDS):
         out = fitted.folds == fold

@@ -30,7 +30,7 @@ _FEW_CARS: Final = 6_000
 _MANY_CARS: Final = 24_000
 _COMMON: Final = {"subsample": 0.7}
 _RESIDUAL: Final = {"n_estimators": 500, "min_child_weight": 8, "reg_lambda": 3}
-_DIRECT: Final = {"min_child_weight": 5, "reg_lambda": 1}
+_DIRECT: Final = {"n_estimators": 300, "min_child_weight": 5, "reg_lambda": 1}
 
 
 def parameters_of(
@@ -59,7 +59,6 @@ def parameters_of(
         "colsample_bytree": 0.4 + 0.1 * many,
     }
     direct = {
-        "n_estimators": round(150 + 150 * many),
         "max_depth": round(6 + 2 * many),
         "learning_rate": 0.05 * (0.08 / 0.05) ** many,
         "colsample_bytree": 0.4,
@@ -80,6 +79,7 @@ class TreeData:
     matrix : rows × columns of :class:`carprice.model.encoder.TreeRows`.
     ridge : out-of-fold ln(price) of the ridge.
     cars : one part of the row's car: what it counts.
+    tails : how much a row counts for the residual trees beside that.
     folds : the fold of the row in the ridge, from 0.
     """
 
@@ -87,6 +87,7 @@ class TreeData:
     log_price: Floats
     ridge: Floats
     cars: Floats
+    tails: Floats
     folds: Codes
 
     @property
@@ -133,10 +134,14 @@ def fit_trees(
     mean = np.full(len(data.log_price), start)
     progress("residual trees")
     residual, corrected = _fit(
-        data, some, data.ridge, encoder, encoder.residual, parameters[0], settings
+        *(data, some, data.ridge, data.cars * data.tails),
+        *(encoder, encoder.residual, parameters[0], settings),
     )
     progress("direct trees")
-    direct, opinion = _fit(data, some, mean, encoder, encoder.direct, parameters[1], settings)
+    direct, opinion = _fit(
+        *(data, some, mean, data.cars),
+        *(encoder, encoder.direct, parameters[1], settings),
+    )
     share = best_share(data.log_price[some], corrected, opinion, data.cars[some])
     parts = Part(residual, 1 - share, encoder.residual), Part(direct, share, encoder.direct)
     importance = np.zeros(columns)
@@ -154,6 +159,7 @@ def _fit(
     data: TreeData,
     some: Codes,
     base: Floats,
+    weights: Floats,
     encoder: Encoder,
     places: Sequence[int],
     parameters: Mapping[str, Any],
@@ -166,10 +172,10 @@ def _fit(
     found = cross_fit(
         *(matrix[some], target[some], data.tree_folds[some], parameters, settings.patience, seed),
         directions=directions,
-        weights=data.cars[some],
+        weights=weights[some],
     )
     trees = new_trees({**parameters, "n_estimators": found.n_estimators}, seed, directions)
-    trees.fit(matrix, target, sample_weight=data.cars)
+    trees.fit(matrix, target, sample_weight=weights)
     return trees, base[some] + found.held_out
 
 

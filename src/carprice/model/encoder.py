@@ -44,11 +44,14 @@ class Anchor:
     ----------
     worths : by name, of :data:`carprice.model.worth.WORTHS`.
     falling : where the ridge's price falls.
+    tails : how much each row counts by how far its price is from what others expect, see
+        :mod:`carprice.model.tails`; mean 1.
     """
 
     log_price: Floats
     worths: Mapping[str, Floats]
-    falling: Falling = field(default_factory=dict)
+    falling: Falling
+    tails: Floats
 
 
 @dataclass(frozen=True)

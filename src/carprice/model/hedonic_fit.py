@@ -34,6 +34,7 @@ from carprice.model.hedonic import (
 )
 from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
 from carprice.model.own_terms import own_scales, texts_of_own
+from carprice.model.tails import tail_weight
 from carprice.model.worth import WORTHS, worth_of
 
 _CHUNK_ROWS: Final = 100_000
@@ -59,7 +60,9 @@ def fit_hedonic(
 ) -> tuple[Hedonic, Anchor]:
     """Fit on all rows; return the ridge and its out-of-fold predictions.
 
-    Each block's scale is the one that the rows make likely: :mod:`carprice.model.block_scales`.
+    A first ridge, of the blocks' own scales, tells which rows lie far from what others expect, and
+    count for less: :mod:`carprice.model.tails`. Then each block has the scale that the rows make
+    likely: :mod:`carprice.model.block_scales`.
 
     Each car counts once, however often it is listed.
 
@@ -75,25 +78,21 @@ def fit_hedonic(
     cars = features.car_weights() * (1.0 if trust is None else counted(trust))
     design = _Design(features, km_per_unit, cars > 0)
     weight = age_weight(features.numbers["age"]) * cars
-    sums = [NormalEquations.none(design.width) for _ in range(int(folds.max()) + 1)]
-    for rows, matrix in design.chunks():
-        for fold, before in enumerate(sums):
-            here = np.flatnonzero(folds[rows] == fold)
-            sums[fold] = before + NormalEquations.of(
-                matrix[here], log_price[rows][here], weight[rows][here]
-            )
-    solver = RidgeSolver(sum(sums[1:], start=sums[0]))
     start = {each.block.name: each.block.scale for each in design.columns}
+    sums = design.sums(log_price, weight, folds)
+    draft = RidgeSolver(sum(sums[1:], start=sums[0]))
+    _, by_fold = solve_with_folds(draft, sums, factors_of(start, design.slices, design.width))
+    missed = log_price - design.held_out(by_fold, folds)
+    tails = tail_weight(missed, features.numbers["age"], cars)
+    sums = design.sums(log_price, weight * tails, folds)
+    solver = RidgeSolver(sum(sums[1:], start=sums[0]), draft.order)
     scales = choose_scales(solver, float(cars.sum()), design.slices, start, fixed)
     factors = factors_of(scales, design.slices, design.width)
     solution, by_fold = solve_with_folds(solver, sums, factors)
-    held_out = np.empty(len(features))
-    for rows, matrix in design.chunks():
-        predictions = matrix @ by_fold.T
-        held_out[rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
+    held_out = design.held_out(by_fold, folds)
     hedonic, falling = design.hedonic(solution, scales, held_out - log_price, cars)
     corrected = sum(design.corrections(hedonic).values(), held_out)
-    return hedonic, Anchor(corrected, design.worths(by_fold, folds), falling)
+    return hedonic, Anchor(corrected, design.worths(by_fold, folds), falling, tails)
 
 
 def age_weight(age: Floats) -> Floats:
@@ -273,6 +272,25 @@ class _Design:
                 basis = sp.diags(self.bases[each.block.basis][chunk])
                 parts.append(basis @ each.by_text[each.codes[chunk]])
             yield chunk, sp.hstack(parts, format="csr")
+
+    def sums(self, log_price: Floats, weight: Floats, folds: Codes) -> list[NormalEquations]:
+        """Return the normal equations of each fold's rows."""
+        sums = [NormalEquations.none(self.width) for _ in range(int(folds.max()) + 1)]
+        for rows, matrix in self.chunks():
+            for fold, before in enumerate(sums):
+                here = np.flatnonzero(folds[rows] == fold)
+                sums[fold] = before + NormalEquations.of(
+                    matrix[here], log_price[rows][here], weight[rows][here]
+                )
+        return sums
+
+    def held_out(self, by_fold: Floats, folds: Codes) -> Floats:
+        """Return the ln(price) of each row by the ridge (folds × columns) without its fold."""
+        found = np.empty(len(folds))
+        for rows, matrix in self.chunks():
+            predictions = matrix @ by_fold.T
+            found[rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
+        return found
 
     def worths(self, by_fold: Floats, folds: Codes) -> dict[str, Floats]:
         """Return the :data:`carprice.model.worth.WORTHS` of each row, by the other folds' ridge."""

@@ -138,7 +138,7 @@ class PriceModel:
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
         some.sort()
         every = features.car_weights() * trust
-        data = TreeData(matrix, log_price, anchor.log_price, every, assignment)
+        data = TreeData(matrix, log_price, anchor.log_price, every, anchor.tails, assignment)
         blend = fit_trees(data, some, hedonic.start, encoder, settings, progress)
         parts, weights = data.tree_folds[some], every[some]
         progress("ranges")
