@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import solve
 
 from carprice.arrays import Floats
 from carprice.listings.features import Features, parse
@@ -77,7 +78,7 @@ def matrix_of(fitted: Fitted) -> np.ndarray:
 def ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
     gram = (matrix * weight[:, None]).T @ matrix + np.eye(matrix.shape[1])
     gram[0, 0] -= 1
-    return np.linalg.solve(gram, (matrix * weight[:, None]).T @ target)
+    return solve(gram, (matrix * weight[:, None]).T @ target, assume_a="pos")
 
 
 def test_the_parts_and_the_intercept_are_the_prediction(fitted: Fitted) -> None:
