@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.linalg import solve
 
 from carprice.arrays import Floats
 from carprice.listings.features import Features, parse
@@ -76,9 +75,12 @@ def matrix_of(fitted: Fitted) -> np.ndarray:
 
 
 def ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    gram = (matrix * weight[:, None]).T @ matrix + np.eye(matrix.shape[1])
-    gram[0, 0] -= 1
-    return solve(gram, (matrix * weight[:, None]).T @ target, assume_a="pos")
+    """Return the coefficients by the dual equations, which have as many unknowns as rows."""
+    columns, ones = matrix[:, 1:], np.ones((len(target), 1))
+    kernel = columns @ columns.T + np.diag(1 / weight)
+    system = np.block([[kernel, ones], [ones.T, np.zeros((1, 1))]])
+    *dual, intercept = np.linalg.solve(system, np.append(target, 0.0))
+    return np.append(intercept, columns.T @ np.array(dual))
 
 
 def test_the_parts_and_the_intercept_are_the_prediction(fitted: Fitted) -> None:
