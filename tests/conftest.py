@@ -43,10 +43,11 @@ SMALL = {
 }
 
 
-# Files of few tests that take a minute or more: at the end, one worker would be left with them.
+# Files of few tests that take half a minute or more: at the end, one worker would be left alone.
 LONG = (
     *("test_benchmarks.py", "test_contract.py", "test_from_data_to_production.py", "test_image.py"),
-    *("test_real_listings.py", "test_real_markets.py", "test_up.py", "test_workflows.py"),
+    *("test_coverage.py", "test_real_listings.py", "test_real_markets.py", "test_secrets.py"),
+    *("test_up.py", "test_workflows.py"),
 )
 # Files that use the same dear server: one of xdist's workers runs them all, so that it starts once.
 TOGETHER = {

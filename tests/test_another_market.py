@@ -14,6 +14,7 @@ from carprice.components.workspace import Workspace
 from carprice.sample.market import generate
 from carprice.settings import load_settings
 
+ROWS = 3000
 EURO = 90.0
 KM_PER_MILE = 1.609344
 FUELS = {"Petrol": "Gasolina", "Diesel": "Diésel", "CNG": "GNC", "LPG": "GLP"}
@@ -59,7 +60,7 @@ def with_comma(values: "pd.Series[float]", digits: int) -> list[str]:
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("market")
-    cars = generate(6000, seed=11)
+    cars = generate(ROWS, seed=11)
     cars["make"] = cars["make"].str.split().str.join(" ")
     for make in MAKES:
         own = cars[cars["make"] == make]
@@ -112,7 +113,7 @@ def test_a_params_file_alone_trains_a_market_that_beats_the_median_of_each_model
 
 def test_the_listings_mean_what_the_sample_meant(listings: dict[str, pd.DataFrame]) -> None:
     read = pd.concat([*listings.values()])
-    cars = generate(6000, seed=11)
+    cars = generate(ROWS, seed=11)
     cars["make"] = cars["make"].str.split().str.join(" ")
     cars = cars[cars["make"].isin(MAKES)]
     assert set(read["make"]) == set(MAKES)

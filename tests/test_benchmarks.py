@@ -49,7 +49,7 @@ def test_lasting_load_brings_no_error_and_holds_no_memory(
     run: Callable[..., object], promoted: Any, tmp_path: Path
 ) -> None:
     report = tmp_path / "load.json"
-    options = ("--minutes", 0.1, "--maximum-seconds", 1, "--workdir", promoted.root)
+    options = ("--minutes", 0.05, "--maximum-seconds", 1, "--workdir", promoted.root)
     run("load.py", *options, "--json", report)
     figures = json.loads(report.read_text())
     assert figures["errors"] == {}
@@ -77,7 +77,7 @@ def test_the_gate_benchmark_judges_good_and_bad_candidates(
 ) -> None:
     params, report = tmp_path / "params.yaml", tmp_path / "gate.json"
     params.write_text(
-        "ingest: {sample: {rows: 1500}}\n"
+        "ingest: {sample: {rows: 1000}}\n"
         "train: {folds: 2, booster: {n_estimators: 20, max_depth: 3, learning_rate: 0.3}}\n",
         encoding="utf-8",
     )

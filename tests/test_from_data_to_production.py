@@ -107,7 +107,7 @@ def origin(
     """The project as its owner has it: connected, not yet run."""
     carprice = caller(monkeypatch, capsys)
     project = Project(copy_project(tmp_path / "origin"), dagshub.environment, carprice)
-    listings = generate(2000, 7)
+    listings = generate(1000, 7)
     upload(bucket, "raw/cars.csv", listings)
     shuffled = listings["listingPrice"].sample(frac=1, random_state=0).to_numpy()
     upload(bucket, "raw/shuffled.csv", listings.assign(listingPrice=shuffled))

@@ -22,7 +22,7 @@ def project(tmp_path: Path, copy_project: Callable[[Path], Path]) -> Path:
     """A copy of the project in a git repository of its own, with a small sample."""
     folder = copy_project(tmp_path / "project")
     small = (("train.booster", {"n_estimators": 60, "learning_rate": 0.1}),)
-    set_params(folder, ("ingest.sample.rows", 2000), ("train.folds", 3), *small)
+    set_params(folder, ("ingest.sample.rows", 1000), ("train.folds", 3), *small)
     run(folder, "git", "init", "--quiet")
     return folder
 

@@ -76,9 +76,12 @@ def matrix_of(fitted: Fitted) -> np.ndarray:
 
 
 def ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    gram = (matrix * weight[:, None]).T @ matrix + np.eye(matrix.shape[1])
-    gram[0, 0] -= 1
-    return np.linalg.solve(gram, (matrix * weight[:, None]).T @ target)
+    """Return the coefficients by the dual equations, which have as many unknowns as rows."""
+    columns, ones = matrix[:, 1:], np.ones((len(target), 1))
+    kernel = columns @ columns.T + np.diag(1 / weight)
+    system = np.block([[kernel, ones], [ones.T, np.zeros((1, 1))]])
+    *dual, intercept = np.linalg.solve(system, np.append(target, 0.0))
+    return np.append(intercept, columns.T @ np.array(dual))
 
 
 def test_the_parts_and_the_intercept_are_the_prediction(fitted: Fitted) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from sklearn.isotonic import IsotonicRegression
+from scipy.optimize import isotonic_regression
 
 from carprice.arrays import Codes, Floats
 
@@ -75,8 +75,6 @@ def falling_correction(
 
 def _isotonic(curve: Floats, counts: Floats, least: float) -> Floats:
     """Return the isotonic correction with which a curve falls by ``least`` or more at each step."""
-    points = np.arange(len(curve))
-    fall = least * points
-    isotonic = IsotonicRegression(increasing=False)
-    fitted = isotonic.fit(points, curve + fall, sample_weight=counts).predict(points)
+    fall = least * np.arange(len(curve))
+    fitted = isotonic_regression(curve + fall, weights=counts, increasing=False).x
     return np.asarray(fitted - fall - curve)

@@ -118,8 +118,7 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
     age = [str(int(years)) for years in np.minimum(values["age"], oldest)]
     model, fuel, transmission = (texts[name] for name in ("model", "fuel", "transmission"))
     engine, spec, tax = (
-        [[*map(printed, row)] for row in zip(*(values[name] for name in names), strict=True)]
-        for names in (ENGINE, SPEC, TAX)
+        [_print_each(values[name]) for name in names] for names in (ENGINE, SPEC, TAX)
     )
     numbers = (*LOGGED, "seats")
     rows = zip(*(values[name].tolist() for name in numbers), strict=True)
@@ -141,18 +140,24 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
             print_numbers(**{NO_DISTANCE: float(math.isnan(one))}) for one in values["odometer"]
         ],
         "own": texts_of_own(features),
-        "fitness": [printed(years) for years in values["fitness_age"]],
-        "model_engine": [*map(detail_key, model, *zip(*engine, strict=True))],
+        "fitness": _print_each(values["fitness_age"]),
+        "model_engine": [*map(detail_key, model, *engine)],
         "model_spec": [
             detail_key(of, *row, kind) if any(row) else ""
-            for of, row, kind in zip(model, spec, fuel, strict=True)
+            for of, kind, *row in zip(model, fuel, *spec, strict=True)
         ],
         "model_tax": [
-            detail_key(of, *row) if row[0] else "" for of, row in zip(model, tax, strict=True)
+            detail_key(of, *row) if row[0] else "" for of, *row in zip(model, *tax, strict=True)
         ],
         "make_powertrain": [*map(detail_key, texts["make"], fuel, transmission)],
         "engine": [";".join(filter(None, map(_print_terms, numbers, row))) for row in rows],
     }
+
+
+def _print_each(values: Floats) -> list[str]:
+    distinct, codes = np.unique(values, return_inverse=True)
+    texts = [*map(printed, distinct.tolist())]
+    return [texts[code] for code in codes.tolist()]
 
 
 @lru_cache(maxsize=4096)
