@@ -343,6 +343,7 @@ class ListingReader:
         self._equipment_of = reading.equipment_of
         self._plain_numbers = [name for name in PLAIN_NUMBERS if name in reading.numbers]
         self._reads_engines = "litres" in reading.numbers
+        self._reads_distances = "odometer" in reading.numbers
         texts = own_texts(reading.own)
         categories = (*CAR_CATEGORIES, *texts)
         self._category_fields = (*_CAR_CATEGORY_FIELDS, *map(alias, texts))
@@ -387,7 +388,7 @@ class ListingReader:
             numbers["litres"] = round(engine / 1000 * 10) / 10
         elif litres == litres and self._reads_engines:  # noqa: PLR0124 - NaN
             numbers["litres"] = litres
-        odometer = get("odometer")
+        odometer = get("odometer") if self._reads_distances else None
         if (
             odometer is not None
             and odometer == odometer  # noqa: PLR0124 - NaN
