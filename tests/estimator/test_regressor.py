@@ -129,6 +129,21 @@ def test_prices_may_come_as_y_and_a_price_beside_them_is_not_read(
     np.testing.assert_array_equal(beside.predict(listings), own.predict(listings))
 
 
+def test_prices_that_are_no_cars_count_only_where_they_are_to_be_believed(
+    quick: PriceRegressor, fitted: PriceRegressor, cars: pd.DataFrame
+) -> None:
+    junk = cars.assign(price=cars["price"].where(cars.index % 12 > 0, 9_999.0))
+    apart = {}
+    for rule, told in (("discount", "They do not count"), ("believe", "They count like all")):
+        own = clone(quick.set_params(junk=rule))
+        assert own.get_params()["junk"] == rule
+        with pytest.warns(CarpriceWarning, match=f"no car's price.*{told}"):
+            own.fit(junk)
+        apart[rule] = abs(np.log(own.predict(cars) / fitted.predict(cars))).mean()
+    assert apart["discount"] < 0.06
+    assert apart["believe"] > 0.3
+
+
 def test_cross_validation_clones_it(quick: PriceRegressor, cars: pd.DataFrame) -> None:
     errors = cross_val_score(
         quick, cars, cars["price"], cv=2, scoring="neg_mean_absolute_percentage_error"
@@ -216,6 +231,7 @@ def test_prices_that_are_none_are_an_error(
         ({"columns": {"color": {"from": "make", "number": True}}}, "columns.color.number does not"),
         ({"distance": "mi"}, "units.distance: .* 'km' or 'miles' .found 'mi'"),
         ({"booster": {"depth": 3}}, "booster.depth is not a parameter"),
+        ({"junk": "drop"}, "junk: .* 'discount' or 'believe' .found 'drop'"),
         ({"folds": 1}, "folds: .* greater than or equal to 2 .found 1"),
         ({"valuation_date": "soon"}, "valuation_date: .* .found 'soon'"),
     ],

@@ -6,6 +6,7 @@ import pytest
 
 from carprice.arrays import quiet
 from carprice.errors import InputError
+from carprice.listings.cars import first_of_each_car
 from carprice.listings.features import Features
 from carprice.listings.reading import (
     Listings,
@@ -149,3 +150,12 @@ def test_cars_are_numbered_in_the_order_of_their_first_listings() -> None:
     assert features.car_codes().tolist() == [0, 1, 0, 2]
     assert features.first_of_each_car().tolist() == [0, 1, 3]
     assert features.take(pd.Series([2, 1]).to_numpy()).cars.tolist() == [7, 3]
+
+
+def test_a_car_stands_by_its_first_listing_whose_price_is_believed() -> None:
+    cars, trust = [7, 3, 7, 5, 5, 3], [0.1, 1.0, 0.9, 0.2, 0.3, 0.1]
+    listings = pd.DataFrame({"car": cars, "price_trust": trust}, index=[9, 8, 7, 6, 5, 4])
+    assert first_of_each_car(listings).index.tolist() == [8, 7, 6]  # of car 5 none is believed
+    assert first_of_each_car(listings.drop(columns="price_trust")).index.tolist() == [9, 8, 6]
+    features = Features({}, {}, [""] * 6, pd.Series(cars).to_numpy())
+    assert features.first_of_each_car(pd.Series(trust).to_numpy()).tolist() == [1, 2, 3]

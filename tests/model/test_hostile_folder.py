@@ -254,6 +254,7 @@ def twice(graph: onnx.ModelProto) -> None:
         lambda graph: graph.graph.node[0].attribute.add(name="body", type=5),
         lambda graph: graph.graph.input.append(graph.graph.input[0]),
         lambda graph: graph.graph.node.pop(),
+        lambda graph: graph.graph.node[0].input.append("more"),
         set_number("nodes_truenodeids", 0, 0),  # its own child
         set_number("nodes_falsenodeids", 1, 0),  # its parent's parent
         set_number("nodes_truenodeids", 0, 100_000),

@@ -422,6 +422,20 @@ def test_what_is_missing_is_no_reason_for_a_warning(
     assert valued(model, car, **change).cautions == ()
 
 
+def test_a_distance_is_not_used_where_training_had_none(model: PriceModel, car: dict) -> None:
+    trained_on = {name: limits for name, limits in model.trained_on.items() if name != "odometer"}
+    without = replace(model, trained_on=trained_on)
+    unknown = valued(without, car, odometer=None)
+    assert unknown.prices == valued(model, car, odometer=None).prices
+    for odometer in (0.0, 40_000.0, 900_000.0):
+        given = valued(without, car, odometer=odometer)
+        assert given.prices == unknown.prices != valued(model, car, odometer=40_000.0).prices
+        (caution,) = given.cautions
+        assert (caution.kind, caution.field) == ("not_used", "odometer")
+        columns = {field: [value] for field, value in {**car, "odometer": odometer}.items()}
+        assert without.predict(columns).price == pytest.approx(unknown.predicted_price, abs=0.01)
+
+
 def test_one_car_may_have_several_warnings(model: PriceModel, car: dict) -> None:
     warnings = valued(model, car, variant="NEVER 9", odometer=9e5, ownership=15.0).cautions
     assert [one.kind for one in warnings] == ["unseen_variant", "implausible", "out_of_range"]

@@ -74,6 +74,8 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     max_unreadable : largest share of a column that may be unreadable.
     repeats : what is kept of a car that is listed more than once, as ``ingest.repeats``: its
         ``latest`` price, ``all`` its listings, or ``ignore`` that they are of one car.
+    junk : what becomes of prices that are no car's, as ``ingest.junk``: ``discount``, they count as
+        far as they are believed, or ``believe``, they count like all others.
     folds, patience, seed, hedonic, booster : settings of the training, as in params.yaml.
 
     Attributes
@@ -108,6 +110,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         price_range: tuple[float, float] | None = None,
         max_unreadable: float = 0.05,
         repeats: Literal["latest", "all", "ignore"] = "latest",
+        junk: Literal["discount", "believe"] = "discount",
         folds: int = 10,
         patience: int = 50,
         seed: int = 0,
@@ -123,6 +126,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.price_range = price_range
         self.max_unreadable = max_unreadable
         self.repeats = repeats
+        self.junk = junk
         self.folds = folds
         self.patience = patience
         self.seed = seed
@@ -201,6 +205,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             features = parse_listings(listings, market)
             log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
             judged = judge_prices(features, log_price)
+            are_believed = settings.junk == "believe"
             self.model_ = train_model(
                 features,
                 log_price,
@@ -209,7 +214,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 {alias(field): ", ".join(names) for field, names in mapped.origin.items()},
                 lambda _: None,
                 settings.known(mapped.origin),
-                judged.trust,
+                np.ones(len(listings)) if are_believed else judged.trust,
             )
         priced = self._price_columns()
         self.feature_names_in_ = np.array([c for c in X if c not in priced], dtype=object)
@@ -232,7 +237,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         junk = Junk.find(listings, judged.trust, judged.expected)
         if junk.rows:
             told = "; ".join(junk.told(self.currency, self.distance))
-            warn(f"{told}. They do not count")
+            warn(f"{told}. {'They count like all others' if are_believed else 'They do not count'}")
         return self
 
     def predict(self, X: pd.DataFrame) -> Floats:
@@ -360,6 +365,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 "valuation_date": self.valuation_date,
                 "max_unreadable": self.max_unreadable,
                 "repeats": self.repeats,
+                "junk": self.junk,
             },
         )
         own = {} if with_price else {PRICE: None}

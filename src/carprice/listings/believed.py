@@ -32,6 +32,23 @@ def believed_rows(trust: Floats) -> Codes:
     return np.flatnonzero(is_believed if is_believed.any() else ~is_believed)
 
 
+def first_believed(cars: Codes, trust: Floats) -> Codes:
+    """Return the row of each car's first listing whose price is believed; else of its first one.
+
+    Parameters
+    ----------
+    cars : the number of each row's car.
+
+    Examples
+    --------
+    >>> first_believed(np.array([0, 0, 1, 2]), np.array([0.1, 1.0, 0.2, np.nan])).tolist()
+    [1, 2, 3]
+    """
+    believed_first = np.argsort(trust < BELIEVED, kind="stable")
+    first = np.unique(cars[believed_first], return_index=True)[1]
+    return np.sort(believed_first[first])
+
+
 def counted(trust: Floats) -> Floats:
     """Return how much each price counts: what is rather not believed, not at all.
 

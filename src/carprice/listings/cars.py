@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from carprice.arrays import Codes
+from carprice.listings.believed import PRICE_TRUST, first_believed
 from carprice.listings.features import CATEGORIES, name_of
 from carprice.listings.market import km_per_unit
 from carprice.listings.variants import parse_variant
@@ -189,8 +190,13 @@ def count_repeats(listings: pd.DataFrame, rule: str) -> Repeats:
 
 
 def first_of_each_car(listings: pd.DataFrame) -> pd.DataFrame:
-    """Return the first listing of each car."""
-    return listings.loc[~listings[CAR].duplicated()] if CAR in listings else listings
+    """Return the first listing of each car, of those whose price is believed if there is one."""
+    if CAR not in listings:
+        return listings
+    trust = np.ones(len(listings))
+    if PRICE_TRUST in listings:
+        trust = listings[PRICE_TRUST].to_numpy(dtype=np.float64)
+    return listings.iloc[first_believed(pd.factorize(listings[CAR])[0], trust)]
 
 
 def cars_of(listings: pd.DataFrame) -> Codes | None:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from carprice.arrays import Codes, Columns, Floats
+from carprice.listings.believed import first_believed
 from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import is_believed, odometer_limits
 from carprice.listings.own import text_of_own
@@ -143,9 +144,14 @@ class Features:
         _, first, codes = np.unique(self.cars, return_index=True, return_inverse=True)
         return np.asarray(np.argsort(np.argsort(first))[codes], dtype=np.intp)
 
-    def first_of_each_car(self) -> Codes:
-        """Return the row of each car's first listing."""
-        return np.asarray(np.unique(self.car_codes(), return_index=True)[1], dtype=np.intp)
+    def first_of_each_car(self, trust: Floats | None = None) -> Codes:
+        """Return the row of each car's first listing whose price is believed.
+
+        Parameters
+        ----------
+        trust : how far each price is believed, 0 to 1; all are if None.
+        """
+        return first_believed(self.car_codes(), np.ones(len(self)) if trust is None else trust)
 
     def car_weights(self) -> Floats:
         """Return one part of each listing's car: what is listed n times counts 1/n each time."""
@@ -343,6 +349,7 @@ class ListingReader:
         self._equipment_of = reading.equipment_of
         self._plain_numbers = [name for name in PLAIN_NUMBERS if name in reading.numbers]
         self._reads_engines = "litres" in reading.numbers
+        self._reads_distances = "odometer" in reading.numbers
         texts = own_texts(reading.own)
         categories = (*CAR_CATEGORIES, *texts)
         self._category_fields = (*_CAR_CATEGORY_FIELDS, *map(alias, texts))
@@ -387,7 +394,7 @@ class ListingReader:
             numbers["litres"] = round(engine / 1000 * 10) / 10
         elif litres == litres and self._reads_engines:  # noqa: PLR0124 - NaN
             numbers["litres"] = litres
-        odometer = get("odometer")
+        odometer = get("odometer") if self._reads_distances else None
         if (
             odometer is not None
             and odometer == odometer  # noqa: PLR0124 - NaN

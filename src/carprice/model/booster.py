@@ -18,7 +18,7 @@ import onnxruntime
 
 from carprice.arrays import Floats
 from carprice.model.encoder import Matrix
-from carprice.model.tree_graph import OddGraphError, check_trees
+from carprice.model.tree_graph import OddGraphError, check_trees, joined
 
 if TYPE_CHECKING:
     from xgboost import XGBRegressor
@@ -31,13 +31,7 @@ class Booster:
     """Trees as an ONNX graph; one thread, so that equal rows give equal bits."""
 
     def __init__(self, graph: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self.graph = graph
-        self._session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
-        )
+        self.graph, self._session = graph, _session_of(graph)
 
     def predict(self, matrix: Matrix) -> Floats:
         """Return the trees' sum for each row of a float32 matrix (rows × columns)."""
@@ -47,27 +41,6 @@ class Booster:
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         (output,) = self._session.run(None, {"features": matrix}, options)
         return np.asarray(output, dtype=np.float64).ravel()
-
-    def bound_to(self, row: Matrix) -> Callable[[], float]:
-        """Return what gives the trees' sum for what a row (1 × columns) holds at the time.
-
-        The trees read the row where it stands, which saves the cost of handing it over. Row and sum
-        are the same memory in every call: not for two threads at a time.
-        """
-        total = np.zeros((1, 1), dtype=np.float32)
-        run, binding = self._session.run_with_iobinding, self._session.io_binding()
-        (output,) = self._session.get_outputs()
-        for bind, name, memory in (
-            (binding.bind_input, "features", row),
-            (binding.bind_output, output.name, total),
-        ):
-            bind(name, "cpu", 0, np.float32, memory.shape, memory.ctypes.data)
-
-        def predict(_read_by_the_trees: Matrix = row) -> float:  # kept alive with the function
-            run(binding)
-            return total.item()
-
-        return predict
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.graph,)
@@ -110,6 +83,33 @@ class Booster:
                     own.floats.extend(more.floats)
                     own.strings.extend(more.strings)
         return cls(graph.SerializeToString())
+
+
+def bound_to(row: Matrix, *boosters: Booster) -> Callable[[], list[float]]:
+    """Return what gives the sum of each ensemble for what a row (1 × columns) holds at the time.
+
+    All run as one graph, and read the row where it stands: to start them costs more than the
+    trees do. Row and sums are the same memory in every call: not for two threads at a time.
+    """
+    session = _session_of(joined([booster.graph for booster in boosters]))
+    sums = np.zeros(len(boosters), dtype=np.float32)
+    run, binding = session.run_with_iobinding, session.io_binding()
+    binding.bind_input("features", "cpu", 0, np.float32, row.shape, row.ctypes.data)
+    for output, total in zip(session.get_outputs(), np.split(sums, len(sums)), strict=True):
+        binding.bind_output(output.name, "cpu", 0, np.float32, (1, 1), total.ctypes.data)
+
+    def predict(_read_by_the_trees: Matrix = row) -> list[float]:  # kept alive with the function
+        run(binding)
+        return sums.tolist()
+
+    return predict
+
+
+def _session_of(graph: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ CautionKind = Annotated[
     ],
     Field(examples=["unseen_variant"]),
 ]
-"""``not_used`` is for fields that the service accepts and does not use."""
+"""``not_used`` is for fields that the service accepts and does not use, or the model cannot."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Cautions:
         self._fields = {**_CHECKED_NUMBERS, **own}
         self._limits = [(name, *limits[name]) for name in self._fields if name in limits]
         self._reads_engines = "litres" in limits
+        self._reads_distances = "odometer" in model.trained_on
 
     def of_type(self, names: Mapping[str, Any], car_type: CarType) -> tuple[Caution, ...]:
         """Return the caution about the first of make, model and variant that is not in training.
@@ -112,11 +113,15 @@ class Cautions:
         given, market = car.given, self._model.market
         odometer, year = listing.get("odometer"), listing["year"]
         if "odometer" not in given and odometer is not None and not math.isnan(odometer):
-            message = (
-                f"{odometer:,.0f} {market.distance_unit} cannot be right for a car of "
-                f"{given['age']:.0f} years; priced as if it were not known"
-            )
-            yield Caution("implausible", "odometer", message)
+            if self._reads_distances:
+                message = (
+                    f"{odometer:,.0f} {market.distance_unit} cannot be right for a car of "
+                    f"{given['age']:.0f} years; priced as if it were not known"
+                )
+                yield Caution("implausible", "odometer", message)
+            else:
+                message = "odometer is not used: the model was trained without distances"
+                yield Caution("not_used", "odometer", message)
         if year > day.year + 1:
             message = f"{year:.0f} is after the day of the price; priced as a new car"
             yield Caution("implausible", "year", message)

@@ -155,7 +155,7 @@ class PriceModel:
         known = (missed, np.exp(local), age, weights)
         ends = ConformalRanges.held_out(*known, parts)
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
-        first = features.first_of_each_car()
+        first = features.first_of_each_car(trust)
         is_small = len(first) <= _MOST_HELD_OUT and len(some) == len(log_price)
         return cls(
             market=market,

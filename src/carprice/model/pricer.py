@@ -27,6 +27,7 @@ from carprice.listings.features import (
 )
 from carprice.listings.keys import has_detail
 from carprice.model.blocks import OWN, POWERTRAIN, VARIANT
+from carprice.model.booster import bound_to
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Row, TreeRows
@@ -313,15 +314,15 @@ class _Trees:
         self._share, self._start = model.direct_share, model.hedonic.start
         matrix = np.zeros((1, self.rows.columns), dtype=np.float32)
         self._row = matrix.data.cast("B").cast("f")
-        self._bound = model.booster.bound_to(matrix), model.scale.bound_to(matrix)
+        self._sums = bound_to(matrix, model.booster, model.scale)
         self._lock = Lock()
 
     def of_one(self, read: _Read) -> tuple[float, float]:
         """Return what is added to the ridge's ln(price), and the ln of the error's size."""
-        booster, scale = self._bound
         with self._lock:
             self.rows.write(self._row, read.known.row, read.ridge, read.car)
-            return booster() + self._share * (self._start - read.ridge), scale()
+            booster, scale = self._sums()
+        return booster + self._share * (self._start - read.ridge), scale
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""

@@ -1,15 +1,17 @@
 """Refuses an ONNX graph that is anything but trees: no loop, no other file, no endless tree.
 
+What was not refused can be joined, so that several ensembles run as one graph.
+
 A model may come from anywhere, and ONNX Runtime does what a graph says. So each message of the
 graph may have only the fields that :meth:`carprice.model.booster.Booster.of` writes, and the one
 node is XGBoost's trees, whose numbers must be those of trees: parents before their children.
 
 ONNX's own library is not needed to serve, and importing protobuf costs as much as loading a model:
-the fields are read here. Protobuf's encoding: https://protobuf.dev/programming-guides/encoding
+the fields are read and written here. Protobuf's encoding: https://protobuf.dev/programming-guides/encoding
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -23,10 +25,11 @@ _VARINT, _BYTES, _FOUR_BYTES = 0, 2, 5
 # Field numbers of ONNX's messages that may be there. What is not listed could run other code paths
 # of ONNX Runtime: functions, training, sparse and external tensors, subgraphs.
 _MODEL: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8})
-_GRAPH_OF_MODEL: Final = 7
+_VERSION_OF_MODEL, _GRAPH_OF_MODEL, _OPERATORS_OF_MODEL = 1, 7, 8
 _GRAPH: Final = frozenset({1, 2, 10, 11, 12})
-_NODE_OF_GRAPH, _INPUT_OF_GRAPH, _OUTPUT_OF_GRAPH = 1, 11, 12
+_NODE_OF_GRAPH, _NAME_OF_GRAPH, _INPUT_OF_GRAPH, _OUTPUT_OF_GRAPH = 1, 2, 11, 12
 _NODE: Final = frozenset({1, 2, 3, 4, 5, 6, 7})
+_INPUT_OF_NODE, _OUTPUT_OF_NODE, _NAME_OF_NODE = 1, 2, 3
 _OPERATOR, _ATTRIBUTE_OF_NODE, _DOMAIN = 4, 5, 7
 _NAME, _INTEGER, _TEXT, _FLOATS, _INTEGERS, _TEXTS, _KIND = 1, 3, 4, 7, 8, 9, 20
 _ATTRIBUTE: Final = frozenset({_NAME, _INTEGER, _TEXT, _FLOATS, _INTEGERS, _TEXTS, 13, _KIND})
@@ -76,8 +79,7 @@ def check_trees(graph: bytes, columns: int) -> None:
 
 
 def _check(graph: bytes, columns: int) -> None:
-    (inner,) = _only(graph, _MODEL, "the model")[_GRAPH_OF_MODEL]
-    parts = _only(inner, _GRAPH, "the graph")
+    parts = _parts(graph)
     for number in (_NODE_OF_GRAPH, _INPUT_OF_GRAPH, _OUTPUT_OF_GRAPH):
         if len(parts[number]) != 1:
             raise OddGraphError("it has more than one node, input or output, or none")
@@ -86,6 +88,8 @@ def _check(graph: bytes, columns: int) -> None:
     if (operator, domain) != (b"TreeEnsembleRegressor", b"ai.onnx.ml"):
         told = f"{domain.decode()[:50]}.{operator.decode()[:50]}"
         raise OddGraphError(f"its node is {told!r} and not the trees of ai.onnx.ml")
+    if node[_INPUT_OF_NODE] != [b"features"]:
+        raise OddGraphError("its trees read anything but the input features")
     numbers: dict[str, Integers] = {}
     leaves = np.array([], dtype=bool)
     for content in node[_ATTRIBUTE_OF_NODE]:
@@ -94,6 +98,57 @@ def _check(graph: bytes, columns: int) -> None:
             raise OddGraphError(f"its trees have the attribute {name[:50]!r}, or have it twice")
         numbers[name], leaves = own, np.append(leaves, modes)
     _check_trees(numbers, leaves, columns)
+
+
+def joined(graphs: Sequence[bytes]) -> bytes:
+    """Return one graph that gives what graphs of trees over the same columns give, in their order.
+
+    Parameters
+    ----------
+    graphs : as carprice writes them, see :func:`check_trees`.
+    """
+    nodes, outputs, first = [], [], _parts(graphs[0])
+    for place, parts in enumerate(map(_parts, graphs)):
+        (node,), (output,) = parts[_NODE_OF_GRAPH], parts[_OUTPUT_OF_GRAPH]
+        name = f"sum_{place}".encode()
+        nodes.append(_field(_NODE_OF_GRAPH, _with(node, (_OUTPUT_OF_NODE, _NAME_OF_NODE), name)))
+        outputs.append(_field(_OUTPUT_OF_GRAPH, _with(output, (_NAME,), name)))
+    named = _field(_NAME_OF_GRAPH, b"trees") + _field(_INPUT_OF_GRAPH, first[_INPUT_OF_GRAPH][0])
+    operators = _field(1, b"ai.onnx.ml") + _field(2, 1)
+    return (
+        _field(_VERSION_OF_MODEL, 8)
+        + _field(_GRAPH_OF_MODEL, b"".join([named, *nodes, *outputs]))
+        + _field(_OPERATORS_OF_MODEL, operators)
+    )
+
+
+def _parts(graph: bytes) -> dict[int, list[bytes]]:
+    """Return the contents of a model's graph by field."""
+    (inner,) = _only(graph, _MODEL, "the model")[_GRAPH_OF_MODEL]
+    return _only(inner, _GRAPH, "the graph")
+
+
+def _with(message: bytes, numbers: Collection[int], content: bytes) -> bytes:
+    """Return a message in which some of its fields have another content."""
+    return b"".join(
+        _field(number, content if number in numbers else own) for number, own in _fields(message)
+    )
+
+
+def _field(number: int, content: int | bytes) -> bytes:
+    """Return a field as it is encoded."""
+    if isinstance(content, int):
+        return _encoded(number << 3 | _VARINT) + _encoded(content)
+    return _encoded(number << 3 | _BYTES) + _encoded(len(content)) + content
+
+
+def _encoded(number: int) -> bytes:
+    """Return a number as bytes of 7 bits, the lowest first, all but the last with more to come."""
+    lows = []
+    while number >= 0x80:
+        lows.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*lows, number])
 
 
 def _only(message: bytes, allowed: frozenset[int], what: str) -> dict[int, list[bytes]]:
