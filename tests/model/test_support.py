@@ -15,7 +15,17 @@ from carprice.model.support import FEWEST_ROWS, Seen, Support
 from carprice.model_folder import write_folder
 
 NEWER_BLOCKS = (
-    *("trim_a", "word_a", "word_so", "engine_a", "engine_so", "model_spec", "model_spec_a"),
+    *(
+        "trim_a",
+        "word_a",
+        "word_so",
+        "engine_a",
+        "engine_so",
+        "model_spec",
+        "model_spec_a",
+        "model_spec_so",
+        "model_spec_year",
+    ),
     *("model_tax", "model_tax_a", "model_a3", "model_lo", "make_so", "owners_a"),
     *("model_powertrain_a", "make_powertrain", "make_powertrain_a", "make_powertrain_so"),
     "seller_a",

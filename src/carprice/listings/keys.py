@@ -64,6 +64,18 @@ def detail_key(model: str, *details: str) -> str:
     return _SEPARATOR.join((model, *details))
 
 
+def without_last(key: str) -> tuple[str, str]:
+    """Return a key without its last part, and that part.
+
+    Examples
+    --------
+    >>> without_last("kia|rio|petrol|7")
+    ('kia|rio|petrol', '7')
+    """
+    before, _, last = key.rpartition(_SEPARATOR)
+    return before, last
+
+
 def has_detail(key: str) -> bool:
     """Whether ``make|model|detail`` ends in a detail."""
     return not key.endswith(_SEPARATOR)

@@ -139,6 +139,8 @@ BLOCKS: Final = (
     Block("model_engine", POWERTRAIN, "model_engine", "one", 0.362),
     Block("model_spec", POWERTRAIN, "model_spec", "one", 0.2, whole_or_none, min_rows=2),
     Block("model_spec_a", POWERTRAIN, "model_spec", "a", 0.1, whole_or_none, min_rows=2),
+    Block("model_spec_so", POWERTRAIN, "model_spec", "so", 0.1, whole_or_none, min_rows=2),
+    Block("model_spec_year", POWERTRAIN, "model_spec_age", "one", 0.1, whole_or_none, min_rows=2),
     Block("model_tax", POWERTRAIN, "model_tax", "one", 0.1, whole_or_none, min_rows=2),
     Block("model_tax_a", POWERTRAIN, "model_tax", "a", 0.05, whole_or_none, min_rows=2),
     Block("trend_a", AGE, "", "a", 1.35),

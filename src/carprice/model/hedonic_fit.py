@@ -101,9 +101,9 @@ def age_weight(age: Floats) -> Floats:
     Examples
     --------
     >>> age_weight(np.array([0.0, 7.0, 20.0])).round(2).tolist()
-    [4.0, 1.0, 0.15]
+    [3.3, 1.0, 0.2]
     """
-    return np.clip(np.exp(-1.16 * (age / 5 - 1.4)), 0.15, 4.0)
+    return np.clip(np.exp(1.4 - age / 5), 0.2, 3.3)
 
 
 def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
@@ -124,6 +124,10 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
     rows = zip(*(values[name].tolist() for name in numbers), strict=True)
     kinds = zip(fuel, transmission, texts["body"], strict=True)
     extent = [n / 8 for n in values["feature_count"]]
+    model_spec = [
+        detail_key(of, *row, kind) if any(row) else ""
+        for of, kind, *row in zip(model, fuel, *spec, strict=True)
+    ]
     return {
         **texts,
         "": [""] * len(features),
@@ -142,9 +146,9 @@ def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
         "own": texts_of_own(features),
         "fitness": _print_each(values["fitness_age"]),
         "model_engine": [*map(detail_key, model, *engine)],
-        "model_spec": [
-            detail_key(of, *row, kind) if any(row) else ""
-            for of, kind, *row in zip(model, fuel, *spec, strict=True)
+        "model_spec": model_spec,
+        "model_spec_age": [
+            detail_key(of, years) if of else "" for of, years in zip(model_spec, age, strict=True)
         ],
         "model_tax": [
             detail_key(of, *row) if row[0] else "" for of, *row in zip(model, *tax, strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 from carprice.arrays import Floats
 from carprice.model.intervals import age_bands
 
-_FREEDOM: Final = 16
+_FREEDOM: Final = 14
 _MEDIAN_OF_NORMAL: Final = 0.6745  # of the size of a standard normal number
 _HALF: Final = 0.5 - 1e-9  # equal parts of a car may sum to a little less than the car
 _SMALLEST_SCALE: Final = 0.02  # of ln(price)
@@ -32,7 +32,7 @@ def tail_weight(missed: Floats, age: Floats, cars: Floats) -> Floats:
     --------
     >>> missed, age = np.array([-0.1, 0.1, 0.1, -0.1, 1.0]), np.full(5, 2.0)
     >>> tail_weight(missed, age, np.ones(5)).round(2).tolist()
-    [1.17, 1.17, 1.17, 1.17, 0.31]
+    [1.18, 1.18, 1.18, 1.18, 0.29]
     """
     bands, weight = age_bands(age), np.ones(len(missed))
     for band in np.unique(bands[cars > 0]).tolist():

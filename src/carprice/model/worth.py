@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from carprice.listings.features import CAR_CATEGORIES
-from carprice.listings.keys import DetailKey, detail_key
+from carprice.listings.keys import DetailKey, detail_key, without_last
 from carprice.model.blocks import BLOCKS, MAKE_AND_MODEL, POWERTRAIN, VARIANT, Block
 from carprice.model.car import Car, CarType
 from carprice.model.hedonic import (
@@ -34,7 +34,6 @@ from carprice.model.own_terms import OwnWorth
 Worth = Mapping[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
 Numbers = Mapping[str, float]
-Pairs = Mapping[str, tuple[float, float]]
 Triple = tuple[float, float, float]
 """What something adds to ln(price) per unit of the bases 1, a and so."""
 
@@ -43,11 +42,21 @@ _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so")
 _CAR_TEXTS: Final = frozenset(
     {*CAR_CATEGORIES, "age", "model_age", "fitness", "engine", "owners", "no_distance", "own"}
-    | {"model_engine", "model_spec", "model_tax", "equipment", "extent", "extent_a", "quarter"}
+    | {
+        "model_engine",
+        "model_spec",
+        "model_spec_age",
+        "model_tax",
+        "equipment",
+        "extent",
+        "extent_a",
+        "quarter",
+    }
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
-_NOTHING: Final = (0.0, 0.0)
+_NONE: Final[Worth] = {}
+_NOTHING: Final = (0.0, 0.0, 0.0)
 _SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
 _spec_numbers: Final = itemgetter(*_SPEC_NUMBERS)
 
@@ -126,10 +135,14 @@ class RidgeLookups:
             for model, of_model in _by_model(known["model_year"]).items()
         }
         self._by_numbers = [
-            _pairs(known["model_engine"], {}),
-            _pairs(known["model_spec"], known["model_spec_a"]),
-            _pairs(known["model_tax"], known["model_tax_a"]),
+            _triples(known["model_engine"]),
+            _triples(known["model_spec"], known["model_spec_a"], known["model_spec_so"]),
+            _triples(known["model_tax"], known["model_tax_a"]),
         ]
+        self._years_of_spec: dict[str, dict[int, float]] = {}
+        for term, added in known["model_spec_year"].items():
+            of_model, years = without_last(term)
+            self._years_of_spec.setdefault(of_model, {})[int(years)] = added
         # A model has few engines: what they add is mostly in the cache.
         self._of_numbers = lru_cache(maxsize=8192)(self._find_of_numbers)
         self._fitness, self._fitness_by_age = known["fitness"], known["fitness_a"]
@@ -230,23 +243,27 @@ class RidgeLookups:
         if self._seller_by_age:
             total += a * self._seller_by_age.get(car.categories[_SELLER], 0.0)
         if self._fitness or self._fitness_by_age:
-            years = _printed(numbers["fitness_age"])
-            total += self._fitness.get(years, 0.0) + a * self._fitness_by_age.get(years, 0.0)
+            printed_years = _printed(numbers["fitness_age"])
+            total += self._fitness.get(printed_years, 0.0)
+            total += a * self._fitness_by_age.get(printed_years, 0.0)
         if worth.by_numbers:
-            added, by_age = self._of_numbers(*worth.by_numbers, *_spec_numbers(numbers))
-            total += added + a * by_age
+            of_numbers, years = self._of_numbers(*worth.by_numbers, *_spec_numbers(numbers))
+            added, by_age, by_distance = of_numbers
+            total += added + a * by_age + so * by_distance + years.get(int(age), 0.0)
         return total
 
-    def _find_of_numbers(self, model: str, fuel: str, *values: float) -> tuple[float, float]:
-        """Return what a model's :data:`_SPEC_NUMBERS` add per unit of the bases 1 and a."""
+    def _find_of_numbers(
+        self, model: str, fuel: str, *values: float
+    ) -> tuple[Triple, Mapping[int, float]]:
+        """Return what a model's :data:`_SPEC_NUMBERS` add, and what more at an age in years."""
         texts = dict(zip(_SPEC_NUMBERS, map(printed, values), strict=True))
         engine, spec, tax = ([texts[name] for name in names] for names in (ENGINE, SPEC, TAX))
         terms = detail_key(model, *engine), detail_key(model, *spec, fuel), detail_key(model, *tax)
         found = [
             worth.get(term, _NOTHING) for worth, term in zip(self._by_numbers, terms, strict=True)
         ]
-        one, by_a = map(sum, zip(*found, strict=True))
-        return one, by_a
+        one, by_a, by_so = map(sum, zip(*found, strict=True))
+        return (one, by_a, by_so), self._years_of_spec.get(terms[1], {})
 
     def _of_text(self, block: Block, text: str) -> float:
         """Return what the known terms of a text add, per unit of the block's basis."""
@@ -275,10 +292,12 @@ def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
     return found
 
 
-def _pairs(worth: Worth, by_age: Worth) -> Pairs:
-    """Return what each term of two blocks adds: per unit of the basis 1, and of the basis a."""
-    terms = worth.keys() | by_age.keys()
-    return {term: (worth.get(term, 0.0), by_age.get(term, 0.0)) for term in terms}
+def _triples(one: Worth, by_age: Worth = _NONE, by_distance: Worth = _NONE) -> dict[str, Triple]:
+    """Return what each term of three blocks, of the bases 1, a and so, adds."""
+    return {
+        term: (one.get(term, 0.0), by_age.get(term, 0.0), by_distance.get(term, 0.0))
+        for term in one.keys() | by_age.keys() | by_distance.keys()
+    }
 
 
 def _worths_of_number(coefficients: tuple[Worth, Worth, Worth], name: str, number: float) -> Triple:
