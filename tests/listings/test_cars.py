@@ -155,7 +155,8 @@ def test_cars_are_numbered_in_the_order_of_their_first_listings() -> None:
 def test_a_car_stands_by_its_first_listing_whose_price_is_believed() -> None:
     cars, trust = [7, 3, 7, 5, 5, 3], [0.1, 1.0, 0.9, 0.2, 0.3, 0.1]
     listings = pd.DataFrame({"car": cars, "price_trust": trust}, index=[9, 8, 7, 6, 5, 4])
-    assert first_of_each_car(listings).index.tolist() == [8, 7, 6]  # of car 5 none is believed
+    # In the order of the cars' first listings; of car 5 none is believed.
+    assert first_of_each_car(listings).index.tolist() == [7, 8, 6]
     assert first_of_each_car(listings.drop(columns="price_trust")).index.tolist() == [9, 8, 6]
     features = Features({}, {}, [""] * 6, pd.Series(cars).to_numpy())
-    assert features.first_of_each_car(pd.Series(trust).to_numpy()).tolist() == [1, 2, 3]
+    assert features.first_of_each_car(pd.Series(trust).to_numpy()).tolist() == [2, 1, 3]

@@ -19,9 +19,11 @@ AGE, SEATS = (MATRIX[:, ENCODER.columns.index(name)] for name in ENCODER.numbers
 LOG_PRICE = 12 - 0.5 * AGE + 0.5 * (SEATS > 0) + DRAWN.normal(size=ROWS) / 10
 
 
-def fitted(ridge: np.ndarray) -> Blend:
+def fitted(ridge: np.ndarray, log_price: np.ndarray = LOG_PRICE, tails: float = 1.0) -> Blend:
+    """Fit both ensembles; rows whose price was changed count ``tails`` for the residual trees."""
     matrix = np.column_stack([ridge.astype(np.float32), MATRIX[:, 1:]])
-    data = TreeData(matrix, LOG_PRICE, ridge, np.ones(ROWS), np.ones(ROWS), np.arange(ROWS) % 4)
+    weights, folds = np.where(log_price == LOG_PRICE, 1.0, tails), np.arange(ROWS) % 4
+    data = TreeData(matrix, log_price, ridge, np.ones(ROWS), weights, folds)
     return fit_trees(data, np.arange(ROWS), 12.0, ENCODER, SETTINGS, quiet)
 
 
@@ -41,6 +43,21 @@ def test_a_second_opinion_counts_as_far_as_it_lowers_the_error() -> None:
     assert error(whole) < error(blend.held_out)
     matrix[:, -len(COUNTED) :] = 9  # which no tree of the price reads
     assert np.array_equal(whole, told + blend.booster.predict(matrix) + blend.share * (12 - told))
+
+
+def test_tails_count_for_less_in_the_residual_trees_and_as_much_in_the_direct_ones() -> None:
+    told, price = 12 - 0.5 * AGE, LOG_PRICE.copy()
+    price[np.flatnonzero(SEATS > 0)[::3]] += 2.0
+    none = fitted(told, price, tails=1e-3)
+    matrix = np.column_stack([told.astype(np.float32), MATRIX[:, 1:]])
+
+    def corrected(blend: Blend) -> float:
+        """What the price adds to the ridge's, for cars of seats > 0."""
+        added = blend.booster.predict(matrix) + blend.share * (12 - told)
+        return float(np.median(added[SEATS > 0]))
+
+    assert corrected(none) == pytest.approx(0.5, abs=0.15)
+    assert corrected(fitted(told, price)) > corrected(none) + 0.3
 
 
 def test_a_ridge_that_says_all_needs_none() -> None:

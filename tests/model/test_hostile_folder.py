@@ -255,6 +255,13 @@ def twice(graph: onnx.ModelProto) -> None:
         lambda graph: graph.graph.input.append(graph.graph.input[0]),
         lambda graph: graph.graph.node.pop(),
         lambda graph: graph.graph.node[0].input.append("more"),
+        lambda graph: setattr(graph.graph.output[0], "name", "features"),
+        lambda graph: setattr(graph.graph.output[0], "doc_string", "more"),
+        lambda graph: graph.graph.node[0].output.append("more"),
+        lambda graph: graph.graph.node[0].MergeFromString(b"\x15abcd"),  # its output as a number
+        lambda graph: graph.graph.node[0].MergeFromString(b"\x10\x05"),
+        lambda graph: graph.graph.output[0].MergeFromString(b"\x15abcd"),
+        lambda graph: graph.graph.MergeFromString(b"\x60\x05"),
         set_number("nodes_truenodeids", 0, 0),  # its own child
         set_number("nodes_falsenodeids", 1, 0),  # its parent's parent
         set_number("nodes_truenodeids", 0, 100_000),

@@ -82,6 +82,15 @@ def test_the_price_of_a_make_that_is_alone_is_believed(parsed) -> None:
     assert judge_prices(features, log_price).trust.min() > BELIEVED
 
 
+def test_two_turns_tell_clean_prices_as_well_as_four(parsed, monkeypatch) -> None:
+    features, log_price = parsed[0].take(np.arange(400)), parsed[1][:400]
+    two = judge_prices(features, log_price)
+    monkeypatch.setattr("carprice.model.trust._TURNS_WITHOUT_DOUBT", 9)
+    four = judge_prices(features, log_price)
+    assert two.trust == pytest.approx(four.trust, abs=0.001)
+    assert 0 < np.abs(two.expected - four.expected).mean() < 0.02
+
+
 def test_too_few_rows_are_all_believed(parsed) -> None:
     judged = judge_prices(parsed[0].take(np.arange(60)), np.resize([0.0, 13.0], 60))
     assert judged.judge is None

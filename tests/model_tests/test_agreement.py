@@ -43,7 +43,8 @@ def test_listings_are_spread_over_the_test_set_and_readable_by_the_service(
     test.loc[test.index[1:], "odometer"] = None  # which the service requires
     (car,) = agreement.some_listings(test)
     assert car["odometer"] == test["odometer"].iloc[0]
-    cars = agreement.some_listings(test.assign(odometer=None))  # a market without distances
+    cars = agreement.some_listings(test.assign(odometer=None), knows_distances=False)
+    assert agreement.some_listings(test.assign(odometer=None)) == []
     assert len(cars) == 200
     for car in cars:
         Listing.model_validate(agreement.as_json(car))

@@ -85,7 +85,7 @@ def _without_junk(metrics: Mapping[str, Any]) -> str:
     every = junk["every"]
     return (
         f"the figures are without {junk['rows']:,} test rows whose price is no car's (ingest.junk);"
-        f" of the test cars with them, MAPE {every['mape']:.2f} %, MdAPE {every['mdape']:.2f} % "
+        f" of all test rows, MAPE {every['mape']:.2f} %, MdAPE {every['mdape']:.2f} % "
         f"and coverage {every['coverage']:.1f} %"
     )
 

@@ -47,7 +47,7 @@ class Measurement:
     segments : kind of segment → its name → rows, errors and coverage.
     noise : the noise floor: what like cars differ by, as the error of a model.
     junk : number of test listings whose price is not believed; they are in no other figure.
-    every : the same as ``test``, with the cars whose price is not believed.
+    every : the same as ``test``, of all test rows: those whose price is not believed, too.
     newest : ``tenth`` and ``quarter`` → the mean of ln(price / price asked) of so many test cars,
         those that were listed last; empty where listings have no dates.
     """
@@ -76,13 +76,13 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
     listings = believed(pd.concat([train, test], ignore_index=True))
     parsed = replace(model.parse(as_columns(listings)), cars=cars_of(listings))
     noise = noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
-    learned, cars = first_of_each_car(train), first_of_each_car(test)
+    learned, cars = first_of_each_car(train), believed(first_of_each_car(test))
     prices = model.predict(as_columns(cars), DEFAULT_CONFIDENCE)
-    every, is_believed = _figures(_prices_of(cars), prices), believed_of(cars)
-    cars, prices = cars.iloc[is_believed], prices.take(is_believed)
+    tested = every = _figures(_prices_of(cars), prices)
     junk, is_learned = int(len(test) - len(believed(test))), believed_of(learned)
+    if junk:
+        every = _figures(_prices_of(test), model.predict(as_columns(test), DEFAULT_CONFIDENCE))
     naive = naive_prices(learned.iloc[is_learned], cars)
-    tested = _figures(_prices_of(cars), prices)
     held_out = 0
     if (
         len(cars) < FEWEST_TEST_CARS

@@ -35,18 +35,20 @@ def believed_rows(trust: Floats) -> Codes:
 def first_believed(cars: Codes, trust: Floats) -> Codes:
     """Return the row of each car's first listing whose price is believed; else of its first one.
 
+    They are in the order of the cars' numbers.
+
     Parameters
     ----------
     cars : the number of each row's car.
 
     Examples
     --------
-    >>> first_believed(np.array([0, 0, 1, 2]), np.array([0.1, 1.0, 0.2, np.nan])).tolist()
-    [1, 2, 3]
+    >>> first_believed(np.array([0, 1, 0, 2]), np.array([0.1, 0.2, 1.0, np.nan])).tolist()
+    [2, 1, 3]
     """
     believed_first = np.argsort(trust < BELIEVED, kind="stable")
     first = np.unique(cars[believed_first], return_index=True)[1]
-    return np.sort(believed_first[first])
+    return believed_first[first]
 
 
 def counted(trust: Floats) -> Floats:

@@ -145,7 +145,7 @@ class Features:
         return np.asarray(np.argsort(np.argsort(first))[codes], dtype=np.intp)
 
     def first_of_each_car(self, trust: Floats | None = None) -> Codes:
-        """Return the row of each car's first listing whose price is believed.
+        """Return the row of each car's first believed listing, else of its first one.
 
         Parameters
         ----------

@@ -31,7 +31,7 @@ class Booster:
     """Trees as an ONNX graph; one thread, so that equal rows give equal bits."""
 
     def __init__(self, graph: bytes) -> None:
-        self.graph, self._session = graph, _session_of(graph)
+        self.graph, self._session = graph, _taken(graph)
 
     def predict(self, matrix: Matrix) -> Floats:
         """Return the trees' sum for each row of a float32 matrix (rows × columns)."""
@@ -55,11 +55,7 @@ class Booster:
             If it is anything but trees over so many columns.
         """
         check_trees(graph, columns)
-        try:
-            return cls(graph)
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise OddGraphError(f"ONNX Runtime does not take its trees: {reason}") from None
+        return cls(graph)
 
     @classmethod
     def of(cls, trees: "XGBRegressor", columns: int) -> Self:
@@ -90,8 +86,13 @@ def bound_to(row: Matrix, *boosters: Booster) -> Callable[[], list[float]]:
 
     All run as one graph, and read the row where it stands: to start them costs more than the
     trees do. Row and sums are the same memory in every call: not for two threads at a time.
+
+    Raises
+    ------
+    OddGraphError
+        If ONNX Runtime takes each of them, but not all as one.
     """
-    session = _session_of(joined([booster.graph for booster in boosters]))
+    session = _taken(joined([booster.graph for booster in boosters]))
     sums = np.zeros(len(boosters), dtype=np.float32)
     run, binding = session.run_with_iobinding, session.io_binding()
     binding.bind_input("features", "cpu", 0, np.float32, row.shape, row.ctypes.data)
@@ -105,11 +106,16 @@ def bound_to(row: Matrix, *boosters: Booster) -> Callable[[], list[float]]:
     return predict
 
 
-def _session_of(graph: bytes) -> onnxruntime.InferenceSession:
+def _taken(graph: bytes) -> onnxruntime.InferenceSession:
+    """Return a graph as ONNX Runtime runs it, or raise an OddGraphError."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OddGraphError(f"ONNX Runtime does not take its trees: {reason}") from None
 
 
 @dataclass(frozen=True)

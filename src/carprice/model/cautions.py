@@ -42,7 +42,7 @@ CautionKind = Annotated[
     ],
     Field(examples=["unseen_variant"]),
 ]
-"""``not_used`` is for fields that the service accepts and does not use, or the model cannot."""
+"""``not_used`` is for fields that the service accepts, but that it or its model does not use."""
 
 
 @dataclass(frozen=True)

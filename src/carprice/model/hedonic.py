@@ -126,7 +126,7 @@ def quarters_before(listed: float) -> int:
 
 def printed(value: float) -> str:
     """Return a number as a term's text; empty for NaN."""
-    return "" if math.isnan(value) else f"{value:g}"
+    return "" if math.isnan(value) else f"{value + 0.0:g}"  # 0 for -0
 
 
 def usual_of(means: Mapping[str, float], *keys: str) -> float:

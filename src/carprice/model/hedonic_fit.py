@@ -60,9 +60,9 @@ def fit_hedonic(
 ) -> tuple[Hedonic, Anchor]:
     """Fit on all rows; return the ridge and its out-of-fold predictions.
 
-    A first ridge, of the blocks' own scales, tells which rows lie far from what others expect, and
-    count for less: :mod:`carprice.model.tails`. Then each block has the scale that the rows make
-    likely: :mod:`carprice.model.block_scales`.
+    A first ridge, of the scales to start with, tells which rows lie far from what others expect,
+    and count for less: :mod:`carprice.model.tails`. Then each block has the scale that the rows
+    make likely: :mod:`carprice.model.block_scales`.
 
     Each car counts once, however often it is listed.
 
@@ -81,7 +81,8 @@ def fit_hedonic(
     start = {each.block.name: each.block.scale for each in design.columns}
     sums = design.sums(log_price, weight, folds)
     draft = RidgeSolver(sum(sums[1:], start=sums[0]))
-    _, by_fold = solve_with_folds(draft, sums, factors_of(start, design.slices, design.width))
+    factors = factors_of({**start, **fixed}, design.slices, design.width)
+    _, by_fold = solve_with_folds(draft, sums, factors)
     missed = log_price - design.held_out(by_fold, folds)
     tails = tail_weight(missed, features.numbers["age"], cars)
     sums = design.sums(log_price, weight * tails, folds)

@@ -150,8 +150,8 @@ def solve_with_folds(
 def _sparse_order(gram: sp.csc_matrix) -> Codes:
     """Return an order of minimum degree, in which like columns are ordered as one.
 
-    A text's columns, one for each basis, are zero in the same rows. Most of the time goes with the
-    number of columns that differ.
+    A text's columns, one for each basis, meet the same others but where a basis is 0. Most of the
+    time goes with the number of columns that differ.
     """
     columns = gram.shape[0]
     pattern = sp.csc_matrix((np.ones(gram.nnz), gram.indices, gram.indptr), gram.shape)

@@ -74,8 +74,9 @@ class PriceModel:
         models that were trained before these were kept.
     direct_share : of the direct trees in ln(price), see :mod:`carprice.model.blend`; 0 for models
         of before.
-    held_out : cross-validated prices of the training cars, one a car in the order of their first
-        listings; None above 1,500 cars, whose test cars are enough to measure by.
+    held_out : cross-validated prices of the training cars, one a car, of its first listing whose
+        price is believed, in the order of their first listings; None above 1,500 cars, whose test
+        cars are enough to measure by.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
 
@@ -133,7 +134,7 @@ class PriceModel:
         hedonic, anchor = fit_hedonic(
             complete, log_price, assignment, fixed, market.km_per_unit, trust
         )
-        encoder = Encoder.fit(complete.take(features.first_of_each_car()), anchor.falling)
+        encoder = Encoder.fit(complete.take(features.first_of_each_car(trust)), anchor.falling)
         matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
         some.sort()

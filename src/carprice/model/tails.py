@@ -16,6 +16,7 @@ from carprice.model.intervals import age_bands
 _FREEDOM: Final = 14
 _MEDIAN_OF_NORMAL: Final = 0.6745  # of the size of a standard normal number
 _HALF: Final = 0.5 - 1e-9  # equal parts of a car may sum to a little less than the car
+_FEWEST_CARS: Final = 49.5
 _SMALLEST_SCALE: Final = 0.02  # of ln(price)
 
 
@@ -25,7 +26,7 @@ def tail_weight(missed: Floats, age: Floats, cars: Floats) -> Floats:
     Parameters
     ----------
     missed : ln(price) less what rows of other folds expect.
-    age : in years; each age band has the scale of its own rows.
+    age : in years; an age band of 50 cars or more has the scale of its own rows.
     cars : what each row counts otherwise, one part of its car.
 
     Examples
@@ -34,10 +35,11 @@ def tail_weight(missed: Floats, age: Floats, cars: Floats) -> Floats:
     >>> tail_weight(missed, age, np.ones(5)).round(2).tolist()
     [1.18, 1.18, 1.18, 1.18, 0.29]
     """
-    bands, weight = age_bands(age), np.ones(len(missed))
-    for band in np.unique(bands[cars > 0]).tolist():
+    bands, size, found = age_bands(age), np.abs(missed), np.ones(len(missed))
+    for band in np.unique(bands).tolist():
         own = bands == band
-        size = np.quantile(np.abs(missed[own]), _HALF, weights=cars[own], method="inverted_cdf")
-        scale = max(float(size) / _MEDIAN_OF_NORMAL, _SMALLEST_SCALE)
-        weight[own] = (_FREEDOM + 1) / (_FREEDOM + (missed[own] / scale) ** 2)
-    return np.asarray(weight / np.average(weight, weights=cars))
+        judged = own if cars[own].sum() > _FEWEST_CARS else np.ones_like(own)
+        middle = np.quantile(size[judged], _HALF, weights=cars[judged], method="inverted_cdf")
+        scale = max(float(middle) / _MEDIAN_OF_NORMAL, _SMALLEST_SCALE)
+        found[own] = (_FREEDOM + 1) / (_FREEDOM + (size[own] / scale) ** 2)
+    return np.asarray(found / np.average(found, weights=cars))

@@ -21,14 +21,16 @@ Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 _DEEPEST: Final = 64
 """Levels of a tree; ONNX Runtime reads trees by recursion, which a deeper one could overflow."""
-_VARINT, _BYTES, _FOUR_BYTES = 0, 2, 5
+_VARINT, _BYTES = 0, 2
 # Field numbers of ONNX's messages that may be there. What is not listed could run other code paths
 # of ONNX Runtime: functions, training, sparse and external tensors, subgraphs.
 _MODEL: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8})
+_INTEGERS_OF_MODEL: Final = frozenset({1, 5})
 _VERSION_OF_MODEL, _GRAPH_OF_MODEL, _OPERATORS_OF_MODEL = 1, 7, 8
 _GRAPH: Final = frozenset({1, 2, 10, 11, 12})
 _NODE_OF_GRAPH, _NAME_OF_GRAPH, _INPUT_OF_GRAPH, _OUTPUT_OF_GRAPH = 1, 2, 11, 12
 _NODE: Final = frozenset({1, 2, 3, 4, 5, 6, 7})
+_RESULT: Final = frozenset({1, 2})
 _INPUT_OF_NODE, _OUTPUT_OF_NODE, _NAME_OF_NODE = 1, 2, 3
 _OPERATOR, _ATTRIBUTE_OF_NODE, _DOMAIN = 4, 5, 7
 _NAME, _INTEGER, _TEXT, _FLOATS, _INTEGERS, _TEXTS, _KIND = 1, 3, 4, 7, 8, 9, 20
@@ -90,6 +92,9 @@ def _check(graph: bytes, columns: int) -> None:
         raise OddGraphError(f"its node is {told!r} and not the trees of ai.onnx.ml")
     if node[_INPUT_OF_NODE] != [b"features"]:
         raise OddGraphError("its trees read anything but the input features")
+    result = _only(parts[_OUTPUT_OF_GRAPH][0], _RESULT, "the output")[_NAME]
+    if result != node[_OUTPUT_OF_NODE] or len(result) != 1 or result == [b"features"]:
+        raise OddGraphError("its output is not what its trees give")
     numbers: dict[str, Integers] = {}
     leaves = np.array([], dtype=bool)
     for content in node[_ATTRIBUTE_OF_NODE]:
@@ -157,6 +162,8 @@ def _only(message: bytes, allowed: frozenset[int], what: str) -> dict[int, list[
     for number, content in _fields(message):
         if number not in allowed:
             raise OddGraphError(f"{what} has field {number} of ONNX, which no trees have")
+        if isinstance(content, int) != (allowed is _MODEL and number in _INTEGERS_OF_MODEL):
+            raise OddGraphError(f"{what} has another kind of field {number} than ONNX has")
         if isinstance(content, bytes):
             found[number].append(content)
     if len(found.get(_GRAPH_OF_MODEL, ())) > 1 or len(found.get(_OPERATOR, ())) > 1:
@@ -219,11 +226,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             value, place = _varint(message, place)
             yield number, value
             continue
-        size = 4
-        if kind == _BYTES:
-            size, place = _varint(message, place)
-        elif kind != _FOUR_BYTES:
-            raise OddGraphError(f"field {number} has an encoding that ONNX does not use")
+        if kind != _BYTES:  # numbers of four bytes are in runs only
+            raise OddGraphError(f"field {number} has an encoding that trees do not use")
+        size, place = _varint(message, place)
         if place + size > len(message):
             raise OddGraphError("it breaks off")
         yield number, message[place : place + size]

@@ -55,7 +55,6 @@ _CAR_TEXTS: Final = frozenset(
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
-_NONE: Final[Worth] = {}
 _NOTHING: Final = (0.0, 0.0, 0.0)
 _SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
 _spec_numbers: Final = itemgetter(*_SPEC_NUMBERS)
@@ -135,9 +134,9 @@ class RidgeLookups:
             for model, of_model in _by_model(known["model_year"]).items()
         }
         self._by_numbers = [
-            _triples(known["model_engine"]),
+            _triples(known["model_engine"], {}, {}),
             _triples(known["model_spec"], known["model_spec_a"], known["model_spec_so"]),
-            _triples(known["model_tax"], known["model_tax_a"]),
+            _triples(known["model_tax"], known["model_tax_a"], {}),
         ]
         self._years_of_spec: dict[str, dict[int, float]] = {}
         for term, added in known["model_spec_year"].items():
@@ -292,7 +291,7 @@ def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
     return found
 
 
-def _triples(one: Worth, by_age: Worth = _NONE, by_distance: Worth = _NONE) -> dict[str, Triple]:
+def _triples(one: Worth, by_age: Worth, by_distance: Worth) -> dict[str, Triple]:
     """Return what each term of three blocks, of the bases 1, a and so, adds."""
     return {
         term: (one.get(term, 0.0), by_age.get(term, 0.0), by_distance.get(term, 0.0))

@@ -53,12 +53,15 @@ def checks(
     return tests
 
 
-def some_listings(test: pd.DataFrame) -> list[CarFields]:
+def some_listings(test: pd.DataFrame, *, knows_distances: bool = True) -> list[CarFields]:
     """Return test listings, evenly spread over those that have all required fields.
 
-    Where none has a distance, each gets one: requests need it, and the model does not use it.
+    Parameters
+    ----------
+    knows_distances : whether training had any. If not, each listing gets one, since requests need
+        it and the model does not use it.
     """
-    if test["odometer"].isna().all():
+    if not knows_distances:
         test = test.assign(odometer=0.0)
     whole = test.dropna(subset=list(REQUIRED))
     spread = np.linspace(0, len(whole) - 1, min(len(whole), LISTINGS)).astype(int)

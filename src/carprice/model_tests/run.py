@@ -234,7 +234,9 @@ class _Tests:
         else:
             panel, listings = with_unseen_names(Panel.of(model).cars), None
             if measured is not None:
-                listings = agreement.some_listings(measured.test)
+                listings = agreement.some_listings(
+                    measured.test, knows_distances="odometer" in model.trained_on
+                )
             tests = agreement.checks(pyfunc, service, panel, listings)
             results.run_all(agreement.SUITE, tests)
             for name in agreement.NEED_LISTINGS if listings is None else ():
