@@ -10,7 +10,8 @@ DRAWN = np.random.default_rng(3)
 def weights(missed: list[np.ndarray], ages: list[float], cars: np.ndarray | None = None):
     age = np.repeat(ages, [*map(len, missed)])
     every = np.concatenate(missed)
-    return tail_weight(every, age, np.ones(len(age)) if cars is None else cars)
+    cars = np.ones(len(age)) if cars is None else cars
+    return tail_weight(every, age, np.zeros(len(age), dtype=np.intp), cars, np.ones(len(age)))
 
 
 def test_what_is_far_off_counts_for_less_and_all_for_one_on_average() -> None:
@@ -46,3 +47,18 @@ def test_a_car_listed_more_than_once_counts_once_and_one_not_believed_not_at_all
     junk = np.concatenate([missed, np.full(290, 9.0)])
     cars = np.repeat([1.0, 0.0], [301, 290])
     assert weights([junk], [YOUNG], cars)[:301] == pytest.approx(once)
+
+
+def test_cars_of_a_rare_model_count_as_any_other_unless_they_are_doubted() -> None:
+    missed, age, cars = DRAWN.normal(scale=0.1, size=300), np.full(300, YOUNG), np.ones(300)
+    trust = np.ones(300)
+    models = np.repeat([0, 1, 2], [290, 2, 8])
+    missed[290:] = 1.5
+    found = tail_weight(missed, age, models, cars, trust)
+    assert found[290:292] == pytest.approx(found[290])
+    assert found[290] > 5 * found[292]
+    cars[292:] = 0.25  # two cars, each listed four times
+    found = tail_weight(missed, age, models, cars, trust)
+    assert found[292:] == pytest.approx(found[290])
+    trust[290] = 0.9
+    assert tail_weight(missed, age, models, cars, trust)[290] < 0.2 * found[291]

@@ -75,7 +75,8 @@ def fit_hedonic(
     km_per_unit : kilometres in the market's distance unit.
     trust : how far each price is believed, 0 to 1; 1 if None.
     """
-    cars = features.car_weights() * (1.0 if trust is None else counted(trust))
+    believed = np.ones(len(features)) if trust is None else counted(trust)
+    cars = features.car_weights() * believed
     design = _Design(features, km_per_unit, cars > 0)
     weight = age_weight(features.numbers["age"]) * cars
     start = {each.block.name: each.block.scale for each in design.columns}
@@ -84,7 +85,8 @@ def fit_hedonic(
     factors = factors_of({**start, **fixed}, design.slices, design.width)
     _, by_fold = solve_with_folds(draft, sums, factors)
     missed = log_price - design.held_out(by_fold, folds)
-    tails = tail_weight(missed, features.numbers["age"], cars)
+    models = _factorise(features.texts["model"])[1]
+    tails = tail_weight(missed, features.numbers["age"], models, cars, believed)
     sums = design.sums(log_price, weight * tails, folds)
     solver = RidgeSolver(sum(sums[1:], start=sums[0]), draft.order)
     scales = choose_scales(solver, float(cars.sum()), design.slices, start, fixed)
