@@ -98,7 +98,7 @@ FLOORS = (
     ("eda",),
     ("estimator",),
     ("evaluation",),
-    ("pyfunc",),
+    ("appraisal", "pyfunc"),
     ("model",),
     ("listings",),
     ("sample",),
