@@ -1,1 +1,1 @@
-"""What is told beside a price: whether a deal is good, like cars, the price in some years, a quote."""
+"""What is told beside a price: how good a deal is, like cars, the price in some years, a quote."""
