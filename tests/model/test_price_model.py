@@ -27,6 +27,7 @@ FILES = (
     "hedonic.json",
     "ranges.json",
     "scale.onnx",
+    "segments.json",
     "support.json",
 )
 

@@ -28,6 +28,7 @@ from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import ConformalRanges
 from carprice.model.known_values import KnownValues
 from carprice.model.pricer import Pricer, Prices
+from carprice.model.segments import Segments
 from carprice.model.stored import check_part
 from carprice.model.support import Support
 from carprice.model.vocabulary import Vocabulary
@@ -77,6 +78,7 @@ class PriceModel:
     held_out : cross-validated prices of the training cars, one a car, of its first listing whose
         price is believed, in the order of their first listings; None above 1,500 cars, whose test
         cars are enough to measure by.
+    segments : cross-validated errors by kind of car and age band; none in models of before.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
 
@@ -94,6 +96,7 @@ class PriceModel:
     usual_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     direct_share: float = 0.0
     held_out: Prices | None = field(default=None, compare=False)
+    segments: Segments = field(default_factory=Segments)
     digest: str = field(default="", compare=False)
 
     @classmethod
@@ -187,6 +190,7 @@ class PriceModel:
                 if not np.isnan(values).all()
             },
             held_out=guess.take(first) if is_small else None,
+            segments=Segments.fit(features.take(some[sure]), price[some][sure], guess.price[sure]),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -264,6 +268,8 @@ class PriceModel:
             "ranges": vars(self.ranges),
             "support": self.support.to_json(),
         }
+        if self.segments.errors:
+            parts["segments"] = self.segments.to_json()
 
         def write_files(target: Path) -> None:
             (target / "booster.onnx").write_bytes(self.booster.graph)
@@ -332,6 +338,9 @@ class PriceModel:
         held_out = None
         if "held_out.json" in contents:
             held_out = Prices(**{name: np.array(v) for name, v in part("held_out.json").items()})
+        segments = Segments()
+        if "segments.json" in contents:
+            segments = Segments.from_json(part("segments.json"))
         columns = len(encoder.columns)
         return cls(
             market=Market.from_json(manifest["market"]),
@@ -350,6 +359,7 @@ class PriceModel:
                 name: (low, high) for name, (low, high) in manifest.get("usual_ranges", {}).items()
             },
             held_out=held_out,
+            segments=segments,
             digest=files.digest,
         )
 

@@ -166,12 +166,20 @@ class Pricer:
         price, low, high = np.exp(np.array(found, dtype=np.float64).reshape(-1, 3)).T
         return Prices(price, low, high)
 
+    def kind_of(self, listing: Listing) -> str:
+        """Return the kind of car that a listing counts to, of ``PriceModel.support``."""
+        return self._known(*map(listing.get, TYPE_FIELDS)).support.kind
+
+    def texts_of(self, listing: Listing) -> Mapping[str, str]:
+        """Return the texts of a listing's type, normalised; unknown ones are its model's usual."""
+        return self._known(*map(listing.get, TYPE_FIELDS)).car_type.texts
+
     def explain(self, listing: Listing) -> Explanation:
         """Tell a listing's price as the market's typical car times named factors."""
         read, hedonic = self._read(listing), self._model.hedonic
         car_type, car = read.known.car_type, read.car
         mixed = [
-            self._read_car(self._known_of(each), one, read.day)
+            self._read_car(read.known if each is car_type else self._known_of(each), one, read.day)
             for each, one in mixtures(self._cars, car_type, car, self._usual_for(read))
         ]
         logs = [

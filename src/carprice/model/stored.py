@@ -114,6 +114,16 @@ def _own(value: Any) -> bool:
     )
 
 
+def _error(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and _whole(value[0])
+        and _number(value[1])
+        and value[1] >= 0
+    )
+
+
 _limits = _unless_none(_ordered)
 _numbers = _table(_number)
 _side = _list(_list(_number, len(CONFIDENCES)), len(AGE_BANDS))
@@ -168,5 +178,6 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "low": _list(_number, len(CONFIDENCES)),
         "high": _list(_number, len(CONFIDENCES)),
     },
+    "segments.json": {"errors": _table(_table(_error))},
     "held_out.json": {"price": _prices, "low": _prices, "high": _prices},
 }
