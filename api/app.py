@@ -17,7 +17,7 @@ from api.openapi import add_schemas
 from api.protocols import inference, scoring
 from api.protocols.messages import DataframeSplit, InferenceRequest, ScoringParams, TensorParameters
 from api.root_path import route_path
-from api.routes import about, batches, prices
+from api.routes import about, appraisals, batches, prices
 from api.served import ServedModel
 from api.service import Service
 from api.service_settings import ServiceSettings
@@ -79,8 +79,9 @@ def create_app(
     app.state.service = service
     if settings.metrics:
         app.add_api_route("/metrics", about.metrics, include_in_schema=False)
-    for router in (prices.router, batches.router, about.health, about.router, scoring.router):
+    for router in (prices.router, appraisals.router, batches.router, about.health, about.router):
         app.include_router(router)
+    app.include_router(scoring.router)
     app.include_router(inference.router_of(settings.model_name))
     problems.add_handlers(app)
     add_schemas(app, _READ_BY_ROUTES, lambda: service.keeper.served, with_keys=bool(keys))

@@ -92,9 +92,109 @@ class ExplanationAnswer(_Answer):
 
     predicted_price: float = Field(examples=[512000.0])
     start: float = Field(description="Price of the market's typical car", examples=[554000.0])
-    reasons: list[ReasonAnswer]
+    reasons: list[ReasonAnswer] = Field(
+        description="Their amounts and the start add up to the price, to the cent"
+    )
+    valuation_date: datetime.date = Field(
+        description="Day the price is for", examples=["2025-06-01"]
+    )
+    warnings: list[Caution]
     currency: str = Field(examples=["INR"])
     model_version: str = Field(examples=["1"])
+    model_digest: str = Field(description="SHA-256 that names the model's bytes")
+
+
+class CurvePoint(_Answer):
+    """A price and its range at one age and distance."""
+
+    age: float = Field(description="In years", examples=[7])
+    odometer: float | None = Field(
+        description="In the market's distance unit; null where it is not known", examples=[51800]
+    )
+    predicted_price: float = Field(examples=[468000.0])
+    price_low: float = Field(examples=[391000.0])
+    price_high: float = Field(examples=[561000.0])
+
+
+class YearPoint(CurvePoint):
+    """A price and its range in some years."""
+
+    years: int = Field(description="Years from the day of the price", examples=[1])
+
+
+class CurvePart(_Answer):
+    """The points of a curve, and why there are no more."""
+
+    points: list[CurvePoint]
+    ends: str = Field(examples=["training had a maruti swift of 0 to 13 years"])
+
+
+class AheadPart(_Answer):
+    """The car today and in the years ahead, and why there are no more."""
+
+    points: list[YearPoint]
+    ends: str = Field(examples=["5 years ahead at most"])
+
+
+class CurveAnswer(_Answer):
+    """Prices by age and by distance, as far as training had such cars; the market unchanged."""
+
+    assumption: str = Field(description="What the curves take for granted")
+    yearly_distance: float | None = Field(
+        description="Distance driven in a year; null where it is not known", examples=[9800]
+    )
+    by_age: CurvePart = Field(description="This model at other ages today")
+    ahead: AheadPart = Field(description="This car today and in one to five years")
+    by_distance: CurvePart = Field(description="This car today at other distances")
+
+
+class TrainingCars(_Answer):
+    """How many training cars are alike; null where the listing does not name a trim or variant."""
+
+    model: int = Field(examples=[113])
+    trim: int | None = Field(examples=[41])
+    variant: int | None = Field(examples=[10])
+    market: int = Field(description="All of them", examples=[8000])
+
+
+class SegmentAnswer(_Answer):
+    """How far off the prices of such cars were."""
+
+    segment: str = Field(examples=["maruti swift, 4-6 years"])
+    listings: int = Field(description="Listings that it was measured on", examples=[87])
+    mape: float = Field(description="Mean absolute error in per cent", examples=[7.4])
+    of: Literal["cross-validation"]
+
+
+class BasisAnswer(_Answer):
+    """What an appraisal rests on."""
+
+    training_cars: TrainingCars
+    error: SegmentAnswer | None = Field(
+        description="Of the narrowest segment that was measured; null for models of before"
+    )
+
+
+class QuoteAnswer(_Answer):
+    """What was asked, and the id of that and of what was answered."""
+
+    id: str = Field(
+        description="SHA-256 of listing, confidence, model digest, price, range, day and currency"
+    )
+    listing: dict[str, Any] = Field(examples=[example_listing()])
+    confidence: float = Field(examples=[0.9])
+
+
+class AppraisalAnswer(PriceAnswer):
+    """All that is told of one listing; parts that were left out are missing."""
+
+    start: float = Field(0.0, description="Price of the market's typical car", examples=[554000.0])
+    reasons: list[ReasonAnswer] = Field(
+        [], description="Their amounts and the start add up to the price, to the cent"
+    )
+    curve: CurveAnswer | None = None
+    basis: BasisAnswer | None = None
+    quote: QuoteAnswer | None = None
 
 
 class Health(_Answer):

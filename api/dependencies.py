@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -57,21 +58,34 @@ async def confidence_of(request: Request) -> float:
 
     Any other parameter is a problem too.
     """
+    asked = parameters_of(request, ("confidence",))
+    return number_in(asked, "confidence", CONFIDENCE_RANGE) if asked else DEFAULT_CONFIDENCE
+
+
+def parameters_of(request: Request, names: Collection[str]) -> dict[str, str]:
+    """Return the parameters of a query; 422 if one has another name, or is given twice."""
     query: bytes = request.scope["query_string"]
     if not query:
-        return DEFAULT_CONFIDENCE
+        return {}
+    found: dict[str, str] = {}
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    text = dict(pairs).get("confidence", "")
-    others = [name for name, _ in pairs if name != "confidence"]
-    if others:
-        raise invalid_field(others[0][:100], "there is no such parameter", Kind.PARAMETER)
-    if len(pairs) != 1:
-        raise invalid_field("confidence", "is given more than once", Kind.PARAMETER)
-    low, high = CONFIDENCE_RANGE
-    if _NUMBER.fullmatch(text) and low <= (confidence := float(text)) <= high:
-        return confidence
-    message = f"must be a number from {low} to {high}"
-    raise invalid_field("confidence", message, Kind.PARAMETER, text[:100])
+    for name, _ in pairs:
+        if name not in names:
+            raise invalid_field(name[:100], "there is no such parameter", Kind.PARAMETER)
+    for name, text in pairs:
+        if name in found:
+            raise invalid_field(name, "is given more than once", Kind.PARAMETER)
+        found[name] = text
+    return found
+
+
+def number_in(asked: Mapping[str, str], name: str, limits: tuple[float, float]) -> float:
+    """Return a parameter that is a number; 422 if it is none, or is not within some limits."""
+    text, (low, high) = asked[name], limits
+    if _NUMBER.fullmatch(text) and low <= (number := float(text)) <= high:
+        return number
+    message = f"must be a number from {low:,g} to {high:,g}"
+    raise invalid_field(name, message, Kind.PARAMETER, text[:100])
 
 
 async def listing_of(request: Request, service: TheService, served: Served) -> ListingRequest:

@@ -11,9 +11,17 @@ from pydantic.json_schema import models_json_schema
 from api.bodies import CSV, JSON, BatchRequest, ListingRequest, Problem
 from api.problems import Kind, declare
 from api.served import ServedModel
+from carprice.appraisal.appraisal import PARTS
 from carprice.listings.own import with_own
 from carprice.model import PriceModel
-from carprice.schema import CONFIDENCE_RANGE, DEFAULT_CONFIDENCE, REQUIRED, alias, example_listing
+from carprice.schema import (
+    CONFIDENCE_RANGE,
+    DEFAULT_CONFIDENCE,
+    REQUIRED,
+    YEARLY_DISTANCE_RANGE,
+    alias,
+    example_listing,
+)
 
 _REF: Final = "#/components/schemas/{model}"
 _MOST_EXAMPLES: Final = 10
@@ -43,6 +51,33 @@ CONFIDENCE: Final[dict[str, Any]] = {
         "maximum": CONFIDENCE_RANGE[1],
         "default": DEFAULT_CONFIDENCE,
         "examples": [DEFAULT_CONFIDENCE],
+    },
+}
+WITHOUT: Final[dict[str, Any]] = {
+    "name": "without",
+    "in": "query",
+    "required": False,
+    "description": "Parts of the answer to leave out, separated by commas",
+    "style": "form",
+    "explode": False,
+    "schema": {
+        "type": "array",
+        "items": {"type": "string", "enum": [*PARTS]},
+        "minItems": 1,
+        "examples": [["curve", "reasons"]],
+    },
+}
+YEARLY_DISTANCE: Final[dict[str, Any]] = {
+    "name": "yearlyDistance",
+    "in": "query",
+    "required": False,
+    "description": "Distance that the car is driven in a year, in the market's distance unit; by "
+    "default what is usual in the market",
+    "schema": {
+        "type": "number",
+        "minimum": YEARLY_DISTANCE_RANGE[0],
+        "maximum": YEARLY_DISTANCE_RANGE[1],
+        "examples": [15000],
     },
 }
 

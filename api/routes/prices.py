@@ -1,18 +1,17 @@
-"""One listing: its price, and the reasons."""
+"""One listing: its price."""
 
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.bodies import JSON, ExplanationAnswer, PriceAnswer
-from api.dependencies import OneListing, Served, confidence_of, listing_of
+from api.bodies import JSON, PriceAnswer
+from api.dependencies import confidence_of, listing_of
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
 from api.problems import ProblemError, respond
 from api.root_path import route_path
 from api.service import Service
-from carprice.schema import PRICE_NAMES
 
 PREDICT: Final = "/predict"
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
@@ -60,16 +59,3 @@ class DirectRoute:
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-@router.post("/explain", response_model=ExplanationAnswer, openapi_extra=asks_for(LISTING))
-async def explain(served: Served, listing: OneListing) -> dict[str, Any]:
-    """Tell why one listing is valued as it is."""
-    told = served.model.pricer.explain(vars(listing))
-    return {
-        PRICE_NAMES[0]: told.price,
-        "start": told.start,
-        "reasons": [vars(reason) for reason in told.reasons],
-        "currency": served.model.market.currency,
-        "modelVersion": served.version,
-    }

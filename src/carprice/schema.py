@@ -32,6 +32,8 @@ MODEL_NAMES: Final = ("confidence", "currency", "modelDigest")
 """What answers call all that is said of the model; see ``PriceModel.content`` for the values."""
 CONFIDENCE_RANGE: Final = (0.5, 0.99)
 DEFAULT_CONFIDENCE: Final = 0.9
+YEARLY_DISTANCE_RANGE: Final = (0.0, 200_000.0)
+"""What a car may be said to be driven in a year, in the market's distance unit."""
 EQUIPMENT_SEPARATOR: Final = "|"
 
 REFERENCE_EQUIPMENT: Final = (

@@ -125,7 +125,7 @@ def test_a_body_is_of_a_known_type(client: TestClient, kind: str, status: int) -
 @pytest.mark.parametrize(
     "path",
     [
-        *("/predict", "/explain", "/predict/batch", "/invocations"),
+        *("/predict", "/appraise", "/explain", "/predict/batch", "/invocations"),
         *(f"/v2/models/used-car-price{version}/infer" for version in ("", "/versions/7")),
     ],
 )

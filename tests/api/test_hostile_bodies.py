@@ -210,7 +210,7 @@ def bodies_of(places: dict[str, tuple[bytes, bytes]], value: str, size: int) -> 
 @pytest.mark.parametrize("value", VALUES)
 def test_a_listing_of_64_kb(attacked: Any, value: str) -> None:
     bodies = bodies_of(LISTING_PLACES, value, LISTING_BYTES - 200)
-    for path in ("/predict", "/explain"):
+    for path in ("/predict", "/appraise", "/explain"):
         refused(attacked, path, bodies)
 
 

@@ -14,7 +14,7 @@ import pytest
 from asking import BARE
 
 BODY, BATCH, ROWS = 65_536, 200_000, 300
-ONE = ("/predict", "/explain")
+ONE = ("/predict", "/appraise", "/explain")
 MANY = ("/predict/batch", "/invocations", "/v2/models/used-car-price/infer")
 # Schemathesis sends what it generates with so many spaces after it that the body has as many bytes
 # as may be, one fewer or one more.
@@ -94,6 +94,7 @@ def forms(path: str) -> dict[str, Callable[[int], bytes]]:
     """Return bodies that are as long as may be, by what fills them."""
     right = {
         "/predict": listing(),
+        "/appraise": listing(),
         "/explain": listing(),
         "/predict/batch": b'{"listings": [%s]}' % listing(),
         "/invocations": b'{"dataframe_records": [%s]}' % listing(),

@@ -1,0 +1,82 @@
+"""All that is told of one listing, put together: each part can be left out.
+
+Another part is one more entry of :data:`PARTS`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from carprice.appraisal.basis import basis_of
+from carprice.appraisal.curve import curve_of
+from carprice.appraisal.quote import QUOTE, Quote
+from carprice.appraisal.reasons import reasons_of
+from carprice.model import PriceModel
+from carprice.model.pricer import Valuation
+from carprice.schema import Listing
+
+
+@dataclass(frozen=True)
+class Appraised:
+    """A listing that was valued, and what was asked beside it.
+
+    Attributes
+    ----------
+    yearly_distance : of the curve, in the market's unit; None for what is usual.
+    """
+
+    model: PriceModel
+    listing: Listing
+    confidence: float
+    valuation: Valuation
+    yearly_distance: float | None = None
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The listing's values by field."""
+        return vars(self.listing)
+
+    @property
+    def age(self) -> float:
+        """The car's age in years on the day of its price."""
+        return max(self.valuation.valuation_date.year - float(self.listing.year), 0.0)
+
+
+def _reasons(of: Appraised) -> dict[str, Any]:
+    return reasons_of(of.model, of.fields, of.valuation).content()
+
+
+def _curve(of: Appraised) -> dict[str, Any]:
+    curve = curve_of(of.model, of.fields, of.valuation, of.yearly_distance, of.confidence)
+    return {"curve": curve.content()}
+
+
+def _basis(of: Appraised) -> dict[str, Any]:
+    return {"basis": basis_of(of.model, of.fields, of.age).content()}
+
+
+def _quote(of: Appraised) -> dict[str, Any]:
+    return {QUOTE: Quote.of(of.model, of.listing, of.confidence, of.valuation).content()}
+
+
+PARTS: Final[Mapping[str, Callable[[Appraised], dict[str, Any]]]] = {
+    "reasons": _reasons,
+    "curve": _curve,
+    "basis": _basis,
+    QUOTE: _quote,
+}
+"""The parts by the names with which they are left out; each tells its members of the answer."""
+
+
+def parts_of(appraised: Appraised, without: Collection[str] = ()) -> dict[str, Any]:
+    """Return what JSON says of a listing beside its price.
+
+    Parameters
+    ----------
+    without : names of :data:`PARTS` that are left out.
+    """
+    content: dict[str, Any] = {}
+    for name, tell in PARTS.items():
+        if name not in without:
+            content |= tell(appraised)
+    return content
