@@ -29,7 +29,18 @@ from carprice.settings import Settings
 NOW = datetime.datetime(2025, 7, 3, tzinfo=datetime.UTC)
 COMMANDS = (
     *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),
-    *("sample", "map", "snapshot", "eda", "setup", "promote", "rollback", "status", "experiments"),
+    *(
+        "replay",
+        "sample",
+        "map",
+        "snapshot",
+        "eda",
+        "setup",
+        "promote",
+        "rollback",
+        "status",
+        "experiments",
+    ),
 )
 SMALL = {
     "ingest": {"source": "sample", "sample": {"rows": 300, "seed": 7}},
