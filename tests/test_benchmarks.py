@@ -13,7 +13,15 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *("abuse.py", "contaminated.py", "gate.py", "load.py", "one_price.py", "scaling.py"),
+    *(
+        "abuse.py",
+        "appraising.py",
+        "contaminated.py",
+        "gate.py",
+        "load.py",
+        "one_price.py",
+        "scaling.py",
+    ),
     *("serving.py", "time_split.py"),
 )
 
@@ -102,6 +110,20 @@ def test_junk_harms_carprice_less_than_a_model_that_believes_it(
     mape = {(one["model"], one["share"]): one["mape"] for one in json.loads(report.read_text())}
     assert mape["carprice/log", 0.1] < 1.1 * mape["carprice/log", 0.0]
     assert mape["ridge/log/one-hot/median", 0.1] > 1.3 * mape["ridge/log/one-hot/median", 0.0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
+@pytest.mark.usefixtures("pinned")
+def test_appraisals_are_timed_part_by_part(
+    run: Callable[..., object], promoted: Any, tmp_path: Path
+) -> None:
+    report = tmp_path / "appraising.json"
+    run("appraising.py", "--model", promoted.model, "--listings", 60, "--json", report)
+    told = {one["path"]: one for one in json.loads(report.read_text())}
+    assert told["/appraise"]["bytes"] > told["/appraise?without=curve"]["bytes"] + 1000
+    price, bare = told["/predict"], told["/appraise?without=reasons,curve,basis,quote"]
+    assert price["bytes"] == bare["bytes"]
+    assert all(0 < one["p50_ms"] <= one["p99_ms"] for one in told.values())
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from carprice.listings.keys import ModelKey
 from carprice.listings.market import is_believed, odometer_limits
 from carprice.model import PriceModel
-from carprice.model.pricer import Listing, Valuation
+from carprice.model.pricer import Listing, Valuation, cents
 from carprice.model.support import Limits
 from carprice.schema import DEFAULT_CONFIDENCE, PRICE_NAMES
 
@@ -177,7 +177,11 @@ class _Curves:
         """Price all places in one call."""
         parts = [self._by_age(), self._ahead(), self._by_distance()]
         places = [place for part, _ in parts for place in part if place != self._today]
-        prices = iter(self._model.pricer.value_all(map(self._at, places), confidence))
+        found = self._model.pricer.prices(map(self._at, places), confidence)
+        columns = (values.tolist() for values in (found.price, found.low, found.high))
+        prices = iter(
+            [(cents(one), cents(low), cents(high)) for one, low, high in zip(*columns, strict=True)]
+        )
 
         def part_of(part: Sequence[_Place], ends: str, *, is_ahead: bool = False) -> Part:
             return Part(
@@ -185,7 +189,7 @@ class _Curves:
                     Point(
                         place.age,
                         place.distance,
-                        (self._valuation if place == self._today else next(prices)).prices,
+                        self._valuation.prices if place == self._today else next(prices),
                         years if is_ahead else None,
                     )
                     for years, place in enumerate(part)

@@ -68,25 +68,32 @@ class Explanation:
     reasons: tuple[Reason, ...]
 
 
-def mixtures(
-    cars: CarReader, own_type: CarType, own: Car, usual: Car
-) -> Iterator[tuple[CarType, Car]]:
+def bare_types(cars: CarReader, own_type: CarType) -> tuple[CarType, CarType]:
+    """Return the types of a car's make and model alone, and of these with its variant."""
+    given, none = own_type.given, detail_key(own_type.given["model"], "")
+    bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
+    named = bare | {name: given[name] for name in ("model_trim", "model_variant")}
+    return cars.type_of(bare, math.nan), cars.type_of(named, math.nan)
+
+
+def mixtures(own: Car, usual: Car, has_own: bool) -> Iterator[Car]:
     """Yield the cars between the usual car of its model and a car, for :func:`explanation`.
 
     First the usual car of the make and model, then with the car's variant, then with its fuel,
     gearbox and engine too. From there on, the car's other attributes follow one by one; the last is
-    the car itself.
+    the car itself. The first two are of the :func:`bare_types`, all others of the car's own type.
+
+    Parameters
+    ----------
+    has_own : whether the market has columns of its own.
     """
-    given, none = own_type.given, detail_key(own_type.given["model"], "")
-    bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
-    named = bare | {name: given[name] for name in ("model_trim", "model_variant")}
-    yield cars.type_of(bare, math.nan), usual
-    yield cars.type_of(named, math.nan), _mixed(own, usual, {VARIANT})
+    yield usual
+    yield _mixed(own, usual, {VARIANT})
     names = {VARIANT, POWERTRAIN}
-    yield own_type, _mixed(own, usual, names)
-    for name in _of_car(cars.has_own):
+    yield _mixed(own, usual, names)
+    for name in _of_car(has_own):
         names |= {name}
-        yield own_type, _mixed(own, usual, names)
+        yield _mixed(own, usual, names)
 
 
 def explanation(

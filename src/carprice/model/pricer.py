@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import chain, islice, repeat
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,8 +30,8 @@ from carprice.model.blocks import OWN, POWERTRAIN, VARIANT
 from carprice.model.booster import bound_to
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
-from carprice.model.encoder import Row, TreeRows
-from carprice.model.explanation import CENTRED, Explanation, explanation, mixtures
+from carprice.model.encoder import Matrix, Row, TreeRows
+from carprice.model.explanation import CENTRED, Explanation, bare_types, explanation, mixtures
 from carprice.model.hedonic import USUAL_KM, Hedonic
 from carprice.model.known_values import Unseen
 from carprice.model.support import SupportLookups, TypeSupport
@@ -47,6 +47,8 @@ missing. Other keys are ignored."""
 
 _KEPT_TYPES: Final = 8_192
 """About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
+_KEPT_BARE: Final = 1_024
+"""Types of which is kept, too, what reasons are told against."""
 _CHUNK_ROWS: Final = 4_096
 _AGES: Final = 20
 _NO_NAMES: Final = ("",) * len(TYPE_FIELDS)
@@ -141,6 +143,7 @@ class Pricer:
         self._of_market = lru_cache(maxsize=64)(model.support.at)
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
+        self._bare = lru_cache(maxsize=_KEPT_BARE)(self._look_up_bare)
 
     def value(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
         """Value one listing; the confidence is from 0.5 to 0.99, or a ValueError."""
@@ -177,20 +180,30 @@ class Pricer:
     def explain(self, listing: Listing) -> Explanation:
         """Tell a listing's price as the market's typical car times named factors."""
         read, hedonic = self._read(listing), self._model.hedonic
-        car_type, car = read.known.car_type, read.car
-        mixed = [
-            self._read_car(read.known if each is car_type else self._known_of(each), one, read.day)
-            for each, one in mixtures(self._cars, car_type, car, self._usual_for(read))
-        ]
+        bare, typical = self._bare(read.known.car_type)
+        cars = mixtures(read.car, self._usual_for(read), self._cars.has_own)
+        known = chain(bare, repeat(read.known))
+        mixed = [self._read_car(of, one, read.day) for of, one in zip(known, cars, strict=False)]
         logs = [
             self._support.limited(one.known.support, one.ridge + residual)[0]
-            for one, (residual, _) in self._with_sums(iter(mixed))
+            for one, residual in zip(mixed, self._trees.residuals_of(mixed), strict=True)
         ]
         centred = {
-            factor: part.log_price(part.of_type(car_type), mixed[0].car) - hedonic.typical[factor]
+            factor: part.log_price(typical[factor], mixed[0].car) - hedonic.typical[factor]
             for factor, part in self._parts.items()
         }
         return explanation(hedonic.start, logs, centred)
+
+    def _look_up_bare(
+        self, car_type: CarType
+    ) -> tuple[tuple[_KnownType, ...], dict[str, TypeWorth]]:
+        """Return what the reasons of cars of a type are told against.
+
+        That is its bare types, and what the parts of the ridge that are told against the mean say
+        of it.
+        """
+        bare = tuple(map(self._known_of, bare_types(self._cars, car_type)))
+        return bare, {name: part.of_type(car_type) for name, part in self._parts.items()}
 
     def _usual_for(self, read: _Read) -> Car:
         """Return the usual car with the usual numbers of a car's model, make and fuel.
@@ -310,7 +323,7 @@ class Pricer:
         if read.variance or not least <= log_price <= most:
             told = {caution.field for caution in cautions}
             cautions += (*self._support.cautions(known.support, car, log_price, told),)
-        return Valuation(_cents(price), _cents(low), _cents(high), read.day, cautions)
+        return Valuation(cents(price), cents(low), cents(high), read.day, cautions)
 
 
 class _Trees:
@@ -334,10 +347,21 @@ class _Trees:
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
-        matrix = self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
-        sums = (trees.predict(matrix).tolist() for trees in (self._booster, self._scale))
-        for one, booster, scale in zip(read, *sums, strict=True):
-            yield booster + self._share * (self._start - one.ridge), scale
+        matrix = self._matrix(read)
+        yield from zip(
+            self._residuals(read, matrix), self._scale.predict(matrix).tolist(), strict=True
+        )
+
+    def residuals_of(self, read: Sequence[_Read]) -> Iterator[float]:
+        """Return what is added to the ridge's ln(price) of each of many cars."""
+        return self._residuals(read, self._matrix(read))
+
+    def _residuals(self, read: Sequence[_Read], matrix: Matrix) -> Iterator[float]:
+        for one, booster in zip(read, self._booster.predict(matrix).tolist(), strict=True):
+            yield booster + self._share * (self._start - one.ridge)
+
+    def _matrix(self, read: Sequence[_Read]) -> Matrix:
+        return self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
 
 
 class _OpenVariance:
@@ -370,5 +394,6 @@ class _OpenVariance:
         return variance
 
 
-def _cents(price: float) -> float:
+def cents(price: float) -> float:
+    """Return a price as answers have it."""
     return round(price * 100) / 100
