@@ -177,7 +177,8 @@ class _Curves:
         """Price all places in one call."""
         parts = [self._by_age(), self._ahead(), self._by_distance()]
         places = [place for part, _ in parts for place in part if place != self._today]
-        found = self._model.pricer.prices(map(self._at, places), confidence)
+        at = ((place.age, place.distance) for place in places)
+        found = self._model.pricer.prices_at(self._listing, at, confidence)
         columns = (values.tolist() for values in (found.price, found.low, found.high))
         prices = iter(
             [(cents(one), cents(low), cents(high)) for one, low, high in zip(*columns, strict=True)]
@@ -205,10 +206,6 @@ class _Curves:
             part_of(*ahead, is_ahead=True),
             part_of(*by_distance),
         )
-
-    def _at(self, place: _Place) -> Listing:
-        year = self._valuation.valuation_date.year - place.age
-        return {**self._listing, "year": year, "odometer": place.distance}
 
     def _assumption(self) -> str:
         day, unit = self._valuation.valuation_date, self._limits.unit

@@ -165,9 +165,39 @@ class Pricer:
             reads = self._read_features(listings)
         else:
             reads = map(self._read, listings)
+        return self._prices(reads, confidence)
+
+    def _prices(self, reads: Iterator[_Read], confidence: float) -> Prices:
         found = [self._log_prices(*one, confidence) for one in self._with_sums(reads)]
         price, low, high = np.exp(np.array(found, dtype=np.float64).reshape(-1, 3)).T
         return Prices(price, low, high)
+
+    def prices_at(
+        self,
+        listing: Listing,
+        places: Iterable[tuple[float, float | None]],
+        confidence: float = DEFAULT_CONFIDENCE,
+    ) -> Prices:
+        """Price a listing at other ages and distances, on its day, without rounding.
+
+        The same as of listings of such years and distances, but that the rest is read once.
+
+        Parameters
+        ----------
+        places : ages in years; distances, None where unknown.
+        """
+        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
+        values = self._listings.read(listing, day, known.car_type.litres)
+        unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
+
+        def reads() -> Iterator[_Read]:
+            for age, odometer in places:
+                moved = self._listings.moved(values, age, odometer)
+                car = self._cars.car_of(known.car_type, moved)
+                variance = self._support.read_at_edges(car)
+                yield self._read_car(known, car, day, listing, unseen, variance)
+
+        return self._prices(reads(), confidence)
 
     def kind_of(self, listing: Listing) -> str:
         """Return the kind of car that a listing counts to, of ``PriceModel.support``."""
