@@ -374,6 +374,7 @@ be right."""
 _TAKEN: Final = {
     **dict.fromkeys((*(name.casefold() for name in ANSWER_NAMES + MODEL_NAMES), CAR_ID), ""),
     **dict.fromkeys(("featurecount", "feature_count", "problem", "row", "modelversion"), ""),
+    **dict.fromkeys(("askingprice", "asking_price", "deal"), ""),
     **{name.casefold(): "the price" for name in PRICE_ALIASES},
     **{name.casefold(): "a field of every listing" for field in FIELDS for name in names_of(field)},
 }
