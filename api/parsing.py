@@ -20,9 +20,9 @@ from carprice.listings.problems import (
     nearest_field,
     read_csv_cell,
 )
-from carprice.schema import REQUIRED, alias, name_in_requests
+from carprice.schema import ASKING_PRICE, REQUIRED, alias, name_in_requests
 
-_ASKING_PRICE: Final = frozenset(("asking_price", alias("asking_price")))
+_ASKING_PRICE: Final = frozenset((ASKING_PRICE, alias(ASKING_PRICE)))
 _LINES: Final = 1000
 _LINES_OF_ROW: Final = 8
 
