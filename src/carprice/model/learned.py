@@ -7,6 +7,7 @@ each; neither the listing nor its price can be told from them alone.
 
 import datetime
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -28,10 +29,10 @@ _BYTES: Final = 8
 _KIND: Final = np.dtype("<u8")
 _LEAST_KNOWN: Final = 1_000.0
 _ROUND: Final = 500.0
-_NAMES: Final = ("model", "model_variant")
+_NAMES: Final = ("model_variant",)
 _KINDS: Final = ("transmission", "body", "fuel", "drive")
 _CATEGORIES: Final = tuple(name for name in CAR_CATEGORIES if name != "region")
-_NUMBERS: Final = ("age", "odometer", "ownership", "litres", "power_bhp", "seats")
+_NUMBERS: Final = ("ownership", "litres", "power_bhp", "seats")
 
 
 @dataclass(frozen=True)
@@ -82,40 +83,47 @@ class CarKeys:
         texts, litres = read_type(make, model, known, *kind, name_of=self._name_of)
         day = self._reader.day_of(listing)
         numbers, categories, equipment = self._reader.read(listing, day, litres)
+        year, odometer = day.year - numbers["age"], numbers.get("odometer", math.nan)
+        if _names_a_car(odometer):
+            return _digest(_car(texts["model"], year, odometer))
         of_car = dict(zip(CAR_CATEGORIES, categories, strict=False))  # own columns follow
-        return _digest(_car({**texts, **of_car}, numbers, equipment, day.year))
+        rest = _rest({**texts, **of_car}, numbers, equipment)
+        return _digest(_car(texts["model"], year, odometer, rest))
 
 
 def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[str]:
-    first, names = market.valuation_date, (*_NAMES, *_KINDS, *_CATEGORIES)
-    days = (np.round(features.numbers["listed"] * 365.25)).tolist()
-    texts = zip(*(features.texts[name] for name in names), strict=True)
-    numbers = zip(*(features.numbers[name].tolist() for name in _NUMBERS), strict=True)
-    for words, values, equipment, after in zip(
-        texts, numbers, features.equipment, days, strict=True
-    ):
-        given = dict(zip(names, words, strict=True))
-        given |= {name: reading.name_of(name, given[name]) for name in names[len(_NAMES) :]}
-        known = {
-            name: value
-            for name, value in zip(_NUMBERS, values, strict=True)
-            if value == value  # noqa: PLR0124 - NaN
-        }
-        day = first + datetime.timedelta(days=after)
-        yield _car(given, known, reading.equipment_of(equipment), day.year)
+    first, numbers = market.valuation_date, features.numbers
+    days = np.round(numbers["listed"] * 365.25).tolist()
+    known = zip(*(numbers[name].tolist() for name in ("age", "odometer")), strict=True)
+    for row, (after, (age, odometer)) in enumerate(zip(days, known, strict=True)):
+        year = (first + datetime.timedelta(days=after)).year - age
+        model = features.texts["model"][row]
+        if _names_a_car(odometer):
+            yield _car(model, year, odometer)
+            continue
+        texts = {name: features.texts[name][row] for name in (*_NAMES, *_KINDS, *_CATEGORIES)}
+        texts |= {name: reading.name_of(name, texts[name]) for name in (*_KINDS, *_CATEGORIES)}
+        others = {name: float(numbers[name][row]) for name in _NUMBERS}
+        equipment = reading.equipment_of(features.equipment[row])
+        yield _car(model, year, odometer, _rest(texts, others, equipment))
 
 
-def _car(
-    texts: Mapping[str, str], numbers: Mapping[str, float], equipment: Sequence[str], year: int
-) -> str:
+def _names_a_car(odometer: float) -> bool:
+    """Whether an odometer is hardly that of two cars of a model and year; it may be NaN."""
+    return odometer >= _LEAST_KNOWN and round(odometer) % _ROUND != 0
+
+
+def _car(model: str, year: float, odometer: float, rest: Sequence[str] = ()) -> str:
     """Return what tells a car from others, as one text."""
-    odometer = numbers.get("odometer")
-    told = [texts["model"], f"{year - numbers['age']:.0f}", f"{odometer or 0:.0f}"]
-    if odometer is None or odometer < _LEAST_KNOWN or round(odometer) % _ROUND == 0:
-        told += (texts[name] for name in (*_NAMES, *_KINDS, *_CATEGORIES))
-        told += (f"{numbers[name]:g}" if name in numbers else "" for name in _NUMBERS)
-        told += equipment
-    return "\n".join(told)
+    return "\n".join((model, f"{year:.0f}", f"{odometer:.0f}", *rest))
+
+
+def _rest(
+    texts: Mapping[str, str], numbers: Mapping[str, float], equipment: Sequence[str]
+) -> list[str]:
+    named = (texts[name] for name in (*_NAMES, *_KINDS, *_CATEGORIES))
+    counted = (f"{numbers.get(name, math.nan):g}" for name in _NUMBERS)
+    return [*named, *counted, *equipment]
 
 
 def _digest(car: str) -> int:
