@@ -3,14 +3,22 @@
 import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
+from carprice.appraisal.deal import Label, ReasonKind
 from carprice.model.cautions import Caution
 from carprice.schema import Listing, Number, example_listing
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+MOST_ASKED: Final = 1e12
+"""The highest asking price that is read."""
+_WRONG_PRICE: Final = (
+    "Input should be a number above 0 and at most 1,000,000,000,000, in the currency of the "
+    "answers, without its name, sign or separators, such as 12000"
+)
 
 
 class _Answer(BaseModel):
@@ -23,6 +31,22 @@ class _Answer(BaseModel):
     )
 
 
+def _asking_price(value: object) -> object:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= MOST_ASKED:  # type: ignore[operator]
+        raise PydanticCustomError("asking_price", _WRONG_PRICE)
+    return float(value)  # type: ignore[arg-type]
+
+
+AskingPrice = Annotated[
+    float,
+    BeforeValidator(
+        _asking_price,
+        json_schema_input_type=Annotated[float, Field(gt=0, le=MOST_ASKED)],
+    ),
+]
+
+
 class ListingRequest(Listing):
     """One listing to value; the reference service's form is accepted too."""
 
@@ -33,6 +57,12 @@ class ListingRequest(Listing):
         deprecated=True,
         description="Accepted for older clients and not used; send features instead",
         examples=[2],
+    )
+    asking_price: AskingPrice | None = Field(
+        None,
+        description="Price that is asked for the car, in the market's currency; the answer then "
+        "has deal. Only /predict and /predict/batch judge it",
+        examples=[495000],
     )
 
 
@@ -58,6 +88,33 @@ class BatchRequest(BaseModel):
     ]
 
 
+class ReasonForNone(_Answer):
+    """Why an asking price has no label."""
+
+    kind: ReasonKind
+    message: str = Field(
+        examples=["model 'Nexo' was not in the training data; priced like its make on average"]
+    )
+
+
+class DealAnswer(_Answer):
+    """How the asking price compares with the price that is expected."""
+
+    label: Label = Field(examples=["fair"])
+    reason: ReasonForNone | None = Field(description="Why the label is none", examples=[None])
+    percentile: float | None = Field(
+        description="Share of such cars' prices that lie below the asking price, from 0 to 100; "
+        "null where the model saw the car",
+        examples=[38.5],
+    )
+    difference: float = Field(
+        description="The asking price less the predicted one", examples=[-17000.0]
+    )
+    per_cent: float = Field(
+        description="The same, in per cent of the predicted price", examples=[-3.3]
+    )
+
+
 class Price(_Answer):
     """A price with its range, in the currency and for the day that the answer names."""
 
@@ -68,6 +125,9 @@ class Price(_Answer):
         description="Day the price is for", examples=["2025-06-01"]
     )
     warnings: list[Caution]
+    deal: DealAnswer | None = Field(
+        None, description="Only where the request has an askingPrice; it is left out else"
+    )
 
 
 class PriceAnswer(Price):

@@ -20,8 +20,9 @@ from carprice.listings.problems import (
     nearest_field,
     read_csv_cell,
 )
-from carprice.schema import REQUIRED, alias, name_in_requests
+from carprice.schema import ASKING_PRICE, REQUIRED, alias, name_in_requests
 
+_ASKING_PRICE: Final = frozenset((ASKING_PRICE, alias(ASKING_PRICE)))
 _LINES: Final = 1000
 _LINES_OF_ROW: Final = 8
 
@@ -61,12 +62,28 @@ class Batch:
     """The rows of a request, and the share of prices that their ranges shall hold.
 
     ``header`` and ``cells`` are those of a CSV as they came; empty where it was JSON.
+    ``judges`` tells whether asking prices are judged: other people's protocols have no place for
+    that.
     """
 
     rows: Sequence[Row]
     confidence: float
     header: Sequence[str] = ()
     cells: Sequence[Sequence[str]] = ()
+    judges: bool = False
+
+    @property
+    def has_asking_prices(self) -> bool:
+        """Whether asking prices are to be judged, were it of one row."""
+        return self.judges and any(
+            isinstance(row, ListingRequest) and row.asking_price is not None for row in self.rows
+        )
+
+    @property
+    def tells_deals(self) -> bool:
+        """Whether the answer has columns for it: a CSV has them where it has the column."""
+        names = {cell.strip() for cell in self.header}
+        return self.has_asking_prices or not names.isdisjoint(_ASKING_PRICE)
 
 
 def read_listing(body: bytes, form: ListingForm = PLAIN) -> ListingRequest:
@@ -90,7 +107,7 @@ def read_json_batch(body: bytes, most: int, confidence: float, form: ListingForm
     if not isinstance(rows, list):
         raise invalid_field("listings", "must be an array of listings")
     check_rows(len(rows), most)
-    return Batch([*map(read, rows)], confidence)
+    return Batch([*map(read, rows)], confidence, judges=True)
 
 
 def check_rows(count: int, most: int) -> None:
@@ -138,7 +155,7 @@ def read_csv(body: bytes, most: int, confidence: float, form: ListingForm = PLAI
     except csv.Error as error:
         message = f"line {records.line_num} is not CSV: {error}"
         raise ProblemError(Kind.MALFORMED, message) from None
-    return Batch(rows, confidence, header, cells)
+    return Batch(rows, confidence, header, cells, judges=True)
 
 
 class _Lines:

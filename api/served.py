@@ -3,12 +3,13 @@
 import datetime
 import logging
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, Literal, Self
 
 from api.bodies import ListingRequest
 from api.parsing import PLAIN, Batch, ListingForm
 from api.problems import ProblemError
+from carprice.appraisal.deal import value_all_with_deals, value_with_deal
 from carprice.errors import CorruptModelError
 from carprice.model import PriceModel
 from carprice.model.cautions import Caution
@@ -21,6 +22,9 @@ PricedRow = Valuation | ProblemError
 """A row of a batch: its price, or why it has none."""
 SHORT_DIGEST: Final = 12
 _NOT_USED = Caution("not_used", "featureCount", "featureCount is not used; send features")
+_NOT_JUDGED = Caution(
+    "not_used", "askingPrice", "askingPrice is not used here; send it to /predict or /predict/batch"
+)
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,21 @@ class ServedModel:
         return ListingForm(self.model.own) if self.model.own else PLAIN
 
     def value(self, listing: ListingRequest, confidence: float) -> Valuation:
-        """Price one listing."""
-        return _with_unused(self.model.pricer.value(vars(listing), confidence), listing)
+        """Price one listing, and judge its asking price if it has one."""
+        asked = listing.asking_price
+        valuation = value_with_deal(self.model, vars(listing), asked, confidence)
+        return _with_unused(valuation, listing)
 
     def value_all(self, batch: Batch) -> list[PricedRow]:
         """Price the rows that could be read together; the order is kept."""
         listings = [row for row in batch.rows if isinstance(row, ListingRequest)]
-        found = self.model.pricer.value_all(map(vars, listings), batch.confidence)
-        prices = map(_with_unused, found, listings)
+        fields = map(vars, listings)
+        if batch.has_asking_prices:
+            asked = [listing.asking_price for listing in listings]
+            found = value_all_with_deals(self.model, fields, asked, batch.confidence)
+        else:
+            found = self.model.pricer.value_all(fields, batch.confidence)
+        prices = map(partial(_with_unused, judges=batch.judges), found, listings)
         return [row if isinstance(row, ProblemError) else next(prices) for row in batch.rows]
 
     def content(self, confidence: float) -> dict[str, Any]:
@@ -84,7 +95,11 @@ class ServedModel:
         return {**self.model.content(confidence), "modelVersion": self.version}
 
 
-def _with_unused(valuation: Valuation, listing: ListingRequest) -> Valuation:
+def _with_unused(
+    valuation: Valuation, listing: ListingRequest, *, judges: bool = True
+) -> Valuation:
     if "feature_count" in listing.model_fields_set:
-        return replace(valuation, cautions=(*valuation.cautions, _NOT_USED))
+        valuation = replace(valuation, cautions=(*valuation.cautions, _NOT_USED))
+    if not judges and listing.asking_price is not None:
+        valuation = replace(valuation, cautions=(*valuation.cautions, _NOT_JUDGED))
     return valuation

@@ -16,10 +16,13 @@ from api.parsing import Batch, read_csv, read_json_batch
 from api.problems import ProblemError
 from api.served import PricedRow, ServedModel
 from api.spreadsheets import harmless
+from carprice.appraisal.deal import JudgedValuation
 from carprice.model.pricer import Valuation
 from carprice.schema import PRICE_NAMES
 
 _COLUMNS = (*PRICE_NAMES, "currency", "valuationDate", "modelVersion", "warnings", "problem")
+_DEAL_COLUMNS = ("deal", "dealReason", "percentile", "difference", "perCent")
+"""Beside the others where asking prices were sent."""
 
 router = APIRouter(tags=["prices"])
 
@@ -35,7 +38,8 @@ async def predict_batch(
 ) -> Response:
     """Value many listings: each row gets its price or its own problem, the order kept.
 
-    Send JSON or CSV; ``Accept: text/csv`` gives CSV back, with the columns of a CSV request.
+    Send JSON or CSV; ``Accept: text/csv`` gives CSV back, with the columns of a CSV request, and
+    those of ``deal`` where asking prices are among them.
     """
     read = read_csv if sent.is_csv else read_json_batch
     write = _as_csv if sent.wants_csv else _as_json
@@ -60,11 +64,15 @@ def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     """Write the columns that came, where they came as CSV, and the prices beside them."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([*(map(harmless, batch.header) if batch.header else ["row"]), *_COLUMNS])
+    columns = (*_COLUMNS, *_DEAL_COLUMNS) if batch.tells_deals else _COLUMNS
+    writer.writerow([*(map(harmless, batch.header) if batch.header else ["row"]), *columns])
     width = max(len(batch.header), 1)
     for place, row in enumerate(rows):
         came = [*map(harmless, batch.cells[place][:width])] if batch.header else [place]
-        writer.writerow([*came, *[""] * (width - len(came)), *_cells(row, served)])
+        cells = [*came, *[""] * (width - len(came)), *_cells(row, served)]
+        if columns is not _COLUMNS:
+            cells += _deal_cells(row)
+        writer.writerow(cells)
     return text.getvalue().encode()
 
 
@@ -74,3 +82,10 @@ def _cells(row: PricedRow, served: ServedModel) -> list[Any]:
     cautions = "; ".join(caution.message for caution in row.cautions)
     about_day = (served.model.market.currency, row.valuation_date, served.version)
     return [*row.prices, *about_day, harmless(cautions), ""]
+
+
+def _deal_cells(row: PricedRow) -> list[Any]:
+    if not isinstance(row, JudgedValuation):
+        return [""] * len(_DEAL_COLUMNS)
+    label, reason, *numbers = row.deal.content().values()
+    return [label, harmless(reason["message"]) if reason else "", *numbers]

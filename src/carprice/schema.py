@@ -21,6 +21,8 @@ from pydantic_core import PydanticCustomError
 PRICE: Final = "price"
 CAR_ID: Final = "id"
 """What names a car in a source, so that all its listings are known; no field of a listing."""
+ASKING_PRICE: Final = "asking_price"
+"""What a request may say of the price that is asked; no field of a listing, which models learn."""
 LIST_PRICE: Final = "new_price"
 """The field that is known of any car before there is a price, however well it tells the price."""
 PRICE_ALIASES: Final = ("price", "listingPrice", "listing_price")
@@ -376,6 +378,7 @@ be right."""
 _TAKEN: Final = {
     **dict.fromkeys((*(name.casefold() for name in ANSWER_NAMES + MODEL_NAMES), CAR_ID), ""),
     **dict.fromkeys(("featurecount", "feature_count", "problem", "row", "modelversion"), ""),
+    **dict.fromkeys((ASKING_PRICE, "askingprice", "deal"), ""),
     **{name.casefold(): "the price" for name in PRICE_ALIASES},
     **{name.casefold(): "a field of every listing" for field in FIELDS for name in names_of(field)},
 }

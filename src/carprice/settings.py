@@ -516,6 +516,22 @@ class BoosterSettings(TreeSettings):
         return {} if content == "auto" else content
 
 
+class DealSettings(_Settings):
+    """When an asking price gets which label; params.yaml explains each key."""
+
+    cuts: tuple[float, float, float, float] = (1.0, 5.0, 95.0, 99.0)
+    widest: float = Field(5.0, gt=1)
+    oldest: Annotated[float, Field(gt=0, le=1)] = 0.995
+    dearest: Annotated[float, Field(gt=0, le=1)] = 0.995
+
+    @field_validator("cuts")
+    @classmethod
+    def _rising(cls, cuts: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(low < high for low, high in itertools.pairwise((0, *cuts, 100))):
+            raise ValueError(f"needs four rising percentiles within 0 and 100, has {list(cuts)}")
+        return cuts
+
+
 class TrainSettings(_Settings):
     """How the model is fitted and its ranges are calibrated; params.yaml explains each key."""
 
@@ -524,6 +540,7 @@ class TrainSettings(_Settings):
     patience: int = Field(50, ge=1, le=100_000)
     hedonic: HedonicSettings = HedonicSettings()
     booster: BoosterSettings = BoosterSettings()
+    deal: DealSettings = DealSettings()
 
 
 class GateSettings(_Settings):

@@ -146,6 +146,8 @@ def deep(_: Any) -> Any:
         ("encoder.json", lambda it: it.update(numbers=[1]), "another numbers"),
         ("ranges.json", lambda it: it.update(low=it["low"][:1]), "another low"),
         ("ranges.json", lambda it: it.update(high=[[0.1]] * 4), "another high"),
+        ("ranges.json", lambda it: it.update(middle=[[0.1]] * 4), "another middle"),
+        ("ranges.json", lambda it: it.update(middle=[["a"] * 49] * 4), "another middle"),
         ("defaults.json", lambda it: it.update(kinds={}), "another kinds"),
         ("defaults.json", lambda it: it.update(overall=["a"]), "another overall"),
         ("defaults.json", lambda it: it.update(overall=[1.0]), "is no model that carprice wrote"),
@@ -166,6 +168,39 @@ def test_parts_of_another_form_are_named_in_one_line(
         PriceModel.load(folder)
     assert words in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"1234567", b"\xff" * 8 + b"\0" * 8, b"\1" * 16], ids=["part", "order", "twice"]
+)
+def test_cars_that_were_learned_from_are_sorted_hashes(
+    content: bytes, good: Path, tmp_path: Path
+) -> None:
+    folder = forged(good, tmp_path / "forged", {"learned.bin": content})
+    with pytest.raises(CorruptModelError, match=r"no model that carprice wrote \(learned\.bin"):
+        PriceModel.load(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cuts": [1, 5, 95]},
+        {"cuts": [1, 5, 5, 99]},
+        {"cuts": [0, 5, 95, 99]},
+        {"cuts": [1, 5, 95, 100]},
+        {"cuts": ["1", 5, 95, 99]},
+        {"widest": 1},
+        {"oldest": float("nan")},
+        {"dearest": None},
+        {"more": 1},
+    ],
+)
+def test_limits_of_labels_have_their_form(
+    change: dict[str, Any], good: Path, tmp_path: Path
+) -> None:
+    folder = forged(good, tmp_path / "forged", {}, deal=lambda deal: {**deal, **change})
+    with pytest.raises(CorruptModelError, match=r"model\.json has another deal"):
+        PriceModel.load(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"5", b"\xff", b"[" * 100_000, b'{"a": 1'])

@@ -149,3 +149,63 @@ def test_what_is_unknown_widens_a_range_on_both_sides() -> None:
     ranges = calibrate(np.arange(-49.0, 50.0), np.full(99, 5.0))
     low, high = ranges.at(0.9).of(1.0, 5.0, open_variance=0.04)
     assert (-low, high) == pytest.approx((math.hypot(45, 0.2 * 1.6448536),) * 2)
+
+
+@pytest.mark.parametrize("draw", [normal, skewed])
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+def test_percentiles_are_the_shares_of_the_prices_below(draw, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    ranges = calibrate(draw(rng, 5000), np.full(5000, 5.0))
+    around = ranges.around(13.0, scale, 5.0)
+    assert around is not None
+    fresh = [around.percentile(13 + scale * one) for one in draw(rng, 20_000)]
+    for level in (1, 10, 25, 40, 50, 60, 75, 90, 99):
+        assert 100 * np.mean(np.array(fresh) <= level) == pytest.approx(level, abs=1.7)
+
+
+@pytest.mark.parametrize("open_variance", [0.0, 0.04, 3.0])
+@pytest.mark.parametrize("shift", [0.0, 10.0, -10.0])
+def test_a_distribution_has_the_ends_of_every_range_at_their_percentiles(
+    shift: float, open_variance: float
+) -> None:
+    ranges = calibrate(np.random.default_rng(0).normal(shift, 1, 400), np.full(400, 5.0))
+    around = ranges.around(13.0, 0.2, 5.0, open_variance)
+    assert around is not None
+    assert (np.diff(around.points) >= 0).all()
+    for confidence in CONFIDENCES:
+        low, high = ranges.at(confidence).of(0.2, 5.0, open_variance)
+        for end, side in ((low, -1), (high, 1)):
+            if end:  # a price at which many ends are has many percentiles
+                expected = 50 * (1 + side * confidence)
+                assert around.percentile(13 + end) == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_is_unknown_widens_a_distribution_everywhere() -> None:
+    ranges = calibrate(np.random.default_rng(0).normal(0, 1, 400), np.full(400, 5.0))
+    narrow, wide = (ranges.around(13.0, 0.2, 5.0, variance) for variance in (0.0, 0.3))
+    assert narrow is not None
+    assert wide is not None
+    half = len(narrow.points) // 2
+    assert (np.diff(wide.points) >= np.diff(narrow.points) - 1e-12).all()
+    assert abs(wide.points[half] - narrow.points[half]) < 0.1
+    assert wide.width > narrow.width
+
+
+def test_a_distribution_of_an_unseen_make_holds_the_market() -> None:
+    ranges = calibrate(np.random.default_rng(0).normal(0, 1, 400), np.full(400, 5.0))
+    market = [*np.linspace(12.5, 11, 50)], [*np.linspace(13.2, 15, 50)]
+    around = ranges.around(13.0, 0.2, 5.0, 0.0, market)
+    assert around is not None
+    assert around.percentile(11) == pytest.approx(0.5)
+    assert around.percentile(15) == pytest.approx(99.5)
+
+
+def test_equal_residuals_have_one_price_and_no_percentile_between() -> None:
+    around = calibrate(np.zeros(100), np.full(100, 5.0)).around(13.0, 1.0, 5.0)
+    assert around is not None
+    assert (around.percentile(12.999), around.percentile(13.001)) == (0, 100)
+
+
+def test_ranges_of_before_have_no_distribution() -> None:
+    ranges = calibrate(np.arange(-49.0, 50.0), np.full(99, 5.0))
+    assert ConformalRanges(ranges.low, ranges.high).around(13.0, 1.0, 5.0) is None

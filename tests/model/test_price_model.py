@@ -25,6 +25,7 @@ FILES = (
     "defaults.json",
     "encoder.json",
     "hedonic.json",
+    "learned.bin",
     "ranges.json",
     "scale.onnx",
     "segments.json",

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from carprice.errors import InputError
 from carprice.listings.own import with_own
 from carprice.schema import (
+    ASKING_PRICE,
     FIELDS,
     KINDS,
     NUMERIC,
@@ -60,7 +61,9 @@ _LONGEST_NAME: Final = 40
 _EXACT: Final = 2**53
 _IS_REQUIRED: Final = "this field is required"
 _SPELLINGS: Final = {
-    spelling: alias(field) for field in FIELDS for spelling in (field, alias(field))
+    spelling: alias(field)
+    for field in (*FIELDS, ASKING_PRICE)
+    for spelling in (field, alias(field))
 }
 
 

@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -21,12 +21,14 @@ from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.car import CarReader
+from carprice.model.deal_limits import DealLimits
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Encoder, TreeRows
 from carprice.model.explanation import Explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import ConformalRanges
 from carprice.model.known_values import KnownValues
+from carprice.model.learned import LearnedFrom
 from carprice.model.pricer import Pricer, Prices
 from carprice.model.segments import Segments
 from carprice.model.stored import check_part
@@ -79,6 +81,8 @@ class PriceModel:
         price is believed, in the order of their first listings; None above 1,500 cars, whose test
         cars are enough to measure by.
     segments : cross-validated errors by kind of car and age band; none in models of before.
+    deal : how asking prices are judged; None for models of before, which judge none.
+    learned : the cars of the training rows, whose asking prices are not judged.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
 
@@ -97,6 +101,8 @@ class PriceModel:
     direct_share: float = 0.0
     held_out: Prices | None = field(default=None, compare=False)
     segments: Segments = field(default_factory=Segments)
+    deal: DealLimits | None = None
+    learned: LearnedFrom | None = field(default=None, compare=False)
     digest: str = field(default="", compare=False)
 
     @classmethod
@@ -161,7 +167,8 @@ class PriceModel:
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
         first = features.first_of_each_car(trust)
         is_small = len(first) <= _MOST_HELD_OUT and len(some) == len(log_price)
-        return cls(
+        counting = features.take(believed)
+        model = cls(
             market=market,
             hedonic=hedonic,
             defaults=defaults,
@@ -183,7 +190,7 @@ class PriceModel:
                     price[some][sure], guess.price[sure], guess.low[sure], guess.high[sure]
                 ),
             },
-            support=Support.fit(features.take(believed), log_price[believed]),
+            support=Support.fit(counting, log_price[believed]),
             usual_ranges={
                 name: usual_range(values[~np.isnan(values)], is_ratio=name in _RATIOS)
                 for name, values in features.numbers.items()
@@ -191,7 +198,9 @@ class PriceModel:
             },
             held_out=guess.take(first) if is_small else None,
             segments=Segments.fit(features.take(some[sure]), price[some][sure], guess.price[sure]),
+            deal=DealLimits.of(settings.deal, counting.numbers["age"], price[believed]),
         )
+        return replace(model, learned=LearnedFrom.of(counting, market, model.reading))
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle what was fitted; the look-ups made of it are made again."""
@@ -265,7 +274,7 @@ class PriceModel:
             "hedonic": {k: v for k, v in vars(self.hedonic).items() if k != "own" or v},
             "defaults": self.defaults.to_json(),
             "encoder": vars(self.encoder),
-            "ranges": vars(self.ranges),
+            "ranges": {k: v for k, v in vars(self.ranges).items() if v is not None},
             "support": self.support.to_json(),
         }
         if self.segments.errors:
@@ -274,6 +283,8 @@ class PriceModel:
         def write_files(target: Path) -> None:
             (target / "booster.onnx").write_bytes(self.booster.graph)
             (target / "scale.onnx").write_bytes(self.scale.graph)
+            if self.learned is not None:
+                (target / "learned.bin").write_bytes(self.learned.to_bytes())
             if self.held_out is not None:
                 parts["held_out"] = {name: v.tolist() for name, v in vars(self.held_out).items()}
             for name, part in parts.items():
@@ -287,6 +298,7 @@ class PriceModel:
             "importance": self.importance,
             "metrics": self.metrics,
             "libraries": _library_versions(),
+            **({} if self.deal is None else {"deal": self.deal.to_json()}),
         }
         return write_folder(folder, description, write_files)
 
@@ -341,6 +353,7 @@ class PriceModel:
         segments = Segments()
         if "segments.json" in contents:
             segments = Segments.from_json(part("segments.json"))
+        deal, learned = manifest.get("deal"), contents.get("learned.bin")
         columns = len(encoder.columns)
         return cls(
             market=Market.from_json(manifest["market"]),
@@ -360,6 +373,8 @@ class PriceModel:
             },
             held_out=held_out,
             segments=segments,
+            deal=None if deal is None else DealLimits.from_json(deal),
+            learned=None if learned is None else LearnedFrom.from_bytes(learned),
             digest=files.digest,
         )
 

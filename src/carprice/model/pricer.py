@@ -33,7 +33,9 @@ from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Matrix, Row, TreeRows
 from carprice.model.explanation import CENTRED, Explanation, bare_types, explanation, mixtures
 from carprice.model.hedonic import USUAL_KM, Hedonic
+from carprice.model.intervals import Distribution
 from carprice.model.known_values import Unseen
+from carprice.model.learned import CarKeys
 from carprice.model.support import SupportLookups, TypeSupport
 from carprice.model.worth import RidgeLookups, TypeWorth
 from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE, alias, own_texts
@@ -91,6 +93,26 @@ class Prices:
     def take(self, rows: Codes) -> "Prices":
         """Return the prices of the given rows, in the order given."""
         return Prices(*(values[rows] for values in vars(self).values()))
+
+
+@dataclass(slots=True, frozen=True)
+class Outlook:
+    """What a model says of a car, for whoever judges an asking price.
+
+    Attributes
+    ----------
+    listing : as it was given.
+    valuation : the price and its range, as answers have them.
+    price : not rounded.
+    distribution : of ln(price); None in model folders of before.
+    age : in years.
+    """
+
+    listing: Listing
+    valuation: Valuation
+    price: float
+    distribution: Distribution | None
+    age: float
 
 
 @dataclass(slots=True, frozen=True)
@@ -156,6 +178,23 @@ class Pricer:
         """Value listings, some thousands at a time; the same as one by one."""
         for read, sums in self._with_sums(map(self._read, listings)):
             yield self._valuation(read, sums, confidence)
+
+    def outlook(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Outlook:
+        """Value one listing, and say what is needed to judge its asking price."""
+        read = self._read(listing)
+        return self._outlook(read, self._trees.of_one(read), confidence)
+
+    def outlooks(
+        self, listings: Iterable[Listing], confidence: float = DEFAULT_CONFIDENCE
+    ) -> Iterator[Outlook]:
+        """Do the same for many listings, some thousands at a time."""
+        for read, sums in self._with_sums(map(self._read, listings)):
+            yield self._outlook(read, sums, confidence)
+
+    def learned_from(self, listing: Listing) -> bool:
+        """Whether the model learned from the car of a listing; not, where that is not known."""
+        learned = self._model.learned
+        return learned is not None and learned.has(self._car_keys.key_of(listing))
 
     def prices(
         self, listings: Iterable[Listing] | Features, confidence: float = DEFAULT_CONFIDENCE
@@ -250,6 +289,11 @@ class Pricer:
         return Car(car.given, numbers, [given and theirs for given, theirs in both], ())
 
     @cached_property
+    def _car_keys(self) -> CarKeys:
+        model = self._model
+        return CarKeys(model.market, model.reading, reads_variants=model.knows_variants)
+
+    @cached_property
     def _parts(self) -> dict[str, RidgeLookups]:
         """What each factor that is told against the mean adds to the ridge's ln(price)."""
         hedonic = self._model.hedonic
@@ -328,15 +372,33 @@ class Pricer:
         support = self._support.of_type(car_type)
         return _KnownType(car_type, worth, row, variance, support, unseen.cautions)
 
+    def _open_price(self, read: _Read, residual: float) -> tuple[float, float]:
+        """Return ln(price), and the variance of what is open of it."""
+        log_price, moved = self._support.limited(read.known.support, read.ridge + residual)
+        variance = read.known.variance + self._open.of_car(read.car) + read.variance + moved
+        return log_price, variance + read.unseen.variance
+
+    def _outlook(self, read: _Read, sums: tuple[float, float], confidence: float) -> Outlook:
+        residual, log_scale = sums
+        log_price, variance = self._open_price(read, residual)
+        market, age = self._model.support, read.car.given["age"]
+        around = self._model.ranges.around(
+            log_price,
+            math.exp(log_scale),
+            age,
+            variance,
+            (market.low, market.high) if read.known.support.is_unseen else None,
+        )
+        valuation = self._valuation(read, sums, confidence)
+        return Outlook(read.listing, valuation, math.exp(log_price), around, age)
+
     def _log_prices(
         self, read: _Read, sums: tuple[float, float], confidence: float
     ) -> tuple[float, float, float]:
         """Return ln(price) and the ln of both ends of its range."""
         residual, log_scale = sums
         support = read.known.support
-        log_price, moved = self._support.limited(support, read.ridge + residual)
-        variance = read.known.variance + self._open.of_car(read.car) + read.variance + moved
-        variance += read.unseen.variance
+        log_price, variance = self._open_price(read, residual)
         offsets = self._ranges(confidence)
         low, high = offsets.of(math.exp(log_scale), read.car.given["age"], variance)
         if not support.is_unseen:

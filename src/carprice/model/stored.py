@@ -4,11 +4,12 @@ Each check tells whether a value that was read has the form that carprice writes
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 from carprice.model.encoder import COUNTED, ONE_HOT, WORTHS_OF_BEFORE
 from carprice.model.hedonic import KM_KNOTS
-from carprice.model.intervals import AGE_BANDS, CONFIDENCES
+from carprice.model.intervals import AGE_BANDS, CONFIDENCES, MIDDLE
 from carprice.model.worth import WORTHS
 from carprice.schema import MOST_OWN, alias, is_own, own_numbers, why_not_own
 
@@ -124,6 +125,22 @@ def _error(value: Any) -> bool:
     )
 
 
+def _deal(value: Any) -> bool:
+    names = ("widest", "oldest", "dearest")
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"cuts", *names}
+        and all(_number(value[name]) and value[name] >= 0 for name in names)
+        and value["widest"] > 1
+        and _list(_number, 4)(value["cuts"])
+        and all(low < high for low, high in pairwise((0, *value["cuts"], 100)))
+    )
+
+
+def _middle(value: Any) -> bool:
+    return _list(_list(_number, len(MIDDLE)), len(AGE_BANDS))(value)
+
+
 _limits = _unless_none(_ordered)
 _numbers = _table(_number)
 _side = _list(_list(_number, len(CONFIDENCES)), len(AGE_BANDS))
@@ -141,6 +158,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "importance": _numbers,
         "metrics": _numbers,
         "libraries?": _table(_text),
+        "deal?": _deal,
     },
     "hedonic.json": {
         "intercept": _number,
@@ -172,7 +190,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "worths?": _list(lambda name: name in (*WORTHS, *WORTHS_OF_BEFORE)),
         "falling?": _table(_ordered),
     },
-    "ranges.json": {"low": _side, "high": _side},
+    "ranges.json": {"low": _side, "high": _side, "middle?": _unless_none(_middle)},
     "support.json": {
         "seen": _table(_seen, ""),
         "low": _list(_number, len(CONFIDENCES)),

@@ -1,0 +1,131 @@
+"""Which cars a model learned from: a model that saw a car's price does not judge it.
+
+A car is known by its model, year and odometer where the odometer is hardly that of two cars, and
+else by all that a listing says of it but price, day and region. Eight bytes of a hash are kept of
+each; neither the listing nor its price can be told from them alone.
+"""
+
+import datetime
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from carprice.listings.features import (
+    CAR_CATEGORIES,
+    TYPE_FIELDS,
+    Features,
+    ListingReader,
+    Reading,
+    read_type,
+)
+from carprice.listings.market import Market
+
+_BYTES: Final = 8
+_KIND: Final = np.dtype("<u8")
+_LEAST_KNOWN: Final = 1_000.0
+_ROUND: Final = 500.0
+_NAMES: Final = ("model_variant",)
+_KINDS: Final = ("transmission", "body", "fuel", "drive")
+_CATEGORIES: Final = tuple(name for name in CAR_CATEGORIES if name != "region")
+_NUMBERS: Final = ("ownership", "litres", "power_bhp", "seats")
+
+
+@dataclass(frozen=True)
+class LearnedFrom:
+    """The cars that a model learned from; ``keys`` are n sorted hashes."""
+
+    keys: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, features: Features, market: Market, reading: Reading) -> Self:
+        """Return the cars of training rows; ``reading`` is how the model reads listings."""
+        keys = np.fromiter(map(_digest, _cars_of(features, market, reading)), dtype=np.uint64)
+        return cls(np.unique(keys))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Read what :meth:`to_bytes` wrote; a ValueError if it is something else."""
+        if len(content) % _BYTES:
+            raise ValueError("learned.bin has a part of a hash")
+        keys = np.frombuffer(content, dtype=_KIND)
+        if (keys[1:] <= keys[:-1]).any():
+            raise ValueError("learned.bin is not sorted")
+        return cls(keys)
+
+    def to_bytes(self) -> bytes:
+        """Return the hashes as a model folder keeps them."""
+        return self.keys.astype(_KIND).tobytes()
+
+    def has(self, key: int) -> bool:
+        """Whether a car, by what :class:`CarKeys` says of it, is among them."""
+        keys, wanted = self.keys, np.uint64(key)
+        place = int(np.searchsorted(keys, wanted))
+        return place < len(keys) and bool(keys[place] == wanted)
+
+
+class CarKeys:
+    """Finds the key of a listing's car, as :meth:`LearnedFrom.of` does of parsed listings."""
+
+    def __init__(self, market: Market, reading: Reading, *, reads_variants: bool) -> None:
+        self._reader = ListingReader(market.valuation_date, market.distance_unit, reading)
+        self._name_of = reading.name_of
+        self._reads_variants = reads_variants
+
+    def key_of(self, listing: Mapping[str, Any]) -> int:
+        """Return the key of a valid listing's car."""
+        make, model, variant, *kind = map(listing.get, TYPE_FIELDS)
+        known = variant if self._reads_variants else None
+        texts, litres = read_type(make, model, known, *kind, name_of=self._name_of)
+        day = self._reader.day_of(listing)
+        numbers, categories, equipment = self._reader.read(listing, day, litres)
+        year, odometer = day.year - numbers["age"], numbers.get("odometer", math.nan)
+        if _names_a_car(odometer):
+            return _digest(_car(texts["model"], year, odometer))
+        of_car = dict(zip(CAR_CATEGORIES, categories, strict=False))  # own columns follow
+        rest = _rest({**texts, **of_car}, numbers, equipment)
+        return _digest(_car(texts["model"], year, odometer, rest))
+
+
+def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[str]:
+    first, numbers = market.valuation_date, features.numbers
+    days = np.round(numbers["listed"] * 365.25).tolist()
+    known = zip(*(numbers[name].tolist() for name in ("age", "odometer")), strict=True)
+    for row, (after, (age, odometer)) in enumerate(zip(days, known, strict=True)):
+        year = (first + datetime.timedelta(days=after)).year - age
+        model = features.texts["model"][row]
+        if _names_a_car(odometer):
+            yield _car(model, year, odometer)
+            continue
+        texts = {name: features.texts[name][row] for name in (*_NAMES, *_KINDS, *_CATEGORIES)}
+        texts |= {name: reading.name_of(name, texts[name]) for name in (*_KINDS, *_CATEGORIES)}
+        others = {name: float(numbers[name][row]) for name in _NUMBERS}
+        equipment = reading.equipment_of(features.equipment[row])
+        yield _car(model, year, odometer, _rest(texts, others, equipment))
+
+
+def _names_a_car(odometer: float) -> bool:
+    """Whether an odometer is hardly that of two cars of a model and year; it may be NaN."""
+    return odometer >= _LEAST_KNOWN and round(odometer) % _ROUND != 0
+
+
+def _car(model: str, year: float, odometer: float, rest: Sequence[str] = ()) -> str:
+    """Return what tells a car from others, as one text."""
+    return "\n".join((model, f"{year:.0f}", f"{odometer:.0f}", *rest))
+
+
+def _rest(
+    texts: Mapping[str, str], numbers: Mapping[str, float], equipment: Sequence[str]
+) -> list[str]:
+    named = (texts[name] for name in (*_NAMES, *_KINDS, *_CATEGORIES))
+    counted = (f"{numbers.get(name, math.nan):g}" for name in _NUMBERS)
+    return [*named, *counted, *equipment]
+
+
+def _digest(car: str) -> int:
+    found = hashlib.blake2b(car.encode("utf-8", "surrogatepass"), digest_size=_BYTES)
+    return int.from_bytes(found.digest(), "little")
