@@ -27,7 +27,7 @@ PARTS: Final = (
     *("booster.onnx", "scale.onnx"),
 )
 """Files that every model has beside :data:`MANIFEST`."""
-MORE_PARTS: Final = ("held_out.json", "support.json")
+MORE_PARTS: Final = ("held_out.json", "support.json", "listings.json", "listings.bin")
 """Files that some models have."""
 LARGEST_FILE: Final = 128 * 1024 * 1024
 LARGEST_FOLDER: Final = 256 * 1024 * 1024

@@ -524,6 +524,11 @@ class TrainSettings(_Settings):
     patience: int = Field(50, ge=1, le=100_000)
     hedonic: HedonicSettings = HedonicSettings()
     booster: BoosterSettings = BoosterSettings()
+    comparables: bool = Field(
+        True,
+        description="whether the model keeps a listing of each car, to show like ones beside a "
+        "price; false where listings may not be shown",
+    )
 
 
 class GateSettings(_Settings):

@@ -27,10 +27,13 @@ from carprice.model.explanation import Explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import ConformalRanges
 from carprice.model.known_values import KnownValues
+from carprice.model.listing_store import ListingStore
+from carprice.model.neighbours import Neighbours
 from carprice.model.pricer import Pricer, Prices
 from carprice.model.stored import check_part
 from carprice.model.support import Support
 from carprice.model.vocabulary import Vocabulary
+from carprice.model.worth import RidgeLookups
 from carprice.model_folder import (
     MANIFEST,
     MORE_PARTS,
@@ -77,6 +80,8 @@ class PriceModel:
     held_out : cross-validated prices of the training cars, one a car, of its first listing whose
         price is believed, in the order of their first listings; None above 1,500 cars, whose test
         cars are enough to measure by.
+    listings : a listing of each training car, to compare others with; None where they may not be
+        shown, and in models of before.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
 
@@ -94,6 +99,7 @@ class PriceModel:
     usual_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     direct_share: float = 0.0
     held_out: Prices | None = field(default=None, compare=False)
+    listings: ListingStore | None = field(default=None, compare=False)
     digest: str = field(default="", compare=False)
 
     @classmethod
@@ -157,6 +163,10 @@ class PriceModel:
         ends = ConformalRanges.held_out(*known, parts)
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
         first = features.first_of_each_car(trust)
+        listings = None
+        if settings.comparables:
+            ridge = RidgeLookups(hedonic)
+            listings = ListingStore.fit(features, log_price, trust, cars, ridge)
         is_small = len(first) <= _MOST_HELD_OUT and len(some) == len(log_price)
         return cls(
             market=market,
@@ -187,6 +197,7 @@ class PriceModel:
                 if not np.isnan(values).all()
             },
             held_out=guess.take(first) if is_small else None,
+            listings=listings,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -236,6 +247,11 @@ class PriceModel:
         """What prices, values and explains listings one by one or together."""
         return Pricer(self)
 
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """What finds the training cars that are like another; None where none are kept."""
+        return None if self.listings is None else Neighbours(self.listings, self.pricer)
+
     def predict(self, columns: Columns, confidence: float = DEFAULT_CONFIDENCE) -> Prices:
         """Price listings given by column; a confidence outside 0.5–0.99 is a ValueError.
 
@@ -270,6 +286,9 @@ class PriceModel:
             (target / "scale.onnx").write_bytes(self.scale.graph)
             if self.held_out is not None:
                 parts["held_out"] = {name: v.tolist() for name, v in vars(self.held_out).items()}
+            if self.listings is not None:
+                parts["listings"] = self.listings.to_json()
+                self.listings.records.tofile(target / "listings.bin")
             for name, part in parts.items():
                 (target / f"{name}.json").write_bytes(json.dumps(part, sort_keys=True).encode())
 
@@ -304,7 +323,7 @@ class PriceModel:
             )
         try:
             model = cls._of(files)
-            _ = model.pricer  # made now, so that what it lacks is found here
+            _ = model.pricer, model.neighbours  # made now, so that what it lacks is found here
         # What a folder of any content brings about; a bug of ours would be there for all of them.
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise CorruptModelError(_not_ours(folder, error)) from None
@@ -332,11 +351,15 @@ class PriceModel:
         held_out = None
         if "held_out.json" in contents:
             held_out = Prices(**{name: np.array(v) for name, v in part("held_out.json").items()})
-        columns = len(encoder.columns)
+        columns, defaults = len(encoder.columns), Defaults.from_json(part("defaults.json"))
+        listings = None
+        if "listings.json" in contents or "listings.bin" in contents:
+            shared, categories = part("listings.json"), CarReader(defaults).categories
+            listings = ListingStore.read(shared, contents["listings.bin"], categories)
         return cls(
             market=Market.from_json(manifest["market"]),
             hedonic=hedonic,
-            defaults=Defaults.from_json(part("defaults.json")),
+            defaults=defaults,
             encoder=encoder,
             booster=Booster.read(contents["booster.onnx"], columns),
             scale=Booster.read(contents["scale.onnx"], columns),
@@ -350,6 +373,7 @@ class PriceModel:
                 name: (low, high) for name, (low, high) in manifest.get("usual_ranges", {}).items()
             },
             held_out=held_out,
+            listings=listings,
             digest=files.digest,
         )
 
