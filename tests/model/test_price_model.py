@@ -25,6 +25,8 @@ FILES = (
     "defaults.json",
     "encoder.json",
     "hedonic.json",
+    "listings.bin",
+    "listings.json",
     "ranges.json",
     "scale.onnx",
     "support.json",

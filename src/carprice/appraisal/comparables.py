@@ -30,7 +30,7 @@ from carprice.schema import alias
 DATE: Final = "date"
 FACTORS: Final = (MAKE_AND_MODEL, VARIANT, POWERTRAIN, OTHERS, DISTANCE, AGE, DATE)
 """What an adjustment is told by: a listing takes on the car's attributes in this order."""
-HALF: Final = 0.2
+HALF: Final = 0.1
 """How far a listing is that weighs half of one that is alike in all."""
 COUNT: Final = 10
 MOST: Final = 50

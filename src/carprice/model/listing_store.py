@@ -128,7 +128,7 @@ class ListingStore:
             car_type = cars.type_of(store.texts_of(code), np.nan)
             store.levels[code] = ridge.of_type(car_type).slopes[0]
         records = store.records
-        records["price"] = np.round(np.exp(log_price[rows]), 2)
+        records["price"] = np.maximum(np.round(np.exp(log_price[rows]), 2), 0.01)
         records["odometer"] = numbers["odometer"][rows]
         records["type"] = type_codes
         records["listed"] = np.rint(numbers["listed"][rows] * DAYS_A_YEAR)
