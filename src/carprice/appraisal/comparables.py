@@ -92,7 +92,7 @@ class Comparable:
 
 @dataclass(frozen=True)
 class Comparables:
-    """The likest listings of a market, the likest first.
+    """The likest listings of a market: those of the car's model first, each the likest first.
 
     Attributes
     ----------

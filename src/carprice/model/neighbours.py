@@ -62,7 +62,7 @@ _KEPT_TYPES: Final = 8_192
 
 @dataclass(frozen=True)
 class Near:
-    """The likest listings, and how far each is from the car; the likest first.
+    """The likest listings, and how far each is from the car: its model's first, each by likeness.
 
     Attributes
     ----------
@@ -101,16 +101,16 @@ class Neighbours:
         )
 
     def near(self, car_type: CarType, car: Car, count: int) -> Near:
-        """Return the listings that are likest to a car, ``count`` at most."""
+        """Return the listings that are likest to a car, ``count`` at most; its model's first."""
         own, store = car_type.texts["model"], self._store
-        found = [self._of_model(own, car_type, car, count)] if own in store.places else []
-        if sum(len(rows) for rows, _ in found) < min(FEW, count):
+        none = np.zeros(0, dtype=np.intp), np.zeros(0)
+        found = [self._of_model(own, car_type, car, count) if own in store.places else none]
+        if len(found[0][0]) < min(FEW, count):
             others = self._like(own, car_type)
             found += [self._of_model(model, car_type, car, count) for model in others]
-        if not found:
-            return Near(np.zeros(0, dtype=np.intp), np.zeros(0), 0)
         rows, distances = (np.concatenate(each) for each in zip(*found, strict=True))
-        first = np.lexsort((rows, distances))[:count]
+        is_other = np.repeat(np.arange(len(found)) > 0, [len(each) for each, _ in found])
+        first = np.lexsort((rows, distances, is_other))[:count]
         return Near(rows[first], distances[first], store.models.get(own, (0, 0))[1])
 
     def read(self, row: int, other: Car) -> Kept:
