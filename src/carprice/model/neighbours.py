@@ -45,8 +45,8 @@ LIKENESS: Final = {
     "year between the listings": 0.03,
 }
 """What is added to the ridge's difference: for another text of a type, for another model, for each
-year of age, for each 10,000 km, for a distance that is not known, times |ln| of the ratio of the
-litres and of the powers, and for each year between the days of the listings."""
+year of age, for each 10,000 km, where one of two distances is not known, times |ln| of the ratio of
+the litres and of the powers, and for each year between the days of the listings."""
 REACH: Final = 0.6
 """A listing that is farther than this is not like the car."""
 FEW: Final = 5
@@ -234,7 +234,8 @@ class Neighbours:
         ]
         worth = np.interp(km, knots, worths) - np.interp(own, knots, worths)
         apart = np.abs(worth) + LIKENESS["10,000 km"] * np.abs(km - own) * self._km / 10_000
-        return np.where(np.isnan(km), LIKENESS["distance unknown"], apart)
+        unknown = LIKENESS["distance unknown"] if "odometer" in car.given else 0.0
+        return np.where(np.isnan(km), unknown, apart)
 
     def _by_engine(self, some: Records, car: Car) -> Floats:
         """Return how far the litres and the powers are, where both cars' are known."""
