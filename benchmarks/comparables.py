@@ -107,9 +107,9 @@ def milliseconds(call: Callable[[Any], Any], arguments: Sequence[Any]) -> Floats
     return 1e3 * best
 
 
-def loaded(folder: Path) -> dict[str, float]:
+def loaded(folder: Path, asked: int) -> dict[str, float]:
     """Load a model folder; return the seconds and megabytes of that, and what a search takes."""
-    cars = [vars(Listing.model_validate(given)) for given in sample_listings()]
+    cars = [vars(Listing.model_validate(given)) for given in sample_listings(asked)]
     before, start = resident(), time.perf_counter()
     model = PriceModel.load(folder)
     told = {"seconds": time.perf_counter() - start, "megabytes": resident() - before}
@@ -130,9 +130,9 @@ def resident() -> float:
     return int(line.split()[1]) / 1e3
 
 
-def apart(folder: Path) -> dict[str, float]:
+def apart(folder: Path, asked: int) -> dict[str, float]:
     """Run :func:`loaded` in a fresh process."""
-    command = [sys.executable, __file__, "--loaded", str(folder)]
+    command = [sys.executable, __file__, "--loaded", str(folder), "--asked", str(asked)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
@@ -147,11 +147,14 @@ def main() -> None:
     parser.add_argument(
         "--listings", type=int, nargs="*", default=[100_000, 1_000_000], help="kept (%(default)s)"
     )
+    parser.add_argument(
+        "--asked", type=int, default=1_000, help="cars whose searches are timed (%(default)s)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--loaded", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.loaded:
-        print(json.dumps(loaded(options.loaded)))  # noqa: T201
+        print(json.dumps(loaded(options.loaded, options.asked)))  # noqa: T201
         return
     settings = load_settings(options.params, options.source) if options.params else Settings()
     with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
@@ -159,7 +162,7 @@ def main() -> None:
         model = trained(settings, workspace)
         by_number = [*errors(model, *held_out(workspace, options.cars))]
         show_errors(by_number)
-        costs = [cost(model, rows, Path(scratch)) for rows in options.listings]
+        costs = [cost(model, rows, Path(scratch), options.asked) for rows in options.listings]
     if costs:
         show_costs(costs)
     if options.json:
@@ -172,14 +175,14 @@ def main() -> None:
     sys.exit(1 if is_dear else 0)
 
 
-def cost(model: PriceModel, rows: int, scratch: Path) -> dict[str, float]:
+def cost(model: PriceModel, rows: int, scratch: Path, asked: int) -> dict[str, float]:
     """Return what so many listings of the sample take, in the folder, in memory and in time."""
     folder, bare = scratch / "kept", scratch / "bare"
     start = time.perf_counter()
     keep(model, rows).save(folder)
     made = time.perf_counter() - start
     replace(model, listings=None).save(bare)
-    without, figures = apart(bare), apart(folder)
+    without, figures = apart(bare, asked), apart(folder, asked)
     sizes = {path.name: path.stat().st_size / 1e6 for path in folder.iterdir()}
     return {
         "listings": rows,

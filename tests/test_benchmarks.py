@@ -13,8 +13,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *("abuse.py", "contaminated.py", "gate.py", "load.py", "one_price.py", "scaling.py"),
-    *("serving.py", "time_split.py"),
+    *("abuse.py", "comparables.py", "contaminated.py", "gate.py", "load.py", "one_price.py"),
+    *("scaling.py", "serving.py", "time_split.py"),
 )
 
 
@@ -102,6 +102,26 @@ def test_junk_harms_carprice_less_than_a_model_that_believes_it(
     mape = {(one["model"], one["share"]): one["mape"] for one in json.loads(report.read_text())}
     assert mape["carprice/log", 0.1] < 1.1 * mape["carprice/log", 0.0]
     assert mape["ridge/log/one-hot/median", 0.1] > 1.3 * mape["ridge/log/one-hot/median", 0.0]
+
+
+def test_what_comparables_cost_and_how_near_they_come_is_told(
+    run: Callable[..., object], tmp_path: Path
+) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "comparables.json"
+    params.write_text(
+        "ingest: {sample: {rows: 900}}\n"
+        "train: {folds: 2, booster: {n_estimators: 10, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    options = ("--params", params, "--asked", 5, "--listings", 2000, "--json", report)
+    assert run("comparables.py", *options) in (0, 1)  # the time is the machine's
+    told = json.loads(report.read_text())
+    everything, cost = told["errors"][-1], told["costs"][0]
+    assert everything["effective"] == "all"
+    assert sum(one["cars"] for one in told["errors"][:-1]) == everything["cars"] > 100
+    assert everything["comparables"] < 2 * everything["model"]
+    assert (cost["listings"], cost["listings.bin MB"]) == (2000, 0.048)
+    assert cost["folder MB"] < 5
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
