@@ -257,6 +257,60 @@ class AppraisalAnswer(PriceAnswer):
     quote: QuoteAnswer | None = None
 
 
+class AdjustmentAnswer(_Answer):
+    """What a comparable's price changes by for one factor."""
+
+    name: str = Field(examples=["distance"])
+    amount: float = Field(description="In the currency", examples=[-8063.03])
+
+
+class ComparableAnswer(_Answer):
+    """A listing of the market, brought to a car; null where it leaves something out."""
+
+    make: str = Field(examples=["honda"])
+    model: str = Field(examples=["amaze"])
+    trim: str | None = Field(examples=["VX"])
+    variant: str | None = Field(examples=["VX CVT"])
+    year: int = Field(examples=[2020])
+    odometer: float | None = Field(examples=[90185.0])
+    fuel_type: str | None = Field(examples=["diesel"])
+    transmission_type: str | None = Field(examples=["manual"])
+    body_type: str | None = Field(examples=["sedan"])
+    ownership: int | None = Field(examples=[1])
+    listed_on: datetime.date | None = Field(
+        description="null where it has no date, or that of the valuation", examples=["2025-01-15"]
+    )
+    asking_price: float = Field(examples=[440000.0])
+    adjustments: list[AdjustmentAnswer] = Field(
+        description="By factor, but those that are none; they sum to adjustedPrice - askingPrice"
+    )
+    adjusted_price: float = Field(
+        description="What was asked, of a car like this one", examples=[433517.34]
+    )
+    weight: float = Field(description="1 where it is alike in all", examples=[0.8613])
+
+
+class ComparablesAnswer(_Answer):
+    """The listings of the market that are likest to a car, the likest first."""
+
+    adjusted_price: float | None = Field(
+        description="Mean of the adjusted prices by weight; null without any",
+        examples=[468872.97],
+    )
+    effective: float = Field(
+        description="How many listings of the same weight would tell as much", examples=[7.6]
+    )
+    of_model: int = Field(description="Listings of this model that are kept", examples=[294])
+    left_out: int = Field(
+        description="1 where a listing may be of this very car, and is left out", examples=[0]
+    )
+    note: str = Field(
+        description="What a reader must know of them, in a sentence; empty if nothing",
+        examples=["the market has only 2 listings of this model beside this car"],
+    )
+    listings: list[ComparableAnswer]
+
+
 class Health(_Answer):
     """Whether the service can answer."""
 

@@ -13,16 +13,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *(
-        "abuse.py",
-        "appraising.py",
-        "contaminated.py",
-        "gate.py",
-        "load.py",
-        "one_price.py",
-        "scaling.py",
-    ),
-    *("serving.py", "time_split.py"),
+    *("abuse.py", "appraising.py", "comparables.py", "contaminated.py", "gate.py", "load.py"),
+    *("one_price.py", "scaling.py", "serving.py", "time_split.py"),
 )
 
 
@@ -124,6 +116,26 @@ def test_appraisals_are_timed_part_by_part(
     price, bare = told["/predict"], told["/appraise?without=reasons,curve,basis,quote"]
     assert price["bytes"] == bare["bytes"]
     assert all(0 < one["p50_ms"] <= one["p99_ms"] for one in told.values())
+
+
+def test_what_comparables_cost_and_how_near_they_come_is_told(
+    run: Callable[..., object], tmp_path: Path
+) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "comparables.json"
+    params.write_text(
+        "ingest: {sample: {rows: 900}}\n"
+        "train: {folds: 2, booster: {n_estimators: 10, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    options = ("--params", params, "--asked", 5, "--listings", 2000, "--json", report)
+    assert run("comparables.py", *options) in (0, 1)  # the time is the machine's
+    told = json.loads(report.read_text())
+    everything, cost = told["errors"][-1], told["costs"][0]
+    assert everything["effective"] == "all"
+    assert sum(one["cars"] for one in told["errors"][:-1]) == everything["cars"] > 100
+    assert everything["comparables"] < 2 * everything["model"]
+    assert (cost["listings"], cost["listings.bin MB"]) == (2000, 0.048)
+    assert cost["folder MB"] < 5
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

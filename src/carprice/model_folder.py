@@ -27,7 +27,10 @@ PARTS: Final = (
     *("booster.onnx", "scale.onnx"),
 )
 """Files that every model has beside :data:`MANIFEST`."""
-MORE_PARTS: Final = ("held_out.json", "learned.bin", "segments.json", "support.json")
+MORE_PARTS: Final = (
+    *("held_out.json", "learned.bin", "listings.bin", "listings.json", "segments.json"),
+    "support.json",
+)
 """Files that some models have."""
 LARGEST_FILE: Final = 128 * 1024 * 1024
 LARGEST_FOLDER: Final = 256 * 1024 * 1024

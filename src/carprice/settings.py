@@ -541,6 +541,11 @@ class TrainSettings(_Settings):
     hedonic: HedonicSettings = HedonicSettings()
     booster: BoosterSettings = BoosterSettings()
     deal: DealSettings = DealSettings()
+    comparables: bool = Field(
+        True,
+        description="whether the model keeps a listing of each car, to show like ones beside a "
+        "price; false where listings may not be shown",
+    )
 
 
 class GateSettings(_Settings):

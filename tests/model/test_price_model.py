@@ -26,6 +26,8 @@ FILES = (
     "encoder.json",
     "hedonic.json",
     "learned.bin",
+    "listings.bin",
+    "listings.json",
     "ranges.json",
     "scale.onnx",
     "segments.json",

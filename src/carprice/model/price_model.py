@@ -29,11 +29,14 @@ from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import ConformalRanges
 from carprice.model.known_values import KnownValues
 from carprice.model.learned import LearnedFrom
+from carprice.model.listing_store import ListingStore
+from carprice.model.neighbours import Neighbours
 from carprice.model.pricer import Pricer, Prices
 from carprice.model.segments import Segments
 from carprice.model.stored import check_part
 from carprice.model.support import Support
 from carprice.model.vocabulary import Vocabulary
+from carprice.model.worth import RidgeLookups
 from carprice.model_folder import (
     MANIFEST,
     MORE_PARTS,
@@ -83,6 +86,8 @@ class PriceModel:
     segments : cross-validated errors by kind of car and age band; none in models of before.
     deal : how asking prices are judged; None for models of before, which judge none.
     learned : the cars of the training rows, whose asking prices are not judged.
+    listings : a listing of each training car, to compare others with; None where they may not be
+        shown, and in models of before.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
 
@@ -103,6 +108,7 @@ class PriceModel:
     segments: Segments = field(default_factory=Segments)
     deal: DealLimits | None = None
     learned: LearnedFrom | None = field(default=None, compare=False)
+    listings: ListingStore | None = field(default=None, compare=False)
     digest: str = field(default="", compare=False)
 
     @classmethod
@@ -166,6 +172,10 @@ class PriceModel:
         ends = ConformalRanges.held_out(*known, parts)
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
         first = features.first_of_each_car(trust)
+        listings = None
+        if settings.comparables:
+            ridge = RidgeLookups(hedonic)
+            listings = ListingStore.fit(features, log_price, trust, cars, ridge)
         is_small = len(first) <= _MOST_HELD_OUT and len(some) == len(log_price)
         counting = features.take(believed)
         model = cls(
@@ -199,6 +209,7 @@ class PriceModel:
             held_out=guess.take(first) if is_small else None,
             segments=Segments.fit(features.take(some[sure]), price[some][sure], guess.price[sure]),
             deal=DealLimits.of(settings.deal, counting.numbers["age"], price[believed]),
+            listings=listings,
         )
         return replace(model, learned=LearnedFrom.of(counting, market, model.reading))
 
@@ -249,6 +260,11 @@ class PriceModel:
         """What prices, values and explains listings one by one or together."""
         return Pricer(self)
 
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """What finds the training cars that are like another; None where none are kept."""
+        return None if self.listings is None else Neighbours(self.listings, self.pricer)
+
     def predict(self, columns: Columns, confidence: float = DEFAULT_CONFIDENCE) -> Prices:
         """Price listings given by column; a confidence outside 0.5–0.99 is a ValueError.
 
@@ -287,6 +303,9 @@ class PriceModel:
                 (target / "learned.bin").write_bytes(self.learned.to_bytes())
             if self.held_out is not None:
                 parts["held_out"] = {name: v.tolist() for name, v in vars(self.held_out).items()}
+            if self.listings is not None:
+                parts["listings"] = self.listings.to_json()
+                self.listings.records.tofile(target / "listings.bin")
             for name, part in parts.items():
                 (target / f"{name}.json").write_bytes(json.dumps(part, sort_keys=True).encode())
 
@@ -322,7 +341,7 @@ class PriceModel:
             )
         try:
             model = cls._of(files)
-            _ = model.pricer  # made now, so that what it lacks is found here
+            _ = model.pricer, model.neighbours  # made now, so that what it lacks is found here
         # What a folder of any content brings about; a bug of ours would be there for all of them.
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise CorruptModelError(_not_ours(folder, error)) from None
@@ -354,11 +373,15 @@ class PriceModel:
         if "segments.json" in contents:
             segments = Segments.from_json(part("segments.json"))
         deal, learned = manifest.get("deal"), contents.get("learned.bin")
-        columns = len(encoder.columns)
+        columns, defaults = len(encoder.columns), Defaults.from_json(part("defaults.json"))
+        listings = None
+        if "listings.json" in contents or "listings.bin" in contents:
+            shared, categories = part("listings.json"), CarReader(defaults).categories
+            listings = ListingStore.read(shared, contents["listings.bin"], categories)
         return cls(
             market=Market.from_json(manifest["market"]),
             hedonic=hedonic,
-            defaults=Defaults.from_json(part("defaults.json")),
+            defaults=defaults,
             encoder=encoder,
             booster=Booster.read(contents["booster.onnx"], columns),
             scale=Booster.read(contents["scale.onnx"], columns),
@@ -375,6 +398,7 @@ class PriceModel:
             segments=segments,
             deal=None if deal is None else DealLimits.from_json(deal),
             learned=None if learned is None else LearnedFrom.from_bytes(learned),
+            listings=listings,
             digest=files.digest,
         )
 

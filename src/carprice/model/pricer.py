@@ -21,6 +21,7 @@ from carprice.listings.features import (
     CAR_CATEGORIES,
     CATEGORIES,
     TYPE_FIELDS,
+    CarValues,
     Features,
     ListingReader,
     read_type,
@@ -166,6 +167,12 @@ class Pricer:
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
         self._bare = lru_cache(maxsize=_KEPT_BARE)(self._look_up_bare)
+        self._type_of = lru_cache(maxsize=_KEPT_TYPES)(
+            lambda *texts: self._cars.type_of(dict(texts), math.nan)
+        )
+        self._hedonic = lru_cache(maxsize=_KEPT_TYPES)(
+            lambda car_type: (self._ridge.of_type(car_type), self._support.of_type(car_type))
+        )
 
     def value(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
         """Value one listing; the confidence is from 0.5 to 0.99, or a ValueError."""
@@ -273,6 +280,33 @@ class Pricer:
         """
         bare = tuple(map(self._known_of, bare_types(self._cars, car_type)))
         return bare, {name: part.of_type(car_type) for name, part in self._parts.items()}
+
+    @property
+    def km_per_unit(self) -> float:
+        """How many km the unit of the market's distances is."""
+        return self._model.market.km_per_unit
+
+    def read(self, listing: Listing) -> tuple[CarType, Car]:
+        """Return a listing's type and car as its price reads them."""
+        read = self._read(listing)
+        return read.known.car_type, read.car
+
+    def type_of(self, texts: dict[str, str]) -> CarType:
+        """Return the type of texts that were read before; the same one for the same texts."""
+        return self._type_of(*texts.items())
+
+    def car_of(self, car_type: CarType, values: CarValues) -> Car:
+        """Return a car of values that were read before."""
+        return self._cars.car_of(car_type, values)
+
+    def hedonic_price(self, car_type: CarType, car: Car) -> float:
+        """Return the ridge's ln(price) of a car, as the trees are given it."""
+        worth, support = self._hedonic(car_type)
+        return self._ridge.log_price(worth, car) + self._support.beyond(support, car)[0]
+
+    def level_of(self, car_type: CarType) -> float:
+        """Return the ridge's ln(price) of a type at seven years and 50,000 km."""
+        return self._hedonic(car_type)[0].slopes[0]
 
     def _usual_for(self, read: _Read) -> Car:
         """Return the usual car with the usual numbers of a car's model, make and fuel.

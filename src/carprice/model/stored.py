@@ -10,6 +10,7 @@ from typing import Any, Final
 from carprice.model.encoder import COUNTED, ONE_HOT, WORTHS_OF_BEFORE
 from carprice.model.hedonic import KM_KNOTS
 from carprice.model.intervals import AGE_BANDS, CONFIDENCES, MIDDLE
+from carprice.model.listing_store import STORED_NUMBERS, TYPE_COLUMNS
 from carprice.model.worth import WORTHS
 from carprice.schema import MOST_OWN, alias, is_own, own_numbers, why_not_own
 
@@ -100,6 +101,15 @@ def _usual_car(value: Any) -> bool:
 
 def _prices(value: Any) -> bool:
     return _list(_number)(value) and all(one > 0 for one in value)
+
+
+def _model_of_listings(value: Any) -> bool:
+    is_list = isinstance(value, list) and len(value) == 3
+    return is_list and _text(value[0]) and all(_whole(one) and one > 0 for one in value[1:])
+
+
+def _positive_or_none(value: Any) -> bool:
+    return value is None or (_number(value) and value >= 0)
 
 
 def _own(value: Any) -> bool:
@@ -197,5 +207,16 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "high": _list(_number, len(CONFIDENCES)),
     },
     "segments.json": {"errors": _table(_table(_error))},
+    "listings.json": {
+        "models": _list(_model_of_listings),
+        "types": lambda value: (
+            _table(_list(_text), *TYPE_COLUMNS)(value) and len(value) == len(TYPE_COLUMNS)
+        ),
+        "levels": _list(_number),
+        "numbers": lambda value: (
+            _table(_list(_positive_or_none))(value) and value.keys() <= {*STORED_NUMBERS}
+        ),
+        "categories": _table(_list(_text)),
+    },
     "held_out.json": {"price": _prices, "low": _prices, "high": _prices},
 }

@@ -1,0 +1,319 @@
+"""Comparables: which listings are found, what they are brought to, and what is said of few."""
+
+import datetime
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from api.bodies import ComparablesAnswer
+from carprice.appraisal.comparables import (
+    COUNT,
+    HALF,
+    MOST,
+    Comparables,
+    comparables_of,
+)
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
+from carprice.model import PriceModel, neighbours
+from carprice.model.listing_store import NO_OWNERS, ListingStore
+from carprice.model.pricer import Listing
+
+ODD: list[dict[str, Any]] = [
+    {"make": "Nobody"},
+    {"model": "Never"},
+    {"variant": "NEVER 9", "fuel_type": "Steam"},
+    {"variant": None, "fuel_type": None, "transmission_type": None, "body_type": None},
+    {"odometer": None},
+    {"odometer": math.nan, "ownership": math.nan, "engine_cc": None, "power_bhp": None},
+    {"odometer": 0.0},
+    {"odometer": 1e7},
+    {"year": 1900},
+    {"year": 2100},
+    {"listed_on": datetime.date(1999, 1, 1)},
+    {"listed_on": datetime.date(2030, 1, 1), "year": 2029},
+    {"engine_cc": 0.0, "power_bhp": 0.0, "seats": 60.0, "ownership": 15},
+    {"features": ("Bluetooth", "a|b"), "color": "no colour"},
+]
+
+
+@pytest.fixture(scope="module")
+def model(finished: Any) -> PriceModel:
+    return PriceModel.load(finished[0].model)
+
+
+@pytest.fixture(scope="module")
+def store(model: PriceModel) -> ListingStore:
+    assert model.listings is not None
+    return model.listings
+
+
+@pytest.fixture(scope="module")
+def held_out(finished: Any) -> tuple[list[Listing], "np.ndarray[Any, np.dtype[np.float64]]"]:
+    table = pd.read_parquet(finished[0].test_listings)
+    return [*listings_of(as_columns(table))], table["price"].to_numpy(dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def common(store: ListingStore) -> str:
+    """The model with most listings."""
+    return max(store.models, key=lambda name: store.models[name][1])
+
+
+def as_asked(model: PriceModel, store: ListingStore, row: int) -> dict[str, Any]:
+    """Return a kept listing as a request would have it."""
+    _, odometer, code, days, numbers, categories, age, owners = store.records[row].item()
+    texts = store.texts_of(code)
+    day = model.market.valuation_date + datetime.timedelta(days=days)
+    number = {name: float(column[numbers]) for name, column in store.numbers.items()}
+    return {
+        "make": texts["make"],
+        "model": texts["model"].partition("|")[2],
+        "variant": texts["model_variant"].split("|", 2)[2] or None,
+        "transmission_type": texts["transmission"] or None,
+        "body_type": texts["body"] or None,
+        "fuel_type": texts["fuel"] or None,
+        "year": float(day.year - age),
+        "odometer": odometer,
+        "ownership": None if owners == NO_OWNERS else float(owners),
+        "engine_cc": number["litres"] * 1000,
+        "power_bhp": number["power_bhp"],
+        "seats": number["seats"],
+        "listed_on": day,
+    } | {name: column[categories] or None for name, column in store.categories.items()}
+
+
+def cents(amount: float) -> int:
+    """Return whole cents; of an amount that is not in cents there is an error."""
+    whole = round(amount * 100)
+    assert amount == whole / 100
+    return whole
+
+
+def check(found: Comparables) -> None:
+    """Hold what is said of comparables against itself."""
+    for one in found.listings:
+        added = sum(cents(each.amount) for each in one.adjustments)
+        assert added == cents(one.adjusted_price) - cents(one.asking_price)
+        assert all(each.amount for each in one.adjustments)
+        assert 0 < one.weight <= 1
+        assert one.adjusted_price > 0
+    weights = np.array([one.weight for one in found.listings])
+    if len(weights):
+        effective = weights.sum() ** 2 / (weights**2).sum()
+        assert found.effective == pytest.approx(effective, abs=0.006)
+        prices = [one.adjusted_price for one in found.listings]
+        assert found.adjusted_price == pytest.approx(weights @ prices / weights.sum(), abs=0.01)
+    else:
+        assert (found.effective, found.adjusted_price) == (0, None)
+        assert found.note
+
+
+def test_the_amounts_of_every_listing_sum_to_the_cent(
+    model: PriceModel, held_out: tuple[list[Listing], Any]
+) -> None:
+    some = held_out[0][:60]
+    found = [comparables_of(model, listing) for listing in some]
+    found += [comparables_of(model, {**some[0], **change}) for change in ODD]
+    for one in found:
+        check(one)
+    assert sum(len(one.listings) for one in found) > 300
+    names = {each.name for one in found for listing in one.listings for each in listing.adjustments}
+    assert names == {
+        *("make and model", "variant", "fuel and gearbox", "everything else", "distance", "age"),
+        "date",
+    }
+
+
+def test_a_price_is_brought_to_the_car_by_what_the_ridge_says_of_both(
+    model: PriceModel, held_out: tuple[list[Listing], Any]
+) -> None:
+    pricer, near = model.pricer, model.neighbours
+    assert near is not None
+    for listing in held_out[0][:10]:
+        own = pricer.read(listing)
+        rows = near.near(*own, COUNT + 1).rows.tolist()
+        kept = [near.read(row, own[1]) for row in rows]
+        expected = {
+            kept.price
+            * math.exp(pricer.hedonic_price(*own) - pricer.hedonic_price(kept.car_type, kept.car))
+            for kept in kept
+        }
+        for one in comparables_of(model, listing).listings:
+            assert min(abs(one.adjusted_price - price) for price in expected) < 0.006
+
+
+@pytest.mark.parametrize(
+    ("change", "factors"),
+    [
+        ({"odometer": 15_000.0}, {"distance"}),
+        ({"year": -1.0}, {"age"}),
+        ({"color": "Purple"}, {"everything else"}),
+        ({"ownership": 2.0}, {"everything else"}),
+        ({"engine_cc": 300.0}, {"fuel and gearbox"}),
+        ({"listed_on": datetime.timedelta(days=-400), "year": -1.0}, {"date"}),
+    ],
+    ids=["distance", "age", "colour", "owners", "engine", "date"],
+)
+def test_only_what_differs_is_adjusted_for(
+    change: dict[str, Any], factors: set[str], model: PriceModel, store: ListingStore, common: str
+) -> None:
+    listings = store.places[common][1]
+    row = next(
+        row
+        for row in range(listings.start, listings.stop)
+        if store.records[row]["listed"] > -300
+        and 3 <= store.records[row]["age"] <= 8
+        and store.records[row]["owners"] == 1
+        and model.pricer.read(as_asked(model, store, row))[1].categories[0]
+    )
+    same, own = as_asked(model, store, row), store.records[row]
+    asked = dict(same)
+    for name, value in change.items():
+        asked[name] = value if isinstance(value, str) or name == "ownership" else same[name] + value
+    if "date" in factors:  # a year older on the calendar, and listed a year before
+        asked["year"] = float(asked["listed_on"].year - int(own["age"]))
+    found = [
+        one
+        for one in comparables_of(model, asked, MOST).listings
+        if one.asking_price == own["price"] and one.odometer == own["odometer"]
+    ]
+    assert len(found) == 1
+    assert {each.name for each in found[0].adjustments} == factors
+
+
+def test_the_likest_come_first_and_weigh_most(
+    model: PriceModel, held_out: tuple[list[Listing], Any]
+) -> None:
+    near = model.neighbours
+    assert near is not None
+    for listing in held_out[0][:40]:
+        found = comparables_of(model, listing)
+        weights = [one.weight for one in found.listings if one.model == listing["model"].lower()]
+        assert weights == sorted(weights, reverse=True)
+        of_model = [one.model == listing["model"].lower() for one in found.listings]
+        assert of_model == sorted(of_model, reverse=True)
+        distances = near.near(*model.pricer.read(listing), COUNT + 1).distances
+        expected = np.round(1 / (1 + (distances / HALF) ** 2), 4)
+        assert {one.weight for one in found.listings} <= {*expected.tolist()}
+
+
+@pytest.mark.parametrize("most", [(4_000, 1_000), (20, 4)], ids=["as it is", "of many listings"])
+def test_a_listing_that_is_alike_in_all_is_found_whatever_the_number(
+    most: tuple[int, int],
+    model: PriceModel,
+    store: ListingStore,
+    common: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    near = model.neighbours
+    assert near is not None
+    monkeypatch.setattr(neighbours, "_MOST_AT_ONCE", most[0])
+    monkeypatch.setattr(neighbours, "_MOST_OF_AN_AGE", most[1])
+    listings = store.places[common][1]
+    rows = range(listings.start, listings.stop)
+    assert len(rows) > 50
+    for row in rows:
+        found = near.near(*model.pricer.read(as_asked(model, store, row)), 3)
+        assert row in found.rows.tolist()
+        assert found.distances[0] < 0.001
+
+
+def test_a_listing_that_may_be_the_car_itself_is_left_out_once(
+    model: PriceModel, store: ListingStore, common: str
+) -> None:
+    row = store.places[common][1].start + 5
+    own, listing = store.records[row], as_asked(model, store, row)
+    with_it = comparables_of(model, {**listing, "odometer": listing["odometer"] + 1}, MOST)
+    found = comparables_of(model, listing, MOST)
+
+    def told(of: Comparables) -> int:
+        alike = (own["price"], own["odometer"])
+        return sum((one.asking_price, one.odometer) == alike for one in of.listings)
+
+    assert (with_it.left_out, found.left_out) == (0, 1)
+    assert told(found) == told(with_it) - 1
+    # of two that are the same only one can be this car
+    twice = np.insert(store.records, row, own)
+    counts = {name: (types, n + (name == common)) for name, (types, n) in store.models.items()}
+    doubled = replace(model, listings=replace(store, records=twice, models=counts))
+    again = comparables_of(doubled, listing, MOST)
+    assert again.left_out == 1
+    assert told(again) == told(found) + 1
+    # the same car, listed again a year later, has another age but the same year
+    later = {**listing, "listed_on": listing["listed_on"] + datetime.timedelta(days=365)}
+    assert comparables_of(model, later, MOST).left_out == 1
+    # and where the distance is not known, nothing says that it is this car
+    assert comparables_of(model, {**listing, "odometer": None}, MOST).left_out == 0
+
+
+def test_few_listings_are_said_to_be_few(model: PriceModel, store: ListingStore) -> None:
+    few = next(name for name, (_, n) in store.models.items() if n == 2)
+    row = store.places[few][1].start
+    listing = {**as_asked(model, store, row), "odometer": 47_123.0}
+    found = comparables_of(model, listing)
+    assert found.of_model == 2
+    assert found.note == "the market has only 2 listings of this model beside this car"
+    assert {one.model for one in found.listings} - {few.partition("|")[2]}
+    other = comparables_of(model, {**listing, "model": "Never", "variant": None})
+    assert other.of_model == 0
+    assert other.listings
+    assert other.note.startswith("the market has no other listing of this model")
+    none = comparables_of(model, {**listing, "make": "Nobody", "model": "Never"})
+    assert not none.listings
+    assert none.note.startswith("the market has no listing of this model")
+    common = max(store.models, key=lambda name: store.models[name][1])
+    listing = as_asked(model, store, store.places[common][1].start)
+    assert comparables_of(model, listing).note == ""
+    far = comparables_of(model, {**listing, "year": 1950.0})
+    assert not far.listings
+    assert "is like this car" in far.note
+
+
+def test_the_number_asked_for_is_kept_to(
+    model: PriceModel, store: ListingStore, common: str
+) -> None:
+    listing = as_asked(model, store, store.places[common][1].start + 20)
+    found = {count: comparables_of(model, listing, count) for count in (-3, 1, 3, 20, 50, 9_999)}
+    assert [len(one.listings) for one in found.values()][:4] == [1, 1, 3, 20]
+    assert 20 < len(found[50].listings) == len(found[9_999].listings) <= 50
+    assert {one.note for one in found.values()} == {""}
+    assert found[20].listings[:3] == found[3].listings
+
+
+def test_the_answer_is_as_the_service_describes_it(
+    model: PriceModel, held_out: tuple[list[Listing], Any]
+) -> None:
+    for change in ({}, *ODD):
+        found = comparables_of(model, {**held_out[0][3], **change})
+        content = found.content()
+        answer = ComparablesAnswer.model_validate(content)
+        assert answer.model_dump(mode="json", by_alias=True) == content
+        assert content == comparables_of(model, {**held_out[0][3], **change}).content()
+
+
+def test_a_model_without_listings_says_so(model: PriceModel) -> None:
+    bare = replace(model, listings=None)
+    found = comparables_of(bare, {"make": "Maruti", "model": "Swift", "year": 2019})
+    assert found == Comparables((), 0, 0, "no listings are kept to compare with")
+    check(found)
+
+
+def test_the_more_effective_they_are_the_nearer_they_come(
+    model: PriceModel, held_out: tuple[list[Listing], Any]
+) -> None:
+    cars, prices = held_out
+    found = [comparables_of(model, car) for car in cars]
+    effective = np.array([one.effective for one in found])
+    missed = np.array(
+        [
+            abs((one.adjusted_price or 0) / price - 1)
+            for one, price in zip(found, prices, strict=True)
+        ]
+    )
+    third = np.quantile(effective, [1 / 3, 2 / 3])
+    assert missed[effective > third[1]].mean() < missed[effective <= third[0]].mean()
