@@ -7,9 +7,10 @@ in a very old car is told of that car, so that no reason goes against the price 
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -75,18 +76,21 @@ def mixtures(
 
     First the usual car of the make and model, then with the car's variant, then with its fuel,
     gearbox and engine too. From there on, the car's other attributes follow one by one; the last is
-    the car itself.
+    the car itself. Where an attribute is the usual one, the same car comes once more.
     """
     given, none = own_type.given, detail_key(own_type.given["model"], "")
     bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
     named = bare | {name: given[name] for name in ("model_trim", "model_variant")}
+    of_factor = _by_factor("odometer" in own.given, tuple(own.numbers), len(own.categories))
     yield cars.type_of(bare, math.nan), usual
-    yield cars.type_of(named, math.nan), _mixed(own, usual, {VARIANT})
-    names = {VARIANT, POWERTRAIN}
-    yield own_type, _mixed(own, usual, names)
-    for name in _of_car(cars.has_own):
-        names |= {name}
-        yield own_type, _mixed(own, usual, names)
+    numbers = {name: usual.numbers[name] for name in own.numbers}
+    car = _with(Car(own.given, numbers, usual.categories, ()), own, *of_factor[VARIANT])
+    yield cars.type_of(named, math.nan), car
+    for name in (POWERTRAIN, *_of_car(cars.has_own)):
+        car = _with(car, own, *of_factor[name])
+        if name == EQUIPMENT and own.equipment:
+            car = replace(car, equipment=own.equipment)
+        yield own_type, car
 
 
 def explanation(
@@ -119,23 +123,39 @@ def _of_car(has_own: bool) -> tuple[str, ...]:
     return tuple(name for name in _OF_CAR if has_own or name != OWN)
 
 
-def _mixed(own: Car, usual: Car, names: AbstractSet[str]) -> Car:
-    """Return the usual car with a car's own attributes of the named factors.
+@lru_cache(maxsize=64)
+def _by_factor(
+    has_distance: bool, numbers: tuple[str, ...], categories: int
+) -> Mapping[str, tuple[Sequence[str], Sequence[int]]]:
+    """Return the numbers, and the places of the categories, of each factor.
 
     An unknown distance is the usual one of the car's age, and counts to that.
     """
-    factor_of = _NUMBERS if "odometer" in own.given else _NUMBERS | {"odometer": AGE}
-    numbers = {
-        name: number if _factor_of(name, factor_of) in names else usual.numbers[name]
-        for name, number in own.numbers.items()
+    factor_of = _NUMBERS if has_distance else _NUMBERS | {"odometer": AGE}
+    found: dict[str, tuple[list[str], list[int]]] = defaultdict(lambda: ([], []))
+    for name in numbers:
+        found[_factor_of(name, factor_of)][0].append(name)
+    for place in range(categories):
+        is_own_column = place >= len(CAR_CATEGORIES)
+        name = OWN if is_own_column else _CATEGORIES.get(CAR_CATEGORIES[place], OTHERS)
+        found[name][1].append(place)
+    return {name: found[name] for name in (VARIANT, POWERTRAIN, *_OF_CAR)}
+
+
+def _with(car: Car, own: Car, numbers: Sequence[str], places: Sequence[int]) -> Car:
+    """Return a car with some numbers and categories of another; the same one if it has them."""
+    others = {
+        name: number for name in numbers if (number := own.numbers[name]) != car.numbers[name]
     }
-    factors = [_CATEGORIES.get(name, OTHERS) for name in CAR_CATEGORIES]
-    factors += [OWN] * (len(own.categories) - len(factors))
-    categories = [
-        mine if factor in names else theirs
-        for factor, mine, theirs in zip(factors, own.categories, usual.categories, strict=True)
-    ]
-    return Car(own.given, numbers, categories, own.equipment if EQUIPMENT in names else ())
+    changed = [place for place in places if own.categories[place] != car.categories[place]]
+    if not (others or changed):
+        return car
+    categories = car.categories
+    if changed:
+        categories = [*categories]
+        for place in changed:
+            categories[place] = own.categories[place]
+    return Car(car.given, car.numbers | others, categories, car.equipment)
 
 
 def _factor_of(number: str, factors: Mapping[str, str]) -> str:

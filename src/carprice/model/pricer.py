@@ -21,6 +21,7 @@ from carprice.listings.features import (
     CAR_CATEGORIES,
     CATEGORIES,
     TYPE_FIELDS,
+    TYPE_TEXTS,
     Features,
     ListingReader,
     read_type,
@@ -48,6 +49,7 @@ missing. Other keys are ignored."""
 _KEPT_TYPES: Final = 8_192
 """About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
 _CHUNK_ROWS: Final = 4_096
+_CHUNK_EXPLAINED: Final = 400
 _AGES: Final = 20
 _NO_NAMES: Final = ("",) * len(TYPE_FIELDS)
 _NO_CATEGORIES: Final = ("",) * len(CAR_CATEGORIES)
@@ -119,6 +121,15 @@ class _Read:
     unseen: Unseen = _SEEN
 
 
+@dataclass(slots=True, frozen=True)
+class _Mixed:
+    """The cars between the usual one and a car: those that differ, and which stands where."""
+
+    car_type: CarType
+    distinct: Sequence[_Read]
+    places: Sequence[int]
+
+
 class Pricer:
     """Prices listings: one, many, with cautions or with reasons.
 
@@ -141,6 +152,7 @@ class Pricer:
         self._of_market = lru_cache(maxsize=64)(model.support.at)
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
+        self._between = lru_cache(maxsize=_KEPT_TYPES)(self._look_up_between)
 
     def value(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
         """Value one listing; the confidence is from 0.5 to 0.99, or a ValueError."""
@@ -168,21 +180,45 @@ class Pricer:
 
     def explain(self, listing: Listing) -> Explanation:
         """Tell a listing's price as the market's typical car times named factors."""
-        read, hedonic = self._read(listing), self._model.hedonic
-        car_type, car = read.known.car_type, read.car
-        mixed = [
-            self._read_car(self._known_of(each), one, read.day)
-            for each, one in mixtures(self._cars, car_type, car, self._usual_for(read))
-        ]
-        logs = [
-            self._support.limited(one.known.support, one.ridge + residual)[0]
-            for one, (residual, _) in self._with_sums(iter(mixed))
-        ]
+        return next(self.explain_all([listing]))
+
+    def explain_all(self, listings: Iterable[Listing]) -> Iterator[Explanation]:
+        """Explain listings, some hundreds at a time; the same as one by one."""
+        mixed = map(self._mixed, map(self._read, listings))
+        while some := [*islice(mixed, _CHUNK_EXPLAINED)]:
+            sums = self._trees.of_many([one for each in some for one in each.distinct])
+            for each in some:
+                logs = [
+                    self._support.limited(one.known.support, one.ridge + residual)[0]
+                    for one, (residual, _) in zip(each.distinct, sums, strict=False)
+                ]
+                yield self._explanation(each, logs)
+
+    def _mixed(self, read: _Read) -> _Mixed:
+        """Read the cars between the usual one and a car; those that are the same once."""
+        own_type, distinct, places = read.known.car_type, list[_Read](), list[int]()
+        last: tuple[CarType, Car] | None = None
+        for car_type, car in mixtures(self._cars, own_type, read.car, self._usual_for(read)):
+            if last is None or car is not last[1] or car_type is not last[0]:
+                last = car_type, car
+                is_own = car_type is own_type
+                known = read.known if is_own else self._between(*car_type.given.values())
+                distinct.append(self._read_car(known, car, read.day))
+            places.append(len(distinct) - 1)
+        return _Mixed(own_type, distinct, places)
+
+    def _explanation(self, mixed: _Mixed, logs: Sequence[float]) -> Explanation:
+        hedonic, usual = self._model.hedonic, mixed.distinct[0].car
         centred = {
-            factor: part.log_price(part.of_type(car_type), mixed[0].car) - hedonic.typical[factor]
+            factor: part.log_price(part.of_type(mixed.car_type), usual) - hedonic.typical[factor]
             for factor, part in self._parts.items()
         }
-        return explanation(hedonic.start, logs, centred)
+        return explanation(hedonic.start, [logs[place] for place in mixed.places], centred)
+
+    def _look_up_between(self, *texts: str) -> _KnownType:
+        """Return what is known of a type between the usual one and a car's, by its texts."""
+        given = dict(zip(TYPE_TEXTS, texts, strict=True))
+        return self._known_of(self._cars.type_of(given, math.nan))
 
     def _usual_for(self, read: _Read) -> Car:
         """Return the usual car with the usual numbers of a car's model, make and fuel.
