@@ -153,6 +153,7 @@ class Pricer:
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
         self._between = lru_cache(maxsize=_KEPT_TYPES)(self._look_up_between)
+        self._centred = lru_cache(maxsize=_KEPT_TYPES)(self._find_centred)
 
     def value(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
         """Value one listing; the confidence is from 0.5 to 0.99, or a ValueError."""
@@ -208,12 +209,24 @@ class Pricer:
         return _Mixed(own_type, distinct, places)
 
     def _explanation(self, mixed: _Mixed, logs: Sequence[float]) -> Explanation:
-        hedonic, usual = self._model.hedonic, mixed.distinct[0].car
-        centred = {
-            factor: part.log_price(part.of_type(mixed.car_type), usual) - hedonic.typical[factor]
+        usual, start = mixed.distinct[0].car, self._model.hedonic.start
+        fitness = usual.numbers["fitness_age"]
+        centred = self._centred(mixed.car_type, tuple(usual.categories), fitness)
+        return explanation(start, [logs[place] for place in mixed.places], centred)
+
+    def _find_centred(
+        self, car_type: CarType, categories: tuple[str, ...], fitness: float
+    ) -> Mapping[str, float]:
+        """Return what the usual car of a type is worth above the mean, by factor.
+
+        Its other numbers follow from its type.
+        """
+        typical, numbers = self._model.hedonic.typical, self._usual.numbers | car_type.usual
+        usual = Car({}, numbers | {"fitness_age": fitness}, categories, ())
+        return {
+            factor: part.log_price(part.of_type(car_type), usual) - typical[factor]
             for factor, part in self._parts.items()
         }
-        return explanation(hedonic.start, [logs[place] for place in mixed.places], centred)
 
     def _look_up_between(self, *texts: str) -> _KnownType:
         """Return what is known of a type between the usual one and a car's, by its texts."""
