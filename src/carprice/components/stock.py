@@ -290,7 +290,7 @@ def _write(target: Path, sheets: Mapping[str, pd.DataFrame]) -> tuple[Path, ...]
     """Write all tables, or none."""
     files = _files(target, [*sheets])
     with ExitStack() as stack:
-        for name, file in reversed(files.items()):  # the stock takes its place last
+        for name, file in files.items():  # the stock, the first, takes its place last
             path = stack.enter_context(writing(file))
             if len(files) == 1:
                 write_workbook(path, sheets, _FORMATS)

@@ -94,8 +94,8 @@ def _figures(
         "medianPriceToMarket": _median(ratio, 4),
     }
     if days:
-        known = [told[car] for car in own["id"] if car is not None]
-        listed = [told[car].days_listed for car in here["id"] if car is not None]
+        known = [told[car] for car in own["id"] if car in told]
+        listed = [told[car].days_listed for car in here["id"] if car in told]
         lasts = supply(known, days)
         found |= {
             "medianDaysListed": _median(pd.Series(listed, dtype=np.float64), 1),
