@@ -25,7 +25,7 @@ def stock(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE…", help="Listings of one shop: a path, glob, s3://…, https://… …"
+            metavar="SOURCE", help="Listings of one shop: a path, glob, s3://…, https://… …"
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .xlsx, .csv, .parquet")],
@@ -42,20 +42,22 @@ def stock(
     ] = None,
     confidence: Confidence = DEFAULT_CONFIDENCE,
 ) -> None:
-    r"""Price a shop's stock beside what it asks, and sum it up.
+    """Price a shop's stock beside what it asks, and sum it up.
 
-    Each row gets a price with its range, priceToMarket (the price asked over that; from a column
-    price, listingPrice or askingPrice, or ingest.columns.price) and the three largest reasons. The
-    summary, by make, age and price, is the second sheet of an .xlsx, else a file beside: stock.csv
-    has stock-summary.csv.
+    Each row gets a price with its range, the three largest reasons, and
+    priceToMarket: what is asked over the price. It is read from a column price,
+    listingPrice or askingPrice, or as ingest.columns.price says. The summary, by
+    make, age and price, is the second sheet of an .xlsx; stock.csv has
+    stock-summary.csv beside it.
 
-    Several files are snapshots of one stock, each of the day in its name (shop-2025-06-30.csv);
-    so is one file in which the cars of --id stand on several days of listedOn. The newest is the
-    stock. With the earlier ones it tells days listed, price drops, what is gone (which is not to
-    say sold) and how many days the stock lasts at the pace of the last 45.
+    Several files are snapshots of one stock, each of the day in its name
+    (shop-2025-06-30.csv); so is one file in which the cars of --id stand on
+    several days of listedOn. The newest is the stock. The earlier ones tell days
+    listed, price drops, what is gone (sold or not), and how many days the stock
+    lasts at the pace of the last 45.
 
-    \b
     carprice stock listings.csv --out stock.xlsx
+
     carprice stock 'shop-2025-*.csv' --id stockNo --out stock.xlsx
     """
     from carprice.components.stock import check_target
@@ -85,7 +87,7 @@ def stock(
 def _say_summary(summary: "pd.DataFrame", currency: str) -> None:
     """Print the summary without the makes, of which there may be many."""
     shown = summary[summary["by"] != "make"]
-    header = ("", "cars", f"median asked, {currency}", f"predicted, {currency}", "price to market")
+    header = ("", "cars", "asked", "predicted", "price to market")
     rows = [
         (
             f"{row.by} {row.group}".strip(),
@@ -97,7 +99,7 @@ def _say_summary(summary: "pd.DataFrame", currency: str) -> None:
         for row in shown.itertuples()
     ]
     if rows:
-        table("The stock", header, rows)
+        table(f"The stock: medians, {currency}", header, rows)
 
 
 def _say_snapshots(done: "Stock") -> None:

@@ -8,7 +8,7 @@ import datetime
 import math
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
@@ -34,8 +34,6 @@ _MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
 _KIND: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-
-Cell = Callable[[Any], tuple[str, str]]
 
 
 def write_workbook(
@@ -97,7 +95,8 @@ def _sheet(table: pd.DataFrame, formats: Mapping[str, str]) -> Iterator[str]:
         for place, name in enumerate(names, start=1)
     )
     header = "".join(
-        _cell(letter, 1, _BOLD, _text(name)) for letter, name in zip(letters, names, strict=True)
+        f'<c r="{letter}1" s="{_BOLD}"{_text(name)}</c>'
+        for letter, name in zip(letters, names, strict=True)
     )
     yield (
         f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetViews><sheetView workbookViewId="0">'
@@ -108,36 +107,49 @@ def _sheet(table: pd.DataFrame, formats: Mapping[str, str]) -> Iterator[str]:
     styles = [_STYLES.get(formats.get(name, ""), 0) for name in names]
     for start in range(0, len(table), _CHUNK_ROWS):
         some = table.iloc[start : start + _CHUNK_ROWS]
+        rows = [*map(str, range(start + 2, start + 2 + len(some)))]
         columns = [
-            _column(some.iloc[:, place], letter, start + 2, styles[place])
+            _column(some.iloc[:, place], f'<c r="{letter}', rows, styles[place])
             for place, letter in enumerate(letters)
         ]
         yield "".join(
             f'<row r="{row}">{"".join(cells)}</row>'
-            for row, cells in enumerate(zip(*columns, strict=True), start=start + 2)
+            for row, cells in zip(rows, zip(*columns, strict=True), strict=True)
         )
     last = f"{letters[-1]}{len(table) + 1}"
     yield f'</sheetData><autoFilter ref="A1:{last}"/></worksheet>'
 
 
-def _column(values: pd.Series, letter: str, first: int, style: int) -> list[str]:
-    """Return the XML of a column's cells; equal values are looked at once."""
-    seen: dict[Any, tuple[str, int] | None] = {}
+def _column(values: pd.Series, head: str, rows: Sequence[str], style: int) -> list[str]:
+    """Return the XML of a column's cells; equal values are looked at once.
+
+    Parameters
+    ----------
+    head : what each cell begins with, up to the number of its row.
+    """
+    tails: dict[Any, str] = {}
     cells = []
-    for row, value in enumerate(values.tolist(), start=first):
-        key = (type(value), value)
+    for row, value in zip(rows, values.tolist(), strict=True):
+        # 1, 1.0 and True are equal, and so are their hashes.
+        key = value if isinstance(value, str | float) else (type(value), value)
         try:
-            content = seen[key]
-        except KeyError:
-            content = seen[key] = _content(value)
+            tail = tails.get(key)
+            if tail is None:
+                tail = tails[key] = _tail(value, style)
         except TypeError:  # a list, which cannot be looked up
-            content = _content(value)
-        if content is None:
-            cells.append("")
-        else:
-            text, own_style = content
-            cells.append(_cell(letter, row, own_style or style, text))
+            tail = _tail(value, style)
+        cells.append(f"{head}{row}{tail}" if tail else "")
     return cells
+
+
+def _tail(value: Any, style: int) -> str:
+    """Return the XML of a cell after the number of its row; nothing where it is empty."""
+    content = _content(value)
+    if content is None:
+        return ""
+    text, own_style = content
+    styled = own_style or style
+    return f'" s="{styled}"{text}</c>' if styled else f'"{text}</c>'
 
 
 def _content(value: Any) -> tuple[str, int] | None:
@@ -175,11 +187,6 @@ def _date(value: datetime.date) -> tuple[str, int]:
 def _text(text: str) -> str:
     shown = escape(_NO_XML.sub("", text)[:_LONGEST])
     return f' t="inlineStr"><is><t xml:space="preserve">{shown}</t></is>'
-
-
-def _cell(letter: str, row: int, style: int, content: str) -> str:
-    styled = f' s="{style}"' if style else ""
-    return f'<c r="{letter}{row}"{styled}{content}</c>'
 
 
 def _letters(place: int) -> str:

@@ -30,7 +30,7 @@ from carprice.model.blocks import (
     VARIANT,
     factor_names,
 )
-from carprice.model.car import Car, CarReader, CarType
+from carprice.model.car import Car, CarType
 from carprice.schema import is_own
 
 CENTRED: Final = frozenset({OWNERS, EQUIPMENT, COLOUR})
@@ -69,28 +69,36 @@ class Explanation:
     reasons: tuple[Reason, ...]
 
 
-def mixtures(
-    cars: CarReader, own_type: CarType, own: Car, usual: Car
-) -> Iterator[tuple[CarType, Car]]:
-    """Yield the cars between the usual car of its model and a car, for :func:`explanation`.
+def types_between(own_type: CarType) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the texts of the types between the usual one and a car's: its model, its variant.
 
-    First the usual car of the make and model, then with the car's variant, then with its fuel,
-    gearbox and engine too. From there on, the car's other attributes follow one by one; the last is
-    the car itself. Where an attribute is the usual one, the same car comes once more.
+    The first has no more than the make and model, the second the variant, too.
     """
     given, none = own_type.given, detail_key(own_type.given["model"], "")
     bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
-    named = bare | {name: given[name] for name in ("model_trim", "model_variant")}
+    return bare, bare | {name: given[name] for name in ("model_trim", "model_variant")}
+
+
+def mixtures(own: Car, usual: Car, *, has_own: bool) -> Iterator[Car]:
+    """Yield the cars between the usual car of a car's model and the car, for :func:`explanation`.
+
+    First the usual one, then with the car's variant, then with its fuel, gearbox and engine too;
+    their types are the :func:`types_between` and the car's own. From there on, the car's other
+    attributes follow one by one; the last is the car itself. Where an attribute is the usual one,
+    the same car comes once more.
+
+    Parameters
+    ----------
+    has_own : whether the market has columns of its own.
+    """
     of_factor = _by_factor("odometer" in own.given, tuple(own.numbers), len(own.categories))
-    yield cars.type_of(bare, math.nan), usual
-    numbers = {name: usual.numbers[name] for name in own.numbers}
-    car = _with(Car(own.given, numbers, usual.categories, ()), own, *of_factor[VARIANT])
-    yield cars.type_of(named, math.nan), car
-    for name in (POWERTRAIN, *_of_car(cars.has_own)):
+    car = usual
+    yield car
+    for name in (VARIANT, POWERTRAIN, *_of_car(has_own)):
         car = _with(car, own, *of_factor[name])
         if name == EQUIPMENT and own.equipment:
             car = replace(car, equipment=own.equipment)
-        yield own_type, car
+        yield car
 
 
 def explanation(

@@ -32,7 +32,13 @@ from carprice.model.booster import bound_to
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Row, TreeRows
-from carprice.model.explanation import CENTRED, Explanation, explanation, mixtures
+from carprice.model.explanation import (
+    CENTRED,
+    Explanation,
+    explanation,
+    mixtures,
+    types_between,
+)
 from carprice.model.hedonic import USUAL_KM, Hedonic
 from carprice.model.known_values import Unseen
 from carprice.model.support import SupportLookups, TypeSupport
@@ -122,10 +128,22 @@ class _Read:
 
 
 @dataclass(slots=True, frozen=True)
+class _Start:
+    """Where an explanation begins: the usual car of the model, without and with the variant.
+
+    ``centred`` is what the usual car's value is worth above the mean, by factor.
+    """
+
+    bare: _Read
+    named: _Read
+    centred: Mapping[str, float]
+
+
+@dataclass(slots=True, frozen=True)
 class _Mixed:
     """The cars between the usual one and a car: those that differ, and which stands where."""
 
-    car_type: CarType
+    start: _Start
     distinct: Sequence[_Read]
     places: Sequence[int]
 
@@ -153,7 +171,7 @@ class Pricer:
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
         self._between = lru_cache(maxsize=_KEPT_TYPES)(self._look_up_between)
-        self._centred = lru_cache(maxsize=_KEPT_TYPES)(self._find_centred)
+        self._start = lru_cache(maxsize=_KEPT_TYPES)(self._find_start)
 
     def value(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
         """Value one listing; the confidence is from 0.5 to 0.99, or a ValueError."""
@@ -193,59 +211,59 @@ class Pricer:
                     self._support.limited(one.known.support, one.ridge + residual)[0]
                     for one, (residual, _) in zip(each.distinct, sums, strict=False)
                 ]
-                yield self._explanation(each, logs)
+                start, by_place = self._model.hedonic.start, [logs[one] for one in each.places]
+                yield explanation(start, by_place, each.start.centred)
 
     def _mixed(self, read: _Read) -> _Mixed:
         """Read the cars between the usual one and a car; those that are the same once."""
-        own_type, distinct, places = read.known.car_type, list[_Read](), list[int]()
-        last: tuple[CarType, Car] | None = None
-        for car_type, car in mixtures(self._cars, own_type, read.car, self._usual_for(read)):
-            if last is None or car is not last[1] or car_type is not last[0]:
-                last = car_type, car
-                is_own = car_type is own_type
-                known = read.known if is_own else self._between(*car_type.given.values())
-                distinct.append(self._read_car(known, car, read.day))
+        known, car = read.known, read.car
+        has_fitness, has = "fitness_age" in car.given, tuple(map(bool, car.categories))
+        start = self._start(known.car_type, has_fitness, has)
+        usual, named, *others = mixtures(car, start.bare.car, has_own=self._cars.has_own)
+        distinct = [start.bare, start.named]
+        if named is not usual:
+            distinct[1] = self._read_car(start.named.known, named, read.day)
+        places, last = [0, 1], None
+        for other in others:
+            if other is not last:
+                is_itself = other is others[-1]
+                distinct.append(read if is_itself else self._read_car(known, other, read.day))
+                last = other
             places.append(len(distinct) - 1)
-        return _Mixed(own_type, distinct, places)
+        return _Mixed(start, distinct, places)
 
-    def _explanation(self, mixed: _Mixed, logs: Sequence[float]) -> Explanation:
-        usual, start = mixed.distinct[0].car, self._model.hedonic.start
-        fitness = usual.numbers["fitness_age"]
-        centred = self._centred(mixed.car_type, tuple(usual.categories), fitness)
-        return explanation(start, [logs[place] for place in mixed.places], centred)
-
-    def _find_centred(
-        self, car_type: CarType, categories: tuple[str, ...], fitness: float
-    ) -> Mapping[str, float]:
-        """Return what the usual car of a type is worth above the mean, by factor.
-
-        Its other numbers follow from its type.
-        """
-        typical, numbers = self._model.hedonic.typical, self._usual.numbers | car_type.usual
-        usual = Car({}, numbers | {"fitness_age": fitness}, categories, ())
-        return {
-            factor: part.log_price(part.of_type(car_type), usual) - typical[factor]
+    def _find_start(self, car_type: CarType, has_fitness: bool, has: tuple[bool, ...]) -> _Start:
+        """Return where the explanation of a car begins, by its type and what it leaves out."""
+        hedonic, day = self._model.hedonic, self._model.market.valuation_date
+        usual = self._usual_for(car_type, has_fitness, has)
+        bare, named = (
+            self._read_car(self._between(*texts.values()), usual, day)
+            for texts in types_between(car_type)
+        )
+        centred = {
+            factor: part.log_price(part.of_type(car_type), usual) - hedonic.typical[factor]
             for factor, part in self._parts.items()
         }
+        return _Start(bare, named, centred)
 
     def _look_up_between(self, *texts: str) -> _KnownType:
         """Return what is known of a type between the usual one and a car's, by its texts."""
         given = dict(zip(TYPE_TEXTS, texts, strict=True))
         return self._known_of(self._cars.type_of(given, math.nan))
 
-    def _usual_for(self, read: _Read) -> Car:
+    def _usual_for(self, of_type: CarType, has_fitness: bool, has: tuple[bool, ...]) -> Car:
         """Return the usual car with the usual numbers of a car's model, make and fuel.
 
         It has no category that the car leaves out.
         """
-        car, of_type, usual = read.car, read.known.car_type, self._usual
+        usual = self._usual
         numbers = usual.numbers | of_type.usual
-        if (own := self._model.defaults.car) and "fitness_age" in car.given:
+        if (own := self._model.defaults.car) and has_fitness:
             numbers["fitness_age"] = own.fitness_age.get(
                 of_type.texts["fuel"], numbers["fitness_age"]
             )
-        both = zip(car.categories, usual.categories, strict=True)
-        return Car(car.given, numbers, [given and theirs for given, theirs in both], ())
+        both = zip(has, usual.categories, strict=True)
+        return Car({}, numbers, [theirs if is_given else "" for is_given, theirs in both], ())
 
     @cached_property
     def _parts(self) -> dict[str, RidgeLookups]:
