@@ -28,8 +28,9 @@ from carprice.settings import Settings
 
 NOW = datetime.datetime(2025, 7, 3, tzinfo=datetime.UTC)
 COMMANDS = (
-    *("up", "serve", "predict", "run", "ingest", "transform", "train", "evaluate", "register"),
+    *("up", "serve", "predict", "stock", "run", "ingest", "transform", "train", "evaluate"),
     *(
+        "register",
         "replay",
         "sample",
         "map",
@@ -398,6 +399,37 @@ def test_predict_prices_every_row_with_the_production_model(
     assert list(out.columns[: len(frame.columns)]) == list(frame.columns)
     assert out["predictedPrice"].notna().tolist() == [True, False, True]
     assert out["problem"].fillna("").tolist() == ["", "make: this field is required", ""]
+
+
+def test_stock_writes_a_workbook_and_tells_what_it_comes_to(
+    carprice: Carprice, promoted: Workspace, tmp_path: Path
+) -> None:
+    cars = [{**example_listing(), "stockNo": name, "price": 500_000} for name in "abcd"]
+    for day, some in (("2025-06-01", cars), ("2025-06-16", [*cars[1:], {"stockNo": "e"}])):
+        frame = pd.DataFrame(some)
+        frame["features"] = None
+        frame.to_csv(tmp_path / f"shop-{day}.csv", index=False)
+    workdir = copied(promoted, tmp_path)
+    words = ("--id", "stockNo", "--out", "stock.xlsx", "--workdir", workdir)
+    done = carprice("stock", "shop-*.csv", *words)
+    assert done.code == 0, done.err
+    assert "3 of 4 rows priced into stock.xlsx; the column problem says why" in done.err
+    assert (
+        "1 listings of earlier snapshots are gone (sold or not, nobody says); the stock lasts "
+        "60 days at the pace of the last 15 (1.0 departures)."
+    ) in " ".join(done.err.split())
+    assert "price to market" in done.err
+    assert [*pd.read_excel("stock.xlsx", sheet_name=None)] == ["stock", "summary", "gone"]
+    none = carprice("stock", "shop-2025-06-01.csv", "--out", "one.csv", "--workdir", workdir)
+    assert "Beside it: one-summary.csv." in none.err
+    assert "gone" not in none.err
+    for wrong, told in (
+        (("--out", "stock.txt"), "the ending must be one of .csv, .parquet, .xlsx"),
+        (("--out", "s.csv", "--id", "vin"), "has no column 'vin', which --id names"),
+    ):
+        refused = carprice("stock", "shop-*.csv", "--workdir", workdir, *wrong)
+        assert refused.code == 2
+        assert told in refused.line
 
 
 def test_predict_with_a_corrupt_model_folder_writes_nothing(

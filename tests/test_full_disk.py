@@ -74,6 +74,7 @@ def test_a_stage_that_cannot_write_says_so_and_keeps_what_was_there(
     [
         ("predict", "sample", "--model", "MODEL", "--out", "there/out.csv"),
         ("predict", "sample", "--model", "MODEL", "--out", "there/out.parquet"),
+        ("stock", "sample", "--model", "MODEL", "--out", "there/out.xlsx"),
         ("sample", "--out", "there/out.csv"),
         ("sample", "--out", "there/out.parquet"),
         ("eda", "--out", "there/out.html"),
@@ -145,6 +146,7 @@ def test_a_database_that_fills_up_during_a_run_is_one_error_and_no_trace(
 
 OUTS = (
     (("predict", "sample", "--out"), "x.csv"),
+    (("stock", "sample", "--out"), "x.xlsx"),
     (("sample", "--out"), "x.csv"),
     (("eda", "--out"), "x.html"),
 )

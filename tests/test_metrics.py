@@ -3,7 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from carprice.metrics import by_segment, price_metrics, range_metrics
+from carprice.metrics import (
+    bias_beyond_doubt,
+    by_segment,
+    equity_metrics,
+    price_metrics,
+    range_metrics,
+    vertical_equity,
+)
 
 
 def floats(*values: float) -> np.ndarray:
@@ -68,6 +75,117 @@ def test_each_segment_has_the_figures_of_its_rows() -> None:
     figures = by_segment(["b", "a", "b"], actual, predicted, low, high)
     assert list(figures) == ["a", "b"]
     names = ("rows", "mape", "mdape", "within_10", "coverage")
-    assert figures["a"] == dict(zip(names, (1, 0, 0, 100, 100), strict=True))
-    assert figures["b"] == pytest.approx(dict(zip(names, (2, 30, 30, 50, 50), strict=True)))
+    assert {name: figures["a"][name] for name in names} == dict(
+        zip(names, (1, 0, 0, 100, 100), strict=True)
+    )
+    assert {name: figures["b"][name] for name in names} == pytest.approx(
+        dict(zip(names, (2, 30, 30, 50, 50), strict=True))
+    )
+    for name, rows in (("a", [1]), ("b", [0, 2])):
+        even = equity_metrics(actual[rows], predicted[rows])
+        assert {one: figures[name][one] for one in even} == even
     assert by_segment([], *[floats()] * 4) == {}
+
+
+# The worked examples of the IAAO's Standard on Ratio Studies (April 2013), value and sale price of
+# each parcel; the printed figures as ccao-data/assesspy (tests/test_metrics.py) has them. Table D-1
+# is left out: the copies of it that are to be had disagree with the figures printed for it.
+IAAO_1_1 = """
+48000,138000 28800,59250 78400,157500 39840,74400 68160,114900 94400,159000 67200,111900
+56960,93000 87200,138720 38240,59700 96320,146400 67680,99000 32960,47400 50560,70500 61360,78000
+47360,60000 58080,69000 47040,55500 136000,154500 103200,109500 59040,60000 168000,168000
+128000,124500 132000,127500 160000,150000 160000,141000 200000,171900 184000,157500 160000,129600
+157200,126000 99200,77700 200000,153000 64000,48750 192000,144000 190400,141000 65440,48000
+"""
+IAAO_1_4 = """
+87200,138720 38240,59700 96320,146400 68610,99000 32960,47400 50560,70500 61360,78000 47360,60000
+56580,69000 47040,55500 136000,154500 98000,109500 56000,60000 159100,168000 128000,124500
+132000,127500 160000,150000
+"""
+IAAO_D_2 = """
+45000,50000 100000,100000 165000,150000 180000,200000 250000,250000 330000,300000 315000,350000
+400000,400000 495000,450000 450000,500000 550000,550000 660000,600000 585000,650000 700000,700000
+825000,750000 1875000,2500000
+"""
+
+
+def parcels(table: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return sale prices and assessed values."""
+    values, sales = np.array([pair.split(",") for pair in table.split()], dtype=np.float64).T
+    return sales, values
+
+
+@pytest.mark.parametrize(
+    ("table", "cod", "prd", "prb"),
+    [
+        (IAAO_1_1, "29.8", "0.98", "0.232"),
+        (IAAO_1_4, "14.5", "0.98", "0.135"),
+        (IAAO_D_2, "7.8", "1.056", "-0.011"),
+    ],
+    ids=["table 1-1", "table 1-4", "table D-2"],
+)
+def test_cod_prd_and_prb_are_those_printed_in_the_standard(
+    table: str, cod: str, prd: str, prb: str
+) -> None:
+    figures = equity_metrics(*parcels(table))
+    for name, printed in (("cod", cod), ("prd", prd), ("prb", prb)):
+        digits = len(printed.partition(".")[2])
+        assert f"{figures[name]:.{digits}f}" == printed
+
+
+def test_the_interval_of_the_bias_is_that_of_a_least_squares_line() -> None:
+    from scipy.stats import linregress, t
+
+    sales, values = parcels(IAAO_1_4)
+    ratio = values / sales
+    median = np.median(ratio)
+    worth = 0.5 * sales + 0.5 * values / median
+    line = linregress(np.log(worth) / math.log(2), (ratio - median) / median)
+    reach = t.ppf(0.975, len(sales) - 2) * line.stderr
+    figures = equity_metrics(sales, values)
+    assert [figures[name] for name in ("prb", "prb_low", "prb_high")] == pytest.approx(
+        [line.slope, line.slope - reach, line.slope + reach]
+    )
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 1], [2, 2, 2, 2]], ids=["one", "two", "of one worth"])
+def test_cars_that_tell_no_bias_have_the_other_figures(rows: list[int]) -> None:
+    sales, values = (one[rows] for one in parcels(IAAO_1_4))
+    assert [*equity_metrics(sales, values)] == ["median_ratio", "cod", "prd"]
+
+
+def test_evenness_does_not_hang_on_the_level_or_the_currency() -> None:
+    sales, values = parcels(IAAO_1_1)
+    plain, scaled = equity_metrics(sales, values), equity_metrics(80 * sales, 88 * values)
+    assert scaled.pop("median_ratio") == pytest.approx(1.1 * plain.pop("median_ratio"))
+    assert scaled == pytest.approx(plain)
+
+
+def test_errors_alone_are_no_bias_by_worth_though_they_are_by_the_price_asked() -> None:
+    random = np.random.default_rng(1)
+    true = np.exp(random.normal(10, 0.5, 20_000))
+    actual, predicted = (true * np.exp(random.normal(0, 0.2, len(true))) for _ in range(2))
+    figures, table = equity_metrics(actual, predicted), vertical_equity(actual, predicted)
+    assert figures["prb"] == pytest.approx(0, abs=0.01)
+    assert {one["rows"] for one in table.values()} == {2000}
+    ratios = [one["median_ratio"] for one in table.values()]
+    assert ratios == pytest.approx([1] * 10, abs=0.03)
+    dear = actual > np.quantile(actual, 0.9)
+    assert np.median(predicted[dear] / actual[dear]) < 0.93
+
+
+def test_the_table_of_few_cars_has_as_many_parts_as_there_are_worths() -> None:
+    assert vertical_equity(floats(), floats()) == {}
+    table = vertical_equity(floats(1, 1, 4), floats(2, 2, 8))
+    assert sum(one["rows"] for one in table.values()) == 3
+    assert {one["cod"] for one in table.values()} == {0}
+    assert [*table] == sorted(table)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "beyond"), [(0.02, 0.3, 0.02), (-0.3, -0.1, 0.1), (-0.1, 0.2, 0), (0, 0, 0)]
+)
+def test_only_the_nearer_end_of_the_interval_is_beyond_doubt(
+    low: float, high: float, beyond: float
+) -> None:
+    assert bias_beyond_doubt({"prb_low": low, "prb_high": high}) == beyond

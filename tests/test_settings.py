@@ -43,6 +43,9 @@ SPELLINGS = [
         ("register: {name: my cars-1.0}", "register_.name", "my cars-1.0"),
         ("register: {gate: {max_mape: null}}", "register_.gate.max_mape", None),
         ("register: {gate: {coverage: [0.8, 1]}}", "register_.gate.coverage", (0.8, 1)),
+        ("register: {gate: {prd: [0.98, 1.03]}}", "register_.gate.prd", (0.98, 1.03)),
+        ("register: {gate: {max_cod: 15}}", "register_.gate.max_cod", 15),
+        ("register: {gate: {max_prb: null}}", "register_.gate.max_prb", None),
         ("tracking: {experiment: mine}", "tracking.experiment", "mine"),
         *(
             (f"ingest: {{columns: {{{name}: Preis}}}}", "ingest.columns", {field: FROM_PREIS})
@@ -102,6 +105,8 @@ FIELDS = "the fields are price, make, model,"
             "register: {gate: {coverage: [85, 95]}}",
             ["register.gate.coverage", "0 <= low < high <= 1", "[85.0, 95.0]"],
         ),
+        ("register: {gate: {prd: [1.03, 0.98]}}", ["gate.prd", "low <= 1 <= high", "[1.03, 0.98]"]),
+        ("register: {gate: {max_prb: 0}}", ["register.gate.max_prb", "greater than 0"]),
         ("ingest: {source: '${NOT_SET}'}", ["ingest.source: ", "NOT_SET is not set; export it"]),
         ("tracking: {uri: 'a${NOT_SET}'}", ["tracking.uri: ", "NOT_SET is not set; export it"]),
         ("ingest: 3", ["ingest", "found 3"]),

@@ -19,6 +19,8 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LEAVE: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO}
 )
+_BEGIN_FORMULAS: Final = frozenset("=+-@\t\r\n＝＋－＠")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TOLD: Final = re.compile(r"\[Errno (\d+)\](?:[^:\[\]]*: '([^']+)'(?: -> '([^']+)')?)?")
 
 
@@ -78,6 +80,21 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, content: Any) -> None:
     """Write a JSON file in one step."""
     write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def harmless(cell: str) -> str:
+    """Return a cell of a CSV file of which no spreadsheet takes it for a formula.
+
+    An apostrophe stands before it if it begins like one and is no plain number.
+
+    Examples
+    --------
+    >>> [harmless(cell) for cell in ("Creta", "-12.5", "=1+1", "-1+1", "@SUM(A1)")]
+    ['Creta', '-12.5', "'=1+1", "'-1+1", "'@SUM(A1)"]
+    """
+    if cell[:1] in _BEGIN_FORMULAS and cell and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 def check_writable(*targets: Path, is_folder: bool = False) -> None:

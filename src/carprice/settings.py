@@ -554,6 +554,9 @@ class GateSettings(_Settings):
     max_mape: Positive | None = 30.0
     naive_factor: float = Field(0.9, gt=0, le=1)
     min_within_10: Annotated[float, Field(ge=0, le=100)] | None = 25.0
+    max_cod: Positive | None = None
+    prd: tuple[Positive, Positive] | None = None
+    max_prb: Positive | None = None
     coverage: tuple[float, float] = (0.85, 0.95)
     band_coverage: Share = 0.85
     segment_factor: float = Field(4.0, gt=1)
@@ -567,6 +570,13 @@ class GateSettings(_Settings):
     def _shares(cls, value: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= value[0] < value[1] <= 1:
             raise ValueError(f"needs 0 <= low < high <= 1, has {list(value)}")
+        return value
+
+    @field_validator("prd")
+    @classmethod
+    def _around_one(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] <= 1 <= value[1]:
+            raise ValueError(f"needs low <= 1 <= high, such as [0.98, 1.03]; has {list(value)}")
         return value
 
 

@@ -16,7 +16,7 @@ from carprice.evaluation.gate import Candidate
 from carprice.evaluation.measurement import measure, naive_prices
 from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.frames import as_columns
-from carprice.metrics import price_metrics, range_metrics
+from carprice.metrics import equity_metrics, price_metrics, range_metrics
 from carprice.model import PriceModel
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +66,25 @@ def test_segments_add_up_to_the_whole(finished) -> None:
         for name in ("mape", "within_10", "coverage"):
             parts = [one[name] for one in segments.values()]
             assert np.average(parts, weights=rows) == pytest.approx(figures[name])
+
+
+def test_what_assessors_ask_for_is_told_of_all_cars_and_by_worth(
+    finished, test_rows: pd.DataFrame
+) -> None:
+    figures = finished[1].figures
+    actual = test_rows["price"].to_numpy(dtype=np.float64)
+    predicted = PriceModel.load(finished[0].model).predict(as_columns(test_rows)).price
+    for name, value in equity_metrics(actual, predicted).items():
+        assert figures[name] == figures["test"][name] == pytest.approx(value)
+    assert figures["prb_low"] < figures["prb"] < figures["prb_high"]
+    assert figures["naive"]["cod"] > figures["cod"]
+    told = figures["vertical_equity"]
+    assert sum(one["rows"] for one in told.values()) == figures["rows_test"]
+    assert [one["from"] for one in told.values()] == sorted(one["from"] for one in told.values())
+    drawn = pd.read_csv(finished[0].plots / "vertical_equity.csv", dtype={"tenth": str})
+    assert drawn.set_index("tenth")["cod"].to_dict() == pytest.approx(
+        {name: one["cod"] for name, one in told.items()}
+    )
 
 
 def test_segments_stand_in_their_natural_order(finished) -> None:

@@ -18,6 +18,7 @@ CANDIDATE: dict[str, Any] = {
     "segment_mape": {"make kia": (60, 15.0), "price decile 01": (100, 30.0)},
     "megabytes": 0.6,
     "data_digest": DATA,
+    "evenness": {"cod": 12.0, "prd": 1.04, "prb": -0.08, "prb_low": -0.1, "prb_high": -0.06},
 }
 FOLDS = (12.0, 11.0, 13.0, 12.0)
 PAIR: dict[str, Any] = {"rows": 1479, "fold_mape": (FOLDS, FOLDS), "microseconds": (110.0, 100.0)}
@@ -66,6 +67,22 @@ CASES: dict[str, tuple[dict[str, Any], *tuple[str, ...]]] = {
         "share within 10 % 24.9 %; needs at least 25 %",
     ),
     "no limit of the share": ({"within_10": 1.0, "min_within_10": None},),
+    "evenness within its limits": ({"max_cod": 12, "prd": (0.98, 1.04), "max_prb": 0.06},),
+    "uneven": (
+        {"max_cod": 11.9, "prd": (0.98, 1.03), "max_prb": 0.05},
+        "COD 12.0 %; needs at most 11.9 %",
+        "PRD 1.040; needs 0.98–1.03",
+        "PRB -0.080 (-0.100 to -0.060); needs a 95 % interval that reaches into ±0.05",
+    ),
+    "a bias that may be chance": (
+        {"max_prb": 0.01, "evenness": {"prb": 0.3, "prb_low": -0.1, "prb_high": 0.7}},
+    ),
+    "evenness not known": (
+        {"max_cod": 11, "prd": (0.98, 1.03), "max_prb": 0.05, "evenness": {}},
+        "COD nan %; needs at most 11 %",
+        "PRD nan; needs 0.98–1.03",
+        "PRB not known; needs a 95 % interval that reaches into ±0.05",
+    ),
     "ranges too narrow": ({"coverage": 84.9}, f"{COVERAGE} 84.9 %; needs 85–95 %"),
     "ranges too wide": ({"coverage": 95.1}, f"{COVERAGE} 95.1 %; needs 85–95 %"),
     "ranges wrong for old cars": (

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from carprice.arrays import Columns
+from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
-from carprice.model import PriceModel
+from carprice.model import PriceModel, pricer
 from carprice.model.explanation import Explanation
 
 MOST_AGAINST = 0.01
@@ -49,6 +50,19 @@ def test_factors_multiply_to_the_price_and_amounts_sum_to_it_always_by_the_same_
             after += reason.amount
         assert after == pytest.approx(price, rel=1e-6)
         assert one.price == pytest.approx(price, rel=1e-6)
+
+
+def test_many_are_explained_as_one_by_one_whatever_the_chunk_they_are_in(
+    told: list[Explanation], model: PriceModel, columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pricer, "_CHUNK_EXPLAINED", 7)
+    listings = [*listings_of(columns)][:60]
+    both = zip(model.pricer.explain_all(listings), map(model.pricer.explain, listings), strict=True)
+    for (many, alone), first in zip(both, told, strict=False):
+        amounts = [[reason.amount for reason in one.reasons] for one in (many, alone, first)]
+        assert amounts[0] == pytest.approx(amounts[1], abs=0.001)
+        assert amounts[0] == pytest.approx(amounts[2], abs=0.001)
+    assert [*model.pricer.explain_all([])] == []
 
 
 def test_every_price_starts_at_the_markets_typical_car(told: list[Explanation], finished) -> None:

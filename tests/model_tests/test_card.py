@@ -77,6 +77,8 @@ def test_the_card_tells_everything_there_is(subject: Subject, finished: Any) -> 
     assert card.startswith("# Model card: used-car-price, version 3\n\nAll 1 model tests passed.")
     figures = finished[1].figures
     assert f"| MAPE | {figures['mape']:.2f} % | {figures['naive']['mape']:.2f} % |" in card
+    assert f"| PRB | {figures['prb']:+.3f} | {figures['naive']['prb']:+.3f} | – |" in card
+    assert f"| 10 | {figures['vertical_equity']['10']['rows']} | " in found["Figures"]
     assert "| source | `sample` |" in found["Data"]
     assert "| exact duplicate | " in found["Data"]
     for kind in ("age band", "price decile", "make", "cars of model"):

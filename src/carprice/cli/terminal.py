@@ -75,6 +75,13 @@ def _of_few_cars(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _evenness(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tell what assessors ask for, where it is known."""
+    for name, form in (("cod", "{:.1f} %"), ("prd", "{:.3f}"), ("prb", "{:+.3f}")):
+        if name in figures:
+            yield name.upper(), form.format(figures[name])
+
+
 def figures_table(title: str, figures: Mapping[str, Any], currency: str) -> None:
     """Print the main figures of a model as a table."""
     rows = (
@@ -84,6 +91,7 @@ def figures_table(title: str, figures: Mapping[str, Any], currency: str) -> None
         ("RMSLE", f"{figures['rmsle']:.3f}"),
         ("MAE", f"{figures['mae']:,.0f} {currency}"),
         ("R²", f"{figures['r2']:.3f}"),
+        *_evenness(figures),
         ("90 % range covers", f"{figures['coverage']:.1f} %"),
         ("mean width of the range", f"{figures['mean_width']:.1f} %"),
         ("test rows", f"{figures['rows_test']:,}"),

@@ -52,6 +52,7 @@ def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
         "cross_validated": model.metrics,
         "noise_floor": {name: one for name, one in noise.items() if one is not None},
         **({"bias_of_newest": measured.newest} if measured.newest else {}),
+        "vertical_equity": measured.equity,
         "by": measured.segments,
     }
     progress("drawing")
@@ -80,6 +81,7 @@ def _plot_tables(measured: Measurement, importance: Mapping[str, float]) -> dict
         "error_by_age_band": _table("age_band", segments["age_band"], *errors),
         "error_by_make": _table("make", dict(makes), *errors),
         "coverage_by_age_band": _table("age_band", segments["age_band"], "coverage"),
+        "vertical_equity": _table("tenth", measured.equity, "from", "to", "median_ratio", "cod"),
         "importance": pd.DataFrame(weights, columns=["feature", "gain"]),
     }
 

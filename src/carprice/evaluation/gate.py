@@ -4,13 +4,15 @@ import math
 import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from carprice.metrics import bias_beyond_doubt
 from carprice.settings import GateSettings
 
 _MOST_NAMED: Final = 5
+_EVENNESS: Final = ("cod", "prd", "prb", "prb_low", "prb_high")
 _ONE_IN_A_HUNDRED: Final = -statistics.NormalDist().inv_cdf(0.01)
 
 Measured = Mapping[str, tuple[int, float]]
@@ -30,6 +32,7 @@ class Candidate:
     megabytes : size of the model folder.
     data_digest : of the listings that it was trained and tested on.
     note : a remark on the cars that the figures are of; may be empty.
+    evenness : of :func:`carprice.metrics.equity_metrics`; metrics of before lack it.
     """
 
     mape: float
@@ -41,6 +44,7 @@ class Candidate:
     megabytes: float
     data_digest: str = ""
     note: str = ""
+    evenness: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, metrics: Mapping[str, Any], folder: Path, data_digest: str = "") -> Self:
@@ -61,6 +65,7 @@ class Candidate:
             megabytes=sum(path.stat().st_size for path in folder.iterdir()) / 1e6,
             data_digest=data_digest,
             note="; ".join(filter(None, (_of_few_cars(metrics), _without_junk(metrics)))),
+            evenness={name: metrics[name] for name in _EVENNESS if name in metrics},
         )
 
 
@@ -242,6 +247,7 @@ def _absolute(candidate: Candidate, thresholds: GateSettings) -> Iterator[Check]
         needed = f"at least {thresholds.min_within_10:g} %"
         passed = within_10 >= thresholds.min_within_10
         yield Check("share within 10 %", f"{within_10:.1f} %", needed, passed)
+    yield from _evenness(candidate.evenness, thresholds)
     low, high = (100 * share for share in thresholds.coverage)
     passed = low <= coverage <= high
     yield Check("coverage of the 90 % range", f"{coverage:.1f} %", f"{low:g}–{high:g} %", passed)
@@ -249,6 +255,22 @@ def _absolute(candidate: Candidate, thresholds: GateSettings) -> Iterator[Check]
     yield _segments(candidate, thresholds)
     size, limit = candidate.megabytes, thresholds.max_megabytes
     yield Check("model size", f"{size:.1f} MB", f"at most {limit:.1f} MB", size <= limit)
+
+
+def _evenness(found: Mapping[str, float], thresholds: GateSettings) -> Iterator[Check]:
+    """Judge COD, PRD and PRB where there are limits; a figure that is not known passes none."""
+    if thresholds.max_cod is not None:
+        cod, needed = found.get("cod", math.nan), f"at most {thresholds.max_cod:g} %"
+        yield Check("COD", f"{cod:.1f} %", needed, cod <= thresholds.max_cod)
+    if thresholds.prd is not None:
+        (low, high), prd = thresholds.prd, found.get("prd", math.nan)
+        yield Check("PRD", f"{prd:.3f}", f"{low:g}–{high:g}", low <= prd <= high)
+    if thresholds.max_prb is not None:
+        limit, is_known, told = thresholds.max_prb, "prb" in found, "not known"
+        if is_known:
+            told = f"{found['prb']:+.3f} ({found['prb_low']:+.3f} to {found['prb_high']:+.3f})"
+        needed = f"a 95 % interval that reaches into ±{limit:g}"
+        yield Check("PRB", told, needed, is_known and bias_beyond_doubt(found) <= limit)
 
 
 def _bands(candidate: Candidate, thresholds: GateSettings) -> Check:

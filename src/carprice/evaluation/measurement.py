@@ -14,7 +14,13 @@ from carprice.listings.believed import believed, believed_of
 from carprice.listings.cars import cars_of, first_of_each_car
 from carprice.listings.frames import as_columns
 from carprice.listings.noise import NoiseFloor, noise_floor
-from carprice.metrics import by_segment, price_metrics, range_metrics
+from carprice.metrics import (
+    by_segment,
+    equity_metrics,
+    price_metrics,
+    range_metrics,
+    vertical_equity,
+)
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel, Prices
 from carprice.model.intervals import AGE_BANDS, age_bands
 from carprice.schema import PRICE
@@ -39,12 +45,13 @@ class Measurement:
     Attributes
     ----------
     actual, prices : prices asked, and the model's with their ranges.
-    overall : errors, coverage and widths of all cars.
+    overall : errors, evenness (COD, PRD, PRB), coverage and widths of all cars.
     margin : what chance may make of MAPE and coverage of so many cars: 1.96 standard errors.
     test : the same as ``overall`` of the test cars alone.
     held_out : number of training cars among the n.
-    naive : errors of :func:`naive_prices`.
-    segments : kind of segment → its name → rows, errors and coverage.
+    naive : errors and evenness of :func:`naive_prices`.
+    segments : kind of segment → its name → rows, errors, coverage and evenness.
+    equity : tenth of the cars, by what they are worth → rows, median ratio and COD.
     noise : the noise floor: what like cars differ by, as the error of a model.
     junk : number of test listings whose price is not believed; they are in no other figure.
     every : the same as ``test``, of all test rows: those whose price is not believed, too.
@@ -60,6 +67,7 @@ class Measurement:
     held_out: int
     naive: Mapping[str, float]
     segments: Segments
+    equity: Mapping[str, Mapping[str, float]]
     noise: NoiseFloor
     junk: int
     every: Mapping[str, float]
@@ -113,13 +121,14 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
         _margins(actual, prices),
         tested,
         held_out,
-        price_metrics(actual, naive),
+        price_metrics(actual, naive) | equity_metrics(actual, naive),
         {
             "age_band": {band: by_band[band] for band in AGE_BANDS if band in by_band},
             "price_decile": figures_of(_deciles(actual)),
             "make": figures_of(features.texts["make"]),
             "cars_of_model": {name: by_count[name] for name in _CARS_OF_MODEL if name in by_count},
         },
+        vertical_equity(actual, prices.price),
         noise,
         junk,
         every,
@@ -148,7 +157,7 @@ def _prices_of(listings: pd.DataFrame) -> Floats:
 
 
 def _figures(actual: Floats, prices: Prices) -> dict[str, float]:
-    errors = price_metrics(actual, prices.price)
+    errors = price_metrics(actual, prices.price) | equity_metrics(actual, prices.price)
     return errors | range_metrics(actual, prices.price, prices.low, prices.high)
 
 

@@ -7,9 +7,10 @@ in a very old car is told of that car, so that no reason goes against the price 
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -29,7 +30,7 @@ from carprice.model.blocks import (
     VARIANT,
     factor_names,
 )
-from carprice.model.car import Car, CarReader, CarType
+from carprice.model.car import Car, CarType
 from carprice.schema import is_own
 
 CENTRED: Final = frozenset({OWNERS, EQUIPMENT, COLOUR})
@@ -68,32 +69,36 @@ class Explanation:
     reasons: tuple[Reason, ...]
 
 
-def bare_types(cars: CarReader, own_type: CarType) -> tuple[CarType, CarType]:
-    """Return the types of a car's make and model alone, and of these with its variant."""
+def types_between(own_type: CarType) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the texts of the types between the usual one and a car's: its model, its variant.
+
+    The first has no more than the make and model, the second the variant, too.
+    """
     given, none = own_type.given, detail_key(own_type.given["model"], "")
     bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
-    named = bare | {name: given[name] for name in ("model_trim", "model_variant")}
-    return cars.type_of(bare, math.nan), cars.type_of(named, math.nan)
+    return bare, bare | {name: given[name] for name in ("model_trim", "model_variant")}
 
 
-def mixtures(own: Car, usual: Car, has_own: bool) -> Iterator[Car]:
-    """Yield the cars between the usual car of its model and a car, for :func:`explanation`.
+def mixtures(own: Car, usual: Car, *, has_own: bool) -> Iterator[Car]:
+    """Yield the cars between the usual car of a car's model and the car, for :func:`explanation`.
 
-    First the usual car of the make and model, then with the car's variant, then with its fuel,
-    gearbox and engine too. From there on, the car's other attributes follow one by one; the last is
-    the car itself. The first two are of the :func:`bare_types`, all others of the car's own type.
+    First the usual one, then with the car's variant, then with its fuel, gearbox and engine too;
+    their types are the :func:`types_between` and the car's own. From there on, the car's other
+    attributes follow one by one; the last is the car itself. Where an attribute is the usual one,
+    the same car comes once more.
 
     Parameters
     ----------
     has_own : whether the market has columns of its own.
     """
-    yield usual
-    yield _mixed(own, usual, {VARIANT})
-    names = {VARIANT, POWERTRAIN}
-    yield _mixed(own, usual, names)
-    for name in _of_car(has_own):
-        names |= {name}
-        yield _mixed(own, usual, names)
+    of_factor = _by_factor("odometer" in own.given, tuple(own.numbers), len(own.categories))
+    car = usual
+    yield car
+    for name in (VARIANT, POWERTRAIN, *_of_car(has_own)):
+        car = _with(car, own, *of_factor[name])
+        if name == EQUIPMENT and own.equipment:
+            car = replace(car, equipment=own.equipment)
+        yield car
 
 
 def explanation(
@@ -126,23 +131,39 @@ def _of_car(has_own: bool) -> tuple[str, ...]:
     return tuple(name for name in _OF_CAR if has_own or name != OWN)
 
 
-def _mixed(own: Car, usual: Car, names: AbstractSet[str]) -> Car:
-    """Return the usual car with a car's own attributes of the named factors.
+@lru_cache(maxsize=64)
+def _by_factor(
+    has_distance: bool, numbers: tuple[str, ...], categories: int
+) -> Mapping[str, tuple[Sequence[str], Sequence[int]]]:
+    """Return the numbers, and the places of the categories, of each factor.
 
     An unknown distance is the usual one of the car's age, and counts to that.
     """
-    factor_of = _NUMBERS if "odometer" in own.given else _NUMBERS | {"odometer": AGE}
-    numbers = {
-        name: number if _factor_of(name, factor_of) in names else usual.numbers[name]
-        for name, number in own.numbers.items()
+    factor_of = _NUMBERS if has_distance else _NUMBERS | {"odometer": AGE}
+    found: dict[str, tuple[list[str], list[int]]] = defaultdict(lambda: ([], []))
+    for name in numbers:
+        found[_factor_of(name, factor_of)][0].append(name)
+    for place in range(categories):
+        is_own_column = place >= len(CAR_CATEGORIES)
+        name = OWN if is_own_column else _CATEGORIES.get(CAR_CATEGORIES[place], OTHERS)
+        found[name][1].append(place)
+    return {name: found[name] for name in (VARIANT, POWERTRAIN, *_OF_CAR)}
+
+
+def _with(car: Car, own: Car, numbers: Sequence[str], places: Sequence[int]) -> Car:
+    """Return a car with some numbers and categories of another; the same one if it has them."""
+    others = {
+        name: number for name in numbers if (number := own.numbers[name]) != car.numbers[name]
     }
-    factors = [_CATEGORIES.get(name, OTHERS) for name in CAR_CATEGORIES]
-    factors += [OWN] * (len(own.categories) - len(factors))
-    categories = [
-        mine if factor in names else theirs
-        for factor, mine, theirs in zip(factors, own.categories, usual.categories, strict=True)
-    ]
-    return Car(own.given, numbers, categories, own.equipment if EQUIPMENT in names else ())
+    changed = [place for place in places if own.categories[place] != car.categories[place]]
+    if not (others or changed):
+        return car
+    categories = car.categories
+    if changed:
+        categories = [*categories]
+        for place in changed:
+            categories[place] = own.categories[place]
+    return Car(car.given, car.numbers | others, categories, car.equipment)
 
 
 def _factor_of(number: str, factors: Mapping[str, str]) -> str:

@@ -282,7 +282,7 @@ class PriceModel:
     def explain(self, columns: Columns) -> list[Explanation]:
         """Tell what makes up the price of each listing given by column."""
         refuse_wrong(columns, self.own)
-        return [*map(self.pricer.explain, listings_of(columns))]
+        return [*self.pricer.explain_all(listings_of(columns))]
 
     def save(self, folder: Path) -> str:
         """Write the model folder, replacing an older one in one step; return its digest."""

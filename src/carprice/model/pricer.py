@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain, islice, repeat
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +21,7 @@ from carprice.listings.features import (
     CAR_CATEGORIES,
     CATEGORIES,
     TYPE_FIELDS,
+    TYPE_TEXTS,
     CarValues,
     Features,
     ListingReader,
@@ -32,7 +33,13 @@ from carprice.model.booster import bound_to
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
 from carprice.model.encoder import Matrix, Row, TreeRows
-from carprice.model.explanation import CENTRED, Explanation, bare_types, explanation, mixtures
+from carprice.model.explanation import (
+    CENTRED,
+    Explanation,
+    explanation,
+    mixtures,
+    types_between,
+)
 from carprice.model.hedonic import USUAL_KM, Hedonic
 from carprice.model.intervals import Distribution
 from carprice.model.known_values import Unseen
@@ -50,9 +57,8 @@ missing. Other keys are ignored."""
 
 _KEPT_TYPES: Final = 8_192
 """About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
-_KEPT_BARE: Final = 1_024
-"""Types of which is kept, too, what reasons are told against."""
 _CHUNK_ROWS: Final = 4_096
+_CHUNK_EXPLAINED: Final = 400
 _AGES: Final = 20
 _NO_NAMES: Final = ("",) * len(TYPE_FIELDS)
 _NO_CATEGORIES: Final = ("",) * len(CAR_CATEGORIES)
@@ -144,6 +150,27 @@ class _Read:
     unseen: Unseen = _SEEN
 
 
+@dataclass(slots=True, frozen=True)
+class _Start:
+    """Where an explanation begins: the usual car of the model, without and with the variant.
+
+    ``centred`` is what the usual car's value is worth above the mean, by factor.
+    """
+
+    bare: _Read
+    named: _Read
+    centred: Mapping[str, float]
+
+
+@dataclass(slots=True, frozen=True)
+class _Mixed:
+    """The cars between the usual one and a car: those that differ, and which stands where."""
+
+    start: _Start
+    distinct: Sequence[_Read]
+    places: Sequence[int]
+
+
 class Pricer:
     """Prices listings: one, many, with cautions or with reasons.
 
@@ -166,13 +193,14 @@ class Pricer:
         self._of_market = lru_cache(maxsize=64)(model.support.at)
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
-        self._bare = lru_cache(maxsize=_KEPT_BARE)(self._look_up_bare)
         self._type_of = lru_cache(maxsize=_KEPT_TYPES)(
             lambda *texts: self._cars.type_of(dict(texts), math.nan)
         )
         self._hedonic = lru_cache(maxsize=_KEPT_TYPES)(
             lambda car_type: (self._ridge.of_type(car_type), self._support.of_type(car_type))
         )
+        self._between = lru_cache(maxsize=_KEPT_TYPES)(self._look_up_between)
+        self._start = lru_cache(maxsize=_KEPT_TYPES)(self._find_start)
 
     def value(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
         """Value one listing; the confidence is from 0.5 to 0.99, or a ValueError."""
@@ -255,31 +283,52 @@ class Pricer:
 
     def explain(self, listing: Listing) -> Explanation:
         """Tell a listing's price as the market's typical car times named factors."""
-        read, hedonic = self._read(listing), self._model.hedonic
-        bare, typical = self._bare(read.known.car_type)
-        cars = mixtures(read.car, self._usual_for(read), self._cars.has_own)
-        known = chain(bare, repeat(read.known))
-        mixed = [self._read_car(of, one, read.day) for of, one in zip(known, cars, strict=False)]
-        logs = [
-            self._support.limited(one.known.support, one.ridge + residual)[0]
-            for one, residual in zip(mixed, self._trees.residuals_of(mixed), strict=True)
-        ]
+        return next(self.explain_all([listing]))
+
+    def explain_all(self, listings: Iterable[Listing]) -> Iterator[Explanation]:
+        """Explain listings, some hundreds at a time; the same as one by one."""
+        mixed = map(self._mixed, map(self._read, listings))
+        while some := [*islice(mixed, _CHUNK_EXPLAINED)]:
+            residuals = self._trees.residuals_of([one for each in some for one in each.distinct])
+            for each in some:
+                logs = [
+                    self._support.limited(one.known.support, one.ridge + residual)[0]
+                    for one, residual in zip(each.distinct, residuals, strict=False)
+                ]
+                start, by_place = self._model.hedonic.start, [logs[one] for one in each.places]
+                yield explanation(start, by_place, each.start.centred)
+
+    def _mixed(self, read: _Read) -> _Mixed:
+        """Read the cars between the usual one and a car; those that are the same once."""
+        known, car = read.known, read.car
+        has_fitness, has = "fitness_age" in car.given, tuple(map(bool, car.categories))
+        start = self._start(known.car_type, has_fitness, has)
+        usual, named, *others = mixtures(car, start.bare.car, has_own=self._cars.has_own)
+        distinct = [start.bare, start.named]
+        if named is not usual:
+            distinct[1] = self._read_car(start.named.known, named, read.day)
+        places, last = [0, 1], None
+        for other in others:
+            if other is not last:
+                is_itself = other is others[-1]
+                distinct.append(read if is_itself else self._read_car(known, other, read.day))
+                last = other
+            places.append(len(distinct) - 1)
+        return _Mixed(start, distinct, places)
+
+    def _find_start(self, car_type: CarType, has_fitness: bool, has: tuple[bool, ...]) -> _Start:
+        """Return where the explanation of a car begins, by its type and what it leaves out."""
+        hedonic, day = self._model.hedonic, self._model.market.valuation_date
+        usual = self._usual_for(car_type, has_fitness, has)
+        bare, named = (
+            self._read_car(self._between(*texts.values()), usual, day)
+            for texts in types_between(car_type)
+        )
         centred = {
-            factor: part.log_price(typical[factor], mixed[0].car) - hedonic.typical[factor]
+            factor: part.log_price(part.of_type(car_type), usual) - hedonic.typical[factor]
             for factor, part in self._parts.items()
         }
-        return explanation(hedonic.start, logs, centred)
-
-    def _look_up_bare(
-        self, car_type: CarType
-    ) -> tuple[tuple[_KnownType, ...], dict[str, TypeWorth]]:
-        """Return what the reasons of cars of a type are told against.
-
-        That is its bare types, and what the parts of the ridge that are told against the mean say
-        of it.
-        """
-        bare = tuple(map(self._known_of, bare_types(self._cars, car_type)))
-        return bare, {name: part.of_type(car_type) for name, part in self._parts.items()}
+        return _Start(bare, named, centred)
 
     @property
     def km_per_unit(self) -> float:
@@ -308,19 +357,24 @@ class Pricer:
         """Return the ridge's ln(price) of a type at seven years and 50,000 km."""
         return self._hedonic(car_type)[0].slopes[0]
 
-    def _usual_for(self, read: _Read) -> Car:
+    def _look_up_between(self, *texts: str) -> _KnownType:
+        """Return what is known of a type between the usual one and a car's, by its texts."""
+        given = dict(zip(TYPE_TEXTS, texts, strict=True))
+        return self._known_of(self._cars.type_of(given, math.nan))
+
+    def _usual_for(self, of_type: CarType, has_fitness: bool, has: tuple[bool, ...]) -> Car:
         """Return the usual car with the usual numbers of a car's model, make and fuel.
 
         It has no category that the car leaves out.
         """
-        car, of_type, usual = read.car, read.known.car_type, self._usual
+        usual = self._usual
         numbers = usual.numbers | of_type.usual
-        if (own := self._model.defaults.car) and "fitness_age" in car.given:
+        if (own := self._model.defaults.car) and has_fitness:
             numbers["fitness_age"] = own.fitness_age.get(
                 of_type.texts["fuel"], numbers["fitness_age"]
             )
-        both = zip(car.categories, usual.categories, strict=True)
-        return Car(car.given, numbers, [given and theirs for given, theirs in both], ())
+        both = zip(has, usual.categories, strict=True)
+        return Car({}, numbers, [theirs if is_given else "" for is_given, theirs in both], ())
 
     @cached_property
     def _car_keys(self) -> CarKeys:

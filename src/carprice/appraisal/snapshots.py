@@ -1,0 +1,123 @@
+"""What dated snapshots of one shop's stock tell: days listed, price drops, listings gone, supply.
+
+A listing that is gone was sold, withdrawn or moved to another shop; nothing here calls it sold.
+"""
+
+import datetime
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+SUPPLY_DAYS: Final = 45
+"""The last days whose departures tell how fast a stock goes."""
+
+Sighting = tuple[str, datetime.date, float | None]
+"""What names a car, the day of the snapshot, and the price asked; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What snapshots tell of one listing.
+
+    Attributes
+    ----------
+    first : the day that it was listed, or else first seen.
+    last : the day of the last snapshot that has it.
+    drops, dropped : how often its price fell from one snapshot to the next that has one, and by how
+        much in all; what it rose in between is not taken off.
+    """
+
+    first: datetime.date
+    last: datetime.date
+    drops: int
+    dropped: float
+
+    @property
+    def days_listed(self) -> int:
+        """Days from the first to the last; of a listing that is gone, the least that it may be."""
+        return (self.last - self.first).days
+
+
+def histories(
+    sightings: Iterable[Sighting], listed: Mapping[str, datetime.date] | None = None
+) -> dict[str, History]:
+    """Return the history of each listing; of several sightings on a day the first counts.
+
+    Parameters
+    ----------
+    listed : the day that a listing says it was listed, where it does; one after its first sighting
+        is not believed.
+
+    Examples
+    --------
+    >>> may, june, july = (datetime.date(2025, month, 1) for month in (5, 6, 7))
+    >>> told = histories([("a", may, 900.0), ("a", june, 850.0), ("a", july, 840.0)])["a"]
+    >>> told.days_listed, told.drops, told.dropped
+    (61, 2, 60.0)
+    """
+    prices: dict[str, dict[datetime.date, float | None]] = defaultdict(dict)
+    for car, day, price in sightings:
+        prices[car].setdefault(day, price)
+    told = {}
+    for car, by_day in prices.items():
+        days = sorted(by_day)
+        known = [price for day in days if (price := by_day[day]) is not None]
+        falls = [before - after for before, after in pairwise(known) if after < before]
+        first = min(days[0], (listed or {}).get(car, days[0]))
+        told[car] = History(first, days[-1], len(falls), sum(falls))
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """How long a stock lasts at the pace of its last departures.
+
+    Attributes
+    ----------
+    stock : listings in the newest snapshot.
+    departures : listings that went in the days that count; a part of one where it may have gone
+        before these.
+    over : the days that count: :data:`SUPPLY_DAYS`, or fewer where the snapshots begin later.
+    """
+
+    stock: int
+    departures: float
+    over: int
+
+    @property
+    def days(self) -> float | None:
+        """Stock over daily departures; None where nothing went, or there is one snapshot."""
+        return self.stock * self.over / self.departures if self.departures else None
+
+
+def supply(told: Iterable[History], days: Sequence[datetime.date]) -> Supply:
+    """Return the supply of a stock, or of a part of it.
+
+    A listing went on some day after the last snapshot that has it and up to the next one; each of
+    these days counts alike.
+
+    Parameters
+    ----------
+    told : the histories of listings in the stock, and of those that are gone.
+    days : of all snapshots, ascending.
+
+    Examples
+    --------
+    >>> days = [datetime.date(2025, 6, day) for day in (1, 11, 21)]
+    >>> told = [History(days[0], last, 0, 0.0) for last in (days[2], days[2], days[1], days[0])]
+    >>> supply(told, days), supply(told, days).days
+    (Supply(stock=2, departures=2.0, over=20), 20.0)
+    """
+    newest = days[-1]
+    start = max(days[0], newest - datetime.timedelta(SUPPLY_DAYS))
+    stock, departures = 0, 0.0
+    for one in told:
+        if one.last == newest:
+            stock += 1
+            continue
+        after = days[bisect_right(days, one.last)]
+        departures += max((after - max(one.last, start)).days, 0) / (after - one.last).days
+    return Supply(stock, departures, (newest - start).days)

@@ -1,0 +1,323 @@
+"""Stock: price a shop's listings beside what it asks, and tell how its stock moves.
+
+One file is a stock. Several files are snapshots of it, of the days that their names tell; so is one
+file in which a car stands on several days. Then the newest snapshot is the stock, and the earlier
+ones tell how long its cars are listed, what became cheaper, and what is gone.
+"""
+
+import datetime
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from carprice.appraisal.snapshots import History, Sighting, Supply, histories, supply
+from carprice.arrays import Progress
+from carprice.components.stock_reading import Part, days_of, read_stock
+from carprice.components.stock_summary import summary_of
+from carprice.components.workbook import write_workbook
+from carprice.errors import InputError
+from carprice.evaluation.pricing import answers, with_defaults, with_left_out
+from carprice.files import check_writable, harmless, writing
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
+from carprice.listings.sources import is_read
+from carprice.model import PriceModel
+from carprice.schema import PRICE, PRICE_NAMES
+from carprice.settings import IngestSettings
+
+ENDINGS: Final = (".csv", ".parquet", ".xlsx")
+REASONS: Final = 3
+"""The largest reasons of a price that a row tells."""
+_LEAST_AMOUNT: Final = 0.005
+_ANSWERS: Final = (*PRICE_NAMES, "priceToMarket")
+_TOLD: Final = ("warnings", "problem")
+_OF_REASONS: Final = tuple(
+    name
+    for number in range(1, REASONS + 1)
+    for name in (f"reason{number}", f"reason{number}Amount")
+)
+_OF_SNAPSHOTS: Final = ("firstSeen", "lastSeen", "daysListed", "priceDrops", "priceDropTotal")
+_FORMATS: Final = {
+    **dict.fromkeys(
+        (*PRICE_NAMES, *_OF_REASONS, "priceDropTotal", "medianAskingPrice", "medianPredictedPrice"),
+        "money",
+    ),
+    **dict.fromkeys(("priceToMarket", "medianPriceToMarket"), "ratio"),
+}
+
+
+class Stock(NamedTuple):
+    """What :func:`stock` did.
+
+    Attributes
+    ----------
+    rows, with_price : number of rows of the stock, and of those that got a price.
+    gone : listings of earlier snapshots that the newest lacks.
+    supply : of the whole stock; None without snapshots.
+    summary : as it was written.
+    files : what was written: the stock, and the tables beside it.
+    notes : what was assumed of how the numbers are written, and what is odd.
+    """
+
+    rows: int
+    with_price: int
+    gone: int
+    supply: Supply | None
+    summary: pd.DataFrame
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def check_target(target: Path, sources: Sequence[str]) -> None:
+    """Find out before any work that a stock cannot be written to a file.
+
+    Raises
+    ------
+    InputError
+        If its ending is none of :data:`ENDINGS`, the file or one that is written beside it is a
+        source, too, or a local source is not there.
+    """
+    _refuse_ending(target)
+    for path in _files(target, ("stock", "summary", "gone")).values():
+        check_writable(path)
+        for source in sources:
+            if is_read(path, source):
+                raise InputError(f"{path} is read as a source, too; name another file with --out")
+
+
+def stock(
+    model: PriceModel,
+    settings: IngestSettings,
+    sources: Sequence[str],
+    target: Path,
+    confidence: float,
+    progress: Progress,
+    car_id: str | None = None,
+) -> Stock:
+    """Price a stock, tell each row's price to market and reasons, and sum it up.
+
+    A row keeps its own columns, and its place; one that cannot be priced says why, as
+    :func:`carprice.components.predict.predict` does. A workbook gets the sheets ``stock``,
+    ``summary`` and, of snapshots, ``gone``; beside any other file the latter two are files of its
+    name: ``stock-summary.csv``. All of them are written, or none.
+
+    Parameters
+    ----------
+    car_id : the column that names cars; default: ``id`` of ``settings.columns``, if it is there.
+
+    Raises
+    ------
+    InputError
+        See :func:`carprice.components.stock_reading.read_stock`; or if the target's ending is
+        unknown, or it cannot hold the rows.
+    """
+    _refuse_ending(target)
+    read = read_stock(model, settings.with_own(model.own), sources, car_id, progress)
+    days, told = read.days, _histories(read.parts) if read.days else {}
+    tables, figures = list[pd.DataFrame](), list[pd.DataFrame]()
+    for part in read.parts:
+        rows = _rows_to_tell(part, days, told)
+        if rows.any() or len(_left_out(part, days)):
+            table, own = _tell(model, part, rows, confidence, days, told)
+            tables.append(table)
+            figures.append(own)
+            progress(f"{sum(map(len, tables)):,} rows priced")
+    whole = pd.concat(tables, ignore_index=True)
+    of_rows = pd.concat(figures, ignore_index=True)
+    is_gone = of_rows["gone"].to_numpy(dtype=bool)
+    summary = summary_of(of_rows[of_rows["predicted"].notna()], told, days)
+    sheets = {"stock": whole[~is_gone].drop(columns="lastSeen", errors="ignore")}
+    sheets |= {"summary": summary, **({"gone": whole[is_gone]} if days else {})}
+    progress("writing")
+    return Stock(
+        rows=len(sheets["stock"]),
+        with_price=int(sheets["stock"][PRICE_NAMES[0]].notna().sum()),
+        gone=int(is_gone.sum()),
+        supply=supply(told.values(), days) if days else None,
+        summary=summary,
+        files=_write(target, sheets),
+        notes=read.notes,
+    )
+
+
+def _refuse_ending(target: Path) -> None:
+    if target.suffix.lower() not in ENDINGS and not target.is_dir():
+        raise InputError(f"--out {target}: the ending must be one of {', '.join(ENDINGS)}")
+
+
+def _histories(parts: Sequence[Part]) -> dict[str, History]:
+    """Return the history of each car that has a name; it was listed when its listing says so."""
+    listed: dict[str, datetime.date] = {}
+    for part in parts:
+        own = days_of(part.mapped.frame["listed_on"])
+        for car, day in zip(part.ids, own, strict=True):
+            if car is not None and day is not None:
+                listed[car] = min(day, listed.get(car, day))
+    return histories(itertools.chain.from_iterable(map(_sightings, parts)), listed)
+
+
+def _sightings(part: Part) -> Iterator[Sighting]:
+    for car, day, price in zip(part.ids, part.days, part.asking.tolist(), strict=True):
+        if car is not None and day is not None:
+            yield car, day, None if np.isnan(price) else price
+
+
+def _rows_to_tell(
+    part: Part, days: Sequence[datetime.date], told: Mapping[str, History]
+) -> np.ndarray:
+    """Return which mapped rows are of the stock, or the last sighting of a listing that is gone."""
+    if not days:
+        return np.ones(len(part.days), dtype=bool)
+    return np.array(
+        [
+            day is None or day == days[-1] or (car is not None and told[car].last == day)
+            for car, day in zip(part.ids, part.days, strict=True)
+        ],
+        dtype=bool,
+    )
+
+
+def _left_out(part: Part, days: Sequence[datetime.date]) -> pd.Series:
+    """Return why rows of the stock are left out; those of earlier snapshots are not told."""
+    is_earlier = days and part.named_day not in (None, days[-1])
+    return part.mapped.left_out.iloc[:0] if is_earlier else part.mapped.left_out
+
+
+def _tell(
+    model: PriceModel,
+    part: Part,
+    rows: np.ndarray,
+    confidence: float,
+    days: Sequence[datetime.date],
+    told: Mapping[str, History],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return rows of the source with all that is told of them, and what sums them up."""
+    listings, problems = part.mapped.frame[rows], part.problems[rows]
+    asking, ids = part.asking[rows], [*itertools.compress(part.ids, rows)]
+    of_day = [*itertools.compress(part.days, rows)]
+    if part.named_day is not None:  # the price of that day, not of the one it was listed on
+        day = np.datetime64(part.named_day, "s")
+        listings = listings.assign(listed_on=np.full(len(listings), day))
+    priced = answers(model, listings, problems, confidence)
+    defaulted = {
+        field: own
+        for field, taken in part.mapped.defaulted.items()
+        if len(own := taken[taken.index.isin(listings.index)])
+    }
+    priced = _with_unread_prices(with_defaults(priced, defaulted), part)
+    predicted = priced[PRICE_NAMES[0]]
+    beside = {"priceToMarket": (asking / predicted).round(4)} if PRICE in part.mapped.frame else {}
+    # What else is told of a priced row, such as its deal and its rank, has its place here.
+    more = pd.DataFrame(beside, listings.index).join(_reasons(model, listings, problems))
+    histories_of = [told.get(car) if car is not None else None for car in ids]
+    if days:
+        more = more.join(_of_snapshots(histories_of, listings.index))
+    year, default_day = listings["year"], model.market.valuation_date
+    figures = pd.DataFrame(
+        {
+            "id": ids,
+            "make": listings["make"],
+            "age": np.maximum([(day or default_day).year for day in of_day] - year, 0),
+            "asking": asking,
+            "predicted": predicted,
+            "gone": [bool(days) and day is not None and day != days[-1] for day in of_day],
+        },
+        listings.index,
+    )
+    priced = with_left_out(priced, _left_out(part, days))
+    more, figures = more.reindex(priced.index), figures.reindex(priced.index)
+    figures["gone"] = figures["gone"].eq(True)
+    raw = part.chunk.frame.loc[priced.index]
+    raw = raw.drop(columns=[*_ANSWERS, *_OF_REASONS, *_OF_SNAPSHOTS, *_TOLD], errors="ignore")
+    answered = [priced[[*PRICE_NAMES]], more, priced[[*_TOLD]]]
+    return pd.concat([raw, *answered], axis=1), figures
+
+
+def _with_unread_prices(priced: pd.DataFrame, part: Part) -> pd.DataFrame:
+    """Return answers in whose warnings stands that the price asked is none."""
+    if PRICE not in part.mapped.frame:
+        return priced
+    unread = part.mapped.raw_unreadable.get(PRICE, pd.Series(dtype=object))
+    price, warnings = part.mapped.frame[PRICE], priced["warnings"].copy()
+    odd = {row: f"the price asked, {value!r}, cannot be read" for row, value in unread.items()}
+    odd |= {
+        row: f"the price asked, {value:g}, is no price" for row, value in price[price <= 0].items()
+    }
+    for row in odd.keys() & {*priced.index[priced["problem"] == ""]}:
+        warnings[row] = "; ".join(filter(None, (warnings[row], odd[row])))
+    return priced.assign(warnings=warnings)
+
+
+def _reasons(model: PriceModel, listings: pd.DataFrame, problems: pd.Series) -> pd.DataFrame:
+    """Return the largest reasons of each price, by name and amount; none of less than a cent."""
+    good = listings[problems == ""]
+    table: dict[str, list[str | float | None]] = {name: [] for name in _OF_REASONS}
+    for told in model.pricer.explain_all(listings_of(as_columns(good))) if len(good) else ():
+        largest = sorted(told.reasons, key=lambda one: -abs(one.amount))[:REASONS]
+        for number, one in enumerate(largest, start=1):
+            is_none = abs(one.amount) < _LEAST_AMOUNT
+            table[f"reason{number}"].append(None if is_none else one.name)
+            table[f"reason{number}Amount"].append(np.nan if is_none else round(one.amount, 2))
+    return pd.DataFrame(table, good.index).reindex(listings.index)
+
+
+def _of_snapshots(told: Sequence[History | None], index: pd.Index) -> pd.DataFrame:
+    rows = [
+        (None, None, None, None, None)
+        if one is None
+        else (one.first, one.last, one.days_listed, one.drops, round(one.dropped, 2))
+        for one in told
+    ]
+    table = pd.DataFrame(rows, index, [*_OF_SNAPSHOTS], dtype=object)
+    return table.astype({"daysListed": "Int64", "priceDrops": "Int64", "priceDropTotal": "float64"})
+
+
+def _files(target: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Return where each table is written."""
+    if target.suffix.lower() == ".xlsx":
+        return {"stock": target}
+    beside = {name: target.with_name(f"{target.stem}-{name}{target.suffix}") for name in names}
+    return beside | {"stock": target}
+
+
+def _write(target: Path, sheets: Mapping[str, pd.DataFrame]) -> tuple[Path, ...]:
+    """Write all tables, or none."""
+    files = _files(target, [*sheets])
+    with ExitStack() as stack:
+        for name, file in files.items():  # the stock, the first, takes its place last
+            path = stack.enter_context(writing(file))
+            if len(files) == 1:
+                write_workbook(path, sheets, _FORMATS)
+            elif target.suffix.lower() == ".csv":
+                _harmless(sheets[name]).to_csv(path, index=False, lineterminator="\n")
+            else:
+                _write_parquet(path, sheets[name])
+    return tuple(files.values())
+
+
+def _harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of which no spreadsheet takes a cell for a formula."""
+    texts = [
+        name for name, kind in zip(table.columns, table.dtypes, strict=True) if kind.kind == "O"
+    ]
+    changed = {
+        name: table[name].map(lambda one: harmless(one) if isinstance(one, str) else one)
+        for name in texts
+    }
+    return table.assign(**changed)
+
+
+def _write_parquet(path: Path, table: pd.DataFrame) -> None:
+    try:
+        table.to_parquet(path, index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(
+            f"{path.name}: a column holds several kinds of values ({error}); write .csv or .xlsx "
+            "instead"
+        ) from None
