@@ -61,7 +61,7 @@ class ListingRequest(Listing):
     asking_price: AskingPrice | None = Field(
         None,
         description="Price that is asked for the car, in the market's currency; the answer then "
-        "has deal. Only /predict and /predict/batch judge it",
+        "has deal. /predict, /predict/batch and /appraise judge it",
         examples=[495000],
     )
 
@@ -252,6 +252,7 @@ class AppraisalAnswer(PriceAnswer):
     reasons: list[ReasonAnswer] = Field(
         [], description="Their amounts and the start add up to the price, to the cent"
     )
+    comparables: "ComparablesAnswer | None" = None
     curve: CurveAnswer | None = None
     basis: BasisAnswer | None = None
     quote: QuoteAnswer | None = None

@@ -23,7 +23,9 @@ PricedRow = Valuation | ProblemError
 SHORT_DIGEST: Final = 12
 _NOT_USED = Caution("not_used", "featureCount", "featureCount is not used; send features")
 _NOT_JUDGED = Caution(
-    "not_used", "askingPrice", "askingPrice is not used here; send it to /predict or /predict/batch"
+    "not_used",
+    "askingPrice",
+    "askingPrice is not used here; send it to /predict, /predict/batch or /appraise",
 )
 
 
@@ -72,11 +74,13 @@ class ServedModel:
         """What a listing may hold that this model prices."""
         return ListingForm(self.model.own) if self.model.own else PLAIN
 
-    def value(self, listing: ListingRequest, confidence: float) -> Valuation:
-        """Price one listing, and judge its asking price if it has one."""
-        asked = listing.asking_price
+    def value(
+        self, listing: ListingRequest, confidence: float, *, judges: bool = True
+    ) -> Valuation:
+        """Price one listing, and judge its asking price if it has one and that is asked for."""
+        asked = listing.asking_price if judges else None
         valuation = value_with_deal(self.model, vars(listing), asked, confidence)
-        return _with_unused(valuation, listing)
+        return _with_unused(valuation, listing, judges=judges)
 
     def value_all(self, batch: Batch) -> list[PricedRow]:
         """Price the rows that could be read together; the order is kept."""

@@ -19,6 +19,7 @@ from api.problems import Kind, invalid_field
 from api.service import Service
 from carprice.appraisal.appraisal import PARTS, Appraised, parts_of
 from carprice.appraisal.reasons import reasons_of
+from carprice.model.pricer import Valuation
 from carprice.schema import (
     CONFIDENCE_RANGE,
     DEFAULT_CONFIDENCE,
@@ -36,7 +37,7 @@ router = APIRouter(tags=["prices"], responses=PROBLEMS)
     openapi_extra=asks_for(LISTING, CONFIDENCE, WITHOUT, YEARLY_DISTANCE),
 )
 async def appraise(request: Request) -> Response:
-    """Tell all of one listing: price, reasons, curve, what it rests on, and a quote to keep.
+    """Tell all of one listing: price, deal, reasons, comparables, curve, basis, and a quote.
 
     The answer is the quote: keep it as it is, and `carprice replay` prices it again with the model
     of its digest. Each part can be left out with ``without``.
@@ -54,7 +55,7 @@ async def appraise(request: Request) -> Response:
     valuation = served.value(listing, confidence)
     service.metrics.cautioned([valuation])
     parts = parts_of(Appraised(served.model, listing, confidence, valuation, yearly), without)
-    content = {**valuation.content(), **parts, **served.content(confidence)}
+    content = {**Valuation.content(valuation), **parts, **served.content(confidence)}
     return Response(to_json(content), media_type=JSON)
 
 
@@ -69,7 +70,7 @@ def _left_out(text: str) -> frozenset[str]:
 @router.post("/explain", response_model=ExplanationAnswer, openapi_extra=asks_for(LISTING))
 async def explain(service: TheService, served: Served, listing: OneListing) -> dict[str, Any]:
     """Tell why one listing is valued as it is."""
-    valuation = served.value(listing, DEFAULT_CONFIDENCE)
+    valuation = served.value(listing, DEFAULT_CONFIDENCE, judges=False)
     service.metrics.cautioned([valuation])
     told = valuation.content() | served.content(DEFAULT_CONFIDENCE)
     named = (PRICE_NAMES[0], "valuationDate", "warnings", "currency", "modelVersion", "modelDigest")

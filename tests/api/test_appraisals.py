@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from api.bodies import AppraisalAnswer, ExplanationAnswer, PriceAnswer
 from carprice.appraisal.appraisal import PARTS
+from carprice.appraisal.comparables import comparables_of
 from carprice.appraisal.quote import Quote
 from carprice.listings.problems import read_value
 from carprice.model import PriceModel
@@ -70,6 +71,18 @@ def test_appraise_explain_and_predict_say_the_same(
         assert (told["start"], told["reasons"]) == (why["start"], why["reasons"])
 
 
+def test_deal_and_comparables_are_told_as_elsewhere(
+    client: TestClient, cars: list[dict[str, Any]], model: PriceModel
+) -> None:
+    for car in cars:
+        told = appraise(client, {**car, "askingPrice": 480_000})
+        priced = client.post("/predict", json={**car, "askingPrice": 480_000}).json()
+        assert told["deal"] == priced["deal"]
+        listing = Listing.model_validate({k: v for k, v in car.items() if k != "featureCount"})
+        assert told["comparables"] == comparables_of(model, vars(listing)).content()
+        assert "deal" not in appraise(client, car)
+
+
 def test_reasons_add_up_to_the_cent_and_multiply_to_the_price(
     client: TestClient, cars: list[dict[str, Any]]
 ) -> None:
@@ -88,14 +101,16 @@ def test_reasons_add_up_to_the_cent_and_multiply_to_the_price(
 
 @pytest.mark.parametrize("name", PARTS)
 def test_each_part_can_be_left_out(client: TestClient, name: str) -> None:
-    every, without = appraise(client, CAR), appraise(client, CAR, f"?without={name}")
+    car = {**CAR, "askingPrice": 480_000}
+    every, without = appraise(client, car), appraise(client, car, f"?without={name}")
     members = {"reasons": {"start", "reasons"}}.get(name, {name})
     assert every.keys() - without.keys() == members
     assert {key: every[key] for key in without} == without
 
 
 def test_without_all_parts_it_is_the_price(client: TestClient) -> None:
-    told = client.post(f"/appraise?without={','.join(PARTS)}&confidence=0.8", json=CAR)
+    car = {**CAR, "askingPrice": 480_000}
+    told = client.post(f"/appraise?without={','.join(PARTS)}&confidence=0.8", json=car)
     assert PriceAnswer.model_validate_json(told.content).confidence == 0.8
     assert told.json() == client.post("/predict?confidence=0.8", json=CAR).json()
 
@@ -103,7 +118,7 @@ def test_without_all_parts_it_is_the_price(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("query", "field", "words"),
     [
-        ("without=curve,colour", "without", "'colour' is no part; the parts are reasons, curve"),
+        ("without=curve,colour", "without", "'colour' is no part; the parts are deal, reasons"),
         ("without=", "without", "'' is no part"),
         ("without=curve&without=basis", "without", "is given more than once"),
         ("yearlyDistance=-1", "yearlyDistance", "must be a number from 0 to 200,000"),

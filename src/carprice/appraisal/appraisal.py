@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from carprice.appraisal.basis import basis_of
+from carprice.appraisal.comparables import comparables_of
 from carprice.appraisal.curve import curve_of
+from carprice.appraisal.deal import JudgedValuation
 from carprice.appraisal.quote import QUOTE, Quote
 from carprice.appraisal.reasons import reasons_of
 from carprice.model import PriceModel
@@ -42,6 +44,15 @@ class Appraised:
         return max(self.valuation.valuation_date.year - float(self.listing.year), 0.0)
 
 
+def _deal(of: Appraised) -> dict[str, Any]:
+    judged = of.valuation
+    return {"deal": judged.deal.content()} if isinstance(judged, JudgedValuation) else {}
+
+
+def _comparables(of: Appraised) -> dict[str, Any]:
+    return {"comparables": comparables_of(of.model, of.fields).content()}
+
+
 def _reasons(of: Appraised) -> dict[str, Any]:
     return reasons_of(of.model, of.fields, of.valuation).content()
 
@@ -60,7 +71,9 @@ def _quote(of: Appraised) -> dict[str, Any]:
 
 
 PARTS: Final[Mapping[str, Callable[[Appraised], dict[str, Any]]]] = {
+    "deal": _deal,
     "reasons": _reasons,
+    "comparables": _comparables,
     "curve": _curve,
     "basis": _basis,
     QUOTE: _quote,
