@@ -18,7 +18,7 @@ from carprice.model.support import Limits
 from carprice.schema import DEFAULT_CONFIDENCE, PRICE_NAMES
 
 YEARS_AHEAD: Final = 5
-_MOST_AGES: Final = 16
+_MOST_AGES: Final = 20
 _DISTANCES: Final = 10
 _HALF_YEAR: Final = 0.5
 """A car of n years, by its model year, has been driven for half a year more on average."""
