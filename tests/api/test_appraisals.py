@@ -55,6 +55,7 @@ def test_the_answer_has_the_form_that_openapi_promises(client: TestClient) -> No
     answer = client.post("/appraise", json=CAR)
     told = AppraisalAnswer.model_validate_json(answer.content)
     assert told.curve is not None
+    assert told.reasons is not None
     assert len(told.reasons) == 10
     assert len(told.curve.ahead.points) > 1
     assert answer.headers["Content-Type"] == "application/json"
