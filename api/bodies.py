@@ -248,9 +248,11 @@ class QuoteAnswer(_Answer):
 class AppraisalAnswer(PriceAnswer):
     """All that is told of one listing; parts that were left out are missing."""
 
-    start: float = Field(0.0, description="Price of the market's typical car", examples=[554000.0])
-    reasons: list[ReasonAnswer] = Field(
-        [], description="Their amounts and the start add up to the price, to the cent"
+    start: float | None = Field(
+        None, description="Price of the market's typical car", examples=[554000.0]
+    )
+    reasons: list[ReasonAnswer] | None = Field(
+        None, description="Their amounts and the start add up to the price, to the cent"
     )
     comparables: "ComparablesAnswer | None" = None
     curve: CurveAnswer | None = None

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from api.bodies import AppraisalAnswer, ExplanationAnswer, PriceAnswer
 from carprice.appraisal.appraisal import PARTS
 from carprice.appraisal.comparables import comparables_of
 from carprice.appraisal.quote import Quote
+from carprice.arrays import quiet
+from carprice.components.replay import Verdict, read_quotes, replay
 from carprice.listings.problems import read_value
 from carprice.model import PriceModel
 from carprice.schema import Listing, example_listing
@@ -53,6 +56,7 @@ def test_the_answer_has_the_form_that_openapi_promises(client: TestClient) -> No
     answer = client.post("/appraise", json=CAR)
     told = AppraisalAnswer.model_validate_json(answer.content)
     assert told.curve is not None
+    assert told.reasons is not None
     assert len(told.reasons) == 10
     assert len(told.curve.ahead.points) > 1
     assert answer.headers["Content-Type"] == "application/json"
@@ -170,6 +174,36 @@ def test_each_answer_is_a_quote_that_bears_itself_out(
         assert quote.differences(model) == []
         ids.add(quote.id)
     assert len(ids) == len(cars) - 1  # the last odd one is the first, written otherwise
+
+
+def test_answers_that_are_kept_as_sent_are_replayed(
+    client: TestClient, cars: list[dict[str, Any]], finished: Any, tmp_path: Path
+) -> None:
+    kept = tmp_path / "quotes.jsonl"
+    sent = (client.post("/appraise", json=car).content for car in cars)
+    kept.write_bytes(b"".join(answer + b"\n" for answer in sent))
+    outcome = replay(read_quotes([str(kept)]), lambda _: finished[0].model, quiet)
+    assert outcome.odd == []
+    assert outcome.count(Verdict.SAME) == len(cars)
+
+
+def test_the_basis_counts_training_cars_and_tells_the_error_of_such_cars(
+    client: TestClient, model: PriceModel, finished: Any
+) -> None:
+    counts = pd.read_parquet(finished[0].train_listings).groupby(["make", "model"]).size()
+    make, name = counts.idxmax()
+    car = {**BARE, "make": make, "model": name}
+    basis = appraise(client, car)["basis"]
+    assert basis["trainingCars"]["model"] == counts.max()
+    assert basis["trainingCars"]["market"] == counts.sum()
+    assert (basis["trainingCars"]["trim"], basis["trainingCars"]["variant"]) == (None, None)
+    assert basis["error"]["of"] == "cross-validation"
+    assert basis["error"]["listings"] >= 50
+    nobody = appraise(client, ODD[2])["basis"]
+    assert nobody["trainingCars"]["model"] == 0
+    assert nobody["error"]["segment"].startswith("all cars")
+    whole = appraise(client, CAR)["basis"]["trainingCars"]
+    assert whole["model"] >= whole["trim"] >= whole["variant"]
 
 
 def test_the_id_is_of_what_was_asked_and_not_of_what_is_told_beside(client: TestClient) -> None:

@@ -1,5 +1,6 @@
 """``carprice replay``: quotes that were kept are priced again, and changed ones are refused."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from command_line import Carprice, caller
 
 from carprice.appraisal.appraisal import PARTS, Appraised, parts_of
+from carprice.arrays import quiet
 from carprice.components import replay as replaying
 from carprice.components.workspace import Workspace
 from carprice.listings.problems import read_value
@@ -116,6 +118,37 @@ def test_a_price_that_the_model_does_not_give_differs_though_its_id_was_made_ane
     done = carprice("replay", "one.json", "--model", promoted.model)
     assert done.code == 1
     assert "one.json:1: priceLow is " in done.refusal
+
+
+def test_each_model_is_loaded_before_the_next_is_fetched(
+    answers: list[str], promoted: Workspace, tmp_path: Path
+) -> None:
+    """The cache deletes old models when it gets new ones."""
+    model, folder = PriceModel.load(promoted.model), tmp_path / "cached"
+    texts = answers[:2]
+    listing = Listing(**example_listing())
+    others: dict[str, PriceModel] = {}
+    for number in range(5):
+        other = dataclasses.replace(model, metrics={**model.metrics, "number": float(number)})
+        digest = other.save(tmp_path / "made")
+        others[digest] = other
+        valuation = other.pricer.value(vars(listing), 0.9)
+        priced = Appraised(dataclasses.replace(other, digest=digest), listing, 0.9, valuation)
+        parts = parts_of(priced, {*PARTS} - {"quote"})
+        texts.append(json.dumps({**valuation.content(), **parts, **priced.model.content(0.9)}))
+    (tmp_path / "kept.jsonl").write_text("\n".join(texts))
+
+    def model_of(digest: str) -> Path:
+        if folder.exists():
+            shutil.rmtree(folder)
+        others.get(digest, model).save(folder)
+        return folder
+
+    outcome = replaying.replay(
+        replaying.read_quotes([str(tmp_path / "kept.jsonl")]), model_of, quiet
+    )
+    assert outcome.odd == []
+    assert len(outcome.by_model) == 6
 
 
 @pytest.mark.parametrize("indent", [None, 2])

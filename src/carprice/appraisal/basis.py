@@ -50,5 +50,5 @@ def basis_of(model: PriceModel, listing: Listing, age: float) -> Basis:
         shown: rows[name].get(texts[name], 0) if has_detail(texts[name]) else None
         for name, shown in _COUNTED.items()
     }
-    cars["market"] = model.support.seen[""].rows
+    cars["market"] = model.cars
     return Basis(cars, model.segments.of(texts["model"], age))

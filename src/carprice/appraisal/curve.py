@@ -18,7 +18,7 @@ from carprice.model.support import Limits
 from carprice.schema import DEFAULT_CONFIDENCE, PRICE_NAMES
 
 YEARS_AHEAD: Final = 5
-_MOST_AGES: Final = 16
+_MOST_AGES: Final = 20
 _DISTANCES: Final = 10
 _HALF_YEAR: Final = 0.5
 """A car of n years, by its model year, has been driven for half a year more on average."""
@@ -90,8 +90,9 @@ def usual_yearly_distance(model: PriceModel) -> float | None:
     car, by_age = model.defaults.car, model.defaults.odometer_by_age
     if "odometer" not in model.trained_on:
         return None
-    if car is not None and "odometer" in car.numbers:
-        return _round(car.numbers["odometer"] / (car.numbers["age"] + _HALF_YEAR))
+    if car is not None and car.numbers.keys() >= {"age", "odometer"}:
+        years = max(car.numbers["age"], 0.0) + _HALF_YEAR
+        return _round(car.numbers["odometer"] / years)
     distance = float(by_age[_SOME_AGE])  # as a model folder of before has it
     return None if math.isnan(distance) else _round(distance / (_SOME_AGE + _HALF_YEAR))
 

@@ -125,10 +125,9 @@ def replay(kept: Sequence[Kept], model_of: Callable[[str], Path], progress: Prog
         else:
             why = "it was changed: its id is not of what it says"
             rows[number] = Replayed(place, quote.id, quote.digest, Verdict.REFUSED, why)
-    folders = {digest: model_of(digest) for digest in by_model}
     for digest, numbers in by_model.items():
         progress(f"loading model {digest[:_SHOWN]}")
-        model = _loaded(folders[digest], digest)
+        model = _loaded(model_of(digest), digest)  # at once: the cache keeps a few models only
         for done, number in enumerate(numbers):
             if done % _STEP == 0:
                 progress(f"{len(rows):,} of {len(kept):,} quotes")

@@ -227,6 +227,11 @@ class PriceModel:
         """The values of categories and equipment that training had."""
         return KnownValues(self.hedonic)
 
+    @cached_property
+    def cars(self) -> int:
+        """The number of cars that training had."""
+        return sum(self.encoder.rows["model"].values())
+
     @property
     def own(self) -> tuple[str, ...]:
         """The fields of the market's own columns."""
