@@ -141,7 +141,10 @@ class _Start:
 
 @dataclass(slots=True, frozen=True)
 class _Mixed:
-    """The cars between the usual one and a car: those that differ, and which stands where."""
+    """The cars between the usual one and a car: those that differ, and which stands where.
+
+    The last is the car itself.
+    """
 
     start: _Start
     distinct: Sequence[_Read]
@@ -203,16 +206,24 @@ class Pricer:
 
     def explain_all(self, listings: Iterable[Listing]) -> Iterator[Explanation]:
         """Explain listings, some hundreds at a time; the same as one by one."""
-        mixed = map(self._mixed, map(self._read, listings))
+        return (told for _, told in self.appraise_all(listings))
+
+    def appraise_all(
+        self, listings: Iterable[Listing], confidence: float = DEFAULT_CONFIDENCE
+    ) -> Iterator[tuple[Valuation, Explanation]]:
+        """Value and explain listings; the same as :meth:`value` and :meth:`explain` of each."""
+        start, mixed = self._model.hedonic.start, map(self._mixed, map(self._read, listings))
         while some := [*islice(mixed, _CHUNK_EXPLAINED)]:
-            sums = self._trees.of_many([one for each in some for one in each.distinct])
+            of_cars = self._trees.of_many([one for each in some for one in each.distinct])
             for each in some:
+                sums = [*islice(of_cars, len(each.distinct))]
                 logs = [
                     self._support.limited(one.known.support, one.ridge + residual)[0]
-                    for one, (residual, _) in zip(each.distinct, sums, strict=False)
+                    for one, (residual, _) in zip(each.distinct, sums, strict=True)
                 ]
-                start, by_place = self._model.hedonic.start, [logs[one] for one in each.places]
-                yield explanation(start, by_place, each.start.centred)
+                by_place = [logs[place] for place in each.places]
+                told = explanation(start, by_place, each.start.centred)
+                yield self._valuation(each.distinct[-1], sums[-1], confidence), told
 
     def _mixed(self, read: _Read) -> _Mixed:
         """Read the cars between the usual one and a car; those that are the same once."""
