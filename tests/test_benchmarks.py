@@ -113,7 +113,8 @@ def test_appraisals_are_timed_part_by_part(
     run("appraising.py", "--model", promoted.model, "--listings", 60, "--json", report)
     told = {one["path"]: one for one in json.loads(report.read_text())}
     assert told["/appraise"]["bytes"] > told["/appraise?without=curve"]["bytes"] + 1000
-    price, bare = told["/predict"], told["/appraise?without=deal,reasons,comparables,curve,basis,quote"]
+    price = told["/predict"]
+    bare = told["/appraise?without=deal,reasons,comparables,curve,basis,quote"]
     assert price["bytes"] == bare["bytes"]
     assert all(0 < one["p50_ms"] <= one["p99_ms"] for one in told.values())
 

@@ -3,7 +3,7 @@
 import gc
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from carprice.components.stock import Stock
+
+
+_COLLECT_AFTER: Final = 100_000
+"""New objects after which garbage is looked for."""
 
 
 @app.command(rich_help_panel=SERVE)
@@ -73,7 +77,8 @@ def stock(
             registry = open_registry(settings, workspace)
             model = registry.fetch(production_version(registry), workspace.model_cache)
         loaded = PriceModel.load(model)
-        gc.freeze()  # as in predict
+        gc.freeze()  # as in predict; what is kept until the end is looked through less often
+        gc.set_threshold(_COLLECT_AFTER)
         done = price_stock(loaded, settings.ingest, sources, out, confidence, progress, car_id)
     say_assumed(done.notes)
     _say_summary(done.summary, loaded.market.currency)

@@ -22,12 +22,11 @@ from carprice.components.stock_reading import Part, days_of, read_stock
 from carprice.components.stock_summary import summary_of
 from carprice.components.workbook import write_workbook
 from carprice.errors import InputError
-from carprice.evaluation.pricing import answers, with_defaults, with_left_out
+from carprice.evaluation.pricing import answers_and_reasons, with_defaults, with_left_out
 from carprice.files import check_writable, harmless, writing
-from carprice.listings.features import listings_of
-from carprice.listings.frames import as_columns
 from carprice.listings.sources import is_read
 from carprice.model import PriceModel
+from carprice.model.explanation import Explanation
 from carprice.schema import PRICE, PRICE_NAMES
 from carprice.settings import IngestSettings
 
@@ -204,7 +203,7 @@ def _tell(
     if part.named_day is not None:  # the price of that day, not of the one it was listed on
         day = np.datetime64(part.named_day, "s")
         listings = listings.assign(listed_on=np.full(len(listings), day))
-    priced = answers(model, listings, problems, confidence)
+    priced, explained = answers_and_reasons(model, listings, problems, confidence)
     defaulted = {
         field: own
         for field, taken in part.mapped.defaulted.items()
@@ -214,7 +213,8 @@ def _tell(
     predicted = priced[PRICE_NAMES[0]]
     beside = {"priceToMarket": (asking / predicted).round(4)} if PRICE in part.mapped.frame else {}
     # What else is told of a priced row, such as its deal and its rank, has its place here.
-    more = pd.DataFrame(beside, listings.index).join(_reasons(model, listings, problems))
+    reasons = _reasons(explained, listings.index[problems == ""])
+    more = pd.DataFrame(beside, listings.index).join(reasons)
     histories_of = [told.get(car) if car is not None else None for car in ids]
     if days:
         more = more.join(_of_snapshots(histories_of, listings.index))
@@ -254,17 +254,16 @@ def _with_unread_prices(priced: pd.DataFrame, part: Part) -> pd.DataFrame:
     return priced.assign(warnings=warnings)
 
 
-def _reasons(model: PriceModel, listings: pd.DataFrame, problems: pd.Series) -> pd.DataFrame:
+def _reasons(explained: Sequence[Explanation], index: pd.Index) -> pd.DataFrame:
     """Return the largest reasons of each price, by name and amount; none of less than a cent."""
-    good = listings[problems == ""]
     table: dict[str, list[str | float | None]] = {name: [] for name in _OF_REASONS}
-    for told in model.pricer.explain_all(listings_of(as_columns(good))) if len(good) else ():
+    for told in explained:
         largest = sorted(told.reasons, key=lambda one: -abs(one.amount))[:REASONS]
         for number, one in enumerate(largest, start=1):
             is_none = abs(one.amount) < _LEAST_AMOUNT
             table[f"reason{number}"].append(None if is_none else one.name)
             table[f"reason{number}Amount"].append(np.nan if is_none else round(one.amount, 2))
-    return pd.DataFrame(table, good.index).reindex(listings.index)
+    return pd.DataFrame(table, index)
 
 
 def _of_snapshots(told: Sequence[History | None], index: pd.Index) -> pd.DataFrame:

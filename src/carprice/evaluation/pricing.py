@@ -14,6 +14,8 @@ from carprice.listings.problems import WrongField, problem_of, read_value
 from carprice.listings.remedies import told_unreadable
 from carprice.listings.unreadable import Unreadable
 from carprice.model import PriceModel
+from carprice.model.explanation import Explanation
+from carprice.model.pricer import Valuation
 from carprice.schema import (
     KINDS,
     NUMERIC,
@@ -42,12 +44,27 @@ def answers(
     ``warnings`` joins the messages by semicolons. A confidence outside 0.5–0.99 is a ValueError.
     """
     good = listings.loc[problems == ""]
-    found = pd.DataFrame(index=listings.index, columns=[*_COLUMNS], dtype=object)
+    given = listings_of(as_columns(good)) if len(good) else ()
+    return _answered(problems, good.index, [*model.pricer.value_all(given, confidence)])
+
+
+def answers_and_reasons(
+    model: PriceModel, listings: pd.DataFrame, problems: pd.Series, confidence: float
+) -> tuple[pd.DataFrame, list[Explanation]]:
+    """Return the same, and the explanations of the rows without a problem."""
+    good = listings.loc[problems == ""]
+    given = listings_of(as_columns(good)) if len(good) else ()
+    both = [*model.pricer.appraise_all(given, confidence)]
+    answered = _answered(problems, good.index, [valued for valued, _ in both])
+    return answered, [told for _, told in both]
+
+
+def _answered(problems: pd.Series, good: pd.Index, valued: Sequence[Valuation]) -> pd.DataFrame:
+    found = pd.DataFrame(index=problems.index, columns=[*_COLUMNS], dtype=object)
     found["problem"], found["warnings"] = problems, ""
-    if len(good):
-        valued = [*model.pricer.value_all(listings_of(as_columns(good)), confidence)]
-        found.loc[good.index, [*PRICE_NAMES]] = np.array([one.prices for one in valued])
-        found.loc[good.index, "warnings"] = [
+    if valued:
+        found.loc[good, [*PRICE_NAMES]] = np.array([one.prices for one in valued])
+        found.loc[good, "warnings"] = [
             "; ".join(caution.message for caution in one.cautions) for one in valued
         ]
     numbers = dict.fromkeys(PRICE_NAMES, "float64")

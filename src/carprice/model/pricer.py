@@ -32,7 +32,7 @@ from carprice.model.blocks import OWN, POWERTRAIN, VARIANT
 from carprice.model.booster import bound_to
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
-from carprice.model.encoder import Matrix, Row, TreeRows
+from carprice.model.encoder import Row, TreeRows
 from carprice.model.explanation import (
     CENTRED,
     Explanation,
@@ -164,7 +164,10 @@ class _Start:
 
 @dataclass(slots=True, frozen=True)
 class _Mixed:
-    """The cars between the usual one and a car: those that differ, and which stands where."""
+    """The cars between the usual one and a car: those that differ, and which stands where.
+
+    The last is the car itself.
+    """
 
     start: _Start
     distinct: Sequence[_Read]
@@ -287,16 +290,24 @@ class Pricer:
 
     def explain_all(self, listings: Iterable[Listing]) -> Iterator[Explanation]:
         """Explain listings, some hundreds at a time; the same as one by one."""
-        mixed = map(self._mixed, map(self._read, listings))
+        return (told for _, told in self.appraise_all(listings))
+
+    def appraise_all(
+        self, listings: Iterable[Listing], confidence: float = DEFAULT_CONFIDENCE
+    ) -> Iterator[tuple[Valuation, Explanation]]:
+        """Value and explain listings; the same as :meth:`value` and :meth:`explain` of each."""
+        start, mixed = self._model.hedonic.start, map(self._mixed, map(self._read, listings))
         while some := [*islice(mixed, _CHUNK_EXPLAINED)]:
-            residuals = self._trees.residuals_of([one for each in some for one in each.distinct])
+            of_cars = self._trees.of_many([one for each in some for one in each.distinct])
             for each in some:
+                sums = [*islice(of_cars, len(each.distinct))]
                 logs = [
                     self._support.limited(one.known.support, one.ridge + residual)[0]
-                    for one, residual in zip(each.distinct, residuals, strict=False)
+                    for one, (residual, _) in zip(each.distinct, sums, strict=True)
                 ]
-                start, by_place = self._model.hedonic.start, [logs[one] for one in each.places]
-                yield explanation(start, by_place, each.start.centred)
+                by_place = [logs[place] for place in each.places]
+                told = explanation(start, by_place, each.start.centred)
+                yield self._valuation(each.distinct[-1], sums[-1], confidence), told
 
     def _mixed(self, read: _Read) -> _Mixed:
         """Read the cars between the usual one and a car; those that are the same once."""
@@ -527,21 +538,10 @@ class _Trees:
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
-        matrix = self._matrix(read)
-        yield from zip(
-            self._residuals(read, matrix), self._scale.predict(matrix).tolist(), strict=True
-        )
-
-    def residuals_of(self, read: Sequence[_Read]) -> Iterator[float]:
-        """Return what is added to the ridge's ln(price) of each of many cars."""
-        return self._residuals(read, self._matrix(read))
-
-    def _residuals(self, read: Sequence[_Read], matrix: Matrix) -> Iterator[float]:
-        for one, booster in zip(read, self._booster.predict(matrix).tolist(), strict=True):
-            yield booster + self._share * (self._start - one.ridge)
-
-    def _matrix(self, read: Sequence[_Read]) -> Matrix:
-        return self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
+        matrix = self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
+        sums = (trees.predict(matrix).tolist() for trees in (self._booster, self._scale))
+        for one, booster, scale in zip(read, *sums, strict=True):
+            yield booster + self._share * (self._start - one.ridge), scale
 
 
 class _OpenVariance:
