@@ -13,8 +13,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *("abuse.py", "contaminated.py", "gate.py", "load.py", "one_price.py", "scaling.py"),
-    *("serving.py", "time_split.py"),
+    *("abuse.py", "contaminated.py", "deals.py", "gate.py", "load.py", "one_price.py"),
+    *("scaling.py", "serving.py", "time_split.py"),
 )
 
 
@@ -102,6 +102,26 @@ def test_junk_harms_carprice_less_than_a_model_that_believes_it(
     mape = {(one["model"], one["share"]): one["mape"] for one in json.loads(report.read_text())}
     assert mape["carprice/log", 0.1] < 1.1 * mape["carprice/log", 0.0]
     assert mape["ridge/log/one-hot/median", 0.1] > 1.3 * mape["ridge/log/one-hot/median", 0.0]
+
+
+def test_labels_of_deals_are_counted_by_age_and_between_two_models(
+    run: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "deals.json"
+    params.write_text(
+        "ingest: {sample: {rows: 900}}\n"
+        "train: {folds: 2, booster: {n_estimators: 10, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    assert run("deals.py", "--params", params, "--json", report, "--most-folds", 1) in (0, 1)
+    figures = json.loads(report.read_text())
+    assert figures["seen"] == 100
+    assert figures["flips"] < 30
+    assert figures["flips_by_cuts"]["1/5/95/99"] < figures["flips_by_cuts"]["10/25/75/90"]
+    assert 30 < figures["up_to"]["all"]["50"] < 70
+    for shares in figures["shares"].values():
+        assert sum(shares.values()) == pytest.approx(100)
+    assert "Labels that differ between two models" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
