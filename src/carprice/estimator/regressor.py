@@ -76,7 +76,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ``latest`` price, ``all`` its listings, or ``ignore`` that they are of one car.
     junk : what becomes of prices that are no car's, as ``ingest.junk``: ``discount``, they count as
         far as they are believed, or ``believe``, they count like all others.
-    folds, patience, seed, hedonic, booster : settings of the training, as in params.yaml.
+    folds, patience, seed, hedonic, booster, deal : settings of the training, as in params.yaml.
 
     Attributes
     ----------
@@ -116,6 +116,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         seed: int = 0,
         hedonic: Mapping[str, Any] | None = None,
         booster: Mapping[str, Any] | None = None,
+        deal: Mapping[str, Any] | None = None,
     ) -> None:
         self.columns = columns
         self.extra = extra
@@ -132,6 +133,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.hedonic = hedonic
         self.booster = booster
+        self.deal = deal
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -169,6 +171,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 "seed": self.seed,
                 "hedonic": dict(self.hedonic or {}),
                 "booster": dict(self.booster or {}),
+                "deal": dict(self.deal or {}),
             },
         )
         mapped = read_fields(table, settings, price_required=y is None)
