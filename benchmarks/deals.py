@@ -55,11 +55,13 @@ class Judged:
     ----------
     bands : the age band of each listing.
     deals : for both models, one for each listing.
+    prices : the asking prices.
     seen : for some training listings, whether the model that saw them says so.
     """
 
     bands: Codes
     deals: tuple[list[Deal], list[Deal]]
+    prices: Floats
     seen: list[bool]
 
 
@@ -84,6 +86,7 @@ def judge(
     believed[believed_rows(trust)] = True
     fold = (rng.permutation(cars.max() + 1) % folds)[cars]
     bands: list[npt.NDArray[np.intp]] = []
+    prices: list[Floats] = []
     deals: tuple[list[Deal], list[Deal]] = ([], [])
     seen: list[bool] = []
     for number in range(min(folds, most)):
@@ -102,7 +105,8 @@ def judge(
                 for deal in deals_of(model, listings.iloc[some])
             ]
         bands.append(age_bands(features.numbers["age"][held_out]))
-    return Judged(np.concatenate(bands), deals, seen)
+        prices.append(np.exp(log_price[held_out]))
+    return Judged(np.concatenate(bands), deals, np.concatenate(prices), seen)
 
 
 def percentiles_of(deals: Sequence[Deal]) -> Floats:
@@ -126,6 +130,16 @@ def flips(judged: Judged) -> float:
     """Return how many labels differ between both models, in %; none is one of them."""
     pairs = zip(*judged.deals, strict=True)
     return 100 * float(np.mean([one.label != other.label for one, other in pairs]))
+
+
+def apart(judged: Judged) -> dict[str, float]:
+    """Return how far both models' predicted prices are apart, in %."""
+    one, other = (
+        np.log(judged.prices - np.array([deal.difference for deal in deals]))
+        for deals in judged.deals
+    )
+    off = 100 * np.abs(one - other)
+    return {"median": float(np.median(off)), "root mean square": float(np.sqrt(np.mean(off**2)))}
 
 
 def flips_with(judged: Judged, cuts: Sequence[float]) -> float:
@@ -166,6 +180,7 @@ def report_of(judged: Judged, cuts: Sequence[float]) -> dict[str, object]:
         "listings": len(judged.bands),
         "by_band": np.bincount(judged.bands, minlength=len(AGE_BANDS)).tolist(),
         "shares": shares(judged, cuts),
+        "apart": apart(judged),
         "flips": flips(judged),
         "flips_by_cuts": {
             "/".join(f"{cut:g}" for cut in other): flips_with(judged, other) for other in OTHER_CUTS
@@ -214,6 +229,7 @@ def main() -> int:
     show("Prices up to the percentile, %", [f"{one:g}" for one in PERCENTILES], percentiles)
     console.print(f"Labels that differ between two models: {flips(judged):.1f} %; by cuts:")
     console.print(report["flips_by_cuts"])
+    console.print("Predicted prices of both, % apart:", report["apart"])
     console.print("No label, % of the held-out listings:", reasons(judged))
     console.print(f"Training listings that are known again: {report['seen']:.1f} %")
     nominal = label_shares["nominal"]

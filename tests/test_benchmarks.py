@@ -13,8 +13,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *("abuse.py", "appraising.py", "comparables.py", "contaminated.py", "gate.py", "load.py"),
-    *("one_price.py", "scaling.py", "serving.py", "time_split.py"),
+    *("abuse.py", "appraising.py", "comparables.py", "contaminated.py", "deals.py", "gate.py"),
+    *("load.py", "one_price.py", "scaling.py", "serving.py", "time_split.py"),
 )
 
 
@@ -137,6 +137,26 @@ def test_what_comparables_cost_and_how_near_they_come_is_told(
     assert everything["comparables"] < 2 * everything["model"]
     assert (cost["listings"], cost["listings.bin MB"]) == (2000, 0.048)
     assert cost["folder MB"] < 5
+
+
+def test_labels_of_deals_are_counted_by_age_and_between_two_models(
+    run: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "deals.json"
+    params.write_text(
+        "ingest: {sample: {rows: 900}}\n"
+        "train: {folds: 2, booster: {n_estimators: 10, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    assert run("deals.py", "--params", params, "--json", report, "--most-folds", 1) in (0, 1)
+    figures = json.loads(report.read_text())
+    assert figures["seen"] == 100
+    assert figures["flips"] < 30
+    assert figures["flips_by_cuts"]["1/5/95/99"] < figures["flips_by_cuts"]["10/25/75/90"]
+    assert 30 < figures["up_to"]["all"]["50"] < 70
+    for shares in figures["shares"].values():
+        assert sum(shares.values()) == pytest.approx(100)
+    assert "Labels that differ between two models" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -76,7 +76,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ``latest`` price, ``all`` its listings, or ``ignore`` that they are of one car.
     junk : what becomes of prices that are no car's, as ``ingest.junk``: ``discount``, they count as
         far as they are believed, or ``believe``, they count like all others.
-    folds, patience, seed, hedonic, booster, comparables : settings of the training, as in
+    folds, patience, seed, hedonic, booster, deal, comparables : settings of the training, as in
         params.yaml.
 
     Attributes
@@ -117,6 +117,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         seed: int = 0,
         hedonic: Mapping[str, Any] | None = None,
         booster: Mapping[str, Any] | None = None,
+        deal: Mapping[str, Any] | None = None,
         comparables: bool = True,
     ) -> None:
         self.columns = columns
@@ -134,6 +135,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.hedonic = hedonic
         self.booster = booster
+        self.deal = deal
         self.comparables = comparables
 
     def __sklearn_tags__(self) -> Any:
@@ -172,6 +174,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 "seed": self.seed,
                 "hedonic": dict(self.hedonic or {}),
                 "booster": dict(self.booster or {}),
+                "deal": dict(self.deal or {}),
                 "comparables": self.comparables,
             },
         )
