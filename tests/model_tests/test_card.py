@@ -79,6 +79,11 @@ def test_the_card_tells_everything_there_is(subject: Subject, finished: Any) -> 
     assert f"| MAPE | {figures['mape']:.2f} % | {figures['naive']['mape']:.2f} % |" in card
     assert "| source | `sample` |" in found["Data"]
     assert "| exact duplicate | " in found["Data"]
+    assert subject.model is not None
+    assert subject.model.listings is not None
+    assert f"holds {len(subject.model.listings):,} of the listings" in found["Data"]
+    without = replace(subject, model=replace(subject.model, listings=None))
+    assert "of the listings that it learned from" not in model_card(without)
     for kind in ("age band", "price decile", "make", "cars of model"):
         assert f"| {kind} | rows | MAPE |" in found["Figures by segment"]
     assert f"| 90 % | {figures['coverage']:.1f} % |" in found["Ranges"]
