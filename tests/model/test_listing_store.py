@@ -83,6 +83,16 @@ def test_a_price_that_is_not_believed_and_a_second_listing_are_not_kept(
     assert sorted(kept.tolist()) == sorted(left.tolist())
 
 
+def test_of_too_many_cars_the_newest_listings_are_kept(
+    model: PriceModel, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing_store, "MOST_LISTINGS", 50)
+    features, _, trust = training
+    kept = fitted(model, *training).records["listed"]
+    every = np.rint(features.numbers["listed"][features.first_of_each_car(trust)] * 365.25)
+    assert np.sort(kept).tolist() == np.sort(every)[-50:].tolist()
+
+
 def test_what_is_kept_is_read_as_it_was(store: ListingStore, training: Training) -> None:
     """Of each listing, told by its price: texts, numbers, categories and owners."""
     features, log_price, _ = training
@@ -196,6 +206,7 @@ def swapped(good: Path) -> dict[str, bytes]:
         (changed("price", 3, -1.0), "a price that is none"),
         (changed("price", -1, 0.0), "a price that is none"),
         (changed("price", 3, math.inf), "a price that is none"),
+        (changed("price", 3, 1e300), "a price that is none"),
         (changed("odometer", 3, -1.0), "a distance that is none"),
         (changed("odometer", 3, math.inf), "a distance that is none"),
         (changed("type", 3, 2**32 - 1), "a type that is none of its model's"),

@@ -81,6 +81,11 @@ def test_the_card_tells_everything_there_is(subject: Subject, finished: Any) -> 
     assert f"| 10 | {figures['vertical_equity']['10']['rows']} | " in found["Figures"]
     assert "| source | `sample` |" in found["Data"]
     assert "| exact duplicate | " in found["Data"]
+    assert subject.model is not None
+    assert subject.model.listings is not None
+    assert f"holds {len(subject.model.listings):,} of the listings" in found["Data"]
+    without = replace(subject, model=replace(subject.model, listings=None))
+    assert "of the listings that it learned from" not in model_card(without)
     for kind in ("age band", "price decile", "make", "cars of model"):
         assert f"| {kind} | rows | MAPE |" in found["Figures by segment"]
     assert f"| 90 % | {figures['coverage']:.1f} % |" in found["Ranges"]

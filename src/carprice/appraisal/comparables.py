@@ -151,12 +151,12 @@ def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> C
     car_type, car = pricer.read(listing)
     count = min(max(count, 1), MOST)
     near = neighbours.near(car_type, car, count + 1)
-    market_day = model.market.valuation_date
+    today, last = model.market.valuation_date.toordinal(), datetime.date.max.toordinal()
     found: list[Comparable] = []
     left_out = 0
     for row, distance in zip(near.rows.tolist(), near.distances.tolist(), strict=True):
         kept = neighbours.read(row, car)
-        day = market_day + datetime.timedelta(days=kept.listed_days)
+        day = datetime.date.fromordinal(min(max(today + kept.listed_days, 1), last))
         year = day.year - round(kept.car.given["age"])
         if not left_out and year == listing["year"] and _may_be(kept, car_type, car):
             left_out = 1
@@ -265,7 +265,7 @@ def _note(found: int, enough: int, of_model: int) -> str:
     """Say what a reader must know of the listings, in a sentence."""
     listings = "1 listing" if of_model == 1 else f"{of_model:,} listings"
     if not found:
-        return f"none of the {listings} of this model is like this car" if of_model else _NONE_LIKE
+        return f"of the {listings} of this model none is like this car" if of_model else _NONE_LIKE
     if not of_model:
         return "the market has no other listing of this model; these are other models of its make"
     if of_model < _FEW:

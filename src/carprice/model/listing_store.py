@@ -51,6 +51,9 @@ STORED_NUMBERS: Final = (
 )
 """Numbers of the version of a car. Fitness, equipment and a market's own numbers are not kept."""
 DAYS_A_YEAR: Final = 365.25
+MOST_LISTINGS: Final = 3_000_000
+"""Of more cars the newest listings are kept: 72 MB, below what a model folder may have."""
+DEAREST: Final = 1e15
 _CHECKED_AT_ONCE: Final = 65_536
 _LISTED_DAYS: Final = tuple(round(years * DAYS_A_YEAR) for years in LISTED_YEARS)
 
@@ -95,9 +98,11 @@ class ListingStore:
         ridge: RidgeLookups,
     ) -> Self:
         """Keep one listing a car, of n parsed ones: its first whose price is believed."""
+        texts, numbers = features.texts, features.numbers
         first = features.first_of_each_car(trust)
         rows = first[np.isin(first, believed_rows(trust))]
-        texts, numbers = features.texts, features.numbers
+        newest = np.argsort(-numbers["listed"][rows], kind="stable")[:MOST_LISTINGS]
+        rows = rows[np.sort(newest)]
         type_texts = [texts["model"], texts["model_trim"], texts["model_variant"]]
         type_texts += [texts[name] for name in TYPE_COLUMNS[2:]]
         types, type_codes = _coded(_rows_of(type_texts, rows), len(rows))
@@ -128,7 +133,7 @@ class ListingStore:
             car_type = cars.type_of(store.texts_of(code), np.nan)
             store.levels[code] = ridge.of_type(car_type).slopes[0]
         records = store.records
-        records["price"] = np.maximum(np.round(np.exp(log_price[rows]), 2), 0.01)
+        records["price"] = np.clip(np.round(np.exp(log_price[rows]), 2), 0.01, DEAREST)
         records["odometer"] = numbers["odometer"][rows]
         records["type"] = type_codes
         records["listed"] = np.rint(numbers["listed"][rows] * DAYS_A_YEAR)
@@ -275,7 +280,7 @@ class ListingStore:
     ) -> None:
         """Refuse listings, some beside each other, that are not of the models given."""
         price, km, listed = (some[name] for name in ("price", "odometer", "listed"))
-        if not ((price > 0) & (price < np.inf)).all():
+        if not ((price > 0) & (price <= DEAREST)).all():
             raise OddListingsError("listings.bin has a price that is none")
         if not (np.isnan(km) | ((km >= 0) & (km < np.inf))).all():
             raise OddListingsError("listings.bin has a distance that is none")

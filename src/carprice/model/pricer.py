@@ -465,10 +465,9 @@ class Pricer:
         return self._known_of(car_type, Unseen(cautions, unseen.variance))
 
     def _known_of(self, car_type: CarType, unseen: Unseen = _SEEN) -> _KnownType:
-        worth = self._ridge.of_type(car_type)
+        worth, support = self._hedonic(car_type)
         row = self._trees.rows.of_type(car_type, worth.worths)
         variance = self._open.of_type(car_type) + unseen.variance
-        support = self._support.of_type(car_type)
         return _KnownType(car_type, worth, row, variance, support, unseen.cautions)
 
     def _open_price(self, read: _Read, residual: float) -> tuple[float, float]:
