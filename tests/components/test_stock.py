@@ -216,6 +216,14 @@ def test_cars_that_are_listed_once_are_one_stock_whatever_their_days(
     done = told(model, tmp_path / "out.csv", tmp_path / "cars.csv", car_id="stockNo")
     assert (done.rows, done.gone, done.supply) == (4, 0, None)
     assert [path.name for path in done.files] == ["out.csv", "out-summary.csv"]
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert out["daysListed"].fillna(-1).tolist() == [31, 0, -1, 152]
+    assert done.summary["medianDaysListed"][0] == 31
+    assert "supplyDays" not in done.summary
+    cars.to_csv(tmp_path / "cars-2025-05-31.csv", index=False)
+    told(model, tmp_path / "out.csv", tmp_path / "cars-2025-05-31.csv", car_id="stockNo")
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert out["daysListed"].fillna(-1).tolist() == [30, -1, -1, 151]
 
 
 def test_rows_that_cannot_be_priced_stay_in_the_newest_snapshot(
