@@ -319,6 +319,22 @@ def test_a_file_without_a_needed_column_names_it(model: PriceModel, tmp_path: Pa
         told(model, tmp_path / "s.xlsx", tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("rows", [{"make": "Nobody's"}, {}])
+def test_a_stock_without_one_priced_row_has_problems_and_an_empty_summary(
+    rows: dict[str, str], model: PriceModel, tmp_path: Path
+) -> None:
+    cars = snapshot("2025-06-01")
+    cars.assign(**({} if rows else {"year": 0})).to_csv(tmp_path / "a.csv", index=False)
+    given = {"rows": {"keep": rows}} if rows else {}
+    done = told(model, tmp_path / "s.xlsx", tmp_path / "a.csv", **given)
+    tables = pd.read_excel(tmp_path / "s.xlsx", sheet_name=None)
+    assert (done.rows, done.with_price) == (4, 0)
+    assert tables["stock"]["problem"].notna().all()
+    assert tables["stock"]["price"].tolist() == cars["price"].tolist()
+    assert tables["summary"].empty
+    assert "medianPriceToMarket" in tables["summary"]
+
+
 def test_cars_of_one_name_and_of_none_are_told(model: PriceModel, tmp_path: Path) -> None:
     for day in SNAPSHOTS:
         cars = snapshot(day).assign(stockNo=["a", "a", None, "x"])
