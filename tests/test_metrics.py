@@ -7,6 +7,7 @@ from carprice.metrics import (
     bias_beyond_doubt,
     by_segment,
     equity_metrics,
+    equity_of_even_errors,
     price_metrics,
     range_metrics,
     vertical_equity,
@@ -172,6 +173,21 @@ def test_errors_alone_are_no_bias_by_worth_though_they_are_by_the_price_asked() 
     assert ratios == pytest.approx([1] * 10, abs=0.03)
     dear = actual > np.quantile(actual, 0.9)
     assert np.median(predicted[dear] / actual[dear]) < 0.93
+
+
+def test_a_price_that_is_the_mean_of_what_is_asked_has_the_prb_of_even_errors() -> None:
+    random = np.random.default_rng(2)
+    predicted = np.exp(random.normal(10, 0.6, 20_000))
+    noise = random.normal(0, 0.2, len(predicted))
+    even = predicted * np.exp(noise)
+    found, expected = equity_metrics(even, predicted), equity_of_even_errors(even, predicted)
+    assert expected == equity_of_even_errors(even, predicted)
+    assert -0.05 < expected["prb"] < -0.02
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=0.005)
+    # dear cars priced a tenth lower for each time that they are worth e times as much
+    uneven = even * np.exp(0.1 * (np.log(predicted) - 10))
+    assert equity_metrics(uneven, predicted)["prb"] < expected["prb"] - 0.05
+    assert equity_of_even_errors(even[:2], predicted[:2]).keys() == {"prd"}
 
 
 def test_the_table_of_few_cars_has_as_many_parts_as_there_are_worths() -> None:

@@ -14,6 +14,7 @@ from carprice.arrays import Floats
 
 _TENTHS: Final = 10
 _FEWEST_FOR_BIAS: Final = 3
+_SHUFFLES: Final = 20
 
 
 def price_metrics(actual: Floats, predicted: Floats) -> dict[str, float]:
@@ -115,6 +116,30 @@ def _price_related_bias(off: Floats, doublings: Floats) -> dict[str, float]:
     error = float(np.sqrt(np.sum(left**2) / (rows - 2) / spread))
     reach = float(stdtrit(rows - 2, 0.975)) * error
     return {"prb": slope, "prb_low": slope - reach, "prb_high": slope + reach}
+
+
+def equity_of_even_errors(actual: Floats, predicted: Floats) -> dict[str, float]:
+    """Return the PRD and PRB of a model of the same errors, none of which hangs on the price.
+
+    They are not 1 and 0: a model that says what such cars are asked for on average leaves all that
+    single ones are asked more or less in the ratio and in the price asked, too. Means over
+    shuffled errors, by a fixed seed; the PRB is left out where it cannot be told.
+
+    Examples
+    --------
+    >>> cheap, dear = np.array([80.0, 125.0]), np.array([800.0, 1250.0])
+    >>> even = equity_of_even_errors(np.r_[cheap, dear], np.array([100.0, 100, 1000, 1000]))
+    >>> even["prd"] > 1, even["prb"] < 0
+    (True, True)
+    """
+    random, errors = np.random.default_rng(0), actual / predicted
+    shuffled = (predicted * random.permutation(errors) for _ in range(_SHUFFLES))
+    found = [equity_metrics(each, predicted) for each in shuffled]
+    return {
+        name: float(np.mean([one[name] for one in found]))
+        for name in ("prd", "prb")
+        if all(name in one for one in found)
+    }
 
 
 def vertical_equity(actual: Floats, predicted: Floats) -> dict[str, dict[str, float]]:

@@ -16,7 +16,12 @@ from carprice.evaluation.gate import Candidate
 from carprice.evaluation.measurement import measure, naive_prices
 from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.frames import as_columns
-from carprice.metrics import equity_metrics, price_metrics, range_metrics
+from carprice.metrics import (
+    equity_metrics,
+    equity_of_even_errors,
+    price_metrics,
+    range_metrics,
+)
 from carprice.model import PriceModel
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +82,7 @@ def test_what_assessors_ask_for_is_told_of_all_cars_and_by_worth(
     for name, value in equity_metrics(actual, predicted).items():
         assert figures[name] == figures["test"][name] == pytest.approx(value)
     assert figures["prb_low"] < figures["prb"] < figures["prb_high"]
+    assert figures["even_errors"] == pytest.approx(equity_of_even_errors(actual, predicted))
     assert figures["naive"]["cod"] > figures["cod"]
     told = figures["vertical_equity"]
     assert sum(one["rows"] for one in told.values()) == figures["rows_test"]

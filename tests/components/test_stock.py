@@ -216,6 +216,14 @@ def test_cars_that_are_listed_once_are_one_stock_whatever_their_days(
     done = told(model, tmp_path / "out.csv", tmp_path / "cars.csv", car_id="stockNo")
     assert (done.rows, done.gone, done.supply) == (4, 0, None)
     assert [path.name for path in done.files] == ["out.csv", "out-summary.csv"]
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert out["daysListed"].fillna(-1).tolist() == [31, 0, -1, 152]
+    assert done.summary["medianDaysListed"][0] == 31
+    assert "supplyDays" not in done.summary
+    cars.to_csv(tmp_path / "cars-2025-05-31.csv", index=False)
+    told(model, tmp_path / "out.csv", tmp_path / "cars-2025-05-31.csv", car_id="stockNo")
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert out["daysListed"].fillna(-1).tolist() == [30, -1, -1, 151]
 
 
 def test_rows_that_cannot_be_priced_stay_in_the_newest_snapshot(
@@ -309,6 +317,22 @@ def test_a_file_without_a_needed_column_names_it(model: PriceModel, tmp_path: Pa
     snapshot("2025-06-01").drop(columns="model").to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(InputError, match=r"a\.csv has no column for model .*; add 'model: <its"):
         told(model, tmp_path / "s.xlsx", tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("rows", [{"make": "Nobody's"}, {}])
+def test_a_stock_without_one_priced_row_has_problems_and_an_empty_summary(
+    rows: dict[str, str], model: PriceModel, tmp_path: Path
+) -> None:
+    cars = snapshot("2025-06-01")
+    cars.assign(**({} if rows else {"year": 0})).to_csv(tmp_path / "a.csv", index=False)
+    given = {"rows": {"keep": rows}} if rows else {}
+    done = told(model, tmp_path / "s.xlsx", tmp_path / "a.csv", **given)
+    tables = pd.read_excel(tmp_path / "s.xlsx", sheet_name=None)
+    assert (done.rows, done.with_price) == (4, 0)
+    assert tables["stock"]["problem"].notna().all()
+    assert tables["stock"]["price"].tolist() == cars["price"].tolist()
+    assert tables["summary"].empty
+    assert "medianPriceToMarket" in tables["summary"]
 
 
 def test_cars_of_one_name_and_of_none_are_told(model: PriceModel, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
         "cross_validated": model.metrics,
         "noise_floor": {name: one for name, one in noise.items() if one is not None},
         **({"bias_of_newest": measured.newest} if measured.newest else {}),
+        "even_errors": measured.even_errors,
         "vertical_equity": measured.equity,
         "by": measured.segments,
     }

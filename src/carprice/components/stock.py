@@ -119,11 +119,12 @@ def stock(
     _refuse_ending(target)
     read = read_stock(model, settings.with_own(model.own), sources, car_id, progress)
     days, told = read.days, _histories(read.parts) if read.days else {}
+    as_of = None if days else _day_of(read.parts)
     tables, figures = list[pd.DataFrame](), list[pd.DataFrame]()
     for part in read.parts:
         rows = _rows_to_tell(part, days, told)
         if rows.any() or len(_left_out(part, days)):
-            table, own = _tell(model, part, rows, confidence, days, told)
+            table, own = _tell(model, part, rows, confidence, days, told, as_of)
             tables.append(table)
             figures.append(own)
             progress(f"{sum(map(len, tables)):,} rows priced")
@@ -167,6 +168,13 @@ def _sightings(part: Part) -> Iterator[Sighting]:
             yield car, day, None if np.isnan(price) else price
 
 
+def _day_of(parts: Sequence[Part]) -> datetime.date | None:
+    """Return the day of a single stock: of its file's name, else the newest on which one listed."""
+    own = itertools.chain.from_iterable(days_of(part.mapped.frame["listed_on"]) for part in parts)
+    listed = [day for day in own if day is not None]
+    return (parts[0].named_day or max(listed)) if listed else None
+
+
 def _rows_to_tell(
     part: Part, days: Sequence[datetime.date], told: Mapping[str, History]
 ) -> np.ndarray:
@@ -195,11 +203,18 @@ def _tell(
     confidence: float,
     days: Sequence[datetime.date],
     told: Mapping[str, History],
+    as_of: datetime.date | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return rows of the source with all that is told of them, and what sums them up."""
+    """Return rows of the source with all that is told of them, and what sums them up.
+
+    Parameters
+    ----------
+    as_of : the day up to which the cars of a single stock are listed; None where that is not known.
+    """
     listings, problems = part.mapped.frame[rows], part.problems[rows]
     asking, ids = part.asking[rows], [*itertools.compress(part.ids, rows)]
     of_day = [*itertools.compress(part.days, rows)]
+    listed = days_of(listings["listed_on"])
     if part.named_day is not None:  # the price of that day, not of the one it was listed on
         day = np.datetime64(part.named_day, "s")
         listings = listings.assign(listed_on=np.full(len(listings), day))
@@ -218,6 +233,9 @@ def _tell(
     histories_of = [told.get(car) if car is not None else None for car in ids]
     if days:
         more = more.join(_of_snapshots(histories_of, listings.index))
+    elif as_of is not None:
+        since = [None if day is None or day > as_of else (as_of - day).days for day in listed]
+        more["daysListed"] = pd.Series(since, listings.index, dtype="Int64")
     year, default_day = listings["year"], model.market.valuation_date
     figures = pd.DataFrame(
         {
@@ -226,6 +244,7 @@ def _tell(
             "age": np.maximum([(day or default_day).year for day in of_day] - year, 0),
             "asking": asking,
             "predicted": predicted,
+            "days": more.get("daysListed", pd.Series(pd.NA, listings.index, dtype="Int64")),
             "gone": [bool(days) and day is not None and day != days[-1] for day in of_day],
         },
         listings.index,

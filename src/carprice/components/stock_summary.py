@@ -3,6 +3,7 @@
 import datetime
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from carprice.appraisal.snapshots import History, supply
 from carprice.model.intervals import AGE_BANDS, age_bands
 
-FIGURES: Final = ("id", "make", "age", "asking", "predicted", "gone")
+FIGURES: Final = ("id", "make", "age", "asking", "predicted", "days", "gone")
 """What a row of a stock is summed up by: texts and numbers, missing where they are not known."""
 _STEPS: Final = (1, 2, 5, 10)
 
@@ -33,8 +34,8 @@ def summary_of(
     -------
     DataFrame
         ``by``, ``group``, ``cars``, ``asked`` (those with a price asked), ``medianAskingPrice``,
-        ``medianPredictedPrice``, ``medianPriceToMarket``; of snapshots ``medianDaysListed``,
-        ``gone`` and ``supplyDays``, too.
+        ``medianPredictedPrice``, ``medianPriceToMarket``, ``medianDaysListed`` where it is known;
+        of snapshots ``gone`` and ``supplyDays``, too.
     """
     groups = {
         "all": pd.Series("", figures.index),
@@ -42,14 +43,16 @@ def summary_of(
         "age": pd.Series(_names_of_ages(figures["age"]), figures.index),
         "price": figures["predicted"].map(price_band),
     }
+    has_days = bool(figures["days"].notna().any())
+    figures_of = partial(_figures, told=told, days=days, has_days=has_days)
     rows = []
     for by, names in groups.items():
         of_group = {str(name): own for name, own in figures.groupby(names.to_numpy(), sort=False)}
         for name in _ordered(by, of_group):
             own = of_group[name]
             if (~own["gone"]).any():
-                rows.append({"by": by, "group": name, **_figures(own, told, days)})
-    columns = ["by", "group", *_figures(figures.iloc[:0], told, days)]
+                rows.append({"by": by, "group": name, **figures_of(own)})
+    columns = ["by", "group", *figures_of(figures.iloc[:0])]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -82,7 +85,11 @@ def _ordered(by: str, groups: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _figures(
-    own: pd.DataFrame, told: Mapping[str, History], days: Sequence[datetime.date]
+    own: pd.DataFrame,
+    told: Mapping[str, History],
+    days: Sequence[datetime.date],
+    *,
+    has_days: bool,
 ) -> dict[str, Any]:
     here = own[~own["gone"].astype(bool)]
     ratio = here["asking"] / here["predicted"]
@@ -93,15 +100,12 @@ def _figures(
         "medianPredictedPrice": _median(here["predicted"], 2),
         "medianPriceToMarket": _median(ratio, 4),
     }
+    if has_days:
+        found["medianDaysListed"] = _median(here["days"].astype("float64"), 1)
     if days:
-        known = [told[car] for car in own["id"] if car in told]
-        listed = [told[car].days_listed for car in here["id"] if car in told]
-        lasts = supply(known, days)
-        found |= {
-            "medianDaysListed": _median(pd.Series(listed, dtype=np.float64), 1),
-            "gone": int(own["gone"].sum()),
-            "supplyDays": None if lasts.days is None else round(lasts.days, 1),
-        }
+        lasts = supply([told[car] for car in own["id"] if car in told], days)
+        found["gone"] = int(own["gone"].sum())
+        found["supplyDays"] = None if lasts.days is None else round(lasts.days, 1)
     return found
 
 

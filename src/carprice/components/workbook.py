@@ -130,8 +130,8 @@ def _column(values: pd.Series, head: str, rows: Sequence[str], style: int) -> li
     tails: dict[Any, str] = {}
     cells = []
     for row, value in zip(rows, values.tolist(), strict=True):
-        # 1, 1.0 and True are equal, and so are their hashes.
-        key = value if isinstance(value, str | float) else (type(value), value)
+        kind = type(value)  # 1, 1.0 and True are equal, and so are their hashes
+        key = value if kind is str or kind is float else (kind, value)
         try:
             tail = tails.get(key)
             if tail is None:

@@ -17,6 +17,7 @@ from carprice.listings.noise import NoiseFloor, noise_floor
 from carprice.metrics import (
     by_segment,
     equity_metrics,
+    equity_of_even_errors,
     price_metrics,
     range_metrics,
     vertical_equity,
@@ -52,6 +53,7 @@ class Measurement:
     naive : errors and evenness of :func:`naive_prices`.
     segments : kind of segment → its name → rows, errors, coverage and evenness.
     equity : tenth of the cars, by what they are worth → rows, median ratio and COD.
+    even_errors : PRD and PRB that the same errors would have if none hung on the price.
     noise : the noise floor: what like cars differ by, as the error of a model.
     junk : number of test listings whose price is not believed; they are in no other figure.
     every : the same as ``test``, of all test rows: those whose price is not believed, too.
@@ -68,6 +70,7 @@ class Measurement:
     naive: Mapping[str, float]
     segments: Segments
     equity: Mapping[str, Mapping[str, float]]
+    even_errors: Mapping[str, float]
     noise: NoiseFloor
     junk: int
     every: Mapping[str, float]
@@ -129,6 +132,7 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
             "cars_of_model": {name: by_count[name] for name in _CARS_OF_MODEL if name in by_count},
         },
         vertical_equity(actual, prices.price),
+        equity_of_even_errors(actual, prices.price),
         noise,
         junk,
         every,

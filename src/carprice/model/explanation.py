@@ -127,6 +127,7 @@ def explanation(
     return Explanation(price, math.exp(start), tuple(reasons))
 
 
+@lru_cache
 def _of_car(has_own: bool) -> tuple[str, ...]:
     return tuple(name for name in _OF_CAR if has_own or name != OWN)
 
@@ -152,9 +153,8 @@ def _by_factor(
 
 def _with(car: Car, own: Car, numbers: Sequence[str], places: Sequence[int]) -> Car:
     """Return a car with some numbers and categories of another; the same one if it has them."""
-    others = {
-        name: number for name in numbers if (number := own.numbers[name]) != car.numbers[name]
-    }
+    mine, theirs = own.numbers, car.numbers
+    others = [name for name in numbers if mine[name] != theirs[name]]
     changed = [place for place in places if own.categories[place] != car.categories[place]]
     if not (others or changed):
         return car
@@ -163,7 +163,8 @@ def _with(car: Car, own: Car, numbers: Sequence[str], places: Sequence[int]) -> 
         categories = [*categories]
         for place in changed:
             categories[place] = own.categories[place]
-    return Car(car.given, car.numbers | others, categories, car.equipment)
+    changes = {name: mine[name] for name in others}
+    return Car(car.given, theirs | changes, categories, car.equipment)
 
 
 def _factor_of(number: str, factors: Mapping[str, str]) -> str:

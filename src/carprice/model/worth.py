@@ -127,7 +127,9 @@ class RidgeLookups:
         self._by_quarter = [*accumulate(walk, initial=0.0)]
         self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
         self._type_blocks = [
-            block for block in BLOCKS if block.text not in _CAR_TEXTS and known[block.name]
+            (block, worth_of(block))
+            for block in BLOCKS
+            if block.text not in _CAR_TEXTS and known[block.name]
         ]
         self._years = {
             model: {int(age): worth for age, worth in of_model.items()}
@@ -173,8 +175,8 @@ class RidgeLookups:
         texts = {**own, "": "", "kind": kind, "words": words, "make_powertrain": powertrain}
         sums, variant = dict.fromkeys(_BASES, 0.0), dict.fromkeys(_BASES, 0.0)
         worths = dict.fromkeys(WORTHS, 0.0)
-        for block in self._type_blocks:
-            worth, name = self._of_text(block, texts[block.text]), worth_of(block)
+        for block, name in self._type_blocks:
+            worth = self._of_text(block, texts[block.text])
             own_sums = variant if block.factor == VARIANT else sums
             own_sums[block.basis] += worth
             if name:
