@@ -1,6 +1,7 @@
 """Tuned values written into a params file, whose comments, order and quotes stay."""
 
 import io
+import itertools
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,8 @@ from typing import Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.nodes import MappingNode, Node
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from carprice import files
 from carprice.errors import RefusedError
@@ -89,15 +91,27 @@ def _refuse_anchors(path: Path, node: Node | None, key: str | None = None) -> No
 
 
 def _read(text: str) -> tuple[YAML, CommentedMap | None]:
-    """Return the content, and the writer whose indentation gives the same text again."""
-    yamls = [YAML() for _ in _INDENTS]
-    for yaml, indent in zip(yamls, _INDENTS, strict=True):
+    """Return the content, and the writer whose indentation and nulls give the same text again."""
+    styles = [*itertools.product((RoundTripRepresenter, _WithNulls), _INDENTS)]
+    yamls = [YAML() for _ in styles]
+    for yaml, (representer, indent) in zip(yamls, styles, strict=True):
+        yaml.Representer = representer
         yaml.preserve_quotes = True
         yaml.width = 1_000_000
         yaml.indent(*indent)
     same = (yaml for yaml in yamls if _written(yaml, yaml.load(text)) == text)
     yaml = next(same, yamls[0])
     return yaml, yaml.load(text)
+
+
+class _WithNulls(RoundTripRepresenter):
+    """Writes ``null`` where a value is none; ruamel.yaml leaves it out."""
+
+    def represent_none(self, _: None) -> ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_WithNulls.add_representer(type(None), _WithNulls.represent_none)
 
 
 def _written(yaml: YAML, content: CommentedMap) -> str:

@@ -79,9 +79,10 @@ def open_study(
     )
     # Trials are read before the plan: a process that creates a study sets the plan first.
     is_new = not study.get_trials(deepcopy=False)
+    written = json.dumps(plan)
     if is_new and PLAN not in study.user_attrs:
-        study.set_user_attr(PLAN, json.dumps(plan))
-    _refuse_other_plan(name, json.loads(study.user_attrs.get(PLAN, "null")), plan)
+        study.set_user_attr(PLAN, written)
+    _refuse_other_plan(name, json.loads(study.user_attrs.get(PLAN, "null")), json.loads(written))
     return study
 
 
