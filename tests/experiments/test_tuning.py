@@ -163,9 +163,9 @@ def test_trials_are_those_of_the_study_in_all_and_tables_are_written_anew(
 def test_worse_trials_are_given_up_after_a_fold_but_never_the_present_values(
     search: Search, tuned, instant, runs
 ) -> None:
-    outcome = tuned(search, trials=12, pruner=Pruner.MEDIAN)
+    outcome = tuned(search, trials=16, pruner=Pruner.MEDIAN)
     assert outcome.counts["pruned"] > 0
-    assert outcome.counts["counted"] == 12
+    assert outcome.counts["counted"] == 16
     states = {run.data.tags["state"] for run in runs()[2].values()}
     assert states == {"complete", "pruned"}
     outcome = tuned(with_depth(search, 12), trials=13, pruner=Pruner.MEDIAN)
