@@ -1,12 +1,14 @@
 """Price a table of listings: one row of answers for each."""
 
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from carprice.appraisal.deal import JudgedValuation, value_all_with_deals
 from carprice.errors import InputError
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
@@ -14,6 +16,7 @@ from carprice.listings.problems import WrongField, problem_of, read_value
 from carprice.listings.remedies import told_unreadable
 from carprice.listings.unreadable import Unreadable
 from carprice.model import PriceModel
+from carprice.model.pricer import Valuation
 from carprice.schema import (
     KINDS,
     NUMERIC,
@@ -30,28 +33,60 @@ from carprice.schema import (
 from carprice.settings import IngestSettings
 
 _COLUMNS: Final = (*PRICE_NAMES, "warnings", "problem")
+DEAL_NAMES: Final = ("deal", "dealReason", "percentile")
+"""How an asking price compares: the label, why there is none, and the percentile."""
 _LONGEST_TEXT: Final = 200
 
 
 def answers(
-    model: PriceModel, listings: pd.DataFrame, problems: pd.Series, confidence: float
+    model: PriceModel,
+    listings: pd.DataFrame,
+    problems: pd.Series,
+    confidence: float,
+    asking: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Return prices, warnings and problems of listings with one column a field.
 
     The index is the listings'. A row with a problem, see :func:`problems_of`, has NaN for prices.
     ``warnings`` joins the messages by semicolons. A confidence outside 0.5–0.99 is a ValueError.
+
+    Parameters
+    ----------
+    asking : prices above 0 that are asked, NaN where none is; with them there are
+        :data:`DEAL_NAMES`, too, empty where no price is asked.
     """
     good = listings.loc[problems == ""]
     found = pd.DataFrame(index=listings.index, columns=[*_COLUMNS], dtype=object)
     found["problem"], found["warnings"] = problems, ""
-    if len(good):
-        valued = [*model.pricer.value_all(listings_of(as_columns(good)), confidence)]
+    valued = _valued(model, good, confidence, asking) if len(good) else []
+    if valued:
         found.loc[good.index, [*PRICE_NAMES]] = np.array([one.prices for one in valued])
         found.loc[good.index, "warnings"] = [
             "; ".join(caution.message for caution in one.cautions) for one in valued
         ]
+    if asking is not None:
+        deals = pd.DataFrame([*map(_deal, valued)], good.index, [*DEAL_NAMES], dtype=object)
+        found = found.join(deals.astype({DEAL_NAMES[-1]: "float64"}))
     numbers = dict.fromkeys(PRICE_NAMES, "float64")
     return found.astype({**numbers, "warnings": "str", "problem": "str"})
+
+
+def _valued(
+    model: PriceModel, good: pd.DataFrame, confidence: float, asking: pd.Series | None
+) -> list[Valuation]:
+    listings = listings_of(as_columns(good))
+    if asking is None:
+        return [*model.pricer.value_all(listings, confidence)]
+    asked = [None if math.isnan(price) else price for price in asking.loc[good.index].tolist()]
+    return [*value_all_with_deals(model, listings, asked, confidence)]
+
+
+def _deal(valued: Valuation) -> tuple[str | None, str | None, float]:
+    if not isinstance(valued, JudgedValuation):
+        return None, None, math.nan
+    deal = valued.deal
+    percentile = math.nan if deal.percentile is None else deal.percentile
+    return deal.label, deal.reason.message if deal.reason else None, percentile
 
 
 def with_defaults(priced: pd.DataFrame, defaulted: Mapping[str, pd.Series]) -> pd.DataFrame:
