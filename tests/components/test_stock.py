@@ -7,6 +7,8 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from carprice.appraisal.comparables import comparables_of
+from carprice.appraisal.deal import deal_of
 from carprice.arrays import quiet
 from carprice.components import stock as component
 from carprice.components import stock_reading
@@ -20,7 +22,8 @@ from carprice.model import PriceModel
 from carprice.settings import IngestSettings
 
 REASONS = ["reason1", "reason1Amount", "reason2", "reason2Amount", "reason3", "reason3Amount"]
-ADDED = ["predictedPrice", "priceLow", "priceHigh", "priceToMarket", *REASONS]
+DEAL = ["deal", "dealReason", "percentile"]
+ADDED = ["predictedPrice", "priceLow", "priceHigh", "priceToMarket", *DEAL, *REASONS]
 HISTORY = ["firstSeen", "daysListed", "priceDrops", "priceDropTotal"]
 TOLD = ["warnings", "problem"]
 CARS = pd.DataFrame(
@@ -83,10 +86,15 @@ def snapshots(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
 
 
 def told(
-    model: PriceModel, target: Path, *sources: object, car_id: str | None = None, **settings: Any
+    model: PriceModel,
+    target: Path,
+    *sources: object,
+    car_id: str | None = None,
+    ranks: bool = False,
+    **settings: Any,
 ) -> Stock:
-    read = IngestSettings.model_validate(settings)
-    return component.stock(model, read, [*map(str, sources)], target, 0.9, quiet, car_id)
+    read, named = IngestSettings.model_validate(settings), [*map(str, sources)]
+    return component.stock(model, read, named, target, 0.9, quiet, car_id, ranks=ranks)
 
 
 def test_every_row_keeps_its_place_and_columns_and_has_the_price_of_predict(
@@ -127,6 +135,45 @@ def test_the_reasons_are_the_three_largest_of_the_explanation(
             assert row[f"reason{number}"] == reason.name
             assert row[f"reason{number}Amount"] == pytest.approx(reason.amount, abs=0.01)
     assert good.sum() > 90
+
+
+def test_deal_and_rank_are_those_of_an_appraisal(model: PriceModel, tmp_path: Path) -> None:
+    given = {"sample": {"rows": 100, "seed": 5}}
+    told(model, tmp_path / "out.parquet", "sample", ranks=True, **given)
+    out = pd.read_parquet(tmp_path / "out.parquet").astype(object)
+    out = out.where(out.notna(), None)
+    settings = IngestSettings.model_validate(given)
+    (part,) = stock_reading.read_stock(model, settings, ["sample"], None, quiet).parts
+    frame = part.mapped.frame
+    for at, listing in zip(frame.index, listings_of(as_columns(frame)), strict=True):
+        row, price = out.loc[at], part.asking[at]
+        if row["problem"]:
+            assert row[[*DEAL, "comparablesRank"]].isna().all()
+            continue
+        deal = deal_of(model, listing, price)
+        assert (row["deal"], row["dealReason"]) == (deal.label, deal.reason and deal.reason.message)
+        assert row["percentile"] == deal.percentile or deal.percentile is None
+        adjusted = [one.adjusted_price for one in comparables_of(model, listing).listings]
+        place = 1 + sum(one < price for one in adjusted)
+        rank = f"{place} of {len(adjusted) + 1}" if len(adjusted) >= 3 else None
+        assert row["comparablesRank"] == rank
+    assert out["comparablesRank"].notna().sum() > 30
+    assert out["deal"].eq("fair").sum() > 30
+
+
+def test_cars_that_the_model_learned_from_are_not_judged(
+    finished: Any, model: PriceModel, tmp_path: Path
+) -> None:
+    cars = pd.read_parquet(finished[0].train_listings).head(20)
+    cars.drop(columns="features").to_parquet(tmp_path / "cars.parquet")
+    told(model, tmp_path / "out.csv", tmp_path / "cars.parquet")
+    out = pd.read_csv(tmp_path / "out.csv")
+    asked = out["problem"].isna()
+    assert asked.sum() > 15
+    assert {*out["deal"][asked]} == {"none"}
+    assert out["percentile"].isna().all()
+    assert out["dealReason"][asked].str.startswith("the model learned from this car").all()
+    assert out["priceToMarket"][asked].notna().all()
 
 
 @pytest.mark.parametrize("ending", [".xlsx", ".csv", ".parquet"])
@@ -247,8 +294,8 @@ def test_rows_that_cannot_be_priced_stay_in_the_newest_snapshot(
 
 
 def test_what_was_told_before_is_replaced(model: PriceModel, source: Path, tmp_path: Path) -> None:
-    told(model, tmp_path / "one.csv", source)
-    told(model, tmp_path / "two.csv", tmp_path / "one.csv")
+    told(model, tmp_path / "one.csv", source, ranks=True)
+    told(model, tmp_path / "two.csv", tmp_path / "one.csv", ranks=True)
     one, two = ((tmp_path / name).read_text() for name in ("one.csv", "two.csv"))
     assert two == one
 
@@ -257,8 +304,10 @@ def test_a_file_without_prices_says_so_and_is_priced(
     model: PriceModel, source: Path, tmp_path: Path
 ) -> None:
     CARS.drop(columns="askingPrice").to_csv(source, index=False)
-    done = told(model, tmp_path / "out.csv", source)
-    assert "priceToMarket" not in pd.read_csv(tmp_path / "out.csv")
+    done = told(model, tmp_path / "out.csv", source, ranks=True)
+    assert not {"comparablesRank", "priceToMarket", *DEAL} & {
+        *pd.read_csv(tmp_path / "out.csv").columns
+    }
     assert done.with_price == 4
     assert done.notes[-1].startswith(
         "nothing is asked for these cars: there is no column price or listingPrice or"

@@ -16,14 +16,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from carprice.appraisal.comparables import rank_of
 from carprice.appraisal.snapshots import History, Sighting, Supply, histories, supply
 from carprice.arrays import Progress
 from carprice.components.stock_reading import Part, days_of, read_stock
 from carprice.components.stock_summary import summary_of
 from carprice.components.workbook import write_workbook
 from carprice.errors import InputError
-from carprice.evaluation.pricing import answers_and_reasons, with_defaults, with_left_out
+from carprice.evaluation.pricing import (
+    DEAL_NAMES,
+    answers_and_reasons,
+    with_defaults,
+    with_left_out,
+)
 from carprice.files import check_writable, harmless, writing
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
 from carprice.listings.sources import is_read
 from carprice.model import PriceModel
 from carprice.model.explanation import Explanation
@@ -34,7 +42,8 @@ ENDINGS: Final = (".csv", ".parquet", ".xlsx")
 REASONS: Final = 3
 """The largest reasons of a price that a row tells."""
 _LEAST_AMOUNT: Final = 0.005
-_ANSWERS: Final = (*PRICE_NAMES, "priceToMarket")
+_RANK: Final = "comparablesRank"
+_ANSWERS: Final = (*PRICE_NAMES, "priceToMarket", *DEAL_NAMES, _RANK)
 _TOLD: Final = ("warnings", "problem")
 _OF_REASONS: Final = tuple(
     name
@@ -98,8 +107,10 @@ def stock(
     confidence: float,
     progress: Progress,
     car_id: str | None = None,
+    *,
+    ranks: bool = False,
 ) -> Stock:
-    """Price a stock, tell each row's price to market and reasons, and sum it up.
+    """Price a stock, tell each row's price to market, deal and reasons, and sum it up.
 
     A row keeps its own columns, and its place; one that cannot be priced says why, as
     :func:`carprice.components.predict.predict` does. A workbook gets the sheets ``stock``,
@@ -109,6 +120,7 @@ def stock(
     Parameters
     ----------
     car_id : the column that names cars; default: ``id`` of ``settings.columns``, if it is there.
+    ranks : whether rows tell the place of the price asked among their comparables' prices.
 
     Raises
     ------
@@ -124,7 +136,7 @@ def stock(
     for part in read.parts:
         rows = _rows_to_tell(part, days, told)
         if rows.any() or len(_left_out(part, days)):
-            table, own = _tell(model, part, rows, confidence, days, told, as_of)
+            table, own = _tell(model, part, rows, confidence, days, told, as_of, ranks=ranks)
             tables.append(table)
             figures.append(own)
             progress(f"{sum(map(len, tables)):,} rows priced")
@@ -204,6 +216,8 @@ def _tell(
     days: Sequence[datetime.date],
     told: Mapping[str, History],
     as_of: datetime.date | None,
+    *,
+    ranks: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return rows of the source with all that is told of them, and what sums them up.
 
@@ -218,7 +232,12 @@ def _tell(
     if part.named_day is not None:  # the price of that day, not of the one it was listed on
         day = np.datetime64(part.named_day, "s")
         listings = listings.assign(listed_on=np.full(len(listings), day))
-    priced, explained = answers_and_reasons(model, listings, problems, confidence)
+    asks = PRICE in part.mapped.frame
+    priced, explained = answers_and_reasons(
+        model, listings, problems, confidence, asking if asks else None
+    )
+    deals = priced.loc[:, [name for name in DEAL_NAMES if asks]]
+    priced = priced.drop(columns=deals.columns)
     defaulted = {
         field: own
         for field, taken in part.mapped.defaulted.items()
@@ -226,10 +245,11 @@ def _tell(
     }
     priced = _with_unread_prices(with_defaults(priced, defaulted), part)
     predicted = priced[PRICE_NAMES[0]]
-    beside = {"priceToMarket": (asking / predicted).round(4)} if PRICE in part.mapped.frame else {}
-    # What else is told of a priced row, such as its deal and its rank, has its place here.
-    reasons = _reasons(explained, listings.index[problems == ""])
-    more = pd.DataFrame(beside, listings.index).join(reasons)
+    beside = {"priceToMarket": (asking / predicted).round(4)} if asks else {}
+    more = pd.DataFrame(beside, listings.index).join(deals)
+    if asks and ranks:
+        more[_RANK] = _ranks(model, listings, asking.where(problems == ""))
+    more = more.join(_reasons(explained, listings.index[problems == ""]))
     histories_of = [told.get(car) if car is not None else None for car in ids]
     if days:
         more = more.join(_of_snapshots(histories_of, listings.index))
@@ -283,6 +303,17 @@ def _reasons(explained: Sequence[Explanation], index: pd.Index) -> pd.DataFrame:
             table[f"reason{number}"].append(None if is_none else one.name)
             table[f"reason{number}Amount"].append(np.nan if is_none else round(one.amount, 2))
     return pd.DataFrame(table, index)
+
+
+def _ranks(model: PriceModel, listings: pd.DataFrame, asking: pd.Series) -> pd.Series:
+    """Return the rank of each price asked; None where there is none, or comparables are few."""
+    asked = asking.dropna()
+    if not len(asked):
+        return pd.Series(None, listings.index, dtype=object)
+    of_asked = listings_of(as_columns(listings.loc[asked.index]))
+    found = [rank_of(model, *one) for one in zip(of_asked, asked.tolist(), strict=True)]
+    told = [None if one is None else str(one) for one in found]
+    return pd.Series(told, asked.index, dtype=object).reindex(listings.index)
 
 
 def _of_snapshots(told: Sequence[History | None], index: pd.Index) -> pd.DataFrame:
