@@ -10,8 +10,8 @@ import pytest
 from carprice.appraisal.comparables import comparables_of
 from carprice.appraisal.deal import deal_of
 from carprice.arrays import quiet
+from carprice.components import listings_to_price, stock_reading
 from carprice.components import stock as component
-from carprice.components import stock_reading
 from carprice.components.predict import predict
 from carprice.components.stock import Stock, check_target
 from carprice.components.stock_summary import price_band
@@ -384,6 +384,31 @@ def test_a_stock_without_one_priced_row_has_problems_and_an_empty_summary(
     assert "medianPriceToMarket" in tables["summary"]
 
 
+@pytest.mark.parametrize("names", [("askingPrice", "price"), ("price", "Asking Price")])
+def test_each_snapshot_tells_what_is_asked_in_a_column_of_its_own(
+    names: tuple[str, str], model: PriceModel, tmp_path: Path
+) -> None:
+    for day, name in zip(SNAPSHOTS, names, strict=False):
+        snapshot(day).rename(columns={"price": name}).to_csv(tmp_path / f"{day}.csv", index=False)
+    told(model, tmp_path / "out.csv", tmp_path / "2025-*.csv", car_id="stockNo")
+    out = pd.read_csv(tmp_path / "out.csv").set_index("stockNo")
+    assert out["priceDropTotal"].to_dict() == {"a": 20_000, "b": 0, "c": 0, "e": 0}
+    assert out["priceToMarket"].notna().to_dict() == {"a": True, "b": True, "c": False, "e": True}
+
+
+@pytest.mark.parametrize("columns", [{}, {"price": "ask"}])
+def test_a_snapshot_without_a_price_asked_is_refused_where_another_has_one(
+    columns: dict[str, str], model: PriceModel, tmp_path: Path
+) -> None:
+    first, second = (snapshot(day) for day in [*SNAPSHOTS][:2])
+    name = columns.get("price", "askingPrice")
+    first.rename(columns={"price": name}).to_csv(tmp_path / "2025-06-01.csv", index=False)
+    second.rename(columns={"price": "cost"}).to_csv(tmp_path / "2025-06-16.csv", index=False)
+    message = rf"2025-06-16\.csv has no column '{name}'.*2025-06-01\.csv has.*'price: null'"
+    with pytest.raises(InputError, match=message):
+        told(model, tmp_path / "o.csv", tmp_path / "2025-*.csv", car_id="stockNo", columns=columns)
+
+
 def test_cars_of_one_name_and_of_none_are_told(model: PriceModel, tmp_path: Path) -> None:
     for day in SNAPSHOTS:
         cars = snapshot(day).assign(stockNo=["a", "a", None, "x"])
@@ -456,9 +481,9 @@ def test_chunks_give_what_one_piece_gives(
     model: PriceModel, snapshots: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(model, tmp_path / "whole.csv", *snapshots, car_id="stockNo")
-    small = stock_reading.read_chunks
+    small = listings_to_price.read_chunks
     monkeypatch.setattr(
-        stock_reading, "read_chunks", lambda *args, **given: small(*args, chunk_rows=1, **given)
+        listings_to_price, "read_chunks", lambda *args, **given: small(*args, chunk_rows=1, **given)
     )
     told(model, tmp_path / "parts.csv", *snapshots, car_id="stockNo")
     for name in ("", "-summary", "-gone"):
