@@ -9,6 +9,7 @@ import pytest
 
 from carprice.appraisal.comparables import comparables_of
 from carprice.appraisal.deal import deal_of
+from carprice.appraisal.reasons import in_cents
 from carprice.arrays import quiet
 from carprice.components import listings_to_price, stock_reading
 from carprice.components import stock as component
@@ -128,12 +129,14 @@ def test_the_reasons_are_the_three_largest_of_the_explanation(
     settings = IngestSettings.model_validate(given)
     (part,) = stock_reading.read_stock(model, settings, ["sample"], None, quiet).parts
     good = part.problems == ""
-    explained = map(model.pricer.explain, listings_of(as_columns(part.mapped.frame[good])))
-    for (_, row), one in zip(out[good.to_numpy()].iterrows(), explained, strict=True):
-        largest = sorted(one.reasons, key=lambda reason: -abs(reason.amount))[:3]
+    listings = listings_of(as_columns(part.mapped.frame[good]))
+    appraised = model.pricer.appraise_all(listings)
+    for (_, row), (_, one) in zip(out[good.to_numpy()].iterrows(), appraised, strict=True):
+        reasons = in_cents(one, row["predictedPrice"]).reasons  # as an appraisal tells them
+        largest = sorted(reasons, key=lambda reason: -abs(reason.amount))[:3]
         for number, reason in enumerate(largest, start=1):
             assert row[f"reason{number}"] == reason.name
-            assert row[f"reason{number}Amount"] == pytest.approx(reason.amount, abs=0.01)
+            assert row[f"reason{number}Amount"] == reason.amount
     assert good.sum() > 90
 
 
@@ -271,6 +274,67 @@ def test_cars_that_are_listed_once_are_one_stock_whatever_their_days(
     told(model, tmp_path / "out.csv", tmp_path / "cars-2025-05-31.csv", car_id="stockNo")
     out = pd.read_csv(tmp_path / "out.csv")
     assert out["daysListed"].fillna(-1).tolist() == [30, -1, -1, 151]
+
+
+def test_a_few_cars_that_are_listed_again_make_no_snapshots(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    one = snapshot("2025-06-01").iloc[[0]]
+    days = pd.date_range("2025-03-01", periods=30).strftime("%Y-%m-%d")
+    cars = [one.assign(listedOn=day, stockNo=f"n{number}") for number, day in enumerate(days)]
+    for day, stands in (("2025-04-15", 31), ("2025-03-30", 31)):
+        again = one.assign(listedOn=day, stockNo="n28")  # n28 is of 29 March
+        pd.concat([*cars, again]).to_csv(tmp_path / "cars.csv", index=False)
+        done = told(model, tmp_path / "out.csv", tmp_path / "cars.csv", car_id="stockNo")
+        assert (done.rows, done.gone, done.supply) == (stands, 0, None)
+        assert done.notes[-1].startswith("of the cars 1 stand on several days of listedOn")
+    # All but one listed on one day, one of them again: no snapshot of a single car.
+    cars = [one.assign(listedOn="2025-03-01", stockNo=f"n{number}") for number in range(30)]
+    pd.concat([*cars, again]).to_csv(tmp_path / "cars.csv", index=False)
+    assert told(model, tmp_path / "out.csv", tmp_path / "cars.csv", car_id="stockNo").gone == 0
+
+
+def test_a_last_day_of_a_few_cars_is_no_snapshot_after_others(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    every = [snapshot(day).assign(listedOn=day) for day in SNAPSHOTS]
+    every += [every[-1].iloc[:1].assign(listedOn="2025-07-02")]
+    pd.concat(every).to_csv(tmp_path / "cars.csv", index=False)
+    done = told(model, tmp_path / "out.csv", tmp_path / "cars.csv", car_id="stockNo")
+    assert (done.rows, done.gone) == (13, 0)
+
+
+def test_own_columns_are_kept_but_for_those_that_are_written(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    own = {"daysListed": 7, "firstSeen": "May", "lastSeen": "June", "priceDrops": "none"}
+    own |= {"comparablesRank": "A", "problem": "rust"}
+    cars = snapshot("2025-06-01").assign(**own)
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    told(model, tmp_path / "out.csv", tmp_path / "cars.csv")
+    out = pd.read_csv(tmp_path / "out.csv")
+    kept = [name for name in own if name != "problem"]
+    pd.testing.assert_frame_equal(out[kept], cars[kept])
+    assert out["problem"].isna().all()
+    for day in SNAPSHOTS:
+        snapshot(day).assign(**own).to_csv(tmp_path / f"{day}.csv", index=False)
+    told(model, tmp_path / "out.csv", tmp_path / "2025-*.csv", car_id="stockNo")
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert out["daysListed"].tolist() == [30, 30, 15, 0]
+    assert out["comparablesRank"].tolist() == ["A"] * 4
+    assert "lastSeen" not in out
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_what_is_gone_of_an_earlier_run_is_kept_and_told(
+    ending: str, model: PriceModel, source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / f"x-gone{ending}").write_text("mine")
+    CARS.drop(columns="askingPrice").to_csv(source, index=False)
+    done = told(model, tmp_path / f"x{ending}", source)
+    assert done.notes[-1].startswith(f"{tmp_path / 'x-gone'}{ending} is none of this stock")
+    assert (tmp_path / f"x-gone{ending}").read_text() == "mine"
+    assert told(model, tmp_path / "x.xlsx", source).notes == done.notes[:-1]
 
 
 def test_rows_that_cannot_be_priced_stay_in_the_newest_snapshot(

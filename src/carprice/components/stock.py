@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from carprice.appraisal.comparables import rank_of
+from carprice.appraisal.reasons import Reasons
 from carprice.appraisal.snapshots import History, Sighting, Supply, histories, supply
 from carprice.arrays import Progress
 from carprice.components.stock_reading import Part, days_of, read_stock
@@ -34,16 +35,14 @@ from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.sources import is_read
 from carprice.model import PriceModel
-from carprice.model.explanation import Explanation
+from carprice.model.pricer import cents
 from carprice.schema import PRICE, PRICE_NAMES
 from carprice.settings import IngestSettings
 
 ENDINGS: Final = (".csv", ".parquet", ".xlsx")
 REASONS: Final = 3
 """The largest reasons of a price that a row tells."""
-_LEAST_AMOUNT: Final = 0.005
 _RANK: Final = "comparablesRank"
-_ANSWERS: Final = (*PRICE_NAMES, "priceToMarket", *DEAL_NAMES, _RANK)
 _TOLD: Final = ("warnings", "problem")
 _OF_REASONS: Final = tuple(
     name
@@ -144,8 +143,9 @@ def stock(
     of_rows = pd.concat(figures, ignore_index=True)
     is_gone = of_rows["gone"].to_numpy(dtype=bool)
     summary = summary_of(of_rows[of_rows["predicted"].notna()], told, days)
-    sheets = {"stock": whole[~is_gone].drop(columns="lastSeen", errors="ignore")}
-    sheets |= {"summary": summary, **({"gone": whole[is_gone]} if days else {})}
+    sheets = {"stock": whole[~is_gone], "summary": summary}
+    if days:
+        sheets |= {"stock": sheets["stock"].drop(columns="lastSeen"), "gone": whole[is_gone]}
     progress("writing")
     return Stock(
         rows=len(sheets["stock"]),
@@ -153,8 +153,8 @@ def stock(
         gone=int(is_gone.sum()),
         supply=supply(told.values(), days) if days else None,
         summary=summary,
-        files=_write(target, sheets),
-        notes=read.notes,
+        files=(files := _write(target, sheets)),
+        notes=(*read.notes, *_left_beside(target, files)),
     )
 
 
@@ -272,10 +272,9 @@ def _tell(
     priced = with_left_out(priced, _left_out(part, days))
     more, figures = more.reindex(priced.index), figures.reindex(priced.index)
     figures["gone"] = figures["gone"].eq(True)
-    raw = part.chunk.frame.loc[priced.index]
-    raw = raw.drop(columns=[*_ANSWERS, *_OF_REASONS, *_OF_SNAPSHOTS, *_TOLD], errors="ignore")
-    answered = [priced[[*PRICE_NAMES]], more, priced[[*_TOLD]]]
-    return pd.concat([raw, *answered], axis=1), figures
+    answered = pd.concat([priced[[*PRICE_NAMES]], more, priced[[*_TOLD]]], axis=1)
+    raw = part.chunk.frame.loc[priced.index].drop(columns=[*answered], errors="ignore")
+    return pd.concat([raw, answered], axis=1), figures
 
 
 def _with_unread_prices(priced: pd.DataFrame, part: Part) -> pd.DataFrame:
@@ -293,15 +292,14 @@ def _with_unread_prices(priced: pd.DataFrame, part: Part) -> pd.DataFrame:
     return priced.assign(warnings=warnings)
 
 
-def _reasons(explained: Sequence[Explanation], index: pd.Index) -> pd.DataFrame:
-    """Return the largest reasons of each price, by name and amount; none of less than a cent."""
+def _reasons(explained: Sequence[Reasons], index: pd.Index) -> pd.DataFrame:
+    """Return the largest reasons of each price, by name and amount in cents; none of nothing."""
     table: dict[str, list[str | float | None]] = {name: [] for name in _OF_REASONS}
     for told in explained:
         largest = sorted(told.reasons, key=lambda one: -abs(one.amount))[:REASONS]
         for number, one in enumerate(largest, start=1):
-            is_none = abs(one.amount) < _LEAST_AMOUNT
-            table[f"reason{number}"].append(None if is_none else one.name)
-            table[f"reason{number}Amount"].append(np.nan if is_none else round(one.amount, 2))
+            table[f"reason{number}"].append(one.name if one.amount else None)
+            table[f"reason{number}Amount"].append(one.amount or np.nan)
     return pd.DataFrame(table, index)
 
 
@@ -320,7 +318,7 @@ def _of_snapshots(told: Sequence[History | None], index: pd.Index) -> pd.DataFra
     rows = [
         (None, None, None, None, None)
         if one is None
-        else (one.first, one.last, one.days_listed, one.drops, round(one.dropped, 2))
+        else (one.first, one.last, one.days_listed, one.drops, cents(one.dropped))
         for one in told
     ]
     table = pd.DataFrame(rows, index, [*_OF_SNAPSHOTS], dtype=object)
@@ -333,6 +331,13 @@ def _files(target: Path, names: Sequence[str]) -> dict[str, Path]:
         return {"stock": target}
     beside = {name: target.with_name(f"{target.stem}-{name}{target.suffix}") for name in names}
     return beside | {"stock": target}
+
+
+def _left_beside(target: Path, written: Sequence[Path]) -> Iterator[str]:
+    """Tell of a table that looks like one of this stock's; it may be the user's own."""
+    for path in _files(target, ("gone",)).values():
+        if path not in written and path.exists():
+            yield f"{path} is none of this stock, which has no snapshots: it was there before"
 
 
 def _write(target: Path, sheets: Mapping[str, pd.DataFrame]) -> tuple[Path, ...]:

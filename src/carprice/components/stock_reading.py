@@ -4,6 +4,7 @@ import datetime
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -161,7 +162,7 @@ def _snapshot_days(parts: Sequence[Part]) -> tuple[datetime.date, ...]:
         by_file.setdefault(part.chunk.label, []).append(part)
     has_ids = all(CAR_ID in part.mapped.frame for part in parts)
     if len(by_file) == 1:
-        is_one = not has_ids or parts[0].named_day is not None or not _is_seen_again(parts)
+        is_one = not has_ids or parts[0].named_day is not None or not _look_like_snapshots(parts)
         return () if is_one else _ascending(parts)
     if not has_ids:
         raise InputError(
@@ -175,14 +176,32 @@ def _snapshot_days(parts: Sequence[Part]) -> tuple[datetime.date, ...]:
     return _ascending(parts)
 
 
-def _is_seen_again(parts: Sequence[Part]) -> bool:
-    """Whether a car stands on several days."""
-    first: dict[str, datetime.date] = {}
+def _seen_again(parts: Sequence[Part]) -> int:
+    """Return how many cars stand on several days."""
+    of_car: dict[str, set[datetime.date]] = {}
     for part in parts:
         for car, day in zip(part.ids, part.days, strict=True):
-            if car is not None and day is not None and first.setdefault(car, day) != day:
-                return True
-    return False
+            if car is not None and day is not None:
+                of_car.setdefault(car, set()).add(day)
+    return sum(len(days) > 1 for days in of_car.values())
+
+
+def _look_like_snapshots(parts: Sequence[Part]) -> bool:
+    """Whether the days of one file are those of snapshots, and not the days cars were listed on.
+
+    Of two snapshots in a row most cars are the same: in all, and in the newest two.
+    """
+    by_day: dict[datetime.date, set[str]] = {}
+    for part in parts:
+        for car, day in zip(part.ids, part.days, strict=True):
+            if car is not None and day is not None:
+                by_day.setdefault(day, set()).add(car)
+    in_order = [by_day[day] for day in sorted(by_day)]
+    shared = [len(before & after) for before, after in pairwise(in_order)]
+    larger = [max(len(before), len(after)) for before, after in pairwise(in_order)]
+    return bool(shared) and all(
+        2 * same >= cars for same, cars in ((sum(shared), sum(larger)), (shared[-1], larger[-1]))
+    )
 
 
 def _ascending(parts: Sequence[Part]) -> tuple[datetime.date, ...]:
@@ -202,6 +221,12 @@ def _oddities(
             "there is no price to market; name it in ingest.columns.price"
         )
     if not days:
+        if parts[0].named_day is None and (again := _seen_again(parts)):
+            yield (
+                f"of the cars {again:,} stand on several days of listedOn, and most on one: the "
+                "file is read as one stock, with all of its rows; if its days are those of "
+                "snapshots, write each into a file that has its day in its name"
+            )
         return
     seen: set[tuple[str, datetime.date]] = set()
     without = twice = 0
