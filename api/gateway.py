@@ -32,6 +32,8 @@ HEALTH: Final = (
 """Paths that need no key and stay out of the access log."""
 PAGES: Final = ("/docs", "/redoc", "/openapi.json", "/static-offline-docs")
 """Paths of the documentation, which need no key."""
+_OPEN: Final = ("/app", "/model-card")
+"""Pages for people, which need no key as long as they tell nothing: they ask for one."""
 _UNLOGGED: Final = frozenset((*HEALTH, "/metrics"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _POLICY = b"default-src 'none'; frame-ancestors 'none'"
@@ -173,6 +175,8 @@ class Gateway:
         path = exchange.path
         if not self._keys or path in HEALTH or path.startswith(PAGES):
             return None
+        if not exchange.key and any(path == one or path.startswith(f"{one}/") for one in _OPEN):
+            return None
         if scope["method"] == "OPTIONS" and _PREFLIGHT in dict(scope["headers"]):
             return None  # a browser asks what it may ask, for which it has no key
         name = name_of(self._keys, exchange.key)
@@ -234,6 +238,11 @@ class _Exchange:
         if service.drain.begun:
             self._headers.append((b"connection", b"close"))
         self._send = send
+
+    def replace(self, *headers: tuple[bytes, bytes]) -> None:
+        """Let the answer have other headers in place of some that all answers have."""
+        names = {name for name, _ in headers}
+        self._headers = [*(one for one in self._headers if one[0] not in names), *headers]
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer, with the headers that all answers have."""

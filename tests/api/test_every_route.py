@@ -26,6 +26,11 @@ def test_no_route_fails_where_only_what_serving_requires_is_installed(
     assert '"trace"' not in service.log.read_text(encoding="utf-8")
 
 
+def test_pages_are_made_of_what_serving_requires(service: RunningService) -> None:
+    for path in ("/model-card", "/app/stock"):
+        assert service.http.get(path).status_code == 200
+
+
 def test_the_version_of_mlflow_is_told_where_it_is_not_installed(service: RunningService) -> None:
     answer = service.http.get("/version")
     assert answer.status_code == 200

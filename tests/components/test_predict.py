@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from carprice.components import predict as component
+from carprice.components import listings_to_price
 from carprice.components.predict import predict
 from carprice.errors import InputError
 from carprice.listings.column_map import map_columns
@@ -49,7 +49,7 @@ def source(tmp_path: Path) -> str:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(component, "read_chunks", partial(read_chunks, chunk_rows=2))
+    monkeypatch.setattr(listings_to_price, "read_chunks", partial(read_chunks, chunk_rows=2))
 
 
 def score(model: PriceModel, source: str, target: Path, **given: Any) -> tuple[int, int]:
@@ -297,7 +297,7 @@ def test_the_remedy_of_what_cannot_be_read_helps_when_followed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if are_chunked:
-        monkeypatch.setattr(component, "read_chunks", partial(read_chunks, chunk_rows=1))
+        monkeypatch.setattr(listings_to_price, "read_chunks", partial(read_chunks, chunk_rows=1))
     source, target = tmp_path / "cars.csv", tmp_path / "out.csv"
     cars = pd.DataFrame(
         {"make": "Maruti", "model": "Swift", "year": "2019", "odometer": "42000"},

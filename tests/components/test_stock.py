@@ -7,9 +7,12 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from carprice.appraisal.comparables import comparables_of
+from carprice.appraisal.deal import deal_of
+from carprice.appraisal.reasons import in_cents
 from carprice.arrays import quiet
+from carprice.components import listings_to_price, stock_reading
 from carprice.components import stock as component
-from carprice.components import stock_reading
 from carprice.components.predict import predict
 from carprice.components.stock import Stock, check_target
 from carprice.components.stock_summary import price_band
@@ -20,7 +23,8 @@ from carprice.model import PriceModel
 from carprice.settings import IngestSettings
 
 REASONS = ["reason1", "reason1Amount", "reason2", "reason2Amount", "reason3", "reason3Amount"]
-ADDED = ["predictedPrice", "priceLow", "priceHigh", "priceToMarket", *REASONS]
+DEAL = ["deal", "dealReason", "percentile"]
+ADDED = ["predictedPrice", "priceLow", "priceHigh", "priceToMarket", *DEAL, *REASONS]
 HISTORY = ["firstSeen", "daysListed", "priceDrops", "priceDropTotal"]
 TOLD = ["warnings", "problem"]
 CARS = pd.DataFrame(
@@ -83,10 +87,15 @@ def snapshots(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
 
 
 def told(
-    model: PriceModel, target: Path, *sources: object, car_id: str | None = None, **settings: Any
+    model: PriceModel,
+    target: Path,
+    *sources: object,
+    car_id: str | None = None,
+    ranks: bool = False,
+    **settings: Any,
 ) -> Stock:
-    read = IngestSettings.model_validate(settings)
-    return component.stock(model, read, [*map(str, sources)], target, 0.9, quiet, car_id)
+    read, named = IngestSettings.model_validate(settings), [*map(str, sources)]
+    return component.stock(model, read, named, target, 0.9, quiet, car_id, ranks=ranks)
 
 
 def test_every_row_keeps_its_place_and_columns_and_has_the_price_of_predict(
@@ -120,13 +129,54 @@ def test_the_reasons_are_the_three_largest_of_the_explanation(
     settings = IngestSettings.model_validate(given)
     (part,) = stock_reading.read_stock(model, settings, ["sample"], None, quiet).parts
     good = part.problems == ""
-    explained = map(model.pricer.explain, listings_of(as_columns(part.mapped.frame[good])))
-    for (_, row), one in zip(out[good.to_numpy()].iterrows(), explained, strict=True):
-        largest = sorted(one.reasons, key=lambda reason: -abs(reason.amount))[:3]
+    listings = listings_of(as_columns(part.mapped.frame[good]))
+    appraised = model.pricer.appraise_all(listings)
+    for (_, row), (_, one) in zip(out[good.to_numpy()].iterrows(), appraised, strict=True):
+        reasons = in_cents(one, row["predictedPrice"]).reasons  # as an appraisal tells them
+        largest = sorted(reasons, key=lambda reason: -abs(reason.amount))[:3]
         for number, reason in enumerate(largest, start=1):
             assert row[f"reason{number}"] == reason.name
-            assert row[f"reason{number}Amount"] == pytest.approx(reason.amount, abs=0.01)
+            assert row[f"reason{number}Amount"] == reason.amount
     assert good.sum() > 90
+
+
+def test_deal_and_rank_are_those_of_an_appraisal(model: PriceModel, tmp_path: Path) -> None:
+    given = {"sample": {"rows": 100, "seed": 5}}
+    told(model, tmp_path / "out.parquet", "sample", ranks=True, **given)
+    out = pd.read_parquet(tmp_path / "out.parquet").astype(object)
+    out = out.where(out.notna(), None)
+    settings = IngestSettings.model_validate(given)
+    (part,) = stock_reading.read_stock(model, settings, ["sample"], None, quiet).parts
+    frame = part.mapped.frame
+    for at, listing in zip(frame.index, listings_of(as_columns(frame)), strict=True):
+        row, price = out.loc[at], part.asking[at]
+        if row["problem"]:
+            assert row[[*DEAL, "comparablesRank"]].isna().all()
+            continue
+        deal = deal_of(model, listing, price)
+        assert (row["deal"], row["dealReason"]) == (deal.label, deal.reason and deal.reason.message)
+        assert row["percentile"] == deal.percentile or deal.percentile is None
+        adjusted = [one.adjusted_price for one in comparables_of(model, listing).listings]
+        place = 1 + sum(one < price for one in adjusted)
+        rank = f"{place} of {len(adjusted) + 1}" if len(adjusted) >= 3 else None
+        assert row["comparablesRank"] == rank
+    assert out["comparablesRank"].notna().sum() > 30
+    assert out["deal"].eq("fair").sum() > 30
+
+
+def test_cars_that_the_model_learned_from_are_not_judged(
+    finished: Any, model: PriceModel, tmp_path: Path
+) -> None:
+    cars = pd.read_parquet(finished[0].train_listings).head(20)
+    cars.drop(columns="features").to_parquet(tmp_path / "cars.parquet")
+    told(model, tmp_path / "out.csv", tmp_path / "cars.parquet")
+    out = pd.read_csv(tmp_path / "out.csv")
+    asked = out["problem"].isna()
+    assert asked.sum() > 15
+    assert {*out["deal"][asked]} == {"none"}
+    assert out["percentile"].isna().all()
+    assert out["dealReason"][asked].str.startswith("the model learned from this car").all()
+    assert out["priceToMarket"][asked].notna().all()
 
 
 @pytest.mark.parametrize("ending", [".xlsx", ".csv", ".parquet"])
@@ -226,6 +276,67 @@ def test_cars_that_are_listed_once_are_one_stock_whatever_their_days(
     assert out["daysListed"].fillna(-1).tolist() == [30, -1, -1, 151]
 
 
+def test_a_few_cars_that_are_listed_again_make_no_snapshots(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    one = snapshot("2025-06-01").iloc[[0]]
+    days = pd.date_range("2025-03-01", periods=30).strftime("%Y-%m-%d")
+    cars = [one.assign(listedOn=day, stockNo=f"n{number}") for number, day in enumerate(days)]
+    for day, stands in (("2025-04-15", 31), ("2025-03-30", 31)):
+        again = one.assign(listedOn=day, stockNo="n28")  # n28 is of 29 March
+        pd.concat([*cars, again]).to_csv(tmp_path / "cars.csv", index=False)
+        done = told(model, tmp_path / "out.csv", tmp_path / "cars.csv", car_id="stockNo")
+        assert (done.rows, done.gone, done.supply) == (stands, 0, None)
+        assert done.notes[-1].startswith("of the cars 1 stand on several days of listedOn")
+    # All but one listed on one day, one of them again: no snapshot of a single car.
+    cars = [one.assign(listedOn="2025-03-01", stockNo=f"n{number}") for number in range(30)]
+    pd.concat([*cars, again]).to_csv(tmp_path / "cars.csv", index=False)
+    assert told(model, tmp_path / "out.csv", tmp_path / "cars.csv", car_id="stockNo").gone == 0
+
+
+def test_a_last_day_of_a_few_cars_is_no_snapshot_after_others(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    every = [snapshot(day).assign(listedOn=day) for day in SNAPSHOTS]
+    every += [every[-1].iloc[:1].assign(listedOn="2025-07-02")]
+    pd.concat(every).to_csv(tmp_path / "cars.csv", index=False)
+    done = told(model, tmp_path / "out.csv", tmp_path / "cars.csv", car_id="stockNo")
+    assert (done.rows, done.gone) == (13, 0)
+
+
+def test_own_columns_are_kept_but_for_those_that_are_written(
+    model: PriceModel, tmp_path: Path
+) -> None:
+    own = {"daysListed": 7, "firstSeen": "May", "lastSeen": "June", "priceDrops": "none"}
+    own |= {"comparablesRank": "A", "problem": "rust"}
+    cars = snapshot("2025-06-01").assign(**own)
+    cars.to_csv(tmp_path / "cars.csv", index=False)
+    told(model, tmp_path / "out.csv", tmp_path / "cars.csv")
+    out = pd.read_csv(tmp_path / "out.csv")
+    kept = [name for name in own if name != "problem"]
+    pd.testing.assert_frame_equal(out[kept], cars[kept])
+    assert out["problem"].isna().all()
+    for day in SNAPSHOTS:
+        snapshot(day).assign(**own).to_csv(tmp_path / f"{day}.csv", index=False)
+    told(model, tmp_path / "out.csv", tmp_path / "2025-*.csv", car_id="stockNo")
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert out["daysListed"].tolist() == [30, 30, 15, 0]
+    assert out["comparablesRank"].tolist() == ["A"] * 4
+    assert "lastSeen" not in out
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_what_is_gone_of_an_earlier_run_is_kept_and_told(
+    ending: str, model: PriceModel, source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / f"x-gone{ending}").write_text("mine")
+    CARS.drop(columns="askingPrice").to_csv(source, index=False)
+    done = told(model, tmp_path / f"x{ending}", source)
+    assert done.notes[-1].startswith(f"{tmp_path / 'x-gone'}{ending} is none of this stock")
+    assert (tmp_path / f"x-gone{ending}").read_text() == "mine"
+    assert told(model, tmp_path / "x.xlsx", source).notes == done.notes[:-1]
+
+
 def test_rows_that_cannot_be_priced_stay_in_the_newest_snapshot(
     model: PriceModel, tmp_path: Path
 ) -> None:
@@ -247,8 +358,8 @@ def test_rows_that_cannot_be_priced_stay_in_the_newest_snapshot(
 
 
 def test_what_was_told_before_is_replaced(model: PriceModel, source: Path, tmp_path: Path) -> None:
-    told(model, tmp_path / "one.csv", source)
-    told(model, tmp_path / "two.csv", tmp_path / "one.csv")
+    told(model, tmp_path / "one.csv", source, ranks=True)
+    told(model, tmp_path / "two.csv", tmp_path / "one.csv", ranks=True)
     one, two = ((tmp_path / name).read_text() for name in ("one.csv", "two.csv"))
     assert two == one
 
@@ -257,8 +368,10 @@ def test_a_file_without_prices_says_so_and_is_priced(
     model: PriceModel, source: Path, tmp_path: Path
 ) -> None:
     CARS.drop(columns="askingPrice").to_csv(source, index=False)
-    done = told(model, tmp_path / "out.csv", source)
-    assert "priceToMarket" not in pd.read_csv(tmp_path / "out.csv")
+    done = told(model, tmp_path / "out.csv", source, ranks=True)
+    assert not {"comparablesRank", "priceToMarket", *DEAL} & {
+        *pd.read_csv(tmp_path / "out.csv").columns
+    }
     assert done.with_price == 4
     assert done.notes[-1].startswith(
         "nothing is asked for these cars: there is no column price or listingPrice or"
@@ -335,6 +448,31 @@ def test_a_stock_without_one_priced_row_has_problems_and_an_empty_summary(
     assert "medianPriceToMarket" in tables["summary"]
 
 
+@pytest.mark.parametrize("names", [("askingPrice", "price"), ("price", "Asking Price")])
+def test_each_snapshot_tells_what_is_asked_in_a_column_of_its_own(
+    names: tuple[str, str], model: PriceModel, tmp_path: Path
+) -> None:
+    for day, name in zip(SNAPSHOTS, names, strict=False):
+        snapshot(day).rename(columns={"price": name}).to_csv(tmp_path / f"{day}.csv", index=False)
+    told(model, tmp_path / "out.csv", tmp_path / "2025-*.csv", car_id="stockNo")
+    out = pd.read_csv(tmp_path / "out.csv").set_index("stockNo")
+    assert out["priceDropTotal"].to_dict() == {"a": 20_000, "b": 0, "c": 0, "e": 0}
+    assert out["priceToMarket"].notna().to_dict() == {"a": True, "b": True, "c": False, "e": True}
+
+
+@pytest.mark.parametrize("columns", [{}, {"price": "ask"}])
+def test_a_snapshot_without_a_price_asked_is_refused_where_another_has_one(
+    columns: dict[str, str], model: PriceModel, tmp_path: Path
+) -> None:
+    first, second = (snapshot(day) for day in [*SNAPSHOTS][:2])
+    name = columns.get("price", "askingPrice")
+    first.rename(columns={"price": name}).to_csv(tmp_path / "2025-06-01.csv", index=False)
+    second.rename(columns={"price": "cost"}).to_csv(tmp_path / "2025-06-16.csv", index=False)
+    message = rf"2025-06-16\.csv has no column '{name}'.*2025-06-01\.csv has.*'price: null'"
+    with pytest.raises(InputError, match=message):
+        told(model, tmp_path / "o.csv", tmp_path / "2025-*.csv", car_id="stockNo", columns=columns)
+
+
 def test_cars_of_one_name_and_of_none_are_told(model: PriceModel, tmp_path: Path) -> None:
     for day in SNAPSHOTS:
         cars = snapshot(day).assign(stockNo=["a", "a", None, "x"])
@@ -407,9 +545,9 @@ def test_chunks_give_what_one_piece_gives(
     model: PriceModel, snapshots: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(model, tmp_path / "whole.csv", *snapshots, car_id="stockNo")
-    small = stock_reading.read_chunks
+    small = listings_to_price.read_chunks
     monkeypatch.setattr(
-        stock_reading, "read_chunks", lambda *args, **given: small(*args, chunk_rows=1, **given)
+        listings_to_price, "read_chunks", lambda *args, **given: small(*args, chunk_rows=1, **given)
     )
     told(model, tmp_path / "parts.csv", *snapshots, car_id="stockNo")
     for name in ("", "-summary", "-gone"):

@@ -65,9 +65,12 @@ def test_many_are_explained_as_one_by_one_whatever_the_chunk_they_are_in(
     assert [*model.pricer.explain_all([])] == []
     appraised = [*model.pricer.appraise_all(listings, 0.8)]
     assert [told for _, told in appraised] == [*model.pricer.explain_all(listings)]
-    for (valued, _), alone in zip(appraised, model.pricer.value_all(listings, 0.8), strict=True):
-        assert valued.prices == pytest.approx(alone.prices, abs=0.02)
-        assert (valued.cautions, valued.valuation_date) == (alone.cautions, alone.valuation_date)
+    for (many, _), alone in zip(appraised, model.pricer.outlooks(listings, 0.8), strict=True):
+        valued, own = many.valuation, alone.valuation
+        assert valued.prices == pytest.approx(own.prices, abs=0.02)
+        assert (valued.cautions, valued.valuation_date) == (own.cautions, own.valuation_date)
+        assert (many.listing, many.age) == (alone.listing, alone.age)
+        assert (many.distribution is None) == (alone.distribution is None)
 
 
 def test_every_price_starts_at_the_markets_typical_car(told: list[Explanation], finished) -> None:

@@ -10,7 +10,7 @@ import datetime
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from carprice.listings.keys import DetailKey, ModelKey, detail_key
 from carprice.model import PriceModel
@@ -23,7 +23,7 @@ from carprice.model.blocks import (
     VARIANT,
 )
 from carprice.model.car import Car, CarType
-from carprice.model.neighbours import Kept
+from carprice.model.neighbours import Kept, Neighbours
 from carprice.model.pricer import Listing, Pricer
 from carprice.schema import alias
 
@@ -34,6 +34,8 @@ HALF: Final = 0.1
 """How far a listing is that weighs half of one that is alike in all."""
 COUNT: Final = 10
 MOST: Final = 50
+FEWEST_RANKED: Final = 3
+"""With fewer comparables a car has no rank among them."""
 _FEW: Final = 5
 _NONE_KEPT: Final = "no listings are kept to compare with"
 _NONE_LIKE: Final = "the market has no listing of this model, and none of its make that is like it"
@@ -135,6 +137,16 @@ class Comparables:
         }
 
 
+class Rank(NamedTuple):
+    """A place by price, from the cheapest on, of so many cars."""
+
+    place: int
+    cars: int
+
+    def __str__(self) -> str:
+        return f"{self.place} of {self.cars}"
+
+
 def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> Comparables:
     """Return the listings that a model learned from and that are likest to a car.
 
@@ -147,23 +159,73 @@ def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> C
     neighbours = model.neighbours
     if neighbours is None:
         return Comparables((), 0, 0, _NONE_KEPT)
-    pricer = model.pricer
-    car_type, car = pricer.read(listing)
     count = min(max(count, 1), MOST)
+    found = _find(neighbours, model, listing, count)
+    listings = [
+        _comparable(model.pricer, found.subject, kept, told, distance)
+        for kept, told, distance in found.kept
+    ]
+    note = _note(len(listings), min(count, _FEW), found.of_model - found.left_out)
+    return Comparables((*listings,), found.of_model, found.left_out, note)
+
+
+def rank_of(
+    model: PriceModel, listing: Listing, asking_price: float, count: int = COUNT
+) -> Rank | None:
+    """Return the place of a car by its asking price among it and its comparables.
+
+    The prices of these are adjusted to the car, as :func:`comparables_of` does, which tells more
+    and takes more than twice the time.
+
+    Parameters
+    ----------
+    count : how many comparables there are at most, from 1 to 50.
+
+    Returns
+    -------
+    Rank or None
+        None with fewer than three comparables.
+    """
+    neighbours = model.neighbours
+    if neighbours is None:
+        return None
+    found = _find(neighbours, model, listing, min(max(count, 1), MOST))
+    if len(found.kept) < FEWEST_RANKED:
+        return None
+    pricer = model.pricer
+    own = pricer.hedonic_price(*found.subject)
+    logs = (own - pricer.hedonic_price(kept.car_type, kept.car) for kept, *_ in found.kept)
+    adjusted = (
+        round(kept.price * math.exp(log), 2)
+        for (kept, *_), log in zip(found.kept, logs, strict=True)
+    )
+    return Rank(1 + sum(price < asking_price for price in adjusted), len(found.kept) + 1)
+
+
+class _Found(NamedTuple):
+    """A car, and what is like it: each listing, its day and its car's year, and how far it is."""
+
+    subject: tuple[CarType, Car]
+    kept: list[tuple[Kept, tuple[datetime.date, int], float]]
+    of_model: int
+    left_out: int
+
+
+def _find(neighbours: Neighbours, model: PriceModel, listing: Listing, count: int) -> _Found:
+    """Find the likest listings; one that may be of the car itself is left out."""
+    car_type, car = model.pricer.read(listing)
     near = neighbours.near(car_type, car, count + 1)
     today, last = model.market.valuation_date.toordinal(), datetime.date.max.toordinal()
-    found: list[Comparable] = []
-    left_out = 0
+    found = _Found((car_type, car), [], near.of_model, 0)
     for row, distance in zip(near.rows.tolist(), near.distances.tolist(), strict=True):
         kept = neighbours.read(row, car)
         day = datetime.date.fromordinal(min(max(today + kept.listed_days, 1), last))
         year = day.year - round(kept.car.given["age"])
-        if not left_out and year == listing["year"] and _may_be(kept, car_type, car):
-            left_out = 1
-        elif len(found) < count:
-            found.append(_comparable(pricer, (car_type, car), kept, (day, year), distance))
-    note = _note(len(found), min(count, _FEW), near.of_model - left_out)
-    return Comparables((*found,), near.of_model, left_out, note)
+        if not found.left_out and year == listing["year"] and _may_be(kept, car_type, car):
+            found = found._replace(left_out=1)
+        elif len(found.kept) < count:
+            found.kept.append((kept, (day, year), distance))
+    return found
 
 
 def _comparable(

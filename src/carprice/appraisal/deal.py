@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from carprice.model import PriceModel
 from carprice.model.deal_limits import DealLimits
-from carprice.model.pricer import Listing, Outlook, Valuation
+from carprice.model.pricer import Listing, Outlook, Valuation, cents
 from carprice.schema import DEFAULT_CONFIDENCE
 
 Label = Literal["great", "good", "fair", "high", "overpriced", "none"]
@@ -114,7 +114,7 @@ def value_all_with_deals(
 def judged(model: PriceModel, outlook: Outlook, asking_price: float) -> Deal:
     """Judge an asking price by what the model says of the car."""
     price = outlook.valuation.predicted_price
-    difference = round((asking_price - price) * 100) / 100
+    difference = cents(asking_price - price)
     # A price of nothing is none that carprice predicts; whoever made such a model gets an answer.
     per_cent = round(100 * difference / max(price, 0.01), 1)
     reason = _why_none(model, outlook)

@@ -45,14 +45,21 @@ def stock(
         Path | None, typer.Option("--model", help="Model folder; default: the production model.")
     ] = None,
     confidence: Confidence = DEFAULT_CONFIDENCE,
+    rank: Annotated[
+        bool,
+        typer.Option(
+            "--rank",
+            help="Tell each car's place by price among its comparables, about 1 ms more a row.",
+        ),
+    ] = False,
 ) -> None:
     """Price a shop's stock beside what it asks, and sum it up.
 
     Each row gets a price with its range, the three largest reasons, and
-    priceToMarket: what is asked over the price. It is read from a column price,
-    listingPrice or askingPrice, or as ingest.columns.price says. The summary, by
-    make, age and price, is the second sheet of an .xlsx; stock.csv has
-    stock-summary.csv beside it.
+    priceToMarket: what is asked over the price, and whether that is a good deal.
+    What is asked is read from a column price, listingPrice or askingPrice, or as
+    ingest.columns.price says. The summary, by make, age and price, is the second
+    sheet of an .xlsx; stock.csv has stock-summary.csv beside it.
 
     Several files are snapshots of one stock, each of the day in its name
     (shop-2025-06-30.csv); so is one file in which the cars of --id stand on
@@ -79,7 +86,9 @@ def stock(
         loaded = PriceModel.load(model)
         gc.freeze()  # as in predict; what is kept until the end is looked through less often
         gc.set_threshold(_COLLECT_AFTER)
-        done = price_stock(loaded, settings.ingest, sources, out, confidence, progress, car_id)
+        done = price_stock(
+            loaded, settings.ingest, sources, out, confidence, progress, car_id, ranks=rank
+        )
     say_assumed(done.notes)
     _say_summary(done.summary, loaded.market.currency)
     _say_snapshots(done)

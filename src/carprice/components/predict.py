@@ -10,23 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from carprice.arrays import Progress
+from carprice.components.listings_to_price import listings_to_price
 from carprice.errors import InputError
-from carprice.evaluation.pricing import (
-    answers,
-    problems_of,
-    refuse_unreadable,
-    with_defaults,
-    with_left_out,
-)
+from carprice.evaluation.pricing import answers, with_defaults, with_left_out
 from carprice.files import check_writable, writing
-from carprice.listings.column_map import map_chunks
-from carprice.listings.row_filter import RowFilter
-from carprice.listings.sources import is_read, read_chunks
-from carprice.listings.units_beside import UnitsBeside
-from carprice.listings.unreadable import Unreadable, add
+from carprice.listings.sources import is_read
 from carprice.model import PriceModel
-from carprice.redaction import redact
-from carprice.schema import PRICE_NAMES, REQUIRED
+from carprice.schema import PRICE_NAMES
 from carprice.settings import IngestSettings
 
 
@@ -69,31 +59,18 @@ def predict(
     write, settings = _writer(target), settings.with_own(model.own)
     rows = with_price = 0
     notes: tuple[str, ...] = ()
-    unreadable: dict[str, Unreadable] = {}
-    origin: dict[str, tuple[str, ...]] = {}
-    units_beside = UnitsBeside(settings, price_required=False)
-    required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
 
     def priced_chunks() -> Iterator[pd.DataFrame]:
         nonlocal rows, with_price, notes
-        chunks, signs = read_chunks(settings, source=source), model.market.decimals
-        row_filter = RowFilter(settings.rows, all_columns=False)
-        for chunk, mapped in map_chunks(chunks, settings, row_filter, signs, price_required=False):
-            problems = problems_of(mapped.frame, mapped.raw_unreadable, required)
+        for chunk, mapped, problems in listings_to_price(model, settings, [source], asks=False):
             priced = answers(model, mapped.frame, problems, confidence)
             priced = with_left_out(with_defaults(priced, mapped.defaulted), mapped.left_out)
             raw = chunk.frame.drop(columns=[*priced], errors="ignore")
             yield pd.concat([raw, priced], axis=1)
             rows += len(priced)
             notes = mapped.notes
-            origin.update(mapped.origin)
-            read = chunk.frame.loc[mapped.frame.index]
-            units_beside.add(read, mapped.ignored, mapped.origin)
             with_price += int(priced[PRICE_NAMES[0]].notna().sum())
-            add(mapped.unreadable, unreadable)
             progress(f"{rows:,} rows")
-        refuse_unreadable(unreadable, origin, rows, settings, redact(source))
-        units_beside.refuse(origin, redact(source))
 
     with writing(target) as path:
         write(path, priced_chunks())

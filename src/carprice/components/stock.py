@@ -16,25 +16,33 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from carprice.appraisal.comparables import rank_of
+from carprice.appraisal.reasons import Reasons
 from carprice.appraisal.snapshots import History, Sighting, Supply, histories, supply
 from carprice.arrays import Progress
 from carprice.components.stock_reading import Part, days_of, read_stock
 from carprice.components.stock_summary import summary_of
 from carprice.components.workbook import write_workbook
 from carprice.errors import InputError
-from carprice.evaluation.pricing import answers_and_reasons, with_defaults, with_left_out
+from carprice.evaluation.pricing import (
+    DEAL_NAMES,
+    answers_and_reasons,
+    with_defaults,
+    with_left_out,
+)
 from carprice.files import check_writable, harmless, writing
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
 from carprice.listings.sources import is_read
 from carprice.model import PriceModel
-from carprice.model.explanation import Explanation
+from carprice.model.pricer import cents
 from carprice.schema import PRICE, PRICE_NAMES
 from carprice.settings import IngestSettings
 
 ENDINGS: Final = (".csv", ".parquet", ".xlsx")
 REASONS: Final = 3
 """The largest reasons of a price that a row tells."""
-_LEAST_AMOUNT: Final = 0.005
-_ANSWERS: Final = (*PRICE_NAMES, "priceToMarket")
+_RANK: Final = "comparablesRank"
 _TOLD: Final = ("warnings", "problem")
 _OF_REASONS: Final = tuple(
     name
@@ -98,8 +106,10 @@ def stock(
     confidence: float,
     progress: Progress,
     car_id: str | None = None,
+    *,
+    ranks: bool = False,
 ) -> Stock:
-    """Price a stock, tell each row's price to market and reasons, and sum it up.
+    """Price a stock, tell each row's price to market, deal and reasons, and sum it up.
 
     A row keeps its own columns, and its place; one that cannot be priced says why, as
     :func:`carprice.components.predict.predict` does. A workbook gets the sheets ``stock``,
@@ -109,6 +119,7 @@ def stock(
     Parameters
     ----------
     car_id : the column that names cars; default: ``id`` of ``settings.columns``, if it is there.
+    ranks : whether rows tell the place of the price asked among their comparables' prices.
 
     Raises
     ------
@@ -124,7 +135,7 @@ def stock(
     for part in read.parts:
         rows = _rows_to_tell(part, days, told)
         if rows.any() or len(_left_out(part, days)):
-            table, own = _tell(model, part, rows, confidence, days, told, as_of)
+            table, own = _tell(model, part, rows, confidence, days, told, as_of, ranks=ranks)
             tables.append(table)
             figures.append(own)
             progress(f"{sum(map(len, tables)):,} rows priced")
@@ -132,8 +143,9 @@ def stock(
     of_rows = pd.concat(figures, ignore_index=True)
     is_gone = of_rows["gone"].to_numpy(dtype=bool)
     summary = summary_of(of_rows[of_rows["predicted"].notna()], told, days)
-    sheets = {"stock": whole[~is_gone].drop(columns="lastSeen", errors="ignore")}
-    sheets |= {"summary": summary, **({"gone": whole[is_gone]} if days else {})}
+    sheets = {"stock": whole[~is_gone], "summary": summary}
+    if days:
+        sheets |= {"stock": sheets["stock"].drop(columns="lastSeen"), "gone": whole[is_gone]}
     progress("writing")
     return Stock(
         rows=len(sheets["stock"]),
@@ -141,8 +153,8 @@ def stock(
         gone=int(is_gone.sum()),
         supply=supply(told.values(), days) if days else None,
         summary=summary,
-        files=_write(target, sheets),
-        notes=read.notes,
+        files=(files := _write(target, sheets)),
+        notes=(*read.notes, *_left_beside(target, files)),
     )
 
 
@@ -204,6 +216,8 @@ def _tell(
     days: Sequence[datetime.date],
     told: Mapping[str, History],
     as_of: datetime.date | None,
+    *,
+    ranks: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return rows of the source with all that is told of them, and what sums them up.
 
@@ -218,7 +232,12 @@ def _tell(
     if part.named_day is not None:  # the price of that day, not of the one it was listed on
         day = np.datetime64(part.named_day, "s")
         listings = listings.assign(listed_on=np.full(len(listings), day))
-    priced, explained = answers_and_reasons(model, listings, problems, confidence)
+    asks = PRICE in part.mapped.frame
+    priced, explained = answers_and_reasons(
+        model, listings, problems, confidence, asking if asks else None
+    )
+    deals = priced.loc[:, [name for name in DEAL_NAMES if asks]]
+    priced = priced.drop(columns=deals.columns)
     defaulted = {
         field: own
         for field, taken in part.mapped.defaulted.items()
@@ -226,10 +245,11 @@ def _tell(
     }
     priced = _with_unread_prices(with_defaults(priced, defaulted), part)
     predicted = priced[PRICE_NAMES[0]]
-    beside = {"priceToMarket": (asking / predicted).round(4)} if PRICE in part.mapped.frame else {}
-    # What else is told of a priced row, such as its deal and its rank, has its place here.
-    reasons = _reasons(explained, listings.index[problems == ""])
-    more = pd.DataFrame(beside, listings.index).join(reasons)
+    beside = {"priceToMarket": (asking / predicted).round(4)} if asks else {}
+    more = pd.DataFrame(beside, listings.index).join(deals)
+    if asks and ranks:
+        more[_RANK] = _ranks(model, listings, asking.where(problems == ""))
+    more = more.join(_reasons(explained, listings.index[problems == ""]))
     histories_of = [told.get(car) if car is not None else None for car in ids]
     if days:
         more = more.join(_of_snapshots(histories_of, listings.index))
@@ -252,10 +272,9 @@ def _tell(
     priced = with_left_out(priced, _left_out(part, days))
     more, figures = more.reindex(priced.index), figures.reindex(priced.index)
     figures["gone"] = figures["gone"].eq(True)
-    raw = part.chunk.frame.loc[priced.index]
-    raw = raw.drop(columns=[*_ANSWERS, *_OF_REASONS, *_OF_SNAPSHOTS, *_TOLD], errors="ignore")
-    answered = [priced[[*PRICE_NAMES]], more, priced[[*_TOLD]]]
-    return pd.concat([raw, *answered], axis=1), figures
+    answered = pd.concat([priced[[*PRICE_NAMES]], more, priced[[*_TOLD]]], axis=1)
+    raw = part.chunk.frame.loc[priced.index].drop(columns=[*answered], errors="ignore")
+    return pd.concat([raw, answered], axis=1), figures
 
 
 def _with_unread_prices(priced: pd.DataFrame, part: Part) -> pd.DataFrame:
@@ -273,23 +292,33 @@ def _with_unread_prices(priced: pd.DataFrame, part: Part) -> pd.DataFrame:
     return priced.assign(warnings=warnings)
 
 
-def _reasons(explained: Sequence[Explanation], index: pd.Index) -> pd.DataFrame:
-    """Return the largest reasons of each price, by name and amount; none of less than a cent."""
+def _reasons(explained: Sequence[Reasons], index: pd.Index) -> pd.DataFrame:
+    """Return the largest reasons of each price, by name and amount in cents; none of nothing."""
     table: dict[str, list[str | float | None]] = {name: [] for name in _OF_REASONS}
     for told in explained:
         largest = sorted(told.reasons, key=lambda one: -abs(one.amount))[:REASONS]
         for number, one in enumerate(largest, start=1):
-            is_none = abs(one.amount) < _LEAST_AMOUNT
-            table[f"reason{number}"].append(None if is_none else one.name)
-            table[f"reason{number}Amount"].append(np.nan if is_none else round(one.amount, 2))
+            table[f"reason{number}"].append(one.name if one.amount else None)
+            table[f"reason{number}Amount"].append(one.amount or np.nan)
     return pd.DataFrame(table, index)
+
+
+def _ranks(model: PriceModel, listings: pd.DataFrame, asking: pd.Series) -> pd.Series:
+    """Return the rank of each price asked; None where there is none, or comparables are few."""
+    asked = asking.dropna()
+    if not len(asked):
+        return pd.Series(None, listings.index, dtype=object)
+    of_asked = listings_of(as_columns(listings.loc[asked.index]))
+    found = [rank_of(model, *one) for one in zip(of_asked, asked.tolist(), strict=True)]
+    told = [None if one is None else str(one) for one in found]
+    return pd.Series(told, asked.index, dtype=object).reindex(listings.index)
 
 
 def _of_snapshots(told: Sequence[History | None], index: pd.Index) -> pd.DataFrame:
     rows = [
         (None, None, None, None, None)
         if one is None
-        else (one.first, one.last, one.days_listed, one.drops, round(one.dropped, 2))
+        else (one.first, one.last, one.days_listed, one.drops, cents(one.dropped))
         for one in told
     ]
     table = pd.DataFrame(rows, index, [*_OF_SNAPSHOTS], dtype=object)
@@ -302,6 +331,13 @@ def _files(target: Path, names: Sequence[str]) -> dict[str, Path]:
         return {"stock": target}
     beside = {name: target.with_name(f"{target.stem}-{name}{target.suffix}") for name in names}
     return beside | {"stock": target}
+
+
+def _left_beside(target: Path, written: Sequence[Path]) -> Iterator[str]:
+    """Tell of a table that looks like one of this stock's; it may be the user's own."""
+    for path in _files(target, ("gone",)).values():
+        if path not in written and path.exists():
+            yield f"{path} is none of this stock, which has no snapshots: it was there before"
 
 
 def _write(target: Path, sheets: Mapping[str, pd.DataFrame]) -> tuple[Path, ...]:

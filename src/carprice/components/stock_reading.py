@@ -1,31 +1,24 @@
 """Read a stock, or its snapshots, in chunks, as ``carprice predict`` reads listings."""
 
 import datetime
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from carprice.arrays import Progress
+from carprice.components.listings_to_price import listings_to_price
 from carprice.errors import InputError
-from carprice.evaluation.pricing import problems_of, refuse_unreadable
-from carprice.listings.column_map import MappedChunk, map_chunks
-from carprice.listings.remedies import told_unreadable
-from carprice.listings.row_filter import RowFilter
-from carprice.listings.sources import read_chunks
+from carprice.listings.column_map import MappedChunk
 from carprice.listings.sources.chunks import Chunk, nearest
-from carprice.listings.units_beside import UnitsBeside
-from carprice.listings.unreadable import Unreadable, add
 from carprice.model import PriceModel
-from carprice.redaction import redact
-from carprice.schema import CAR_ID, PRICE, PRICE_ALIASES, REQUIRED, column_name
+from carprice.schema import ASKING_PRICE, CAR_ID, PRICE, PRICE_ALIASES, alias, column_name
 from carprice.settings import ColumnRule, IngestSettings
 
-_ASKING: Final = ("askingprice", "asking_price", "asking price")
 _DAY: Final = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)"
 )
@@ -101,43 +94,26 @@ def read_stock(
     Raises
     ------
     InputError
-        If something, or too much of a field or of the prices asked, cannot be read, or there are
-        snapshots of no known day, or without what names a car.
+        If something, or too much of a field or of the prices asked, cannot be read, a file has
+        no price asked while another has, or there are snapshots of no known day, or without what
+        names a car.
     """
     if car_id is not None:
         rule = ColumnRule.model_validate({"from": car_id})
         settings = settings.model_copy(update={"columns": {**settings.columns, CAR_ID: rule}})
-    chunks = itertools.chain.from_iterable(
-        read_chunks(settings, source=source) for source in sources
-    )
-    first = next(chunks)
-    settings, chunks = _with_asking_price(settings, first), itertools.chain([first], chunks)
-    required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
-    units_beside, rows = UnitsBeside(settings, price_required=True), 0
-    unreadable: dict[str, Unreadable] = {}
-    origin: dict[str, tuple[str, ...]] = {}
-    parts, notes = list[Part](), tuple[str, ...]()
-    row_filter, signs = RowFilter(settings.rows, all_columns=False), model.market.decimals
-    for chunk, mapped in map_chunks(chunks, settings, row_filter, signs, price_required=False):
+    parts, notes, rows = list[Part](), tuple[str, ...](), 0
+    for chunk, mapped, problems in listings_to_price(model, settings, sources, asks=True):
         if car_id is not None and CAR_ID not in mapped.frame:
             columns = nearest(car_id, map(column_name, chunk.frame.columns))
             raise InputError(
                 f"{chunk.label} has no column {car_id!r}, which --id names; the file's columns are "
                 f"{columns}"
             )
-        problems = problems_of(mapped.frame, mapped.raw_unreadable, required)
         parts.append(Part.of(chunk, mapped, problems))
         rows += len(chunk.frame)
-        origin.update(mapped.origin)
-        units_beside.add(chunk.frame.loc[mapped.frame.index], mapped.ignored, mapped.origin)
-        add(mapped.unreadable, unreadable)
         notes = mapped.notes
         progress(f"{rows:,} rows read")
-    label = ", ".join(map(redact, sources))
-    refuse_unreadable(unreadable, origin, rows, settings, label)
-    if PRICE in unreadable:
-        _refuse_asking(unreadable[PRICE], origin[PRICE], rows, settings, label)
-    units_beside.refuse(origin, label)
+    _refuse_missing_price(parts)
     days = _snapshot_days(parts)
     return StockRead(tuple(parts), days, (*notes, *_oddities(parts, days, settings)))
 
@@ -166,24 +142,17 @@ def days_of(column: pd.Series) -> list[datetime.date | None]:
     return days
 
 
-def _with_asking_price(settings: IngestSettings, first: Chunk) -> IngestSettings:
-    """Return settings that read the price asked from a column ``askingPrice``, where it is one."""
-    names = [*map(column_name, first.frame.columns)]
-    found = next((name for name in names if name.casefold() in _ASKING), None)
-    if found is None or PRICE in settings.columns or {*names} & {*PRICE_ALIASES}:
-        return settings
-    rule = ColumnRule.model_validate({"from": found})
-    return settings.model_copy(update={"columns": {**settings.columns, PRICE: rule}})
-
-
-def _refuse_asking(
-    found: Unreadable, names: Sequence[str], rows: int, settings: IngestSettings, label: str
-) -> None:
-    """Raise an InputError if more prices asked cannot be read than the largest share allowed."""
-    if found.count > max(1, settings.max_unreadable * rows):
-        become = "to leave such rows without a price to market"
-        told = told_unreadable(PRICE, names, found, rows, settings, become)
-        raise InputError(f"{label}: {told}")
+def _refuse_missing_price(parts: Sequence[Part]) -> None:
+    """Raise an InputError if ``ingest.columns.price`` names a column that only some files have."""
+    full = next((part for part in parts if PRICE in part.mapped.frame), None)
+    lacking = next((part for part in parts if PRICE not in part.mapped.frame), None)
+    if full and lacking:
+        names = " or ".join(map(repr, full.mapped.origin[PRICE]))
+        raise InputError(
+            f"{lacking.chunk.label} has no column {names}, in which {full.chunk.label} has the "
+            "price asked; rename the column, or give all files no price with 'price: null' in "
+            "ingest.columns"
+        )
 
 
 def _snapshot_days(parts: Sequence[Part]) -> tuple[datetime.date, ...]:
@@ -193,7 +162,7 @@ def _snapshot_days(parts: Sequence[Part]) -> tuple[datetime.date, ...]:
         by_file.setdefault(part.chunk.label, []).append(part)
     has_ids = all(CAR_ID in part.mapped.frame for part in parts)
     if len(by_file) == 1:
-        is_one = not has_ids or parts[0].named_day is not None or not _is_seen_again(parts)
+        is_one = not has_ids or parts[0].named_day is not None or not _look_like_snapshots(parts)
         return () if is_one else _ascending(parts)
     if not has_ids:
         raise InputError(
@@ -207,14 +176,32 @@ def _snapshot_days(parts: Sequence[Part]) -> tuple[datetime.date, ...]:
     return _ascending(parts)
 
 
-def _is_seen_again(parts: Sequence[Part]) -> bool:
-    """Whether a car stands on several days."""
-    first: dict[str, datetime.date] = {}
+def _seen_again(parts: Sequence[Part]) -> int:
+    """Return how many cars stand on several days."""
+    of_car: dict[str, set[datetime.date]] = {}
     for part in parts:
         for car, day in zip(part.ids, part.days, strict=True):
-            if car is not None and day is not None and first.setdefault(car, day) != day:
-                return True
-    return False
+            if car is not None and day is not None:
+                of_car.setdefault(car, set()).add(day)
+    return sum(len(days) > 1 for days in of_car.values())
+
+
+def _look_like_snapshots(parts: Sequence[Part]) -> bool:
+    """Whether the days of one file are those of snapshots, and not the days cars were listed on.
+
+    Of two snapshots in a row most cars are the same: in all, and in the newest two.
+    """
+    by_day: dict[datetime.date, set[str]] = {}
+    for part in parts:
+        for car, day in zip(part.ids, part.days, strict=True):
+            if car is not None and day is not None:
+                by_day.setdefault(day, set()).add(car)
+    in_order = [by_day[day] for day in sorted(by_day)]
+    shared = [len(before & after) for before, after in pairwise(in_order)]
+    larger = [max(len(before), len(after)) for before, after in pairwise(in_order)]
+    return bool(shared) and all(
+        2 * same >= cars for same, cars in ((sum(shared), sum(larger)), (shared[-1], larger[-1]))
+    )
 
 
 def _ascending(parts: Sequence[Part]) -> tuple[datetime.date, ...]:
@@ -227,12 +214,19 @@ def _oddities(
     """Tell what speaks against the figures."""
     if not any(PRICE in part.mapped.frame for part in parts):
         rule = settings.columns.get(PRICE, PRICE)
-        named = rule.columns if isinstance(rule, ColumnRule) else (*PRICE_ALIASES, "askingPrice")
+        usual = (*PRICE_ALIASES, alias(ASKING_PRICE))
+        named = rule.columns if isinstance(rule, ColumnRule) else usual
         yield (
             f"nothing is asked for these cars: there is no column {' or '.join(named)}, so that "
             "there is no price to market; name it in ingest.columns.price"
         )
     if not days:
+        if parts[0].named_day is None and (again := _seen_again(parts)):
+            yield (
+                f"of the cars {again:,} stand on several days of listedOn, and most on one: the "
+                "file is read as one stock, with all of its rows; if its days are those of "
+                "snapshots, write each into a file that has its day in its name"
+            )
         return
     seen: set[tuple[str, datetime.date]] = set()
     without = twice = 0

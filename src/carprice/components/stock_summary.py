@@ -11,6 +11,7 @@ import pandas as pd
 
 from carprice.appraisal.snapshots import History, supply
 from carprice.model.intervals import AGE_BANDS, age_bands
+from carprice.model.pricer import cents
 
 FIGURES: Final = ("id", "make", "age", "asking", "predicted", "days", "gone")
 """What a row of a stock is summed up by: texts and numbers, missing where they are not known."""
@@ -96,8 +97,8 @@ def _figures(
     found: dict[str, Any] = {
         "cars": len(here),
         "asked": int(ratio.notna().sum()),
-        "medianAskingPrice": _median(here["asking"], 2),
-        "medianPredictedPrice": _median(here["predicted"], 2),
+        "medianAskingPrice": _median_price(here["asking"]),
+        "medianPredictedPrice": _median_price(here["predicted"]),
         "medianPriceToMarket": _median(ratio, 4),
     }
     if has_days:
@@ -107,6 +108,10 @@ def _figures(
         found["gone"] = int(own["gone"].sum())
         found["supplyDays"] = None if lasts.days is None else round(lasts.days, 1)
     return found
+
+
+def _median_price(prices: pd.Series) -> float:
+    return cents(float(prices.median())) if prices.notna().any() else math.nan
 
 
 def _median(values: pd.Series, digits: int) -> float:

@@ -24,7 +24,8 @@ _MOST_COLUMNS: Final = 16_384
 _LONGEST: Final = 32_767
 _CHUNK_ROWS: Final = 5_000
 _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_PLAIN: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,9})?")
+_PLAIN: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{0,8}[1-9])?")
+_SHOWN: Final = ".15g"  # the digits that Excel keeps of a number
 _FORMATS: Final = ("General", "#,##0", "0.000", "yyyy-mm-dd")
 _STYLES: Final = {"money": 1, "ratio": 2, "date": 3}
 _BOLD: Final = len(_FORMATS)
@@ -41,7 +42,8 @@ def write_workbook(
 ) -> None:
     """Write tables by the names of their sheets; the first row is bold and stays in view.
 
-    Texts that are plain numbers of nine digits at most become numbers.
+    Texts that are plain numbers of nine digits at most become numbers, where no character is lost:
+    1.10 stays a text.
 
     Parameters
     ----------
@@ -173,7 +175,19 @@ def _content(value: Any) -> tuple[str, int] | None:
     text = str(value)
     if not text:
         return None
-    return (f"><v>{text}</v>" if _PLAIN.fullmatch(text) else _text(text)), 0
+    return (f"><v>{text}</v>" if _is_number(text) else _text(text)), 0
+
+
+def _is_number(text: str) -> bool:
+    """Whether a sheet shows the number that a text is as the text.
+
+    Examples
+    --------
+    >>> [_is_number(text) for text in ("2019", "-1.5", "1.10", "007", "-0", "0.0000001")]
+    [True, True, False, False, False, False]
+    """
+    is_plain = _PLAIN.fullmatch(text) is not None
+    return is_plain and text != "-0" and format(float(text), _SHOWN) == text
 
 
 def _date(value: datetime.date) -> tuple[str, int]:

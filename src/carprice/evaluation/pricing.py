@@ -1,12 +1,15 @@
 """Price a table of listings: one row of answers for each."""
 
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from carprice.appraisal.deal import judged
+from carprice.appraisal.reasons import Reasons, in_cents
 from carprice.errors import InputError
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
@@ -14,8 +17,7 @@ from carprice.listings.problems import WrongField, problem_of, read_value
 from carprice.listings.remedies import told_unreadable
 from carprice.listings.unreadable import Unreadable
 from carprice.model import PriceModel
-from carprice.model.explanation import Explanation
-from carprice.model.pricer import Valuation
+from carprice.model.pricer import Outlook, Valuation
 from carprice.schema import (
     KINDS,
     NUMERIC,
@@ -32,6 +34,8 @@ from carprice.schema import (
 from carprice.settings import IngestSettings
 
 _COLUMNS: Final = (*PRICE_NAMES, "warnings", "problem")
+DEAL_NAMES: Final = ("deal", "dealReason", "percentile")
+"""How an asking price compares: the label, why there is none, and the percentile."""
 _LONGEST_TEXT: Final = 200
 
 
@@ -49,14 +53,29 @@ def answers(
 
 
 def answers_and_reasons(
-    model: PriceModel, listings: pd.DataFrame, problems: pd.Series, confidence: float
-) -> tuple[pd.DataFrame, list[Explanation]]:
-    """Return the same, and the explanations of the rows without a problem."""
+    model: PriceModel,
+    listings: pd.DataFrame,
+    problems: pd.Series,
+    confidence: float,
+    asking: pd.Series | None = None,
+) -> tuple[pd.DataFrame, list[Reasons]]:
+    """Return the same, and the reasons of the rows without a problem; all of one reading.
+
+    Parameters
+    ----------
+    asking : prices above 0 that are asked, NaN where none is; with them there are
+        :data:`DEAL_NAMES`, too, empty where no price is asked.
+    """
     good = listings.loc[problems == ""]
     given = listings_of(as_columns(good)) if len(good) else ()
     both = [*model.pricer.appraise_all(given, confidence)]
-    answered = _answered(problems, good.index, [valued for valued, _ in both])
-    return answered, [told for _, told in both]
+    answered = _answered(problems, good.index, [outlook.valuation for outlook, _ in both])
+    if asking is not None:
+        asked = asking.loc[good.index].tolist()
+        rows = [_deal(model, *one) for one in zip((own for own, _ in both), asked, strict=True)]
+        deals = pd.DataFrame(rows, good.index, [*DEAL_NAMES], dtype=object)
+        answered = answered.join(deals.astype({DEAL_NAMES[-1]: "float64"}))
+    return answered, [in_cents(told, own.valuation.predicted_price) for own, told in both]
 
 
 def _answered(problems: pd.Series, good: pd.Index, valued: Sequence[Valuation]) -> pd.DataFrame:
@@ -69,6 +88,16 @@ def _answered(problems: pd.Series, good: pd.Index, valued: Sequence[Valuation]) 
         ]
     numbers = dict.fromkeys(PRICE_NAMES, "float64")
     return found.astype({**numbers, "warnings": "str", "problem": "str"})
+
+
+def _deal(
+    model: PriceModel, outlook: Outlook, asking: float
+) -> tuple[str | None, str | None, float]:
+    if math.isnan(asking):
+        return None, None, math.nan
+    deal = judged(model, outlook, asking)
+    percentile = math.nan if deal.percentile is None else deal.percentile
+    return deal.label, deal.reason.message if deal.reason else None, percentile
 
 
 def with_defaults(priced: pd.DataFrame, defaulted: Mapping[str, pd.Series]) -> pd.DataFrame:

@@ -32,6 +32,7 @@ from carprice.listings.values import (
 )
 from carprice.redaction import redact
 from carprice.schema import (
+    ASKING_PRICE,
     CAR_ID,
     NUMERIC,
     PRICE,
@@ -102,12 +103,18 @@ class MappedChunk:
         return {(field, rows.iloc[0]): len(rows) for field, rows in self.defaulted.items()}
 
 
-def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[str, tuple[str, ...]]:
+def auto_columns(
+    columns: Iterable[object], settings: IngestSettings, *, asks: bool = False
+) -> dict[str, tuple[str, ...]]:
     """Find the columns of the fields that ``settings.columns`` does not mention, by their names.
 
     A field has one column, or several 0/1 columns for ``features``.
+
+    Parameters
+    ----------
+    asks : whether the price is that of a column ``askingPrice``, where there is no other.
     """
-    present = {*map(column_name, columns)}
+    present = dict.fromkeys(map(column_name, columns))
     found: dict[str, tuple[str, ...]] = {}
     for field in (*settings.fields, PRICE):
         if field in settings.columns:
@@ -115,9 +122,16 @@ def auto_columns(columns: Iterable[object], settings: IngestSettings) -> dict[st
         here = tuple(name for name in names_of(field) if name in present)[:1]
         if not here and field == "features":
             here = tuple(name for name in REFERENCE_EQUIPMENT if name in present)
+        if not here and field == PRICE and asks:
+            here = tuple(filter(_is_asking_price, present))[:1]
         if here:
             found[field] = here
     return found
+
+
+def _is_asking_price(name: str) -> bool:
+    """Whether a column's name is ``askingPrice``, with or without spaces and capitals."""
+    return re.sub(r"[\s_-]", "", name).casefold() == alias(ASKING_PRICE).casefold()
 
 
 def map_chunks(
@@ -127,6 +141,7 @@ def map_chunks(
     known: Mapping[str, Decimal] | None = None,
     *,
     price_required: bool,
+    asks: bool = False,
 ) -> Iterator[tuple[Chunk, MappedChunk]]:
     """Map the chunks of a source one by one, less the rows left out; see :func:`map_columns`.
 
@@ -135,6 +150,7 @@ def map_chunks(
     Parameters
     ----------
     known : the decimal signs of the listings that a model learned from, by field.
+    asks : see :func:`auto_columns`.
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     notation = Notation(settings, known or {})
@@ -142,7 +158,7 @@ def map_chunks(
     unread: set[str] = set()
     for chunk in chunks:
         if chunk.label not in found:
-            found[chunk.label] = auto_columns(chunk.frame.columns, settings)
+            found[chunk.label] = auto_columns(chunk.frame.columns, settings, asks=asks)
             first = next(iter(found))
             _refuse_missing_field(first, chunk.label, found)
             _refuse_missing_field(chunk.label, first, found)
@@ -152,7 +168,7 @@ def map_chunks(
             left_out = row_filter.reasons(chunk, chunk.label)
         if len(left_out):
             kept = replace(chunk, frame=chunk.frame.drop(index=left_out.index))
-        mapped = map_columns(kept, settings, notation, price_required=price_required)
+        mapped = map_columns(kept, settings, notation, price_required=price_required, asks=asks)
         _tell_of_other_chunks(mapped, samples, unread)
         yield chunk, replace(mapped, left_out=left_out)
 
@@ -200,6 +216,7 @@ def map_columns(
     notation: Notation | None = None,
     *,
     price_required: bool,
+    asks: bool = False,
 ) -> MappedChunk:
     """Read the fields of a listing from raw rows.
 
@@ -207,6 +224,7 @@ def map_columns(
     ----------
     notation : how the chunks before have written their numbers; it learns from this one.
     price_required : whether it is an error that the rows have no price.
+    asks : see :func:`auto_columns`.
 
     Raises
     ------
@@ -229,7 +247,7 @@ def map_columns(
     label = chunk.label or chunk.filename or redact(settings.source)
     names = tuple(map(column_name, chunk.frame.columns))
     columns = {name: place for place, name in reversed(list(enumerate(names)))}
-    rules = _rules(names, settings, label, price_required=price_required)
+    rules = _rules(names, settings, label, price_required=price_required, asks=asks)
     notation = notation or Notation(settings)
     data: dict[str, np.ndarray] = {}
     unreadable: dict[str, Unreadable] = {}
@@ -307,7 +325,12 @@ def _note_split_dates(raw: pd.Series | pd.DataFrame, rule: ColumnRule, notation:
 
 
 def _rules(
-    columns: Sequence[str], settings: IngestSettings, label: str, *, price_required: bool
+    columns: Sequence[str],
+    settings: IngestSettings,
+    label: str,
+    *,
+    price_required: bool,
+    asks: bool,
 ) -> dict[str, ColumnRule]:
     rules = {field: rule for field, rule in settings.columns.items() if rule is not None}
     for field in (PRICE, CAR_ID):  # listings that are to be priced need none
@@ -316,8 +339,9 @@ def _rules(
             del rules[field]
     for field, rule in rules.items():
         _refuse_misplaced_keys(field, rule)
-    for field, names in auto_columns(columns, settings).items():
-        origin = {"from": names[0]} if names[0] in names_of(field) else {"flags": names}
+    for field, names in auto_columns(columns, settings, asks=asks).items():
+        is_flags = field == "features" and names[0] not in names_of(field)
+        origin = {"flags": names} if is_flags else {"from": names[0]}
         rules[field] = ColumnRule.model_validate(origin)
     without = "odometer" if "odometer" in settings.columns else None
     needed = (*REQUIRED, *([PRICE, *settings.own] if price_required else []))

@@ -88,6 +88,7 @@ class PriceModel:
     learned : the cars of the training rows, whose asking prices are not judged.
     listings : a listing of each training car, to compare others with; None where they may not be
         shown, and in models of before.
+    libraries : versions of the libraries that trained it, as its folder tells; empty before.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
 
@@ -109,6 +110,7 @@ class PriceModel:
     deal: DealLimits | None = None
     learned: LearnedFrom | None = field(default=None, compare=False)
     listings: ListingStore | None = field(default=None, compare=False)
+    libraries: dict[str, str] = field(default_factory=dict, compare=False)
     digest: str = field(default="", compare=False)
 
     @classmethod
@@ -404,6 +406,7 @@ class PriceModel:
             deal=None if deal is None else DealLimits.from_json(deal),
             learned=None if learned is None else LearnedFrom.from_bytes(learned),
             listings=listings,
+            libraries=manifest.get("libraries", {}),
             digest=files.digest,
         )
 

@@ -290,12 +290,19 @@ class Pricer:
 
     def explain_all(self, listings: Iterable[Listing]) -> Iterator[Explanation]:
         """Explain listings, some hundreds at a time; the same as one by one."""
-        return (told for _, told in self.appraise_all(listings))
+        return (told for _, _, told in self._explained(listings))
 
     def appraise_all(
         self, listings: Iterable[Listing], confidence: float = DEFAULT_CONFIDENCE
-    ) -> Iterator[tuple[Valuation, Explanation]]:
-        """Value and explain listings; the same as :meth:`value` and :meth:`explain` of each."""
+    ) -> Iterator[tuple[Outlook, Explanation]]:
+        """Value and explain listings; the same as :meth:`outlook` and :meth:`explain` of each."""
+        for read, sums, told in self._explained(listings):
+            yield self._outlook(read, sums, confidence), told
+
+    def _explained(
+        self, listings: Iterable[Listing]
+    ) -> Iterator[tuple[_Read, tuple[float, float], Explanation]]:
+        """Explain listings, and give what their own prices are made of."""
         start, mixed = self._model.hedonic.start, map(self._mixed, map(self._read, listings))
         while some := [*islice(mixed, _CHUNK_EXPLAINED)]:
             of_cars = self._trees.of_many([one for each in some for one in each.distinct])
@@ -307,7 +314,7 @@ class Pricer:
                 ]
                 by_place = [logs[place] for place in each.places]
                 told = explanation(start, by_place, each.start.centred)
-                yield self._valuation(each.distinct[-1], sums[-1], confidence), told
+                yield each.distinct[-1], sums[-1], told
 
     def _mixed(self, read: _Read) -> _Mixed:
         """Read the cars between the usual one and a car; those that are the same once."""
