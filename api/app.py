@@ -17,7 +17,7 @@ from api.openapi import add_schemas
 from api.protocols import inference, scoring
 from api.protocols.messages import DataframeSplit, InferenceRequest, ScoringParams, TensorParameters
 from api.root_path import route_path
-from api.routes import about, appraisals, batches, prices
+from api.routes import about, appraisals, batches, pages, prices
 from api.served import ServedModel
 from api.service import Service
 from api.service_settings import ServiceSettings
@@ -47,7 +47,7 @@ def create_app(
     """
     settings = settings or ServiceSettings.from_environment()
     keys = read_keys(settings)
-    service = Service(settings, served)
+    service = Service(settings, served, has_keys=bool(keys))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -79,6 +79,8 @@ def create_app(
     app.state.service = service
     if settings.metrics:
         app.add_api_route("/metrics", about.metrics, include_in_schema=False)
+    if settings.pages:
+        app.include_router(pages.router)
     for router in (prices.router, appraisals.router, batches.router, about.health, about.router):
         app.include_router(router)
     app.include_router(scoring.router)

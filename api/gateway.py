@@ -32,6 +32,8 @@ HEALTH: Final = (
 """Paths that need no key and stay out of the access log."""
 PAGES: Final = ("/docs", "/redoc", "/openapi.json", "/static-offline-docs")
 """Paths of the documentation, which need no key."""
+APP: Final = "/app"
+"""The page for people, which needs no key as long as it prices nothing."""
 _UNLOGGED: Final = frozenset((*HEALTH, "/metrics"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _POLICY = b"default-src 'none'; frame-ancestors 'none'"
@@ -55,6 +57,8 @@ _PROCESS: Final = secrets.token_hex(10)
 _requests = itertools.count()
 _LONGEST_PATH: Final = 2048
 _LONGEST_QUERY: Final = 1024
+_LONGEST_QUERY_OF_APP: Final = 8192
+"""The address of an answer holds the listing."""
 _PIECE_BYTES: Final = 1024 * 1024
 """What is sent of an answer at a time: the next piece waits until the client has read it."""
 
@@ -78,6 +82,16 @@ def cors_headers(
         return []
     named = b"*" if "*" in allowed else origin
     return [(b"access-control-allow-origin", named), (b"vary", b"Origin")]
+
+
+def _check_query(path: str, size: int) -> None:
+    """Refuse a query that is too long for its path."""
+    if path != APP:
+        told = f"the query has more than {_LONGEST_QUERY:,} bytes; send confidence alone"
+        raise ProblemError(Kind.PARAMETER, told)
+    if size > _LONGEST_QUERY_OF_APP:
+        told = f"the query has more than {_LONGEST_QUERY_OF_APP:,} bytes; leave fields empty"
+        raise ProblemError(Kind.PARAMETER, told)
 
 
 class Gateway:
@@ -130,8 +144,7 @@ class Gateway:
                 told = f"the path has more than {_LONGEST_PATH:,} characters; see /docs"
                 raise ProblemError(Kind.NOT_FOUND, told)
             if len(scope["query_string"]) > _LONGEST_QUERY:
-                told = f"the query has more than {_LONGEST_QUERY:,} bytes; send confidence alone"
-                raise ProblemError(Kind.PARAMETER, told)
+                _check_query(exchange.path, len(scope["query_string"]))
             exchange.key_name = self._admit(scope, exchange)
             await self._app(scope, receive, send)
         except ProblemError as error:
@@ -172,6 +185,8 @@ class Gateway:
         """Return the name of the request's key, where keys are asked for; 401 or 429."""
         path = exchange.path
         if not self._keys or path in HEALTH or path.startswith(PAGES):
+            return None
+        if not exchange.key and (path == APP or path.startswith(f"{APP}/")):
             return None
         if scope["method"] == "OPTIONS" and _PREFLIGHT in dict(scope["headers"]):
             return None  # a browser asks what it may ask, for which it has no key
@@ -234,6 +249,11 @@ class _Exchange:
         if service.drain.begun:
             self._headers.append((b"connection", b"close"))
         self._send = send
+
+    def replace(self, *headers: tuple[bytes, bytes]) -> None:
+        """Let the answer have other headers in place of some that all answers have."""
+        names = {name for name, _ in headers}
+        self._headers = [*(one for one in self._headers if one[0] not in names), *headers]
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer, with the headers that all answers have."""

@@ -9,9 +9,9 @@ from starlette.types import Scope
 
 OWN_PATHS: Final = frozenset(
     (
-        *("appraise", "docs", "explain", "health", "invocations", "live", "metrics", "model"),
-        *("openapi.json", "ping", "predict", "ready", "redoc", "static-offline-docs", "v2"),
-        *("version", "vocabulary"),
+        *("app", "appraise", "docs", "explain", "health", "invocations", "live", "metrics"),
+        *("model", "openapi.json", "ping", "predict", "ready", "redoc", "static-offline-docs"),
+        *("v2", "version", "vocabulary"),
     )
 )
 """First parts of the service's own paths: below such a prefix a path could mean two things."""

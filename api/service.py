@@ -14,10 +14,23 @@ from api.service_settings import ServiceSettings
 
 
 class Service:
-    """One running service; ``served`` is the model that it begins with."""
+    """One running service.
 
-    def __init__(self, settings: ServiceSettings, served: ServedModel | None = None) -> None:
+    Parameters
+    ----------
+    served : the model that it begins with.
+    has_keys : whether a key is asked for.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        served: ServedModel | None = None,
+        *,
+        has_keys: bool = False,
+    ) -> None:
         self.settings = settings
+        self.has_keys = has_keys
         self.metrics = Metrics()
         self.keeper = ModelKeeper(settings, served)
         self.keeper.on_swap = self.metrics.model_loaded

@@ -51,6 +51,7 @@ class ServiceSettings(BaseModel):
     rate_limit : requests a minute that a key may make in each worker; 0: any number.
     cors_origins : comma-separated origins whose pages may ask; empty: none.
     docs : whether to answer ``/docs`` and ``/openapi.json``.
+    pages : whether to answer ``/app``, and browsers at ``/`` with a page.
     metrics : whether to answer ``/metrics``.
     opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
     root_path : prefix of a reverse proxy, such as ``/cars``; the service answers with it and
@@ -83,6 +84,7 @@ class ServiceSettings(BaseModel):
     rate_limit: int = Field(0, ge=0)
     cors_origins: str = ""
     docs: bool = True
+    pages: bool = True
     metrics: bool = True
     opentelemetry: bool = False
     root_path: str = ""

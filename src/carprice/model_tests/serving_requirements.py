@@ -18,6 +18,7 @@ SERVING: Final = (
     "fastapi",
     "fastapi-offline",
     "httptools",
+    "jinja2",
     "jiter",
     "numpy",
     "onnxruntime",
