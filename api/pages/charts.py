@@ -10,7 +10,7 @@ WIDTH: Final = 320
 _ROW: Final = 26
 _LABELS: Final = 112
 _DIGIT: Final = 6.6
-_STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+_STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0, 20.0)
 _MOST_TICKS: Final = 5
 DIAL: Final = ("great", "good", "fair", "high", "overpriced")
 
