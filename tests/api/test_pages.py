@@ -17,11 +17,9 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.keys import hashed
 from api.pages.charts import ticks
-from api.pages.form import fields_of, read_query
 from api.pages.rendering import static_files
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
-from carprice.model import PriceModel
 from carprice.schema import example_listing
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -338,29 +336,6 @@ def test_a_market_without_distances_asks_for_none(
         assert page.status_code == 200
         assert "odometer" not in page.text
         assert "worth" in page.text
-
-
-def test_own_columns_are_fields_of_the_form(served: ServedModel) -> None:
-    class Known(PriceModel):
-        """The same model, of a market that has own columns."""
-
-        own = ("category:steering", "flag:accident", "number:doors")  # type: ignore[assignment]
-
-    known = object.__new__(Known)
-    known.__dict__.update(vars(served.model))
-    market = replace(served, model=known)
-    asked = read_query(
-        b"accident=Yes&doors=4&steering=left&make=Kia&model=Rio&year=2019&odometer=1", market
-    )
-    assert asked.errors == {}
-    assert asked.listing is not None
-    told = asked.listing.model_dump(by_alias=True)
-    assert (told["accident"], told["doors"], told["steering"]) == ("yes", 4.0, "left")
-    fields = {one.name: one for one in fields_of(market, asked)}
-    assert fields["accident"].options == [("yes", "Yes"), ("no", "No")]
-    assert fields["doors"].shape == "number"
-    wrong = read_query(b"accident=perhaps&make=Kia&model=Rio&year=2019&odometer=1", market)
-    assert "(found 'perhaps')" in wrong.errors["accident"][0]
 
 
 def test_the_questions_of_the_page_are_those_of_the_docs(client: TestClient) -> None:

@@ -107,6 +107,10 @@ def test_a_car_is_priced_by_keyboard_alone(visit: Visiting) -> None:
                 break
         else:
             pytest.fail("the comparables cannot be reached")
+        page.click("text=What does the range mean?")
+        assert page.url.endswith("#q-range")
+        page.go_back()
+        assert len([one for one in visited.asked if "askingPrice" in one]) == 1
         page.go_back()
         expect(page.locator("#answer-title")).to_have_count(0)
         page.go_forward()
@@ -181,11 +185,11 @@ def test_with_keys_the_page_asks_for_one_and_keeps_it_for_the_tab(
             page.goto(server.url + ANSWER)
             expect(page.locator("#answer")).to_contain_text("once a valid API key is given")
             assert_accessible(page)
-            page.fill("#f-key", "wrong")
+            page.fill("#api-key", "wrong")
             page.click("text=Use this key")
             expect(page.locator("#key-error")).to_have_text("This key is not valid.")
             visited.complaints[:] = [one for one in visited.complaints if "of 401" not in one]
-            page.fill("#f-key", KEY)
+            page.fill("#api-key", KEY)
             page.keyboard.press("Enter")
             expect(page.locator("#answer-title")).to_be_focused()
             assert KEY not in page.url
@@ -197,5 +201,5 @@ def test_with_keys_the_page_asks_for_one_and_keeps_it_for_the_tab(
         with visit(server.url, java_script_enabled=False) as visited:
             visited.page.goto(server.url + ANSWER)
             assert "asks for an API key" in visited.page.inner_text("main")
-            assert not visited.page.locator("#f-key").is_visible()
+            assert not visited.page.locator("#api-key").is_visible()
         assert KEY not in server.log.read_text()
