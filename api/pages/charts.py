@@ -10,7 +10,7 @@ WIDTH: Final = 320
 _ROW: Final = 26
 _LABELS: Final = 112
 _DIGIT: Final = 6.6
-_STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+_STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0, 20.0)
 _MOST_TICKS: Final = 5
 DIAL: Final = ("great", "good", "fair", "high", "overpriced")
 
@@ -96,7 +96,8 @@ def waterfall(start: float, reasons: Iterable[Mapping[str, Any]], price: float) 
     between = [value for _, before, after, _ in steps[1:-1] for value in (before, after)]
     values = [start, price, *between]
     low, high = min(values), max(values)
-    floor = max(0.0, low - (high - low) * 0.5)  # else small steps would not be seen
+    # From nothing on, small steps would not be seen.
+    floor = float(max(0, math.floor(low - (high - low) * 0.5)))
     scale = Scale(floor, high + (high - low) * 0.02, _LABELS, WIDTH - 4)
     bars = [
         {

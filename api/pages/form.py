@@ -110,8 +110,11 @@ class Asked:
 
     @property
     def query(self) -> str:
-        """The query without what is blank: a link to the answer."""
-        return urlencode([(name, text) for name, texts in self.texts.items() for text in texts])
+        """The query without what is blank or usual: a link to the answer."""
+        pairs = [(name, text) for name, texts in self.texts.items() for text in texts]
+        return urlencode(
+            [pair for pair in pairs if pair != (CONFIDENCE, f"{DEFAULT_CONFIDENCE:g}")]
+        )
 
     def wrong(self, name: str, message: str, value: Any = None) -> None:
         """Note what is wrong with a field."""

@@ -6,6 +6,7 @@ const keyForm = document.getElementById("key");
 const locales = navigator.languages?.length ? navigator.languages : undefined;
 let vocabulary = null;
 let asked = 0;
+let shownAt = location.pathname + location.search;
 
 const key = () => sessionStorage.getItem(KEY) ?? "";
 const headers = (accept) => ({ Accept: accept, ...(key() && { "X-API-Key": key() }) });
@@ -21,7 +22,7 @@ function localise(root) {
         ...style, minimumFractionDigits: digits, maximumFractionDigits: digits,
       }).format(value);
     } catch {
-      return; // a currency that is no code: the server's words stay
+      break; // a currency that is no code: the server's words stay
     }
   }
   for (const one of root.querySelectorAll("[data-number]")) {
@@ -35,22 +36,24 @@ function localise(root) {
   }
 }
 
-async function names() {
+async function makes() {
   const form = document.getElementById("car");
-  if (vocabulary || (form.dataset.keys && !key())) return;
-  vocabulary = {};
-  const answer = await fetch(form.dataset.vocabulary, { headers: headers("application/json") });
-  vocabulary = answer.ok ? (await answer.json()).makes : null;
+  if (form.dataset.keys && !key()) return {};
+  vocabulary ??= fetch(form.dataset.vocabulary, { headers: headers("application/json") })
+    .then((answer) => (answer.ok ? answer.json() : Promise.reject(answer.status)))
+    .then((answer) => answer.makes)
+    .catch(() => { vocabulary = null; return {}; });
+  return vocabulary;
 }
 
 const like = (known, name) => known[Object.keys(known).find((one) => one.toLowerCase() === name.trim().toLowerCase())];
 
 async function suggest(field) {
-  await names();
+  const every = await makes();
   const typed = (name) => document.getElementById(`f-${name}`)?.value ?? "";
-  const models = like(vocabulary ?? {}, typed("make")) ?? {};
+  const models = like(every, typed("make")) ?? {};
   const known = {
-    make: Object.keys(vocabulary ?? {}),
+    make: Object.keys(every),
     model: Object.keys(models),
     variant: like(models, typed("model")) ?? [],
   }[field.name];
@@ -70,7 +73,7 @@ function wrongKey(words) {
   const error = document.getElementById("key-error");
   error.textContent = words;
   error.hidden = !words;
-  if (words) document.getElementById("f-key").focus();
+  if (words) document.getElementById("api-key").focus();
 }
 
 async function load(address, keep) {
@@ -92,7 +95,7 @@ async function load(address, keep) {
     return wrongKey("This key is not valid.");
   }
   const page = new DOMParser().parseFromString(text, "text/html");
-  if (!page.getElementById("answer")) return refuse(page.querySelector("main").innerText.trim());
+  if (!page.getElementById("answer")) return refuse(page.querySelector("main p").textContent);
   if (keyForm && key()) wrongKey("");
   const isOpen = document.querySelector("#car details").open;
   for (const id of ["car", "answer"]) {
@@ -101,6 +104,7 @@ async function load(address, keep) {
   if (isOpen) document.querySelector("#car details").open = true;
   document.title = page.title;
   if (keep) history.pushState(null, "", address);
+  shownAt = location.pathname + location.search;
   localise(document);
   const problems = document.getElementById("problems");
   say.textContent = document.getElementById("summary")?.textContent ?? problems?.innerText ?? "";
@@ -112,15 +116,18 @@ async function load(address, keep) {
 document.addEventListener("submit", (event) => {
   event.preventDefault();
   if (event.target === keyForm) {
-    sessionStorage.setItem(KEY, document.getElementById("f-key").value.trim());
+    vocabulary = null;
+    sessionStorage.setItem(KEY, document.getElementById("api-key").value.trim());
     load(location.href, false);
     return;
   }
   const given = [...new FormData(event.target)].filter(([, text]) => text.trim());
-  load(`${event.target.action}?${new URLSearchParams(given)}`, true);
+  load(`${event.target.getAttribute("action")}?${new URLSearchParams(given)}`, true);
 });
 document.addEventListener("focusin", ({ target }) => target.list && suggest(target));
-addEventListener("popstate", () => load(location.href, false));
+addEventListener("popstate", () => {
+  if (location.pathname + location.search !== shownAt) load(location.href, false);
+});
 
 localise(document);
 if (keyForm) {
