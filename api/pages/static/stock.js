@@ -179,7 +179,7 @@ async function priceAll(stock, signal) {
     });
     done += part.rows.length;
     bar.value = done;
-    at("status").textContent = `${count(done)} of ${count(total)} rows priced.`;
+    at("status").textContent = `${count(done)} of ${count(total)} rows done.`;
   }
   return digests;
 }
