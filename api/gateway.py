@@ -32,8 +32,10 @@ HEALTH: Final = (
 """Paths that need no key and stay out of the access log."""
 PAGES: Final = ("/docs", "/redoc", "/openapi.json", "/static-offline-docs")
 """Paths of the documentation, which need no key."""
-_OPEN: Final = ("/app", "/model-card")
-"""Pages for people, which need no key as long as they tell nothing: they ask for one."""
+APP: Final = "/app"
+"""The page for people, which needs no key as long as it prices nothing."""
+CARD: Final = "/model-card"
+"""The page about the model, which asks for a key where there are keys."""
 _UNLOGGED: Final = frozenset((*HEALTH, "/metrics"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _POLICY = b"default-src 'none'; frame-ancestors 'none'"
@@ -57,6 +59,8 @@ _PROCESS: Final = secrets.token_hex(10)
 _requests = itertools.count()
 _LONGEST_PATH: Final = 2048
 _LONGEST_QUERY: Final = 1024
+_LONGEST_QUERY_OF_APP: Final = 8192
+"""The address of an answer holds the listing."""
 _PIECE_BYTES: Final = 1024 * 1024
 """What is sent of an answer at a time: the next piece waits until the client has read it."""
 
@@ -80,6 +84,16 @@ def cors_headers(
         return []
     named = b"*" if "*" in allowed else origin
     return [(b"access-control-allow-origin", named), (b"vary", b"Origin")]
+
+
+def _check_query(path: str, size: int) -> None:
+    """Refuse a query that is too long for its path."""
+    if path != APP:
+        told = f"the query has more than {_LONGEST_QUERY:,} bytes; send confidence alone"
+        raise ProblemError(Kind.PARAMETER, told)
+    if size > _LONGEST_QUERY_OF_APP:
+        told = f"the query has more than {_LONGEST_QUERY_OF_APP:,} bytes; leave fields empty"
+        raise ProblemError(Kind.PARAMETER, told)
 
 
 class Gateway:
@@ -132,8 +146,7 @@ class Gateway:
                 told = f"the path has more than {_LONGEST_PATH:,} characters; see /docs"
                 raise ProblemError(Kind.NOT_FOUND, told)
             if len(scope["query_string"]) > _LONGEST_QUERY:
-                told = f"the query has more than {_LONGEST_QUERY:,} bytes; send confidence alone"
-                raise ProblemError(Kind.PARAMETER, told)
+                _check_query(exchange.path, len(scope["query_string"]))
             exchange.key_name = self._admit(scope, exchange)
             await self._app(scope, receive, send)
         except ProblemError as error:
@@ -175,7 +188,7 @@ class Gateway:
         path = exchange.path
         if not self._keys or path in HEALTH or path.startswith(PAGES):
             return None
-        if not exchange.key and any(path == one or path.startswith(f"{one}/") for one in _OPEN):
+        if not exchange.key and (path in (APP, CARD) or path.startswith(f"{APP}/")):
             return None
         if scope["method"] == "OPTIONS" and _PREFLIGHT in dict(scope["headers"]):
             return None  # a browser asks what it may ask, for which it has no key

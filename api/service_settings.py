@@ -51,7 +51,8 @@ class ServiceSettings(BaseModel):
     rate_limit : requests a minute that a key may make in each worker; 0: any number.
     cors_origins : comma-separated origins whose pages may ask; empty: none.
     docs : whether to answer ``/docs`` and ``/openapi.json``.
-    pages : whether to answer ``/app``, and browsers at ``/`` with a page.
+    pages : whether to answer ``/app``, ``/app/stock`` and ``/model-card``, and browsers at ``/``
+        with a page.
     metrics : whether to answer ``/metrics``.
     opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
     root_path : prefix of a reverse proxy, such as ``/cars``; the service answers with it and

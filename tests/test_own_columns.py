@@ -1,6 +1,7 @@
 """A market's own columns, from its file to the price."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -304,6 +305,24 @@ def test_what_is_wrong_is_an_error_that_names_the_field(
     assert told(client.post("/predict", json={**CAR, **given})) == [expected]
     (row,) = client.post("/predict/batch", json={"listings": [{**CAR, **given}]}).json()["rows"]
     assert row["problem"]["detail"].startswith(expected)
+
+
+def test_the_page_asks_for_them(client: TestClient) -> None:
+    asked = {**CELLS, "accident": "Yes", "steering": "left"}
+    told = client.post("/predict", json={**CELLS, "accident": True}).json()["predictedPrice"]
+    page = client.get("/app", params=asked)
+    assert f'<p class="worth"><span data-money="{told}"' in page.text
+    for shown in (
+        'name="doors" value="4"',
+        '<option value="yes" selected>Yes</option>',
+        '<option value="left" selected>Left</option>',
+        '<label for="f-steering">Steering</label>',
+    ):
+        assert shown in page.text
+    wrong = client.get("/app", params={**asked, "accident": "perhaps", "doors": "many"})
+    assert wrong.status_code == 422
+    for name, found in (("accident", "perhaps"), ("doors", "many")):
+        assert re.search(f'id="f-{name}-error">[^<]*\\(found &#39;{found}&#39;\\)<', wrong.text)
 
 
 def test_a_name_like_none_is_told_all_fields(client: TestClient) -> None:

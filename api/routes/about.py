@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.bodies import Alive, Health, ModelAnswer, VocabularyAnswer
 from api.dependencies import Served, TheService
 from api.openapi import READING_PROBLEMS
+from api.routes.pages import page, wants_page
 from carprice.schema import name_in_requests
 
 health = APIRouter(tags=["health"])
@@ -18,6 +19,14 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
 
 
 @health.get("/", name="health", response_model=Health, responses=_NOT_READY)
+async def root(request: Request, service: TheService) -> Response:
+    """Answer as `/ready`; a browser, which asks for HTML, gets the page `/app` with that status."""
+    answer = await ready(service)
+    if service.settings.pages and wants_page(request):
+        return page(request, answer.status_code)
+    return answer
+
+
 @health.get("/ready", response_model=Health, responses=_NOT_READY)
 async def ready(service: TheService) -> JSONResponse:
     """Answer 200 while a model is loaded and the service is not about to stop, else 503."""

@@ -1,11 +1,12 @@
 """One listing, and what is told beside its price: the reasons alone, or all in one answer."""
 
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from api.bodies import JSON, AppraisalAnswer, ExplanationAnswer
+from api.bodies import JSON, AppraisalAnswer, ExplanationAnswer, ListingRequest
 from api.dependencies import (
     OneListing,
     Served,
@@ -16,6 +17,7 @@ from api.dependencies import (
 )
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, WITHOUT, YEARLY_DISTANCE, asks_for
 from api.problems import Kind, invalid_field
+from api.served import ServedModel
 from api.service import Service
 from carprice.appraisal.appraisal import PARTS, Appraised, parts_of
 from carprice.appraisal.reasons import reasons_of
@@ -52,11 +54,24 @@ async def appraise(request: Request) -> Response:
     if "yearlyDistance" in asked:
         yearly = number_in(asked, "yearlyDistance", YEARLY_DISTANCE_RANGE)
     listing = await listing_of(request, service, served)
+    content = appraisal(service, served, listing, confidence, yearly, without)
+    return Response(to_json(content), media_type=JSON)
+
+
+def appraisal(
+    service: Service,
+    served: ServedModel,
+    listing: ListingRequest,
+    confidence: float = DEFAULT_CONFIDENCE,
+    yearly_distance: float | None = None,
+    without: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return what is told of one listing, and count its warnings."""
     valuation = served.value(listing, confidence)
     service.metrics.cautioned([valuation])
-    parts = parts_of(Appraised(served.model, listing, confidence, valuation, yearly), without)
-    content = {**Valuation.content(valuation), **parts, **served.content(confidence)}
-    return Response(to_json(content), media_type=JSON)
+    asked = Appraised(served.model, listing, confidence, valuation, yearly_distance)
+    parts = parts_of(asked, without)
+    return {**Valuation.content(valuation), **parts, **served.content(confidence)}
 
 
 def _left_out(text: str) -> frozenset[str]:

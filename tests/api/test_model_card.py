@@ -95,8 +95,8 @@ def test_its_policy_allows_nothing_inline_and_no_other_host(client: TestClient) 
             assert file.headers.get_list("Cache-Control") == ["public, max-age=31536000, immutable"]
             weight += len(file.content)
         assert weight < 100_000
-    assert client.get("/model-card/static/nothing.css").status_code == 404
-    assert client.get("/model-card/static/..%2Frendering.py").status_code == 404
+    assert client.get("/app/static/nothing.css").status_code == 404
+    assert client.get("/app/static/..%2Frendering.py").status_code == 404
 
 
 def test_below_a_prefix_all_addresses_have_it(client_with: Any) -> None:
@@ -116,12 +116,12 @@ def test_without_a_model_the_pages_say_why(settings: ServiceSettings) -> None:
             assert answer.status_code == 503
             assert answer.headers["Retry-After"] == "5"
             assert answer.headers["Content-Type"].startswith("text/html")
-            assert "No model is served yet" in answer.text
+            assert "no model to price with" in answer.text
 
 
 def test_the_pages_can_be_switched_off(client_with: Any) -> None:
     with client_with(pages=False) as client:
-        for path in ("/model-card", "/app/stock", "/model-card/static/reports.css"):
+        for path in ("/model-card", "/app/stock", "/app/static/reports.css"):
             assert client.get(path).status_code == 404
     found = ServiceSettings.from_environment({"CARPRICE_PAGES": "false"})
     assert not found.pages
@@ -138,7 +138,7 @@ def test_where_keys_are_on_the_card_is_for_those_who_have_one(
         assert client.get("/model-card", headers={"X-API-Key": "wrong"}).status_code == 401
         assert model.digest in client.get("/model-card", headers={"X-API-Key": KEY}).text
         assert 'type="password"' in client.get("/app/stock").text
-        assert client.get("/model-card/static/key.js").status_code == 200
+        assert client.get("/app/static/card_key.js").status_code == 200
         for path in ("/model-cards", "/model", "/predict/batch"):
             assert client.get(path).status_code == 401
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from browser import CHROMIUM, needs_browser
 
+from api.pages.stock import fields_of
 from api.parsing import ListingForm
-from api.reports.stock import fields_of
 
 HEADER = "stockNo,make,model,year,odometer,fuel_type,Price,note"
 ROWS = (

@@ -80,7 +80,7 @@ from api.service_settings import ServiceSettings
 app = create_app(ServiceSettings(tracking_uri="http://127.0.0.1:9"))
 metrics = app.state.service.metrics
 paths = {*app.openapi()["paths"], "/v2/", "/metrics", "/docs", "/redoc", "/openapi.json"}
-paths |= {"/static-offline-docs", "unmatched"}
+paths |= {"/static-offline-docs", "/app", "unmatched"}
 statuses = {200, 206, 304, 400, 431, 499, *(kind.status for kind in Kind)}
 for path, method, status in product(paths, {*_METHODS, "other"}, statuses):
     if method == "GET" or status in (200, 401, 404, 405, 429, 499):

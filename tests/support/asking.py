@@ -44,7 +44,16 @@ def refused(answer: Any, status: int, kind: str) -> Any:
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-PAGES = ("/docs", "/redoc", "/openapi.json", "/metrics", "/v2/", "/nowhere", "/docs/nowhere")
+PAGES = (
+    "/app",
+    "/docs",
+    "/redoc",
+    "/openapi.json",
+    "/metrics",
+    "/v2/",
+    "/nowhere",
+    "/docs/nowhere",
+)
 
 
 def ask_every_route(request: Callable[..., Any]) -> None:

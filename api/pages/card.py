@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api.pages.numerals import Numerals
 from api.served import ServedModel
 from carprice import __version__
 from carprice.listings.keys import ModelKey
@@ -11,17 +12,17 @@ from carprice.model.intervals import AGE_BANDS
 from carprice.schema import DEFAULT_CONFIDENCE, alias
 
 _FIGURES: Final = (
-    ("mape", "MAPE", "mean absolute error", "{:.2f} %"),
-    ("mdape", "MdAPE", "median absolute error", "{:.2f} %"),
-    ("within_10", "Within ±10 %", "share of the prices that are off by 10 % at most", "{:.1f} %"),
-    ("rmsle", "RMSLE", "root mean squared error of ln(price)", "{:.3f}"),
-    ("mae", "MAE", "mean absolute error in currency", "{:,.0f}"),
-    ("r2", "R²", "share of the prices' variance that is explained", "{:.3f}"),
-    ("coverage", "Coverage", "share of the prices within the range", "{:.1f} %"),
-    ("median_width", "Median width", "of the range, in per cent of the price", "{:.1f} %"),
-    ("mean_width", "Mean width", "of the range, in per cent of the price", "{:.1f} %"),
+    ("mape", "MAPE", "mean absolute error", 2, " %"),
+    ("mdape", "MdAPE", "median absolute error", 2, " %"),
+    ("within_10", "Within ±10 %", "share of the prices that are off by 10 % at most", 1, " %"),
+    ("rmsle", "RMSLE", "root mean squared error of ln(price)", 3, ""),
+    ("mae", "MAE", "mean absolute error in currency", 0, ""),
+    ("r2", "R²", "share of the prices' variance that is explained", 3, ""),
+    ("coverage", "Coverage", "share of the prices within the range", 1, " %"),
+    ("median_width", "Median width", "of the range, in per cent of the price", 1, " %"),
+    ("mean_width", "Mean width", "of the range, in per cent of the price", 1, " %"),
 )
-_ABOUT_RANGES: Final = frozenset(("coverage", "median_width", "mean_width"))
+"""The metrics of a model: name, words, digits and unit."""
 _SHOWN: Final = 20
 _LARGEST: Final = 10
 _UNITS: Final = {
@@ -59,7 +60,7 @@ class Limits:
     usual: tuple[float, float] | None
 
 
-def card_of(served: ServedModel, name: str) -> dict[str, Any]:
+def card_of(served: ServedModel, name: str, numerals: Numerals) -> dict[str, Any]:
     """Return what the card's template shows of a model, registered under a name."""
     model = served.model
     errors = model.segments.errors
@@ -77,8 +78,8 @@ def card_of(served: ServedModel, name: str) -> dict[str, Any]:
         "learned": None if model.learned is None else len(model.learned.keys),
         "kept": None if model.listings is None else len(model.listings),
         "figures": [
-            (label, meaning, form.format(model.metrics[key]), key in _ABOUT_RANGES)
-            for key, label, meaning, form in _FIGURES
+            (label, meaning, numerals.number(model.metrics[key], digits) + unit)
+            for key, label, meaning, digits, unit in _FIGURES
             if key in model.metrics
         ],
         "confidence": f"{100 * DEFAULT_CONFIDENCE:g}",
@@ -91,6 +92,20 @@ def card_of(served: ServedModel, name: str) -> dict[str, Any]:
         "gains": [(column, 100 * gain) for column, gain in gains[:_SHOWN] if gain > 0],
         "libraries": sorted(model.libraries.items()),
     }
+
+
+def number_of(numerals: Numerals, value: float, digits: int | None = None) -> str:
+    """Return a number with so many digits; by default as many as it needs, two at most.
+
+    Examples
+    --------
+    >>> [number_of(Numerals(), one) for one in (1234567.8, 0.6, 1998, -12.345)]
+    ['1,234,568', '0.6', '1,998', '\N{MINUS SIGN}12.35']
+    """
+    if digits is None:
+        needed = (place for place in (0, 1) if round(value, place) == round(value, 2))
+        digits = 0 if abs(value) >= 100 else next(needed, 2)
+    return numerals.number(value, digits)
 
 
 def _of_kinds(served: ServedModel, is_one: Any) -> Iterator[Segment]:

@@ -23,6 +23,9 @@ function money(value) {
   return value.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
+const ratio = (value) =>
+  value.toLocaleString(undefined, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
+
 // Reads delimited text: its records, each with the line that it begins on. Blank lines are none.
 function read(text, delimiter) {
   const records = [];
@@ -176,7 +179,7 @@ async function priceAll(stock, signal) {
     });
     done += part.rows.length;
     bar.value = done;
-    at("status").textContent = `${count(done)} of ${count(total)} rows priced.`;
+    at("status").textContent = `${count(done)} of ${count(total)} rows done.`;
   }
   return digests;
 }
@@ -227,7 +230,7 @@ function summaryRow(name, rows) {
     count(withAsked.length),
     shown(withAsked.map(asked), money),
     shown(rows.map((row) => row.price.predictedPrice), money),
-    shown(withAsked.map((row) => asked(row) / row.price.predictedPrice), (value) => value.toFixed(3)),
+    shown(withAsked.map((row) => asked(row) / row.price.predictedPrice), ratio),
   ];
 }
 
@@ -238,7 +241,7 @@ function table(caption, titles, rows, isText = false) {
     Object.entries(attributes).forEach((one) => made.setAttribute(...one));
     return made;
   };
-  const region = make("div", undefined, { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" });
+  const region = make("div", undefined, { class: "wide", role: "region", "aria-label": caption, tabindex: "0" });
   const whole = make("table"), top = make("tr"), head = make("thead"), body = make("tbody");
   const classOf = (place) => (place && !isText ? { class: "n" } : {});
   titles.forEach((title, place) => top.append(make("th", title, { scope: "col", ...classOf(place) })));

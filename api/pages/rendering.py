@@ -1,10 +1,12 @@
-"""Templates and static files of the reports, read from the package once."""
+"""Templates and static files of the page, read from the package once."""
 
 import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from api.pages import charts
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -16,8 +18,8 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 POLICY: Final = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    b"img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """What a page may load and do: what comes from this service, and no script or style in it."""
 
@@ -54,23 +56,12 @@ def _templates() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.globals["charts"] = charts
     return environment
-
-
-def number(value: float) -> str:
-    """Return a number for people.
-
-    Examples
-    --------
-    >>> [number(one) for one in (1234567.8, 0.6, 1998, 12.345)]
-    ['1,234,568', '0.6', '1,998', '12.35']
-    """
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{round(value, 2):g}"
 
 
 def render(template: str, root: str, **values: Any) -> str:
     """Return a page; ``root`` is the path below which readers see the service."""
     files = static_files().items()
-    static = {name: f"{root}/model-card/static/{name}?v={one.version}" for name, one in files}
+    static = {name: f"{root}/app/static/{name}?v={one.version}" for name, one in files}
     return _templates().get_template(template).render(root=root, static=static, **values)

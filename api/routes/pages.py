@@ -1,0 +1,93 @@
+"""``GET /app``: the page for people, and the files that it loads."""
+
+from types import SimpleNamespace
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from api.gateway import APP
+from api.pages.form import Asked, fields_of, has_distances, nearest_of, read_query
+from api.pages.numerals import Numerals
+from api.pages.rendering import POLICY, render, static_files
+from api.problems import Kind, ProblemError
+from api.routes.appraisals import appraisal
+from api.served import ServedModel
+from api.service import Service
+
+_HTML: Final = "text/html; charset=utf-8"
+_COUNTED: Final = SimpleNamespace(path=APP)
+"""The page and its files are counted as one."""
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks, which names HTML first; health checks do not."""
+    first = request.headers.get("accept", "").partition(",")[0].strip().lower()
+    checks_health = "healthchecker" in request.headers.get("user-agent", "").lower()
+    return first.startswith("text/html") and not checks_health
+
+
+def page(request: Request, status: int = 200) -> Response:
+    """Return the page: its form, and the answer where the query holds a listing."""
+    service: Service = request.app.state.service
+    exchange = request.scope["state"]["exchange"]
+    served: ServedModel | None = request.scope["state"]["served"]
+    exchange.replace((b"content-security-policy", POLICY))
+    headers = {"Vary": "Accept, Accept-Language"}
+    values: dict[str, Any] = {
+        "numerals": Numerals.of(request.headers.get("accept-language", "")),
+        "asks_for_key": service.has_keys,
+        "version": exchange.version,
+    }
+    root = request.scope.get("root_path", "")
+    if served is None:
+        headers["Retry-After"] = "5"
+        text = render("no_model.html.jinja", root, **values, why=service.keeper.problem)
+        return Response(text, Kind.NO_MODEL.status, headers, _HTML)
+    query = request.scope["query_string"]
+    asked = read_query(query, served) if query else Asked()
+    if asked.errors:
+        status = Kind.LISTING.status
+    answer, nearest = None, []
+    may_ask = not service.has_keys or exchange.key_name is not None
+    if asked.listing is not None and not asked.errors and may_ask:
+        listing = asked.listing
+        answer = appraisal(service, served, listing, asked.confidence, asked.yearly_distance)
+        if not has_distances(served):
+            answer["warnings"] = [one for one in answer["warnings"] if one["field"] != "odometer"]
+        nearest = nearest_of(served, asked, (one["kind"] for one in answer["warnings"]))
+    values |= {
+        "nearest": nearest,
+        "has_distances": has_distances(served),
+        "market": served.model.market,
+        "deal_limits": served.model.deal,
+        "asked": asked,
+        "fields": fields_of(served, asked),
+        "answer": answer,
+        "lacks_key": bool(asked.listing) and not may_ask,
+    }
+    return Response(render("page.html.jinja", root, **values), status, headers, _HTML)
+
+
+async def app_page(request: Request) -> Response:
+    """Show the form, and price the listing of the query."""
+    return page(request)
+
+
+async def static_file(request: Request, name: str) -> Response:
+    """Return a file of the page; a browser that has it is told so."""
+    request.scope["route"] = _COUNTED
+    found = static_files().get(name)
+    if found is None:
+        raise ProblemError(Kind.NOT_FOUND, f"there is no such file; see {APP}")
+    is_this = request.query_params.get("v") == found.version
+    lasting = b"public, max-age=31536000, immutable" if is_this else b"no-cache"
+    request.scope["state"]["exchange"].replace((b"cache-control", lasting))
+    headers = {"ETag": f'"{found.version}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(None, 304, headers)
+    return Response(found.content, 200, headers, found.media_type)
+
+
+router = APIRouter(include_in_schema=False)
+router.add_api_route(APP, app_page)
+router.add_api_route(f"{APP}/static/{{name}}", static_file)
