@@ -103,7 +103,7 @@ def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[s
     days = np.round(numbers["listed"] * 365.25).tolist()
     known = zip(*(numbers[name].tolist() for name in ("age", "odometer")), strict=True)
     for row, (after, (age, odometer)) in enumerate(zip(days, known, strict=True)):
-        # An age is never below 0: the model year of a new car may be that of its listing or the next.
+        # An age is never below 0: of a new car it does not tell the model year.
         year = (first + datetime.timedelta(days=after)).year - age if age > 0 else None
         model = features.texts["model"][row]
         if _names_a_car(odometer):
