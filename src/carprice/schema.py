@@ -23,6 +23,8 @@ CAR_ID: Final = "id"
 """What names a car in a source, so that all its listings are known; no field of a listing."""
 ASKING_PRICE: Final = "asking_price"
 """What a request may say of the price that is asked; no field of a listing, which models learn."""
+MOST_ASKED: Final = 1e12
+"""The highest asking price that is read."""
 LIST_PRICE: Final = "new_price"
 """The field that is known of any car before there is a price, however well it tells the price."""
 PRICE_ALIASES: Final = ("price", "listingPrice", "listing_price")

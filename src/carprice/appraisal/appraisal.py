@@ -4,7 +4,7 @@ Another part is one more entry of :data:`PARTS`.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from carprice.appraisal.basis import basis_of
@@ -88,6 +88,10 @@ def parts_of(appraised: Appraised, without: Collection[str] = ()) -> dict[str, A
     ----------
     without : names of :data:`PARTS` that are left out.
     """
+    judged = appraised.valuation
+    if "deal" in without and isinstance(judged, JudgedValuation):  # nor is it in the quote then
+        plain = Valuation(*judged.prices, judged.valuation_date, judged.cautions)
+        appraised = replace(appraised, valuation=plain)
     content: dict[str, Any] = {}
     for name, tell in PARTS.items():
         if name not in without:

@@ -78,6 +78,7 @@ class JudgedValuation(Valuation):
     """A price, its range, and how the asking price compares with it."""
 
     deal: Deal
+    asking_price: float
 
     def content(self) -> dict[str, Any]:
         """Return what JSON says of the listing."""
@@ -148,7 +149,8 @@ def label_of(percentile: float, limits: DealLimits) -> Label:
 def _with_deal(model: PriceModel, outlook: Outlook, asking_price: float) -> JudgedValuation:
     value = outlook.valuation
     deal = judged(model, outlook, asking_price)
-    return JudgedValuation(*value.prices, value.valuation_date, value.cautions, deal)
+    told = value.valuation_date, value.cautions
+    return JudgedValuation(*value.prices, *told, deal, asking_price)
 
 
 def _why_none(model: PriceModel, outlook: Outlook) -> Reason | None:
