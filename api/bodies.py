@@ -9,12 +9,10 @@ from pydantic_core import PydanticCustomError
 
 from carprice.appraisal.deal import Label, ReasonKind
 from carprice.model.cautions import Caution
-from carprice.schema import Listing, Number, example_listing
+from carprice.schema import MOST_ASKED, Listing, Number, example_listing
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
-MOST_ASKED: Final = 1e12
-"""The highest asking price that is read."""
 _WRONG_PRICE: Final = (
     "Input should be a number above 0 and at most 1,000,000,000,000, in the currency of the "
     "answers, without its name, sign or separators, such as 12000"
@@ -239,7 +237,8 @@ class QuoteAnswer(_Answer):
     """What was asked, and the id of that and of what was answered."""
 
     id: str = Field(
-        description="SHA-256 of listing, confidence, model digest, price, range, day and currency"
+        description="SHA-256 of listing, asking price, confidence, model digest, price, range, "
+        "day, currency, and the deal's label, percentile and differences"
     )
     listing: dict[str, Any] = Field(examples=[example_listing()])
     confidence: float = Field(examples=[0.9])

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 from api.bodies import ListingRequest
 from api.parsing import PLAIN, Batch, ListingForm
 from api.problems import ProblemError
+from carprice.appraisal.appraisal import appraise_the_example
 from carprice.appraisal.deal import value_all_with_deals, value_with_deal
 from carprice.errors import CorruptModelError
 from carprice.model import PriceModel
@@ -58,13 +59,14 @@ class ServedModel:
     ) -> Self:
         """Return the served model; ``since`` is now where it is not given.
 
-        :class:`CorruptModelError` if it cannot price a listing, as one that another version of
-        carprice trained.
+        :class:`CorruptModelError` if it cannot price a listing or tell a part of its appraisal, as
+        one that another version of carprice trained.
         """
         try:
             price_the_example(model)
+            appraise_the_example(model)
         except CorruptModelError:
-            logger.warning("The model does not price the example listing", exc_info=True)
+            logger.warning("The model does not appraise the example listing", exc_info=True)
             raise
         now = datetime.datetime.now(datetime.UTC)
         return cls(model, version, source, since or now, now)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
+from forged import forged
 
 from api.app import create_app
 from api.served import ServedModel
@@ -32,10 +33,11 @@ from carprice.listings.column_map import map_columns
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns, read_features
 from carprice.listings.mapping.choosing import propose
+from carprice.listings.own import with_own
 from carprice.listings.sources.chunks import Chunk
 from carprice.model import PriceModel
 from carprice.pyfunc import PricePyfunc
-from carprice.schema import example_listing
+from carprice.schema import Listing, example_listing
 from carprice.settings import Settings, TrainSettings
 
 EXTRA = {"accident": "flag", "doors": "number", "steering": "category"}
@@ -182,9 +184,76 @@ def test_a_folder_with_odd_own_columns_is_refused(
         PriceModel.load(tmp_path / "odd")
 
 
+def called(name: str, workspace: Workspace, folder: Path) -> Path:
+    """Return the model folder of before whose own column ``accident`` has another name."""
+    texts = {path.name: path.read_text("utf-8") for path in workspace.model.glob("*.json")}
+    del texts["model.json"]
+    changed = {
+        file: text.replace("flag:accident", f"flag:{name}").encode()
+        for file, text in texts.items()
+        if "flag:accident" in text
+    }
+    manifest = json.loads((workspace.model / "model.json").read_text("utf-8"))
+    return forged(
+        workspace.model,
+        folder,
+        changed,
+        **{
+            key: json.loads(json.dumps(value).replace("flag:accident", f"flag:{name}"))
+            for key, value in manifest.items()
+            if "flag:accident" in json.dumps(value)
+        },
+    )
+
+
+@pytest.mark.parametrize("name", ["deal", "percentile", "difference", "perCent", "dealReason"])
+def test_folders_of_before_may_have_names_that_are_taken_now(
+    name: str,
+    workspace: Workspace,
+    model: PriceModel,
+    tmp_path: Path,
+    nowhere: ServiceSettings,
+) -> None:
+    before = PriceModel.load(called(name, workspace, tmp_path / "before"))
+    assert {*before.own} == {*OWN} - {"flag:accident"} | {f"flag:{name}"}
+    served = create_app(nowhere, ServedModel.of(before, "7"))
+    car = {each: value for each, value in CAR.items() if each != "accident"}
+    with TestClient(served) as client:
+        answers = [
+            client.post("/predict", json={**car, name: value, "askingPrice": 480_000}).json()
+            for value in (True, False)
+        ]
+        text = f"make,model,year,odometer,{name},askingPrice\nHyundai,Creta,2018,61000,yes,480000\n"
+        headers = {"Content-Type": "text/csv", "Accept": "text/csv"}
+        lines = client.post("/predict/batch", content=text, headers=headers).text.splitlines()
+    plain = model.pricer.value(vars(with_own(Listing, model.own)(**{**CAR, "accident": True})))
+    assert answers[0]["predictedPrice"] == plain.predicted_price
+    assert answers[0]["predictedPrice"] < answers[1]["predictedPrice"]
+    assert answers[0]["deal"]["difference"] > answers[1]["deal"]["difference"]
+    assert lines[0].startswith(f"make,model,year,odometer,{name},askingPrice,predictedPrice")
+    assert lines[0].endswith("problem,deal,dealReason,percentile,difference,perCent")
+    assert lines[1].startswith("Hyundai,Creta,2018,61000,yes,480000,")
+
+
+def test_a_folder_whose_own_column_is_called_as_the_asking_price_is_refused_with_the_remedy(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = called("askingPrice", workspace, tmp_path / "before")
+    told = "own column askingPrice has the name that requests give an asking price; call it"
+    with pytest.raises(CorruptModelError, match=told):
+        PriceModel.load(folder)
+
+
 @pytest.mark.parametrize(
     ("extra", "told"),
     [
+        *(
+            ({name: "number"}, f"{name} means something else in requests and answers")
+            for name in (
+                *("askingPrice", "asking_price", "deal", "dealReason", "dealreason"),
+                *("percentile", "difference", "perCent"),
+            )
+        ),
         ({"odometer": "number"}, "odometer is a field of every listing; map it in ingest.columns"),
         ({"engine_cc": "number"}, "engine_cc is a field of every listing"),
         ({"Make": "category"}, "Make is a field of every listing"),

@@ -18,12 +18,9 @@ from api.served import PricedRow, ServedModel
 from api.spreadsheets import harmless
 from carprice.appraisal.deal import JudgedValuation
 from carprice.model.pricer import Valuation
-from carprice.schema import PRICE_NAMES
+from carprice.schema import DEAL_COLUMNS, PRICE_NAMES
 
 _COLUMNS = (*PRICE_NAMES, "currency", "valuationDate", "modelVersion", "warnings", "problem")
-_DEAL_COLUMNS = ("deal", "dealReason", "percentile", "difference", "perCent")
-"""Beside the others where asking prices were sent."""
-
 router = APIRouter(tags=["prices"])
 
 
@@ -64,7 +61,7 @@ def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     """Write the columns that came, where they came as CSV, and the prices beside them."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    columns = (*_COLUMNS, *_DEAL_COLUMNS) if batch.tells_deals else _COLUMNS
+    columns = (*_COLUMNS, *DEAL_COLUMNS) if batch.tells_deals else _COLUMNS
     writer.writerow([*(map(harmless, batch.header) if batch.header else ["row"]), *columns])
     width = max(len(batch.header), 1)
     for place, row in enumerate(rows):
@@ -86,6 +83,6 @@ def _cells(row: PricedRow, served: ServedModel) -> list[Any]:
 
 def _deal_cells(row: PricedRow) -> list[Any]:
     if not isinstance(row, JudgedValuation):
-        return [""] * len(_DEAL_COLUMNS)
+        return [""] * len(DEAL_COLUMNS)
     label, reason, *numbers = row.deal.content().values()
     return [label, harmless(reason["message"]) if reason else "", *numbers]

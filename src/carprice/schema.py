@@ -23,6 +23,8 @@ CAR_ID: Final = "id"
 """What names a car in a source, so that all its listings are known; no field of a listing."""
 ASKING_PRICE: Final = "asking_price"
 """What a request may say of the price that is asked; no field of a listing, which models learn."""
+MOST_ASKED: Final = 1e12
+"""The highest asking price that is read."""
 LIST_PRICE: Final = "new_price"
 """The field that is known of any car before there is a price, however well it tells the price."""
 PRICE_ALIASES: Final = ("price", "listingPrice", "listing_price")
@@ -315,8 +317,12 @@ def own_numbers(fields: Iterable[str]) -> tuple[str, ...]:
     return tuple(field for field in own_of(fields) if kind_of(field) in NUMERIC)
 
 
-def why_not_own(field: str) -> str:
+def why_not_own(field: str, *, of_before: bool = False) -> str:
     """Return why a field cannot be a market's own column, in words; empty if it can.
+
+    Parameters
+    ----------
+    of_before : whether it may be of a model that was trained before some names were taken.
 
     Examples
     --------
@@ -326,11 +332,17 @@ def why_not_own(field: str) -> str:
     name = alias(field)
     if told := _TAKEN.get(name.casefold()):
         return f"{name} is {told}; map it in ingest.columns"
-    if name.casefold() in _TAKEN or hasattr(Listing, name):
+    taken = name.casefold() in _TAKEN or hasattr(Listing, name)
+    if taken or (not of_before and name.casefold() in _TAKEN_SINCE):
         return f"{name} means something else in requests and answers; write another name"
     if not _OWN_FIELD.fullmatch(field):
         return f"{name!r} is no name; write letters and digits in camelCase, such as emissionClass"
     return ""
+
+
+def is_asking_price(field: str) -> bool:
+    """Whether an own column has the name by which requests give an asking price."""
+    return is_own(field) and alias(field) == alias(ASKING_PRICE)
 
 
 def alias(field: str) -> str:
@@ -378,11 +390,15 @@ be right."""
 _TAKEN: Final = {
     **dict.fromkeys((*(name.casefold() for name in ANSWER_NAMES + MODEL_NAMES), CAR_ID), ""),
     **dict.fromkeys(("featurecount", "feature_count", "problem", "row", "modelversion"), ""),
-    **dict.fromkeys((ASKING_PRICE, "askingprice", "deal"), ""),
     **{name.casefold(): "the price" for name in PRICE_ALIASES},
     **{name.casefold(): "a field of every listing" for field in FIELDS for name in names_of(field)},
 }
 """Names, in lower case, that an own column cannot have, and what they are."""
+DEAL_COLUMNS: Final = ("deal", "dealReason", "percentile", "difference", "perCent")
+"""What a CSV answer calls what is said of an asking price."""
+_ASKED: Final = frozenset((ASKING_PRICE, "askingprice"))
+_TAKEN_SINCE: Final = _ASKED | {name.casefold() for name in DEAL_COLUMNS}
+"""Such names that model folders of before may have."""
 
 _HIDDEN_IN_NAMES: Final = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
 

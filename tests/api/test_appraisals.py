@@ -109,6 +109,9 @@ def test_each_part_can_be_left_out(client: TestClient, name: str) -> None:
     every, without = appraise(client, car), appraise(client, car, f"?without={name}")
     members = {"reasons": {"start", "reasons"}}.get(name, {name})
     assert every.keys() - without.keys() == members
+    if name == "deal":  # nor is it in the quote
+        assert without["quote"] == appraise(client, CAR)["quote"] != every["quote"]
+        every, without = ({**one, "quote": None} for one in (every, without))
     assert {key: every[key] for key in without} == without
 
 
@@ -180,11 +183,22 @@ def test_answers_that_are_kept_as_sent_are_replayed(
     client: TestClient, cars: list[dict[str, Any]], finished: Any, tmp_path: Path
 ) -> None:
     kept = tmp_path / "quotes.jsonl"
-    sent = (client.post("/appraise", json=car).content for car in cars)
+    asked = [
+        car | ({"askingPrice": 480_000} if place % 2 else {}) for place, car in enumerate(cars)
+    ]
+    sent = (client.post("/appraise", json=car).content for car in asked)
     kept.write_bytes(b"".join(answer + b"\n" for answer in sent))
     outcome = replay(read_quotes([str(kept)]), lambda _: finished[0].model, quiet)
     assert outcome.odd == []
     assert outcome.count(Verdict.SAME) == len(cars)
+    judged = appraise(client, {**CAR, "askingPrice": 480_000})
+    judged["deal"]["label"] = "great"
+    kept.write_text(json.dumps(judged))
+    (changed,) = replay(read_quotes([str(kept)]), lambda _: finished[0].model, quiet).rows
+    assert (changed.verdict, changed.why) == (
+        Verdict.REFUSED,
+        "it was changed: its id is not of what it says",
+    )
 
 
 def test_the_basis_counts_training_cars_and_tells_the_error_of_such_cars(

@@ -24,6 +24,7 @@ from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from carprice.errors import CorruptModelError, InputError, NoProductionModelError, RefusedError
 from carprice.model import PriceModel
+from carprice.model.trial import price_the_example
 from carprice.model_folder import folder_digest, write_folder
 from carprice.registry.cache import Production, confirm, known_good
 from carprice.registry.record import Record
@@ -426,6 +427,27 @@ def test_a_model_that_cannot_price_is_not_served(model: PriceModel) -> None:
     encoder = dataclasses.replace(model.encoder, numbers=model.encoder.numbers[:-2])
     with pytest.raises(CorruptModelError, match=r"cannot be served: it fails with"):
         ServedModel.of(dataclasses.replace(model, encoder=encoder), "9")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "part"),
+    [
+        ("defaults.json", lambda it: it["car"]["numbers"].update(age=-1e299), "reasons"),
+        (
+            "listings.json",
+            lambda it: it.update(levels=[1e299] * len(it["levels"])),
+            "comparables",
+        ),
+    ],
+)
+def test_a_model_of_which_a_part_of_an_appraisal_fails_is_not_served(
+    file: str, change: Callable[[Any], object], part: str, finished: Any, tmp_path: Path
+) -> None:
+    good = finished[0].model
+    model = PriceModel.load(forged(good, tmp_path / "odd", changed_json(good, file, change)))
+    price_the_example(model)
+    with pytest.raises(CorruptModelError, match=f"served: {part} of an appraisal fails with"):
+        ServedModel.of(model, "9")
 
 
 @pytest.fixture

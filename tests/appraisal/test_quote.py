@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
 
 from carprice.appraisal.appraisal import Appraised, parts_of
+from carprice.appraisal.deal import value_with_deal
 from carprice.appraisal.quote import NoQuoteError, Quote
 from carprice.errors import InputError
 from carprice.model import PriceModel
+from carprice.model.pricer import Valuation
 from carprice.schema import Listing, example_listing
 
 KEPT: dict[str, Any] = {
@@ -39,14 +41,25 @@ def model(finished: Any) -> PriceModel:
     return PriceModel.load(finished[0].model)
 
 
-@pytest.fixture(scope="module")
-def answer(model: PriceModel) -> dict[str, Any]:
+def answered(
+    model: PriceModel, asking_price: float | None = None, without: Collection[str] = ()
+) -> dict[str, Any]:
     listing = Listing(**example_listing())
-    valuation = model.pricer.value(vars(listing), 0.8)
-    parts = parts_of(Appraised(model, listing, 0.8, valuation))
-    content = {**valuation.content(), **parts, **model.content(0.8)}
+    valuation = value_with_deal(model, vars(listing), asking_price, 0.8)
+    parts = parts_of(Appraised(model, listing, 0.8, valuation), without)
+    content = {**Valuation.content(valuation), **parts, **model.content(0.8)}
     kept: dict[str, Any] = json.loads(json.dumps(content))
     return kept
+
+
+@pytest.fixture(scope="module")
+def answer(model: PriceModel) -> dict[str, Any]:
+    return answered(model)
+
+
+@pytest.fixture(scope="module")
+def judged(model: PriceModel) -> dict[str, Any]:
+    return answered(model, 480_000.0)
 
 
 def changed(answer: dict[str, Any], change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -115,7 +128,7 @@ def test_a_quote_that_was_changed_does_not_bear_itself_out(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda it: it.update(deal={"label": "good"}, comparables=[]),
+        lambda it: it.update(comparables=[]),
         lambda it: it.pop("curve"),
         lambda it: it.update(modelVersion="another", warnings=[]),
         lambda it: it["quote"].update(note="kept on Monday"),
@@ -188,3 +201,99 @@ def test_a_listing_that_is_nested_without_end_is_not_as_told(answer: dict[str, A
         nested = [nested]
     kept = {**answer, "quote": {**answer["quote"], "listing": {"make": nested}}}
     assert not Quote.read(kept).is_as_told
+
+
+def test_an_id_stays_what_it_is_where_an_asking_price_was_judged() -> None:
+    text = (
+        '{"confidence":0.9,"currency":"INR","deal":{"difference":-12000.5,"label":"fair",'
+        '"perCent":-2.3,"percentile":38},"form":"carprice quote 1","listing":{"askingPrice":500000,'
+        '"features":["Bluetooth"],"make":"Citro\\u00ebn","model":"C3","odometer":42000,'
+        '"powerBhp":83.5,"year":2019},"modelDigest":"' + "ab" * 32 + '","predictedPrice":512000.5,'
+        '"priceHigh":615000.25,"priceLow":421000,"valuationDate":"2025-06-01"}'
+    )
+    told = hashlib.sha256(text.encode()).hexdigest()
+    deal = {"label": "fair", "reason": None, "percentile": 38.0, "difference": -12000.5}
+    listing = {**KEPT["quote"]["listing"], "askingPrice": 500_000.0}
+    quote = {**KEPT["quote"], "listing": listing, "id": told}
+    kept = {**KEPT, "deal": {**deal, "perCent": -2.3}, "quote": quote}
+    assert Quote.read(kept).is_as_told
+
+
+def test_a_judged_price_is_asked_and_judged_again(
+    judged: dict[str, Any], model: PriceModel
+) -> None:
+    assert judged["quote"]["listing"]["askingPrice"] == 480_000
+    for written in (judged, as_javascript_writes(judged)):
+        quote = Quote.read(written)
+        assert quote.is_as_told
+        assert quote.differences(model) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda it: it["deal"].update(label="great"),
+        lambda it: it["deal"].update(percentile=0.1),
+        lambda it: it["deal"].update(percentile=None),
+        lambda it: it["deal"].update(difference=-90_000.0),
+        lambda it: it["deal"].update(perCent=-20.0),
+        lambda it: it.pop("deal"),
+        lambda it: it.update(deal=None),
+        lambda it: it["quote"]["listing"].update(askingPrice=470_000),
+        lambda it: it["quote"]["listing"].pop("askingPrice"),
+        lambda it: (it.pop("deal"), it["quote"]["listing"].pop("askingPrice")),
+    ],
+)
+def test_a_deal_that_was_changed_does_not_bear_itself_out(
+    judged: dict[str, Any], change: Callable[[dict[str, Any]], object]
+) -> None:
+    assert not Quote.read(changed(judged, change)).is_as_told
+
+
+def test_a_deal_that_nobody_gave_does_not_bear_itself_out(
+    answer: dict[str, Any], judged: dict[str, Any]
+) -> None:
+    added = changed(answer, lambda it: it.update(deal=judged["deal"]))
+    assert not Quote.read(added).is_as_told
+
+
+def test_why_there_is_no_label_is_not_in_the_id(judged: dict[str, Any]) -> None:
+    other = changed(judged, lambda it: it["deal"].update(reason={"message": "in other words"}))
+    assert Quote.read(other).is_as_told
+
+
+def test_another_deal_is_told_in_words(judged: dict[str, Any], model: PriceModel) -> None:
+    label = judged["deal"]["label"]
+    quote = Quote.read(changed(judged, lambda it: it["deal"].update(label="great")))
+    assert quote.differences(model) == [f"deal.label is {label}, not great"]
+    gone = Quote.read(changed(judged, lambda it: it["quote"]["listing"].pop("askingPrice")))
+    assert len(gone.differences(model)) == 4
+
+
+def test_without_the_deal_the_quote_is_that_of_what_was_priced(model: PriceModel) -> None:
+    assert answered(model, 480_000.0, {"deal"}) == answered(model)
+
+
+@pytest.mark.parametrize(
+    ("deal", "words"),
+    [
+        ("great", "its deal has no label"),
+        ({}, "its deal has no label"),
+        ({"label": 5}, "its deal has no label"),
+        ({"label": "fair", "percentile": "5"}, "its deal has no percentile"),
+        ({"label": "fair", "percentile": None, "difference": None}, "its deal has no difference"),
+        ({"label": "fair", "percentile": 5, "difference": 1}, "its deal has no perCent"),
+    ],
+)
+def test_what_is_no_deal_is_told(deal: Any, words: str, answer: dict[str, Any]) -> None:
+    with pytest.raises(NoQuoteError, match=words):
+        Quote.read({**answer, "deal": deal})
+
+
+@pytest.mark.parametrize("asked", ["480000", 0, -5, 1e13, True, [5]])
+def test_what_is_no_asking_price_cannot_be_judged_again(
+    asked: Any, judged: dict[str, Any], model: PriceModel
+) -> None:
+    quote = Quote.read(changed(judged, lambda it: it["quote"]["listing"].update(askingPrice=asked)))
+    with pytest.raises(InputError, match="askingPrice is "):
+        quote.differences(model)

@@ -151,6 +151,34 @@ def test_each_model_is_loaded_before_the_next_is_fetched(
     assert len(outcome.by_model) == 6
 
 
+@pytest.mark.parametrize("between", ["", "\n", "\n\n", "\r\n", " ", "\ufeff"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_answers_may_follow_one_another_as_they_were_sent(
+    between: str, indent: int | None, answers: list[str], tmp_path: Path
+) -> None:
+    """So ``curl … >> quotes.jsonl`` keeps them: the service ends no answer with a line break."""
+    some = [json.loads(one) for one in answers[:40]]
+    text = between.join(json.dumps(one, indent=indent, ensure_ascii=False) for one in some)
+    (tmp_path / "kept.jsonl").write_bytes(text.encode())
+    kept = replaying.read_quotes([str(tmp_path / "kept.jsonl")])
+    assert [one.quote.id for one in kept] == [one["quote"]["id"] for one in some]
+    assert all(one.quote.is_as_told for one in kept)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_where_a_file_is_parted_in_reading_says_nothing(
+    size: int, answers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = json.dumps(
+        {**json.loads(answers[1]), "more": ["Citroën", -1.5e-7, True, None, "\u20ac"]}
+    )
+    (tmp_path / "kept.jsonl").write_bytes(f"{text}{text}\n{text}".encode())
+    monkeypatch.setattr(replaying, "_CHUNK", size)
+    kept = replaying.read_quotes([str(tmp_path / "kept.jsonl")])
+    assert [one.place.rpartition(":")[2] for one in kept] == ["1", "1", "2"]
+    assert all(one.quote.is_as_told for one in kept)
+
+
 @pytest.mark.parametrize("indent", [None, 2])
 def test_one_quote_may_come_on_standard_input(
     carprice: Carprice,
@@ -179,7 +207,10 @@ def test_one_quote_may_come_on_standard_input(
         (b'{"a": "\xff"}', "kept.jsonl:1: it is not UTF-8"),
         (b"[" * 200_000 + b"]", "kept.jsonl:1: it is nested too deep"),
         (b'{"a": ' + b"9" * 5_000 + b"}", "kept.jsonl:1: it is not JSON"),
-        (b" " * (replaying.LONGEST + 5), "kept.jsonl:1 has more than 1,048,576 bytes"),
+        (b" " * (replaying.LONGEST + 5), "kept.jsonl holds no quote"),
+        (b'{"a": "' + b"x" * 2 * replaying.LONGEST, "kept.jsonl:1 has more than 1,048,576 bytes"),
+        (b'{"a": [' + b"1, " * replaying.LONGEST, "kept.jsonl:1 has more than 1,048,576 bytes"),
+        (b'\n\n{"a": "b', "kept.jsonl:3: it is not JSON"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_line(

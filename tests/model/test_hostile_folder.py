@@ -46,7 +46,7 @@ def columns(good: Path) -> int:
         ({}, {"files": lambda files: {**files, "a\nb": "0" * 64}}, "is no name"),
         ({}, {"files": lambda files: {**files, "model.json": "0" * 64}}, "is no name"),
         ({}, {"files": lambda files: {**files, "a.json": 5}}, "is no name"),
-        ({}, {"files": lambda files: files | {f"{n}.json": "0" * 64 for n in range(2000)}}, "2,00"),
+        ({}, {"files": lambda files: files | {f"{n}.json": "0" * 64 for n in range(2000)}}, "2,0"),
         ({}, {"files": ["hedonic.json"]}, "is not readable"),
     ],
 )  # fmt: skip

@@ -23,9 +23,14 @@ ReasonKind = Literal[
     "too_old",
     "too_dear",
     "range_too_wide",
+    "implausible_price",
 ]
 LABELS: Final[tuple[Label, ...]] = ("great", "good", "fair", "high", "overpriced")
 """From the lowest asking prices to the highest."""
+_IMPLAUSIBLE: Final = 3.0
+"""So many times beyond the range at 99 % a price is none of such a car: a digit is missing, it is
+an instalment, or in thousands."""
+_LARGEST_EXPONENT: Final = 700.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,6 +78,7 @@ class JudgedValuation(Valuation):
     """A price, its range, and how the asking price compares with it."""
 
     deal: Deal
+    asking_price: float
 
     def content(self) -> dict[str, Any]:
         """Return what JSON says of the listing."""
@@ -117,7 +123,7 @@ def judged(model: PriceModel, outlook: Outlook, asking_price: float) -> Deal:
     difference = cents(asking_price - price)
     # A price of nothing is none that carprice predicts; whoever made such a model gets an answer.
     per_cent = round(100 * difference / max(price, 0.01), 1)
-    reason = _why_none(model, outlook)
+    reason = _why_none(model, outlook) or _why_implausible(model, outlook, asking_price)
     percentile = None
     if outlook.distribution is not None and not (reason and reason.kind == "learned_from"):
         percentile = round(outlook.distribution.percentile(math.log(asking_price)), 1)
@@ -143,7 +149,8 @@ def label_of(percentile: float, limits: DealLimits) -> Label:
 def _with_deal(model: PriceModel, outlook: Outlook, asking_price: float) -> JudgedValuation:
     value = outlook.valuation
     deal = judged(model, outlook, asking_price)
-    return JudgedValuation(*value.prices, value.valuation_date, value.cautions, deal)
+    told = value.valuation_date, value.cautions
+    return JudgedValuation(*value.prices, *told, deal, asking_price)
 
 
 def _why_none(model: PriceModel, outlook: Outlook) -> Reason | None:
@@ -188,7 +195,33 @@ def _beyond_limits(limits: DealLimits, outlook: Outlook, width: float) -> Reason
     if width > math.log(limits.widest):
         return Reason(
             "range_too_wide",
-            f"prices of such cars differ {math.exp(min(width, 700)):,.1f} times, more than "
+            f"prices of such cars differ {_exp(width):,.1f} times, more than "
             f"{limits.widest:g} times; nearly every price would be fair",
         )
     return None
+
+
+def _why_implausible(model: PriceModel, outlook: Outlook, asking_price: float) -> Reason | None:
+    """Return what is odd about an asking price that hardly any such car can have."""
+    if outlook.distribution is None:
+        return None
+    points, currency = outlook.distribution.points, model.market.currency
+    lowest, highest = _exp(points[0]), _exp(points[-1])
+    if asking_price < lowest / _IMPLAUSIBLE:
+        return Reason(
+            "implausible_price",
+            f"{asking_price:,.2f} {currency} is less than a third of {lowest:,.0f}, below which 1 "
+            "of 200 such cars is; check that it is the whole price, neither an instalment nor in "
+            "thousands",
+        )
+    if asking_price > highest * _IMPLAUSIBLE:
+        return Reason(
+            "implausible_price",
+            f"{asking_price:,.2f} {currency} is more than three times {highest:,.0f}, above which "
+            "1 of 200 such cars is; check its digits, and that it is in this currency",
+        )
+    return None
+
+
+def _exp(log_price: float) -> float:
+    return math.exp(min(float(log_price), _LARGEST_EXPONENT))

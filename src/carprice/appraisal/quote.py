@@ -1,8 +1,9 @@
 """Quotes: an answer that can be kept, checked and priced again.
 
-A quote's id is the SHA-256 of what was asked (the listing, the confidence), of the model's digest,
-and of what was answered (price, range, day, currency). Nothing else is in it: neither a version of
-this package nor what is told beside the price, so that an id stays what it is.
+A quote's id is the SHA-256 of what was asked (the listing, its asking price, the confidence), of
+the model's digest, and of what was answered (price, range, day, currency, and how the asking price
+compares). Nothing else is in it: neither a version of this package nor what is told beside, so that
+an id stays what it is.
 """
 
 import hashlib
@@ -14,12 +15,22 @@ from typing import Any, Final, Self
 
 from pydantic import ValidationError
 
+from carprice.appraisal.deal import JudgedValuation, value_with_deal
 from carprice.errors import InputError
 from carprice.listings.own import with_own
 from carprice.listings.problems import ERRORS_OF_ROW, wrong_fields
 from carprice.model import PriceModel
 from carprice.model.pricer import Valuation
-from carprice.schema import ANSWER_NAMES, FIELDS, MODEL_NAMES, PRICE_NAMES, Listing, alias
+from carprice.schema import (
+    ANSWER_NAMES,
+    ASKING_PRICE,
+    FIELDS,
+    MODEL_NAMES,
+    MOST_ASKED,
+    PRICE_NAMES,
+    Listing,
+    alias,
+)
 
 QUOTE: Final = "quote"
 """What an answer calls its quote."""
@@ -28,9 +39,13 @@ _FORM: Final = "carprice quote 1"
 _DAY: Final = ANSWER_NAMES[len(PRICE_NAMES)]
 _CONFIDENCE, _CURRENCY, _DIGEST = MODEL_NAMES
 _ANSWERED: Final = (*PRICE_NAMES, _DAY, _CURRENCY)
+_DEAL: Final = "deal"
+_OF_DEAL: Final = ("label", "percentile", "difference", "perCent")
+_ASKED: Final = alias(ASKING_PRICE)
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _LARGEST: Final = 1e300
 _EXACT: Final = 2**53
+_NOTHING: Final = object()
 
 
 class NoQuoteError(InputError):
@@ -43,9 +58,11 @@ class Quote:
 
     Attributes
     ----------
-    listing : its fields by their names in JSON, those that were given.
+    listing : its fields by their names in JSON, those that were given, and the asking price that
+        was judged.
     digest : names the model.
-    answered : price, ends of the range, day and currency by their names in JSON.
+    answered : price, ends of the range, day and currency by their names in JSON, and a part of the
+        deal, where an asking price was judged.
     id : as it was told; see :attr:`is_as_told`.
     """
 
@@ -62,6 +79,8 @@ class Quote:
         """Return the quote of a price."""
         names = {*FIELDS, *map(alias, model.own)}
         asked = listing.model_dump(mode="json", by_alias=True, exclude_none=True, include=names)
+        if isinstance(valuation, JudgedValuation):
+            asked[_ASKED] = valuation.asking_price
         answered = _answered(model, valuation)
         told = _id_of(asked, confidence, model.digest, answered)
         return cls(asked, confidence, model.digest, answered, told)
@@ -82,6 +101,8 @@ class Quote:
             if not check(place(answer, quote).get(name)):
                 raise NoQuoteError(f"its {name} is missing, or not as POST /appraise answers it")
         answered = {name: answer[name] for name in _ANSWERED}
+        if (deal := answer.get(_DEAL)) is not None:
+            answered[_DEAL] = _read_deal(deal)
         return cls(quote["listing"], quote[_CONFIDENCE], answer[_DIGEST], answered, quote["id"])
 
     @property
@@ -109,23 +130,58 @@ class Quote:
             If the model cannot price such a listing: the service never answered so.
         """
         try:
-            listing = with_own(Listing, model.own).model_validate(self.listing)
-            found = _answered(model, model.pricer.value(vars(listing), self.confidence))
+            fields, asked = {**self.listing}, _asked(self.listing)
+            fields.pop(_ASKED, None)
+            listing = with_own(Listing, model.own).model_validate(fields)
+            valuation = value_with_deal(model, vars(listing), asked, self.confidence)
         except ValidationError as error:
             wrong = wrong_fields(error, most=ERRORS_OF_ROW, own=model.own)
             raise InputError("; ".join(map(str, wrong))) from None
         except ValueError as error:
             raise InputError(str(error)) from None
+        found, answered = _flat(_answered(model, valuation)), _flat(self.answered)
         return [
-            f"{name} is {_told(found[name])}, not {_told(self.answered[name])}"
-            for name in _ANSWERED
-            if found[name] != self.answered[name]
+            f"{name} is {_told(found.get(name))}, not {_told(answered.get(name))}"
+            for name in found | answered
+            if found.get(name) != answered.get(name)
         ]
 
 
 def _answered(model: PriceModel, valuation: Valuation) -> dict[str, Any]:
     day, currency = valuation.valuation_date.isoformat(), model.market.currency
-    return dict(zip(_ANSWERED, (*valuation.prices, day, currency), strict=True))
+    answered = dict(zip(_ANSWERED, (*valuation.prices, day, currency), strict=True))
+    if isinstance(valuation, JudgedValuation):
+        deal = valuation.deal.content()
+        answered[_DEAL] = {name: deal[name] for name in _OF_DEAL}
+    return answered
+
+
+def _read_deal(deal: Any) -> dict[str, Any]:
+    for name in _OF_DEAL:
+        value = deal.get(name, _NOTHING) if isinstance(deal, dict) else _NOTHING
+        is_none = value is None and name == "percentile"
+        if not (is_none or (_is_text if name == "label" else _is_number)(value)):
+            raise NoQuoteError(
+                f"its {_DEAL} has no {name}, or not as POST /appraise answers it; keep answers as "
+                "they are sent"
+            )
+    return {name: deal[name] for name in _OF_DEAL}
+
+
+def _asked(listing: Mapping[str, Any]) -> float | None:
+    asked = listing.get(_ASKED)
+    if asked is None:
+        return None
+    if not _is_number(asked) or not 0 < asked <= MOST_ASKED:
+        raise InputError(f"{_ASKED} is {_told(asked)}; it is above 0 and at most {MOST_ASKED:,.0f}")
+    return float(asked)
+
+
+def _flat(answered: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was answered with the parts of the deal beside the rest."""
+    flat = {name: value for name, value in answered.items() if name != _DEAL}
+    deal = answered.get(_DEAL, {})
+    return flat | {f"{_DEAL}.{name}": value for name, value in deal.items()}
 
 
 def _id_of(

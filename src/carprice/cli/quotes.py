@@ -36,8 +36,7 @@ def replay(
         list[str],
         typer.Argument(
             metavar="QUOTE",
-            help="Answers of POST /appraise: a file with one, a file with one a line (.jsonl), or "
-            "- for standard input.",
+            help="Answers of POST /appraise, one after another: files, or - for standard input.",
         ),
     ],
     model: Annotated[

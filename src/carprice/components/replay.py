@@ -3,6 +3,7 @@
 An answer is believed by its id alone: one that was changed is refused before anything is priced.
 """
 
+import codecs
 import json
 import sys
 from collections import Counter
@@ -24,6 +25,10 @@ MOST_QUOTES: Final = 100_000
 LONGEST: Final = 1024 * 1024
 """Bytes of one answer; those of the service have some 10,000."""
 STANDARD_INPUT: Final = "-"
+_CHUNK: Final = 64 * 1024
+_WORD: Final = 16
+"""Characters that a word or number at the end of what was read may lack."""
+_BLANK: Final = " \t\n\r\ufeff"
 _STEP: Final = 1_000
 _SHOWN: Final = 12
 
@@ -84,7 +89,7 @@ class Outcome:
 
 
 def read_quotes(sources: Sequence[str]) -> list[Kept]:
-    """Read answers of ``POST /appraise``: one in a file, or one a line, or from standard input.
+    """Read answers of ``POST /appraise``, one after another, from files or standard input.
 
     Raises
     ------
@@ -100,8 +105,8 @@ def read_quotes(sources: Sequence[str]) -> list[Kept]:
                     f"{place}: more than {MOST_QUOTES:,} quotes; replay some at a time"
                 )
             try:
-                kept.append(Kept(place, Quote.read(_json(content))))
-            except (NoQuoteError, _NotJsonError) as error:
+                kept.append(Kept(place, Quote.read(content)))
+            except NoQuoteError as error:
                 raise InputError(f"{place}: {error}") from None
         if len(kept) == before:
             raise InputError(
@@ -230,35 +235,68 @@ def _opened(source: str) -> Iterator[BinaryIO]:
         raise InputError(f"{source} cannot be read: {reason}") from None
 
 
-def _answers(source: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the places and the bytes of answers: of each line, or of one that has many lines."""
-    name, has_begun = _name(source), False
+class _NotYet(Exception):  # noqa: N818 - no error
+    """What was read so far is no whole value."""
+
+
+def _answers(source: str) -> Iterator[tuple[str, Any]]:
+    """Yield the places and the values of answers that follow one another, however they are parted.
+
+    Raises
+    ------
+    InputError
+        Where a value is no JSON or too long; the message names its place.
+    """
+    name, text, line, is_all = _name(source), "", 1, False
+    decode = codecs.getincrementaldecoder("utf-8")().decode
     with _opened(source) as file:
-        number = 0
-        while line := file.readline(LONGEST + 1):
-            number += 1
-            if not has_begun and not _is_whole(line):
-                line += file.read(LONGEST + 1 - len(line))
-            if len(line) > LONGEST:
-                raise InputError(f"{name}:{number} has more than {LONGEST:,} bytes; no answer has")
-            if line.strip():
-                has_begun = True
-                yield f"{name}:{number}", line
+        while text or not is_all:
+            rest = text.lstrip(_BLANK)
+            line += text.count("\n", 0, len(text) - len(rest))
+            place = f"{name}:{line}"
+            try:
+                value, end = _first_value(rest, is_all=is_all)
+            except _NotYet:
+                if len(rest) > LONGEST:
+                    message = f"{place} has more than {LONGEST:,} bytes; no answer has"
+                    raise InputError(message) from None
+                more = file.read(max(_CHUNK, len(rest)))
+                is_all = not more
+                try:
+                    text = rest + decode(more, final=is_all)
+                except UnicodeDecodeError:
+                    message = f"{place}: it is not UTF-8; keep answers as they are sent"
+                    raise InputError(message) from None
+                continue
+            except _NotJsonError as error:
+                raise InputError(f"{place}: {error}") from None
+            yield place, value
+            text = rest[end:]
+            line += rest.count("\n", 0, end)
 
 
-def _is_whole(line: bytes) -> bool:
-    return not line.strip() or line.rstrip().endswith((b"}", b"]"))
-
-
-def _json(content: bytes) -> Any:
-    def refuse(constant: str) -> None:
-        raise _NotJsonError(f"it is not JSON: {constant} is no number of JSON")
-
+def _first_value(text: str, *, is_all: bool) -> tuple[Any, int]:
+    """Return the first value of a text, and where it ends; _NotYet where more may follow."""
     try:
-        return json.loads(content.decode("utf-8-sig"), parse_constant=refuse)
-    except UnicodeDecodeError:
-        raise _NotJsonError("it is not UTF-8; keep answers as they are sent") from None
+        if not text:
+            raise _NotYet
+        return _DECODER.raw_decode(text)
     except RecursionError:
         raise _NotJsonError("it is nested too deep for an answer of POST /appraise") from None
+    except json.JSONDecodeError as error:
+        if not is_all and (error.msg.startswith("Unterminated") or len(text) - error.pos < _WORD):
+            raise _NotYet from None
+        raise _not_json(error.msg) from None
     except ValueError as error:
-        raise _NotJsonError(f"it is not JSON ({error}); keep one answer a line, as sent") from None
+        raise _not_json(str(error)) from None
+
+
+def _not_json(why: str) -> _NotJsonError:
+    return _NotJsonError(f"it is not JSON ({why}); keep answers as they are sent")
+
+
+def _refuse_constant(constant: str) -> None:
+    raise _NotJsonError(f"it is not JSON: {constant} is no number of JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -1,14 +1,15 @@
 """Which cars a model learned from: a model that saw a car's price does not judge it.
 
 A car is known by its model, year and odometer where the odometer is hardly that of two cars, and
-else by all that a listing says of it but price, day and region. Eight bytes of a hash are kept of
-each; neither the listing nor its price can be told from them alone.
+else by all that a listing says of it but price, day and region. Cars that were listed in their
+model year, or before it, are known without the year. Eight bytes of a hash are kept of each;
+neither the listing nor its price can be told from them alone.
 """
 
 import datetime
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -61,34 +62,40 @@ class LearnedFrom:
         """Return the hashes as a model folder keeps them."""
         return self.keys.astype(_KIND).tobytes()
 
-    def has(self, key: int) -> bool:
-        """Whether a car, by what :class:`CarKeys` says of it, is among them."""
+    def has(self, keys: Iterable[int]) -> bool:
+        """Whether a car is among them, by one of the keys that :class:`CarKeys` finds."""
+        return any(map(self._has, keys))
+
+    def _has(self, key: int) -> bool:
         keys, wanted = self.keys, np.uint64(key)
         place = int(np.searchsorted(keys, wanted))
         return place < len(keys) and bool(keys[place] == wanted)
 
 
 class CarKeys:
-    """Finds the key of a listing's car, as :meth:`LearnedFrom.of` does of parsed listings."""
+    """Finds the keys of a listing's car, as :meth:`LearnedFrom.of` does of parsed listings."""
 
     def __init__(self, market: Market, reading: Reading, *, reads_variants: bool) -> None:
         self._reader = ListingReader(market.valuation_date, market.distance_unit, reading)
         self._name_of = reading.name_of
         self._reads_variants = reads_variants
 
-    def key_of(self, listing: Mapping[str, Any]) -> int:
-        """Return the key of a valid listing's car."""
+    def keys_of(self, listing: Mapping[str, Any]) -> tuple[int, int]:
+        """Return the keys of a valid listing's car: by its year, and of a car that was new."""
         make, model, variant, *kind = map(listing.get, TYPE_FIELDS)
         known = variant if self._reads_variants else None
         texts, litres = read_type(make, model, known, *kind, name_of=self._name_of)
         day = self._reader.day_of(listing)
         numbers, categories, equipment = self._reader.read(listing, day, litres)
-        year, odometer = day.year - numbers["age"], numbers.get("odometer", math.nan)
-        if _names_a_car(odometer):
-            return _digest(_car(texts["model"], year, odometer))
-        of_car = dict(zip(CAR_CATEGORIES, categories, strict=False))  # own columns follow
-        rest = _rest({**texts, **of_car}, numbers, equipment)
-        return _digest(_car(texts["model"], year, odometer, rest))
+        year, odometer = float(listing["year"]), numbers.get("odometer", math.nan)
+        rest: list[str] = []
+        if not _names_a_car(odometer):
+            of_car = dict(zip(CAR_CATEGORIES, categories, strict=False))  # own columns follow
+            rest = _rest({**texts, **of_car}, numbers, equipment)
+        by_year, of_new = (
+            _digest(_car(texts["model"], one, odometer, rest)) for one in (year, None)
+        )
+        return by_year, of_new
 
 
 def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[str]:
@@ -96,7 +103,8 @@ def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[s
     days = np.round(numbers["listed"] * 365.25).tolist()
     known = zip(*(numbers[name].tolist() for name in ("age", "odometer")), strict=True)
     for row, (after, (age, odometer)) in enumerate(zip(days, known, strict=True)):
-        year = (first + datetime.timedelta(days=after)).year - age
+        # An age is never below 0: of a new car it does not tell the model year.
+        year = (first + datetime.timedelta(days=after)).year - age if age > 0 else None
         model = features.texts["model"][row]
         if _names_a_car(odometer):
             yield _car(model, year, odometer)
@@ -113,9 +121,10 @@ def _names_a_car(odometer: float) -> bool:
     return odometer >= _LEAST_KNOWN and round(odometer) % _ROUND != 0
 
 
-def _car(model: str, year: float, odometer: float, rest: Sequence[str] = ()) -> str:
-    """Return what tells a car from others, as one text."""
-    return "\n".join((model, f"{year:.0f}", f"{odometer:.0f}", *rest))
+def _car(model: str, year: float | None, odometer: float, rest: Sequence[str] = ()) -> str:
+    """Return what tells a car from others, as one text; ``year`` is None of one that was new."""
+    told = "new" if year is None else f"{year:.0f}"
+    return "\n".join((model, told, f"{odometer:.0f}", *rest))
 
 
 def _rest(

@@ -232,7 +232,7 @@ class Pricer:
     def learned_from(self, listing: Listing) -> bool:
         """Whether the model learned from the car of a listing; not, where that is not known."""
         learned = self._model.learned
-        return learned is not None and learned.has(self._car_keys.key_of(listing))
+        return learned is not None and learned.has(self._car_keys.keys_of(listing))
 
     def prices(
         self, listings: Iterable[Listing] | Features, confidence: float = DEFAULT_CONFIDENCE

@@ -12,7 +12,14 @@ from carprice.model.hedonic import KM_KNOTS
 from carprice.model.intervals import AGE_BANDS, CONFIDENCES, MIDDLE
 from carprice.model.listing_store import STORED_NUMBERS, TYPE_COLUMNS
 from carprice.model.worth import WORTHS
-from carprice.schema import MOST_OWN, alias, is_own, own_numbers, why_not_own
+from carprice.schema import (
+    MOST_OWN,
+    alias,
+    is_asking_price,
+    is_own,
+    own_numbers,
+    why_not_own,
+)
 
 Check = Callable[[Any], bool]
 
@@ -115,10 +122,15 @@ def _positive_or_none(value: Any) -> bool:
 def _own(value: Any) -> bool:
     if not isinstance(value, dict) or len(value) > MOST_OWN:
         return False
+    if own := [*filter(is_asking_price, value)]:
+        raise OddPartError(
+            f"its own column {alias(own[0])} has the name that requests give an asking price; "
+            "call it otherwise in ingest.extra, and train the model again"
+        )
     names = {alias(field) for field in value}
     return len(names) == len(value) and all(
         is_own(field)
-        and not why_not_own(field)
+        and not why_not_own(field, of_before=True)
         and _list(_number, 4 if field in own_numbers(value) else 0)(scales)
         and all(width > 0 for width in scales[1::2])
         for field, scales in value.items()
