@@ -81,6 +81,7 @@ def stock(
             model = registry.fetch(production_version(registry), workspace.model_cache)
         loaded = PriceModel.load(model)
         gc.freeze()  # as in predict
+        gc.set_threshold(100_000, 20, 20)  # reasons are many small objects, and hardly any garbage
         done = price_stock(
             loaded, settings.ingest, sources, out, confidence, progress, car_id, ranks=rank
         )
