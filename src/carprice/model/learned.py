@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, Final, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ from carprice.listings.features import (
 from carprice.listings.market import Market
 
 _BYTES: Final = 8
+_KEPT_TYPES: Final = 4_096
 _KIND: Final = np.dtype("<u8")
 _LEAST_KNOWN: Final = 1_000.0
 _ROUND: Final = 500.0
@@ -73,14 +75,14 @@ class CarKeys:
 
     def __init__(self, market: Market, reading: Reading, *, reads_variants: bool) -> None:
         self._reader = ListingReader(market.valuation_date, market.distance_unit, reading)
-        self._name_of = reading.name_of
         self._reads_variants = reads_variants
+        self._type_of = lru_cache(maxsize=_KEPT_TYPES)(partial(read_type, name_of=reading.name_of))
 
     def key_of(self, listing: Mapping[str, Any]) -> int:
         """Return the key of a valid listing's car."""
         make, model, variant, *kind = map(listing.get, TYPE_FIELDS)
         known = variant if self._reads_variants else None
-        texts, litres = read_type(make, model, known, *kind, name_of=self._name_of)
+        texts, litres = self._type_of(make, model, known, *kind)
         day = self._reader.day_of(listing)
         numbers, categories, equipment = self._reader.read(listing, day, litres)
         year, odometer = day.year - numbers["age"], numbers.get("odometer", math.nan)
