@@ -4,7 +4,7 @@ Each running total is rounded, not each amount, so that no amount is off by more
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 from carprice.model import PriceModel
@@ -47,17 +47,35 @@ def in_cents(told: Explanation, price: float) -> Reasons:
     >>> [(reason.factor, reason.amount) for reason in told.reasons]
     [(0.333333, -1.99), (2.0, 1.0)]
     """
-    totals = [told.start]
-    for reason in told.reasons:
-        totals.append(totals[-1] + reason.amount)
-    cents = [round(total * 100) for total in totals]
-    amounts = [after - before for before, after in pairwise(cents)]
-    largest = max(range(len(amounts)), key=lambda place: abs(amounts[place]))
-    amounts[largest] += round(price * 100) - cents[-1]
+    start, amounts = _amounts(told, price)
     return Reasons(
-        cents[0] / 100,
+        start / 100,
         tuple(
             Reason(reason.name, round(reason.factor, _DIGITS), amount / 100)
             for reason, amount in zip(told.reasons, amounts, strict=True)
         ),
     )
+
+
+def largest_in_cents(told: Explanation, price: float, count: int) -> list[tuple[str, float]]:
+    """Return the names and amounts of the largest reasons of :func:`in_cents`; none of nothing.
+
+    Examples
+    --------
+    >>> reasons = (Reason("age", 1 / 3, -2.0), Reason("fuel", 1.0, 0.0), Reason("trim", 2.0, 1.0))
+    >>> largest_in_cents(Explanation(2.0, 3.0, reasons), price=2.0, count=5)
+    [('age', -2.0), ('trim', 1.0)]
+    """
+    _, amounts = _amounts(told, price)
+    order = sorted(range(len(amounts)), key=lambda place: -abs(amounts[place]))[:count]
+    return [(told.reasons[place].name, amounts[place] / 100) for place in order if amounts[place]]
+
+
+def _amounts(told: Explanation, price: float) -> tuple[int, list[int]]:
+    """Return the start and what each reason adds, in whole cents."""
+    totals = accumulate((reason.amount for reason in told.reasons), initial=told.start)
+    cents = [round(total * 100) for total in totals]
+    amounts = [after - before for before, after in pairwise(cents)]
+    largest = max(range(len(amounts)), key=lambda place: abs(amounts[place]))
+    amounts[largest] += round(price * 100) - cents[-1]
+    return cents[0], amounts

@@ -7,6 +7,7 @@ ones tell how long its cars are listed, what became cheaper, and what is gone.
 
 import datetime
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from carprice.appraisal.comparables import rank_of
-from carprice.appraisal.reasons import Reasons
+from carprice.appraisal.reasons import largest_in_cents
 from carprice.appraisal.snapshots import History, Sighting, Supply, histories, supply
 from carprice.arrays import Progress
 from carprice.components.stock_reading import Part, days_of, read_stock
@@ -35,6 +36,7 @@ from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.sources import is_read
 from carprice.model import PriceModel
+from carprice.model.explanation import Explanation
 from carprice.model.pricer import cents
 from carprice.schema import PRICE, PRICE_NAMES
 from carprice.settings import IngestSettings
@@ -249,7 +251,7 @@ def _tell(
     more = pd.DataFrame(beside, listings.index).join(deals)
     if asks and ranks:
         more[_RANK] = _ranks(model, listings, asking.where(problems == ""))
-    more = more.join(_reasons(explained, listings.index[problems == ""]))
+    more = more.join(_reasons(explained, predicted[problems == ""]))
     histories_of = [told.get(car) if car is not None else None for car in ids]
     if days:
         more = more.join(_of_snapshots(histories_of, listings.index))
@@ -292,15 +294,15 @@ def _with_unread_prices(priced: pd.DataFrame, part: Part) -> pd.DataFrame:
     return priced.assign(warnings=warnings)
 
 
-def _reasons(explained: Sequence[Reasons], index: pd.Index) -> pd.DataFrame:
-    """Return the largest reasons of each price, by name and amount in cents; none of nothing."""
-    table: dict[str, list[str | float | None]] = {name: [] for name in _OF_REASONS}
-    for told in explained:
-        largest = sorted(told.reasons, key=lambda one: -abs(one.amount))[:REASONS]
-        for number, one in enumerate(largest, start=1):
-            table[f"reason{number}"].append(one.name if one.amount else None)
-            table[f"reason{number}Amount"].append(one.amount or np.nan)
-    return pd.DataFrame(table, index)
+def _reasons(explained: Sequence[Explanation], predicted: pd.Series) -> pd.DataFrame:
+    """Return the largest reasons of each price, by name and amount, as an appraisal tells them."""
+    rows = []
+    for told, price in zip(explained, predicted.tolist(), strict=True):
+        largest = largest_in_cents(told, price, REASONS)
+        lacking = [(None, math.nan)] * (REASONS - len(largest))
+        rows.append([*itertools.chain(*largest, *lacking)])
+    table = pd.DataFrame(rows, predicted.index, [*_OF_REASONS], dtype=object)
+    return table.astype(dict.fromkeys(_OF_REASONS[1::2], "float64"))
 
 
 def _ranks(model: PriceModel, listings: pd.DataFrame, asking: pd.Series) -> pd.Series:

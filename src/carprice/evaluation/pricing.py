@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from carprice.appraisal.deal import judged
-from carprice.appraisal.reasons import Reasons, in_cents
 from carprice.errors import InputError
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
@@ -17,6 +16,7 @@ from carprice.listings.problems import WrongField, problem_of, read_value
 from carprice.listings.remedies import told_unreadable
 from carprice.listings.unreadable import Unreadable
 from carprice.model import PriceModel
+from carprice.model.explanation import Explanation
 from carprice.model.pricer import Outlook, Valuation
 from carprice.schema import (
     KINDS,
@@ -58,8 +58,8 @@ def answers_and_reasons(
     problems: pd.Series,
     confidence: float,
     asking: pd.Series | None = None,
-) -> tuple[pd.DataFrame, list[Reasons]]:
-    """Return the same, and the reasons of the rows without a problem; all of one reading.
+) -> tuple[pd.DataFrame, list[Explanation]]:
+    """Return the same, and the explanations of the rows without a problem; all of one reading.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def answers_and_reasons(
         rows = [_deal(model, *one) for one in zip((own for own, _ in both), asked, strict=True)]
         deals = pd.DataFrame(rows, good.index, [*DEAL_NAMES], dtype=object)
         answered = answered.join(deals.astype({DEAL_NAMES[-1]: "float64"}))
-    return answered, [in_cents(told, own.valuation.predicted_price) for own, told in both]
+    return answered, [told for _, told in both]
 
 
 def _answered(problems: pd.Series, good: pd.Index, valued: Sequence[Valuation]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, Final, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from carprice.listings.features import (
 from carprice.listings.market import Market
 
 _BYTES: Final = 8
+_KEPT_TYPES: Final = 4_096
 _KIND: Final = np.dtype("<u8")
 _LEAST_KNOWN: Final = 1_000.0
 _ROUND: Final = 500.0
@@ -77,14 +79,14 @@ class CarKeys:
 
     def __init__(self, market: Market, reading: Reading, *, reads_variants: bool) -> None:
         self._reader = ListingReader(market.valuation_date, market.distance_unit, reading)
-        self._name_of = reading.name_of
         self._reads_variants = reads_variants
+        self._type_of = lru_cache(maxsize=_KEPT_TYPES)(partial(read_type, name_of=reading.name_of))
 
     def keys_of(self, listing: Mapping[str, Any]) -> tuple[int, int]:
         """Return the keys of a valid listing's car: by its year, and of a car that was new."""
         make, model, variant, *kind = map(listing.get, TYPE_FIELDS)
         known = variant if self._reads_variants else None
-        texts, litres = read_type(make, model, known, *kind, name_of=self._name_of)
+        texts, litres = self._type_of(make, model, known, *kind)
         day = self._reader.day_of(listing)
         numbers, categories, equipment = self._reader.read(listing, day, litres)
         year, odometer = float(listing["year"]), numbers.get("odometer", math.nan)
