@@ -346,10 +346,19 @@ class Pricer:
         """How many km the unit of the market's distances is."""
         return self._model.market.km_per_unit
 
+    @property
+    def today(self) -> datetime.date:
+        """The valuation date."""
+        return self._model.market.valuation_date
+
     def read(self, listing: Listing) -> tuple[CarType, Car]:
         """Return a listing's type and car as its price reads them."""
         read = self._read(listing)
         return read.known.car_type, read.car
+
+    def categories_of(self, listing: Listing) -> Sequence[str]:
+        """Return a listing's own categories, in the order of a car's; empty where it has none."""
+        return self._listings.categories_of(listing)
 
     def type_of(self, texts: dict[str, str]) -> CarType:
         """Return the type of texts that were read before; the same one for the same texts."""
