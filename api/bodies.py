@@ -273,7 +273,10 @@ class ComparableAnswer(_Answer):
     model: str = Field(examples=["amaze"])
     trim: str | None = Field(examples=["VX"])
     variant: str | None = Field(examples=["VX CVT"])
-    year: int = Field(examples=[2020])
+    year: int | None = Field(
+        description="null for a car of no age, which may be of the next year's model",
+        examples=[2020],
+    )
     odometer: float | None = Field(examples=[90185.0])
     fuel_type: str | None = Field(examples=["diesel"])
     transmission_type: str | None = Field(examples=["manual"])
@@ -304,7 +307,7 @@ class ComparablesAnswer(_Answer):
     )
     of_model: int = Field(description="Listings of this model that are kept", examples=[294])
     left_out: int = Field(
-        description="1 where a listing may be of this very car, and is left out", examples=[0]
+        description="Listings that may be of this very car, and are left out", examples=[0]
     )
     note: str = Field(
         description="What a reader must know of them, in a sentence; empty if nothing",

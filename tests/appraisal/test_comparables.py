@@ -20,6 +20,7 @@ from carprice.appraisal.comparables import (
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.model import PriceModel, neighbours
+from carprice.model.learned import names_a_car
 from carprice.model.listing_store import NO_OWNERS, ListingStore
 from carprice.model.pricer import Listing
 
@@ -39,6 +40,13 @@ ODD: list[dict[str, Any]] = [
     {"engine_cc": 0.0, "power_bhp": 0.0, "seats": 60.0, "ownership": 15},
     {"features": ("Bluetooth", "a|b"), "color": "no colour"},
 ]
+
+_KIND = ("variant", "fuel_type", "transmission_type")
+OPTIONAL: list[tuple[str, ...]] = [
+    *((), _KIND, *((name,) for name in _KIND)),
+    (*_KIND, "body_type", "ownership", "engine_cc", "power_bhp", "seats", "color", "listed_on"),
+]
+"""Fields that a request leaves out."""
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +132,13 @@ def test_the_amounts_of_every_listing_sum_to_the_cent(
     assert sum(len(one.listings) for one in found) > 300
     names = {each.name for one in found for listing in one.listings for each in listing.adjustments}
     assert names == {
-        *("make and model", "variant", "fuel and gearbox", "everything else", "distance", "age"),
+        *("make and model", "variant", "age", "distance", "fuel and gearbox", "owners", "colour"),
         "date",
     }
+    in_reasons = {reason.name for reason in model.pricer.explain(some[0]).reasons}
+    assert names - {"date"} <= in_reasons
+    # equipment and fitness are not kept, and the sample tells neither condition nor seller
+    assert in_reasons - names == {"equipment", "condition", "everything else"}
 
 
 def test_a_price_is_brought_to_the_car_by_what_the_ridge_says_of_both(
@@ -136,7 +148,7 @@ def test_a_price_is_brought_to_the_car_by_what_the_ridge_says_of_both(
     assert near is not None
     for listing in held_out[0][:10]:
         own = pricer.read(listing)
-        rows = near.near(*own, COUNT + 1).rows.tolist()
+        rows = near.near(*own, COUNT, listing).rows.tolist()
         kept = [near.read(row, own[1]) for row in rows]
         expected = {
             kept.price
@@ -152,16 +164,25 @@ def test_a_price_is_brought_to_the_car_by_what_the_ridge_says_of_both(
     [
         ({"odometer": 15_000.0}, {"distance"}),
         ({"year": -1.0}, {"age"}),
-        ({"color": "Purple"}, {"everything else"}),
-        ({"ownership": 2.0}, {"everything else"}),
+        ({"color": "Purple"}, {"colour"}),
+        ({"ownership": 2.0}, {"owners"}),
+        ({"body_type": "Sedan"}, {"make and model"}),
+        ({"variant": "ZXI"}, {"variant"}),
         ({"engine_cc": 300.0}, {"fuel and gearbox"}),
         ({"listed_on": datetime.timedelta(days=-400), "year": -1.0}, {"date"}),
     ],
-    ids=["distance", "age", "colour", "owners", "engine", "date"],
+    ids=["distance", "age", "colour", "owners", "body", "variant", "engine", "date"],
 )
 def test_only_what_differs_is_adjusted_for(
-    change: dict[str, Any], factors: set[str], model: PriceModel, store: ListingStore, common: str
+    change: dict[str, Any],
+    factors: set[str],
+    model: PriceModel,
+    store: ListingStore,
+    common: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # else one of the same odometer is left out, whatever differs
+    monkeypatch.setattr(neighbours, "names_a_car", lambda _: False)
     listings = store.places[common][1]
     row = next(
         row
@@ -197,7 +218,7 @@ def test_the_likest_come_first_and_weigh_most(
         assert weights == sorted(weights, reverse=True)
         of_model = [one.model == listing["model"].lower() for one in found.listings]
         assert of_model == sorted(of_model, reverse=True)
-        distances = near.near(*model.pricer.read(listing), COUNT + 1).distances
+        distances = near.near(*model.pricer.read(listing), COUNT, listing).distances
         expected = np.round(1 / (1 + (distances / HALF) ** 2), 4)
         assert {one.weight for one in found.listings} <= {*expected.tolist()}
 
@@ -223,9 +244,95 @@ def test_a_listing_that_is_alike_in_all_is_found_whatever_the_number(
         assert found.distances[0] < 0.001
 
 
-def test_a_listing_that_may_be_the_car_itself_is_left_out_once(
+def rows_of(store: ListingStore, *, are_named: bool) -> list[int]:
+    """Return the listings of cars that their odometer names, or of those that it does not."""
+    odometers = store.records["odometer"].tolist()
+    known = ((row, one) for row, one in enumerate(odometers) if not math.isnan(one))
+    return [row for row, one in known if names_a_car(one) == are_named]
+
+
+@pytest.mark.parametrize("left_out", OPTIONAL, ids=lambda names: ", ".join(names) or "nothing")
+def test_the_car_itself_is_left_out_whatever_the_request_leaves_out(
+    left_out: tuple[str, ...], model: PriceModel, store: ListingStore
+) -> None:
+    near = model.neighbours
+    assert near is not None
+    rows = rows_of(store, are_named=True)[::12] + rows_of(store, are_named=False)[::8]
+    assert len(rows) > 60
+    for row in rows:
+        whole = as_asked(model, store, row)
+        listing = {name: value for name, value in whole.items() if name not in left_out}
+        own = model.pricer.read(listing)
+        found = near.near(*own, COUNT, listing)
+        is_named = names_a_car(whole["odometer"])
+        if is_named or not left_out:
+            assert row not in found.rows.tolist()
+        if row in near.near(*own, COUNT).rows.tolist():
+            assert found.left_out >= 1
+        if is_named and model.pricer.learned_from(listing):
+            assert found.left_out >= 1 or row not in near.near(*own, MOST).rows.tolist()
+
+
+def test_a_car_of_no_age_may_be_of_the_next_year(
     model: PriceModel, store: ListingStore, common: str
 ) -> None:
+    row = store.places[common][1].start
+    records = store.records.copy()
+    records[row]["age"], records[row]["listed"] = 0, -240  # in November of 2024
+    young = replace(model, listings=replace(store, records=records))
+    listing = as_asked(young, young.listings or store, row)
+    assert (listing["year"], listing["listed_on"].year) == (2024, 2024)
+    other = comparables_of(young, {**listing, "odometer": listing["odometer"] + 1}, MOST)
+    own = [one for one in other.listings if one.odometer == listing["odometer"]]
+    assert [one.year for one in own] == [None]
+    assert any(one.year for one in other.listings)
+    for year, left_out in ((2025.0, 1), (2024.0, 1), (2023.0, 0)):
+        assert comparables_of(young, {**listing, "year": year}).left_out == left_out
+
+
+def test_the_car_itself_is_not_counted_among_few(model: PriceModel, store: ListingStore) -> None:
+    five = next(name for name, (_, n) in store.models.items() if n == 5)
+    listing = as_asked(model, store, store.places[five][1].start)
+    near = model.neighbours
+    assert near is not None
+    of_five = range(store.places[five][1].start, store.places[five][1].stop)
+    found = near.near(*model.pricer.read(listing), COUNT, listing)
+    assert found.left_out == 1
+    assert len({*found.rows.tolist()} & {*of_five}) < 5
+    assert {*found.rows.tolist()} - {*of_five}
+
+
+def test_what_is_left_out_parts_no_listings(
+    model: PriceModel, store: ListingStore, common: str
+) -> None:
+    """Only what the ridge says of the usual text, as the price is, not that it is another one."""
+    near = model.neighbours
+    assert near is not None
+    listing = as_asked(model, store, store.places[common][1].start + 20)
+    bare = {name: listing[name] for name in ("make", "model", "year", "odometer")}
+    types = store.places[common][0]
+    told, car = model.pricer.read(bare)
+    by_ridge = np.abs(store.levels[types] - model.pricer.level_of(told))
+    assert np.allclose(near._between_types(common, types, told), by_ridge)
+    unknown = {**bare, "odometer": None}
+    told, car = model.pricer.read(unknown)
+    assert not math.isnan(car.numbers["odometer"])
+    assert not near._by_engine(store.records[:50], car).any()
+    rows = store.records[store.places[common][1]]
+    monotone = near._by_distance(rows, told, car)
+    known = near._by_distance(rows, told, model.pricer.read({**bare, "odometer": 4e4})[1])
+    assert monotone.max() < known.max()
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_listing_that_may_be_the_car_itself_is_left_out_once(
+    is_named: bool,
+    model: PriceModel,
+    store: ListingStore,
+    common: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(neighbours, "names_a_car", lambda _: is_named)
     row = store.places[common][1].start + 5
     own, listing = store.records[row], as_asked(model, store, row)
     with_it = comparables_of(model, {**listing, "odometer": listing["odometer"] + 1}, MOST)
@@ -237,13 +344,13 @@ def test_a_listing_that_may_be_the_car_itself_is_left_out_once(
 
     assert (with_it.left_out, found.left_out) == (0, 1)
     assert told(found) == told(with_it) - 1
-    # of two that are the same only one can be this car
+    # of two that are the same only one can be this car, but where the odometer names it
     twice = np.insert(store.records, row, own)
     counts = {name: (types, n + (name == common)) for name, (types, n) in store.models.items()}
     doubled = replace(model, listings=replace(store, records=twice, models=counts))
     again = comparables_of(doubled, listing, MOST)
-    assert again.left_out == 1
-    assert told(again) == told(found) + 1
+    assert again.left_out == (2 if is_named else 1)
+    assert told(again) == told(found) + (0 if is_named else 1)
     # the same car, listed again a year later, has another age but the same year
     later = {**listing, "listed_on": listing["listed_on"] + datetime.timedelta(days=365)}
     assert comparables_of(model, later, MOST).left_out == 1

@@ -130,6 +130,32 @@ def test_where_the_curves_end_they_say_why(model: PriceModel) -> None:
     assert "training had no maruti swift older than" in older.by_distance.ends
 
 
+def test_a_kind_has_limits_of_its_own_whatever_is_usual(model: PriceModel) -> None:
+    car = {**vars(Listing(**example_listing())), "year": DAY.year - 30}
+    old = Seen(30, (22.0, 40.0), (40_000.0, 300_000.0), (1e5, 1e6))
+    seen = {**model.support.seen, "maruti|swift": old}
+    usual = {**model.usual_ranges, "age": (0.0, 18.0), "odometer": (500.0, 160_000.0)}
+    classic = replace(model, support=Support(seen, [0.0] * 50, [0.0] * 50), usual_ranges=usual)
+    told = curve(classic, car)
+    assert told.by_age.ends == "training had a maruti swift of 22 to 40 years"
+    assert [point.age for point in told.by_age.points] == [float(age) for age in range(22, 41)]
+    assert [point.years for point in told.ahead.points] == [0, 1, 2, 3, 4, 5]
+    assert told.by_distance.ends == "training had a maruti swift of 40,000 to 300,000 km"
+
+
+def test_of_a_whole_market_what_one_odd_car_had_is_no_limit(model: PriceModel) -> None:
+    car = {**vars(Listing(**example_listing())), "make": "Nobody", "model": "Never"}
+    usual = {**model.usual_ranges, "age": (0.0, 9.0)}
+    told = curve(replace(model, usual_ranges=usual), car)
+    least, most = model.trained_on["age"]
+    assert most > 9
+    assert told.by_age.ends == f"training had a car of {least:g} to 9 years, and hardly any other"
+    assert told.ahead.ends == "training had hardly any car older than 9 years"
+    every = {**model.usual_ranges, "age": (0.0, 99.0)}
+    told = curve(replace(model, usual_ranges=every), car)
+    assert told.by_age.ends == f"training had a car of {least:g} to {most:g} years"
+
+
 def test_a_kind_of_few_cars_has_a_short_curve(model: PriceModel) -> None:
     narrow = Seen(30, (5.0, 7.0), (40_000.0, 60_000.0), (1e5, 1e6))
     few = replace(

@@ -14,36 +14,26 @@ from typing import Any, Final, NamedTuple
 
 from carprice.listings.keys import DetailKey, ModelKey, detail_key
 from carprice.model import PriceModel
-from carprice.model.blocks import (
-    AGE,
-    DISTANCE,
-    MAKE_AND_MODEL,
-    OTHERS,
-    POWERTRAIN,
-    VARIANT,
-)
+from carprice.model.blocks import AGE, MAKE_AND_MODEL, VARIANT
 from carprice.model.car import Car, CarType
-from carprice.model.neighbours import Kept, Neighbours
-from carprice.model.pricer import Listing, Pricer
+from carprice.model.explanation import DETAILS, KIND, MIXED, by_factor, mixed
+from carprice.model.neighbours import FEW, Kept
+from carprice.model.pricer import Listing, Pricer, cents
 from carprice.schema import alias
 
 DATE: Final = "date"
-FACTORS: Final = (MAKE_AND_MODEL, VARIANT, POWERTRAIN, OTHERS, DISTANCE, AGE, DATE)
-"""What an adjustment is told by: a listing takes on the car's attributes in this order."""
+FACTORS: Final = (*MIXED, DATE)
+"""What an adjustment is told by: a listing takes on the car's attributes in this order, that of
+:func:`carprice.model.explanation.mixtures`. Only the date, which counts to the age in reasons, is
+apart."""
 HALF: Final = 0.1
 """How far a listing is that weighs half of one that is alike in all."""
 COUNT: Final = 10
 MOST: Final = 50
 FEWEST_RANKED: Final = 3
 """With fewer comparables a car has no rank among them."""
-_FEW: Final = 5
 _NONE_KEPT: Final = "no listings are kept to compare with"
 _NONE_LIKE: Final = "the market has no listing of this model, and none of its make that is like it"
-_KIND: Final = ("transmission", "fuel", "gear", "drive")
-_ENGINE: Final = frozenset(
-    {"litres", "power_bhp", "cylinders", "seats", "fuel_economy", "road_tax"}
-)
-_LATER: Final = frozenset({"odometer", "age", "listed"})
 
 
 @dataclass(frozen=True)
@@ -60,6 +50,7 @@ class Comparable:
 
     Attributes
     ----------
+    year : None for a car of no age, which may be of the next year's model.
     listed_on : None where the listing has no date, or that of the valuation.
     asking_price : as it was listed.
     adjustments : by factor, but those that are none; to the cent, they sum to the adjusted price
@@ -71,7 +62,7 @@ class Comparable:
     model: str
     trim: str
     variant: str
-    year: int
+    year: int | None
     odometer: float | None
     fuel_type: str
     transmission_type: str
@@ -100,7 +91,7 @@ class Comparables:
     ----------
     listings : those that are near enough to compare.
     of_model : how many listings of the car's model there are in all.
-    left_out : listings that may be of this very car; one at most.
+    left_out : listings that may be of this very car.
     note : what a reader must know of them, in a sentence; empty if nothing.
     """
 
@@ -123,7 +114,7 @@ class Comparables:
             return None
         total = math.fsum(one.weight for one in self.listings)
         sums = math.fsum(one.weight * one.adjusted_price for one in self.listings)
-        return round(sums / total, 2)
+        return cents(sums / total)
 
     def content(self) -> dict[str, Any]:
         """Return what JSON says of them."""
@@ -150,7 +141,7 @@ class Rank(NamedTuple):
 def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> Comparables:
     """Return the listings that a model learned from and that are likest to a car.
 
-    One that is the same in all that is kept of it may be of this very car, and is left out.
+    What may be a listing of this very car is left out, see :meth:`Neighbours.near`.
 
     Parameters
     ----------
@@ -160,13 +151,15 @@ def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> C
     if neighbours is None:
         return Comparables((), 0, 0, _NONE_KEPT)
     count = min(max(count, 1), MOST)
-    found = _find(neighbours, model, listing, count)
-    listings = [
-        _comparable(model.pricer, found.subject, kept, told, distance)
-        for kept, told, distance in found.kept
-    ]
-    note = _note(len(listings), min(count, _FEW), found.of_model - found.left_out)
-    return Comparables((*listings,), found.of_model, found.left_out, note)
+    pricer = model.pricer
+    car_type, car = pricer.read(listing)
+    near = neighbours.near(car_type, car, count, listing)
+    found = tuple(
+        _comparable(pricer, (car_type, car), neighbours.read(row, car), distance)
+        for row, distance in zip(near.rows.tolist(), near.distances.tolist(), strict=True)
+    )
+    note = _note(len(found), min(count, FEW), near.of_model - near.left_out)
+    return Comparables(found, near.of_model, near.left_out, note)
 
 
 def rank_of(
@@ -189,77 +182,50 @@ def rank_of(
     neighbours = model.neighbours
     if neighbours is None:
         return None
-    found = _find(neighbours, model, listing, min(max(count, 1), MOST))
-    if len(found.kept) < FEWEST_RANKED:
-        return None
     pricer = model.pricer
-    own = pricer.hedonic_price(*found.subject)
-    logs = (own - pricer.hedonic_price(kept.car_type, kept.car) for kept, *_ in found.kept)
+    car_type, car = pricer.read(listing)
+    near = neighbours.near(car_type, car, min(max(count, 1), MOST), listing)
+    if len(near.rows) < FEWEST_RANKED:
+        return None
+    own = pricer.hedonic_price(car_type, car)
+    kept = (neighbours.read(row, car) for row in near.rows.tolist())
     adjusted = (
-        round(kept.price * math.exp(log), 2)
-        for (kept, *_), log in zip(found.kept, logs, strict=True)
+        cents(one.price * math.exp(own - pricer.hedonic_price(one.car_type, one.car)))
+        for one in kept
     )
-    return Rank(1 + sum(price < asking_price for price in adjusted), len(found.kept) + 1)
-
-
-class _Found(NamedTuple):
-    """A car, and what is like it: each listing, its day and its car's year, and how far it is."""
-
-    subject: tuple[CarType, Car]
-    kept: list[tuple[Kept, tuple[datetime.date, int], float]]
-    of_model: int
-    left_out: int
-
-
-def _find(neighbours: Neighbours, model: PriceModel, listing: Listing, count: int) -> _Found:
-    """Find the likest listings; one that may be of the car itself is left out."""
-    car_type, car = model.pricer.read(listing)
-    near = neighbours.near(car_type, car, count + 1)
-    today, last = model.market.valuation_date.toordinal(), datetime.date.max.toordinal()
-    found = _Found((car_type, car), [], near.of_model, 0)
-    for row, distance in zip(near.rows.tolist(), near.distances.tolist(), strict=True):
-        kept = neighbours.read(row, car)
-        day = datetime.date.fromordinal(min(max(today + kept.listed_days, 1), last))
-        year = day.year - round(kept.car.given["age"])
-        if not found.left_out and year == listing["year"] and _may_be(kept, car_type, car):
-            found = found._replace(left_out=1)
-        elif len(found.kept) < count:
-            found.kept.append((kept, (day, year), distance))
-    return found
+    return Rank(1 + sum(price < asking_price for price in adjusted), len(near.rows) + 1)
 
 
 def _comparable(
     pricer: Pricer,
     subject: tuple[CarType, Car],
     kept: Kept,
-    told: tuple[datetime.date, int],
     distance: float,
 ) -> Comparable:
     logs: dict[str, float] = {}
     was_type, was = kept.car_type, kept.car
     before = pricer.hedonic_price(was_type, was)
     for factor, car_type, car in _steps(pricer, subject, kept):
-        is_alike = car.numbers == was.numbers and car.categories == was.categories
-        after = before if is_alike and car_type is was_type else pricer.hedonic_price(car_type, car)
+        is_same = car is was and car_type is was_type
+        after = before if is_same else pricer.hedonic_price(car_type, car)
         logs[factor] = after - before
         was_type, was, before = car_type, car, after
-    adjusted = round(kept.price * math.exp(math.fsum(logs.values())), 2)
+    adjusted = cents(kept.price * math.exp(math.fsum(logs.values())))
     texts, given = kept.car_type.given, kept.car.given
     odometer, owners = (given.get(name) for name in ("odometer", "ownership"))
     make, name = ModelKey.read(texts["model"])
-    day, year = told
     return Comparable(
         make=make,
         model=name,
         trim=DetailKey.read(texts["model_trim"]).detail,
         variant=DetailKey.read(texts["model_variant"]).detail,
-        year=year,
+        year=kept.year,
         odometer=odometer,
         fuel_type=texts["fuel"],
         transmission_type=texts["transmission"],
         body_type=texts["body"],
         ownership=None if owners is None else round(owners),
-        listed_on=day if kept.listed_days else None,
+        listed_on=None if kept.day == pricer.today else kept.day,
         asking_price=kept.price,
         adjustments=_amounts(kept.price, adjusted, logs),
         adjusted_price=adjusted,
@@ -273,23 +239,22 @@ def _steps(
     """Yield each factor, and the listing once it has taken that on from the car."""
     (own_type, own), (their_type, car) = subject, (kept.car_type, kept.car)
     given, theirs = own_type.given, their_type.given
-    kind = {name: theirs[name] for name in _KIND}
-    key = detail_key(given["model"], kind["fuel"], kind["transmission"])
-    named = pricer.type_of({**given, **kind, "model_powertrain": key})
-    names = VARIANT if given["model"] == theirs["model"] else MAKE_AND_MODEL
-    taken: set[str] = set()
-    for factor, car_type, numbers in (
-        (names, named, {"new_price"}),
-        (POWERTRAIN, own_type, _ENGINE),
-        (OTHERS, own_type, own.numbers.keys() - _LATER),
-        (DISTANCE, own_type, {"odometer"}),
-        (AGE, own_type, {"age"}),
-        (DATE, own_type, {"listed"}),
-    ):
-        taken |= numbers
-        mixed = {name: (own if name in taken else car).numbers[name] for name in own.numbers}
-        categories = own.categories if "ownership" in taken else car.categories
-        yield factor, car_type, Car(own.given, mixed, categories, own.equipment)
+    key = detail_key(given["model"], theirs["fuel"], theirs["transmission"])
+    named = {**given, **{name: theirs[name] for name in KIND}, "model_powertrain": key}
+    bare = {**named, **dict.fromkeys(DETAILS, detail_key(given["model"], ""))}
+    if given["model"] == theirs["model"]:
+        bare |= {name: theirs[name] for name in DETAILS}
+    tells_distance = "odometer" in own.given or "odometer" in car.given
+    of_factor = by_factor(tells_distance, tuple(own.numbers), len(own.categories))
+    types = {MAKE_AND_MODEL: pricer.type_of(bare), VARIANT: pricer.type_of(named)}
+    for factor in FACTORS:
+        numbers, places = of_factor.get(factor, ((), ()))
+        if factor == DATE:
+            numbers = ("listed",)
+        elif factor == AGE:
+            numbers = [name for name in numbers if name != "listed"]
+        car = mixed(car, own, numbers, places)
+        yield factor, types.get(factor, own_type), car
 
 
 def _amounts(price: float, adjusted: float, logs: Mapping[str, float]) -> tuple[Adjustment, ...]:
@@ -309,20 +274,6 @@ def _amounts(price: float, adjusted: float, logs: Mapping[str, float]) -> tuple[
     return tuple(Adjustment(factor, amount / 100) for factor, amount in whole.items() if amount)
 
 
-def _may_be(kept: Kept, car_type: CarType, car: Car) -> bool:
-    """Whether a listing is the same as a car in all that is kept of it and that both tell."""
-    if "odometer" not in kept.car.given or "odometer" not in car.given:
-        return False
-    for name, number in kept.car.given.items():
-        own = car.given.get(name)
-        is_dated = name in ("age", "listed")  # which the year tells, on whichever day
-        if not is_dated and own is not None and not math.isclose(own, number, rel_tol=1e-6):
-            return False
-    texts = zip(car_type.given.values(), kept.car_type.given.values(), strict=True)
-    categories = zip(car.categories, kept.car.categories, strict=True)
-    return all(own == theirs or not own or not theirs for own, theirs in (*texts, *categories))
-
-
 def _note(found: int, enough: int, of_model: int) -> str:
     """Say what a reader must know of the listings, in a sentence."""
     listings = "1 listing" if of_model == 1 else f"{of_model:,} listings"
@@ -330,7 +281,7 @@ def _note(found: int, enough: int, of_model: int) -> str:
         return f"of the {listings} of this model none is like this car" if of_model else _NONE_LIKE
     if not of_model:
         return "the market has no other listing of this model; these are other models of its make"
-    if of_model < _FEW:
+    if of_model < FEW:
         return f"the market has only {listings} of this model beside this car"
     if found < enough:
         return f"only {found} of the {listings} of this model are like this car"

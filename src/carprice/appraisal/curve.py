@@ -6,7 +6,7 @@ goes beyond the ages and distances that training had of this kind of car; it say
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ _HALF_YEAR: Final = 0.5
 """A car of n years, by its model year, has been driven for half a year more on average."""
 _SOME_AGE: Final = 5
 _EVERYWHERE: Final = (-math.inf, math.inf)
+_NO: Final = "no"
+_HARDLY: Final = "hardly any"
 
 
 @dataclass(frozen=True)
@@ -123,28 +125,44 @@ class _Place:
 
 
 class _Limits:
-    """What training had of the car's kind, and the words for what lies beyond."""
+    """What training had of the car's kind, and the words for what lies beyond.
+
+    Of the whole market, and where a model folder does not tell them of the kind, they are those of
+    nearly all cars: what one odd car had is no limit there.
+    """
 
     def __init__(self, model: PriceModel, listing: Listing) -> None:
         kind = model.pricer.kind_of(listing)
         seen = model.support.seen[kind]
         self.name = " ".join(ModelKey.read(kind)).strip() or "car"
         self.unit = model.market.distance_unit
-        self.age = _inner((0.0, math.inf), seen.age, *_found(model, "age"))
-        self.distance = _inner(seen.odometer, *_found(model, "odometer"))
+        self.age, self._no_age = _limits(model, "age", seen.age if kind else None)
+        self.distance, self._no_distance = _limits(
+            model, "odometer", seen.odometer if kind else None
+        )
+
+    def told_ages(self) -> str:
+        """Say which ages training had."""
+        least, most = self.age
+        return _told(self.name, f"{least:g} to {most:g} years", self._no_age)
+
+    def told_distances(self) -> str:
+        """Say which distances training had."""
+        least, most = self.distance
+        return _told(self.name, f"{least:,.0f} to {most:,.0f} {self.unit}", self._no_distance)
 
     def beyond(self, place: _Place) -> str:
         """Say why a place is beyond what training had; empty where it is not."""
         least, most = self.age
         if place.age > most:
-            return f"training had no {self.name} older than {most:g} years"
+            return f"training had {self._no_age} {self.name} older than {most:g} years"
         if place.age < least:
-            return f"training had no {self.name} younger than {least:g} years"
-        least, most = self.distance
+            return f"training had {self._no_age} {self.name} younger than {least:g} years"
+        (least, most), had = self.distance, f"training had {self._no_distance} {self.name}"
         if place.distance is not None and place.distance > most:
-            return f"training had no {self.name} driven more than {most:,.0f} {self.unit}"
+            return f"{had} driven more than {most:,.0f} {self.unit}"
         if place.distance is not None and place.distance < least:
-            return f"training had no {self.name} driven less than {least:,.0f} {self.unit}"
+            return f"{had} driven less than {least:,.0f} {self.unit}"
         return ""
 
 
@@ -231,9 +249,8 @@ class _Curves:
         ages = [float(age) for age in range(first, last + 1, step)]
         places = [_Place(age, self._usual_distance(age)) for age in ages]
         beyond = dict.fromkeys(filter(None, map(self._limits.beyond, places)))
-        told = f"training had a {self._limits.name} of {least:g} to {most:g} years"
         within = [place for place in places if not self._limits.beyond(place)]
-        return within, "; ".join((told, *beyond))
+        return within, "; ".join((self._limits.told_ages(), *beyond))
 
     def _usual_distance(self, age: float) -> float | None:
         """Return the distance of a car of an age: as asked, else the market's usual one.
@@ -268,7 +285,7 @@ class _Curves:
 
     def _by_distance(self) -> tuple[list[_Place], str]:
         """Return this car at round distances, and at its own."""
-        age, (least, most), unit = self._today.age, self._limits.distance, self._limits.unit
+        age, (least, most) = self._today.age, self._limits.distance
         if not self._has_distances:
             return [], "the model was trained without distances"
         if ends := self._limits.beyond(_Place(age, None)):
@@ -280,20 +297,24 @@ class _Curves:
         distances = {float(step * n) for n in range(first, math.floor(most / step) + 1)}
         if self._today.distance is not None and least <= self._today.distance <= most:
             distances.add(self._today.distance)
-        told = f"training had a {self._limits.name} of {least:,.0f} to {most:,.0f} {unit}"
-        return [_Place(age, distance) for distance in sorted(distances)], told
+        return [_Place(age, distance) for distance in sorted(distances)], (
+            self._limits.told_distances()
+        )
 
 
-def _found(model: PriceModel, name: str) -> Iterator[Limits | None]:
-    """Yield the limits of a number in all of training."""
-    yield model.trained_on.get(name)
-    yield model.usual_ranges.get(name)
+def _limits(model: PriceModel, name: str, of_kind: Limits | None) -> tuple[Limits, str]:
+    """Return the limits of a number of a kind of car, and how many lie beyond, as a word."""
+    if of_kind:
+        return of_kind, _NO
+    every = model.trained_on.get(name, _EVERYWHERE)
+    usual = model.usual_ranges.get(name, _EVERYWHERE)
+    inner = max(every[0], usual[0]), min(every[1], usual[1])
+    return inner, _NO if inner == every else _HARDLY
 
 
-def _inner(*limits: Limits | None) -> Limits:
-    """Return what lies within all of some limits."""
-    lows, highs = zip(*(one or _EVERYWHERE for one in limits), strict=True)
-    return max(lows), min(highs)
+def _told(name: str, limits: str, beyond: str) -> str:
+    told = f"training had a {name} of {limits}"
+    return told if beyond == _NO else f"{told}, and {beyond} other"
 
 
 def _round(distance: float) -> float:

@@ -414,4 +414,8 @@ class ListingReader:
             and is_believed(odometer, age, self._odometers)
         ):
             numbers["odometer"] = float(odometer)
-        return numbers, self._categories_of(*map(get, self._category_fields)), equipment
+        return numbers, self.categories_of(fields), equipment
+
+    def categories_of(self, fields: Mapping[str, Any]) -> Sequence[str]:
+        """Return the :data:`CAR_CATEGORIES` and own ones of a listing; empty where it has none."""
+        return self._categories_of(*map(fields.get, self._category_fields))

@@ -48,7 +48,12 @@ _NUMBERS: Final = {
 }
 """The factor of each number; those of the engine and the seats count to fuel and gearbox."""
 _CATEGORIES: Final = {"color": COLOUR, "condition": CONDITION}
-_KIND: Final = ("transmission", "fuel", "gear", "drive")
+MIXED: Final = (*_OF_TYPE, *_OF_CAR)
+"""The factors in the order in which a car takes them on."""
+KIND: Final = ("transmission", "fuel", "gear", "drive")
+"""The texts of a type that count to fuel and gearbox."""
+DETAILS: Final = ("model_trim", "model_variant")
+"""The texts of a type that count to the variant; all others count to make and model."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,8 @@ def types_between(own_type: CarType) -> tuple[Mapping[str, str], Mapping[str, st
     The first has no more than the make and model, the second the variant, too.
     """
     given, none = own_type.given, detail_key(own_type.given["model"], "")
-    bare = {**given, **dict.fromkeys(_KIND, ""), "model_trim": none, "model_variant": none}
-    return bare, bare | {name: given[name] for name in ("model_trim", "model_variant")}
+    bare = {**given, **dict.fromkeys(KIND, ""), **dict.fromkeys(DETAILS, none)}
+    return bare, bare | {name: given[name] for name in DETAILS}
 
 
 def mixtures(own: Car, usual: Car, *, has_own: bool) -> Iterator[Car]:
@@ -91,11 +96,11 @@ def mixtures(own: Car, usual: Car, *, has_own: bool) -> Iterator[Car]:
     ----------
     has_own : whether the market has columns of its own.
     """
-    of_factor = _by_factor("odometer" in own.given, tuple(own.numbers), len(own.categories))
+    of_factor = by_factor("odometer" in own.given, tuple(own.numbers), len(own.categories))
     car = usual
     yield car
     for name in (VARIANT, POWERTRAIN, *_of_car(has_own)):
-        car = _with(car, own, *of_factor[name])
+        car = mixed(car, own, *of_factor[name])
         if name == EQUIPMENT and own.equipment:
             car = replace(car, equipment=own.equipment)
         yield car
@@ -133,7 +138,7 @@ def _of_car(has_own: bool) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _by_factor(
+def by_factor(
     has_distance: bool, numbers: tuple[str, ...], categories: int
 ) -> Mapping[str, tuple[Sequence[str], Sequence[int]]]:
     """Return the numbers, and the places of the categories, of each factor.
@@ -151,7 +156,7 @@ def _by_factor(
     return {name: found[name] for name in (VARIANT, POWERTRAIN, *_OF_CAR)}
 
 
-def _with(car: Car, own: Car, numbers: Sequence[str], places: Sequence[int]) -> Car:
+def mixed(car: Car, own: Car, numbers: Sequence[str], places: Sequence[int]) -> Car:
     """Return a car with some numbers and categories of another; the same one if it has them."""
     mine, theirs = own.numbers, car.numbers
     others = [name for name in numbers if mine[name] != theirs[name]]

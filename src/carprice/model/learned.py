@@ -1,9 +1,9 @@
 """Which cars a model learned from: a model that saw a car's price does not judge it.
 
-A car is known by its model, year and odometer where the odometer is hardly that of two cars, and
-else by all that a listing says of it but price, day and region. Cars that were listed in their
-model year, or before it, are known without the year. Eight bytes of a hash are kept of each;
-neither the listing nor its price can be told from them alone.
+A car is known by its model, year and odometer where :func:`names_a_car`, and else by all that a
+listing says of it but price, day and region. Cars that were listed in their model year, or before
+it, are known without the year. Eight bytes of a hash are kept of each; neither the listing nor its
+price can be told from them alone.
 """
 
 import datetime
@@ -91,7 +91,7 @@ class CarKeys:
         numbers, categories, equipment = self._reader.read(listing, day, litres)
         year, odometer = float(listing["year"]), numbers.get("odometer", math.nan)
         rest: list[str] = []
-        if not _names_a_car(odometer):
+        if not names_a_car(odometer):
             of_car = dict(zip(CAR_CATEGORIES, categories, strict=False))  # own columns follow
             rest = _rest({**texts, **of_car}, numbers, equipment)
         by_year, of_new = (
@@ -108,7 +108,7 @@ def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[s
         # An age is never below 0: of a new car it does not tell the model year.
         year = (first + datetime.timedelta(days=after)).year - age if age > 0 else None
         model = features.texts["model"][row]
-        if _names_a_car(odometer):
+        if names_a_car(odometer):
             yield _car(model, year, odometer)
             continue
         texts = {name: features.texts[name][row] for name in (*_NAMES, *_KINDS, *_CATEGORIES)}
@@ -118,8 +118,16 @@ def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[s
         yield _car(model, year, odometer, _rest(texts, others, equipment))
 
 
-def _names_a_car(odometer: float) -> bool:
-    """Whether an odometer is hardly that of two cars of a model and year; it may be NaN."""
+def names_a_car(odometer: float) -> bool:
+    """Whether an odometer is hardly that of two cars of a model and year; it may be NaN.
+
+    Then model, year and odometer say which car it is, whatever else a listing tells or leaves out.
+
+    Examples
+    --------
+    >>> [names_a_car(one) for one in (42_137.0, 42_000.0, 12.0, math.nan)]
+    [True, False, False, False]
+    """
     return odometer >= _LEAST_KNOWN and round(odometer) % _ROUND != 0
 
 

@@ -6,9 +6,10 @@ All of that is of arrays, and of a few hundred to thousands of listings about th
 distance, whichever number the model has.
 """
 
+import datetime
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -17,8 +18,9 @@ import numpy as np
 
 from carprice.arrays import Codes, Floats
 from carprice.listings.features import LISTED_YEARS
-from carprice.listings.keys import DetailKey
+from carprice.listings.keys import DetailKey, has_detail
 from carprice.model.car import Car, CarType
+from carprice.model.learned import names_a_car
 from carprice.model.listing_store import (
     DAYS_A_YEAR,
     NO_OWNERS,
@@ -28,7 +30,7 @@ from carprice.model.listing_store import (
 )
 
 if TYPE_CHECKING:
-    from carprice.model.pricer import Pricer
+    from carprice.model.pricer import Listing, Pricer
 
 LIKENESS: Final = {
     "trim": 0.03,
@@ -58,6 +60,7 @@ _MOST_OF_AN_AGE: Final = 1_000
 _YEARS: Final = 10
 _KNOTS: Final = 9
 _KEPT_TYPES: Final = 8_192
+_LAST_DAY: Final = datetime.date.max.toordinal()
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ class Near:
     ----------
     rows : their places in the store.
     of_model : how many listings of the car's model are kept.
+    left_out : how many listings are not among them since they may be of the car itself.
     """
 
     rows: Codes
     distances: Floats
     of_model: int
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -81,13 +86,15 @@ class Kept:
 
     Attributes
     ----------
-    listed_days : after the valuation date.
+    day : when it was listed; the valuation date where that is not known.
+    year : the model year; None for a car of no age, which may be of the next year's model.
     """
 
     price: float
     car_type: CarType
     car: Car
-    listed_days: int
+    day: datetime.date
+    year: int | None
 
 
 class Neighbours:
@@ -95,23 +102,37 @@ class Neighbours:
 
     def __init__(self, store: ListingStore, pricer: "Pricer") -> None:
         self._store, self._pricer = store, pricer
-        self._km = pricer.km_per_unit
+        self._km, self._today = pricer.km_per_unit, pricer.today.toordinal()
         self._type_at = lru_cache(maxsize=_KEPT_TYPES)(
             lambda code: pricer.type_of(store.texts_of(code))
         )
 
-    def near(self, car_type: CarType, car: Car, count: int) -> Near:
-        """Return the listings that are likest to a car, ``count`` at most; its model's first."""
+    def near(
+        self, car_type: CarType, car: Car, count: int, listing: "Listing | None" = None
+    ) -> Near:
+        """Return the listings that are likest to a car, ``count`` at most; its model's first.
+
+        Parameters
+        ----------
+        listing : as the car was read from; with it, what may be a listing of the car itself is left
+            out, by the rule of :mod:`carprice.model.learned`.
+        """
         own, store = car_type.texts["model"], self._store
-        none = np.zeros(0, dtype=np.intp), np.zeros(0)
-        found = [self._of_model(own, car_type, car, count) if own in store.places else none]
+        none, left_out = (np.zeros(0, dtype=np.intp), np.zeros(0)), 0
+        found = [none]
+        if own in store.places:
+            near = self._of_model(own, car_type, car)
+            itself = [] if listing is None else self._itself(near, (car_type, car), listing, count)
+            left_out = len(itself)
+            found = [_nearest(np.delete(near[0], itself), np.delete(near[1], itself), count)]
         if len(found[0][0]) < min(FEW, count):
             others = self._like(own, car_type)
-            found += [self._of_model(model, car_type, car, count) for model in others]
+            found += [_nearest(*self._of_model(one, car_type, car), count) for one in others]
         rows, distances = (np.concatenate(each) for each in zip(*found, strict=True))
         is_other = np.repeat(np.arange(len(found)) > 0, [len(each) for each, _ in found])
         first = np.lexsort((rows, distances, is_other))[:count]
-        return Near(rows[first], distances[first], store.models.get(own, (0, 0))[1])
+        of_model = store.models.get(own, (0, 0))[1]
+        return Near(rows[first], distances[first], of_model, left_out)
 
     def read(self, row: int, other: Car) -> Kept:
         """Read a listing of the store as a car that is beside another one."""
@@ -134,7 +155,37 @@ class Neighbours:
         if categories != NOT_KEPT:
             texts = [column[categories] for column in store.categories.values()]
         values = (theirs | given, texts, other.equipment)
-        return Kept(price, car_type, self._pricer.car_of(car_type, values), days)
+        day = datetime.date.fromordinal(min(max(self._today + days, 1), _LAST_DAY))
+        year = day.year - age if age else None
+        return Kept(price, car_type, self._pricer.car_of(car_type, values), day, year)
+
+    def _itself(
+        self, near: tuple[Codes, Floats], own: tuple[CarType, Car], listing: "Listing", count: int
+    ) -> list[int]:
+        """Return which of some listings of a car's model may be of the car itself.
+
+        Where the odometer names a car, those are all of its year and distance. Else it is the
+        likest one, of those that would be told, that is the same in all that both tell: one car
+        has one listing.
+        """
+        (rows, distances), (car_type, car) = near, own
+        distance = car.given.get("odometer", math.nan)
+        theirs = self._store.records["odometer"][rows]
+        is_alike = np.isnan(theirs) if math.isnan(distance) else np.rint(theirs) == round(distance)
+        is_named, year = names_a_car(distance), listing["year"]
+        if len(rows) > count and not is_named:
+            is_alike &= distances <= np.partition(distances, count)[count]
+        alike = np.flatnonzero(is_alike)
+        found: list[int] = []
+        for place in alike[np.argsort(distances[alike], kind="stable")].tolist():
+            kept = self.read(int(rows[place]), car)
+            if not (year >= kept.day.year if kept.year is None else year == kept.year):
+                continue
+            if is_named:
+                found.append(place)
+            elif _may_be(kept, car_type, car, self._pricer.categories_of(listing)):
+                return [place]
+        return found
 
     def _like(self, own: str, car_type: CarType) -> list[str]:
         """Return the few other models of the make whose level of prices is nearest."""
@@ -146,10 +197,8 @@ class Neighbours:
 
         return sorted(others, key=apart)[:_OTHER_MODELS]
 
-    def _of_model(
-        self, model: str, car_type: CarType, car: Car, count: int
-    ) -> tuple[Codes, Floats]:
-        """Return the listings of a model that are within reach, ``count`` at most."""
+    def _of_model(self, model: str, car_type: CarType, car: Car) -> tuple[Codes, Floats]:
+        """Return the listings of a model that are within reach."""
         types, listings = self._store.places[model]
         rows = self._about(listings, car)
         some = self._store.records[rows]
@@ -161,10 +210,6 @@ class Neighbours:
         years = some["listed"] / DAYS_A_YEAR - car.numbers["listed"]
         square += (LIKENESS["year between the listings"] * years) ** 2
         near = np.flatnonzero(square <= REACH**2)
-        if len(near) > count:
-            # Of those that are as near as the last one all are kept, for the order to decide.
-            last = np.partition(square[near], count - 1)[count - 1]
-            near = near[square[near] <= last]
         return rows[near], np.sqrt(square[near])
 
     def _about(self, listings: slice, car: Car) -> Codes:
@@ -191,7 +236,7 @@ class Neighbours:
 
     def _between_types(self, model: str, types: slice, car_type: CarType) -> Floats:
         """Return how far each type of a model is from a car's."""
-        store, own = self._store, car_type.texts
+        store, own = self._store, car_type.given
         apart = np.abs(store.levels[types] - self._pricer.level_of(car_type))
         texts = {name: own[name] for name in _KINDS}
         if model == own["model"]:
@@ -232,9 +277,11 @@ class Neighbours:
             )
             for knot in knots.tolist()
         ]
-        worth = np.interp(km, knots, worths) - np.interp(own, knots, worths)
-        apart = np.abs(worth) + LIKENESS["10,000 km"] * np.abs(km - own) * self._km / 10_000
-        unknown = LIKENESS["distance unknown"] if "odometer" in car.given else 0.0
+        apart = np.abs(np.interp(km, knots, worths) - np.interp(own, knots, worths))
+        unknown = 0.0
+        if "odometer" in car.given:
+            apart += LIKENESS["10,000 km"] * np.abs(km - own) * self._km / 10_000
+            unknown = LIKENESS["distance unknown"]
         return np.where(np.isnan(km), unknown, apart)
 
     def _by_engine(self, some: Records, car: Car) -> Floats:
@@ -242,13 +289,42 @@ class Neighbours:
         apart = np.zeros(len(some))
         rows = some["numbers"]
         for name in ("litres", "power_bhp"):
-            own = car.numbers[name]
+            own = car.given.get(name, 0.0)
             if name in self._store.numbers and own > 0:
                 column = np.append(self._store.numbers[name], np.nan)
                 theirs = column[np.minimum(rows, len(column) - 1)]
                 ratio = np.log(np.maximum(theirs, own / 20) / own)
                 apart += LIKENESS["engine"] * np.abs(np.nan_to_num(ratio))
         return apart
+
+
+def _may_be(kept: Kept, car_type: CarType, car: Car, own_categories: Sequence[str]) -> bool:
+    """Whether a listing is the same as a car in all that is kept of it and that both tell."""
+    for name, number in kept.car.given.items():
+        own = car.given.get(name)
+        is_told = name in ("age", "listed", "odometer")  # by the year, and to the whole km
+        if not is_told and own is not None and not math.isclose(own, number, rel_tol=1e-6):
+            return False
+    texts = zip(_told(car_type), _told(kept.car_type), strict=True)
+    categories = zip(own_categories, kept.car.categories, strict=True)
+    return all(own == theirs or not own or not theirs for own, theirs in (*texts, *categories))
+
+
+def _told(car_type: CarType) -> Iterator[str]:
+    """Yield what is told of a type's details, each empty where it is not."""
+    given = car_type.given
+    for name in ("model_trim", "model_variant"):
+        yield given[name] if has_detail(given[name]) else ""
+    for name in (*_KINDS, "gear"):
+        yield given[name]
+
+
+def _nearest(rows: Codes, distances: Floats, count: int) -> tuple[Codes, Floats]:
+    """Return the nearest of some listings, ``count`` at most, and all as near as the last one."""
+    if len(rows) <= count:
+        return rows, distances
+    near = np.flatnonzero(distances <= np.partition(distances, count - 1)[count - 1])
+    return rows[near], distances[near]
 
 
 def _outward(age: int, years: int) -> Iterator[int]:

@@ -57,6 +57,8 @@ missing. Other keys are ignored."""
 
 _KEPT_TYPES: Final = 8_192
 """About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
+_KEPT_BETWEEN: Final = 1_024
+"""For reasons and comparables. They keep more of a type, and anyone can ask for made-up ones."""
 _CHUNK_ROWS: Final = 4_096
 _CHUNK_EXPLAINED: Final = 400
 _AGES: Final = 20
@@ -196,14 +198,14 @@ class Pricer:
         self._of_market = lru_cache(maxsize=64)(model.support.at)
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
-        self._type_of = lru_cache(maxsize=_KEPT_TYPES)(
+        self._type_of = lru_cache(maxsize=_KEPT_BETWEEN)(
             lambda *texts: self._cars.type_of(dict(texts), math.nan)
         )
-        self._hedonic = lru_cache(maxsize=_KEPT_TYPES)(
+        self._hedonic = lru_cache(maxsize=_KEPT_BETWEEN)(
             lambda car_type: (self._ridge.of_type(car_type), self._support.of_type(car_type))
         )
-        self._between = lru_cache(maxsize=_KEPT_TYPES)(self._look_up_between)
-        self._start = lru_cache(maxsize=_KEPT_TYPES)(self._find_start)
+        self._between = lru_cache(maxsize=_KEPT_BETWEEN)(self._look_up_between)
+        self._start = lru_cache(maxsize=_KEPT_BETWEEN)(self._find_start)
 
     def value(self, listing: Listing, confidence: float = DEFAULT_CONFIDENCE) -> Valuation:
         """Value one listing; the confidence is from 0.5 to 0.99, or a ValueError."""
@@ -353,10 +355,19 @@ class Pricer:
         """How many km the unit of the market's distances is."""
         return self._model.market.km_per_unit
 
+    @property
+    def today(self) -> datetime.date:
+        """The valuation date."""
+        return self._model.market.valuation_date
+
     def read(self, listing: Listing) -> tuple[CarType, Car]:
         """Return a listing's type and car as its price reads them."""
         read = self._read(listing)
         return read.known.car_type, read.car
+
+    def categories_of(self, listing: Listing) -> Sequence[str]:
+        """Return a listing's own categories, in the order of a car's; empty where it has none."""
+        return self._listings.categories_of(listing)
 
     def type_of(self, texts: dict[str, str]) -> CarType:
         """Return the type of texts that were read before; the same one for the same texts."""
