@@ -110,13 +110,18 @@ def test_appraisals_are_timed_part_by_part(
     run: Callable[..., object], promoted: Any, tmp_path: Path
 ) -> None:
     report = tmp_path / "appraising.json"
-    run("appraising.py", "--model", promoted.model, "--listings", 60, "--json", report)
+    options = ("--model", promoted.model, "--listings", 60, "--comparables", 3000)
+    code = run("appraising.py", *options, "--json", report)
     told = {one["path"]: one for one in json.loads(report.read_text())}
     assert told["/appraise"]["bytes"] > told["/appraise?without=curve"]["bytes"] + 1000
+    assert told["/appraise"]["bytes"] > told["/appraise?without=comparables"]["bytes"] + 2000
+    assert told["/appraise"]["bytes"] > told["/appraise?without=deal"]["bytes"] + 50
+    assert code == int(told["/appraise"]["core_p50_ms"] >= 3)
     price = told["/predict"]
     bare = told["/appraise?without=deal,reasons,comparables,curve,basis,quote"]
-    assert price["bytes"] == bare["bytes"]
+    assert price["bytes"] > bare["bytes"]  # it judges the asking price
     assert all(0 < one["p50_ms"] <= one["p99_ms"] for one in told.values())
+    assert all(one["core_p50_ms"] > 0 for one in told.values())
 
 
 def test_what_comparables_cost_and_how_near_they_come_is_told(
