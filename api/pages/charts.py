@@ -139,12 +139,19 @@ def scatter(
     listings: Sequence[Mapping[str, Any]], this_year: int, age: float, price: float
 ) -> dict[str, Any]:
     """Return the places of comparables by age and asking price, and of the subject."""
-    ages = [float(max(this_year - one["year"], 0)) for one in listings]
+    ages = [float(max(this_year - _model_year(one, this_year), 0)) for one in listings]
     prices = [one["askingPrice"] for one in listings]
     x, y, axes = plane([*ages, age], [*prices, price])
     pairs = zip(ages, prices, strict=True)
     points = [(x(one), y(asked)) for one, asked in pairs]
     return {**axes, "points": points, "car": (x(age), y(price))}
+
+
+def _model_year(listing: Mapping[str, Any], this_year: int) -> int:
+    """Return a comparable's year; of one without, which was new, the year when it was listed."""
+    if listing["year"] is not None:
+        return int(listing["year"])
+    return int(listing["listedOn"][:4]) if listing["listedOn"] else this_year
 
 
 def curve(points: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:

@@ -83,6 +83,22 @@ def test_the_page_tells_what_appraise_tells(client: TestClient) -> None:
     assert len(Elements(page.text).of("circle")) == len(of_comparables) + 1  # the dial's hub
 
 
+def test_a_comparable_without_a_year_is_called_new(client: TestClient) -> None:
+    makes = client.get("/vocabulary").json()["makes"]
+    cars = ((make, model) for make, models in makes.items() for model in models)
+    new = ({"make": make, "model": model, "year": 2025, "odometer": 900} for make, model in cars)
+    told = ((car, client.post("/appraise", json=car).json()) for car in new)
+    car = next(
+        car
+        for car, answer in told
+        if any(one["year"] is None for one in answer["comparables"]["listings"])
+    )
+    page = client.get("/app", params=car)
+    assert page.status_code == 200
+    assert re.search(r'<th scope="row">New ', page.text)
+    assert "None" not in shown(page.text)
+
+
 def test_every_chart_has_a_title_and_a_table(client: TestClient) -> None:
     page = Elements(client.get(ANSWER).text)
     charts = page.of("svg")
