@@ -74,7 +74,7 @@ CASES = {
     "half a file": Case("IncompleteRead", {"hedonic.json": half}),
     "half an answer": Case("IncompleteRead", {PLACE: half}),
     "2,000 files": Case(
-        "holds 2,010 files, and no model has more",
+        r"holds 2,0\d\d files, and no model has more",
         change={"names": tuple(f"more-{number}.json" for number in range(2000))},
     ),
     "one more file": Case("holds carprice.py, which is no", change={"names": ("carprice.py",)}),
