@@ -168,7 +168,7 @@ def test_worse_trials_are_given_up_after_a_fold_but_never_the_present_values(
     assert outcome.counts["counted"] == 16
     states = {run.data.tags["state"] for run in runs()[2].values()}
     assert states == {"complete", "pruned"}
-    outcome = tuned(with_depth(search, 12), trials=13, pruner=Pruner.MEDIAN)
+    outcome = tuned(with_depth(search, 12), trials=17, pruner=Pruner.MEDIAN)
     assert outcome.present_result.mean("mape") == 12.5
 
 
