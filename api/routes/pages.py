@@ -6,15 +6,16 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from api.gateway import APP
+from api.pages.answers import LANGUAGE, no_model, numerals_of, page_of
 from api.pages.form import Asked, fields_of, has_distances, nearest_of, read_query
-from api.pages.numerals import Numerals
-from api.pages.rendering import POLICY, render, static_files
+from api.pages.rendering import static_files
 from api.problems import Kind, ProblemError
 from api.routes.appraisals import appraisal
 from api.served import ServedModel
 from api.service import Service
 
-_HTML: Final = "text/html; charset=utf-8"
+_VARY: Final = f"Accept, {LANGUAGE}"
+"""At the root, programs get JSON."""
 _COUNTED: Final = SimpleNamespace(path=APP)
 """The page and its files are counted as one."""
 
@@ -31,18 +32,8 @@ def page(request: Request, status: int = 200) -> Response:
     service: Service = request.app.state.service
     exchange = request.scope["state"]["exchange"]
     served: ServedModel | None = request.scope["state"]["served"]
-    exchange.replace((b"content-security-policy", POLICY))
-    headers = {"Vary": "Accept, Accept-Language"}
-    values: dict[str, Any] = {
-        "numerals": Numerals.of(request.headers.get("accept-language", "")),
-        "asks_for_key": service.has_keys,
-        "version": exchange.version,
-    }
-    root = request.scope.get("root_path", "")
     if served is None:
-        headers["Retry-After"] = "5"
-        text = render("no_model.html.jinja", root, **values, why=service.keeper.problem)
-        return Response(text, Kind.NO_MODEL.status, headers, _HTML)
+        return no_model(request, service.keeper.problem, _VARY)
     query = request.scope["query_string"]
     asked = read_query(query, served) if query else Asked()
     if asked.errors:
@@ -55,7 +46,9 @@ def page(request: Request, status: int = 200) -> Response:
         if not has_distances(served):
             answer["warnings"] = [one for one in answer["warnings"] if one["field"] != "odometer"]
         nearest = nearest_of(served, asked, (one["kind"] for one in answer["warnings"]))
-    values |= {
+    values: dict[str, Any] = {
+        "numerals": numerals_of(request),
+        "asks_for_key": service.has_keys,
         "nearest": nearest,
         "has_distances": has_distances(served),
         "market": served.model.market,
@@ -65,7 +58,7 @@ def page(request: Request, status: int = 200) -> Response:
         "answer": answer,
         "lacks_key": bool(asked.listing) and not may_ask,
     }
-    return Response(render("page.html.jinja", root, **values), status, headers, _HTML)
+    return page_of(request, "page.html.jinja", status, _VARY, **values)
 
 
 async def app_page(request: Request) -> Response:

@@ -5,13 +5,11 @@ from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
 
 from api.dependencies import TheService
 from api.gateway import CARD
+from api.pages.answers import no_model, numerals_of, page_of
 from api.pages.card import card_of, number_of
-from api.pages.numerals import Numerals
-from api.pages.rendering import POLICY, render
 from api.pages.stock import fields_of
 
 router = APIRouter(include_in_schema=False)
@@ -26,12 +24,14 @@ async def model_card(request: Request, service: TheService) -> Response:
     """Show what is known of the served model."""
     state = request.scope["state"]
     if service.has_keys and state["exchange"].key_name is None:
-        return _page(request, "card_key.html.jinja", 401)
+        return page_of(request, "card_key.html.jinja", 401)
     served = state["served"]
     if served is None:
-        return _page(request, "no_model.html.jinja", 503, why=service.keeper.problem)
-    values = card_of(served, service.settings.model_name, _numerals(request))
-    return _page(request, "model_card.html.jinja", **values)
+        return no_model(request, service.keeper.problem)
+    numerals = numerals_of(request)
+    values = card_of(served, service.settings.model_name, numerals)
+    number = partial(number_of, numerals)
+    return page_of(request, "model_card.html.jinja", number=number, **values)
 
 
 @router.get("/app/stock")
@@ -39,7 +39,7 @@ async def stock(request: Request, service: TheService) -> Response:
     """Show the page whose module has a file priced by ``/predict/batch``, part by part."""
     served = request.scope["state"]["served"]
     if served is None:
-        return _page(request, "no_model.html.jinja", 503, why=service.keeper.problem)
+        return no_model(request, service.keeper.problem)
     settings = service.settings
     values: dict[str, Any] = {
         "fields": json.dumps(fields_of(served.form)),
@@ -49,21 +49,6 @@ async def stock(request: Request, service: TheService) -> Response:
         "bytes": min(settings.batch_bytes, settings.receiving_bytes, _BYTES),
         "most_rows": _MOST_ROWS,
         "has_keys": service.has_keys,
+        "number": partial(number_of, numerals_of(request)),
     }
-    return _page(request, "stock.html.jinja", **values)
-
-
-def _page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    exchange = request.scope["state"]["exchange"]
-    exchange.replace((b"content-security-policy", POLICY))
-    root = request.scope.get("root_path", "")
-    numerals = _numerals(request)
-    told = {"version": exchange.version, "number": partial(number_of, numerals), **values}
-    headers = {"Vary": "Accept-Language"}
-    if status == 503:
-        headers["Retry-After"] = "5"
-    return HTMLResponse(render(template, root, **told), status, headers)
-
-
-def _numerals(request: Request) -> Numerals:
-    return Numerals.of(request.headers.get("accept-language", ""))
+    return page_of(request, "stock.html.jinja", **values)

@@ -1,6 +1,7 @@
 """The command line's frame: the application, the options that commands share, the registry."""
 
 import datetime
+import gc
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,6 +12,8 @@ from carprice.components.workspace import Workspace
 from carprice.settings import Settings
 
 if TYPE_CHECKING:
+    from carprice.arrays import Progress
+    from carprice.model import PriceModel
     from carprice.registry.versions import Registry
 
 app = typer.Typer(
@@ -63,6 +66,24 @@ def open_registry(settings: Settings, workspace: Workspace) -> "Registry":
     from carprice.registry.versions import Registry
 
     return Registry(registry_uri(settings, workspace), settings.register_.name)
+
+
+def load_model(
+    folder: Path | None, settings: Settings, workspace: Workspace, progress: "Progress"
+) -> "PriceModel":
+    """Return the model of a folder, or the production model, to price many listings."""
+    from carprice.model import PriceModel
+    from carprice.registry.versions import production_version
+
+    if folder is None:
+        progress("fetching the production model")
+        registry = open_registry(settings, workspace)
+        folder = registry.fetch(production_version(registry), workspace.model_cache)
+    model = PriceModel.load(folder)
+    # The listings make garbage; to go through all that was there before again and again would take
+    # a tenth of the time.
+    gc.freeze()
+    return model
 
 
 def log_in(settings: Settings, workspace: Workspace) -> None:

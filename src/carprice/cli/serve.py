@@ -1,7 +1,6 @@
 """Commands that serve and score."""
 
 import errno
-import gc
 import json
 import os
 import socket
@@ -19,6 +18,7 @@ from carprice.cli.app import (
     Params,
     Workdir,
     app,
+    load_model,
     log_in,
     now,
     open_registry,
@@ -120,20 +120,11 @@ def predict(
     """Price every row of a source, by the column map of the params file."""
     from carprice.components.predict import check_target
     from carprice.components.predict import predict as predict_source
-    from carprice.model import PriceModel
-    from carprice.registry.versions import production_version
 
     settings, workspace = load_settings(params), Workspace(workdir)
     check_target(out, source)
     with step("predict") as progress:
-        if model is None:
-            progress("fetching the production model")
-            registry = open_registry(settings, workspace)
-            model = registry.fetch(production_version(registry), workspace.model_cache)
-        loaded = PriceModel.load(model)
-        # The listings make garbage; to go through all that was there before again and again would
-        # take a tenth of the time.
-        gc.freeze()
+        loaded = load_model(model, settings, workspace, progress)
         done = predict_source(loaded, settings.ingest, source, out, confidence, progress)
     say_assumed(done.notes)
     rows, priced = done.rows, done.with_price

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from carprice.cli.app import PARAMS, SERVE, WORKDIR, Params, Workdir, app, open_registry
+from carprice.cli.app import PARAMS, SERVE, WORKDIR, Params, Workdir, app, load_model
 from carprice.cli.serve import Confidence
 from carprice.cli.terminal import say, say_assumed, step, table
 from carprice.components.workspace import Workspace
@@ -73,19 +73,12 @@ def stock(
     """
     from carprice.components.stock import check_target
     from carprice.components.stock import stock as price_stock
-    from carprice.model import PriceModel
-    from carprice.registry.versions import production_version
 
     settings, workspace = load_settings(params), Workspace(workdir)
     check_target(out, sources)
     with step("stock") as progress:
-        if model is None:
-            progress("fetching the production model")
-            registry = open_registry(settings, workspace)
-            model = registry.fetch(production_version(registry), workspace.model_cache)
-        loaded = PriceModel.load(model)
-        gc.freeze()  # as in predict; what is kept until the end is looked through less often
-        gc.set_threshold(_COLLECT_AFTER)
+        loaded = load_model(model, settings, workspace, progress)
+        gc.set_threshold(_COLLECT_AFTER)  # what is kept until the end is looked through less often
         done = price_stock(
             loaded, settings.ingest, sources, out, confidence, progress, car_id, ranks=rank
         )
