@@ -95,6 +95,7 @@ FLOORS = (
     ("components",),
     ("api",),
     ("registry",),
+    ("monitoring",),
     ("eda",),
     ("estimator",),
     ("evaluation",),

@@ -1,0 +1,1 @@
+"""After the release: what was answered, what cars sold for, and what that says of the model."""
