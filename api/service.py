@@ -1,5 +1,7 @@
 """The parts of the running service, which its routes share."""
 
+from typing import TYPE_CHECKING
+
 from fastapi import Request
 
 from api.batch_pool import BatchPool
@@ -11,6 +13,9 @@ from api.problems import Kind, ProblemError
 from api.receiving import ByteBudget
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from carprice.monitoring.outcomes import OutcomeStore
 
 
 class Service:
@@ -39,6 +44,7 @@ class Service:
         self.receiving = ByteBudget(settings.receiving_bytes)
         self.batches = BatchPool(settings, self.metrics)
         self.recorder = Recorder(self.metrics)
+        self.outcomes = _outcomes(settings)
 
     def require_ready(self) -> None:
         """Refuse with 503 and the reason where a load balancer should send no requests here."""
@@ -53,3 +59,14 @@ class Service:
         if served is None:
             raise ProblemError(Kind.NO_MODEL, self.keeper.problem)
         return served
+
+
+def _outcomes(settings: ServiceSettings) -> "OutcomeStore | None":
+    """Return where outcomes are kept, if they are; no connection is made yet."""
+    given, log = settings.outcomes.get_secret_value(), getattr(settings, "prediction_log", "")
+    if not given and not log:
+        return None
+    from carprice.monitoring.outcomes import OutcomeStore, location_of_outcomes
+
+    location = location_of_outcomes(given, str(log or ""))
+    return OutcomeStore(location) if location else None

@@ -54,6 +54,8 @@ class ServiceSettings(BaseModel):
     pages : whether to answer ``/app``, ``/app/stock`` and ``/model-card``, and browsers at ``/``
         with a page.
     metrics : whether to answer ``/metrics``.
+    outcomes : database or folder that keeps what cars sold for; empty: beside a prediction log that
+        is a folder, else there is no ``POST /outcomes``.
     opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
     root_path : prefix of a reverse proxy, such as ``/cars``; the service answers with it and
         without it, whether the proxy strips it or not.
@@ -87,6 +89,7 @@ class ServiceSettings(BaseModel):
     docs: bool = True
     pages: bool = True
     metrics: bool = True
+    outcomes: SecretStr = SecretStr("")
     opentelemetry: bool = False
     root_path: str = ""
 
@@ -127,5 +130,7 @@ class ServiceSettings(BaseModel):
 def _told(error: "ErrorDetails") -> str:
     field = str(error["loc"][0])
     message = error["msg"].removeprefix("Value error, ")
-    found = "a secret" if field in ("api_keys", "promotion_key") else repr(error["input"])
+    found = (
+        "a secret" if field in ("api_keys", "outcomes", "promotion_key") else repr(error["input"])
+    )
     return f"{_PREFIX}{field.upper()}: {message} (found {found})"
