@@ -21,6 +21,8 @@ from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.car import CarReader
+from carprice.model.correction import FILE as CORRECTION
+from carprice.model.correction import Correction
 from carprice.model.deal_limits import DealLimits
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Encoder, TreeRows
@@ -88,6 +90,7 @@ class PriceModel:
     learned : the cars of the training rows, whose asking prices are not judged.
     listings : a listing of each training car, to compare others with; None where they may not be
         shown, and in models of before.
+    correction : what keeps level and ranges near the market of now; None where there is none.
     libraries : versions of the libraries that trained it, as its folder tells; empty before.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
@@ -110,6 +113,7 @@ class PriceModel:
     deal: DealLimits | None = None
     learned: LearnedFrom | None = field(default=None, compare=False)
     listings: ListingStore | None = field(default=None, compare=False)
+    correction: Correction | None = None
     libraries: dict[str, str] = field(default_factory=dict, compare=False)
     digest: str = field(default="", compare=False)
 
@@ -302,6 +306,8 @@ class PriceModel:
         }
         if self.segments.errors:
             parts["segments"] = self.segments.to_json()
+        if self.correction is not None:
+            parts["correction"] = self.correction.to_json()
 
         def write_files(target: Path) -> None:
             (target / "booster.onnx").write_bytes(self.booster.graph)
@@ -385,6 +391,9 @@ class PriceModel:
         if "listings.json" in contents or "listings.bin" in contents:
             shared, categories = part("listings.json"), CarReader(defaults).categories
             listings = ListingStore.read(shared, contents["listings.bin"], categories)
+        correction = None
+        if CORRECTION in contents:
+            correction = Correction.from_json(part(CORRECTION))
         return cls(
             market=Market.from_json(manifest["market"]),
             hedonic=hedonic,
@@ -406,6 +415,7 @@ class PriceModel:
             deal=None if deal is None else DealLimits.from_json(deal),
             learned=None if learned is None else LearnedFrom.from_bytes(learned),
             listings=listings,
+            correction=correction,
             libraries=manifest.get("libraries", {}),
             digest=files.digest,
         )
