@@ -612,6 +612,13 @@ class RegisterSettings(_Settings):
     tests: ModelTestSettings = ModelTestSettings()
 
 
+class RetrainSettings(_Settings):
+    """How often the verdict may have the model trained again; params.yaml explains each key."""
+
+    cool_down_days: int = Field(14, ge=0, le=3650)
+    most_a_year: int = Field(12, ge=0, le=1000)
+
+
 class MonitorSettings(_Settings):
     """From when on a look at the model in use asks for attention; params.yaml explains each key."""
 
@@ -625,6 +632,7 @@ class MonitorSettings(_Settings):
     mix: float = Field(0.04, gt=0, le=1)
     odd: float = Field(0.1, gt=0, le=1)
     prices: Literal["asked", "sold"] = "asked"
+    retrain: RetrainSettings = RetrainSettings()
 
 
 class TrackingSettings(_Settings):

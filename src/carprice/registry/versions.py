@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
 PREVIOUS: Final = "previous"
+CHALLENGER: Final = "challenger"
 WITHDRAWN: Final = "withdrawn"
 FILES: Final = "files"
 _MOST_PAGES: Final = 1000
