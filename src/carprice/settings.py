@@ -612,6 +612,21 @@ class RegisterSettings(_Settings):
     tests: ModelTestSettings = ModelTestSettings()
 
 
+class MonitorSettings(_Settings):
+    """From when on a look at the model in use asks for attention; params.yaml explains each key."""
+
+    false_alarms: float = Field(0.05, gt=0, le=0.5)
+    days: int = Field(92, ge=1, le=36_500)
+    fewest: int = Field(100, ge=30, le=1_000_000)
+    segment_rows: int = Field(30, ge=20, le=1_000_000)
+    level: float = Field(0.04, gt=0, le=1)
+    apart: float = Field(0.06, gt=0, le=1)
+    spread: float = Field(0.15, gt=0, le=10)
+    mix: float = Field(0.04, gt=0, le=1)
+    odd: float = Field(0.1, gt=0, le=1)
+    prices: Literal["asked", "sold"] = "asked"
+
+
 class TrackingSettings(_Settings):
     """Where runs and models are kept; ``MLFLOW_TRACKING_URI`` wins over ``uri`` and ``dagshub``."""
 
@@ -643,6 +658,7 @@ class Settings(_Settings):
     train: TrainSettings = TrainSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
     tracking: TrackingSettings = TrackingSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
 
 def describe(error: ValidationError) -> str:
