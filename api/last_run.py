@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from carprice.errors import InputError
 from carprice.monitoring.checks import Level
-from carprice.monitoring.last_run import FIGURES, LastRun, read_last_run
+from carprice.monitoring.last_run import ERRORS, MARKET, OBSERVED, LastRun, read_last_run
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -62,10 +62,16 @@ class LastRunFile:
         yield GaugeMetricFamily(
             "carprice_monitoring_timestamp_seconds", what, last.made.timestamp()
         )
-        for name, told in FIGURES.items():
-            if name in last.figures:
-                metric = f"carprice_monitoring_{name}_percent"
-                yield GaugeMetricFamily(metric, told, last.figures[name])
+        for name, told in ERRORS.items():
+            metric = f"carprice_monitoring_{name}_percent"
+            family = GaugeMetricFamily(metric, told, labels=["of"])
+            for of in OBSERVED:
+                if (value := last.figures.get(of, {}).get(name)) is not None:
+                    family.add_metric([of], value)
+            yield family
+        for name, told in MARKET.items():
+            if (value := last.figures.get("market", {}).get(name)) is not None:
+                yield GaugeMetricFamily(f"carprice_monitoring_market_{name}_percent", told, value)
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -20,8 +20,10 @@ def test_what_was_found_is_read_back(tmp_path: Path) -> None:
     path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
     last = read_last_run(path)
     assert (last.level, last.made) == ("retrain", NOW)
-    expected = {"bias": -2.4, "mdape": 12.1, "within_10": 44.0, "coverage": 81.5}
-    assert last.figures == {**expected, "market_level": -1.2, "market_level_error": 0.7}
+    assert last.figures == {
+        "outcomes": {"bias": -2.4, "mdape": 12.1, "within_10": 44.0, "coverage": 81.5},
+        "market": {"level": -1.2, "level_error": pytest.approx(0.7)},
+    }
     assert content["exit_code"] == 4
     assert content["cause"] == "the model decays"
     assert [one["name"] for one in content["charts"]] == ["makes", "level", "error", "coverage"]
@@ -29,21 +31,26 @@ def test_what_was_found_is_read_back(tmp_path: Path) -> None:
     assert content["facts"]["answers"] == 12_345
 
 
-def test_figures_are_those_of_market_and_model_that_are_numbers() -> None:
+def test_figures_are_those_that_are_numbers() -> None:
     checks = (
-        Check("a", "input", Level.FINE, "", {"bias": 5.0}),
-        Check("b", "market", Level.FINE, "", {"market_level": math.nan, "bias": None}),
-        Check("c", "model", Level.FINE, "", {"bias": 1, "mdape": "12", "other": 3.0}),
-        Check("d", "model", Level.FINE, "", {"bias": 2.0, "intervals": [math.inf, 1.0]}),
+        Check("bias", "input", Level.FINE, "", {"bias": 5.0}),
+        Check("level", "market", Level.FINE, "", {"shift_percent": math.nan}),
+        Check("errors_of_outcomes", "model", Level.FINE, "", {"bias": 1, "mdape": "12"}),
+        Check("errors_of_fresh_listings", "model", Level.FINE, "", {"bias": [math.inf, 1.0]}),
     )
     chart = Chart("a", "model", "A", "bar", Table(("a", "b"), [("x", math.nan)]), "b")
     content = to_json(Monitored(Cause.NONE, Level.LOOK, (), checks, (chart,)), NOW)
-    assert content["figures"] == {"bias": 1.0}
+    assert content["figures"] == {"outcomes": {"bias": 1.0}}
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert content["checks"][3]["values"]["intervals"] == [None, 1.0]
+    assert content["checks"][3]["values"]["bias"] == [None, 1.0]
 
 
-GOOD = {"format": 1, "made": "2026-09-29T06:00:00Z", "level": "fine", "figures": {"bias": 1.5}}
+GOOD = {
+    "format": 1,
+    "made": "2026-09-29T06:00:00Z",
+    "level": "fine",
+    "figures": {"outcomes": {"bias": 1.5}},
+}
 
 
 @pytest.mark.parametrize(
@@ -53,10 +60,10 @@ GOOD = {"format": 1, "made": "2026-09-29T06:00:00Z", "level": "fine", "figures":
         ({"made": "yesterday"}, "made: "),
         ({"made": "2026-09-29T06:00:00"}, "made: "),
         ({"level": "LOOK"}, "level: "),
-        ({"figures": {"bias": "1.5"}}, "figures.bias: "),
-        ({"figures": {"bias": math.nan}}, "figures.bias: "),
-        ({"figures": {"bias": 1e300}}, "figures.bias: "),
-        ({"figures": {f"f{n}": 1.0 for n in range(101)}}, "figures: "),
+        ({"figures": {"outcomes": {"bias": "1.5"}}}, "figures.outcomes.bias: "),
+        ({"figures": {"outcomes": {"bias": math.nan}}}, "figures.outcomes.bias: "),
+        ({"figures": {"outcomes": {"bias": 1e300}}}, "figures.outcomes.bias: "),
+        ({"figures": {f"f{n}": {} for n in range(101)}}, "figures: "),
         ({"figures": None}, "figures: "),
     ],
 )
@@ -65,7 +72,7 @@ def test_what_is_no_such_file_is_refused(
 ) -> None:
     path = tmp_path / "monitoring.json"
     path.write_text(json.dumps(GOOD), encoding="utf-8")
-    assert read_last_run(path).figures == {"bias": 1.5}
+    assert read_last_run(path).figures == {"outcomes": {"bias": 1.5}}
     path.write_text(json.dumps({**GOOD, **change}), encoding="utf-8")
     with pytest.raises(InputError, match=r"is no monitoring\.json") as refused:
         read_last_run(path)

@@ -1,6 +1,7 @@
 import datetime
 import math
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from monitored import HOSTILE, found
@@ -146,10 +147,32 @@ def test_bars_to_the_left_begin_at_nothing() -> None:
     table = Table(("make", "change"), [("Kia", -4.0), ("BMW", 2.0)])
     at = draw(Chart("a", "market", "A", "bar", table, "change", reference=-1.0))
     assert at is not None
-    (start, width), other = at["bars"][0]["value"], at["bars"][1]["value"]
+    (start, width), other = at["bars"][0]["bar"], at["bars"][1]["bar"]
     assert start + width == pytest.approx(at["zero"])
     assert other[0] == at["zero"]
     assert start < at["bars"][0]["reference"] < at["zero"]
+
+
+def test_values_far_from_nothing_are_points() -> None:
+    rows = [("0-2", 88.0, 85.0, 91.0), ("3-5", 91.0, 90.0, 92.0)]
+    table = Table(("age", "coverage", "low", "high"), rows)
+    names = ("coverage", "low", "high")
+    at = draw(Chart("a", "model", "A", "bar", table, *names, reference=90.0))
+    assert at is not None
+    assert at["zero"] is None
+    first, second = at["bars"]
+    assert first["bar"] is None
+    assert first["interval"][0] < first["point"] < second["point"] < second["interval"][1]
+    assert at["x"][0]["text"] == "84"
+
+
+def test_long_numbers_below_an_axis_have_room() -> None:
+    table = Table(("a", "b"), [("x", 7_654_321.0)])
+    at = draw(Chart("a", "model", "A", "bar", table, "b"))
+    assert at is not None
+    places = [one["at"] for one in at["x"]]
+    longest = max(len(one["text"]) for one in at["x"])
+    assert min(right - left for left, right in pairwise(places)) > 6 * longest
 
 
 def test_a_hostile_name_is_in_the_bar_and_the_table() -> None:

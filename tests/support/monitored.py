@@ -20,14 +20,14 @@ def found(level: Level = Level.RETRAIN, cause: Cause = Cause.DECAY) -> Monitored
         ),
         Check("out_of_range", "input", Level.FINE, "0.4 % of the odometers are out of range."),
         Check(
-            "market_level",
+            "level",
             "market",
             Level.FINE,
-            "Fresh listings ask 1.2 % less than the model expects (standard error 0.7 %).",
-            {"market_level": -1.2, "market_level_error": 0.7},
+            "Like cars cost 1.2 % less than the model says (standard error 0.7 %).",
+            {"shift_percent": -1.2, "standard_error": 0.007, "interval": [-2.6, 0.2]},
         ),
         Check(
-            "error",
+            "errors_of_outcomes",
             "model",
             level,
             "Of 1,204 sales the median error is 12.1 % [11.4, 12.9], at training it was 8.4 %.",

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from carprice.monitoring.axes import Scale, ticks
 from carprice.monitoring.checks import Chart
+from carprice.monitoring.words import Cell, finite, number, numbers
 
 WIDTH: Final = 320
 """Of every chart, in its own units: a small phone's, so that texts stay legible there."""
@@ -19,55 +20,10 @@ _RIGHT: Final = WIDTH - 10
 _LETTER: Final = 6.4
 _MOST_NAMES: Final = 6
 
-Cell = str | float | None
-
 
 def draw(chart: Chart) -> dict[str, Any] | None:
     """Return the places of what a chart shows; None where its table has no number to draw."""
     return _bars(chart) if chart.kind == "bar" else _lines(chart)
-
-
-def numbers(values: Sequence[Cell]) -> list[str]:
-    """Return the values of a column as people read them: with as many decimals, a dash for none.
-
-    Examples
-    --------
-    >>> numbers([-3.14159, 12, None, "Kia"]), numbers([1234567.8, 5]), numbers([0.00012])
-    (['−3.1', '12.0', '–', 'Kia'], ['1,234,568', '5'], ['0.00012'])
-    """
-    known = [value for one in values if (value := _known(one)) is not None]
-    largest = max(map(abs, known), default=0.0)
-    most = max(0, min(6, 2 - math.floor(math.log10(largest)))) if largest else 0
-    digits = next(
-        count
-        for count in range(most + 1)
-        if count == most or all(round(one, count) == round(one, most) for one in known)
-    )
-    return [_shown(value, digits) for value in values]
-
-
-def number(value: Cell) -> str:
-    """Return one value as people read it.
-
-    Examples
-    --------
-    >>> number(12), number(8.4), number("2026-01")
-    ('12', '8.4', '2026-01')
-    """
-    return numbers([value])[0]
-
-
-def _shown(value: Cell, digits: int) -> str:
-    if isinstance(value, str):
-        return value
-    if (known := _known(value)) is None:
-        return "–"
-    return f"{round(known, digits) or 0.0:,.{digits}f}".replace("-", "−")
-
-
-def _known(value: Cell) -> float | None:
-    """Return a finite number, or None."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _column(chart: Chart, name: str | None) -> list[Cell]:
@@ -80,7 +36,7 @@ def _column(chart: Chart, name: str | None) -> list[Cell]:
 def _reference(chart: Chart) -> list[float | None]:
     """Return what each row is compared with."""
     if isinstance(chart.reference, str):
-        return [_known(value) for value in _column(chart, chart.reference)]
+        return [finite(value) for value in _column(chart, chart.reference)]
     return [chart.reference] * len(chart.table.rows)
 
 
@@ -88,7 +44,7 @@ def _intervals(chart: Chart) -> Iterator[tuple[float | None, float | None, float
     """Yield value, low and high of each row; low and high are both there or both None."""
     columns = (_column(chart, name) for name in (chart.value, chart.low, chart.high))
     for row in zip(*columns, strict=True):
-        value, low, high = map(_known, row)
+        value, low, high = map(finite, row)
         yield (value, None, None) if low is None or high is None else (value, low, high)
 
 
@@ -103,7 +59,7 @@ def _places(rows: Sequence[tuple[Cell, str]]) -> tuple[dict[Cell, float], bool]:
     Texts, such as months, stand one beside the other: sorted where they are in each series.
     """
     keys = dict.fromkeys(key for key, _ in rows)
-    known = {key: value for key in keys if (value := _known(key)) is not None}
+    known = {key: value for key in keys if (value := finite(key)) is not None}
     if len(known) == len(keys):
         return known, True
     texts = [*keys]
@@ -188,16 +144,24 @@ def _bands(
     return bands
 
 
-def _ticks(values: Sequence[float], scale: Scale) -> list[dict[str, Any]]:
-    named = zip(values, numbers(values), strict=True)
-    return [{"at": scale(value), "text": text} for value, text in named]
+def _ticks(
+    values: Sequence[float], scale: Scale, *, is_across: bool = False
+) -> list[dict[str, Any]]:
+    """Return the places and texts of ticks; of an axis across, no more than there is room for."""
+    texts = numbers(values)
+    step = 1
+    if is_across:
+        needed = sum(_LETTER * len(text) + 8 for text in texts)
+        step = math.ceil(needed / (abs(scale.end - scale.start) + 30))
+    named = zip(values, texts, strict=True)
+    return [{"at": scale(value), "text": text} for value, text in [*named][::step]]
 
 
 def _named(places: dict[Cell, float], x: Scale, *, is_scaled: bool) -> list[dict[str, Any]]:
     """Return a few names below the axis."""
     if is_scaled:
         inside = ticks(x.low, x.high) if x.high > x.low else [x.low]
-        return _ticks([value for value in inside if x.low <= value <= x.high], x)
+        return _ticks([value for value in inside if x.low <= value <= x.high], x, is_across=True)
     longest = max(len(str(key)) for key in places)
     most = max(2, min(_MOST_NAMES, int(250 / (_LETTER * longest + 6))))
     keys = sorted(places, key=lambda key: places[key])
@@ -224,24 +188,25 @@ def _reference_line(
 def _bars(chart: Chart) -> dict[str, Any] | None:
     series = _column(chart, chart.series)
     names = [
-        shortened(row[0], 18)
-        if name is None or chart.series == chart.table.columns[0]
-        else shortened(f"{row[0]} {name}", 18)
+        shortened(row[0] if name is None else f"{number(row[0])} {number(name)}", 16)
         for row, name in zip(chart.table.rows, series, strict=True)
     ]
     every = list(zip(names, _intervals(chart), _reference(chart), strict=True))
     rows = every[:MOST_BARS]
     if all(values[0] is None for _, values, _ in rows):
         return None
-    found = (one for _, values, compared in rows for one in (*values, compared))
-    across = ticks(*_ends([0.0, *found]))
+    low_end, high_end = _ends(one for _, values, compared in rows for one in (*values, compared))
+    # Bars begin at nothing; values that are far from it, and near each other, are points instead.
+    is_far = low_end * high_end > 0 and high_end - low_end < 0.5 * max(-low_end, high_end)
+    across = ticks(low_end, high_end) if is_far else ticks(min(0.0, low_end), max(0.0, high_end))
     x = Scale(across[0], across[-1], _LABELS, _RIGHT)
     bars = []
     for place, (name, (value, low, high), compared) in enumerate(rows):
-        bar: dict[str, Any] = {"name": name, "y": place * _ROW, "value": None, "interval": None}
-        if value is not None:
+        bar: dict[str, Any] = {"name": name, "y": place * _ROW, "bar": None, "interval": None}
+        bar["point"] = x(value) if is_far and value is not None else None
+        if value is not None and not is_far:
             start, end = sorted((x(0.0), x(value)))
-            bar["value"] = (start, round(max(end - start, 1.0), 1))
+            bar["bar"] = (start, round(max(end - start, 1.0), 1))
         if low is not None and high is not None:
             bar["interval"] = (x(low), x(high))
         bar["reference"] = None if compared is None else x(compared)
@@ -250,8 +215,8 @@ def _bars(chart: Chart) -> dict[str, Any] | None:
         "kind": "bar",
         "height": len(bars) * _ROW + 22,
         "bottom": len(bars) * _ROW,
-        "zero": x(0.0),
-        "x": _ticks(across, x),
+        "zero": None if is_far else x(0.0),
+        "x": _ticks(across, x, is_across=True),
         "bars": bars,
         "left_out": len(every) - len(rows),
     }

@@ -15,21 +15,26 @@ from carprice.monitoring.checks import Chart, Check, Monitored
 FORMAT: Final = 1
 MOST_BYTES: Final = 4_000_000
 """Largest file that is read back."""
-FIGURES: Final[Mapping[str, str]] = {
-    "bias": "Median of predicted over observed prices, minus one, per cent",
-    "mdape": "Median absolute error of the observed prices, per cent",
-    "within_10": "Share of the observed prices that are off by ten per cent at most, per cent",
-    "coverage": "Share of the observed prices that lie within their range, per cent",
-    "market_level": "Like-for-like level of fresh listings against the model, per cent",
-    "market_level_error": "Standard error of that level, per cent",
+ERRORS: Final[Mapping[str, str]] = {
+    "bias": "Middle of predicted over observed prices, minus one, per cent",
+    "mdape": "Median of how far prices are off, per cent",
+    "within_10": "Share of the prices that are off by ten per cent at most, per cent",
+    "coverage": "Share of the prices that lie within their range at 90 %, per cent",
 }
-"""Figures that a check may have among its values, and what each is."""
+"""Figures of observed prices, and what each is."""
+OBSERVED: Final = ("outcomes", "fresh_listings")
+"""What there may be such figures of."""
+MARKET: Final[Mapping[str, str]] = {
+    "level": "What like cars cost beside what the model says, per cent",
+    "level_error": "Standard error of that level, per cent",
+}
+"""Figures of the market, and what each is."""
 
 
 def to_json(monitored: Monitored, made: datetime.datetime) -> dict[str, Any]:
     """Return what was found as plain JSON values; a figure that is no number is null.
 
-    ``figures`` are those of :data:`FIGURES` that the checks of market and model tell.
+    ``figures`` are those of :func:`figures`.
     """
     return {
         "format": FORMAT,
@@ -45,15 +50,28 @@ def to_json(monitored: Monitored, made: datetime.datetime) -> dict[str, Any]:
     }
 
 
-def figures(checks: Sequence[Check]) -> dict[str, float]:
-    """Return the figures that the checks of market and model tell, the first check's first."""
-    found: dict[str, float] = {}
-    for check in checks:
-        for name in FIGURES if check.group != "input" else ():
-            value = check.values.get(name)
-            if isinstance(value, int | float) and math.isfinite(value):
-                found.setdefault(name, float(value))
-    return {name: found[name] for name in FIGURES if name in found}
+def figures(checks: Sequence[Check]) -> dict[str, dict[str, float]]:
+    """Return the figures of :data:`ERRORS` by what they are of, and of :data:`MARKET`, if known."""
+    values = {check.name: check.values for check in checks}
+    found: dict[str, dict[str, Any]] = {
+        of: {name: values.get(f"errors_of_{of}", {}).get(name) for name in ERRORS}
+        for of in OBSERVED
+    }
+    level = values.get("level", {})
+    error = level.get("standard_error")
+    found["market"] = {
+        "level": level.get("shift_percent"),
+        "level_error": error and 100 * error,  # of ln(price)
+    }
+    known = {
+        of: {name: float(one) for name, one in own.items() if _is_number(one)}
+        for of, own in found.items()
+    }
+    return {of: own for of, own in known.items() if own}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _check(check: Check) -> dict[str, Any]:
@@ -86,6 +104,11 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+_Name = Annotated[str, Field(max_length=100)]
+_Known = Annotated[dict[_Name, Annotated[float, Field(ge=-1e9, le=1e9)]], Field(max_length=100)]
+_Figures = Annotated[dict[_Name, _Known], Field(max_length=100)]
+
+
 class LastRun(BaseModel):
     """What others read of ``monitoring.json``.
 
@@ -93,7 +116,7 @@ class LastRun(BaseModel):
     ----------
     made : when it was found.
     level : the verdict.
-    figures : those of :data:`FIGURES` that were known; others are not read.
+    figures : as :func:`figures` returns them.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
@@ -101,9 +124,7 @@ class LastRun(BaseModel):
     format: Literal[1]
     made: AwareDatetime
     level: Literal["fine", "look", "retrain"]
-    figures: dict[
-        Annotated[str, Field(max_length=100)], Annotated[float, Field(ge=-1e9, le=1e9)]
-    ] = Field(max_length=100)
+    figures: _Figures
 
 
 def read_last_run(path: Path) -> LastRun:
