@@ -625,6 +625,12 @@ class MonitorSettings(_Settings):
     mix: float = Field(0.04, gt=0, le=1)
     odd: float = Field(0.1, gt=0, le=1)
     prices: Literal["asked", "sold"] = "asked"
+    log: Expanded | None = Field(
+        None, description="prediction log; CARPRICE_PREDICTION_LOG wins over it"
+    )
+    outcomes: Expanded | None = Field(
+        None, description="database of outcomes; CARPRICE_OUTCOMES wins over it"
+    )
 
 
 class TrackingSettings(_Settings):
