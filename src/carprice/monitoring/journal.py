@@ -142,6 +142,6 @@ def read_journal(path: Path) -> tuple[tuple[str, ...], bytes, bool]:
             name for name in json.loads(head)[_OWN] if not why_not_own(name, of_before=True)
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        return (), b"", bool(head)
+        own = ()  # the rows say the rest
     end = body.rfind(b"\n") + 1
     return own, body[:end], end < len(body)
