@@ -8,6 +8,7 @@ from api.draining import Drain
 from api.keeper import ModelKeeper
 from api.last_run import LastRunFile
 from api.logs import Recorder
+from api.prediction_log import log_of
 from api.problems import Kind, ProblemError
 from api.receiving import ByteBudget
 from api.served import ServedModel
@@ -21,6 +22,10 @@ class Service:
     ----------
     served : the model that it begins with.
     has_keys : whether a key is asked for.
+
+    Attributes
+    ----------
+    log : keeps what is answered; None where that is off.
     """
 
     def __init__(
@@ -38,7 +43,8 @@ class Service:
         self.keeper.on_failure = self.metrics.registry_failed
         self.drain = Drain(settings.drain_seconds)
         self.receiving = ByteBudget(settings.receiving_bytes)
-        self.batches = BatchPool(settings, self.metrics)
+        self.log = log_of(settings, self.metrics)
+        self.batches = BatchPool(settings, self.metrics, self.log)
         self.recorder = Recorder(self.metrics)
         self.last_run = LastRunFile(settings.monitoring)
 

@@ -1,12 +1,13 @@
 """One listing, and what is told beside its price: the reasons alone, or all in one answer."""
 
 from collections.abc import Collection
-from typing import Any
+from time import perf_counter
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from api.bodies import JSON, AppraisalAnswer, ExplanationAnswer, ListingRequest
+from api.bodies import JSON, QUOTE_ID, AppraisalAnswer, ExplanationAnswer, ListingRequest
 from api.dependencies import (
     OneListing,
     Served,
@@ -20,6 +21,7 @@ from api.problems import Kind, invalid_field
 from api.served import ServedModel
 from api.service import Service
 from carprice.appraisal.appraisal import PARTS, Appraised, parts_of
+from carprice.appraisal.quote import QUOTE
 from carprice.appraisal.reasons import reasons_of
 from carprice.model.pricer import Valuation
 from carprice.schema import (
@@ -29,12 +31,13 @@ from carprice.schema import (
     YEARLY_DISTANCE_RANGE,
 )
 
+APPRAISE: Final = "/appraise"
 _PARAMETERS = (CONFIDENCE["name"], WITHOUT["name"], YEARLY_DISTANCE["name"])
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
 
 
 @router.post(
-    "/appraise",
+    APPRAISE,
     response_model=AppraisalAnswer,
     openapi_extra=asks_for(LISTING, CONFIDENCE, WITHOUT, YEARLY_DISTANCE),
 )
@@ -54,7 +57,7 @@ async def appraise(request: Request) -> Response:
     if "yearlyDistance" in asked:
         yearly = number_in(asked, "yearlyDistance", YEARLY_DISTANCE_RANGE)
     listing = await listing_of(request, service, served)
-    content = appraisal(service, served, listing, confidence, yearly, without)
+    content = appraisal(service, served, listing, APPRAISE, confidence, yearly, without)
     return Response(to_json(content), media_type=JSON)
 
 
@@ -62,16 +65,23 @@ def appraisal(
     service: Service,
     served: ServedModel,
     listing: ListingRequest,
+    route: str,
     confidence: float = DEFAULT_CONFIDENCE,
     yearly_distance: float | None = None,
     without: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return what is told of one listing, and count its warnings."""
+    """Return what is told of one listing at a route; count its warnings, and keep it in the log."""
+    begun = perf_counter()
     valuation = served.value(listing, confidence)
+    took = 1000 * (perf_counter() - begun)
     service.metrics.cautioned([valuation])
     asked = Appraised(served.model, listing, confidence, valuation, yearly_distance)
     parts = parts_of(asked, without)
-    return {**Valuation.content(valuation), **parts, **served.content(confidence)}
+    content = {**Valuation.content(valuation), **parts, **served.content(confidence)}
+    if (log := service.log) is not None:
+        content[QUOTE_ID] = quote_id = parts[QUOTE]["id"] if QUOTE in parts else log.new_id()
+        log.put(quote_id, route, served, vars(listing), valuation, confidence, took)
+    return content
 
 
 def _left_out(text: str) -> frozenset[str]:

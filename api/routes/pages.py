@@ -42,7 +42,8 @@ def page(request: Request, status: int = 200) -> Response:
     may_ask = not service.has_keys or exchange.key_name is not None
     if asked.listing is not None and not asked.errors and may_ask:
         listing = asked.listing
-        answer = appraisal(service, served, listing, asked.confidence, asked.yearly_distance)
+        asked_of = asked.confidence, asked.yearly_distance
+        answer = appraisal(service, served, listing, APP, *asked_of)
         if not has_distances(served):
             answer["warnings"] = [one for one in answer["warnings"] if one["field"] != "odometer"]
         nearest = nearest_of(served, asked, (one["kind"] for one in answer["warnings"]))

@@ -1,12 +1,13 @@
 """One listing: its price."""
 
+from time import perf_counter
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.bodies import JSON, PriceAnswer
+from api.bodies import JSON, QUOTE_ID, PriceAnswer
 from api.dependencies import confidence_of, listing_of
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
 from api.problems import ProblemError, respond
@@ -26,10 +27,17 @@ async def predict(request: Request) -> Response:
 async def _answer(request: Request) -> bytes:
     service: Service = request.app.state.service
     served, confidence = service.served(request), await confidence_of(request)
-    valuation = served.value(await listing_of(request, service, served), confidence)
+    listing = await listing_of(request, service, served)
+    begun = perf_counter()
+    valuation = served.value(listing, confidence)
     if valuation.cautions:
         service.metrics.cautioned([valuation])
-    return to_json({**valuation.content(), **served.content(confidence)})
+    content = {**valuation.content(), **served.content(confidence)}
+    if (log := service.log) is not None:
+        took = 1000 * (perf_counter() - begun)
+        content[QUOTE_ID] = quote_id = log.new_id()
+        log.put(quote_id, PREDICT, served, vars(listing), valuation, confidence, took)
+    return to_json(content)
 
 
 class DirectRoute:
