@@ -52,12 +52,15 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.drain.watch()
-        keeping = asyncio.create_task(service.keeper.run())
+        keeping = [asyncio.create_task(service.keeper.run())]
         await service.keeper.settle()
+        if service.challenger is not None:
+            keeping.append(asyncio.create_task(service.challenger.run()))
         yield
-        keeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeping
+        for task in keeping:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         service.batches.close()
         service.recorder.close()
 

@@ -3,6 +3,8 @@
 from fastapi import Request
 
 from api.batch_pool import BatchPool
+from api.bodies import ListingRequest
+from api.challenger import Challenger
 from api.counters import Metrics
 from api.draining import Drain
 from api.keeper import ModelKeeper
@@ -11,6 +13,7 @@ from api.problems import Kind, ProblemError
 from api.receiving import ByteBudget
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
+from api.watch import Answer, Work
 
 
 class Service:
@@ -20,6 +23,10 @@ class Service:
     ----------
     served : the model that it begins with.
     has_keys : whether a key is asked for.
+
+    Attributes
+    ----------
+    challenger : None where it is off.
     """
 
     def __init__(
@@ -35,6 +42,9 @@ class Service:
         self.keeper = ModelKeeper(settings, served)
         self.keeper.on_swap = self.metrics.model_loaded
         self.keeper.on_failure = self.metrics.registry_failed
+        self.challenger: Challenger | None = None
+        if settings.challenger != "off":
+            self.challenger = Challenger(settings, self.metrics, lambda: self.keeper.served)
         self.drain = Drain(settings.drain_seconds)
         self.receiving = ByteBudget(settings.receiving_bytes)
         self.batches = BatchPool(settings, self.metrics)
@@ -46,6 +56,29 @@ class Service:
             raise ProblemError(Kind.BUSY, "the service is about to stop")
         if self.keeper.served is None:
             raise ProblemError(Kind.NO_MODEL, self.keeper.problem)
+
+    async def answer(
+        self,
+        request: Request,
+        served: ServedModel,
+        listing: ListingRequest,
+        confidence: float,
+        work: Work,
+    ) -> Answer:
+        """Return the answer to a request for one listing; the challenger may make it, or price too.
+
+        Parameters
+        ----------
+        served : the model in production.
+        work : makes the answer by a model.
+        """
+        if self.challenger is None:
+            return work(served)
+        route: str = request.scope["route"].path
+        by, answer = await self.challenger.answer(served, listing, work, route, confidence)
+        if by is not served:
+            request.scope["state"]["exchange"].answered_by(by)
+        return answer
 
     def served(self, request: Request) -> ServedModel:
         """Return the model that answers all of this request; 503 while there is none."""

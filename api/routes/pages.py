@@ -10,7 +10,7 @@ from api.pages.answers import LANGUAGE, no_model, numerals_of, page_of
 from api.pages.form import Asked, fields_of, has_distances, nearest_of, read_query
 from api.pages.rendering import static_files
 from api.problems import Kind, ProblemError
-from api.routes.appraisals import appraisal
+from api.routes.appraisals import appraised
 from api.served import ServedModel
 from api.service import Service
 
@@ -42,7 +42,8 @@ def page(request: Request, status: int = 200) -> Response:
     may_ask = not service.has_keys or exchange.key_name is not None
     if asked.listing is not None and not asked.errors and may_ask:
         listing = asked.listing
-        answer = appraisal(service, served, listing, asked.confidence, asked.yearly_distance)
+        rows, answer = appraised(served, listing, asked.confidence, asked.yearly_distance)
+        service.metrics.cautioned(rows)
         if not has_distances(served):
             answer["warnings"] = [one for one in answer["warnings"] if one["field"] != "odometer"]
         nearest = nearest_of(served, asked, (one["kind"] for one in answer["warnings"]))
