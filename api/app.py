@@ -52,6 +52,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.drain.watch()
+        if service.log is not None:
+            service.log.begin()
         keeping = [asyncio.create_task(service.keeper.run())]
         await service.keeper.settle()
         if service.challenger is not None:
@@ -62,6 +64,8 @@ def create_app(
             with suppress(asyncio.CancelledError):
                 await task
         service.batches.close()
+        if service.log is not None:
+            service.log.end()
         service.recorder.close()
 
     no_pages: dict[str, Any] = dict.fromkeys(("openapi_url", "docs_url", "redoc_url"))

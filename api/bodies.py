@@ -13,6 +13,8 @@ from carprice.schema import MOST_ASKED, Listing, Number, example_listing
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+QUOTE_ID: Final = "quoteId"
+"""What answers call the id under which the prediction log has them."""
 _WRONG_PRICE: Final = (
     "Input should be a number above 0 and at most 1,000,000,000,000, in the currency of the "
     "answers, without its name, sign or separators, such as 12000"
@@ -133,6 +135,10 @@ class Price(_Answer):
     warnings: list[Caution]
     deal: DealAnswer | None = Field(
         None, description="Only where the request has an askingPrice; it is left out else"
+    )
+    quote_id: str | None = Field(
+        None,
+        description="Names the answer in the prediction log; it is left out where that is off",
     )
 
 

@@ -9,13 +9,15 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from itertools import repeat
+from typing import Any, Final, Literal
 
 from api.bodies import ListingRequest
 from api.counters import Metrics
-from api.keeper import about, load_fetched, without_places
+from api.keeper import ModelKeeper, about, load_fetched, without_places
+from api.parsing import Batch
 from api.production import RegistryReply, ask, in_thread, try_out
 from api.served import ChallengerModel, ServedModel
 from api.service_settings import ServiceSettings
@@ -24,6 +26,7 @@ from api.watch import LONGEST_SECONDS, Answer, Failure, Reason, Watch, Watched, 
 from carprice.errors import CarpriceError, CorruptModelError, NoProductionModelError, RefusedError
 from carprice.model.pricer import Valuation
 from carprice.monitoring.canary import share_of
+from carprice.monitoring.prediction_log import PredictionLog
 from carprice.redaction import hide_secrets
 from carprice.registry.record import Record
 from carprice.schema import DEFAULT_CONFIDENCE, example_listing
@@ -38,36 +41,17 @@ _STUCK_SECONDS: float = 20.0
 _MOST_AT_ONCE: Final = 16
 
 
-class Log(Protocol):
-    """What remembers prices."""
-
-    def put(
-        self,
-        quote_id: str,
-        route: str,
-        served: ServedModel,
-        listing: Mapping[str, Any],
-        valuation: Valuation | None,
-        confidence: float,
-        milliseconds: float,
-        *,
-        alias: str,
-        shadow: bool,
-        problem: str,
-    ) -> None:
-        """Note one price."""
-
-
 class Challenger:
     """Holds the challenger that the registry names, has it price, and drops a broken one.
 
     Parameters
     ----------
-    champion : gives the model in production, or None as long as there is none.
+    keeper : has the model in production.
     log : takes the prices beside the answers; None where there is no log.
 
     Attributes
     ----------
+    is_canary : whether it answers for some cars; else it prices beside some answers.
     state : whether there is a challenger: none is named, it prices, it was dropped, or it cannot
         be had.
     problem : why it was dropped, or why the registry's challenger could not be had; or empty.
@@ -77,12 +61,12 @@ class Challenger:
         self,
         settings: ServiceSettings,
         metrics: Metrics,
-        champion: Callable[[], ServedModel | None],
-        log: Log | None = None,
+        keeper: ModelKeeper,
+        log: PredictionLog | None = None,
     ) -> None:
-        self._settings, self._metrics, self._champion, self._log = settings, metrics, champion, log
-        self._is_canary = settings.challenger == "canary"
-        self._share = settings.canary_share if self._is_canary else settings.shadow_share
+        self._settings, self._metrics, self._keeper, self._log = settings, metrics, keeper, log
+        self.is_canary = settings.challenger == "canary"
+        self._share = settings.canary_share if self.is_canary else settings.shadow_share
         self._current: Watched | None = None
         self._dropped, self._why_dropped = "", ""
         self._shadow: Shadow | None = None
@@ -109,29 +93,47 @@ class Challenger:
         }
 
     async def answer(
-        self,
-        champion: ServedModel,
-        listing: ListingRequest,
-        work: Work,
-        route: str,
-        confidence: float,
+        self, champion: ServedModel, listing: ListingRequest, work: Work
     ) -> tuple[ServedModel, Answer]:
-        """Return an answer to a request for one listing, and the model that it is by."""
+        """Return the answer to a request for one listing, and the model that it is by."""
         current = self._rival_of(champion)
         if current is None:
             return champion, work(champion)
-        if not self._is_canary:
-            if random.random() >= self._share:  # noqa: S311
-                return champion, work(champion)
-            answer = self._by_champion(champion, work, current)
-            quote = answer[1].get("quoteId", "")
-            self._put(ShadowJob(current, work, route, confidence, (listing,), (quote,)))
-            return champion, answer
         if share_of(vars(listing)) < self._share and len(self._pricing) < _MOST_AT_ONCE:
-            if (by_challenger := await self._by_challenger(current, work)) is not None:
-                return current.served, by_challenger
+            answer = await self._by_challenger(current, work)
+            if answer is not None:
+                return current.served, answer
             return champion, work(champion)
-        return champion, self._by_champion(champion, work, current)
+        return champion, _timed(champion, work, current.watch)
+
+    def beside(self, champion: ServedModel) -> Watched | None:
+        """Return the challenger if it is to price beside this answer."""
+        if self.is_canary or random.random() >= self._share:  # noqa: S311
+            return None
+        return self._rival_of(champion)
+
+    def price_beside(self, job: ShadowJob, seconds: float) -> None:
+        """Have the challenger price soon what production has priced in so many seconds."""
+        job.challenger.watch.champion_took(seconds / len(job.listings))
+        if (shadow := self._shadow) is not None:
+            shadow.put(job)
+
+    def price_batch_beside(
+        self, route: str, champion: ServedModel, batch: Batch, seconds: float
+    ) -> None:
+        """Have the challenger price those rows of a batch soon that could be read, if it is to."""
+        rows = zip(batch.rows, batch.quote_ids or repeat(""), strict=False)
+        readable = [(row, quote) for row, quote in rows if isinstance(row, ListingRequest)]
+        if not readable or (beside := self.beside(champion)) is None:
+            return
+        listings, quotes = zip(*readable, strict=True)
+        alike = Batch(listings, batch.confidence, judges=batch.judges)
+
+        def work(by: ServedModel) -> Answer:
+            return [row for row in by.value_all(alike) if isinstance(row, Valuation)], {}
+
+        job = ShadowJob(beside, work, route, batch.confidence, listings, quotes)
+        self.price_beside(job, seconds)
 
     def _rival_of(self, champion: ServedModel) -> Watched | None:
         """Return the challenger, unless it is the model in production itself."""
@@ -139,13 +141,6 @@ class Challenger:
         if current is None or current.served.model.digest == champion.model.digest:
             return None
         return current
-
-    @staticmethod
-    def _by_champion(champion: ServedModel, work: Work, current: Watched) -> Answer:
-        began = time.perf_counter()
-        answer = work(champion)
-        current.watch.champion_took((time.perf_counter() - began) / max(len(answer[0]), 1))
-        return answer
 
     async def _by_challenger(self, current: Watched, work: Work) -> Answer | None:
         """Return the challenger's answer; None where it has none in time."""
@@ -168,13 +163,8 @@ class Challenger:
         self._metrics.challenger_priced(failure or "priced")
         current.watch.note(failure, seconds)
 
-    def _put(self, job: ShadowJob) -> None:
-        if self._shadow is None:
-            self._shadow = Shadow(self._price_beside, self._metrics.shadow_left_out)
-        self._shadow.put(job)
-
-    def _price_beside(self, job: ShadowJob) -> None:
-        """Price a job's listings and note the prices; called in the thread of the shadow."""
+    def _do(self, job: ShadowJob) -> None:
+        """Price a job's listings, and note the prices; called in the thread of the shadow."""
         if job.challenger is not self._current:
             return  # dropped or replaced while this waited
         answer, failure, seconds = job.challenger.answer(job.work)
@@ -220,7 +210,7 @@ class Challenger:
 
     async def _ask(self) -> bool:
         """Take what the registry has as challenger; whether that could be had, were it none."""
-        champion = self._champion()
+        champion = self._keeper.served
         if champion is None:
             return False
         known = self.served or champion
@@ -245,23 +235,25 @@ class Challenger:
 
     async def _take(self, answer: RegistryReply, champion: ServedModel) -> None:
         digest = answer.digest
-        if digest == self._dropped:
-            self.state, self.problem = "dropped", self._why_dropped
-            return
         if self.served is not None and digest == self.served.model.digest:
             self.problem = ""
             return
-        self._current = None
+        self._current, self.state, self.problem = None, "none", ""
         if digest == champion.model.digest:
-            self.state, self.problem = "none", ""
             return
+        if digest == self._dropped:
+            self.state, self.problem = "dropped", self._why_dropped
+            return
+        self._dropped = ""
         self._require_tests(answer)
         if answer.folder is not None:
             await try_out(answer.folder, digest, self._settings.load_seconds)
         served = await in_thread("load", partial(load_fetched, answer, ChallengerModel))
         _require_same_market(served, champion)
         self._current = Watched(served, Watch(partial(self._drop, served)))
-        self.state, self.problem = "prices", ""
+        self.state = "prices"
+        if self._shadow is None and not self.is_canary:
+            self._shadow = Shadow(self._do, self._metrics.shadow_left_out)
         logger.info(
             "Version %s is the challenger, %s for a share of %g (digest %s)",
             served.version,
@@ -296,8 +288,9 @@ class Challenger:
         current = self._current
         if current is None or current.served is not served:
             return
-        self._current, self.state, self.problem = None, "dropped", told
-        self._dropped, self._why_dropped = served.model.digest, told
+        self._why_dropped = f"version {served.version} was dropped: {told}"
+        self._current, self._dropped = None, served.model.digest
+        self.state, self.problem = "dropped", self._why_dropped
         self._metrics.challenger_dropped(reason)
         logger.warning(
             "Version %s, the challenger, is dropped: %s (digest %s)",
@@ -311,22 +304,22 @@ class Challenger:
         listing = ListingRequest.model_validate(example_listing())
 
         def work(served: ServedModel) -> Answer:
-            return [served.value(listing, DEFAULT_CONFIDENCE)], None
+            return [served.value(listing, DEFAULT_CONFIDENCE)], {}
 
         def price(champion: ServedModel, current: Watched) -> None:
             for _ in range(_PRICES_OF_A_PROBE):
-                self._by_champion(champion, work, current)
+                _timed(champion, work, current.watch)
                 _, failure, seconds = current.answer(work)
                 current.watch.note(failure, seconds)
 
         while True:
             await asyncio.sleep(_PROBE_SECONDS)
-            champion, current = self._champion(), self._current
+            champion, current = self._keeper.served, self._current
             if champion is None or current is None:
                 continue
             if self._shadow is not None and self._shadow.busy_seconds > _STUCK_SECONDS:
                 self._shadow.close()
-                self._shadow = None
+                self._shadow = None  # its thread hangs; the next challenger gets another
                 told = f"it has been at one answer for {_STUCK_SECONDS:g} s"
                 self._drop(current.served, "no_answer", told)
                 continue
@@ -336,6 +329,13 @@ class Challenger:
                 current.watch.note("no_answer", LONGEST_SECONDS)
             elif error := probing.exception():
                 logger.warning("The example cannot be priced beside the challenger: %s", error)
+
+
+def _timed(champion: ServedModel, work: Work, watch: Watch) -> Answer:
+    began = time.perf_counter()
+    answer = work(champion)
+    watch.champion_took(time.perf_counter() - began)
+    return answer
 
 
 def _require_same_market(served: ServedModel, champion: ServedModel) -> None:

@@ -70,6 +70,16 @@ class Metrics:
         self._challenger_failures = counter("carprice_challenger_registry_failures", what)
         what = "Challengers that were dropped, by why"
         self._challengers_dropped = counter("carprice_challenger_dropped", what, ("reason",))
+        what = "Rows of the prediction log that are lost, by why"
+        self._rows_dropped = counter("carprice_prediction_log_dropped", what, ("reason",))
+        what = "Rows of the prediction log that were written"
+        self._rows_written = counter("carprice_prediction_log_rows", what)
+        self._rows_waiting = prometheus.Gauge(
+            "carprice_prediction_log_waiting",
+            "Rows of the prediction log that wait to be written",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         what = "Models loaded, by where they were had from"
         self._loads = counter("carprice_model_loads", what, ("source",))
 
@@ -101,6 +111,18 @@ class Metrics:
     def lines_dropped(self, count: int) -> None:
         """Count lines of the log that could not be written."""
         self._dropped.inc(count)
+
+    def rows_dropped(self, reason: str, count: int) -> None:
+        """Count rows of the prediction log that are lost."""
+        self._rows_dropped.labels(reason).inc(count)
+
+    def rows_written(self, count: int) -> None:
+        """Count rows of the prediction log that were written."""
+        self._rows_written.inc(count)
+
+    def rows_waiting(self, count: int) -> None:
+        """Tell how many rows of the prediction log wait."""
+        self._rows_waiting.set(count)
 
     def challenger_priced(self, outcome: str) -> None:
         """Count a price that the challenger was asked for: ``priced``, or how it failed."""

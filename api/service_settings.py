@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from api.root_path import OWN_PATHS
 from carprice.errors import InputError
+from carprice.monitoring.log_settings import check_location, check_needs, fields_of
 from carprice.registry.record import SHORTEST_KEY
 from carprice.registry.tracking import tracking_uri
 
@@ -58,6 +59,14 @@ class ServiceSettings(BaseModel):
     pages : whether to answer ``/app``, ``/app/stock`` and ``/model-card``, and browsers at ``/``
         with a page.
     metrics : whether to answer ``/metrics``.
+    prediction_log : folder, or ``s3://bucket/prefix``, that keeps what was answered; empty: none.
+    prediction_log_spool : folder for what is not sent to S3 yet; default: beside the model cache.
+    prediction_log_share : share of the answers that are kept, above 0 and at most 1.
+    prediction_log_without : comma-separated fields of the listing that are not kept.
+    prediction_log_days : after so many days files of the log are deleted; 0: never.
+    prediction_log_seconds : after so many seconds a file of the log is finished.
+    prediction_log_bytes : so large, in bytes before it is compressed, it is finished sooner.
+    prediction_log_spool_bytes : what may wait to be sent to S3; more is dropped.
     opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
     root_path : prefix of a reverse proxy, such as ``/cars``; the service answers with it and
         without it, whether the proxy strips it or not.
@@ -94,6 +103,14 @@ class ServiceSettings(BaseModel):
     docs: bool = True
     pages: bool = True
     metrics: bool = True
+    prediction_log: str = ""
+    prediction_log_spool: Path | None = None
+    prediction_log_share: float = Field(1.0, gt=0, le=1)
+    prediction_log_without: str = ""
+    prediction_log_days: int = Field(365, ge=0, le=36_500)
+    prediction_log_seconds: float = Field(3600.0, gt=0)
+    prediction_log_bytes: int = Field(16 * 1024 * 1024, gt=0)
+    prediction_log_spool_bytes: int = Field(1024 * 1024 * 1024, gt=0)
     opentelemetry: bool = False
     root_path: str = ""
 
@@ -102,6 +119,20 @@ class ServiceSettings(BaseModel):
     def _as_key(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(f"needs {SHORTEST_KEY} characters or more")
+        return value
+
+    @field_validator("prediction_log")
+    @classmethod
+    def _as_location(cls, value: str) -> str:
+        if value:
+            check_location(value)
+            check_needs()
+        return value
+
+    @field_validator("prediction_log_without")
+    @classmethod
+    def _as_fields(cls, value: str) -> str:
+        fields_of(value)
         return value
 
     @field_validator("root_path")

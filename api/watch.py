@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final, Literal
 
-from api.served import ChallengerModel, PricedRow, ServedModel
+from api.served import ChallengerModel, ServedModel
 from carprice.model.pricer import Valuation
 from carprice.redaction import hide_secrets
 
 logger = logging.getLogger("carprice.service")
 Failure = Literal["error", "no_price", "no_answer"]
 Reason = Literal[Failure, "slow"]
-Answer = tuple[Sequence[PricedRow], Any]
-"""The prices of an answer, and whatever else it holds."""
+Answer = tuple[Sequence[Valuation], dict[str, Any]]
+"""The prices of an answer, and what it says."""
 Work = Callable[[ServedModel], Answer]
 """Makes an answer by a model."""
 
@@ -122,8 +122,6 @@ class Watched:
             logger.warning("Version %s, the challenger, fails\n%s", self.served.version, trace)
 
 
-def _is_a_price(row: PricedRow) -> bool:
-    if not isinstance(row, Valuation):
-        return True  # a row of a batch that could not be read
-    price, low, high = row.prices
+def _is_a_price(valuation: Valuation) -> bool:
+    price, low, high = valuation.prices
     return 0 < low <= price <= high < math.inf

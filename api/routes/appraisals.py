@@ -1,6 +1,7 @@
 """One listing, and what is told beside its price: the reasons alone, or all in one answer."""
 
 from collections.abc import Collection
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
@@ -29,6 +30,7 @@ from carprice.schema import (
     YEARLY_DISTANCE_RANGE,
 )
 
+APPRAISE: Final = "/appraise"
 _PARAMETERS = (CONFIDENCE["name"], WITHOUT["name"], YEARLY_DISTANCE["name"])
 _TOLD = (
     *(PRICE_NAMES[0], "valuationDate", "warnings"),
@@ -38,7 +40,7 @@ router = APIRouter(tags=["prices"], responses=PROBLEMS)
 
 
 @router.post(
-    "/appraise",
+    APPRAISE,
     response_model=AppraisalAnswer,
     openapi_extra=asks_for(LISTING, CONFIDENCE, WITHOUT, YEARLY_DISTANCE),
 )
@@ -62,8 +64,7 @@ async def appraise(request: Request) -> Response:
     def work(by: ServedModel) -> Answer:
         return appraised(by, listing, confidence, yearly, without)
 
-    rows, content = await service.answer(request, served, listing, confidence, work)
-    service.metrics.cautioned(rows)
+    content = await service.answer(request, served, listing, confidence, work)
     return Response(to_json(content), media_type=JSON)
 
 
@@ -74,7 +75,7 @@ def appraised(
     yearly_distance: float | None = None,
     without: Collection[str] = (),
 ) -> Answer:
-    """Return a listing's price, and what is told of it."""
+    """Return a listing's price, and what is told of it; its quote's id names the answer."""
     valuation = served.value(listing, confidence)
     asked = Appraised(served.model, listing, confidence, valuation, yearly_distance)
     parts = parts_of(asked, without)
@@ -102,6 +103,7 @@ async def explain(
         reasons = reasons_of(by.model, vars(listing), valuation).content()
         return [valuation], {**reasons, **{name: told[name] for name in _TOLD if name in told}}
 
-    rows, content = await service.answer(request, served, listing, DEFAULT_CONFIDENCE, work)
-    service.metrics.cautioned(rows)
+    content = await service.answer(
+        request, served, listing, DEFAULT_CONFIDENCE, work, is_kept=False
+    )
     return Response(to_json(content), media_type=JSON)

@@ -34,9 +34,7 @@ async def _answer(request: Request) -> bytes:
         valuation = by.value(listing, confidence)
         return [valuation], {**valuation.content(), **by.content(confidence)}
 
-    rows, content = await service.answer(request, served, listing, confidence, work)
-    service.metrics.cautioned(rows)
-    return to_json(content)
+    return to_json(await service.answer(request, served, listing, confidence, work))
 
 
 class DirectRoute:
