@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -40,6 +40,10 @@ class ServiceSettings(BaseModel):
         bear it out; else that is only told.
     promotion_key : key that model tests and promotions have to be signed with; empty: none.
     poll_seconds : how often to look for a new production model; 0: never once it was had.
+    challenger : what the model under the alias ``challenger`` is for: nothing (off), pricing some
+        requests beside production (shadow), or answering for some cars (canary).
+    shadow_share : share of the requests that both price.
+    canary_share : share of the cars that the challenger answers for.
     drain_seconds : how long to go on serving after SIGTERM, so that load balancers notice.
     body_seconds : how long a client may take to send a request's head, and then its body.
     body_bytes : largest request for one listing.
@@ -82,6 +86,9 @@ class ServiceSettings(BaseModel):
     require_record: bool = False
     promotion_key: SecretStr = SecretStr("")
     poll_seconds: float = Field(0.0, ge=0)
+    challenger: Literal["off", "shadow", "canary"] = "off"
+    shadow_share: float = Field(0.1, ge=0, le=1)
+    canary_share: float = Field(0.05, ge=0, le=0.5)
     drain_seconds: float = Field(5.0, ge=0, le=15)
     body_seconds: float = Field(10.0, gt=0)
     body_bytes: int = Field(64 * 1024, gt=0)
