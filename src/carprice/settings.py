@@ -633,6 +633,12 @@ class MonitorSettings(_Settings):
     odd: float = Field(0.1, gt=0, le=1)
     prices: Literal["asked", "sold"] = "asked"
     retrain: RetrainSettings = RetrainSettings()
+    log: Expanded | None = Field(
+        None, description="prediction log; CARPRICE_PREDICTION_LOG wins over it"
+    )
+    outcomes: Expanded | None = Field(
+        None, description="database of outcomes; CARPRICE_OUTCOMES wins over it"
+    )
 
 
 class TrackingSettings(_Settings):

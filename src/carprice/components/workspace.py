@@ -22,6 +22,8 @@ class Workspace:
     metrics, plots, picture : figures of the candidate, the tables behind the plots, all plots.
     registration : what the registry made of the candidate.
     model_tests : what the model tests leave: JUnit XML and the model card.
+    monitoring, monitoring_page : what the last look at the model in use found, for machines and for
+        people.
     model_cache : model folders fetched from the registry.
     """
 
@@ -41,6 +43,8 @@ class Workspace:
         self.picture = reports / "evaluation.png"
         self.registration = reports / "registration.json"
         self.model_tests = reports / "model-tests"
+        self.monitoring = reports / "monitoring.json"
+        self.monitoring_page = reports / "monitoring.html"
         self.model_cache = root / ".carprice" / "models"
 
 
