@@ -612,6 +612,16 @@ class RegisterSettings(_Settings):
     tests: ModelTestSettings = ModelTestSettings()
 
 
+class RecalibrateSettings(_Settings):
+    """How a correction is learned from prices that were seen; params.yaml explains each key."""
+
+    days: int = Field(180, ge=1, le=3650)
+    half_life: float = Field(60.0, ge=1, le=3650)
+    fewest: int = Field(300, ge=100, le=1_000_000)
+    largest: float = Field(0.3, gt=0, le=0.35)
+    prices: Literal["asked", "sold"] = "asked"
+
+
 class TrackingSettings(_Settings):
     """Where runs and models are kept; ``MLFLOW_TRACKING_URI`` wins over ``uri`` and ``dagshub``."""
 

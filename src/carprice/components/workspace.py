@@ -20,6 +20,7 @@ class Workspace:
     train_features : features and target of the training rows.
     model : the candidate's model folder.
     metrics, plots, picture : figures of the candidate, the tables behind the plots, all plots.
+    backtest : errors by horizon, of ``carprice experiments backtest``; no stage writes it.
     registration : what the registry made of the candidate.
     model_tests : what the model tests leave: JUnit XML and the model card.
     model_cache : model folders fetched from the registry.
@@ -39,6 +40,7 @@ class Workspace:
         self.metrics = reports / "metrics.json"
         self.plots = reports / "plots"
         self.picture = reports / "evaluation.png"
+        self.backtest = reports / "backtest.json"
         self.registration = reports / "registration.json"
         self.model_tests = reports / "model-tests"
         self.model_cache = root / ".carprice" / "models"
