@@ -29,7 +29,7 @@ PARTS: Final = (
 """Files that every model has beside :data:`MANIFEST`."""
 MORE_PARTS: Final = (
     *("correction.json", "held_out.json", "learned.bin", "listings.bin", "listings.json"),
-    *("segments.json", "support.json"),
+    *("reference.json", "segments.json", "support.json"),
 )
 """Files that some models have."""
 LARGEST_FILE: Final = 128 * 1024 * 1024

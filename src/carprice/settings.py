@@ -619,7 +619,22 @@ class RecalibrateSettings(_Settings):
     half_life: float = Field(60.0, ge=1, le=3650)
     fewest: int = Field(300, ge=100, le=1_000_000)
     largest: float = Field(0.3, gt=0, le=0.35)
+
+
+class MonitorSettings(_Settings):
+    """From when on a look at the model in use asks for attention; params.yaml explains each key."""
+
+    false_alarms: float = Field(0.05, gt=0, le=0.5)
+    days: int = Field(92, ge=1, le=36_500)
+    fewest: int = Field(100, ge=30, le=1_000_000)
+    segment_rows: int = Field(30, ge=20, le=1_000_000)
+    level: float = Field(0.04, gt=0, le=1)
+    apart: float = Field(0.06, gt=0, le=1)
+    spread: float = Field(0.15, gt=0, le=10)
+    mix: float = Field(0.04, gt=0, le=1)
+    odd: float = Field(0.1, gt=0, le=1)
     prices: Literal["asked", "sold"] = "asked"
+    recalibrate: RecalibrateSettings = RecalibrateSettings()
 
 
 class TrackingSettings(_Settings):
@@ -653,6 +668,7 @@ class Settings(_Settings):
     train: TrainSettings = TrainSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
     tracking: TrackingSettings = TrackingSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
 
 def describe(error: ValidationError) -> str:

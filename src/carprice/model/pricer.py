@@ -60,7 +60,7 @@ missing. Other keys are ignored."""
 _KEPT_TYPES: Final = 8_192
 """About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
 _KEPT_BETWEEN: Final = 1_024
-"""For reasons and comparables. They keep more of a type, and anyone can ask for made-up ones."""
+"""For reasons. They keep more of a type, and anyone can ask for made-up ones."""
 _CHUNK_ROWS: Final = 4_096
 _CHUNK_EXPLAINED: Final = 400
 _AGES: Final = 20
@@ -208,10 +208,10 @@ class Pricer:
         self._of_market = lru_cache(maxsize=64)(model.support.at)
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
-        self._type_of = lru_cache(maxsize=_KEPT_BETWEEN)(
+        self._type_of = lru_cache(maxsize=_KEPT_TYPES)(
             lambda *texts: self._cars.type_of(dict(texts), math.nan)
         )
-        self._hedonic = lru_cache(maxsize=_KEPT_BETWEEN)(
+        self._hedonic = lru_cache(maxsize=_KEPT_TYPES)(
             lambda car_type: (self._ridge.of_type(car_type), self._support.of_type(car_type))
         )
         self._between = lru_cache(maxsize=_KEPT_BETWEEN)(self._look_up_between)

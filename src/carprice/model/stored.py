@@ -3,6 +3,7 @@
 Each check tells whether a value that was read has the form that carprice writes.
 """
 
+import datetime
 import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -13,6 +14,7 @@ from carprice.model.encoder import COUNTED, ONE_HOT, WORTHS_OF_BEFORE
 from carprice.model.hedonic import KM_KNOTS
 from carprice.model.intervals import AGE_BANDS, CONFIDENCES, MIDDLE
 from carprice.model.listing_store import STORED_NUMBERS, TYPE_COLUMNS
+from carprice.model.reference import BINNED, CATEGORIES, MISSING, NAMES, Residuals
 from carprice.model.worth import WORTHS
 from carprice.schema import (
     MOST_OWN,
@@ -152,6 +154,29 @@ def _error(value: Any) -> bool:
     )
 
 
+def _residuals(value: Any) -> bool:
+    if not _list(_number, len(Residuals._fields))(value):
+        return False
+    rows, _, *others = value
+    return _whole(rows) and rows > 0 and all(one >= 0 for one in others)
+
+
+def _residuals_of_all(value: Any) -> bool:
+    """Whether there are figures of the whole market, and those of segments are as they are."""
+    return _table(_table(_residuals), "")(value) and "" in value[""]
+
+
+def _day(value: Any) -> bool:
+    try:
+        return bool(_DAY.fullmatch(value) and datetime.date.fromisoformat(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _rising(value: Any) -> bool:
+    return _list(_number)(value) and all(low < high for low, high in pairwise(value))
+
+
 def _deal(value: Any) -> bool:
     names = ("widest", "oldest", "dearest")
     return (
@@ -166,10 +191,6 @@ def _deal(value: Any) -> bool:
 
 def _middle(value: Any) -> bool:
     return _list(_list(_number, len(MIDDLE)), len(AGE_BANDS))(value)
-
-
-def _day(value: Any) -> bool:
-    return _text(value) and bool(_DAY.fullmatch(value))
 
 
 def _factor(value: Any) -> bool:
@@ -253,6 +274,16 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "high": _list(_number, len(CONFIDENCES)),
     },
     "segments.json": {"errors": _table(_table(_error))},
+    "reference.json": {
+        "rows": lambda value: _whole(value) and value > 0,
+        "first": _unless_none(_day),
+        "last": _unless_none(_day),
+        "shares": _table(_table(_whole), *CATEGORIES, *BINNED),
+        "edges": _table(_rising, *BINNED, "fifths"),
+        "missing": _table(_whole, *MISSING),
+        "once": _table(_whole, *NAMES),
+        "residuals": _residuals_of_all,
+    },
     "listings.json": {
         "models": _list(_model_of_listings),
         "types": lambda value: (
