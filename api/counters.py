@@ -21,6 +21,7 @@ from carprice.model.pricer import Valuation
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
 
 logger = logging.getLogger("carprice.service")
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -94,13 +95,16 @@ class Metrics:
         """Count lines of the log that could not be written."""
         self._dropped.inc(count)
 
-    def exposition(self, served: ServedModel | None, objection: str) -> tuple[bytes, str]:
-        """Return all metrics as text, and their media type."""
+    def exposition(
+        self, served: ServedModel | None, objection: str, *others: "Collector"
+    ) -> tuple[bytes, str]:
+        """Return all metrics as text, those of other collectors too, and their media type."""
         import prometheus_client as prometheus
         from prometheus_client.multiprocess import MultiProcessCollector
 
         counted, own = self._registry, prometheus.CollectorRegistry()
-        own.register(_ModelCollector(served, objection))
+        for collector in (_ModelCollector(served, objection), *others):
+            own.register(collector)
         shared = os.environ.get(SHARED_FOLDER)
         if shared and self._is_shared(Path(shared)):
             _forget_dead_workers(Path(shared))

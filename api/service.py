@@ -6,6 +6,7 @@ from api.batch_pool import BatchPool
 from api.counters import Metrics
 from api.draining import Drain
 from api.keeper import ModelKeeper
+from api.last_run import LastRunFile
 from api.logs import Recorder
 from api.problems import Kind, ProblemError
 from api.receiving import ByteBudget
@@ -39,6 +40,7 @@ class Service:
         self.receiving = ByteBudget(settings.receiving_bytes)
         self.batches = BatchPool(settings, self.metrics)
         self.recorder = Recorder(self.metrics)
+        self.last_run = LastRunFile(settings.monitoring)
 
     def require_ready(self) -> None:
         """Refuse with 503 and the reason where a load balancer should send no requests here."""

@@ -54,6 +54,7 @@ class ServiceSettings(BaseModel):
     pages : whether to answer ``/app``, ``/app/stock`` and ``/model-card``, and browsers at ``/``
         with a page.
     metrics : whether to answer ``/metrics``.
+    monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells.
     opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
     root_path : prefix of a reverse proxy, such as ``/cars``; the service answers with it and
         without it, whether the proxy strips it or not.
@@ -87,6 +88,7 @@ class ServiceSettings(BaseModel):
     docs: bool = True
     pages: bool = True
     metrics: bool = True
+    monitoring: Path | None = None
     opentelemetry: bool = False
     root_path: str = ""
 

@@ -90,5 +90,5 @@ async def metrics(service: TheService) -> Response:
     """Return the counters, as Prometheus reads them."""
     service.recorder.flush()
     keeper = service.keeper
-    content, kind = service.metrics.exposition(keeper.served, keeper.objection)
+    content, kind = service.metrics.exposition(keeper.served, keeper.objection, service.last_run)
     return Response(content, media_type=kind)
