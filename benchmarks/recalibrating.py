@@ -1,10 +1,11 @@
 """Ranges and level that keep up without training again: recalibrated beside as it was, by month.
 
-A model learns from a market's listings up to a month. From there on, month by month, a correction is
-learned from all that was listed after that month and before the one that is priced, and both models
-are measured on that: what the 90 % range covers, MAPE, MdAPE, and the mean of ln(price / price
-asked). A month is priced as it comes; nothing of it is known before. The first month after the
-training has nothing to learn from, and is not shown.
+A model learns from a market's listings up to a month. From there on, month by month, a correction
+is learned from all that was listed after that month and before the one that is priced, and both
+models are measured on that: what the 90 % range covers, MAPE, the mean size and the mean of
+ln(price / price asked). Nothing of a month is known before it is priced. The first month after
+training has nothing to learn from, and is not shown. Of a car that comes again the last listing
+counts, and cars that the model learned from do not.
 
 With `--shift`, the sample market's prices are all multiplied from one day on, and what the
 correction learns of them is printed beside what was done.
@@ -36,7 +37,7 @@ from carprice.model.correction import HeldOut
 from carprice.monitoring.recalibration import Seen, correction_of, held_out_figures, seen_prices
 from carprice.monitoring.records import LISTED, OBSERVED_ON, OBSERVED_PRICE, SOURCE
 from carprice.schema import PRICE
-from carprice.settings import RecalibrateSettings, Settings, load_settings
+from carprice.settings import MonitorSettings, Settings, load_settings
 
 console = Console()
 ASKED: Final = (88.0, 92.0)
@@ -67,13 +68,13 @@ def walk(settings: Settings, workspace: Workspace, trained_to: pd.Period) -> int
     listings = read(settings, workspace)
     month = listings["listed_on"].dt.to_period("M")
     model = train(settings, workspace, listings[month <= trained_to])
-    how = RecalibrateSettings()
+    how = MonitorSettings()
     seen = priced(model, listings[month > trained_to], how)
     months = pd.PeriodIndex(seen.day, freq="M")
     rows: list[tuple[str, HeldOut, float]] = []
     for one in months.unique().sort_values()[1:]:
         try:
-            correction = correction_of(seen.take(np.flatnonzero(months < one)), how)
+            correction = correction_of(seen.take(np.flatnonzero(months < one)), how.recalibrate)
         except RefusedError as error:
             console.print(f"{one}: {error}")
             continue
@@ -100,12 +101,12 @@ def injected(settings: Settings, workspace: Workspace, shift: float, rows: int) 
     # The cars are as old as they were: a year is no matter of ninety days.
     later["year"] += days.year.to_numpy() - later["listed_on"].dt.year.to_numpy()
     later["listed_on"] = days
-    how = RecalibrateSettings()
-    plain = correction_of(priced(model, later, how), how)
+    how = MonitorSettings()
+    plain = correction_of(priced(model, later, how), how.recalibrate)
     later[PRICE] *= np.exp(shift)
-    found = correction_of(priced(model, later, how), how)
-    assert found.held_out is not None
-    show([("newest third", found.held_out, found.shift)])
+    found = correction_of(priced(model, later, how), how.recalibrate)
+    if found.held_out is not None:
+        show([("newest third", found.held_out, found.shift)])
     learned = found.shift - plain.shift
     console.print(
         f"injected {shift:+.4f}, learned {learned:+.4f} beside {plain.shift:+.4f} of none"
@@ -127,7 +128,7 @@ def train(settings: Settings, workspace: Workspace, learned: pd.DataFrame) -> Pr
     return train_to(learned, market, settings.train, quiet)
 
 
-def priced(model: PriceModel, listings: pd.DataFrame, how: RecalibrateSettings) -> Seen:
+def priced(model: PriceModel, listings: pd.DataFrame, how: MonitorSettings) -> Seen:
     """Return listings as prices that were seen, as fresh ones are."""
     rows = believed(listings)
     seen = {SOURCE: LISTED, OBSERVED_PRICE: rows[PRICE], OBSERVED_ON: rows["listed_on"]}

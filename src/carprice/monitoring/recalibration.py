@@ -28,16 +28,12 @@ import pandas as pd
 
 from carprice.arrays import Codes, Floats
 from carprice.errors import RefusedError
-from carprice.evaluation.pricing import problems_of
-from carprice.listings.cars import car_digests
-from carprice.listings.features import listings_of
-from carprice.listings.frames import as_columns
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.correction import Correction, HeldOut
 from carprice.model.intervals import AGE_BANDS, age_bands
-from carprice.monitoring.records import LISTED, OBSERVED_ON, OBSERVED_PRICE, SOLD, SOURCE
-from carprice.schema import FIELDS, own_of
-from carprice.settings import RecalibrateSettings
+from carprice.monitoring.observed import price_observations
+from carprice.monitoring.records import SOLD
+from carprice.settings import MonitorSettings, RecalibrateSettings
 
 _HUBER: Final = 1.345
 _NORMAL: Final = 1.4826  # a normal number's standard deviation in median absolute deviations
@@ -50,7 +46,6 @@ _BAND_ROWS: Final = 200
 """Cars of an age band at which its own factor counts as much as that of all."""
 _LARGEST_OF_MAKE: Final = 0.15
 _SCALES: Final = (0.5, 3.0)
-_IMPLAUSIBLE: Final = 3.0
 _SMALLEST: Final = 1e-9
 
 Days = npt.NDArray[np.datetime64]
@@ -90,7 +85,7 @@ class Seen:
 
 
 def recalibrated(
-    model: PriceModel, observations: pd.DataFrame, settings: RecalibrateSettings
+    model: PriceModel, observations: pd.DataFrame, settings: MonitorSettings
 ) -> Correction:
     """Learn a correction of a model; one that the model has already counts for nothing.
 
@@ -103,42 +98,23 @@ def recalibrated(
     RefusedError
         If too few prices were seen, or the market moved further than a correction may.
     """
-    return correction_of(seen_prices(model, observations, settings), settings)
+    return correction_of(seen_prices(model, observations, settings), settings.recalibrate)
 
 
-def seen_prices(
-    model: PriceModel, observations: pd.DataFrame, settings: RecalibrateSettings
-) -> Seen:
-    """Price the cars of observations as of the days when they were seen.
+def seen_prices(model: PriceModel, observations: pd.DataFrame, settings: MonitorSettings) -> Seen:
+    """Price the cars of observations as :func:`price_observations` does, without a correction.
 
-    Of a car that was seen again the last price counts. Left out are cars that the model learned
-    from, those that it cannot price, and prices that hardly any such car can have.
+    What was sold counts, where training learned from prices asked, only as far as it is known what
+    is given way on these; the same the other way round.
     """
     plain = replace(model, correction=None)
-    kind = LISTED if settings.prices == "asked" else SOLD
-    rows = observations[(observations[SOURCE] == kind) & (observations[OBSERVED_PRICE] > 0)]
-    rows = rows[rows[OBSERVED_ON].notna()].sort_values(OBSERVED_ON, kind="stable")
-    listings = rows.reindex(columns=[*FIELDS, *own_of(rows.columns)])
-    listings["listed_on"] = pd.to_datetime(rows[OBSERVED_ON]).astype("datetime64[s]")
-    listings = listings[(problems_of(listings, {}) == "").to_numpy()]
-    listings = listings[~pd.Series(car_digests(listings)).duplicated(keep="last").to_numpy()]
-    if not len(listings):
-        none = np.empty(0)
-        return Seen(none, none, none, np.empty(0, "datetime64[D]"), np.empty(0, object), none)
-    columns = as_columns(listings.drop(columns=[*{*own_of(listings.columns)} - {*model.own}]))
-    known = np.array([plain.pricer.learned_from(one) for one in listings_of(columns)], dtype=bool)
-    prices, widest = (plain.predict(columns, c) for c in (DEFAULT_CONFIDENCE, 0.99))
-    observed = rows.loc[listings.index, OBSERVED_PRICE].to_numpy(dtype=np.float64)
-    features = plain.parse(columns)
-    plausible = (observed > widest.low / _IMPLAUSIBLE) & (observed < widest.high * _IMPLAUSIBLE)
-    return Seen(
-        np.log(observed / prices.price),
-        np.log(prices.price / prices.low),
-        np.log(prices.high / prices.price),
-        listings["listed_on"].to_numpy(dtype="datetime64[D]"),
-        np.array(features.texts["make"], dtype=object),
-        features.numbers["age"],
-    ).take(~known & plausible)
+    found = price_observations(plain, observations, settings)
+    if found.gap is None:
+        is_sold = np.array(found.source, dtype=object) == SOLD
+        found = found.take(np.flatnonzero(is_sold == (settings.prices == "sold")))
+    make = np.array(found.features.texts["make"], dtype=object)
+    age = found.features.numbers["age"]
+    return Seen(found.off, found.below, found.above, found.day, make, age)
 
 
 def correction_of(seen: Seen, settings: RecalibrateSettings) -> Correction:
