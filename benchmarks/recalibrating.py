@@ -39,7 +39,7 @@ from carprice.monitoring.records import LISTED, OBSERVED_ON, OBSERVED_PRICE, SOU
 from carprice.schema import PRICE
 from carprice.settings import MonitorSettings, Settings, load_settings
 
-console = Console()
+console = Console(width=120)
 ASKED: Final = (88.0, 92.0)
 NEAR: Final = 0.01
 
@@ -138,10 +138,9 @@ def priced(model: PriceModel, listings: pd.DataFrame, how: MonitorSettings) -> S
 def show(rows: list[tuple[str, HeldOut, float]]) -> float:
     """Print figures by month, as it was → recalibrated; return what the ranges cover in all."""
     names = ("coverage", "mape", "error", "bias")
-    table = Table(
-        *("month", "cars", "90 % range covers", "MAPE %", "mean |ln|, %", "bias %", "shift"),
-        title="as trained → recalibrated",
-    )
+    table = Table(title="as trained → recalibrated")
+    for name in ("month", "cars", "90 % range covers", "MAPE %", "mean |ln|, %", "bias %", "shift"):
+        table.add_column(name, no_wrap=True)
     cars = np.array([one.rows for _, one, _ in rows])
     for month, one, shift in rows:
         pairs = (getattr(one, name) for name in names)

@@ -564,6 +564,7 @@ class GateSettings(_Settings):
     max_megabytes: Positive = 100.0
     latency_factor: Positive = 2.0
     champion_margin: Share = 0.02
+    max_mape_of_age: Positive | None = None
 
     @field_validator("coverage")
     @classmethod

@@ -45,6 +45,16 @@ class Workspace:
         self.model_tests = reports / "model-tests"
         self.model_cache = root / ".carprice" / "models"
 
+    def beside(self, name: str) -> "Workspace":
+        """Return the same data, with a model, figures and registration in places of their own."""
+        other, reports = Workspace(self.root), self.root / "reports" / name
+        other.model = self.root / "models" / name
+        other.metrics = reports / "metrics.json"
+        other.plots = reports / "plots"
+        other.picture = reports / "evaluation.png"
+        other.registration = reports / "registration.json"
+        return other
+
 
 def read_json(path: Path, made_by: str) -> Any:
     """Read a JSON file of an earlier stage.

@@ -103,6 +103,12 @@ class Correction:
         )
 
 
+def read_correction(folder: Path) -> Correction | None:
+    """Return the correction of a model folder that has been checked; None where there is none."""
+    path = folder / FILE
+    return Correction.from_json(json.loads(path.read_bytes())) if path.is_file() else None
+
+
 def write_corrected(source: Path, target: Path, correction: Correction) -> str:
     """Write a model folder again with a correction, in place of its own if it has one.
 
