@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
+CHALLENGER: Final = "challenger"
 PREVIOUS: Final = "previous"
 WITHDRAWN: Final = "withdrawn"
 FILES: Final = "files"
