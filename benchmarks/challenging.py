@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from scipy.signal import lfilter
 from scipy.stats import t as student
 
 from carprice.arrays import Floats, quiet
@@ -89,7 +90,10 @@ def drawn(pairs: Pairs, factor: float, options: argparse.Namespace, seed: int) -
     theirs, ours = pairs.champion[taken], pairs.challenger[taken]
     turned = rng.random(shape) < 0.5
     theirs, ours = np.where(turned, -ours, theirs), np.where(turned, -theirs, ours)
-    level = rng.normal(0.0, options.shock, (*shape[:2], 1))
+    kept = options.lasting  # an autoregression whose standard deviation is that of each day
+    steps = rng.normal(0.0, options.shock * np.sqrt(1 - kept**2), (*shape[:2], 1))
+    steps[:, 0] /= np.sqrt(1 - kept**2)
+    level = lfilter([1.0], [1.0, -kept], steps, axis=1)
     ours, theirs = factor * (ours + level + options.apart / 2), theirs + level - options.apart / 2
     return Days(*(np.minimum(np.abs(one), LARGEST) for one in (ours, theirs)))
 
@@ -241,6 +245,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=180, help="of looking (%(default)s)")
     parser.add_argument("--outcomes", type=int, default=50, help="a day (%(default)s)")
     parser.add_argument("--shock", type=float, default=0.02, help="of a day, in ln (%(default)s)")
+    parser.add_argument("--lasting", type=float, default=0.0, help="of a day's level (%(default)s)")
     parser.add_argument("--apart", type=float, default=0.02, help="levels, in ln (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
     parser.add_argument("--pairs", type=Path, help="keep the errors of the two models there")
