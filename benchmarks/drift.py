@@ -53,13 +53,14 @@ from carprice.settings import (
     load_settings,
 )
 
-console = Console()
+console, progress = Console(), Console(stderr=True)
 RIGHT: Final = 0.95
 LEVEL: Final = math.log(0.92)
 DECAY: Final = math.log(0.85)
 NEGOTIATED: Final = -0.03
 """What a sale is below the asking price, in ln(price)."""
 TRUTH: Final = "number:truePrice"
+PREDICTED: Final = "predicted"
 KINDS: Final = ("make", "fuel_type", "transmission_type", "body_type")
 """Fields of which a value is seen twice as often."""
 SHARES: Final = (0.06, 0.4)
@@ -84,7 +85,7 @@ def main() -> int:
     parser.add_argument(
         "--rows", type=int, default=10_000, help="listings that the model learns from"
     )
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--model", type=Path, help="a model of the sample; default: one is trained")
     parser.add_argument("--markets", nargs="*", default=["sample", *REAL])
     parser.add_argument("--json", type=Path)
@@ -122,13 +123,14 @@ def sample_market(options: argparse.Namespace) -> tuple[dict[str, Any], list[str
         for run in range(options.runs):
             random = np.random.default_rng(run)
             drawn = draw(3 * options.cars, FIRST_SEED + run, Path(folder))
+            drawn[PREDICTED] = predicted(model, drawn)
             for name, (change, _) in CASES.items():
                 changed = change(drawn, random)
                 told = look_at(model, changed, options.cars, settings, random)
                 verdicts[name].append((told.cause, told.level))
                 levels[name].append(missed_level(told, changed, drawn))
                 psi[name].append(stability(told))
-            print(f"run {run + 1} of {options.runs}", file=sys.stderr)
+            progress.print(f"run {run + 1} of {options.runs}")
     table = Table(
         *("drift", "asked for", "right", "level", "PSI of price", "PSI > 0.1", "verdicts"),
         title=f"{options.runs} runs each",
@@ -261,7 +263,7 @@ def look_at(
         **{
             records.ANSWERED_AT: answered["listed_on"],
             records.VALUATION_DATE: answered["listed_on"],
-            records.PRICE: predicted(model, answered),
+            records.PRICE: answered[PREDICTED],
             records.CAUTIONS: [[] for _ in range(len(answered))],
             records.SHADOW: False,
             records.PROBLEM: "",
@@ -282,7 +284,7 @@ def look_at(
 
 def without_truth(drawn: pd.DataFrame) -> pd.DataFrame:
     """Return listings as whoever asks for a price has them."""
-    return drawn.drop(columns=[PRICE, TRUTH])
+    return drawn.drop(columns=[PRICE, TRUTH, PREDICTED], errors="ignore")
 
 
 def predicted(model: PriceModel, drawn: pd.DataFrame) -> Floats:
