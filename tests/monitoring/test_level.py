@@ -48,6 +48,8 @@ def seen_cars(off: Floats, segments: dict[str, Sequence[str]]) -> Observed:
         features=Features({}, {}, [""] * rows),
         off=off,
         half=np.full(rows, 0.25),
+        below=np.full(rows, 0.25),
+        above=np.full(rows, 0.25),
         inside=(np.abs(off) < 0.25).astype(np.float64),
         predicted=np.ones(rows),
         quoted=np.full(rows, np.nan),
