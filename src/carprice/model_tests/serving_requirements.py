@@ -25,6 +25,7 @@ SERVING: Final = (
     "prometheus-client",
     "pydantic",
     "rapidfuzz",
+    "sqlalchemy",
     "uvicorn",
     "uvloop",
 )
