@@ -53,13 +53,20 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.drain.watch()
-        keeping = asyncio.create_task(service.keeper.run())
+        if service.log is not None:
+            service.log.begin()
+        keeping = [asyncio.create_task(service.keeper.run())]
         await service.keeper.settle()
+        if service.challenger is not None:
+            keeping.append(asyncio.create_task(service.challenger.run()))
         yield
-        keeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeping
+        for task in keeping:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         service.batches.close()
+        if service.log is not None:
+            service.log.end()
         service.recorder.close()
         if service.outcomes is not None:
             service.outcomes.close()

@@ -29,7 +29,7 @@ CORRECTION = Correction(
     shift=-0.08,
     by_make={"maruti": 0.03},
     scale=(1.5, 1.2, 1.1, 0.9),
-    held_out=HeldOut(300, (9.5, 8.0), (8.2, 0.3), (81.0, 90.3)),
+    held_out=HeldOut(300, (9.1, 7.9), (9.5, 8.0), (8.2, 0.3), (81.0, 90.3)),
 )
 
 
@@ -115,7 +115,9 @@ def test_percentiles_of_asking_prices_agree_with_the_range(corrected: PriceModel
         assert outlook.distribution.percentile(math.log(price)) == pytest.approx(share, abs=0.01)
     asked = np.geomspace(value.price_low / 2, value.price_high * 2, 40)
     found = [judged(corrected, outlook, float(price)).percentile for price in asked]
-    assert found == sorted(found) and found[0] < 1 and found[-1] > 99
+    assert found == sorted(found)
+    assert found[0] < 1
+    assert found[-1] > 99
 
 
 def test_a_folder_keeps_it_under_another_digest(
@@ -158,7 +160,7 @@ def test_a_model_without_one_prices_as_ever(folder: Path, plain: PriceModel) -> 
         {"since": 20250801},
         {"rows": -1},
         {"held_out": {"rows": 1}},
-        {"held_out": {"rows": 1, "mape": [1, 2, 3], "bias": [0, 0], "coverage": [90, 90]}},
+        {"held_out": CORRECTION.to_json()["held_out"] | {"mape": [1, 2, 3]}},
         None,
         [],
     ],

@@ -11,7 +11,7 @@ from carprice.listings.features import parse
 from carprice.listings.market import Market
 from carprice.model import PriceModel
 from carprice.model.pricer import Prices
-from carprice.model.reference import REST, Reference, level_of, once, rows_of
+from carprice.model.reference import REST, Reference, middle_of, once, rows_of
 
 DAY = datetime.date(2025, 6, 30)
 MARKET = Market("EUR", "km", DAY, "")
@@ -66,7 +66,7 @@ def test_listings_without_a_date_have_no_days() -> None:
 def test_far_off_values_hardly_move_the_middle() -> None:
     values = np.random.default_rng(1).standard_t(3, 5_000) * 0.1 + 0.05
     junk = np.r_[values, np.full(100, -6.0)]
-    clean, dirty = level_of(values), level_of(junk)
+    clean, dirty = middle_of(values), middle_of(junk)
     assert clean.level == pytest.approx(0.05, abs=4 * clean.error)
     assert dirty.level == pytest.approx(clean.level, abs=0.006)
     assert dirty.error == pytest.approx(clean.error, rel=0.1)
@@ -74,14 +74,14 @@ def test_far_off_values_hardly_move_the_middle() -> None:
 
 def test_the_standard_error_is_that_of_repeated_draws() -> None:
     random = np.random.default_rng(2)
-    found = [level_of(random.standard_t(4, 40)) for _ in range(600)]
+    found = [middle_of(random.standard_t(4, 40)) for _ in range(600)]
     spread = np.std([one.level for one in found])
     assert np.mean([one.error for one in found]) == pytest.approx(spread, rel=0.1)
 
 
 def test_equal_values_have_no_error() -> None:
-    assert level_of(np.full(5, 0.25)) == (5, 0.25, 0.0)
-    assert level_of(np.array([3.0]))[:2] == (1, 3.0)
+    assert middle_of(np.full(5, 0.25)) == (5, 0.25, 0.0)
+    assert middle_of(np.array([3.0]))[:2] == (1, 3.0)
 
 
 def test_names_that_are_not_told_are_no_segment() -> None:

@@ -30,11 +30,12 @@ _EDGES: Final = list(AGE_BANDS.values())
 class HeldOut:
     """What a correction does to cars that it was not learned from, listed later than those it was.
 
-    Pairs are without and with it, in per cent: MAPE; mean of ln(price / price observed) times 100;
-    coverage of the 90 % range.
+    Pairs are without and with it, in per cent: the mean size of ln(price / price observed), MAPE,
+    the mean of ln(price / price observed), coverage of the 90 % range.
     """
 
     rows: int
+    error: tuple[float, float]
     mape: tuple[float, float]
     bias: tuple[float, float]
     coverage: tuple[float, float]
@@ -87,20 +88,25 @@ class Correction:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        held_out = content.get("held_out")
+        held_out = None
+        if found := content.get("held_out"):
+            pairs = {name: tuple(pair) for name, pair in found.items() if name != "rows"}
+            held_out = HeldOut(found["rows"], **pairs)
         return cls(
-            *(datetime.date.fromisoformat(content[name]) for name in ("since", "until")),
+            since=datetime.date.fromisoformat(content["since"]),
+            until=datetime.date.fromisoformat(content["until"]),
             rows=content["rows"],
             shift=content["shift"],
             by_make=content["by_make"],
             scale=tuple(content["scale"]),
-            held_out=None
-            if held_out is None
-            else HeldOut(
-                held_out["rows"],
-                *((one[0], one[1]) for one in map(held_out.get, ("mape", "bias", "coverage"))),
-            ),
+            held_out=held_out,
         )
+
+
+def read_correction(folder: Path) -> Correction | None:
+    """Return the correction of a model folder that has been checked; None where there is none."""
+    path = folder / FILE
+    return Correction.from_json(json.loads(path.read_bytes())) if path.is_file() else None
 
 
 def write_corrected(source: Path, target: Path, correction: Correction) -> str:
@@ -121,8 +127,7 @@ def write_corrected(source: Path, target: Path, correction: Correction) -> str:
         for name, content in files.contents.items():
             if name != FILE:
                 (folder / name).write_bytes(content)
-        content = json.dumps(correction.to_json(), sort_keys=True)
-        (folder / FILE).write_text(content, encoding="utf-8")
+        (folder / FILE).write_bytes(json.dumps(correction.to_json(), sort_keys=True).encode())
 
     ours = ("format_version", "files", "checksum")
     description = {name: told for name, told in files.manifest.items() if name not in ours}

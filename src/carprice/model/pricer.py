@@ -509,7 +509,8 @@ class Pricer:
         if self._correction is None:
             return None
         listed = read.car.given["listed"]
-        return self._correction if listed >= self._corrected_from or listed == 0.0 else None
+        is_undated = listed == 0.0 and read.listing.get("listed_on") is None
+        return self._correction if is_undated or listed >= self._corrected_from else None
 
     def _open_price(self, read: _Read, sums: tuple[float, float]) -> tuple[float, float, float]:
         """Return ln(price), the local scale of its ranges, and the variance of what is open of it.

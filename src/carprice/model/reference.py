@@ -50,7 +50,7 @@ _TURNS: Final = 12
 _TINY: Final = 1e-9
 
 
-class Level(NamedTuple):
+class Middle(NamedTuple):
     """The middle of some values, by Huber's M-estimator: far-off ones count no more than near ones.
 
     Attributes
@@ -64,12 +64,12 @@ class Level(NamedTuple):
     error: float
 
 
-def level_of(values: Floats) -> Level:
+def middle_of(values: Floats) -> Middle:
     """Estimate the middle of n values, one at least.
 
     Examples
     --------
-    >>> found = level_of(np.r_[np.zeros(50), np.ones(50), 1000.0])
+    >>> found = middle_of(np.r_[np.zeros(50), np.ones(50), 1000.0])
     >>> found.rows, round(found.level, 1), round(found.error, 2)
     (101, 0.5, 0.05)
     """
@@ -87,7 +87,7 @@ def level_of(values: Floats) -> Level:
     inside = max(float(np.mean(np.abs(values - middle) < reach)), 1 / len(values))
     degrees = max(len(values) - 1, 1)
     error = math.sqrt(float(np.sum(held**2)) / degrees / len(values)) / inside
-    return Level(len(values), middle, error)
+    return Middle(len(values), middle, error)
 
 
 class Residuals(NamedTuple):
@@ -97,8 +97,8 @@ class Residuals(NamedTuple):
     ----------
     rows : training cars of the segment.
     level, error : middle of ln(price / predicted), and its standard error.
-    size, size_error : middle of |ln(price / predicted) - level| in half widths of the range at 90 %,
-        and its standard error: how much the prices scatter for what the model expects of such cars.
+    size, size_error : middle of |ln(price / predicted) - level| in half widths of the range at
+        90 %, and its standard error: how much prices scatter beside what the model expects.
     inside : share of the prices within their range at 90 %.
     """
 
@@ -119,8 +119,8 @@ def residuals_of(off: Floats, half: Floats, inside: Floats) -> Residuals:
     half : half the width of each range at 90 %, in ln(price).
     inside : 1 where the price lies within its range, else 0.
     """
-    middle = level_of(off)
-    sizes = level_of(np.abs(off - middle.level) / np.maximum(half, _TINY))
+    middle = middle_of(off)
+    sizes = middle_of(np.abs(off - middle.level) / np.maximum(half, _TINY))
     return Residuals(*middle, sizes.level, sizes.error, float(inside.mean()))
 
 
@@ -242,7 +242,7 @@ def rows_of(names: Sequence[str]) -> Iterator[tuple[str, Codes]]:
     every, codes = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(every)))
-    for name, rows in zip(every.tolist(), np.split(order, ends[:-1]), strict=True):
+    for name, rows in zip(every.tolist(), np.split(order, ends)[:-1], strict=True):
         if name:
             yield name, rows
 

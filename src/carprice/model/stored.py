@@ -203,7 +203,7 @@ def _shifts(value: Any) -> bool:
 
 
 def _later_cars(value: Any) -> bool:
-    pairs = ("mape", "bias", "coverage")
+    pairs = ("error", "mape", "bias", "coverage")
     return (
         isinstance(value, dict)
         and value.keys() == {"rows", *pairs}
