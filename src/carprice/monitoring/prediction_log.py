@@ -275,9 +275,9 @@ class PredictionLog:
                 wait = 0.0
                 self._trouble.is_sent()
                 if self._settings.days and monotonic() >= next_look and not is_last:
-                    next_look = monotonic() + _FORGET_SECONDS
                     now = datetime.datetime.now(datetime.UTC)
                     self._store.forget(now - datetime.timedelta(days=self._settings.days))
+                    next_look = monotonic() + _FORGET_SECONDS
             except OSError as error:
                 self._trouble.not_sent(error)
                 wait = min(2 * wait or _FIRST_WAIT_SECONDS, _SWEEP_SECONDS)
