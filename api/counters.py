@@ -8,7 +8,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,6 +21,7 @@ from carprice.model.pricer import Valuation
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
 
 logger = logging.getLogger("carprice.service")
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -145,18 +146,21 @@ class Metrics:
         served: ServedModel | None,
         objection: str,
         challenger: tuple[str, ServedModel | None] | None = None,
+        others: Iterable["Collector"] = (),
     ) -> tuple[bytes, str]:
         """Return all metrics as text, and their media type.
 
         Parameters
         ----------
         challenger : the state of the challenger and, where it prices, its model.
+        others : what else there is to tell.
         """
         import prometheus_client as prometheus
         from prometheus_client.multiprocess import MultiProcessCollector
 
         counted, own = self._registry, prometheus.CollectorRegistry()
-        own.register(_ModelCollector(served, objection, challenger))
+        for collector in (_ModelCollector(served, objection, challenger), *others):
+            own.register(collector)
         shared = os.environ.get(SHARED_FOLDER)
         if shared and self._is_shared(Path(shared)):
             _forget_dead_workers(Path(shared))

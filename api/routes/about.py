@@ -92,5 +92,7 @@ async def metrics(service: TheService) -> Response:
     service.recorder.flush()
     keeper, challenger = service.keeper, service.challenger
     told = None if challenger is None else (challenger.state, challenger.served)
-    content, kind = service.metrics.exposition(keeper.served, keeper.objection, told)
+    content, kind = service.metrics.exposition(
+        keeper.served, keeper.objection, told, [service.last_run]
+    )
     return Response(content, media_type=kind)

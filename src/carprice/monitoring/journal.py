@@ -10,7 +10,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, time
@@ -51,7 +51,7 @@ class Journal:
         If it cannot be written; nothing is left of it.
     """
 
-    def __init__(self, folder: Path, own: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, own: Iterable[str] = ()) -> None:
         import fcntl
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Journal:
         self._file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.append(json.dumps({_OWN: sorted(own)}).encode() + b"\n", 0)
+            self.append(json.dumps({_OWN: sorted(self.own)}).encode() + b"\n", 0)
             made.rename(self.path)  # locked before anybody sees it
         except OSError:
             self.close()
@@ -142,6 +142,6 @@ def read_journal(path: Path) -> tuple[tuple[str, ...], bytes, bool]:
             name for name in json.loads(head)[_OWN] if not why_not_own(name, of_before=True)
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        return (), b"", bool(head)
+        own = ()  # the rows say the rest
     end = body.rfind(b"\n") + 1
     return own, body[:end], end < len(body)

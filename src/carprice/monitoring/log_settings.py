@@ -60,7 +60,7 @@ def check_needs() -> None:
     if find_spec("pyarrow") is None:
         raise ValueError(
             "needs pyarrow, which is not installed here; build the image with "
-            "--build-arg LOCK=serving-log.txt, or run pip install pyarrow"
+            "--build-arg PREDICTION_LOG=yes, or run pip install pyarrow"
         )
 
 

@@ -10,14 +10,14 @@ import datetime
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic, time
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, Protocol
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import to_json
 
 from carprice.appraisal.deal import JudgedValuation
 from carprice.model import PriceModel
@@ -26,7 +26,7 @@ from carprice.monitoring import records
 from carprice.monitoring.journal import Journal, claimed, forget_begun, journals
 from carprice.monitoring.log_files import Folder, S3Prefix, write_file
 from carprice.monitoring.log_settings import LogSettings
-from carprice.schema import ASKING_PRICE, FIELDS, alias
+from carprice.schema import ASKING_PRICE, FIELDS, name_in_requests
 
 logger = logging.getLogger("carprice.service")
 PRODUCTION: Final = "production"
@@ -61,22 +61,6 @@ class Served(Protocol):
         """Its number in the registry."""
 
 
-class _Row(NamedTuple):
-    """One answer, as it was put."""
-
-    quote_id: str
-    moment: float
-    route: str
-    served: Served
-    listing: Mapping[str, Any]
-    valuation: Valuation | None
-    confidence: float
-    milliseconds: float
-    alias: str
-    shadow: bool
-    problem: str
-
-
 class PredictionLog:
     """Keeps answers; :meth:`put` never waits and never fails.
 
@@ -92,8 +76,8 @@ class PredictionLog:
         self._most = settings.most_waiting
         share = settings.share
         self._end_of_share = "g" if share >= 1 else f"{int(share * 2**64):016x}"
-        self._waiting: deque[_Row] = deque()
-        self._refused = 0
+        self._waiting: deque[bytes] = deque()
+        self._refused = self._damaged = 0
         self._lock = threading.Lock()
         is_sent = settings.is_s3
         self._folder = settings.spool if is_sent else Path(settings.location)
@@ -101,7 +85,7 @@ class PredictionLog:
             S3Prefix(settings.location) if is_sent else Folder(self._folder)
         )
         self._is_sent = is_sent
-        self._lines = _Lines(settings.without)
+        self._columns: dict[tuple[str, ...], dict[str, str]] = {}
         self._journal: Journal | None = None
         self._own: frozenset[str] = frozenset()
         self._spooled = 0
@@ -155,8 +139,47 @@ class PredictionLog:
             with self._lock:
                 self._refused += 1
             return
-        answered = (quote_id, time(), route, served, listing, valuation, confidence, milliseconds)
-        self._waiting.append(_Row(*answered, alias, shadow, problem))
+        # Bytes, not objects: what outlives its request costs more than writing it does.
+        model = served.model
+        columns = self._columns.get(model.own) or self._columns_of(model.own)
+        content = {
+            records.QUOTE_ID: quote_id,
+            records.ANSWERED_AT: int(time() * 1e6),
+            records.ROUTE: route,
+            records.MODEL_VERSION: served.version,
+            records.MODEL_DIGEST: model.digest,
+            records.ALIAS: alias,
+            records.SHADOW: shadow,
+            records.CONFIDENCE: confidence,
+            records.CURRENCY: model.market.currency,
+            records.MILLISECONDS: round(milliseconds, 4),
+            records.PROBLEM: problem[:_LONGEST_PROBLEM],
+        }
+        if valuation is not None:
+            content[records.PRICE], content[records.LOW], content[records.HIGH] = valuation.prices
+            content[records.VALUATION_DATE] = valuation.valuation_date
+            content[records.CAUTIONS] = [f"{one.kind}:{one.field}" for one in valuation.cautions]
+            if isinstance(valuation, JudgedValuation):
+                content[records.LABEL] = valuation.deal.label
+        for name, value in listing.items():
+            if value is not None and name in columns:
+                content[columns[name]] = value
+        try:
+            self._waiting.append(to_json(content, inf_nan_mode="null"))
+        except ValueError:  # a text that is no Unicode
+            with self._lock:
+                self._damaged += 1
+
+    def _columns_of(self, own: tuple[str, ...]) -> dict[str, str]:
+        """Return the columns of fields, of a market's own ones too, by their names in Python."""
+        names = {name_in_requests(name): name for name in (*FIELDS, *own)}
+        names[ASKING_PRICE] = records.ASKING_PRICE
+        without = self._settings.without
+        columns = {name: column for name, column in names.items() if column not in without}
+        with self._lock:
+            self._own |= {*own} - without
+            self._columns[own] = columns
+        return columns
 
     def begin(self) -> None:
         """Start to write, and recover what a process that was killed has left."""
@@ -191,11 +214,12 @@ class PredictionLog:
     def _turn(self, *, is_last: bool) -> None:
         with self._lock:
             refused, self._refused = self._refused, 0
+            damaged, self._damaged = self._damaged, 0
         self._drop("queue", refused)
+        self._drop("damaged", damaged)
         self._tell_waiting()
-        for _ in range(0, len(self._waiting), _CHUNK):
-            count = min(len(self._waiting), _CHUNK)
-            self._append([self._waiting.popleft() for _ in range(count)])
+        while rows := [self._waiting.popleft() for _ in range(min(len(self._waiting), _CHUNK))]:
+            self._append(rows)
         journal = self._journal
         if journal is not None:
             is_old = monotonic() - journal.begun >= self._settings.seconds
@@ -204,22 +228,17 @@ class PredictionLog:
         self._tell_waiting()
         self._trouble.look_back()
 
-    def _append(self, rows: list[_Row]) -> None:
-        models = {id(row.served): row.served.model for row in rows}.values()
-        own = frozenset(name for model in models for name in model.own)
-        if not own <= self._own:
-            self._own |= own
-            self._finish()
-        lines, damaged = self._lines.of(rows)
-        self._drop("damaged", damaged)
-        count = len(rows) - damaged
+    def _append(self, rows: list[bytes]) -> None:
+        count, lines, own = len(rows), b"\n".join((*rows, b"")), self._own
         journal = self._journal
         if journal is not None and not journal.is_there():
             self._drop("gone", journal.rows)
             self._finish()
+        elif journal is not None and journal.own != own:
+            self._finish()
         try:
             if self._journal is None:
-                self._journal = Journal(self._folder, sorted(self._own))
+                self._journal = Journal(self._folder, own)
             if self._is_sent and self._spooled + self._journal.size > self._settings.spool_bytes:
                 self._drop("spool", count)
                 return
@@ -295,72 +314,6 @@ class PredictionLog:
                 with claimed(path) as is_ours:
                     if is_ours:
                         self._store.deliver(path)
-
-
-class _Lines:
-    """Writes rows as lines of JSON, without the fields that are left out or not given."""
-
-    def __init__(self, without: Iterable[str]) -> None:
-        self._kept = {name: name for name in FIELDS if name not in without}
-        self._without = frozenset(without)
-        self._of_model: dict[int, tuple[Served, dict[str, Any], dict[str, str]]] = {}
-
-    def of(self, rows: Iterable[_Row]) -> tuple[bytes, int]:
-        """Return the lines, and how many rows cannot be written."""
-        lines, damaged = [], 0
-        for row in rows:
-            try:
-                lines.append(to_json(self._content(row), inf_nan_mode="null"))
-            except (PydanticSerializationError, UnicodeEncodeError, ValueError):
-                damaged += 1
-        lines.append(b"")
-        return b"\n".join(lines), damaged
-
-    def _content(self, row: _Row) -> dict[str, Any]:
-        constant, kept = self._known(row.served)
-        content = {
-            records.QUOTE_ID: row.quote_id,
-            records.ANSWERED_AT: int(row.moment * 1e6),
-            records.ROUTE: row.route,
-            records.ALIAS: row.alias,
-            records.SHADOW: row.shadow,
-            records.CONFIDENCE: row.confidence,
-            records.MILLISECONDS: round(row.milliseconds, 4),
-            records.PROBLEM: row.problem[:_LONGEST_PROBLEM],
-            **constant,
-        }
-        if (valuation := row.valuation) is not None:
-            prices = valuation.prices
-            content[records.PRICE], content[records.LOW], content[records.HIGH] = prices
-            content[records.VALUATION_DATE] = valuation.valuation_date
-            content[records.CAUTIONS] = [f"{one.kind}:{one.field}" for one in valuation.cautions]
-            if isinstance(valuation, JudgedValuation):
-                content[records.LABEL] = valuation.deal.label
-        if (asked := row.listing.get(ASKING_PRICE)) is not None:
-            content[records.ASKING_PRICE] = asked
-        for name, value in row.listing.items():
-            if value is not None and name in kept:
-                content[kept[name]] = value
-        return content
-
-    def _known(self, served: Served) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return what all rows of a model say, and the columns of the fields that are kept."""
-        found = self._of_model.get(id(served))
-        if found is None or found[0] is not served:
-            model = served.model
-            constant = {
-                records.MODEL_VERSION: served.version,
-                records.MODEL_DIGEST: model.digest,
-                records.CURRENCY: model.market.currency,
-            }
-            own = {alias(name): name for name in model.own if name not in self._without}
-            if len(self._of_model) > _FEW_MODELS:
-                self._of_model.clear()
-            found = self._of_model[id(served)] = served, constant, self._kept | own
-        return found[1], found[2]
-
-
-_FEW_MODELS: Final = 8
 
 
 @dataclass
