@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.random import Generator
-from scipy.special import betaincinv, stdtr
+from scipy.special import betainc, betaincinv, stdtr, stdtrit
 
 from carprice.arrays import Floats
 
@@ -56,8 +56,6 @@ def beyond(estimate: float, error: float, tolerance: float, rows: int) -> float:
 
 def reach(error: float, rows: int) -> float:
     """Return half the width of the interval of an estimate of so many rows."""
-    from scipy.special import stdtrit
-
     return float(stdtrit(max(rows - 1, 1), (1 + CONFIDENCE) / 2)) * error
 
 
@@ -92,8 +90,6 @@ def median_interval(values: Floats) -> Interval:
 
 def share_above(hits: int, rows: int, limit: float) -> float:
     """Return the p-value of "the share is at most the limit", exact."""
-    from scipy.special import betainc
-
     return float(betainc(hits, rows - hits + 1, limit)) if hits else 1.0
 
 

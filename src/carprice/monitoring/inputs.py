@@ -26,6 +26,7 @@ from carprice.model.reference import (
     binned,
     missing_in,
     names_in,
+    numbers_of,
 )
 from carprice.monitoring.chance import certain, permuted, share_above
 from carprice.monitoring.checks import Chart, Check, Level, Table
@@ -48,17 +49,25 @@ _LEAST_SHARE: Final = 1e-4
 
 @dataclass(frozen=True)
 class Cars:
-    """Cars that came in, each once: their features, predicted prices, and what is odd of each."""
+    """Cars that came in, each once.
+
+    Attributes
+    ----------
+    numbers : those of :func:`carprice.model.reference.numbers_of`.
+    is_odd : 1 for each whose answer warned of a value out of range, else 0.
+    first, last : days of the answers, ISO 8601.
+    answers : their number; a car may have several.
+    """
 
     features: Features
-    price: Floats
+    numbers: Mapping[str, Floats]
     is_odd: Floats
     first: str | None = None
     last: str | None = None
     answers: int = 0
 
     def __len__(self) -> int:
-        return len(self.price)
+        return len(self.is_odd)
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,8 @@ def read_answers(model: PriceModel, log: pd.DataFrame, days: int) -> Cars:
     first, last = (
         (str(end.date()) for end in (day[fit].min(), day[fit].max())) if len(rows) else ("", "")
     )
-    return Cars(features, price[once], odd, first or None, last or None, len(rows))
+    numbers = numbers_of(features, price[once], model.market)
+    return Cars(features, numbers, odd, first or None, last or None, len(rows))
 
 
 def _is_odd(cautions: Any) -> float:
@@ -148,8 +158,7 @@ def _counts(
     field: str, before: Mapping[str, int], cars: Cars, reference: Reference
 ) -> Counter[str]:
     if field in BINNED:
-        values = cars.price if field == "price" else cars.features.numbers[field]
-        names: Sequence[str] = binned(values, reference.edges[field])
+        names: Sequence[str] = binned(cars.numbers[field], reference.edges[field])
     else:
         names = cars.features.texts.get(field, [""] * len(cars))
     return Counter(name if name in before else REST for name in names)
@@ -273,14 +282,13 @@ def bin_told(edges: Sequence[float], place: int) -> str:
 
     Examples
     --------
-    >>> [bin_told([2.0, 1500.0], place) for place in range(3)]
-    ['below 2', '2 to 1,500', 'from 1,500']
+    >>> [bin_told([2.31, 1500.0], place) for place in range(3)]
+    ['below 2.3', '2.3 to 1,500', 'from 1,500']
     """
+    told = [f"{edge:,.0f}" if edge >= 100 else f"{edge:.1f}" for edge in edges]
     if place == 0:
-        return f"below {edges[0]:,.0f}"
-    if place == len(edges):
-        return f"from {edges[-1]:,.0f}"
-    return f"{edges[place - 1]:,.0f} to {edges[place]:,.0f}"
+        return f"below {told[0]}"
+    return f"from {told[-1]}" if place == len(told) else f"{told[place - 1]} to {told[place]}"
 
 
 def input_charts(cars: Cars, reference: Reference) -> list[Chart]:
