@@ -1,7 +1,7 @@
 """The parts of the running service, which its routes share."""
 
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 
@@ -21,6 +21,9 @@ from api.service_settings import ServiceSettings
 from api.shadow import ShadowJob
 from api.watch import Answer, Work
 from carprice.appraisal.quote import QUOTE
+
+if TYPE_CHECKING:
+    from carprice.monitoring.outcomes import OutcomeStore
 
 
 class Service:
@@ -58,6 +61,7 @@ class Service:
             self.challenger = Challenger(settings, self.metrics, self.keeper, self.log)
         self.batches = BatchPool(settings, self.metrics, self.log, self.challenger)
         self.recorder = Recorder(self.metrics)
+        self.outcomes = _outcomes(settings)
         self.last_run = LastRunFile(settings.monitoring)
 
     def require_ready(self) -> None:
@@ -132,3 +136,14 @@ class Service:
         if served is None:
             raise ProblemError(Kind.NO_MODEL, self.keeper.problem)
         return served
+
+
+def _outcomes(settings: ServiceSettings) -> "OutcomeStore | None":
+    """Return where outcomes are kept, if they are; no connection is made yet."""
+    given, log = settings.outcomes.get_secret_value(), getattr(settings, "prediction_log", "")
+    if not given and not log:
+        return None
+    from carprice.monitoring.outcomes import OutcomeStore, location_of_outcomes
+
+    location = location_of_outcomes(given, str(log or ""))
+    return OutcomeStore(location) if location else None

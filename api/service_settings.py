@@ -59,6 +59,8 @@ class ServiceSettings(BaseModel):
     pages : whether to answer ``/app``, ``/app/stock`` and ``/model-card``, and browsers at ``/``
         with a page.
     metrics : whether to answer ``/metrics``.
+    outcomes : database or folder that keeps what cars sold for; empty: beside a prediction log that
+        is a folder, else there is no ``POST /outcomes``.
     monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells.
     prediction_log : folder, or ``s3://bucket/prefix``, that keeps what was answered; empty: none.
     prediction_log_spool : folder for what is not sent to S3 yet; default: beside the model cache.
@@ -104,6 +106,7 @@ class ServiceSettings(BaseModel):
     docs: bool = True
     pages: bool = True
     metrics: bool = True
+    outcomes: SecretStr = SecretStr("")
     monitoring: Path | None = None
     prediction_log: str = ""
     prediction_log_spool: Path | None = None
@@ -167,5 +170,7 @@ class ServiceSettings(BaseModel):
 def _told(error: "ErrorDetails") -> str:
     field = str(error["loc"][0])
     message = error["msg"].removeprefix("Value error, ")
-    found = "a secret" if field in ("api_keys", "promotion_key") else repr(error["input"])
+    found = (
+        "a secret" if field in ("api_keys", "outcomes", "promotion_key") else repr(error["input"])
+    )
     return f"{_PREFIX}{field.upper()}: {message} (found {found})"

@@ -21,6 +21,8 @@ from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.car import CarReader
+from carprice.model.correction import FILE as CORRECTION
+from carprice.model.correction import Correction
 from carprice.model.deal_limits import DealLimits
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Encoder, TreeRows
@@ -91,6 +93,7 @@ class PriceModel:
         shown, and in models of before.
     reference : what training was like, for whoever looks at the model in use; None in models of
         before.
+    correction : what keeps level and ranges near the market of now; None where there is none.
     libraries : versions of the libraries that trained it, as its folder tells; empty before.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
@@ -114,6 +117,7 @@ class PriceModel:
     learned: LearnedFrom | None = field(default=None, compare=False)
     listings: ListingStore | None = field(default=None, compare=False)
     reference: Reference | None = None
+    correction: Correction | None = None
     libraries: dict[str, str] = field(default_factory=dict, compare=False)
     digest: str = field(default="", compare=False)
 
@@ -316,6 +320,8 @@ class PriceModel:
             parts["segments"] = self.segments.to_json()
         if self.reference is not None:
             parts["reference"] = self.reference.to_json()
+        if self.correction is not None:
+            parts["correction"] = self.correction.to_json()
 
         def write_files(target: Path) -> None:
             (target / "booster.onnx").write_bytes(self.booster.graph)
@@ -402,6 +408,9 @@ class PriceModel:
         if "listings.json" in contents or "listings.bin" in contents:
             shared, categories = part("listings.json"), CarReader(defaults).categories
             listings = ListingStore.read(shared, contents["listings.bin"], categories)
+        correction = None
+        if CORRECTION in contents:
+            correction = Correction.from_json(part(CORRECTION))
         return cls(
             market=Market.from_json(manifest["market"]),
             hedonic=hedonic,
@@ -424,6 +433,7 @@ class PriceModel:
             learned=None if learned is None else LearnedFrom.from_bytes(learned),
             listings=listings,
             reference=reference,
+            correction=correction,
             libraries=manifest.get("libraries", {}),
             digest=files.digest,
         )

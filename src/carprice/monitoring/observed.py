@@ -33,7 +33,9 @@ from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, NUMERIC, FieldKind, boun
 from carprice.settings import MonitorSettings
 
 _RANK: Final = {SOLD: 2, OFFERED: 1, LISTED: 0}
-_ARRAYS: Final = ("off", "half", "inside", "predicted", "quoted", "quoted_inside", "day")
+_ARRAYS: Final = (
+    *("off", "half", "below", "above", "inside", "predicted", "quoted", "quoted_inside", "day"),
+)
 _ROUND: Final = 1_000.0
 
 Days = npt.NDArray[np.datetime64]
@@ -48,6 +50,7 @@ class Observed:
     off : ln(price / predicted), on the scale of the prices that training learned from: what is
         negotiated is taken out where it is known.
     half : half the width of the range at 90 %, in ln(price).
+    below, above : the two parts of that width, below and above the predicted price.
     inside : 1 where that price lies in the range, else 0.
     day : of the observed price.
     quoted, quoted_inside : the price that had been answered, and whether the observed one lay in
@@ -62,6 +65,8 @@ class Observed:
     features: Features
     off: Floats
     half: Floats
+    below: Floats
+    above: Floats
     inside: Floats
     predicted: Floats
     quoted: Floats
@@ -207,6 +212,8 @@ def price_observations(
         features=features,
         off=off,
         half=(high - low) / 2,
+        below=np.log(priced.price) - low,
+        above=high - np.log(priced.price),
         inside=((low <= shifted) & (shifted <= high)).astype(np.float64),
         predicted=priced.price,
         quoted=quoted,
