@@ -40,7 +40,7 @@ from carprice.registry.versions import (
     Version,
     production_version,
 )
-from carprice.settings import Settings
+from carprice.settings import ChallengeSettings, Settings
 
 _DAY: Final = datetime.timedelta(days=1)
 _NEVER: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
@@ -163,9 +163,9 @@ def contests(
         with contextlib.suppress(CorruptModelError):  # there is nothing to go back to
             pairs = paired(load(before), champion, seen.observed, since.date())
             told = served(seen.log, before.digest, production.digest, since)
-            difference = pairs.difference(limits.level)
+            difference = pairs.difference(limits)
             decision = watch(difference, told, limits, (last - since) / _DAY)
-            contest = _contest(before, production, since, decision, pairs, told, limits.level)
+            contest = _contest(before, production, since, decision, pairs, told, limits)
             found.append(replace(contest, is_watch=True))
     if challenger is not None:
         since = max(since, since_of(challenger, CHALLENGER_SINCE) or _NEVER)
@@ -173,14 +173,14 @@ def contests(
         passed = (last - since) / _DAY
         try:
             pairs = paired(champion, load(challenger), seen.observed, since.date())
-            decision = decide(pairs.difference(limits.level), told, limits, passed)
+            decision = decide(pairs.difference(limits), told, limits, passed)
         except (CorruptModelError, InputError) as error:
             pairs, decision = NO_PAIRS, Decision(Step.DROP, f"it is broken: {error}")
         if decision.step is Step.PROMOTE and challenger.tags.get("gate_champion") != champion_of(
             production
         ):
             decision = _not_judged(decision, passed < limits.longest_days)
-        found.append(_contest(production, challenger, since, decision, pairs, told, limits.level))
+        found.append(_contest(production, challenger, since, decision, pairs, told, limits))
     return found
 
 
@@ -191,10 +191,10 @@ def _contest(
     decision: Decision,
     pairs: Pairs,
     told: Served,
-    level: float,
+    limits: ChallengeSettings,
 ) -> Contest:
-    by_source = {name: pairs.difference(level, name) for name in COUNTED}
-    found, left_out = pairs.difference(level), dict(pairs.left_out)
+    by_source = {name: pairs.difference(limits, name) for name in COUNTED}
+    found, left_out = pairs.difference(limits), dict(pairs.left_out)
     return Contest(older, newer, since, decision, found, by_source, told, left_out)
 
 

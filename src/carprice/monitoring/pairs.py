@@ -34,6 +34,7 @@ from carprice.monitoring.records import (
 )
 from carprice.monitoring.sequential import Difference, difference_of, errors_of
 from carprice.schema import own_of
+from carprice.settings import ChallengeSettings
 
 COUNTED: Final = (SOLD, LISTED)
 """Sources that count; a price that was offered is nobody's."""
@@ -56,10 +57,11 @@ class Pairs:
     sources: npt.NDArray[np.str_]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def difference(self, level: float, source: str = "") -> Difference:
+    def difference(self, limits: ChallengeSettings, source: str = "") -> Difference:
         """Compare the errors, of one source or of all."""
         some = self.sources == source if source else np.full(len(self.ours), True)
-        return difference_of(self.ours[some], self.theirs[some], self.days[some], level)
+        ours, theirs, days = self.ours[some], self.theirs[some], self.days[some]
+        return difference_of(ours, theirs, days, limits.level, limits.step_days)
 
 
 NO_PAIRS: Final = Pairs(
