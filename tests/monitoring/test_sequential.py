@@ -87,9 +87,10 @@ def difference(low: float, high: float, cars: int = 900, days: int = 30) -> Diff
 
 
 LIMITS = ChallengeSettings()
-SLOW = Served(50, 0, 31.0, 10.0)
-BROKEN = Served(50, 2, 10.0, 10.0)
-HARDLY_USED = Served(19, 19, 10.0, 10.0)
+SLOW = Served(50, 0, 61.0, 10.0)
+UNNOTICED = Served(50, 0, 6.0, 0.2)
+BROKEN = Served(7, 5, 10.0, 10.0)
+HARDLY_USED = Served(4, 4, 10.0, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +109,9 @@ HARDLY_USED = Served(19, 19, 10.0, 10.0)
         (difference(-0.05, 0.01), Served(), LIMITS, 20, "wait", "the interval does not decide yet"),
         (difference(0.01, 0.05), Served(), LIMITS, 20, "drop", "not better, beyond doubt"),
         (difference(-0.05, 0.01), Served(), LIMITS, 180, "drop", "nothing else was decided within"),
-        (difference(-0.05, -0.01), BROKEN, LIMITS, 20, "drop", "no price for 2 of 50 listings"),
-        (difference(-0.05, -0.01), SLOW, LIMITS, 1, "drop", "31.0 ms, production's 10.0 ms"),
+        (difference(-0.05, -0.01), BROKEN, LIMITS, 20, "drop", "no price for 5 of 7 listings"),
+        (difference(-0.05, -0.01), SLOW, LIMITS, 1, "drop", "61.0 ms, production's 10.0 ms"),
+        (difference(-0.05, -0.01), UNNOTICED, LIMITS, 20, "promote", "beyond doubt"),
         (difference(-0.05, -0.01), HARDLY_USED, LIMITS, 20, "promote", "beyond doubt"),
         (
             difference(-0.05, -0.01),

@@ -18,10 +18,7 @@ from carprice.arrays import Progress, quiet
 from carprice.errors import CorruptModelError, InputError
 from carprice.model import PriceModel
 from carprice.monitoring.challenge import Decision, Served, Step, decide, to_json, watch
-from carprice.monitoring.observations import observe, read_fresh, read_log
-from carprice.monitoring.outcomes import Outcome, OutcomeStore
 from carprice.monitoring.pairs import COUNTED, NO_PAIRS, Pairs, paired, served
-from carprice.monitoring.records import ANSWER_COLUMNS
 from carprice.monitoring.sequential import Difference
 from carprice.registry.challenge import (
     CHALLENGER_SINCE,
@@ -52,34 +49,6 @@ class Evidence:
 
     log: pd.DataFrame = field(default_factory=pd.DataFrame)
     observed: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-
-def read_evidence(
-    settings: Settings,
-    log: str | None,
-    outcomes: str | None,
-    fresh: str | None,
-    progress: Progress = quiet,
-) -> Evidence:
-    """Read the prediction log, the outcomes and fresh listings, those of them that are named.
-
-    Raises
-    ------
-    InputError
-        If none is named, or one of them cannot be read.
-    """
-    if not (log or outcomes or fresh):
-        raise InputError(
-            "nothing tells what the models are worth; name --log, --outcomes or --fresh, or set "
-            "CARPRICE_PREDICTION_LOG and CARPRICE_OUTCOMES"
-        )
-    answers = read_log(log) if log else pd.DataFrame(columns=[*ANSWER_COLUMNS])
-    told: list[Outcome] = []
-    if place := outcomes or (log if log and "://" not in log else ""):
-        with contextlib.closing(OutcomeStore(place)) as store:
-            told = store.latest()
-    listed = read_fresh(fresh, settings.ingest, progress) if fresh else None
-    return Evidence(answers, observe(answers, told, listed))
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from carprice.monitoring.records import (
     OBSERVED_ON,
     OBSERVED_PRICE,
     PROBLEM,
+    ROUTE,
     SOLD,
     SOURCE,
 )
@@ -140,17 +141,19 @@ def served(log: pd.DataFrame, champion: str, challenger: str, since: datetime.da
     Parameters
     ----------
     log : as :func:`carprice.monitoring.observations.read_log` has it.
-    champion, challenger : digests of the models.
+    champion, challenger : digests of the models. Their times are those of the route that the
+        challenger priced for most.
     """
     if not len(log):
         return Served()
     recent = log.loc[pd.to_datetime(log[ANSWERED_AT], utc=True) >= pd.Timestamp(since)]
-    failed = recent[PROBLEM].fillna("") != ""
+    failed, is_ours = recent[PROBLEM].fillna("") != "", recent[MODEL_DIGEST] == challenger
+    routes = recent.loc[is_ours, ROUTE].mode()
+    alike = recent.loc[~failed & recent[ROUTE].isin(routes.head(1))]
 
     def milliseconds(digest: str) -> float:
-        return float(recent.loc[(recent[MODEL_DIGEST] == digest) & ~failed, MILLISECONDS].median())
+        return float(alike.loc[alike[MODEL_DIGEST] == digest, MILLISECONDS].median())
 
-    is_ours = recent[MODEL_DIGEST] == challenger
     ours, theirs = milliseconds(challenger), milliseconds(champion)
     return Served(int(is_ours.sum()), int((is_ours & failed).sum()), ours, theirs)
 

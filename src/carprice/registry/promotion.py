@@ -44,13 +44,16 @@ from carprice.settings import RegisterSettings
 class Happening(StrEnum):
     """Kinds of events, in the order in which those of one moment are listed."""
 
+    RETRAINING = "retraining began"
+    NOT_RETRAINED = "not retrained"
     REGISTERED = "registered"
     ACCEPTED = "accepted by the gate"
     REFUSED = "refused by the gate"
     STAGED = "staged again"
     TESTS_PASSED = "passed the model tests"
     TESTS_FAILED = "failed the model tests"
-    CHALLENGER = "challenger"
+    CHALLENGING = "challenger"
+    NOT_CHALLENGING = "not challenger"
     NOT_PROMOTED = "not promoted"
     CHALLENGER_DROPPED = "challenger dropped"
     ROLLED_BACK = "rolled back"

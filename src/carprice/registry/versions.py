@@ -344,16 +344,21 @@ class Registry:
 
 
 def production_version(registry: Registry) -> Version:
-    """Return the production version.
+    """Return the production version; see :func:`version_at`."""
+    return version_at(registry, PRODUCTION)
+
+
+def version_at(registry: Registry, alias_name: str) -> Version:
+    """Return the version under an alias.
 
     Raises
     ------
     NoProductionModelError
         If there is none.
     """
-    if version := registry.at(PRODUCTION):
+    if version := registry.at(alias_name):
         return version
-    raise NoProductionModelError.of(redact(registry.uri), registry.name)
+    raise NoProductionModelError.of(redact(registry.uri), registry.name, alias_name)
 
 
 def described(downloaded: Path) -> Any:

@@ -1,0 +1,146 @@
+"""The command that looks at the model in use."""
+
+import datetime
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.text import Text
+
+from carprice.cli.app import (
+    IN_USE,
+    PARAMS,
+    WORKDIR,
+    AsJson,
+    Params,
+    Workdir,
+    app,
+    load_model,
+    now,
+)
+from carprice.cli.terminal import console, say, step
+from carprice.components.workspace import Workspace
+from carprice.errors import CarpriceWarning
+from carprice.monitoring.words import plain
+from carprice.settings import load_settings
+
+if TYPE_CHECKING:
+    from carprice.monitoring.checks import Level, Monitored
+
+_STYLES: Final = {"fine": "green", "look": "yellow", "retrain": "bold red"}
+
+Log = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        help="Prediction log: a folder or s3://…; default: CARPRICE_PREDICTION_LOG, then "
+        "monitor.log.",
+    ),
+]
+Outcomes = Annotated[
+    str | None,
+    typer.Option(
+        "--outcomes",
+        help="Outcomes: a folder or a database; default: CARPRICE_OUTCOMES, then "
+        "monitor.outcomes, then beside the log.",
+    ),
+]
+Listings = Annotated[
+    str | None,
+    typer.Option("--listings", metavar="SOURCE", help="Fresh listings, read as ingest.source is."),
+]
+
+
+@app.command(rich_help_panel=IN_USE)
+def monitor(
+    log: Log = None,
+    outcomes: Outcomes = None,
+    listings: Listings = None,
+    since: Annotated[
+        datetime.datetime | None,
+        typer.Option("--since", formats=["%Y-%m-%d"], metavar="DAY", help="First day (UTC)."),
+    ] = None,
+    until: Annotated[
+        datetime.datetime | None,
+        typer.Option("--until", formats=["%Y-%m-%d"], metavar="DAY", help="Last day (UTC)."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Model folder; default: the production model.")
+    ] = None,
+    evidently: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidently",
+            metavar="FILE",
+            help="Write Evidently's report of data drift, too: .html; needs carprice[evidently].",
+        ),
+    ] = None,
+    params: Params = PARAMS,
+    workdir: Workdir = WORKDIR,
+    as_json: AsJson = False,
+) -> None:
+    """Look at the model in use: at what comes in, at the market, and at what the model says.
+
+    Reads the prediction log, what cars sold for and, where they are named, fresh listings; tells
+    a market that moved, another mix of cars and a model that decays apart. Writes
+    reports/monitoring.html and reports/monitoring.json; docs/monitoring.md explains each check.
+
+    Exit codes: 0 fine, 3 a person should look, 4 retrain; 1 failed, 2 bad input.
+    """
+    settings, workspace = load_settings(params), Workspace(workdir)
+    from carprice.components import monitor as component
+    from carprice.files import check_writable
+    from carprice.monitoring.last_run import to_json
+
+    days = (since and since.date(), until and until.date())
+    places = component.places_of(settings.monitor, log, outcomes, listings, days)
+    if evidently is not None:
+        from carprice.components.evidently_report import check_target
+
+        check_target(evidently, places.log)
+    check_writable(workspace.monitoring, workspace.monitoring_page)
+    against = ""
+    with step("monitor") as progress, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", CarpriceWarning)
+        loaded = load_model(model, settings, workspace, progress)
+        looked = component.look_at(loaded, settings, places, progress)
+        component.write_found(looked.monitored, workspace, made := now())
+        if evidently is not None:
+            from carprice.components.evidently_report import write_report
+
+            against = write_report(loaded, looked.log, workspace, evidently, progress)
+    _say_warnings(told)
+    if as_json:
+        typer.echo(json.dumps(to_json(looked.monitored, made), indent=2, ensure_ascii=False))
+    else:
+        _say_found(looked.monitored)
+    if evidently is not None:
+        say(f"Evidently's report, compared with {against}: {evidently}.")
+    # What acts on the verdict comes here.
+    say(f"monitor: see {workspace.monitoring_page}")
+    raise typer.Exit(int(looked.monitored.level))
+
+
+def _say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:
+    """Print what was passed over."""
+    for one in told:
+        if issubclass(one.category, CarpriceWarning):
+            say(f"  {plain(one.message)}")
+
+
+def _say_found(monitored: "Monitored") -> None:
+    """Print a line for each check, then the verdict and what led to it."""
+    for check in monitored.checks:
+        _say_level(check.level, check.told)
+    _say_level(monitored.level, f"{monitored.cause.value}")
+    for sentence in monitored.why:
+        say(f"  {plain(sentence)}")
+
+
+def _say_level(level: "Level", text: str) -> None:
+    word = level.name.lower()
+    line = Text.assemble((f"{word:8}", _STYLES[word]), plain(text))
+    console.print(line, soft_wrap=True)
