@@ -227,7 +227,8 @@ def test_a_dvc_project_is_reproduced_by_dvc_from_the_source_on(
     another_model: Any,
     tmp_path: Path,
 ) -> None:
-    version = store.log(another_model(finished[0].model, tmp_path / "model", mark=3))
+    model = another_model(finished[0].model, tmp_path / "model", mark=3)
+    version = store.log(model, gate_champion=champion.digest)
     project = tmp_path / "project"
     project.mkdir()
     stages = {
