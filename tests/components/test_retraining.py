@@ -228,7 +228,9 @@ def test_a_dvc_project_is_reproduced_by_dvc_from_the_source_on(
     tmp_path: Path,
 ) -> None:
     model = another_model(finished[0].model, tmp_path / "model", mark=3)
-    version = store.log(model, gate_champion=champion.digest)
+    settings = settings_of(store.registry, small_settings)
+    thresholds = settings.register_.gate.model_dump_json()
+    version = store.log(model, gate_champion=champion.digest, gate_thresholds=thresholds)
     project = tmp_path / "project"
     project.mkdir()
     stages = {
@@ -246,9 +248,8 @@ def test_a_dvc_project_is_reproduced_by_dvc_from_the_source_on(
         program = shutil.which(command[0])
         assert program, command
         subprocess.run([program, *command[1:]], cwd=project, check=True)
-    settings = settings_of(store.registry, small_settings)
     done = acted(store, settings, project, tests=passing)
-    assert (done.what, done.version) == (Happening.CHALLENGING, version.number)
+    assert (done.what, done.version) == (Happening.CHALLENGING, version.number), done.why
     assert (project / "ran").read_text() == "read\n"
     (project / "dvc.yaml").write_text("stages: {ingest: {cmd: exit 3}}")
     store.registry.clear(CHALLENGER)
