@@ -109,6 +109,8 @@ def test_outcomes_alone_are_looked_at(monitor: Callable[..., Any], cheaper: InUs
         (("--outcomes", "s3://bucket"), "outcomes cannot be kept at s3://bucket"),
         (("--log", "a", "--evidently", "report.pdf"), "the ending must be .html"),
         (("--listings", "a.csv", "--evidently", "report.html"), "needs a prediction log"),
+        (("--log", "a", "--act"), "--act decides about the model in production; leave out --model"),
+        (("--log", "a", "--act", "--recalibrate"), "leave out --recalibrate"),
     ],
 )
 def test_bad_input_is_told_in_one_line(

@@ -20,43 +20,53 @@ from carprice.cli.app import (
     app,
     load_model,
     now,
+    open_registry,
+    production_folder,
+    working,
 )
+from carprice.cli.pipeline import say_registration
+from carprice.cli.registry import test_version
 from carprice.cli.terminal import console, say, step
 from carprice.components.workspace import Workspace
-from carprice.errors import CarpriceWarning
+from carprice.errors import CarpriceWarning, InputError
 from carprice.monitoring.words import plain
-from carprice.settings import load_settings
+from carprice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from carprice.monitoring.checks import Level, Monitored
+    from carprice.registry.versions import Registry, Version
 
 _STYLES: Final = {"fine": "green", "look": "yellow", "retrain": "bold red"}
+
+Log = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        help="Prediction log: a folder or s3://…; default: CARPRICE_PREDICTION_LOG, then "
+        "monitor.log.",
+    ),
+]
+Outcomes = Annotated[
+    str | None,
+    typer.Option(
+        "--outcomes",
+        help="Outcomes: a folder or a database; default: CARPRICE_OUTCOMES, then "
+        "monitor.outcomes, then beside the log.",
+    ),
+]
+Listings = Annotated[
+    str | None,
+    typer.Option("--listings", metavar="SOURCE", help="Fresh listings, read as ingest.source is."),
+]
 
 
 @app.command(rich_help_panel=IN_USE)
 def monitor(
-    log: Annotated[
-        str | None,
-        typer.Option(
-            "--log",
-            help="Prediction log: a folder or s3://…; default: CARPRICE_PREDICTION_LOG, then "
-            "monitor.log.",
-        ),
-    ] = None,
-    outcomes: Annotated[
-        str | None,
-        typer.Option(
-            "--outcomes",
-            help="Outcomes: a folder or a database; default: CARPRICE_OUTCOMES, then "
-            "monitor.outcomes, then beside the log.",
-        ),
-    ] = None,
-    listings: Annotated[
-        str | None,
-        typer.Option(
-            "--listings", metavar="SOURCE", help="Fresh listings, read as ingest.source is."
-        ),
-    ] = None,
+    log: Log = None,
+    outcomes: Outcomes = None,
+    listings: Listings = None,
     since: Annotated[
         datetime.datetime | None,
         typer.Option("--since", formats=["%Y-%m-%d"], metavar="DAY", help="First day (UTC)."),
@@ -76,6 +86,22 @@ def monitor(
             help="Write Evidently's report of data drift, too: .html; needs carprice[evidently].",
         ),
     ] = None,
+    act: Annotated[
+        bool,
+        typer.Option(
+            "--act",
+            help="Where the verdict is retrain: run the pipeline, gate and model tests; the new "
+            "model is the challenger.",
+        ),
+    ] = False,
+    recalibrate: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            help="Register the model with a level and ranges that fit what was observed, as a "
+            "candidate.",
+        ),
+    ] = False,
     params: Params = PARAMS,
     workdir: Workdir = WORKDIR,
     as_json: AsJson = False,
@@ -88,6 +114,9 @@ def monitor(
 
     Exit codes: 0 fine, 3 a person should look, 4 retrain; 1 failed, 2 bad input.
     """
+    if act and (recalibrate or model is not None):
+        other = "--recalibrate" if recalibrate else "--model"
+        raise InputError(f"--act decides about the model in production; leave out {other}")
     settings, workspace = load_settings(params), Workspace(workdir)
     from carprice.components import monitor as component
     from carprice.files import check_writable
@@ -103,7 +132,8 @@ def monitor(
     against = ""
     with step("monitor") as progress, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CarpriceWarning)
-        loaded = load_model(model, settings, workspace, progress)
+        folder = model or production_folder(settings, workspace, progress)
+        loaded = load_model(folder, settings, workspace, progress)
         looked = component.look_at(loaded, settings, places, progress)
         component.write_found(looked.monitored, workspace, made := now())
         if evidently is not None:
@@ -117,9 +147,39 @@ def monitor(
         _say_found(looked.monitored)
     if evidently is not None:
         say(f"Evidently's report, compared with {against}: {evidently}.")
-    # What acts on the verdict comes here.
     say(f"monitor: see {workspace.monitoring_page}")
+    if act:
+        _act(looked.monitored, settings, workspace, params)
+    if recalibrate:
+        _recalibrate(folder, looked.observations, settings, workspace)
     raise typer.Exit(int(looked.monitored.level))
+
+
+def _act(monitored: "Monitored", settings: Settings, workspace: Workspace, params: Path) -> None:
+    """Do what the verdict asks for, and say what came of it."""
+    from carprice.components.retraining import act
+
+    registry = open_registry(settings, workspace)
+
+    def failures(registry: "Registry", version: "Version") -> list[str]:
+        out = workspace.model_tests
+        results = test_version(registry, version, settings.register_, workspace, out)
+        return [f"{one.title}: {one.message}" for one in results.failures]
+
+    acted = act(monitored, settings, registry, workspace, params, now, failures, step)
+    say(f"monitor: {plain(acted.why)}")
+
+
+def _recalibrate(
+    folder: Path, observations: "pd.DataFrame", settings: Settings, workspace: Workspace
+) -> None:
+    """Register the model with a correction, and say what it does and what the gate made of it."""
+    from carprice.components.recalibrate import recalibrate
+
+    with working(workspace, "monitor --recalibrate"), step("recalibrate") as progress:
+        made = recalibrate(folder, observations, settings, workspace, now(), progress)
+    say(f"recalibrate: {made.told}")
+    say_registration(made.registration)
 
 
 def _say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:

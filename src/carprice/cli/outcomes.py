@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from carprice.cli.app import PARAMS, AsJson, Params, app, now
+from carprice.cli.app import IN_USE, PARAMS, AsJson, Params, app, now
 from carprice.cli.terminal import say, step, table
 from carprice.errors import InputError
 from carprice.settings import IngestSettings, load_settings
@@ -17,7 +17,6 @@ from carprice.settings import IngestSettings, load_settings
 if TYPE_CHECKING:
     from carprice.monitoring.outcomes import Outcome
 
-MONITORING: Final = "Monitoring"
 _PART: Final = 10_000
 outcomes = typer.Typer(
     help=(
@@ -28,7 +27,7 @@ outcomes = typer.Typer(
     ),
     no_args_is_help=True,
 )
-app.add_typer(outcomes, name="outcomes", rich_help_panel=MONITORING)
+app.add_typer(outcomes, name="outcomes", rich_help_panel=IN_USE)
 
 
 @outcomes.command()
