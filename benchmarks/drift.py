@@ -359,14 +359,15 @@ def level_of_like_cars(listings: pd.DataFrame, market: Market) -> dict[str, floa
     design.append(np.sqrt(filled(features)))
     columns = np.column_stack([less_group_mean(one, groups) for one in design])
     price = less_group_mean(np.log(listings[PRICE].to_numpy(dtype=np.float64)), groups)
-    weight: Floats = np.ones(len(price))
-    worth: Floats = np.zeros(columns.shape[1])
+    weight = np.ones(len(price))
+    worth = np.zeros(columns.shape[1])
     for _ in range(10):
         root = np.sqrt(weight)
-        worth, *_ = np.linalg.lstsq(columns * root[:, None], price * root, rcond=None)
+        found = np.linalg.lstsq(columns * root[:, None], price * root, rcond=None)
+        worth = np.asarray(found[0], dtype=np.float64)
         left = np.abs(price - columns @ worth)
         reach = 1.5 * 1.4826 * np.median(left[left > 1e-9])
-        weight = np.asarray(np.minimum(1.0, reach / np.maximum(left, 1e-9)))
+        weight = np.asarray(np.minimum(1.0, reach / np.maximum(left, 1e-9)), dtype=np.float64)
     return dict(zip(names, [0.0, *worth[: len(names) - 1].tolist()], strict=True))
 
 

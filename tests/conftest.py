@@ -57,7 +57,7 @@ TOGETHER = {
     ),
     "mlflow": (
         *("/test_broken_off.py", "/test_fetch.py", "/model_tests/test_command.py"),
-        *("/test_forged_production.py", "/test_promotion.py"),
+        *("/test_forged_production.py", "/test_promotion.py", "/test_challenger_processes.py"),
         *("/test_setup.py", "/test_versions.py", "/tests/test_cli.py"),
     ),
 }

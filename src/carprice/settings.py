@@ -652,6 +652,20 @@ class MonitorSettings(_Settings):
     recalibrate: RecalibrateSettings = RecalibrateSettings()
 
 
+class ChallengeSettings(_Settings):
+    """When a challenger is promoted or dropped; params.yaml explains each key."""
+
+    level: float = Field(0.05, gt=0, le=0.2)
+    margin: float = Field(0.0, ge=0, lt=1)
+    as_good: float | None = Field(None, ge=0, lt=1)
+    fewest: int = Field(300, ge=30)
+    fewest_days: int = Field(14, ge=7)
+    longest_days: int = Field(180, ge=7, le=3_650)
+    max_problems: Share = 0.02
+    max_slower: float = Field(3.0, ge=1)
+    watch_days: int = Field(90, ge=0, le=3_650)
+
+
 class TrackingSettings(_Settings):
     """Where runs and models are kept; ``MLFLOW_TRACKING_URI`` wins over ``uri`` and ``dagshub``."""
 
@@ -682,6 +696,7 @@ class Settings(_Settings):
     ingest: IngestSettings = IngestSettings()
     train: TrainSettings = TrainSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+    challenge: ChallengeSettings = ChallengeSettings()
     tracking: TrackingSettings = TrackingSettings()
     monitor: MonitorSettings = MonitorSettings()
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,27 @@ def test_a_market_as_it_was_is_fine(
     assert "half.parquet is no whole file of a prediction log" in done.err
 
 
+def test_a_recalibrated_model_is_registered_beside_the_verdict(
+    carprice: Carprice, finished: Any, model: PriceModel, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished[0].root, tmp_path / "workspace")
+    params = tmp_path / "params.yaml"
+    gate = {"max_mape": None, "naive_factor": 1, "coverage": [0, 1], "band_coverage": 0}
+    params.write_text(
+        yaml.safe_dump({"ingest": {"source": "sample"}, "register": {"gate": gate}}), "utf-8"
+    )
+    lower = in_use(tmp_path / "lower", model, factor=0.95, cars=1000)
+    options = ("--params", params, "--workdir", folder, "--model", finished[0].model)
+    read = ("--log", lower.log, "--listings", lower.listings)
+    done = carprice("monitor", *options, *read, "--recalibrate")
+    lines = done.err.splitlines()
+    assert any(line.startswith("recalibrate: 500 prices from 2025-07-01") for line in lines)
+    assert any(line.startswith("register: version 2 is new, and ") for line in lines)
+    # The exit code stays the verdict's.
+    told = json.loads((folder / "reports" / "monitoring.json").read_text("utf-8"))
+    assert done.code == told["exit_code"] in (3, 4)
+
+
 def test_only_the_days_that_are_asked_for_are_looked_at(
     monitor: Callable[..., Any], cheaper: InUse
 ) -> None:
@@ -109,8 +131,7 @@ def test_outcomes_alone_are_looked_at(monitor: Callable[..., Any], cheaper: InUs
         (("--outcomes", "s3://bucket"), "outcomes cannot be kept at s3://bucket"),
         (("--log", "a", "--evidently", "report.pdf"), "the ending must be .html"),
         (("--listings", "a.csv", "--evidently", "report.html"), "needs a prediction log"),
-        (("--log", "a", "--act"), "--act decides about the model in production; leave out --model"),
-        (("--log", "a", "--act", "--recalibrate"), "leave out --recalibrate"),
+        (("--log", "a", "--act"), "--act is of the production model; leave --model out"),
     ],
 )
 def test_bad_input_is_told_in_one_line(

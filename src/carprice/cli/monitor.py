@@ -19,6 +19,7 @@ from carprice.cli.app import (
     Workdir,
     app,
     load_model,
+    log_in,
     now,
     open_registry,
     production_folder,
@@ -30,43 +31,42 @@ from carprice.cli.terminal import console, say, step
 from carprice.components.workspace import Workspace
 from carprice.errors import CarpriceWarning, InputError
 from carprice.monitoring.words import plain
-from carprice.settings import Settings, load_settings
+from carprice.settings import load_settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from carprice.monitoring.checks import Level, Monitored
     from carprice.registry.versions import Registry, Version
+    from carprice.settings import Settings
 
 _STYLES: Final = {"fine": "green", "look": "yellow", "retrain": "bold red"}
-
-Log = Annotated[
-    str | None,
-    typer.Option(
-        "--log",
-        help="Prediction log: a folder or s3://…; default: CARPRICE_PREDICTION_LOG, then "
-        "monitor.log.",
-    ),
-]
-Outcomes = Annotated[
-    str | None,
-    typer.Option(
-        "--outcomes",
-        help="Outcomes: a folder or a database; default: CARPRICE_OUTCOMES, then "
-        "monitor.outcomes, then beside the log.",
-    ),
-]
-Listings = Annotated[
-    str | None,
-    typer.Option("--listings", metavar="SOURCE", help="Fresh listings, read as ingest.source is."),
-]
 
 
 @app.command(rich_help_panel=IN_USE)
 def monitor(
-    log: Log = None,
-    outcomes: Outcomes = None,
-    listings: Listings = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            "--log",
+            help="Prediction log: a folder or s3://…; default: CARPRICE_PREDICTION_LOG, then "
+            "monitor.log.",
+        ),
+    ] = None,
+    outcomes: Annotated[
+        str | None,
+        typer.Option(
+            "--outcomes",
+            help="Outcomes: a folder or a database; default: CARPRICE_OUTCOMES, then "
+            "monitor.outcomes, then beside the log.",
+        ),
+    ] = None,
+    listings: Annotated[
+        str | None,
+        typer.Option(
+            "--listings", metavar="SOURCE", help="Fresh listings, read as ingest.source is."
+        ),
+    ] = None,
     since: Annotated[
         datetime.datetime | None,
         typer.Option("--since", formats=["%Y-%m-%d"], metavar="DAY", help="First day (UTC)."),
@@ -86,12 +86,10 @@ def monitor(
             help="Write Evidently's report of data drift, too: .html; needs carprice[evidently].",
         ),
     ] = None,
-    act: Annotated[
+    does_act: Annotated[
         bool,
         typer.Option(
-            "--act",
-            help="Where the verdict is retrain: run the pipeline, gate and model tests; the new "
-            "model is the challenger.",
+            "--act", help="Where the verdict is retrain: train again; the new model challenges."
         ),
     ] = False,
     recalibrate: Annotated[
@@ -112,16 +110,25 @@ def monitor(
     a market that moved, another mix of cars and a model that decays apart. Writes
     reports/monitoring.html and reports/monitoring.json; docs/monitoring.md explains each check.
 
+    With --act, the verdict retrain trains again on what ingest.source holds now; what the gate
+    and the model tests let pass is the challenger, and production stays as it is. See
+    docs/promotion.md for the cool-down and the yearly budget. --recalibrate needs no training:
+    the model is registered again with its level and ranges corrected, and the gate decides.
+
     Exit codes: 0 fine, 3 a person should look, 4 retrain; 1 failed, 2 bad input.
     """
-    if act and (recalibrate or model is not None):
-        other = "--recalibrate" if recalibrate else "--model"
-        raise InputError(f"--act decides about the model in production; leave out {other}")
     settings, workspace = load_settings(params), Workspace(workdir)
     from carprice.components import monitor as component
     from carprice.files import check_writable
     from carprice.monitoring.last_run import to_json
 
+    if does_act:
+        if model is not None:
+            raise InputError("--act is of the production model; leave --model out")
+        if recalibrate:
+            raise InputError("--act and --recalibrate are two ways; take one of them")
+    if does_act or recalibrate:
+        log_in(settings, workspace)
     days = (since and since.date(), until and until.date())
     places = component.places_of(settings.monitor, log, outcomes, listings, days)
     if evidently is not None:
@@ -148,32 +155,34 @@ def monitor(
     if evidently is not None:
         say(f"Evidently's report, compared with {against}: {evidently}.")
     say(f"monitor: see {workspace.monitoring_page}")
-    if act:
+    if does_act:
         _act(looked.monitored, settings, workspace, params)
     if recalibrate:
         _recalibrate(folder, looked.observations, settings, workspace)
     raise typer.Exit(int(looked.monitored.level))
 
 
-def _act(monitored: "Monitored", settings: Settings, workspace: Workspace, params: Path) -> None:
-    """Do what the verdict asks for, and say what came of it."""
+def _act(monitored: "Monitored", settings: "Settings", workspace: Workspace, params: Path) -> None:
+    """Do what the verdict asks for, and say what became of it."""
     from carprice.components.retraining import act
 
-    registry = open_registry(settings, workspace)
-
-    def failures(registry: "Registry", version: "Version") -> list[str]:
+    def tested(registry: "Registry", version: "Version") -> list[str]:
         out = workspace.model_tests
         results = test_version(registry, version, settings.register_, workspace, out)
         return [f"{one.title}: {one.message}" for one in results.failures]
 
-    acted = act(monitored, settings, registry, workspace, params, now, failures, step)
-    say(f"monitor: {plain(acted.why)}")
+    registry = open_registry(settings, workspace)
+    done = act(monitored, settings, registry, workspace, params, now, tested, step)
+    if done.what is None:
+        say(f"act: {done.why}")
+    else:
+        say(f"act: version {done.version}: {done.what}; {done.why}")
 
 
 def _recalibrate(
-    folder: Path, observations: "pd.DataFrame", settings: Settings, workspace: Workspace
+    folder: Path, observations: "pd.DataFrame", settings: "Settings", workspace: Workspace
 ) -> None:
-    """Register the model with a correction, and say what it does and what the gate made of it."""
+    """Register the model with a correction; say what it does, and what the gate made of it."""
     from carprice.components.recalibrate import recalibrate
 
     with working(workspace, "monitor --recalibrate"), step("recalibrate") as progress:

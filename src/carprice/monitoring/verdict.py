@@ -70,7 +70,7 @@ def look(
     progress("what comes in")
     reference = model.reference
     if reference is not None and len(answers) >= settings.fewest:
-        mix = inputs.mix_of(reference, answers, random)
+        mix = inputs.mix_of(model, reference, answers, random)
         others = inputs.told_of(model, reference, answers, random)
         sure = inputs.sure_changes(mix, settings, chance / _SAMPLES)
         # Half of the chance is for the warnings.
@@ -82,7 +82,7 @@ def look(
         if checks[-1].level is Level.LOOK:
             found.append((Level.LOOK, Cause.INPUT, checks[-1].told))
     if reference is not None and len(fresh) >= settings.fewest:
-        mix = inputs.mix_of(reference, fresh, random)
+        mix = inputs.mix_of(model, reference, fresh, random)
         sure = inputs.sure_changes(mix, settings, chance / _SAMPLES)
         checks.append(inputs.mix_of_fresh(mix, sure, fresh, reference))
         found += [_of_change(one, reference, "fresh listings") for one in sure]
@@ -111,7 +111,7 @@ def _fresh(model: PriceModel, recent: Observed) -> Cars:
 
 
 def _of_change(change: Change, reference: Reference, where: str) -> Finding:
-    cause = Cause.INPUT if inputs.is_input(change) else Cause.MIX
+    cause = Cause.MIX if change.what == "mix" else Cause.INPUT
     return Level.LOOK, cause, f"{where}: {inputs.told_change(change, reference)}"
 
 
