@@ -9,9 +9,12 @@ WORKDIR /build
 
 # The dependencies first, and in a layer of their own: they change seldom.
 COPY deploy/locks/ deploy/locks/
+# Anything: with what a service needs that keeps a prediction log; nothing: without.
+ARG PREDICTION_LOG=""
 RUN python3 -m venv --without-pip /opt/venv \
   && python3 -m pip --python /opt/venv/bin/python3 install \
     --no-compile --require-hashes --no-deps --only-binary :all: --requirement deploy/locks/serving.txt \
+    ${PREDICTION_LOG:+--requirement deploy/locks/log.txt} \
   && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
   && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv
 

@@ -2,21 +2,26 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
+from time import perf_counter
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
 from api import memory
+from api.challenger import Challenger
 from api.counters import Metrics
 from api.parsing import Batch
 from api.problems import Kind, ProblemError
 from api.receiving import SMALL_BYTES, come_back
 from api.served import PricedRow, ServedModel
 from api.service_settings import ServiceSettings
+from carprice.model.pricer import Valuation
+from carprice.monitoring.prediction_log import PredictionLog
 
 _SWITCH_SECONDS = 0.001
 _CHUNK = 500
@@ -33,16 +38,25 @@ Writer = Callable[[ServedModel, B, list[PricedRow]], bytes]
 class BatchPool:
     """Reads, prices and answers batches; what is small is not worth a thread."""
 
-    def __init__(self, settings: ServiceSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        metrics: Metrics,
+        log: PredictionLog | None = None,
+        challenger: Challenger | None = None,
+    ) -> None:
         sys.setswitchinterval(_SWITCH_SECONDS)  # the event loop shall have its turn soon
         self._settings = settings
         self._metrics = metrics
+        self._log = log
+        self._challenger = challenger
         self._inside = 0
         self._had_large = False
         self._threads = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
 
     async def answer(
         self,
+        route: str,
         served: ServedModel,
         body: bytes,
         confidence: float,
@@ -56,7 +70,16 @@ class BatchPool:
         """
 
         def price(batch: B) -> Priced:
+            begun = perf_counter()
             rows = served.value_all(batch)
+            seconds = perf_counter() - begun
+            if self._log is not None:
+                took = 1000 * seconds / max(len(rows), 1)
+                batch = replace(
+                    batch, quote_ids=_logged(self._log, route, served, batch, rows, took)
+                )
+            if self._challenger is not None:
+                self._challenger.price_batch_beside(route, served, batch, seconds)
             return write(served, batch, rows), rows
 
         self._had_large |= len(body) > _LARGE_BYTES
@@ -101,6 +124,25 @@ class BatchPool:
     def close(self) -> None:
         """Let no new work in, and none begin that waits."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _logged(
+    log: PredictionLog,
+    route: str,
+    served: ServedModel,
+    batch: Batch,
+    rows: Sequence[PricedRow],
+    milliseconds: float,
+) -> list[str]:
+    """Keep the rows that have a price; return an id for each row, empty where there is none."""
+    ids = []
+    for listing, priced in zip(batch.rows, rows, strict=True):
+        quote_id = log.new_id() if isinstance(priced, Valuation) else ""
+        if isinstance(priced, Valuation):
+            fields = vars(listing)
+            log.put(quote_id, route, served, fields, priced, batch.confidence, milliseconds)
+        ids.append(quote_id)
+    return ids
 
 
 def _few_rows(body: bytes, most: int, confidence: float, read: Reader[B]) -> B | None:

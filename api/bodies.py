@@ -13,6 +13,8 @@ from carprice.schema import MOST_ASKED, Listing, Number, example_listing
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+QUOTE_ID: Final = "quoteId"
+"""What answers call the id under which the prediction log has them."""
 _WRONG_PRICE: Final = (
     "Input should be a number above 0 and at most 1,000,000,000,000, in the currency of the "
     "answers, without its name, sign or separators, such as 12000"
@@ -86,6 +88,14 @@ class BatchRequest(BaseModel):
     ]
 
 
+ByChallenger = Annotated[
+    Literal["challenger"] | None,
+    Field(
+        description="Only where the challenger answered, a version on trial; it is left out else"
+    ),
+]
+
+
 class ReasonForNone(_Answer):
     """Why an asking price has no label."""
 
@@ -126,6 +136,10 @@ class Price(_Answer):
     deal: DealAnswer | None = Field(
         None, description="Only where the request has an askingPrice; it is left out else"
     )
+    quote_id: str | None = Field(
+        None,
+        description="Names the answer in the prediction log; it is left out where that is off",
+    )
 
 
 class PriceAnswer(Price):
@@ -135,6 +149,7 @@ class PriceAnswer(Price):
     currency: str = Field(examples=["INR"])
     model_version: str = Field(examples=["1"])
     model_digest: str = Field(description="SHA-256 that names the model's bytes")
+    alias: ByChallenger = None
 
 
 class ReasonAnswer(_Answer):
@@ -160,6 +175,7 @@ class ExplanationAnswer(_Answer):
     currency: str = Field(examples=["INR"])
     model_version: str = Field(examples=["1"])
     model_digest: str = Field(description="SHA-256 that names the model's bytes")
+    alias: ByChallenger = None
 
 
 class CurvePoint(_Answer):
@@ -375,6 +391,22 @@ class BatchAnswer(_Answer):
     model_digest: str = Field(description="SHA-256 that names the model's bytes")
 
 
+class ChallengerAnswer(_Answer):
+    """The model that prices beside the one in production, or for some cars."""
+
+    mode: Literal["shadow", "canary"]
+    share: float = Field(description="Of the requests, or of the cars", examples=[0.05])
+    state: Literal["none", "prices", "dropped", "unavailable"] = Field(
+        description="none: the registry names none; dropped: this process uses it no more"
+    )
+    version: str | None = Field(description="null where none prices", examples=["2"])
+    digest: str | None = Field(description="SHA-256 that names its bytes")
+    loaded: datetime.datetime | None = Field(description="When this process loaded it")
+    detail: str | None = Field(
+        description="Why it was dropped, or why the registry's could not be had"
+    )
+
+
 class ModelAnswer(_Answer):
     """The model that is served."""
 
@@ -394,6 +426,9 @@ class ModelAnswer(_Answer):
         description="Smallest and largest value of each number in training"
     )
     metrics: dict[str, float] = Field(description="Cross-validated figures of the training rows")
+    challenger: ChallengerAnswer | None = Field(
+        None, description="null where CARPRICE_CHALLENGER is off"
+    )
 
 
 class VocabularyAnswer(_Answer):

@@ -13,7 +13,10 @@ from carprice.redaction import LOGIN_VARIABLES, PROMOTION_KEY, TOKEN_VARIABLES
 
 DEFAULT_PORT: Final = 8000
 SECRETS_FOLDER: Final = Path("/run/secrets")
-SECRETS: Final = (*LOGIN_VARIABLES, *TOKEN_VARIABLES, PROMOTION_KEY, "CARPRICE_API_KEYS")
+SECRETS: Final = (
+    *(*LOGIN_VARIABLES, *TOKEN_VARIABLES, PROMOTION_KEY),
+    *("CARPRICE_API_KEYS", "CARPRICE_OUTCOMES"),
+)
 
 
 def port(environment: Mapping[str, str] = os.environ) -> int:

@@ -63,7 +63,7 @@ class Batch:
 
     ``header`` and ``cells`` are those of a CSV as they came; empty where it was JSON.
     ``judges`` tells whether asking prices are judged: other people's protocols have no place for
-    that.
+    that. ``quote_ids`` has an id for each row that was priced, while there is a prediction log.
     """
 
     rows: Sequence[Row]
@@ -71,6 +71,7 @@ class Batch:
     header: Sequence[str] = ()
     cells: Sequence[Sequence[str]] = ()
     judges: bool = False
+    quote_ids: Sequence[str] = ()
 
     @property
     def has_asking_prices(self) -> bool:

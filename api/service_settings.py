@@ -4,12 +4,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from api.root_path import OWN_PATHS
 from carprice.errors import InputError
+from carprice.monitoring.log_settings import check_location, check_needs, fields_of
 from carprice.registry.record import SHORTEST_KEY
 from carprice.registry.tracking import tracking_uri
 
@@ -39,6 +40,10 @@ class ServiceSettings(BaseModel):
         bear it out; else that is only told.
     promotion_key : key that model tests and promotions have to be signed with; empty: none.
     poll_seconds : how often to look for a new production model; 0: never once it was had.
+    challenger : what the model under the alias ``challenger`` is for: nothing (off), pricing some
+        requests beside production (shadow), or answering for some cars (canary).
+    shadow_share : share of the requests that both price.
+    canary_share : share of the cars that the challenger answers for.
     drain_seconds : how long to go on serving after SIGTERM, so that load balancers notice.
     body_seconds : how long a client may take to send a request's head, and then its body.
     body_bytes : largest request for one listing.
@@ -54,7 +59,17 @@ class ServiceSettings(BaseModel):
     pages : whether to answer ``/app``, ``/app/stock`` and ``/model-card``, and browsers at ``/``
         with a page.
     metrics : whether to answer ``/metrics``.
+    outcomes : database or folder that keeps what cars sold for; empty: beside a prediction log that
+        is a folder, else there is no ``POST /outcomes``.
     monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells.
+    prediction_log : folder, or ``s3://bucket/prefix``, that keeps what was answered; empty: none.
+    prediction_log_spool : folder for what is not sent to S3 yet; default: beside the model cache.
+    prediction_log_share : share of the answers that are kept, above 0 and at most 1.
+    prediction_log_without : comma-separated fields of the listing that are not kept.
+    prediction_log_days : after so many days files of the log are deleted; 0: never.
+    prediction_log_seconds : after so many seconds a file of the log is finished.
+    prediction_log_bytes : so large, in bytes before it is compressed, it is finished sooner.
+    prediction_log_spool_bytes : what may wait to be sent to S3; more is dropped.
     opentelemetry : whether to send traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
     root_path : prefix of a reverse proxy, such as ``/cars``; the service answers with it and
         without it, whether the proxy strips it or not.
@@ -73,6 +88,9 @@ class ServiceSettings(BaseModel):
     require_record: bool = False
     promotion_key: SecretStr = SecretStr("")
     poll_seconds: float = Field(0.0, ge=0)
+    challenger: Literal["off", "shadow", "canary"] = "off"
+    shadow_share: float = Field(0.1, ge=0, le=1)
+    canary_share: float = Field(0.05, ge=0, le=0.5)
     drain_seconds: float = Field(5.0, ge=0, le=15)
     body_seconds: float = Field(10.0, gt=0)
     body_bytes: int = Field(64 * 1024, gt=0)
@@ -88,7 +106,16 @@ class ServiceSettings(BaseModel):
     docs: bool = True
     pages: bool = True
     metrics: bool = True
+    outcomes: SecretStr = SecretStr("")
     monitoring: Path | None = None
+    prediction_log: str = ""
+    prediction_log_spool: Path | None = None
+    prediction_log_share: float = Field(1.0, gt=0, le=1)
+    prediction_log_without: str = ""
+    prediction_log_days: int = Field(365, ge=0, le=36_500)
+    prediction_log_seconds: float = Field(3600.0, gt=0)
+    prediction_log_bytes: int = Field(16 * 1024 * 1024, gt=0)
+    prediction_log_spool_bytes: int = Field(1024 * 1024 * 1024, gt=0)
     opentelemetry: bool = False
     root_path: str = ""
 
@@ -97,6 +124,20 @@ class ServiceSettings(BaseModel):
     def _as_key(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(f"needs {SHORTEST_KEY} characters or more")
+        return value
+
+    @field_validator("prediction_log")
+    @classmethod
+    def _as_location(cls, value: str) -> str:
+        if value:
+            check_location(value)
+            check_needs()
+        return value
+
+    @field_validator("prediction_log_without")
+    @classmethod
+    def _as_fields(cls, value: str) -> str:
+        fields_of(value)
         return value
 
     @field_validator("root_path")
@@ -129,5 +170,7 @@ class ServiceSettings(BaseModel):
 def _told(error: "ErrorDetails") -> str:
     field = str(error["loc"][0])
     message = error["msg"].removeprefix("Value error, ")
-    found = "a secret" if field in ("api_keys", "promotion_key") else repr(error["input"])
+    found = (
+        "a secret" if field in ("api_keys", "outcomes", "promotion_key") else repr(error["input"])
+    )
     return f"{_PREFIX}{field.upper()}: {message} (found {found})"

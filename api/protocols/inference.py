@@ -21,6 +21,7 @@ from carprice.schema import alias
 _BODY: Final = {
     JSON: {"schema": reference(messages.InferenceRequest), "example": INFERENCE_EXAMPLE}
 }
+_INFER: Final = "/v2/models/{name}/infer"
 _BINARY_HEADER: Final = "inference-header-content-length"
 
 
@@ -135,7 +136,7 @@ async def infer(
     """
     write = partial(_response, service.settings.model_name)
     read = partial(read_inference, form=served.form)
-    content = await service.batches.answer(served, body, confidence, read, write)
+    content = await service.batches.answer(_INFER, served, body, confidence, read, write)
     return Response(content, media_type=JSON)
 
 

@@ -22,6 +22,7 @@ from carprice.model.pricer import Valuation
 from carprice.schema import ANSWER_NAMES, MODEL_NAMES, PRICE_NAMES
 
 _CSV_ANSWER: Final = text_answer(CSV, f"{','.join(PRICE_NAMES)}\r\n512000.0,421000.0,615000.0\r\n")
+_PATH: Final = "/invocations"
 _MLFLOW: Final = "3.17.2"
 """The version of MLflow whose protocol this is; MLflow itself need not be installed."""
 _VERSION: Final = text_answer("text/plain", _MLFLOW)
@@ -49,7 +50,7 @@ async def version() -> Response:
 
 
 @router.post(
-    "/invocations",
+    _PATH,
     response_model=Predictions,
     responses={200: _CSV_ANSWER, **PROBLEMS},
     openapi_extra=asks_for(_BODIES, CONFIDENCE),
@@ -65,7 +66,7 @@ async def invocations(
     read = read_csv_frame if sent.is_csv else read_json_frame
     write = _as_csv if sent.wants_csv else _as_json
     reader = partial(read, form=served.form)
-    content = await service.batches.answer(served, sent.body, confidence, reader, write)
+    content = await service.batches.answer(_PATH, served, sent.body, confidence, reader, write)
     return Response(content, media_type=sent.answer_type)
 
 

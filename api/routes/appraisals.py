@@ -1,7 +1,7 @@
 """One listing, and what is told beside its price: the reasons alone, or all in one answer."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
@@ -19,6 +19,7 @@ from api.openapi import CONFIDENCE, LISTING, PROBLEMS, WITHOUT, YEARLY_DISTANCE,
 from api.problems import Kind, invalid_field
 from api.served import ServedModel
 from api.service import Service
+from api.watch import Answer
 from carprice.appraisal.appraisal import PARTS, Appraised, parts_of
 from carprice.appraisal.reasons import reasons_of
 from carprice.model.pricer import Valuation
@@ -29,12 +30,17 @@ from carprice.schema import (
     YEARLY_DISTANCE_RANGE,
 )
 
+APPRAISE: Final = "/appraise"
 _PARAMETERS = (CONFIDENCE["name"], WITHOUT["name"], YEARLY_DISTANCE["name"])
+_TOLD = (
+    *(PRICE_NAMES[0], "valuationDate", "warnings"),
+    *("currency", "modelVersion", "modelDigest", "alias"),
+)
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
 
 
 @router.post(
-    "/appraise",
+    APPRAISE,
     response_model=AppraisalAnswer,
     openapi_extra=asks_for(LISTING, CONFIDENCE, WITHOUT, YEARLY_DISTANCE),
 )
@@ -54,24 +60,27 @@ async def appraise(request: Request) -> Response:
     if "yearlyDistance" in asked:
         yearly = number_in(asked, "yearlyDistance", YEARLY_DISTANCE_RANGE)
     listing = await listing_of(request, service, served)
-    content = appraisal(service, served, listing, confidence, yearly, without)
+
+    def work(by: ServedModel) -> Answer:
+        return appraised(by, listing, confidence, yearly, without)
+
+    content = await service.answer(request, served, listing, confidence, work)
     return Response(to_json(content), media_type=JSON)
 
 
-def appraisal(
-    service: Service,
+def appraised(
     served: ServedModel,
     listing: ListingRequest,
     confidence: float = DEFAULT_CONFIDENCE,
     yearly_distance: float | None = None,
     without: Collection[str] = (),
-) -> dict[str, Any]:
-    """Return what is told of one listing, and count its warnings."""
+) -> Answer:
+    """Return a listing's price, and what is told of it; its quote's id names the answer."""
     valuation = served.value(listing, confidence)
-    service.metrics.cautioned([valuation])
     asked = Appraised(served.model, listing, confidence, valuation, yearly_distance)
     parts = parts_of(asked, without)
-    return {**Valuation.content(valuation), **parts, **served.content(confidence)}
+    content = {**Valuation.content(valuation), **parts, **served.content(confidence)}
+    return [valuation], content
 
 
 def _left_out(text: str) -> frozenset[str]:
@@ -83,11 +92,18 @@ def _left_out(text: str) -> frozenset[str]:
 
 
 @router.post("/explain", response_model=ExplanationAnswer, openapi_extra=asks_for(LISTING))
-async def explain(service: TheService, served: Served, listing: OneListing) -> dict[str, Any]:
+async def explain(
+    request: Request, service: TheService, served: Served, listing: OneListing
+) -> Response:
     """Tell why one listing is valued as it is."""
-    valuation = served.value(listing, DEFAULT_CONFIDENCE, judges=False)
-    service.metrics.cautioned([valuation])
-    told = valuation.content() | served.content(DEFAULT_CONFIDENCE)
-    named = (PRICE_NAMES[0], "valuationDate", "warnings", "currency", "modelVersion", "modelDigest")
-    reasons = reasons_of(served.model, vars(listing), valuation)
-    return {**reasons.content(), **{name: told[name] for name in named}}
+
+    def work(by: ServedModel) -> Answer:
+        valuation = by.value(listing, DEFAULT_CONFIDENCE, judges=False)
+        told = valuation.content() | by.content(DEFAULT_CONFIDENCE)
+        reasons = reasons_of(by.model, vars(listing), valuation).content()
+        return [valuation], {**reasons, **{name: told[name] for name in _TOLD if name in told}}
+
+    content = await service.answer(
+        request, served, listing, DEFAULT_CONFIDENCE, work, is_kept=False
+    )
+    return Response(to_json(content), media_type=JSON)

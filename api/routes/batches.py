@@ -3,13 +3,14 @@
 import csv
 import io
 from functools import partial
-from typing import Any
+from itertools import repeat
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
 from api.batch_pool import json_array
-from api.bodies import CSV, BatchAnswer
+from api.bodies import CSV, QUOTE_ID, BatchAnswer
 from api.dependencies import Confidence, SentListings, Served, TheService
 from api.openapi import BATCH, CONFIDENCE, PROBLEMS, asks_for, text_answer
 from api.parsing import Batch, read_csv, read_json_batch
@@ -20,12 +21,13 @@ from carprice.appraisal.deal import JudgedValuation
 from carprice.model.pricer import Valuation
 from carprice.schema import DEAL_COLUMNS, PRICE_NAMES
 
+_PATH: Final = "/predict/batch"
 _COLUMNS = (*PRICE_NAMES, "currency", "valuationDate", "modelVersion", "warnings", "problem")
 router = APIRouter(tags=["prices"])
 
 
 @router.post(
-    "/predict/batch",
+    _PATH,
     response_model=BatchAnswer,
     responses={200: text_answer(CSV, f"row,{PRICE_NAMES[0]}\r\n0,512000.0\r\n"), **PROBLEMS},
     openapi_extra=asks_for(BATCH, CONFIDENCE),
@@ -41,19 +43,21 @@ async def predict_batch(
     read = read_csv if sent.is_csv else read_json_batch
     write = _as_csv if sent.wants_csv else _as_json
     reader = partial(read, form=served.form)
-    content = await service.batches.answer(served, sent.body, confidence, reader, write)
+    content = await service.batches.answer(_PATH, served, sent.body, confidence, reader, write)
     return Response(content, media_type=sent.answer_type)
 
 
 def _as_json(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     priced = sum(isinstance(row, Valuation) for row in rows)
     rest = to_json({"priced": priced, **served.content(batch.confidence)})[1:]
-    return b'{"rows":' + json_array(map(_row_content, range(len(rows)), rows)) + b"," + rest
+    ids = batch.quote_ids or repeat("", len(rows))
+    return b'{"rows":' + json_array(map(_row_content, range(len(rows)), rows, ids)) + b"," + rest
 
 
-def _row_content(place: int, row: PricedRow) -> dict[str, Any]:
+def _row_content(place: int, row: PricedRow, quote_id: str) -> dict[str, Any]:
     if isinstance(row, Valuation):
-        return {"row": place, "price": row.content(), "problem": None}
+        told = {QUOTE_ID: quote_id} if quote_id else {}
+        return {"row": place, "price": row.content() | told, "problem": None}
     return {"row": place, "price": None, "problem": row.problem.model_dump()}
 
 
@@ -62,13 +66,16 @@ def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     columns = (*_COLUMNS, *DEAL_COLUMNS) if batch.tells_deals else _COLUMNS
+    if batch.quote_ids:
+        columns = (*columns, QUOTE_ID)
     writer.writerow([*(map(harmless, batch.header) if batch.header else ["row"]), *columns])
     width = max(len(batch.header), 1)
     for place, row in enumerate(rows):
         came = [*map(harmless, batch.cells[place][:width])] if batch.header else [place]
         cells = [*came, *[""] * (width - len(came)), *_cells(row, served)]
-        if columns is not _COLUMNS:
+        if batch.tells_deals:
             cells += _deal_cells(row)
+        cells += batch.quote_ids[place : place + 1]
         writer.writerow(cells)
     return text.getvalue().encode()
 

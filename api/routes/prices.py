@@ -11,7 +11,9 @@ from api.dependencies import confidence_of, listing_of
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
 from api.problems import ProblemError, respond
 from api.root_path import route_path
+from api.served import ServedModel
 from api.service import Service
+from api.watch import Answer
 
 PREDICT: Final = "/predict"
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
@@ -26,10 +28,13 @@ async def predict(request: Request) -> Response:
 async def _answer(request: Request) -> bytes:
     service: Service = request.app.state.service
     served, confidence = service.served(request), await confidence_of(request)
-    valuation = served.value(await listing_of(request, service, served), confidence)
-    if valuation.cautions:
-        service.metrics.cautioned([valuation])
-    return to_json({**valuation.content(), **served.content(confidence)})
+    listing = await listing_of(request, service, served)
+
+    def work(by: ServedModel) -> Answer:
+        valuation = by.value(listing, confidence)
+        return [valuation], {**valuation.content(), **by.content(confidence)}
+
+    return to_json(await service.answer(request, served, listing, confidence, work))
 
 
 class DirectRoute:

@@ -397,7 +397,7 @@ _TAKEN: Final = {
 DEAL_COLUMNS: Final = ("deal", "dealReason", "percentile", "difference", "perCent")
 """What a CSV answer calls what is said of an asking price."""
 _ASKED: Final = frozenset((ASKING_PRICE, "askingprice"))
-_TAKEN_SINCE: Final = _ASKED | {name.casefold() for name in DEAL_COLUMNS}
+_TAKEN_SINCE: Final = _ASKED | {name.casefold() for name in (*DEAL_COLUMNS, "quoteId")}
 """Such names that model folders of before may have."""
 
 _HIDDEN_IN_NAMES: Final = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))

@@ -613,6 +613,13 @@ class RegisterSettings(_Settings):
     tests: ModelTestSettings = ModelTestSettings()
 
 
+class RetrainSettings(_Settings):
+    """How often the verdict may have the model trained again; params.yaml explains each key."""
+
+    cool_down_days: int = Field(14, ge=0, le=3650)
+    most_a_year: int = Field(12, ge=0, le=1000)
+
+
 class RecalibrateSettings(_Settings):
     """How a correction is learned from prices that were seen; params.yaml explains each key."""
 
@@ -635,7 +642,28 @@ class MonitorSettings(_Settings):
     mix: float = Field(0.04, gt=0, le=1)
     odd: float = Field(0.1, gt=0, le=1)
     prices: Literal["asked", "sold"] = "asked"
+    retrain: RetrainSettings = RetrainSettings()
+    log: Expanded | None = Field(
+        None, description="prediction log; CARPRICE_PREDICTION_LOG wins over it"
+    )
+    outcomes: Expanded | None = Field(
+        None, description="database of outcomes; CARPRICE_OUTCOMES wins over it"
+    )
     recalibrate: RecalibrateSettings = RecalibrateSettings()
+
+
+class ChallengeSettings(_Settings):
+    """When a challenger is promoted or dropped; params.yaml explains each key."""
+
+    level: float = Field(0.05, gt=0, le=0.2)
+    margin: float = Field(0.0, ge=0, lt=1)
+    as_good: float | None = Field(None, ge=0, lt=1)
+    fewest: int = Field(300, ge=30)
+    fewest_days: int = Field(14, ge=7)
+    longest_days: int = Field(180, ge=7, le=3_650)
+    max_problems: Share = 0.02
+    max_slower: float = Field(3.0, ge=1)
+    watch_days: int = Field(90, ge=0, le=3_650)
 
 
 class TrackingSettings(_Settings):
@@ -668,6 +696,7 @@ class Settings(_Settings):
     ingest: IngestSettings = IngestSettings()
     train: TrainSettings = TrainSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+    challenge: ChallengeSettings = ChallengeSettings()
     tracking: TrackingSettings = TrackingSettings()
     monitor: MonitorSettings = MonitorSettings()
 

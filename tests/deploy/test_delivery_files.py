@@ -316,6 +316,10 @@ def test_the_locked_versions_are_the_ones_that_the_project_wants() -> None:
         if requirement.marker is None or requirement.marker.evaluate(IMAGE):
             pin = found[canonicalize_name(requirement.name)]
             assert requirement.specifier.contains(pin), requirement
+    of_log = locked("log.txt")
+    (wanted,) = requirements(["pyarrow"])
+    assert {*of_log} == {"pyarrow"}
+    assert Requirement(wanted).specifier.contains(of_log["pyarrow"])
     built_by = locked("build.txt")
     (wanted,) = re.findall(r'^requires = \["(.*)"\]', text_of("pyproject.toml"), re.MULTILINE)
     assert Requirement(wanted).specifier.contains(built_by[Requirement(wanted).name])

@@ -23,6 +23,8 @@ class Workspace:
     backtest : errors by horizon, of ``carprice experiments backtest``; no stage writes it.
     registration : what the registry made of the candidate.
     model_tests : what the model tests leave: JUnit XML and the model card.
+    monitoring, monitoring_page : what the last look at the model in use found, for machines and for
+        people.
     model_cache : model folders fetched from the registry.
     """
 
@@ -43,6 +45,8 @@ class Workspace:
         self.backtest = reports / "backtest.json"
         self.registration = reports / "registration.json"
         self.model_tests = reports / "model-tests"
+        self.monitoring = reports / "monitoring.json"
+        self.monitoring_page = reports / "monitoring.html"
         self.model_cache = root / ".carprice" / "models"
 
     def beside(self, name: str) -> "Workspace":

@@ -2,13 +2,14 @@
 
 ``python -m carprice.model_tests.serving_requirements`` prints the requirements for pip, each with
 the versions that pyproject.toml allows, so that ``pip install --no-deps carprice`` and these make a
-service.
+service. Names on its command line are taken in place of these: ``pyarrow`` is what a service that
+keeps a prediction log needs beside them.
 MLflow is not among them: an MLflow server is asked by plain HTTP.
 """
 
 import importlib.metadata
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from packaging.requirements import Requirement
@@ -25,16 +26,17 @@ SERVING: Final = (
     "prometheus-client",
     "pydantic",
     "rapidfuzz",
+    "sqlalchemy",
     "uvicorn",
     "uvloop",
 )
 
 
-def requirements() -> list[str]:
-    """Return the requirements of serving, as in carprice's metadata."""
+def requirements(names: Collection[str] = SERVING) -> list[str]:
+    """Return the requirements of serving, or such others, as in carprice's metadata."""
     every = importlib.metadata.requires("carprice") or ()
     always = [one for one in every if "extra ==" not in one]
-    return [one for one in always if canonicalize_name(Requirement(one).name) in SERVING]
+    return [one for one in always if canonicalize_name(Requirement(one).name) in names]
 
 
 def installed(names: Iterable[str] = SERVING) -> tuple[str, ...]:
@@ -62,4 +64,4 @@ def installed(names: Iterable[str] = SERVING) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("".join(f"{one}\n" for one in requirements()))
+    sys.stdout.write("".join(f"{one}\n" for one in requirements(sys.argv[1:] or SERVING)))

@@ -15,7 +15,8 @@ MOST_LINES: Final = 5
 MOST_BARS: Final = 24
 _HEIGHT: Final = 210
 _ROW: Final = 24
-_LABELS: Final = 108
+_LABELS: Final = 126
+_LONGEST_LABEL: Final = 18
 _RIGHT: Final = WIDTH - 10
 _LETTER: Final = 6.4
 _MOST_NAMES: Final = 6
@@ -188,7 +189,7 @@ def _reference_line(
 def _bars(chart: Chart) -> dict[str, Any] | None:
     series = _column(chart, chart.series)
     names = [
-        shortened(row[0] if name is None else f"{number(row[0])} {number(name)}", 16)
+        shortened(row[0] if name is None else f"{number(row[0])} {number(name)}", _LONGEST_LABEL)
         for row, name in zip(chart.table.rows, series, strict=True)
     ]
     every = list(zip(names, _intervals(chart), _reference(chart), strict=True))

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
@@ -16,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     create_model,
     field_validator,
     model_validator,
@@ -25,6 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from carprice.errors import CarpriceError, InputError
 from carprice.listings.own import with_own
+from carprice.listings.problems import MOST_ERRORS, WrongField, wrong_fields
 from carprice.monitoring.records import OFFERED, SOLD
 from carprice.redaction import hide_secrets, redact
 from carprice.schema import FIELDS as LISTING_FIELDS
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 OUTCOMES_FILE: Final = "outcomes.db"
 """The database in a folder."""
 LONGEST_QUOTE: Final = 100
+_FIRST_DAY: Final = datetime.date(1950, 1, 1)
 _AT_ONCE: Final = 400
 _MOST_TRIES: Final = 5
 _PATIENCE: Final = 10.0
@@ -113,6 +117,9 @@ def _plain(value: Any) -> Any:
     return [*map(_plain, value)] if isinstance(value, list | tuple) else value
 
 
+OUTCOME_NAMES: Final = ("quoteId", "listing", "soldPrice", "soldOn", "kind")
+
+
 def _price(value: object) -> object:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (is_number and 0 < value <= MOST_ASKED):  # type: ignore[operator]
@@ -132,6 +139,16 @@ SoldPrice = Annotated[
 ]
 
 
+_ONE_OF_EACH: Final[list[Any]] = [
+    {"anyOf": [{"required": [name], "properties": {name: rule}} for name, rule in rules]}
+    for rules in (
+        (("quoteId", {"type": "string"}), ("listing", {"type": "object"})),
+        (("soldPrice", {"type": "number"}), ("kind", {"const": "withdrawn"})),
+    )
+]
+"""What the JSON schema says of fields of which one is needed."""
+
+
 class OutcomeForm(BaseModel):
     """What became of one car: of a quote, or of a listing."""
 
@@ -142,6 +159,7 @@ class OutcomeForm(BaseModel):
         frozen=True,
         allow_inf_nan=False,
         title="Outcome",
+        json_schema_extra={"allOf": _ONE_OF_EACH},
     )
 
     quote_id: str | None = Field(
@@ -158,15 +176,20 @@ class OutcomeForm(BaseModel):
         "was withdrawn",
         examples=[487000],
     )
-    sold_on: Day = Field(description="The day of it", examples=["2025-06-14"])
+    sold_on: Day = Field(
+        description="The day of it, since 1950 and not to come",
+        examples=["2025-06-14"],
+        json_schema_extra={"pattern": "^(19[5-9]|20)[0-9]"},
+    )
     kind: Kind = Field(Kind.SOLD, description="What became of the car")
 
     @field_validator("sold_on")
     @classmethod
     def _not_to_come(cls, day: datetime.date) -> datetime.date:
         """Refuse days to come; one is allowed, since it is tomorrow already somewhere."""
-        if day > datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1):
-            raise PydanticCustomError("sold_on", "Input should be a day that is not to come")
+        tomorrow = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)
+        if not _FIRST_DAY <= day <= tomorrow:
+            raise PydanticCustomError("sold_on", "Input should be a day since 1950, not to come")
         return day
 
     @model_validator(mode="after")
@@ -196,12 +219,39 @@ class OutcomeForm(BaseModel):
         return Outcome(self.kind, price, self.sold_on, self.quote_id or "", listing)
 
 
+@lru_cache(maxsize=64)
 def form_of(own: tuple[str, ...] = ()) -> type[OutcomeForm]:
     """Return the form of a market with own columns."""
     if not own:
         return OutcomeForm
     listing: Any = (with_own(Listing, own) | None, OutcomeForm.model_fields["listing"])
     return create_model("OutcomeForm", __base__=OutcomeForm, listing=listing)
+
+
+def wrong_of_outcome(
+    error: ValidationError, place: str = "", most: int = MOST_ERRORS, own: Iterable[str] = ()
+) -> Iterator[WrongField]:
+    """Yield what is wrong with an outcome.
+
+    Parameters
+    ----------
+    place : where it stands among others, such as ``outcomes.3.``.
+    most : how many wrong fields are told.
+    own : the market's own columns, which a listing may have too.
+    """
+    details = error.errors(include_url=False, include_context=False)[:most]
+    for detail, wrong in zip(details, wrong_fields(error, place, most, own), strict=True):
+        kind, loc = detail["type"], detail["loc"]
+        if not loc:
+            told = "must be a JSON object of an outcome" if kind == "model_type" else detail["msg"]
+            yield WrongField(place.rstrip(".") or "body", told)
+        elif kind == "extra_forbidden" and len(loc) == 1:
+            told = f"there is no such field; the fields are {', '.join(OUTCOME_NAMES)}"
+            yield WrongField(wrong.field, told)
+        elif loc == ("listing",) and kind == "model_type":
+            yield WrongField(wrong.field, "must be a JSON object of a listing's fields")
+        else:
+            yield wrong
 
 
 @dataclass(frozen=True)
@@ -246,9 +296,9 @@ class OutcomeStore:
     def __init__(self, location: str) -> None:
         self.label = redact(location)
         self._location = location
-        self._table = _table()
         self._is_ready = False
         with self._problems():
+            self._table = _table()
             self._engine = _engine(location)
 
     def add(self, outcomes: Sequence[Outcome], now: datetime.datetime) -> Added:
@@ -327,8 +377,21 @@ class OutcomeStore:
         self._engine.dispose()
 
     def _read(self, query: Any) -> list[Outcome]:
+        if self._is_missing():
+            return []
         with self._problems(), self._reading() as connection:
             return [_outcome(row) for row in connection.execute(query)]
+
+    @property
+    def _file(self) -> Path | None:
+        """The database's file, if it is one."""
+        url = self._engine.url
+        is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+        return Path(str(url.database)) if is_file else None
+
+    def _is_missing(self) -> bool:
+        """Whether nothing was ever kept: reading makes no new file."""
+        return self._file is not None and not self._file.exists()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator["Connection"]:
@@ -349,8 +412,8 @@ class OutcomeStore:
 
         if self._is_ready:
             return
-        if self._engine.url.get_backend_name() == "sqlite" and self._engine.url.database:
-            Path(self._engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._table.metadata.create_all(self._engine)
         except DBAPIError:
@@ -361,8 +424,10 @@ class OutcomeStore:
     @contextlib.contextmanager
     def _problems(self) -> Iterator[None]:
         """Tell of what a database or its driver raises in one line, without secrets."""
-        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-
+        try:
+            from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+        except ImportError:
+            raise InputError("outcomes need SQLAlchemy; pip install 'sqlalchemy>=2'") from None
         hint = "write a folder, or a database such as postgresql+psycopg://user@host/name"
         try:
             yield
@@ -408,7 +473,9 @@ def _engine(location: str) -> "Engine":
     if url.get_backend_name() != "sqlite":
         name = "connect_timeout"
         wait = {name: int(_PATIENCE)} if url.get_backend_name() in ("postgresql", "mysql") else {}
-    return create_engine(url, connect_args=wait, pool_pre_ping=True, hide_parameters=True)
+    return create_engine(
+        url, connect_args=wait, pool_pre_ping=True, pool_timeout=_PATIENCE, hide_parameters=True
+    )
 
 
 def _table() -> "Table":

@@ -1,22 +1,52 @@
 """What the service remembers of its answers: put into a queue, written by a thread of its own.
 
 Whoever answers a request neither waits for a disk nor sees an error: what cannot be kept is dropped
-and counted. ``docs/prediction-log.md`` tells what is stored.
+and counted. One thread appends rows to a journal; another makes Parquet files of journals that are
+finished, sends them where the log is, and deletes what is too old. ``docs/prediction-log.md`` tells
+what is stored, and what may be lost.
 """
 
+import datetime
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from secrets import token_hex
-from time import time
-from typing import Any, Final, Protocol
+from time import monotonic, time
+from typing import Any, Final, Literal, Protocol
 
+from pydantic_core import to_json
+
+from carprice.appraisal.deal import JudgedValuation
 from carprice.model import PriceModel
 from carprice.model.pricer import Valuation
+from carprice.monitoring import records
+from carprice.monitoring.journal import Journal, claimed, forget_begun, journals
+from carprice.monitoring.log_files import Folder, S3Prefix, write_file
+from carprice.monitoring.log_settings import LogSettings
+from carprice.schema import ASKING_PRICE, FIELDS, name_in_requests
 
 logger = logging.getLogger("carprice.service")
 PRODUCTION: Final = "production"
+Reason = Literal["queue", "disk", "spool", "gone", "damaged"]
+"""Why a row is not in the log; :data:`_TOLD` says it in words."""
+_TOLD: Final[Mapping[str, str]] = {
+    "queue": "they come faster than they can be written",
+    "disk": "they cannot be written",
+    "spool": "what waits to be sent takes all the room that it may",
+    "gone": "the file that they were written to was deleted or moved",
+    "damaged": "a process was killed while it wrote, or the disk lost something",
+}
+_PAUSE_SECONDS: Final = 0.2
+_CHUNK: Final = 200
+_SWEEP_SECONDS: Final = 60.0
+_FIRST_WAIT_SECONDS: Final = 1.0
+_FORGET_SECONDS: Final = 6 * 3600.0
+_QUIET_SECONDS: Final = 60.0
+_LAST_SECONDS: Final = 5.0
+_LONGEST_PROBLEM: Final = 100
 
 
 class Served(Protocol):
@@ -32,17 +62,46 @@ class Served(Protocol):
 
 
 class PredictionLog:
-    """Keeps answers; :meth:`put` never waits and never fails."""
+    """Keeps answers; :meth:`put` never waits and never fails.
 
-    def __init__(self, most_waiting: int = 20_000) -> None:
-        self._most = most_waiting
-        self._waiting: deque[tuple[Any, ...]] = deque()
-        self._refused = 0
+    Attributes
+    ----------
+    on_dropped : called with the reason and the number of rows that were dropped.
+    on_written : called with the number of rows that were written to the journal.
+    on_waiting : called with the number of rows that wait.
+    """
+
+    def __init__(self, settings: LogSettings) -> None:
+        self._settings = settings
+        self._most = settings.most_waiting
+        share = settings.share
+        self._end_of_share = "g" if share >= 1 else f"{int(share * 2**64):016x}"
+        self._waiting: deque[bytes] = deque()
+        self._refused = self._damaged = 0
         self._lock = threading.Lock()
-        self.on_dropped: Callable[[str, int], object] | None = None
+        is_sent = settings.is_s3
+        self._folder = settings.spool if is_sent else Path(settings.location)
+        self._store: S3Prefix | Folder = (
+            S3Prefix(settings.location) if is_sent else Folder(self._folder)
+        )
+        self._is_sent = is_sent
+        self._columns: dict[tuple[str, ...], dict[str, str]] = {}
+        self._journal: Journal | None = None
+        self._own: frozenset[str] = frozenset()
+        self._spooled = 0
+        self._trouble = _Trouble()
+        self._is_ending = threading.Event()
+        self._is_due = threading.Event()
+        self._is_written = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.on_dropped: Callable[[Reason, int], object] | None = None
+        self.on_written: Callable[[int], object] | None = None
+        self.on_waiting: Callable[[int], object] | None = None
 
-    new_id = staticmethod(lambda: token_hex(16))
-    """Returns a quote's id for an answer that has none."""
+    @staticmethod
+    def new_id() -> str:
+        """Return a quote's id for an answer that has none."""
+        return token_hex(16)
 
     def put(
         self,
@@ -74,9 +133,244 @@ class PredictionLog:
         shadow : whether the price was not told.
         problem : a word or two of why there is no price, such as the kind of an error.
         """
+        if quote_id >= self._end_of_share:
+            return
         if len(self._waiting) >= self._most:
             with self._lock:
                 self._refused += 1
             return
-        row = (quote_id, time(), route, served, listing, valuation, confidence, milliseconds)
-        self._waiting.append((*row, alias, shadow, problem))
+        # Bytes, not objects: what outlives its request costs more than writing it does.
+        model = served.model
+        columns = self._columns.get(model.own) or self._columns_of(model.own)
+        given = {columns[k]: v for k, v in listing.items() if v is not None and k in columns}
+        content = {
+            records.QUOTE_ID: quote_id,
+            records.ANSWERED_AT: int(time() * 1e6),
+            records.ROUTE: route,
+            records.MODEL_VERSION: served.version,
+            records.MODEL_DIGEST: model.digest,
+            records.ALIAS: alias,
+            records.SHADOW: shadow,
+            records.CONFIDENCE: confidence,
+            records.CURRENCY: model.market.currency,
+            records.MILLISECONDS: round(milliseconds, 4),
+            records.PROBLEM: problem[:_LONGEST_PROBLEM],
+            **given,
+        }
+        if valuation is not None:
+            content[records.PRICE], content[records.LOW], content[records.HIGH] = valuation.prices
+            content[records.VALUATION_DATE] = valuation.valuation_date
+            content[records.CAUTIONS] = [f"{one.kind}:{one.field}" for one in valuation.cautions]
+            if isinstance(valuation, JudgedValuation):
+                content[records.LABEL] = valuation.deal.label
+        try:
+            self._waiting.append(to_json(content, inf_nan_mode="null"))
+        except ValueError:  # a text that is no Unicode
+            with self._lock:
+                self._damaged += 1
+
+    def _columns_of(self, own: tuple[str, ...]) -> dict[str, str]:
+        """Return the columns of fields, of a market's own ones too, by their names in Python."""
+        names = {name_in_requests(name): name for name in (*FIELDS, *own)}
+        names[ASKING_PRICE] = records.ASKING_PRICE
+        without = self._settings.without
+        columns = {name: column for name, column in names.items() if column not in without}
+        with self._lock:
+            self._own |= {*own} - without
+            self._columns[own] = columns
+        return columns
+
+    def begin(self) -> None:
+        """Start to write, and recover what a process that was killed has left."""
+        import pyarrow.json
+        import pyarrow.parquet  # noqa: F401 (now, and not while requests are answered)
+
+        for name, work in (("prediction-log", self._write), ("prediction-log-files", self._keep)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def end(self, seconds: float = _LAST_SECONDS) -> None:
+        """Write what waits and finish the file, but not for longer than this; then no more."""
+        self._is_ending.set()
+        self._is_due.set()
+        latest = monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, latest - monotonic()))
+
+    def _write(self) -> None:
+        """Write what waits, every now and then: each turn of this thread costs others some time."""
+        is_last = False
+        while not is_last:
+            is_last = self._is_ending.wait(_PAUSE_SECONDS)
+            try:
+                self._turn(is_last=is_last)
+            except Exception:
+                logger.exception("A part of the prediction log could not be written")
+        self._is_written.set()
+        self._is_due.set()
+
+    def _turn(self, *, is_last: bool) -> None:
+        with self._lock:
+            refused, self._refused = self._refused, 0
+            damaged, self._damaged = self._damaged, 0
+        self._drop("queue", refused)
+        self._drop("damaged", damaged)
+        self._tell_waiting()
+        while rows := [self._waiting.popleft() for _ in range(min(len(self._waiting), _CHUNK))]:
+            self._append(rows)
+        journal = self._journal
+        if journal is not None:
+            is_old = monotonic() - journal.begun >= self._settings.seconds
+            if is_last or is_old or journal.size >= self._settings.bytes:
+                self._finish()
+        self._tell_waiting()
+        self._trouble.look_back()
+
+    def _append(self, rows: list[bytes]) -> None:
+        count, lines, own = len(rows), b"\n".join((*rows, b"")), self._own
+        journal = self._journal
+        if journal is not None and not journal.is_there():
+            self._drop("gone", journal.rows)
+            self._finish()
+        elif journal is not None and journal.own != own:
+            self._finish()
+        try:
+            if self._journal is None:
+                self._journal = Journal(self._folder, own)
+            if self._is_sent and self._spooled + self._journal.size > self._settings.spool_bytes:
+                self._drop("spool", count)
+                return
+            self._journal.append(lines, count)
+        except OSError as error:
+            self._drop("disk", count, error)
+        else:
+            _call(self.on_written, count)
+
+    def _finish(self) -> None:
+        if self._journal is not None:
+            self._spooled += self._journal.size
+            self._journal.close()
+            self._journal = None
+            self._is_due.set()
+
+    def _tell_waiting(self) -> None:
+        _call(self.on_waiting, len(self._waiting))
+
+    def _drop(self, reason: Reason, count: int, error: Exception | None = None) -> None:
+        if count:
+            self._trouble.dropped(reason, count, error)
+            _call(self.on_dropped, reason, count)
+
+    def _keep(self) -> None:
+        """Make files of finished journals, again and again; where that fails, at longer pauses."""
+        wait, next_look = 0.0, 0.0
+        is_last = False
+        while not is_last:
+            is_last = self._is_written.is_set()
+            self._is_due.clear()
+            try:
+                self._sweep()
+                wait = 0.0
+                self._trouble.is_sent()
+                if self._settings.days and monotonic() >= next_look and not is_last:
+                    now = datetime.datetime.now(datetime.UTC)
+                    self._store.forget(now - datetime.timedelta(days=self._settings.days))
+                    next_look = monotonic() + _FORGET_SECONDS
+            except OSError as error:
+                self._trouble.not_sent(error)
+                wait = min(2 * wait or _FIRST_WAIT_SECONDS, _SWEEP_SECONDS)
+            except Exception:
+                logger.exception("A file of the prediction log could not be made")
+                wait = _SWEEP_SECONDS
+            if not is_last and not self._is_written.is_set():
+                self._pause(wait)
+
+    def _pause(self, wait: float) -> None:
+        """Wait for the next finished journal; where things fail, this long at least."""
+        if wait:
+            self._is_written.wait(wait)
+        else:
+            self._is_due.wait(_SWEEP_SECONDS)
+        if self._is_ending.is_set():
+            self._is_written.wait(_LAST_SECONDS)
+
+    def _sweep(self) -> None:
+        """Make files of the journals that nobody writes, and send them."""
+        if not self._folder.is_dir():
+            return
+        forget_begun(self._folder)
+        for path, name in journals(self._folder).items():
+            with claimed(path) as is_ours:
+                if is_ours:
+                    _, lost = write_file(path, self._folder / name)
+                    path.unlink()
+                    self._drop("damaged", lost)
+        if self._is_sent:
+            waiting = sorted(self._folder.glob("predictions-*.parquet"))
+            self._spooled = sum(path.stat().st_size for path in waiting)
+            for path in waiting:
+                with claimed(path) as is_ours:
+                    if is_ours:
+                        self._store.deliver(path)
+
+
+@dataclass
+class _Trouble:
+    """Says once that rows are dropped or files cannot be sent, and once that this is over."""
+
+    _dropped: Counter[str] = field(default_factory=Counter)
+    _last: float = 0.0
+    _is_stuck: bool = False
+    _lock: Any = field(default_factory=threading.Lock)
+
+    def dropped(self, reason: Reason, count: int, error: Exception | None) -> None:
+        """Note dropped rows."""
+        with self._lock:
+            is_new = reason not in self._dropped
+            self._dropped[reason] += count
+            self._last = monotonic()
+        if is_new:
+            why = f"{_TOLD[reason]}{_words(error)}"
+            logger.warning(
+                "Rows of the prediction log are dropped: %s; answers go on, and "
+                "carprice_prediction_log_dropped_total counts what is lost",
+                why,
+            )
+
+    def look_back(self) -> None:
+        """Tell how many were dropped, once none has been for some time."""
+        with self._lock:
+            if not self._dropped or monotonic() < self._last + _QUIET_SECONDS:
+                return
+            dropped, self._dropped = self._dropped, Counter()
+        told = ", ".join(f"{count:,} ({reason})" for reason, count in sorted(dropped.items()))
+        logger.warning("The prediction log is whole again; dropped were %s", told)
+
+    def not_sent(self, error: Exception) -> None:
+        """Note that files cannot be made or sent; they are kept."""
+        if not self._is_stuck:
+            self._is_stuck = True
+            logger.warning(
+                "Files of the prediction log cannot be finished%s; their rows are kept, and it is "
+                "tried again",
+                _words(error),
+            )
+
+    def is_sent(self) -> None:
+        """Note that nothing is left to be sent."""
+        if self._is_stuck:
+            self._is_stuck = False
+            logger.info("Files of the prediction log are finished again")
+
+
+def _words(error: Exception | None) -> str:
+    if error is None:
+        return ""
+    reason = getattr(error, "strerror", None) or str(error)
+    return f" ({reason[:300]})"
+
+
+def _call(hook: Callable[..., object] | None, *about: object) -> None:
+    if hook is not None:
+        hook(*about)

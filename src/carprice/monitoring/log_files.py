@@ -1,0 +1,180 @@
+"""The Parquet files of the prediction log: their columns, how they are made, and where they lie."""
+
+import datetime
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from carprice.monitoring import records
+from carprice.monitoring.journal import LOG_FILE, read_journal, stamp
+from carprice.schema import FIELDS, FieldKind, kind_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_CONNECT_SECONDS: Final = 3.0
+_REQUEST_SECONDS: Final = 20.0
+_KINDS: Final = {
+    FieldKind.NUMBER: "float64",
+    FieldKind.INTEGER: "int64",
+    FieldKind.DATE: "date32",
+    FieldKind.EQUIPMENT: "texts",
+}
+_ANSWER_KINDS: Final = {
+    records.ANSWERED_AT: "moment",
+    records.SHADOW: "bool_",
+    records.VALUATION_DATE: "date32",
+    records.CAUTIONS: "texts",
+    **dict.fromkeys((records.CONFIDENCE, records.PRICE, records.LOW, records.HIGH), "float64"),
+    **dict.fromkeys((records.ASKING_PRICE, records.MILLISECONDS), "float64"),
+}
+
+
+def _columns(own: tuple[str, ...]) -> dict[str, str]:
+    kinds = {name: _ANSWER_KINDS.get(name, "string") for name in records.ANSWER_COLUMNS}
+    return kinds | {name: _KINDS.get(kind_of(name), "string") for name in (*FIELDS, *own)}
+
+
+def _schema(own: tuple[str, ...], *, as_written: bool) -> "pa.Schema":
+    """Return the columns of the files, or of the journal's lines before days are days."""
+    import pyarrow as pa
+
+    kinds: dict[str, Any] = {
+        "texts": pa.list_(pa.string()),
+        "moment": pa.int64() if as_written else pa.timestamp("us", tz="UTC"),
+        "date32": pa.string() if as_written else pa.date32(),
+    }
+    simple = {name: getattr(pa, name)() for name in ("string", "float64", "int64", "bool_")}
+    return pa.schema([(name, (simple | kinds)[kind]) for name, kind in _columns(own).items()])
+
+
+def write_file(journal: Path, target: Path) -> tuple[int, int]:
+    """Make a file of the log of a journal; return how many rows it has, and how many were lost.
+
+    It is written aside, then renamed. A journal without rows gives none. What cannot be read of it,
+    such as the line at which a process was killed, is left out.
+    """
+    import pyarrow.parquet as pq
+
+    own, lines, is_torn = read_journal(journal)
+    table, damaged = _table(own, lines)
+    if table.num_rows:
+        part = target.with_name(f".{target.name}.part")
+        try:
+            pq.write_table(table, part, compression="zstd")
+            _force_out(part)
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        _force_out(target.parent)
+    return table.num_rows, damaged + is_torn
+
+
+def _table(own: tuple[str, ...], lines: bytes) -> "tuple[pa.Table, int]":
+    import pyarrow as pa
+
+    if not lines:
+        return _schema(own, as_written=False).empty_table(), 0
+    try:
+        return _parsed(own, lines), 0
+    except (pa.ArrowException, ValueError):
+        found = []
+        rows = lines.splitlines(keepends=True)
+        for row in rows:
+            with suppress(pa.ArrowException, ValueError):
+                found.append(_parsed(own, row))
+        empty = _schema(own, as_written=False).empty_table()
+        return pa.concat_tables([empty, *found]), len(rows) - len(found)
+
+
+def _parsed(own: tuple[str, ...], lines: bytes) -> "pa.Table":
+    import pyarrow as pa
+    from pyarrow import json
+
+    table = json.read_json(
+        pa.BufferReader(lines),
+        read_options=json.ReadOptions(use_threads=False),
+        parse_options=json.ParseOptions(
+            explicit_schema=_schema(own, as_written=True), unexpected_field_behavior="ignore"
+        ),
+    )
+    return table.cast(_schema(own, as_written=False))
+
+
+def _force_out(path: Path) -> None:
+    """Have the disk hold what was written to a file or a folder."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+class Folder:
+    """A log in a folder, where its files are made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def deliver(self, path: Path) -> None:
+        """Do nothing: the file is where it belongs."""
+
+    def forget(self, before: datetime.datetime) -> None:
+        """Delete the files that were begun before a moment, and no others."""
+        for path in self.folder.glob("predictions-*.parquet"):
+            if _is_older(path.name, before):
+                path.unlink(missing_ok=True)
+
+
+class S3Prefix:
+    """A log in an S3 bucket; its files are made in a folder of this machine, and sent."""
+
+    def __init__(self, location: str) -> None:
+        self._place = location.removeprefix("s3://").rstrip("/")
+        self._files: Any = None
+
+    def deliver(self, path: Path) -> None:
+        """Send a file, and delete it here; :class:`OSError` if that cannot be."""
+        content = path.read_bytes()
+        with self._store().open_output_stream(f"{self._place}/{path.name}") as stream:
+            stream.write(content)
+        path.unlink(missing_ok=True)
+
+    def forget(self, before: datetime.datetime) -> None:
+        """Delete the files that were begun before a moment, and no others."""
+        from pyarrow import fs
+
+        asked = fs.FileSelector(self._place, allow_not_found=True)
+        for found in self._store().get_file_info(asked):
+            if _is_older(found.base_name, before):
+                self._store().delete_file(found.path)
+
+    def _store(self) -> Any:
+        """Return the store; AWS_ENDPOINT_URL and the region are read as AWS's own tools do."""
+        if self._files is None:
+            from pyarrow import fs
+
+            endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
+            region = next(filter(None, map(os.environ.get, _REGIONS)), None)
+            where: dict[str, Any] = {"region": region} if region else {}
+            if endpoint:
+                address = urlsplit(endpoint)
+                where |= {"endpoint_override": address.netloc, "scheme": address.scheme}
+            elif not region:
+                where["region"] = fs.resolve_s3_region(self._place.partition("/")[0])
+            self._files = fs.S3FileSystem(
+                connect_timeout=_CONNECT_SECONDS,
+                request_timeout=_REQUEST_SECONDS,
+                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),  # we try again
+                **where,
+            )
+        return self._files
+
+
+def _is_older(name: str, before: datetime.datetime) -> bool:
+    return LOG_FILE.fullmatch(name) is not None and name < f"predictions-{stamp(before)}"

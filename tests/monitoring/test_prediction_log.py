@@ -1,0 +1,343 @@
+import datetime
+import itertools
+import logging
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from asking import BARE, FULL, wait_until
+
+from carprice.appraisal.deal import value_with_deal
+from carprice.listings.own import with_own
+from carprice.model import PriceModel
+from carprice.monitoring import prediction_log, records
+from carprice.monitoring.journal import claimed, journals
+from carprice.monitoring.log_files import Folder, write_file
+from carprice.monitoring.log_settings import LogSettings
+from carprice.monitoring.prediction_log import PredictionLog
+from carprice.schema import FIELDS, Listing
+
+Log = Callable[..., "Kept"]
+DAY = datetime.timedelta(days=1)
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+class Version7:
+    def __init__(self, model: Any) -> None:
+        self.model, self.version = model, "7"
+
+
+class Kept:
+    """A log, what it counted, and what became of it."""
+
+    def __init__(self, served: Version7, folder: Path, **settings: Any) -> None:
+        self.folder, self.served = folder, served
+        self.log = PredictionLog(LogSettings(**{"location": str(folder), **settings}))
+        self.dropped: Counter[str] = Counter()
+        self.written = 0
+        self.most_waiting = 0
+        self.log.on_dropped = self._drop
+        self.log.on_written = self._write
+        self.log.on_waiting = self._wait
+
+    def _drop(self, reason: str, count: int) -> None:
+        self.dropped[reason] += count
+
+    def _write(self, count: int) -> None:
+        self.written += count
+
+    def _wait(self, count: int) -> None:
+        self.most_waiting = max(count, self.most_waiting)
+
+    def put(self, number: int = 0, **more: Any) -> None:
+        listing = Listing.model_validate({**FULL, "odometer": 1000 + number})
+        valuation = value_with_deal(self.served.model, vars(listing), None)
+        arguments = (f"{number:032x}", "/predict", self.served, vars(listing), valuation)
+        self.log.put(*arguments, 0.9, 0.25, **more)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return rows_of(self.folder)
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    paths = sorted(folder.glob("*.parquet"))
+    return [row for path in paths for row in pq.read_table(path).to_pylist()]
+
+
+@pytest.fixture(scope="module")
+def served(finished: Any) -> Version7:
+    return Version7(PriceModel.load(finished[0].model))
+
+
+@pytest.fixture
+def log(served: Version7, tmp_path: Path) -> Iterator[Log]:
+    """Makes a log in a folder of the test; all of them have ended when it is over."""
+    made = []
+
+    def making(**settings: Any) -> Kept:
+        made.append(Kept(served, tmp_path / "log", **settings))
+        made[-1].log.begin()
+        return made[-1]
+
+    yield making
+    for one in made:
+        one.log.end()
+
+
+def test_a_row_says_what_was_asked_and_answered(log: Log, served: Version7) -> None:
+    kept = log()
+    car = {**FULL, "listedOn": "2025-03-01"}
+    listing = with_own(Listing, ()).model_validate(car)
+    valuation = value_with_deal(served.model, vars(listing), 500_000.0, 0.8)
+    asked = {**vars(listing), "asking_price": 500_000.0, "feature_count": 2}
+    before = datetime.datetime.now(datetime.UTC)
+    kept.log.put("a" * 64, "/appraise", served, asked, valuation, 0.8, 1.23456)
+    kept.log.put("b", "/predict", served, asked, None, 0.9, 2, alias="challenger", shadow=True,
+                 problem="ValueError" * 99)  # fmt: skip
+    kept.log.end()
+    first, second = kept.rows()
+    assert [*first] == [*records.ANSWER_COLUMNS, *FIELDS]
+    assert before <= first.pop(records.ANSWERED_AT) <= datetime.datetime.now(datetime.UTC)
+    assert {name: value for name, value in first.items() if value is not None} == {
+        records.QUOTE_ID: "a" * 64,
+        records.ROUTE: "/appraise",
+        records.MODEL_VERSION: "7",
+        records.MODEL_DIGEST: served.model.digest,
+        records.ALIAS: "production",
+        records.SHADOW: False,
+        records.CONFIDENCE: 0.8,
+        records.PRICE: valuation.predicted_price,
+        records.LOW: valuation.price_low,
+        records.HIGH: valuation.price_high,
+        records.VALUATION_DATE: datetime.date(2025, 3, 1),
+        records.CURRENCY: "INR",
+        records.CAUTIONS: [f"{one.kind}:{one.field}" for one in valuation.cautions],
+        records.ASKING_PRICE: 500_000.0,
+        records.LABEL: valuation.deal.label,  # type: ignore[attr-defined]
+        records.MILLISECONDS: 1.2346,
+        records.PROBLEM: "",
+        **{name: value for name, value in vars(listing).items() if value not in (None, "")},
+        "features": ["Bluetooth", "Tpms"],
+    }
+    assert [second[name] for name in (records.ALIAS, records.SHADOW)] == ["challenger", True]
+    assert (second[records.PRICE], len(second[records.PROBLEM])) == (None, 100)
+    assert kept.written == 2
+    assert not kept.dropped
+
+
+def test_fields_are_left_out_and_own_columns_kept_under_their_names(
+    served: Version7, log: Log
+) -> None:
+    kept = log(without=frozenset({"variant", "features", "number:doors"}))
+
+    class Model:
+        digest, market = "d", served.model.market
+        own = ("flag:accident", "number:doors")
+
+    listing = with_own(Listing, Model.own)(**BARE, variant="secret", accident=True, doors=5.0)
+    kept.put(1)
+    wait_until(lambda: kept.written == 1)
+    kept.log.put("c", "/predict", Version7(Model), vars(listing), None, 0.9, 0.1)
+    kept.log.put("d", "/predict", served, vars(listing), None, 0.9, 0.1)
+    kept.log.end()
+    by_id = {row[records.QUOTE_ID]: row for row in kept.rows()}
+    assert len(by_id) == 3
+    assert all(row["variant"] is row["features"] is None for row in by_id.values())
+    assert by_id["c"]["flag:accident"] == "yes"
+    assert by_id["d"]["flag:accident"] is None
+    assert not any("number:doors" in row for row in by_id.values())
+    for path in kept.folder.iterdir():
+        assert b"secret" not in path.read_bytes()
+
+
+def test_files_are_finished_by_size_and_time(log: Log) -> None:
+    kept = log(bytes=2000, seconds=1000)
+    for number in range(10):
+        kept.put(number)
+        wait_until(lambda: kept.written == number + 1)  # noqa: B023
+    wait_until(lambda: len([*kept.folder.glob("*.parquet")]) >= 2)
+    kept.log.end()
+    assert [row["odometer"] for row in kept.rows()] == [1000.0 + number for number in range(10)]
+    soon = log(seconds=0.1)
+    soon.put(77)
+    wait_until(lambda: len(soon.rows()) == 11)
+    names = sorted(path.name for path in soon.folder.iterdir())
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_a_share_of_the_ids_is_kept(served: Version7, log: Log) -> None:
+    kept = log(share=0.25)
+    ids = [PredictionLog.new_id() for _ in range(2000)]
+    for quote_id, shadow in itertools.product(ids, (False, True)):
+        kept.log.put(quote_id, "/predict", served, BARE, None, 0.9, 0.1, shadow=shadow)
+    kept.log.end()
+    found = Counter(row[records.QUOTE_ID] for row in kept.rows())
+    assert set(found.values()) == {2}  # an answer and its shadow, or neither
+    assert found.keys() == {one for one in ids if int(one[:16], 16) < 2**62}
+    assert 350 < len(found) < 650
+    assert not kept.dropped
+
+
+def test_a_full_queue_drops_and_counts(served: Version7, tmp_path: Path, caplog: Any) -> None:
+    kept = Kept(served, tmp_path / "log", most_waiting=10)
+    for number in range(100):
+        kept.put(number)
+    with caplog.at_level(logging.WARNING):
+        kept.log.begin()
+        kept.log.end()
+    assert kept.dropped == {"queue": 90}
+    assert (len(kept.rows()), kept.most_waiting) == (10, 10)
+    assert len(caplog.messages) == 1
+    assert "come faster than they can be written" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_loses_rows_and_says_so_once(
+    served: Version7, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction_log, "_QUIET_SECONDS", 0.1)
+    (tmp_path / "file").write_text("")
+    kept = Kept(served, tmp_path / "file" / "log")
+    with caplog.at_level(logging.INFO):
+        kept.log.begin()
+        for number in range(5):
+            kept.put(number)
+            wait_until(lambda: kept.dropped["disk"] == number + 1)  # noqa: B023
+        (tmp_path / "file").unlink()
+        kept.put(6)
+        wait_until(lambda: kept.written == 1)
+        wait_until(lambda: "is whole again; dropped were 5 (disk)" in caplog.text)
+        kept.log.end()
+    assert [row["odometer"] for row in kept.rows()] == [1006.0]
+    assert len([text for text in caplog.messages if "are dropped" in text]) == 1
+
+
+def test_a_journal_that_was_deleted_is_counted_and_begun_again(log: Log) -> None:
+    kept = log()
+    for number in range(3):
+        kept.put(number)
+    wait_until(lambda: kept.written == 3)
+    shutil.rmtree(kept.folder)
+    kept.put(4)
+    wait_until(lambda: kept.written == 4)
+    kept.log.end()
+    assert kept.dropped == {"gone": 3}
+    assert [row["odometer"] for row in kept.rows()] == [1004.0]
+
+
+def test_a_text_that_is_no_unicode_costs_its_own_row_alone(served: Version7, log: Log) -> None:
+    kept = log()
+    kept.log.put("a", "/predict", served, {**BARE, "make": "\ud800"}, None, 0.9, 0.1)
+    kept.put(1)
+    kept.log.end()
+    assert kept.dropped == {"damaged": 1}
+    assert len(kept.rows()) == 1
+
+
+WRITER = """
+import os, signal, sys
+from carprice.monitoring.journal import Journal
+from pathlib import Path
+journal = Journal(Path(sys.argv[1]), ("flag:accident",))
+for number in range(100):
+    journal.append(b'{"quote_id": "%d", "year": 2019, "flag:accident": "no"}\\n' % number, 1)
+os.write(journal._file, b'{"quote_id": "torn')
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_recovered_once_and_a_living_ones_left_alone(
+    log: Log, tmp_path: Path
+) -> None:
+    folder = tmp_path / "log"
+    command = [sys.executable, "-c", WRITER, str(folder)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as killed, subprocess.Popen(command, **pipes) as alive:
+        for process in (killed, alive):
+            assert process.stdout.readline() == b"ready\n"
+        killed.kill()
+        killed.wait()
+        kept = [log(), log()]
+        wait_until(lambda: len(rows_of(folder)) == 100)
+        for one in kept:
+            one.log.end()
+        assert sum(one.dropped["damaged"] for one in kept) == 1
+        assert len(journals(folder)) == 1
+        (path,) = journals(folder)
+        with claimed(path) as is_ours:
+            assert not is_ours
+        alive.communicate()
+    assert {row["flag:accident"] for row in rows_of(folder)} == {"no"}
+    last = log()
+    wait_until(lambda: len(rows_of(folder)) == 200)
+    last.log.end()
+    assert [path.suffix for path in folder.iterdir()] == [".parquet"] * 2
+
+
+def test_to_make_a_file_again_gives_no_row_twice(served: Version7, tmp_path: Path) -> None:
+    kept = Kept(served, tmp_path)
+    kept.put(1)
+    kept.log._turn(is_last=True)
+    ((path, name),) = journals(tmp_path).items()
+    for _ in range(2):  # a process that is killed between the file and the end of its journal
+        assert write_file(path, tmp_path / name) == (1, 0)
+    kept.log.begin()
+    kept.log.end()
+    assert len(kept.rows()) == 1
+    assert not journals(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "rows", "lost"),
+    [
+        (lambda head, rows: [head, *rows[:2], rows[2][:-30]], 2, 1),
+        (lambda head, rows: [head, rows[0].replace(b":2018", b':"x"'), *rows[1:]], 2, 1),
+        (lambda head, rows: [head, b"\0" + rows[0][1:], *rows[1:]], 2, 1),
+        (lambda head, rows: [head, *rows, b"\0" * 4096], 3, 1),
+        (lambda head, rows: [head[:-3]], 0, 0),
+        (lambda head, rows: [], 0, 0),
+        (lambda head, rows: [b"[]", *rows], 3, 0),
+        (lambda head, rows: [b'{"own": ["a:b"]}', *rows], 3, 0),
+        (lambda head, rows: [head, b"[]", *rows], 3, 1),
+    ],
+)
+def test_a_damaged_journal_loses_no_whole_row(
+    served: Version7, tmp_path: Path, damage: Callable[..., list[bytes]], rows: int, lost: int
+) -> None:
+    kept = Kept(served, tmp_path)
+    for number in range(3):
+        kept.put(number)
+    kept.log._turn(is_last=True)
+    (path,) = journals(tmp_path)
+    head, *lines, _ = path.read_bytes().split(b"\n")
+    damaged = damage(head, lines)
+    end = b"\n" if damaged[-1:] == lines[-1:] else b""
+    path.write_bytes(b"\n".join(damaged) + end)
+    kept.log.begin()
+    kept.log.end()
+    assert len(kept.rows()) == rows
+    assert kept.dropped["damaged"] == lost
+
+
+def test_old_files_go_and_others_stay(tmp_path: Path, log: Log) -> None:
+    def named(day: datetime.datetime, number: int = 0) -> str:
+        return f"predictions-{day:%Y%m%dT%H%M%SZ}-{number:016x}.parquet"
+
+    folder = tmp_path / "log"
+    folder.mkdir()
+    old, new = named(NOW - 31 * DAY), named(NOW - 29 * DAY)
+    others = ["predictions-20000101T000000Z.parquet", "mine.parquet", "outcomes.db"]
+    for name in (old, new, *others):
+        (folder / name).touch()
+    kept = log(days=30)
+    wait_until(lambda: not (folder / old).exists())
+    kept.log.end()
+    assert {path.name for path in folder.iterdir()} == {new, *others}
+    Folder(folder).forget(NOW)
+    assert {path.name for path in folder.iterdir()} == {*others}
