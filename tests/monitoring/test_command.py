@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -80,27 +79,6 @@ def test_a_market_as_it_was_is_fine(
     assert (found["level"], found["facts"]["outcomes"]) == ("fine", 200)
     # What could not be read is told in a line of its own.
     assert "half.parquet is no whole file of a prediction log" in done.err
-
-
-def test_a_recalibrated_model_is_registered_beside_the_verdict(
-    carprice: Carprice, finished: Any, model: PriceModel, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(finished[0].root, tmp_path / "workspace")
-    params = tmp_path / "params.yaml"
-    gate = {"max_mape": None, "naive_factor": 1, "coverage": [0, 1], "band_coverage": 0}
-    params.write_text(
-        yaml.safe_dump({"ingest": {"source": "sample"}, "register": {"gate": gate}}), "utf-8"
-    )
-    lower = in_use(tmp_path / "lower", model, factor=0.95, cars=1000)
-    options = ("--params", params, "--workdir", folder, "--model", finished[0].model)
-    read = ("--log", lower.log, "--listings", lower.listings)
-    done = carprice("monitor", *options, *read, "--recalibrate")
-    lines = done.err.splitlines()
-    assert any(line.startswith("recalibrate: 500 prices from 2025-07-01") for line in lines)
-    assert any(line.startswith("register: version 2 is new, and ") for line in lines)
-    # The exit code stays the verdict's.
-    told = json.loads((folder / "reports" / "monitoring.json").read_text("utf-8"))
-    assert done.code == told["exit_code"] in (3, 4)
 
 
 def test_only_the_days_that_are_asked_for_are_looked_at(

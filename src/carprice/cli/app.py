@@ -69,22 +69,18 @@ def open_registry(settings: Settings, workspace: Workspace) -> "Registry":
     return Registry(registry_uri(settings, workspace), settings.register_.name)
 
 
-def production_folder(settings: Settings, workspace: Workspace, progress: "Progress") -> Path:
-    """Return the folder of the production model, fetched from the registry."""
-    from carprice.registry.versions import production_version
-
-    progress("fetching the production model")
-    registry = open_registry(settings, workspace)
-    return registry.fetch(production_version(registry), workspace.model_cache)
-
-
 def load_model(
     folder: Path | None, settings: Settings, workspace: Workspace, progress: "Progress"
 ) -> "PriceModel":
     """Return the model of a folder, or the production model, to price many listings."""
     from carprice.model import PriceModel
+    from carprice.registry.versions import production_version
 
-    model = PriceModel.load(folder or production_folder(settings, workspace, progress))
+    if folder is None:
+        progress("fetching the production model")
+        registry = open_registry(settings, workspace)
+        folder = registry.fetch(production_version(registry), workspace.model_cache)
+    model = PriceModel.load(folder)
     # The listings make garbage; to go through all that was there before again and again would take
     # a tenth of the time.
     gc.freeze()
