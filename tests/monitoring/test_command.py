@@ -109,6 +109,7 @@ def test_outcomes_alone_are_looked_at(monitor: Callable[..., Any], cheaper: InUs
         (("--outcomes", "s3://bucket"), "outcomes cannot be kept at s3://bucket"),
         (("--log", "a", "--evidently", "report.pdf"), "the ending must be .html"),
         (("--listings", "a.csv", "--evidently", "report.html"), "needs a prediction log"),
+        (("--log", "a", "--act"), "--act is of the production model; leave --model out"),
     ],
 )
 def test_bad_input_is_told_in_one_line(
