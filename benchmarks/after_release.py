@@ -99,6 +99,8 @@ class Clients:
                     place = next(places)
                 done.wait(max(start + place / self.rate - time.monotonic(), 0))
                 self._ask(connections, place, bodies[place % len(bodies)])
+            for connection in connections.values():
+                connection.close()
 
         with ThreadPoolExecutor(_CLIENTS) as threads:
             asking = [threads.submit(ask) for _ in range(_CLIENTS)]
