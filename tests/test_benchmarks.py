@@ -14,24 +14,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *(
-        "abuse.py",
-        "after_release.py",
-        "appraising.py",
-        "comparables.py",
-        "contaminated.py",
-        "deals.py",
-        "gate.py",
-    ),
-    *(
-        "load.py",
-        "logging_cost.py",
-        "one_price.py",
-        "scaling.py",
-        "serving.py",
-        "shadowing.py",
-        "time_split.py",
-    ),
+    *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
+    *("contaminated.py", "deals.py", "gate.py", "load.py", "logging_cost.py", "one_price.py"),
+    *("scaling.py", "serving.py", "shadowing.py", "time_split.py"),
 )
 
 
@@ -121,6 +106,21 @@ def test_the_gate_benchmark_judges_good_and_bad_candidates(
     assert accepted["all prices shuffled"] is False
     assert accepted["a tenth of the rows"] is False
     assert "this gate: right about" in capsys.readouterr().out
+
+
+def test_challengers_are_simulated(run: Callable[..., object], tmp_path: Path) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "challenging.json"
+    params.write_text(
+        "ingest: {sample: {rows: 900}}\n"
+        "train: {folds: 2, booster: {n_estimators: 10, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    options = ("--runs", 40, "--days", 60, "--json", report)
+    assert run("challenging.py", "--params", params, *options) in (0, 1)  # few runs: chance
+    rows = json.loads(report.read_text())["rows"]
+    shares = {(one["method"], one["challenger"]): one["promoted"] for one in rows}
+    assert shares["carprice challenge", "worse, +3 %"] == 0
+    assert shares["carprice challenge", "equal"] < shares["t-test, peeked at", "equal"]
 
 
 def test_junk_harms_carprice_less_than_a_model_that_believes_it(
