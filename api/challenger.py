@@ -235,11 +235,12 @@ class Challenger:
 
     async def _take(self, answer: RegistryReply, champion: ServedModel) -> None:
         digest = answer.digest
-        if self.served is not None and digest == self.served.model.digest:
+        is_champion = digest == champion.model.digest
+        if self.served is not None and digest == self.served.model.digest and not is_champion:
             self.problem = ""
             return
         self._current, self.state, self.problem = None, "none", ""
-        if digest == champion.model.digest:
+        if is_champion:
             return
         if digest == self._dropped:
             self.state, self.problem = "dropped", self._why_dropped

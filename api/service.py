@@ -140,10 +140,8 @@ class Service:
 
 def _outcomes(settings: ServiceSettings) -> "OutcomeStore | None":
     """Return where outcomes are kept, if they are; no connection is made yet."""
-    given, log = settings.outcomes.get_secret_value(), getattr(settings, "prediction_log", "")
-    if not given and not log:
-        return None
     from carprice.monitoring.outcomes import OutcomeStore, location_of_outcomes
 
-    location = location_of_outcomes(given, str(log or ""))
+    given = settings.outcomes.get_secret_value()
+    location = location_of_outcomes(given, settings.prediction_log)
     return OutcomeStore(location) if location else None

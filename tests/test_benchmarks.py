@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,16 +14,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *(
-        "abuse.py",
-        "appraising.py",
-        "challenging.py",
-        "comparables.py",
-        "contaminated.py",
-        "deals.py",
-        "gate.py",
-    ),
-    *("load.py", "one_price.py", "scaling.py", "serving.py", "time_split.py"),
+    *("abuse.py", "appraising.py", "challenging.py", "comparables.py", "contaminated.py"),
+    *("deals.py", "gate.py", "load.py", "logging_cost.py", "one_price.py", "scaling.py"),
+    *("serving.py", "time_split.py"),
 )
 
 
@@ -145,6 +139,21 @@ def test_appraisals_are_timed_part_by_part(
     assert price["bytes"] > bare["bytes"]  # it judges the asking price
     assert all(0 < one["p50_ms"] <= one["p99_ms"] for one in told.values())
     assert all(one["core_p50_ms"] > 0 for one in told.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.usefixtures("pinned")
+def test_what_the_prediction_log_costs_is_told_and_no_answer_is_missing(
+    run: Callable[..., object], promoted: Any, tmp_path: Path
+) -> None:
+    report = tmp_path / "logging.json"
+    options = ("--model", promoted.model, "--turns", 1, "--seconds", 1, "--file-bytes", 50_000)
+    assert run("logging_cost.py", *options, "--json", report) in (0, 1)  # the machine's
+    told = json.loads(report.read_text())
+    assert told["logged"] >= told["services"]["with the log"]["answers"] > 100
+    assert told["ratios"].keys() == {"rates", "core_us", "p99_ms"}
+    assert min(told["ratios"].values()) > 0
 
 
 def test_what_comparables_cost_and_how_near_they_come_is_told(

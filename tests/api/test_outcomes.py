@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from delivery import free_port
 
+from carprice.monitoring.observations import observe, read_log
 from carprice.monitoring.outcomes import OutcomeStore
 
 RIO = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 9000}
@@ -192,3 +193,20 @@ def test_openapi_describes_what_is_told(told: Any) -> None:
     body = document["paths"]["/outcomes"]["post"]["requestBody"]["content"]["application/json"]
     assert told.post("/outcomes", json=body["example"]).status_code == 200
     assert {"OutcomeForm", "OutcomesRequest"} <= {*document["components"]["schemas"]}
+
+
+def test_an_outcome_is_kept_beside_the_log_and_joined_with_its_answer(
+    client_with: Any, tmp_path: Path
+) -> None:
+    with client_with(prediction_log=str(tmp_path / "log")) as client:
+        cheap = client.post("/predict", json=RIO).json()
+        quote = client.post("/appraise", json={**RIO, "year": 2021}).json()["quote"]["id"]
+        for told in ({"quoteId": cheap["quoteId"]}, {"quoteId": quote}, {"listing": RIO}):
+            outcome = {"soldPrice": 487000, "soldOn": "2025-06-14", **told}
+            assert client.post("/outcomes", json=outcome).json() == {**NONE, "new": 1}
+    log = read_log(str(tmp_path / "log"))
+    seen = observe(log, kept(tmp_path / "log"))
+    assert seen["quote_id"].tolist() == [cheap["quoteId"], quote]  # the third is the first's sale
+    assert seen["quoted_price"].iloc[0] == cheap["predictedPrice"]
+    assert seen["year"].tolist() == [2020.0, 2021.0]
+    assert seen["model_version"].tolist() == ["7", "7"]

@@ -95,7 +95,7 @@ def test_the_place_is_beside_a_log_that_is_a_folder_or_has_to_be_named(
     monkeypatch.delenv("CARPRICE_OUTCOMES")
     Path("a.csv").write_text(CSV)
     done = carprice("outcomes", "add", "a.csv")
-    assert (done.code, "set CARPRICE_OUTCOMES to a folder" in done.line) == (2, True)
+    assert (done.code, "set CARPRICE_OUTCOMES, or monitor.outcomes" in done.line) == (2, True)
     monkeypatch.setenv("CARPRICE_PREDICTION_LOG", str(tmp_path / "log"))
     assert carprice("outcomes", "add", "a.csv").code == 0
     assert (tmp_path / "log" / "outcomes.db").exists()

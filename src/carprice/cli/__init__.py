@@ -21,17 +21,8 @@ from carprice.errors import CarpriceError, RefusedError
 from carprice.files import refusal_in, told
 
 __all__ = ["app", "main"]
-__all__ += [
-    "challenge",
-    "experiments",
-    "monitor",
-    "outcomes",
-    "pipeline",
-    "quotes",
-    "registry",
-    "serve",
-]
-__all__ += ["setup", "stock"]
+__all__ += ["challenge", "experiments", "monitor", "outcomes", "pipeline", "quotes"]
+__all__ += ["registry", "serve", "setup", "stock"]
 
 _PANELS = (SERVE, PIPELINE, REGISTRY, IN_USE)
 app.registered_commands.sort(key=lambda command: _PANELS.index(str(command.rich_help_panel)))

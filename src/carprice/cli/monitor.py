@@ -19,16 +19,21 @@ from carprice.cli.app import (
     Workdir,
     app,
     load_model,
+    log_in,
     now,
+    open_registry,
 )
+from carprice.cli.registry import test_version
 from carprice.cli.terminal import console, say, step
 from carprice.components.workspace import Workspace
-from carprice.errors import CarpriceWarning
+from carprice.errors import CarpriceWarning, InputError
 from carprice.monitoring.words import plain
 from carprice.settings import load_settings
 
 if TYPE_CHECKING:
     from carprice.monitoring.checks import Level, Monitored
+    from carprice.registry.versions import Registry, Version
+    from carprice.settings import Settings
 
 _STYLES: Final = {"fine": "green", "look": "yellow", "retrain": "bold red"}
 
@@ -78,6 +83,12 @@ def monitor(
             help="Write Evidently's report of data drift, too: .html; needs carprice[evidently].",
         ),
     ] = None,
+    does_act: Annotated[
+        bool,
+        typer.Option(
+            "--act", help="Where the verdict is retrain: train again; the new model challenges."
+        ),
+    ] = False,
     params: Params = PARAMS,
     workdir: Workdir = WORKDIR,
     as_json: AsJson = False,
@@ -88,6 +99,10 @@ def monitor(
     a market that moved, another mix of cars and a model that decays apart. Writes
     reports/monitoring.html and reports/monitoring.json; docs/monitoring.md explains each check.
 
+    With --act, the verdict retrain trains again on what ingest.source holds now; what the gate
+    and the model tests let pass is the challenger, and production stays as it is. See
+    docs/promotion.md for the cool-down and the yearly budget.
+
     Exit codes: 0 fine, 3 a person should look, 4 retrain; 1 failed, 2 bad input.
     """
     settings, workspace = load_settings(params), Workspace(workdir)
@@ -95,6 +110,10 @@ def monitor(
     from carprice.files import check_writable
     from carprice.monitoring.last_run import to_json
 
+    if does_act:
+        if model is not None:
+            raise InputError("--act is of the production model; leave --model out")
+        log_in(settings, workspace)
     days = (since and since.date(), until and until.date())
     places = component.places_of(settings.monitor, log, outcomes, listings, days)
     if evidently is not None:
@@ -119,9 +138,27 @@ def monitor(
         _say_found(looked.monitored)
     if evidently is not None:
         say(f"Evidently's report, compared with {against}: {evidently}.")
-    # What acts on the verdict comes here.
     say(f"monitor: see {workspace.monitoring_page}")
+    if does_act:
+        _act(looked.monitored, settings, workspace, params)
     raise typer.Exit(int(looked.monitored.level))
+
+
+def _act(monitored: "Monitored", settings: "Settings", workspace: Workspace, params: Path) -> None:
+    """Do what the verdict asks for, and say what became of it."""
+    from carprice.components.retraining import act
+
+    def tested(registry: "Registry", version: "Version") -> list[str]:
+        out = workspace.model_tests
+        results = test_version(registry, version, settings.register_, workspace, out)
+        return [f"{one.title}: {one.message}" for one in results.failures]
+
+    registry = open_registry(settings, workspace)
+    done = act(monitored, settings, registry, workspace, params, now, tested, step)
+    if done.what is None:
+        say(f"act: {done.why}")
+    else:
+        say(f"act: version {done.version}: {done.what}; {done.why}")
 
 
 def _say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:

@@ -9,26 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from carprice.cli.app import PARAMS, AsJson, Params, app, now
+from carprice.cli.app import IN_USE, PARAMS, AsJson, Params, app, now
 from carprice.cli.terminal import say, step, table
 from carprice.errors import InputError
-from carprice.settings import IngestSettings, load_settings
+from carprice.settings import MonitorSettings, Settings, load_settings
 
 if TYPE_CHECKING:
     from carprice.monitoring.outcomes import Outcome
 
-MONITORING: Final = "Monitoring"
 _PART: Final = 10_000
 outcomes = typer.Typer(
     help=(
         "What cars sold for, which the monitoring compares with what the service had said.\n\nThey "
-        "are kept in CARPRICE_OUTCOMES: a folder, or the URL of a database; else beside the "
-        "prediction log of CARPRICE_PREDICTION_LOG where that is a folder. A URL with a password "
-        "belongs into the environment, not into a command."
+        "are kept in CARPRICE_OUTCOMES, or monitor.outcomes of params.yaml: a folder, or the URL "
+        "of a database; else beside the prediction log where that is a folder. A URL with a "
+        "password belongs into the environment, not into a command."
     ),
     no_args_is_help=True,
 )
-app.add_typer(outcomes, name="outcomes", rich_help_panel=MONITORING)
+app.add_typer(outcomes, name="outcomes", rich_help_panel=IN_USE)
 
 
 @outcomes.command()
@@ -56,11 +55,11 @@ def add(
     from carprice.monitoring.outcome_files import read_outcome_files
     from carprice.monitoring.outcomes import Added, OutcomeStore
 
-    settings = _ingest_settings(params)
-    store = OutcomeStore(_location(to))
+    settings = _settings(params)
+    store = OutcomeStore(_location(to, settings.monitor))
     with step("outcomes") as progress:
         progress("reading")
-        read = read_outcome_files(files, settings, settings.own)
+        read = read_outcome_files(files, settings.ingest, settings.ingest.own)
         added, moment = Added(), now()
         for start in range(0, len(read.outcomes), _PART):
             progress(f"keeping {start:,} of {len(read.outcomes):,}")
@@ -85,12 +84,13 @@ def show(
     kept: Annotated[
         str, typer.Option("--from", metavar="URL", help="Folder or database that keeps them.")
     ] = "",
+    params: Params = PARAMS,
     as_json: AsJson = False,
 ) -> None:
     """Tell how many outcomes there are by kind and month, or all that was told of a quote."""
     from carprice.monitoring.outcomes import OutcomeStore
 
-    store = OutcomeStore(_location(kept))
+    store = OutcomeStore(_location(kept, _settings(params).monitor))
     found = store.history(quote) if quote else store.latest()
     store.close()
     if quote:
@@ -125,21 +125,21 @@ def _show_history(quote: str, found: "list[Outcome]", *, as_json: bool) -> None:
     table(f"Quote {quote}: the last one counts", ("told at (UTC)", "kind", "price", "day"), rows)
 
 
-def _ingest_settings(params: Path) -> IngestSettings:
-    """Return how the market's files are written; as usual, where there is no params file."""
-    if params == PARAMS and not params.exists():
-        return IngestSettings()
-    return load_settings(params).ingest
+def _settings(params: Path) -> Settings:
+    """Return the settings; the usual ones, where there is no params file."""
+    return Settings() if params == PARAMS and not params.exists() else load_settings(params)
 
 
-def _location(given: str) -> str:
+def _location(given: str, settings: MonitorSettings) -> str:
+    """Return where outcomes are kept: as it is given, as the environment or params.yaml says."""
     from carprice.monitoring.outcomes import location_of_outcomes
 
-    kept, log = (os.environ.get(f"CARPRICE_{name}", "") for name in ("OUTCOMES", "PREDICTION_LOG"))
-    location = location_of_outcomes(given or kept, log)
+    named = given or os.environ.get("CARPRICE_OUTCOMES") or settings.outcomes or ""
+    log = os.environ.get("CARPRICE_PREDICTION_LOG") or settings.log or ""
+    location = location_of_outcomes(named, log)
     if not location:
         raise InputError(
-            "it is not known where outcomes are kept; set CARPRICE_OUTCOMES to a folder or a "
-            "database, or name it in the command"
+            "it is not known where outcomes are kept; set CARPRICE_OUTCOMES, or monitor.outcomes "
+            "in params.yaml, to a folder or a database, or name it in the command"
         )
     return location

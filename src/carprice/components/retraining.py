@@ -18,9 +18,10 @@ from carprice.components.workspace import Workspace, read_json
 from carprice.errors import CarpriceError, RefusedError
 from carprice.evaluation.gate import failed_reasons
 from carprice.monitoring.checks import Level, Monitored
+from carprice.registry.challenge import start
 from carprice.registry.promotion import Happening, finish, history, record, why_withdrawn
 from carprice.registry.versions import CHALLENGER, PRODUCTION, Registry, Version
-from carprice.settings import RetrainSettings, Settings
+from carprice.settings import RegisterSettings, RetrainSettings, Settings
 
 ModelTests = Callable[[Registry, Version], Sequence[str]]
 """Runs and records the tests of a version, and returns which failed, in words."""
@@ -45,7 +46,7 @@ class Acted:
     @property
     def has_challenger(self) -> bool:
         """Whether a new model is on trial."""
-        return self.what is Happening.CHALLENGING
+        return self.what is Happening.CHALLENGER
 
 
 def act(
@@ -101,7 +102,8 @@ def act(
             told = f"the pipeline failed: {error}"
             record(registry, champion.number, Happening.NOT_RETRAINED, clock(), told)
             raise
-        return _challenge(registry, champion, registry.numbered(number), clock, test_model)
+        version = registry.numbered(number)
+        return _challenge(registry, champion, version, clock, test_model, settings.register_)
 
 
 def objection_to_retraining(
@@ -173,6 +175,7 @@ def _challenge(
     version: Version,
     clock: Callable[[], datetime.datetime],
     test_model: ModelTests,
+    settings: RegisterSettings,
 ) -> Acted:
     """Let a version be the challenger if nothing speaks against it."""
     if objection := _objection(registry, champion, version):
@@ -180,10 +183,12 @@ def _challenge(
     if failures := test_model(registry, version):
         told = f"it does not pass the model tests: {'; '.join(failures)}"
         return _recorded(registry, version, Happening.NOT_CHALLENGING, clock(), told)
-    now = clock()
-    registry.point(CHALLENGER, version.number, now)
     told = f"retrained; version {champion.number} stays in production"
-    return _recorded(registry, version, Happening.CHALLENGING, now, told)
+    try:
+        start(registry, clock(), told, version.number, settings)
+    except RefusedError as error:
+        return _recorded(registry, version, Happening.NOT_CHALLENGING, clock(), str(error))
+    return Acted(Happening.CHALLENGER, version.number, told)
 
 
 def _objection(registry: Registry, champion: Version, version: Version) -> str:

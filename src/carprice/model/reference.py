@@ -28,7 +28,7 @@ REST: Final = "*"
 CATEGORIES: Final = ("make", "model", "fuel", "transmission", "body", "drive", "region")
 """Texts whose shares are kept, beside the market's own columns."""
 BINNED: Final = ("age", "odometer", "price")
-"""Numbers whose histograms are kept; the price is what the model says."""
+"""Numbers whose histograms are kept, see :func:`numbers_of`; the price is what the model says."""
 NAMES: Final = ("make", "model", "variant")
 MISSING: Final = (
     *("color", "condition", "seller", "ownership", "fitness_age", "litres", "power_bhp"),
@@ -48,6 +48,7 @@ _HUBER: Final = 1.5
 _NORMAL_MAD: Final = 1.4826
 _TURNS: Final = 12
 _TINY: Final = 1e-9
+_GOLDEN: Final = 0.6180339887498949  # its multiples lie evenly between whole numbers
 
 
 class Middle(NamedTuple):
@@ -184,7 +185,7 @@ class Reference:
         guess : cross-validated prices, and their ranges at 90 %.
         """
         price, low, high = guess.price, guess.low, guess.high
-        numbers = {**features.numbers, "price": price}
+        numbers = numbers_of(features, price, market)
         edges = {name: _edges(numbers[name], _BINS) for name in BINNED}
         edges["fifths"] = _edges(price, 5)
         own = own_texts(features.own)[:_MOST_OWN]
@@ -235,6 +236,20 @@ class Reference:
             for kind, of_kind in content["residuals"].items()
         }
         return cls(**{**content, "residuals": residuals})
+
+
+def numbers_of(features: Features, price: Floats, market: Market) -> dict[str, Floats]:
+    """Return the :data:`BINNED` numbers of n cars.
+
+    By years of the calendar alone, all cars would be a year older on the first of January. Here
+    they age by the day, and their first days are spread evenly over the model year.
+    """
+    after = np.rint(features.numbers["listed"] * 365.25).astype("timedelta64[D]")
+    day = np.datetime64(market.valuation_date, "D") + after
+    gone = (day - day.astype("datetime64[Y]")).astype(np.float64) / 365.25
+    begun = np.arange(len(price)) * _GOLDEN % 1.0
+    age, odometer = features.numbers["age"] + gone - begun, features.numbers["odometer"]
+    return dict(zip(BINNED, (age, odometer, price), strict=True))
 
 
 def rows_of(names: Sequence[str]) -> Iterator[tuple[str, Codes]]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.random import Generator
-from scipy.special import betaincinv, stdtr
+from scipy.special import bdtrik, betainc, betaincinv, stdtr, stdtrit
 
 from carprice.arrays import Floats
 
@@ -56,8 +56,6 @@ def beyond(estimate: float, error: float, tolerance: float, rows: int) -> float:
 
 def reach(error: float, rows: int) -> float:
     """Return half the width of the interval of an estimate of so many rows."""
-    from scipy.special import stdtrit
-
     return float(stdtrit(max(rows - 1, 1), (1 + CONFIDENCE) / 2)) * error
 
 
@@ -80,20 +78,16 @@ def median_interval(values: Floats) -> Interval:
 
     Examples
     --------
-    >>> median_interval(np.arange(101.0))
-    (40.0, 60.0)
+    >>> median_interval(np.arange(1, 102.0))
+    (41.0, 61.0)
     """
     ordered, rows = np.sort(values), len(values)
-    away = 1.96 * math.sqrt(rows) / 2
-    low = max(math.floor(rows / 2 - away), 0)
-    high = min(math.ceil(rows / 2 + away) - 1, rows - 1)
-    return float(ordered[low]), float(ordered[high])
+    below = max(math.ceil(bdtrik((1 - CONFIDENCE) / 2, rows, 0.5)), 1)
+    return float(ordered[below - 1]), float(ordered[rows - below])
 
 
 def share_above(hits: int, rows: int, limit: float) -> float:
     """Return the p-value of "the share is at most the limit", exact."""
-    from scipy.special import betainc
-
     return float(betainc(hits, rows - hits + 1, limit)) if hits else 1.0
 
 

@@ -26,6 +26,7 @@ from carprice.model.reference import (
     binned,
     missing_in,
     names_in,
+    numbers_of,
 )
 from carprice.monitoring.chance import certain, permuted, share_above
 from carprice.monitoring.checks import Chart, Check, Level, Table
@@ -48,17 +49,25 @@ _LEAST_SHARE: Final = 1e-4
 
 @dataclass(frozen=True)
 class Cars:
-    """Cars that came in, each once: their features, predicted prices, and what is odd of each."""
+    """Cars that came in, each once.
+
+    Attributes
+    ----------
+    numbers : those of :func:`carprice.model.reference.numbers_of`.
+    is_odd : 1 for each whose answer warned of a value out of range, else 0.
+    first, last : days of the answers, ISO 8601.
+    answers : their number; a car may have several.
+    """
 
     features: Features
-    price: Floats
+    numbers: Mapping[str, Floats]
     is_odd: Floats
     first: str | None = None
     last: str | None = None
     answers: int = 0
 
     def __len__(self) -> int:
-        return len(self.price)
+        return len(self.is_odd)
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Change:
     Attributes
     ----------
     what : ``mix``, ``missing`` or ``unseen``.
-    field, value : what differs most, and its value; empty: missing.
+    field, value : what differs most, and its value; empty where it is none of the mix.
     now, before : shares.
     chance : p-value of no difference.
     psi : population stability index of the field; told, and nothing else.
@@ -112,7 +121,8 @@ def read_answers(model: PriceModel, log: pd.DataFrame, days: int) -> Cars:
     first, last = (
         (str(end.date()) for end in (day[fit].min(), day[fit].max())) if len(rows) else ("", "")
     )
-    return Cars(features, price[once], odd, first or None, last or None, len(rows))
+    numbers = numbers_of(features, price[once], model.market)
+    return Cars(features, numbers, odd, first or None, last or None, len(rows))
 
 
 def _is_odd(cautions: Any) -> float:
@@ -120,43 +130,62 @@ def _is_odd(cautions: Any) -> float:
     return float(any(str(one).startswith(_ODD) for one in told))
 
 
-def mix_of(reference: Reference, cars: Cars, random: Generator) -> list[Change]:
-    """Compare the shares of the values of each field with training's."""
+def mix_of(model: PriceModel, reference: Reference, cars: Cars, random: Generator) -> list[Change]:
+    """Compare the shares of the values of each field with training's, of the cars that tell it.
+
+    Makes and models that training did not have are no part of it, see :func:`told_of`.
+    """
     found = []
-    for field, before in reference.shares.items():
-        counts = _counts(field, before, cars, reference)
-        if len(before) > 1 or counts.keys() - before.keys():
-            found.append(_change("mix", field, counts, before, random))
+    for field, every in reference.shares.items():
+        before = {name: rows for name, rows in every.items() if name}
+        counts = _counts(field, every, cars, reference)
+        counts[""] = 0
+        if field in NAMES and REST in counts:
+            counts[REST] -= _unseen(model, field, cars)
+        now = {name: rows for name, rows in counts.items() if rows}
+        if len({*before, *now}) > 1:
+            found.append(_change("mix", field, now, before, random))
     return found
 
 
 def told_of(model: PriceModel, reference: Reference, cars: Cars, random: Generator) -> list[Change]:
     """Compare the shares of missing values, and of names that training did not have."""
-    features, rows, found = cars.features, len(cars), []
-    for field, gone in missing_in(features).items():
-        before = _both(reference.missing[field], reference.rows)
-        found.append(_change("missing", field, _both(float(gone.sum()), rows), before, random))
+    rows, found = len(cars), []
+    missing = {name: int(gone.sum()) for name, gone in missing_in(cars.features).items()}
+    known = dict(reference.missing)
+    for field, every in reference.shares.items():
+        if field not in NAMES:
+            missing[field] = _counts(field, every, cars, reference)[""]
+            known[field] = every.get("", 0)
+    for field, gone in missing.items():
+        before = _both(known[field], reference.rows)
+        found.append(_change("missing", field, _both(gone, rows), before, random))
     for name in NAMES:
-        if trained := model.hedonic.coefficients.get(name):
-            unseen = sum(one not in trained for one in names_in(features, name) if one)
+        if model.hedonic.coefficients.get(name):
             before = _both(reference.once[name], reference.rows)
-            found.append(_change("unseen", name, _both(unseen, rows), before, random))
+            now = _both(_unseen(model, name, cars), rows)
+            found.append(_change("unseen", name, now, before, random))
     return found
+
+
+def _unseen(model: PriceModel, name: str, cars: Cars) -> int:
+    """Return how many cars have a make, model or variant that training did not have."""
+    trained = model.hedonic.coefficients[name]
+    return sum(one not in trained for one in names_in(cars.features, name) if one)
 
 
 def _counts(
     field: str, before: Mapping[str, int], cars: Cars, reference: Reference
 ) -> Counter[str]:
     if field in BINNED:
-        values = cars.price if field == "price" else cars.features.numbers[field]
-        names: Sequence[str] = binned(values, reference.edges[field])
+        names: Sequence[str] = binned(cars.numbers[field], reference.edges[field])
     else:
         names = cars.features.texts.get(field, [""] * len(cars))
-    return Counter(name if name in before else REST for name in names)
+    return Counter(name if name in before or not name else REST for name in names)
 
 
-def _both(hits: float, rows: int) -> dict[str, int]:
-    return {"": int(hits), "known": rows - int(hits)}
+def _both(hits: int, rows: int) -> dict[str, int]:
+    return {"": hits, "known": rows - hits}
 
 
 def _change(
@@ -167,6 +196,8 @@ def _change(
         np.array([one.get(name, 0) for name in names], dtype=np.float64) for one in (now, before)
     ]
     chance, worst = permuted(counts[0], counts[1], random)
+    if what != "mix":
+        worst = 0
     shares = [one / max(one.sum(), 1) for one in counts]
     kept = [np.maximum(one, _LEAST_SHARE) for one in shares]
     psi = float(np.sum((kept[0] - kept[1]) * np.log(kept[0] / kept[1])))
@@ -183,16 +214,9 @@ def sure_changes(
     found = [
         one
         for one, is_sure in zip(changes, are_sure, strict=True)
-        if is_sure
-        and abs(one.by) > settings.mix
-        and (one.what != "unseen" or (one.by > 0 and one.value == ""))
+        if is_sure and abs(one.by) > settings.mix and (one.what != "unseen" or one.by > 0)
     ]
     return sorted(found, key=lambda one: -abs(one.by))
-
-
-def is_input(change: Change) -> bool:
-    """Whether a difference is of what is told of the cars, rather than of which cars there are."""
-    return change.what != "mix" or change.value == ""
 
 
 def input_checks(
@@ -258,14 +282,14 @@ def told_change(one: Change, reference: Reference) -> str:
         return (
             f"{now} of the cars have another {one.field} than any of training ({before} expected)"
         )
-    if one.value == "":
+    if one.what == "missing":
         return f"{one.field} is missing in {now}, in training in {before}"
     value = one.value
     if one.field in BINNED:
         value = bin_told(reference.edges[one.field], int(value))
     elif value == REST:
         value = "of all rarer ones"
-    return f"{one.field} {value}: {now} of the cars, in training {before}"
+    return f"{one.field} {value}: {now} of the cars that tell it, in training {before}"
 
 
 def bin_told(edges: Sequence[float], place: int) -> str:
@@ -273,14 +297,13 @@ def bin_told(edges: Sequence[float], place: int) -> str:
 
     Examples
     --------
-    >>> [bin_told([2.0, 1500.0], place) for place in range(3)]
-    ['below 2', '2 to 1,500', 'from 1,500']
+    >>> [bin_told([2.31, 1500.0], place) for place in range(3)]
+    ['below 2.3', '2.3 to 1,500', 'from 1,500']
     """
+    told = [f"{edge:,.0f}" if edge >= 100 else f"{edge:.1f}" for edge in edges]
     if place == 0:
-        return f"below {edges[0]:,.0f}"
-    if place == len(edges):
-        return f"from {edges[-1]:,.0f}"
-    return f"{edges[place - 1]:,.0f} to {edges[place]:,.0f}"
+        return f"below {told[0]}"
+    return f"from {told[-1]}" if place == len(told) else f"{told[place - 1]} to {told[place]}"
 
 
 def input_charts(cars: Cars, reference: Reference) -> list[Chart]:

@@ -86,7 +86,7 @@ def find_market(
     inside = np.ones(len(seen), dtype=bool)
     for one in apart:
         inside &= np.array(seen.segments[one.kind], dtype=object) != one.name
-    if inside.sum() < settings.segment_rows:
+    if inside.sum() < len(seen) / 2:
         inside[:] = True
     rows = np.flatnonzero(inside)
     rest = shift_of(seen.off[rows], before, settings.level) if apart else whole
@@ -147,6 +147,8 @@ def _beside(kind: str, pool: dict[str, Middle], settings: MonitorSettings) -> li
     spread = np.sqrt((rows**2 * error**2).sum() - rows**2 * error**2) / others
     found = []
     for place, name in enumerate(pool):
+        if rows[place] > others[place]:  # what most cars do is the common level
+            continue
         by = float(level[place] - beside[place])
         both = float(np.hypot(error[place], spread[place]))
         number = int(rows[place])

@@ -168,7 +168,10 @@ class S3Prefix:
             elif not region:
                 where["region"] = fs.resolve_s3_region(self._place.partition("/")[0])
             self._files = fs.S3FileSystem(
-                connect_timeout=_CONNECT_SECONDS, request_timeout=_REQUEST_SECONDS, **where
+                connect_timeout=_CONNECT_SECONDS,
+                request_timeout=_REQUEST_SECONDS,
+                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),  # we try again
+                **where,
             )
         return self._files
 

@@ -139,6 +139,16 @@ SoldPrice = Annotated[
 ]
 
 
+_ONE_OF_EACH: Final[list[Any]] = [
+    {"anyOf": [{"required": [name], "properties": {name: rule}} for name, rule in rules]}
+    for rules in (
+        (("quoteId", {"type": "string"}), ("listing", {"type": "object"})),
+        (("soldPrice", {"type": "number"}), ("kind", {"const": "withdrawn"})),
+    )
+]
+"""What the JSON schema says of fields of which one is needed."""
+
+
 class OutcomeForm(BaseModel):
     """What became of one car: of a quote, or of a listing."""
 
@@ -149,6 +159,7 @@ class OutcomeForm(BaseModel):
         frozen=True,
         allow_inf_nan=False,
         title="Outcome",
+        json_schema_extra={"allOf": _ONE_OF_EACH},
     )
 
     quote_id: str | None = Field(
@@ -165,7 +176,11 @@ class OutcomeForm(BaseModel):
         "was withdrawn",
         examples=[487000],
     )
-    sold_on: Day = Field(description="The day of it", examples=["2025-06-14"])
+    sold_on: Day = Field(
+        description="The day of it, since 1950 and not to come",
+        examples=["2025-06-14"],
+        json_schema_extra={"pattern": "^(19[5-9]|20)[0-9]"},
+    )
     kind: Kind = Field(Kind.SOLD, description="What became of the car")
 
     @field_validator("sold_on")

@@ -142,6 +142,7 @@ class PredictionLog:
         # Bytes, not objects: what outlives its request costs more than writing it does.
         model = served.model
         columns = self._columns.get(model.own) or self._columns_of(model.own)
+        given = {columns[k]: v for k, v in listing.items() if v is not None and k in columns}
         content = {
             records.QUOTE_ID: quote_id,
             records.ANSWERED_AT: int(time() * 1e6),
@@ -154,6 +155,7 @@ class PredictionLog:
             records.CURRENCY: model.market.currency,
             records.MILLISECONDS: round(milliseconds, 4),
             records.PROBLEM: problem[:_LONGEST_PROBLEM],
+            **given,
         }
         if valuation is not None:
             content[records.PRICE], content[records.LOW], content[records.HIGH] = valuation.prices
@@ -161,9 +163,6 @@ class PredictionLog:
             content[records.CAUTIONS] = [f"{one.kind}:{one.field}" for one in valuation.cautions]
             if isinstance(valuation, JudgedValuation):
                 content[records.LABEL] = valuation.deal.label
-        for name, value in listing.items():
-            if value is not None and name in columns:
-                content[columns[name]] = value
         try:
             self._waiting.append(to_json(content, inf_nan_mode="null"))
         except ValueError:  # a text that is no Unicode
@@ -275,9 +274,9 @@ class PredictionLog:
                 wait = 0.0
                 self._trouble.is_sent()
                 if self._settings.days and monotonic() >= next_look and not is_last:
-                    next_look = monotonic() + _FORGET_SECONDS
                     now = datetime.datetime.now(datetime.UTC)
                     self._store.forget(now - datetime.timedelta(days=self._settings.days))
+                    next_look = monotonic() + _FORGET_SECONDS
             except OSError as error:
                 self._trouble.not_sent(error)
                 wait = min(2 * wait or _FIRST_WAIT_SECONDS, _SWEEP_SECONDS)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from carprice.arrays import Progress, quiet
 from carprice.model import PriceModel
-from carprice.model.reference import Reference
+from carprice.model.reference import Reference, numbers_of
 from carprice.monitoring import accuracy, inputs, level
 from carprice.monitoring.checks import Cause, Chart, Check, Level, Monitored
 from carprice.monitoring.inputs import Cars, Change
@@ -66,11 +66,11 @@ def look(
     progress("observed prices")
     seen = price_observations(model, observations, settings)
     recent = seen.since(settings.days)
-    fresh = _fresh(recent)
+    fresh = _fresh(model, recent)
     progress("what comes in")
     reference = model.reference
     if reference is not None and len(answers) >= settings.fewest:
-        mix = inputs.mix_of(reference, answers, random)
+        mix = inputs.mix_of(model, reference, answers, random)
         others = inputs.told_of(model, reference, answers, random)
         sure = inputs.sure_changes(mix, settings, chance / _SAMPLES)
         # Half of the chance is for the warnings.
@@ -82,7 +82,7 @@ def look(
         if checks[-1].level is Level.LOOK:
             found.append((Level.LOOK, Cause.INPUT, checks[-1].told))
     if reference is not None and len(fresh) >= settings.fewest:
-        mix = inputs.mix_of(reference, fresh, random)
+        mix = inputs.mix_of(model, reference, fresh, random)
         sure = inputs.sure_changes(mix, settings, chance / _SAMPLES)
         checks.append(inputs.mix_of_fresh(mix, sure, fresh, reference))
         found += [_of_change(one, reference, "fresh listings") for one in sure]
@@ -102,15 +102,16 @@ def look(
     return Monitored(cause, grade, why, checks, charts, _facts(model, answers, seen, recent))
 
 
-def _fresh(recent: Observed) -> Cars:
+def _fresh(model: PriceModel, recent: Observed) -> Cars:
     """Return the cars that were listed."""
     rows = np.flatnonzero(np.array([one == LISTED for one in recent.source], dtype=bool))
     own = recent.take(rows)
-    return Cars(own.features, own.predicted, np.zeros(len(own)))
+    numbers = numbers_of(own.features, own.predicted, model.market)
+    return Cars(own.features, numbers, np.zeros(len(own)))
 
 
 def _of_change(change: Change, reference: Reference, where: str) -> Finding:
-    cause = Cause.INPUT if inputs.is_input(change) else Cause.MIX
+    cause = Cause.MIX if change.what == "mix" else Cause.INPUT
     return Level.LOOK, cause, f"{where}: {inputs.told_change(change, reference)}"
 
 
