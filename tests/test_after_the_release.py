@@ -80,7 +80,7 @@ def waits_for(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("store", ["database"], indirect=True)
+@pytest.mark.parametrize("store", ["server"], indirect=True)
 def test_from_answers_to_a_better_model_in_production_and_back(
     store: Any,
     finished: Any,
