@@ -8,8 +8,8 @@ other as before. One of them prices all cars a little lower, as one that was tra
 all cars of one day sell dearer or cheaper together: so the differences of a day hang together. A
 challenger that is worse or better has its errors multiplied by 1.03 or 0.97.
 
-Four ways to decide are looked at: the one of `carprice challenge`, the same with each car for
-itself, betting with each car, and the t-test that is repeated every day.
+Five ways to decide are looked at: that of `carprice challenge`, by days and by weeks, the same with
+each car for itself, betting with each car, and the t-test that is repeated every day.
 """
 
 import argparse
@@ -42,6 +42,7 @@ console = Console()
 FACTORS: Final = {"worse, +3 %": 1.03, "equal": 1.0, "better, −3 %": 0.97}
 _PART: Final = 0.7
 _WIDEST: Final = 0.25
+_WEEK: Final = 7
 
 
 class Pairs(NamedTuple):
@@ -104,6 +105,18 @@ def by_day(days: Days, level: float) -> Looked:
     return looks.low, looks.high
 
 
+def by_week(days: Days, level: float) -> Looked:
+    """Decide so with `challenge.step_days: 7`, looking at the end of each week."""
+    runs, count = days.ours.shape[:2]
+    weeks = count // _WEEK
+    sums = (one.sum(axis=-1)[:, : weeks * _WEEK].reshape(runs, weeks, _WEEK) for one in days)
+    ours, theirs = (one.sum(axis=-1) for one in sums)
+    looks, last = looks_at(ours, theirs, level, _WEEK), np.arange(1, weeks + 1) * _WEEK - 1
+    low, high = np.full((runs, count), -np.inf), np.full((runs, count), np.inf)
+    low[:, last], high[:, last] = looks.low, looks.high
+    return low, high
+
+
 def _each_car(days: Days) -> tuple[Days, slice]:
     """Return the outcomes one after another, and which of them are a day's last."""
     runs, _, outcomes = days.ours.shape
@@ -158,6 +171,7 @@ def betting(days: Days, level: float) -> Looked:
 
 METHODS: Final[dict[str, Method]] = {
     "carprice challenge": by_day,
+    "the same, by weeks": by_week,
     "each car for itself": by_car,
     "betting": betting,
     "t-test, peeked at": peeked,

@@ -14,8 +14,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *("abuse.py", "appraising.py", "comparables.py", "contaminated.py", "deals.py", "gate.py"),
-    *("load.py", "logging_cost.py", "one_price.py", "scaling.py", "serving.py", "time_split.py"),
+    *("abuse.py", "appraising.py", "challenging.py", "comparables.py", "contaminated.py"),
+    *("deals.py", "gate.py", "load.py", "logging_cost.py", "one_price.py", "scaling.py"),
+    *("serving.py", "time_split.py"),
 )
 
 
@@ -87,6 +88,21 @@ def test_the_gate_benchmark_judges_good_and_bad_candidates(
     assert accepted["all prices shuffled"] is False
     assert accepted["a tenth of the rows"] is False
     assert "this gate: right about" in capsys.readouterr().out
+
+
+def test_challengers_are_simulated(run: Callable[..., object], tmp_path: Path) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "challenging.json"
+    params.write_text(
+        "ingest: {sample: {rows: 900}}\n"
+        "train: {folds: 2, booster: {n_estimators: 10, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    options = ("--runs", 40, "--days", 60, "--json", report)
+    assert run("challenging.py", "--params", params, *options) in (0, 1)  # few runs: chance
+    rows = json.loads(report.read_text())["rows"]
+    shares = {(one["method"], one["challenger"]): one["promoted"] for one in rows}
+    assert shares["carprice challenge", "worse, +3 %"] == 0
+    assert shares["carprice challenge", "equal"] < shares["t-test, peeked at", "equal"]
 
 
 def test_junk_harms_carprice_less_than_a_model_that_believes_it(
@@ -178,6 +194,13 @@ def test_labels_of_deals_are_counted_by_age_and_between_two_models(
     for shares in figures["shares"].values():
         assert sum(shares.values()) == pytest.approx(100)
     assert "Labels that differ between two models" in capsys.readouterr().out
+
+
+def test_an_injected_shift_is_found(
+    run: Callable[..., object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("recalibrating.py", "--shift", -0.08, "--rows", 1500, "--folds", 2) == 0
+    assert "injected -0.0800, learned -0.0" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -613,6 +613,21 @@ class RegisterSettings(_Settings):
     tests: ModelTestSettings = ModelTestSettings()
 
 
+class ChallengeSettings(_Settings):
+    """When a challenger is promoted or dropped; params.yaml explains each key."""
+
+    level: float = Field(0.05, gt=0, le=0.2)
+    margin: float = Field(0.0, ge=0, lt=1)
+    as_good: float | None = Field(None, ge=0, lt=1)
+    fewest: int = Field(300, ge=30)
+    fewest_days: int = Field(14, ge=7)
+    step_days: int = Field(1, ge=1, le=31)
+    longest_days: int = Field(180, ge=7, le=3_650)
+    max_problems: Share = 0.02
+    max_slower: float = Field(5.0, ge=1)
+    watch_days: int = Field(90, ge=0, le=3_650)
+
+
 class RetrainSettings(_Settings):
     """How often the verdict may have the model trained again; params.yaml explains each key."""
 
@@ -650,20 +665,6 @@ class MonitorSettings(_Settings):
         None, description="database of outcomes; CARPRICE_OUTCOMES wins over it"
     )
     recalibrate: RecalibrateSettings = RecalibrateSettings()
-
-
-class ChallengeSettings(_Settings):
-    """When a challenger is promoted or dropped; params.yaml explains each key."""
-
-    level: float = Field(0.05, gt=0, le=0.2)
-    margin: float = Field(0.0, ge=0, lt=1)
-    as_good: float | None = Field(None, ge=0, lt=1)
-    fewest: int = Field(300, ge=30)
-    fewest_days: int = Field(14, ge=7)
-    longest_days: int = Field(180, ge=7, le=3_650)
-    max_problems: Share = 0.02
-    max_slower: float = Field(3.0, ge=1)
-    watch_days: int = Field(90, ge=0, le=3_650)
 
 
 class TrackingSettings(_Settings):

@@ -160,9 +160,10 @@ def test_a_broken_one_is_dropped_at_once(
         {
             "model_digest": digests[shadow],
             "answered_at": after(0.1),
+            "route": "/predict",
             "shadow": bool(shadow),
             "milliseconds": 5.0 + shadow,
-            "problem": "the model gave no number" if shadow and one < 3 else "",
+            "problem": "the model gave no number" if shadow and one < 5 else "",
         }
         for one in range(40)
         for shadow in (0, 1)
@@ -172,7 +173,7 @@ def test_a_broken_one_is_dropped_at_once(
         registry, settings, tmp_path, lambda: Evidence(log, observe(NO_LOG, ())), after(0.2)
     )
     assert contest.decision.step == "drop"
-    assert contest.decision.why.startswith("it is broken: no price for 3 of 40 listings")
+    assert contest.decision.why.startswith("it is broken: no price for 5 of 40 listings")
     assert (contest.served.milliseconds, contest.served.beside) == (6.0, 5.0)
     before = log.assign(answered_at=after(-1))
     (contest,) = contests(
@@ -299,7 +300,7 @@ def test_the_commands_tell_decide_and_act(
     )
     told.close()
     where = ("--params", params, "--workdir", tmp_path)
-    evidence = ("--log", place, "--fresh", fresh)
+    evidence = ("--log", place, "--listings", fresh)
 
     def at(now: datetime.datetime) -> None:
         monkeypatch.setattr("carprice.cli.challenge.now", lambda: now)

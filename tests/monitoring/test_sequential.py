@@ -55,7 +55,7 @@ def test_what_is_better_or_worse_is_found(factor: float, sign: int) -> None:
 
 def test_days_are_what_counts_whatever_their_order_and_one_price_decides_nothing() -> None:
     rng = np.random.default_rng(2)
-    days = np.repeat(np.arange(20), 10)
+    days = np.repeat(np.arange(20), 10).astype("datetime64[D]")
     theirs = np.abs(rng.normal(0.0, 0.1, 200))
     ours = theirs + rng.normal(-0.01, 0.01, 200)
     found = difference_of(ours, theirs, days, 0.05)
@@ -65,8 +65,10 @@ def test_days_are_what_counts_whatever_their_order_and_one_price_decides_nothing
     assert (again.low, again.high) == pytest.approx((found.low, found.high))
     assert found.low < found.value < found.high < 0
     # As many cars on one day are one observation, and tell nothing.
-    one_day = difference_of(ours, theirs, np.zeros(200), 0.05)
+    one_day = difference_of(ours, theirs, np.full(200, days[0]), 0.05)
     assert (one_day.days, one_day.low, one_day.high) == (1, -math.inf, math.inf)
+    weeks = difference_of(ours, theirs, days, 0.05, step=7)
+    assert weeks.low < found.low < found.high < weeks.high
     # A price that is none makes both errors as large as errors get.
     prices = np.full(200, 100.0)
     observed = prices * np.exp(ours)
@@ -75,7 +77,7 @@ def test_days_are_what_counts_whatever_their_order_and_one_price_decides_nothing
 
 
 def test_without_observations_nothing_is_known() -> None:
-    found = difference_of(np.empty(0), np.empty(0), np.empty(0), 0.05)
+    found = difference_of(np.empty(0), np.empty(0), np.empty(0, "datetime64[D]"), 0.05)
     assert (found.cars, found.low, found.high) == (0, -math.inf, math.inf)
     assert decide(found, Served(), ChallengeSettings(), 1).step is Step.WAIT
 
@@ -85,9 +87,10 @@ def difference(low: float, high: float, cars: int = 900, days: int = 30) -> Diff
 
 
 LIMITS = ChallengeSettings()
-SLOW = Served(50, 0, 31.0, 10.0)
-BROKEN = Served(50, 2, 10.0, 10.0)
-HARDLY_USED = Served(19, 19, 10.0, 10.0)
+SLOW = Served(50, 0, 61.0, 10.0)
+UNNOTICED = Served(50, 0, 6.0, 0.2)
+BROKEN = Served(7, 5, 10.0, 10.0)
+HARDLY_USED = Served(4, 4, 10.0, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,9 @@ HARDLY_USED = Served(19, 19, 10.0, 10.0)
         (difference(-0.05, 0.01), Served(), LIMITS, 20, "wait", "the interval does not decide yet"),
         (difference(0.01, 0.05), Served(), LIMITS, 20, "drop", "not better, beyond doubt"),
         (difference(-0.05, 0.01), Served(), LIMITS, 180, "drop", "nothing else was decided within"),
-        (difference(-0.05, -0.01), BROKEN, LIMITS, 20, "drop", "no price for 2 of 50 listings"),
-        (difference(-0.05, -0.01), SLOW, LIMITS, 1, "drop", "31.0 ms, production's 10.0 ms"),
+        (difference(-0.05, -0.01), BROKEN, LIMITS, 20, "drop", "no price for 5 of 7 listings"),
+        (difference(-0.05, -0.01), SLOW, LIMITS, 1, "drop", "61.0 ms, production's 10.0 ms"),
+        (difference(-0.05, -0.01), UNNOTICED, LIMITS, 20, "promote", "beyond doubt"),
         (difference(-0.05, -0.01), HARDLY_USED, LIMITS, 20, "promote", "beyond doubt"),
         (
             difference(-0.05, -0.01),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from carprice.cli.app import (
+    IN_USE,
     PARAMS,
-    REGISTRY,
     WORKDIR,
     AsJson,
     Params,
@@ -18,38 +18,21 @@ from carprice.cli.app import (
     now,
     open_registry,
 )
+from carprice.cli.monitor import Listings, Log, Outcomes
 from carprice.cli.terminal import say, step, table
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from carprice.components.challenge import Contest, Evidence
+    from carprice.components.challenge import Contest
     from carprice.monitoring.sequential import Difference
 
 commands = typer.Typer(
     help="Try a version beside production, and let outcomes decide.", no_args_is_help=True
 )
-app.add_typer(commands, name="challenge", rich_help_panel=REGISTRY)
+app.add_typer(commands, name="challenge", rich_help_panel=IN_USE)
 
-Log = Annotated[
-    str | None,
-    typer.Option(
-        "--log", envvar="CARPRICE_PREDICTION_LOG", help="Prediction log: a folder, or s3://…"
-    ),
-]
-Outcomes = Annotated[
-    str | None,
-    typer.Option(
-        "--outcomes",
-        envvar="CARPRICE_OUTCOMES",
-        help="Outcomes: a database URL; default: outcomes.db beside a log in a folder.",
-    ),
-]
-Fresh = Annotated[
-    str | None,
-    typer.Option("--fresh", help="Fresh listings: whatever ingest.source may be."),
-]
 _NOTHING: Final = (
     "No version challenges production, and none is watched; see `carprice challenge start`."
 )
@@ -88,14 +71,14 @@ def start(
 def status(
     log: Log = None,
     outcomes: Outcomes = None,
-    fresh: Fresh = None,
+    listings: Listings = None,
     params: Params = PARAMS,
     workdir: Workdir = WORKDIR,
     as_json: AsJson = False,
 ) -> None:
     """Show how challenger and production compare by outcomes and fresh listings."""
     settings, workspace = load_settings(params), Workspace(workdir)
-    found = _contests(settings, workspace, (log, outcomes, fresh))
+    found = _contests(settings, workspace, (log, outcomes, listings))
     if as_json:
         typer.echo(json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False))
         return
@@ -110,7 +93,7 @@ def decide(
     act: Annotated[bool, typer.Option("--act", help="Do it: promote, drop, or roll back.")] = False,
     log: Log = None,
     outcomes: Outcomes = None,
-    fresh: Fresh = None,
+    listings: Listings = None,
     params: Params = PARAMS,
     workdir: Workdir = WORKDIR,
     as_json: AsJson = False,
@@ -128,7 +111,7 @@ def decide(
     settings, workspace = load_settings(params), Workspace(workdir)
     if act:
         settle(open_registry(settings, workspace), say)
-    found = _contests(settings, workspace, (log, outcomes, fresh))
+    found = _contests(settings, workspace, (log, outcomes, listings))
     first = next_of(found)
     if as_json:
         typer.echo(json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False))
@@ -144,14 +127,16 @@ def decide(
 
 
 def _contests(
-    settings: Settings, workspace: Workspace, places: tuple[str | None, str | None, str | None]
+    settings: Settings, workspace: Workspace, named: tuple[str | None, str | None, str | None]
 ) -> "list[Contest]":
-    from carprice.components.challenge import contests, read_evidence
+    from carprice.components.challenge import Evidence, contests
+    from carprice.components.monitor import places_of, read_seen
 
     with step("challenge") as progress:
 
-        def evidence() -> "Evidence":
-            return read_evidence(settings, *places, progress)
+        def evidence() -> Evidence:
+            places = places_of(settings.monitor, *named)
+            return Evidence(*read_seen(settings, places, progress))
 
         registry = open_registry(settings, workspace)
         return contests(registry, settings, workspace.model_cache, evidence, now(), progress)

@@ -40,31 +40,33 @@ if TYPE_CHECKING:
 
 _STYLES: Final = {"fine": "green", "look": "yellow", "retrain": "bold red"}
 
+Log = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        help="Prediction log: a folder or s3://…; default: CARPRICE_PREDICTION_LOG, then "
+        "monitor.log.",
+    ),
+]
+Outcomes = Annotated[
+    str | None,
+    typer.Option(
+        "--outcomes",
+        help="Outcomes: a folder or a database; default: CARPRICE_OUTCOMES, then "
+        "monitor.outcomes, then beside the log.",
+    ),
+]
+Listings = Annotated[
+    str | None,
+    typer.Option("--listings", metavar="SOURCE", help="Fresh listings, read as ingest.source is."),
+]
+
 
 @app.command(rich_help_panel=IN_USE)
 def monitor(
-    log: Annotated[
-        str | None,
-        typer.Option(
-            "--log",
-            help="Prediction log: a folder or s3://…; default: CARPRICE_PREDICTION_LOG, then "
-            "monitor.log.",
-        ),
-    ] = None,
-    outcomes: Annotated[
-        str | None,
-        typer.Option(
-            "--outcomes",
-            help="Outcomes: a folder or a database; default: CARPRICE_OUTCOMES, then "
-            "monitor.outcomes, then beside the log.",
-        ),
-    ] = None,
-    listings: Annotated[
-        str | None,
-        typer.Option(
-            "--listings", metavar="SOURCE", help="Fresh listings, read as ingest.source is."
-        ),
-    ] = None,
+    log: Log = None,
+    outcomes: Outcomes = None,
+    listings: Listings = None,
     since: Annotated[
         datetime.datetime | None,
         typer.Option("--since", formats=["%Y-%m-%d"], metavar="DAY", help="First day (UTC)."),

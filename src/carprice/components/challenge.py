@@ -18,10 +18,7 @@ from carprice.arrays import Progress, quiet
 from carprice.errors import CorruptModelError, InputError
 from carprice.model import PriceModel
 from carprice.monitoring.challenge import Decision, Served, Step, decide, to_json, watch
-from carprice.monitoring.observations import observe, read_fresh, read_log
-from carprice.monitoring.outcomes import Outcome, OutcomeStore
 from carprice.monitoring.pairs import COUNTED, NO_PAIRS, Pairs, paired, served
-from carprice.monitoring.records import ANSWER_COLUMNS
 from carprice.monitoring.sequential import Difference
 from carprice.registry.challenge import (
     CHALLENGER_SINCE,
@@ -40,7 +37,7 @@ from carprice.registry.versions import (
     Version,
     production_version,
 )
-from carprice.settings import Settings
+from carprice.settings import ChallengeSettings, Settings
 
 _DAY: Final = datetime.timedelta(days=1)
 _NEVER: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
@@ -52,34 +49,6 @@ class Evidence:
 
     log: pd.DataFrame = field(default_factory=pd.DataFrame)
     observed: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-
-def read_evidence(
-    settings: Settings,
-    log: str | None,
-    outcomes: str | None,
-    fresh: str | None,
-    progress: Progress = quiet,
-) -> Evidence:
-    """Read the prediction log, the outcomes and fresh listings, those of them that are named.
-
-    Raises
-    ------
-    InputError
-        If none is named, or one of them cannot be read.
-    """
-    if not (log or outcomes or fresh):
-        raise InputError(
-            "nothing tells what the models are worth; name --log, --outcomes or --fresh, or set "
-            "CARPRICE_PREDICTION_LOG and CARPRICE_OUTCOMES"
-        )
-    answers = read_log(log) if log else pd.DataFrame(columns=[*ANSWER_COLUMNS])
-    told: list[Outcome] = []
-    if place := outcomes or (log if log and "://" not in log else ""):
-        with contextlib.closing(OutcomeStore(place)) as store:
-            told = store.latest()
-    listed = read_fresh(fresh, settings.ingest, progress) if fresh else None
-    return Evidence(answers, observe(answers, told, listed))
 
 
 @dataclass(frozen=True)
@@ -163,9 +132,9 @@ def contests(
         with contextlib.suppress(CorruptModelError):  # there is nothing to go back to
             pairs = paired(load(before), champion, seen.observed, since.date())
             told = served(seen.log, before.digest, production.digest, since)
-            difference = pairs.difference(limits.level)
+            difference = pairs.difference(limits)
             decision = watch(difference, told, limits, (last - since) / _DAY)
-            contest = _contest(before, production, since, decision, pairs, told, limits.level)
+            contest = _contest(before, production, since, decision, pairs, told, limits)
             found.append(replace(contest, is_watch=True))
     if challenger is not None:
         since = max(since, since_of(challenger, CHALLENGER_SINCE) or _NEVER)
@@ -173,14 +142,14 @@ def contests(
         passed = (last - since) / _DAY
         try:
             pairs = paired(champion, load(challenger), seen.observed, since.date())
-            decision = decide(pairs.difference(limits.level), told, limits, passed)
+            decision = decide(pairs.difference(limits), told, limits, passed)
         except (CorruptModelError, InputError) as error:
             pairs, decision = NO_PAIRS, Decision(Step.DROP, f"it is broken: {error}")
         if decision.step is Step.PROMOTE and challenger.tags.get("gate_champion") != champion_of(
             production
         ):
             decision = _not_judged(decision, passed < limits.longest_days)
-        found.append(_contest(production, challenger, since, decision, pairs, told, limits.level))
+        found.append(_contest(production, challenger, since, decision, pairs, told, limits))
     return found
 
 
@@ -191,10 +160,10 @@ def _contest(
     decision: Decision,
     pairs: Pairs,
     told: Served,
-    level: float,
+    limits: ChallengeSettings,
 ) -> Contest:
-    by_source = {name: pairs.difference(level, name) for name in COUNTED}
-    found, left_out = pairs.difference(level), dict(pairs.left_out)
+    by_source = {name: pairs.difference(limits, name) for name in COUNTED}
+    found, left_out = pairs.difference(limits), dict(pairs.left_out)
     return Contest(older, newer, since, decision, found, by_source, told, left_out)
 
 

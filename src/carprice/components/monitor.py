@@ -95,7 +95,15 @@ def places_of(
 
 
 def look_at(model: PriceModel, settings: Settings, places: Places, progress: Progress) -> Looked:
-    """Read what there is and look at a model with it.
+    """Read what there is, as :func:`read_seen` does, and look at a model with it."""
+    log, observations = read_seen(settings, places, progress)
+    return Looked(look(model, log, observations, settings.monitor, progress), log, observations)
+
+
+def read_seen(
+    settings: Settings, places: Places, progress: Progress
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the answers of the log, and the prices that were seen.
 
     Raises
     ------
@@ -110,9 +118,7 @@ def look_at(model: PriceModel, settings: Settings, places: Places, progress: Pro
     if places.listings:
         fresh = read_fresh(places.listings, settings.ingest, progress)
     observations = observe(log, outcomes, fresh)
-    log = _within(log, ANSWERED_AT, places)
-    observations = _within(observations, OBSERVED_ON, places)
-    return Looked(look(model, log, observations, settings.monitor, progress), log, observations)
+    return _within(log, ANSWERED_AT, places), _within(observations, OBSERVED_ON, places)
 
 
 def write_found(monitored: Monitored, workspace: Workspace, made: datetime.datetime) -> None:

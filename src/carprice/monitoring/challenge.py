@@ -9,8 +9,10 @@ from typing import Any, Final
 from carprice.monitoring.sequential import Difference
 from carprice.settings import ChallengeSettings
 
+_FEWEST_PROBLEMS: Final = 5
 _FEWEST_ANSWERS: Final = 20
-"""Answers from which on shares of problems and times are judged."""
+_UNNOTICED: Final = 50.0
+"""Milliseconds of a price that nobody minds."""
 
 
 class Step(StrEnum):
@@ -54,15 +56,14 @@ class Served:
 
     def objection(self, limits: ChallengeSettings) -> str:
         """Return why the model counts as broken; empty where it does not."""
-        if self.answers < _FEWEST_ANSWERS:
-            return ""
-        share = self.problems / self.answers
-        if share > limits.max_problems:
+        share = self.problems / max(self.answers, 1)
+        if self.problems >= _FEWEST_PROBLEMS and share > limits.max_problems:
             return (
                 f"no price for {self.problems:,} of {self.answers:,} listings; at most "
                 f"{100 * limits.max_problems:g} % are put up with"
             )
-        if self.milliseconds > limits.max_slower * self.beside:
+        allowed = max(_UNNOTICED, limits.max_slower * self.beside)
+        if self.answers >= _FEWEST_ANSWERS and self.milliseconds > allowed:
             return (
                 f"a price takes {self.milliseconds:.1f} ms, production's {self.beside:.1f} ms; at "
                 f"most {limits.max_slower:g} times are put up with"

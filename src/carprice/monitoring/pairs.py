@@ -29,11 +29,13 @@ from carprice.monitoring.records import (
     OBSERVED_ON,
     OBSERVED_PRICE,
     PROBLEM,
+    ROUTE,
     SOLD,
     SOURCE,
 )
 from carprice.monitoring.sequential import Difference, difference_of, errors_of
 from carprice.schema import own_of
+from carprice.settings import ChallengeSettings
 
 COUNTED: Final = (SOLD, LISTED)
 """Sources that count; a price that was offered is nobody's."""
@@ -56,10 +58,11 @@ class Pairs:
     sources: npt.NDArray[np.str_]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def difference(self, level: float, source: str = "") -> Difference:
+    def difference(self, limits: ChallengeSettings, source: str = "") -> Difference:
         """Compare the errors, of one source or of all."""
         some = self.sources == source if source else np.full(len(self.ours), True)
-        return difference_of(self.ours[some], self.theirs[some], self.days[some], level)
+        ours, theirs, days = self.ours[some], self.theirs[some], self.days[some]
+        return difference_of(ours, theirs, days, limits.level, limits.step_days)
 
 
 NO_PAIRS: Final = Pairs(
@@ -138,17 +141,19 @@ def served(log: pd.DataFrame, champion: str, challenger: str, since: datetime.da
     Parameters
     ----------
     log : as :func:`carprice.monitoring.observations.read_log` has it.
-    champion, challenger : digests of the models.
+    champion, challenger : digests of the models. Their times are those of the route that the
+        challenger priced for most.
     """
     if not len(log):
         return Served()
     recent = log.loc[pd.to_datetime(log[ANSWERED_AT], utc=True) >= pd.Timestamp(since)]
-    failed = recent[PROBLEM].fillna("") != ""
+    failed, is_ours = recent[PROBLEM].fillna("") != "", recent[MODEL_DIGEST] == challenger
+    routes = recent.loc[is_ours, ROUTE].mode()
+    alike = recent.loc[~failed & recent[ROUTE].isin(routes.head(1))]
 
     def milliseconds(digest: str) -> float:
-        return float(recent.loc[(recent[MODEL_DIGEST] == digest) & ~failed, MILLISECONDS].median())
+        return float(alike.loc[alike[MODEL_DIGEST] == digest, MILLISECONDS].median())
 
-    is_ours = recent[MODEL_DIGEST] == challenger
     ours, theirs = milliseconds(challenger), milliseconds(champion)
     return Served(int(is_ours.sum()), int((is_ours & failed).sum()), ours, theirs)
 

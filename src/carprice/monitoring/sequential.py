@@ -10,15 +10,16 @@ at all times of looking together, where an ordinary interval holds at one that w
 
 What makes it hold here:
 
-- A day is one step, whatever comes in on it: the errors of one day's cars may hang together.
+- A day is one step, whatever comes in on it: the errors of one day's cars may hang together. Where
+  the market's level lasts for days, a step is a week.
 - An error counts :data:`LARGEST` at most, so that no price that is none decides. A price that is
   odd makes both errors large, and their difference is never above that of the two prices.
-- Days are few at first: the bound of the normal distribution is widened to that of Student's t.
+- Steps are few at first: the bound of the normal distribution is widened to that of Student's t.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +56,7 @@ class Difference:
 
 
 class Looks(NamedTuple):
-    """Relative difference and ends of the interval after each day; the last axis are the days."""
+    """Relative difference and ends of the interval after each step, on the last axis."""
 
     value: Floats
     low: Floats
@@ -73,66 +74,70 @@ def errors_of(observed: Floats, prices: Floats) -> Floats:
     return np.minimum(np.abs(np.log(observed / prices)), LARGEST)
 
 
-def difference_of(ours: Floats, theirs: Floats, days: npt.NDArray[Any], level: float) -> Difference:
+def difference_of(
+    ours: Floats, theirs: Floats, days: npt.NDArray[np.datetime64], level: float, step: int = 1
+) -> Difference:
     """Compare the errors of challenger and champion.
 
     Parameters
     ----------
     ours, theirs : errors of both, as :func:`errors_of` has them; n pairs.
-    days : the day of each pair, in any order; any values that are equal for the same day.
+    days : the day of each pair, in any order.
     level : how likely an end of the interval may be wrong at any time, such as 0.05.
+    step : the number of days that count as one.
     """
-    _, codes = np.unique(days, return_inverse=True)
-    count = int(codes.max()) + 1 if len(codes) else 0
+    numbers = days.astype("datetime64[D]").astype(np.int64)
+    _, codes = np.unique(numbers // step, return_inverse=True)
+    count = len(np.unique(numbers))
     if not count:
         return Difference(0, 0, math.nan, math.nan, math.nan, -math.inf, math.inf)
-    ours_by_day, theirs_by_day = (
+    ours_by_step, theirs_by_step = (
         np.bincount(codes, one).astype(np.float64) for one in (ours, theirs)
     )
-    looks = looks_at(ours_by_day, theirs_by_day, level)
+    looks = looks_at(ours_by_step, theirs_by_step, level, step)
     value, low, high = (float(one[-1]) for one in looks)
     return Difference(len(codes), count, float(ours.mean()), float(theirs.mean()), value, low, high)
 
 
-def looks_at(ours: Floats, theirs: Floats, level: float) -> Looks:
-    """Return what is told after each day.
+def looks_at(ours: Floats, theirs: Floats, level: float, step: int = 1) -> Looks:
+    """Return what is told after each step of so many days.
 
     Parameters
     ----------
-    ours, theirs : sums of each day's errors, the days on the last axis.
+    ours, theirs : sums of each step's errors, the steps on the last axis.
     """
     sum_ours, sum_theirs = np.cumsum(ours, axis=-1), np.cumsum(theirs, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = sum_ours / sum_theirs
-        # The sum of the squares of each day's ours - ratio * theirs, whose mean is 0.
+        # The sum of the squares of each step's ours - ratio * theirs, whose mean is 0.
         squares = (
             np.cumsum(ours**2, axis=-1)
             - 2 * ratio * np.cumsum(ours * theirs, axis=-1)
             + ratio**2 * np.cumsum(theirs**2, axis=-1)
         )
-        days = np.arange(1, ours.shape[-1] + 1)
-        deviation = np.sqrt(np.maximum(squares, 0.0) / np.maximum(days - 1, 1))
-        half = bounds_of(days, level) * np.sqrt(days) * deviation / sum_theirs
+        steps = np.arange(1, ours.shape[-1] + 1)
+        deviation = np.sqrt(np.maximum(squares, 0.0) / np.maximum(steps - 1, 1))
+        half = bounds_of(steps, level, step) * np.sqrt(steps) * deviation / sum_theirs
     value = ratio - 1
-    half = np.where((days < _FEWEST) | np.isnan(half), math.inf, half)
+    half = np.where((steps < _FEWEST) | np.isnan(half), math.inf, half)
     return Looks(value, value - half, value + half)
 
 
-def bounds_of(days: npt.NDArray[np.int_], level: float) -> Floats:
-    """Return how many standard errors each end is away after each number of days.
+def bounds_of(steps: npt.NDArray[np.int_], level: float, step: int = 1) -> Floats:
+    """Return how many standard errors each end is away after each number of steps.
 
     The chance that a mean of 0 is ever as far away on that side is ``level``.
 
     Examples
     --------
     >>> bounds_of(np.array([14, 30, 180]), 0.05).round(2).tolist()
-    [3.35, 2.88, 2.8]
+    [3.41, 3.0, 2.97]
     """
     from scipy.stats import norm, t
 
     asked = -2 * math.log(2 * level)
-    step = (asked + math.log(asked) + 1) / _SHARPEST  # rho²: where the bound is sharpest
-    time = days * step
+    rho_squared = step * (asked + math.log(asked) + 1) / _SHARPEST
+    time = steps * rho_squared
     normal = np.sqrt(2 * (1 + 1 / time) * np.log1p(np.sqrt(time + 1) / (2 * level)))
-    widened = t.isf(norm.sf(normal), np.maximum(days - 1, 1))
+    widened = t.isf(norm.sf(normal), np.maximum(steps - 1, 1))
     return np.asarray(widened, dtype=np.float64)
