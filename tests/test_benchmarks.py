@@ -214,6 +214,13 @@ def test_labels_of_deals_are_counted_by_age_and_between_two_models(
     assert "Labels that differ between two models" in capsys.readouterr().out
 
 
+def test_an_injected_shift_is_found(
+    run: Callable[..., object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("recalibrating.py", "--shift", -0.08, "--rows", 1500, "--folds", 2) == 0
+    assert "injected -0.0800, learned -0.0" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_each_script_explains_itself(
     run: Callable[..., object], script: str, capsys: pytest.CaptureFixture[str]

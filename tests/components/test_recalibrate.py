@@ -84,7 +84,7 @@ def test_a_recalibrated_model_goes_the_way_of_every_version(
     # Its figures on the test listings, which are of before, are those of production.
     measured = read_and_measure(model, staged, workspace)
     assert measured.measured.overall["mape"] == pytest.approx(before[1]["mape"])
-    record_tests(registry, staged, (), NOW)
+    record_tests(registry, staged, (), NOW, settings.register_)
     assert promote(registry, NOW, "for the test", settings.register_).number == 2
     # The same prices once more make the same bytes, and no other version.
     folder = registry.fetch(registry.at(PRODUCTION), workspace.model_cache)  # type: ignore[arg-type]

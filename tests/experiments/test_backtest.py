@@ -40,8 +40,22 @@ def dated(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Data:
 
 
 @pytest.fixture(scope="module")
-def plan(dated: Data, settings: Settings) -> Backtest:
-    return plan_backtest(dated, 3, 2, 900, settings.train)
+def looked_at() -> list[Any]:
+    """What the look at the dates was asked."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def plan(dated: Data, settings: Settings, looked_at: list[Any]) -> Backtest:
+    """A plan for dates of which the look at the data says that they do not drift."""
+
+    def find(*arguments: Any) -> Drift:
+        looked_at.append(arguments)
+        return Drift(DriftVerdict.NO_DRIFT, 1000, "2024-01-01", "2025-06-30", loss=0.1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backtest, "find_drift", find)
+        return plan_backtest(dated, 3, 2, 900, settings.train)
 
 
 def rewritten(data: Data, folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Data:
@@ -107,17 +121,10 @@ def test_listings_without_dates_or_of_one_month_are_refused_with_a_remedy(
 
 
 def test_invented_dates_are_doubted_as_the_look_at_the_data_does(
-    dated: Data, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    plan: Backtest, looked_at: list[Any]
 ) -> None:
-    asked: list[Any] = []
-
-    def find(*arguments: Any) -> Drift:
-        asked.append(arguments)
-        return Drift(DriftVerdict.NO_DRIFT, 1500, "2024-01-01", "2025-06-30", loss=0.1)
-
-    monkeypatch.setattr(backtest, "find_drift", find)
-    assert "If the dates are invented" in plan_backtest(dated, 1, 1, None, settings.train).doubts
-    days, year, price, apart, loss = asked[0]
+    assert "If the dates are invented" in plan.doubts
+    days, year, price, apart, loss = looked_at[0]
     assert len({len(days), len(year), len(price), len(apart)}) == 1
     assert abs(float(np.mean(apart))) < 0.05
     assert 0 < loss < 0.3
