@@ -39,6 +39,7 @@ MONITORING = [("retrain.yml", "monitor")]
 SOURCE = {"SOURCE_URL"}
 SEEN = {"CARPRICE_OUTCOMES"}
 LOOK = "carprice monitor"
+DECIDES = "carprice challenge decide"
 SIGNING = ("carprice test-model", "carprice promote", "deploy/rollback.sh", LOOK)
 KEY = {"CARPRICE_PROMOTION_KEY"}
 LOGINS = {"DAGSHUB_USER_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
@@ -95,10 +96,10 @@ def test_a_secret_is_only_where_it_is_used(workflow: str, job: str) -> None:
         with_secrets = (workflow, job) in (*PROMOTING, *MONITORING, *DELIVERING)
         command = step.get("run", "") if with_secrets else ""
         # Reading the source again does not ask the registry.
-        asks = command.startswith(ASKING) and "--single-item" not in command
+        asks = command.startswith((*ASKING, DECIDES)) and "--single-item" not in command
         reads = command.startswith(("dvc repro", LOOK))
-        signs = command.startswith(SIGNING)
-        looks = command.startswith(LOOK)
+        signs = command.startswith((*SIGNING, DECIDES))
+        looks = command.startswith((LOOK, DECIDES))
         wanted = [LOGINS] * asks + [SOURCE] * reads + [KEY] * signs + [SEEN] * looks
         assert named == set().union(*wanted)
         for name in named:
@@ -147,7 +148,8 @@ def test_a_daily_look_decides_where_it_is_on_and_mondays_where_it_is_not() -> No
     )
     order = commands("retrain.yml", "monitor")
     (act,) = [one for one in order if one.startswith(f"{LOOK} --act")]
-    assert order.index("carprice setup check --shared") < order.index(act)
+    (decide,) = [one for one in order if one.startswith(f"{DECIDES} --act")]
+    assert order.index("carprice setup check --shared") < order.index(decide) < order.index(act)
     assert order.index(act) < order.index("dvc push")
     job = content["jobs"]["monitor"]
     assert job["concurrency"] == {"group": "production", "cancel-in-progress": "false"}

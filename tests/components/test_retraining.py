@@ -246,8 +246,11 @@ def test_a_dvc_project_is_reproduced_by_dvc_from_the_source_on(
         assert program, command
         subprocess.run([program, *command[1:]], cwd=project, check=True)
     settings = settings_of(store.registry, small_settings)
+    thresholds = settings.register_.gate.model_dump_json()
+    judged = {"gate_champion": champion.digest, "gate_thresholds": thresholds}
+    store.registry.tag(version.number, judged)
     done = acted(store, settings, project, tests=passing)
-    assert (done.what, done.version) == (Happening.CHALLENGER, version.number)
+    assert (done.what, done.version) == (Happening.CHALLENGING, version.number), done.why
     assert (project / "ran").read_text() == "read\n"
     (project / "dvc.yaml").write_text("stages: {ingest: {cmd: exit 3}}")
     store.registry.clear(CHALLENGER)

@@ -459,9 +459,7 @@ def test_prices_are_those_of_the_model_rounded_to_a_hundredth(model: PriceModel,
         assert all(round(side, 2) == side for side in found)
 
 
-def test_of_made_up_types_few_are_kept(
-    model: PriceModel, car: dict
-) -> None:
+def test_of_made_up_types_few_are_kept(model: PriceModel, car: dict) -> None:
     pricer = Pricer(model)
     made_up = [{**car, "variant": f"NEVER {number}"} for number in range(1_100)]
     assert len([*pricer.explain_all(made_up)]) == 1_100

@@ -46,7 +46,7 @@ class Acted:
     @property
     def has_challenger(self) -> bool:
         """Whether a new model is on trial."""
-        return self.what is Happening.CHALLENGER
+        return self.what is Happening.CHALLENGING
 
 
 def act(
@@ -188,7 +188,7 @@ def _challenge(
         start(registry, clock(), told, version.number, settings)
     except RefusedError as error:
         return _recorded(registry, version, Happening.NOT_CHALLENGING, clock(), str(error))
-    return Acted(Happening.CHALLENGER, version.number, told)
+    return Acted(Happening.CHALLENGING, version.number, told)
 
 
 def _objection(registry: Registry, champion: Version, version: Version) -> str:

@@ -82,8 +82,8 @@ def start(
         registry.point(CHALLENGER, version.number, now)
     version = registry.numbered(version.number)
     since = since_of(version, CHALLENGER_SINCE) or now
-    if not _is_told(version, Happening.CHALLENGER, since):
-        registry.tag(version.number, event_tag(Happening.CHALLENGER, since, why))
+    if not _is_told(version, Happening.CHALLENGING, since):
+        registry.tag(version.number, event_tag(Happening.CHALLENGING, since, why))
     if withdrawn := why_withdrawn(registry.versions(), version):  # at the same time
         registry.clear(CHALLENGER)
         raise RefusedError(f"version {version.number} of {registry.name} was {withdrawn}")

@@ -52,7 +52,7 @@ class Happening(StrEnum):
     STAGED = "staged again"
     TESTS_PASSED = "passed the model tests"
     TESTS_FAILED = "failed the model tests"
-    CHALLENGER = "challenger"
+    CHALLENGING = "challenger"
     NOT_CHALLENGING = "not challenger"
     NOT_PROMOTED = "not promoted"
     CHALLENGER_DROPPED = "challenger dropped"
