@@ -131,7 +131,7 @@ def monitor(
             from carprice.components.evidently_report import write_report
 
             against = write_report(loaded, looked.log, workspace, evidently, progress)
-    _say_warnings(told)
+    say_warnings(told)
     if as_json:
         typer.echo(json.dumps(to_json(looked.monitored, made), indent=2, ensure_ascii=False))
     else:
@@ -161,7 +161,7 @@ def _act(monitored: "Monitored", settings: "Settings", workspace: Workspace, par
         say(f"act: version {done.version}: {done.what}; {done.why}")
 
 
-def _say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:
+def say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:
     """Print what was passed over."""
     for one in told:
         if issubclass(one.category, CarpriceWarning):
