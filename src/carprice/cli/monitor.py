@@ -149,7 +149,7 @@ def monitor(
             from carprice.components.evidently_report import write_report
 
             against = write_report(loaded, looked.log, workspace, evidently, progress)
-    _say_warnings(told)
+    say_warnings(told)
     if as_json:
         typer.echo(json.dumps(to_json(looked.monitored, made), indent=2, ensure_ascii=False))
     else:
@@ -211,7 +211,7 @@ def _tested(
     return [f"{one.title}: {one.message}" for one in results.failures]
 
 
-def _say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:
+def say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:
     """Print what was passed over."""
     for one in told:
         if issubclass(one.category, CarpriceWarning):
