@@ -321,37 +321,40 @@ def real_market(name: str, folds: int) -> tuple[dict[str, Any], list[str]]:
     direct = level_of_like_cars(listings, market)
     quarters = pd.PeriodIndex(day, freq="Q")
     # Like cars are compared with the newest quarter that the model has learned from.
-    base = direct[str(quarters[~is_new].max())] if begin else None
+    base_quarter = str(quarters[~is_new].max())
+    base = direct[base_quarter]
     table = Table(
-        *("quarter", "cars", "like cars %", "the model's index", "apart", "verdict"), title=name
+        *("quarter", "cars", "like cars %", "the model's index", "apart %", "like cars of it %"),
+        "verdict",
+        title=name,
     )
     rows: list[dict[str, Any]] = []
     for quarter in sorted(set(quarters[is_new])):
         own = listings.loc[is_new & (quarters == quarter)]
         told = look(model, pd.DataFrame(), observed(own, monitor), monitor)
-        level = next((one for one in told.checks if one.name == "level"), None)
-        moved_by = None if base is None else direct[str(quarter)] - base
-        rows.append(
-            {
-                "quarter": str(quarter),
-                "cars": len(own),
-                "like_cars_percent": None if moved_by is None else 100 * math.expm1(moved_by),
-                "index": None if level is None else level.values["index"],
-                "cause": str(told.cause),
-                "level": told.level.name.lower(),
-                "why": list(told.why),
-            }
-        )
-        one = rows[-1]
-        apart = next((check for check in told.checks if check.name == "segments_apart"), None)
-        first = apart.values["apart"][:1] if apart else []
+        values = {one.name: one.values for one in told.checks}
+        moved_by = direct[str(quarter)] - base
+        first = [*values["segments_apart"]["apart"], {}][0]
+        segment = first.get("segment", "")
+        by = level_of_segment(listings, market, segment, base_quarter, str(quarter)) - moved_by
+        one = {
+            "quarter": str(quarter),
+            "cars": len(own),
+            "like_cars_percent": 100 * math.expm1(moved_by) if begin else None,
+            "index": values["level"]["index"],
+            "apart": segment,
+            "apart_percent": first.get("shift_percent"),
+            "like_cars_of_it_percent": None if math.isnan(by) else 100 * math.expm1(by),
+            "cause": str(told.cause),
+            "level": told.level.name.lower(),
+            "why": list(told.why),
+        }
+        rows.append(one)
+        figures = ("like_cars_percent", "apart_percent", "like_cars_of_it_percent")
+        like, apart, same = ("" if one[key] is None else f"{one[key]:+.1f}" for key in figures)
         table.add_row(
-            one["quarter"],
-            f"{len(own):,}",
-            "" if moved_by is None else f"{one['like_cars_percent']:+.1f}",
-            "" if level is None else f"{one['index']:.1f}",
-            "; ".join(f"{each['segment']} {each['shift_percent']:+.0f} %" for each in first),
-            in_words((told.cause, told.level)),
+            *(one["quarter"], f"{len(own):,}", like, f"{one['index']:.1f}"),
+            *(f"{segment} {apart}", same, in_words((told.cause, told.level))),
         )
     console.print(table)
     return {"quarters": rows}, [*failures_of(name, rows, monitor)]
@@ -399,6 +402,19 @@ def level_of_like_cars(listings: pd.DataFrame, market: Market) -> dict[str, floa
         reach = 1.5 * 1.4826 * np.median(left[left > 1e-9])
         weight = np.asarray(np.minimum(1.0, reach / np.maximum(left, 1e-9)), dtype=np.float64)
     return dict(zip(names, [0.0, *worth[: len(names) - 1].tolist()], strict=True))
+
+
+def level_of_segment(
+    listings: pd.DataFrame, market: Market, segment: str, before: str, now: str
+) -> float:
+    """Return by how much the same of a segment alone moved; NaN where no text names it."""
+    kind, _, name = segment.partition(" ")
+    texts = parse_listings(listings, market).texts.get(kind, [])
+    own = listings.iloc[[row for row, text in enumerate(texts) if text == name]]
+    if own.empty:
+        return math.nan
+    found = level_of_like_cars(own.reset_index(drop=True), market)
+    return found.get(now, math.nan) - found.get(before, math.nan)
 
 
 def filled(features: Features) -> Floats:
