@@ -53,19 +53,22 @@ from carprice.settings import (
     load_settings,
 )
 
-console = Console()
+console, progress = Console(), Console(stderr=True)
 RIGHT: Final = 0.95
 LEVEL: Final = math.log(0.92)
 DECAY: Final = math.log(0.85)
 NEGOTIATED: Final = -0.03
 """What a sale is below the asking price, in ln(price)."""
 TRUTH: Final = "number:truePrice"
+PREDICTED: Final = "predicted"
 KINDS: Final = ("make", "fuel_type", "transmission_type", "body_type")
 """Fields of which a value is seen twice as often."""
 SHARES: Final = (0.06, 0.4)
 """Least and largest share of such a value."""
 LEAST_MAKE: Final = 0.03
 """Least share of the make that decays."""
+PSI: Final = 0.1
+"""What is often taken for a sign of drift; it is told here for comparison."""
 FIRST_SEED: Final = 10_000
 REAL: Final = {"nz": "2023-10-01", "us": ""}
 """The day on which the looks begin; empty: the test listings of the params file."""
@@ -82,7 +85,8 @@ def main() -> int:
     parser.add_argument(
         "--rows", type=int, default=10_000, help="listings that the model learns from"
     )
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--model", type=Path, help="a model of the sample; default: one is trained")
     parser.add_argument("--markets", nargs="*", default=["sample", *REAL])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -110,18 +114,26 @@ def sample_market(options: argparse.Namespace) -> tuple[dict[str, Any], list[str
     settings = MonitorSettings(days=1_000)
     verdicts: dict[str, list[tuple[Cause, Level]]] = {name: [] for name in CASES}
     levels: dict[str, list[float]] = {name: [] for name in CASES}
+    psi: dict[str, list[tuple[float, float]]] = {name: [] for name in CASES}
     with tempfile.TemporaryDirectory() as folder:
-        model = trained_sample(Path(folder), options.rows, options.folds)
+        if options.model:
+            model = PriceModel.load(options.model)
+        else:
+            model = trained_sample(Path(folder), options.rows, options.folds)
         for run in range(options.runs):
             random = np.random.default_rng(run)
             drawn = draw(3 * options.cars, FIRST_SEED + run, Path(folder))
+            drawn[PREDICTED] = predicted(model, drawn)
             for name, (change, _) in CASES.items():
                 changed = change(drawn, random)
                 told = look_at(model, changed, options.cars, settings, random)
                 verdicts[name].append((told.cause, told.level))
                 levels[name].append(missed_level(told, changed, drawn))
+                psi[name].append(stability(told))
+            progress.print(f"run {run + 1} of {options.runs}")
     table = Table(
-        "drift", "asked for", "right", "level", "verdicts", title=f"{options.runs} runs each"
+        *("drift", "asked for", "right", "level", "PSI of price", "PSI > 0.1", "verdicts"),
+        title=f"{options.runs} runs each",
     )
     shares: dict[str, dict[str, Any]] = {}
     failures = []
@@ -129,9 +141,20 @@ def sample_market(options: argparse.Namespace) -> tuple[dict[str, Any], list[str
         counts = Counter(in_words(one) for one in verdicts[name])
         right = float(np.mean([one == asked for one in verdicts[name]]))
         off = 100 * float(np.sqrt(np.mean(np.square(levels[name]))))
-        shares[name] = {"right": right, "verdicts": dict(counts), "level_error": off}
+        of_price, largest = np.array(psi[name]).T
+        stable = {
+            "psi_of_price": float(np.median(of_price)),
+            "psi_above_0.1": float(np.mean(largest > PSI)),
+        }
+        shares[name] = {"right": right, "verdicts": dict(counts), "level_error": off, **stable}
         words = ", ".join(f"{one}: {number}" for one, number in counts.most_common())
-        table.add_row(name, in_words(asked), f"{100 * right:.0f} %", f"{off:.2f}", words)
+        of_price, above = (
+            f"{stable['psi_of_price']:.3f}",
+            f"{100 * stable['psi_above_0.1']:.0f} %",
+        )
+        table.add_row(
+            name, in_words(asked), f"{100 * right:.0f} %", f"{off:.2f}", of_price, above, words
+        )
         if right < RIGHT:
             failures.append(f"{name}: {100 * right:.0f} % of the verdicts are right")
     console.print(table)
@@ -139,6 +162,13 @@ def sample_market(options: argparse.Namespace) -> tuple[dict[str, Any], list[str
         "level: how far the level that is told is from the true one, in points, root mean square"
     )
     return shares, failures
+
+
+def stability(told: Monitored) -> tuple[float, float]:
+    """Return the stability index of the predicted price among answers, and that of any field."""
+    mix = next(check.values["mix"] for check in told.checks if check.name == "input_mix")
+    by_field = {one["field"]: one["psi"] for one in mix}
+    return by_field["price"], max(by_field.values())
 
 
 def in_words(verdict: tuple[Cause, Level]) -> str:
@@ -233,7 +263,7 @@ def look_at(
         **{
             records.ANSWERED_AT: answered["listed_on"],
             records.VALUATION_DATE: answered["listed_on"],
-            records.PRICE: predicted(model, answered),
+            records.PRICE: answered[PREDICTED],
             records.CAUTIONS: [[] for _ in range(len(answered))],
             records.SHADOW: False,
             records.PROBLEM: "",
@@ -254,7 +284,7 @@ def look_at(
 
 def without_truth(drawn: pd.DataFrame) -> pd.DataFrame:
     """Return listings as whoever asks for a price has them."""
-    return drawn.drop(columns=[PRICE, TRUTH])
+    return drawn.drop(columns=[PRICE, TRUTH, PREDICTED], errors="ignore")
 
 
 def predicted(model: PriceModel, drawn: pd.DataFrame) -> Floats:

@@ -15,8 +15,8 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
-    *("contaminated.py", "deals.py", "gate.py", "load.py", "logging_cost.py", "one_price.py"),
-    *("scaling.py", "serving.py", "shadowing.py", "time_split.py"),
+    *("contaminated.py", "deals.py", "drift.py", "gate.py", "load.py", "logging_cost.py"),
+    *("one_price.py", "scaling.py", "serving.py", "shadowing.py", "time_split.py"),
 )
 
 
@@ -214,9 +214,48 @@ def test_labels_of_deals_are_counted_by_age_and_between_two_models(
     assert "Labels that differ between two models" in capsys.readouterr().out
 
 
+def test_an_injected_shift_is_found(
+    run: Callable[..., object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("recalibrating.py", "--shift", -0.08, "--rows", 1500, "--folds", 2) == 0
+    assert "injected -0.0800, learned -0.0" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_each_script_explains_itself(
     run: Callable[..., object], script: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(script, "--help") == 0
     assert "usage:" in capsys.readouterr().out
+
+
+def test_a_look_tells_injected_drift_apart(
+    run: Callable[..., object],
+    promoted: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = tmp_path / "drift.json"
+    options = ("--runs", 2, "--cars", 900, "--model", promoted.model, "--json", report)
+    assert run("drift.py", "--markets", "sample", *options) in (0, 1)  # two runs decide nothing
+    told = json.loads(report.read_text())["sample"]
+    assert {name: sum(one["verdicts"].values()) for name, one in told.items()} == dict.fromkeys(
+        ("none", "level -8 %", "mix", "one make -15 %"), 2
+    )
+    assert told["level -8 %"]["verdicts"] == {"the market moved (retrain)": 2}
+    assert told["level -8 %"]["level_error"] < 2
+    assert told["one make -15 %"]["verdicts"] == {"the model decays (retrain)": 2}
+    assert "root mean square" in " ".join(capsys.readouterr().out.split())
+
+
+def test_markets_whose_listings_are_not_there_are_skipped_and_told(
+    run: Callable[..., object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CARPRICE_DATA", str(tmp_path))
+    assert run("drift.py", "--markets", "nz", "us") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "nz: skipped" in told
+    assert "us: skipped" in told

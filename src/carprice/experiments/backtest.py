@@ -44,7 +44,9 @@ SHOWN: Final = ("mape", "mdape", "bias", "coverage")
 """Figures by horizon, in per cent: of the errors, the mean of ln(predicted / price), and the share
 of the prices in their 90 % range."""
 FEWEST_ROWS: Final = 100
-"""Listings from which on a month is priced, and a model learns."""
+"""Listings from which on a model learns."""
+FEWEST_PRICED: Final = 30
+"""Cars from which on a month is priced."""
 _CONFIDENCE: Final = 0.95
 
 Origin = Sequence[Mapping[str, float]]
@@ -105,13 +107,13 @@ def plan_backtest(
     fit = [
         month
         for month in counts.index[:-1]
-        if learned[month] >= FEWEST_ROWS and counts.get(month + 1, 0) >= FEWEST_ROWS
+        if learned[month] >= FEWEST_ROWS and counts.get(month + 1, 0) >= FEWEST_PRICED
     ]
     if not fit:
         raise InputError(
             f"{data.source}: its {len(dated):,} dated listings are of {len(counts)} months, "
-            f"{counts.index[0]} to {counts.index[-1]}, and of no two on end with {FEWEST_ROWS} "
-            "each; a backtest needs a month to learn from and one to price after it"
+            f"{counts.index[0]} to {counts.index[-1]}; a backtest needs {FEWEST_ROWS} to learn "
+            f"from up to the end of a month, and {FEWEST_PRICED} of the month after it"
         )
     whole = [month for month in fit if month + horizon <= counts.index[-1]] or fit
     # The earliest third is only learned from, where there are months enough: its models know least.
@@ -297,7 +299,7 @@ def _measure(
         if CAR in rows:
             rows = rows[~rows[CAR].isin(learned[CAR])]
         cars = believed(first_of_each_car(rows)) if len(rows) else rows
-        if len(cars) < FEWEST_ROWS:
+        if len(cars) < FEWEST_PRICED:
             continue
         progress(f"pricing month {horizon}")
         begun = time.perf_counter()

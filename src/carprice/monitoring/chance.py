@@ -14,7 +14,7 @@ CONFIDENCE: Final = 0.95
 """Of all intervals that are told."""
 DRAWS: Final = 9_999
 _ENOUGH: Final = 20
-_TURN: Final = 500
+_TURN: Final = 100
 
 Interval = tuple[float, float]
 
@@ -112,7 +112,7 @@ def permuted(now: Floats, before: Floats, random: Generator) -> tuple[float, int
     worst = int(np.argmax(apart))
     above = drawn = 0
     while above < _ENOUGH and drawn < DRAWS:
-        size = min(_TURN, DRAWS - drawn)
+        size = min(max(_TURN, drawn), DRAWS - drawn)
         draws = random.multivariate_hypergeometric(both, rows, size=size, method="marginals")
         found = (np.abs(draws - expected) / error).max(axis=1) >= apart[worst] - 1e-9
         above, drawn = above + int(found.sum()), drawn + size

@@ -82,15 +82,10 @@ def find_market(
     """
     before = reference.whole if reference else _NOTHING
     whole = shift_of(seen.off, before, settings.level)
-    apart, judged = _apart(seen, reference, settings, chance)
-    inside = np.ones(len(seen), dtype=bool)
-    for one in apart:
-        inside &= np.array(seen.segments[one.kind], dtype=object) != one.name
-    if inside.sum() < len(seen) / 2:
-        inside[:] = True
-    rows = np.flatnonzero(inside)
+    apart, judged, rows = _apart(seen, reference, settings, chance)
     rest = shift_of(seen.off[rows], before, settings.level) if apart else whole
-    return Market(whole, rest, apart, judged, rows, whole.chance <= chance, rest.chance <= chance)
+    is_sure, rest_is_sure = (one.chance <= chance for one in (whole, rest))
+    return Market(whole, rest, apart, judged, rows, is_sure, rest_is_sure)
 
 
 def shift_of(off: Floats, before: Residuals, limit: float) -> Shift:
@@ -102,31 +97,41 @@ def shift_of(off: Floats, before: Residuals, limit: float) -> Shift:
 
 def _apart(
     seen: Observed, reference: Reference | None, settings: MonitorSettings, chance: float
-) -> tuple[list[Shift], int]:
-    """Return the segments that surely moved apart, and how many were judged.
+) -> tuple[list[Shift], int, Codes]:
+    """Return the segments that surely moved apart, how many were judged, and all other cars.
 
-    The surest is taken out of what the others are compared with, and they are judged again.
+    The cars of the surest are taken out, and all segments are judged again without them: many of
+    one make's cars are of one body, too.
     """
-    if reference is None:
-        return [], 0
-    pools: dict[str, dict[str, Middle]] = {}
-    for kind in SEGMENTED:
-        known = reference.residuals.get(kind, {})
-        pools[kind] = {
-            name: _less(middle_of(seen.off[rows]), known[name])
-            for name, rows in rows_of(seen.segments[kind])
-            if len(rows) >= settings.segment_rows and name in known
-        }
-    pools = {kind: pool for kind, pool in pools.items() if len(pool) > 1}
-    judged = sum(map(len, pools.values()))
     found: list[Shift] = []
-    while left := [one for kind, pool in pools.items() for one in _beside(kind, pool, settings)]:
+    judged, rows = 0, np.arange(len(seen), dtype=np.intp)
+    while reference is not None and len(rows) >= len(seen) / 2:
+        pools = _pools(seen, rows, reference, settings)
+        judged = judged or sum(map(len, pools.values()))
+        left = [one for kind, pool in pools.items() for one in _beside(kind, pool, settings)]
+        if not left:
+            break
         surest = min(left, key=lambda one: (round(one.chance, 12), -round(_size(one), 6), one.rows))
         if surest.chance * judged > chance:
             break
-        found.append(surest)
-        del pools[surest.kind][surest.name]
-    return found, judged
+        names = np.array(seen.segments[surest.kind], dtype=object)[rows]
+        found, rows = [*found, surest], rows[names != surest.name]
+    return found, judged, rows
+
+
+def _pools(
+    seen: Observed, rows: Codes, reference: Reference, settings: MonitorSettings
+) -> dict[str, dict[str, Middle]]:
+    """Return how far each segment is from what it was in training, by what parts the cars."""
+    pools: dict[str, dict[str, Middle]] = {}
+    for kind in SEGMENTED:
+        known, names = reference.residuals.get(kind, {}), seen.segments[kind]
+        pools[kind] = {
+            name: _less(middle_of(seen.off[rows[own]]), known[name])
+            for name, own in rows_of([names[row] for row in rows.tolist()])
+            if len(own) >= settings.segment_rows and name in known
+        }
+    return {kind: pool for kind, pool in pools.items() if len(pool) > 1}
 
 
 def _size(one: Shift) -> float:
