@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -244,7 +245,7 @@ def s3_server(folder: Path) -> Iterator[tuple[Server, dict[str, str]]]:
     login = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "benchmark",
-        "AWS_SECRET_ACCESS_KEY": "<any>",
+        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     with running([*command, "-p", str(port)], port, folder, clean_environment({})) as server:
