@@ -217,7 +217,7 @@ def test_labels_of_deals_are_counted_by_age_and_between_two_models(
 def test_an_injected_shift_is_found(
     run: Callable[..., object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("recalibrating.py", "--shift", -0.08, "--rows", 1500, "--folds", 2) == 0
+    assert run("recalibrating.py", "--shift", -0.08, "--rows", 900, "--folds", 2) == 0
     assert "injected -0.0800, learned -0.0" in " ".join(capsys.readouterr().out.split())
 
 

@@ -32,6 +32,7 @@ from carprice.experiments.tracked import ParentRun, Reporting, open_parent, plan
 from carprice.files import write_json, writing
 from carprice.listings.believed import PRICE_TRUST, believed
 from carprice.listings.cars import CAR, first_of_each_car
+from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns, parse_listings
 from carprice.listings.market import Market
 from carprice.metrics import price_metrics, range_metrics
@@ -298,7 +299,7 @@ def _measure(
         rows = plan.listings[months == origin + horizon]
         if CAR in rows:
             rows = rows[~rows[CAR].isin(learned[CAR])]
-        cars = believed(first_of_each_car(rows)) if len(rows) else rows
+        cars = _not_learned(model, believed(first_of_each_car(rows))) if len(rows) else rows
         if len(cars) < FEWEST_PRICED:
             continue
         progress(f"pricing month {horizon}")
@@ -318,6 +319,15 @@ def _measure(
             }
         )
     return found
+
+
+def _not_learned(model: PriceModel, listings: pd.DataFrame) -> pd.DataFrame:
+    """Return the listings of cars that a model did not learn from, as deals know them again.
+
+    Where ``ingest.repeats`` is ``ignore``, listings do not say which are of one car.
+    """
+    known = [*map(model.pricer.learned_from, listings_of(as_columns(listings)))]
+    return listings[~np.array(known, dtype=bool)]
 
 
 def _origins_table(plan: Backtest, measured: Sequence[Origin]) -> pd.DataFrame:
