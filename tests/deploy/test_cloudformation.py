@@ -34,6 +34,8 @@ IDS = {"GitHubOwnerId": "123", "GitHubRepositoryId": "456"}
 DIGEST = f"sha256:{7:064d}"
 Policy = list[dict[str, Any]]
 
+pytestmark = pytest.mark.slow
+
 
 def text_of(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
@@ -48,7 +50,6 @@ def test_cfn_lint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-@pytest.mark.slow
 def test_checkov_finds_nothing_but_the_exceptions_with_a_reason() -> None:
     program = shutil.which("checkov")
     if program is None:
