@@ -1,5 +1,6 @@
 """Clients of the AWS account, with the usual login of AWS's own tools."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -29,7 +30,8 @@ class Account:
 
     def __init__(self, name: str, region: str | None = None) -> None:
         self.name = name
-        self._asked: str | None = region
+        # The AWS command line reads AWS_REGION, and boto3 does not.
+        self._asked = region or os.environ.get("AWS_REGION")
         try:
             self.region = str(self.cloudformation.meta.region_name)
         except NoRegionError as error:

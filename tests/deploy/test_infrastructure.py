@@ -1,5 +1,6 @@
 """deploy/aws on an account of moto: made, deployed to, changed, removed."""
 
+import io
 import re
 import subprocess
 from collections.abc import Iterator
@@ -162,6 +163,21 @@ def test_in_a_network_that_was_there_before(
     assert account.resources() == {}
     assert len(questions) == 2
     assert all("deleted for ever" in question for question in questions)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("yes\n", False), ("y\n", True), ("\n", True)])
+def test_data_go_after_a_typed_yes_only(
+    account: AwsAccount, login: Account, monkeypatch: pytest.MonkeyPatch, typed: str, kept: bool
+) -> None:
+    assert stacks.apply(login, "storage", {}, {}) == "made"
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    assert main(["down"]) == 0
+    assert (stacks.find(login, "storage") is not None) == kept
 
 
 def test_a_stack_that_was_never_made_whole_is_made_again(
