@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from command_line import caller
+from image_env import OPTIONAL
 
 if TYPE_CHECKING:
     from conftest import DagsHub
@@ -187,13 +188,13 @@ def test_one_deployment_at_a_time() -> None:
 
 @pytest.mark.parametrize(("workflow", "job"), DELIVERING)
 def test_the_delivery_is_in_scripts_with_all_that_they_need(workflow: str, job: str) -> None:
-    """What a script's ``needs`` names is in the job's environment, and nothing beside."""
+    """What a script ``needs``, or a bundle may have, is in the job's environment, no more."""
     called = set(re.findall(r"deploy/\w+\.sh", " ".join(commands(workflow, job))))
     assert called
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in called]
     calls = re.findall(r"deploy/\w+\.sh", re.sub(r"(?m)^ *#.*", "", "".join(texts)))
     texts += [(ROOT / name).read_text(encoding="utf-8") for name in calls]
-    needed = set(re.findall(r"\bneeds ([A-Z][A-Z_]+)", " ".join(texts)))
+    needed = {*re.findall(r"\bneeds ([A-Z][A-Z_]+)", " ".join(texts)), *OPTIONAL}
     given = WORKFLOWS[workflow]["jobs"][job]["env"]
     assert set(given) == needed
     assert given == {name: f"${{{{ vars.{name} }}}}" for name in needed}

@@ -1,46 +1,50 @@
 """Clients of the AWS account, with the usual login of AWS's own tools."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import NoRegionError
 
 from infrastructure.problems import BadInputError, InfrastructureError
 
 _POLL_SECONDS: Final = 5
 
 
-@dataclass
 class Account:
-    """One region of an account, and the name that all resources there have in common.
+    """One region of an account; ``account.s3`` is boto3's client of S3, and so on.
+
+    Attributes
+    ----------
+    name : first part of the names of all that is made there.
+    region : that of the usual configuration of AWS where None was given.
 
     Raises
     ------
     BadInputError
-        If no region is set.
+        If no region is set anywhere.
     """
 
-    name: str
-    region: str | None = None
-    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        self._session = boto3.session.Session(region_name=self.region)
-        self.region = self._session.region_name
-        if not self.region:
-            raise BadInputError("no region is set; say --region, or export AWS_REGION")
+    def __init__(self, name: str, region: str | None = None) -> None:
+        self.name = name
+        # The AWS command line reads AWS_REGION, and boto3 does not.
+        self._asked = region or os.environ.get("AWS_REGION")
+        try:
+            self.region = str(self.cloudformation.meta.region_name)
+        except NoRegionError as error:
+            raise BadInputError("no region is set; say --region, or export AWS_REGION") from error
 
     def __getattr__(self, service: str) -> Any:
-        """Return boto3's client of a service."""
+        """Make a service's client when it is first asked for."""
         if service.startswith("_"):
             raise AttributeError(service)
-        if service not in self._clients:
-            config = Config(retries={"mode": "standard", "max_attempts": 5})
-            self._clients[service] = self._session.client(service, config=config)
-        return self._clients[service]
+        config = Config(retries={"mode": "standard", "max_attempts": 5})
+        made = boto3.client(service, region_name=self._asked, config=config)
+        setattr(self, service, made)
+        return made
 
     def pages(self, service: str, call: str, key: str, **asked: Any) -> Iterator[Any]:
         """Yield what a call lists under a key, of all its pages."""

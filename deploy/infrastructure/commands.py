@@ -80,7 +80,7 @@ def status(account: Account, say: Say) -> bool:
         good = False
     if deployment := fleet.running_deployment(account):
         say(f"Deployment {deployment} is going on")
-    if "TargetGroupArn" in outputs:
+    if outputs.keys() >= {"TargetGroupArn", "BucketName"}:
         states = [
             one["TargetHealth"]["State"]
             for one in account.elbv2.describe_target_health(

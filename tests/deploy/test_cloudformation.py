@@ -34,6 +34,8 @@ IDS = {"GitHubOwnerId": "123", "GitHubRepositoryId": "456"}
 DIGEST = f"sha256:{7:064d}"
 Policy = list[dict[str, Any]]
 
+pytestmark = pytest.mark.slow
+
 
 def text_of(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
@@ -48,7 +50,6 @@ def test_cfn_lint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-@pytest.mark.slow
 def test_checkov_finds_nothing_but_the_exceptions_with_a_reason() -> None:
     program = shutil.which("checkov")
     if program is None:
@@ -160,6 +161,71 @@ def test_the_workflows_get_the_variables_that_up_tells(account: AwsAccount) -> N
     assert told == wanted - {"MLFLOW_TRACKING_URI"}  # the registry is not of this account
 
 
+def test_the_load_balancer_and_the_instances_are_what_the_templates_say(
+    account: AwsAccount,
+) -> None:
+    there, balancing = outputs_of_all(), account.client("elbv2")
+    (balancer,) = balancing.describe_load_balancers()["LoadBalancers"]
+    assert (balancer["DNSName"], "https") == (there["Address"], there["Scheme"])
+    listeners = balancing.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])
+    found = {one["Port"]: one for one in listeners["Listeners"]}
+    assert found[80]["DefaultActions"][0]["Type"] == "redirect"
+    assert found[443]["DefaultActions"][0]["TargetGroupArn"] == there["TargetGroupArn"]
+    (target,) = balancing.describe_target_groups()["TargetGroups"]
+    assert (target["Port"], target["HealthCheckPath"]) == (DEFAULT_PORT, HEALTH[0])
+    (version,) = account.client("ec2").describe_launch_template_versions(
+        LaunchTemplateId=there["LaunchTemplateId"]
+    )["LaunchTemplateVersions"]
+    launched = version["LaunchTemplateData"]
+    assert launched["InstanceType"] == TEMPLATES["service"]["Parameters"]["InstanceType"]["Default"]
+    assert launched["MetadataOptions"]["HttpTokens"] == "required"
+    assert launched["ImageId"].startswith("ami-")
+
+
+def test_what_is_kept_is_private_and_cannot_be_moved(account: AwsAccount) -> None:
+    there, s3 = outputs_of_all(), account.client("s3")
+    (repository,) = account.client("ecr").describe_repositories()["repositories"]
+    assert repository["repositoryUri"] == there["RepositoryUri"]
+    assert repository["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
+    assert s3.get_bucket_encryption(Bucket=there["BucketName"])["ServerSideEncryptionConfiguration"]
+    # moto's CloudFormation does not pass these on.
+    kept = {name: one["Properties"] for name, one in TEMPLATES["storage"]["Resources"].items()}
+    assert set(kept["Bucket"]["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(kept["Bucket"]["PublicAccessBlockConfiguration"]) == 4
+    assert kept["Bucket"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert kept["Repository"]["ImageScanningConfiguration"] == {"ScanOnPush": True}
+    (logs,) = account.client("logs").describe_log_groups()["logGroups"]
+    assert (logs["logGroupName"], logs["retentionInDays"]) == (there["LogGroupName"], 30)
+
+
+def test_the_group_is_scaled_and_deployed_to_as_it_should(account: AwsAccount) -> None:
+    there, login = outputs_of_all(), Account("carprice")
+    found = fleet.find(login)
+    assert found.present is not None
+    assert found.deployment_group is not None
+    group, deploying = found.present, found.deployment_group
+    assert group["TargetGroupARNs"] == [there["TargetGroupArn"]]
+    assert (group["HealthCheckType"], group["MinSize"], group["MaxSize"]) == ("ELB", 2, 6)
+    assert group["LaunchTemplate"]["LaunchTemplateId"] == there["LaunchTemplateId"]
+    (policy,) = login.autoscaling.describe_policies(AutoScalingGroupName="carprice")[
+        "ScalingPolicies"
+    ]
+    tracked = policy["TargetTrackingConfiguration"]
+    assert tracked["TargetValue"] == float(there["GroupRequestsPerInstance"])
+    label = tracked["PredefinedMetricSpecification"]["ResourceLabel"]
+    assert re.fullmatch(r"app/\S+/\w+/targetgroup/\S+/\w+", label)
+    assert deploying["serviceRoleArn"] == there["CodeDeployRoleArn"]
+    assert (
+        deploying["loadBalancerInfo"]["targetGroupInfoList"][0]["name"] in there["TargetGroupArn"]
+    )
+    copies = deploying["blueGreenDeploymentConfiguration"]["greenFleetProvisioningOption"]
+    assert copies == {"action": "COPY_AUTO_SCALING_GROUP"}
+    assert "DEPLOYMENT_STOP_ON_ALARM" in deploying["autoRollbackConfiguration"]["events"]
+    names = [one["name"] for one in deploying["alarmConfiguration"]["alarms"]]
+    kinds = [re.search(r"-(\w+Alarm)", name) for name in names]
+    assert [kind[1] for kind in kinds if kind] == ["ErrorAlarm", "SlowAlarm", "UnhealthyAlarm"]
+
+
 # --- rights -----------------------------------------------------------------------------------
 
 
@@ -172,7 +238,9 @@ def account() -> Iterator[AwsAccount]:
         with aws_account(patch) as made:
             owner = ("--set", "GitHubOwner=octo", "--set", "GitHubRepository=cars")
             ids = (word for key, value in IDS.items() for word in ("--set", f"{key}={value}"))
-            assert main(["up", *owner, *ids]) == 0
+            issued = made.client("acm").request_certificate(DomainName="a.example.org")
+            certificate = f"CertificateArn={issued['CertificateArn']}"
+            assert main(["up", *owner, *ids, "--set", certificate]) == 0
             outputs_of_all.cache_clear()
             yield made
 

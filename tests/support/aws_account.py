@@ -129,7 +129,7 @@ def aws_account(monkeypatch: pytest.MonkeyPatch) -> Iterator["AwsAccount"]:
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     for answer in (
         _update_deployment_group,
         _delete_deployment_group,
