@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel
 
 from api import problems
 from api.bodies import BatchRequest, ListingRequest
@@ -17,14 +18,23 @@ from api.openapi import add_schemas
 from api.protocols import inference, scoring
 from api.protocols.messages import DataframeSplit, InferenceRequest, ScoringParams, TensorParameters
 from api.root_path import route_path
-from api.routes import about, appraisals, batches, pages, prices, reports, webhooks
+from api.routes import (
+    about,
+    appraisals,
+    batches,
+    outcomes,
+    pages,
+    prices,
+    reports,
+    webhooks,
+)
 from api.served import ServedModel
 from api.service import Service
 from api.service_settings import ServiceSettings
 from carprice import __version__
 
 logger = logging.getLogger("carprice.service")
-_READ_BY_ROUTES = (
+_READ_BY_ROUTES: tuple[type[BaseModel], ...] = (
     *(ListingRequest, BatchRequest, DataframeSplit, ScoringParams),
     *(InferenceRequest, TensorParameters),
 )
@@ -54,16 +64,21 @@ def create_app(
         service.drain.watch()
         if service.log is not None:
             service.log.begin()
-        keeping = asyncio.create_task(service.keeper.run())
+        keeping = [asyncio.create_task(service.keeper.run())]
         await service.keeper.settle()
+        if service.challenger is not None:
+            keeping.append(asyncio.create_task(service.challenger.run()))
         yield
-        keeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeping
+        for task in keeping:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         service.batches.close()
         if service.log is not None:
             service.log.end()
         service.recorder.close()
+        if service.outcomes is not None:
+            service.outcomes.close()
 
     no_pages: dict[str, Any] = dict.fromkeys(("openapi_url", "docs_url", "redoc_url"))
     traced = settings.opentelemetry
@@ -90,10 +105,12 @@ def create_app(
         app.include_router(webhooks.router_of(service))
     for router in (prices.router, appraisals.router, batches.router, about.health, about.router):
         app.include_router(router)
+    app.include_router(outcomes.off if service.outcomes is None else outcomes.router)
     app.include_router(scoring.router)
     app.include_router(inference.router_of(settings.model_name))
     problems.add_handlers(app)
-    add_schemas(app, _READ_BY_ROUTES, lambda: service.keeper.served, with_keys=bool(keys))
+    read = _READ_BY_ROUTES if service.outcomes is None else (*_READ_BY_ROUTES, *outcomes.READ)
+    add_schemas(app, read, lambda: service.keeper.served, with_keys=bool(keys))
     if traced:
         logger.info("Traces are on: POST /predict goes through the router, which names its spans")
     else:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic_core import to_json
 
 from api import memory
+from api.challenger import Challenger
 from api.counters import Metrics
 from api.parsing import Batch
 from api.problems import Kind, ProblemError
@@ -38,12 +39,17 @@ class BatchPool:
     """Reads, prices and answers batches; what is small is not worth a thread."""
 
     def __init__(
-        self, settings: ServiceSettings, metrics: Metrics, log: PredictionLog | None = None
+        self,
+        settings: ServiceSettings,
+        metrics: Metrics,
+        log: PredictionLog | None = None,
+        challenger: Challenger | None = None,
     ) -> None:
         sys.setswitchinterval(_SWITCH_SECONDS)  # the event loop shall have its turn soon
         self._settings = settings
         self._metrics = metrics
         self._log = log
+        self._challenger = challenger
         self._inside = 0
         self._had_large = False
         self._threads = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
@@ -66,11 +72,14 @@ class BatchPool:
         def price(batch: B) -> Priced:
             begun = perf_counter()
             rows = served.value_all(batch)
+            seconds = perf_counter() - begun
             if self._log is not None:
-                took = 1000 * (perf_counter() - begun) / max(len(rows), 1)
+                took = 1000 * seconds / max(len(rows), 1)
                 batch = replace(
                     batch, quote_ids=_logged(self._log, route, served, batch, rows, took)
                 )
+            if self._challenger is not None:
+                self._challenger.price_batch_beside(route, served, batch, seconds)
             return write(served, batch, rows), rows
 
         self._had_large |= len(body) > _LARGE_BYTES

@@ -88,6 +88,14 @@ class BatchRequest(BaseModel):
     ]
 
 
+ByChallenger = Annotated[
+    Literal["challenger"] | None,
+    Field(
+        description="Only where the challenger answered, a version on trial; it is left out else"
+    ),
+]
+
+
 class ReasonForNone(_Answer):
     """Why an asking price has no label."""
 
@@ -141,6 +149,7 @@ class PriceAnswer(Price):
     currency: str = Field(examples=["INR"])
     model_version: str = Field(examples=["1"])
     model_digest: str = Field(description="SHA-256 that names the model's bytes")
+    alias: ByChallenger = None
 
 
 class ReasonAnswer(_Answer):
@@ -166,6 +175,7 @@ class ExplanationAnswer(_Answer):
     currency: str = Field(examples=["INR"])
     model_version: str = Field(examples=["1"])
     model_digest: str = Field(description="SHA-256 that names the model's bytes")
+    alias: ByChallenger = None
 
 
 class CurvePoint(_Answer):
@@ -381,6 +391,22 @@ class BatchAnswer(_Answer):
     model_digest: str = Field(description="SHA-256 that names the model's bytes")
 
 
+class ChallengerAnswer(_Answer):
+    """The model that prices beside the one in production, or for some cars."""
+
+    mode: Literal["shadow", "canary"]
+    share: float = Field(description="Of the requests, or of the cars", examples=[0.05])
+    state: Literal["none", "prices", "dropped", "unavailable"] = Field(
+        description="none: the registry names none; dropped: this process uses it no more"
+    )
+    version: str | None = Field(description="null where none prices", examples=["2"])
+    digest: str | None = Field(description="SHA-256 that names its bytes")
+    loaded: datetime.datetime | None = Field(description="When this process loaded it")
+    detail: str | None = Field(
+        description="Why it was dropped, or why the registry's could not be had"
+    )
+
+
 class ModelAnswer(_Answer):
     """The model that is served."""
 
@@ -400,6 +426,9 @@ class ModelAnswer(_Answer):
         description="Smallest and largest value of each number in training"
     )
     metrics: dict[str, float] = Field(description="Cross-validated figures of the training rows")
+    challenger: ChallengerAnswer | None = Field(
+        None, description="null where CARPRICE_CHALLENGER is off"
+    )
 
 
 class VocabularyAnswer(_Answer):

@@ -8,7 +8,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,6 +21,7 @@ from carprice.model.pricer import Valuation
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
 
 logger = logging.getLogger("carprice.service")
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -62,6 +63,14 @@ class Metrics:
             "carprice_registry_failures", "Times that the registry gave no model"
         )
         self._dropped = counter("carprice_log_lines_dropped", "Lines of the log that nobody took")
+        what = "Prices asked of the challenger, by what came of it"
+        self._challenger = counter("carprice_challenger_prices", what, ("outcome",))
+        what = "Prices beside answers that were left out, since too many were waiting"
+        self._left_out = counter("carprice_challenger_left_out", what)
+        what = "Times that the challenger could not be had from the registry"
+        self._challenger_failures = counter("carprice_challenger_registry_failures", what)
+        what = "Challengers that were dropped, by why"
+        self._challengers_dropped = counter("carprice_challenger_dropped", what, ("reason",))
         what = "Rows of the prediction log that are lost, by why"
         self._rows_dropped = counter("carprice_prediction_log_dropped", what, ("reason",))
         what = "Rows of the prediction log that were written"
@@ -116,13 +125,42 @@ class Metrics:
         """Tell how many rows of the prediction log wait."""
         self._rows_waiting.set(count)
 
-    def exposition(self, served: ServedModel | None, objection: str) -> tuple[bytes, str]:
-        """Return all metrics as text, and their media type."""
+    def challenger_priced(self, outcome: str) -> None:
+        """Count a price that the challenger was asked for: ``priced``, or how it failed."""
+        self._challenger.labels(outcome).inc()
+
+    def shadow_left_out(self, count: int) -> None:
+        """Count listings that the challenger did not price, since too many were waiting."""
+        self._left_out.inc(count)
+
+    def challenger_failed(self) -> None:
+        """Count a challenger that could not be had."""
+        self._challenger_failures.inc()
+
+    def challenger_dropped(self, reason: str) -> None:
+        """Count a challenger that was dropped."""
+        self._challengers_dropped.labels(reason).inc()
+
+    def exposition(
+        self,
+        served: ServedModel | None,
+        objection: str,
+        challenger: tuple[str, ServedModel | None] | None = None,
+        others: Iterable["Collector"] = (),
+    ) -> tuple[bytes, str]:
+        """Return all metrics as text, and their media type.
+
+        Parameters
+        ----------
+        challenger : the state of the challenger and, where it prices, its model.
+        others : what else there is to tell.
+        """
         import prometheus_client as prometheus
         from prometheus_client.multiprocess import MultiProcessCollector
 
         counted, own = self._registry, prometheus.CollectorRegistry()
-        own.register(_ModelCollector(served, objection))
+        for collector in (_ModelCollector(served, objection, challenger), *others):
+            own.register(collector)
         shared = os.environ.get(SHARED_FOLDER)
         if shared and self._is_shared(Path(shared)):
             _forget_dead_workers(Path(shared))
@@ -152,28 +190,37 @@ class Metrics:
 class _ModelCollector:
     served: ServedModel | None
     objection: str
+    challenger: tuple[str, ServedModel | None] | None
 
     def collect(self) -> "Iterator[Metric]":
         from prometheus_client.core import GaugeMetricFamily
 
         def gauge(name: str, what: str, value: float, **labels: str) -> "Metric":
-            family = GaugeMetricFamily(f"carprice_model_{name}", what, labels=[*labels])
+            family = GaugeMetricFamily(f"carprice_{name}", what, labels=[*labels])
             family.add_metric([*labels.values()], value)
             return family
 
         served, now = self.served, time.time()
-        yield gauge("loaded", "Whether there is a model to serve", float(served is not None))
+        yield gauge("model_loaded", "Whether there is a model to serve", float(served is not None))
         what = "Whether the registry's record does not bear out its production version"
-        yield gauge("unrecorded", what, float(self.objection != ""))
+        yield gauge("model_unrecorded", what, float(self.objection != ""))
+        if self.challenger is not None:
+            state, rival = self.challenger
+            yield gauge("challenger_state", "The state of the challenger", 1.0, state=state)
+            if rival is not None:
+                labels = {"version": rival.version, "digest": rival.model.digest}
+                yield gauge("challenger_info", "The challenger", 1.0, **labels)
         if served is None:
             return
         digest = served.model.digest
         labels = {"version": served.version, "digest": digest, "source": served.source}
-        yield gauge("info", "The served model", 1.0, **labels)
+        yield gauge("model_info", "The served model", 1.0, **labels)
         loaded, confirmed = (now - day.timestamp() for day in (served.loaded, served.since))
-        yield gauge("loaded_age_seconds", "Seconds since this process loaded the model", loaded)
+        yield gauge(
+            "model_loaded_age_seconds", "Seconds since this process loaded the model", loaded
+        )
         what = "Seconds since the registry said that it is in production"
-        yield gauge("confirmed_age_seconds", what, confirmed)
+        yield gauge("model_confirmed_age_seconds", what, confirmed)
 
 
 def _share_between_workers() -> None:

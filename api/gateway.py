@@ -21,6 +21,7 @@ from api.keys import RateLimit, name_of
 from api.logs import MORE_FIELDS, printed_time
 from api.problems import Kind, ProblemError, respond
 from api.root_path import route_path
+from api.served import ServedModel
 from api.service import Service
 
 logger = logging.getLogger("carprice.service")
@@ -253,6 +254,11 @@ class _Exchange:
         if service.drain.begun:
             self._headers.append((b"connection", b"close"))
         self._send = send
+
+    def answered_by(self, served: ServedModel) -> None:
+        """Let the answer and its line in the log name another model than the one in production."""
+        self.version = served.version
+        self.replace((b"x-model-version", served.version.encode()))
 
     def replace(self, *headers: tuple[bytes, bytes]) -> None:
         """Let the answer have other headers in place of some that all answers have."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from api.production import RegistryReply, ask, in_thread, try_out
 from api.served import SHORT_DIGEST, ServedModel
@@ -31,6 +31,7 @@ from carprice.registry.logins import dagshub_host, dagshub_repository, is_dagshu
 from carprice.registry.record import SINCE, Record
 
 logger = logging.getLogger("carprice.service")
+S = TypeVar("S", bound=ServedModel)
 _FIRST_WAIT_SECONDS: float = 1.0
 _LONGEST_WAIT_SECONDS: float = 30.0
 _SETTLE_SECONDS: float = 3.0
@@ -50,7 +51,7 @@ def fetch_production(settings: ServiceSettings) -> ServedModel:
             logger.warning("%s", objection)
         if answer.folder is not None and not _is_known(settings, answer.digest):
             try_model(answer.folder, answer.digest, settings.load_seconds)
-        served = _load(answer)
+        served = load_fetched(answer, ServedModel)
         if warning := _confirm(settings, answer):
             logger.warning("%s", warning)
     finally:
@@ -118,7 +119,7 @@ class ModelKeeper:
     async def _pause(self, seconds: float) -> None:
         """Wait about so long, or, with 0, for ever; in any case no longer than :meth:`ask_soon`."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_about(seconds) if seconds else None):
+            async with asyncio.timeout(about(seconds) if seconds else None):
                 await self._is_wanted.wait()
         self._is_wanted.clear()
 
@@ -187,7 +188,7 @@ class ModelKeeper:
         settings, folder, digest = self._settings, answer.folder, answer.digest
         if folder is not None and not _is_known(settings, digest):
             await try_out(folder, digest, settings.load_seconds)
-        return await in_thread("load", partial(_load, answer))
+        return await in_thread("load", partial(load_fetched, answer, ServedModel))
 
     def _warn(self, warning: str) -> None:
         if warning and warning != self._warning:
@@ -206,24 +207,8 @@ class ModelKeeper:
             await self._fall_back()
         told = reason if self.served is None else f"{reason}; {_described(self.served)}"
         logger.warning("%s", told)
-        self.problem = self._without_places(told)
+        self.problem = without_places(self._settings, told)
         _tell(self.on_failure, reason)
-
-    def _without_places(self, text: str) -> str:
-        """Return a text without addresses and paths: everybody may read why there is no model."""
-        settings = self._settings
-        places = {
-            settings.tracking_uri: "the registry",
-            redact(settings.tracking_uri): "the registry",
-            str(settings.model_cache): "the model cache",
-            str(settings.baked_model): "the image",
-        }
-        if is_dagshub(settings.tracking_uri):
-            places[dagshub_host()] = "its address"
-            places[f"repository {dagshub_repository(settings.tracking_uri)},"] = "such repository,"
-        for place, name in places.items():
-            text = text.replace(place, name)
-        return text
 
     async def _serve_known_good(self) -> None:
         """Serve the newest known good model of the cache that can be loaded, or leave it at that.
@@ -251,6 +236,22 @@ class ModelKeeper:
             logger.exception("A model that was kept for this cannot be loaded")
 
 
+def without_places(settings: ServiceSettings, text: str) -> str:
+    """Return a text without addresses and paths: everybody may read why there is no model."""
+    places = {
+        settings.tracking_uri: "the registry",
+        redact(settings.tracking_uri): "the registry",
+        str(settings.model_cache): "the model cache",
+        str(settings.baked_model): "the image",
+    }
+    if is_dagshub(settings.tracking_uri):
+        places[dagshub_host()] = "its address"
+        places[f"repository {dagshub_repository(settings.tracking_uri)},"] = "such repository,"
+    for place, name in places.items():
+        text = text.replace(place, name)
+    return text
+
+
 def _without_record(settings: ServiceSettings, answer: RegistryReply) -> str:
     """Return why the record of a production version does not bear it out; empty if it does."""
     record = Record(settings.model_name, answer.version, answer.digest, answer.tags)
@@ -276,11 +277,12 @@ def _confirm(settings: ServiceSettings, answer: RegistryReply) -> str:
     return confirm(uri, name, cache, Production(answer.version, answer.digest))
 
 
-def _load(answer: RegistryReply) -> ServedModel:
+def load_fetched(answer: RegistryReply, kind: type[S]) -> S:
+    """Return the model of a folder that was fetched; :class:`CorruptModelError` if it is none."""
     if answer.folder is None:
         raise CorruptModelError("the registry's answer names no model folder")
     model = _model_of(answer.folder, answer.digest, "was fetched; fetch it again")
-    return ServedModel.of(model, answer.version)
+    return kind.of(model, answer.version)
 
 
 def _load_known_good(known: KnownGood) -> ServedModel:
@@ -317,6 +319,6 @@ def _tell(hook: Callable[[Any], object] | None, about: object) -> None:
         logger.exception("A hook of the model keeper failed")
 
 
-def _about(seconds: float) -> float:
+def about(seconds: float) -> float:
     """Return a time near this one, so that workers that started together ask apart."""
     return seconds * random.uniform(0.75, 1.25)  # noqa: S311

@@ -1,4 +1,4 @@
-"""Asks the registry for the production model under one hard deadline.
+"""Asks the registry for the production model, or the challenger, under one hard deadline.
 
 By plain HTTP in a thread, which takes milliseconds; where MLflow's own client is needed, by a child
 process, which can be killed and takes MLflow's memory with it.
@@ -37,7 +37,7 @@ _POLITE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class RegistryReply:
-    """What the registry has in production.
+    """What the registry has under an alias.
 
     Attributes
     ----------
@@ -65,8 +65,10 @@ class RegistryReply:
             shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
-async def ask(settings: ServiceSettings, have: str = "") -> RegistryReply:
-    """Return what is in production, its folder checked byte for byte.
+async def ask(
+    settings: ServiceSettings, have: str = "", alias: str = "production"
+) -> RegistryReply:
+    """Return what is under an alias, its folder checked byte for byte.
 
     Parameters
     ----------
@@ -75,11 +77,11 @@ async def ask(settings: ServiceSettings, have: str = "") -> RegistryReply:
     Raises
     ------
     CarpriceError
-        If the registry did not answer in time, has no production model, or holds a corrupt one.
+        If the registry did not answer in time, has no such model, or holds a corrupt one.
     """
     try:
         async with asyncio.timeout(settings.start_seconds):
-            return await _by_http(settings, have) or await _by_child(settings, have)
+            return await _by_http(settings, have, alias) or await _by_child(settings, have, alias)
     except TimeoutError:
         raise RefusedError(
             f"MLflow at {redact(settings.tracking_uri)} did not answer within "
@@ -88,11 +90,11 @@ async def ask(settings: ServiceSettings, have: str = "") -> RegistryReply:
         ) from None
 
 
-async def _by_http(settings: ServiceSettings, have: str) -> RegistryReply | None:
+async def _by_http(settings: ServiceSettings, have: str, alias: str) -> RegistryReply | None:
     """Return what is told by plain HTTP; None where only MLflow's client knows the way."""
     uri, name = settings.tracking_uri, settings.model_name
     try:
-        registry = HttpRegistry(uri, name, settings.start_seconds)
+        registry = HttpRegistry(uri, name, settings.start_seconds, alias)
     except LeftToMlflowError:
         return None
 
@@ -141,11 +143,11 @@ async def try_out(folder: Path, digest: str, seconds: float) -> None:
         trial.end()
 
 
-async def _by_child(settings: ServiceSettings, have: str) -> RegistryReply:
+async def _by_child(settings: ServiceSettings, have: str, alias: str) -> RegistryReply:
     patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(math.ceil(settings.start_seconds))}
     try:
         process = subprocess.Popen(
-            _command(settings, have),
+            _command(settings, have, alias),
             env={**patience, **os.environ, "MLFLOW_TRACKING_URI": settings.tracking_uri},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -165,11 +167,11 @@ async def _by_child(settings: ServiceSettings, have: str) -> RegistryReply:
     return _understood(told, complaints, process.returncode)
 
 
-def _command(settings: ServiceSettings, have: str) -> list[str]:
+def _command(settings: ServiceSettings, have: str, alias: str) -> list[str]:
     # -P: a file in the working folder must not take the place of a library.
     program = [sys.executable, "-P", "-m", "carprice.registry.fetch", "--with-tags"]
     asked = {"name": settings.model_name, "cache": settings.model_cache, "have": have}
-    return [*program, *(f"--{name}={value}" for name, value in asked.items())]
+    return [*program, *(f"--{name}={value}" for name, value in asked.items()), f"--alias={alias}"]
 
 
 def _understood(told: bytes, complaints: bytes, code: int) -> RegistryReply:

@@ -10,7 +10,7 @@ from starlette.types import Scope
 OWN_PATHS: Final = frozenset(
     (
         *("app", "appraise", "docs", "explain", "health", "invocations", "live", "metrics"),
-        *("model", "model-card", "openapi.json", "ping", "predict", "ready", "redoc"),
+        *("model", "model-card", "openapi.json", "outcomes", "ping", "predict", "ready", "redoc"),
         *("static-offline-docs", "v2", "version", "vocabulary"),
     )
 )

@@ -4,7 +4,7 @@ import datetime
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from api.bodies import ListingRequest
 from api.parsing import PLAIN, Batch, ListingForm
@@ -40,7 +40,10 @@ class ServedModel:
     source : the registry, the cache of the last known good model, or the image.
     since : when the registry last confirmed it; of an image's model when that was made.
     loaded : when this process loaded it.
+    alias : under which alias the registry has it.
     """
+
+    alias: ClassVar[Literal["production", "challenger"]] = "production"
 
     model: PriceModel
     version: str
@@ -99,6 +102,16 @@ class ServedModel:
     def content(self, confidence: float) -> dict[str, Any]:
         """Return what all answers with prices say of their model."""
         return {**self.model.content(confidence), "modelVersion": self.version}
+
+
+class ChallengerModel(ServedModel):
+    """A loaded challenger; its answers say that they are by it."""
+
+    alias = "challenger"
+
+    def content(self, confidence: float) -> dict[str, Any]:
+        """Return what its answers say of it."""
+        return {**super().content(confidence), "alias": self.alias}
 
 
 def _with_unused(

@@ -1,17 +1,29 @@
 """The parts of the running service, which its routes share."""
 
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
 from fastapi import Request
 
 from api.batch_pool import BatchPool
+from api.bodies import QUOTE_ID, ListingRequest
+from api.challenger import Challenger
 from api.counters import Metrics
 from api.draining import Drain
 from api.keeper import ModelKeeper
+from api.last_run import LastRunFile
 from api.logs import Recorder
 from api.prediction_log import log_of
 from api.problems import Kind, ProblemError
 from api.receiving import ByteBudget
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
+from api.shadow import ShadowJob
+from api.watch import Answer, Work
+from carprice.appraisal.quote import QUOTE
+
+if TYPE_CHECKING:
+    from carprice.monitoring.outcomes import OutcomeStore
 
 
 class Service:
@@ -24,6 +36,7 @@ class Service:
 
     Attributes
     ----------
+    challenger : None where it is off.
     log : keeps what is answered; None where that is off.
     """
 
@@ -43,8 +56,13 @@ class Service:
         self.drain = Drain(settings.drain_seconds)
         self.receiving = ByteBudget(settings.receiving_bytes)
         self.log = log_of(settings, self.metrics)
-        self.batches = BatchPool(settings, self.metrics, self.log)
+        self.challenger: Challenger | None = None
+        if settings.challenger != "off":
+            self.challenger = Challenger(settings, self.metrics, self.keeper, self.log)
+        self.batches = BatchPool(settings, self.metrics, self.log, self.challenger)
         self.recorder = Recorder(self.metrics)
+        self.outcomes = _outcomes(settings)
+        self.last_run = LastRunFile(settings.monitoring)
 
     def require_ready(self) -> None:
         """Refuse with 503 and the reason where a load balancer should send no requests here."""
@@ -53,9 +71,77 @@ class Service:
         if self.keeper.served is None:
             raise ProblemError(Kind.NO_MODEL, self.keeper.problem)
 
+    async def answer(
+        self,
+        request: Request,
+        served: ServedModel,
+        listing: ListingRequest,
+        confidence: float,
+        work: Work,
+        *,
+        is_kept: bool = True,
+    ) -> dict[str, Any]:
+        """Return the answer to a request for one listing; count its warnings, and log it.
+
+        Parameters
+        ----------
+        served : the model in production; for some cars the challenger answers.
+        work : makes the answer by a model.
+        is_kept : whether the log has answers of this route, and the prices beside them.
+        """
+        challenger, by, beside = self.challenger, served, None
+        begun = perf_counter()
+        if challenger is None:
+            answer = work(served)
+        elif challenger.is_canary:
+            by, answer = await challenger.answer(served, listing, work)
+        else:
+            answer = work(served)
+            beside = challenger.beside(served) if is_kept else None
+        seconds = perf_counter() - begun
+        rows, content = answer
+        self.metrics.cautioned(rows)
+        if by is not served:
+            request.scope["state"]["exchange"].answered_by(by)
+        route: str = request.scope["route"].path
+        quote_id = self.keep(route, by, listing, answer, confidence, seconds) if is_kept else ""
+        if challenger is not None and beside is not None:
+            told = ShadowJob(beside, work, route, confidence, [listing], [quote_id])
+            challenger.price_beside(told, seconds)
+        return content
+
+    def keep(
+        self,
+        route: str,
+        by: ServedModel,
+        listing: ListingRequest,
+        answer: Answer,
+        confidence: float,
+        seconds: float,
+    ) -> str:
+        """Keep an answer in the log, where there is one; return the id that it is given."""
+        if self.log is None:
+            return ""
+        (valuation,), content = answer
+        quote = content.get(QUOTE)
+        quote_id: str = self.log.new_id() if quote is None else quote["id"]
+        content[QUOTE_ID] = quote_id
+        told = (quote_id, route, by, vars(listing), valuation, confidence, seconds * 1000)
+        self.log.put(*told, alias=by.alias)
+        return quote_id
+
     def served(self, request: Request) -> ServedModel:
         """Return the model that answers all of this request; 503 while there is none."""
         served: ServedModel | None = request.scope["state"]["served"]
         if served is None:
             raise ProblemError(Kind.NO_MODEL, self.keeper.problem)
         return served
+
+
+def _outcomes(settings: ServiceSettings) -> "OutcomeStore | None":
+    """Return where outcomes are kept, if they are; no connection is made yet."""
+    from carprice.monitoring.outcomes import OutcomeStore, location_of_outcomes
+
+    given = settings.outcomes.get_secret_value()
+    location = location_of_outcomes(given, settings.prediction_log)
+    return OutcomeStore(location) if location else None

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _PREFIX = "CARPRICE_"
-_SECRET = ("api_keys", "promotion_key", "webhook_secret")
+_SECRET = ("api_keys", "outcomes", "promotion_key", "webhook_secret")
 _PART = re.compile(r"[A-Za-z0-9._~-]+")
 
 
@@ -43,6 +43,10 @@ class ServiceSettings(BaseModel):
     webhook_secret : secret with which MLflow signs what its webhook tells of the registry; empty:
         there is no such route.
     poll_seconds : how often to look for a new production model; 0: never once it was had.
+    challenger : what the model under the alias ``challenger`` is for: nothing (off), pricing some
+        requests beside production (shadow), or answering for some cars (canary).
+    shadow_share : share of the requests that both price.
+    canary_share : share of the cars that the challenger answers for.
     drain_seconds : how long to go on serving after SIGTERM, so that load balancers notice.
     body_seconds : how long a client may take to send a request's head, and then its body.
     body_bytes : largest request for one listing.
@@ -58,6 +62,9 @@ class ServiceSettings(BaseModel):
     pages : whether to answer ``/app``, ``/app/stock`` and ``/model-card``, and browsers at ``/``
         with a page.
     metrics : whether to answer ``/metrics``.
+    outcomes : database or folder that keeps what cars sold for; empty: beside a prediction log that
+        is a folder, else there is no ``POST /outcomes``.
+    monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells.
     prediction_log : folder, or ``s3://bucket/prefix``, that keeps what was answered; empty: none.
     prediction_log_spool : folder for what is not sent to S3 yet; default: beside the model cache.
     prediction_log_share : share of the answers that are kept, above 0 and at most 1.
@@ -85,6 +92,9 @@ class ServiceSettings(BaseModel):
     promotion_key: SecretStr = SecretStr("")
     webhook_secret: SecretStr = SecretStr("")
     poll_seconds: float = Field(0.0, ge=0)
+    challenger: Literal["off", "shadow", "canary"] = "off"
+    shadow_share: float = Field(0.1, ge=0, le=1)
+    canary_share: float = Field(0.05, ge=0, le=0.5)
     drain_seconds: float = Field(5.0, ge=0, le=15)
     body_seconds: float = Field(10.0, gt=0)
     body_bytes: int = Field(64 * 1024, gt=0)
@@ -100,6 +110,8 @@ class ServiceSettings(BaseModel):
     docs: bool = True
     pages: bool = True
     metrics: bool = True
+    outcomes: SecretStr = SecretStr("")
+    monitoring: Path | None = None
     prediction_log: str = ""
     prediction_log_spool: Path | None = None
     prediction_log_share: float = Field(1.0, gt=0, le=1)

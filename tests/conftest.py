@@ -57,13 +57,16 @@ TOGETHER = {
     ),
     "mlflow": (
         *("/test_broken_off.py", "/test_fetch.py", "/model_tests/test_command.py"),
-        *("/test_forged_production.py", "/test_promotion.py"),
+        *("/test_forged_production.py", "/test_promotion.py", "/test_challenger_processes.py"),
         *("/test_setup.py", "/test_versions.py", "/tests/test_cli.py"),
+        *("/test_after_the_release.py",),
     ),
 }
 # What makes a test slow: fixtures that start a server or a workflow, or read real listings, and
 # files whose tests train, tune, or run a program of their own again and again.
-SLOW_FIXTURES = {"act", "dagshub", "full_disk", "mlflow_server", "real_data", "s3", "serve"}
+SLOW_FIXTURES = {
+    *("act", "dagshub", "full_disk", "mlflow_server", "postgres", "real_data", "s3", "serve"),
+}
 SLOW_FILES = {
     *("test_another_market.py", "test_benchmarks.py", "test_clean_process.py", "test_command.py"),
     *("test_contract.py", "test_coverage.py", "test_fetch.py", "test_image.py", "test_secrets.py"),

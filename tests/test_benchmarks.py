@@ -14,8 +14,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *("abuse.py", "appraising.py", "comparables.py", "contaminated.py", "deals.py", "gate.py"),
-    *("load.py", "logging_cost.py", "one_price.py", "scaling.py", "serving.py", "time_split.py"),
+    *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
+    *("contaminated.py", "deals.py", "drift.py", "gate.py", "load.py", "logging_cost.py"),
+    *("one_price.py", "scaling.py", "serving.py", "shadowing.py", "time_split.py"),
 )
 
 
@@ -58,6 +59,24 @@ def test_lasting_load_brings_no_error_and_holds_no_memory(
     assert figures["growth"] <= 1.05
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are killed and disks mounted")
+@pytest.mark.usefixtures("pinned")
+def test_no_request_fails_while_services_are_killed_the_disk_is_full_and_s3_away(
+    run: Callable[..., object], promoted: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    report, workdir = tmp_path / "after.json", tmp_path / "work"
+    workdir.mkdir()
+    shutil.copy(promoted.root / "mlflow.db", workdir)
+    options = ("--seconds", 0.5, "--rate", 60, "--workdir", workdir)
+    assert run("after_release.py", *options, "--json", report) == 0
+    told = json.loads(report.read_text())
+    assert (told["failures"], told["problems"]) == ({}, [])
+    assert told["in_the_log"] + told["lost_by_kills"] + told["lost_otherwise"] == told["answers"]
+    assert told["in_the_log"] > 0.5 * told["answers"] > 100
+    assert min(told["shadows"], told["canaries"]) > 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
 @pytest.mark.usefixtures("pinned")
 def test_the_service_stands_attacks(
@@ -87,6 +106,21 @@ def test_the_gate_benchmark_judges_good_and_bad_candidates(
     assert accepted["all prices shuffled"] is False
     assert accepted["a tenth of the rows"] is False
     assert "this gate: right about" in capsys.readouterr().out
+
+
+def test_challengers_are_simulated(run: Callable[..., object], tmp_path: Path) -> None:
+    params, report = tmp_path / "params.yaml", tmp_path / "challenging.json"
+    params.write_text(
+        "ingest: {sample: {rows: 900}}\n"
+        "train: {folds: 2, booster: {n_estimators: 10, max_depth: 3, learning_rate: 0.3}}\n",
+        encoding="utf-8",
+    )
+    options = ("--runs", 40, "--days", 60, "--json", report)
+    assert run("challenging.py", "--params", params, *options) in (0, 1)  # few runs: chance
+    rows = json.loads(report.read_text())["rows"]
+    shares = {(one["method"], one["challenger"]): one["promoted"] for one in rows}
+    assert shares["carprice challenge", "worse, +3 %"] == 0
+    assert shares["carprice challenge", "equal"] < shares["t-test, peeked at", "equal"]
 
 
 def test_junk_harms_carprice_less_than_a_model_that_believes_it(
@@ -180,9 +214,48 @@ def test_labels_of_deals_are_counted_by_age_and_between_two_models(
     assert "Labels that differ between two models" in capsys.readouterr().out
 
 
+def test_an_injected_shift_is_found(
+    run: Callable[..., object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("recalibrating.py", "--shift", -0.08, "--rows", 1500, "--folds", 2) == 0
+    assert "injected -0.0800, learned -0.0" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_each_script_explains_itself(
     run: Callable[..., object], script: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(script, "--help") == 0
     assert "usage:" in capsys.readouterr().out
+
+
+def test_a_look_tells_injected_drift_apart(
+    run: Callable[..., object],
+    promoted: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = tmp_path / "drift.json"
+    options = ("--runs", 2, "--cars", 900, "--model", promoted.model, "--json", report)
+    assert run("drift.py", "--markets", "sample", *options) in (0, 1)  # two runs decide nothing
+    told = json.loads(report.read_text())["sample"]
+    assert {name: sum(one["verdicts"].values()) for name, one in told.items()} == dict.fromkeys(
+        ("none", "level -8 %", "mix", "one make -15 %"), 2
+    )
+    assert told["level -8 %"]["verdicts"] == {"the market moved (retrain)": 2}
+    assert told["level -8 %"]["level_error"] < 2
+    assert told["one make -15 %"]["verdicts"] == {"the model decays (retrain)": 2}
+    assert "root mean square" in " ".join(capsys.readouterr().out.split())
+
+
+def test_markets_whose_listings_are_not_there_are_skipped_and_told(
+    run: Callable[..., object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CARPRICE_DATA", str(tmp_path))
+    assert run("drift.py", "--markets", "nz", "us") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "nz: skipped" in told
+    assert "us: skipped" in told

@@ -35,13 +35,16 @@ PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 SECRET = re.compile(r"\bsecrets\b *[.\[]\s*(?!py\b)")
 PROMOTING = [("ci.yml", "pipeline"), ("retrain.yml", "retrain")]
 DELIVERING = [("deploy.yml", "deploy"), ("rollback.yml", "rollback")]
+MONITORING = [("retrain.yml", "monitor")]
 SOURCE = {"SOURCE_URL"}
-SIGNING = ("carprice test-model", "carprice promote", "deploy/rollback.sh")
+SEEN = {"CARPRICE_OUTCOMES"}
+LOOK, DECIDE = "carprice monitor --act", "carprice challenge decide --act"
+SIGNING = ("carprice test-model", "carprice promote", "deploy/rollback.sh", LOOK, DECIDE)
 KEY = {"CARPRICE_PROMOTION_KEY"}
 LOGINS = {"DAGSHUB_USER_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
 # Commands of the pipeline that ask the registry, and so need its login.
 ASKING = ("carprice setup check", "dvc repro", "carprice test-model", "carprice promote",
-          "carprice status", "deploy/rollback.sh")  # fmt: skip
+          "carprice status", "deploy/rollback.sh", LOOK, DECIDE)  # fmt: skip
 
 at_each_job = pytest.mark.parametrize(("workflow", "job"), JOBS)
 
@@ -74,7 +77,7 @@ def test_a_job_has_a_time_limit_and_no_more_than_it_needs(workflow: str, job: st
     assert WORKFLOWS[workflow]["permissions"] == {}
     assert 0 < int(content["timeout-minutes"]) <= 120
     allowed = {"contents": "read"}
-    if (workflow, job) in (*PROMOTING, *DELIVERING):
+    if (workflow, job) in (*PROMOTING, *MONITORING, *DELIVERING):
         allowed["id-token"] = "write"
     assert content["permissions"] == allowed
     checkout = next(step for step in content["steps"] if "checkout" in step.get("uses", ""))
@@ -89,13 +92,14 @@ def test_a_secret_is_only_where_it_is_used(workflow: str, job: str) -> None:
     assert not SECRET.search(str(WORKFLOWS[workflow].get("env", {})))
     for step in content["steps"]:
         named = {name for name, value in step.get("env", {}).items() if SECRET.search(value)}
-        with_secrets = (workflow, job) in (*PROMOTING, *DELIVERING)
+        with_secrets = (workflow, job) in (*PROMOTING, *MONITORING, *DELIVERING)
         command = step.get("run", "") if with_secrets else ""
         # Reading the source again does not ask the registry.
         asks = command.startswith(ASKING) and "--single-item" not in command
-        reads = command.startswith("dvc repro")
+        reads = command.startswith(("dvc repro", LOOK))
         signs = command.startswith(SIGNING)
-        wanted = [LOGINS] * asks + [SOURCE] * reads + [KEY] * signs
+        looks = command.startswith((LOOK, DECIDE))
+        wanted = [LOGINS] * asks + [SOURCE] * reads + [KEY] * signs + [SEEN] * looks
         assert named == set().union(*wanted)
         for name in named:
             assert step["env"][name] == f"${{{{ secrets.{name} }}}}"
@@ -109,7 +113,7 @@ def test_forks_see_no_secret_and_promote_nothing() -> None:
     jobs = WORKFLOWS["ci.yml"]["jobs"]
     on_main = "github.ref == 'refs/heads/main'"
     assert jobs["pipeline"]["if"] == f"github.event_name != 'pull_request' && {on_main}"
-    assert WORKFLOWS["retrain.yml"]["jobs"]["retrain"]["if"] == on_main
+    assert on_main in WORKFLOWS["retrain.yml"]["jobs"]["retrain"]["if"].split(" && ")
     assert set(jobs["pipeline"]["needs"]) == {"lint", "test"}
     assert jobs["sample"]["if"] == "github.event_name == 'pull_request'"
     assert jobs["sample"]["env"] == {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
@@ -128,6 +132,28 @@ def test_a_promotion_waits_for_others_and_refuses_a_registry_that_ends_with_the_
     assert content["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
     assert content["environment"] == "production"
     assert set(content["outputs"]) == {"version", "digest"}
+
+
+def test_a_daily_look_decides_where_it_is_on_and_mondays_where_it_is_not() -> None:
+    content = WORKFLOWS["retrain.yml"]
+    daily, weekly = (one["cron"] for one in content["on"]["schedule"])
+    assert (daily.split()[2:], weekly.split()[2:]) == (["*", "*", "*"], ["*", "*", "1"])
+    on_main = "github.ref == 'refs/heads/main'"
+    look, retrain = (" ".join(content["jobs"][job]["if"].split()) for job in ("monitor", "retrain"))
+    assert look == f"{on_main} && github.event.schedule == '{daily}' && vars.MONITOR == 'true'"
+    assert retrain == (
+        f"{on_main} && (github.event_name == 'workflow_dispatch' || "
+        f"(github.event.schedule == '{weekly}' && vars.MONITOR != 'true'))"
+    )
+    order = commands("retrain.yml", "monitor")
+    first, *acts, last = [one for one in order if one.startswith(("carprice ", "dvc push"))]
+    assert (first, last) == ("carprice setup check --shared", "dvc push")
+    # A challenger that is decided on does not hold a retraining back.
+    assert [one.partition(" ${")[0] for one in acts] == [DECIDE, LOOK]
+    job = content["jobs"]["monitor"]
+    assert job["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
+    assert job["environment"] == "production"
+    assert not any("promote" in command for command in order)
 
 
 def test_what_was_promoted_is_delivered_where_that_is_switched_on() -> None:
@@ -205,7 +231,7 @@ def test_a_person_can_run_the_same_commands(
     for call in calls:
         words = call.partition(">")[0].split()[1:]
         names = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)]
-        done = carprice(*names[: 2 if names[0] == "setup" else 1], "--help")
+        done = carprice(*names[: 2 if names[0] in ("challenge", "setup") else 1], "--help")
         assert done.code == 0, f"{call}: {done.err}"
         for option in (word for word in words if word.startswith("--")):
             assert re.search(rf"{option}\b", done.out), f"{call}: no {option}"

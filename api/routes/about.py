@@ -76,6 +76,7 @@ async def model(service: TheService, served: Served) -> dict[str, Any]:
             name_in_requests(name): limits for name, limits in served.model.trained_on.items()
         },
         "metrics": served.model.metrics,
+        "challenger": service.challenger and service.challenger.content(),
     }
 
 
@@ -89,6 +90,9 @@ async def vocabulary(served: Served) -> dict[str, Any]:
 async def metrics(service: TheService) -> Response:
     """Return the counters, as Prometheus reads them."""
     service.recorder.flush()
-    keeper = service.keeper
-    content, kind = service.metrics.exposition(keeper.served, keeper.objection)
+    keeper, challenger = service.keeper, service.challenger
+    told = None if challenger is None else (challenger.state, challenger.served)
+    content, kind = service.metrics.exposition(
+        keeper.served, keeper.objection, told, [service.last_run]
+    )
     return Response(content, media_type=kind)

@@ -1,13 +1,12 @@
 """One listing, and what is told beside its price: the reasons alone, or all in one answer."""
 
 from collections.abc import Collection
-from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from api.bodies import JSON, QUOTE_ID, AppraisalAnswer, ExplanationAnswer, ListingRequest
+from api.bodies import JSON, AppraisalAnswer, ExplanationAnswer, ListingRequest
 from api.dependencies import (
     OneListing,
     Served,
@@ -20,8 +19,8 @@ from api.openapi import CONFIDENCE, LISTING, PROBLEMS, WITHOUT, YEARLY_DISTANCE,
 from api.problems import Kind, invalid_field
 from api.served import ServedModel
 from api.service import Service
+from api.watch import Answer
 from carprice.appraisal.appraisal import PARTS, Appraised, parts_of
-from carprice.appraisal.quote import QUOTE
 from carprice.appraisal.reasons import reasons_of
 from carprice.model.pricer import Valuation
 from carprice.schema import (
@@ -33,6 +32,10 @@ from carprice.schema import (
 
 APPRAISE: Final = "/appraise"
 _PARAMETERS = (CONFIDENCE["name"], WITHOUT["name"], YEARLY_DISTANCE["name"])
+_TOLD = (
+    *(PRICE_NAMES[0], "valuationDate", "warnings"),
+    *("currency", "modelVersion", "modelDigest", "alias"),
+)
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
 
 
@@ -57,31 +60,27 @@ async def appraise(request: Request) -> Response:
     if "yearlyDistance" in asked:
         yearly = number_in(asked, "yearlyDistance", YEARLY_DISTANCE_RANGE)
     listing = await listing_of(request, service, served)
-    content = appraisal(service, served, listing, APPRAISE, confidence, yearly, without)
+
+    def work(by: ServedModel) -> Answer:
+        return appraised(by, listing, confidence, yearly, without)
+
+    content = await service.answer(request, served, listing, confidence, work)
     return Response(to_json(content), media_type=JSON)
 
 
-def appraisal(
-    service: Service,
+def appraised(
     served: ServedModel,
     listing: ListingRequest,
-    route: str,
     confidence: float = DEFAULT_CONFIDENCE,
     yearly_distance: float | None = None,
     without: Collection[str] = (),
-) -> dict[str, Any]:
-    """Return what is told of one listing at a route; count its warnings, and keep it in the log."""
-    begun = perf_counter()
+) -> Answer:
+    """Return a listing's price, and what is told of it; its quote's id names the answer."""
     valuation = served.value(listing, confidence)
-    took = 1000 * (perf_counter() - begun)
-    service.metrics.cautioned([valuation])
     asked = Appraised(served.model, listing, confidence, valuation, yearly_distance)
     parts = parts_of(asked, without)
     content = {**Valuation.content(valuation), **parts, **served.content(confidence)}
-    if (log := service.log) is not None:
-        content[QUOTE_ID] = quote_id = parts[QUOTE]["id"] if QUOTE in parts else log.new_id()
-        log.put(quote_id, route, served, vars(listing), valuation, confidence, took)
-    return content
+    return [valuation], content
 
 
 def _left_out(text: str) -> frozenset[str]:
@@ -93,11 +92,18 @@ def _left_out(text: str) -> frozenset[str]:
 
 
 @router.post("/explain", response_model=ExplanationAnswer, openapi_extra=asks_for(LISTING))
-async def explain(service: TheService, served: Served, listing: OneListing) -> dict[str, Any]:
+async def explain(
+    request: Request, service: TheService, served: Served, listing: OneListing
+) -> Response:
     """Tell why one listing is valued as it is."""
-    valuation = served.value(listing, DEFAULT_CONFIDENCE, judges=False)
-    service.metrics.cautioned([valuation])
-    told = valuation.content() | served.content(DEFAULT_CONFIDENCE)
-    named = (PRICE_NAMES[0], "valuationDate", "warnings", "currency", "modelVersion", "modelDigest")
-    reasons = reasons_of(served.model, vars(listing), valuation)
-    return {**reasons.content(), **{name: told[name] for name in named}}
+
+    def work(by: ServedModel) -> Answer:
+        valuation = by.value(listing, DEFAULT_CONFIDENCE, judges=False)
+        told = valuation.content() | by.content(DEFAULT_CONFIDENCE)
+        reasons = reasons_of(by.model, vars(listing), valuation).content()
+        return [valuation], {**reasons, **{name: told[name] for name in _TOLD if name in told}}
+
+    content = await service.answer(
+        request, served, listing, DEFAULT_CONFIDENCE, work, is_kept=False
+    )
+    return Response(to_json(content), media_type=JSON)

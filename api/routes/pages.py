@@ -1,5 +1,6 @@
 """``GET /app``: the page for people, and the files that it loads."""
 
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from api.pages.answers import LANGUAGE, no_model, numerals_of, page_of
 from api.pages.form import Asked, fields_of, has_distances, nearest_of, read_query
 from api.pages.rendering import static_files
 from api.problems import Kind, ProblemError
-from api.routes.appraisals import appraisal
+from api.routes.appraisals import appraised
 from api.served import ServedModel
 from api.service import Service
 
@@ -43,7 +44,11 @@ def page(request: Request, status: int = 200) -> Response:
     if asked.listing is not None and not asked.errors and may_ask:
         listing = asked.listing
         asked_of = asked.confidence, asked.yearly_distance
-        answer = appraisal(service, served, listing, APP, *asked_of)
+        begun = perf_counter()
+        rows, answer = appraised(served, listing, *asked_of)
+        seconds = perf_counter() - begun
+        service.metrics.cautioned(rows)
+        service.keep(APP, served, listing, (rows, answer), asked.confidence, seconds)
         if not has_distances(served):
             answer["warnings"] = [one for one in answer["warnings"] if one["field"] != "odometer"]
         nearest = nearest_of(served, asked, (one["kind"] for one in answer["warnings"]))

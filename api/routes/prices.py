@@ -1,18 +1,19 @@
 """One listing: its price."""
 
-from time import perf_counter
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.bodies import JSON, QUOTE_ID, PriceAnswer
+from api.bodies import JSON, PriceAnswer
 from api.dependencies import confidence_of, listing_of
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
 from api.problems import ProblemError, respond
 from api.root_path import route_path
+from api.served import ServedModel
 from api.service import Service
+from api.watch import Answer
 
 PREDICT: Final = "/predict"
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
@@ -28,16 +29,12 @@ async def _answer(request: Request) -> bytes:
     service: Service = request.app.state.service
     served, confidence = service.served(request), await confidence_of(request)
     listing = await listing_of(request, service, served)
-    begun = perf_counter()
-    valuation = served.value(listing, confidence)
-    if valuation.cautions:
-        service.metrics.cautioned([valuation])
-    content = {**valuation.content(), **served.content(confidence)}
-    if (log := service.log) is not None:
-        took = 1000 * (perf_counter() - begun)
-        content[QUOTE_ID] = quote_id = log.new_id()
-        log.put(quote_id, PREDICT, served, vars(listing), valuation, confidence, took)
-    return to_json(content)
+
+    def work(by: ServedModel) -> Answer:
+        valuation = by.value(listing, confidence)
+        return [valuation], {**valuation.content(), **by.content(confidence)}
+
+    return to_json(await service.answer(request, served, listing, confidence, work))
 
 
 class DirectRoute:

@@ -45,8 +45,10 @@ class NoProductionModelError(CarpriceError):
     """The registry holds no version under the alias that was asked for."""
 
     @classmethod
-    def of(cls, registry: str, name: str) -> Self:
+    def of(cls, registry: str, name: str, alias: str = "production") -> Self:
         """Return the error of a registry, its address without a login, and a model's name."""
+        if alias != "production":
+            return cls(f"registry {registry} has no {alias} version of {name}")
         return cls(
             f"registry {registry} has no production version of {name}; "
             "run the pipeline, `carprice test-model` and `carprice promote`"

@@ -28,8 +28,8 @@ PARTS: Final = (
 )
 """Files that every model has beside :data:`MANIFEST`."""
 MORE_PARTS: Final = (
-    *("held_out.json", "learned.bin", "listings.bin", "listings.json", "segments.json"),
-    "support.json",
+    *("correction.json", "held_out.json", "learned.bin", "listings.bin", "listings.json"),
+    *("reference.json", "segments.json", "support.json"),
 )
 """Files that some models have."""
 LARGEST_FILE: Final = 128 * 1024 * 1024

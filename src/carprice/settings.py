@@ -564,6 +564,7 @@ class GateSettings(_Settings):
     max_megabytes: Positive = 100.0
     latency_factor: Positive = 2.0
     champion_margin: Share = 0.02
+    max_mape_of_age: Positive | None = None
 
     @field_validator("coverage")
     @classmethod
@@ -612,6 +613,60 @@ class RegisterSettings(_Settings):
     tests: ModelTestSettings = ModelTestSettings()
 
 
+class ChallengeSettings(_Settings):
+    """When a challenger is promoted or dropped; params.yaml explains each key."""
+
+    level: float = Field(0.05, gt=0, le=0.2)
+    margin: float = Field(0.0, ge=0, lt=1)
+    as_good: float | None = Field(None, ge=0, lt=1)
+    fewest: int = Field(300, ge=30)
+    fewest_days: int = Field(14, ge=7)
+    step_days: int = Field(1, ge=1, le=31)
+    longest_days: int = Field(180, ge=7, le=3_650)
+    max_problems: Share = 0.02
+    max_slower: float = Field(5.0, ge=1)
+    watch_days: int = Field(90, ge=0, le=3_650)
+
+
+class RetrainSettings(_Settings):
+    """How often the verdict may have the model trained again; params.yaml explains each key."""
+
+    cool_down_days: int = Field(14, ge=0, le=3650)
+    most_a_year: int = Field(12, ge=0, le=1000)
+
+
+class RecalibrateSettings(_Settings):
+    """How a correction is learned from prices that were seen; params.yaml explains each key."""
+
+    days: int = Field(180, ge=1, le=3650)
+    half_life: float = Field(60.0, ge=1, le=3650)
+    fewest: int = Field(300, ge=100, le=1_000_000)
+    largest: float = Field(0.3, gt=0, le=0.35)
+
+
+class MonitorSettings(_Settings):
+    """From when on a look at the model in use asks for attention; params.yaml explains each key."""
+
+    false_alarms: float = Field(0.05, gt=0, le=0.5)
+    days: int = Field(92, ge=1, le=36_500)
+    fewest: int = Field(100, ge=30, le=1_000_000)
+    segment_rows: int = Field(30, ge=20, le=1_000_000)
+    level: float = Field(0.04, gt=0, le=1)
+    apart: float = Field(0.06, gt=0, le=1)
+    spread: float = Field(0.15, gt=0, le=10)
+    mix: float = Field(0.04, gt=0, le=1)
+    odd: float = Field(0.1, gt=0, le=1)
+    prices: Literal["asked", "sold"] = "asked"
+    retrain: RetrainSettings = RetrainSettings()
+    log: Expanded | None = Field(
+        None, description="prediction log; CARPRICE_PREDICTION_LOG wins over it"
+    )
+    outcomes: Expanded | None = Field(
+        None, description="database of outcomes; CARPRICE_OUTCOMES wins over it"
+    )
+    recalibrate: RecalibrateSettings = RecalibrateSettings()
+
+
 class TrackingSettings(_Settings):
     """Where runs and models are kept; ``MLFLOW_TRACKING_URI`` wins over ``uri`` and ``dagshub``."""
 
@@ -642,7 +697,9 @@ class Settings(_Settings):
     ingest: IngestSettings = IngestSettings()
     train: TrainSettings = TrainSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+    challenge: ChallengeSettings = ChallengeSettings()
     tracking: TrackingSettings = TrackingSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
 
 def describe(error: ValidationError) -> str:

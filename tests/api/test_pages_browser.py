@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 from asking import BARE
-from browser import CHROMIUM, needs_browser
+from browser import CHROMIUM, TOO_WIDE, assert_accessible, needs_browser
 
 from api.keys import hashed
 
@@ -18,8 +18,6 @@ FIELDS = ("make", "model", "variant", "year", "odometer", "askingPrice")
 CAR = {**BARE, "variant": "SX 1.6 CRDI", "askingPrice": 480_000}
 ANSWER = f"/app?{urlencode(CAR)}"
 WRONG = "/app?make=Marutti&year=abc"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-TOO_WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
 FOCUS = """() => {
     const one = document.activeElement, style = getComputedStyle(one);
     return [one.id || one.textContent.trim(), style.outlineStyle, parseFloat(style.outlineWidth)];
@@ -63,19 +61,6 @@ def visit(running: Any) -> Iterator[Visiting]:
 
         yield visiting
         browser.close()
-
-
-def assert_accessible(page: Any) -> None:
-    """Fail with what axe-core finds wrong with a page, all of it unfolded."""
-    axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    options = {"runOnly": {"type": "tag", "values": RULES}}
-    answer = axe_playwright.Axe().run(page, options=options).response
-    found = [
-        (one["id"], [node["html"][:200] for node in one["nodes"]]) for one in answer["violations"]
-    ]
-    assert found == []
-    assert "color-contrast" in {one["id"] for one in answer["passes"]}
 
 
 def test_a_car_is_priced_by_keyboard_alone(visit: Visiting) -> None:

@@ -334,6 +334,18 @@ def test_rolled_back_in_the_registry_and_on_the_instances(desk: Desk, version: s
     assert copied.words[-1].removeprefix("s3://bundles/") in str(created)
 
 
+def test_a_rollback_starts_although_an_alarm_is_on(desk: Desk) -> None:
+    """CodeDeploy refuses a deployment while an alarm of its group is on."""
+    rolling(desk, "Succeeded")
+    desk.environment |= SHIPPING
+    desk.answers("carprice status", json.dumps([{"number": 7, "aliases": ["production"]}]))
+    desk.succeeds("rollback.sh", *NAMED, "--why", "x")
+    desk.succeeds("rollout.sh", BUNDLE)
+    back, usual = desk.called("aws deploy create-deployment")
+    assert "--override-alarm-configuration enabled=false" in str(back)
+    assert "alarm" not in str(usual)
+
+
 @pytest.mark.parametrize("failing", ["carprice status", "carprice rollback", "aws s3 cp"])
 def test_a_rollback_that_fails_goes_no_further(desk: Desk, failing: str) -> None:
     rolling(desk, "Succeeded")

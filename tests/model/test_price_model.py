@@ -29,6 +29,7 @@ FILES = (
     "listings.bin",
     "listings.json",
     "ranges.json",
+    "reference.json",
     "scale.onnx",
     "segments.json",
     "support.json",

@@ -358,7 +358,7 @@ def test_a_version_is_registered_and_read_again_by_mlflow_and_by_plain_http(
     assert registry.at("staging") is None
     assert is_intact(registry.fetch(version, tmp_path), digest)
     with closing(HttpRegistry(registry.uri, NAME)) as plain:
-        found = plain.production()
+        found = plain.version()
         assert found == Production("1", digest)
         (tmp_path / "plain").mkdir()
         assert is_intact(plain.download(found, tmp_path / "plain"), digest)
@@ -387,7 +387,7 @@ def test_plain_http_sends_the_token_only_when_it_is_used(
         with closing(HttpRegistry(f"{odd.url}/me/cars.mlflow", NAME)) as registry:
             assert odd.logins == []
             with pytest.raises(RefusedError, match="does not accept the token"):
-                registry.production()
+                registry.version()
     assert odd.logins == ["Basic " + base64.b64encode(f"{WRONG}:{WRONG}".encode()).decode()]
 
 

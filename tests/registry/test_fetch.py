@@ -273,7 +273,7 @@ def test_a_version_that_is_no_number_of_few_digits_is_refused(
 ) -> None:
     """Answers and their headers would name it."""
     stub.content = production(cached(tmp_path), version)
-    words = "^the registry calls its production version .{2,70} no number of at most 18 digits"
+    words = "^the registry calls a version .{2,70} no number of at most 18 digits"
     with pytest.raises(RefusedError, match=words) as told:
         ask(stub.url, tmp_path)
     assert len(str(told.value)) < 250

@@ -1,11 +1,29 @@
 """A real browser that uses the service's page as a person does."""
 
 import shutil
+from typing import Any
 
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no browser: Chromium is not installed")
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+TOO_WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
+"""By how much a page is wider than its window, pixels."""
+
+
+def assert_accessible(page: Any) -> None:
+    """Fail with what axe-core finds wrong with a page, all of it unfolded."""
+    axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    options = {"runOnly": {"type": "tag", "values": RULES}}
+    answer = axe_playwright.Axe().run(page, options=options).response
+    found = [
+        (one["id"], [node["html"][:200] for node in one["nodes"]]) for one in answer["violations"]
+    ]
+    assert found == []
+    assert "color-contrast" in {one["id"] for one in answer["passes"]}
 
 
 def try_a_price_out(url: str) -> None:

@@ -3,16 +3,28 @@
 import io
 import sys
 
-from carprice.cli import experiments, pipeline, quotes, registry, serve, setup, stock
-from carprice.cli.app import PIPELINE, REGISTRY, SERVE, app
+from carprice.cli import (
+    challenge,
+    experiments,
+    monitor,
+    outcomes,
+    pipeline,
+    quotes,
+    registry,
+    serve,
+    setup,
+    stock,
+)
+from carprice.cli.app import IN_USE, PIPELINE, REGISTRY, SERVE, app
 from carprice.cli.terminal import console
 from carprice.errors import CarpriceError, RefusedError
 from carprice.files import refusal_in, told
 
 __all__ = ["app", "main"]
-__all__ += ["experiments", "pipeline", "quotes", "registry", "serve", "setup", "stock"]
+__all__ += ["challenge", "experiments", "monitor", "outcomes", "pipeline", "quotes"]
+__all__ += ["registry", "serve", "setup", "stock"]
 
-_PANELS = (SERVE, PIPELINE, REGISTRY)
+_PANELS = (SERVE, PIPELINE, REGISTRY, IN_USE)
 app.registered_commands.sort(key=lambda command: _PANELS.index(str(command.rich_help_panel)))
 
 

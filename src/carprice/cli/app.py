@@ -20,7 +20,7 @@ app = typer.Typer(
     help=(
         "Used-car valuation: learn prices from listings, keep the models in a registry, serve "
         "them.\n\nStart with `carprice up`. Exit codes: 0 done, 1 refused or failed, 2 bad input "
-        "or configuration."
+        "or configuration; of `carprice monitor` also 3 look at it, 4 retrain."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -30,6 +30,7 @@ app = typer.Typer(
 SERVE: Final = "Serve and score"
 PIPELINE: Final = "Pipeline"
 REGISTRY: Final = "Registry"
+IN_USE: Final = "The model in use"
 
 Params = Annotated[
     Path, typer.Option("--params", "-p", help="Params file; see examples/ and params.yaml.")

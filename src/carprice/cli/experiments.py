@@ -1,17 +1,28 @@
 """Experiments as commands: baselines, a comparison, and the tuning of the model."""
 
 import inspect
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from carprice.arrays import quiet
-from carprice.cli.app import PARAMS, WORKDIR, Params, Workdir, app, log_in, now, registry_uri
+from carprice.cli.app import (
+    PARAMS,
+    WORKDIR,
+    AsJson,
+    Params,
+    Workdir,
+    app,
+    log_in,
+    now,
+    registry_uri,
+)
 from carprice.cli.terminal import console, say, step, table
 from carprice.components.workspace import Workspace
 from carprice.experiments.candidates import BASELINES, COMPARED, ComparedModel, Metric, choose
@@ -337,6 +348,77 @@ def tune(
             say(f"{options.params}: {len(changed)} values are trial {report.best_number}'s now.")
         else:
             say(f"{options.params} has the best values already.")
+
+
+@experiments.command()
+def backtest(
+    params: Params = PARAMS,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", "-s", help="Listings, instead of the params file's ingest.source."
+        ),
+    ] = None,
+    workdir: Workdir = WORKDIR,
+    origins: Annotated[
+        int, typer.Option(min=1, max=60, help="How many models are trained, to months' ends.")
+    ] = 6,
+    horizon: Annotated[
+        int, typer.Option(min=1, max=36, help="How many months after its last each one prices.")
+    ] = 6,
+    quick: Annotated[bool, typer.Option("--quick", help=_QUICK_HELP)] = False,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=100,
+            show_default=False,
+            help="At most so many dated listings, chosen at random by train.seed. Default: all, "
+            f"{_QUICK_ROWS:,} with --quick.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", show_default=False, help=_OUT_HELP)] = (
+        None
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Measure how the error grows with a model's age: train to a month, price the months after it.
+
+    Of the listings that have dates, the pipeline's test rows too. Cars that a model learned from
+    are left out of what it is tried on. Takes as many trainings as there are origins; goes on where
+    it was interrupted.
+
+    Also writes reports/backtest.json, which the gate and the model card read.
+
+    MLflow experiment: backtest.
+    """
+    options = _Options(params=params, source=source, workdir=workdir, quick=quick, out=out)
+    settings = options.settings()
+    from carprice.experiments.backtest import BACKTEST, plan_backtest, run_backtest, shown_rows
+
+    how, every = options.cross_validation(settings), replace(options, quick=False)
+    with every.running(BACKTEST, settings, all_rows=True) as (data, to):
+        to.progress("dates")
+        most = rows or (_QUICK_ROWS if quick else None)
+        plan = plan_backtest(data, origins, horizon, most, settings.train)
+        if plan.undated:
+            say(f"{plan.undated:,} listings without a date are left out.")
+        if plan.doubts:
+            say(f"No drift over the dates: are they real? {plan.doubts}")
+        report = Workspace(workdir).backtest
+        content, resumed = run_backtest(plan, how, data, to, report)
+    if resumed:
+        say("Went on from where the same experiment was left.")
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+        return
+    table(
+        f"By months after the last one learned from; mean of {len(plan.origins)} origins ± 95 %",
+        ("month", "MAPE %", "MdAPE %", "bias %", "90 % range covers", "cars"),
+        shown_rows(content),
+    )
+    say(
+        f"{BACKTEST}: {report}; tables and a picture in {options.folder(BACKTEST)}, runs in MLflow."
+    )
 
 
 def _show_study(report: "TuningReport", search: "Search") -> None:

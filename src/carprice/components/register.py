@@ -24,6 +24,7 @@ from carprice.components.workspace import (
     require_output,
 )
 from carprice.errors import CorruptModelError, InputError, RefusedError
+from carprice.evaluation.ageing import Ageing
 from carprice.evaluation.champion import learned_cars, score_pair
 from carprice.evaluation.gate import (
     Candidate,
@@ -37,7 +38,7 @@ from carprice.evaluation.gate import (
 from carprice.files import write_json
 from carprice.listings.cars import Digests
 from carprice.model import PriceModel
-from carprice.model_folder import folder_digest
+from carprice.model_folder import file_digest, folder_digest
 from carprice.registry.promotion import (
     Happening,
     champion_of,
@@ -116,6 +117,8 @@ def register(
         "gate_thresholds": gate.model_dump_json(),
         _CHAMPION: champion_of(production),
     }
+    if gate.max_mape_of_age is not None and workspace.backtest.is_file():
+        basis["gate_backtest"] = file_digest(workspace.backtest)
     is_champion = known and production and known.number == production.number
     if known and (is_champion or _is_judged(known, basis)):
         registration = _as_it_was(registry, known, now)
@@ -261,7 +264,11 @@ def _judge(
     gate: GateSettings,
 ) -> Decision:
     data_digest = read_json(workspace.market, made_by="ingest")["data_digest"]
-    candidate = Candidate.of(metrics, workspace.model, data_digest)
+    test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
+    own = PriceModel.load(workspace.model)
+    train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
+    ageing = Ageing.of(own, pd.concat([train, test]), workspace.backtest)
+    candidate = Candidate.of(metrics, workspace.model, data_digest, ageing)
     champion, notes = None, []
     # Where the bytes of production are damaged, the version before stands in.
     for version in (production, registry.at(PREVIOUS)) if production else ():
@@ -272,9 +279,8 @@ def _judge(
         except CorruptModelError as error:
             notes.append(f"version {version.number} cannot be compared with: {error}")
             continue
-        test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
         learned = _learned(registry, version, data_digest)
-        pair = score_pair(PriceModel.load(workspace.model), model, test, learned)
+        pair = score_pair(own, model, test, learned)
         champion = Champion(version.number, version.tags.get("data_digest", ""), pair)
         break
     decision = decide(candidate, champion, gate)
@@ -333,7 +339,8 @@ def _log(
         learned = Path(scratch) / Path(_LEARNED).name
         train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
         np.save(learned, learned_cars(train))
-        optional = (workspace.root / "dvc.lock", workspace.root / "params.yaml")
+        root = workspace.root
+        optional = (root / "dvc.lock", root / "params.yaml", workspace.backtest)
         folder_of: dict[Path, str | None] = {
             workspace.picture: None,
             workspace.metrics: None,

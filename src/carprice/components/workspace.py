@@ -20,8 +20,11 @@ class Workspace:
     train_features : features and target of the training rows.
     model : the candidate's model folder.
     metrics, plots, picture : figures of the candidate, the tables behind the plots, all plots.
+    backtest : errors by horizon, of ``carprice experiments backtest``; no stage writes it.
     registration : what the registry made of the candidate.
     model_tests : what the model tests leave: JUnit XML and the model card.
+    monitoring, monitoring_page : what the last look at the model in use found, for machines and for
+        people.
     model_cache : model folders fetched from the registry.
     """
 
@@ -39,9 +42,22 @@ class Workspace:
         self.metrics = reports / "metrics.json"
         self.plots = reports / "plots"
         self.picture = reports / "evaluation.png"
+        self.backtest = reports / "backtest.json"
         self.registration = reports / "registration.json"
         self.model_tests = reports / "model-tests"
+        self.monitoring = reports / "monitoring.json"
+        self.monitoring_page = reports / "monitoring.html"
         self.model_cache = root / ".carprice" / "models"
+
+    def beside(self, name: str) -> "Workspace":
+        """Return the same data, with a model, figures and registration in places of their own."""
+        other, reports = Workspace(self.root), self.root / "reports" / name
+        other.model = self.root / "models" / name
+        other.metrics = reports / "metrics.json"
+        other.plots = reports / "plots"
+        other.picture = reports / "evaluation.png"
+        other.registration = reports / "registration.json"
+        return other
 
 
 def read_json(path: Path, made_by: str) -> Any:

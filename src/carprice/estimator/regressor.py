@@ -286,12 +286,16 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         mapped, problems = self._read(X)
         listings, good = mapped.frame, problems == ""
         factors = factor_names(bool(self.model_.own))
+        if self.model_.correction is not None:
+            factors = (*factors, self.model_.correction.reason)
         told = pd.DataFrame(np.nan, index=listings.index, columns=["start", *factors])
         if good.any():
-            told.loc[good] = [
-                [one.start, *(r.amount if unit == "currency" else r.factor for r in one.reasons)]
-                for one in self.model_.explain(as_columns(listings[good]))
-            ]
+            none = 0.0 if unit == "currency" else 1.0
+            rows = []
+            for one in self.model_.explain(as_columns(listings[good])):
+                parts = {r.name: r.amount if unit == "currency" else r.factor for r in one.reasons}
+                rows.append([one.start, *(parts.get(name, none) for name in factors)])
+            told.loc[good] = rows
         return told.set_axis(X.index)
 
     def save(self, folder: str | Path) -> str:

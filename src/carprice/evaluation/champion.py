@@ -9,6 +9,7 @@ import pandas as pd
 
 from carprice.arrays import Columns
 from carprice.evaluation.gate import Pair
+from carprice.evaluation.measurement import of_their_days
 from carprice.listings.believed import believed
 from carprice.listings.cars import CAR, Digests, car_digests, cars_of
 from carprice.listings.features import listings_of
@@ -77,7 +78,8 @@ def time_both(
 
 def _as_columns(rows: pd.DataFrame, model: PriceModel) -> Columns:
     """Return listings with those own columns that a model knows, and as what it knows them."""
-    return as_columns(rows.drop(columns=[*{*own_of(rows.columns)} - {*model.own}]))
+    known = rows.drop(columns=[*{*own_of(rows.columns)} - {*model.own}])
+    return as_columns(of_their_days(known, model))
 
 
 def _names_of(listings: pd.DataFrame) -> list[Digests]:

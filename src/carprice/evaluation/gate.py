@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from carprice.evaluation.ageing import Ageing
 from carprice.metrics import bias_beyond_doubt
+from carprice.model.correction import HeldOut, read_correction
 from carprice.settings import GateSettings
 
 _MOST_NAMED: Final = 5
@@ -33,6 +35,9 @@ class Candidate:
     data_digest : of the listings that it was trained and tested on.
     note : a remark on the cars that the figures are of; may be empty.
     evenness : of :func:`carprice.metrics.equity_metrics`; metrics of before lack it.
+    corrected : what its correction does to later cars than those it was learned from; None of a
+        model without one.
+    ageing : how old it is; None where listings have no dates.
     """
 
     mape: float
@@ -45,11 +50,19 @@ class Candidate:
     data_digest: str = ""
     note: str = ""
     evenness: Mapping[str, float] = field(default_factory=dict)
+    corrected: HeldOut | None = None
+    ageing: Ageing | None = None
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Any], folder: Path, data_digest: str = "") -> Self:
+    def of(
+        cls,
+        metrics: Mapping[str, Any],
+        folder: Path,
+        data_digest: str = "",
+        ageing: Ageing | None = None,
+    ) -> Self:
         """Return the candidate of evaluated figures (as in ``metrics.json``) and a model folder."""
-        by = metrics["by"]
+        by, correction = metrics["by"], read_correction(folder)
         return cls(
             **{name: metrics[name] for name in ("mape", "within_10", "coverage")},
             naive_mape=metrics["naive"]["mape"],
@@ -66,6 +79,8 @@ class Candidate:
             data_digest=data_digest,
             note="; ".join(filter(None, (_of_few_cars(metrics), _without_junk(metrics)))),
             evenness={name: metrics[name] for name in _EVENNESS if name in metrics},
+            corrected=None if correction is None else correction.held_out,
+            ageing=ageing,
         )
 
 
@@ -253,8 +268,52 @@ def _absolute(candidate: Candidate, thresholds: GateSettings) -> Iterator[Check]
     yield Check("coverage of the 90 % range", f"{coverage:.1f} %", f"{low:g}–{high:g} %", passed)
     yield _bands(candidate, thresholds)
     yield _segments(candidate, thresholds)
+    if candidate.corrected is not None:
+        yield from _corrected(candidate.corrected, thresholds)
+    if candidate.ageing is not None and thresholds.max_mape_of_age is not None:
+        yield _age(candidate.ageing, thresholds.max_mape_of_age)
     size, limit = candidate.megabytes, thresholds.max_megabytes
     yield Check("model size", f"{size:.1f} MB", f"at most {limit:.1f} MB", size <= limit)
+
+
+def _corrected(found: HeldOut, thresholds: GateSettings) -> Iterator[Check]:
+    """Judge a correction on later cars than those it was learned from; test rows are of before."""
+    (before, error), (was, covered) = found.error, found.coverage
+    most = (1 + thresholds.champion_margin) * before
+    yield Check(
+        "error of later cars with the correction",
+        f"{error:.2f} % of ln(price), {found.rows:,} cars",
+        f"at most {most:.2f} %, {1 + thresholds.champion_margin:g} times that without",
+        error <= most,
+    )
+    low, high = thresholds.coverage
+    chance = [abs(share - _chance_floor(share, found.rows)) for share in (low, high)]
+    yield Check(
+        "coverage of later cars with the correction",
+        f"{covered:.1f} %, without {was:.1f} %",
+        f"{100 * low:g}–{100 * high:g} %, give or take the sampling error of {found.rows:,} cars",
+        100 * (low - chance[0]) <= covered <= 100 * (high + chance[1]),
+    )
+
+
+def _age(ageing: Ageing, limit: float) -> Check:
+    """Refuse a model that is older than the horizon at which a backtest's error passes a limit."""
+    months, name = ageing.months, "age of the model"
+    told = f"{months:.1f} months (learned to {ageing.learned_to}, listings to {ageing.known_to})"
+    if not ageing.mape:
+        needed = f"a backtest, for a MAPE of {limit:g} %: run `carprice experiments backtest`"
+        return Check(name, told, needed, passed=False)
+    most = ageing.months_below(limit)
+    if most is not None:
+        passed_at = f"the MAPE of a backtest passes {limit:g} % in month {most + 1}"
+        needed = f"at most {most} months: {passed_at} ({ageing.mape[most + 1]:.1f} %)"
+        return Check(name, told, needed, months <= most)
+    longest = max(ageing.mape)
+    needed = (
+        f"at most {longest} months, which a backtest has measured (MAPE up to "
+        f"{max(ageing.mape.values()):.1f} %, at most {limit:g} %)"
+    )
+    return Check(name, told, needed, ageing.is_measured)
 
 
 def _evenness(found: Mapping[str, float], thresholds: GateSettings) -> Iterator[Check]:

@@ -84,6 +84,7 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
     ----------
     train : the model's training listings, for naive prices, cars of a model, and the noise floor.
     """
+    train, test = of_their_days(train, model), of_their_days(test, model)
     listings = believed(pd.concat([train, test], ignore_index=True))
     parsed = replace(model.parse(as_columns(listings)), cars=cars_of(listings))
     noise = noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
@@ -140,6 +141,18 @@ def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measu
             features.numbers["listed"][:of_test], np.log(prices.price / actual)[:of_test]
         ),
     )
+
+
+def of_their_days(listings: pd.DataFrame, model: PriceModel) -> pd.DataFrame:
+    """Return listings of a model's own data such that it prices each as of the day that it is of.
+
+    A correction is for the market since, and for cars without a date, which are asked for now. Test
+    listings without one are of the valuation date.
+    """
+    if model.correction is None:
+        return listings
+    day = pd.Timestamp(model.market.valuation_date)
+    return listings.assign(listed_on=listings["listed_on"].fillna(day))
 
 
 def _bias_of_newest(listed: Floats, error: Floats) -> dict[str, float]:

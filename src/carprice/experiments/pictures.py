@@ -16,6 +16,7 @@ from carprice.experiments.ranking import Ranking
 from carprice.files import writing
 
 if TYPE_CHECKING:
+    import pandas as pd
     from optuna import Study
 
 _LIGHT: Final = "#e2e8f0"
@@ -112,6 +113,33 @@ def draw_ranking(ranked: Ranking, metric: str, currency: str, path: Path) -> Non
     )
     axes.set_title("Behind the best; blue: the folds cannot tell it from the best")
     axes.grid(visible=True, axis="x", color=_LIGHT)
+    write_png(figure, path, dpi=90)
+
+
+def draw_horizons(table: "pd.DataFrame", path: Path) -> None:
+    """Draw errors and coverage by horizon, each with its interval over the origins.
+
+    Parameters
+    ----------
+    table : of :func:`carprice.experiments.backtest.by_horizon`.
+    """
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    errors, covered = figure.subplots(1, 2)
+    for axes, names in ((errors, ("mape", "mdape")), (covered, ("coverage",))):
+        for name, colour in zip(names, (BLUE, GREY), strict=False):
+            reach = (table[f"{name}_high"] - table[name]).fillna(0)
+            label = {**_UNITS, "coverage": "prices in the 90 % range, %"}[name]
+            axes.errorbar(
+                table["horizon"], table[name], yerr=reach, fmt="o-", color=colour, label=label
+            )
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        axes.set_xlabel("months after the last one that the model learned from")
+        axes.grid(visible=True, color=_LIGHT)
+        axes.legend(fontsize=8)
+    errors.set_ylim(bottom=0)
+    covered.axhline(90, color=GREY, linestyle="--", linewidth=1)
+    errors.set_title("Error by horizon; bars: 95 % over the origins")
+    covered.set_title("What the range covers")
     write_png(figure, path, dpi=90)
 
 

@@ -335,6 +335,21 @@ def read_type(
     return texts, parsed.litres
 
 
+def years_after(day: datetime.date, valuation_date: datetime.date) -> float:
+    """Return the years from a valuation date to the day of a listing, as ``listed`` has them.
+
+    Examples
+    --------
+    >>> today = datetime.date(2025, 1, 1)
+    >>> round(years_after(datetime.date(2025, 7, 1), today), 3)
+    0.496
+    >>> years_after(datetime.date(2040, 1, 1), today)
+    2.0
+    """
+    years = (day - valuation_date).days / 365.25
+    return min(max(years, LISTED_YEARS[0]), LISTED_YEARS[1])
+
+
 class ListingReader:
     """Reads what a listing says beside its type, and the day that its price is for."""
 
@@ -387,12 +402,11 @@ class ListingReader:
         """
         get = fields.get
         equipment = self._equipment_of(get("features"))
-        years_after = (day - self._valuation_date).days / 365.25
         age = max(day.year - float(fields["year"]), 0.0)
         numbers = {
             "age": age,
             "feature_count": float(len(equipment)),
-            "listed": min(max(years_after, LISTED_YEARS[0]), LISTED_YEARS[1]),
+            "listed": years_after(day, self._valuation_date),
         }
         for name in self._plain_numbers:
             number = get(name)

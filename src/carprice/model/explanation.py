@@ -73,6 +73,18 @@ class Explanation:
     start: float
     reasons: tuple[Reason, ...]
 
+    def times(self, name: str, factor: float) -> "Explanation":
+        """Return the same with one reason more, the last, which multiplies the price.
+
+        Examples
+        --------
+        >>> told = Explanation(2.0, 1.0, (Reason("age", 2.0, 1.0),)).times("market", 1.5)
+        >>> told.price, told.reasons[-1]
+        (3.0, Reason(name='market', factor=1.5, amount=1.0))
+        """
+        reason = Reason(name, factor, self.price * (factor - 1))
+        return replace(self, price=self.price * factor, reasons=(*self.reasons, reason))
+
 
 def types_between(own_type: CarType) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Return the texts of the types between the usual one and a car's: its model, its variant.

@@ -1,5 +1,6 @@
 """PriceModel: fit, predict, save, load. The one object behind the service and the pipeline."""
 
+import datetime
 import importlib.metadata
 import json
 from contextlib import suppress
@@ -21,6 +22,8 @@ from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
 from carprice.model.booster import Booster, cross_fit, new_trees
 from carprice.model.car import CarReader
+from carprice.model.correction import FILE as CORRECTION
+from carprice.model.correction import Correction
 from carprice.model.deal_limits import DealLimits
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Encoder, TreeRows
@@ -32,6 +35,7 @@ from carprice.model.learned import LearnedFrom
 from carprice.model.listing_store import ListingStore
 from carprice.model.neighbours import Neighbours
 from carprice.model.pricer import Pricer, Prices
+from carprice.model.reference import Reference
 from carprice.model.segments import Segments
 from carprice.model.stored import check_part
 from carprice.model.support import Support
@@ -88,6 +92,9 @@ class PriceModel:
     learned : the cars of the training rows, whose asking prices are not judged.
     listings : a listing of each training car, to compare others with; None where they may not be
         shown, and in models of before.
+    reference : what training was like, for whoever looks at the model in use; None in models of
+        before.
+    correction : what keeps level and ranges near the market of now; None where there is none.
     libraries : versions of the libraries that trained it, as its folder tells; empty before.
     digest : names the folder the model was saved to or loaded from; empty before.
     """
@@ -110,6 +117,8 @@ class PriceModel:
     deal: DealLimits | None = None
     learned: LearnedFrom | None = field(default=None, compare=False)
     listings: ListingStore | None = field(default=None, compare=False)
+    reference: Reference | None = None
+    correction: Correction | None = None
     libraries: dict[str, str] = field(default_factory=dict, compare=False)
     digest: str = field(default="", compare=False)
 
@@ -180,6 +189,8 @@ class PriceModel:
             listings = ListingStore.fit(features, log_price, trust, cars, ridge)
         is_small = len(first) <= _MOST_HELD_OUT and len(some) == len(log_price)
         counting = features.take(believed)
+        measured = features.take(some[sure])
+        once = measured.first_of_each_car()
         model = cls(
             market=market,
             hedonic=hedonic,
@@ -209,9 +220,15 @@ class PriceModel:
                 if not np.isnan(values).all()
             },
             held_out=guess.take(first) if is_small else None,
-            segments=Segments.fit(features.take(some[sure]), price[some][sure], guess.price[sure]),
+            segments=Segments.fit(measured, price[some][sure], guess.price[sure]),
             deal=DealLimits.of(settings.deal, counting.numbers["age"], price[believed]),
             listings=listings,
+            reference=Reference.fit(
+                measured.take(once),
+                log_price[some][sure][once],
+                guess.take(sure).take(once),
+                market,
+            ),
         )
         return replace(model, learned=LearnedFrom.of(counting, market, model.reading))
 
@@ -233,6 +250,12 @@ class PriceModel:
     def cars(self) -> int:
         """The number of cars that training had."""
         return sum(self.encoder.rows["model"].values())
+
+    @property
+    def learned_to(self) -> datetime.date:
+        """The day of the newest listing that it learned from; the valuation date without dates."""
+        _, latest = self.trained_on.get("listed", (0.0, 0.0))
+        return self.market.valuation_date + datetime.timedelta(days=round(365.25 * latest))
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -302,6 +325,10 @@ class PriceModel:
         }
         if self.segments.errors:
             parts["segments"] = self.segments.to_json()
+        if self.reference is not None:
+            parts["reference"] = self.reference.to_json()
+        if self.correction is not None:
+            parts["correction"] = self.correction.to_json()
 
         def write_files(target: Path) -> None:
             (target / "booster.onnx").write_bytes(self.booster.graph)
@@ -379,12 +406,18 @@ class PriceModel:
         segments = Segments()
         if "segments.json" in contents:
             segments = Segments.from_json(part("segments.json"))
+        reference = None
+        if "reference.json" in contents:
+            reference = Reference.from_json(part("reference.json"))
         deal, learned = manifest.get("deal"), contents.get("learned.bin")
         columns, defaults = len(encoder.columns), Defaults.from_json(part("defaults.json"))
         listings = None
         if "listings.json" in contents or "listings.bin" in contents:
             shared, categories = part("listings.json"), CarReader(defaults).categories
             listings = ListingStore.read(shared, contents["listings.bin"], categories)
+        correction = None
+        if CORRECTION in contents:
+            correction = Correction.from_json(part(CORRECTION))
         return cls(
             market=Market.from_json(manifest["market"]),
             hedonic=hedonic,
@@ -406,6 +439,8 @@ class PriceModel:
             deal=None if deal is None else DealLimits.from_json(deal),
             learned=None if learned is None else LearnedFrom.from_bytes(learned),
             listings=listings,
+            reference=reference,
+            correction=correction,
             libraries=manifest.get("libraries", {}),
             digest=files.digest,
         )

@@ -26,12 +26,14 @@ from carprice.listings.features import (
     Features,
     ListingReader,
     read_type,
+    years_after,
 )
 from carprice.listings.keys import has_detail
 from carprice.model.blocks import OWN, POWERTRAIN, VARIANT
 from carprice.model.booster import bound_to
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
+from carprice.model.correction import Correction
 from carprice.model.encoder import Row, TreeRows
 from carprice.model.explanation import (
     CENTRED,
@@ -58,7 +60,7 @@ missing. Other keys are ignored."""
 _KEPT_TYPES: Final = 8_192
 """About 2.3 KB each; the sample market has 6,573 types among 100,000 listings."""
 _KEPT_BETWEEN: Final = 1_024
-"""For reasons and comparables. They keep more of a type, and anyone can ask for made-up ones."""
+"""For reasons. They keep more of a type, and anyone can ask for made-up ones."""
 _CHUNK_ROWS: Final = 4_096
 _CHUNK_EXPLAINED: Final = 400
 _AGES: Final = 20
@@ -126,7 +128,10 @@ class Outlook:
 
 @dataclass(slots=True, frozen=True)
 class _KnownType:
-    """All that a car's type decides: its worth, the trees' row, what is open, and cautions."""
+    """All that a car's type decides: its worth, the trees' row, what is open, and cautions.
+
+    ``shift`` is what the model's correction adds to ln(price).
+    """
 
     car_type: CarType
     worth: TypeWorth
@@ -134,6 +139,7 @@ class _KnownType:
     variance: float
     support: TypeSupport
     cautions: tuple[Caution, ...] = ()
+    shift: float = 0.0
 
 
 @dataclass(slots=True)
@@ -194,14 +200,18 @@ class Pricer:
         self._open = _OpenVariance(model.hedonic)
         self._support = SupportLookups(model)
         self._cautions = Cautions(model)
+        self._correction = model.correction
+        self._corrected_from = 0.0
+        if model.correction is not None:
+            self._corrected_from = years_after(model.correction.since, market.valuation_date)
         self._car_fields = (*_CAR_FIELDS, *map(alias, own_texts(model.own)))
         self._of_market = lru_cache(maxsize=64)(model.support.at)
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
-        self._type_of = lru_cache(maxsize=_KEPT_BETWEEN)(
+        self._type_of = lru_cache(maxsize=_KEPT_TYPES)(
             lambda *texts: self._cars.type_of(dict(texts), math.nan)
         )
-        self._hedonic = lru_cache(maxsize=_KEPT_BETWEEN)(
+        self._hedonic = lru_cache(maxsize=_KEPT_TYPES)(
             lambda car_type: (self._ridge.of_type(car_type), self._support.of_type(car_type))
         )
         self._between = lru_cache(maxsize=_KEPT_BETWEEN)(self._look_up_between)
@@ -316,7 +326,10 @@ class Pricer:
                 ]
                 by_place = [logs[place] for place in each.places]
                 told = explanation(start, by_place, each.start.centred)
-                yield each.distinct[-1], sums[-1], told
+                read = each.distinct[-1]
+                if correction := self._correction_of(read):
+                    told = told.times(correction.reason, math.exp(read.known.shift))
+                yield read, sums[-1], told
 
     def _mixed(self, read: _Read) -> _Mixed:
         """Read the cars between the usual one and a car; those that are the same once."""
@@ -486,21 +499,43 @@ class Pricer:
         worth, support = self._hedonic(car_type)
         row = self._trees.rows.of_type(car_type, worth.worths)
         variance = self._open.of_type(car_type) + unseen.variance
-        return _KnownType(car_type, worth, row, variance, support, unseen.cautions)
+        shift = 0.0
+        if self._correction is not None:
+            shift = self._correction.shift_of(car_type.texts["make"])
+        return _KnownType(car_type, worth, row, variance, support, unseen.cautions, shift)
 
-    def _open_price(self, read: _Read, residual: float) -> tuple[float, float]:
-        """Return ln(price), and the variance of what is open of it."""
+    def _correction_of(self, read: _Read) -> Correction | None:
+        """Return the model's correction where it is for the day of a listing, or for no day."""
+        if self._correction is None:
+            return None
+        listed = read.car.given["listed"]
+        is_undated = listed == 0.0 and read.listing.get("listed_on") is None
+        return self._correction if is_undated or listed >= self._corrected_from else None
+
+    def _open_price(self, read: _Read, sums: tuple[float, float]) -> tuple[float, float, float]:
+        """Return ln(price), the local scale of its ranges, and the variance of what is open of it.
+
+        The one place where a correction counts.
+        """
+        residual, log_scale = sums
         log_price, moved = self._support.limited(read.known.support, read.ridge + residual)
         variance = read.known.variance + self._open.of_car(read.car) + read.variance + moved
-        return log_price, variance + read.unseen.variance
+        variance += read.unseen.variance
+        if self._correction is None or not (correction := self._correction_of(read)):
+            return log_price, math.exp(log_scale), variance
+        factor = correction.scale_at(read.car.given["age"])
+        return (
+            log_price + read.known.shift,
+            math.exp(log_scale) * factor,
+            variance * factor * factor,
+        )
 
     def _outlook(self, read: _Read, sums: tuple[float, float], confidence: float) -> Outlook:
-        residual, log_scale = sums
-        log_price, variance = self._open_price(read, residual)
+        log_price, scale, variance = self._open_price(read, sums)
         market, age = self._model.support, read.car.given["age"]
         around = self._model.ranges.around(
             log_price,
-            math.exp(log_scale),
+            scale,
             age,
             variance,
             (market.low, market.high) if read.known.support.is_unseen else None,
@@ -512,11 +547,10 @@ class Pricer:
         self, read: _Read, sums: tuple[float, float], confidence: float
     ) -> tuple[float, float, float]:
         """Return ln(price) and the ln of both ends of its range."""
-        residual, log_scale = sums
         support = read.known.support
-        log_price, variance = self._open_price(read, residual)
+        log_price, scale, variance = self._open_price(read, sums)
         offsets = self._ranges(confidence)
-        low, high = offsets.of(math.exp(log_scale), read.car.given["age"], variance)
+        low, high = offsets.of(scale, read.car.given["age"], variance)
         if not support.is_unseen:
             return log_price, log_price + low, log_price + high
         least, most = self._of_market(confidence)

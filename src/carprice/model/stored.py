@@ -3,14 +3,18 @@
 Each check tells whether a value that was read has the form that carprice writes.
 """
 
+import datetime
+import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
+from carprice.model.correction import LARGEST_SHIFT, SCALE_LIMITS
 from carprice.model.encoder import COUNTED, ONE_HOT, WORTHS_OF_BEFORE
 from carprice.model.hedonic import KM_KNOTS
 from carprice.model.intervals import AGE_BANDS, CONFIDENCES, MIDDLE
 from carprice.model.listing_store import STORED_NUMBERS, TYPE_COLUMNS
+from carprice.model.reference import BINNED, CATEGORIES, MISSING, NAMES, Residuals
 from carprice.model.worth import WORTHS
 from carprice.schema import (
     MOST_OWN,
@@ -21,6 +25,7 @@ from carprice.schema import (
     why_not_own,
 )
 
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 Check = Callable[[Any], bool]
 
 
@@ -45,6 +50,8 @@ def check_part(name: str, value: Any) -> None:
             raise OddPartError(f"{name} lacks {key}")
         if key in value and not check(value[key]):
             raise OddPartError(f"{name} has another {key} than carprice writes")
+    if name == "correction.json" and not _together(value):
+        raise OddPartError(f"{name} moves prices by more than carprice does")
 
 
 def _number(value: Any) -> bool:
@@ -147,6 +154,29 @@ def _error(value: Any) -> bool:
     )
 
 
+def _residuals(value: Any) -> bool:
+    if not _list(_number, len(Residuals._fields))(value):
+        return False
+    rows, _, *others = value
+    return _whole(rows) and rows > 0 and all(one >= 0 for one in others)
+
+
+def _residuals_of_all(value: Any) -> bool:
+    """Whether there are figures of the whole market, and those of segments are as they are."""
+    return _table(_table(_residuals), "")(value) and "" in value[""]
+
+
+def _day(value: Any) -> bool:
+    try:
+        return bool(_DAY.fullmatch(value) and datetime.date.fromisoformat(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _rising(value: Any) -> bool:
+    return _list(_number)(value) and all(low < high for low, high in pairwise(value))
+
+
 def _deal(value: Any) -> bool:
     names = ("widest", "oldest", "dearest")
     return (
@@ -161,6 +191,31 @@ def _deal(value: Any) -> bool:
 
 def _middle(value: Any) -> bool:
     return _list(_list(_number, len(MIDDLE)), len(AGE_BANDS))(value)
+
+
+def _factor(value: Any) -> bool:
+    least, most = SCALE_LIMITS
+    return _number(value) and least <= value <= most
+
+
+def _shifts(value: Any) -> bool:
+    return _numbers(value) and all(abs(one) <= LARGEST_SHIFT for one in value.values())
+
+
+def _later_cars(value: Any) -> bool:
+    pairs = ("error", "mape", "bias", "coverage")
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"rows", *pairs}
+        and _whole(value["rows"])
+        and all(_list(_number, 2)(value[name]) for name in pairs)
+    )
+
+
+def _together(value: Mapping[str, Any]) -> bool:
+    """Whether the shifts of all cars and of a make are within the bound together."""
+    largest = max(map(abs, value["by_make"].values()), default=0.0)
+    return bool(abs(value["shift"]) + largest <= LARGEST_SHIFT)
 
 
 _limits = _unless_none(_ordered)
@@ -219,6 +274,16 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "high": _list(_number, len(CONFIDENCES)),
     },
     "segments.json": {"errors": _table(_table(_error))},
+    "reference.json": {
+        "rows": lambda value: _whole(value) and value > 0,
+        "first": _unless_none(_day),
+        "last": _unless_none(_day),
+        "shares": _table(_table(_whole), *CATEGORIES, *BINNED),
+        "edges": _table(_rising, *BINNED, "fifths"),
+        "missing": _table(_whole, *MISSING),
+        "once": _table(_whole, *NAMES),
+        "residuals": _residuals_of_all,
+    },
     "listings.json": {
         "models": _list(_model_of_listings),
         "types": lambda value: (
@@ -229,6 +294,15 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
             _table(_list(_positive_or_none))(value) and value.keys() <= {*STORED_NUMBERS}
         ),
         "categories": _table(_list(_text)),
+    },
+    "correction.json": {
+        "since": _day,
+        "until": _day,
+        "rows": _whole,
+        "shift": _number,
+        "by_make": _shifts,
+        "scale": _list(_factor, len(AGE_BANDS)),
+        "held_out?": _later_cars,
     },
     "held_out.json": {"price": _prices, "low": _prices, "high": _prices},
 }

@@ -37,6 +37,7 @@ Numbers = Mapping[str, float]
 Triple = tuple[float, float, float]
 """What something adds to ln(price) per unit of the bases 1, a and so."""
 
+_KEPT_TEXTS: Final = 16_384
 _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so")
@@ -126,11 +127,12 @@ class RidgeLookups:
         walk = (steps.get(quarter, 0.0) for quarter in range(1, self._last_quarter + 1))
         self._by_quarter = [*accumulate(walk, initial=0.0)]
         self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
-        self._type_blocks = [
-            (block, worth_of(block))
-            for block in BLOCKS
-            if block.text not in _CAR_TEXTS and known[block.name]
-        ]
+        self._blocks_of: dict[str, list[Block]] = {}
+        for block in BLOCKS:
+            if block.text not in _CAR_TEXTS and known[block.name]:
+                self._blocks_of.setdefault(block.text, []).append(block)
+        # Types share names, fuels and words: what a text adds is mostly in the cache.
+        self._of_text = lru_cache(maxsize=_KEPT_TEXTS)(self._find_of_text)
         self._years = {
             model: {int(age): worth for age, worth in of_model.items()}
             for model, of_model in _by_model(known["model_year"]).items()
@@ -175,12 +177,12 @@ class RidgeLookups:
         texts = {**own, "": "", "kind": kind, "words": words, "make_powertrain": powertrain}
         sums, variant = dict.fromkeys(_BASES, 0.0), dict.fromkeys(_BASES, 0.0)
         worths = dict.fromkeys(WORTHS, 0.0)
-        for block, name in self._type_blocks:
-            worth = self._of_text(block, texts[block.text])
-            own_sums = variant if block.factor == VARIANT else sums
-            own_sums[block.basis] += worth
-            if name:
-                worths[name] += worth
+        for text in self._blocks_of:
+            for block, name, worth in self._of_text(text, texts[text]):
+                own_sums = variant if block.factor == VARIANT else sums
+                own_sums[block.basis] += worth
+                if name:
+                    worths[name] += worth
         known, usual = self._coefficients, self._usual
         if known["word"] and usual.get(VARIANT) and known["word"].keys().isdisjoint(words.split()):
             worths["age"] -= variant["a"]
@@ -266,7 +268,12 @@ class RidgeLookups:
         one, by_a, by_so = map(sum, zip(*found, strict=True))
         return (one, by_a, by_so), self._years_of_spec.get(terms[1], {})
 
-    def _of_text(self, block: Block, text: str) -> float:
+    def _find_of_text(self, name: str, text: str) -> tuple[tuple[Block, str | None, float], ...]:
+        """Return what a text of a type adds: the blocks that know it, and what each counts to."""
+        worths = ((block, self._of_block(block, text)) for block in self._blocks_of[name])
+        return tuple((block, worth_of(block), worth) for block, worth in worths if worth)
+
+    def _of_block(self, block: Block, text: str) -> float:
         """Return what the known terms of a text add, per unit of the block's basis."""
         known = self._coefficients[block.name]
         terms = [(term, value) for term, value in block.terms(text) if term in known]

@@ -48,6 +48,7 @@ class Subject:
     figures : measured on the test listings; None where they could not be measured.
     report : ingest's report on the same data; None where it was not found.
     parameters : of the run that made it.
+    backtest : the report of a backtest; None where there is none.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Subject:
     figures: Measured | None = None
     report: Mapping[str, Any] | None = None
     parameters: Mapping[str, str] | None = None
+    backtest: Mapping[str, Any] | None = None
 
 
 def model_card(subject: Subject) -> str:
@@ -76,6 +78,7 @@ def model_card(subject: Subject) -> str:
         large=[] if figures is None else _large_segments(figures, subject.gate.segment_rows),
         numbers=_SHOWN_NUMBERS,
         reasons=subject.version.gate_reasons,
+        backtest=subject.backtest,
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 

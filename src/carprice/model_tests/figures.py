@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from carprice.components.workspace import Workspace, read_json
+from carprice.evaluation.ageing import Ageing
 from carprice.evaluation.gate import Candidate, decide
-from carprice.evaluation.measurement import Measurement, measure
+from carprice.evaluation.measurement import Measurement, measure, of_their_days
 from carprice.listings.believed import believed
 from carprice.listings.cars import first_of_each_car
 from carprice.listings.frames import as_columns
@@ -38,19 +39,22 @@ class Measured:
     Attributes
     ----------
     covered : confidence → share of the prices inside the range, in per cent.
+    ageing : how old the model is beside its data; None where listings have no dates.
     """
 
     train: pd.DataFrame
     test: pd.DataFrame
     measured: Measurement
     covered: Mapping[float, float]
+    ageing: Ageing | None = None
 
     @classmethod
     def measure(cls, model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Self:
         """Price the test rows as the service would."""
         measured, covered = measure(model, train, test), {}
         cars = believed(first_of_each_car(test))
-        actual, columns = cars[PRICE].to_numpy(dtype=np.float64), as_columns(cars)
+        actual = cars[PRICE].to_numpy(dtype=np.float64)
+        columns = as_columns(of_their_days(cars, model))
         for confidence in _CONFIDENCES:
             one = model.predict(columns, confidence)
             found = range_metrics(actual, one.price, one.low, one.high)
@@ -82,7 +86,8 @@ def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) 
                 f"{_short(wanted)}; {remedy}"
             )
     train, test = (pd.read_parquet(path) for path in places[1:])
-    return Measured.measure(model, train, test)
+    ageing = Ageing.of(model, pd.concat([train, test]), workspace.backtest)
+    return replace(Measured.measure(model, train, test), ageing=ageing)
 
 
 def checks(
@@ -97,7 +102,8 @@ def checks(
     """
     measured = figures.measured
     metrics = {**measured.overall, "naive": measured.naive, "by": measured.segments}
-    gate_checks = decide(Candidate.of(metrics, folder), None, gate).checks
+    candidate = Candidate.of(metrics, folder, ageing=figures.ageing)
+    gate_checks = decide(candidate, None, gate).checks
     return {
         **{
             f"{name} is what the registry says": partial(

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
-from carprice.errors import CarpriceError, CorruptModelError, RefusedError
+from carprice.errors import CarpriceError, CorruptModelError, InputError, RefusedError
+from carprice.evaluation.ageing import read_backtest
 from carprice.files import check_writable, write_text
 from carprice.model import PriceModel
 from carprice.model.trial import try_model
@@ -110,6 +111,7 @@ def run_model_tests(
             measured,
             tests.report_of_the_data(),
             tests.parameters(),
+            tests.backtest(),
         )
     progress("writing the model card")
     card, title = model_card(subject), f"{registry.name}, version {version.number}"
@@ -265,6 +267,12 @@ class _Tests:
                     continue
                 if report.get("data_digest") == self.version.tags.get("data_digest", ""):
                     return report
+        return None
+
+    def backtest(self) -> Mapping[str, Any] | None:
+        """Return the workspace's report of a backtest; None without one, or of a damaged one."""
+        with contextlib.suppress(InputError):
+            return read_backtest(self.workspace.backtest)
         return None
 
     def parameters(self) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ SERVING: Final = (
     "prometheus-client",
     "pydantic",
     "rapidfuzz",
+    "sqlalchemy",
     "uvicorn",
     "uvloop",
 )

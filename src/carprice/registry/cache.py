@@ -35,7 +35,7 @@ _scratch: list[Path] = []
 
 @dataclass(frozen=True)
 class Production:
-    """The registry's production version, and the digest of its model folder.
+    """The registry's production version, or its challenger, and the digest of its model folder.
 
     :class:`RefusedError` for a version that is no number as registries count them: answers and
     their headers name it.
@@ -47,7 +47,7 @@ class Production:
     def __post_init__(self) -> None:
         if not _VERSION.fullmatch(self.version):
             raise RefusedError(
-                f"the registry calls its production version {redact(self.version[:40])!r}, which "
+                f"the registry calls a version {redact(self.version[:40])!r}, which "
                 "is no number of at most 18 digits; check MLFLOW_TRACKING_URI and the server"
             )
 

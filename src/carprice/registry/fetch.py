@@ -1,4 +1,4 @@
-"""The production model: what the registry has, in a folder that is checked byte for byte.
+"""The production model, or the challenger: what the registry has, checked byte for byte.
 
 It is not loaded here, and so not known to be good: who loads it tells the cache.
 
@@ -45,31 +45,33 @@ _is_alone = False  # whether this process does nothing else
 class _MlflowRegistry:
     """What :class:`HttpRegistry` does, by MLflow's own client."""
 
-    def __init__(self, uri: str, name: str) -> None:
-        from carprice.registry.versions import Registry, production_version
+    def __init__(self, uri: str, name: str, alias: str) -> None:
+        from carprice.registry.versions import Registry, version_at
 
         self.uri, self.name = uri, name
         self._registry = Registry(uri, name, checks_login=False)
         if _is_alone:
             _limit_memory()
-        self._version = production_version(self._registry)
+        self._version = version_at(self._registry, alias)
 
-    def production(self) -> Production:
-        version = self._version
-        return Production(str(version.number), version.digest)
+    def version(self) -> Production:
+        found = self._version
+        return Production(str(found.number), found.digest)
 
     @property
     def tags(self) -> Mapping[str, str]:
         return self._version.tags
 
-    def download(self, production: Production, target: Path) -> Path:
-        version = self._version
-        folder = self._registry.model_folder(version, self._registry.download(version, target))
-        return folder.rename(target / production.digest)
+    def download(self, version: Production, target: Path) -> Path:
+        found = self._version
+        folder = self._registry.model_folder(found, self._registry.download(found, target))
+        return folder.rename(target / version.digest)
 
 
-def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
-    """Return the answer about the production model, as the module describes it.
+def fetch(
+    uri: str, name: str, cache: Path, have: str = "", alias: str = "production"
+) -> dict[str, Any]:
+    """Return the answer about the model under an alias, as the module describes it.
 
     Parameters
     ----------
@@ -78,12 +80,15 @@ def fetch(uri: str, name: str, cache: Path, have: str = "") -> dict[str, Any]:
     Raises
     ------
     CarpriceError
-        If there is no production model, it cannot be had, or its bytes are wrong.
+        If there is no such model, it cannot be had, or its bytes are wrong.
     """
-    with contextlib.suppress(LeftToMlflowError), contextlib.closing(HttpRegistry(uri, name)) as one:
+    with (
+        contextlib.suppress(LeftToMlflowError),
+        contextlib.closing(HttpRegistry(uri, name, alias=alias)) as one,
+    ):
         return with_tags(one, fetch_from(one, cache, have))
     try:
-        registry = _MlflowRegistry(uri, name)
+        registry = _MlflowRegistry(uri, name, alias)
     except ValueError as error:
         raise RefusedError(
             f"{redact(uri)} does not answer as an MLflow registry does ({error}); check "
@@ -105,17 +110,17 @@ def fetch_from(registry: HttpRegistry | _MlflowRegistry, cache: Path, have: str)
     LeftToMlflowError
         If only MLflow's own client can ask this registry.
     """
-    uri, name, production = registry.uri, registry.name, registry.production()
-    digest = production.digest
+    uri, name, version = registry.uri, registry.name, registry.version()
+    digest = version.digest
     if not DIGEST.fullmatch(digest):
         raise CorruptModelError(
-            f"version {production.version} of {name} in {redact(uri)} has no digest among its "
+            f"version {version.version} of {name} in {redact(uri)} has no digest among its "
             "tags; register it with `carprice register`"
         )
-    answer = {"folder": None, "version": production.version, "digest": digest}
+    answer = {"folder": None, "version": version.version, "digest": digest}
     if digest == have and not is_intact(cache / digest, digest):
         return answer
-    download = partial(registry.download, production)
+    download = partial(registry.download, version)
     try:
         folder = stored(cache, digest, download)
     except (OSError, RefusedError) as error:
@@ -175,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", required=True, help="registered model")
     parser.add_argument("--cache", required=True, type=Path, help="folder for model folders")
     parser.add_argument("--have", default="", help="digest of the model that is not needed again")
+    parser.add_argument("--alias", default="production", help="which of its versions")
     parser.add_argument("--with-tags", action="store_true", help="tell the version's tags too")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
@@ -184,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             uri = os.environ.get("MLFLOW_TRACKING_URI")
             if not uri:
                 raise InputError("MLFLOW_TRACKING_URI is not set; it names the MLflow server")
-            answer = fetch(uri, options.name, options.cache, options.have)
+            answer = fetch(uri, options.name, options.cache, options.have, options.alias)
             if not options.with_tags:
                 answer.pop("tags", None)
     except Exception as error:

@@ -29,20 +29,33 @@ from carprice.registry.record import (
     Record,
     promotion_key,
 )
-from carprice.registry.versions import PREVIOUS, PRODUCTION, STAGING, WITHDRAWN, Registry, Version
+from carprice.registry.versions import (
+    CHALLENGER,
+    PREVIOUS,
+    PRODUCTION,
+    STAGING,
+    WITHDRAWN,
+    Registry,
+    Version,
+)
 from carprice.settings import RegisterSettings
 
 
 class Happening(StrEnum):
     """Kinds of events, in the order in which those of one moment are listed."""
 
+    RETRAINING = "retraining began"
+    NOT_RETRAINED = "not retrained"
     REGISTERED = "registered"
     ACCEPTED = "accepted by the gate"
     REFUSED = "refused by the gate"
     STAGED = "staged again"
     TESTS_PASSED = "passed the model tests"
     TESTS_FAILED = "failed the model tests"
+    CHALLENGING = "challenger"
+    NOT_CHALLENGING = "not challenger"
     NOT_PROMOTED = "not promoted"
+    CHALLENGER_DROPPED = "challenger dropped"
     ROLLED_BACK = "rolled back"
     REPLACED = "replaced"
     PROMOTED = "promoted"
@@ -110,12 +123,12 @@ def record(
 
 def history(registry: Registry) -> list[Event]:
     """Return all events of all versions, the oldest first."""
-    events = [event for version in registry.versions() for event in _events(version)]
+    events = [event for version in registry.versions() for event in events_of(version)]
     order = list(Happening)
     return sorted(events, key=lambda event: (event.time, order.index(event.what)))
 
 
-def _events(version: Version) -> Iterator[Event]:
+def events_of(version: Version) -> Iterator[Event]:
     """Yield the events in a version's tags; a tag that holds something else is passed over."""
     for key, content in version.tags.items():
         stamp = key.removeprefix(_EVENT).rpartition(".")[0]
@@ -159,6 +172,7 @@ def promote(
     why: str,
     settings: RegisterSettings | None = None,
     say: Progress = quiet,
+    number: int | None = None,
 ) -> Version:
     """Point ``production`` at the staging version, and ``previous`` at the one it replaces.
 
@@ -170,6 +184,7 @@ def promote(
     settings : the limits in force, which have to be those that the version was judged and tested
         by; None: whatever they were.
     say : is told what was finished.
+    number : the version to promote in place of the staging one; the same is asked of it.
 
     Raises
     ------
@@ -179,15 +194,12 @@ def promote(
         tests, or its bytes are not those that were registered. Or if somebody else is at it.
     """
     finish(registry, say)
-    candidate, current = staged_version(registry), registry.at(PRODUCTION)
+    candidate = staged_version(registry) if number is None else registry.numbered(number)
+    current = registry.at(PRODUCTION)
     if current is not None and current.number == candidate.number:
         _complete_record(registry, candidate, now, why)
         return candidate
-    objections = [
-        *_objections_of_the_gate(registry, candidate, current, settings),
-        *_objections_of_the_tests(registry, candidate, settings),
-    ]
-    if objections:
+    if objections := objections_to(registry, candidate, current, settings):
         told = "; ".join(objections)
         record(registry, candidate.number, Happening.NOT_PROMOTED, now, told)
         raise RefusedError(
@@ -195,6 +207,19 @@ def promote(
         )
     _carry_out(registry, _intent(Kind.PROMOTION, registry, current, candidate, now, why))
     return candidate
+
+
+def objections_to(
+    registry: Registry,
+    candidate: Version,
+    current: Version | None,
+    settings: RegisterSettings | None,
+) -> list[str]:
+    """Return why a version may not go to production beside the one there; empty if it may."""
+    return [
+        *_objections_of_the_gate(registry, candidate, current, settings),
+        *_objections_of_the_tests(registry, candidate, settings),
+    ]
 
 
 def _complete_record(
@@ -205,7 +230,7 @@ def _complete_record(
     if withdrawn := why_withdrawn(registry.versions(), version):
         objections.append(f"it was {withdrawn}")
     is_recorded = SINCE in version.tags and any(
-        event.what in (Happening.PROMOTED, Happening.RESTORED) for event in _events(version)
+        event.what in (Happening.PROMOTED, Happening.RESTORED) for event in events_of(version)
     )
     if not is_recorded and not version.accepted:
         objections.append(f"the gate did not accept it ({_why_refused(version)})")
@@ -231,6 +256,7 @@ def rollback(
     why: str,
     to: int | None = None,
     say: Progress = quiet,
+    only: int | None = None,
 ) -> Version:
     """Bring an earlier production version back: the one before, or the one of a number.
 
@@ -239,6 +265,10 @@ def rollback(
     was deleted, none is withdrawn.
 
     A rollback that was broken off is finished; it is not gone back any further then.
+
+    Parameters
+    ----------
+    only : the version that is to go; nothing is done where another one is in production.
 
     Raises
     ------
@@ -258,6 +288,11 @@ def rollback(
         raise RefusedError(
             f"production of {registry.name} is {_named(current)} since what was broken off is "
             "finished; run `carprice rollback` again if that is to go"
+        )
+    if only is not None and _number(current) != only:
+        raise RefusedError(
+            f"production of {registry.name} is {_named(current)} and not version {only} any more; "
+            "nothing was rolled back"
         )
     versions = registry.versions()
     earlier = _before(registry, versions, current) if to is None else registry.numbered(to)
@@ -440,7 +475,7 @@ def _carry_out(registry: Registry, intent: Intent) -> None:
             raise RefusedError(f"{changed} in the meantime; run `carprice register` and try again")
         current, version = numbers.get(intent.current or 0), numbers[intent.version]
         is_moved = _number(meanwhile) == version.number
-        done = {one.what for one in _events(version)}
+        done = {one.what for one in events_of(version)}
         if is_moved and agreed == intent and _COMES_BY[intent.kind] in done:
             return  # another process has done all of it
         if not is_moved and (told := _tags_against(registry, intent, versions, version)):
@@ -467,9 +502,10 @@ def _withdraw(
     mark = f"rolled back on {intent.now:%Y-%m-%d}: {intent.why}"[:_LONGEST]
     for twin in twins:
         registry.tag(twin.number, {WITHDRAWN: mark})
-    staged = registry.at(STAGING)
-    if staged is not None and staged.number in [twin.number for twin in twins]:
-        registry.clear(STAGING)
+    for alias in (STAGING, CHALLENGER):
+        found = registry.at(alias)
+        if found is not None and found.number in [twin.number for twin in twins]:
+            registry.clear(alias)
     _record_of(registry, version.number, Happening.ROLLED_BACK, intent, intent.why)
 
 

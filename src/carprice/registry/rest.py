@@ -1,4 +1,4 @@
-"""MLflow's REST interface, as much of it as the production model takes.
+"""MLflow's REST interface, as much of it as a model to serve takes.
 
 Importing MLflow and asking by its client takes 1.5 s and 100 MB, this a few milliseconds. What is
 not plain (redirects, other logins, artifacts outside the server) is left to MLflow's client.
@@ -51,9 +51,10 @@ class LeftToMlflowError(Exception):
 
 
 class HttpRegistry:
-    """One registered model on an MLflow server; ``seconds`` is how long to wait for each answer.
+    """What is under an alias of a registered model on an MLflow server.
 
-    ``tags`` are those of the production version that was told last.
+    ``seconds`` is how long to wait for each answer; ``tags`` are those of the version that was told
+    last.
 
     Raises
     ------
@@ -61,11 +62,13 @@ class HttpRegistry:
         If the address is no plain HTTP server, the environment asks for more than a login, or, of
         every method, where MLflow's client had better ask.
     CarpriceError
-        If the server does not answer or refuses, has no production version, or its bytes are wrong.
+        If the server does not answer or refuses, has no version there, or its bytes are wrong.
     """
 
-    def __init__(self, uri: str, name: str, seconds: float = _SECONDS) -> None:
-        self.uri, self.name = uri, name
+    def __init__(
+        self, uri: str, name: str, seconds: float = _SECONDS, alias: str = "production"
+    ) -> None:
+        self.uri, self.name, self.alias = uri, name, alias
         self.tags: dict[str, str] = {}
         parts = logins.split(uri)
         host = parts.hostname or ""
@@ -86,20 +89,20 @@ class HttpRegistry:
         except (OSError, ValueError, http.client.HTTPException):
             raise LeftToMlflowError from None
 
-    def production(self) -> Production:
-        """Return the production version."""
-        answer = self._ask("mlflow/registered-models/alias", name=self.name, alias="production")
+    def version(self) -> Production:
+        """Return the version under the alias."""
+        answer = self._ask("mlflow/registered-models/alias", name=self.name, alias=self.alias)
         with _understanding():
             found = answer["model_version"]
             told = found.get("tags", [])
             self.tags = {str(tag["key"]): str(tag.get("value", "")) for tag in told}
             return Production(str(found["version"]), self.tags.get("digest", ""))
 
-    def download(self, production: Production, target: Path) -> Path:
+    def download(self, version: Production, target: Path) -> Path:
         """Write the version's model folder, checked, as ``target / digest``, and return that."""
-        what = f"version {production.version} of {self.name} in {redact(self.uri)}"
+        what = f"version {version.version} of {self.name} in {redact(self.uri)}"
         with _understanding():
-            asked = {"name": self.name, "version": production.version}
+            asked = {"name": self.name, "version": version.version}
             answer = self._ask("mlflow/model-versions/get-download-uri", **asked)
             place = answer["artifact_uri"]
             logins.refuse_another_server(self.uri, place)
@@ -115,14 +118,14 @@ class HttpRegistry:
                 f"{what} holds {min(odd)}, which is no file of a model that this carprice reads; "
                 "register it again, or upgrade carprice"
             )
-        written, left = target / production.digest, LARGEST_FOLDER
+        written, left = target / version.digest, LARGEST_FOLDER
         written.mkdir()
         for path, name in paths.items():
             call = f"mlflow-artifacts/artifacts/{quote(path)}"
             content = self._read(call, min(LARGEST_FILE, left), f"{what}: {name}")
             (written / name).write_bytes(content)
             left -= len(content)
-        check(written, production.digest, what)
+        check(written, version.digest, what)
         return written
 
     def close(self) -> None:
@@ -199,7 +202,7 @@ class HttpRegistry:
         except (ValueError, KeyError, TypeError, RecursionError):
             code = None
         if code in _NO_SUCH_MODEL:
-            return NoProductionModelError.of(redact(self.uri), self.name)
+            return NoProductionModelError.of(redact(self.uri), self.name, self.alias)
         status = reply.status
         if status in (401, 403) and _may_know_another_login(self.uri):
             return LeftToMlflowError()

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
+CHALLENGER: Final = "challenger"
 PREVIOUS: Final = "previous"
 WITHDRAWN: Final = "withdrawn"
 FILES: Final = "files"
@@ -343,16 +344,21 @@ class Registry:
 
 
 def production_version(registry: Registry) -> Version:
-    """Return the production version.
+    """Return the production version; see :func:`version_at`."""
+    return version_at(registry, PRODUCTION)
+
+
+def version_at(registry: Registry, alias_name: str) -> Version:
+    """Return the version under an alias.
 
     Raises
     ------
     NoProductionModelError
         If there is none.
     """
-    if version := registry.at(PRODUCTION):
+    if version := registry.at(alias_name):
         return version
-    raise NoProductionModelError.of(redact(registry.uri), registry.name)
+    raise NoProductionModelError.of(redact(registry.uri), registry.name, alias_name)
 
 
 def described(downloaded: Path) -> Any:

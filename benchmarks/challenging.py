@@ -1,0 +1,288 @@
+"""How often a challenger is promoted or dropped when the outcomes are looked at every day.
+
+Two models are trained: on the sample's training cars, and on a part of them with another seed. Days
+of outcomes are drawn from their errors of the test cars, pairs as they are, so that tails and
+correlation are those of two real models. A half of the pairs, at random, is turned around: both
+errors change places and signs. So the two are equally good by construction, each as far from the
+other as before. One of them prices all cars a little lower, as one that was trained later may, and
+all cars of one day sell dearer or cheaper together: so the differences of a day hang together. A
+challenger that is worse or better has its errors multiplied by 1.03 or 0.97.
+
+Five ways to decide are looked at: that of `carprice challenge`, by days and by weeks, the same with
+each car for itself, betting with each car, and the t-test that is repeated every day.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from scipy.signal import lfilter
+from scipy.stats import t as student
+
+from carprice.arrays import Floats, quiet
+from carprice.components.ingest import ingest
+from carprice.components.train import train
+from carprice.components.transform import transform
+from carprice.components.workspace import Workspace
+from carprice.listings.frames import as_columns
+from carprice.model import PriceModel
+from carprice.monitoring.sequential import LARGEST, bounds_of, looks_at
+from carprice.schema import PRICE
+from carprice.settings import ChallengeSettings, Settings, load_settings
+
+console = Console()
+FACTORS: Final = {"worse, +3 %": 1.03, "equal": 1.0, "better, −3 %": 0.97}
+_PART: Final = 0.7
+_WIDEST: Final = 0.25
+_WEEK: Final = 7
+
+
+class Pairs(NamedTuple):
+    """ln(observed / price) of the same cars by champion and challenger."""
+
+    champion: Floats
+    challenger: Floats
+
+
+class Days(NamedTuple):
+    """Errors of each run, day and outcome."""
+
+    ours: Floats
+    theirs: Floats
+
+
+Figures = dict[str, Any]
+Looked = tuple[Floats, Floats]
+"""Both ends of the interval after each day, by run."""
+Method = Callable[[Days, float], Looked]
+
+
+def trained_pairs(settings: Settings, folder: Path) -> Pairs:
+    """Train two models and return their errors of the test cars."""
+    workspace = Workspace(folder)
+    ingest(settings.ingest, workspace, quiet)
+    transform(workspace)
+    test = pd.read_parquet(workspace.test_listings)
+    features = pd.read_parquet(workspace.train_features)
+    part = features.sample(frac=_PART, random_state=1).reset_index(drop=True)
+    part.attrs = features.attrs
+    observed, found = test[PRICE].to_numpy(dtype=np.float64), []
+    for seed, rows in enumerate((features, part)):
+        rows.to_parquet(workspace.train_features, index=False)
+        train(settings.train.model_copy(update={"seed": seed}), workspace, quiet)
+        model = PriceModel.load(workspace.model)
+        found.append(np.log(observed / model.predict(as_columns(test)).price))
+    return Pairs(*found)
+
+
+def drawn(pairs: Pairs, factor: float, options: argparse.Namespace, seed: int) -> Days:
+    """Draw outcomes of each run and day."""
+    rng = np.random.default_rng(seed)
+    shape = (options.runs, options.days, options.outcomes)
+    taken = rng.integers(len(pairs.champion), size=shape)
+    theirs, ours = pairs.champion[taken], pairs.challenger[taken]
+    turned = rng.random(shape) < 0.5
+    theirs, ours = np.where(turned, -ours, theirs), np.where(turned, -theirs, ours)
+    kept = options.lasting  # an autoregression whose standard deviation is that of each day
+    steps = rng.normal(0.0, options.shock * np.sqrt(1 - kept**2), (*shape[:2], 1))
+    steps[:, 0] /= np.sqrt(1 - kept**2)
+    level = lfilter([1.0], [1.0, -kept], steps, axis=1)
+    ours, theirs = factor * (ours + level + options.apart / 2), theirs + level - options.apart / 2
+    return Days(*(np.minimum(np.abs(one), LARGEST) for one in (ours, theirs)))
+
+
+def by_day(days: Days, level: float) -> Looked:
+    """Decide as `carprice challenge` does."""
+    looks = looks_at(days.ours.sum(axis=-1), days.theirs.sum(axis=-1), level)
+    return looks.low, looks.high
+
+
+def by_week(days: Days, level: float) -> Looked:
+    """Decide so with `challenge.step_days: 7`, looking at the end of each week."""
+    runs, count = days.ours.shape[:2]
+    weeks = count // _WEEK
+    sums = (one.sum(axis=-1)[:, : weeks * _WEEK].reshape(runs, weeks, _WEEK) for one in days)
+    ours, theirs = (one.sum(axis=-1) for one in sums)
+    looks, last = looks_at(ours, theirs, level, _WEEK), np.arange(1, weeks + 1) * _WEEK - 1
+    low, high = np.full((runs, count), -np.inf), np.full((runs, count), np.inf)
+    low[:, last], high[:, last] = looks.low, looks.high
+    return low, high
+
+
+def _each_car(days: Days) -> tuple[Days, slice]:
+    """Return the outcomes one after another, and which of them are a day's last."""
+    runs, _, outcomes = days.ours.shape
+    return Days(*(one.reshape(runs, -1) for one in days)), slice(outcomes - 1, None, outcomes)
+
+
+def by_car(days: Days, level: float) -> Looked:
+    """Decide by the same interval, but each car counts as independent of all others."""
+    cars, last = _each_car(days)
+    looks = looks_at(cars.ours, cars.theirs, level)
+    return looks.low[:, last], looks.high[:, last]
+
+
+def peeked(days: Days, level: float) -> Looked:
+    """Decide by a paired t-test of the differences, as if each day were the only one."""
+    cars, last = _each_car(days)
+    difference, count = cars.ours - cars.theirs, np.arange(1, cars.ours.shape[1] + 1)
+    mean = np.cumsum(difference, axis=1) / count
+    squares = np.cumsum(difference**2, axis=1) / count - mean**2
+    half = student.isf(level, np.maximum(count - 1, 1)) * np.sqrt(
+        squares / np.maximum(count - 1, 1)
+    )
+    return (mean - half)[:, last], (mean + half)[:, last]
+
+
+def betting(days: Days, level: float) -> Looked:
+    """Decide by money that is won by betting on each car's difference, cut at ±0.25.
+
+    The stake comes from mean and variance of the days before (Waudby-Smith and Ramdas, "Estimating
+    means of bounded random variables by betting", JRSS B 86(1), 2024). Who bets that the challenger
+    is better multiplies the money by 1/level by luck in a share ``level`` of cases at most. There
+    is no interval: an end is −1 or 1 where that side has won, and NaN before.
+    """
+    cars, last = _each_car(days)
+    difference = np.clip(cars.ours - cars.theirs, -_WIDEST, _WIDEST)
+    runs, count, outcomes = *difference.shape, days.ours.shape[2]
+    before = np.arange(count) // outcomes * outcomes
+
+    def until(values: Floats) -> Floats:
+        return np.concatenate([np.zeros((runs, 1)), np.cumsum(values, axis=1)], axis=1)[:, before]
+
+    mean = until(difference) / np.maximum(before, 1)
+    spread = np.maximum(until(difference**2) / np.maximum(before, 1), 1e-6)
+    stake = np.clip(mean / spread, -0.5 / _WIDEST, 0.5 / _WIDEST)
+    worse, better = (
+        np.maximum.accumulate(np.cumsum(np.log1p(one * difference), axis=1), axis=1)[:, last]
+        >= -np.log(level)
+        for one in (np.maximum(stake, 0), np.minimum(stake, 0))
+    )
+    return np.where(worse, 1.0, np.nan), np.where(better, -1.0, np.nan)
+
+
+METHODS: Final[dict[str, Method]] = {
+    "carprice challenge": by_day,
+    "the same, by weeks": by_week,
+    "each car for itself": by_car,
+    "betting": betting,
+    "t-test, peeked at": peeked,
+}
+
+
+def judged(looked: Looked, limits: ChallengeSettings, outcomes: int) -> Figures:
+    """Return what became of the runs; each ends at the first day on which there is a decision."""
+    low, high = looked
+    days = np.arange(1, low.shape[1] + 1)
+    enough = (days >= limits.fewest_days) & (days * outcomes >= limits.fewest)
+    in_time = days <= limits.longest_days
+    with np.errstate(invalid="ignore"):
+        promoted, dropped = (high < -limits.margin) & enough, (low > -limits.margin) & enough
+    first, last = (_first(one & in_time) for one in (promoted, dropped))
+    wins, loses = first < last, last < first
+    found = first[wins] + 1
+    return {
+        "promoted": float(wins.mean()),
+        "dropped": float(loses.mean()),
+        "out of time": float((~wins & ~loses).mean()),
+        "days": float(np.median(found)) if len(found) else None,
+        "outcomes": float(np.median(found)) * outcomes if len(found) else None,
+    }
+
+
+def _first(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.int_]:
+    """Return the first day of each run, or one after all."""
+    return np.asarray(np.where(found.any(axis=1), found.argmax(axis=1), found.shape[1]))
+
+
+def measured(
+    pairs: Pairs, limits: ChallengeSettings, options: argparse.Namespace
+) -> tuple[Figures, list[Figures]]:
+    """Return what is known of the pairs, and the figures of each method and challenger."""
+    ours, theirs = (np.minimum(np.abs(one), LARGEST) for one in (pairs.challenger, pairs.champion))
+    found: Figures = {
+        "cars": len(ours),
+        "mean_error": float(theirs.mean()),
+        "correlation_of_residuals": float(np.corrcoef(*pairs)[0, 1]),
+        "correlation_of_errors": float(np.corrcoef(ours, theirs)[0, 1]),
+        "deviation_of_differences": float((ours - theirs).std()),
+        "bounds": dict(
+            zip((14, 30, 180), bounds_of(np.array([14, 30, 180]), limits.level), strict=True)
+        ),
+    }
+    rows = []
+    for number, (name, factor) in enumerate(FACTORS.items()):
+        days = drawn(pairs, factor, options, options.seed + number)
+        for method, decide in METHODS.items():
+            what = judged(decide(days, limits.level), limits, options.outcomes)
+            rows.append({"challenger": name, "method": method, **what})
+    return found, rows
+
+
+def show(found: Figures, rows: list[Figures], options: argparse.Namespace) -> None:
+    """Print the table."""
+    console.print(
+        f"{found['cars']} test cars: mean error {found['mean_error']:.4f}, standard deviation of "
+        f"the differences {found['deviation_of_differences']:.4f}, correlation of the errors "
+        f"{found['correlation_of_errors']:.3f}, of the residuals "
+        f"{found['correlation_of_residuals']:.3f}"
+    )
+    title = (
+        f"{options.runs} runs, {options.outcomes} outcomes a day for {options.days} days, a day's "
+        f"level ± {100 * options.shock:g} %, levels {100 * options.apart:g} % apart"
+    )
+    table = Table(title=title, title_justify="left")
+    header = ("method", "challenger", "promoted %", "dropped %", "out of time %", "median outcomes")
+    for name in header:
+        table.add_column(name, justify="left" if name in header[:2] else "right")
+    for row in sorted(rows, key=lambda one: [*METHODS].index(one["method"])):
+        shares = (f"{100 * row[name]:.1f}" for name in ("promoted", "dropped", "out of time"))
+        outcomes = "" if row["outcomes"] is None else f"{row['outcomes']:,.0f}"
+        table.add_row(row["method"], row["challenger"], *shares, outcomes)
+    console.print(table)
+
+
+def main() -> None:
+    """Run as a program; exit 1 where a challenger that is no better is promoted too often."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, help="params file; default: the embedded sample")
+    parser.add_argument("--source", help="listings, instead of the file's")
+    parser.add_argument("--runs", type=int, default=200, help="of each challenger (%(default)s)")
+    parser.add_argument("--days", type=int, default=180, help="of looking (%(default)s)")
+    parser.add_argument("--outcomes", type=int, default=50, help="a day (%(default)s)")
+    parser.add_argument("--shock", type=float, default=0.02, help="of a day, in ln (%(default)s)")
+    parser.add_argument("--lasting", type=float, default=0.0, help="of a day's level (%(default)s)")
+    parser.add_argument("--apart", type=float, default=0.02, help="levels, in ln (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
+    parser.add_argument("--pairs", type=Path, help="keep the errors of the two models there")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    settings = load_settings(options.params, options.source) if options.params else Settings()
+    limits = settings.challenge.model_copy(update={"longest_days": options.days})
+    if options.pairs and options.pairs.exists():
+        pairs = Pairs(*np.load(options.pairs))
+    else:
+        with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
+            pairs = trained_pairs(settings, Path(folder))
+        if options.pairs:
+            np.save(options.pairs, np.stack(pairs))
+    found, rows = measured(pairs, limits, options)
+    show(found, rows, options)
+    if options.json:
+        options.json.write_text(
+            json.dumps({**found, "rows": rows}, indent=2) + "\n", encoding="utf-8"
+        )
+    wrong = [row["promoted"] for row in rows if row["method"] == "carprice challenge"][:2]
+    raise SystemExit(max(wrong) > limits.level)
+
+
+if __name__ == "__main__":
+    main()

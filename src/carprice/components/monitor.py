@@ -1,0 +1,157 @@
+"""Look at the model in use: by the prediction log, by outcomes, and by fresh listings."""
+
+import datetime
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from carprice.arrays import Progress
+from carprice.components.workspace import Workspace
+from carprice.errors import InputError
+from carprice.files import write_json, write_text
+from carprice.model import PriceModel
+from carprice.monitoring.checks import Monitored
+from carprice.monitoring.last_run import to_json
+from carprice.monitoring.observations import observe, read_fresh, read_log
+from carprice.monitoring.outcomes import (
+    OUTCOMES_FILE,
+    Outcome,
+    OutcomeStore,
+    location_of_outcomes,
+)
+from carprice.monitoring.page import page
+from carprice.monitoring.records import ANSWER_COLUMNS, ANSWERED_AT, OBSERVED_ON
+from carprice.monitoring.verdict import look
+from carprice.schema import FIELDS
+from carprice.settings import MonitorSettings, Settings
+
+LOG_VARIABLE = "CARPRICE_PREDICTION_LOG"
+OUTCOMES_VARIABLE = "CARPRICE_OUTCOMES"
+
+
+@dataclass(frozen=True)
+class Places:
+    """What a look reads; empty is nothing.
+
+    Attributes
+    ----------
+    log : folder or ``s3://…`` of the prediction log.
+    outcomes : SQLAlchemy URL of the outcomes, or the folder of their database.
+    listings : fresh listings, whatever ``ingest.source`` may be.
+    since, until : first and last day (UTC) that is looked at; None: all.
+    """
+
+    log: str = ""
+    outcomes: str = ""
+    listings: str = ""
+    since: datetime.date | None = None
+    until: datetime.date | None = None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found, and the answers and observed prices that it was found in."""
+
+    monitored: Monitored
+    log: pd.DataFrame
+    observations: pd.DataFrame
+
+
+def places_of(
+    settings: MonitorSettings,
+    log: str | None = None,
+    outcomes: str | None = None,
+    listings: str | None = None,
+    days: tuple[datetime.date | None, datetime.date | None] = (None, None),
+    environment: Mapping[str, str] = os.environ,
+) -> Places:
+    """Return what to read: as it is given, else as the environment says, else params.yaml.
+
+    Outcomes that are named nowhere are those beside a log that is a folder, if there are any.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to read, or the days are in the wrong order.
+    """
+    since, until = days
+    if since and until and since > until:
+        raise InputError(f"--since {since} is after --until {until}; exchange them")
+    log = log or environment.get(LOG_VARIABLE) or settings.log or ""
+    named = outcomes or environment.get(OUTCOMES_VARIABLE) or settings.outcomes or ""
+    found = location_of_outcomes(named, log)
+    if not named and found and not (Path(found) / OUTCOMES_FILE).is_file():
+        found = ""
+    if not (log or found or listings):
+        raise InputError(
+            "there is nothing to look at; name the prediction log with --log, monitor.log in "
+            f"params.yaml or {LOG_VARIABLE}, outcomes with --outcomes, or fresh listings with "
+            "--listings"
+        )
+    return Places(log, found, listings or "", since, until)
+
+
+def look_at(model: PriceModel, settings: Settings, places: Places, progress: Progress) -> Looked:
+    """Read what there is, as :func:`read_seen` does, and look at a model with it."""
+    log, observations = read_seen(settings, places, progress)
+    return Looked(look(model, log, observations, settings.monitor, progress), log, observations)
+
+
+def read_seen(
+    settings: Settings, places: Places, progress: Progress
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the answers of the log, and the prices that were seen.
+
+    Raises
+    ------
+    InputError
+        If a place is not there or cannot be read.
+    CarpriceError
+        If the database of outcomes does not answer.
+    """
+    log = _answers(places, progress)
+    outcomes = [] if not places.outcomes else _outcomes(places.outcomes, progress)
+    fresh = None
+    if places.listings:
+        fresh = read_fresh(places.listings, settings.ingest, progress)
+    observations = observe(log, outcomes, fresh)
+    return _within(log, ANSWERED_AT, places), _within(observations, OBSERVED_ON, places)
+
+
+def write_found(monitored: Monitored, workspace: Workspace, made: datetime.datetime) -> None:
+    """Write ``monitoring.json`` and the page; RefusedError if the disk does not take them."""
+    write_text(workspace.monitoring_page, page(monitored, made))
+    write_json(workspace.monitoring, to_json(monitored, made))
+
+
+def _answers(places: Places, progress: Progress) -> pd.DataFrame:
+    """Return the log to its last day: a car may be answered before the first, and sold after it."""
+    if not places.log:
+        return pd.DataFrame(columns=[*ANSWER_COLUMNS, *FIELDS])
+    progress("reading the prediction log")
+    return read_log(places.log, until=places.until)
+
+
+def _outcomes(location: str, progress: Progress) -> list[Outcome]:
+    progress("reading outcomes")
+    store = OutcomeStore(location)
+    try:
+        return store.latest()
+    finally:
+        store.close()
+
+
+def _within(table: pd.DataFrame, column: str, places: Places) -> pd.DataFrame:
+    """Return the rows of the days that are looked at."""
+    if column not in table or (places.since is None and places.until is None):
+        return table
+    days = pd.to_datetime(table[column], utc=True)
+    kept = pd.Series(True, index=table.index)
+    if places.since is not None:
+        kept &= days >= pd.Timestamp(places.since, tz="UTC")
+    if places.until is not None:
+        kept &= days < pd.Timestamp(places.until, tz="UTC") + pd.Timedelta(days=1)
+    return table.loc[kept].reset_index(drop=True)

@@ -1,0 +1,79 @@
+"""``/metrics`` tells what the last ``carprice monitor`` found."""
+
+import datetime
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from monitored import found
+
+from carprice.files import write_json
+from carprice.monitoring.last_run import to_json
+
+NOW = datetime.datetime(2026, 9, 29, 6, 0, tzinfo=datetime.UTC)
+ClientWith = Callable[..., AbstractContextManager[TestClient]]
+PREFIX = "carprice_monitoring_"
+
+
+def told(client: TestClient) -> dict[str, float]:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    lines = [line.split() for line in answer.text.splitlines() if line.startswith(PREFIX)]
+    return {name.removeprefix(PREFIX): float(value) for name, value in lines}
+
+
+def test_figures_of_the_last_run_are_told_and_read_again_when_it_changed(
+    client_with: ClientWith, tmp_path: Path
+) -> None:
+    path = tmp_path / "monitoring.json"
+    content = to_json(found(), NOW)
+    write_json(path, content)
+    with client_with(monitoring=path) as client:
+        assert told(client) == {
+            "readable": 1.0,
+            "verdict": 4.0,
+            "timestamp_seconds": NOW.timestamp(),
+            'bias_percent{of="outcomes"}': -2.4,
+            'mdape_percent{of="outcomes"}': 12.1,
+            'within_10_percent{of="outcomes"}': 44.0,
+            'coverage_percent{of="outcomes"}': 81.5,
+            "market_level_percent": -1.2,
+            "market_level_error_percent": pytest.approx(0.7),
+        }
+        write_json(path, {**content, "level": "look", "figures": {"other": {"bias": 1.0}}})
+        assert told(client) == {
+            "readable": 1.0,
+            "verdict": 3.0,
+            "timestamp_seconds": NOW.timestamp(),
+        }
+
+
+def test_a_wrong_file_is_told_once_and_stops_nothing(
+    client_with: ClientWith, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "monitoring.json"
+
+    def warnings() -> list[str]:
+        return [one.getMessage() for one in caplog.records if "monitor" in one.getMessage()]
+
+    with caplog.at_level(logging.WARNING), client_with(monitoring=path) as client:
+        assert told(client) == told(client) == {"readable": 0.0}
+        assert len(warnings()) == 1
+        assert "cannot be read (No such file or directory)" in warnings()[0]
+        path.write_text("{}", encoding="utf-8")
+        assert told(client) == told(client) == {"readable": 0.0}
+        assert len(warnings()) == 2
+        assert "is no monitoring.json: format: Field required" in warnings()[1]
+        write_json(path, to_json(found(), NOW))
+        assert told(client)["readable"] == 1.0
+        path.unlink()
+        assert told(client) == {"readable": 0.0}
+        assert len(warnings()) == 3
+        assert client.get("/live").status_code == 200
+
+
+def test_without_a_place_nothing_is_told(client: TestClient) -> None:
+    assert told(client) == {}

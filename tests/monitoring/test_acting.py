@@ -1,0 +1,56 @@
+"""``carprice monitor --act``: what becomes of the verdict."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import Carprice, caller
+from in_use import InUse, in_use
+
+from carprice.model import PriceModel
+
+
+@pytest.fixture
+def carprice(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    promoted: Any,
+    tmp_path: Path,
+) -> Carprice:
+    """Runs ``carprice`` where version 1 is in production, and the year has had its retrainings."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(promoted.root / "mlflow.db", tmp_path)
+    params = {"ingest": {"source": "sample"}, "monitor": {"retrain": {"most_a_year": 0}}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    return caller(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def cheaper(tmp_path_factory: pytest.TempPathFactory, finished: Any) -> InUse:
+    """A market in which like cars cost 15 % less than the model says."""
+    model = PriceModel.load(finished[0].model)
+    return in_use(tmp_path_factory.mktemp("cheaper"), model, factor=0.85)
+
+
+def test_what_becomes_of_the_verdict_is_said_and_recorded(
+    carprice: Carprice, cheaper: InUse
+) -> None:
+    look = ("monitor", "--log", cheaper.log, "--listings", cheaper.listings)
+    done = carprice(*look, "--act")
+    assert done.code == 4
+    told = "0 retrainings began in the last 365 days, and monitor.retrain.most_a_year is 0"
+    assert done.err.splitlines()[-1] == f"act: version 1: not retrained; {told}"
+    history = carprice("history", "--json")
+    assert told in history.out
+    assert "not retrained" in history.out
+    assert carprice(*look).err.splitlines()[-1].startswith("monitor: see ")
+
+
+def test_a_model_of_a_folder_is_not_acted_on(carprice: Carprice, cheaper: InUse) -> None:
+    done = carprice("monitor", "--log", cheaper.log, "--model", "somewhere", "--act")
+    assert (done.code, done.line) == (
+        2,
+        "carprice: --act is of the production model; leave --model out",
+    )

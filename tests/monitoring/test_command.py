@@ -1,0 +1,203 @@
+"""``carprice monitor``: what it reads, writes, prints and exits with."""
+
+import datetime
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from command_line import Carprice, caller
+from in_use import InUse, in_use
+
+from carprice.components.evidently_report import _comparable
+from carprice.components.monitor import places_of
+from carprice.errors import InputError
+from carprice.model import PriceModel
+from carprice.monitoring.last_run import read_last_run
+from carprice.monitoring.outcomes import OUTCOMES_FILE
+from carprice.settings import MonitorSettings
+
+DAY = datetime.date(2025, 7, 1)
+
+
+@pytest.fixture(scope="module")
+def model(finished: Any) -> PriceModel:
+    return PriceModel.load(finished[0].model)
+
+
+@pytest.fixture
+def carprice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Carprice:
+    return caller(monkeypatch, capsys)
+
+
+@pytest.fixture
+def monitor(carprice: Carprice, finished: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Runs ``carprice monitor`` on the small model in a folder of its own."""
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"ingest": {"source": "sample"}}), encoding="utf-8")
+    options = ("--params", params, "--workdir", tmp_path, "--model", finished[0].model)
+    return lambda *more: carprice("monitor", *options, *more)
+
+
+@pytest.fixture(scope="module")
+def cheaper(tmp_path_factory: pytest.TempPathFactory, model: PriceModel) -> InUse:
+    """A market in which like cars cost 15 % less than the model says."""
+    return in_use(tmp_path_factory.mktemp("cheaper"), model, factor=0.85)
+
+
+def test_a_market_that_fell_is_told_to_people_and_machines(
+    monitor: Callable[..., Any], cheaper: InUse, tmp_path: Path
+) -> None:
+    done = monitor("--log", cheaper.log, "--listings", cheaper.listings)
+    assert (done.code, done.out) == (4, "")
+    lines = done.err.splitlines()
+    assert "retrain the market moved" in lines
+    assert any(line.startswith("fine    shares of the cars:") for line in lines)
+    assert lines[-1] == f"monitor: see {tmp_path / 'reports' / 'monitoring.html'}"
+    last = read_last_run(tmp_path / "reports" / "monitoring.json")
+    assert last.level == "retrain"
+    assert set(last.figures) == {"outcomes", "fresh_listings", "market"}
+    assert last.figures["market"]["level"] == pytest.approx(-15, abs=2)
+    page = (tmp_path / "reports" / "monitoring.html").read_text(encoding="utf-8")
+    assert "the market moved" in page
+    assert page.count("<table>") == page.count("<figure>") > 5
+
+
+def test_a_market_as_it_was_is_fine(
+    monitor: Callable[..., Any], model: PriceModel, tmp_path: Path
+) -> None:
+    same = in_use(tmp_path / "same", model)
+    (same.log / "half.parquet").write_bytes(b"PAR1")
+    done = monitor("--log", same.log, "--json")
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert found == json.loads((tmp_path / "reports" / "monitoring.json").read_text("utf-8"))
+    assert (found["level"], found["facts"]["outcomes"]) == ("fine", 200)
+    # What could not be read is told in a line of its own.
+    assert "half.parquet is no whole file of a prediction log" in done.err
+
+
+def test_only_the_days_that_are_asked_for_are_looked_at(
+    monitor: Callable[..., Any], cheaper: InUse
+) -> None:
+    days = ("--since", "2025-07-11", "--until", "2025-07-20")
+    done = monitor("--log", cheaper.log, *days, "--json")
+    facts = json.loads(done.out)["facts"]
+    assert (facts["answers_from"], facts["answers_to"]) == ("2025-07-11", "2025-07-20")
+    assert (facts["observed_from"], facts["observed_to"]) == ("2025-07-11", "2025-07-20")
+    assert done.code == 0  # 66 answers are too few
+    assert json.loads(done.out)["cause"] == "too little to tell"
+
+
+def test_outcomes_alone_are_looked_at(monitor: Callable[..., Any], cheaper: InUse) -> None:
+    done = monitor("--outcomes", cheaper.log, "--json")
+    # Without the log nobody knows which cars the quotes are of.
+    assert json.loads(done.out)["facts"]["outcomes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "there is nothing to look at; name the prediction log with --log"),
+        (("--log", "none"), "none is no folder"),
+        (("--since", "2025-07-02", "--until", "2025-07-01", "--log", "a"), "is after --until"),
+        (("--listings", "none.csv"), "none.csv"),
+        (("--outcomes", "s3://bucket"), "outcomes cannot be kept at s3://bucket"),
+        (("--log", "a", "--evidently", "report.pdf"), "the ending must be .html"),
+        (("--listings", "a.csv", "--evidently", "report.html"), "needs a prediction log"),
+        (("--log", "a", "--act"), "--act is of the production model; leave --model out"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(
+    monitor: Callable[..., Any], options: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    done = monitor(*options)
+    assert done.code == 2
+    assert told in done.line
+    assert not (tmp_path / "reports" / "monitoring.json").exists()
+
+
+def test_places_are_those_given_then_the_environments_then_those_of_the_file(
+    tmp_path: Path,
+) -> None:
+    settings = MonitorSettings(log="of-params", outcomes="sqlite:///of-params.db")
+    variables = {
+        "CARPRICE_PREDICTION_LOG": "of-environment",
+        "CARPRICE_OUTCOMES": "sqlite:///of-environment.db",
+    }
+    found = [
+        places_of(settings, "given", "sqlite://", environment=variables),
+        places_of(settings, environment=variables),
+        places_of(settings, environment={}),
+    ]
+    assert [one.log for one in found] == ["given", "of-environment", "of-params"]
+    assert [one.outcomes for one in found] == [
+        *("sqlite://", "sqlite:///of-environment.db", "sqlite:///of-params.db"),
+    ]
+    # Outcomes beside the log are read where there are any.
+    log = str(tmp_path)
+    assert places_of(MonitorSettings(), log, environment={}).outcomes == ""
+    (tmp_path / OUTCOMES_FILE).touch()
+    assert places_of(MonitorSettings(), log, environment={}).outcomes == log
+    with pytest.raises(InputError, match="nothing to look at"):
+        places_of(MonitorSettings(), environment={})
+
+
+def test_without_evidently_the_remedy_is_told(
+    monitor: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    report = ("--log", tmp_path, "--evidently", tmp_path / "report.html")
+    monkeypatch.setitem(sys.modules, "evidently", None)
+    done = monitor(*report)
+    assert done.code == 2
+    assert "not installed; run pip install 'carprice[evidently]'" in done.line
+    monkeypatch.delitem(sys.modules, "evidently")
+    (tmp_path / "evidently.py").write_text("from pandas import gone", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = monitor(*report)
+    assert done.code == 2
+    assert "Evidently cannot be used with the other packages here" in done.line
+
+
+def test_evidently_gets_no_name_that_is_more_than_a_text() -> None:
+    hostile = "</script><script>alert(1)</script>\u2028" + "x" * 200
+    before = pd.DataFrame({"year": [2015.0, 2016.0], "make": ["Kia", hostile]})
+    after = pd.DataFrame({"year": [2017, None], "make": [hostile, "never seen <b>"]})
+    shown, compared = _comparable(after, before, ["year"], ["make"])
+    assert shown["make"].tolist()[1] == "(others)"
+    assert len(shown["make"][0]) == 100
+    assert shown["make"][0] == compared["make"][1]
+    assert not {*"<>&\\`"} & {*"".join([*shown["make"], *compared["make"]])}
+
+
+def test_a_model_is_recalibrated_tested_and_staged(
+    carprice: Carprice, promoted: Any, cheaper: InUse, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(promoted.root, tmp_path / "workspace")
+    params = folder / "params.yaml"
+    content = {"monitor": {"recalibrate": {"fewest": 100}}}
+    content |= {"register": {"gate": {"latency_factor": 1000}}}
+    params.write_text(yaml.safe_dump(content), encoding="utf-8")
+    options = ("--params", params, "--workdir", folder, "--listings", cheaper.listings)
+    both = carprice("monitor", *options, "--act", "--recalibrate")
+    assert (both.code, "leave one out" in both.err) == (2, True)
+    done = carprice("monitor", *options, "--recalibrate")
+    assert done.code == 4, done.err
+    assert done.err.rstrip().endswith(
+        "recalibrate: version 2 is staged and tested; `carprice promote` is next"
+    )
+    assert "the level moves by -1" in done.err
+    card = (folder / "reports" / "model-tests" / "model_card.md").read_text(encoding="utf-8")
+    assert "later cars than it was learned from, without and with it" in card
+    promoted_now = carprice("promote", "--params", params, "--workdir", folder)
+    assert promoted_now.code == 0, promoted_now.err
+    params.write_text(yaml.safe_dump({"ingest": {"source": "sample"}}), encoding="utf-8")
+    few = carprice("monitor", *options, "--recalibrate", "--until", "2025-07-05")
+    assert (few.code, "a correction needs 300" in few.err) == (1, True)
