@@ -28,6 +28,7 @@ SECRETS = (
     "CARPRICE_API_KEYS",
     "CARPRICE_OUTCOMES",
     "CARPRICE_PROMOTION_KEY",
+    "CARPRICE_WEBHOOK_SECRET",
 )
 PLACES = {*(f"SECRET_{name}" for name in SECRETS), "VALIDATION_API_KEY"}
 """Keys that say where a secret is."""
