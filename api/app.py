@@ -18,7 +18,16 @@ from api.openapi import add_schemas
 from api.protocols import inference, scoring
 from api.protocols.messages import DataframeSplit, InferenceRequest, ScoringParams, TensorParameters
 from api.root_path import route_path
-from api.routes import about, appraisals, batches, outcomes, pages, prices, reports
+from api.routes import (
+    about,
+    appraisals,
+    batches,
+    outcomes,
+    pages,
+    prices,
+    reports,
+    webhooks,
+)
 from api.served import ServedModel
 from api.service import Service
 from api.service_settings import ServiceSettings
@@ -92,6 +101,8 @@ def create_app(
     if settings.pages:
         app.include_router(pages.router)
         app.include_router(reports.router)
+    if settings.webhook_secret.get_secret_value():
+        app.include_router(webhooks.router_of(service))
     for router in (prices.router, appraisals.router, batches.router, about.health, about.router):
         app.include_router(router)
     app.include_router(outcomes.off if service.outcomes is None else outcomes.router)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from carprice.errors import InputError
-from carprice.redaction import LOGIN_VARIABLES, PROMOTION_KEY, TOKEN_VARIABLES
+from carprice.redaction import LOGIN_VARIABLES, PROMOTION_KEY, TOKEN_VARIABLES, WEBHOOK_SECRET
 
 DEFAULT_PORT: Final = 8000
 SECRETS_FOLDER: Final = Path("/run/secrets")
 SECRETS: Final = (
-    *(*LOGIN_VARIABLES, *TOKEN_VARIABLES, PROMOTION_KEY),
+    *(*LOGIN_VARIABLES, *TOKEN_VARIABLES, PROMOTION_KEY, WEBHOOK_SECRET),
     *("CARPRICE_API_KEYS", "CARPRICE_OUTCOMES"),
 )
 

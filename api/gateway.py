@@ -37,6 +37,8 @@ APP: Final = "/app"
 """The page for people, which needs no key as long as it prices nothing."""
 CARD: Final = "/model-card"
 """The page about the model, which asks for a key where there are keys."""
+WEBHOOK: Final = "/registry/webhook"
+"""What MLflow tells of its registry; it is signed, which is its key."""
 _UNLOGGED: Final = frozenset((*HEALTH, "/metrics"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _POLICY = b"default-src 'none'; frame-ancestors 'none'"
@@ -187,7 +189,7 @@ class Gateway:
     def _admit(self, scope: Scope, exchange: "_Exchange") -> str | None:
         """Return the name of the request's key, where keys are asked for; 401 or 429."""
         path = exchange.path
-        if not self._keys or path in HEALTH or path.startswith(PAGES):
+        if not self._keys or path in (*HEALTH, WEBHOOK) or path.startswith(PAGES):
             return None
         if not exchange.key and (path in (APP, CARD) or path.startswith(f"{APP}/")):
             return None

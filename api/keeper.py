@@ -82,6 +82,7 @@ class ModelKeeper:
         self.problem = "" if served else "the production model is being loaded"
         self.objection = ""
         self._newest = ""
+        self._is_wanted = asyncio.Event()
         self._has_begun = asyncio.Event()
         self._was_asked = asyncio.Event()
         self.on_swap: Callable[[ServedModel], object] | None = None
@@ -90,7 +91,8 @@ class ModelKeeper:
     async def run(self) -> None:
         """Ask until the registry answered once, then poll it if the settings say so.
 
-        Returns only where nothing is to be polled; cancel it to stop.
+        Where a webhook may tell of changes, ask after each, until it is answered. Returns only
+        where there is neither; cancel it to stop.
         """
         wait = _FIRST_WAIT_SECONDS
         has_answered = self.served is not None
@@ -101,12 +103,25 @@ class ModelKeeper:
         self._has_begun.set()
         while not (has_answered or await self._ask()):
             self._was_asked.set()
-            await asyncio.sleep(about(wait))
+            await self._pause(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
         self._was_asked.set()
-        while self._settings.poll_seconds > 0:
-            await asyncio.sleep(about(self._settings.poll_seconds))
-            await self._ask()
+        has_answered = True
+        poll, is_told = self._settings.poll_seconds, self._settings.webhook_secret
+        while poll > 0 or is_told.get_secret_value():
+            await self._pause(poll or (0 if has_answered else _LONGEST_WAIT_SECONDS))
+            has_answered = await self._ask()
+
+    def ask_soon(self) -> None:
+        """Ask the registry as soon as it is not being asked."""
+        self._is_wanted.set()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait about so long, or, with 0, for ever; in any case no longer than :meth:`ask_soon`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(about(seconds) if seconds else None):
+                await self._is_wanted.wait()
+        self._is_wanted.clear()
 
     async def settle(self) -> None:
         """Wait until requests may come, once :meth:`run` runs.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _PREFIX = "CARPRICE_"
+_SECRET = ("api_keys", "outcomes", "promotion_key", "webhook_secret")
 _PART = re.compile(r"[A-Za-z0-9._~-]+")
 
 
@@ -39,6 +40,8 @@ class ServiceSettings(BaseModel):
     require_record : whether a production version is refused whose record in the registry does not
         bear it out; else that is only told.
     promotion_key : key that model tests and promotions have to be signed with; empty: none.
+    webhook_secret : secret with which MLflow signs what its webhook tells of the registry; empty:
+        there is no such route.
     poll_seconds : how often to look for a new production model; 0: never once it was had.
     challenger : what the model under the alias ``challenger`` is for: nothing (off), pricing some
         requests beside production (shadow), or answering for some cars (canary).
@@ -87,6 +90,7 @@ class ServiceSettings(BaseModel):
     load_seconds: float = Field(30.0, gt=0)
     require_record: bool = False
     promotion_key: SecretStr = SecretStr("")
+    webhook_secret: SecretStr = SecretStr("")
     poll_seconds: float = Field(0.0, ge=0)
     challenger: Literal["off", "shadow", "canary"] = "off"
     shadow_share: float = Field(0.1, ge=0, le=1)
@@ -119,7 +123,7 @@ class ServiceSettings(BaseModel):
     opentelemetry: bool = False
     root_path: str = ""
 
-    @field_validator("promotion_key")
+    @field_validator("promotion_key", "webhook_secret")
     @classmethod
     def _as_key(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
@@ -170,7 +174,5 @@ class ServiceSettings(BaseModel):
 def _told(error: "ErrorDetails") -> str:
     field = str(error["loc"][0])
     message = error["msg"].removeprefix("Value error, ")
-    found = (
-        "a secret" if field in ("api_keys", "outcomes", "promotion_key") else repr(error["input"])
-    )
+    found = "a secret" if field in _SECRET else repr(error["input"])
     return f"{_PREFIX}{field.upper()}: {message} (found {found})"

@@ -13,6 +13,7 @@
 #   BUNDLE_BUCKET        bucket, or bucket/folder
 #   AWS_REGION           region of the instances
 #   MLFLOW_TRACKING_URI  registry that the service asks, without a login
+#   LOG_GROUP            group of CloudWatch Logs for what the service says; else it stays with Docker
 
 set -euo pipefail
 # shellcheck source=deploy/common.sh

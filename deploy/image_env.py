@@ -1,7 +1,7 @@
 """Write a bundle's image.env and known_listing.json; of the standard library alone.
 
 Usage: image_env.py FOLDER OUT, with IMAGE, MODEL_VERSION, AWS_REGION and MLFLOW_TRACKING_URI in the
-environment; FOLDER has service.env and known_listing.json.
+environment, and LOG_GROUP where there is one; FOLDER has service.env and known_listing.json.
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 RELEASE = ("IMAGE", "MODEL_VERSION", "AWS_REGION", "MLFLOW_TRACKING_URI")
+OPTIONAL = ("LOG_GROUP",)
 LINE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
 ALLOWED = re.compile(
     r"CARPRICE_[A-Z_]+|PORT|HEALTH_SECONDS|HEALTHY_ANSWERS|WEB_CONCURRENCY"
@@ -27,6 +28,7 @@ SECRETS = (
     "CARPRICE_API_KEYS",
     "CARPRICE_OUTCOMES",
     "CARPRICE_PROMOTION_KEY",
+    "CARPRICE_WEBHOOK_SECRET",
 )
 PLACES = {*(f"SECRET_{name}" for name in SECRETS), "VALIDATION_API_KEY"}
 """Keys that say where a secret is."""
@@ -47,7 +49,7 @@ def service_settings(path: Path) -> dict[str, str]:
         problem = ""
         if not key:
             problem = "write KEY=VALUE, without spaces or quotes around them"
-        elif key in RELEASE:
+        elif key in RELEASE + OPTIONAL:
             problem = f"{key} is set by the release; take the line out"
         elif key not in PLACES and (not ALLOWED.fullmatch(key) or key in SECRETS):
             problem = (
@@ -98,6 +100,7 @@ def main(folder: Path, out: Path) -> None:
             "it in deploy/service.env as SECRET_MLFLOW_TRACKING_USERNAME and _PASSWORD"
         )
     release = {name: os.environ[name] for name in RELEASE}
+    release |= {name: os.environ[name] for name in OPTIONAL if os.environ.get(name)}
     listing, prices = known_listing(folder / "known_listing.json")
     settings = {**release, **service_settings(folder / "service.env"), **prices}
     lines = (f"{key}={value}\n" for key, value in settings.items())

@@ -10,6 +10,8 @@
 #   ROLLOUT_SECONDS  stop the deployment after so long: 2400, well within the hour that GitHub's
 #                    login to AWS lasts
 #   POLL_SECONDS     how often to ask: 10
+#   IGNORE_ALARMS    yes: start although an alarm of the deployment group is on, and do not stop for
+#                    one; CodeDeploy refuses else, also what would mend it
 
 set -euo pipefail
 # shellcheck source=deploy/common.sh
@@ -34,9 +36,11 @@ deploy() { # SUBCOMMAND OPTION…
   aws deploy "$@" --region "$AWS_REGION" --output text
 }
 
+alarms=()
+[ -z "${IGNORE_ALARMS:-}" ] || alarms=(--override-alarm-configuration enabled=false)
 deployment=$(deploy create-deployment --application-name "$CODEDEPLOY_APPLICATION" \
   --deployment-group-name "$CODEDEPLOY_GROUP" --description "${key##*/}" \
-  --s3-location "bucket=$bucket,key=$key,bundleType=tgz" --query deploymentId)
+  --s3-location "bucket=$bucket,key=$key,bundleType=tgz" "${alarms[@]}" --query deploymentId)
 say "Deployment $deployment of $1"
 
 status=

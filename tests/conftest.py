@@ -59,6 +59,7 @@ TOGETHER = {
         *("/test_broken_off.py", "/test_fetch.py", "/model_tests/test_command.py"),
         *("/test_forged_production.py", "/test_promotion.py", "/test_challenger_processes.py"),
         *("/test_setup.py", "/test_versions.py", "/tests/test_cli.py"),
+        *("/test_after_the_release.py",),
     ),
 }
 # What makes a test slow: fixtures that start a server or a workflow, or read real listings, and

@@ -14,9 +14,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
-    *("abuse.py", "appraising.py", "challenging.py", "comparables.py", "contaminated.py"),
-    *("deals.py", "drift.py", "gate.py", "load.py", "logging_cost.py", "one_price.py"),
-    *("scaling.py", "serving.py", "time_split.py"),
+    *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
+    *("contaminated.py", "deals.py", "drift.py", "gate.py", "load.py", "logging_cost.py"),
+    *("one_price.py", "scaling.py", "serving.py", "shadowing.py", "time_split.py"),
 )
 
 
@@ -57,6 +57,24 @@ def test_lasting_load_brings_no_error_and_holds_no_memory(
     assert figures["errors"] == {}
     assert figures["answers"] > 1000
     assert figures["growth"] <= 1.05
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are killed and disks mounted")
+@pytest.mark.usefixtures("pinned")
+def test_no_request_fails_while_services_are_killed_the_disk_is_full_and_s3_away(
+    run: Callable[..., object], promoted: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    report, workdir = tmp_path / "after.json", tmp_path / "work"
+    workdir.mkdir()
+    shutil.copy(promoted.root / "mlflow.db", workdir)
+    options = ("--seconds", 0.5, "--rate", 60, "--workdir", workdir)
+    assert run("after_release.py", *options, "--json", report) == 0
+    told = json.loads(report.read_text())
+    assert (told["failures"], told["problems"]) == ({}, [])
+    assert told["in_the_log"] + told["lost_by_kills"] + told["lost_otherwise"] == told["answers"]
+    assert told["in_the_log"] > 0.5 * told["answers"] > 100
+    assert min(told["shadows"], told["canaries"]) > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
@@ -194,6 +212,13 @@ def test_labels_of_deals_are_counted_by_age_and_between_two_models(
     for shares in figures["shares"].values():
         assert sum(shares.values()) == pytest.approx(100)
     assert "Labels that differ between two models" in capsys.readouterr().out
+
+
+def test_an_injected_shift_is_found(
+    run: Callable[..., object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("recalibrating.py", "--shift", -0.08, "--rows", 900, "--folds", 2) == 0
+    assert "injected -0.0800, learned -0.0" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

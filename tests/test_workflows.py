@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from command_line import caller
+from image_env import OPTIONAL
 
 if TYPE_CHECKING:
     from conftest import DagsHub
@@ -38,13 +39,13 @@ DELIVERING = [("deploy.yml", "deploy"), ("rollback.yml", "rollback")]
 MONITORING = [("retrain.yml", "monitor")]
 SOURCE = {"SOURCE_URL"}
 SEEN = {"CARPRICE_OUTCOMES"}
-LOOK = "carprice monitor"
-SIGNING = ("carprice test-model", "carprice promote", "deploy/rollback.sh", LOOK)
+LOOK, DECIDE = "carprice monitor --act", "carprice challenge decide --act"
+SIGNING = ("carprice test-model", "carprice promote", "deploy/rollback.sh", LOOK, DECIDE)
 KEY = {"CARPRICE_PROMOTION_KEY"}
 LOGINS = {"DAGSHUB_USER_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
 # Commands of the pipeline that ask the registry, and so need its login.
 ASKING = ("carprice setup check", "dvc repro", "carprice test-model", "carprice promote",
-          "carprice status", "deploy/rollback.sh", LOOK)  # fmt: skip
+          "carprice status", "deploy/rollback.sh", LOOK, DECIDE)  # fmt: skip
 
 at_each_job = pytest.mark.parametrize(("workflow", "job"), JOBS)
 
@@ -98,7 +99,7 @@ def test_a_secret_is_only_where_it_is_used(workflow: str, job: str) -> None:
         asks = command.startswith(ASKING) and "--single-item" not in command
         reads = command.startswith(("dvc repro", LOOK))
         signs = command.startswith(SIGNING)
-        looks = command.startswith(LOOK)
+        looks = command.startswith((LOOK, DECIDE))
         wanted = [LOGINS] * asks + [SOURCE] * reads + [KEY] * signs + [SEEN] * looks
         assert named == set().union(*wanted)
         for name in named:
@@ -146,9 +147,10 @@ def test_a_daily_look_decides_where_it_is_on_and_mondays_where_it_is_not() -> No
         f"(github.event.schedule == '{weekly}' && vars.MONITOR != 'true'))"
     )
     order = commands("retrain.yml", "monitor")
-    (act,) = [one for one in order if one.startswith(f"{LOOK} --act")]
-    assert order.index("carprice setup check --shared") < order.index(act)
-    assert order.index(act) < order.index("dvc push")
+    first, *acts, last = [one for one in order if one.startswith(("carprice ", "dvc push"))]
+    assert (first, last) == ("carprice setup check --shared", "dvc push")
+    # A challenger that is decided on does not hold a retraining back.
+    assert [one.partition(" ${")[0] for one in acts] == [DECIDE, LOOK]
     job = content["jobs"]["monitor"]
     assert job["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
     assert job["environment"] == "production"
@@ -186,13 +188,13 @@ def test_one_deployment_at_a_time() -> None:
 
 @pytest.mark.parametrize(("workflow", "job"), DELIVERING)
 def test_the_delivery_is_in_scripts_with_all_that_they_need(workflow: str, job: str) -> None:
-    """What a script's ``needs`` names is in the job's environment, and nothing beside."""
+    """What a script ``needs``, or a bundle may have, is in the job's environment, no more."""
     called = set(re.findall(r"deploy/\w+\.sh", " ".join(commands(workflow, job))))
     assert called
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in called]
     calls = re.findall(r"deploy/\w+\.sh", re.sub(r"(?m)^ *#.*", "", "".join(texts)))
     texts += [(ROOT / name).read_text(encoding="utf-8") for name in calls]
-    needed = set(re.findall(r"\bneeds ([A-Z][A-Z_]+)", " ".join(texts)))
+    needed = {*re.findall(r"\bneeds ([A-Z][A-Z_]+)", " ".join(texts)), *OPTIONAL}
     given = WORKFLOWS[workflow]["jobs"][job]["env"]
     assert set(given) == needed
     assert given == {name: f"${{{{ vars.{name} }}}}" for name in needed}
@@ -230,7 +232,7 @@ def test_a_person_can_run_the_same_commands(
     for call in calls:
         words = call.partition(">")[0].split()[1:]
         names = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)]
-        done = carprice(*names[: 2 if names[0] == "setup" else 1], "--help")
+        done = carprice(*names[: 2 if names[0] in ("challenge", "setup") else 1], "--help")
         assert done.code == 0, f"{call}: {done.err}"
         for option in (word for word in words if word.startswith("--")):
             assert re.search(rf"{option}\b", done.out), f"{call}: no {option}"

@@ -7,7 +7,7 @@
 # system, with its port published. It does not wait until the service is healthy:
 # wait_for_health.sh does.
 #
-# image.env: IMAGE, AWS_REGION, MLFLOW_TRACKING_URI, PORT, SECRET_<VARIABLE>=ssm:/name or
+# image.env: IMAGE, AWS_REGION, MLFLOW_TRACKING_URI, PORT, LOG_GROUP, SECRET_<VARIABLE>=ssm:/name or
 # secretsmanager:id, and CARPRICE_…, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS, which the container
 # gets as they are.
 
@@ -48,6 +48,14 @@ while IFS= read -r line; do
   settings+=(--env "$line")
 done < <(grep -E '^(CARPRICE_|MLFLOW_TRACKING_URI=|WEB_CONCURRENCY=|FORWARDED_ALLOW_IPS=)' "$image_env")
 
+logs=(--log-opt max-size=20m)
+log_group=$(setting LOG_GROUP '')
+if [ -n "$log_group" ]; then
+  # What CloudWatch is too slow for is dropped: the service does not wait for its log.
+  logs=(--log-driver awslogs --log-opt "awslogs-region=$(setting AWS_REGION)"
+    --log-opt "awslogs-group=$log_group" --log-opt mode=non-blocking)
+fi
+
 # A mount of the secrets fails where they are gone, as after a restart of the machine: no container
 # is better than one that asks nobody for an API key.
 timeout 60 docker run --detach --name "$container" \
@@ -55,7 +63,7 @@ timeout 60 docker run --detach --name "$container" \
   --publish "$port:$port" \
   --read-only --tmpfs /tmp:rw,noexec,nosuid,nodev,size=64m \
   --cap-drop all --security-opt no-new-privileges \
-  --log-opt max-size=20m \
+  "${logs[@]}" \
   --volume "$state/models:/var/lib/carprice/models" \
   --mount "type=bind,source=$secrets,target=/run/secrets,readonly" \
   "${settings[@]}" \

@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus, unquote
 LOGIN_VARIABLES: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 TOKEN_VARIABLES: Final = ("MLFLOW_TRACKING_TOKEN", "DAGSHUB_USER_TOKEN", "DAGSHUB_PAT")
 PROMOTION_KEY: Final = "CARPRICE_PROMOTION_KEY"
+WEBHOOK_SECRET: Final = "CARPRICE_WEBHOOK_SECRET"  # noqa: S105 - its name
 
 
 def redact(address: str) -> str:
@@ -54,7 +55,7 @@ def hide_secrets(text: str, address: str = "", environment: Mapping[str, str] = 
 
 def _logins(addresses: Iterable[str], environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the user name and password of each login; of a token alone it is both or the first."""
-    names = (*LOGIN_VARIABLES, *TOKEN_VARIABLES, PROMOTION_KEY)
+    names = (*LOGIN_VARIABLES, *TOKEN_VARIABLES, PROMOTION_KEY, WEBHOOK_SECRET)
     user, password, *tokens = (environment.get(name, "").strip() for name in names)
     if password:
         yield user, password

@@ -47,7 +47,7 @@ def test_the_names_are_those_of_every_login() -> None:
     assert set(SECRETS) == {
         *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
         *("DAGSHUB_USER_TOKEN", "DAGSHUB_PAT", "CARPRICE_API_KEYS", "CARPRICE_PROMOTION_KEY"),
-        "CARPRICE_OUTCOMES",
+        *("CARPRICE_OUTCOMES", "CARPRICE_WEBHOOK_SECRET"),
     }
 
 

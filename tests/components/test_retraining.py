@@ -227,7 +227,10 @@ def test_a_dvc_project_is_reproduced_by_dvc_from_the_source_on(
     another_model: Any,
     tmp_path: Path,
 ) -> None:
-    version = store.log(another_model(finished[0].model, tmp_path / "model", mark=3))
+    model = another_model(finished[0].model, tmp_path / "model", mark=3)
+    settings = settings_of(store.registry, small_settings)
+    thresholds = settings.register_.gate.model_dump_json()
+    version = store.log(model, gate_champion=champion.digest, gate_thresholds=thresholds)
     project = tmp_path / "project"
     project.mkdir()
     stages = {
@@ -245,10 +248,6 @@ def test_a_dvc_project_is_reproduced_by_dvc_from_the_source_on(
         program = shutil.which(command[0])
         assert program, command
         subprocess.run([program, *command[1:]], cwd=project, check=True)
-    settings = settings_of(store.registry, small_settings)
-    thresholds = settings.register_.gate.model_dump_json()
-    judged = {"gate_champion": champion.digest, "gate_thresholds": thresholds}
-    store.registry.tag(version.number, judged)
     done = acted(store, settings, project, tests=passing)
     assert (done.what, done.version) == (Happening.CHALLENGING, version.number), done.why
     assert (project / "ran").read_text() == "read\n"

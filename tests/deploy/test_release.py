@@ -201,7 +201,7 @@ def test_a_variable_that_is_not_set(desk: Desk, missing: str) -> None:
 
 
 def test_the_bundle_has_all_that_an_instance_needs(desk: Desk) -> None:
-    desk.environment |= SHIPPING
+    desk.environment |= {**SHIPPING, "LOG_GROUP": "/cars"}
     out = desk.temporary.parent / "bundle.tgz"
     done = desk.succeeds("bundle.sh", *NAMED, "--out", str(out))
     assert done.stdout == f"{out}\n"
@@ -215,7 +215,7 @@ def test_the_bundle_has_all_that_an_instance_needs(desk: Desk) -> None:
     }
     for hook in re.findall(r"location: (\S+)", (desk.project / "appspec.yml").read_text("utf-8")):
         assert members[f"./{hook}"].mode & 0o555 == 0o555
-    assert {f"IMAGE={IMAGE}", "MODEL_VERSION=7"} <= set(settings)
+    assert {f"IMAGE={IMAGE}", "MODEL_VERSION=7", "LOG_GROUP=/cars"} <= set(settings)
     scripts = "".join(path.read_text("utf-8") for path in (desk.scripts / "scripts").iterdir())
     wanted = set(re.findall(r"\((?:setting|amount) ([A-Z_]+)\)", scripts))
     assert wanted <= {line.partition("=")[0] for line in settings}
@@ -332,6 +332,18 @@ def test_rolled_back_in_the_registry_and_on_the_instances(desk: Desk, version: s
     (copied,) = desk.called("aws s3 cp")
     (created,) = desk.called("aws deploy create-deployment")
     assert copied.words[-1].removeprefix("s3://bundles/") in str(created)
+
+
+def test_a_rollback_starts_although_an_alarm_is_on(desk: Desk) -> None:
+    """CodeDeploy refuses a deployment while an alarm of its group is on."""
+    rolling(desk, "Succeeded")
+    desk.environment |= SHIPPING
+    desk.answers("carprice status", json.dumps([{"number": 7, "aliases": ["production"]}]))
+    desk.succeeds("rollback.sh", *NAMED, "--why", "x")
+    desk.succeeds("rollout.sh", BUNDLE)
+    back, usual = desk.called("aws deploy create-deployment")
+    assert "--override-alarm-configuration enabled=false" in str(back)
+    assert "alarm" not in str(usual)
 
 
 @pytest.mark.parametrize("failing", ["carprice status", "carprice rollback", "aws s3 cp"])

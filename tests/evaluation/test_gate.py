@@ -1,11 +1,15 @@
+import datetime
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from carprice.errors import CarpriceError
+from carprice.evaluation.ageing import Ageing
 from carprice.evaluation.gate import Candidate, Champion, Decision, Pair, decide
+from carprice.model.correction import HeldOut
 from carprice.settings import GateSettings
 
 DATA, OTHER_DATA = "a" * 64, "b" * 64
@@ -32,6 +36,7 @@ def times(factor: float) -> dict[str, Any]:
 def judged(given: dict[str, Any], champion_data: str = DATA) -> Decision:
     """Judge a candidate by what is given: figures, thresholds, and a pair with production."""
     candidate = {name: given.get(name, value) for name, value in CANDIDATE.items()}
+    candidate |= {name: given[name] for name in ("corrected", "ageing") if name in given}
     pair = {name: given[name] for name in given if name in (*PAIR, "note")}
     rest = {name: given[name] for name in given if name not in {*candidate, *pair}}
     champion = Champion(3, champion_data, Pair(**{**PAIR, **pair})) if pair else None
@@ -223,3 +228,92 @@ def test_figures_of_few_test_cars_are_told_to_be_of_training_cars_too(tmp_path: 
     assert decide(Candidate.of(few, tmp_path), None, GateSettings()).notes == (
         "no production model to compare with",
     )
+
+
+CORRECTED = HeldOut(400, (9.0, 8.0), (9.5, 8.4), (8.1, 0.2), (80.0, 90.0))
+
+
+@pytest.mark.parametrize(
+    ("figures", "failed"),
+    [
+        ({}, ()),
+        (
+            {"error": (9.0, 9.5)},
+            (
+                "failed: error of later cars with the correction 9.50 % of ln(price), 400 cars; "
+                "needs at most 9.18 %, 1.02 times that without",
+            ),
+        ),
+        (
+            {"coverage": (90.0, 79.0)},
+            (
+                "failed: coverage of later cars with the correction 79.0 %, without 90.0 %; needs "
+                "85–95 %, give or take the sampling error of 400 cars",
+            ),
+        ),
+        ({"coverage": (90.0, 82.0)}, ()),
+    ],
+)
+def test_a_correction_is_judged_on_later_cars(
+    figures: dict[str, Any], failed: tuple[str, ...]
+) -> None:
+    decision = judged({"corrected": replace(CORRECTED, **figures)})
+    assert tuple(str(one) for one in decision.checks if not one.passed) == failed
+    assert len(decision.checks) == len(judged({}).checks) + 2
+
+
+AGE = "age of the model"
+BY_MONTH = {1: 10.0, 2: 12.0, 3: 11.5, 4: 15.0}
+
+
+@pytest.mark.parametrize(
+    ("days", "by_month", "limit", "failed"),
+    [
+        (0, BY_MONTH, 13, ()),
+        (90, BY_MONTH, 13, ()),
+        (
+            100,
+            BY_MONTH,
+            13,
+            (
+                "failed: age of the model 3.3 months (learned to 2025-01-01, listings to "
+                "2025-04-11); needs at most 3 months: the MAPE of a backtest passes 13 % in month "
+                "4 (15.0 %)",
+            ),
+        ),
+        (100, BY_MONTH, 15, ()),
+        (
+            150,
+            BY_MONTH,
+            15,
+            (
+                "failed: age of the model 4.9 months (learned to 2025-01-01, listings to "
+                "2025-05-31); needs at most 4 months, which a backtest has measured (MAPE up to "
+                "15.0 %, at most 15 %)",
+            ),
+        ),
+        (
+            1,
+            {},
+            13,
+            (
+                "failed: age of the model 0.0 months (learned to 2025-01-01, listings to "
+                "2025-01-02); needs a backtest, for a MAPE of 13 %: run `carprice experiments "
+                "backtest`",
+            ),
+        ),
+        (150, BY_MONTH, None, ()),
+    ],
+)
+def test_a_model_older_than_its_error_allows_is_refused(
+    days: int, by_month: dict[int, float], limit: float | None, failed: tuple[str, ...]
+) -> None:
+    day = datetime.date(2025, 1, 1)
+    ageing = Ageing(day, day + datetime.timedelta(days), by_month)
+    decision = judged({"ageing": ageing, "max_mape_of_age": limit})
+    assert tuple(str(one) for one in decision.checks if not one.passed) == failed
+    assert decision.accepted is not bool(failed)
+
+
+def test_listings_without_dates_have_no_age() -> None:
+    assert judged({"ageing": None, "max_mape_of_age": 13}).accepted

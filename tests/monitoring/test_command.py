@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,7 @@ def test_outcomes_alone_are_looked_at(monitor: Callable[..., Any], cheaper: InUs
         (("--outcomes", "s3://bucket"), "outcomes cannot be kept at s3://bucket"),
         (("--log", "a", "--evidently", "report.pdf"), "the ending must be .html"),
         (("--listings", "a.csv", "--evidently", "report.html"), "needs a prediction log"),
+        (("--log", "a", "--act"), "--act is of the production model; leave --model out"),
     ],
 )
 def test_bad_input_is_told_in_one_line(
@@ -173,3 +175,29 @@ def test_evidently_gets_no_name_that_is_more_than_a_text() -> None:
     assert len(shown["make"][0]) == 100
     assert shown["make"][0] == compared["make"][1]
     assert not {*"<>&\\`"} & {*"".join([*shown["make"], *compared["make"]])}
+
+
+def test_a_model_is_recalibrated_tested_and_staged(
+    carprice: Carprice, promoted: Any, cheaper: InUse, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(promoted.root, tmp_path / "workspace")
+    params = folder / "params.yaml"
+    content = {"monitor": {"recalibrate": {"fewest": 100}}}
+    content |= {"register": {"gate": {"latency_factor": 1000}}}
+    params.write_text(yaml.safe_dump(content), encoding="utf-8")
+    options = ("--params", params, "--workdir", folder, "--listings", cheaper.listings)
+    both = carprice("monitor", *options, "--act", "--recalibrate")
+    assert (both.code, "leave one out" in both.err) == (2, True)
+    done = carprice("monitor", *options, "--recalibrate")
+    assert done.code == 4, done.err
+    assert done.err.rstrip().endswith(
+        "recalibrate: version 2 is staged and tested; `carprice promote` is next"
+    )
+    assert "the level moves by -1" in done.err
+    card = (folder / "reports" / "model-tests" / "model_card.md").read_text(encoding="utf-8")
+    assert "later cars than it was learned from, without and with it" in card
+    promoted_now = carprice("promote", "--params", params, "--workdir", folder)
+    assert promoted_now.code == 0, promoted_now.err
+    params.write_text(yaml.safe_dump({"ingest": {"source": "sample"}}), encoding="utf-8")
+    few = carprice("monitor", *options, "--recalibrate", "--until", "2025-07-05")
+    assert (few.code, "a correction needs 300" in few.err) == (1, True)

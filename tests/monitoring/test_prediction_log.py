@@ -120,7 +120,7 @@ def test_a_row_says_what_was_asked_and_answered(log: Log, served: Version7) -> N
         records.CAUTIONS: [f"{one.kind}:{one.field}" for one in valuation.cautions],
         records.ASKING_PRICE: 500_000.0,
         records.LABEL: valuation.deal.label,  # type: ignore[attr-defined]
-        records.MILLISECONDS: 1.2346,
+        records.MILLISECONDS: 1.23456,
         records.PROBLEM: "",
         **{name: value for name, value in vars(listing).items() if value not in (None, "")},
         "features": ["Bluetooth", "Tpms"],
@@ -173,7 +173,7 @@ def test_files_are_finished_by_size_and_time(log: Log) -> None:
 
 def test_a_share_of_the_ids_is_kept(served: Version7, log: Log) -> None:
     kept = log(share=0.25)
-    ids = [PredictionLog.new_id() for _ in range(2000)]
+    ids = [kept.log.new_id() for _ in range(2000)]
     for quote_id, shadow in itertools.product(ids, (False, True)):
         kept.log.put(quote_id, "/predict", served, BARE, None, 0.9, 0.1, shadow=shadow)
     kept.log.end()

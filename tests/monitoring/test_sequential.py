@@ -89,6 +89,7 @@ def difference(low: float, high: float, cars: int = 900, days: int = 30) -> Diff
 LIMITS = ChallengeSettings()
 SLOW = Served(50, 0, 61.0, 10.0)
 UNNOTICED = Served(50, 0, 6.0, 0.2)
+ALONE = Served(50, 0, 200.0)
 BROKEN = Served(7, 5, 10.0, 10.0)
 HARDLY_USED = Served(4, 4, 10.0, 10.0)
 
@@ -112,6 +113,7 @@ HARDLY_USED = Served(4, 4, 10.0, 10.0)
         (difference(-0.05, -0.01), BROKEN, LIMITS, 20, "drop", "no price for 5 of 7 listings"),
         (difference(-0.05, -0.01), SLOW, LIMITS, 1, "drop", "61.0 ms, production's 10.0 ms"),
         (difference(-0.05, -0.01), UNNOTICED, LIMITS, 20, "promote", "beyond doubt"),
+        (difference(-0.05, -0.01), ALONE, LIMITS, 20, "promote", "beyond doubt"),
         (difference(-0.05, -0.01), HARDLY_USED, LIMITS, 20, "promote", "beyond doubt"),
         (
             difference(-0.05, -0.01),

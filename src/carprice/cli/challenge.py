@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -18,10 +19,10 @@ from carprice.cli.app import (
     now,
     open_registry,
 )
-from carprice.cli.monitor import Listings, Log, Outcomes
+from carprice.cli.monitor import Listings, Log, Outcomes, say_warnings
 from carprice.cli.terminal import say, step, table
 from carprice.components.workspace import Workspace
-from carprice.errors import InputError
+from carprice.errors import CarpriceWarning, InputError
 from carprice.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -132,14 +133,17 @@ def _contests(
     from carprice.components.challenge import Evidence, contests
     from carprice.components.monitor import places_of, read_seen
 
-    with step("challenge") as progress:
+    with step("challenge") as progress, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", CarpriceWarning)
 
         def evidence() -> Evidence:
             places = places_of(settings.monitor, *named)
             return Evidence(*read_seen(settings, places, progress))
 
         registry = open_registry(settings, workspace)
-        return contests(registry, settings, workspace.model_cache, evidence, now(), progress)
+        found = contests(registry, settings, workspace.model_cache, evidence, now(), progress)
+    say_warnings(told)
+    return found
 
 
 def _show(contest: "Contest", level: float) -> None:

@@ -4,6 +4,7 @@ import datetime
 import json
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -26,11 +27,13 @@ from carprice.cli.app import (
 from carprice.cli.registry import test_version
 from carprice.cli.terminal import console, say, step
 from carprice.components.workspace import Workspace
-from carprice.errors import CarpriceWarning, InputError
+from carprice.errors import CarpriceWarning, InputError, RefusedError
 from carprice.monitoring.words import plain
 from carprice.settings import load_settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from carprice.monitoring.checks import Level, Monitored
     from carprice.registry.versions import Registry, Version
     from carprice.settings import Settings
@@ -89,6 +92,13 @@ def monitor(
             "--act", help="Where the verdict is retrain: train again; the new model challenges."
         ),
     ] = False,
+    does_recalibrate: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            help="Register the model with a correction learned from the prices that were seen.",
+        ),
+    ] = False,
     params: Params = PARAMS,
     workdir: Workdir = WORKDIR,
     as_json: AsJson = False,
@@ -103,6 +113,10 @@ def monitor(
     and the model tests let pass is the challenger, and production stays as it is. See
     docs/promotion.md for the cool-down and the yearly budget.
 
+    With --recalibrate, a correction of level and ranges is learned from the prices that were seen,
+    whatever the verdict is: the same model with it becomes a new version, which the gate judges and
+    the model tests test; docs/model.md tells what it does.
+
     Exit codes: 0 fine, 3 a person should look, 4 retrain; 1 failed, 2 bad input.
     """
     settings, workspace = load_settings(params), Workspace(workdir)
@@ -110,6 +124,10 @@ def monitor(
     from carprice.files import check_writable
     from carprice.monitoring.last_run import to_json
 
+    if does_act and does_recalibrate:
+        raise InputError("--act trains again, and --recalibrate does instead of it; leave one out")
+    if does_recalibrate:
+        log_in(settings, workspace)
     if does_act:
         if model is not None:
             raise InputError("--act is of the production model; leave --model out")
@@ -131,7 +149,7 @@ def monitor(
             from carprice.components.evidently_report import write_report
 
             against = write_report(loaded, looked.log, workspace, evidently, progress)
-    _say_warnings(told)
+    say_warnings(told)
     if as_json:
         typer.echo(json.dumps(to_json(looked.monitored, made), indent=2, ensure_ascii=False))
     else:
@@ -141,6 +159,8 @@ def monitor(
     say(f"monitor: see {workspace.monitoring_page}")
     if does_act:
         _act(looked.monitored, settings, workspace, params)
+    if does_recalibrate:
+        _recalibrate(model, looked.observations, settings, workspace)
     raise typer.Exit(int(looked.monitored.level))
 
 
@@ -148,12 +168,7 @@ def _act(monitored: "Monitored", settings: "Settings", workspace: Workspace, par
     """Do what the verdict asks for, and say what became of it."""
     from carprice.components.retraining import act
 
-    def tested(registry: "Registry", version: "Version") -> list[str]:
-        out = workspace.model_tests
-        results = test_version(registry, version, settings.register_, workspace, out)
-        return [f"{one.title}: {one.message}" for one in results.failures]
-
-    registry = open_registry(settings, workspace)
+    registry, tested = open_registry(settings, workspace), partial(_tested, settings, workspace)
     done = act(monitored, settings, registry, workspace, params, now, tested, step)
     if done.what is None:
         say(f"act: {done.why}")
@@ -161,7 +176,42 @@ def _act(monitored: "Monitored", settings: "Settings", workspace: Workspace, par
         say(f"act: version {done.version}: {done.what}; {done.why}")
 
 
-def _say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:
+def _recalibrate(
+    folder: Path | None, observations: "pd.DataFrame", settings: "Settings", workspace: Workspace
+) -> None:
+    """Register the model with a correction of the prices that were seen, and test it."""
+    from carprice.components.folder_lock import only_command
+    from carprice.components.recalibrate import recalibrate
+    from carprice.evaluation.gate import failed_reasons
+    from carprice.registry.versions import production_version
+
+    registry = open_registry(settings, workspace)
+    with only_command(workspace.root, "carprice monitor --recalibrate", now()):
+        with step("recalibrate") as progress:
+            if folder is None:
+                folder = registry.fetch(production_version(registry), workspace.model_cache)
+            done = recalibrate(folder, observations, settings, workspace, now(), progress)
+        made = done.registration
+        say(f"recalibrate: {done.told}")
+        if not made.accepted:
+            raise RefusedError(
+                f"version {made.version}, recalibrated, is not staged: "
+                f"{failed_reasons(made.reasons) or made.reasons[0]}"
+            )
+        if failed := _tested(settings, workspace, registry, registry.numbered(made.version)):
+            raise RefusedError(f"version {made.version}, recalibrated: {'; '.join(failed)}")
+    say(f"recalibrate: version {made.version} is staged and tested; `carprice promote` is next")
+
+
+def _tested(
+    settings: "Settings", workspace: Workspace, registry: "Registry", version: "Version"
+) -> list[str]:
+    """Test a version; return what failed."""
+    results = test_version(registry, version, settings.register_, workspace, workspace.model_tests)
+    return [f"{one.title}: {one.message}" for one in results.failures]
+
+
+def say_warnings(told: "Sequence[warnings.WarningMessage]") -> None:
     """Print what was passed over."""
     for one in told:
         if issubclass(one.category, CarpriceWarning):

@@ -52,14 +52,12 @@ class Ageing:
         days = listings["listed_on"].dropna()
         if days.empty:
             return None
-        latest = datetime.timedelta(days=round(365.25 * model.trained_on["listed"][1]))
-        learned_to = model.market.valuation_date + latest
-        known_to = max(learned_to, days.max().date())
+        known_to = max(model.learned_to, days.max().date())
         if model.correction is not None:
             known_to = max(known_to, model.correction.until)
         report = read_backtest(backtest) or {"by_horizon": []}
         by_horizon = {int(one["horizon"]): float(one["mape"]) for one in report["by_horizon"]}
-        return cls(learned_to, known_to, by_horizon)
+        return cls(model.learned_to, known_to, by_horizon)
 
     @property
     def months(self) -> float:

@@ -32,6 +32,7 @@ from carprice.experiments.tracked import ParentRun, Reporting, open_parent, plan
 from carprice.files import write_json, writing
 from carprice.listings.believed import PRICE_TRUST, believed
 from carprice.listings.cars import CAR, first_of_each_car
+from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns, parse_listings
 from carprice.listings.market import Market
 from carprice.metrics import price_metrics, range_metrics
@@ -44,7 +45,9 @@ SHOWN: Final = ("mape", "mdape", "bias", "coverage")
 """Figures by horizon, in per cent: of the errors, the mean of ln(predicted / price), and the share
 of the prices in their 90 % range."""
 FEWEST_ROWS: Final = 100
-"""Listings from which on a month is priced, and a model learns."""
+"""Listings from which on a model learns."""
+FEWEST_PRICED: Final = 30
+"""Cars from which on a month is priced."""
 _CONFIDENCE: Final = 0.95
 
 Origin = Sequence[Mapping[str, float]]
@@ -105,13 +108,13 @@ def plan_backtest(
     fit = [
         month
         for month in counts.index[:-1]
-        if learned[month] >= FEWEST_ROWS and counts.get(month + 1, 0) >= FEWEST_ROWS
+        if learned[month] >= FEWEST_ROWS and counts.get(month + 1, 0) >= FEWEST_PRICED
     ]
     if not fit:
         raise InputError(
             f"{data.source}: its {len(dated):,} dated listings are of {len(counts)} months, "
-            f"{counts.index[0]} to {counts.index[-1]}, and of no two on end with {FEWEST_ROWS} "
-            "each; a backtest needs a month to learn from and one to price after it"
+            f"{counts.index[0]} to {counts.index[-1]}; a backtest needs {FEWEST_ROWS} to learn "
+            f"from up to the end of a month, and {FEWEST_PRICED} of the month after it"
         )
     whole = [month for month in fit if month + horizon <= counts.index[-1]] or fit
     # The earliest third is only learned from, where there are months enough: its models know least.
@@ -296,8 +299,8 @@ def _measure(
         rows = plan.listings[months == origin + horizon]
         if CAR in rows:
             rows = rows[~rows[CAR].isin(learned[CAR])]
-        cars = believed(first_of_each_car(rows)) if len(rows) else rows
-        if len(cars) < FEWEST_ROWS:
+        cars = _not_learned(model, believed(first_of_each_car(rows))) if len(rows) else rows
+        if len(cars) < FEWEST_PRICED:
             continue
         progress(f"pricing month {horizon}")
         begun = time.perf_counter()
@@ -316,6 +319,15 @@ def _measure(
             }
         )
     return found
+
+
+def _not_learned(model: PriceModel, listings: pd.DataFrame) -> pd.DataFrame:
+    """Return the listings of cars that a model did not learn from, as deals know them again.
+
+    Where ``ingest.repeats`` is ``ignore``, listings do not say which are of one car.
+    """
+    known = [*map(model.pricer.learned_from, listings_of(as_columns(listings)))]
+    return listings[~np.array(known, dtype=bool)]
 
 
 def _origins_table(plan: Backtest, measured: Sequence[Origin]) -> pd.DataFrame:

@@ -135,7 +135,7 @@ def draw_horizons(table: "pd.DataFrame", path: Path) -> None:
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         axes.set_xlabel("months after the last one that the model learned from")
         axes.grid(visible=True, color=_LIGHT)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower left")
     errors.set_ylim(bottom=0)
     covered.axhline(90, color=GREY, linestyle="--", linewidth=1)
     errors.set_title("Error by horizon; bars: 95 % over the origins")

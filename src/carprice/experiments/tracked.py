@@ -103,7 +103,7 @@ class ParentRun:
         figures: dict[str, float | Sequence[float]] = {}
         if result.folds:
             figures |= {f"fold_{name}": result.values(name).tolist() for name in (*FIGURES, *TIMES)}
-        if state == "complete":
+        if state == "complete" and len(result.folds) > 1:
             figures |= result.summary()
         with clear_errors(self._to.uri):
             log_values(self._client, run, {}, figures, self._to.clock())

@@ -1,5 +1,6 @@
 """PriceModel: fit, predict, save, load. The one object behind the service and the pipeline."""
 
+import datetime
 import importlib.metadata
 import json
 from contextlib import suppress
@@ -249,6 +250,12 @@ class PriceModel:
     def cars(self) -> int:
         """The number of cars that training had."""
         return sum(self.encoder.rows["model"].values())
+
+    @property
+    def learned_to(self) -> datetime.date:
+        """The day of the newest listing that it learned from; the valuation date without dates."""
+        _, latest = self.trained_on.get("listed", (0.0, 0.0))
+        return self.market.valuation_date + datetime.timedelta(days=round(365.25 * latest))
 
     @property
     def own(self) -> tuple[str, ...]:

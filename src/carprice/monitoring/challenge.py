@@ -62,8 +62,9 @@ class Served:
                 f"no price for {self.problems:,} of {self.answers:,} listings; at most "
                 f"{100 * limits.max_problems:g} % are put up with"
             )
-        allowed = max(_UNNOTICED, limits.max_slower * self.beside)
-        if self.answers >= _FEWEST_ANSWERS and self.milliseconds > allowed:
+        # NaN where there is nothing to compare with, and then no time is too long.
+        is_slower = self.milliseconds > limits.max_slower * self.beside
+        if self.answers >= _FEWEST_ANSWERS and is_slower and self.milliseconds > _UNNOTICED:
             return (
                 f"a price takes {self.milliseconds:.1f} ms, production's {self.beside:.1f} ms; at "
                 f"most {limits.max_slower:g} times are put up with"

@@ -81,7 +81,7 @@ def _lines(chart: Chart) -> dict[str, Any] | None:
         return None
     places, is_scaled = _places([row[:2] for row in rows])
     up_ticks = ticks(*_ends(one for row in drawn for one in (*row[2], row[3])))
-    left = 8 + _LETTER * max(len(text) for text in numbers(up_ticks))
+    left = 8 + _LETTER * max(len(text) for text in numbers(up_ticks, are_round=True))
     y = Scale(up_ticks[0], up_ticks[-1], _HEIGHT - 30, 10)
     first, last = min(places.values()), max(places.values())
     margin = 0.0 if is_scaled else 0.35
@@ -149,7 +149,7 @@ def _ticks(
     values: Sequence[float], scale: Scale, *, is_across: bool = False
 ) -> list[dict[str, Any]]:
     """Return the places and texts of ticks; of an axis across, no more than there is room for."""
-    texts = numbers(values)
+    texts = numbers(values, are_round=True)
     step = 1
     if is_across:
         needed = sum(_LETTER * len(text) + 8 for text in texts)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from time import monotonic, time
+from time import monotonic, time_ns
 from typing import Any, Final, Literal, Protocol
 
 from pydantic_core import to_json
@@ -47,6 +47,9 @@ _FORGET_SECONDS: Final = 6 * 3600.0
 _QUIET_SECONDS: Final = 60.0
 _LAST_SECONDS: Final = 5.0
 _LONGEST_PROBLEM: Final = 100
+_FEW_MODELS: Final = 8
+_MANY_HEADS: Final = 1000
+_IDS: Final = 64
 
 
 class Served(Protocol):
@@ -59,6 +62,19 @@ class Served(Protocol):
     @property
     def version(self) -> str:
         """Its number in the registry."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Facts:
+    """What all rows of a model say, and the columns of the fields that are kept."""
+
+    served: Served
+    columns: Mapping[str, str]
+    about: Mapping[str, str]
+
+
+_Row = tuple[bytes, _Facts, str, str, bool, float]
+"""What a row alone says, its model, and route, alias, shadow and confidence."""
 
 
 class PredictionLog:
@@ -76,7 +92,8 @@ class PredictionLog:
         self._most = settings.most_waiting
         share = settings.share
         self._end_of_share = "g" if share >= 1 else f"{int(share * 2**64):016x}"
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[_Row] = deque()
+        self._ids: list[str] = []
         self._refused = self._damaged = 0
         self._lock = threading.Lock()
         is_sent = settings.is_s3
@@ -85,7 +102,8 @@ class PredictionLog:
             S3Prefix(settings.location) if is_sent else Folder(self._folder)
         )
         self._is_sent = is_sent
-        self._columns: dict[tuple[str, ...], dict[str, str]] = {}
+        self._facts: dict[int, _Facts] = {}
+        self._heads: dict[tuple[Any, ...], bytes] = {}
         self._journal: Journal | None = None
         self._own: frozenset[str] = frozenset()
         self._spooled = 0
@@ -98,10 +116,14 @@ class PredictionLog:
         self.on_written: Callable[[int], object] | None = None
         self.on_waiting: Callable[[int], object] | None = None
 
-    @staticmethod
-    def new_id() -> str:
-        """Return a quote's id for an answer that has none."""
-        return token_hex(16)
+    def new_id(self) -> str:
+        """Return a quote's id for an answer that has none, 128 random bits."""
+        try:
+            return self._ids.pop()
+        except IndexError:  # to ask the system for many at once is quicker
+            text = token_hex(16 * _IDS)
+            self._ids += [text[place : place + 32] for place in range(32, len(text), 32)]
+            return text[:32]
 
     def put(
         self,
@@ -139,46 +161,50 @@ class PredictionLog:
             with self._lock:
                 self._refused += 1
             return
-        # Bytes, not objects: what outlives its request costs more than writing it does.
-        model = served.model
-        columns = self._columns.get(model.own) or self._columns_of(model.own)
-        given = {columns[k]: v for k, v in listing.items() if v is not None and k in columns}
-        content = {
-            records.QUOTE_ID: quote_id,
-            records.ANSWERED_AT: int(time() * 1e6),
-            records.ROUTE: route,
-            records.MODEL_VERSION: served.version,
-            records.MODEL_DIGEST: model.digest,
-            records.ALIAS: alias,
-            records.SHADOW: shadow,
-            records.CONFIDENCE: confidence,
-            records.CURRENCY: model.market.currency,
-            records.MILLISECONDS: round(milliseconds, 4),
-            records.PROBLEM: problem[:_LONGEST_PROBLEM],
-            **given,
-        }
+        facts = self._facts.get(id(served))
+        if facts is None or facts.served is not served:
+            facts = self._facts_of(served)
+        columns = facts.columns
+        content = {columns[k]: v for k, v in listing.items() if v is not None and k in columns}
+        content[records.QUOTE_ID] = quote_id
+        content[records.ANSWERED_AT] = time_ns() // 1000
+        content[records.MILLISECONDS] = milliseconds
+        content[records.PROBLEM] = problem[:_LONGEST_PROBLEM]
         if valuation is not None:
-            content[records.PRICE], content[records.LOW], content[records.HIGH] = valuation.prices
+            content[records.PRICE] = valuation.predicted_price
+            content[records.LOW] = valuation.price_low
+            content[records.HIGH] = valuation.price_high
             content[records.VALUATION_DATE] = valuation.valuation_date
             content[records.CAUTIONS] = [f"{one.kind}:{one.field}" for one in valuation.cautions]
             if isinstance(valuation, JudgedValuation):
                 content[records.LABEL] = valuation.deal.label
         try:
-            self._waiting.append(to_json(content, inf_nan_mode="null"))
+            # Bytes, not objects: what outlives its request costs more than writing it down does.
+            row = to_json(content, inf_nan_mode="null")
         except ValueError:  # a text that is no Unicode
             with self._lock:
                 self._damaged += 1
+            return
+        self._waiting.append((row, facts, route, alias, shadow, confidence))
 
-    def _columns_of(self, own: tuple[str, ...]) -> dict[str, str]:
-        """Return the columns of fields, of a market's own ones too, by their names in Python."""
-        names = {name_in_requests(name): name for name in (*FIELDS, *own)}
+    def _facts_of(self, served: Served) -> "_Facts":
+        """Return what all rows of a model have in common."""
+        model, without = served.model, self._settings.without
+        names = {name_in_requests(name): name for name in (*FIELDS, *model.own)}
         names[ASKING_PRICE] = records.ASKING_PRICE
-        without = self._settings.without
         columns = {name: column for name, column in names.items() if column not in without}
+        about = {
+            records.MODEL_VERSION: served.version,
+            records.MODEL_DIGEST: model.digest,
+            records.CURRENCY: model.market.currency,
+        }
+        facts = _Facts(served, columns, about)
         with self._lock:
-            self._own |= {*own} - without
-            self._columns[own] = columns
-        return columns
+            self._own |= {*model.own} - without
+            if len(self._facts) > _FEW_MODELS:
+                self._facts = {}
+            self._facts[id(served)] = facts
+        return facts
 
     def begin(self) -> None:
         """Start to write, and recover what a process that was killed has left."""
@@ -227,8 +253,9 @@ class PredictionLog:
         self._tell_waiting()
         self._trouble.look_back()
 
-    def _append(self, rows: list[bytes]) -> None:
-        count, lines, own = len(rows), b"\n".join((*rows, b"")), self._own
+    def _append(self, rows: list["_Row"]) -> None:
+        count, own = len(rows), self._own
+        lines = b"".join(self._head(*row[1:]) + row[0][1:] + b"\n" for row in rows)
         journal = self._journal
         if journal is not None and not journal.is_there():
             self._drop("gone", journal.rows)
@@ -246,6 +273,24 @@ class PredictionLog:
             self._drop("disk", count, error)
         else:
             _call(self.on_written, count)
+
+    def _head(
+        self, facts: "_Facts", route: str, alias: str, shadow: bool, confidence: float
+    ) -> bytes:
+        """Return the beginning of a line, which many have in common."""
+        key = (facts, route, alias, shadow, confidence)
+        if (found := self._heads.get(key)) is None:
+            if len(self._heads) > _MANY_HEADS:
+                self._heads = {}
+            content = {
+                **facts.about,
+                records.ROUTE: route,
+                records.ALIAS: alias,
+                records.SHADOW: shadow,
+                records.CONFIDENCE: confidence,
+            }
+            found = self._heads[key] = to_json(content)[:-1] + b","
+        return found
 
     def _finish(self) -> None:
         if self._journal is not None:

@@ -31,8 +31,8 @@ from carprice.errors import RefusedError
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
 from carprice.model.correction import Correction, HeldOut
 from carprice.model.intervals import AGE_BANDS, age_bands
-from carprice.monitoring.observed import price_observations
-from carprice.monitoring.records import SOLD
+from carprice.monitoring.observed import days_of, price_observations
+from carprice.monitoring.records import OBSERVED_ON, SOLD, SOURCE
 from carprice.settings import MonitorSettings, RecalibrateSettings
 
 _HUBER: Final = 1.345
@@ -105,13 +105,17 @@ def seen_prices(model: PriceModel, observations: pd.DataFrame, settings: Monitor
     """Price the cars of observations as :func:`price_observations` does, without a correction.
 
     What was sold counts, where training learned from prices asked, only as far as it is known what
-    is given way on these; the same the other way round.
+    is given way on these; the same the other way round. What was seen up to the last day that the
+    model learned from says nothing of the time since.
     """
     plain = replace(model, correction=None)
+    later = days_of(observations[OBSERVED_ON]) > pd.Timestamp(model.learned_to)
+    observations = observations[later]
     found = price_observations(plain, observations, settings)
     if found.gap is None:
-        is_sold = np.array(found.source, dtype=object) == SOLD
-        found = found.take(np.flatnonzero(is_sold == (settings.prices == "sold")))
+        is_sold = observations[SOURCE] == SOLD
+        own = observations[is_sold == (settings.prices == "sold")]
+        found = price_observations(plain, own, settings)
     make = np.array(found.features.texts["make"], dtype=object)
     age = found.features.numbers["age"]
     return Seen(found.off, found.below, found.above, found.day, make, age)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _LONGEST: Final = 1_000
-_DIGEST: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
+_MOST_DIGITS: Final = 10
+_DIGEST: Final = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{22,}\b")
 _UNSEEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
 )
@@ -15,17 +16,22 @@ _UNSEEN: Final = re.compile(
 Cell = str | float | None
 
 
-def numbers(values: Sequence[Cell]) -> list[str]:
+def numbers(values: Sequence[Cell], *, are_round: bool = False) -> list[str]:
     """Return the values of a column as people read them: with as many decimals, a dash for none.
+
+    They are rounded to three digits of the largest, unless they are round numbers as they are.
 
     Examples
     --------
+    >>> numbers([92.5, 100]), numbers([92.5, 100], are_round=True)
+    (['92', '100'], ['92.5', '100.0'])
     >>> numbers([-3.14159, 12, None, "Kia"]), numbers([1234567.8, 5]), numbers([0.00012])
     (['−3.1', '12.0', '–', 'Kia'], ['1,234,568', '5'], ['0.00012'])
     """
     known = [value for one in values if (value := finite(one)) is not None]
     largest = max(map(abs, known), default=0.0)
     most = max(0, min(6, 2 - math.floor(math.log10(largest)))) if largest else 0
+    most = _MOST_DIGITS if are_round else most
     digits = next(
         count
         for count in range(most + 1)
