@@ -28,9 +28,10 @@ def up(account: Account, given: dict[str, str], say: Say) -> None:
     BadInputError
         If a parameter is unknown or missing, or a network is named in part.
     InfrastructureError
-        If AWS refuses.
+        If AWS refuses, or a deployment is going on.
     """
     stacks.check_names(given)
+    fleet.check_at_rest(account)
     outputs: dict[str, str] = {"Name": account.name, "Port": _service_env()["PORT"]}
     for template in stacks.ORDER:
         left_out = _left_out(account, template, given)
@@ -104,6 +105,7 @@ def down(account: Account, confirm: Callable[[str], bool], say: Say) -> bool:
     InfrastructureError
         If AWS refuses, or a deployment is going on.
     """
+    fleet.check_at_rest(account)
     storage = stacks.find(account, "storage")
     bucket = storage.outputs.get("BucketName", "") if storage else ""
     data = kept.count(account, bucket) if storage else None

@@ -80,20 +80,28 @@ def running_deployment(account: Account) -> str | None:
     return found[0] if found else None
 
 
+def check_at_rest(account: Account) -> None:
+    """Refuse to go on while CodeDeploy copies and replaces groups.
+
+    Raises
+    ------
+    InfrastructureError
+        If a deployment is going on.
+    """
+    if deployment := running_deployment(account):
+        raise InfrastructureError(
+            f"deployment {deployment} is going on; wait for its end, or stop it: "
+            f"aws deploy stop-deployment --deployment-id {deployment}"
+        )
+
+
 def apply(account: Account, outputs: dict[str, str]) -> list[str]:
     """Make the group and the deployment group, or bring them up to date; return what was done.
 
     Parameters
     ----------
     outputs : those of the stack "service".
-
-    Raises
-    ------
-    InfrastructureError
-        If a deployment is going on, which copies the group.
     """
-    if deployment := running_deployment(account):
-        raise InfrastructureError(f"deployment {deployment} is going on; wait for its end")
     fleet = find(account)
     shape = {
         "MinSize": int(outputs["GroupMinimum"]),
@@ -192,13 +200,8 @@ def remove(account: Account) -> bool:
     Raises
     ------
     InfrastructureError
-        If a deployment is going on, or instances do not end.
+        If instances do not end.
     """
-    if deployment := running_deployment(account):
-        raise InfrastructureError(
-            f"deployment {deployment} is going on; wait for its end, or stop it: "
-            f"aws deploy stop-deployment --deployment-id {deployment}"
-        )
     fleet = find(account)
     was_there = fleet.deployment_group is not None
     if fleet.deployment_group is not None:

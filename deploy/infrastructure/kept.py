@@ -51,7 +51,9 @@ def delete(account: Account, bucket: str) -> None:
 
 
 def _objects(account: Account, bucket: str) -> list[dict[str, str]]:
-    found = []
+    found: list[dict[str, str]] = []
+    if not bucket:
+        return found
     try:
         for key in ("Versions", "DeleteMarkers"):
             for one in account.pages("s3", "list_object_versions", key, Bucket=bucket):

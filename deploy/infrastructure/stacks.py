@@ -95,7 +95,7 @@ def apply(account: Account, template: str, given: dict[str, str], wired: dict[st
         "DELETE_FAILED",
     ):
         remove(account, template)  # what failed when it was first made can only be deleted
-        there = None
+        wired, there = {**there.parameters, **wired}, None
     if there is not None and there.state.endswith("_IN_PROGRESS"):
         raise InfrastructureError(f"{name} is being changed ({there.state}); wait for its end")
     asked = {

@@ -62,7 +62,8 @@ def test_made_deployed_to_changed_and_removed(
     for number, most in enumerate(("7", "8"), start=1):
         deployment = account.deploys(f"{number}.tgz")
         assert main(["up"]) == 1  # a group that is being copied is left alone
-        assert f"{deployment} is going on" in capsys.readouterr().err
+        assert main(["down", "--delete-data"]) == 1
+        assert capsys.readouterr().err.count(f"{deployment} is going on") == 2
         groups.append(account.replaces_the_group(deployment))
         assert main(["up", "--set", f"MaxInstances={most}"]) == 0
         found = fleet.find(login)
@@ -191,12 +192,15 @@ def test_a_stack_that_was_never_made_whole_is_made_again(
             return found
         return stacks.Stack("ROLLBACK_COMPLETE", found.parameters, found.outputs)
 
-    assert stacks.apply(login, "storage", {}, {}) == "made"
+    assert stacks.apply(login, "storage", {"LogDays": "90"}, {}) == "made"
     monkeypatch.setattr(stacks, "find", failed_once)
     remove = stacks.remove
     monkeypatch.setattr(stacks, "remove", lambda *words: removed.append(words[1]) or remove(*words))
     assert stacks.apply(login, "storage", {}, {}) == "made"
     assert removed == ["storage"]
+    again = find(login, "storage")
+    assert again is not None
+    assert again.parameters["LogDays"] == "90"
 
 
 @pytest.mark.parametrize(
