@@ -95,6 +95,7 @@ class ModelKeeper:
         where there is neither; cancel it to stop.
         """
         wait = _FIRST_WAIT_SECONDS
+        self._is_wanted = asyncio.Event()  # of the loop that runs now
         has_answered = self.served is not None
         if not has_answered:
             await self._serve_known_good()
