@@ -2,6 +2,7 @@
 
 import datetime
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -124,11 +125,14 @@ class Folder:
     def deliver(self, path: Path) -> None:
         """Do nothing: the file is where it belongs."""
 
-    def forget(self, before: datetime.datetime) -> None:
-        """Delete the files that were begun before a moment, and no others."""
+    def forget(self, age: datetime.timedelta) -> None:
+        """Delete the files of the log that are older, and no others."""
+        found = {}
         for path in self.folder.glob("predictions-*.parquet"):
-            if _is_older(path.name, before):
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                found[path.name] = path.stat().st_mtime
+        for name in _too_old(found, age):
+            (self.folder / name).unlink(missing_ok=True)
 
 
 class S3Prefix:
@@ -145,14 +149,18 @@ class S3Prefix:
             stream.write(content)
         path.unlink(missing_ok=True)
 
-    def forget(self, before: datetime.datetime) -> None:
-        """Delete the files that were begun before a moment, and no others."""
+    def forget(self, age: datetime.timedelta) -> None:
+        """Delete the files of the log that are older, and no others."""
         from pyarrow import fs
 
         asked = fs.FileSelector(self._place, allow_not_found=True)
-        for found in self._store().get_file_info(asked):
-            if _is_older(found.base_name, before):
-                self._store().delete_file(found.path)
+        found = {
+            one.base_name: one.mtime_ns / 1e9
+            for one in self._store().get_file_info(asked)
+            if one.is_file
+        }
+        for name in _too_old(found, age):
+            self._store().delete_file(f"{self._place}/{name}")
 
     def _store(self) -> Any:
         """Return the store; AWS_ENDPOINT_URL and the region are read as AWS's own tools do."""
@@ -176,5 +184,19 @@ class S3Prefix:
         return self._files
 
 
-def _is_older(name: str, before: datetime.datetime) -> bool:
-    return LOG_FILE.fullmatch(name) is not None and name < f"predictions-{stamp(before)}"
+def _too_old(found: Mapping[str, float], age: datetime.timedelta) -> list[str]:
+    """Return the names of the log's files that were begun so long ago.
+
+    Of names and when the store says that each was written. One machine with a wrong clock must not
+    empty what many share: :class:`ValueError` where the newest file seems half that old.
+    """
+    files = {name: written for name, written in found.items() if LOG_FILE.fullmatch(name)}
+    now = datetime.datetime.now(datetime.UTC)
+    first_kept = f"predictions-{stamp(now - age)}"
+    old = [name for name in files if name < first_kept]
+    if old and now.timestamp() - max(files.values()) > age.total_seconds() / 2:
+        raise ValueError(
+            "by the clock of this machine, even the newest of them was written more than "
+            f"{age.days / 2:g} days ago; is it right?"
+        )
+    return old

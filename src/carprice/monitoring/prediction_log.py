@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from time import monotonic, time_ns
+from time import monotonic, sleep, time_ns
 from typing import Any, Final, Literal, Protocol
 
 from pydantic_core import to_json
@@ -46,6 +46,7 @@ _FIRST_WAIT_SECONDS: Final = 1.0
 _FORGET_SECONDS: Final = 6 * 3600.0
 _QUIET_SECONDS: Final = 60.0
 _LAST_SECONDS: Final = 5.0
+_MOST_REFUSED: Final = 3
 _LONGEST_PROBLEM: Final = 100
 _FEW_MODELS: Final = 8
 _MANY_HEADS: Final = 1000
@@ -107,6 +108,8 @@ class PredictionLog:
         self._journal: Journal | None = None
         self._own: frozenset[str] = frozenset()
         self._spooled = 0
+        self._refused_files: set[Path] = set()
+        self._latest = 0.0
         self._trouble = _Trouble()
         self._is_ending = threading.Event()
         self._is_due = threading.Event()
@@ -218,11 +221,11 @@ class PredictionLog:
 
     def end(self, seconds: float = _LAST_SECONDS) -> None:
         """Write what waits and finish the file, but not for longer than this; then no more."""
+        self._latest = monotonic() + seconds
         self._is_ending.set()
         self._is_due.set()
-        latest = monotonic() + seconds
         for thread in self._threads:
-            thread.join(max(0.0, latest - monotonic()))
+            thread.join(max(0.0, self._latest - monotonic()))
 
     def _write(self) -> None:
         """Write what waits, every now and then: each turn of this thread costs others some time."""
@@ -308,28 +311,40 @@ class PredictionLog:
             _call(self.on_dropped, reason, count)
 
     def _keep(self) -> None:
-        """Make files of finished journals, again and again; where that fails, at longer pauses."""
-        wait, next_look = 0.0, 0.0
-        is_last = False
-        while not is_last:
+        """Make files of finished journals, again and again; where that fails, at longer pauses.
+
+        What is too old is deleted first: that makes room on a full disk.
+        """
+        wait = next_look = 0.0
+        while True:
             is_last = self._is_written.is_set()
             self._is_due.clear()
+            if self._settings.days and monotonic() >= next_look and not is_last:
+                next_look = monotonic() + _FORGET_SECONDS
+                self._forget()
             try:
-                self._sweep()
-                wait = 0.0
-                self._trouble.is_sent()
-                if self._settings.days and monotonic() >= next_look and not is_last:
-                    now = datetime.datetime.now(datetime.UTC)
-                    self._store.forget(now - datetime.timedelta(days=self._settings.days))
-                    next_look = monotonic() + _FORGET_SECONDS
-            except OSError as error:
-                self._trouble.not_sent(error)
-                wait = min(2 * wait or _FIRST_WAIT_SECONDS, _SWEEP_SECONDS)
-            except Exception:
-                logger.exception("A file of the prediction log could not be made")
-                wait = _SWEEP_SECONDS
-            if not is_last and not self._is_written.is_set():
+                error = self._sweep()
+            except Exception as failed:
+                error = failed
+            self._trouble.swept(error)
+            if is_last and (error is None or monotonic() + _PAUSE_SECONDS >= self._latest):
+                return
+            if is_last:
+                sleep(_PAUSE_SECONDS)
+            elif not self._is_written.is_set():
+                wait = (
+                    0.0 if error is None else min(2 * wait or _FIRST_WAIT_SECONDS, _SWEEP_SECONDS)
+                )
                 self._pause(wait)
+
+    def _forget(self) -> None:
+        try:
+            self._store.forget(datetime.timedelta(days=self._settings.days))
+        except Exception as error:
+            logger.warning(
+                "Old files of the prediction log are not deleted%s; the next try is in six hours",
+                _words(error),
+            )
 
     def _pause(self, wait: float) -> None:
         """Wait for the next finished journal; where things fail, this long at least."""
@@ -340,24 +355,49 @@ class PredictionLog:
         if self._is_ending.is_set():
             self._is_written.wait(_LAST_SECONDS)
 
-    def _sweep(self) -> None:
-        """Make files of the journals that nobody writes, and send them."""
-        if not self._folder.is_dir():
-            return
+    def _sweep(self) -> Exception | None:
+        """Make files of the journals that nobody writes, and send them; return what failed first.
+
+        Each is tried by itself: one that cannot be read keeps no other from its place.
+        """
         forget_begun(self._folder)
+        failed: list[Exception] = []
+        left = 0
         for path, name in journals(self._folder).items():
-            with claimed(path) as is_ours:
-                if is_ours:
-                    _, lost = write_file(path, self._folder / name)
-                    path.unlink()
-                    self._drop("damaged", lost)
+            try:
+                self._make(path, name)
+            except Exception as error:
+                failed.append(error)
+                left += _size(path)
         if self._is_sent:
             waiting = sorted(self._folder.glob("predictions-*.parquet"))
-            self._spooled = sum(path.stat().st_size for path in waiting)
-            for path in waiting:
+            self._spooled = left + sum(map(_size, waiting))
+            failed += self._send(waiting)
+            left += sum(map(_size, waiting))
+        self._spooled = left
+        return failed[0] if failed else None
+
+    def _make(self, path: Path, name: str) -> None:
+        with claimed(path) as is_ours:
+            if is_ours:
+                _, lost = write_file(path, self._folder / name)
+                path.unlink()
+                self._drop("damaged", lost)
+
+    def _send(self, waiting: list[Path]) -> list[Exception]:
+        """Send files, last those that failed before; a store that takes none is left alone soon."""
+        failed: dict[Path, Exception] = {}
+        for path in sorted(waiting, key=self._refused_files.__contains__):
+            try:
                 with claimed(path) as is_ours:
                     if is_ours:
                         self._store.deliver(path)
+            except Exception as error:
+                failed[path] = error
+                if len(failed) >= _MOST_REFUSED:
+                    break
+        self._refused_files = (self._refused_files & {*waiting}) | failed.keys()
+        return [*failed.values()]
 
 
 @dataclass
@@ -392,21 +432,26 @@ class _Trouble:
         told = ", ".join(f"{count:,} ({reason})" for reason, count in sorted(dropped.items()))
         logger.warning("The prediction log is whole again; dropped were %s", told)
 
-    def not_sent(self, error: Exception) -> None:
-        """Note that files cannot be made or sent; they are kept."""
-        if not self._is_stuck:
-            self._is_stuck = True
+    def swept(self, error: Exception | None) -> None:
+        """Note what failed of making and sending files, which are kept; None: nothing did."""
+        if error is not None and not self._is_stuck:
             logger.warning(
                 "Files of the prediction log cannot be finished%s; their rows are kept, and it is "
                 "tried again",
                 _words(error),
+                exc_info=None if isinstance(error, OSError) else error,
             )
-
-    def is_sent(self) -> None:
-        """Note that nothing is left to be sent."""
-        if self._is_stuck:
-            self._is_stuck = False
+        elif error is None and self._is_stuck:
             logger.info("Files of the prediction log are finished again")
+        self._is_stuck = error is not None
+
+
+def _size(path: Path) -> int:
+    """Return how large a file is; 0 where another process has moved it away."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _words(error: Exception | None) -> str:
