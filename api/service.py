@@ -51,11 +51,13 @@ class Service:
         self.has_keys = has_keys
         self.metrics = Metrics()
         self.keeper = ModelKeeper(settings, served)
-        self.keeper.on_swap = self.metrics.model_loaded
+        self.keeper.on_swap = self._loaded
         self.keeper.on_failure = self.metrics.registry_failed
         self.drain = Drain(settings.drain_seconds)
         self.receiving = ByteBudget(settings.receiving_bytes)
         self.log = log_of(settings, self.metrics)
+        if self.log is not None and served is not None:
+            self.log.check(served)
         self.challenger: Challenger | None = None
         if settings.challenger != "off":
             self.challenger = Challenger(settings, self.metrics, self.keeper, self.log)
@@ -63,6 +65,11 @@ class Service:
         self.recorder = Recorder(self.metrics)
         self.outcomes = _outcomes(settings)
         self.last_run = LastRunFile(settings.monitoring)
+
+    def _loaded(self, served: ServedModel) -> None:
+        self.metrics.model_loaded(served)
+        if self.log is not None:
+            self.log.check(served)
 
     def require_ready(self) -> None:
         """Refuse with 503 and the reason where a load balancer should send no requests here."""

@@ -144,6 +144,17 @@ def test_nothing_but_the_listing_is_kept(client_with: Any, tmp_path: Path) -> No
     assert b"variant-text" not in seen
 
 
+def test_a_service_says_which_own_column_its_model_does_not_have(
+    client_with: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    left_out = "flag:acident,askingPrice"
+    with client_with(prediction_log=str(tmp_path), prediction_log_without=left_out) as client:
+        assert post(client, "/predict", {**BARE, "askingPrice": 500_000}).status_code == 200
+    (told,) = [one for one in caplog.records if "names flag:acident, which no col" in one.message]
+    assert told.levelname == "ERROR"
+    assert [row[records.ASKING_PRICE] for row in rows_of(tmp_path)] == [None]
+
+
 def test_a_killed_service_loses_a_moment_and_the_next_one_finds_the_rest(
     start: Start, tmp_path: Path
 ) -> None:

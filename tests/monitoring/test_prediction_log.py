@@ -2,9 +2,11 @@ import datetime
 import itertools
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from carprice.model import PriceModel
 from carprice.monitoring import prediction_log, records
 from carprice.monitoring.journal import claimed, journals
 from carprice.monitoring.log_files import Folder, write_file
-from carprice.monitoring.log_settings import LogSettings
+from carprice.monitoring.log_settings import LogSettings, fields_of
 from carprice.monitoring.prediction_log import PredictionLog
 from carprice.schema import FIELDS, Listing
 
@@ -453,3 +455,101 @@ def test_at_the_end_it_is_tried_until_time_is_up(served: Version7, tmp_path: Pat
     kept.log.end()
     assert len(store.taken) == 11
     assert not [*kept.folder.iterdir()]
+
+
+def test_a_model_that_was_replaced_is_not_kept(served: Version7, tmp_path: Path) -> None:
+    kept = Kept(served, tmp_path / "log")
+    versions = [Version7(served.model) for _ in range(3)]
+    for number, one in enumerate(versions):  # as the keeper makes them, one at each poll
+        one.version = str(number % 2)
+        kept.log.put("a", "/predict", one, BARE, None, 0.9, 0.1)
+    kept.log._turn(is_last=True)
+    assert len(kept.log._facts) == 2
+    gone = [weakref.ref(one) for one in versions]
+    del one, versions
+    assert [found() for found in gone] == [None] * 3
+
+
+def test_confidences_of_clients_take_no_more_and_more_room(
+    served: Version7, tmp_path: Path
+) -> None:
+    kept = Kept(served, tmp_path / "log")
+    for number in range(500):
+        kept.log.put("a", "/predict", served, BARE, None, number / 1000, 0.1)
+    kept.log._turn(is_last=True)
+    (facts,) = kept.log._facts.values()
+    assert len(facts.heads) <= 200
+    kept.log.begin()
+    kept.log.end()
+    assert [row[records.CONFIDENCE] for row in kept.rows()] == [one / 1000 for one in range(500)]
+
+
+def test_a_misspelt_own_column_is_told_once(served: Version7, tmp_path: Path, caplog: Any) -> None:
+    kept = Kept(served, tmp_path / "log", without=fields_of("color,flag:acident,askingPrice"))
+
+    class Model:
+        own = ("flag:accident", "number:doors")
+
+    for _ in range(2):
+        kept.log.check(Version7(Model))
+    assert caplog.messages == [
+        "CARPRICE_PREDICTION_LOG_WITHOUT names flag:acident, which no column of the model of "
+        "version 7 is called; its own columns are flag:accident, number:doors: what is misspelt is "
+        "kept"
+    ]
+    Kept(served, tmp_path, without=fields_of("flag:accident, color")).log.check(Version7(Model))
+    assert len(caplog.messages) == 1
+
+
+def test_the_asking_price_can_be_left_out(served: Version7, log: Log) -> None:
+    kept = log(without=fields_of("askingPrice"))
+    asked = {**BARE, "asking_price": 123_456.0}
+    kept.log.put("a", "/predict", served, asked, None, 0.9, 0.1)
+    kept.log.end()
+    assert [row[records.ASKING_PRICE] for row in kept.rows()] == [None]
+
+
+def test_files_are_of_their_user_alone(log: Log, tmp_path: Path) -> None:
+    def modes(path: Path) -> set[str]:
+        return {f"{one.stat().st_mode & 0o777:o}" for one in (path, *path.iterdir())}
+
+    before = os.umask(0o022)
+    try:
+        kept = log(seconds=0.1)
+        kept.put(1)
+        wait_until(lambda: kept.rows() != [])
+        kept.log.end()
+    finally:
+        os.umask(before)
+    assert modes(kept.folder) == {"600", "700"}
+    (tmp_path / "log").chmod(0o750)
+    again = log()
+    again.put(2)
+    again.log.end()
+    assert modes(kept.folder) == {"600", "750"}
+
+
+def test_the_commands_of_the_docs_read_a_log_with_outcomes_beside_it(
+    log: Log, tmp_path: Path, served: Version7
+) -> None:
+    for own in ((), ("flag:accident",)):  # two files, whose columns are not the same
+        kept = log()
+
+        class Model:
+            digest, market = f"d{own}", served.model.market
+
+        Model.own = own
+        listing = with_own(Listing, own)(**BARE)
+        kept.log.put("a", "/predict", Version7(Model), vars(listing), None, 0.9, 0.1)
+        kept.log.end()
+    kept.folder.rename(tmp_path / "predictions")
+    (tmp_path / "predictions" / "outcomes.db").write_bytes(b"SQLite format 3")
+    docs = Path(__file__).parents[2] / "docs" / "prediction-log.md"
+    (command,) = re.findall(r'^python -c "(.*)"$', docs.read_text(encoding="utf-8"), re.MULTILINE)
+    done = subprocess.run([sys.executable, "-c", command], cwd=tmp_path, capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    assert "[2 rows x" in done.stdout
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    (query,) = re.findall(r'^duckdb -c "(.*)"$', docs.read_text(encoding="utf-8"), re.MULTILINE)
+    query = query.replace("predictions/", f"{tmp_path}/predictions/")
+    assert [row[1] for row in duckdb.sql(query).fetchall()] == [2]

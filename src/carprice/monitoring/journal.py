@@ -37,7 +37,7 @@ class Journal:
 
     Parameters
     ----------
-    folder : where it lies; made if it is not there.
+    folder : where it lies; made, for this user alone, if it is not there.
     own : the market's own columns that its rows may have; the first line names them.
 
     Attributes
@@ -54,7 +54,7 @@ class Journal:
     def __init__(self, folder: Path, own: Iterable[str] = ()) -> None:
         import fcntl
 
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         now = stamp(datetime.datetime.now(datetime.UTC))
         stem = f".predictions-{now}-{secrets.token_hex(8)}"
         self.path = folder / f"{stem}.jsonl"

@@ -66,6 +66,7 @@ def write_file(journal: Path, target: Path) -> tuple[int, int]:
     if table.num_rows:
         part = target.with_name(f".{target.name}.part")
         try:
+            part.touch(mode=0o600)
             pq.write_table(table, part, compression="zstd")
             _force_out(part)
             part.replace(target)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from carprice.schema import FIELDS, alias, is_own, why_not_own
+from carprice.schema import ASKING_PRICE, FIELDS, alias, is_own, why_not_own
 
 _S3: Final = "s3://"
 _PREFIX: Final = re.compile(rf"{_S3}[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9](/[A-Za-z0-9._=-]+)*/?")
@@ -65,7 +65,7 @@ def check_needs() -> None:
 
 
 def fields_of(text: str) -> frozenset[str]:
-    """Return the fields that a comma-separated list names, in either spelling.
+    """Return the fields that a comma-separated list names, in either spelling; also askingPrice.
 
     A market's own column is written with its kind, ``flag:accident``. :class:`ValueError` for a
     name that is no field: what is to be left out must not be kept by a slip.
@@ -74,8 +74,12 @@ def fields_of(text: str) -> frozenset[str]:
     --------
     >>> sorted(fields_of("color, fuelType,flag:accident"))
     ['color', 'flag:accident', 'fuel_type']
+    >>> sorted(fields_of("askingPrice"))
+    ['asking_price']
     """
-    fields = {spelling: name for name in FIELDS for spelling in (name, alias(name))}
+    fields = {
+        spelling: name for name in (*FIELDS, ASKING_PRICE) for spelling in (name, alias(name))
+    }
     names = [name for name in map(str.strip, text.split(",")) if name]
     for name in names:
         is_known = name in fields or (is_own(name) and not why_not_own(name, of_before=True))

@@ -413,7 +413,7 @@ class OutcomeStore:
         if self._is_ready:
             return
         if self._file is not None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._table.metadata.create_all(self._engine)
         except DBAPIError:

@@ -26,7 +26,7 @@ from carprice.monitoring import records
 from carprice.monitoring.journal import Journal, claimed, forget_begun, journals
 from carprice.monitoring.log_files import Folder, S3Prefix, write_file
 from carprice.monitoring.log_settings import LogSettings
-from carprice.schema import ASKING_PRICE, FIELDS, name_in_requests
+from carprice.schema import ASKING_PRICE, FIELDS, is_own, name_in_requests
 
 logger = logging.getLogger("carprice.service")
 PRODUCTION: Final = "production"
@@ -48,8 +48,8 @@ _QUIET_SECONDS: Final = 60.0
 _LAST_SECONDS: Final = 5.0
 _MOST_REFUSED: Final = 3
 _LONGEST_PROBLEM: Final = 100
-_FEW_MODELS: Final = 8
-_MANY_HEADS: Final = 1000
+_FEW_MODELS: Final = 4
+_MANY_HEADS: Final = 200
 _IDS: Final = 64
 
 
@@ -67,11 +67,14 @@ class Served(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Facts:
-    """What all rows of a model say, and the columns of the fields that are kept."""
+    """What all rows of a model say, the columns that are kept, and beginnings of lines.
 
-    served: Served
+    It does not hold the model, which may have been replaced.
+    """
+
     columns: Mapping[str, str]
     about: Mapping[str, str]
+    heads: dict[tuple[str, str, bool, float], bytes] = field(default_factory=dict)
 
 
 _Row = tuple[bytes, _Facts, str, str, bool, float]
@@ -103,8 +106,8 @@ class PredictionLog:
             S3Prefix(settings.location) if is_sent else Folder(self._folder)
         )
         self._is_sent = is_sent
-        self._facts: dict[int, _Facts] = {}
-        self._heads: dict[tuple[Any, ...], bytes] = {}
+        self._facts: dict[tuple[str, str], _Facts] = {}
+        self._missing: frozenset[str] = frozenset()
         self._journal: Journal | None = None
         self._own: frozenset[str] = frozenset()
         self._spooled = 0
@@ -164,8 +167,8 @@ class PredictionLog:
             with self._lock:
                 self._refused += 1
             return
-        facts = self._facts.get(id(served))
-        if facts is None or facts.served is not served:
+        facts = self._facts.get((served.model.digest, served.version))
+        if facts is None:
             facts = self._facts_of(served)
         columns = facts.columns
         content = {columns[k]: v for k, v in listing.items() if v is not None and k in columns}
@@ -201,13 +204,26 @@ class PredictionLog:
             records.MODEL_DIGEST: model.digest,
             records.CURRENCY: model.market.currency,
         }
-        facts = _Facts(served, columns, about)
+        facts = _Facts(columns, about)
         with self._lock:
             self._own |= {*model.own} - without
-            if len(self._facts) > _FEW_MODELS:
+            if len(self._facts) >= _FEW_MODELS:
                 self._facts = {}
-            self._facts[id(served)] = facts
+            self._facts[model.digest, served.version] = facts
         return facts
+
+    def check(self, served: Served) -> None:
+        """Say so, once, where no own column of a model is named as one that is to be left out."""
+        missing = frozenset(filter(is_own, self._settings.without)) - {*served.model.own}
+        if missing - self._missing:
+            logger.error(
+                "CARPRICE_PREDICTION_LOG_WITHOUT names %s, which no column of the model of version "
+                "%s is called; its own columns are %s: what is misspelt is kept",
+                ", ".join(sorted(missing)),
+                served.version,
+                ", ".join(served.model.own) or "none",
+            )
+        self._missing = missing
 
     def begin(self) -> None:
         """Start to write, and recover what a process that was killed has left."""
@@ -281,10 +297,10 @@ class PredictionLog:
         self, facts: "_Facts", route: str, alias: str, shadow: bool, confidence: float
     ) -> bytes:
         """Return the beginning of a line, which many have in common."""
-        key = (facts, route, alias, shadow, confidence)
-        if (found := self._heads.get(key)) is None:
-            if len(self._heads) > _MANY_HEADS:
-                self._heads = {}
+        key = (route, alias, shadow, confidence)
+        if (found := facts.heads.get(key)) is None:
+            if len(facts.heads) >= _MANY_HEADS:  # clients choose the confidence
+                facts.heads.clear()
             content = {
                 **facts.about,
                 records.ROUTE: route,
@@ -292,7 +308,7 @@ class PredictionLog:
                 records.SHADOW: shadow,
                 records.CONFIDENCE: confidence,
             }
-            found = self._heads[key] = to_json(content)[:-1] + b","
+            found = facts.heads[key] = to_json(content)[:-1] + b","
         return found
 
     def _finish(self) -> None:
