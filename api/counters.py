@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("carprice.service")
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-FILE_SIZES = {"counter": 512 * 1024, "histogram": 256 * 1024, "gauge_livesum": 64 * 1024}
+FILE_SIZES = {
+    "counter": 512 * 1024,
+    "histogram": 256 * 1024,
+    "gauge_livesum": 64 * 1024,
+    "gauge_livemax": 64 * 1024,
+}
 """Bytes of each worker's files in the shared folder: more than all of its labels take."""
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _BATCH_BUCKETS = (1, 10, 100, 1_000, 10_000, 100_000)
@@ -81,6 +86,12 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        # Workers of one server share the folder or spool: each sees all that lies there.
+        highest = partial(prometheus.Gauge, registry=self._registry, multiprocess_mode="livemax")
+        what = "Bytes of the prediction log that are finished, and not where they belong"
+        self._log_unsent = highest("carprice_prediction_log_unsent_bytes", what)
+        what = "When a file of the prediction log last came to where it belongs; 0: not yet"
+        self._log_last_file = highest("carprice_prediction_log_last_file_timestamp_seconds", what)
         what = "Models loaded, by where they were had from"
         self._loads = counter("carprice_model_loads", what, ("source",))
 
@@ -124,6 +135,14 @@ class Metrics:
     def rows_waiting(self, count: int) -> None:
         """Tell how many rows of the prediction log wait."""
         self._rows_waiting.set(count)
+
+    def log_unsent(self, size: int) -> None:
+        """Tell how many bytes of the prediction log are finished and could not be kept or sent."""
+        self._log_unsent.set(size)
+
+    def log_file_kept(self) -> None:
+        """Tell that a file of the prediction log is where it belongs."""
+        self._log_last_file.set_to_current_time()
 
     def challenger_priced(self, outcome: str) -> None:
         """Count a price that the challenger was asked for: ``priced``, or how it failed."""

@@ -29,4 +29,6 @@ def log_of(settings: ServiceSettings, metrics: Metrics) -> PredictionLog | None:
     log.on_dropped = metrics.rows_dropped
     log.on_written = metrics.rows_written
     log.on_waiting = metrics.rows_waiting
+    log.on_unsent = metrics.log_unsent
+    log.on_file = metrics.log_file_kept
     return log

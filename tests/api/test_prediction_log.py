@@ -219,6 +219,8 @@ def test_s3_that_is_away_fails_no_request_and_gets_all_when_it_is_back(
         told = [server.post("/predict", BARE)[1]["quoteId"] for _ in range(30)]
         wait_until(lambda: "cannot be finished" in server.log.read_text())
         wait_until(lambda: [*spool.glob("*.parquet")] != [])
+        wait_until(lambda: counted(server, "carprice_prediction_log_unsent_bytes") > 100)
+        assert counted(server, "carprice_prediction_log_last_file_timestamp_seconds") == 0
         with store_at(port):
             client = boto3.client("s3")
             client.create_bucket(Bucket="market")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -15,11 +15,13 @@ from asking import BARE
 from fastapi.testclient import TestClient
 from monitored import found
 
+from api import challenger, watch
 from api.app import create_app
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from carprice.files import write_json
 from carprice.model import PriceModel
+from carprice.monitoring import prediction_log
 from carprice.monitoring.last_run import to_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +55,7 @@ def exposed(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
         tracking_uri="http://127.0.0.1:9",
         model_cache=folder / "cache",
         monitoring=folder / "monitoring.json",
+        challenger="shadow",
     )
     served = ServedModel.of(PriceModel.load(finished[0].model), "7")
     with TestClient(create_app(settings, served)) as client:
@@ -80,11 +83,23 @@ def test_every_metric_of_the_dashboard_is_one_of_the_service(exposed: str) -> No
 
 
 def test_every_metric_of_the_service_is_on_the_dashboard_or_documented(exposed: str) -> None:
-    docs = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
-    told = " ".join([*queries(), docs])
+    docs = [ROOT / "docs" / name for name in ("service.md", "challenger.md")]
+    told = " ".join([*queries(), *(path.read_text(encoding="utf-8") for path in docs)])
     endings = re.compile(r"_(bucket|sum|count|created)$")
     own = {endings.sub("", name) for name in names(exposed) if name.startswith("carprice_")}
     assert [name for name in own if name not in told] == []
+
+
+def test_the_reasons_and_states_that_are_tried_are_those_of_the_service() -> None:
+    text = "".join((FOLDER / name).read_text() for name in ("rules.yml", "rules_test.yml"))
+    found = set(re.findall(r'(carprice_\w+)\{[^}]*\b(?:reason|state)="(\w+)"', text))
+    real = {
+        "carprice_prediction_log_dropped_total": get_args(prediction_log.Reason),
+        "carprice_challenger_dropped_total": get_args(watch.Reason),
+        "carprice_challenger_state": get_args(challenger.State),
+    }
+    assert {name for name, _ in found} == {*real}
+    assert [(name, value) for name, value in found if value not in real[name]] == []
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

@@ -9,6 +9,7 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ class Kept:
         self.log.on_dropped = self._drop
         self.log.on_written = self._write
         self.log.on_waiting = self._wait
+        self.unsent: list[int] = []
+        self.files = 0
+        self.log.on_unsent = self.unsent.append
+        self.log.on_file = self._count_file
 
     def _drop(self, reason: str, count: int) -> None:
         self.dropped[reason] += count
@@ -57,6 +62,9 @@ class Kept:
 
     def _wait(self, count: int) -> None:
         self.most_waiting = max(count, self.most_waiting)
+
+    def _count_file(self) -> None:
+        self.files += 1
 
     def put(self, number: int = 0, **more: Any) -> None:
         listing = Listing.model_validate({**FULL, "odometer": 1000 + number})
@@ -173,6 +181,7 @@ def test_files_are_finished_by_size_and_time(log: Log) -> None:
     wait_until(lambda: len(soon.rows()) == 11)
     names = sorted(path.name for path in soon.folder.iterdir())
     assert not [name for name in names if name.startswith(".")]
+    assert kept.files + soon.files == len(names)
 
 
 def test_a_share_of_the_ids_is_kept(served: Version7, log: Log) -> None:
@@ -391,6 +400,8 @@ def test_one_journal_that_cannot_be_read_holds_up_no_other(
     kept.put(1)
     wait_until(lambda: not old.exists() and len(kept.rows()) == 1)
     kept.log.end(0.5)
+    assert kept.unsent[-1] == broken.stat().st_size
+    assert kept.files == 1
     assert [text for text in caplog.messages if "cannot be finished" in text] == [
         "Files of the prediction log cannot be finished (Is a directory); their rows are kept, and "
         "it is tried again"
@@ -430,7 +441,8 @@ def test_files_that_s3_refuses_hold_up_no_others(served: Version7, tmp_path: Pat
     assert str(kept.log._sweep()) == "refused"
     assert (store.asked, len(store.taken)) == (3, 0)  # it seems to be away
     assert str(kept.log._sweep()) == "refused"
-    assert len(store.taken) == 7
+    assert len(store.taken) == kept.files == 7
+    assert kept.unsent == [50, 15]
     store.refuses = lambda _: False
     assert kept.log._sweep() is None
     assert not [*kept.folder.iterdir()]
@@ -549,7 +561,10 @@ def test_the_commands_of_the_docs_read_a_log_with_outcomes_beside_it(
     done = subprocess.run([sys.executable, "-c", command], cwd=tmp_path, capture_output=True,
                           text=True, check=True)  # fmt: skip
     assert "[2 rows x" in done.stdout
-    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    if find_spec("duckdb") is None:  # no dependency of ours
+        return
+    import duckdb
+
     (query,) = re.findall(r'^duckdb -c "(.*)"$', docs.read_text(encoding="utf-8"), re.MULTILINE)
     query = query.replace("predictions/", f"{tmp_path}/predictions/")
     assert [row[1] for row in duckdb.sql(query).fetchall()] == [2]

@@ -89,6 +89,8 @@ class PredictionLog:
     on_dropped : called with the reason and the number of rows that were dropped.
     on_written : called with the number of rows that were written to the journal.
     on_waiting : called with the number of rows that wait.
+    on_unsent : called with the bytes of finished journals and files that are not where they belong.
+    on_file : called when a file has come to where it belongs.
     """
 
     def __init__(self, settings: LogSettings) -> None:
@@ -121,6 +123,8 @@ class PredictionLog:
         self.on_dropped: Callable[[Reason, int], object] | None = None
         self.on_written: Callable[[int], object] | None = None
         self.on_waiting: Callable[[int], object] | None = None
+        self.on_unsent: Callable[[int], object] | None = None
+        self.on_file: Callable[[], object] | None = None
 
     def new_id(self) -> str:
         """Return a quote's id for an answer that has none, 128 random bits."""
@@ -391,14 +395,17 @@ class PredictionLog:
             failed += self._send(waiting)
             left += sum(map(_size, waiting))
         self._spooled = left
+        _call(self.on_unsent, left)
         return failed[0] if failed else None
 
     def _make(self, path: Path, name: str) -> None:
         with claimed(path) as is_ours:
             if is_ours:
-                _, lost = write_file(path, self._folder / name)
+                rows, lost = write_file(path, self._folder / name)
                 path.unlink()
                 self._drop("damaged", lost)
+                if rows and not self._is_sent:
+                    _call(self.on_file)
 
     def _send(self, waiting: list[Path]) -> list[Exception]:
         """Send files, last those that failed before; a store that takes none is left alone soon."""
@@ -408,6 +415,7 @@ class PredictionLog:
                 with claimed(path) as is_ours:
                     if is_ours:
                         self._store.deliver(path)
+                        _call(self.on_file)
             except Exception as error:
                 failed[path] = error
                 if len(failed) >= _MOST_REFUSED:
