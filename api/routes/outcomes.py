@@ -57,7 +57,7 @@ class AddedAnswer(BaseModel):
     new: int = Field(description="Of quotes and cars that nothing was told of", examples=[1])
     repeated: int = Field(description="Told before, and not kept again", examples=[0])
     corrections: int = Field(
-        description="Other than what was told of the quote or car before; the last one counts",
+        description="Other than what was told of the quote or car before, or a higher revision",
         examples=[0],
     )
 
@@ -77,7 +77,8 @@ async def add_outcomes(request: Request, service: TheService, served: Served) ->
     """Keep what became of cars: one outcome, or many, all or none of them.
 
     Of a quote, or of a listing: what it was sold for, what was offered, or that it was withdrawn.
-    What is sent again counts once; another outcome of the same quote or listing is a correction.
+    What is sent again counts once; another outcome of the same quote or listing is a correction,
+    and so is a higher revision.
     """
     parameters_of(request, ())
     media_type(request, JSON)

@@ -71,6 +71,8 @@ TOMORROW = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=
         ({"listing": {"make": "Kia"}}, "listing.model: this field is required"),
         ({"quoteId": "a b"}, "quoteId: String should match pattern"),
         ({"quoteId": "x" * 101}, "quoteId: String should have at most 100 characters"),
+        ({"revision": -1}, "revision: Input should be greater than or equal to 0"),
+        ({"revision": "1"}, "revision: Input should be a valid integer"),
         ({"price": 5}, "price: there is no such field; the fields are quoteId, listing, sold"),
     ],
 )
@@ -84,6 +86,14 @@ def test_what_is_wrong_is_named_with_its_place(told: Any, change: Any, words: st
     assert next(one["field"] for one in row.json()["errors"]) == (
         "outcomes.1" if place == "body" else f"outcomes.1.{place}"
     )
+
+
+def test_the_body_that_was_priced_can_be_sent_back(told: Any, tmp_path: Path) -> None:
+    priced = {**RIO, "askingPrice": 480000, "featureCount": 2}
+    assert told.post("/predict", json=priced).status_code == 200
+    assert told.post("/outcomes", json={**SOLD, "listing": priced}).json() == {**NONE, "new": 1}
+    assert told.post("/outcomes", json={**SOLD, "revision": 1}).json() == {**NONE, "corrections": 1}
+    assert kept(tmp_path)[0].listing == RIO
 
 
 def test_where_one_is_wrong_none_is_kept(told: Any, tmp_path: Path) -> None:
