@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from api import problems
 from api.bodies import BatchRequest, ListingRequest
 from api.gateway import HEALTH, Gateway
-from api.keys import read_keys
+from api.keys import names_that_may_tell, read_keys
 from api.openapi import add_schemas
 from api.protocols import inference, scoring
 from api.protocols.messages import DataframeSplit, InferenceRequest, ScoringParams, TensorParameters
@@ -38,6 +38,10 @@ _READ_BY_ROUTES: tuple[type[BaseModel], ...] = (
     *(ListingRequest, BatchRequest, DataframeSplit, ScoringParams),
     *(InferenceRequest, TensorParameters),
 )
+_ANYBODY_TELLS = (
+    "POST /outcomes takes what cars sold for from anybody who reaches this service, and monitoring "
+    "decides by it; set CARPRICE_API_KEYS, or let only those reach it who may tell"
+)
 _DESCRIPTION = """
 Errors are problem details (RFC 9457). Prices are for the day that they name, in the currency of
 the market that the model learned from.
@@ -58,10 +62,13 @@ def create_app(
     settings = settings or ServiceSettings.from_environment()
     keys = read_keys(settings)
     service = Service(settings, served, has_keys=bool(keys))
+    service.may_tell = names_that_may_tell(settings, keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.drain.watch()
+        if service.outcomes is not None and not keys:
+            logger.warning(_ANYBODY_TELLS)
         if service.log is not None:
             service.log.begin()
         keeping = [asyncio.create_task(service.keeper.run())]

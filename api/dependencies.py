@@ -92,7 +92,7 @@ async def listing_of(request: Request, service: TheService, served: Served) -> L
     """Return the listing in the body; 408, 413, 415, 422 or 429 if there is none."""
     media_type(request, JSON)
     settings = service.settings
-    declared = _declared(request, settings.body_bytes)
+    declared = declared_size(request, settings.body_bytes)
     if declared is not None and declared <= SMALL_BYTES:
         return read_listing(await read_body(request, declared, settings.body_seconds), served.form)
     with service.receiving.share() as share:
@@ -108,7 +108,7 @@ async def batch_body(request: Request, service: TheService) -> bytes:
     read, 429 where there is none, and keeps both until its answer is sent.
     """
     settings = service.settings
-    declared = _declared(request, settings.batch_bytes)
+    declared = declared_size(request, settings.batch_bytes)
     with ExitStack() as held:
         if declared is None or declared > SMALL_BYTES:
             held.enter_context(service.batches.place())
@@ -193,7 +193,7 @@ async def _receive(request: Request, limit: int, share: Share | None) -> bytes:
     return bytes(body)
 
 
-def _declared(request: Request, limit: int) -> int | None:
+def declared_size(request: Request, limit: int) -> int | None:
     """Return the size that the body is said to have; 413 if that is more than ``limit``."""
     length = _header(request, b"content-length")
     if length is None:

@@ -75,6 +75,19 @@ def read_keys(settings: ServiceSettings) -> dict[str, str]:
     return names
 
 
+def names_that_may_tell(
+    settings: ServiceSettings, keys: Mapping[str, str]
+) -> frozenset[str] | None:
+    """Return the names of the keys that may tell outcomes; None: all.
+
+    :class:`InputError` if no key has one of the names.
+    """
+    names = frozenset(filter(None, map(str.strip, settings.outcomes_keys.split(","))))
+    if unknown := names - {*keys.values()}:
+        raise InputError(f"CARPRICE_OUTCOMES_KEYS: there is no API key named {min(unknown)!r}")
+    return names or None
+
+
 @dataclass
 class RateLimit:
     """How many requests a minute each name may make: a token bucket of a minute's requests."""

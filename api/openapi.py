@@ -36,7 +36,7 @@ _KEY_SCHEME: Final = {
 
 READING_PROBLEMS: Final = declare(Kind.UNAUTHORIZED, Kind.TOO_MANY, Kind.INTERNAL, Kind.NO_MODEL)
 """What may go wrong with a route that reads no body."""
-PROBLEMS: Final = declare(*Kind)
+PROBLEMS: Final = declare(*(kind for kind in Kind if kind is not Kind.FORBIDDEN))
 """What may go wrong with a route that reads a body."""
 NOT_READY: Final = declare(Kind.NO_MODEL, Kind.BUSY)
 

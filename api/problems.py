@@ -21,6 +21,7 @@ class Kind(Enum):
 
     BAD_REQUEST = ("bad-request", 400)
     UNAUTHORIZED = ("unauthorized", 401)
+    FORBIDDEN = ("forbidden", 403)
     NOT_FOUND = ("not-found", 404)
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405)
     TOO_SLOW = ("request-too-slow", 408)
@@ -157,6 +158,7 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
 _EXAMPLES: Mapping[Kind, str | WrongField] = {
     Kind.BAD_REQUEST: "the request cannot be read; send HTTP/1.1",
     Kind.UNAUTHORIZED: "send a valid key in the header X-API-Key",
+    Kind.FORBIDDEN: "this key may not tell outcomes; CARPRICE_OUTCOMES_KEYS names those that may",
     Kind.NOT_FOUND: "there is no /predictions; see /docs for what there is",
     Kind.METHOD_NOT_ALLOWED: "/predict does not answer GET; use POST",
     Kind.TOO_SLOW: "the request's body did not arrive within 10 seconds; send it again",

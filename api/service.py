@@ -1,7 +1,7 @@
 """The parts of the running service, which its routes share."""
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import Request
 
@@ -13,6 +13,7 @@ from api.draining import Drain
 from api.keeper import ModelKeeper
 from api.last_run import LastRunFile
 from api.logs import Recorder
+from api.outcome_pool import OutcomePool
 from api.prediction_log import log_of
 from api.problems import Kind, ProblemError
 from api.receiving import ByteBudget
@@ -21,9 +22,7 @@ from api.service_settings import ServiceSettings
 from api.shadow import ShadowJob
 from api.watch import Answer, Work
 from carprice.appraisal.quote import QUOTE
-
-if TYPE_CHECKING:
-    from carprice.monitoring.outcomes import OutcomeStore
+from carprice.monitoring.outcomes import OutcomeStore
 
 
 class Service:
@@ -36,6 +35,7 @@ class Service:
 
     Attributes
     ----------
+    may_tell : names of the keys that may tell outcomes; None: all.
     challenger : None where it is off.
     log : keeps what is answered; None where that is off.
     """
@@ -64,6 +64,7 @@ class Service:
         self.batches = BatchPool(settings, self.metrics, self.log, self.challenger)
         self.recorder = Recorder(self.metrics)
         self.outcomes = _outcomes(settings)
+        self.may_tell: frozenset[str] | None = None
         self.last_run = LastRunFile(settings.monitoring)
 
     def _loaded(self, served: ServedModel) -> None:
@@ -145,10 +146,7 @@ class Service:
         return served
 
 
-def _outcomes(settings: ServiceSettings) -> "OutcomeStore | None":
+def _outcomes(settings: ServiceSettings) -> OutcomePool | None:
     """Return where outcomes are kept, if they are; no connection is made yet."""
-    from carprice.monitoring.outcomes import OutcomeStore, location_of_outcomes
-
-    given = settings.outcomes.get_secret_value()
-    location = location_of_outcomes(given, settings.prediction_log)
-    return OutcomeStore(location) if location else None
+    location = settings.outcomes.get_secret_value().strip()
+    return OutcomePool(OutcomeStore(location), settings.batch_bytes) if location else None

@@ -62,8 +62,9 @@ class ServiceSettings(BaseModel):
     pages : whether to answer ``/app``, ``/app/stock`` and ``/model-card``, and browsers at ``/``
         with a page.
     metrics : whether to answer ``/metrics``.
-    outcomes : database or folder that keeps what cars sold for; empty: beside a prediction log that
-        is a folder, else there is no ``POST /outcomes``.
+    outcomes : database or folder that keeps what cars sold for; empty: there is no
+        ``POST /outcomes``.
+    outcomes_keys : comma-separated names of the API keys that may tell outcomes; empty: all.
     monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells.
     prediction_log : folder, or ``s3://bucket/prefix``, that keeps what was answered; empty: none.
     prediction_log_spool : folder for what is not sent to S3 yet; default: beside the model cache.
@@ -111,6 +112,7 @@ class ServiceSettings(BaseModel):
     pages: bool = True
     metrics: bool = True
     outcomes: SecretStr = SecretStr("")
+    outcomes_keys: str = ""
     monitoring: Path | None = None
     prediction_log: str = ""
     prediction_log_spool: Path | None = None

@@ -121,6 +121,7 @@ def test_from_answers_to_a_better_model_in_production_and_back(
         "MLFLOW_TRACKING_URI": registry.uri,
         "CARPRICE_MODEL_NAME": registry.name,
         "CARPRICE_PREDICTION_LOG": str(log),
+        "CARPRICE_OUTCOMES": str(log),
         "CARPRICE_PREDICTION_LOG_SECONDS": "0.5",
         "CARPRICE_CHALLENGER": "shadow",
         "CARPRICE_SHADOW_SHARE": "1",

@@ -2,19 +2,26 @@
 
 import datetime
 import logging
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
-from starlette.concurrency import run_in_threadpool
 
 from api.bodies import JSON
-from api.dependencies import Served, TheService, batch_body, media_type, parameters_of
+from api.dependencies import (
+    Served,
+    TheService,
+    declared_size,
+    media_type,
+    parameters_of,
+    read_body,
+)
 from api.json_reader import parse_json
 from api.openapi import PROBLEMS, asks_for, reference
 from api.parsing import check_rows
-from api.problems import Kind, ProblemError, invalid_field, invalid_fields
+from api.problems import Kind, ProblemError, declare, invalid_field, invalid_fields
 from carprice.listings.problems import MOST_ERRORS, WrongField
 from carprice.monitoring.outcomes import (
     Added,
@@ -31,7 +38,7 @@ logger = logging.getLogger("carprice.service")
 OUTCOMES: Final = "/outcomes"
 _MANY: Final = "outcomes"
 _SOLD: Final = {"soldPrice": 487000, "soldOn": "2025-06-14"}
-router = APIRouter(tags=["outcomes"], responses=PROBLEMS)
+router = APIRouter(tags=["outcomes"], responses={**PROBLEMS, **declare(Kind.FORBIDDEN)})
 off = APIRouter(include_in_schema=False)
 """Answers where no outcomes are kept."""
 
@@ -50,7 +57,7 @@ class AddedAnswer(BaseModel):
     new: int = Field(description="Of quotes and cars that nothing was told of", examples=[1])
     repeated: int = Field(description="Told before, and not kept again", examples=[0])
     corrections: int = Field(
-        description="Other than what was told of the quote or car before; the last one counts",
+        description="Other than what was told of the quote or car before, or a higher revision",
         examples=[0],
     )
 
@@ -70,16 +77,23 @@ async def add_outcomes(request: Request, service: TheService, served: Served) ->
     """Keep what became of cars: one outcome, or many, all or none of them.
 
     Of a quote, or of a listing: what it was sold for, what was offered, or that it was withdrawn.
-    What is sent again counts once; another outcome of the same quote or listing is a correction.
+    What is sent again counts once; another outcome of the same quote or listing is a correction,
+    and so is a higher revision.
     """
     parameters_of(request, ())
     media_type(request, JSON)
-    store = service.outcomes
-    if store is None:
+    pool, settings = service.outcomes, service.settings
+    if pool is None:
         raise not_kept()
-    body = await batch_body(request, service)
-    most, own = service.settings.batch_rows, served.form.own
-    added = await run_in_threadpool(_keep, store, body, most, own)
+    name = request.scope["state"]["exchange"].key_name
+    if service.may_tell is not None and name not in service.may_tell:
+        told = "this key may not tell outcomes; CARPRICE_OUTCOMES_KEYS names those that may"
+        raise ProblemError(Kind.FORBIDDEN, told)
+    with pool.place(), pool.receiving.share() as share:
+        share.grow(declared_size(request, settings.batch_bytes) or 0)
+        body = await read_body(request, settings.batch_bytes, settings.body_seconds, share)
+        work = partial(_keep, pool.store, body, settings.batch_rows, served.form.own)
+        added = await pool.run(work)
     return Response(to_json(added), media_type=JSON)
 
 

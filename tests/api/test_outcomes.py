@@ -4,6 +4,7 @@ import json
 import secrets
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from delivery import free_port
 
+from api import outcome_pool
+from carprice.errors import InputError
 from carprice.monitoring.observations import observe, read_log
-from carprice.monitoring.outcomes import OutcomeStore
+from carprice.monitoring.outcomes import Added, OutcomeStore
 
 RIO = {"make": "Kia", "model": "Rio", "year": 2020, "odometer": 9000}
 SOLD = {"listing": RIO, "soldPrice": 487000, "soldOn": "2025-06-14"}
@@ -68,6 +71,8 @@ TOMORROW = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=
         ({"listing": {"make": "Kia"}}, "listing.model: this field is required"),
         ({"quoteId": "a b"}, "quoteId: String should match pattern"),
         ({"quoteId": "x" * 101}, "quoteId: String should have at most 100 characters"),
+        ({"revision": -1}, "revision: Input should be greater than or equal to 0"),
+        ({"revision": "1"}, "revision: Input should be a valid integer"),
         ({"price": 5}, "price: there is no such field; the fields are quoteId, listing, sold"),
     ],
 )
@@ -81,6 +86,14 @@ def test_what_is_wrong_is_named_with_its_place(told: Any, change: Any, words: st
     assert next(one["field"] for one in row.json()["errors"]) == (
         "outcomes.1" if place == "body" else f"outcomes.1.{place}"
     )
+
+
+def test_the_body_that_was_priced_can_be_sent_back(told: Any, tmp_path: Path) -> None:
+    priced = {**RIO, "askingPrice": 480000, "featureCount": 2}
+    assert told.post("/predict", json=priced).status_code == 200
+    assert told.post("/outcomes", json={**SOLD, "listing": priced}).json() == {**NONE, "new": 1}
+    assert told.post("/outcomes", json={**SOLD, "revision": 1}).json() == {**NONE, "corrections": 1}
+    assert kept(tmp_path)[0].listing == RIO
 
 
 def test_where_one_is_wrong_none_is_kept(told: Any, tmp_path: Path) -> None:
@@ -157,6 +170,48 @@ def test_a_key_is_needed_where_keys_are_on(client_with: Any, tmp_path: Path) -> 
         assert answer.json() == {**NONE, "new": 1}
 
 
+def test_only_named_keys_may_tell(client_with: Any, tmp_path: Path) -> None:
+    keys = {name: secrets.token_hex(20) for name in ("shop", "dealer")}
+    entries = ",".join(f"{n}:{hashlib.sha256(key.encode()).hexdigest()}" for n, key in keys.items())
+    some = {"outcomes": str(tmp_path), "api_keys": entries, "outcomes_keys": "dealer, "}
+    with client_with(**some) as client:
+        shop, dealer = ({"X-API-Key": keys[name]} for name in keys)
+        refused = client.post("/outcomes", json=SOLD, headers=shop)
+        assert (refused.status_code, refused.json()["title"]) == (403, "Forbidden")
+        assert client.post("/predict", json=RIO, headers=shop).status_code == 200
+        assert client.post("/outcomes", json=SOLD, headers=dealer).json() == {**NONE, "new": 1}
+    wrong = pytest.raises(InputError, match="OUTCOMES_KEYS: there is no API key named 'no'")
+    with wrong, client_with(**{**some, "outcomes_keys": "dealer,no"}):
+        pass
+
+
+def test_a_log_alone_opens_nothing_and_no_keys_are_warned_of(
+    client_with: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with client_with(prediction_log=str(tmp_path)) as client:
+        assert client.post("/outcomes", json=SOLD).status_code == 404
+    assert "takes what cars sold for from anybody" not in caplog.text
+    with client_with(outcomes=str(tmp_path)):
+        pass
+    assert caplog.text.count("takes what cars sold for from anybody") == 1
+
+
+def test_a_database_that_hangs_is_503_and_takes_no_prices_with_it(
+    told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+    monkeypatch.setattr(outcome_pool, "_SECONDS", 0.2)
+    monkeypatch.setattr(OutcomeStore, "add", lambda *_: free.wait(60) and Added(new=1))
+    for _ in range(4):  # the first two hang, the others wait for their turn
+        answer = told.post("/outcomes", json=SOLD)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "does not answer in time; send it again: what was kept counts once" in answer.text
+    assert told.post("/predict", json=RIO).status_code == 200
+    free.set()
+    monkeypatch.setattr(outcome_pool, "_SECONDS", 10.0)
+    assert told.post("/outcomes", json=SOLD).json() == {**NONE, "new": 1}
+
+
 def test_a_database_that_is_away_is_503_without_its_address(client_with: Any) -> None:
     address = f"postgresql+psycopg://ann:<pw>@127.0.0.1:{free_port()}/cars"
     with client_with(outcomes=address) as client:
@@ -173,7 +228,8 @@ def test_prices_are_answered_while_the_database_is_locked(told: Any, tmp_path: P
     lock = sqlite3.connect(tmp_path / "outcomes.db", isolation_level=None, check_same_thread=False)
     lock.execute("BEGIN EXCLUSIVE")
     asked = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
+    long = b" " * 9000 + json.dumps(SOLD).encode()
+    with ThreadPoolExecutor(21) as pool:
 
         def correct() -> Any:
             asked.set()
@@ -182,10 +238,18 @@ def test_prices_are_answered_while_the_database_is_locked(told: Any, tmp_path: P
         waiting = pool.submit(correct)
         asked.wait()
         assert [told.post("/predict", json=RIO).status_code for _ in range(20)] == [200] * 20
+        more = [pool.submit(told.post, "/outcomes", content=long) for _ in range(20)]
+        while sum(one.done() for one in more) < 5:  # of 16 places the first post has one
+            time.sleep(0.01)
+        assert {one.result().status_code for one in more if one.done()} == {429}
+        batch = json.dumps({"listings": [RIO] * 20}).encode() + b" " * 9000
+        assert told.post("/predict/batch", content=batch).status_code == 200
         assert not waiting.done()
         lock.execute("ROLLBACK")
         lock.close()
         assert waiting.result().json() == {**NONE, "corrections": 1}
+        answers = [one.result() for one in more if one.result().status_code != 429]
+        assert [one.json() for one in answers] == [{**NONE, "repeated": 1}] * 15
 
 
 def test_openapi_describes_what_is_told(told: Any) -> None:
@@ -198,14 +262,14 @@ def test_openapi_describes_what_is_told(told: Any) -> None:
 def test_an_outcome_is_kept_beside_the_log_and_joined_with_its_answer(
     client_with: Any, tmp_path: Path
 ) -> None:
-    with client_with(prediction_log=str(tmp_path / "log")) as client:
+    log = str(tmp_path / "log")
+    with client_with(prediction_log=log, outcomes=log) as client:
         cheap = client.post("/predict", json=RIO).json()
         quote = client.post("/appraise", json={**RIO, "year": 2021}).json()["quote"]["id"]
         for told in ({"quoteId": cheap["quoteId"]}, {"quoteId": quote}, {"listing": RIO}):
             outcome = {"soldPrice": 487000, "soldOn": "2025-06-14", **told}
             assert client.post("/outcomes", json=outcome).json() == {**NONE, "new": 1}
-    log = read_log(str(tmp_path / "log"))
-    seen = observe(log, kept(tmp_path / "log"))
+    seen = observe(read_log(log), kept(tmp_path / "log"))
     assert seen["quote_id"].tolist() == [cheap["quoteId"], quote]  # the third is the first's sale
     assert seen["quoted_price"].iloc[0] == cheap["predictedPrice"]
     assert seen["year"].tolist() == [2020.0, 2021.0]

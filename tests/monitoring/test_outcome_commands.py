@@ -44,6 +44,20 @@ def test_files_are_kept_once_and_corrected(carprice: Carprice, tmp_path: Path) -
     assert "withdrawn" in carprice("outcomes", "show").err
 
 
+def test_a_revision_is_read_and_what_is_old_is_forgotten(carprice: Carprice) -> None:
+    rows = "q1,500,2025-06-14,\nq1,490,2025-06-14,\nq1,500,2025-06-14,1\n"
+    Path("a.csv").write_text(f"quoteId,soldPrice,soldOn,revision\n{rows}")
+    counts = {"new": 1, "repeated": 0, "corrections": 2, "ignoredColumns": []}
+    assert added(carprice("outcomes", "add", "a.csv", "--json")) == counts
+    history = json.loads(carprice("outcomes", "show", "--quote", "q1", "--json").out)
+    assert history[-1].items() >= {"soldPrice": 500.0, "revision": 1}.items()
+    forget = ("outcomes", "forget", "--before", "2100-01-01")
+    assert "3 outcomes in" in (told := carprice(*forget)).err
+    assert "nothing was done without --act" in told.err
+    assert "are deleted" in carprice(*forget, "--act").err
+    assert json.loads(carprice("outcomes", "show", "--json").out) == {}
+
+
 def test_parquet_and_json_lines_are_read_with_listings(carprice: Carprice, tmp_path: Path) -> None:
     sold = {"soldPrice": 70, "soldOn": "2025-06-14"}
     day = pd.Timestamp("2025-06-14")

@@ -16,6 +16,7 @@ import pytest
 from delivery import free_port
 
 from carprice.errors import InputError
+from carprice.monitoring import outcomes
 from carprice.monitoring.outcomes import (
     Added,
     Kind,
@@ -119,6 +120,72 @@ def test_what_is_told_again_counts_once_and_the_latest_correction_wins(place: st
         assert [told.sold_price for told in history] == [500.0, 510.0]
         assert {told.received_at for told in history} == {NOW}
         assert one.history("nobody") == []
+
+
+def revised(price: float, revision: int) -> Outcome:
+    return Outcome(Kind.SOLD, price, DAY, "a", revision=revision)
+
+
+def test_a_higher_revision_takes_a_correction_back(place: str) -> None:
+    whole = [sold(100.0, "a"), sold(90.0, "a"), revised(100.0, 1)]
+    with opened(place) as store:
+        assert store.add(whole[:2], NOW) == Added(1, 0, 1)
+        assert store.add(whole[2:], NOW) == Added(corrections=1)
+        assert store.add(whole, NOW) == Added(repeated=3)
+        assert [told.sold_price for told in store.latest()] == [100.0]
+        assert store.add([revised(80.0, 3), revised(70.0, 2), sold(60.0, "a")], NOW).corrections
+        assert [told.sold_price for told in store.latest()] == [80.0]  # the others came late
+        history = [(told.revision, told.sold_price) for told in store.history("a")]
+        assert history == [(0, 100.0), (0, 90.0), (0, 60.0), (1, 100.0), (2, 70.0), (3, 80.0)]
+        assert store.history("a")[-1].to_json()["revision"] == 3
+
+
+def test_a_listing_is_the_same_however_its_texts_are_written(place: str) -> None:
+    shouted = {**RIO, "make": "KIA", "model": " rio ", "features": ["abs", "ABS"]}
+    with opened(place) as store:
+        assert store.add([sold(70.0, **RIO, features=["ABS"])], NOW) == Added(new=1)
+        assert store.add([sold(70.0, **shouted)], NOW) == Added(repeated=1)
+        assert store.add([sold(80.0, **shouted)], NOW) == Added(corrections=1)
+
+
+def test_what_is_old_is_forgotten_with_its_history(place: str) -> None:
+    old, day = NOW - datetime.timedelta(days=30), NOW.date()
+    with opened(place) as store:
+        assert store.forget(day) == 0
+        store.add([sold(1.0, "a"), sold(2.0, "a"), sold(1.0, "b")], old)
+        store.add([sold(3.0, "b"), sold(1.0, "c")], NOW)
+        assert store.forget(day, act=False) == 2
+        assert len(store.latest()) == 3
+        assert (store.forget(day), store.forget(day)) == (2, 0)
+        assert [told.quote_id for told in store.latest()] == ["b", "c"]
+        assert [told.sold_price for told in store.history("b")] == [1.0, 3.0]
+
+
+def test_the_file_and_its_folder_are_for_their_user_alone(tmp_path: Path) -> None:
+    with opened(str(tmp_path / "kept")) as store:
+        store.add([sold(1.0, "a")], NOW)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("kept", "kept/outcomes.db")]
+    assert modes == [0o700, 0o600]
+
+
+def test_a_lock_that_stays_is_not_waited_for_forever(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy import create_engine, text
+
+    monkeypatch.setattr(outcomes, "_PATIENCE", 0.3)
+    engine = create_engine(postgres)
+    with opened(postgres) as store, engine.connect() as other:
+        store.add([sold(1.0, "locked")], NOW)
+        other.execute(text("LOCK TABLE outcomes"))
+        with pytest.raises(UnavailableError, match="timeout"):
+            store.add([sold(2.0, "locked")], NOW)
+        other.rollback()
+        assert store.add([sold(2.0, "locked")], NOW) == Added(corrections=1)
+        with store._engine.connect() as connection:
+            options = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    engine.dispose()
+    assert options["tcp_user_timeout"] == "10000"
 
 
 def test_far_off_prices_are_kept(place: str) -> None:

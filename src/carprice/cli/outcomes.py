@@ -1,5 +1,6 @@
 """Commands about what cars sold for."""
 
+import datetime
 import json
 import os
 from collections import Counter
@@ -46,9 +47,10 @@ def add(
 
     Columns: quoteId or the fields of a listing; soldPrice, soldOn (a day such as
     2025-06-14), kind (sold, the default, offered, or withdrawn, which needs no
-    price). All rows are kept, or none where one is wrong. What is told again
-    counts once; another outcome of the same quote or listing is a correction:
-    the last one counts, and the others are kept.
+    price), revision. All rows are kept, or none where one is wrong. What is told
+    again counts once; another outcome of the same quote or listing is a
+    correction: that of the highest revision counts, of equal ones the last, and
+    the others are kept.
 
     carprice outcomes add sold.csv --to /var/lib/carprice/log
     """
@@ -105,6 +107,32 @@ def show(
         return
     rows = [(kind, month, f"{count:,}") for (kind, month), count in sorted(counts.items())]
     table(f"Outcomes in {store.label}", ("kind", "month", "cars"), rows)
+
+
+@outcomes.command()
+def forget(
+    before: Annotated[
+        datetime.datetime,
+        typer.Option("--before", formats=["%Y-%m-%d"], metavar="DAY", help="A day (UTC)."),
+    ],
+    act: Annotated[bool, typer.Option("--act", help="Do it.")] = False,
+    kept: Annotated[
+        str, typer.Option("--from", metavar="URL", help="Folder or database that keeps them.")
+    ] = "",
+    params: Params = PARAMS,
+) -> None:
+    """Say of what nothing was told since a day; with --act, delete it.
+
+    What is told of a quote or a car goes as a whole, history too, or stays as a
+    whole. Told again, it is new.
+    """
+    from carprice.monitoring.outcomes import OutcomeStore
+
+    store = OutcomeStore(_location(kept, _settings(params).monitor))
+    found = store.forget(before.date(), act=act)
+    store.close()
+    done = "are deleted" if act else "would be deleted; nothing was done without --act"
+    say(f"{found:,} outcomes in {store.label} {done}")
 
 
 def _show_history(quote: str, found: "list[Outcome]", *, as_json: bool) -> None:

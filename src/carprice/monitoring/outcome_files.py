@@ -18,10 +18,10 @@ from carprice.settings import IngestSettings
 _LISTING: Final = "listing"
 _OF_OUTCOME: Final = {
     spelling: name
-    for name in ("quote_id", "sold_price", "sold_on", "kind", _LISTING)
+    for name in ("quote_id", "sold_price", "sold_on", "kind", "revision", _LISTING)
     for spelling in {name, alias(name)}
 }
-_READ_AS: Final = {"quote_id": "make", "kind": "make", "sold_on": "listed_on"}
+_READ_AS: Final = {"quote_id": "make", "kind": "make", "sold_on": "listed_on", "revision": "year"}
 """Fields of a listing whose cells are read alike; the rest are numbers."""
 _MOST_ROWS_TOLD: Final = 5
 

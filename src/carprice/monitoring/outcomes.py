@@ -28,10 +28,11 @@ from pydantic_core import PydanticCustomError
 from carprice.errors import CarpriceError, InputError
 from carprice.listings.own import with_own
 from carprice.listings.problems import MOST_ERRORS, WrongField, wrong_fields
+from carprice.listings.spelling import normalise
 from carprice.monitoring.records import OFFERED, SOLD
 from carprice.redaction import hide_secrets, redact
 from carprice.schema import FIELDS as LISTING_FIELDS
-from carprice.schema import MOST_ASKED, Day, Listing, name_in_requests
+from carprice.schema import MOST_ASKED, Day, Listing, Number, name_in_requests
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
@@ -70,6 +71,7 @@ class Outcome:
     listing : the car, fields in snake_case and the market's own columns as ``flag:accident``, only
         those that are known; may be empty where there is a quote.
     received_at : when it was told (UTC); none: not yet.
+    revision : which telling it is, as the sender counts; the highest one of a subject counts.
     """
 
     kind: Kind
@@ -78,18 +80,20 @@ class Outcome:
     quote_id: str = ""
     listing: Mapping[str, Any] = field(default_factory=dict)
     received_at: datetime.datetime | None = None
+    revision: int = 0
 
     @property
     def subject(self) -> str:
         """What it is about: the quote, else the car; another outcome of it is a correction."""
         if self.quote_id:
             return f"quote:{self.quote_id}"
-        return f"car:{_digest(self.listing)}"
+        return f"car:{_digest(_spelled(self.listing))}"
 
     @property
     def content(self) -> str:
         """A digest of what it says; the same for one that is told again."""
-        return _digest([self.kind, self.sold_price, self.sold_on.isoformat(), self.listing])
+        said = [self.kind, self.sold_price, self.sold_on.isoformat(), _spelled(self.listing)]
+        return _digest([*said, self.revision] if self.revision else said)
 
     def to_json(self) -> dict[str, Any]:
         """Return it by its names in JSON."""
@@ -99,6 +103,7 @@ class Outcome:
             "kind": str(self.kind),
             "soldPrice": self.sold_price,
             "soldOn": self.sold_on.isoformat(),
+            **({"revision": self.revision} if self.revision else {}),
             "receivedAt": self.received_at and self.received_at.isoformat(timespec="seconds"),
         }
 
@@ -106,6 +111,16 @@ class Outcome:
 def _digest(content: Any) -> str:
     text = json.dumps(_plain(content), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _spelled(listing: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a listing that is the same for the same car, however its names are spelt."""
+    return {
+        name: sorted({*map(normalise, value)})
+        if isinstance(value, list)
+        else (normalise(value) if isinstance(value, str) else value)
+        for name, value in listing.items()
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -117,7 +132,7 @@ def _plain(value: Any) -> Any:
     return [*map(_plain, value)] if isinstance(value, list | tuple) else value
 
 
-OUTCOME_NAMES: Final = ("quoteId", "listing", "soldPrice", "soldOn", "kind")
+OUTCOME_NAMES: Final = ("quoteId", "listing", "soldPrice", "soldOn", "kind", "revision")
 
 
 def _price(value: object) -> object:
@@ -137,6 +152,23 @@ SoldPrice = Annotated[
         _price, json_schema_input_type=Annotated[float, Field(gt=0, le=MOST_ASKED)] | None
     ),
 ]
+
+
+def _revision(value: object) -> object:
+    if isinstance(value, str | bool):
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+_Revision = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Revision = Annotated[_Revision, BeforeValidator(_revision, json_schema_input_type=_Revision)]
+
+
+class ToldListing(Listing):
+    """A listing, with all that it could be priced with."""
+
+    asking_price: Number | None = Field(None, description="Taken, and not kept")
+    feature_count: Number | None = Field(None, description="Taken, and not kept")
 
 
 _ONE_OF_EACH: Final[list[Any]] = [
@@ -169,7 +201,7 @@ class OutcomeForm(BaseModel):
         pattern=r"^[0-9A-Za-z_.:-]+$",
         description="Of the answer that priced the car; without it, a listing is needed",
     )
-    listing: Listing | None = Field(None, description="The car, as it was, or would be, priced")
+    listing: ToldListing | None = Field(None, description="The car, as it was, or would be, priced")
     sold_price: SoldPrice = Field(
         None,
         description="What was paid or offered, in the market's currency; not needed where the car "
@@ -182,6 +214,11 @@ class OutcomeForm(BaseModel):
         json_schema_extra={"pattern": "^(19[5-9]|20)[0-9]"},
     )
     kind: Kind = Field(Kind.SOLD, description="What became of the car")
+    revision: Revision = Field(
+        0,
+        description="A higher one counts in place of lower ones, also where it says what was said "
+        "before; of equal ones the last that was received counts",
+    )
 
     @field_validator("sold_on")
     @classmethod
@@ -216,7 +253,14 @@ class OutcomeForm(BaseModel):
                 if (value := given.get(name_in_requests(name))) not in (None, "", []):
                     listing[name] = sorted({*value}) if isinstance(value, list) else value
         price = None if self.kind is Kind.WITHDRAWN else self.sold_price
-        return Outcome(self.kind, price, self.sold_on, self.quote_id or "", listing)
+        return Outcome(
+            self.kind,
+            price,
+            self.sold_on,
+            self.quote_id or "",
+            listing,
+            revision=self.revision,
+        )
 
 
 @lru_cache(maxsize=64)
@@ -224,7 +268,7 @@ def form_of(own: tuple[str, ...] = ()) -> type[OutcomeForm]:
     """Return the form of a market with own columns."""
     if not own:
         return OutcomeForm
-    listing: Any = (with_own(Listing, own) | None, OutcomeForm.model_fields["listing"])
+    listing: Any = (with_own(ToldListing, own) | None, OutcomeForm.model_fields["listing"])
     return create_model("OutcomeForm", __base__=OutcomeForm, listing=listing)
 
 
@@ -281,7 +325,7 @@ def location_of_outcomes(given: str, log: str = "") -> str:
 
 
 class OutcomeStore:
-    """Outcomes in a database: they are added, never changed or deleted.
+    """Outcomes in a database: they are added, never changed, and deleted by :meth:`forget` alone.
 
     Parameters
     ----------
@@ -304,8 +348,8 @@ class OutcomeStore:
     def add(self, outcomes: Sequence[Outcome], now: datetime.datetime) -> Added:
         """Keep outcomes, all or none of them.
 
-        One that was told before, by whomever, is not kept again; another one of the same quote or
-        car is a correction.
+        One that was told before, by whomever, in the same revision, is not kept again; another one
+        of the same quote or car is a correction.
 
         Raises
         ------
@@ -320,6 +364,7 @@ class OutcomeStore:
             for tried in range(1, _MOST_TRIES + 1):
                 try:
                     with self._writing() as connection:
+                        _be_patient(connection)
                         return self._add(connection, rows)
                 except IntegrityError:  # somebody else told the same at this moment
                     if tried == _MOST_TRIES:
@@ -352,7 +397,9 @@ class OutcomeStore:
         return Added(**counts)
 
     def latest(self) -> list[Outcome]:
-        """Return the last outcome that was told of each quote and each car, the oldest first.
+        """Return the outcome that counts of each quote and each car, the oldest first.
+
+        The highest revision counts, of equal ones the last that was received.
 
         Raises
         ------
@@ -362,15 +409,50 @@ class OutcomeStore:
         from sqlalchemy import func, select
 
         columns = self._table.c
-        last = select(func.max(columns.id)).group_by(columns.subject)
+        order = (columns.revision.desc(), columns.id.desc())
+        place = func.row_number().over(partition_by=columns.subject, order_by=order)
+        placed = select(columns.id, place.label("place")).subquery()
+        last = select(placed.c.id).where(placed.c.place == 1)
         query = self._table.select().where(columns.id.in_(last)).order_by(columns.id)
         return self._read(query)
 
     def history(self, quote_id: str) -> list[Outcome]:
-        """Return all that was told of a quote, the oldest first; the last one counts."""
+        """Return all that was told of a quote, the oldest first and the one that counts last."""
         columns = self._table.c
         query = self._table.select().where(columns.subject == f"quote:{quote_id}")
-        return self._read(query.order_by(columns.id))
+        return self._read(query.order_by(columns.revision, columns.id))
+
+    def forget(self, before: datetime.date, *, act: bool = True) -> int:
+        """Delete all that was told of quotes and cars of which nothing was received since a day.
+
+        Parameters
+        ----------
+        before : the day (UTC).
+        act : else they are only counted.
+
+        Returns
+        -------
+        How many outcomes these are.
+        """
+        from sqlalchemy import delete, func, select
+
+        if self._is_missing():
+            return 0
+        columns = self._table.c
+        day = datetime.datetime.combine(before, datetime.time())
+        old = (
+            select(columns.subject)
+            .group_by(columns.subject)
+            .having(func.max(columns.received_at) < day)
+        )
+        # MySQL deletes by no query of the same table, unless that is a table of its own.
+        those = columns.subject.in_(select(old.subquery().c.subject))
+        with self._problems(), self._writing() as connection:
+            count = select(func.count()).select_from(self._table).where(those)
+            found: int = connection.execute(count).scalar_one()
+            if act:
+                connection.execute(delete(self._table).where(those))
+            return found
 
     def close(self) -> None:
         """Close the connections."""
@@ -386,8 +468,9 @@ class OutcomeStore:
     def _file(self) -> Path | None:
         """The database's file, if it is one."""
         url = self._engine.url
-        is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-        return Path(str(url.database)) if is_file else None
+        name = url.database or ":memory:"
+        is_file = url.get_backend_name() == "sqlite" and not name.startswith((":memory:", "file:"))
+        return Path(name) if is_file else None
 
     def _is_missing(self) -> bool:
         """Whether nothing was ever kept: reading makes no new file."""
@@ -414,8 +497,12 @@ class OutcomeStore:
             return
         if self._file is not None:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                self._file.touch(mode=0o600, exist_ok=False)
         try:
-            self._table.metadata.create_all(self._engine)
+            with self._engine.begin() as connection:
+                _be_patient(connection)
+                self._table.metadata.create_all(connection)
         except DBAPIError:
             if not inspect(self._engine).has_table(self._table.name):
                 raise
@@ -453,7 +540,7 @@ class OutcomeStore:
 
 
 def _engine(location: str) -> "Engine":
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, event
     from sqlalchemy.engine import URL, make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -469,13 +556,38 @@ def _engine(location: str) -> "Engine":
             url = make_url(location)
         except ValueError:  # of a port that is none
             raise ArgumentError from None
-    wait: dict[str, Any] = {"timeout": _PATIENCE}
-    if url.get_backend_name() != "sqlite":
-        name = "connect_timeout"
-        wait = {name: int(_PATIENCE)} if url.get_backend_name() in ("postgresql", "mysql") else {}
-    return create_engine(
-        url, connect_args=wait, pool_pre_ping=True, pool_timeout=_PATIENCE, hide_parameters=True
-    )
+    engine = create_engine(url, pool_pre_ping=True, pool_timeout=_PATIENCE, hide_parameters=True)
+    wait = _WAITS.get(engine.driver, {})
+
+    @event.listens_for(engine, "do_connect")
+    def _(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        options.update({name: value for name, value in wait.items() if name not in options})
+
+    return engine
+
+
+_POSTGRESQL: Final = {
+    "connect_timeout": int(_PATIENCE),
+    "tcp_user_timeout": int(1000 * _PATIENCE),
+    **{"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3},
+}
+_MYSQL: Final = {"connect_timeout": int(_PATIENCE), "read_timeout": int(_PATIENCE)}
+_WAITS: Final[dict[str, dict[str, Any]]] = {
+    "pysqlite": {"timeout": _PATIENCE},
+    **{"psycopg": _POSTGRESQL, "psycopg2": _POSTGRESQL},
+    **{"pymysql": _MYSQL, "mysqldb": _MYSQL},
+}
+"""How drivers are told not to wait for ever; what the URL says goes before it."""
+
+
+def _be_patient(connection: "Connection") -> None:
+    """Let a transaction that writes to PostgreSQL not wait for ever.
+
+    In the transaction, not when it connects: poolers such as PgBouncer refuse that.
+    """
+    if connection.dialect.name == "postgresql":
+        for name in ("statement_timeout", "lock_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {name} = {int(1000 * _PATIENCE)}")
 
 
 def _table() -> "Table":
@@ -504,6 +616,7 @@ def _table() -> "Table":
         Column("quote_id", String(LONGEST_QUOTE), nullable=False),
         Column("listing", Text, nullable=False),
         Column("received_at", DateTime, nullable=False),
+        Column("revision", Integer, nullable=False),
         UniqueConstraint("subject", "content"),
         sqlite_autoincrement=True,
     )
@@ -519,6 +632,7 @@ def _row(outcome: Outcome, now: datetime.datetime) -> dict[str, Any]:
         "quote_id": outcome.quote_id,
         "listing": json.dumps(dict(outcome.listing), sort_keys=True),
         "received_at": now.astimezone(datetime.UTC).replace(tzinfo=None),
+        "revision": outcome.revision,
     }
 
 
@@ -530,4 +644,5 @@ def _outcome(row: Any) -> Outcome:
         row.quote_id,
         json.loads(row.listing),
         row.received_at.replace(tzinfo=datetime.UTC),
+        row.revision,
     )
