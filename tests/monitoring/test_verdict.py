@@ -1,4 +1,6 @@
+import datetime
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from seen_cars import answered, drawn, observed
 
 from carprice.model import PriceModel
+from carprice.model.correction import Correction
 from carprice.monitoring import records
 from carprice.monitoring.checks import Cause, Check, Level, Monitored
 from carprice.monitoring.verdict import look
@@ -204,6 +207,33 @@ def test_what_is_negotiated_is_no_error_of_the_model(model: PriceModel, seen: pd
     both = pd.concat([sold, observed(seen.assign(price=seen[PRICE] / 0.9 * 0.9))])
     told = look(model, NOTHING, both, SETTINGS.model_copy(update={"prices": "sold"}))
     assert check(told, "level").values["index"] == pytest.approx(90, abs=2)
+
+
+def test_what_was_offered_is_no_price_of_a_car(model: PriceModel, seen: pd.DataFrame) -> None:
+    # Offers for the same cars take no car's listing away.
+    offers = observed(seen).assign(source=records.OFFERED, observed_price=seen[PRICE] * 0.8)
+    listed = look(model, NOTHING, observed(seen), SETTINGS)
+    both = look(model, NOTHING, pd.concat([offers, observed(seen)]), SETTINGS)
+    assert both.facts["left_out"]["offered, and not sold"] == len(seen)
+    assert both.checks == listed.checks
+
+
+def test_a_recalibrated_model_is_judged_by_what_it_does_not_know_and_raises_no_alarm_itself(
+    model: PriceModel, log: pd.DataFrame, seen: pd.DataFrame
+) -> None:
+    moved = observed(seen.assign(price=seen[PRICE] * 1.2))
+    until = seen["listed_on"].median().date()
+    learned = int((seen["listed_on"] <= pd.Timestamp(until)).sum())
+    before = model.market.valuation_date - datetime.timedelta(days=3_000)
+    correction = Correction(before, until, 500, math.log(1.2))
+    corrected = replace(model, correction=correction)
+    # Dearer cars, answered at dearer prices, are the same cars.
+    answers = log.assign(quoted_price=log["quoted_price"] * 1.2)
+    told = look(corrected, answers, moved, SETTINGS)
+    assert (told.cause, told.level) == (Cause.NONE, Level.FINE), told.why
+    assert told.facts["left_out"]["of days that the model's correction knows"] == learned
+    (price,) = (one for one in check(told, "input_mix").values["mix"] if one["field"] == "price")
+    assert price["share"] == pytest.approx(price["share_in_training"], abs=0.04)
 
 
 def test_a_car_counts_once_and_not_where_the_model_learned_from_it(

@@ -30,7 +30,13 @@ from carprice.model.reference import (
 )
 from carprice.monitoring.chance import certain, permuted, share_above
 from carprice.monitoring.checks import Chart, Check, Level, Table
-from carprice.monitoring.observed import as_listings, days_of, features_of, one_of_each_car
+from carprice.monitoring.observed import (
+    as_listings,
+    days_of,
+    features_of,
+    one_of_each_car,
+    plain_prices,
+)
 from carprice.monitoring.records import (
     ANSWERED_AT,
     CAUTIONS,
@@ -100,6 +106,7 @@ class Change:
 def read_answers(model: PriceModel, log: pd.DataFrame, days: int) -> Cars:
     """Read the cars of so many days up to the newest answer; each counts once.
 
+    Prices are the model's own, as training's are: without its correction, whatever was answered.
     What was priced beside an answer (shadow) and what was refused do not count.
     """
     frame = log.reset_index(drop=True)
@@ -121,7 +128,7 @@ def read_answers(model: PriceModel, log: pd.DataFrame, days: int) -> Cars:
     first, last = (
         (str(end.date()) for end in (day[fit].min(), day[fit].max())) if len(rows) else ("", "")
     )
-    numbers = numbers_of(features, price[once], model.market)
+    numbers = numbers_of(features, plain_prices(model, features), model.market)
     return Cars(features, numbers, odd, first or None, last or None, len(rows))
 
 

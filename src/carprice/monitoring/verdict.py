@@ -106,7 +106,7 @@ def _fresh(model: PriceModel, recent: Observed) -> Cars:
     """Return the cars that were listed."""
     rows = np.flatnonzero(np.array([one == LISTED for one in recent.source], dtype=bool))
     own = recent.take(rows)
-    numbers = numbers_of(own.features, own.predicted, model.market)
+    numbers = numbers_of(own.features, own.plain, model.market)
     return Cars(own.features, numbers, np.zeros(len(own)))
 
 
