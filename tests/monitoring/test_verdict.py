@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from seen_cars import answered, drawn, observed
 
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
 from carprice.model.correction import Correction
 from carprice.monitoring import records
@@ -306,6 +308,42 @@ def test_errors_of_what_was_answered_are_told_by_version(
     assert rows["4"][1] == pytest.approx(0, abs=1e-9)
     coverage = chart.table.columns.index("coverage")
     assert (rows["3"][coverage], rows["4"][coverage]) == (0, 100)
+
+
+def test_answers_of_an_old_day_are_told_where_prices_of_the_day_are_right(
+    model: PriceModel, seen: pd.DataFrame
+) -> None:
+    day = model.market.valuation_date
+    given = [*listings_of(as_columns(seen.drop(columns=PRICE)))]
+    prices = [
+        model.pricer.prices([{**one, "listed_on": when} for one in given]).price
+        for when in (day, day + datetime.timedelta(days=365))
+    ]
+    noise = np.exp(np.random.default_rng(0).normal(0, 0.05, len(seen)))
+
+    def outcomes(quoted: Any, digest: str = model.digest) -> pd.DataFrame:
+        return observed(seen).assign(
+            source=records.SOLD,
+            observed_on=day + datetime.timedelta(days=365),
+            observed_price=prices[1] * noise,
+            model_digest=digest,
+            quoted_price=quoted,
+            quoted_low=quoted * 0.9,
+            quoted_high=quoted * 1.1,
+        )
+
+    told = look(model, NOTHING, outcomes(prices[0]), SETTINGS)
+    assert (told.cause, told.level) == (Cause.DECAY, Level.LOOK), told.why
+    by = 100 * float(np.expm1(np.median(np.log(prices[1] / prices[0]))))
+    assert by < -3
+    assert check(told, "as_answered").values["shift_percent"] == pytest.approx(by, abs=1.5)
+    assert "without a date" in told.why[0]
+    assert check(told, "level").level is Level.FINE
+    # Answers for the day are right, and another model's are not this one's.
+    told = look(model, NOTHING, outcomes(prices[1]), SETTINGS)
+    assert (told.level, check(told, "as_answered").level) == (Level.FINE, Level.FINE), told.why
+    told = look(model, NOTHING, outcomes(prices[0], "another"), SETTINGS)
+    assert "as_answered" not in {one.name for one in told.checks}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from carprice.model import PriceModel
 from carprice.model.reference import FEWEST_ROWS, Middle, middle_of, rows_of, segments_of
 from carprice.monitoring.records import (
     ASKING_PRICE,
+    CURRENCY,
     HIGH,
     LISTED,
     LOW,
@@ -168,6 +169,13 @@ def features_of(listings: pd.DataFrame, model: PriceModel) -> Features:
     return parse(as_columns(listings), day, unit, Reading(own=own_of(listings.columns)))
 
 
+def in_another_currency(frame: pd.DataFrame, model: PriceModel) -> npt.NDArray[np.bool_]:
+    """Return which answers, or observations with an answer, are not in the model's currency."""
+    told = frame[CURRENCY]
+    is_other = told.notna() & (told != "") & (told != model.market.currency)
+    return np.asarray(is_other, dtype=np.bool_)
+
+
 def plain_prices(model: PriceModel, features: Features) -> Floats:
     """Return what a model says without its correction."""
     plain = model if model.correction is None else replace(model, correction=None)
@@ -199,6 +207,9 @@ def price_observations(
     fit &= names & listings["year"].notna().to_numpy()
     left_out["without make, model, year, day or price"] = int((~fit).sum())
     source = frame[SOURCE].astype(str).to_numpy()
+    is_elsewhere = fit & in_another_currency(frame, model)
+    left_out["of an answer in another currency"] = int(is_elsewhere.sum())
+    fit &= ~is_elsewhere
     is_offer = fit & (source == OFFERED)
     left_out["offered, and not sold"] = int(is_offer.sum())
     fit &= ~is_offer
