@@ -16,6 +16,7 @@ from carprice.model import PriceModel
 from carprice.model.correction import Correction
 from carprice.monitoring import records
 from carprice.monitoring.checks import Cause, Check, Level, Monitored
+from carprice.monitoring.recalibration import recalibrated
 from carprice.monitoring.verdict import look
 from carprice.schema import PRICE
 from carprice.settings import MonitorSettings
@@ -339,6 +340,9 @@ def test_answers_of_an_old_day_are_told_where_prices_of_the_day_are_right(
     assert check(told, "as_answered").values["shift_percent"] == pytest.approx(by, abs=1.5)
     assert "without a date" in told.why[0]
     assert check(told, "level").level is Level.FINE
+    # A correction is of prices of the day, too, and finds nothing to move.
+    listed = outcomes(prices[0]).assign(source=records.LISTED)
+    assert abs(recalibrated(model, listed, SETTINGS).shift) < 0.015
     # Answers for the day are right, and another model's are not this one's.
     told = look(model, NOTHING, outcomes(prices[1]), SETTINGS)
     assert (told.level, check(told, "as_answered").level) == (Level.FINE, Level.FINE), told.why
