@@ -6,7 +6,7 @@ kind of car is seen twice as often, or one make's prices fall by 15 %. Printed i
 verdict is right, and how far the level that is told is from the true one. On nz, whose dates are
 real, a model of the earlier listings is looked at quarter by quarter, beside the level of like cars
 without any model; on us, whose dates are made up, a model of four fifths of the listings is, by
-the rest.
+the rest: a random fifth, exchangeable with what was learned, which tells of false alarms alone.
 
 The exit code is 1 where fewer than 95 % of the verdicts are right, the first quarter in which the
 market is said to have moved on nz is not that in which like cars did by more than the limit, or us

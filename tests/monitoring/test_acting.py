@@ -1,5 +1,6 @@
 """``carprice monitor --act``: what becomes of the verdict."""
 
+import datetime
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ def carprice(
     shutil.copy(promoted.root / "mlflow.db", tmp_path)
     params = {"ingest": {"source": "sample"}, "monitor": {"retrain": {"most_a_year": 0}}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
+    soon = datetime.datetime(2025, 9, 5, tzinfo=datetime.UTC)
+    monkeypatch.setattr("carprice.cli.monitor.now", lambda: soon)
     return caller(monkeypatch, capsys)
 
 

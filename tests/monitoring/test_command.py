@@ -22,7 +22,7 @@ from carprice.monitoring.last_run import read_last_run
 from carprice.monitoring.outcomes import OUTCOMES_FILE
 from carprice.settings import MonitorSettings
 
-DAY = datetime.date(2025, 7, 1)
+SOON = datetime.datetime(2025, 9, 5, tzinfo=datetime.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def model(finished: Any) -> PriceModel:
 
 @pytest.fixture
 def carprice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Carprice:
+    monkeypatch.setattr("carprice.cli.monitor.now", lambda: SOON)
     return caller(monkeypatch, capsys)
 
 
@@ -92,6 +93,53 @@ def test_only_the_days_that_are_asked_for_are_looked_at(
     assert (facts["observed_from"], facts["observed_to"]) == ("2025-07-11", "2025-07-20")
     assert done.code == 0  # 66 answers are too few
     assert json.loads(done.out)["cause"] == "too little to tell"
+
+
+def test_a_verdict_of_long_ago_asks_for_a_look_and_days_to_come_do_not_count(
+    monitor: Callable[..., Any],
+    cheaper: InUse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fresh = pd.read_csv(cheaper.listings)
+    fresh.loc[0, "listed_on"], fresh.loc[1, "listed_on"] = "2031-01-01", None
+    fresh.to_csv(tmp_path / "fresh.csv", index=False)
+    look = ("--listings", tmp_path / "fresh.csv", "--json")
+    done = monitor(*look)
+    found = json.loads(done.out)
+    assert (done.code, found["level"]) == (4, "retrain"), found["why"]
+    assert found["facts"]["left_out"]["of days to come"] == 1
+    assert "1 of 400 listings tell no day" in done.err
+    later = SOON + datetime.timedelta(days=100)
+    monkeypatch.setattr("carprice.cli.monitor.now", lambda: later)
+    done = monitor(*look)
+    found = json.loads(done.out)
+    assert (done.code, found["cause"]) == (3, "too little to tell")
+    assert "no price was seen in the 92 days up to 2025-12-14" in found["why"][0]
+    # Who names the last day means it.
+    assert monitor(*look, "--until", "2025-08-31").code == 4
+
+
+def test_listings_and_answers_of_another_market_do_not_count(
+    carprice: Carprice, finished: Any, cheaper: InUse, tmp_path: Path
+) -> None:
+    params = tmp_path / "params.yaml"
+    units = {"units": {"currency": "EUR", "distance": "miles"}}
+    params.write_text(yaml.safe_dump({"ingest": {"source": "sample"} | units}), encoding="utf-8")
+    options = ("--params", params, "--workdir", tmp_path, "--model", finished[0].model)
+    done = carprice("monitor", *options, "--listings", cheaper.listings)
+    assert done.code == 2
+    assert "read in EUR and miles (ingest.units), and the model prices in INR and km" in done.line
+    elsewhere = tmp_path / "log"
+    shutil.copytree(cheaper.log, elsewhere)
+    answers = pd.read_parquet(elsewhere / "a.parquet").assign(currency="EUR")
+    answers.to_parquet(elsewhere / "a.parquet", index=False)
+    found = json.loads(carprice("monitor", *options, "--log", elsewhere, "--json").out)
+    assert found["facts"]["answers"] == found["facts"]["observed"] == 0
+    assert found["facts"]["left_out"] == {
+        "of an answer in another currency": 200,
+        "answers in another currency": 400,
+    }
 
 
 def test_outcomes_alone_are_looked_at(monitor: Callable[..., Any], cheaper: InUse) -> None:

@@ -1,4 +1,5 @@
 import datetime
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -6,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from carprice.errors import InputError
 from carprice.listings.market import Market
 from carprice.monitoring.observed import as_listings, days_of, features_of, one_of_each_car
+from carprice.monitoring.pairs import paired
 
 MODEL: Any = SimpleNamespace(
     own=("category:steering", "flag:accident", "number:doors"),
@@ -61,6 +64,12 @@ def test_days_are_read_from_texts_dates_and_time_stamps() -> None:
     found = days_of(given)
     assert found.isna().tolist() == [False, False, False, True, True]
     assert set(found.dropna()) == {pd.Timestamp("2025-03-01")}
+
+
+def test_models_of_two_markets_are_not_compared() -> None:
+    other: Any = SimpleNamespace(market=replace(MODEL.market, currency="INR"))
+    with pytest.raises(InputError, match="EUR and km, the other in INR and km"):
+        paired(MODEL, other, pd.DataFrame(), datetime.date(2025, 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
+import datetime
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -8,9 +10,13 @@ import pandas as pd
 import pytest
 from seen_cars import answered, drawn, observed
 
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
+from carprice.model.correction import Correction
 from carprice.monitoring import records
 from carprice.monitoring.checks import Cause, Check, Level, Monitored
+from carprice.monitoring.recalibration import recalibrated
 from carprice.monitoring.verdict import look
 from carprice.schema import PRICE
 from carprice.settings import MonitorSettings
@@ -206,6 +212,33 @@ def test_what_is_negotiated_is_no_error_of_the_model(model: PriceModel, seen: pd
     assert check(told, "level").values["index"] == pytest.approx(90, abs=2)
 
 
+def test_what_was_offered_is_no_price_of_a_car(model: PriceModel, seen: pd.DataFrame) -> None:
+    # Offers for the same cars take no car's listing away.
+    offers = observed(seen).assign(source=records.OFFERED, observed_price=seen[PRICE] * 0.8)
+    listed = look(model, NOTHING, observed(seen), SETTINGS)
+    both = look(model, NOTHING, pd.concat([offers, observed(seen)]), SETTINGS)
+    assert both.facts["left_out"]["offered, and not sold"] == len(seen)
+    assert both.checks == listed.checks
+
+
+def test_a_recalibrated_model_is_judged_by_what_it_does_not_know_and_raises_no_alarm_itself(
+    model: PriceModel, log: pd.DataFrame, seen: pd.DataFrame
+) -> None:
+    moved = observed(seen.assign(price=seen[PRICE] * 1.2))
+    until = seen["listed_on"].median().date()
+    learned = int((seen["listed_on"] <= pd.Timestamp(until)).sum())
+    before = model.market.valuation_date - datetime.timedelta(days=3_000)
+    correction = Correction(before, until, 500, math.log(1.2))
+    corrected = replace(model, correction=correction)
+    # Dearer cars, answered at dearer prices, are the same cars.
+    answers = log.assign(quoted_price=log["quoted_price"] * 1.2)
+    told = look(corrected, answers, moved, SETTINGS)
+    assert (told.cause, told.level) == (Cause.NONE, Level.FINE), told.why
+    assert told.facts["left_out"]["of days that the model's correction knows"] == learned
+    (price,) = (one for one in check(told, "input_mix").values["mix"] if one["field"] == "price")
+    assert price["share"] == pytest.approx(price["share_in_training"], abs=0.04)
+
+
 def test_a_car_counts_once_and_not_where_the_model_learned_from_it(
     finished: Any, model: PriceModel, seen: pd.DataFrame
 ) -> None:
@@ -276,6 +309,45 @@ def test_errors_of_what_was_answered_are_told_by_version(
     assert rows["4"][1] == pytest.approx(0, abs=1e-9)
     coverage = chart.table.columns.index("coverage")
     assert (rows["3"][coverage], rows["4"][coverage]) == (0, 100)
+
+
+def test_answers_of_an_old_day_are_told_where_prices_of_the_day_are_right(
+    model: PriceModel, seen: pd.DataFrame
+) -> None:
+    day = model.market.valuation_date
+    given = [*listings_of(as_columns(seen.drop(columns=PRICE)))]
+    prices = [
+        model.pricer.prices([{**one, "listed_on": when} for one in given]).price
+        for when in (day, day + datetime.timedelta(days=365))
+    ]
+    noise = np.exp(np.random.default_rng(0).normal(0, 0.05, len(seen)))
+
+    def outcomes(quoted: Any, digest: str = model.digest) -> pd.DataFrame:
+        return observed(seen).assign(
+            source=records.SOLD,
+            observed_on=day + datetime.timedelta(days=365),
+            observed_price=prices[1] * noise,
+            model_digest=digest,
+            quoted_price=quoted,
+            quoted_low=quoted * 0.9,
+            quoted_high=quoted * 1.1,
+        )
+
+    told = look(model, NOTHING, outcomes(prices[0]), SETTINGS)
+    assert (told.cause, told.level) == (Cause.DECAY, Level.LOOK), told.why
+    by = 100 * float(np.expm1(np.median(np.log(prices[1] / prices[0]))))
+    assert by < -3
+    assert check(told, "as_answered").values["shift_percent"] == pytest.approx(by, abs=1.5)
+    assert "without a date" in told.why[0]
+    assert check(told, "level").level is Level.FINE
+    # A correction is of prices of the day, too, and finds nothing to move.
+    listed = outcomes(prices[0]).assign(source=records.LISTED)
+    assert abs(recalibrated(model, listed, SETTINGS).shift) < 0.015
+    # Answers for the day are right, and another model's are not this one's.
+    told = look(model, NOTHING, outcomes(prices[1]), SETTINGS)
+    assert (told.level, check(told, "as_answered").level) == (Level.FINE, Level.FINE), told.why
+    told = look(model, NOTHING, outcomes(prices[0], "another"), SETTINGS)
+    assert "as_answered" not in {one.name for one in told.checks}
 
 
 @pytest.mark.parametrize(

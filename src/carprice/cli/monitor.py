@@ -143,8 +143,8 @@ def monitor(
     with step("monitor") as progress, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CarpriceWarning)
         loaded = load_model(model, settings, workspace, progress)
-        looked = component.look_at(loaded, settings, places, progress)
-        component.write_found(looked.monitored, workspace, made := now())
+        looked = component.look_at(loaded, settings, places, progress, made := now())
+        component.write_found(looked.monitored, workspace, made)
         if evidently is not None:
             from carprice.components.evidently_report import write_report
 

@@ -12,6 +12,7 @@ from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.files import write_json, write_text
+from carprice.listings.market import check_units
 from carprice.model import PriceModel
 from carprice.monitoring.checks import Monitored
 from carprice.monitoring.last_run import to_json
@@ -30,6 +31,8 @@ from carprice.settings import MonitorSettings, Settings
 
 LOG_VARIABLE = "CARPRICE_PREDICTION_LOG"
 OUTCOMES_VARIABLE = "CARPRICE_OUTCOMES"
+_TOLERATED = datetime.timedelta(days=1)
+"""By which a day may be after today's: it is tomorrow already elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,43 @@ def places_of(
     return Places(log, found, listings or "", since, until)
 
 
-def look_at(model: PriceModel, settings: Settings, places: Places, progress: Progress) -> Looked:
-    """Read what there is, as :func:`read_seen` does, and look at a model with it."""
+def look_at(
+    model: PriceModel,
+    settings: Settings,
+    places: Places,
+    progress: Progress,
+    now: datetime.datetime,
+) -> Looked:
+    """Read what there is, as :func:`read_seen` does, and look at a model with it.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_seen` does, and if fresh listings are of another market than the model.
+    """
+    units = settings.ingest.units
+    if places.listings:
+        check_units(
+            (units.currency, units.distance),
+            model.market.units,
+            "fresh listings are read in {ours} (ingest.units), and the model prices in {theirs}; "
+            "name the params.yaml of its market with --params, or another model with --model",
+        )
+    today = now.date()
     log, observations = read_seen(settings, places, progress)
-    return Looked(look(model, log, observations, settings.monitor, progress), log, observations)
+    log, answers_to_come = _by(today + _TOLERATED, log, ANSWERED_AT)
+    observations, to_come = _by(today + _TOLERATED, observations, OBSERVED_ON)
+    left_out = {"of days to come": to_come, "answers of days to come": answers_to_come}
+    monitored = look(
+        model,
+        log,
+        observations,
+        settings.monitor,
+        progress,
+        min(today, places.until or today),
+        left_out,
+    )
+    return Looked(monitored, log, observations)
 
 
 def read_seen(
@@ -142,6 +178,12 @@ def _outcomes(location: str, progress: Progress) -> list[Outcome]:
         return store.latest()
     finally:
         store.close()
+
+
+def _by(last: datetime.date, table: pd.DataFrame, column: str) -> tuple[pd.DataFrame, int]:
+    """Return the rows of days up to the last one, and how many others there are."""
+    kept = _within(table, column, Places(until=last))
+    return kept, len(table) - len(kept)
 
 
 def _within(table: pd.DataFrame, column: str, places: Places) -> pd.DataFrame:

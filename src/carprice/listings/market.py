@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, Self
 
+from carprice.errors import InputError
+
 _KM_PER_MILE: Final = 1.609344
 _ODOMETER_KM: Final = (100.0, 500_000.0)
 """Least and most that a used car can have driven; one of up to a year may have driven less."""
@@ -31,6 +33,11 @@ class Market:
     decimals: Mapping[str, Literal[".", ","]] = field(default_factory=dict, hash=False)
 
     @property
+    def units(self) -> tuple[str, str]:
+        """The currency and the distance unit."""
+        return self.currency, self.distance_unit
+
+    @property
     def km_per_unit(self) -> float:
         """Kilometres in the market's distance unit."""
         return km_per_unit(self.distance_unit)
@@ -50,6 +57,17 @@ class Market:
             valuation_date=day,
             decimals=content.get("decimals", {}),
         )
+
+
+def check_units(ours: tuple[str, str], theirs: tuple[str, str], told: str) -> None:
+    """Raise InputError where currencies or distance units, such as EUR and km, differ.
+
+    Parameters
+    ----------
+    told : a sentence with ``{ours}`` and ``{theirs}``, and with what to do.
+    """
+    if ours != theirs:
+        raise InputError(told.format(ours=" and ".join(ours), theirs=" and ".join(theirs)))
 
 
 def km_per_unit(distance_unit: str) -> float:

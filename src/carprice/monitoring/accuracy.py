@@ -23,7 +23,7 @@ from carprice.monitoring.chance import (
     share_interval,
 )
 from carprice.monitoring.checks import Chart, Check, Level, Table
-from carprice.monitoring.level import TOLERATED, Market, Shift
+from carprice.monitoring.level import NOTHING, TOLERATED, Market, Shift, shift_of
 from carprice.monitoring.observed import Observed
 from carprice.monitoring.records import LISTED
 from carprice.settings import MonitorSettings
@@ -136,6 +136,46 @@ def grade_of_scatter(one: Shift, settings: MonitorSettings) -> Level:
     return Level.RETRAIN if math.expm1(one.by) > settings.spread else Level.LOOK
 
 
+def answered_checks(
+    seen: Observed, reference: Reference | None, settings: MonitorSettings, chance: float
+) -> list[Check]:
+    """Tell how far outcomes are from what this model had answered; nothing where they are few.
+
+    Other than the level, it is of the day that each answer was for: without a date in the request
+    that is the model's valuation date, for ever.
+
+    Parameters
+    ----------
+    chance : of a false alarm.
+    """
+    is_outcome = np.array([one != LISTED for one in seen.source], dtype=bool)
+    rows = np.flatnonzero(is_outcome & (seen.is_ours > 0) & np.isfinite(seen.quoted))
+    if len(rows) < settings.fewest:
+        return []
+    off, _ = _as_answered(seen, rows)
+    one = shift_of(off, reference.whole if reference else NOTHING, settings.level)
+    width = reach(one.error, one.rows)
+    low, value, high = (100 * math.expm1(one.by + way * width) for way in (-1, 0, 1))
+    is_off = one.chance <= chance
+    told = (
+        f"cars cost {value:+.1f} % ({low:+.1f} to {high:+.1f} %) beside what this model had "
+        f"answered, of {one.rows:,} outcomes"
+    )
+    if is_off:
+        told += (
+            "; answers to requests without a date are for the model's valuation date, however old "
+            "it is: training again on newer listings moves it"
+        )
+    values = {
+        "rows": one.rows,
+        "shift_percent": value,
+        "interval": [low, high],
+        "standard_error": one.error,
+        "chance": one.chance,
+    }
+    return [Check("as_answered", "model", Level.LOOK if is_off else Level.FINE, told, values)]
+
+
 def model_checks(
     seen: Observed,
     found: Sequence[Shift],
@@ -168,10 +208,12 @@ def model_checks(
                 {"scatter": values},
             )
         )
+    is_asked = settings.prices == "asked"
     for name, rows in _by_source(seen):
         errors = Errors.of(seen.off[rows], seen.inside[rows])
+        by = ", by what was asked where that is known" if name == OUTCOMES and is_asked else ""
         told = (
-            f"{name}: {errors.rows:,} cars, bias {errors.bias[0]:+.1f} %, MdAPE "
+            f"{name}{by}: {errors.rows:,} cars, bias {errors.bias[0]:+.1f} %, MdAPE "
             f"{errors.mdape[0]:.1f} %, {errors.within_10[0]:.0f} % within 10 %, "
             f"{errors.coverage[0]:.0f} % in the range at 90 %"
         )
@@ -207,7 +249,7 @@ def _by_source(seen: Observed) -> Iterator[tuple[str, Codes]]:
 
 
 def model_charts(seen: Observed, recent: Observed) -> list[Chart]:
-    """Draw errors by month and source, coverage by age band, and errors by model version."""
+    """Draw errors and coverage by month and source, coverage by age, and errors by version."""
     named: list[tuple[str, str, Errors]] = []
     for source, own in _by_source(seen):
         part = seen.take(own)
@@ -220,6 +262,7 @@ def model_charts(seen: Observed, recent: Observed) -> list[Chart]:
         _line("mdape_by_month", "Median error, by month", "mdape", named),
         _line("bias_by_month", "Middle error: above 0, the model says too much", "bias", named, 0),
         _line("within_10_by_month", "Prices off by 10 % at most, by month", "within_10", named),
+        _line("coverage_by_month", "Prices in the range at 90 %, by month", "coverage", named, 90),
     ]
     bands = [
         (band, Errors.of(recent.off[rows], recent.inside[rows]))

@@ -30,10 +30,18 @@ from carprice.model.reference import (
 )
 from carprice.monitoring.chance import certain, permuted, share_above
 from carprice.monitoring.checks import Chart, Check, Level, Table
-from carprice.monitoring.observed import as_listings, days_of, features_of, one_of_each_car
+from carprice.monitoring.observed import (
+    as_listings,
+    days_of,
+    features_of,
+    in_another_currency,
+    one_of_each_car,
+    plain_prices,
+)
 from carprice.monitoring.records import (
     ANSWERED_AT,
     CAUTIONS,
+    CURRENCY,
     PRICE,
     PROBLEM,
     SHADOW,
@@ -57,6 +65,7 @@ class Cars:
     is_odd : 1 for each whose answer warned of a value out of range, else 0.
     first, last : days of the answers, ISO 8601.
     answers : their number; a car may have several.
+    elsewhere : number of answers in another currency, which do not count.
     """
 
     features: Features
@@ -65,6 +74,7 @@ class Cars:
     first: str | None = None
     last: str | None = None
     answers: int = 0
+    elsewhere: int = 0
 
     def __len__(self) -> int:
         return len(self.is_odd)
@@ -100,10 +110,11 @@ class Change:
 def read_answers(model: PriceModel, log: pd.DataFrame, days: int) -> Cars:
     """Read the cars of so many days up to the newest answer; each counts once.
 
+    Prices are the model's own, as training's are: without its correction, whatever was answered.
     What was priced beside an answer (shadow) and what was refused do not count.
     """
     frame = log.reset_index(drop=True)
-    needed = (ANSWERED_AT, CAUTIONS, PRICE, PROBLEM, SHADOW, VALUATION_DATE)
+    needed = (ANSWERED_AT, CAUTIONS, CURRENCY, PRICE, PROBLEM, SHADOW, VALUATION_DATE)
     frame = frame.reindex(columns=[*dict.fromkeys((*needed, *KINDS, *frame.columns))])
     price = pd.to_numeric(frame[PRICE], errors="coerce").to_numpy(dtype=np.float64)
     day = days_of(frame[ANSWERED_AT])
@@ -112,6 +123,8 @@ def read_answers(model: PriceModel, log: pd.DataFrame, days: int) -> Cars:
     refused = frame[PROBLEM].map(lambda one: isinstance(one, str) and one != "")
     fit = (price > 0) & ~shadowed & ~refused.to_numpy(dtype=bool) & day.notna().to_numpy()
     fit &= listings[["make", "model", "year"]].notna().all(axis=1).to_numpy()
+    is_elsewhere = fit & in_another_currency(frame, model)
+    fit &= ~is_elsewhere
     if fit.any():
         fit &= (day > day[fit].max() - datetime.timedelta(days=days)).to_numpy()
     rows = np.flatnonzero(fit)
@@ -121,8 +134,9 @@ def read_answers(model: PriceModel, log: pd.DataFrame, days: int) -> Cars:
     first, last = (
         (str(end.date()) for end in (day[fit].min(), day[fit].max())) if len(rows) else ("", "")
     )
-    numbers = numbers_of(features, price[once], model.market)
-    return Cars(features, numbers, odd, first or None, last or None, len(rows))
+    numbers = numbers_of(features, plain_prices(model, features), model.market)
+    elsewhere = int(is_elsewhere.sum())
+    return Cars(features, numbers, odd, first or None, last or None, len(rows), elsewhere)
 
 
 def _is_odd(cautions: Any) -> float:

@@ -20,7 +20,7 @@ from carprice.settings import MonitorSettings
 
 TOLERATED: Final = 0.25
 """Part of each limit that is no finding, however certain it is."""
-_NOTHING: Final = Residuals(1, 0.0, 0.0, 1.0, 0.0, 0.9)
+NOTHING: Final = Residuals(1, 0.0, 0.0, 1.0, 0.0, 0.9)
 _MOST_SHOWN: Final = 12
 _FEWEST_SHOWN: Final = 10
 
@@ -80,7 +80,7 @@ def find_market(
     ----------
     chance : of a false alarm, of the level and of all segments together, each.
     """
-    before = reference.whole if reference else _NOTHING
+    before = reference.whole if reference else NOTHING
     whole = shift_of(seen.off, before, settings.level)
     apart, judged, rows = _apart(seen, reference, settings, chance)
     rest = shift_of(seen.off[rows], before, settings.level) if apart else whole
@@ -228,7 +228,7 @@ def _apart_check(market: Market, settings: MonitorSettings) -> Check:
 
 def level_charts(seen: Observed, recent: Observed, reference: Reference | None) -> list[Chart]:
     """Draw the level by month, of all that was observed, and by segment, of what is judged."""
-    before = reference.whole if reference else _NOTHING
+    before = reference.whole if reference else NOTHING
     months = [
         _index_row(month, seen.off[rows], before)
         for month, rows in seen.months()

@@ -109,6 +109,13 @@ def read_fresh(source: str, settings: IngestSettings, progress: Progress = quiet
             f"{redact(source)}: no listing tells the day on which it was seen; map a column of "
             f"days in ingest.columns.{alias(_LISTED_ON)}"
         )
+    if undated := len(found) - len(dated):
+        warnings.warn(
+            f"{redact(source)}: {undated:,} of {len(found):,} listings tell no day and are left "
+            f"out (ingest.columns.{alias(_LISTED_ON)})",
+            CarpriceWarning,
+            stacklevel=2,
+        )
     columns = [*FIELDS, *own_of(found.columns), LISTING_PRICE]
     return dated[columns].reset_index(drop=True)
 

@@ -17,9 +17,11 @@ from carprice.model import PriceModel
 from carprice.model.reference import FEWEST_ROWS, Middle, middle_of, rows_of, segments_of
 from carprice.monitoring.records import (
     ASKING_PRICE,
+    CURRENCY,
     HIGH,
     LISTED,
     LOW,
+    MODEL_DIGEST,
     MODEL_VERSION,
     OBSERVATION_COLUMNS,
     OBSERVED_ON,
@@ -32,9 +34,10 @@ from carprice.monitoring.records import (
 from carprice.schema import EQUIPMENT_SEPARATOR, KINDS, NUMERIC, FieldKind, bounds, kind_of, own_of
 from carprice.settings import MonitorSettings
 
-_RANK: Final = {SOLD: 2, OFFERED: 1, LISTED: 0}
+_RANK: Final = {SOLD: 1, LISTED: 0}
 _ARRAYS: Final = (
-    *("off", "half", "below", "above", "inside", "predicted", "quoted", "quoted_inside", "day"),
+    *("off", "half", "below", "above", "inside", "predicted", "plain"),
+    *("quoted", "quoted_inside", "is_ours", "day"),
 )
 _ROUND: Final = 1_000.0
 
@@ -52,9 +55,12 @@ class Observed:
     half : half the width of the range at 90 %, in ln(price).
     below, above : the two parts of that width, below and above the predicted price.
     inside : 1 where that price lies in the range, else 0.
+    predicted, plain : what the model says, and what it says without its correction, by which
+        training's cars were parted.
     day : of the observed price.
     quoted, quoted_inside : the price that had been answered, and whether the observed one lay in
         its range; NaN where nothing was answered.
+    is_ours : 1 where this model had answered, else 0.
     source, version : as observations have them; the version is empty where nothing was answered.
     segments : the name of each car's segment, by what parts them.
     gap : what cars were sold for beside what was asked for them, in ln(price); None where too few
@@ -69,8 +75,10 @@ class Observed:
     above: Floats
     inside: Floats
     predicted: Floats
+    plain: Floats
     quoted: Floats
     quoted_inside: Floats
+    is_ours: Floats
     day: Days
     source: Sequence[str]
     version: Sequence[str]
@@ -161,10 +169,26 @@ def features_of(listings: pd.DataFrame, model: PriceModel) -> Features:
     return parse(as_columns(listings), day, unit, Reading(own=own_of(listings.columns)))
 
 
+def in_another_currency(frame: pd.DataFrame, model: PriceModel) -> npt.NDArray[np.bool_]:
+    """Return which answers, or observations with an answer, are not in the model's currency."""
+    told = frame[CURRENCY]
+    is_other = told.notna() & (told != "") & (told != model.market.currency)
+    return np.asarray(is_other, dtype=np.bool_)
+
+
+def plain_prices(model: PriceModel, features: Features) -> Floats:
+    """Return what a model says without its correction."""
+    plain = model if model.correction is None else replace(model, correction=None)
+    return plain.pricer.prices(features).price
+
+
 def price_observations(
     model: PriceModel, observations: pd.DataFrame, settings: MonitorSettings
 ) -> Observed:
     """Price the cars of observations on the day of each, and compare.
+
+    What somebody would have paid is no price of a car, and does not count; nor does what the
+    model's correction was learned from, or what was seen before that.
 
     Parameters
     ----------
@@ -182,8 +206,18 @@ def price_observations(
         fit = (price > 0) & np.isfinite(price) & day.notna().to_numpy()
     fit &= names & listings["year"].notna().to_numpy()
     left_out["without make, model, year, day or price"] = int((~fit).sum())
-    rows = np.flatnonzero(fit)
     source = frame[SOURCE].astype(str).to_numpy()
+    is_elsewhere = fit & in_another_currency(frame, model)
+    left_out["of an answer in another currency"] = int(is_elsewhere.sum())
+    fit &= ~is_elsewhere
+    is_offer = fit & (source == OFFERED)
+    left_out["offered, and not sold"] = int(is_offer.sum())
+    fit &= ~is_offer
+    if model.correction is not None:
+        is_learned = fit & (day <= pd.Timestamp(model.correction.until)).to_numpy()
+        left_out["of days that the model's correction knows"] = int(is_learned.sum())
+        fit &= ~is_learned
+    rows = np.flatnonzero(fit)
     rank = np.array([_RANK.get(one, 0) for one in source], dtype=np.float64)
     once = one_of_each_car(listings.iloc[rows], price[rows], rank[rows])
     left_out["the same car again"] = len(rows) - len(once)
@@ -201,6 +235,7 @@ def price_observations(
     low, high = np.log(priced.low), np.log(priced.high)
     shifted = off + np.log(priced.price)
     edges = model.reference.edges["fifths"] if model.reference else ()
+    plain = priced.price if model.correction is None else plain_prices(model, features)
     version = frame[MODEL_VERSION].iloc[rows]
     quoted, quoted_low, quoted_high = (
         pd.to_numeric(frame[name].iloc[rows], errors="coerce").to_numpy(dtype=np.float64)
@@ -216,12 +251,14 @@ def price_observations(
         above=high - np.log(priced.price),
         inside=((low <= shifted) & (shifted <= high)).astype(np.float64),
         predicted=priced.price,
+        plain=plain,
         quoted=quoted,
         quoted_inside=within,
+        is_ours=(frame[MODEL_DIGEST].iloc[rows] == model.digest).to_numpy(dtype=np.float64),
         day=day.iloc[rows].to_numpy(dtype="datetime64[D]"),
         source=source[rows].tolist(),
         version=version.where(version.notna(), "").astype(str).tolist(),
-        segments=segments_of(features, priced.price, edges),
+        segments=segments_of(features, plain, edges),
         gap=gap,
         left_out={reason: number for reason, number in left_out.items() if number},
     )

@@ -18,6 +18,7 @@ from carprice.arrays import Floats
 from carprice.evaluation.pricing import problems_of
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
+from carprice.listings.market import check_units
 from carprice.model import PriceModel
 from carprice.model.learned import CarKeys
 from carprice.monitoring.challenge import Served
@@ -79,7 +80,18 @@ def paired(
     ----------
     observed : as :func:`carprice.monitoring.observations.observe` has it.
     since : the first day that counts; those up to the valuation date of a model do not either.
+
+    Raises
+    ------
+    InputError
+        If the models are of different markets.
     """
+    check_units(
+        champion.market.units,
+        challenger.market.units,
+        "one model prices in {ours}, the other in {theirs}, and no price can be held against both; "
+        "challenge with a version of the same market: carprice challenge start",
+    )
     models = champion, challenger
     learned_until = max(model.market.valuation_date for model in models)
     left_out: dict[str, int] = {}

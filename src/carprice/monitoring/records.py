@@ -46,7 +46,7 @@ LISTED: Final = "listed"
 OBSERVATION_COLUMNS: Final = (
     *(SOURCE, OBSERVED_PRICE, OBSERVED_ON, QUOTE_ID),
     *(ANSWERED_AT, MODEL_VERSION, MODEL_DIGEST, ALIAS, PRICE, LOW, HIGH, CONFIDENCE),
-    ASKING_PRICE,
+    *(ASKING_PRICE, CURRENCY),
 )
 """Columns of the observations before those of the listing: prices that were seen, and, where the
 service had priced the car, what it had said. Missing where it had not."""

@@ -4,8 +4,10 @@ A market that moves takes all cars with it; a model that decays is wrong of some
 of them more than it was; another mix of cars is neither, as long as like cars cost what they did.
 """
 
+import datetime
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,9 +24,10 @@ from carprice.monitoring.observed import Observed, price_observations
 from carprice.monitoring.records import LISTED
 from carprice.settings import MonitorSettings
 
-PARTS: Final = 5
+PARTS: Final = 6
 """Families of checks that share the false alarms: names and missing values, mix, level, segments
-that stand apart, and scatter. Any of them is wrong with the sum of their chances at most."""
+that stand apart, scatter, and what was answered. Any of them is wrong with the sum of their chances
+at most."""
 _SAMPLES: Final = 2
 """Answers and fresh listings, whose mixes are judged by themselves."""
 _SEED: Final = 0
@@ -39,6 +42,8 @@ def look(
     observations: pd.DataFrame,
     settings: MonitorSettings,
     progress: Progress = quiet,
+    today: datetime.date | None = None,
+    left_out: Mapping[str, int] | None = None,
 ) -> Monitored:
     """Judge a model by what it answered, and by prices that were seen.
 
@@ -51,6 +56,9 @@ def look(
         fields; may be empty.
     observations : prices that were seen, :data:`carprice.monitoring.records.OBSERVATION_COLUMNS`
         and the listing's fields; may be empty.
+    today : where no price was seen in the last ``settings.days`` days up to it, the verdict is of
+        long ago, and only asks for a look.
+    left_out : numbers of what does not count already, by reason.
 
     Returns
     -------
@@ -95,19 +103,38 @@ def look(
         checks += level.level_checks(market, settings)
         checks += accuracy.model_checks(recent, scatter, grown, settings)
         found += _of_prices(market, grown, settings)
+        answered = accuracy.answered_checks(recent, model.reference, settings, chance)
+        checks += answered
+        found += [(one.level, Cause.DECAY, one.told) for one in answered if one.level]
         charts += level.level_charts(seen, recent, model.reference)
         charts += accuracy.model_charts(seen, recent)
     cause, grade, why = _judged(found, is_judged, settings)
     why += _beside(model, recent, settings, is_judged, has_input)
-    return Monitored(cause, grade, why, checks, charts, _facts(model, answers, seen, recent))
+    if is_judged and today and (old := _long_ago(recent, settings.days, today)):
+        cause, grade, why = Cause.TOO_FEW, Level.LOOK, [old, *why]
+    facts = _facts(model, answers, seen, recent)
+    every = Counter(left_out or {}) + Counter(facts["left_out"])
+    return Monitored(cause, grade, why, checks, charts, facts | {"left_out": dict(every)})
 
 
 def _fresh(model: PriceModel, recent: Observed) -> Cars:
     """Return the cars that were listed."""
     rows = np.flatnonzero(np.array([one == LISTED for one in recent.source], dtype=bool))
     own = recent.take(rows)
-    numbers = numbers_of(own.features, own.predicted, model.market)
+    numbers = numbers_of(own.features, own.plain, model.market)
     return Cars(own.features, numbers, np.zeros(len(own)))
+
+
+def _long_ago(recent: Observed, days: int, today: datetime.date) -> str:
+    """Tell that no price was seen in so many days; empty where one was."""
+    newest = recent.day.max()
+    if newest > np.datetime64(today) - np.timedelta64(days, "D"):
+        return ""
+    return (
+        f"no price was seen in the {days} days up to {today}, the newest is of {newest}: what "
+        "follows is of then, and nothing to train again for; name newer listings with --listings, "
+        "or tell outcomes"
+    )
 
 
 def _of_change(change: Change, reference: Reference, where: str) -> Finding:
@@ -221,5 +248,5 @@ def _facts(model: PriceModel, answers: Cars, seen: Observed, recent: Observed) -
         "judged": len(recent),
         "judged_from": judged[0] if judged else None,
         "judged_to": judged[1] if judged else None,
-        "left_out": dict(seen.left_out),
+        "left_out": {**seen.left_out, "answers in another currency": answers.elsewhere},
     }
