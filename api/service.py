@@ -110,6 +110,12 @@ class Service:
             challenger.price_beside(told, seconds)
         return content
 
+    def ask_soon(self) -> None:
+        """Have the registry asked at once for the model in production, and for the challenger."""
+        self.keeper.ask_soon()
+        if self.challenger is not None:
+            self.challenger.ask_soon()
+
     def keep(
         self,
         route: str,

@@ -48,7 +48,7 @@ def asked(client_with: Any) -> Any:
     """A client of a service with keys and a webhook, and how often its keeper was asked to ask."""
     counts: list[None] = []
     with client_with(webhook_secret=SECRET, api_keys=entry("a", "k" * 20)) as client:
-        client.app.state.service.keeper.ask_soon = lambda: counts.append(None)
+        client.app.state.service.ask_soon = lambda: counts.append(None)
         yield client, counts
 
 
