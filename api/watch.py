@@ -23,6 +23,8 @@ Answer = tuple[Sequence[Valuation], dict[str, Any]]
 """The prices of an answer, and what it says."""
 Work = Callable[[ServedModel], Answer]
 """Makes an answer by a model."""
+Tell = Callable[[ServedModel, Valuation], dict[str, Any]]
+"""Tells what an answer says of a price, by the model that gave it."""
 
 LONGEST_SECONDS: Final = 1.0
 """A challenger that has given no price after so long does not answer."""

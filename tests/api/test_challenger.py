@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from api import challenger as module
 from api.app import create_app
 from api.production import RegistryReply
+from api.routes import appraisals
 from api.served import ChallengerModel, ServedModel
 from api.service_settings import ServiceSettings
 from api.shadow import Shadow, ShadowJob
@@ -370,6 +371,25 @@ def test_a_challenger_is_asked_for_again_where_production_is_not_polled(
         assert ask_all(client, canaries(1)) == {"8"}
         becomes("none", none)
         assert ask_all(client, canaries(1)) == {"7"}
+
+
+def test_the_shadow_of_an_appraisal_is_a_price(beside: Any, monkeypatch: Any) -> None:
+    appraised: list[str] = []
+    parts = appraisals.parts_of
+
+    def counted(asked: Any, *args: Any) -> Any:
+        appraised.append(asked.model.digest)
+        return parts(asked, *args)
+
+    monkeypatch.setattr(appraisals, "parts_of", counted)
+    with beside(challenger="shadow", shadow_share=1) as (client, service):
+        assert client.post("/appraise", json={**FULL, "askingPrice": 900_000}).status_code == 200
+        wait_until(lambda: len(service.log.rows) == 2)
+        (answer, _), (shadow, more) = service.log.rows
+        assert appraised == [answer[2].model.digest]
+        assert more["problem"] == ""
+        assert (answer[4].deal, answer[4].prices) == (shadow[4].deal, shadow[4].prices)
+        assert answer[4].deal is not None
 
 
 def test_few_failures_among_many_prices_drop_nobody() -> None:
