@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from api.bodies import ListingRequest
 from api.counters import Metrics
-from api.keeper import ModelKeeper, about, load_fetched, without_places
+from api.keeper import ModelKeeper, Pause, load_fetched, without_places
 from api.parsing import Batch
 from api.production import RegistryReply, ask, in_thread, try_out
 from api.served import ChallengerModel, ServedModel
@@ -35,10 +35,10 @@ logger = logging.getLogger("carprice.service")
 State = Literal["none", "prices", "dropped", "unavailable"]
 _FIRST_WAIT_SECONDS: float = 1.0
 _LONGEST_WAIT_SECONDS: float = 60.0
+_POLL_SECONDS: float = 60.0
 _PROBE_SECONDS: float = 5.0
 _PRICES_OF_A_PROBE: Final = 10
 _STUCK_SECONDS: float = 20.0
-_MOST_AT_ONCE: Final = 16
 
 
 class Challenger:
@@ -70,7 +70,7 @@ class Challenger:
         self._current: Watched | None = None
         self._dropped, self._why_dropped = "", ""
         self._shadow: Shadow | None = None
-        self._pricing: set[asyncio.Future[Any]] = set()
+        self._pause = Pause()
         self.state: State = "none"
         self.problem = ""
 
@@ -99,7 +99,7 @@ class Challenger:
         current = self._rival_of(champion)
         if current is None:
             return champion, work(champion)
-        if share_of(vars(listing)) < self._share and len(self._pricing) < _MOST_AT_ONCE:
+        if share_of(vars(listing)) < self._share:
             answer = await self._by_challenger(current, work)
             if answer is not None:
                 return current.served, answer
@@ -143,10 +143,18 @@ class Challenger:
         return current
 
     async def _by_challenger(self, current: Watched, work: Work) -> Answer | None:
-        """Return the challenger's answer; None where it has none in time."""
+        """Return the challenger's answer; None where it has no turn, or no answer, in time."""
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await current.room.acquire()
+        except TimeoutError:
+            self._metrics.challenger_left_out(1)
+            return None
+        if current is not self._current:  # dropped or replaced while this waited
+            current.room.release()
+            return None
         working = asyncio.ensure_future(in_thread("challenger", partial(current.answer, work)))
-        self._pricing.add(working)
-        working.add_done_callback(self._pricing.discard)
+        current.begin(working)
         await asyncio.wait({working}, timeout=LONGEST_SECONDS)
         answer: Answer | None = None
         failure: Failure | None = "no_answer"
@@ -189,24 +197,27 @@ class Challenger:
             )
 
     async def run(self) -> None:
-        """Ask until the registry answered, then poll it if the settings say so; watch all the time.
-
-        Cancel it to stop.
-        """
+        """Ask the registry again and again, and watch all the time; cancel it to stop."""
+        self._pause = Pause()
+        poll = self._settings.poll_seconds or _POLL_SECONDS
         probing = asyncio.create_task(self._probe())
         try:
             wait = _FIRST_WAIT_SECONDS
-            while not await self._ask():
-                await asyncio.sleep(about(wait))
-                wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
-            while self._settings.poll_seconds > 0:
-                await asyncio.sleep(about(self._settings.poll_seconds))
-                await self._ask()
-            await probing
+            while True:
+                if await self._ask():
+                    wait = _FIRST_WAIT_SECONDS
+                    await self._pause.wait(poll)
+                else:
+                    await self._pause.wait(min(wait, poll))
+                    wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
         finally:
             probing.cancel()
             if self._shadow is not None:
                 self._shadow.close()
+
+    def ask_soon(self) -> None:
+        """Ask the registry as soon as it is not being asked."""
+        self._pause.end()
 
     async def _ask(self) -> bool:
         """Take what the registry has as challenger; whether that could be had, were it none."""
@@ -253,8 +264,10 @@ class Challenger:
         _require_same_market(served, champion)
         self._current = Watched(served, Watch(partial(self._drop, served)))
         self.state = "prices"
-        if self._shadow is None and not self.is_canary:
-            self._shadow = Shadow(self._do, self._metrics.shadow_left_out)
+        if not self.is_canary:
+            if self._shadow is not None:
+                self._shadow.close()  # it may be at an answer by the one before
+            self._shadow = Shadow(self._do, self._metrics.challenger_left_out)
         logger.info(
             "Version %s is the challenger, %s for a share of %g (digest %s)",
             served.version,
@@ -318,9 +331,11 @@ class Challenger:
             champion, current = self._keeper.served, self._current
             if champion is None or current is None:
                 continue
-            if self._shadow is not None and self._shadow.busy_seconds > _STUCK_SECONDS:
-                self._shadow.close()
-                self._shadow = None  # its thread hangs; the next challenger gets another
+            shadow = self._shadow
+            if max(current.busy_seconds, shadow.busy_seconds if shadow else 0) > _STUCK_SECONDS:
+                if shadow is not None:
+                    shadow.close()
+                    self._shadow = None  # its thread hangs; the next challenger gets another
                 told = f"it has been at one answer for {_STUCK_SECONDS:g} s"
                 self._drop(current.served, "no_answer", told)
                 continue

@@ -70,7 +70,7 @@ class Metrics:
         self._dropped = counter("carprice_log_lines_dropped", "Lines of the log that nobody took")
         what = "Prices asked of the challenger, by what came of it"
         self._challenger = counter("carprice_challenger_prices", what, ("outcome",))
-        what = "Prices beside answers that were left out, since too many were waiting"
+        what = "Prices that the challenger did not give, since too many were waiting"
         self._left_out = counter("carprice_challenger_left_out", what)
         what = "Times that the challenger could not be had from the registry"
         self._challenger_failures = counter("carprice_challenger_registry_failures", what)
@@ -148,7 +148,7 @@ class Metrics:
         """Count a price that the challenger was asked for: ``priced``, or how it failed."""
         self._challenger.labels(outcome).inc()
 
-    def shadow_left_out(self, count: int) -> None:
+    def challenger_left_out(self, count: int) -> None:
         """Count listings that the challenger did not price, since too many were waiting."""
         self._left_out.inc(count)
 

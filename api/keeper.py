@@ -59,6 +59,24 @@ def fetch_production(settings: ServiceSettings) -> ServedModel:
     return served
 
 
+class Pause:
+    """Waits that can be ended; of the loop that runs when it is made."""
+
+    def __init__(self) -> None:
+        self._is_over = asyncio.Event()
+
+    def end(self) -> None:
+        """End the wait, or the next one."""
+        self._is_over.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait about so long, or, with 0, for ever; in any case no longer than :meth:`end`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(about(seconds) if seconds else None):
+                await self._is_over.wait()
+        self._is_over.clear()
+
+
 class ModelKeeper:
     """Holds the served model, and keeps asking the registry.
 
@@ -82,7 +100,7 @@ class ModelKeeper:
         self.problem = "" if served else "the production model is being loaded"
         self.objection = ""
         self._newest = ""
-        self._is_wanted = asyncio.Event()
+        self._pause = Pause()
         self._has_begun = asyncio.Event()
         self._was_asked = asyncio.Event()
         self.on_swap: Callable[[ServedModel], object] | None = None
@@ -95,7 +113,7 @@ class ModelKeeper:
         where there is neither; cancel it to stop.
         """
         wait = _FIRST_WAIT_SECONDS
-        self._is_wanted = asyncio.Event()  # of the loop that runs now
+        self._pause = Pause()
         has_answered = self.served is not None
         if not has_answered:
             await self._serve_known_good()
@@ -104,25 +122,18 @@ class ModelKeeper:
         self._has_begun.set()
         while not (has_answered or await self._ask()):
             self._was_asked.set()
-            await self._pause(wait)
+            await self._pause.wait(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
         self._was_asked.set()
         has_answered = True
         poll, is_told = self._settings.poll_seconds, self._settings.webhook_secret
         while poll > 0 or is_told.get_secret_value():
-            await self._pause(poll or (0 if has_answered else _LONGEST_WAIT_SECONDS))
+            await self._pause.wait(poll or (0 if has_answered else _LONGEST_WAIT_SECONDS))
             has_answered = await self._ask()
 
     def ask_soon(self) -> None:
         """Ask the registry as soon as it is not being asked."""
-        self._is_wanted.set()
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait about so long, or, with 0, for ever; in any case no longer than :meth:`ask_soon`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(about(seconds) if seconds else None):
-                await self._is_wanted.wait()
-        self._is_wanted.clear()
+        self._pause.end()
 
     async def settle(self) -> None:
         """Wait until requests may come, once :meth:`run` runs.

@@ -1,10 +1,12 @@
 """Figures of the last run of ``carprice monitor``, for ``/metrics``."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from api.production import in_thread
 from carprice.errors import InputError
 from carprice.monitoring.checks import Level
 from carprice.monitoring.last_run import ERRORS, MARKET, OBSERVED, LastRun, read_last_run
@@ -13,10 +15,13 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 logger = logging.getLogger("carprice.service")
+_MOMENT_SECONDS: Final = 0.5
 
 
 class LastRunFile:
     """The ``monitoring.json`` of a place, read again when it changed. Prometheus collects from it.
+
+    It is read in a thread, for its disk may hang.
 
     Parameters
     ----------
@@ -28,32 +33,44 @@ class LastRunFile:
         self._signature: tuple[int, int, int] | None = None
         self._found: LastRun | None = None
         self._told = ""
+        self._reading: asyncio.Future[None] | None = None
 
-    def last(self) -> LastRun | None:
-        """Return what the last run found; what cannot be read is none, and told once."""
+    async def refresh(self) -> None:
+        """Have the file read, once at a time; whoever asks waits a moment for it at most."""
         if self._path is None:
-            return None
+            return
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(in_thread("monitoring", self._read))
+        await asyncio.wait({self._reading}, timeout=_MOMENT_SECONDS)
+        if self._reading.done() and (error := self._reading.exception()):
+            logger.warning("monitoring.json could not be read: %s", error)
+
+    def _read(self) -> None:
+        """Read what the last run found; what cannot be read is none, and told once."""
+        if self._path is None:
+            return
         signature = _signature(self._path)
         if signature is not None and signature == self._signature:
-            return self._found
-        self._signature, self._found = signature, None
+            return
+        found = None
         try:
-            self._found, self._told = read_last_run(self._path), ""
+            found, self._told = read_last_run(self._path), ""
         except InputError as error:
             if str(error) != self._told:
                 self._told = str(error)
                 logger.warning("/metrics tells nothing of carprice monitor: %s", error)
-        return self._found
+        self._signature, self._found = signature, found
 
     def collect(self) -> "Iterator[Metric]":
-        """Yield the figures, as Prometheus takes them; none where no place is named."""
+        """Yield the figures that were read last; none where no place is named."""
         from prometheus_client.core import GaugeMetricFamily
 
         if self._path is None:
             return
-        last = self.last()
+        last, is_read = self._found, self._reading is not None and self._reading.done()
         what = "Whether the last run of carprice monitor could be read"
-        yield GaugeMetricFamily("carprice_monitoring_readable", what, float(last is not None))
+        readable = float(is_read and last is not None)
+        yield GaugeMetricFamily("carprice_monitoring_readable", what, readable)
         if last is None:
             return
         what = "Verdict of carprice monitor: 0 fine, 3 look, 4 retrain"

@@ -20,7 +20,7 @@ from api.receiving import ByteBudget
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from api.shadow import ShadowJob
-from api.watch import Answer, Work
+from api.watch import Answer, Tell
 from carprice.appraisal.quote import QUOTE
 from carprice.monitoring.outcomes import OutcomeStore
 
@@ -85,8 +85,9 @@ class Service:
         served: ServedModel,
         listing: ListingRequest,
         confidence: float,
-        work: Work,
+        tell: Tell,
         *,
+        judges: bool = True,
         is_kept: bool = True,
     ) -> dict[str, Any]:
         """Return the answer to a request for one listing; count its warnings, and log it.
@@ -94,11 +95,22 @@ class Service:
         Parameters
         ----------
         served : the model in production; for some cars the challenger answers.
-        work : makes the answer by a model.
+        tell : tells what the answer says of the price. What is priced beside is the price alone.
+        judges : whether an asking price is judged.
         is_kept : whether the log has answers of this route, and the prices beside them.
         """
         challenger, by, beside = self.challenger, served, None
-        begun = perf_counter()
+        seconds: dict[str, float] = {}
+
+        def price(by: ServedModel) -> Answer:
+            return [by.value(listing, confidence, judges=judges)], {}
+
+        def work(by: ServedModel) -> Answer:
+            begun = perf_counter()
+            (valuation,), _ = price(by)
+            seconds[by.alias] = perf_counter() - begun
+            return [valuation], tell(by, valuation)
+
         if challenger is None:
             answer = work(served)
         elif challenger.is_canary:
@@ -106,17 +118,24 @@ class Service:
         else:
             answer = work(served)
             beside = challenger.beside(served) if is_kept else None
-        seconds = perf_counter() - begun
         rows, content = answer
         self.metrics.cautioned(rows)
         if by is not served:
             request.scope["state"]["exchange"].answered_by(by)
         route: str = request.scope["route"].path
-        quote_id = self.keep(route, by, listing, answer, confidence, seconds) if is_kept else ""
+        took, quote_id = seconds[by.alias], ""
+        if is_kept:
+            quote_id = self.keep(route, by, listing, answer, confidence, took)
         if challenger is not None and beside is not None:
-            told = ShadowJob(beside, work, route, confidence, [listing], [quote_id])
-            challenger.price_beside(told, seconds)
+            told = ShadowJob(beside, price, route, confidence, [listing], [quote_id])
+            challenger.price_beside(told, took)
         return content
+
+    def ask_soon(self) -> None:
+        """Have the registry asked at once for the model in production, and for the challenger."""
+        self.keeper.ask_soon()
+        if self.challenger is not None:
+            self.challenger.ask_soon()
 
     def keep(
         self,
@@ -127,7 +146,12 @@ class Service:
         confidence: float,
         seconds: float,
     ) -> str:
-        """Keep an answer in the log, where there is one; return the id that it is given."""
+        """Keep an answer in the log, where there is one; return the id that it is given.
+
+        Parameters
+        ----------
+        seconds : that the price alone took.
+        """
         if self.log is None:
             return ""
         (valuation,), content = answer

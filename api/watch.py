@@ -1,5 +1,6 @@
 """When a challenger is dropped: it fails, gives no price, does not answer, or takes far longer."""
 
+import asyncio
 import logging
 import math
 import threading
@@ -7,7 +8,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Final, Literal
 
@@ -22,9 +23,13 @@ Answer = tuple[Sequence[Valuation], dict[str, Any]]
 """The prices of an answer, and what it says."""
 Work = Callable[[ServedModel], Answer]
 """Makes an answer by a model."""
+Tell = Callable[[ServedModel, Valuation], dict[str, Any]]
+"""Tells what an answer says of a price, by the model that gave it."""
 
 LONGEST_SECONDS: Final = 1.0
 """A challenger that has given no price after so long does not answer."""
+MOST_AT_ONCE: Final = 8
+"""Answers that it is at; more than the failures for which it is dropped, lest it hang on."""
 MOST_FAILURES: Final = 5
 LAST_PRICES: Final = 100
 FEWEST_TIMES: Final = 50
@@ -93,10 +98,32 @@ class Watch:
 
 @dataclass(frozen=True)
 class Watched:
-    """A loaded challenger, and the watch over it."""
+    """A loaded challenger, and the watch over it.
+
+    Attributes
+    ----------
+    room : for the answers for cars that it is at.
+    begun : when each of these answers was begun.
+    """
 
     served: ChallengerModel
     watch: Watch
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    begun: dict[asyncio.Future[Any], float] = field(default_factory=dict)
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long it has been at the answer that it began first; 0 where it is at none."""
+        return time.perf_counter() - min(self.begun.values()) if self.begun else 0.0
+
+    def begin(self, working: asyncio.Future[Any]) -> None:
+        """Note an answer for which there was room; it has that until it is done."""
+        self.begun[working] = time.perf_counter()
+        working.add_done_callback(self._end)
+
+    def _end(self, working: asyncio.Future[Any]) -> None:
+        del self.begun[working]
+        self.room.release()
 
     def answer(self, work: Work) -> tuple[Answer | None, Failure | None, float]:
         """Return an answer, why there is none, and the seconds for each of its prices.

@@ -90,6 +90,7 @@ async def vocabulary(served: Served) -> dict[str, Any]:
 async def metrics(service: TheService) -> Response:
     """Return the counters, as Prometheus reads them."""
     service.recorder.flush()
+    await service.last_run.refresh()
     keeper, challenger = service.keeper, service.challenger
     told = None if challenger is None else (challenger.state, challenger.served)
     content, kind = service.metrics.exposition(

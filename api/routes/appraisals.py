@@ -1,7 +1,7 @@
 """One listing, and what is told beside its price: the reasons alone, or all in one answer."""
 
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
@@ -19,7 +19,6 @@ from api.openapi import CONFIDENCE, LISTING, PROBLEMS, WITHOUT, YEARLY_DISTANCE,
 from api.problems import Kind, invalid_field
 from api.served import ServedModel
 from api.service import Service
-from api.watch import Answer
 from carprice.appraisal.appraisal import PARTS, Appraised, parts_of
 from carprice.appraisal.reasons import reasons_of
 from carprice.model.pricer import Valuation
@@ -61,26 +60,25 @@ async def appraise(request: Request) -> Response:
         yearly = number_in(asked, "yearlyDistance", YEARLY_DISTANCE_RANGE)
     listing = await listing_of(request, service, served)
 
-    def work(by: ServedModel) -> Answer:
-        return appraised(by, listing, confidence, yearly, without)
+    def tell(by: ServedModel, valuation: Valuation) -> dict[str, Any]:
+        return appraised(by, listing, valuation, confidence, yearly, without)
 
-    content = await service.answer(request, served, listing, confidence, work)
+    content = await service.answer(request, served, listing, confidence, tell)
     return Response(to_json(content), media_type=JSON)
 
 
 def appraised(
     served: ServedModel,
     listing: ListingRequest,
+    valuation: Valuation,
     confidence: float = DEFAULT_CONFIDENCE,
     yearly_distance: float | None = None,
     without: Collection[str] = (),
-) -> Answer:
-    """Return a listing's price, and what is told of it; its quote's id names the answer."""
-    valuation = served.value(listing, confidence)
+) -> dict[str, Any]:
+    """Return what is told of a listing and its price; its quote's id names the answer."""
     asked = Appraised(served.model, listing, confidence, valuation, yearly_distance)
     parts = parts_of(asked, without)
-    content = {**Valuation.content(valuation), **parts, **served.content(confidence)}
-    return [valuation], content
+    return {**Valuation.content(valuation), **parts, **served.content(confidence)}
 
 
 def _left_out(text: str) -> frozenset[str]:
@@ -97,13 +95,12 @@ async def explain(
 ) -> Response:
     """Tell why one listing is valued as it is."""
 
-    def work(by: ServedModel) -> Answer:
-        valuation = by.value(listing, DEFAULT_CONFIDENCE, judges=False)
+    def tell(by: ServedModel, valuation: Valuation) -> dict[str, Any]:
         told = valuation.content() | by.content(DEFAULT_CONFIDENCE)
         reasons = reasons_of(by.model, vars(listing), valuation).content()
-        return [valuation], {**reasons, **{name: told[name] for name in _TOLD if name in told}}
+        return {**reasons, **{name: told[name] for name in _TOLD if name in told}}
 
     content = await service.answer(
-        request, served, listing, DEFAULT_CONFIDENCE, work, is_kept=False
+        request, served, listing, DEFAULT_CONFIDENCE, tell, judges=False, is_kept=False
     )
     return Response(to_json(content), media_type=JSON)

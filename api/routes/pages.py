@@ -43,12 +43,13 @@ def page(request: Request, status: int = 200) -> Response:
     may_ask = not service.has_keys or exchange.key_name is not None
     if asked.listing is not None and not asked.errors and may_ask:
         listing = asked.listing
-        asked_of = asked.confidence, asked.yearly_distance
         begun = perf_counter()
-        rows, answer = appraised(served, listing, *asked_of)
+        valuation = served.value(listing, asked.confidence)
         seconds = perf_counter() - begun
-        service.metrics.cautioned(rows)
-        service.keep(APP, served, listing, (rows, answer), asked.confidence, seconds)
+        asked_of = asked.confidence, asked.yearly_distance
+        answer = appraised(served, listing, valuation, *asked_of)
+        service.metrics.cautioned([valuation])
+        service.keep(APP, served, listing, ([valuation], answer), asked.confidence, seconds)
         if not has_distances(served):
             answer["warnings"] = [one for one in answer["warnings"] if one["field"] != "odometer"]
         nearest = nearest_of(served, asked, (one["kind"] for one in answer["warnings"]))

@@ -1,6 +1,6 @@
 """One listing: its price."""
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
@@ -13,7 +13,7 @@ from api.problems import ProblemError, respond
 from api.root_path import route_path
 from api.served import ServedModel
 from api.service import Service
-from api.watch import Answer
+from carprice.model.pricer import Valuation
 
 PREDICT: Final = "/predict"
 router = APIRouter(tags=["prices"], responses=PROBLEMS)
@@ -30,11 +30,10 @@ async def _answer(request: Request) -> bytes:
     served, confidence = service.served(request), await confidence_of(request)
     listing = await listing_of(request, service, served)
 
-    def work(by: ServedModel) -> Answer:
-        valuation = by.value(listing, confidence)
-        return [valuation], {**valuation.content(), **by.content(confidence)}
+    def tell(by: ServedModel, valuation: Valuation) -> dict[str, Any]:
+        return {**valuation.content(), **by.content(confidence)}
 
-    return to_json(await service.answer(request, served, listing, confidence, work))
+    return to_json(await service.answer(request, served, listing, confidence, tell))
 
 
 class DirectRoute:

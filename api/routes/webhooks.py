@@ -1,7 +1,7 @@
 """What MLflow's registry tells by its webhooks: that something changed, not what is in production.
 
-A webhook that is signed as MLflow signs makes the keeper ask the registry at once. Nothing that it
-says is believed: what is served is what the registry answers, judged as ever.
+A webhook that is signed as MLflow signs has the registry asked at once. Nothing that it says is
+believed: what is served is what the registry answers, judged as ever.
 """
 
 import base64
@@ -80,7 +80,7 @@ def router_of(service: Service) -> APIRouter:
         is_new = receiver.is_new(signature, delivery, moment, body)
         if is_new and _is_about(service.settings.model_name, body):
             logger.info("The registry told of a change; it is being asked")
-            service.keeper.ask_soon()
+            service.ask_soon()
         return Response(status_code=204)
 
     return router

@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from api import challenger as module
 from api.app import create_app
 from api.production import RegistryReply
+from api.routes import appraisals
 from api.served import ChallengerModel, ServedModel
 from api.service_settings import ServiceSettings
 from api.shadow import Shadow, ShadowJob
@@ -276,6 +277,119 @@ def test_a_challenger_that_hangs_beside_is_dropped_and_the_next_one_prices(
         assert client.post("/predict", json=BARE).status_code == 200
         wait_until(lambda: any(more.get("shadow") for _, more in service.log.rows))
         hold.set()
+
+
+def held(monkeypatch: Any, version: str) -> threading.Event:
+    """Have a version hang at prices of :func:`cars`, not of the example, until the event is set."""
+    hold, price = threading.Event(), ServedModel.value
+
+    def value(self: ServedModel, listing: Any, *args: Any, **more: Any) -> Any:
+        if self.version == version and 40_000 <= listing.odometer < 50_000:
+            hold.wait(30)
+        return price(self, listing, *args, **more)
+
+    monkeypatch.setattr(ChallengerModel, "value", value, raising=False)
+    return hold
+
+
+def canaries(count: int) -> list[dict[str, Any]]:
+    return [car for car in cars(5 * count) if share_of(car) < 0.5][:count]
+
+
+def ask_all(client: TestClient, given: list[dict[str, Any]]) -> set[str]:
+    with ThreadPoolExecutor(len(given)) as threads:
+        answers = threads.map(lambda car: client.post("/predict", json=car), given)
+        return {answer.json()["modelVersion"] for answer in answers}
+
+
+def test_many_requests_at_once_for_cars_of_the_challenger_are_all_answered_by_it(
+    beside: Any, monkeypatch: Any
+) -> None:
+    price = ServedModel.value
+
+    def value(self: ServedModel, *args: Any, **more: Any) -> Any:
+        time.sleep(0.02)
+        return price(self, *args, **more)
+
+    monkeypatch.setattr(ChallengerModel, "value", value, raising=False)
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 20.0)
+    with beside(challenger="canary") as (client, _):
+        assert ask_all(client, canaries(40)) == {"8"}
+        assert metric(client, "carprice_challenger_left_out_total") == 0
+
+
+def test_after_a_canary_that_hangs_the_next_one_answers_for_its_cars(
+    beside: Any,
+    replies: list[Any],
+    finished: Any,
+    another_model: Any,
+    monkeypatch: Any,
+    tmp_path: Any,
+) -> None:
+    next_one = another_model(finished[0].model, tmp_path / "next", 22)
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 0.5)
+    hold = held(monkeypatch, "8")
+    with beside(challenger="canary") as (client, service):
+        assert ask_all(client, canaries(30)) == {"7"}
+        wait_until(lambda: service.challenger.state == "dropped")
+        assert metric(client, "carprice_challenger_left_out_total") > 0
+        replies[:] = [told(next_one, "9")]
+        monkeypatch.setattr(module, "LONGEST_SECONDS", 20.0)
+        wait_until(lambda: service.challenger.state == "prices")
+        assert ask_all(client, canaries(20)) == {"9"}
+        hold.set()
+
+
+def test_a_canary_that_hangs_at_a_single_car_is_dropped(beside: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "_STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 0.1)
+    hold = held(monkeypatch, "8")
+    with beside(challenger="canary") as (client, service):
+        assert ask_all(client, canaries(1)) == {"7"}
+        wait_until(lambda: service.challenger.state == "dropped")
+        hold.set()
+
+
+@pytest.mark.parametrize("told_by", ["poll", "webhook"])
+def test_a_challenger_is_asked_for_again_where_production_is_not_polled(
+    told_by: str, beside: Any, replies: list[Any], other: Path, monkeypatch: Any
+) -> None:
+    if told_by == "poll":
+        monkeypatch.setattr(module, "_POLL_SECONDS", 0.05)
+    none = NoProductionModelError("there is none")
+    change = {"challenger": "canary", "poll_seconds": 0, "canary_share": 0.5}
+    with beside(none, waits=False, **change) as (client, service):
+
+        def becomes(state: str, reply: Any) -> None:
+            time.sleep(0.3)
+            replies[:] = [reply]
+            if told_by == "webhook":
+                service.ask_soon()
+            wait_until(lambda: service.challenger.state == state)
+
+        becomes("prices", told(other))
+        assert ask_all(client, canaries(1)) == {"8"}
+        becomes("none", none)
+        assert ask_all(client, canaries(1)) == {"7"}
+
+
+def test_the_shadow_of_an_appraisal_is_a_price(beside: Any, monkeypatch: Any) -> None:
+    appraised: list[str] = []
+    parts = appraisals.parts_of
+
+    def counted(asked: Any, *args: Any) -> Any:
+        appraised.append(asked.model.digest)
+        return parts(asked, *args)
+
+    monkeypatch.setattr(appraisals, "parts_of", counted)
+    with beside(challenger="shadow", shadow_share=1) as (client, service):
+        assert client.post("/appraise", json={**FULL, "askingPrice": 900_000}).status_code == 200
+        wait_until(lambda: len(service.log.rows) == 2)
+        (answer, _), (shadow, more) = service.log.rows
+        assert appraised == [answer[2].model.digest]
+        assert more["problem"] == ""
+        assert (answer[4].deal, answer[4].prices) == (shadow[4].deal, shadow[4].prices)
+        assert answer[4].deal is not None
 
 
 def test_few_failures_among_many_prices_drop_nobody() -> None:

@@ -2,14 +2,19 @@
 
 import datetime
 import logging
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from asking import wait_until
 from fastapi.testclient import TestClient
 from monitored import found
 
+from api import last_run as module
 from carprice.files import write_json
 from carprice.monitoring.last_run import to_json
 
@@ -73,6 +78,37 @@ def test_a_wrong_file_is_told_once_and_stops_nothing(
         assert told(client) == {"readable": 0.0}
         assert len(warnings()) == 3
         assert client.get("/live").status_code == 200
+
+
+def test_a_disk_that_hangs_holds_up_nobody_and_what_was_read_last_is_told(
+    client_with: ClientWith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "monitoring.json"
+    write_json(path, to_json(found(), NOW))
+    hold, begun = threading.Event(), []
+    stat = module._signature
+
+    def hanging(path: Path) -> object:
+        begun.append(path)
+        hold.wait(30)
+        return stat(path)
+
+    with client_with(monitoring=path) as client:
+        before = told(client)
+        assert before["readable"] == 1.0
+        monkeypatch.setattr(module, "_signature", hanging)
+        monkeypatch.setattr(module, "_MOMENT_SECONDS", 0.2)
+        with ThreadPoolExecutor(3) as threads:
+            scrapes = [threads.submit(told, client) for _ in range(3)]
+            wait_until(lambda: bool(begun))
+            asked = time.perf_counter()
+            assert client.get("/live").status_code == 200
+            assert time.perf_counter() - asked < 5
+            for scrape in scrapes:
+                assert scrape.result() == {**before, "readable": 0.0}
+        assert len(begun) == 1
+        hold.set()
+        wait_until(lambda: told(client) == before)
 
 
 def test_without_a_place_nothing_is_told(client: TestClient) -> None:
