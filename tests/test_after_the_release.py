@@ -99,7 +99,7 @@ def test_from_answers_to_a_better_model_in_production_and_back(
     params["tracking"]["uri"] = registry.uri
     params["register"]["name"] = registry.name
     params["monitor"]["log"] = str(log)
-    params["challenge"] |= {"fewest": 100, "fewest_days": 7}
+    params["challenge"] |= {"fewest": 100, "fewest_days": 7, "step_days": 1}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     today = [BEGUN]

@@ -621,7 +621,7 @@ class ChallengeSettings(_Settings):
     as_good: float | None = Field(None, ge=0, lt=1)
     fewest: int = Field(300, ge=30)
     fewest_days: int = Field(14, ge=7)
-    step_days: int = Field(1, ge=1, le=31)
+    step_days: int = Field(7, ge=1, le=31)
     longest_days: int = Field(180, ge=7, le=3_650)
     max_problems: Share = 0.02
     max_slower: float = Field(5.0, ge=1)

@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import yaml
 from command_line import Carprice, caller
 
 from carprice.components.challenge import Evidence, act, contests, next_of, settle
-from carprice.errors import RefusedError
+from carprice.errors import InputError, RefusedError
 from carprice.model import PriceModel
 from carprice.monitoring.observations import observe
 from carprice.monitoring.outcomes import Kind, Outcome, OutcomeStore
@@ -26,7 +28,7 @@ from carprice.settings import Settings
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 FIRST = NOW.date() + datetime.timedelta(days=1)
-LIMITS = {"fewest": 100, "longest_days": 60, "watch_days": 60}
+LIMITS = {"fewest": 100, "step_days": 1, "longest_days": 60, "watch_days": 60}
 TAGS = {
     "gate_thresholds": Settings().register_.gate.model_dump_json(),
     "tests_limits": limits_of(Settings().register_),
@@ -119,6 +121,10 @@ def test_a_better_one_is_promoted_and_rolled_back_when_it_proves_worse(
     worse = cars.assign(price=1.02 * prices, listed_on=days)
     (contest,) = look(after(45), worse)
     assert contest.decision.step == "roll back"
+    # Only as long as it is watched; and by no listings that begin later than that.
+    assert look(after(21 + LIMITS["watch_days"]), worse) == []
+    with pytest.raises(InputError, match="begin on 2025-07-27, and what is to be decided on 2025"):
+        look(after(45), worse.loc[worse["listed_on"] >= "2025-07-27"])
     assert act(registry, contest, settings, after(45)) == "Version 1 is in production again."
     assert aliases(registry) == {"production": 1, "previous": 2}
     assert ("rolled back", f"after its challenge: {contest.decision.why}") in [
@@ -131,6 +137,20 @@ def _columns(cars: pd.DataFrame) -> Any:
     from carprice.listings.frames import as_columns
 
     return as_columns(cars)
+
+
+@on_a_database
+def test_listings_that_begin_after_the_challenge_are_refused(
+    store: Any, models: Sequence[Path], cars: pd.DataFrame, settings: Settings, tmp_path: Path
+) -> None:
+    """Those of the last days, each day anew, would not hold what is promised of all looks."""
+    registry = prepared(store, *models)
+    days = cars["listed_on"]
+    a_weekend, too_few = (cars.loc[days >= pd.Timestamp(after(one).date())] for one in (3, 4))
+    (contest,) = contests(registry, settings, tmp_path, seen(a_weekend), after(5))
+    assert contest.found.days == 2
+    with pytest.raises(InputError, match="kept since then, those too that are no longer offered"):
+        contests(registry, settings, tmp_path, seen(too_few), after(5))
 
 
 @on_a_database
@@ -260,8 +280,32 @@ def test_what_does_not_count_is_left_out_and_told(
     }
     assert (pairs.sources == "sold").sum() == 1
     assert len(pairs.ours) == 41
+    early = paired(bad, good, observe(NO_LOG, (), some), FIRST, FIRST + datetime.timedelta(days=5))
+    assert early.days.max() == np.datetime64(FIRST + datetime.timedelta(days=4))
+    assert early.left_out == {
+        "seen on the last days, whose step is not over": int(
+            (some["listed_on"] >= pd.Timestamp(FIRST + datetime.timedelta(days=5))).sum()
+        )
+    }
     late = paired(bad, good, observe(NO_LOG, outcomes, listed), FIRST + datetime.timedelta(days=5))
     assert late.days.min() == np.datetime64(FIRST + datetime.timedelta(days=5))
+
+
+def test_models_of_other_units_are_refused_and_one_without_its_cars_is_told(
+    models: Sequence[Path], cars: pd.DataFrame
+) -> None:
+    good, bad = map(PriceModel.load, models)
+    some = observe(NO_LOG, (), cars.head(5))
+    for name, value, said in (
+        ("currency", "EUR", f"the currency EUR, and production {good.market.currency}"),
+        ("distance_unit", "miles", "the distance unit miles, and production km"),
+    ):
+        other = replace(good, market=replace(good.market, **{name: value}))
+        with pytest.raises(InputError, match=re.escape(said)):
+            paired(bad, other, some, FIRST)
+    assert paired(bad, good, some, FIRST).notes == ()
+    (note,) = paired(replace(bad, learned=None), good, some, FIRST).notes
+    assert note.startswith("the older model does not tell which cars it learned from")
 
 
 def _listing(car: Any) -> dict[str, Any]:

@@ -167,6 +167,8 @@ def _show(contest: "Contest", level: float) -> None:
     table(title, header, rows)
     for why, count in contest.left_out.items():
         say(f"  {count:,} left out: {why}")
+    for note in contest.notes:
+        say(f"  {note}")
     served = contest.served
     if served.answers:
         times = f"{_told(served.milliseconds)} ms, the other's {_told(served.beside)} ms"

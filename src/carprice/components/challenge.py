@@ -19,7 +19,8 @@ from carprice.errors import CorruptModelError, InputError
 from carprice.model import PriceModel
 from carprice.monitoring.challenge import Decision, Served, Step, decide, to_json, watch
 from carprice.monitoring.pairs import COUNTED, NO_PAIRS, Pairs, paired, served
-from carprice.monitoring.sequential import Difference
+from carprice.monitoring.records import LISTED, OBSERVED_ON, SOURCE
+from carprice.monitoring.sequential import Difference, end_of_steps
 from carprice.registry.challenge import (
     CHALLENGER_SINCE,
     beaten_by,
@@ -41,6 +42,8 @@ from carprice.settings import ChallengeSettings, Settings
 
 _DAY: Final = datetime.timedelta(days=1)
 _NEVER: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
+_WITHOUT_LISTINGS: Final = 3 * _DAY
+"""How long after a challenge began its first listing may be: a weekend."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Contest:
     found : how the errors of the newer one differ from those of the older.
     by_source : the same of sales and of fresh listings alone.
     left_out : how many observations do not count, by why.
+    notes : what else is to be said of them.
     is_watch : whether it is about production, and the version before it.
     """
 
@@ -73,6 +77,7 @@ class Contest:
     by_source: dict[str, Difference]
     served: Served
     left_out: dict[str, int]
+    notes: tuple[str, ...] = ()
     is_watch: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +93,7 @@ class Contest:
                 for name, one in self.by_source.items()
             },
             "leftOut": self.left_out,
+            "notes": [*self.notes],
         }
 
 
@@ -110,13 +116,18 @@ def contests(
     ------
     NoProductionModelError
         If nothing is in production.
+    InputError
+        If the fresh listings begin after what is to be decided: earlier looks had more.
     CorruptModelError
         If the bytes of production are damaged: then nothing can be compared.
     """
     production, challenger = production_version(registry), registry.at(CHALLENGER)
     if challenger is not None and challenger.digest == production.digest:
         challenger = None  # a command that was broken off left it
-    before = beaten_by(registry, production)
+    before, limits = beaten_by(registry, production), settings.challenge
+    since, last = since_of(production) or _NEVER, now.astimezone(datetime.UTC)
+    if (last - since) / _DAY >= limits.watch_days:
+        before = None  # it was watched, and stays
     if before is None and challenger is None:
         return []
     progress("reading log, outcomes and listings")
@@ -126,25 +137,26 @@ def contests(
     def load(version: Version) -> PriceModel:
         return PriceModel.load(registry.fetch(version, cache))
 
-    champion, limits = load(production), settings.challenge
-    since, last = since_of(production) or _NEVER, now.astimezone(datetime.UTC)
+    champion = load(production)
+    until = end_of_steps(last.date(), limits.step_days)
+    learned_until = champion.market.valuation_date
     if before is not None:
+        _must_reach_back(seen.observed, max(since.date(), learned_until))
         with contextlib.suppress(CorruptModelError):  # there is nothing to go back to
-            pairs = paired(load(before), champion, seen.observed, since.date())
-            told = served(seen.log, before.digest, production.digest, since)
-            difference = pairs.difference(limits)
-            decision = watch(difference, told, limits, (last - since) / _DAY)
-            contest = _contest(before, production, since, decision, pairs, told, limits)
+            pairs = paired(load(before), champion, seen.observed, since.date(), until)
+            decision = watch(pairs.difference(limits), limits)
+            contest = _contest(before, production, since, decision, pairs, Served(), limits)
             found.append(replace(contest, is_watch=True))
     if challenger is not None:
         since = max(since, since_of(challenger, CHALLENGER_SINCE) or _NEVER)
+        _must_reach_back(seen.observed, max(since.date(), learned_until))
         told = served(seen.log, production.digest, challenger.digest, since)
         passed = (last - since) / _DAY
         try:
-            pairs = paired(champion, load(challenger), seen.observed, since.date())
+            pairs = paired(champion, load(challenger), seen.observed, since.date(), until)
             decision = decide(pairs.difference(limits), told, limits, passed)
         except (CorruptModelError, InputError) as error:
-            pairs, decision = NO_PAIRS, Decision(Step.DROP, f"it is broken: {error}")
+            pairs, decision = NO_PAIRS, Decision(Step.DROP, f"it cannot be tried: {error}")
         if decision.step is Step.PROMOTE and challenger.tags.get("gate_champion") != champion_of(
             production
         ):
@@ -164,7 +176,21 @@ def _contest(
 ) -> Contest:
     by_source = {name: pairs.difference(limits, name) for name in COUNTED}
     found, left_out = pairs.difference(limits), dict(pairs.left_out)
-    return Contest(older, newer, since, decision, found, by_source, told, left_out)
+    return Contest(older, newer, since, decision, found, by_source, told, left_out, pairs.notes)
+
+
+def _must_reach_back(observed: pd.DataFrame, first: datetime.date) -> None:
+    """Refuse fresh listings that do not begin with what is to be decided, such as the last week's.
+
+    What holds at all times of looking together holds where each look has all that those before had.
+    """
+    days = pd.to_datetime(observed.loc[observed[SOURCE] == LISTED, OBSERVED_ON])
+    if len(days) and days.min() > pd.Timestamp(first + _WITHOUT_LISTINGS):
+        raise InputError(
+            f"the fresh listings begin on {days.min():%Y-%m-%d}, and what is to be decided on "
+            f"{first}: each look needs all that the looks before had; name listings that are kept "
+            "since then, those too that are no longer offered, or leave --listings out"
+        )
 
 
 def _not_judged(decision: Decision, is_in_time: bool) -> Decision:

@@ -106,22 +106,14 @@ def decide(found: Difference, served: Served, limits: ChallengeSettings, passed:
     return Decision(Step.DROP, f"{told}: {over}")
 
 
-def watch(found: Difference, served: Served, limits: ChallengeSettings, passed: float) -> Decision:
+def watch(found: Difference, limits: ChallengeSettings) -> Decision:
     """Decide about a champion that a challenge brought to production, beside the one before it.
 
-    Parameters
-    ----------
-    passed : days since it came to production.
+    To be asked for ``watch_days`` after it came there, and then no more: it stays.
     """
-    if broken := served.objection(limits):
-        return Decision(Step.GO_BACK, f"it is broken: {broken}")
     told = told_difference(found)
     if is_enough(found, limits) and found.low > 0:
         return Decision(Step.GO_BACK, f"{told}: worse than the version before, beyond doubt")
-    if passed >= limits.watch_days:
-        return Decision(
-            Step.WAIT, f"{told}: it was watched for {limits.watch_days} days, and stays"
-        )
     missing = _missing(found, limits) or "it is not worse beyond doubt"
     return Decision(Step.WAIT, f"{told}: {missing}")
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from carprice.arrays import Floats
+from carprice.errors import InputError
 from carprice.evaluation.pricing import problems_of
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
@@ -51,6 +52,7 @@ class Pairs:
     ours, theirs : absolute log errors of challenger and champion.
     days, sources : the day on which each price was seen, and where.
     left_out : how many observations do not count, by why.
+    notes : what else is to be said of them.
     """
 
     ours: Floats
@@ -58,6 +60,7 @@ class Pairs:
     days: npt.NDArray[np.datetime64]
     sources: npt.NDArray[np.str_]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def difference(self, limits: ChallengeSettings, source: str = "") -> Difference:
         """Compare the errors, of one source or of all."""
@@ -72,7 +75,11 @@ NO_PAIRS: Final = Pairs(
 
 
 def paired(
-    champion: PriceModel, challenger: PriceModel, observed: pd.DataFrame, since: datetime.date
+    champion: PriceModel,
+    challenger: PriceModel,
+    observed: pd.DataFrame,
+    since: datetime.date,
+    until: datetime.date = datetime.date.max,
 ) -> Pairs:
     """Price all that was seen from a day on with two models.
 
@@ -80,6 +87,8 @@ def paired(
     ----------
     observed : as :func:`carprice.monitoring.observations.observe` has it.
     since : the first day that counts; those up to the valuation date of a model do not either.
+    until : the first day that does not count yet, see
+        :func:`carprice.monitoring.sequential.end_of_steps`.
 
     Raises
     ------
@@ -93,6 +102,11 @@ def paired(
         "challenge with a version of the same market: carprice challenge start",
     )
     models = champion, challenger
+    notes = tuple(
+        f"{who} does not tell which cars it learned from: they count too, and make it look better"
+        for who, model in zip(("the older model", "the newer model"), models, strict=True)
+        if model.learned is None
+    )
     learned_until = max(model.market.valuation_date for model in models)
     left_out: dict[str, int] = {}
 
@@ -110,10 +124,12 @@ def paired(
     rows = kept(
         rows, is_new.loc[rows.index], "seen before the challenge, or before the models' data end"
     )
+    is_over = days.dt.date < until
+    rows = kept(rows, is_over.loc[rows.index], "seen on the last days, whose step is not over")
     if len(rows):
         rows = kept(rows, problems_of(rows, {}) == "", "no listing that can be priced")
     if not len(rows):
-        return replace(NO_PAIRS, left_out=left_out)
+        return replace(NO_PAIRS, left_out=left_out, notes=notes)
     asked = [_asked(model, rows) for model in models]
     keys = [_keys_of(model, listings) for model, listings in zip(models, asked, strict=True)]
     known = np.zeros(len(rows), dtype=bool)
@@ -144,6 +160,7 @@ def paired(
         table["day"].to_numpy("datetime64[D]"),
         table["source"].to_numpy(str),
         left_out,
+        notes,
     )
 
 

@@ -10,13 +10,14 @@ at all times of looking together, where an ordinary interval holds at one that w
 
 What makes it hold here:
 
-- A day is one step, whatever comes in on it: the errors of one day's cars may hang together. Where
-  the market's level lasts for days, a step is a week.
+- A step is some days, whatever comes in on them: the errors of one day's cars may hang together,
+  and where the market's level lasts, those of a week. A step counts once it is over.
 - An error counts :data:`LARGEST` at most, so that no price that is none decides. A price that is
   odd makes both errors large, and their difference is never above that of the two prices.
 - Steps are few at first: the bound of the normal distribution is widened to that of Student's t.
 """
 
+import datetime
 import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -31,6 +32,8 @@ LARGEST: Final = math.log(2)
 _SHARPEST: Final = 30
 """Days after which the interval is narrowest for its level."""
 _FEWEST: Final = 3
+_EPOCH: Final = datetime.date(1970, 1, 1)
+"""The day at which the first step begins; numpy counts days from it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ def errors_of(observed: Floats, prices: Floats) -> Floats:
     [0.0953, 0.6931]
     """
     return np.minimum(np.abs(np.log(observed / prices)), LARGEST)
+
+
+def end_of_steps(today: datetime.date, step: int) -> datetime.date:
+    """Return the first day of the step that is not over.
+
+    Examples
+    --------
+    >>> end_of_steps(datetime.date(2025, 7, 2), 7)
+    datetime.date(2025, 6, 26)
+    """
+    return today - datetime.timedelta(days=(today - _EPOCH).days % step)
 
 
 def difference_of(
