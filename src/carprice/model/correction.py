@@ -30,15 +30,16 @@ _EDGES: Final = list(AGE_BANDS.values())
 class HeldOut:
     """What a correction does to cars that it was not learned from, listed later than those it was.
 
-    Pairs are without and with it, in per cent: the mean size of ln(price / price observed), MAPE,
-    the mean of ln(price / price observed), coverage of the 90 % range.
+    Figures are without it, with it, and with the one that the model had before, where it had one;
+    in per cent: the mean size of ln(price / price observed), MAPE, the mean of
+    ln(price / price observed), coverage of the 90 % range.
     """
 
     rows: int
-    error: tuple[float, float]
-    mape: tuple[float, float]
-    bias: tuple[float, float]
-    coverage: tuple[float, float]
+    error: tuple[float, ...]
+    mape: tuple[float, ...]
+    bias: tuple[float, ...]
+    coverage: tuple[float, ...]
 
 
 @dataclass(frozen=True)

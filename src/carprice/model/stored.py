@@ -208,7 +208,7 @@ def _later_cars(value: Any) -> bool:
         isinstance(value, dict)
         and value.keys() == {"rows", *pairs}
         and _whole(value["rows"])
-        and all(_list(_number, 2)(value[name]) for name in pairs)
+        and any(all(_list(_number, n)(value[name]) for name in pairs) for n in (2, 3))
     )
 
 

@@ -15,10 +15,11 @@ the online rule of Gibbs & Candès (*NeurIPS* 2021) does, but from one batch and
 has to be carried on. The scores of each month are taken with the level that was known before it, as
 the correction will be used, so that the ranges hold what a level of yesterday misses too.
 
-Some figures are of the newest third of the cars, by a correction of the others.
+Some figures are of the newest third of the cars, by a correction of the others; beside one that the
+model had before, of those that this one had not seen, where they are enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -87,7 +88,9 @@ class Seen:
 def recalibrated(
     model: PriceModel, observations: pd.DataFrame, settings: MonitorSettings
 ) -> Correction:
-    """Learn a correction of a model; one that the model has already counts for nothing.
+    """Learn a correction of a model, and measure it beside one that the model has already.
+
+    That one is no part of what is learned; it is returned where the same is learned again.
 
     Parameters
     ----------
@@ -98,7 +101,11 @@ def recalibrated(
     RefusedError
         If too few prices were seen, or the market moved further than a correction may.
     """
-    return correction_of(seen_prices(model, observations, settings), settings.recalibrate)
+    seen, present = seen_prices(model, observations, settings), model.correction
+    made = correction_of(seen, settings.recalibrate, present)
+    if present is not None and replace(present, held_out=made.held_out) == made:
+        return present
+    return made
 
 
 def seen_prices(model: PriceModel, observations: pd.DataFrame, settings: MonitorSettings) -> Seen:
@@ -121,8 +128,14 @@ def seen_prices(model: PriceModel, observations: pd.DataFrame, settings: Monitor
     return Seen(found.off, found.below, found.above, found.day, make, age)
 
 
-def correction_of(seen: Seen, settings: RecalibrateSettings) -> Correction:
+def correction_of(
+    seen: Seen, settings: RecalibrateSettings, present: Correction | None = None
+) -> Correction:
     """Learn a correction from the prices of the last ``settings.days`` days.
+
+    Parameters
+    ----------
+    present : what it is measured beside.
 
     Raises
     ------
@@ -139,38 +152,53 @@ def correction_of(seen: Seen, settings: RecalibrateSettings) -> Correction:
         )
     made = _learned(seen, settings)
     if abs(made.shift) > settings.largest:
+        most = np.copysign(settings.largest, made.shift)
         raise RefusedError(
             f"prices are {100 * np.expm1(made.shift):+.1f} % from the model's; a correction moves "
-            f"them by {100 * settings.largest:g} % at most (monitor.recalibrate.largest): train "
-            "the model again"
+            f"them by {100 * np.expm1(most):+.1f} % at most (monitor.recalibrate.largest, "
+            f"{settings.largest:g} of ln(price)): train the model again"
         )
     order = np.argsort(seen.day, kind="stable")
     parted = seen.day[order[2 * len(order) // 3]]
+    if present is not None:
+        unseen = np.datetime64(present.until) + np.timedelta64(1, "D")
+        if np.sum(seen.day >= unseen) >= _FEWEST_BEFORE:
+            parted = max(parted, unseen)
     older, newer = seen.take(seen.day < parted), seen.take(seen.day >= parted)
     if len(older) < _FEWEST_BEFORE:  # all of a few days: every third car is left out
         each = np.arange(len(seen)) % 3 == 2
         older, newer = seen.take(~each), seen.take(each)
-    held_out = held_out_figures(newer, _learned(older, settings))
-    return Correction(
-        made.since, made.until, made.rows, made.shift, made.by_make, made.scale, held_out
-    )
+    return replace(made, held_out=held_out_figures(newer, _learned(older, settings), present))
 
 
-def held_out_figures(seen: Seen, correction: Correction) -> HeldOut:
-    """Measure a correction on prices that it was not learned from, beside no correction."""
-    shift, scale = _shift_of(seen, correction), _scale_of(seen, correction)
+def held_out_figures(
+    seen: Seen, correction: Correction, present: Correction | None = None
+) -> HeldOut:
+    """Measure a correction on prices that it was not learned from, beside none and a present one.
 
-    def both(figure: Floats, corrected: Floats) -> tuple[float, float]:
-        return float(100 * figure.mean()), float(100 * corrected.mean())
+    The present one counts for the days that it is for.
+    """
+    none = np.zeros(len(seen))
+    ways = [(none, none + 1), (_shift_of(seen, correction), _scale_of(seen, correction))]
+    if present is not None:
+        counts = seen.day >= np.datetime64(present.since)
+        ways.append(
+            (
+                np.where(counts, _shift_of(seen, present), 0.0),
+                np.where(counts, _scale_of(seen, present), 1.0),
+            )
+        )
+    offs = [seen.off - shift for shift, _ in ways]
 
-    none, off = seen.off, seen.off - shift
-    inside = [(seen.scores(moved) <= most) for moved, most in ((0 * shift, 1.0), (shift, scale))]
+    def means(each: Iterable[Floats]) -> tuple[float, ...]:
+        return tuple(float(100 * one.mean()) for one in each)
+
     return HeldOut(
         len(seen),
-        error=both(np.abs(none), np.abs(off)),
-        mape=both(np.abs(np.expm1(-none)), np.abs(np.expm1(-off))),
-        bias=both(-none, -off),
-        coverage=both(*(one.astype(np.float64) for one in inside)),
+        error=means(np.abs(off) for off in offs),
+        mape=means(np.abs(np.expm1(-off)) for off in offs),
+        bias=means(-off for off in offs),
+        coverage=means((seen.scores(shift) <= scale).astype(np.float64) for shift, scale in ways),
     )
 
 
@@ -179,7 +207,7 @@ def _shift_of(seen: Seen, correction: Correction) -> Floats:
 
 
 def _scale_of(seen: Seen, correction: Correction) -> Floats:
-    return np.array(correction.scale)[age_bands(seen.age)]
+    return np.asarray(np.array(correction.scale)[age_bands(seen.age)], dtype=np.float64)
 
 
 def _learned(seen: Seen, settings: RecalibrateSettings) -> Correction:
