@@ -106,6 +106,24 @@ def test_the_correction_in_use_does_what_it_was_measured_to_do(
     assert off == pytest.approx(told.error[1], abs=1e-6)
 
 
+def test_what_is_asked_without_a_date_is_level_with_what_is_seen_a_year_later(
+    model: PriceModel, fresh: pd.DataFrame
+) -> None:
+    later = fresh.assign(**{OBSERVED_ON: fresh[OBSERVED_ON] + pd.Timedelta(days=365)})
+    correction = recalibrated(model, later, SETTINGS)
+    assert recalibrated(model, fresh, SETTINGS).undated == 0  # of the same year
+    assert correction.undated < -0.03
+    rows = later.loc[:, :PRICE].drop(columns=[PRICE, "listed_on"])
+    cars = [
+        {name: value for name, value in one.items() if value == value}  # noqa: PLR0124 - NaN
+        for one in rows.to_dict("records")
+    ]
+    corrected = replace(model, correction=correction)
+    off = np.log(corrected.pricer.prices(cars).price / later[OBSERVED_PRICE].to_numpy())
+    assert abs(np.median(off)) < 0.02
+    assert np.median(off - correction.undated) > 0.03
+
+
 def test_one_that_the_model_has_already_counts_for_nothing(
     model: PriceModel, fresh: pd.DataFrame
 ) -> None:

@@ -45,6 +45,8 @@ class Recalibration:
             f"{100 * math.expm1(made.shift):+.1f} %, that of {len(made.by_make)} makes further; "
             f"ranges by the factors {scales}"
         )
+        if made.undated:
+            text += f"; without a date by {100 * math.expm1(made.shift + made.undated):+.1f} %"
         if found := made.held_out:
             text += (
                 f". Of {found.rows:,} later cars the 90 % range covers {found.coverage[1]:.1f} % "

@@ -303,6 +303,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "by_make": _shifts,
         "scale": _list(_factor, len(AGE_BANDS)),
         "held_out?": _later_cars,
+        "undated?": lambda value: _number(value) and abs(value) <= LARGEST_SHIFT,
     },
     "held_out.json": {"price": _prices, "low": _prices, "high": _prices},
 }
