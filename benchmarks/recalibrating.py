@@ -10,6 +10,10 @@ counts, and cars that the model learned from do not.
 With `--shift`, the sample market's prices are all multiplied from one day on, and what the
 correction learns of them is printed beside what was done.
 
+How many months the range covers 88 to 92 % of is told, and how many are further from 90 % than
+chance makes of so many cars: 1.96 binomial standard errors of the month, which the table has. Cars
+of a month are not independent of each other, so that this is rather too little.
+
 The exit code is 1 where the recalibrated range covers less than 88 % or more than 92 % of all
 months together, or the learned shift is more than a point from the injected one.
 """
@@ -41,6 +45,8 @@ from carprice.settings import MonitorSettings, Settings, load_settings
 
 console = Console(width=120)
 ASKED: Final = (88.0, 92.0)
+MEANT: Final = 90.0
+SURE: Final = 1.96
 NEAR: Final = 0.01
 
 
@@ -139,22 +145,49 @@ def show(rows: list[tuple[str, HeldOut, float]]) -> float:
     """Print figures by month, as it was → recalibrated; return what the ranges cover in all."""
     names = ("coverage", "mape", "error", "bias")
     table = Table(title="as trained → recalibrated")
-    for name in ("month", "cars", "90 % range covers", "MAPE %", "mean |ln|, %", "bias %", "shift"):
+    covers = ("90 % range covers", "± by chance")
+    for name in ("month", "cars", *covers, "MAPE %", "mean |ln|, %", "bias %", "shift"):
         table.add_column(name, no_wrap=True)
     cars = np.array([one.rows for _, one, _ in rows])
     for month, one, shift in rows:
         pairs = (getattr(one, name) for name in names)
-        told = (f"{before:.1f} → {after:.1f}" for before, after in pairs)
-        table.add_row(month, f"{one.rows:,}", *told, f"{shift:+.3f}")
+        covered, *told = (f"{before:.1f} → {after:.1f}" for before, after in pairs)
+        chance = f"{chance_of(one.rows):.1f}"
+        table.add_row(month, f"{one.rows:,}", covered, chance, *told, f"{shift:+.3f}")
     means = [
         [float(np.average([getattr(one, name)[side] for _, one, _ in rows], weights=cars))
          for side in (0, 1)]
         for name in names
     ]  # fmt: skip
-    told = (f"{before:.1f} → {after:.1f}" for before, after in means)
-    table.add_row("all", f"{cars.sum():,}", *told, "")
+    covered, *told = (f"{before:.1f} → {after:.1f}" for before, after in means)
+    table.add_row("all", f"{cars.sum():,}", covered, f"{chance_of(cars.sum()):.1f}", *told, "")
     console.print(table)
+    for side, name in enumerate(("as trained", "recalibrated")):
+        console.print(
+            f"{name}: {months_in_words([(m, one.rows, one.coverage[side]) for m, one, _ in rows])}"
+        )
     return means[0][1]
+
+
+def chance_of(cars: int) -> float:
+    """Return how far from 90 % chance takes what is covered of so many cars, at 95 %."""
+    return SURE * float(np.sqrt(MEANT * (100 - MEANT) / cars))
+
+
+def months_in_words(covered: list[tuple[str, int, float]]) -> str:
+    """Tell how many months are inside of what was asked for, and which differ by more than chance.
+
+    Parameters
+    ----------
+    covered : month, number of cars, and the per cent of them that the 90 % range covers.
+    """
+    inside = sum(ASKED[0] <= share <= ASKED[1] for _, _, share in covered)
+    beyond = [month for month, cars, share in covered if abs(share - MEANT) > chance_of(cars)]
+    mean = float(np.mean([abs(share - MEANT) for _, _, share in covered]))
+    return (
+        f"{inside} of {len(covered)} months within {ASKED[0]:g}–{ASKED[1]:g} %, {mean:.1f} points "
+        f"from 90 % in the mean; further off than chance: {', '.join(beyond) or 'none'}"
+    )
 
 
 if __name__ == "__main__":

@@ -218,7 +218,10 @@ def test_an_injected_shift_is_found(
     run: Callable[..., object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("recalibrating.py", "--shift", -0.08, "--rows", 900, "--folds", 2) == 0
-    assert "injected -0.0800, learned -0.0" in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "injected -0.0800, learned -0.0" in told
+    assert "recalibrated: " in told
+    assert "further off than chance: " in told
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

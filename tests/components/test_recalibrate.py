@@ -97,7 +97,8 @@ def test_the_gate_refuses_a_correction_or_a_model_that_is_too_old(
     workspace: Workspace, registry: Registry, small_settings: Settings
 ) -> None:
     rows = [{"horizon": month, "mape": 9.0 + month} for month in (1, 2, 3)]
-    write_json(workspace.backtest, {"by_horizon": rows})
+    own = {"data_digest": read_json(workspace.market, made_by="ingest")["data_digest"]}
+    write_json(workspace.backtest, {**own, "by_horizon": rows})
     settings = settings_with(small_settings, max_mape_of_age=10)
     done = run(workspace, settings)
     assert not done.registration.accepted
@@ -106,9 +107,39 @@ def test_the_gate_refuses_a_correction_or_a_model_that_is_too_old(
     assert failed.endswith(
         "needs at most 1 months: the MAPE of a backtest passes 10 % in month 2 (11.0 %)"
     )
-    assert registry.at(STAGING) is None
-    write_json(workspace.backtest, {"by_horizon": [one | {"mape": 9.0} for one in rows]})
+    staged = registry.at(STAGING)
+    assert staged is not None
+    assert staged.number == 1
+    write_json(workspace.backtest, {**own, "by_horizon": [one | {"mape": 9.0} for one in rows]})
     assert run(workspace, settings).registration.accepted
+    # Nothing reads a report that nothing is judged by.
+    workspace.backtest.write_text("{", encoding="utf-8")
+    assert run(workspace, settings_with(small_settings)).registration.accepted
+
+
+def test_a_correction_worse_than_the_models_own_is_refused_and_leaves_staging(
+    workspace: Workspace, registry: Registry, small_settings: Settings, tmp_path: Path
+) -> None:
+    settings = settings_with(small_settings)
+    first = run(workspace, settings)
+    assert first.registration.accepted
+    assert "the level moves by -" in first.told
+    assert "of ln(price)" not in first.told
+    staged = registry.at(STAGING)
+    assert staged is not None
+    folder = registry.fetch(staged, tmp_path / "fetched")
+    # Half of the prices, the older ones, tell of another market: what is held out is not of it.
+    odd = seen(workspace, 0.92)
+    days = odd[OBSERVED_ON].rank(method="first")
+    is_old = days <= 0.66 * len(odd)
+    odd.loc[is_old, OBSERVED_PRICE] *= 0.85
+    again = recalibrate(folder, odd, settings, workspace, NOW, quiet)
+    assert not again.registration.accepted
+    (failed,) = [one for one in again.registration.reasons if one.startswith("failed: error")]
+    assert failed.endswith("times that with the correction the model had")
+    kept = registry.at(STAGING)
+    assert kept is not None
+    assert kept.number == staged.number
 
 
 def test_what_cannot_be_recalibrated_is_told_and_leaves_no_version(

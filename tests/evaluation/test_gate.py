@@ -252,6 +252,14 @@ CORRECTED = HeldOut(400, (9.0, 8.0), (9.5, 8.4), (8.1, 0.2), (80.0, 90.0))
             ),
         ),
         ({"coverage": (90.0, 82.0)}, ()),
+        ({"error": (20.0, 9.9, 9.8)}, ()),
+        (
+            {"error": (20.0, 16.3, 9.8)},
+            (
+                "failed: error of later cars with the correction 16.30 % of ln(price), 400 cars; "
+                "needs at most 10.00 %, 1.02 times that with the correction the model had",
+            ),
+        ),
     ],
 )
 def test_a_correction_is_judged_on_later_cars(

@@ -175,3 +175,4 @@ def test_a_person_sees_the_table_and_goes_on_after_an_interruption(
     report = read_backtest(Path("reports/backtest.json"))
     assert report is not None
     assert [one["origins"] for one in report["by_horizon"]] == [2, 2]
+    assert report["quick"] is False

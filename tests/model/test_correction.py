@@ -77,6 +77,18 @@ def test_it_is_for_its_days_and_for_listings_without_one(
     assert ratio(listed_on=SINCE + 900 * day) == pytest.approx(math.exp(-0.05))
 
 
+def test_a_listing_without_a_date_has_a_part_of_its_own(plain: PriceModel) -> None:
+    model = replace(plain, correction=replace(CORRECTION, undated=-0.1))
+    other = replace(plain, correction=CORRECTION)
+    price, was = model.pricer.prices([CAR]).price, other.pricer.prices([CAR]).price
+    assert price == pytest.approx(was * math.exp(-0.1))
+    dated = CAR | {"listed_on": SINCE}
+    assert model.pricer.value(dated) == other.pricer.value(dated)
+    told = model.pricer.explain(CAR)
+    assert told.reasons[-1].factor == pytest.approx(math.exp(-0.15))
+    assert Correction.from_json(model.correction.to_json()) == model.correction  # type: ignore[union-attr]
+
+
 def test_one_many_parsed_and_appraised_have_the_same_price(corrected: PriceModel) -> None:
     cars = [CAR, OTHER, CAR | {"listed_on": SINCE}, CAR | {"listed_on": datetime.date(2025, 1, 1)}]
     single = [corrected.pricer.value(car).prices for car in cars]
@@ -159,6 +171,7 @@ def test_a_model_without_one_prices_as_ever(folder: Path, plain: PriceModel) -> 
         {"since": "2025-13-41"},
         {"since": 20250801},
         {"rows": -1},
+        {"undated": -0.6},
         {"held_out": {"rows": 1}},
         {"held_out": CORRECTION.to_json()["held_out"] | {"mape": [1, 2, 3]}},
         None,

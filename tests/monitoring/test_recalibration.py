@@ -106,12 +106,63 @@ def test_the_correction_in_use_does_what_it_was_measured_to_do(
     assert off == pytest.approx(told.error[1], abs=1e-6)
 
 
+def test_what_is_asked_without_a_date_is_level_with_what_is_seen_a_year_later(
+    model: PriceModel, fresh: pd.DataFrame
+) -> None:
+    later = fresh.assign(**{OBSERVED_ON: fresh[OBSERVED_ON] + pd.Timedelta(days=365)})
+    correction = recalibrated(model, later, SETTINGS)
+    assert recalibrated(model, fresh, SETTINGS).undated == 0  # of the same year
+    assert correction.undated < -0.03
+    rows = later.loc[:, :PRICE].drop(columns=[PRICE, "listed_on"])
+    cars = [
+        {name: value for name, value in one.items() if value == value}  # noqa: PLR0124 - NaN
+        for one in rows.to_dict("records")
+    ]
+    corrected = replace(model, correction=correction)
+    off = np.log(corrected.pricer.prices(cars).price / later[OBSERVED_PRICE].to_numpy())
+    assert abs(np.median(off)) < 0.02
+    assert np.median(off - correction.undated) > 0.03
+
+
 def test_one_that_the_model_has_already_counts_for_nothing(
     model: PriceModel, fresh: pd.DataFrame
 ) -> None:
     first = recalibrated(model, fresh, SETTINGS)
-    again = recalibrated(replace(model, correction=replace(first, shift=0.2)), fresh, SETTINGS)
-    assert again == first
+    wrong = replace(first, shift=0.2)
+    again = recalibrated(replace(model, correction=wrong), fresh, SETTINGS)
+    assert replace(again, held_out=None) == replace(first, held_out=None)
+    assert first.held_out is not None
+    assert again.held_out is not None
+    *same, present = again.held_out.error
+    assert tuple(same) == first.held_out.error
+    assert present > 1.2 * same[1]
+
+
+def test_beside_one_that_the_model_has_cars_count_that_it_had_not_seen() -> None:
+    seen = made(shift=-0.1, noise=0.05)
+    whole = correction_of(seen, HOW)
+    until = (FIRST + 79).astype(object)
+    present = replace(whole, until=until)
+    found = correction_of(seen, HOW, present).held_out
+    assert found is not None
+    assert found.rows == (seen.day > FIRST + 79).sum()
+    assert found.error[2] == pytest.approx(found.error[1], rel=0.01)
+    assert found.error[2] < 0.5 * found.error[0]
+    # It is for days from its first one on, and prices of before are as they were.
+    later = replace(present, since=(FIRST + 200).astype(object))
+    none = held_out_figures(seen, whole, later)
+    assert none.error[2] == none.error[0]
+    assert none.coverage[2] == none.coverage[0]
+    # Too few are newer than all that it saw: the newest third counts.
+    thirds = correction_of(seen, HOW, replace(present, until=whole.until)).held_out
+    assert thirds is not None
+    assert thirds.rows == pytest.approx(1000, abs=40)
+
+
+def test_a_market_too_far_off_is_told_in_per_cent_of_a_price() -> None:
+    told = r"prices are -3\d\.\d % .* moves them by -25\.9 % at most .* 0\.3 of ln\(price\)"
+    with pytest.raises(RefusedError, match=told):
+        correction_of(made(shift=-0.4), HOW)
 
 
 def test_sales_count_as_far_as_it_is_known_what_is_given_way(

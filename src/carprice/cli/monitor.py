@@ -143,7 +143,8 @@ def monitor(
     with step("monitor") as progress, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CarpriceWarning)
         loaded = load_model(model, settings, workspace, progress)
-        looked = component.look_at(loaded, settings, places, progress, made := now())
+        made, backtest = now(), workspace.backtest
+        looked = component.look_at(loaded, settings, places, progress, made, backtest)
         component.write_found(looked.monitored, workspace, made)
         if evidently is not None:
             from carprice.components.evidently_report import write_report

@@ -3,7 +3,7 @@
 import datetime
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +11,15 @@ import pandas as pd
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
+from carprice.evaluation.ageing import Ageing
+from carprice.evaluation.gate import judge_age
 from carprice.files import write_json, write_text
 from carprice.listings.market import check_units
 from carprice.model import PriceModel
-from carprice.monitoring.checks import Monitored
+from carprice.monitoring.checks import Cause, Check, Level, Monitored
 from carprice.monitoring.last_run import to_json
 from carprice.monitoring.observations import observe, read_fresh, read_log
+from carprice.monitoring.observed import days_of
 from carprice.monitoring.outcomes import (
     OUTCOMES_FILE,
     Outcome,
@@ -103,8 +106,13 @@ def look_at(
     places: Places,
     progress: Progress,
     now: datetime.datetime,
+    backtest: Path | None = None,
 ) -> Looked:
     """Read what there is, as :func:`read_seen` does, and look at a model with it.
+
+    Parameters
+    ----------
+    backtest : the report that its age is judged by, where ``register.gate.max_mape_of_age`` is set.
 
     Raises
     ------
@@ -133,7 +141,33 @@ def look_at(
         min(today, places.until or today),
         left_out,
     )
+    limit = settings.register_.gate.max_mape_of_age
+    if limit is not None:
+        seen = pd.DataFrame({"listed_on": days_of(observations[OBSERVED_ON])})
+        if ageing := Ageing.of(model, seen, backtest):
+            monitored = with_age(monitored, ageing, limit)
     return Looked(monitored, log, observations)
+
+
+def with_age(monitored: Monitored, ageing: Ageing, limit: float) -> Monitored:
+    """Add what the gate would say of a model as old as the newest price that was seen.
+
+    A person should look where the error of a backtest passes a limit at that age. Without a
+    backtest of the model's data that is told, and nothing is judged.
+    """
+    found = judge_age(ageing, limit)
+    is_old = bool(ageing.mape) and not found.passed
+    told = f"{found.name}: {found.found}; may be {found.needed}"
+    if not ageing.mape:
+        told = f"{found.name}: {found.found}; not judged, which needs {found.needed}"
+    level = Level.LOOK if is_old else Level.FINE
+    check = Check("age", "model", level, told, {"months": ageing.months})
+    monitored = replace(monitored, checks=[*monitored.checks, check])
+    if not is_old:
+        return monitored
+    if monitored.level is Level.FINE:
+        return replace(monitored, cause=Cause.DECAY, level=level, why=[told, *monitored.why])
+    return replace(monitored, why=[*monitored.why, told])
 
 
 def read_seen(

@@ -5,6 +5,7 @@ gate, tested and promoted is another model, never a file beside one.
 """
 
 import datetime
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,14 +42,16 @@ class Recalibration:
         scales = ", ".join(f"{factor:.2f}" for factor in made.scale)
         text = (
             f"{made.rows:,} prices from {made.since} to {made.until}: the level moves by "
-            f"{100 * made.shift:+.1f} % of ln(price), that of {len(made.by_make)} makes further; "
+            f"{100 * math.expm1(made.shift):+.1f} %, that of {len(made.by_make)} makes further; "
             f"ranges by the factors {scales}"
         )
+        if made.undated:
+            text += f"; without a date by {100 * math.expm1(made.shift + made.undated):+.1f} %"
         if found := made.held_out:
             text += (
                 f". Of {found.rows:,} later cars the 90 % range covers {found.coverage[1]:.1f} % "
-                f"(without {found.coverage[0]:.1f} %), bias {found.bias[1]:+.1f} % (without "
-                f"{found.bias[0]:+.1f} %)"
+                f"(without {found.coverage[0]:.1f} %), prices are "
+                f"{_percent(found.bias[1]):+.1f} % off (without {_percent(found.bias[0]):+.1f} %)"
             )
         return text
 
@@ -64,7 +67,8 @@ def recalibrate(
     """Learn a correction of a model, write it into a copy of its folder, and register that.
 
     The copy is evaluated on the test listings of the model's own data, and judged by the gate as
-    any candidate; if that accepts it, it is staged. It replaces a correction that the model has.
+    any candidate; if that accepts it, it is staged, else what is staged stays there. It replaces a
+    correction that the model has.
 
     Parameters
     ----------
@@ -87,4 +91,10 @@ def recalibrate(
     progress("writing the model folder")
     write_corrected(folder, own.model, correction)
     evaluate(own, progress)
-    return Recalibration(correction, register(settings, own, now, progress))
+    made = register(settings, own, now, progress, refused_empties_staging=False)
+    return Recalibration(correction, made)
+
+
+def _percent(of_log: float) -> float:
+    """Return by how many per cent a price is off, of 100 ln(price / price observed)."""
+    return 100 * math.expm1(of_log / 100)

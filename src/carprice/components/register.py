@@ -89,12 +89,21 @@ class Registration:
 
 
 def register(
-    settings: Settings, workspace: Workspace, now: datetime.datetime, progress: Progress
+    settings: Settings,
+    workspace: Workspace,
+    now: datetime.datetime,
+    progress: Progress,
+    *,
+    refused_empties_staging: bool = True,
 ) -> Registration:
     """Register the candidate unless its digest is there, and stage it if the gate accepts.
 
     A version that is there already is judged again where production or the thresholds are others
     than at the time.
+
+    Parameters
+    ----------
+    refused_empties_staging : whether a refused candidate takes another one out of ``staging``.
 
     Raises
     ------
@@ -121,7 +130,7 @@ def register(
         basis["gate_backtest"] = file_digest(workspace.backtest)
     is_champion = known and production and known.number == production.number
     if known and (is_champion or _is_judged(known, basis)):
-        registration = _as_it_was(registry, known, now)
+        registration = _as_it_was(registry, known, now, refused_empties_staging)
         write_json(workspace.registration, asdict(registration))
         return registration
     progress("comparing with production")
@@ -151,8 +160,14 @@ def register(
         first = _known(registry, digest, production)
         if first and first.number != version.number:
             progress(f"another process registered the same as version {first.number}")
-            return register(settings, workspace, now, progress)
-    accepted = _stage(registry, version, decision.accepted, now)
+            return register(
+                settings,
+                workspace,
+                now,
+                progress,
+                refused_empties_staging=refused_empties_staging,
+            )
+    accepted = _stage(registry, version, decision.accepted, now, refused_empties_staging)
     registration = Registration(
         version.number, known is None, accepted, decision.reasons, decision.checks
     )
@@ -222,14 +237,16 @@ def _begun(version: Version | None, tag: str, now: datetime.datetime) -> datetim
     return now
 
 
-def _as_it_was(registry: Registry, version: Version, now: datetime.datetime) -> Registration:
+def _as_it_was(
+    registry: Registry, version: Version, now: datetime.datetime, empties: bool
+) -> Registration:
     withdrawn = why_withdrawn(registry.versions(), version)
     is_good = version.accepted and not withdrawn
     is_again = is_good and (_BEING_STAGED in version.tags or STAGING not in version.aliases)
     begun, why = _begun(version, _BEING_STAGED, now), "the pipeline made this version again"
     if is_again:
         registry.tag(version.number, {_BEING_STAGED: begun.isoformat()})
-    _stage(registry, version, version.accepted, now)
+    _stage(registry, version, version.accepted, now, empties)
     if is_again:
         record(registry, version.number, Happening.STAGED, begun, why)
         registry.untag(version.number, _BEING_STAGED)
@@ -241,17 +258,20 @@ def _as_it_was(registry: Registry, version: Version, now: datetime.datetime) -> 
     return Registration(version.number, False, is_good, reasons)
 
 
-def _stage(registry: Registry, version: Version, is_good: bool, now: datetime.datetime) -> bool:
+def _stage(
+    registry: Registry, version: Version, is_good: bool, now: datetime.datetime, empties: bool
+) -> bool:
     """Point ``staging`` at the pipeline's last candidate, or at nothing where that may not go on.
 
-    An older candidate left there would be tested and promoted in the place of the refused one.
+    An older candidate left there would be tested and promoted in the place of the refused one,
+    unless ``empties`` is false: a refused recalibration takes nothing from a retrained model.
     """
     staged = registry.at(STAGING)
     if is_good and not why_withdrawn(registry.versions(), version):
         if staged is None or staged.number != version.number:
             registry.point(STAGING, version.number, now)
         return True
-    if staged is not None:
+    if staged is not None and (empties or staged.number == version.number):
         registry.clear(STAGING)
     return False
 
@@ -267,7 +287,8 @@ def _judge(
     test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
     own = PriceModel.load(workspace.model)
     train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
-    ageing = Ageing.of(own, pd.concat([train, test]), workspace.backtest)
+    backtest = workspace.backtest if gate.max_mape_of_age is not None else None
+    ageing = Ageing.of(own, pd.concat([train, test]), backtest)
     candidate = Candidate.of(metrics, workspace.model, data_digest, ageing)
     champion, notes = None, []
     # Where the bytes of production are damaged, the version before stands in.

@@ -29,20 +29,24 @@ class Ageing:
     ----------
     learned_to, known_to : those days.
     mape : months after the last one that was learned from → MAPE in per cent; empty without a
-        backtest.
+        backtest of the model's own data.
+    unfit : why a backtest that is there tells nothing of the model; may be empty.
     """
 
     learned_to: datetime.date
     known_to: datetime.date
     mape: Mapping[int, float] = field(default_factory=dict)
+    unfit: str = ""
 
     @classmethod
-    def of(cls, model: PriceModel, listings: pd.DataFrame, backtest: Path) -> Self | None:
+    def of(
+        cls, model: PriceModel, listings: pd.DataFrame, backtest: Path | None = None
+    ) -> Self | None:
         """Return that of a model, by the pipeline's listings; None where these have no dates.
 
         Parameters
         ----------
-        backtest : its report, which may not be there.
+        backtest : its report, which may not be there; None: it is not read.
 
         Raises
         ------
@@ -55,7 +59,11 @@ class Ageing:
         known_to = max(model.learned_to, days.max().date())
         if model.correction is not None:
             known_to = max(known_to, model.correction.until)
-        report = read_backtest(backtest) or {"by_horizon": []}
+        report = read_backtest(backtest) if backtest else None
+        if report is None:
+            return cls(model.learned_to, known_to)
+        if unfit := why_unfit(report, model.market.data_digest):
+            return cls(model.learned_to, known_to, unfit=unfit)
         by_horizon = {int(one["horizon"]): float(one["mape"]) for one in report["by_horizon"]}
         return cls(model.learned_to, known_to, by_horizon)
 
@@ -81,6 +89,21 @@ class Ageing:
     def is_measured(self) -> bool:
         """Whether the backtest tells of so old a model."""
         return math.ceil(self.months) <= max(self.mape, default=0)
+
+
+def why_unfit(report: Mapping[str, Any], data_digest: str) -> str:
+    """Return why a backtest tells nothing of models of some data; empty where it does.
+
+    Examples
+    --------
+    >>> why_unfit({"data_digest": "aa", "quick": False}, "aa")
+    ''
+    >>> why_unfit({"data_digest": "aa", "quick": True}, "aa")
+    'the report is of --quick, whose models are worse'
+    """
+    if report.get("data_digest") != data_digest:
+        return "the report is of other listings"
+    return "the report is of --quick, whose models are worse" if report.get("quick") else ""
 
 
 def read_backtest(path: Path) -> dict[str, Any] | None:

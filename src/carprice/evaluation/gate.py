@@ -271,19 +271,22 @@ def _absolute(candidate: Candidate, thresholds: GateSettings) -> Iterator[Check]
     if candidate.corrected is not None:
         yield from _corrected(candidate.corrected, thresholds)
     if candidate.ageing is not None and thresholds.max_mape_of_age is not None:
-        yield _age(candidate.ageing, thresholds.max_mape_of_age)
+        yield judge_age(candidate.ageing, thresholds.max_mape_of_age)
     size, limit = candidate.megabytes, thresholds.max_megabytes
     yield Check("model size", f"{size:.1f} MB", f"at most {limit:.1f} MB", size <= limit)
 
 
 def _corrected(found: HeldOut, thresholds: GateSettings) -> Iterator[Check]:
     """Judge a correction on later cars than those it was learned from; test rows are of before."""
-    (before, error), (was, covered) = found.error, found.coverage
-    most = (1 + thresholds.champion_margin) * before
+    (none, error, *present), (was, covered, *_) = found.error, found.coverage
+    least = min([none, *present])
+    most, which = (1 + thresholds.champion_margin) * least, "that without"
+    if least < none:
+        which = "that with the correction the model had"
     yield Check(
         "error of later cars with the correction",
         f"{error:.2f} % of ln(price), {found.rows:,} cars",
-        f"at most {most:.2f} %, {1 + thresholds.champion_margin:g} times that without",
+        f"at most {most:.2f} %, {1 + thresholds.champion_margin:g} times {which}",
         error <= most,
     )
     low, high = thresholds.coverage
@@ -296,12 +299,14 @@ def _corrected(found: HeldOut, thresholds: GateSettings) -> Iterator[Check]:
     )
 
 
-def _age(ageing: Ageing, limit: float) -> Check:
+def judge_age(ageing: Ageing, limit: float) -> Check:
     """Refuse a model that is older than the horizon at which a backtest's error passes a limit."""
     months, name = ageing.months, "age of the model"
     told = f"{months:.1f} months (learned to {ageing.learned_to}, listings to {ageing.known_to})"
     if not ageing.mape:
-        needed = f"a backtest, for a MAPE of {limit:g} %: run `carprice experiments backtest`"
+        unfit = f"{ageing.unfit}; " if ageing.unfit else ""
+        command = "run `carprice experiments backtest`"
+        needed = f"a backtest, for a MAPE of {limit:g} %: {unfit}{command}"
         return Check(name, told, needed, passed=False)
     most = ageing.months_below(limit)
     if most is not None:

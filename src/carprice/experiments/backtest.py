@@ -153,6 +153,7 @@ def run_backtest(
     content = {
         "source": data.source,
         "data_digest": data.market.data_digest,
+        "quick": how.quick,
         "rows": len(plan.listings),
         "rows_without_date": plan.undated,
         "months": [str(plan.listings["month"].iloc[place]) for place in (0, -1)],

@@ -30,15 +30,16 @@ _EDGES: Final = list(AGE_BANDS.values())
 class HeldOut:
     """What a correction does to cars that it was not learned from, listed later than those it was.
 
-    Pairs are without and with it, in per cent: the mean size of ln(price / price observed), MAPE,
-    the mean of ln(price / price observed), coverage of the 90 % range.
+    Figures are without it, with it, and with the one that the model had before, where it had one;
+    in per cent: the mean size of ln(price / price observed), MAPE, the mean of
+    ln(price / price observed), coverage of the 90 % range.
     """
 
     rows: int
-    error: tuple[float, float]
-    mape: tuple[float, float]
-    bias: tuple[float, float]
-    coverage: tuple[float, float]
+    error: tuple[float, ...]
+    mape: tuple[float, ...]
+    bias: tuple[float, ...]
+    coverage: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Correction:
     rows : how many those are.
     shift : of the ln(price) of all cars.
     by_make : what is added to that for the cars of a make; makes of few rows are not there.
+    undated : what is added to that for a listing without a date. The model prices it on the
+        valuation date, at the age of that year; it is asked for now.
     scale : by which a range's distances from the price, in ln, are multiplied; by age band.
     held_out : figures of later cars; None where they were not measured.
     """
@@ -65,6 +68,7 @@ class Correction:
     by_make: Mapping[str, float] = field(default_factory=dict)
     scale: tuple[float, ...] = (1.0,) * len(AGE_BANDS)
     held_out: HeldOut | None = None
+    undated: float = 0.0
 
     @property
     def reason(self) -> str:
@@ -100,6 +104,7 @@ class Correction:
             by_make=content["by_make"],
             scale=tuple(content["scale"]),
             held_out=held_out,
+            undated=content.get("undated", 0.0),
         )
 
 

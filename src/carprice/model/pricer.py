@@ -328,7 +328,7 @@ class Pricer:
                 told = explanation(start, by_place, each.start.centred)
                 read = each.distinct[-1]
                 if correction := self._correction_of(read):
-                    told = told.times(correction.reason, math.exp(read.known.shift))
+                    told = told.times(correction.reason, math.exp(_shift_of(read, correction)))
                 yield read, sums[-1], told
 
     def _mixed(self, read: _Read) -> _Mixed:
@@ -508,9 +508,8 @@ class Pricer:
         """Return the model's correction where it is for the day of a listing, or for no day."""
         if self._correction is None:
             return None
-        listed = read.car.given["listed"]
-        is_undated = listed == 0.0 and read.listing.get("listed_on") is None
-        return self._correction if is_undated or listed >= self._corrected_from else None
+        is_for = _is_undated(read) or read.car.given["listed"] >= self._corrected_from
+        return self._correction if is_for else None
 
     def _open_price(self, read: _Read, sums: tuple[float, float]) -> tuple[float, float, float]:
         """Return ln(price), the local scale of its ranges, and the variance of what is open of it.
@@ -525,7 +524,7 @@ class Pricer:
             return log_price, math.exp(log_scale), variance
         factor = correction.scale_at(read.car.given["age"])
         return (
-            log_price + read.known.shift,
+            log_price + _shift_of(read, correction),
             math.exp(log_scale) * factor,
             variance * factor * factor,
         )
@@ -628,3 +627,12 @@ class _OpenVariance:
 def cents(price: float) -> float:
     """Return a price as answers have it."""
     return round(price * 100) / 100
+
+
+def _is_undated(read: _Read) -> bool:
+    return read.car.given["listed"] == 0.0 and read.listing.get("listed_on") is None
+
+
+def _shift_of(read: _Read, correction: Correction) -> float:
+    """Return what a correction adds to ln(price) of a car that it is for."""
+    return read.known.shift + (correction.undated if _is_undated(read) else 0.0)

@@ -208,7 +208,7 @@ def _later_cars(value: Any) -> bool:
         isinstance(value, dict)
         and value.keys() == {"rows", *pairs}
         and _whole(value["rows"])
-        and all(_list(_number, 2)(value[name]) for name in pairs)
+        and any(all(_list(_number, n)(value[name]) for name in pairs) for n in (2, 3))
     )
 
 
@@ -303,6 +303,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
         "by_make": _shifts,
         "scale": _list(_factor, len(AGE_BANDS)),
         "held_out?": _later_cars,
+        "undated?": lambda value: _number(value) and abs(value) <= LARGEST_SHIFT,
     },
     "held_out.json": {"price": _prices, "low": _prices, "high": _prices},
 }

@@ -62,8 +62,14 @@ class Measured:
         return cls(train, test, measured, covered)
 
 
-def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) -> Measured:
+def read_and_measure(
+    model: PriceModel, version: Version, workspace: Workspace, backtest: Path | None = None
+) -> Measured:
     """Measure a model on the workspace's test listings.
+
+    Parameters
+    ----------
+    backtest : the report that its age is judged by, where it is.
 
     Raises
     ------
@@ -86,7 +92,7 @@ def read_and_measure(model: PriceModel, version: Version, workspace: Workspace) 
                 f"{_short(wanted)}; {remedy}"
             )
     train, test = (pd.read_parquet(path) for path in places[1:])
-    ageing = Ageing.of(model, pd.concat([train, test]), workspace.backtest)
+    ageing = Ageing.of(model, pd.concat([train, test]), backtest)
     return replace(Measured.measure(model, train, test), ageing=ageing)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import CarpriceError, CorruptModelError, InputError, RefusedError
-from carprice.evaluation.ageing import read_backtest
+from carprice.evaluation.ageing import read_backtest, why_unfit
 from carprice.files import check_writable, write_text
 from carprice.model import PriceModel
 from carprice.model.trial import try_model
@@ -200,10 +200,12 @@ class _Tests:
     def _test_model(self, model: PriceModel, folder: Path) -> Measured | None:
         """Run what needs neither the service nor MLflow; return the figures."""
         self.progress("measuring the test set")
+        is_judged = self.settings.gate.max_mape_of_age is not None
+        backtest = self.workspace.backtest if is_judged else None
         measured = self.results.get(
             figures.SUITE,
             "the data are those of the model",
-            partial(figures.read_and_measure, model, self.version, self.workspace),
+            partial(figures.read_and_measure, model, self.version, self.workspace, backtest),
             lambda found: f"{len(found.test):,} test rows",
         )
         if measured is not None:
@@ -270,9 +272,11 @@ class _Tests:
         return None
 
     def backtest(self) -> Mapping[str, Any] | None:
-        """Return the workspace's report of a backtest; None without one, or of a damaged one."""
+        """Return the workspace's report of a backtest; None without a whole one of this data."""
         with contextlib.suppress(InputError):
-            return read_backtest(self.workspace.backtest)
+            report = read_backtest(self.workspace.backtest)
+            if report and not why_unfit(report, self.version.tags.get("data_digest", "")):
+                return report
         return None
 
     def parameters(self) -> Mapping[str, str]:

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from carprice.arrays import Floats
-from carprice.errors import InputError
 from carprice.evaluation.pricing import problems_of
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns

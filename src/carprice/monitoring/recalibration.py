@@ -15,10 +15,12 @@ the online rule of Gibbs & Candès (*NeurIPS* 2021) does, but from one batch and
 has to be carried on. The scores of each month are taken with the level that was known before it, as
 the correction will be used, so that the ranges hold what a level of yesterday misses too.
 
-Some figures are of the newest third of the cars, by a correction of the others.
+Some figures are of the newest third of the cars, by a correction of the others; beside one that the
+model had before, of those that this one had not seen, where they are enough.
 """
 
-from collections.abc import Sequence
+import datetime
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,10 +30,12 @@ import pandas as pd
 
 from carprice.arrays import Codes, Floats
 from carprice.errors import RefusedError
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
-from carprice.model.correction import Correction, HeldOut
+from carprice.model.correction import LARGEST_SHIFT, Correction, HeldOut
 from carprice.model.intervals import AGE_BANDS, age_bands
-from carprice.monitoring.observed import days_of, price_observations
+from carprice.monitoring.observed import as_listings, days_of, price_observations
 from carprice.monitoring.records import OBSERVED_ON, SOLD, SOURCE
 from carprice.settings import MonitorSettings, RecalibrateSettings
 
@@ -87,7 +91,9 @@ class Seen:
 def recalibrated(
     model: PriceModel, observations: pd.DataFrame, settings: MonitorSettings
 ) -> Correction:
-    """Learn a correction of a model; one that the model has already counts for nothing.
+    """Learn a correction of a model, and measure it beside one that the model has already.
+
+    That one is no part of what is learned; it is returned where the same is learned again.
 
     Parameters
     ----------
@@ -98,7 +104,31 @@ def recalibrated(
     RefusedError
         If too few prices were seen, or the market moved further than a correction may.
     """
-    return correction_of(seen_prices(model, observations, settings), settings.recalibrate)
+    seen, present = seen_prices(model, observations, settings), model.correction
+    made = correction_of(seen, settings.recalibrate, present)
+    made = replace(made, undated=_of_undated(model, observations, made.until))
+    if present is not None and replace(present, held_out=made.held_out) == made:
+        return present
+    return made
+
+
+def _of_undated(model: PriceModel, observations: pd.DataFrame, day: datetime.date) -> float:
+    """Return by how much ln(price) on a day is above that of the same cars without a date.
+
+    The level is learned on the days of the prices, and a car without a date has the age that it had
+    on the valuation date: with the years that have begun since, it would stay that much too dear.
+    """
+    days = days_of(observations[OBSERVED_ON])
+    rows = observations[(days > pd.Timestamp(model.learned_to)) & (days <= pd.Timestamp(day))]
+    listings = as_listings(rows, model, pd.Series(pd.Timestamp(day), rows.index))
+    whole = listings[["make", "model", "year"]].notna().all(axis=1)
+    dated = [*listings_of(as_columns(listings[whole]))]
+    plain = replace(model, correction=None).pricer
+    now, then = (
+        np.log(plain.prices(some).price)
+        for some in (dated, [{**one, "listed_on": None} for one in dated])
+    )
+    return float(np.clip(np.mean(now - then), -LARGEST_SHIFT, LARGEST_SHIFT))
 
 
 def seen_prices(model: PriceModel, observations: pd.DataFrame, settings: MonitorSettings) -> Seen:
@@ -121,8 +151,14 @@ def seen_prices(model: PriceModel, observations: pd.DataFrame, settings: Monitor
     return Seen(found.off, found.below, found.above, found.day, make, age)
 
 
-def correction_of(seen: Seen, settings: RecalibrateSettings) -> Correction:
+def correction_of(
+    seen: Seen, settings: RecalibrateSettings, present: Correction | None = None
+) -> Correction:
     """Learn a correction from the prices of the last ``settings.days`` days.
+
+    Parameters
+    ----------
+    present : what it is measured beside.
 
     Raises
     ------
@@ -139,38 +175,53 @@ def correction_of(seen: Seen, settings: RecalibrateSettings) -> Correction:
         )
     made = _learned(seen, settings)
     if abs(made.shift) > settings.largest:
+        most = np.copysign(settings.largest, made.shift)
         raise RefusedError(
             f"prices are {100 * np.expm1(made.shift):+.1f} % from the model's; a correction moves "
-            f"them by {100 * settings.largest:g} % at most (monitor.recalibrate.largest): train "
-            "the model again"
+            f"them by {100 * np.expm1(most):+.1f} % at most (monitor.recalibrate.largest, "
+            f"{settings.largest:g} of ln(price)): train the model again"
         )
     order = np.argsort(seen.day, kind="stable")
     parted = seen.day[order[2 * len(order) // 3]]
+    if present is not None:
+        unseen = np.datetime64(present.until) + np.timedelta64(1, "D")
+        if np.sum(seen.day >= unseen) >= _FEWEST_BEFORE:
+            parted = max(parted, unseen)
     older, newer = seen.take(seen.day < parted), seen.take(seen.day >= parted)
     if len(older) < _FEWEST_BEFORE:  # all of a few days: every third car is left out
         each = np.arange(len(seen)) % 3 == 2
         older, newer = seen.take(~each), seen.take(each)
-    held_out = held_out_figures(newer, _learned(older, settings))
-    return Correction(
-        made.since, made.until, made.rows, made.shift, made.by_make, made.scale, held_out
-    )
+    return replace(made, held_out=held_out_figures(newer, _learned(older, settings), present))
 
 
-def held_out_figures(seen: Seen, correction: Correction) -> HeldOut:
-    """Measure a correction on prices that it was not learned from, beside no correction."""
-    shift, scale = _shift_of(seen, correction), _scale_of(seen, correction)
+def held_out_figures(
+    seen: Seen, correction: Correction, present: Correction | None = None
+) -> HeldOut:
+    """Measure a correction on prices that it was not learned from, beside none and a present one.
 
-    def both(figure: Floats, corrected: Floats) -> tuple[float, float]:
-        return float(100 * figure.mean()), float(100 * corrected.mean())
+    The present one counts for the days that it is for.
+    """
+    none = np.zeros(len(seen))
+    ways = [(none, none + 1), (_shift_of(seen, correction), _scale_of(seen, correction))]
+    if present is not None:
+        counts = seen.day >= np.datetime64(present.since)
+        ways.append(
+            (
+                np.where(counts, _shift_of(seen, present), 0.0),
+                np.where(counts, _scale_of(seen, present), 1.0),
+            )
+        )
+    offs = [seen.off - shift for shift, _ in ways]
 
-    none, off = seen.off, seen.off - shift
-    inside = [(seen.scores(moved) <= most) for moved, most in ((0 * shift, 1.0), (shift, scale))]
+    def means(each: Iterable[Floats]) -> tuple[float, ...]:
+        return tuple(float(100 * one.mean()) for one in each)
+
     return HeldOut(
         len(seen),
-        error=both(np.abs(none), np.abs(off)),
-        mape=both(np.abs(np.expm1(-none)), np.abs(np.expm1(-off))),
-        bias=both(-none, -off),
-        coverage=both(*(one.astype(np.float64) for one in inside)),
+        error=means(np.abs(off) for off in offs),
+        mape=means(np.abs(np.expm1(-off)) for off in offs),
+        bias=means(-off for off in offs),
+        coverage=means((seen.scores(shift) <= scale).astype(np.float64) for shift, scale in ways),
     )
 
 
@@ -179,7 +230,7 @@ def _shift_of(seen: Seen, correction: Correction) -> Floats:
 
 
 def _scale_of(seen: Seen, correction: Correction) -> Floats:
-    return np.array(correction.scale)[age_bands(seen.age)]
+    return np.asarray(np.array(correction.scale)[age_bands(seen.age)], dtype=np.float64)
 
 
 def _learned(seen: Seen, settings: RecalibrateSettings) -> Correction:
@@ -262,7 +313,11 @@ def _effective(weights: Floats) -> float:
 
 
 def _huber(values: Floats, weights: Floats) -> float:
-    """Return the weighted mean of values, of which far-off ones count less."""
+    """Return the weighted mean of values, of which far-off ones count less.
+
+    :func:`carprice.model.reference.middle_of` has no weights, and a spread that stays: what folders
+    keep of their training rests on that, and what decision 20 measured rests on this.
+    """
     mean = float(np.average(values, weights=weights))
     for _ in range(_ROUNDS):
         off = np.abs(values - mean)
