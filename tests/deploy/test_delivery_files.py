@@ -267,6 +267,15 @@ def test_the_settings_on_the_instances_are_ones_that_the_service_reads() -> None
             assert key in own or re.match(passed_on, f"{key}=")
 
 
+def test_a_decision_in_the_registry_reaches_instances_that_run() -> None:
+    """And not before the hooks have seen the version that their bundle promises."""
+    seconds = int(SETTINGS["CARPRICE_POLL_SECONDS"])
+    (validation,) = (hook for _, hook in HOOKS if "validate_service" in hook["location"])
+    assert int(validation["timeout"]) < 0.75 * seconds
+    for guide in ("docs/ci.md", "docs/deploy.md"):
+        assert f"`CARPRICE_POLL_SECONDS={seconds}`" in text_of(guide)
+
+
 def test_nothing_names_a_region_or_an_account() -> None:
     region = re.compile(r"\b(?:af|ap|ca|cn|eu|il|me|mx|sa|us)(?:-gov|-iso\w?)?-[a-z]+-\d\b")
     account = re.compile(r"(?<![\w-])\d{12}(?![\w-])|\d{12}\.dkr")
