@@ -23,6 +23,7 @@ from api.gateway import HEALTH
 from api.service_settings import ServiceSettings
 from carprice.cli import serve
 from carprice.model_tests.serving_requirements import installed, requirements
+from carprice.monitoring.canary import share_of
 
 ROOT = Path(__file__).resolve().parents[2]
 APPSPEC = yaml.load((ROOT / "appspec.yml").read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
@@ -274,6 +275,12 @@ def test_a_decision_in_the_registry_reaches_instances_that_run() -> None:
     assert int(validation["timeout"]) < 0.75 * seconds
     for guide in ("docs/ci.md", "docs/deploy.md"):
         assert f"`CARPRICE_POLL_SECONDS={seconds}`" in text_of(guide)
+
+
+def test_no_canary_answers_for_the_known_listing() -> None:
+    """Whatever its share, at most a half: the hook wants production's version."""
+    known = json.loads(text_of("deploy/known_listing.json"))["listing"]
+    assert share_of(known) >= 0.5
 
 
 def test_nothing_names_a_region_or_an_account() -> None:
