@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from image_env import service_settings
+from image_env import LOG_FOLDER, service_settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from api import prediction_log
 from api.environment import DEFAULT_PORT, SECRETS, SECRETS_FOLDER
 from api.gateway import HEALTH
 from api.service_settings import ServiceSettings
@@ -252,6 +253,9 @@ def test_the_container_finds_its_mounts() -> None:
     cache = the_one(r"CARPRICE_MODEL_CACHE=(\S+)", text_of("Dockerfile"))
     assert f'--volume "$state/models:{cache}"' in script
     assert f"source=$secrets,target={SECRETS_FOLDER},readonly" in script
+    (spool,) = re.findall(r"^keep (\S+) CARPRICE_PREDICTION_LOG$", script, re.MULTILINE)
+    assert spool == prediction_log._SPOOL
+    assert f"{posixpath.dirname(cache)}/{spool}" == LOG_FOLDER
 
 
 def test_the_settings_on_the_instances_are_ones_that_the_service_reads() -> None:
@@ -334,8 +338,11 @@ def test_the_locked_versions_are_the_ones_that_the_project_wants() -> None:
             assert requirement.specifier.contains(pin), requirement
     of_log = locked("log.txt")
     (wanted,) = requirements(["pyarrow"])
-    assert {*of_log} == {"pyarrow"}
-    assert Requirement(wanted).specifier.contains(of_log["pyarrow"])
+    (driver,) = re.findall(r'"(psycopg\[binary\].*?)"', text_of("pyproject.toml"))
+    for one in map(Requirement, (wanted, driver)):
+        assert one.specifier.contains(of_log.pop(one.name))
+    assert of_log.pop("psycopg-binary") == locked("training.txt", "training")["psycopg-binary"]
+    assert of_log.items() <= found.items()  # the same pins as without a log
     built_by = locked("build.txt")
     (wanted,) = re.findall(r'^requires = \["(.*)"\]', text_of("pyproject.toml"), re.MULTILINE)
     assert Requirement(wanted).specifier.contains(built_by[Requirement(wanted).name])
