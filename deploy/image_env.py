@@ -30,6 +30,9 @@ SECRETS = (
     "CARPRICE_PROMOTION_KEY",
     "CARPRICE_WEBHOOK_SECRET",
 )
+LOG = "CARPRICE_PREDICTION_LOG"
+LOG_FOLDER = "/var/lib/carprice/prediction-log"
+"""What start_docker.sh mounts; nothing else can be written for the log."""
 PLACES = {*(f"SECRET_{name}" for name in SECRETS), "VALIDATION_API_KEY"}
 """Keys that say where a secret is."""
 
@@ -62,6 +65,10 @@ def service_settings(path: Path) -> dict[str, str]:
                 f"{key} must say where the secret is, ssm:/name or secretsmanager:id, and not the "
                 "secret (the value is not shown)"
             )
+        elif key == LOG and value and not value.startswith("s3://") and value != LOG_FOLDER:
+            problem = f"{LOG} must be s3://bucket/prefix or {LOG_FOLDER}, which is mounted"
+        elif key == f"{LOG}_SPOOL":
+            problem = f"take {key} out: the spool is {LOG_FOLDER}, which is mounted"
         elif key in settings:
             problem = f"{key} is there twice; take one out"
         if problem:

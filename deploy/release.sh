@@ -4,7 +4,8 @@
 # Prints the image, named by its digest, and everything else on standard error. The image is pushed
 # as COMMIT-unscanned; the registry scans it (Amazon ECR's own scan, on packages with known
 # vulnerabilities), and only what passes gets the tag COMMIT. Where that tag is there already,
-# nothing is built: a new model alone needs no new image.
+# nothing is built: a new model alone needs no new image. Where deploy/service.env asks for a
+# prediction log or for outcomes, the image has what they need, and the tag is COMMIT-log.
 #
 #   --model FOLDER   bake a model folder of the project in, to start from when neither registry nor
 #                    cache has a model; its digest becomes a part of the tag
@@ -46,6 +47,11 @@ if [ -n "$model" ]; then
   [ -r "$model/model.json" ] || fail "$model is not a model folder: it has no model.json" 2
   tag=$tag-$(sha256sum "$model/model.json" | cut -c 1-12)
 fi
+log=()
+if grep -qE '^(CARPRICE_PREDICTION_LOG|SECRET_CARPRICE_OUTCOMES)=.' deploy/service.env; then
+  log=(--build-arg PREDICTION_LOG=yes)
+  tag=$tag-log
+fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -71,7 +77,7 @@ case " ${rest[*]} " in
 esac
 podman build --format docker --layers --pull --timestamp "$(git show --no-patch --format=%ct HEAD)" \
   --build-arg "REVISION=$revision" --build-arg "CREATED=$created" --build-arg "MODEL=$model" \
-  "${base[@]}" --tag "$IMAGE_REPOSITORY:$tag" "${rest[@]}" . >&2
+  "${base[@]}" "${log[@]}" --tag "$IMAGE_REPOSITORY:$tag" "${rest[@]}" . >&2
 
 aws ecr get-login-password --region "$AWS_REGION" |
   podman login --username AWS --password-stdin "$registry" >&2 ||

@@ -1,6 +1,7 @@
 """The workflows keep the rules of docs/ci.md, and their jobs run to green with act."""
 
 import datetime
+import json
 import os
 import re
 import secrets
@@ -149,12 +150,52 @@ def test_a_daily_look_decides_where_it_is_on_and_mondays_where_it_is_not() -> No
     order = commands("retrain.yml", "monitor")
     first, *acts, last = [one for one in order if one.startswith(("carprice ", "dvc push"))]
     assert (first, last) == ("carprice setup check --shared", "dvc push")
-    # A challenger that is decided on does not hold a retraining back.
-    assert [one.partition(" ${")[0] for one in acts] == [DECIDE, LOOK]
+    acts = [one.partition(" ${")[0] for one in acts]
+    before, after = (f"carprice status --json > {name}.json" for name in ("before", "after"))
+    assert acts == [before, DECIDE, after, LOOK]
+    # A challenger that is not decided on holds neither a retraining back nor its data.
+    done = {one["run"].partition(" ${")[0]: one for one in steps("retrain.yml", "monitor")
+            if "run" in one}  # fmt: skip
+    assert (done[DECIDE]["id"], done[LOOK]["id"]) == ("decide", "look")
+    for command in (after, LOOK):
+        assert done[command]["if"] == "${{ !cancelled() && steps.decide.outcome != 'skipped' }}"
+    assert done[last]["if"] == "${{ !cancelled() && steps.look.outcome == 'success' }}"
     job = content["jobs"]["monitor"]
     assert job["concurrency"] == {"group": "production", "cancel-in-progress": "false"}
     assert job["environment"] == "production"
     assert not any("promote" in command for command in order)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [(6, 7, "version=7\n"), (7, 7, ""), (None, None, ""), (7, 6, "version=6\n")],
+)
+def test_a_decision_that_changed_production_is_delivered(
+    tmp_path: Path, before: int | None, after: int | None, told: str
+) -> None:
+    """The job's own step, run on what ``carprice status --json`` says."""
+    for name, number in (("before", before), ("after", after)):
+        there = [{"number": one, "aliases": ["production"] * (one == number)} for one in (6, 7)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(there), encoding="utf-8")
+    (step,) = (one for one in steps("retrain.yml", "monitor") if one.get("id") == "decided")
+    output = tmp_path / "output"
+    output.touch()
+    subprocess.run(
+        [sys.executable, "-c", step["run"]],
+        cwd=tmp_path, env={**os.environ, "GITHUB_OUTPUT": str(output)}, check=True,
+    )  # fmt: skip
+    assert output.read_text(encoding="utf-8") == told
+    jobs = WORKFLOWS["retrain.yml"]["jobs"]
+    assert jobs["monitor"]["outputs"] == {"version": "${{ steps.decided.outputs.version }}"}
+    delivered = jobs["deliver-decision"]
+    assert delivered["needs"] == "monitor"
+    assert delivered["if"] == (
+        "${{ !cancelled() && vars.DEPLOY == 'true' && needs.monitor.outputs.version != '' }}"
+    )
+    for key in ("uses", "permissions"):
+        assert delivered[key] == jobs["deploy"][key]
+    assert delivered["with"] == {"version": "${{ needs.monitor.outputs.version }}"}
+    assert "secrets" not in delivered
 
 
 def test_what_was_promoted_is_delivered_where_that_is_switched_on() -> None:

@@ -4,8 +4,9 @@
 # Pulls the image by digest, reads the secrets from the Parameter Store or Secrets Manager into
 # files that only the container's user can read (/run/carprice/secrets, in memory), and only then
 # takes the old container away and starts the new one: without privileges, on a read-only file
-# system, with its port published. It does not wait until the service is healthy:
-# wait_for_health.sh does.
+# system, with its port published. Where image.env asks for a prediction log or outcomes, a folder of
+# the machine is mounted for each, because nothing else but the models' can be written. It does not
+# wait until the service is healthy: wait_for_health.sh does.
 #
 # image.env: IMAGE, AWS_REGION, MLFLOW_TRACKING_URI, PORT, LOG_GROUP, SECRET_<VARIABLE>=ssm:/name or
 # secretsmanager:id, and CARPRICE_…, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS, which the container
@@ -37,6 +38,15 @@ while IFS='=' read -r key where; do
 done < <(grep '^SECRET_' "$image_env" || true)
 chmod -R u=rX "$new"
 chown -R "$user" "$new" "$state/models"
+kept=()
+keep() { # NAME KEY: a folder for what the container leaves behind, where image.env has the key
+  [ -n "$(setting "$2" '')" ] || return 0
+  mkdir -p "$state/$1"
+  chown "$user" "$state/$1"
+  kept+=(--volume "$state/$1:/var/lib/carprice/$1")
+}
+keep prediction-log CARPRICE_PREDICTION_LOG
+keep outcomes SECRET_CARPRICE_OUTCOMES
 
 timeout 45 docker stop -t 30 "$container" >/dev/null 2>&1 || true
 timeout 10 docker rm --force "$container" >/dev/null 2>&1 || true
@@ -64,7 +74,7 @@ timeout 60 docker run --detach --name "$container" \
   --read-only --tmpfs /tmp:rw,noexec,nosuid,nodev,size=64m \
   --cap-drop all --security-opt no-new-privileges \
   "${logs[@]}" \
-  --volume "$state/models:/var/lib/carprice/models" \
+  --volume "$state/models:/var/lib/carprice/models" "${kept[@]}" \
   --mount "type=bind,source=$secrets,target=/run/secrets,readonly" \
   "${settings[@]}" \
   "$image" ||

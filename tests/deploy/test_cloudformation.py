@@ -115,7 +115,8 @@ def test_the_templates_say_what_the_rest_of_the_delivery_says() -> None:
 
 def test_instances_get_the_agent_without_ruby_where_there_is_one() -> None:
     data = SERVICE["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
-    assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+    hops = {"Fn::If": ["HasPredictionLog", 2, 1]}
+    assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": hops}
     script = re.sub(r"\$\{AWS::\w+\}", "x", data["UserData"]["Fn::Base64"]["Fn::Sub"])
     assert "${" not in script
     checked = subprocess.run(
@@ -260,10 +261,11 @@ def role(account: AwsAccount, output: str) -> tuple[Policy, Policy]:
     iam, name = account.client("iam"), outputs_of_all()[output].rpartition("/")[2]
     (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
     found = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-    # moto keeps what a template says as Python writes it
+    # moto keeps what a template says as Python writes it, and of AWS::NoValue None
     rights = ast.literal_eval(found) if isinstance(found, str) else found
+    allowed = [one for one in rights["Statement"] if one is not None]
     trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
-    return rights["Statement"], trust["Statement"]
+    return allowed, trust["Statement"]
 
 
 def as_list(found: Any) -> list[str]:
@@ -401,6 +403,54 @@ def test_instances_may_do_what_the_hooks_do_and_no_more(
     assert not may(policy, "s3:GetObject", f"{bucket}/carprice/listings")
     assert not may(policy, "ssm:GetParameter", arn("ssm", "parameter/other/key"))
     assert actions(policy) == {action for action, _ in asked} | PULLS | logs | {"s3:GetObject"}
+
+
+def with_a_log(found: Any) -> Any:
+    """Resolve a part of a template as where all of its conditions hold."""
+    values = {"AWS::Partition": "aws", "BucketName": "cars", "PredictionLogPrefix": "log/a"}
+    match found:
+        case {"Fn::If": [_, there, _]}:
+            return with_a_log(there)
+        case {"Fn::Sub": str(text)}:
+            return re.sub(r"\$\{([\w:]+)\}", lambda name: values.get(name[1], name[1]), text)
+        case {"Ref": name}:
+            return values.get(name, name)
+        case dict():
+            return {key: with_a_log(value) for key, value in found.items()}
+        case list():
+            return [with_a_log(one) for one in found]
+    return found
+
+
+def test_a_prediction_log_is_written_by_the_instances_and_read_by_the_training() -> None:
+    """And the container reaches the instance's login, one hop further, to send it."""
+    roles = (SERVICE["InstanceRole"], TEMPLATES["access"]["Resources"]["TrainingRole"])
+    instances, training = (
+        with_a_log(one["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]) for one in roles
+    )
+    data = with_a_log(SERVICE["LaunchTemplate"]["Properties"]["LaunchTemplateData"])
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
+    file = "arn:aws:s3:::cars/log/a/predictions-1.parquet"
+    adds = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject")
+    for action in (*adds, "s3:GetObject"):
+        assert may(instances, action, file)
+        assert not may(instances, action, "arn:aws:s3:::cars/carprice/a")
+        assert may(training, action, file) == (action == "s3:GetObject")
+    for policy in (instances, training):
+        for prefix, is_allowed in {"log/a/": True, "log/b/": False, "": False}.items():
+            asked = may(policy, "s3:ListBucket", "arn:aws:s3:::cars", **{"s3:prefix": prefix})
+            assert asked == is_allowed
+    for template in ("service", "access"):
+        declared = TEMPLATES[template]["Parameters"]["PredictionLogPrefix"]
+        assert declared["Default"] == ""  # nobody has any of it
+
+
+def test_the_database_of_outcomes_is_reached_where_its_port_is_told() -> None:
+    out = SERVICE["ToOutcomes"]
+    assert out["Condition"] == "HasOutcomesPort"
+    ports = {out["Properties"][key]["Ref"] for key in ("FromPort", "ToPort")}
+    assert ports == {"OutcomesPort"}
+    assert TEMPLATES["service"]["Parameters"]["OutcomesPort"]["Default"] == 443
 
 
 def test_the_training_reads_and_adds_data_and_nothing_else(account: AwsAccount) -> None:

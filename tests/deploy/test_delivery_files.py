@@ -13,16 +13,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from image_env import service_settings
+from image_env import LOG_FOLDER, service_settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from api import prediction_log
 from api.environment import DEFAULT_PORT, SECRETS, SECRETS_FOLDER
 from api.gateway import HEALTH
 from api.service_settings import ServiceSettings
 from carprice.cli import serve
 from carprice.model_tests.serving_requirements import installed, requirements
+from carprice.monitoring.canary import share_of
 
 ROOT = Path(__file__).resolve().parents[2]
 APPSPEC = yaml.load((ROOT / "appspec.yml").read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506
@@ -251,6 +253,9 @@ def test_the_container_finds_its_mounts() -> None:
     cache = the_one(r"CARPRICE_MODEL_CACHE=(\S+)", text_of("Dockerfile"))
     assert f'--volume "$state/models:{cache}"' in script
     assert f"source=$secrets,target={SECRETS_FOLDER},readonly" in script
+    (spool,) = re.findall(r"^keep (\S+) CARPRICE_PREDICTION_LOG$", script, re.MULTILINE)
+    assert spool == prediction_log._SPOOL
+    assert f"{posixpath.dirname(cache)}/{spool}" == LOG_FOLDER
 
 
 def test_the_settings_on_the_instances_are_ones_that_the_service_reads() -> None:
@@ -265,6 +270,21 @@ def test_the_settings_on_the_instances_are_ones_that_the_service_reads() -> None
             assert key.removeprefix("CARPRICE_").lower() in ServiceSettings.model_fields
         else:
             assert key in own or re.match(passed_on, f"{key}=")
+
+
+def test_a_decision_in_the_registry_reaches_instances_that_run() -> None:
+    """And not before the hooks have seen the version that their bundle promises."""
+    seconds = int(SETTINGS["CARPRICE_POLL_SECONDS"])
+    (validation,) = (hook for _, hook in HOOKS if "validate_service" in hook["location"])
+    assert int(validation["timeout"]) < 0.75 * seconds
+    for guide in ("docs/ci.md", "docs/deploy.md"):
+        assert f"`CARPRICE_POLL_SECONDS={seconds}`" in text_of(guide)
+
+
+def test_no_canary_answers_for_the_known_listing() -> None:
+    """Whatever its share, at most a half: the hook wants production's version."""
+    known = json.loads(text_of("deploy/known_listing.json"))["listing"]
+    assert share_of(known) >= 0.5
 
 
 def test_nothing_names_a_region_or_an_account() -> None:
@@ -318,8 +338,11 @@ def test_the_locked_versions_are_the_ones_that_the_project_wants() -> None:
             assert requirement.specifier.contains(pin), requirement
     of_log = locked("log.txt")
     (wanted,) = requirements(["pyarrow"])
-    assert {*of_log} == {"pyarrow"}
-    assert Requirement(wanted).specifier.contains(of_log["pyarrow"])
+    (driver,) = re.findall(r'"(psycopg\[binary\].*?)"', text_of("pyproject.toml"))
+    for one in map(Requirement, (wanted, driver)):
+        assert one.specifier.contains(of_log.pop(one.name))
+    assert of_log.pop("psycopg-binary") == locked("training.txt", "training")["psycopg-binary"]
+    assert of_log.items() <= found.items()  # the same pins as without a log
     built_by = locked("build.txt")
     (wanted,) = re.findall(r'^requires = \["(.*)"\]', text_of("pyproject.toml"), re.MULTILINE)
     assert Requirement(wanted).specifier.contains(built_by[Requirement(wanted).name])

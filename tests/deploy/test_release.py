@@ -176,6 +176,29 @@ def test_a_baked_model_is_in_the_tag(desk: Desk) -> None:
 
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize(
+    ("line", "has_log"),
+    [
+        ("CARPRICE_PREDICTION_LOG=s3://cars/predictions", True),
+        ("SECRET_CARPRICE_OUTCOMES=ssm:/carprice/outcomes", True),
+        ("CARPRICE_PREDICTION_LOG=", False),
+        ("# CARPRICE_PREDICTION_LOG=s3://cars/predictions", False),
+        ("CARPRICE_PREDICTION_LOG_DAYS=30", False),
+    ],
+)
+def test_an_image_for_a_log_has_what_it_needs_and_a_tag_of_its_own(
+    desk: Desk, line: str, has_log: bool
+) -> None:
+    with (desk.project / "deploy" / "service.env").open("a") as settings:
+        settings.write(f"{line}\n")
+    desk.succeeds("release.sh")
+    (build,) = desk.called("podman build")
+    assert ("PREDICTION_LOG=yes" in build.words) == has_log
+    tag = f":{desk.commit}-log" if has_log else f":{desk.commit}"
+    assert desk.called("podman push")[-1].words[-1].endswith(tag)
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
     ("failing", "told"),
     [
         ("aws ecr describe-images", "ECR does not tell whether it has"),

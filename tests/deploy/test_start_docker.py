@@ -162,6 +162,26 @@ def test_the_container_may_do_next_to_nothing(instance: Instance) -> None:
     assert run.words[-1] == instance.settings["IMAGE"]
 
 
+def test_what_is_to_be_kept_has_a_folder_of_the_machine(instance: Instance) -> None:
+    instance.succeeds(SCRIPT)
+    (without,) = instance.called("docker run")
+    assert without.words.count("--volume") == 1
+    assert [path.name for path in instance.state.iterdir()] == ["models"]
+
+    instance.settings["CARPRICE_PREDICTION_LOG"] = "s3://cars/predictions"
+    instance.reads("CARPRICE_OUTCOMES", "ssm:/carprice/outcomes")
+    instance.answers("aws", "/var/lib/carprice/outcomes\n")
+    instance.succeeds(SCRIPT)
+    run = instance.called("docker run")[-1]
+    mounted = {run.words[i + 1] for i, word in enumerate(run.words) if word == "--volume"}
+    names = ("models", "prediction-log", "outcomes")
+    assert mounted == {f"{instance.state}/{name}:/var/lib/carprice/{name}" for name in names}
+    assert "CARPRICE_PREDICTION_LOG=s3://cars/predictions" in run.words
+    for name in names:
+        found = (instance.state / name).stat()
+        assert os.geteuid() or (found.st_uid, found.st_gid) == (10001, 10001)
+
+
 def test_a_login_in_the_registrys_address_is_refused(instance: Instance) -> None:
     part = secrets.token_urlsafe(24)
     instance.settings["MLFLOW_TRACKING_URI"] = f"https://me:{part}@mlflow.example.org"
