@@ -68,7 +68,11 @@ class OutcomePool:
                 with suppress(RuntimeError):  # the loop is closed
                     loop.call_soon_threadsafe(self._turns.release)
 
-        threading.Thread(target=run, name="outcomes", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="outcomes", daemon=True).start()
+        except RuntimeError:  # there may be no more threads now; the turn is not lost
+            self._turns.release()
+            raise
         return future
 
     def close(self) -> None:
