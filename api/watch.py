@@ -29,7 +29,7 @@ Tell = Callable[[ServedModel, Valuation], dict[str, Any]]
 LONGEST_SECONDS: Final = 1.0
 """A challenger that has given no price after so long does not answer."""
 MOST_AT_ONCE: Final = 8
-"""Answers that it is at; more than the failures for which it is dropped, lest it hang on."""
+"""More than the failures for which it is dropped, so that one that hangs is."""
 MOST_FAILURES: Final = 5
 LAST_PRICES: Final = 100
 FEWEST_TIMES: Final = 50
@@ -59,11 +59,6 @@ class Watch:
         self._own: deque[float] = deque(maxlen=LAST_PRICES)
         self._champions: deque[float] = deque(maxlen=LAST_PRICES)
         self._is_unfit = False
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether one of the last prices failed."""
-        return any(self._failures)
 
     def champion_took(self, seconds: float) -> None:
         """Note how long production took for a price."""
@@ -104,12 +99,14 @@ class Watched:
     ----------
     room : for the answers for cars that it is at.
     begun : when each of these answers was begun.
+    first_error : taken by the error that is logged.
     """
 
     served: ChallengerModel
     watch: Watch
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
     begun: dict[asyncio.Future[Any], float] = field(default_factory=dict)
+    first_error: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def busy_seconds(self) -> float:
@@ -145,7 +142,7 @@ class Watched:
         return answer, failure, (time.perf_counter() - began) / count
 
     def _tell_once(self, trace: str) -> None:
-        if not self.watch.has_failed:
+        if self.first_error.acquire(blocking=False):
             logger.warning("Version %s, the challenger, fails\n%s", self.served.version, trace)
 
 
