@@ -243,7 +243,8 @@ def test_a_model_is_recalibrated_tested_and_staged(
     )
     assert "the level moves by -1" in done.err
     card = (folder / "reports" / "model-tests" / "model_card.md").read_text(encoding="utf-8")
-    assert "later cars than it was learned from, without and with it" in card
+    table = "|  | without | with |\n| --- | --- | --- |\n| mean size"
+    assert f"later cars than it was learned from:\n\n{table}" in card
     promoted_now = carprice("promote", "--params", params, "--workdir", folder)
     assert promoted_now.code == 0, promoted_now.err
     params.write_text(yaml.safe_dump({"ingest": {"source": "sample"}}), encoding="utf-8")
