@@ -297,8 +297,8 @@ def test_models_of_other_units_are_refused_and_one_without_its_cars_is_told(
     good, bad = map(PriceModel.load, models)
     some = observe(NO_LOG, (), cars.head(5))
     for name, value, said in (
-        ("currency", "EUR", f"the currency EUR, and production {good.market.currency}"),
-        ("distance_unit", "miles", "the distance unit miles, and production km"),
+        ("currency", "EUR", f"prices in {good.market.currency} and km, the other in EUR and km"),
+        ("distance_unit", "miles", f"the other in {good.market.currency} and miles"),
     ):
         other = replace(good, market=replace(good.market, **{name: value}))
         with pytest.raises(InputError, match=re.escape(said)):
