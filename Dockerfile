@@ -9,7 +9,7 @@ WORKDIR /build
 
 # The dependencies first, and in a layer of their own: they change seldom.
 COPY deploy/locks/ deploy/locks/
-# Anything: with what a service needs that keeps a prediction log, or outcomes in PostgreSQL.
+# Anything: with what a service needs that keeps a prediction log, or outcomes.
 ARG PREDICTION_LOG=""
 RUN python3 -m venv --without-pip /opt/venv \
   && python3 -m pip --python /opt/venv/bin/python3 install \

@@ -57,7 +57,7 @@ rehearse *options:
 # New locks of the image and of the jobs with secrets, after a change of the dependencies: --upgrade
 lock *options:
     python -m carprice.model_tests.serving_requirements | {{compile}} - --output-file deploy/locks/serving.txt {{options}}
-    (python -m carprice.model_tests.serving_requirements pyarrow; echo 'psycopg[binary]>=3.2') | {{compile}} - --output-file deploy/locks/log.txt {{options}}
+    (python -m carprice.model_tests.serving_requirements pyarrow sqlalchemy; echo 'psycopg[binary]>=3.2') | {{compile}} - --output-file deploy/locks/log.txt {{options}}
     echo 'hatchling>=1.27' | {{compile}} - --output-file deploy/locks/build.txt {{options}}
     {{compile}} deploy/training/build.in --output-file deploy/training/build.txt {{options}}
     {{compile}} pyproject.toml deploy/training/training.in --output-file deploy/training/training.txt {{options}}

@@ -337,9 +337,10 @@ def test_the_locked_versions_are_the_ones_that_the_project_wants() -> None:
             pin = found[canonicalize_name(requirement.name)]
             assert requirement.specifier.contains(pin), requirement
     of_log = locked("log.txt")
-    (wanted,) = requirements(["pyarrow"])
+    wanted = requirements(["pyarrow", "sqlalchemy"])
+    assert len(wanted) == 2
     (driver,) = re.findall(r'"(psycopg\[binary\].*?)"', text_of("pyproject.toml"))
-    for one in map(Requirement, (wanted, driver)):
+    for one in map(Requirement, (*wanted, driver)):
         assert one.specifier.contains(of_log.pop(one.name))
     assert of_log.pop("psycopg-binary") == locked("training.txt", "training")["psycopg-binary"]
     assert of_log.items() <= found.items()  # the same pins as without a log

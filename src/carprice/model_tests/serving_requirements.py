@@ -2,8 +2,8 @@
 
 ``python -m carprice.model_tests.serving_requirements`` prints the requirements for pip, each with
 the versions that pyproject.toml allows, so that ``pip install --no-deps carprice`` and these make a
-service. Names on its command line are taken in place of these: ``pyarrow`` is what a service that
-keeps a prediction log needs beside them.
+service. Names on its command line are taken in place of these: ``pyarrow`` and ``sqlalchemy`` are
+what a service that keeps a prediction log, or outcomes, needs beside them.
 MLflow is not among them: an MLflow server is asked by plain HTTP.
 """
 
@@ -26,7 +26,6 @@ SERVING: Final = (
     "prometheus-client",
     "pydantic",
     "rapidfuzz",
-    "sqlalchemy",
     "uvicorn",
     "uvloop",
 )

@@ -514,7 +514,10 @@ class OutcomeStore:
         try:
             from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
         except ImportError:
-            raise InputError("outcomes need SQLAlchemy; pip install 'sqlalchemy>=2'") from None
+            raise InputError(
+                "outcomes need SQLAlchemy; pip install 'sqlalchemy>=2', or build the image with "
+                "--build-arg PREDICTION_LOG=yes"
+            ) from None
         hint = "write a folder, or a database such as postgresql+psycopg://user@host/name"
         try:
             yield
