@@ -24,7 +24,6 @@ from carprice.monitoring.outcomes import (
     OutcomeStore,
     UnavailableError,
     form_of,
-    location_of_outcomes,
 )
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
@@ -262,13 +261,6 @@ def test_what_is_no_place_for_outcomes_is_refused(place: str, words: str) -> Non
     with pytest.raises(InputError, match=words) as caught:
         OutcomeStore(place)
     assert "<pw>" not in str(caught.value)
-
-
-def test_outcomes_lie_beside_a_log_that_is_a_folder() -> None:
-    assert location_of_outcomes("", "/log") == "/log"
-    assert location_of_outcomes(" sqlite:///x.db ", "/log") == "sqlite:///x.db"
-    assert location_of_outcomes("", "s3://bucket/log") == ""
-    assert location_of_outcomes("") == ""
 
 
 def test_a_listing_is_kept_by_its_fields_and_own_columns() -> None:
