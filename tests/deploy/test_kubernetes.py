@@ -380,6 +380,14 @@ def test_who_may_ask_and_who_is_asked() -> None:
 # --- strategies -------------------------------------------------------------------------------
 
 
+def test_an_image_is_pulled_again_where_its_name_may_come_to_mean_another() -> None:
+    """A container that starts again on its node needs no registry of images otherwise."""
+    for _, _, template in pods():
+        container = the_container(template)
+        policy = "IfNotPresent" if "@sha256:" in container["image"] else "Always"
+        assert container["imagePullPolicy"] == policy
+
+
 @pytest.mark.parametrize("overlay", ["prod", *WITH_NEXT])
 def test_images_are_named_by_digest(overlay: str) -> None:
     images = {
