@@ -362,12 +362,13 @@ def running(
     ready: str = "/",
     environment: Mapping[str, str] | None = None,
     deadline: float = 600,
+    port: int | None = None,
 ) -> Iterator[Server]:
     """Run a server in a folder until the block ends; ``{port}`` in the command is a free port.
 
     The block starts when GET ``ready`` answers 200.
     """
-    port = free_port()
+    port = port or free_port()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     log = folder / f"server-{port}.log"
     with log.open("wb") as output:

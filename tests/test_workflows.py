@@ -288,7 +288,10 @@ def program(name: str) -> str:
     return found
 
 
-PROGRAMS = (".ci/run", "deploy/aws", "deploy/host/carprice-host", "deploy/rehearse")
+PROGRAMS = (
+    *(".ci/run", "deploy/aws", "deploy/compose/up", "deploy/host/carprice-host"),
+    "deploy/rehearse",
+)
 SHELL = [*PROGRAMS, *map(str, (ROOT / "deploy").rglob("*.sh"))]
 
 
