@@ -1,6 +1,7 @@
 """The service's image under real podman, for the tests of the targets that run it."""
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -135,3 +136,27 @@ def running(
         yield container
     finally:
         podman("rm", "--force", "--time", "0", name, check=False)
+
+
+def real_docker(program: Path) -> str:
+    """Make a program ``docker`` that is podman, on the machine's network; return the container."""
+    name = f"carprice-test-{secrets.token_hex(6)}"
+    program.unlink(missing_ok=True)
+    program.write_text(
+        f"""#!{shutil.which("bash")}
+words=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    carprice) words+=({name}) ;;
+    --publish) shift ;;
+    run) words+=(run {" ".join(PLAIN)}) ;;
+    *) words+=("$1") ;;
+  esac
+  shift
+done
+PATH={os.environ["PATH"]}
+exec {" ".join(ENGINE)} "${{words[@]}}"
+"""
+    )
+    program.chmod(0o755)
+    return name
