@@ -31,6 +31,7 @@ GUIDE = (FOLDER / "README.md").read_text(encoding="utf-8")
 KNOWN = (ROOT / "deploy" / "known_listing.json").read_text(encoding="utf-8")
 IMAGES = [f"123456789012.dkr.ecr.us-east-1.amazonaws.com/carprice@sha256:{n:064d}" for n in (7, 8)]
 HERE = "127.0.0.1"
+ENTRIES = "entries"  # name of a parameter
 
 pytestmark = pytest.mark.slow
 
@@ -195,7 +196,7 @@ def test_with_all_that_can_be_chosen_no_role_may_do_too_much(stacks: Stacks) -> 
         CertificateArn=issued["CertificateArn"],
         Domain="a.example.org",
         DagshubTokenParameter="dagshub",
-        ApiKeysParameter="keys",
+        ApiKeysParameter=ENTRIES,
         CheckKeyParameter="check-key",
         PredictionLogPrefix="carprice-predictions",
         RegistryPort="5000",
