@@ -37,7 +37,7 @@ lint:
     ruff format --check .
     mypy
     yamllint --strict .
-    cfn-lint --include-checks I -- deploy/cloudformation/*.yaml
+    cfn-lint --include-checks I -- $(grep --recursive --files-with-matches '^AWSTemplateFormatVersion' deploy)
     zizmor --offline --pedantic .github
     shellcheck --external-sources deploy/*.sh deploy/scripts/*.sh deploy/aws deploy/rehearse deploy/host/carprice-host deploy/compose/up .ci/run
     if command -v hadolint >/dev/null; then hadolint Dockerfile; fi

@@ -659,6 +659,20 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def own_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate that no system trusts, with its key."""
+    path = tmp_path_factory.mktemp("certificate") / "both.pem"
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate")
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(path.with_name("key")), "-out", str(path.with_name("certificate"))]
+    subprocess.run([*new, *subject, *files], check=True, capture_output=True)
+    path.write_text(path.with_name("key").read_text() + path.with_name("certificate").read_text())
+    return path
+
+
 @pytest.fixture
 def no_aws_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine on which the usual AWS chain finds nothing."""
