@@ -157,22 +157,6 @@ def test_the_health_check_in_the_container(serving: Container, image: str) -> No
     assert elsewhere.returncode == 1
 
 
-def test_sagemaker_can_start_it(image: str, model_folder: Path) -> None:
-    """``docker run IMAGE serve``, the port in a variable of SageMaker's, and SIGTERM."""
-    with running(
-        image,
-        f"--volume={model_folder}:/opt/model:ro",
-        command=("serve",),
-        port_variable="SAGEMAKER_BIND_TO_PORT",
-        environment={"CARPRICE_BAKED_MODEL": "/opt/model"},
-    ) as container:
-        assert container.ask("/ping").status_code == 200
-        answer = container.ask("/invocations", {"dataframe_records": [LISTING]})
-        assert answer.status_code == 200, answer.text
-        assert container.stop() == 0
-        assert "Application shutdown complete" in container.log
-
-
 @pytest.mark.parametrize("value", ["eighty", "70000"])
 def test_a_bad_port_is_told(image: str, value: str) -> None:
     done = podman("run", "--rm", *PLAIN, *HARDENED, f"--env=PORT={value}", image, check=False)
