@@ -169,7 +169,7 @@ def test_the_container_listens_where_it_is_published() -> None:
 
 def test_the_guide_tells_the_events_scripts_and_limits_of_appspec() -> None:
     event, rows = "", []
-    for line in text_of("docs/deploy.md").splitlines():
+    for line in text_of("docs/aws.md").splitlines():
         if row := re.match(r"\| (\w*) ?\| `(\w+\.sh)` \| (\d+) s \|", line):
             event = row[1] or event
             rows.append((event, f"deploy/scripts/{row[2]}", row[3]))
@@ -225,7 +225,7 @@ def test_a_decision_in_the_registry_reaches_instances_that_run() -> None:
     seconds = int(SETTINGS["CARPRICE_POLL_SECONDS"])
     (validation,) = (hook for _, hook in HOOKS if "validate_service" in hook["location"])
     assert int(validation["timeout"]) < 0.75 * seconds
-    for guide in ("docs/ci.md", "docs/deploy.md"):
+    for guide in ("docs/ci.md", "docs/aws.md"):
         assert f"`CARPRICE_POLL_SECONDS={seconds}`" in text_of(guide)
 
 
@@ -318,8 +318,8 @@ def test_only_what_the_dockerfile_copies_is_sent_to_the_build() -> None:
 
 def test_listings_and_bundles_lie_apart() -> None:
     data = the_one(r"^ *url = s3://<your-bucket>/(.+)$", text_of(".dvc/config"))
-    bundles = the_one(r"^\| `BUNDLE_BUCKET` \| `<bucket>/(.+)` \|$", text_of("docs/deploy.md"))
-    assert the_one(r"BUNDLE_BUCKET=<bucket>/(\S+)$", text_of("docs/deploy.md")) == bundles
+    bundles = the_one(r"^\| `BUNDLE_BUCKET` \| `<bucket>/(.+)` \|$", text_of("docs/aws.md"))
+    assert the_one(r"BUNDLE_BUCKET=<bucket>/(\S+)$", text_of("docs/aws.md")) == bundles
     assert not f"{bundles}/".startswith(f"{data}/")
     assert not f"{data}/".startswith(f"{bundles}/")
 
