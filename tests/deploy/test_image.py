@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 from asking import ask_every_route
 from containers import (
-    ENGINE,
     HARDENED,
     LISTING,
     PLAIN,
@@ -27,6 +26,7 @@ from containers import (
     built,
     inspected,
     podman,
+    real_docker,
     running,
 )
 from delivery import Instance, free_port
@@ -157,22 +157,6 @@ def test_the_health_check_in_the_container(serving: Container, image: str) -> No
     assert elsewhere.returncode == 1
 
 
-def test_sagemaker_can_start_it(image: str, model_folder: Path) -> None:
-    """``docker run IMAGE serve``, the port in a variable of SageMaker's, and SIGTERM."""
-    with running(
-        image,
-        f"--volume={model_folder}:/opt/model:ro",
-        command=("serve",),
-        port_variable="SAGEMAKER_BIND_TO_PORT",
-        environment={"CARPRICE_BAKED_MODEL": "/opt/model"},
-    ) as container:
-        assert container.ask("/ping").status_code == 200
-        answer = container.ask("/invocations", {"dataframe_records": [LISTING]})
-        assert answer.status_code == 200, answer.text
-        assert container.stop() == 0
-        assert "Application shutdown complete" in container.log
-
-
 @pytest.mark.parametrize("value", ["eighty", "70000"])
 def test_a_bad_port_is_told(image: str, value: str) -> None:
     done = podman("run", "--rm", *PLAIN, *HARDENED, f"--env=PORT={value}", image, check=False)
@@ -287,30 +271,6 @@ def test_two_builds_give_the_same_layers() -> None:
         assert first["Config"] == second["Config"]
     finally:
         podman("rmi", *names, check=False)
-
-
-def real_docker(program: Path) -> str:
-    """Make ``docker`` on an instance podman, on the machine's network; return the container."""
-    name = f"carprice-test-{secrets.token_hex(6)}"
-    program.unlink()
-    program.write_text(
-        f"""#!{shutil.which("bash")}
-words=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    carprice) words+=({name}) ;;
-    --publish) shift ;;
-    run) words+=(run {" ".join(PLAIN)}) ;;
-    *) words+=("$1") ;;
-  esac
-  shift
-done
-PATH={os.environ["PATH"]}
-exec {" ".join(ENGINE)} "${{words[@]}}"
-"""
-    )
-    program.chmod(0o755)
-    return name
 
 
 def test_the_hooks_deploy_it_with_real_podman(

@@ -41,7 +41,7 @@ def outputs(login: Account) -> dict[str, str]:
 
 
 def guide() -> str:
-    return (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    return (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
 
 
 def test_made_deployed_to_changed_and_removed(

@@ -83,11 +83,6 @@ EDGES = [
 
 
 @pytest.fixture(scope="module")
-def model(finished) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
-@pytest.fixture(scope="module")
 def rich(model: PriceModel) -> PriceModel:
     """A model that has coefficients of every kind, also of those that the sample lacks."""
     known = {name: dict(terms) for name, terms in model.hedonic.coefficients.items()}
