@@ -138,6 +138,7 @@ def test_a_task_loses_no_request_when_it_is_stopped(image: str, model_folder: Pa
         assert "Application shutdown complete" in container.log
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("aws"), reason="no AWS command line")
 def test_the_commands_of_the_guide(no_aws_login: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up and down as they are written, with the real program, but for the build of the image.
