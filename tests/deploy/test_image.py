@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 from asking import ask_every_route
 from containers import (
-    ENGINE,
     HARDENED,
     LISTING,
     PLAIN,
@@ -27,6 +26,7 @@ from containers import (
     built,
     inspected,
     podman,
+    real_docker,
     running,
 )
 from delivery import Instance, free_port
@@ -271,30 +271,6 @@ def test_two_builds_give_the_same_layers() -> None:
         assert first["Config"] == second["Config"]
     finally:
         podman("rmi", *names, check=False)
-
-
-def real_docker(program: Path) -> str:
-    """Make ``docker`` on an instance podman, on the machine's network; return the container."""
-    name = f"carprice-test-{secrets.token_hex(6)}"
-    program.unlink()
-    program.write_text(
-        f"""#!{shutil.which("bash")}
-words=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    carprice) words+=({name}) ;;
-    --publish) shift ;;
-    run) words+=(run {" ".join(PLAIN)}) ;;
-    *) words+=("$1") ;;
-  esac
-  shift
-done
-PATH={os.environ["PATH"]}
-exec {" ".join(ENGINE)} "${{words[@]}}"
-"""
-    )
-    program.chmod(0o755)
-    return name
 
 
 def test_the_hooks_deploy_it_with_real_podman(

@@ -1,11 +1,12 @@
 """The service's image under real podman, for the tests of the targets that run it."""
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,7 @@ def running(
     port_variable: str = "PORT",
     ready: int = 200,
     environment: Mapping[str, str] | None = None,
+    hardening: Sequence[str] = HARDENED,
 ) -> Iterator[Container]:
     """Run the image hardened until the block ends; it starts when GET / answers ``ready``."""
     name, port = f"carprice-test-{secrets.token_hex(6)}", free_port()
@@ -120,7 +122,7 @@ def running(
     variables = (f"--env={key}={value}" for key, value in given.items())
     began = time.monotonic()
     podman(
-        "run", "--detach", "--name", name, *PLAIN, *HARDENED, *variables, *options, image, *command
+        "run", "--detach", "--name", name, *PLAIN, *hardening, *variables, *options, image, *command
     )
     try:
         while True:
@@ -134,3 +136,27 @@ def running(
         yield container
     finally:
         podman("rm", "--force", "--time", "0", name, check=False)
+
+
+def real_docker(program: Path) -> str:
+    """Make a program ``docker`` that is podman, on the machine's network; return the container."""
+    name = f"carprice-test-{secrets.token_hex(6)}"
+    program.unlink(missing_ok=True)
+    program.write_text(
+        f"""#!{shutil.which("bash")}
+words=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    carprice) words+=({name}) ;;
+    --publish) shift ;;
+    run) words+=(run {" ".join(PLAIN)}) ;;
+    *) words+=("$1") ;;
+  esac
+  shift
+done
+PATH={os.environ["PATH"]}
+exec {" ".join(ENGINE)} "${{words[@]}}"
+"""
+    )
+    program.chmod(0o755)
+    return name
