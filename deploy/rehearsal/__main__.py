@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from rehearsal.instances import remove_network
 from rehearsal.processes import Options, RehearsalError, kill_all, say
-from rehearsal.report import Report, files_with
+from rehearsal.report import draw, files_with, markdown, table, write
 from rehearsal.scenario import Rehearsal
 
 _LOCK = Path("/run/carprice-rehearsal.lock")
@@ -65,13 +65,14 @@ def main() -> int:
         f"{datetime.datetime.now(datetime.UTC).date()}: {_machine()}; {seconds / 60:.1f} minutes "
         "in all"
     )
-    report = Report(found.results, found.requests, problems, made, options.settle_seconds)
-    report.write(options.report)
+    shown = (found.results, found.requests, problems)
+    write(options.report, markdown(made, options.settle_seconds, *shown))
+    draw(options.report / "rehearsal.png", found.results, found.requests)
     leaks = files_with([options.logs, options.run / "bundles", options.report], found.passwords)
     if leaks:
         problems += [f"a password of this run is in {place}" for place in leaks]
-        report.write(options.report)
-    print(report.table, *(f"BROKEN: {one}" for one in problems), sep="\n")  # noqa: T201
+        write(options.report, markdown(made, options.settle_seconds, *shown))
+    print(table(found.results), *(f"BROKEN: {one}" for one in problems), sep="\n")  # noqa: T201
     say(f"Report: {options.report / 'rehearsal.md'}; logs: {options.logs}")
     return 1 if problems else 0
 

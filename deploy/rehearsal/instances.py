@@ -64,35 +64,31 @@ exec podman "$verb" "$@"
 }
 
 
-class Machine:
-    """What all instances have: their files, and a network bridge that leads to the servers here.
+def prepare(options: Options) -> None:
+    """Write what lies on all instances, and make the bridge that leads to the servers here.
 
     Raises
     ------
     RehearsalError
         If another interface has an address of its subnet.
     """
-
-    def __init__(self, options: Options) -> None:
-        self.options, self.folder = options, options.run / "machine"
-        for name, text in _FILES.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.replace("{tools}", str(options.tools)), encoding="utf-8")
-            path.chmod(0o755 if text.startswith("#!") else 0o644)
-        for interface, addresses in psutil.net_if_addrs().items():
-            for one in addresses:
-                if one.address.startswith(f"{SUBNET}."):
-                    raise RehearsalError(
-                        f"interface {interface} has the address {one.address}, and the rehearsal "
-                        f"needs {SUBNET}.0/24; take it away"
-                    )
-        for words in (
-            f"link add {_BRIDGE} type bridge",
-            f"address add {GATEWAY}/24 dev {_BRIDGE}",
-            f"link set {_BRIDGE} up",
-        ):
-            run(["ip", *words.split()], options.logs / "network.log", seconds=10)
+    for name, text in _FILES.items():
+        path = options.machine / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("{tools}", str(options.tools)), encoding="utf-8")
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+    for interface, addresses in psutil.net_if_addrs().items():
+        if any(one.address.startswith(f"{SUBNET}.") for one in addresses):
+            raise RehearsalError(
+                f"interface {interface} has an address of {SUBNET}.0/24, which the rehearsal "
+                "needs; take it away"
+            )
+    for words in (
+        f"link add {_BRIDGE} type bridge",
+        f"address add {GATEWAY}/24 dev {_BRIDGE}",
+        f"link set {_BRIDGE} up",
+    ):
+        run(["ip", *words.split()], options.logs / "network.log", seconds=10)
 
 
 class Instance:
@@ -108,8 +104,7 @@ class Instance:
         If its namespaces, mounts or network cannot be made.
     """
 
-    def __init__(self, machine: Machine, name: str, number: int) -> None:
-        options = machine.options
+    def __init__(self, options: Options, name: str, number: int) -> None:
         self.name, self.log = name, options.logs / f"instance-{name}.log"
         self.address = f"{SUBNET}.{number}"
         self._pid = 0
@@ -117,7 +112,7 @@ class Instance:
         has_room = psutil.virtual_memory().available > _ROOMY_BYTES
         init: list[str | Path] = [
             *(Path(__file__).with_name("instance.sh"), name, options.run / "instances" / name),
-            *(machine.folder, options.tools),
+            *(options.machine, options.tools),
             *([] if has_room else [options.run / "containers" / name]),
         ]
         ending = ("--fork", "--kill-child", "--propagation", "private")

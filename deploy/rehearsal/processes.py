@@ -42,6 +42,7 @@ class Options:
         self.tools = self.work / "aws"  # the AWS command line's environment
         self.run = self.work / "run"  # of this run alone
         self.logs = self.run / "logs"
+        self.machine = self.run / "machine"  # files of all instances
         self.private = self.run / "private"  # what may hold secrets
         self.report = self.work / "report" if self.is_quick else PROJECT / "docs"
         self.settle_seconds = 1.0 if self.is_quick else 3.0

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from rehearsal.aws import BUCKET, ENVIRONMENT, NAME, Aws, download
-from rehearsal.instances import IMAGE_REGISTRY, Machine
+from rehearsal.instances import IMAGE_REGISTRY
 from rehearsal.model_registry import URL
-from rehearsal.processes import GATEWAY, PROJECT, RehearsalError, run
+from rehearsal.processes import GATEWAY, PROJECT, Options, RehearsalError, run
 
 BROKEN: Final = {
     "unhealthy": 'ENTRYPOINT ["python3", "-c", "import signal as s; '
@@ -24,38 +24,34 @@ _QUICK_HEALTH_SECONDS: Final = 15
 class Releases:
     """Makes images, with a container store of its own that is kept, and bundles; deploys them."""
 
-    def __init__(self, machine: Machine, aws: Aws) -> None:
-        self._options, self._aws = machine.options, aws
-        self._log, self._source = self._options.logs / "release.log", self._options.run / "bundle"
-        settings, storage = machine.folder / "etc/containers", self._options.run / "storage.conf"
+    def __init__(self, options: Options, aws: Aws) -> None:
+        self._options, self._aws = options, aws
+        self._log, self._source = options.logs / "release.log", options.run / "bundle"
+        storage = options.run / "storage.conf"
         storage.write_text(
-            f'[storage]\ndriver = "overlay"\nrunroot = "{self._options.run / "building"}"\n'
-            f'graphroot = "{self._options.work / "layers"}"\n',
+            f'[storage]\ndriver = "overlay"\nrunroot = "{options.run / "building"}"\n'
+            f'graphroot = "{options.work / "layers"}"\n',
             encoding="utf-8",
         )
-        self._building = {
+        self._environment = {
             **os.environ,
             **ENVIRONMENT,
-            "CONTAINERS_CONF": str(settings / "containers.conf"),
-            "CONTAINERS_REGISTRIES_CONF": str(settings / "registries.conf"),
+            "CONTAINERS_CONF": str(options.machine / "etc/containers/containers.conf"),
+            "CONTAINERS_REGISTRIES_CONF": str(options.machine / "etc/containers/registries.conf"),
             "CONTAINERS_STORAGE_CONF": str(storage),
-            "REGISTRY_AUTH_FILE": str(self._options.private / "login.json"),
-            "PATH": f"{self._options.tools / 'bin'}:{os.environ['PATH']}",
+            "REGISTRY_AUTH_FILE": str(options.private / "login.json"),
+            "PATH": f"{options.tools / 'bin'}:{os.environ['PATH']}",
             "NO_PROXY": os.environ.get("NO_PROXY", "") + f",{GATEWAY}",
             "IMAGE_REPOSITORY": f"{IMAGE_REGISTRY}/{NAME}",
-            # Root runs git here, whoever owns the project's folder.
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "safe.directory",
-            "GIT_CONFIG_VALUE_0": "*",
-        }
-        self._deploying = {
-            **self._building,
-            "NO_PROXY": "*",
             "BUNDLE_BUCKET": BUCKET,
             "CODEDEPLOY_APPLICATION": NAME,
             "CODEDEPLOY_GROUP": NAME,
             "MLFLOW_TRACKING_URI": URL,
             "POLL_SECONDS": "1",
+            # Root runs git here, whoever owns the project's folder.
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
         }
 
     def build(self) -> str:
@@ -98,7 +94,7 @@ class Releases:
         script = self._source / "deploy" / "bundle.sh"
         words: list[Any] = [script, "--image", image, "--model-version", str(model_version)]
         log = self._options.logs / "bundle.log"
-        address = run(words, log, seconds=60, environment=self._deploying).stdout.strip()
+        address = run(words, log, seconds=60, environment=self._environment).stdout.strip()
         bucket, _, key = address.removeprefix("s3://").partition("/")
         kept = self._options.run / "bundles"
         kept.mkdir(exist_ok=True)
@@ -108,18 +104,20 @@ class Releases:
     def roll_out(self, address: str, log: Path, seconds: float) -> int:
         """Deploy a bundle with deploy/rollout.sh; return its exit code."""
         words: list[Any] = [PROJECT / "deploy" / "rollout.sh", address]
-        told = {**self._deploying, "ROLLOUT_SECONDS": f"{seconds:.0f}"}
+        told = {**self._environment, "ROLLOUT_SECONDS": f"{seconds:.0f}"}
         return run(words, log, seconds=seconds + 60, environment=told, check=False).returncode
 
     def _build(self, words: list[Any], *, seconds: float = 120, **more: Any) -> str:
-        return run(words, self._log, seconds=seconds, environment=self._building, **more).stdout
+        return run(words, self._log, seconds=seconds, environment=self._environment, **more).stdout
 
     def _base(self) -> str:
         """Return the Dockerfile's base image, made of Debian's packages by deploy/rehearse."""
         dockerfile = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
         (name,) = re.findall(r"^ARG BASE=(\S+)$", dockerfile, re.MULTILINE)
         exists = ["podman", "image", "exists", name]
-        if run(exists, self._log, seconds=30, environment=self._building, check=False).returncode:
+        if run(
+            exists, self._log, seconds=30, environment=self._environment, check=False
+        ).returncode:
             (archive,) = self._options.work.glob("base-*.tar")
             self._build(["podman", "import", archive, name], seconds=180)
         return str(name)

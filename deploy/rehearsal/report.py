@@ -153,53 +153,38 @@ def _wrong_outcome(result: DeploymentResult) -> list[str]:
     return []
 
 
-@dataclass(frozen=True)
-class Report:
-    """What the report of a rehearsal shows.
+def table(results: Sequence[DeploymentResult]) -> str:
+    """Return a table in Markdown, one deployment a row."""
+    ruler = "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |"
+    return "\n".join([_HEAD, ruler, *(result.row for result in results)])
 
-    Attributes
+
+def markdown(
+    made: str,
+    settle_seconds: float,
+    results: Sequence[DeploymentResult],
+    asked: pd.DataFrame,
+    problems: Sequence[str],
+) -> str:
+    """Return what a rehearsal did.
+
+    Parameters
     ----------
-    requests : all of the load, as :func:`read_requests` returns them.
-    problems : what went wrong, each as one sentence.
-    made : which command made it, when and where.
+    made : which command it was, when and where.
     settle_seconds : see :class:`rehearsal.processes.Options`.
+    asked : all of the load, as :func:`read_requests` returns it.
+    problems : what was not as it must be, one sentence each.
     """
-
-    results: Sequence[DeploymentResult]
-    requests: pd.DataFrame
-    problems: list[str]
-    made: str
-    settle_seconds: float
-
-    @property
-    def table(self) -> str:
-        """The table in Markdown, one deployment a row."""
-        ruler = "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |"
-        return "\n".join([_HEAD, ruler, *(result.row for result in self.results)])
-
-    def write(self, folder: Path) -> None:
-        """Write rehearsal.md, whose last part is that of docs/rehearsal.md, and rehearsal.png."""
-        folder.mkdir(parents=True, exist_ok=True)
-        draw(folder / "rehearsal.png", self.results, self.requests)
-        _, head, standing = (
-            (PROJECT / "docs" / "rehearsal.md").read_text(encoding="utf-8").partition(_STANDING)
-        )
-        text = f"{self.markdown()}\n{head}{standing}"
-        (folder / "rehearsal.md").write_text(text, encoding="utf-8", newline="\n")
-
-    def markdown(self) -> str:
-        """Return what this rehearsal did."""
-        asked, settle = self.requests, f"{self.settle_seconds:.0f} s"
-        verdict = "Everything was as it must be."
-        if self.problems:
-            verdict = "Not as it must be:\n\n" + "\n".join(f"- {one}" for one in self.problems)
-        return f"""\
+    settle, verdict = f"{settle_seconds:.0f} s", "Everything was as it must be."
+    if problems:
+        verdict = "\n".join(["Not as it must be:\n", *(f"- {one}" for one in problems)])
+    return f"""\
 # Rehearsal
 
-Written by {self.made}.
+Written by {made}.
 {verdict}
 
-{self.table}
+{table(results)}
 
 {len(asked):,} requests in all, {len(failed(asked))} failed, p99 {p99(asked)} ms.
 A row counts the requests that were due from {settle} before its deployment to {settle} after it.
@@ -209,6 +194,15 @@ There was no load during v1, because nothing served before it.
 
 *Who answered, each second; a green deployment came into production, a red one was refused.*
 """
+
+
+def write(folder: Path, text: str) -> None:
+    """Write rehearsal.md, whose last part is that of docs/rehearsal.md."""
+    page = (PROJECT / "docs" / "rehearsal.md").read_text(encoding="utf-8")
+    _, head, standing = page.partition(_STANDING)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rehearsal.md"
+    path.write_text(f"{text}\n{head}{standing}", encoding="utf-8", newline="\n")
 
 
 def draw(path: Path, results: Sequence[DeploymentResult], requests: pd.DataFrame) -> None:
@@ -231,12 +225,12 @@ def draw(path: Path, results: Sequence[DeploymentResult], requests: pd.DataFrame
         begin = result.deployment.created - origin
         end = begin + result.deployment.seconds
         color = _GREEN if result.deployment.succeeded else _RED
-        axes.axvspan(begin, end, color=color, alpha=0.25, linewidth=0)
+        axes.axvspan(begin, end, color=color, alpha=0.5, linewidth=0, zorder=0)
         place = {"ha": "center", "va": "bottom", "transform": axes.get_xaxis_transform()}
         axes.text((begin + end) / 2, 1.01, result.plan.name, **place)
     axes.set_xlabel("seconds")
     axes.set_ylabel("requests a second")
-    axes.set_ylim(0)
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # the deployments are seen above the answers
     axes.legend(loc="lower right", ncols=4, framealpha=0.9)
     figure.suptitle("Answers by model version while v1 to v5 are deployed", x=0.01, ha="left")
     figure.savefig(path, dpi=120, metadata={"Software": None})

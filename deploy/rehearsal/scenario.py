@@ -18,7 +18,7 @@ from rehearsal import aws
 from rehearsal.agent import Agent
 from rehearsal.balancer import LOAD_BALANCER, Balancer
 from rehearsal.codedeploy import CodeDeploy
-from rehearsal.instances import Instance, Machine
+from rehearsal.instances import Instance, prepare
 from rehearsal.model_registry import ModelRegistry
 from rehearsal.processes import (
     PROJECT,
@@ -77,7 +77,7 @@ class Rehearsal:
     def _start(self) -> None:
         """Start the servers, and what runs in the background of the deployments."""
         options = self.options
-        self.machine = Machine(options)
+        prepare(options)
         listed = options.logs / "process-list.log"
         threading.Thread(target=_note_processes, args=[listed], daemon=True).start()
         self.models = ModelRegistry(options)
@@ -89,7 +89,7 @@ class Rehearsal:
         parameters = {settings[f"SECRET_{name}"].removeprefix("ssm:"): text for name, text in login}
         servers = aws.Aws(options, self.codedeploy, parameters)
         self.passwords = (*self.models.password_forms, servers.password)
-        self.releases = Releases(self.machine, servers)
+        self.releases = Releases(options, servers)
 
     def _rehearse(self) -> None:
         models, releases = self.models, self.releases
@@ -145,7 +145,7 @@ class Rehearsal:
 
     def _fleet(self, name: str) -> list[Instance]:
         names = [f"i-{name}{number}" for number in range(1, 2 if self.options.is_quick else 3)]
-        return [Instance(self.machine, name, next(self.numbers)) for name in names]
+        return [Instance(self.options, name, next(self.numbers)) for name in names]
 
     def _agent(self, instance: Instance) -> Agent:
         log = self.options.logs / f"hooks-{instance.name}.log"

@@ -12,12 +12,14 @@ from rehearsal.codedeploy import Deployment
 from rehearsal.report import (
     DeploymentResult,
     Plan,
-    Report,
     differences,
+    draw,
     failed,
     files_with,
+    markdown,
     p99,
     read_requests,
+    write,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,11 +68,6 @@ FAILED = requests(
 )
 
 
-def report(*results: DeploymentResult, problems: tuple[str, ...] = ()) -> Report:
-    asked = requests((100, "1", 0.01, ""))
-    return Report(results, asked, [*problems], "`deploy/rehearse` on 2 cores", 3.0)
-
-
 @pytest.mark.parametrize(
     ("result", "told"),
     [
@@ -117,22 +114,23 @@ def test_notes_tell_which_requests_failed_but_for_a_line_that_is_being_written(
     assert failed(found)["problem"].tolist() == ["status 503", "no price"]
 
 
-def test_the_report_has_a_row_for_each_deployment_and_what_stopped_it() -> None:
-    text = report(GOOD, REFUSED).markdown()
+@pytest.mark.parametrize("problems", [(), ("v2: 1 request failed",)])
+def test_the_report_has_a_row_for_each_deployment_and_what_is_broken(
+    tmp_path: Path, problems: tuple[str, ...]
+) -> None:
+    write(tmp_path, markdown("`deploy/rehearse`", 3.0, [GOOD, REFUSED], FAILED, problems))
+    text = (tmp_path / "rehearsal.md").read_text(encoding="utf-8")
     assert "| v2 | a new model | in production | – | 100 | 1,500 | 0 | 12 |" in text
     assert "| v3 | never healthy | refused | ApplicationStart: wait.sh | 100 | 5,000" in text
-    assert "Everything was as it must be" in text
-    assert "Written by `deploy/rehearse` on 2 cores." in text
-
-
-@pytest.mark.parametrize("asked", [report(GOOD).requests, FAILED, requests()])
-def test_the_report_lists_what_is_broken(tmp_path: Path, asked: pd.DataFrame) -> None:
-    told = report(GOOD, REFUSED, problems=("v2: 1 request failed",))
-    replace(told, requests=asked).write(tmp_path)
-    text = (tmp_path / "rehearsal.md").read_text(encoding="utf-8")
-    assert "- v2: 1 request failed" in text
+    assert ("Everything was as it must be" in text) == (not problems)
+    assert all(f"\n- {one}\n" in text for one in problems)
     standing = (ROOT / "docs" / "rehearsal.md").read_text(encoding="utf-8").partition("\n## ")
     assert text.endswith(standing[2])
+
+
+@pytest.mark.parametrize("asked", [GOOD.requests, FAILED, requests()])
+def test_the_picture_is_drawn_of_any_load(tmp_path: Path, asked: pd.DataFrame) -> None:
+    draw(tmp_path / "rehearsal.png", [GOOD, REFUSED], asked)
     assert (tmp_path / "rehearsal.png").read_bytes().startswith(b"\x89PNG")
 
 
