@@ -143,6 +143,7 @@ def map_chunks(
     price_required: bool,
     asks: bool = False,
     notation: Notation | None = None,
+    found: dict[str, dict[str, tuple[str, ...]]] | None = None,
 ) -> Iterator[tuple[Chunk, MappedChunk]]:
     """Map the chunks of a source one by one, less the rows left out; see :func:`map_columns`.
 
@@ -153,15 +154,18 @@ def map_chunks(
     known : the decimal signs of the listings that a model learned from, by field.
     asks : see :func:`auto_columns`.
     notation : of the chunks before, if these are not the first ones; it learns from these.
+    found : by file, the columns that :func:`auto_columns` found, if these are not the first chunks.
     """
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    found = {} if found is None else found
     notation = notation or Notation(settings, known or {})
     samples: dict[str, tuple[str, ...]] = {}
     unread: set[str] = set()
     for chunk in chunks:
         if chunk.label not in found:
             found[chunk.label] = auto_columns(chunk.frame.columns, settings, asks=asks)
-            refuse_missing_fields(found, chunk.label)
+            first = next(iter(found))
+            _refuse_missing_field(first, chunk.label, found)
+            _refuse_missing_field(chunk.label, first, found)
         kept = chunk
         left_out = pd.Series(dtype=object)
         if row_filter is not None:
@@ -195,20 +199,8 @@ def _tell_of_other_chunks(
     unread |= {*mapped.unreadable}
 
 
-def refuse_missing_fields(found: Mapping[str, Mapping[str, tuple[str, ...]]], label: str) -> None:
-    """Raise an InputError if a file has a field that the first one lacks, or the other way round.
-
-    Parameters
-    ----------
-    found : by file, what :func:`auto_columns` finds in it.
-    """
-    first = next(iter(found))
-    _refuse_missing_field(first, label, found)
-    _refuse_missing_field(label, first, found)
-
-
 def _refuse_missing_field(
-    full: str, lacking: str, found: Mapping[str, Mapping[str, tuple[str, ...]]]
+    full: str, lacking: str, found: dict[str, dict[str, tuple[str, ...]]]
 ) -> None:
     """Refuse a file that lacks a field which another has, or one of its 0/1 columns."""
     for field, names in found[full].items():

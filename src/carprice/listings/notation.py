@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Final
 
@@ -83,31 +83,49 @@ class Notation:
     _plain: dict[str, float] = field(default_factory=dict)
     _rules: dict[str, ColumnRule] = field(default_factory=dict)
 
+    def copy(self) -> "Notation":
+        """Return the same, to be changed."""
+        return replace(
+            self,
+            decimals={**self.decimals},
+            notes=[*self.notes],
+            _both_signs={*self._both_signs},
+            _borrowed={*self._borrowed},
+            _seen={name: {**seen} for name, seen in self._seen.items()},
+            _logs={name: {**logs} for name, logs in self._logs.items()},
+            _plain={**self._plain},
+            _rules={**self._rules},
+        )
+
     def begun(self) -> "Notation":
         """Return what decides how the next chunk is read, with nothing counted or noted."""
-        return Notation(
-            self.settings,
-            self.known,
-            dict(self.decimals),
-            [],
-            {*self._both_signs},
-            {*self._borrowed},
-            {
-                name: {text: (0, example) for text, (_, example) in seen.items()}
-                for name, seen in self._seen.items()
-            },
-            {},
-            dict(self._plain),
-        )
+        begun = self.copy()
+        begun.count_anew()
+        return begun
+
+    def count_anew(self) -> None:
+        """Forget what was counted and noted, and keep what decides how the next chunk is read."""
+        self.notes.clear()
+        self._rules.clear()
+        self._logs.clear()
+        for seen in self._seen.values():
+            seen.update({text: (0, example) for text, (_, example) in seen.items()})
 
     def reads_as(self, other: "Notation") -> bool:
         """Whether the next chunk is read by another in the same way."""
-        return (self.decimals, self._both_signs, self._borrowed, self._plain) == (
-            other.decimals, other._both_signs, other._borrowed, other._plain,
-        )  # fmt: skip
+        return self.decided() == other.decided()
+
+    def decided(self) -> tuple[Sequence[Any], ...]:
+        """Return what decides how the next chunk is read, to be compared."""
+        return (
+            sorted(self.decimals.items()),
+            sorted(self._both_signs),
+            sorted(self._borrowed),
+            sorted(self._plain.items()),
+        )
 
     def plus(self, later: "Notation", label: str) -> None:
-        """Add a later chunk, as read by one that :meth:`begun` from where this one is.
+        """Add a later chunk, as read by one that has :meth:`begun` from where this one is.
 
         Raises
         ------

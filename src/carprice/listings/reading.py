@@ -2,8 +2,10 @@
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from dataclasses import field as attribute
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,13 +32,15 @@ from carprice.listings.cleaning import (
     default_price_range,
     find_valuation_date,
 )
-from carprice.listings.column_map import map_chunks
+from carprice.listings.column_map import MappedChunk, map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import Decimal
+from carprice.listings.partitions import Keep, Manner, read_parts, without_secrets
 from carprice.listings.plausibility import doubts, refuse_implausible
 from carprice.listings.remedies import rule_of, told_unreadable
-from carprice.listings.sources import read_chunks
+from carprice.listings.sources import addresses, copy_files, read_chunks
+from carprice.listings.sources.locations import state_of
 from carprice.listings.tally import Tally
 from carprice.listings.unreadable import Unreadable
 from carprice.redaction import redact
@@ -151,6 +155,57 @@ def read_source(
             ignored.append(raw[[*mapped.ignored]].iloc[:rest].reset_index(drop=True))
         progress(f"reading {label}: {tally.rows:,} rows")
     return _source(settings, tally, notation, frames, digests, ignored)
+
+
+def read_source_at(
+    run: Executor,
+    settings: IngestSettings,
+    progress: Progress,
+    *,
+    keep: Path,
+    passed_over: Path,
+) -> Source:
+    """Read and map the files of a source on a cluster; see :func:`read_source`.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or changes meanwhile.
+    """
+    files, label = addresses(settings.source, passed_over), redact(settings.source)
+    states = [state_of(file) for file in files]
+    progress(f"copying {label}")
+    copy_files(settings.source, keep, passed_over)
+    manner = Manner(without_secrets(settings), {}, learns=True)
+    frames, digests = list[pd.DataFrame](), list[npt.NDArray[np.uint64]]()
+    ignored, inspected = list[pd.DataFrame](), 0
+    notation, tally = Notation(settings), manner.tally()
+    progress(f"reading {label}")
+    for part, _, after in read_parts(run, manner, files, _keep_after):
+        for frame, digest, head in part.kept:
+            frames.append(frame)
+            digests.append(digest)
+            if (rest := _ROWS_INSPECTED - inspected) > 0:
+                ignored.append(head.iloc[:rest])
+                inspected += len(ignored[-1])
+        tally.plus(part.tally)
+        notation = after.notation
+        progress(f"reading {label}: {tally.rows:,} rows")
+    if states != [state_of(file) for file in files]:
+        raise InputError(f"{label} was changed while it was read; start again when it is whole")
+    return _source(settings, tally, notation, frames, digests, ignored)
+
+
+def _keep_after(rows: int) -> Keep:
+    return partial(_kept, most=max(_ROWS_INSPECTED - rows, 0))
+
+
+def _kept(
+    mapped: MappedChunk, raw: pd.DataFrame, most: int
+) -> tuple[pd.DataFrame, npt.NDArray[np.uint64], pd.DataFrame]:
+    """Return mapped rows, a digest of each raw one, and what no field reads of the first ones."""
+    head = raw[[*mapped.ignored]].iloc[:most].reset_index(drop=True)
+    return mapped.frame, row_digests(raw), head
 
 
 def _source(
