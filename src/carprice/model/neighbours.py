@@ -10,7 +10,7 @@ import datetime
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +28,7 @@ from carprice.model.listing_store import (
     ListingStore,
     Records,
 )
+from carprice.model.subject import Subject
 
 if TYPE_CHECKING:
     from carprice.model.pricer import Listing, Pricer
@@ -107,9 +108,7 @@ class Neighbours:
             lambda code: pricer.type_of(store.texts_of(code))
         )
 
-    def near(
-        self, car_type: CarType, car: Car, count: int, listing: "Listing | None" = None
-    ) -> Near:
+    def near(self, subject: Subject, count: int, listing: "Listing | None" = None) -> Near:
         """Return the listings that are likest to a car, ``count`` at most; its model's first.
 
         Parameters
@@ -117,17 +116,17 @@ class Neighbours:
         listing : as the car was read from; with it, what may be a listing of the car itself is left
             out, by the rule of :mod:`carprice.model.learned`.
         """
-        own, store = car_type.texts["model"], self._store
+        own, store = subject.car_type.texts["model"], self._store
         none, left_out = (np.zeros(0, dtype=np.intp), np.zeros(0)), 0
         found = [none]
         if own in store.places:
-            near = self._of_model(own, car_type, car)
-            itself = [] if listing is None else self._itself(near, (car_type, car), listing, count)
+            near = self._of_model(own, subject)
+            itself = [] if listing is None else self._itself(near, subject, listing, count)
             left_out = len(itself)
             found = [_nearest(np.delete(near[0], itself), np.delete(near[1], itself), count)]
         if len(found[0][0]) < min(FEW, count):
-            others = self._like(own, car_type)
-            found += [_nearest(*self._of_model(one, car_type, car), count) for one in others]
+            others = self._like(own, subject.car_type)
+            found += [_nearest(*self._of_model(one, subject), count) for one in others]
         rows, distances = (np.concatenate(each) for each in zip(*found, strict=True))
         is_other = np.repeat(np.arange(len(found)) > 0, [len(each) for each, _ in found])
         first = np.lexsort((rows, distances, is_other))[:count]
@@ -160,7 +159,7 @@ class Neighbours:
         return Kept(price, car_type, self._pricer.car_of(car_type, values), day, year)
 
     def _itself(
-        self, near: tuple[Codes, Floats], own: tuple[CarType, Car], listing: "Listing", count: int
+        self, near: tuple[Codes, Floats], subject: Subject, listing: "Listing", count: int
     ) -> list[int]:
         """Return which of some listings of a car's model may be of the car itself.
 
@@ -168,7 +167,7 @@ class Neighbours:
         likest one, of those that would be told, that is the same in all that both tell: one car
         has one listing.
         """
-        (rows, distances), (car_type, car) = near, own
+        (rows, distances), car = near, subject.car
         distance = car.given.get("odometer", math.nan)
         theirs = self._store.records["odometer"][rows]
         is_alike = np.isnan(theirs) if math.isnan(distance) else np.rint(theirs) == round(distance)
@@ -183,7 +182,7 @@ class Neighbours:
                 continue
             if is_named:
                 found.append(place)
-            elif _may_be(kept, car_type, car, self._pricer.categories_of(listing)):
+            elif _may_be(kept, subject.car_type, car, self._pricer.categories_of(listing)):
                 return [place]
         return found
 
@@ -197,15 +196,16 @@ class Neighbours:
 
         return sorted(others, key=apart)[:_OTHER_MODELS]
 
-    def _of_model(self, model: str, car_type: CarType, car: Car) -> tuple[Codes, Floats]:
+    def _of_model(self, model: str, subject: Subject) -> tuple[Codes, Floats]:
         """Return the listings of a model that are within reach."""
+        car = subject.car
         types, listings = self._store.places[model]
         rows = self._about(listings, car)
         some = self._store.records[rows]
-        of_types = self._between_types(model, types, car_type)
+        of_types = self._between_types(model, types, subject.car_type)
         square = of_types[some["type"] - np.uint32(types.start)] ** 2
-        square += self._by_age(some, car_type, car) ** 2
-        square += self._by_distance(some, car_type, car) ** 2
+        square += self._by_age(some, subject) ** 2
+        square += self._by_distance(some, subject) ** 2
         square += self._by_engine(some, car) ** 2
         years = some["listed"] / DAYS_A_YEAR - car.numbers["listed"]
         square += (LIKENESS["year between the listings"] * years) ** 2
@@ -251,32 +251,27 @@ class Neighbours:
                 apart += LIKENESS[column] * ~store.has(column, text, types)
         return apart
 
-    def _by_age(self, some: Records, car_type: CarType, car: Car) -> Floats:
+    def _by_age(self, some: Records, subject: Subject) -> Floats:
         """Return what the ridge says of other ages of the car, and of each year."""
-        ages, own = some["age"], car.numbers["age"]
+        ages, own = some["age"], subject.car.numbers["age"]
+        distance = subject.car.numbers["odometer"]
         apart = np.zeros(256)
-        price = self._pricer.hedonic_price(car_type, car)
         for age in np.flatnonzero(np.bincount(ages, minlength=1)).tolist():
             if age != own:
-                other = replace(car, numbers={**car.numbers, "age": float(age)})
-                worth = abs(self._pricer.hedonic_price(car_type, other) - price)
+                worth = abs(subject.price_at(float(age), distance) - subject.log_price)
                 apart[age] = worth + LIKENESS["year"] * abs(age - own)
         return np.asarray(apart[ages])
 
-    def _by_distance(self, some: Records, car_type: CarType, car: Car) -> Floats:
+    def _by_distance(self, some: Records, subject: Subject) -> Floats:
         """Return what the ridge says of other distances of the car, and of each 10,000 km."""
+        car = subject.car
         km, own = some["odometer"].astype(np.float64), car.numbers["odometer"]
         known = km[~np.isnan(km)]
         if math.isnan(own) or not len(known):
             return np.zeros(len(km))
         knots = np.append(np.linspace(known.min(), known.max(), _KNOTS), own)
         knots.sort()
-        worths = [
-            self._pricer.hedonic_price(
-                car_type, replace(car, numbers={**car.numbers, "odometer": knot})
-            )
-            for knot in knots.tolist()
-        ]
+        worths = [subject.price_at(car.numbers["age"], knot) for knot in knots.tolist()]
         apart = np.abs(np.interp(km, knots, worths) - np.interp(own, knots, worths))
         unknown = 0.0
         if "odometer" in car.given:

@@ -84,14 +84,13 @@ class OwnWorth:
             if name in worth
         ]
 
-    def of(self, numbers: Mapping[str, float], texts: Sequence[str], a: float) -> float:
-        """Return what they add.
+    def of(self, numbers: Mapping[str, float], texts: Sequence[str]) -> tuple[float, float]:
+        """Return what they add per unit of the bases 1 and a.
 
         Parameters
         ----------
         numbers : the car's numbers by name.
         texts : its own texts, in the order of :func:`carprice.schema.own_texts`.
-        a : the basis of age, see :func:`carprice.model.hedonic_fit.bases_of`.
         """
         worth = sum(map(dict.get, self._texts, texts, _ZEROS))
         by_age = sum(map(dict.get, self._texts_by_age, texts, _ZEROS))
@@ -100,7 +99,7 @@ class OwnWorth:
             if not math.isnan(number):
                 one, of_age = worths_of(number)
                 worth, by_age = worth + one, by_age + of_age
-        return worth + a * by_age
+        return worth, by_age
 
 
 def _worths_of(

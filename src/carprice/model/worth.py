@@ -7,14 +7,23 @@ from functools import lru_cache, partial
 from itertools import accumulate, repeat
 from math import hypot, isnan, log, sqrt
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from carprice.listings.features import CAR_CATEGORIES
 from carprice.listings.keys import DetailKey, detail_key, without_last
-from carprice.model.blocks import BLOCKS, MAKE_AND_MODEL, POWERTRAIN, VARIANT, Block
+from carprice.model.blocks import (
+    BLOCKS,
+    MAKE_AND_MODEL,
+    OTHERS,
+    OWN,
+    POWERTRAIN,
+    VARIANT,
+    Block,
+)
 from carprice.model.car import Car, CarType
+from carprice.model.explanation import factor_of, factor_of_category
 from carprice.model.hedonic import (
     ENGINE,
     KM_KNOTS,
@@ -56,7 +65,8 @@ _CAR_TEXTS: Final = frozenset(
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
-_NOTHING: Final = (0.0, 0.0, 0.0)
+_CATEGORY_FACTORS: Final = tuple(map(factor_of_category, CAR_CATEGORIES))
+NOTHING: Final = (0.0, 0.0, 0.0)
 _SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
 _spec_numbers: Final = itemgetter(*_SPEC_NUMBERS)
 
@@ -101,10 +111,39 @@ class TypeWorth:
     by_numbers: tuple[str, str] | None
 
 
+def plus(one: Triple, other: Triple) -> Triple:
+    """Return the sum of what two things add."""
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
+class Place(NamedTuple):
+    """An age and a distance, as the ridge has them.
+
+    Attributes
+    ----------
+    age : in whole years, as old as training knew at most.
+    a, so, lo : bases, see :func:`carprice.model.hedonic_fit.bases_of`.
+    added : what they add to ln(price) of any type.
+    """
+
+    age: int
+    a: float
+    so: float
+    lo: float
+    added: float
+
+    def times(self, worth: Triple) -> float:
+        """Return what adds so much per unit of the bases 1, a and so."""
+        one, by_a, by_so = worth
+        return one + self.a * by_a + self.so * by_so
+
+
 class RidgeLookups:
     """The tables of a fitted ridge, made to predict one car at a time.
 
     Made of a :meth:`carprice.model.hedonic.Hedonic.part`, they predict what one factor adds.
+    :meth:`log_price` is the sum of :meth:`at`, :meth:`of_day`, :meth:`of_numbers`, :meth:`parts` and
+    :meth:`of_equipment`, in one go: they are for cars that share most of them.
     """
 
     def __init__(self, hedonic: Hedonic) -> None:
@@ -162,6 +201,7 @@ class RidgeLookups:
             for name in (*LOGGED, "seats", "ownership")
             if any(worth.keys() & terms_of(name, 1.0) for worth in worths)
         ]
+        self._factors = [factor_of(name) for name, _ in self._numbers]
         self._own = OwnWorth(hedonic) if hedonic.own else None
         self._equipment, self._equipment_by_age = known["equipment"], known["equipment_a"]
         self._many, self._none = (known["extent"].get(name, 0.0) for name in ("many", "none"))
@@ -219,6 +259,7 @@ class RidgeLookups:
         a = age / 5 - 1.4
         so = sqrt(km / 50_000) - 1
         one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so = worth.slopes
+        of_equipment = self.of_equipment(car.equipment)
         total: float = (
             one
             + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
@@ -231,7 +272,7 @@ class RidgeLookups:
             + self._slopes[knot] * (km - _KNOTS[knot])
             + worth.by_age.get(int(age), 0.0)
             + sum(map(dict.get, self._categories, car.categories, _ZEROS))
-            + self._of_equipment(car.equipment, a)
+            + (of_equipment[0] + a * of_equipment[1])
         )
         if not has_distance:
             level, by_a, by_a2 = self._no_distance
@@ -242,7 +283,8 @@ class RidgeLookups:
                 added, by_age, by_distance = worth_of(number)
                 total += added + a * by_age + so * by_distance
         if self._own is not None:
-            total += self._own.of(numbers, car.categories[len(CAR_CATEGORIES) :], a)
+            added, by_age = self._own.of(numbers, car.categories[len(CAR_CATEGORIES) :])
+            total += added + a * by_age
         if self._seller_by_age:
             total += a * self._seller_by_age.get(car.categories[_SELLER], 0.0)
         if self._fitness or self._fitness_by_age:
@@ -255,6 +297,73 @@ class RidgeLookups:
             total += added + a * by_age + so * by_distance + years.get(int(age), 0.0)
         return total
 
+    def place_of(self, age: float, odometer: float) -> Place:
+        """Return an age in years and a distance in the market's unit, which may be NaN."""
+        age, km = min(age, self._oldest), odometer * self._km_per_unit
+        has_distance = not isnan(km)
+        km = min(max(km, _KNOTS[0]), _KNOTS[-1]) if has_distance else USUAL_KM
+        knot = bisect_right(_KNOTS, km) - 1
+        a, years = age / 5 - 1.4, int(age)
+        added = self._by_age[years] + self._by_distance[knot]
+        added += self._slopes[knot] * (km - _KNOTS[knot])
+        if not has_distance:
+            level, by_a, by_a2 = self._no_distance
+            added += level + a * (by_a + a * by_a2)
+        return Place(years, a, sqrt(km / 50_000) - 1, log(km) - 10.8, added)
+
+    def at(self, worth: TypeWorth, place: Place) -> float:
+        """Return what a type, an age and a distance add to ln(price)."""
+        years, a, so, lo, added = place
+        one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so = worth.slopes
+        of_type = one + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
+        of_type += so * (by_so + so * by_so2) + by_lo * lo + worth.by_age.get(years, 0.0)
+        return of_type + added
+
+    def of_day(self, listed: float) -> float:
+        """Return what the day of a listing adds, by its years after the valuation date."""
+        quarter = min(quarters_before(listed), self._last_quarter)
+        return self._by_listed * listed + self._by_quarter[quarter]
+
+    def of_numbers(self, worth: TypeWorth, numbers: Numbers, place: Place) -> float:
+        """Return what a type's model adds for a car's :data:`_SPEC_NUMBERS`."""
+        if not worth.by_numbers:
+            return 0.0
+        found, years = self._of_numbers(*worth.by_numbers, *_spec_numbers(numbers))
+        return place.times(found) + years.get(place.age, 0.0)
+
+    def parts(self, car: Car) -> dict[str, Triple]:
+        """Return what a car's other attributes add but for its equipment, by factor.
+
+        The factors are those of :data:`carprice.model.explanation.MIXED`; without what is not there.
+        """
+        numbers, texts = car.numbers, car.categories
+        found: dict[str, Triple] = {}
+        for (name, worth_of), factor in zip(self._numbers, self._factors, strict=True):
+            number = numbers[name]
+            if not isnan(number):
+                found[factor] = plus(found.get(factor, NOTHING), worth_of(number))
+        for factor, worth, text in zip(_CATEGORY_FACTORS, self._categories, texts, strict=False):
+            if text in worth:
+                found[factor] = plus(found.get(factor, NOTHING), (worth[text], 0.0, 0.0))
+        if self._seller_by_age:
+            by_a = self._seller_by_age.get(texts[_SELLER], 0.0)
+            found[OTHERS] = plus(found.get(OTHERS, NOTHING), (0.0, by_a, 0.0))
+        if self._fitness or self._fitness_by_age:
+            years = _printed(numbers["fitness_age"])
+            one, by_a = self._fitness.get(years, 0.0), self._fitness_by_age.get(years, 0.0)
+            found[OTHERS] = plus(found.get(OTHERS, NOTHING), (one, by_a, 0.0))
+        if self._own is not None:
+            one, by_a = self._own.of(numbers, texts[len(CAR_CATEGORIES) :])
+            found[OWN] = one, by_a, 0.0
+        return found
+
+    def of_equipment(self, names: Sequence[str]) -> Triple:
+        """Return what equipment adds by name and by its amount."""
+        many = len(names) / 8
+        worth = sum(map(self._equipment.get, names, _ZEROS)) + self._many * many
+        by_age = sum(map(self._equipment_by_age.get, names, _ZEROS)) + self._many_by_age * many
+        return worth + (0.0 if names else self._none), by_age, 0.0
+
     def _find_of_numbers(
         self, model: str, fuel: str, *values: float
     ) -> tuple[Triple, Mapping[int, float]]:
@@ -263,7 +372,7 @@ class RidgeLookups:
         engine, spec, tax = ([texts[name] for name in names] for names in (ENGINE, SPEC, TAX))
         terms = detail_key(model, *engine), detail_key(model, *spec, fuel), detail_key(model, *tax)
         found = [
-            worth.get(term, _NOTHING) for worth, term in zip(self._by_numbers, terms, strict=True)
+            worth.get(term, NOTHING) for worth, term in zip(self._by_numbers, terms, strict=True)
         ]
         one, by_a, by_so = map(sum, zip(*found, strict=True))
         return (one, by_a, by_so), self._years_of_spec.get(terms[1], {})
@@ -282,13 +391,6 @@ class RidgeLookups:
         idf = [self._idf[block.name][term] for term, _ in terms]
         added = sum([known[term] * each for (term, _), each in zip(terms, idf, strict=True)])
         return added / (hypot(*idf) or 1.0)
-
-    def _of_equipment(self, names: Sequence[str], a: float) -> float:
-        """Return what equipment adds by name and by its amount; ``a`` is the basis of age."""
-        many = len(names) / 8
-        worth = sum(map(self._equipment.get, names, _ZEROS)) + self._many * many
-        by_age = sum(map(self._equipment_by_age.get, names, _ZEROS)) + self._many_by_age * many
-        return worth + (0.0 if names else self._none) + a * by_age
 
 
 def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
