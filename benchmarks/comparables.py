@@ -114,7 +114,7 @@ def loaded(folder: Path, asked: int) -> dict[str, float]:
     told = {"seconds": time.perf_counter() - start, "megabytes": resident() - before}
     if (neighbours := model.neighbours) is None:
         return told
-    subjects = [model.pricer.subject(*model.pricer.read(car)) for car in cars]
+    subjects = [model.pricer.subject(car) for car in cars]
     first, whole = milliseconds(lambda one: comparables_of(model, one), cars)
     _, search = milliseconds(lambda one: neighbours.near(one, COUNT + 1), subjects)
     for name, times in (("search", search), ("whole", whole), ("whole, first", first)):

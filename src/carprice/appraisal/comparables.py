@@ -9,7 +9,7 @@ formulas.
 import datetime
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from carprice.listings.keys import DetailKey, ModelKey
@@ -29,16 +29,14 @@ _NONE_KEPT: Final = "no listings are kept to compare with"
 _NONE_LIKE: Final = "the market has no listing of this model, and none of its make that is like it"
 
 
-@dataclass(frozen=True)
-class Adjustment:
+class Adjustment(NamedTuple):
     """What a listing's price changes by for one factor, in the market's currency."""
 
     name: str
     amount: float
 
 
-@dataclass(frozen=True)
-class Comparable:
+class Comparable(NamedTuple):
     """A listing that is like a car, brought to it.
 
     Attributes
@@ -69,17 +67,17 @@ class Comparable:
 
     def content(self) -> dict[str, Any]:
         """Return what JSON says of the listing; None where it leaves something out."""
-        told = dict(zip(_NAMES, vars(self).values(), strict=True))
+        told: dict[str, Any] = dict(zip(_NAMES, self, strict=True))
         for name in _MAY_BE_EMPTY:
             told[name] = told[name] or None
-        told["adjustments"] = [vars(one) for one in self.adjustments]
+        told["adjustments"] = [one._asdict() for one in self.adjustments]
         if self.listed_on:
             told["listedOn"] = self.listed_on.isoformat()
         return told
 
 
-_NAMES: Final = tuple(alias(field.name) for field in fields(Comparable))
-_MAY_BE_EMPTY: Final = tuple(alias(field.name) for field in fields(Comparable) if field.type is str)
+_NAMES: Final = tuple(map(alias, Comparable._fields))
+_MAY_BE_EMPTY: Final = ("trim", "variant", "fuelType", "transmissionType", "bodyType")
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> C
     if neighbours is None:
         return Comparables((), 0, 0, _NONE_KEPT)
     count = min(max(count, 1), MOST)
-    subject = model.pricer.subject(*model.pricer.read(listing))
+    subject = model.pricer.subject(listing)
     near = neighbours.near(subject, count, listing)
     found = tuple(
         _comparable(model.pricer.today, subject, neighbours.read(row, subject.car), distance)
@@ -181,7 +179,7 @@ def rank_of(
     if neighbours is None:
         return None
     pricer = model.pricer
-    subject = pricer.subject(*pricer.read(listing))
+    subject = pricer.subject(listing)
     near = neighbours.near(subject, min(max(count, 1), MOST), listing)
     if len(near.rows) < FEWEST_RANKED:
         return None
@@ -195,7 +193,8 @@ def rank_of(
 
 def _comparable(today: datetime.date, subject: Subject, kept: Kept, distance: float) -> Comparable:
     logs = subject.differences(kept.car_type, kept.car)
-    adjusted = cents(kept.price * math.exp(math.fsum(logs.values())))
+    total = math.fsum(logs.values())
+    adjusted = cents(kept.price * math.exp(total))
     texts, given = kept.car_type.given, kept.car.given
     odometer, owners = (given.get(name) for name in ("odometer", "ownership"))
     make, name = ModelKey.read(texts["model"])
@@ -212,27 +211,34 @@ def _comparable(today: datetime.date, subject: Subject, kept: Kept, distance: fl
         ownership=None if owners is None else round(owners),
         listed_on=None if kept.day == today else kept.day,
         asking_price=kept.price,
-        adjustments=_amounts(kept.price, adjusted, logs),
+        adjustments=_amounts(kept.price, adjusted, logs, total),
         adjusted_price=adjusted,
         weight=max(round(1 / (1 + (distance / HALF) ** 2), 4), 0.0001),
     )
 
 
-def _amounts(price: float, adjusted: float, logs: Mapping[str, float]) -> tuple[Adjustment, ...]:
+def _amounts(
+    price: float, adjusted: float, logs: Mapping[str, float], total: float
+) -> tuple[Adjustment, ...]:
     """Share the difference of two prices among factors, to the cent, by what each adds to the log.
 
     One order of the factors or another makes no difference to that. The cents that are left go to
     those that lost most by rounding.
+
+    Parameters
+    ----------
+    total : the sum of the logs.
     """
     cents = round(adjusted * 100) - round(price * 100)
-    total = math.fsum(logs.values())
     mean = 100 * price * (math.expm1(total) / total if total else 1)  # the two prices' logarithmic
-    exact = {factor: mean * log for factor, log in logs.items()}
-    whole = {factor: math.floor(amount) for factor, amount in exact.items()}
-    left = cents - sum(whole.values())
-    for factor in sorted(exact, key=lambda one: whole[one] - exact[one])[:left]:
-        whole[factor] += 1
-    return tuple(Adjustment(factor, amount / 100) for factor, amount in whole.items() if amount)
+    exact = [mean * log for log in logs.values()]
+    whole = [math.floor(amount) for amount in exact]
+    if left := cents - sum(whole):
+        lost = [amount - floor for amount, floor in zip(exact, whole, strict=True)]
+        for place in sorted(range(len(lost)), key=lost.__getitem__, reverse=True)[:left]:
+            whole[place] += 1
+    pairs = zip(logs, whole, strict=True)
+    return tuple(Adjustment(factor, amount / 100) for factor, amount in pairs if amount)
 
 
 def _note(found: int, enough: int, of_model: int) -> str:

@@ -400,18 +400,22 @@ class Pricer:
         beyond, _ = self._support.beyond(support, numbers["age"], numbers["odometer"])
         return self._ridge.log_price(worth, car) + beyond
 
-    def subject(self, car_type: CarType, car: Car) -> Subject:
-        """Return a car to compare with others, and with itself at other ages and distances."""
+    def subject(self, listing: Listing) -> Subject:
+        """Return a listing's car to compare with others, and with itself elsewhere."""
+        car_type, car = self.read(listing)
         return Subject(car_type, car, self._ridge, self._support, self._hedonic, self._beside)
 
     def level_of(self, car_type: CarType) -> float:
         """Return the ridge's ln(price) of a type at seven years and 50,000 km."""
         return self._hedonic(car_type)[0].slopes[0]
 
-    def _look_up_beside(self, own: CarType, other: CarType) -> tuple[Known, Known]:
-        """Return what is known of another type with a type's make and model, and variant."""
-        bare, named = (self._hedonic(self.type_of(one)) for one in types_beside(own, other))
-        return bare, named
+    def _look_up_beside(self, own: CarType, other: CarType) -> tuple[Known, Known, Known]:
+        """Return what is known of another type, and once it has a type's names, and its variant."""
+        types = (other.given, *types_beside(own, other))
+        known, bare, named = (
+            self._hedonic(own if texts == own.given else self.type_of(texts)) for texts in types
+        )
+        return known, bare, named
 
     def _look_up_between(self, *texts: str) -> _KnownType:
         """Return what is known of a type between the usual one and a car's, by its texts."""

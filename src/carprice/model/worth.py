@@ -1,7 +1,7 @@
 """Predict ln(price) of one car with the hedonic ridge, by look-ups in dictionaries."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate, repeat
@@ -16,7 +16,6 @@ from carprice.listings.keys import DetailKey, detail_key, without_last
 from carprice.model.blocks import (
     BLOCKS,
     MAKE_AND_MODEL,
-    OTHERS,
     OWN,
     POWERTRAIN,
     VARIANT,
@@ -39,12 +38,12 @@ from carprice.model.hedonic import (
     usual_of,
 )
 from carprice.model.own_terms import OwnWorth
+from carprice.model.triples import NOTHING, Triple, minus, plus, triples
 
 Worth = Mapping[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
 Numbers = Mapping[str, float]
-Triple = tuple[float, float, float]
-"""What something adds to ln(price) per unit of the bases 1, a and so."""
+Spec = tuple[float, ...]
 
 _KEPT_TEXTS: Final = 16_384
 _ZEROS: Final = repeat(0.0)
@@ -65,10 +64,10 @@ _CAR_TEXTS: Final = frozenset(
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
-_CATEGORY_FACTORS: Final = tuple(map(factor_of_category, CAR_CATEGORIES))
-NOTHING: Final = (0.0, 0.0, 0.0)
 _SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
-_spec_numbers: Final = itemgetter(*_SPEC_NUMBERS)
+_NO_SPEC: Final[tuple[Triple, Mapping[int, float]]] = NOTHING, {}
+spec_of: Final = itemgetter(*_SPEC_NUMBERS)
+"""Returns the numbers of an engine of a car's numbers."""
 
 WORTHS: Final = ("names", "variant", "powertrain", "age")
 """What the ridge says of a type apart from its price, which trees read: what make and model, the
@@ -111,11 +110,6 @@ class TypeWorth:
     by_numbers: tuple[str, str] | None
 
 
-def plus(one: Triple, other: Triple) -> Triple:
-    """Return the sum of what two things add."""
-    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
-
-
 class Place(NamedTuple):
     """An age and a distance, as the ridge has them.
 
@@ -142,7 +136,7 @@ class RidgeLookups:
     """The tables of a fitted ridge, made to predict one car at a time.
 
     Made of a :meth:`carprice.model.hedonic.Hedonic.part`, they predict what one factor adds.
-    :meth:`log_price` is the sum of :meth:`at`, :meth:`of_day`, :meth:`of_numbers`, :meth:`parts` and
+    :meth:`log_price` is the sum of :meth:`at`, :meth:`of_day`, :meth:`of_spec`, :meth:`apart` and
     :meth:`of_equipment`, in one go: they are for cars that share most of them.
     """
 
@@ -177,9 +171,9 @@ class RidgeLookups:
             for model, of_model in _by_model(known["model_year"]).items()
         }
         self._by_numbers = [
-            _triples(known["model_engine"], {}, {}),
-            _triples(known["model_spec"], known["model_spec_a"], known["model_spec_so"]),
-            _triples(known["model_tax"], known["model_tax_a"], {}),
+            triples(known["model_engine"], {}, {}),
+            triples(known["model_spec"], known["model_spec_a"], known["model_spec_so"]),
+            triples(known["model_tax"], known["model_tax_a"], {}),
         ]
         self._years_of_spec: dict[str, dict[int, float]] = {}
         for term, added in known["model_spec_year"].items():
@@ -201,11 +195,20 @@ class RidgeLookups:
             for name in (*LOGGED, "seats", "ownership")
             if any(worth.keys() & terms_of(name, 1.0) for worth in worths)
         ]
-        self._factors = [factor_of(name) for name, _ in self._numbers]
         self._own = OwnWorth(hedonic) if hedonic.own else None
         self._equipment, self._equipment_by_age = known["equipment"], known["equipment_a"]
         self._many, self._none = (known["extent"].get(name, 0.0) for name in ("many", "none"))
         self._many_by_age = known["extent_a"].get("many", 0.0)
+        numbers = [(name, _of_known(worth_of)) for name, worth_of in self._numbers]
+        if self._fitness or self._fitness_by_age:
+            numbers.append(("fitness_age", self._of_fitness))
+        of_texts = [triples(worth, {}, {}) for worth in self._categories]
+        of_texts[_SELLER] = triples(self._categories[_SELLER], self._seller_by_age, {})
+        self._by_text = [*zip(map(factor_of_category, CAR_CATEGORIES), of_texts, strict=True)]
+        if self._own is not None:
+            numbers += [(name, _of_known(worth_of)) for name, worth_of in self._own.numbers]
+            self._by_text += [(OWN, worth) for worth in self._own.texts]
+        self._by_number = [(name, factor_of(name), worth_of) for name, worth_of in numbers]
 
     def of_type(self, car_type: CarType) -> TypeWorth:
         """Return what a type adds."""
@@ -292,7 +295,7 @@ class RidgeLookups:
             total += self._fitness.get(printed_years, 0.0)
             total += a * self._fitness_by_age.get(printed_years, 0.0)
         if worth.by_numbers:
-            of_numbers, years = self._of_numbers(*worth.by_numbers, *_spec_numbers(numbers))
+            of_numbers, years = self._of_numbers(*worth.by_numbers, *spec_of(numbers))
             added, by_age, by_distance = of_numbers
             total += added + a * by_age + so * by_distance + years.get(int(age), 0.0)
         return total
@@ -324,37 +327,29 @@ class RidgeLookups:
         quarter = min(quarters_before(listed), self._last_quarter)
         return self._by_listed * listed + self._by_quarter[quarter]
 
-    def of_numbers(self, worth: TypeWorth, numbers: Numbers, place: Place) -> float:
-        """Return what a type's model adds for a car's :data:`_SPEC_NUMBERS`."""
-        if not worth.by_numbers:
-            return 0.0
-        found, years = self._of_numbers(*worth.by_numbers, *_spec_numbers(numbers))
-        return place.times(found) + years.get(place.age, 0.0)
+    def of_spec(self, worth: TypeWorth, spec: Spec) -> tuple[Triple, Mapping[int, float]]:
+        """Return what a type's model adds for a :func:`spec_of`, and what more by age in years."""
+        return self._of_numbers(*worth.by_numbers, *spec) if worth.by_numbers else _NO_SPEC
 
-    def parts(self, car: Car) -> dict[str, Triple]:
-        """Return what a car's other attributes add but for its equipment, by factor.
+    def apart(self, car: Car, other: Car | None = None) -> dict[str, Triple]:
+        """Return what a car's attributes add more than another car's, or in all, by factor.
 
-        The factors are those of :data:`carprice.model.explanation.MIXED`; without what is not there.
+        These are all but type, age, distance, day, :data:`_SPEC_NUMBERS` of the model and
+        equipment; the factors those of :data:`carprice.model.explanation.MIXED`. What is the same
+        is left out.
         """
-        numbers, texts = car.numbers, car.categories
-        found: dict[str, Triple] = {}
-        for (name, worth_of), factor in zip(self._numbers, self._factors, strict=True):
-            number = numbers[name]
-            if not isnan(number):
-                found[factor] = plus(found.get(factor, NOTHING), worth_of(number))
-        for factor, worth, text in zip(_CATEGORY_FACTORS, self._categories, texts, strict=False):
-            if text in worth:
-                found[factor] = plus(found.get(factor, NOTHING), (worth[text], 0.0, 0.0))
-        if self._seller_by_age:
-            by_a = self._seller_by_age.get(texts[_SELLER], 0.0)
-            found[OTHERS] = plus(found.get(OTHERS, NOTHING), (0.0, by_a, 0.0))
-        if self._fitness or self._fitness_by_age:
-            years = _printed(numbers["fitness_age"])
-            one, by_a = self._fitness.get(years, 0.0), self._fitness_by_age.get(years, 0.0)
-            found[OTHERS] = plus(found.get(OTHERS, NOTHING), (one, by_a, 0.0))
-        if self._own is not None:
-            one, by_a = self._own.of(numbers, texts[len(CAR_CATEGORIES) :])
-            found[OWN] = one, by_a, 0.0
+        mine, found = car.numbers, dict[str, Triple]()
+        theirs: Mapping[str, float | None] = {} if other is None else other.numbers
+        for name, factor, of_number in self._by_number:
+            if (own := mine[name]) != (its := theirs.get(name)):
+                more = minus(of_number(own), of_number(its))
+                found[factor] = plus(found[factor], more) if factor in found else more
+        texts = repeat(None) if other is None else other.categories
+        for (factor, of_text), text, was in zip(self._by_text, car.categories, texts, strict=False):
+            if text != was:
+                less = NOTHING if was is None else of_text.get(was, NOTHING)
+                more = minus(of_text.get(text, NOTHING), less)
+                found[factor] = plus(found[factor], more) if factor in found else more
         return found
 
     def of_equipment(self, names: Sequence[str]) -> Triple:
@@ -363,6 +358,12 @@ class RidgeLookups:
         worth = sum(map(self._equipment.get, names, _ZEROS)) + self._many * many
         by_age = sum(map(self._equipment_by_age.get, names, _ZEROS)) + self._many_by_age * many
         return worth + (0.0 if names else self._none), by_age, 0.0
+
+    def _of_fitness(self, years: float | None) -> Triple:
+        if years is None:
+            return NOTHING
+        text = _printed(years)
+        return self._fitness.get(text, 0.0), self._fitness_by_age.get(text, 0.0), 0.0
 
     def _find_of_numbers(
         self, model: str, fuel: str, *values: float
@@ -393,6 +394,11 @@ class RidgeLookups:
         return added / (hypot(*idf) or 1.0)
 
 
+def _of_known(worth_of: Callable[[float], Triple]) -> Callable[[float | None], Triple]:
+    """Return what a number adds that may be unknown, and then adds nothing."""
+    return lambda number: NOTHING if number is None or isnan(number) else worth_of(number)
+
+
 def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
     """Return what terms ``make|model|detail`` add, by ``make|model`` and then by detail."""
     found: dict[str, dict[str, float]] = {}
@@ -400,14 +406,6 @@ def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
         key = DetailKey.read(term)
         found.setdefault(str(key.of_model), {})[key.detail] = each
     return found
-
-
-def _triples(one: Worth, by_age: Worth, by_distance: Worth) -> dict[str, Triple]:
-    """Return what each term of three blocks, of the bases 1, a and so, adds."""
-    return {
-        term: (one.get(term, 0.0), by_age.get(term, 0.0), by_distance.get(term, 0.0))
-        for term in one.keys() | by_age.keys() | by_distance.keys()
-    }
 
 
 def _worths_of_number(coefficients: tuple[Worth, Worth, Worth], name: str, number: float) -> Triple:
