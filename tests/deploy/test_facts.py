@@ -65,7 +65,7 @@ FACTS = {
     "port": Fact(
         str(DEFAULT_PORT),
         r"(?i)\b(?!min|max)[a-z_]*port[\"']?(?:[:=] ?|, Value: )[\"']?(\d+)\b|\bport:-(\d+)"
-        r"|(?:127\.0\.0\.1|localhost|\[service):(\d+)|EXPOSE (\d+)|number PORT (\d+)"
+        r"|(?:127\.0\.0\.1|localhost|\bservice):(\d+)|EXPOSE (\d+)|number PORT (\d+)"
         r"|\n  Port:\n(?:    .*\n)*?    Default: (\d+)|--publish (\d+):",
         (
             *("Dockerfile", "deploy/service.env", "deploy/monitoring/prometheus.yml"),

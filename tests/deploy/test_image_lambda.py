@@ -130,3 +130,4 @@ def test_it_answers_after_it_was_frozen_and_ends_when_it_is_told(
     assert container.stop() == 0
     assert "Application shutdown complete" in container.log
     assert "egistry" not in container.log
+    assert '"client":"192.0.2.1"' in container.log  # and not the adapter
