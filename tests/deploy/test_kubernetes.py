@@ -505,14 +505,3 @@ def test_the_readme_names_what_is_there() -> None:
         assert (ROOT / path).exists()
     for name in re.findall(r"deployment/([\w-]+)", "\n".join(readme_commands())):
         assert name in of_kind("canary", "Deployment")
-
-
-def test_the_readmes_costs_add_up() -> None:
-    section = contents(FOLDER / "README.md").partition("## What it costs")[2].partition("\n## ")[0]
-    row = r"^\| ([^|*]+?) \| ([\d.]+)(?: \w+)? \| ([\d.]+) \| ([\d.]+) \|$"
-    rows = re.findall(row, section, re.MULTILINE)
-    assert len(rows) == len(re.findall(r"^\| (?!what|---|\*)", section, re.MULTILINE)) > 5
-    for what, quantity, price, amount in rows:
-        assert abs(float(quantity) * float(price) - float(amount)) < 0.006, what
-    (together,) = re.findall(r"^\| \*\*together\*\* \| \| \| \*\*([\d.]+)\*\* \|$", section, re.M)
-    assert abs(sum(float(amount) for *_, amount in rows) - float(together)) < 0.005
