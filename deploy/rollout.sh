@@ -7,8 +7,8 @@
 #
 # Environment:
 #   CODEDEPLOY_APPLICATION, CODEDEPLOY_GROUP, AWS_REGION
-#   ROLLOUT_SECONDS  stop the deployment after so long: 2400, well within the hour that GitHub's
-#                    login to AWS lasts
+#   ROLLOUT_SECONDS  stop the deployment after so long: 3000, within the hour that GitHub's login
+#                    to AWS lasts; 900 of them the instances before wait for the way back
 #   POLL_SECONDS     how often to ask: 10
 #   IGNORE_ALARMS    yes: start although an alarm of the deployment group is on, and do not stop for
 #                    one; CodeDeploy refuses else, also what would mend it
@@ -44,12 +44,12 @@ deployment=$(deploy create-deployment --application-name "$CODEDEPLOY_APPLICATIO
 say "Deployment $deployment of $1"
 
 status=
-limit=$((SECONDS + ${ROLLOUT_SECONDS:-2400}))
+limit=$((SECONDS + ${ROLLOUT_SECONDS:-3000}))
 while [[ ! $status =~ ^(Succeeded|Failed|Stopped)$ ]]; do
   if [ "$SECONDS" -ge "$limit" ]; then
     deploy stop-deployment --deployment-id "$deployment" --auto-rollback-enabled >&2 ||
-      fail "$deployment goes on, for it could not be stopped (above): not done after ${ROLLOUT_SECONDS:-2400} s, status ${status:-unknown}"
-    fail "stopped $deployment: not done after ${ROLLOUT_SECONDS:-2400} s, status ${status:-unknown}"
+      fail "$deployment goes on, for it could not be stopped (above): not done after ${ROLLOUT_SECONDS:-3000} s, status ${status:-unknown}"
+    fail "stopped $deployment: not done after ${ROLLOUT_SECONDS:-3000} s, status ${status:-unknown}"
   fi
   [ -z "$status" ] || sleep "${POLL_SECONDS:-10}"
   before=$status

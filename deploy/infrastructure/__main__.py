@@ -13,10 +13,12 @@ _HELP = """\
 up      make what the service needs in AWS, or bring it up to date. What was set once stays, until
         it is set again: deploy/cloudformation/ tells the parameters
 status  tell what there is, and whether it serves
-down    remove it. Data (bucket, images, log, parameters) go only after a typed yes
+down    remove it. Data (bucket, images, log, parameters) go only after a typed yes; refused while
+        another target's stack is there
 
-Exit codes: 0 done (status: all there, and serving; down: nothing left), 1 AWS refused or something
-is amiss, 2 what was given cannot be used. The login is that of AWS's own tools."""
+Exit codes: 0 done (status: all there, and serving; down: nothing left but data that were kept),
+1 refused, or something is amiss, 2 what was given cannot be used. The login is that of AWS's own
+tools."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from image_env import service_settings
 
 from infrastructure import fleet, kept, stacks
 from infrastructure.account import Account
-from infrastructure.problems import BadInputError
+from infrastructure.problems import BadInputError, InfrastructureError
 
 GITHUB: Final = "token.actions.githubusercontent.com"
 _SERVICE_ENV: Final = Path(__file__).resolve().parents[1] / "service.env"
@@ -50,7 +50,7 @@ def up(account: Account, given: dict[str, str], say: Say) -> None:
         say(line)
     for line in (*_for_the_workflows(account, outputs), *_warnings(account, outputs)):
         say(line)
-    say(f"This costs money until deploy/aws down: {', '.join(_costs(account))}")
+    say(f"This costs money until deploy/aws down: {_costs(account)}")
 
 
 def status(account: Account, say: Say) -> bool:
@@ -65,11 +65,32 @@ def status(account: Account, say: Say) -> bool:
             found is None or found.state.endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE"))
         )
         outputs |= found.outputs if found else {}
+    if not _tell_fleet(account, say):
+        good = False
+    elif outputs.keys() >= {"TargetGroupArn", "BucketName"}:
+        states = [
+            one["TargetHealth"]["State"]
+            for one in account.elbv2.describe_target_health(
+                TargetGroupArn=outputs["TargetGroupArn"]
+            )["TargetHealthDescriptions"]
+        ]
+        told = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+        say(f"Targets: {told or 'none'}")
+        good = good and "healthy" in states
+    if outputs.keys() >= {"Scheme", "BucketName"}:
+        for line in (*_for_the_workflows(account, outputs), *_warnings(account, outputs)):
+            say(line)
+    say(f"This costs money: {_costs(account)}")
+    return good
+
+
+def _tell_fleet(account: Account, say: Say) -> bool:
+    """Tell of the groups; return whether they are as ``up`` makes them."""
     there = fleet.find(account)
     if there.present is None or there.deployment_group is None:
         say("Auto Scaling group or deployment group: not there; deploy/aws up makes them")
         return False
-    group = there.present
+    good, group = True, there.present
     say(
         f"Auto Scaling group {group['AutoScalingGroupName']}: {len(group['Instances'])} instances, "
         f"{group['MinSize']} to {group['MaxSize']}"
@@ -81,19 +102,6 @@ def status(account: Account, say: Say) -> bool:
         good = False
     if deployment := fleet.running_deployment(account):
         say(f"Deployment {deployment} is going on")
-    if outputs.keys() >= {"TargetGroupArn", "BucketName"}:
-        states = [
-            one["TargetHealth"]["State"]
-            for one in account.elbv2.describe_target_health(
-                TargetGroupArn=outputs["TargetGroupArn"]
-            )["TargetHealthDescriptions"]
-        ]
-        told = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-        say(f"Targets: {told or 'none'}")
-        good = good and "healthy" in states
-        for line in (*_for_the_workflows(account, outputs), *_warnings(account, outputs)):
-            say(line)
-    say(f"This costs money: {', '.join(_costs(account))}")
     return good
 
 
@@ -103,16 +111,26 @@ def down(account: Account, confirm: Callable[[str], bool], say: Say) -> bool:
     Raises
     ------
     InfrastructureError
-        If AWS refuses, or a deployment is going on.
+        If AWS refuses, a deployment is going on, or a stack of another target is there.
     """
+    others = [name for name in stacks.OTHERS if stacks.find(account, name) is not None]
+    if others:
+        raise InfrastructureError(
+            "; ".join(
+                f"{account.name}-{name} is there, and uses images, bucket or network of these "
+                f"stacks: aws cloudformation delete-stack --stack-name {account.name}-{name}, "
+                "and wait for its end"
+                for name in others
+            )
+        )
     fleet.check_at_rest(account)
     storage = stacks.find(account, "storage")
     bucket = storage.outputs.get("BucketName", "") if storage else ""
     data = kept.count(account, bucket) if storage else None
     deletes = data is not None and confirm(
-        f"{data.objects} versions of objects in {bucket or 'no bucket'}, {data.images} images, the "
-        f"service's log, and the parameters {', '.join(data.parameters) or '(none)'} are deleted "
-        "for ever."
+        f"{data.objects} versions of objects in {bucket or 'no bucket'}, {data.images} images "
+        "(machines and clusters may start from them, too), the service's log, and the "
+        f"parameters {', '.join(data.parameters) or '(none)'} are deleted for ever."
     )
     say(f"Auto Scaling and deployment group: {_removed(fleet.remove(account))}")
     for template in reversed(stacks.ORDER[1:]):
@@ -188,6 +206,13 @@ def _for_the_workflows(account: Account, outputs: dict[str, str]) -> Iterator[st
 def _warnings(account: Account, outputs: dict[str, str]) -> Iterator[str]:
     if outputs["Scheme"] == "http":
         yield "Warning: plain HTTP; --set CertificateArn=<arn> makes it HTTPS"
+    access = stacks.find(account, "access")
+    ids = ("GitHubOwnerId", "GitHubRepositoryId")
+    if access is not None and not all(access.parameters.get(name) for name in ids):
+        yield (
+            "Warning: a repository made or renamed since the summer of 2026 gets no login to AWS "
+            f"without {' and '.join(ids)}; docs/aws.md has the command"
+        )
     named = sorted(
         value.removeprefix("ssm:")
         for key, value in _service_env().items()
@@ -206,16 +231,20 @@ def _warnings(account: Account, outputs: dict[str, str]) -> Iterator[str]:
             yield f"Warning: the instances may read /{account.name}/… only, and not {name}"
 
 
-def _costs(account: Account) -> list[str]:
+def _costs(account: Account) -> str:
+    """Return what costs money, in the words of the table in docs/aws.md."""
     there: Any = fleet.find(account)
     groups = [one for one in (there.present, *there.others) if one is not None]
     service = stacks.find(account, "service")
-    kind = service.parameters.get("InstanceType", "") if service else ""
-    number = sum(one["DesiredCapacity"] for one in groups)
     found = []
     if service is not None:
-        found += ["1 load balancer", f"{number} instances {kind} with disk and public address"]
-        found += ["4 alarms"]
+        number = sum(one["DesiredCapacity"] for one in groups)
+        found += ["load balancer", "its capacity units"]
+        found += [f"instances: {number} {service.parameters.get('InstanceType', '')}"]
+        found += ["their disks", "public IPv4 addresses", "answers to the internet"]
+        found += ["metrics of alarms"]
     if stacks.find(account, "storage") is not None:
-        found += ["what bucket, image repository and log group hold"]
-    return [*found, "docs/aws.md has the prices"] if found else ["nothing"]
+        found += ["log", "bucket", "images"]
+    if stacks.find(account, "observability") is not None:
+        found += ["dashboard"]
+    return ", ".join([*found, "at the prices of docs/aws.md"]) if found else "nothing"

@@ -17,6 +17,8 @@ POLICY: Final = "requests-per-instance"
 TAG: Final = "carprice-fleet"
 GRACE_SECONDS: Final = 1800
 """How long a new instance may be unhealthy: as long as all hooks of appspec.yml may take."""
+BLUE_MINUTES: Final = 15
+"""How long the instances before stay, for the way back: the alarms need up to six to be on."""
 _RUNNING: Final = ["Created", "Queued", "InProgress", "Baking", "Ready"]
 
 
@@ -179,7 +181,7 @@ def deployment_group_settings(outputs: dict[str, str]) -> dict[str, Any]:
             "deploymentReadyOption": {"actionOnTimeout": "CONTINUE_DEPLOYMENT"},
             "terminateBlueInstancesOnDeploymentSuccess": {
                 "action": "TERMINATE",
-                "terminationWaitTimeInMinutes": 5,
+                "terminationWaitTimeInMinutes": BLUE_MINUTES,
             },
         },
         "alarmConfiguration": {"enabled": True, "alarms": [{"name": name} for name in alarms]},

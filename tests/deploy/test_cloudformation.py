@@ -117,6 +117,27 @@ def test_the_templates_say_what_the_rest_of_the_delivery_says() -> None:
     assert movable["ImageTagMutabilityExclusionFilterValue"] == "*-unscanned"
 
 
+@pytest.mark.parametrize(
+    ("service", "balancer", "requests", "percent"),
+    [(None, None, None, 0), (1, None, 200, 0.5), (None, 30, None, 100), (None, 10, 10, 50)],
+)
+def test_the_share_of_errors_is_told_where_no_request_reached_an_instance(
+    service: int | None, balancer: int | None, requests: int | None, percent: float
+) -> None:
+    """CloudWatch's own arithmetic is not here: FILL and IF as its guide tells of them."""
+    metrics = {one["Id"]: one for one in SERVICE["ErrorAlarm"]["Properties"]["Metrics"]}
+    known: dict[str, Any] = {
+        "FILL": lambda value, instead: instead if value is None else value,
+        "IF": lambda condition, value, other: value if condition else other,
+        "service": service,
+        "balancer": balancer,
+        "requests": requests,
+    }
+    for name in ("asked", "percent"):
+        known[name] = eval(metrics[name]["Expression"], {}, known)  # noqa: S307
+    assert known["percent"] == percent
+
+
 def test_instances_get_the_agent_without_ruby_where_there_is_one() -> None:
     data = SERVICE["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
     hops = {"Fn::If": ["HasPredictionLog", 2, 1]}
@@ -225,6 +246,15 @@ def test_the_group_is_scaled_and_deployed_to_as_it_should(account: AwsAccount) -
     )
     copies = deploying["blueGreenDeploymentConfiguration"]["greenFleetProvisioningOption"]
     assert copies == {"action": "COPY_AUTO_SCALING_GROUP"}
+    # The way back is there until an alarm of so many minutes, and as many of delay, can be on.
+    stays = deploying["blueGreenDeploymentConfiguration"][
+        "terminateBlueInstancesOnDeploymentSuccess"
+    ]["terminationWaitTimeInMinutes"]
+    alarms = [one["Properties"] for key, one in SERVICE.items() if key.endswith("Alarm")]
+    assert stays > 2 * max(one["EvaluationPeriods"] for one in alarms)
+    assert f"{stays} minutes after the traffic moved" in text_of("docs/aws.md")
+    waits = int(re.findall(r"ROLLOUT_SECONDS:-(\d+)", text_of("deploy/rollout.sh"))[0])
+    assert fleet.GRACE_SECONDS + stays * 60 < waits < 3600
     assert "DEPLOYMENT_STOP_ON_ALARM" in deploying["autoRollbackConfiguration"]["events"]
     names = [one["name"] for one in deploying["alarmConfiguration"]["alarms"]]
     kinds = [re.search(r"-(\w+Alarm)", name) for name in names]
