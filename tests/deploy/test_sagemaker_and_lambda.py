@@ -5,6 +5,7 @@ test_image_lambda.py run what they name.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -57,27 +58,53 @@ def values_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: one["Default"] for key, one in declared.items() if "Default" in one} | dict(given)
 
 
+def holds(name: str, given: Mapping[str, Any], condition: Any) -> bool:
+    """Return whether a condition holds with some parameters."""
+    match condition:
+        case str() | {"Condition": _}:
+            key = condition if isinstance(condition, str) else condition["Condition"]
+            return holds(name, given, TEMPLATES[name]["Conditions"][key])
+        case {"Fn::Equals": [{"Ref": key}, text]}:
+            return str(values_of(name, given)[key]) == str(text)
+        case {"Fn::Not": [one]}:
+            return not holds(name, given, one)
+        case {"Fn::And": ones}:
+            return all(holds(name, given, one) for one in ones)
+    raise AssertionError(condition)
+
+
+def broken_rules(name: str, **given: Any) -> set[str]:
+    """Return the rules that refuse some parameters."""
+    return {
+        key
+        for key, rule in TEMPLATES[name]["Rules"].items()
+        if holds(name, given, rule["RuleCondition"])
+        and not all(holds(name, given, one["Assert"]) for one in rule["Assertions"])
+    }
+
+
+def shell(name: str, commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run commands with the functions of a target's README.md, where ``aws`` is a function."""
+    guide = PATHS[name].with_name("README.md").read_text(encoding="utf-8")
+    functions = "".join(re.findall(r"^\w+\(\) \{.*?^\}\n", guide, re.M | re.S))
+    return subprocess.run(
+        ["bash", "-c", f"{functions}\n{commands}"],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 def chosen(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the resources that there are with some parameters, without Fn::If."""
-    template, values = TEMPLATES[name], values_of(name, given)
-
-    def holds(condition: Any) -> bool:
-        match condition:
-            case str() | {"Condition": _}:
-                key = condition if isinstance(condition, str) else condition["Condition"]
-                return holds(template["Conditions"][key])
-            case {"Fn::Equals": [{"Ref": key}, text]}:
-                return str(values[key]) == str(text)
-            case {"Fn::Not": [one]}:
-                return not holds(one)
-            case {"Fn::And": ones}:
-                return all(map(holds, ones))
-        raise AssertionError(condition)
+    template = TEMPLATES[name]
 
     def choose(found: Any) -> Any:
         match found:
             case {"Fn::If": [condition, one, other]}:
-                return choose(one if holds(condition) else other)
+                return choose(one if holds(name, given, condition) else other)
             case dict():
                 told = {key: choose(value) for key, value in found.items()}
                 return {key: value for key, value in told.items() if value != NO_VALUE}
@@ -88,7 +115,7 @@ def chosen(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: choose({name: part for name, part in one.items() if name != "Condition"})
         for key, one in template["Resources"].items()
-        if "Condition" not in one or holds(one["Condition"])
+        if "Condition" not in one or holds(name, given, one["Condition"])
     }
 
 
@@ -247,6 +274,36 @@ def test_a_challenger_gets_a_share_or_copies() -> None:
     assert "DataCaptureConfig" not in alone["Config"]
     scaled = alone["Scaling"]["ResourceId"]
     assert scaled == f"endpoint/Endpoint.EndpointName/variant/{production['VariantName']}"
+
+
+def test_traffic_that_sagemaker_cannot_shift_is_refused_before_anything_is_made() -> None:
+    for traffic in ("CANARY", "ALL_AT_ONCE", "ROLLING", "NONE"):
+        assert broken_rules("sagemaker", **SAGEMAKER, Traffic=traffic) == set()
+        told = broken_rules("sagemaker", **SAGEMAKER, **CHALLENGER, Traffic=traffic)
+        assert told == (set() if traffic == "NONE" else {"ChallengerTakesNone"})
+    assert broken_rules("sagemaker", **SAGEMAKER, MinInstances=1) == {"CanaryTakesTwo"}
+
+
+def test_no_instances_at_most_is_no_scaling() -> None:
+    scaling = {"Scaling", "ScalingPolicy"}
+    assert scaling <= set(resources_of("sagemaker", **SAGEMAKER))
+    assert not scaling & set(resources_of("sagemaker", **SAGEMAKER, MaxInstances=0))
+
+
+def test_a_deployment_that_sagemaker_took_back_is_told() -> None:
+    aws = """aws() {
+      case $2 in
+        deploy) [ -z "$fails" ] ;;
+        describe-stacks) echo new ;;
+        describe-endpoint) echo "$serves" ;;
+      esac
+    }
+    deploy Image=one"""
+    assert shell("sagemaker", aws, serves="new", fails="").returncode == 0
+    assert shell("sagemaker", aws, serves="new", fails="yes").returncode == 1
+    done = shell("sagemaker", aws, serves="old", fails="")
+    told = "rolled back: the endpoint has old, the stack new\n"
+    assert (done.returncode, done.stderr) == (1, told)
 
 
 def checked(policy: Policy, trust: Policy, service: str) -> None:
