@@ -1,7 +1,9 @@
 """How time and memory of ingest, transform, train and predict grow with the sample's rows.
 
 Every stage runs in a process of its own, so that the peak memory told is that stage's own.
-``carprice predict`` prices all rows, and is timed from its start to its end.
+``carprice predict`` prices all rows, and is timed from its start to its end. With ``--workers``,
+ingest, evaluate and predict run on so many Dask workers of this machine, too; the start of these is
+not counted.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,37 +22,44 @@ from rich.console import Console
 from rich.table import Table
 
 from carprice.arrays import Progress, quiet
+from carprice.components.cluster import Cluster, opened
 from carprice.components.ingest import ingest
+from carprice.components.predict_parts import predict_parts
 from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
+from carprice.model import PriceModel
 from carprice.sample.market import generate
-from carprice.settings import IngestSettings, SplitSettings, TrainSettings
+from carprice.settings import ComputeSettings, IngestSettings, SplitSettings, TrainSettings
 
 ROWS: Final = (10_000, 100_000, 1_000_000)
 COMPARED_WITH: Final = 100_000
 SEED: Final = 7
 TEST_SHARE: Final = 0.01
 """Nearly all rows are learned from, so that the table's row counts are those of training."""
+ROWS_OF_A_FILE: Final = 50_000
 _KILOBYTES: Final = 1024 if sys.platform != "darwin" else 1
 
 
 def source_of(folder: Path) -> Path:
-    """Return where the sample's listings stand."""
-    return folder / "sample.parquet"
+    """Return the pattern of the sample's files."""
+    return folder / "sample" / "*.parquet"
 
 
 def run_generate(folder: Path, rows: int) -> None:
-    """Write the sample's listings."""
-    generate(rows, SEED).to_parquet(source_of(folder), index=False)
+    """Write the sample's listings, in files of so many rows as fit into a small worker."""
+    source_of(folder).parent.mkdir()
+    for place, first in enumerate(range(0, rows, ROWS_OF_A_FILE)):
+        part = generate(min(ROWS_OF_A_FILE, rows - first), SEED + place)
+        part.to_parquet(source_of(folder).with_name(f"{place:06}.parquet"), index=False)
 
 
-def run_ingest(folder: Path, _: int) -> dict[str, Any]:
+def run_ingest(folder: Path, _: int, run: Executor | None = None) -> dict[str, Any]:
     """Ingest the sample's listings."""
     settings = IngestSettings(
         source=str(source_of(folder)), split=SplitSettings(test_size=TEST_SHARE)
     )
-    report = ingest(settings, Workspace(folder), quiet)
+    report = ingest(settings, Workspace(folder), quiet, run=run)
     return {"rows": report["rows_train"]}
 
 
@@ -76,13 +86,64 @@ def measure(stage: str, folder: Path, rows: int) -> dict[str, Any]:
     start = time.perf_counter()
     told = STAGES[stage](folder, rows) or {}
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTES
-    return {"seconds": seconds, "megabytes": peak / 1e6, **told}
+    return {"seconds": seconds, "megabytes": peak_megabytes(), **told}
 
 
-def measure_apart(stage: str, folder: Path, rows: int) -> dict[str, Any]:
+def measure_on_workers(stage: str, folder: Path, rows: int, workers: int) -> dict[str, Any]:
+    """Run a stage on workers; return also the peak memory of the one that had most."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415 (of the extra scale)
+
+    with LocalCluster(
+        n_workers=workers, threads_per_worker=1, memory_limit=MEMORY, dashboard_address=None
+    ) as own:
+        own.wait_for_workers(workers)
+        with (
+            opened(ComputeSettings(cluster=own.scheduler_address)) as cluster,
+            Client(own) as client,
+        ):
+            before = sum(client.run(time.process_time).values()), time.process_time()
+            start = time.perf_counter()
+            told = STAGES_ON[stage](folder, rows, cluster)
+            seconds = time.perf_counter() - start
+            figures = {
+                "cpu": time.process_time() - before[1],
+                "cpu_of_workers": sum(client.run(time.process_time).values()) - before[0],
+                "worker": max(client.run(peak_megabytes).values()),
+            }
+    return {"seconds": seconds, "megabytes": peak_megabytes(), **figures, **told}
+
+
+def peak_megabytes() -> float:
+    """Return the peak memory of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTES / 1e6
+
+
+def ingest_on(folder: Path, rows: int, cluster: Cluster) -> dict[str, Any]:
+    """Ingest into a folder of its own."""
+    other = folder / "on-workers"
+    other.mkdir(exist_ok=True)
+    if not source_of(other).parent.exists():
+        source_of(other).parent.symlink_to(source_of(folder).parent)
+    return run_ingest(other, rows, cluster.workers)
+
+
+def predict_on(folder: Path, _: int, cluster: Cluster) -> dict[str, Any]:
+    """Price all listings into parts."""
+    model = PriceModel.load(Workspace(folder).model)
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        source, settings = str(source_of(folder)), IngestSettings()
+        done = predict_parts(cluster, model, settings, source, f"{out}/", 0.9, quiet)
+    return {"rows": done.rows}
+
+
+MEMORY: Final = "2GB"
+STAGES_ON: Final = {"ingest": ingest_on, "predict": predict_on}
+
+
+def measure_apart(stage: str, folder: Path, rows: int, workers: int = 0) -> dict[str, Any]:
     """Run a stage in a fresh process."""
     command = [sys.executable, __file__, "--stage", stage, "--workdir", str(folder)]
+    command += ["--workers", str(workers)] if workers else []
     done = subprocess.run(
         [*command, "--rows", str(rows)], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -92,9 +153,9 @@ def measure_apart(stage: str, folder: Path, rows: int) -> dict[str, Any]:
 
 def measure_predict(python: str, source: Path, model: Path) -> dict[str, Any]:
     """Price listings with the command line of a Python; return the seconds."""
-    folder = source.parent
+    folder = source.parent.parent
     (folder / "params.yaml").write_text("{}\n", encoding="utf-8")
-    files = ["--model", str(model), "--out", str(folder / "priced.parquet")]
+    files = ["--model", str(model), "--out", "priced.parquet"]
     command = [python, "-m", "carprice.cli", "predict", str(source), *files]
     start = time.perf_counter()
     subprocess.run(
@@ -120,6 +181,11 @@ def scale(rows: int, options: argparse.Namespace, progress: Progress) -> dict[st
         for stage, python in pythons.items():
             progress(f"{options.predict_rows or rows:,} rows: {stage}")
             figures[stage] = measure_predict(python, source_of(priced), Workspace(folder).model)
+        for workers in options.workers:
+            for stage in STAGES_ON:
+                progress(f"{rows:,} rows: {stage} on {workers} workers")
+                name = f"{stage} on {workers}"
+                figures[name] = measure_apart(stage, folder, rows, workers)
     return figures
 
 
@@ -161,6 +227,34 @@ def scaling_table(measured: dict[int, dict[str, Any]]) -> Table:
     return table
 
 
+def workers_table(measured: dict[int, dict[str, Any]]) -> Table:
+    """Return one row a size of the sample, stage and number of workers."""
+    table = Table(title=f"On Dask workers of {MEMORY} on this machine", title_justify="left")
+    for name in (
+        "rows",
+        "stage",
+        "workers",
+        "s",
+        "CPU s here",
+        "CPU s of the workers",
+        "CPU µs/row",
+    ):
+        table.add_column(name, justify="right")
+    for name in ("peak MB here", "peak MB of a worker"):
+        table.add_column(name, justify="right")
+    for rows, figures in measured.items():
+        for name, found in figures.items():
+            stage, _, workers = name.partition(" on ")
+            if workers:
+                table.add_row(
+                    *(f"{rows:,}", stage, workers, f"{found['seconds']:.1f}"),
+                    *(f"{found[one]:.1f}" for one in ("cpu", "cpu_of_workers")),
+                    f"{1e6 * (found['cpu'] + found['cpu_of_workers']) / rows:,.0f}",
+                    *(f"{found[one]:,.0f}" for one in ("megabytes", "worker")),
+                )
+    return table
+
+
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -187,8 +281,16 @@ def read_options() -> argparse.Namespace:
         metavar="PYTHON",
         help="also time the `carprice predict` that this Python has installed: another commit's",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="N",
+        help="also ingest and predict on so many Dask workers, for each number given",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
-    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--stage", choices={*STAGES, *STAGES_ON}, help=argparse.SUPPRESS)
     parser.add_argument("--workdir", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -197,13 +299,16 @@ def main() -> None:
     """Run from the command line."""
     options = read_options()
     if options.stage is not None:
-        sys.stdout.write(json.dumps(measure(options.stage, options.workdir, options.rows[0])))
+        given = options.stage, options.workdir, options.rows[0]
+        found = measure_on_workers(*given, *options.workers) if options.workers else measure(*given)
+        sys.stdout.write(json.dumps(found))
         return
     with Console(stderr=True).status("") as status:
         measured = {rows: scale(rows, options, status.update) for rows in sorted(options.rows)}
-    Console(width=None if sys.stdout.isatty() else 130, highlight=False).print(
-        scaling_table(measured)
-    )
+    console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
+    console.print(scaling_table(measured))
+    if options.workers:
+        console.print(workers_table(measured))
     if options.json is not None:
         options.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
 

@@ -49,6 +49,8 @@ from carprice.schema import (
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.mlflow)(?<!\.git)", re.ASCII)
 
+_SCHEDULER: Final = re.compile(r"(tcp|tls)://[\w.\[\]:-]+:\d{1,5}", re.ASCII)
+_BYTES: Final = re.compile(r"[1-9]\d{0,8}(\.\d+)? ?[kMGT]i?B", re.ASCII)
 _WORDS: Final = re.compile(r"[1-9]\d{0,3}(-([1-9]\d{0,3})?)?")
 _LARGEST_FILE: Final = 2_000_000
 _MOST_VALUES: Final = 100_000
@@ -691,6 +693,33 @@ class TrackingSettings(_Settings):
         return self
 
 
+class ComputeSettings(_Settings):
+    """Where the work is done: in this process, or on a Dask cluster; docs/scale.md."""
+
+    cluster: str = Field(
+        "local", description="local, dask (workers on this machine) or a scheduler's address"
+    )
+    workers: int = Field(2, ge=1, le=1000, description="processes of `dask`")
+    memory: str = Field("2GB", description="of each of them; one that takes more starts again")
+
+    @field_validator("cluster")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value in ("local", "dask") or _SCHEDULER.fullmatch(value):
+            return value
+        raise ValueError(
+            f"{_shown(redact(value))} is neither local, dask nor a scheduler's address, such as "
+            "tcp://10.0.0.5:8786"
+        )
+
+    @field_validator("memory")
+    @classmethod
+    def _some_bytes(cls, value: str) -> str:
+        if _BYTES.fullmatch(value):
+            return value
+        raise ValueError(f"{_shown(value)} is no size; write it such as 2GB or 1500MiB")
+
+
 class Settings(_Settings):
     """The whole of params.yaml."""
 
@@ -700,6 +729,7 @@ class Settings(_Settings):
     challenge: ChallengeSettings = ChallengeSettings()
     tracking: TrackingSettings = TrackingSettings()
     monitor: MonitorSettings = MonitorSettings()
+    compute: ComputeSettings = ComputeSettings()
 
 
 def describe(error: ValidationError) -> str:
@@ -831,17 +861,18 @@ def _read_yaml(path: Path) -> Any:
     raise InputError(f"params file {path} is not valid YAML: {reason}")
 
 
-def load_settings(path: Path, source: str | None = None) -> Settings:
-    """Read a params file; ``source`` takes the place of its ``ingest.source``.
+def load_settings(path: Path, source: str | None = None, cluster: str | None = None) -> Settings:
+    """Read a params file; arguments take the place of ``ingest.source`` and ``compute.cluster``.
 
     It is an InputError if the file is missing, is no YAML, or holds what is not allowed.
     """
     content = _read_yaml(path)
     content = {} if content is None else content
-    if source is not None and isinstance(content, dict):
-        ingest = content.get("ingest") or {}
-        if isinstance(ingest, dict):
-            content = {**content, "ingest": {**ingest, "source": source}}
+    for section, key, value in (("ingest", "source", source), ("compute", "cluster", cluster)):
+        if value is not None and isinstance(content, dict):
+            of_section = content.get(section) or {}
+            if isinstance(of_section, dict):
+                content = {**content, section: {**of_section, key: value}}
     try:
         return Settings.model_validate(content)
     except ValidationError as error:

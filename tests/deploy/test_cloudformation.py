@@ -57,7 +57,7 @@ def test_cfn_lint_finds_nothing() -> None:
 def test_checkov_finds_nothing_but_the_exceptions_with_a_reason() -> None:
     program = shutil.which("checkov")
     if program is None:
-        pytest.skip("checkov is not on the PATH; docs/deploy.md tells how to run it")
+        pytest.skip("checkov is not on the PATH; docs/aws.md tells how to run it")
     options = ["--framework", "cloudformation", "--output", "json", "--quiet", "--skip-download"]
     command = [program, *(f"--file={path}" for path in EVERY), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -90,7 +90,7 @@ def test_the_templates_say_what_the_rest_of_the_delivery_says() -> None:
     settings = service_settings(ROOT / "deploy" / "service.env")
     port = TEMPLATES["service"]["Parameters"]["Port"]["Default"]
     assert str(port) == settings["PORT"] == str(DEFAULT_PORT)
-    target, guide = SERVICE["TargetGroup"]["Properties"], text_of("docs/deploy.md")
+    target, guide = SERVICE["TargetGroup"]["Properties"], text_of("docs/aws.md")
     assert target["HealthCheckPath"] == HEALTH[0]
     (delay,) = target["TargetGroupAttributes"]
     assert (
@@ -108,7 +108,7 @@ def test_the_templates_say_what_the_rest_of_the_delivery_says() -> None:
     for key, value in settings.items():
         if key.startswith("SECRET_"):
             assert value.startswith(f"ssm:/{name}/")
-    assert f"--repository-name {name} " in guide
+    assert f"--repository-name {name} " in text_of("docs/deploy.md")
     assert f"/{fleet.DEPLOYMENT_GROUP}" in (FOLDER / "access.yaml").read_text("utf-8")
     # The tags that release.sh moves until a scan has passed are the only ones that can be moved.
     assert '"$tag-unscanned"' in text_of("deploy/release.sh")

@@ -101,7 +101,8 @@ def test_a_task_loses_no_request_when_it_is_stopped(image: str, model_folder: Pa
         assert int(found["CapBnd"], 16) == 0
 
         answers: list[int] = []
-        draining, lost = threading.Event(), []
+        lost: list[str] = []
+        draining = threading.Event()
 
         def asks() -> None:
             left = 10
@@ -113,27 +114,31 @@ def test_a_task_loses_no_request_when_it_is_stopped(image: str, model_folder: Pa
                     lost.append(repr(error))
 
         clients = [threading.Thread(target=asks) for _ in range(4)]
-        for client in clients:
-            client.start()
-        while len(answers) < 20:
-            time.sleep(0.01)
-        stopping = subprocess.Popen([*ENGINE, "stop", container.name], stdout=subprocess.DEVNULL)
-        while container.ask("/ready").status_code == 200:
-            time.sleep(0.01)
-        at = len(answers)
-        draining.set()
-        for client in clients:
-            client.join()
-        assert stopping.wait(60) == 0
+        try:
+            for client in clients:
+                client.start()
+            while len(answers) < 20 and not lost:
+                time.sleep(0.01)
+            stopping = subprocess.Popen([*ENGINE, "stop", container.name], stdout=subprocess.PIPE)
+            while container.ask("/ready").status_code == 200:
+                time.sleep(0.01)
+            told = len(answers)
+        finally:
+            draining.set()
+            for client in clients:
+                client.join()
+        stopping.communicate(timeout=60)
+        print(f"{len(answers)} answers, {len(answers) - told} of them after SIGTERM, 0 lost")  # noqa: T201
         assert lost == []
         assert set(answers) == {200}
-        assert len(answers) >= at + 36
+        assert len(answers) >= told + 36
         # 137 would be a task that was killed when StopTimeout was over.
         state = podman("inspect", "--format", "{{.State.ExitCode}}", container.name)
         assert int(state.stdout) == 0
         assert "Application shutdown complete" in container.log
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("aws"), reason="no AWS command line")
 def test_the_commands_of_the_guide(no_aws_login: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up and down as they are written, with the real program, but for the build of the image.

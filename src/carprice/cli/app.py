@@ -38,6 +38,12 @@ Params = Annotated[
 Workdir = Annotated[
     Path, typer.Option("--workdir", "-w", help="Folder that data, models and reports go to.")
 ]
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", help="local, dask or a scheduler's address, instead of compute.cluster."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 PARAMS: Final = Path("params.yaml")
 WORKDIR: Final = Path()

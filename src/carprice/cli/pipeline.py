@@ -13,6 +13,7 @@ from carprice.cli.app import (
     PIPELINE,
     WORKDIR,
     AsJson,
+    OnCluster,
     Params,
     Workdir,
     app,
@@ -23,7 +24,7 @@ from carprice.cli.app import (
 from carprice.cli.terminal import figures_table, say, say_assumed, say_junk, step, table
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
-from carprice.settings import Settings, load_settings
+from carprice.settings import ComputeSettings, Settings, load_settings
 
 if TYPE_CHECKING:
     from carprice.components.register import Registration
@@ -64,10 +65,11 @@ def run(
     params: Params = PARAMS,
     workdir: Workdir = WORKDIR,
     source: Source = None,
+    cluster: OnCluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Run all five stages in any folder, without DVC, and print the figures."""
-    settings = load_settings(params, source=source)
+    settings = load_settings(params, source=source, cluster=cluster)
     workspace = Workspace(workdir)
     with working(workspace, "run"):
         log_in(settings, workspace)
@@ -85,13 +87,14 @@ def run(
 
 
 @app.command(rich_help_panel=PIPELINE)
-def ingest(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
+def ingest(params: Params = PARAMS, workdir: Workdir = WORKDIR, cluster: OnCluster = None) -> None:
     """Stage 1: read, clean and split the listings."""
-    settings = load_settings(params)
+    settings, workspace = load_settings(params, cluster=cluster), Workspace(workdir)
+    from carprice.components.cluster import opened
     from carprice.components.ingest import ingest as ingest_source
 
-    with working(Workspace(workdir), "ingest"), step("ingest") as progress:
-        report = ingest_source(settings.ingest, Workspace(workdir), progress)
+    with working(workspace, "ingest"), step("ingest") as progress, opened(settings.compute) as runs:
+        report = ingest_source(settings.ingest, workspace, progress, run=runs.workers)
     say_assumed(report["notes"])
     say_junk(report["junk"])
     say(
@@ -122,12 +125,18 @@ def train(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
 
 
 @app.command(rich_help_panel=PIPELINE)
-def evaluate(workdir: Workdir = WORKDIR) -> None:
+def evaluate(
+    params: Params = PARAMS, workdir: Workdir = WORKDIR, cluster: OnCluster = None
+) -> None:
     """Stage 4: measure the model on the test rows, write figures and plots."""
+    workspace, compute = Workspace(workdir), ComputeSettings()
+    if cluster is not None or params.exists():
+        compute = load_settings(params, cluster=cluster).compute
+    from carprice.components.cluster import opened
     from carprice.components.evaluate import evaluate as evaluate_model
 
-    with working(Workspace(workdir), "evaluate"), step("evaluate") as progress:
-        figures = evaluate_model(Workspace(workdir), progress)
+    with working(workspace, "evaluate"), step("evaluate") as progress, opened(compute) as runs:
+        figures = evaluate_model(workspace, progress, runs.predictor)
     say(f"evaluate: MAPE {figures['mape']:.2f} %, ranges cover {figures['coverage']:.1f} %")
 
 

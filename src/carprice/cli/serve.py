@@ -15,6 +15,7 @@ from carprice.cli.app import (
     PARAMS,
     SERVE,
     WORKDIR,
+    OnCluster,
     Params,
     Workdir,
     app,
@@ -109,23 +110,49 @@ def api_key(
 @app.command(rich_help_panel=SERVE)
 def predict(
     source: Annotated[str, typer.Argument(help="Listings: a path, glob, s3://…, https://… …")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .csv, .parquet, .jsonl")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write: .csv, .parquet, .jsonl; or a folder of parts: s3://…, or its name "
+            "and /",
+        ),
+    ],
     params: Params = PARAMS,
     workdir: Workdir = WORKDIR,
     model: Annotated[
         Path | None, typer.Option("--model", help="Model folder; default: the production model.")
     ] = None,
     confidence: Confidence = DEFAULT_CONFIDENCE,
+    cluster: OnCluster = None,
 ) -> None:
-    """Price every row of a source, by the column map of the params file."""
+    """Price every row of a source, by the column map of the params file.
+
+    Into a folder, each file of the source becomes a Parquet part; started again, the command keeps
+    the parts that are finished. Only so a cluster helps: see docs/scale.md.
+    """
+    from carprice.components.cluster import opened
     from carprice.components.predict import check_target
     from carprice.components.predict import predict as predict_source
+    from carprice.components.predict_parts import check_folder, is_folder, predict_parts
 
-    settings, workspace = load_settings(params), Workspace(workdir)
-    check_target(out, source)
-    with step("predict") as progress:
-        loaded = load_model(model, settings, workspace, progress)
-        done = predict_source(loaded, settings.ingest, source, out, confidence, progress)
+    settings, workspace = load_settings(params, cluster=cluster), Workspace(workdir)
+    if is_folder(out):
+        check_folder(out, source)
+        with step("predict") as progress:
+            loaded = load_model(model, settings, workspace, progress)
+            with opened(settings.compute) as runs:
+                done = predict_parts(
+                    runs, loaded, settings.ingest, source, out, confidence, progress
+                )
+    else:
+        if cluster not in (None, "local"):
+            raise InputError(f"--cluster writes a folder of parts: --out {out}/")
+        check_target(Path(out), source)
+        with step("predict") as progress:
+            loaded = load_model(model, settings, workspace, progress)
+            done = predict_source(loaded, settings.ingest, source, Path(out), confidence, progress)
     say_assumed(done.notes)
     rows, priced = done.rows, done.with_price
     rest = "" if priced == rows else "; the column problem says why not the others"

@@ -1,6 +1,6 @@
 """Evaluate: the model folder on the test rows → figures, plot tables and one picture."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace, refuse_other_listings, require_output
-from carprice.evaluation.measurement import Measurement, measure
+from carprice.evaluation.measurement import Measurement, Predict, measure
 from carprice.evaluation.plots import draw_evaluation
 from carprice.files import check_writable, replacing, write_json, writing
 from carprice.model import DEFAULT_CONFIDENCE, PriceModel
@@ -21,8 +21,16 @@ _COLUMNS: Final = 20
 Metrics = dict[str, Any]
 
 
-def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
+def evaluate(
+    workspace: Workspace,
+    progress: Progress,
+    predictor: Callable[[PriceModel], Predict] | None = None,
+) -> Metrics:
     """Price the test rows as the service would, and write metrics, plot tables and a picture.
+
+    Parameters
+    ----------
+    predictor : returns what prices listings by a model; None for the model itself.
 
     Raises
     ------
@@ -36,7 +44,7 @@ def evaluate(workspace: Workspace, progress: Progress) -> Metrics:
     refuse_other_listings(workspace, workspace.model, model.market.data_digest, remedy)
     train = pd.read_parquet(require_output(workspace.train_listings, made_by="ingest"))
     test = pd.read_parquet(require_output(workspace.test_listings, made_by="ingest"))
-    measured = measure(model, train, test)
+    measured = measure(model, train, test, predictor and predictor(model))
     noise = asdict(measured.noise)
     figures = {
         **measured.overall,

@@ -1,6 +1,7 @@
 """Ingest: any source → clean listings, split into training and test rows, with a report."""
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,14 @@ from carprice.listings.believed import BELIEVED, PRICE_TRUST, believed
 from carprice.listings.cars import cars_of
 from carprice.listings.contradictions import find_contradictions
 from carprice.listings.market import Market
-from carprice.listings.reading import clean_source, read_source, refuse_too_few
+from carprice.listings.reading import (
+    clean_source,
+    read_source,
+    read_source_at,
+    refuse_too_few,
+)
 from carprice.listings.snapshot import listings_digest, snapshot_digest
+from carprice.listings.sources import are_files
 from carprice.redaction import redact
 from carprice.schema import PRICE, alias
 from carprice.settings import IngestSettings
@@ -29,6 +36,7 @@ def ingest(
     workspace: Workspace,
     progress: Progress,
     passed_over: Path | None = None,
+    run: Executor | None = None,
 ) -> dict[str, Any]:
     """Read, clean, check and split the listings; return what ``report.json`` says.
 
@@ -36,6 +44,7 @@ def ingest(
     ----------
     passed_over : see :func:`carprice.listings.sources.read_chunks`; if None, the workspace's own
         snapshot.
+    run : a cluster's, to read the files of a source at once; None to read them here.
 
     Raises
     ------
@@ -44,7 +53,10 @@ def ingest(
     """
     passed_over = passed_over or workspace.snapshot
     with replacing(workspace.snapshot) as snapshot:
-        read = read_source(settings, progress, keep=snapshot, passed_over=passed_over)
+        if run is not None and are_files(settings.source):
+            read = read_source_at(run, settings, progress, keep=snapshot, passed_over=passed_over)
+        else:
+            read = read_source(settings, progress, keep=snapshot, passed_over=passed_over)
         progress("cleaning")
         cleaned = clean_source(read, settings)
         refuse_too_few(cleaned, settings, read)

@@ -10,11 +10,10 @@ from carprice.errors import InputError
 from carprice.evaluation.pricing import problems_of, refuse_unreadable
 from carprice.listings.column_map import MappedChunk, map_chunks
 from carprice.listings.remedies import told_unreadable
-from carprice.listings.row_filter import RowFilter
 from carprice.listings.sources import read_chunks
 from carprice.listings.sources.chunks import Chunk
-from carprice.listings.units_beside import UnitsBeside
-from carprice.listings.unreadable import Unreadable, add
+from carprice.listings.tally import Tally
+from carprice.listings.unreadable import Unreadable
 from carprice.model import PriceModel
 from carprice.redaction import redact
 from carprice.schema import PRICE, REQUIRED
@@ -45,28 +44,36 @@ def listings_to_price(
         If a source, or too much of a field, cannot be read, or another column tells that a field is
         in another unit.
     """
-    rows = 0
-    unreadable: dict[str, Unreadable] = {}
-    origin: dict[str, tuple[str, ...]] = {}
-    units_beside = UnitsBeside(settings, price_required=asks)
-    required = [name for name in REQUIRED if settings.columns.get(name, name) is not None]
-    row_filter, signs = RowFilter(settings.rows, all_columns=False), model.market.decimals
+    tally = Tally(settings, price_required=asks, learns=False)
+    required = fields_required(settings)
     chunks = itertools.chain.from_iterable(
         read_chunks(settings, source=source) for source in sources
     )
     for chunk, mapped in map_chunks(
-        chunks, settings, row_filter, signs, price_required=False, asks=asks
+        chunks,
+        settings,
+        tally.row_filter,
+        model.market.decimals,
+        price_required=False,
+        asks=asks,
     ):
         yield ToPrice(chunk, mapped, problems_of(mapped.frame, mapped.raw_unreadable, required))
-        rows += len(chunk.frame)
-        origin.update(mapped.origin)
-        units_beside.add(chunk.frame.loc[mapped.frame.index], mapped.ignored, mapped.origin)
-        add(mapped.unreadable, unreadable)
-    label = ", ".join(map(redact, sources))
+        tally.add(chunk, mapped)
+    refuse_all(tally, settings, ", ".join(map(redact, sources)), asks=asks)
+
+
+def fields_required(settings: IngestSettings) -> list[str]:
+    """Return the fields that a listing must have to be priced."""
+    return [name for name in REQUIRED if settings.columns.get(name, name) is not None]
+
+
+def refuse_all(tally: Tally, settings: IngestSettings, label: str, *, asks: bool) -> None:
+    """Raise an InputError for what speaks against the whole; see :func:`listings_to_price`."""
+    rows, unreadable, origin = tally.rows_read, tally.unreadable, tally.origin
     refuse_unreadable(unreadable, origin, rows, settings, label)
     if asks and PRICE in unreadable:
         _refuse_asking(unreadable[PRICE], origin[PRICE], rows, settings, label)
-    units_beside.refuse(origin, label)
+    tally.units_beside.refuse(origin, label)
 
 
 def _refuse_asking(

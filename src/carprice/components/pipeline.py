@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from carprice.arrays import Progress, quiet
+from carprice.components.cluster import opened
 from carprice.components.evaluate import evaluate
 from carprice.components.ingest import ingest
 from carprice.components.register import Registration, register
@@ -37,14 +38,15 @@ def run(
     """Run ingest, transform, train, evaluate and register; each shows itself through ``step``."""
     check_writable(workspace.metrics, workspace.registration, workspace.report)
     check_writable(workspace.model, workspace.snapshot, workspace.plots, is_folder=True)
-    with step("ingest") as progress:
-        report = ingest(settings.ingest, workspace, progress)
-    with step("transform"):
-        transform(workspace)
-    with step("train") as progress:
-        train(settings.train, workspace, progress)
-    with step("evaluate") as progress:
-        figures = evaluate(workspace, progress)
+    with opened(settings.compute) as cluster:
+        with step("ingest") as progress:
+            report = ingest(settings.ingest, workspace, progress, run=cluster.workers)
+        with step("transform"):
+            transform(workspace)
+        with step("train") as progress:
+            train(settings.train, workspace, progress)
+        with step("evaluate") as progress:
+            figures = evaluate(workspace, progress, cluster.predictor)
     with step("register") as progress:
         registration = register(settings, workspace, now, progress)
     return PipelineResult(report, figures, registration)

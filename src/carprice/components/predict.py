@@ -1,7 +1,7 @@
 """Predict: score any source with a model, in chunks, into one file."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,6 +14,7 @@ from carprice.components.listings_to_price import listings_to_price
 from carprice.errors import InputError
 from carprice.evaluation.pricing import answers, with_defaults, with_left_out
 from carprice.files import check_writable, writing
+from carprice.listings.column_map import MappedChunk
 from carprice.listings.sources import is_read
 from carprice.model import PriceModel
 from carprice.schema import PRICE_NAMES
@@ -63,10 +64,8 @@ def predict(
     def priced_chunks() -> Iterator[pd.DataFrame]:
         nonlocal rows, with_price, notes
         for chunk, mapped, problems in listings_to_price(model, settings, [source], asks=False):
-            priced = answers(model, mapped.frame, problems, confidence)
-            priced = with_left_out(with_defaults(priced, mapped.defaulted), mapped.left_out)
-            raw = chunk.frame.drop(columns=[*priced], errors="ignore")
-            yield pd.concat([raw, priced], axis=1)
+            priced = with_prices(model, chunk.frame, mapped, problems, confidence)
+            yield priced
             rows += len(priced)
             notes = mapped.notes
             with_price += int(priced[PRICE_NAMES[0]].notna().sum())
@@ -75,6 +74,19 @@ def predict(
     with writing(target) as path:
         write(path, priced_chunks())
     return Priced(rows, with_price, notes)
+
+
+def with_prices(
+    model: PriceModel,
+    raw: pd.DataFrame,
+    mapped: MappedChunk,
+    problems: pd.Series,
+    confidence: float,
+) -> pd.DataFrame:
+    """Return the raw rows of a chunk with their prices, warnings and problems."""
+    priced = answers(model, mapped.frame, problems, confidence)
+    priced = with_left_out(with_defaults(priced, mapped.defaulted), mapped.left_out)
+    return pd.concat([raw.drop(columns=[*priced], errors="ignore"), priced], axis=1)
 
 
 def check_target(target: Path, source: str) -> None:
@@ -108,7 +120,12 @@ def _write_json_lines(path: Path, chunks: Iterator[pd.DataFrame]) -> None:
         chunk.to_json(path, mode="a", orient="records", lines=True, force_ascii=False)
 
 
-def _write_parquet(path: Path, chunks: Iterator[pd.DataFrame]) -> None:
+def write_parquet(
+    path: Path,
+    chunks: Iterator[pd.DataFrame],
+    notes: Callable[[], Mapping[str, str]] = dict,
+) -> None:
+    """Write chunks to a Parquet file, and in its metadata the notes that are had at the end."""
     tables = (pa.Table.from_pandas(chunk, preserve_index=False) for chunk in chunks)
     first = next(tables)
     # A text that the first chunk lacks in all rows has no kind yet.
@@ -123,10 +140,11 @@ def _write_parquet(path: Path, chunks: Iterator[pd.DataFrame]) -> None:
                     f"{path.name}: a column changes its kind within the source ({error}); write "
                     ".csv or .jsonl instead"
                 ) from None
+        writer.add_key_value_metadata(notes())
 
 
 _WRITERS: Final[dict[str, Callable[[Path, Iterator[pd.DataFrame]], None]]] = {
     ".csv": _write_csv,
     ".jsonl": _write_json_lines,
-    ".parquet": _write_parquet,
+    ".parquet": write_parquet,
 }

@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Floats
+from carprice.arrays import Columns, Floats
 from carprice.listings.believed import believed, believed_of
 from carprice.listings.cars import cars_of, first_of_each_car
 from carprice.listings.frames import as_columns
@@ -33,6 +33,8 @@ _FOLDS: Final = 5
 _NEWEST: Final = {"tenth": 0.9, "quarter": 0.75}
 _CARS_OF_MODEL: Final = {"0": 0, "1-4": 4, "5-19": 19, "20-99": 99, "100 or more": np.inf}
 
+Predict = Callable[[Columns, float], Prices]
+"""Prices listings given by column, with ranges of a confidence."""
 Segments = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
@@ -77,23 +79,30 @@ class Measurement:
     newest: Mapping[str, float] = field(default_factory=dict)
 
 
-def measure(model: PriceModel, train: pd.DataFrame, test: pd.DataFrame) -> Measurement:
+def measure(
+    model: PriceModel,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    predict: Predict | None = None,
+) -> Measurement:
     """Price the test listings as the service would, and measure those whose price is believed.
 
     Parameters
     ----------
     train : the model's training listings, for naive prices, cars of a model, and the noise floor.
+    predict : takes the place of the model's own.
     """
+    predict = predict or model.predict
     train, test = of_their_days(train, model), of_their_days(test, model)
     listings = believed(pd.concat([train, test], ignore_index=True))
     parsed = replace(model.parse(as_columns(listings)), cars=cars_of(listings))
     noise = noise_floor(parsed, np.log(listings[PRICE].to_numpy(dtype=np.float64)))
     learned, cars = first_of_each_car(train), believed(first_of_each_car(test))
-    prices = model.predict(as_columns(cars), DEFAULT_CONFIDENCE)
+    prices = predict(as_columns(cars), DEFAULT_CONFIDENCE)
     tested = every = _figures(_prices_of(cars), prices)
     junk, is_learned = int(len(test) - len(believed(test))), believed_of(learned)
     if junk:
-        every = _figures(_prices_of(test), model.predict(as_columns(test), DEFAULT_CONFIDENCE))
+        every = _figures(_prices_of(test), predict(as_columns(test), DEFAULT_CONFIDENCE))
     naive = naive_prices(learned.iloc[is_learned], cars)
     held_out = 0
     if (

@@ -70,6 +70,21 @@ class CarIds:
                 self._hashes.setdefault(name, []).append(found)
         self._chunks += 1
 
+    def plus(self, later: "CarIds") -> None:
+        """Add what another found in the chunks after this one's."""
+        if not later._chunks:
+            return
+        if not self._chunks:
+            self._hashes = later._hashes
+        else:
+            both = self._hashes.keys() & later._hashes.keys()
+            self._hashes = {
+                name: [*hashes, *later._hashes[name]]
+                for name, hashes in self._hashes.items()
+                if name in both
+            }
+        self._chunks += later._chunks
+
     def best(self, listings: pd.DataFrame) -> CarId | None:
         """Return the column that most likely names cars; None if none seems to.
 

@@ -142,6 +142,8 @@ def map_chunks(
     *,
     price_required: bool,
     asks: bool = False,
+    notation: Notation | None = None,
+    found: dict[str, dict[str, tuple[str, ...]]] | None = None,
 ) -> Iterator[tuple[Chunk, MappedChunk]]:
     """Map the chunks of a source one by one, less the rows left out; see :func:`map_columns`.
 
@@ -151,9 +153,11 @@ def map_chunks(
     ----------
     known : the decimal signs of the listings that a model learned from, by field.
     asks : see :func:`auto_columns`.
+    notation : of the chunks before, if these are not the first ones; it learns from these.
+    found : by file, the columns that :func:`auto_columns` found, if these are not the first chunks.
     """
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
-    notation = Notation(settings, known or {})
+    found = {} if found is None else found
+    notation = notation or Notation(settings, known or {})
     samples: dict[str, tuple[str, ...]] = {}
     unread: set[str] = set()
     for chunk in chunks:

@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Final
 
@@ -81,6 +81,70 @@ class Notation:
     _seen: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
     _logs: dict[str, dict[str, float]] = field(default_factory=dict)
     _plain: dict[str, float] = field(default_factory=dict)
+    _rules: dict[str, ColumnRule] = field(default_factory=dict)
+
+    def copy(self) -> "Notation":
+        """Return the same, to be changed."""
+        return replace(
+            self,
+            decimals={**self.decimals},
+            notes=[*self.notes],
+            _both_signs={*self._both_signs},
+            _borrowed={*self._borrowed},
+            _seen={name: {**seen} for name, seen in self._seen.items()},
+            _logs={name: {**logs} for name, logs in self._logs.items()},
+            _plain={**self._plain},
+            _rules={**self._rules},
+        )
+
+    def begun(self) -> "Notation":
+        """Return what decides how the next chunk is read, with nothing counted or noted."""
+        begun = self.copy()
+        begun.count_anew()
+        return begun
+
+    def count_anew(self) -> None:
+        """Forget what was counted and noted, and keep what decides how the next chunk is read."""
+        self.notes.clear()
+        self._rules.clear()
+        self._logs.clear()
+        for seen in self._seen.values():
+            seen.update({text: (0, example) for text, (_, example) in seen.items()})
+
+    def reads_as(self, other: "Notation") -> bool:
+        """Whether the next chunk is read by another in the same way."""
+        return self.decided() == other.decided()
+
+    def decided(self) -> tuple[Sequence[Any], ...]:
+        """Return what decides how the next chunk is read, to be compared."""
+        return (
+            sorted(self.decimals.items()),
+            sorted(self._both_signs),
+            sorted(self._borrowed),
+            sorted(self._plain.items()),
+        )
+
+    def plus(self, later: "Notation", label: str) -> None:
+        """Add a later chunk, as read by one that has :meth:`begun` from where this one is.
+
+        Raises
+        ------
+        InputError
+            If the chunks so far have several units or currencies, or one that the market has not.
+        """
+        self.decimals, self._both_signs = later.decimals, later._both_signs
+        self._borrowed, self._plain = later._borrowed, later._plain
+        for text in later.notes:
+            self.note(text)
+        for name, rule in later._rules.items():
+            seen, logs = self._seen.setdefault(name, {}), self._logs.setdefault(name, {})
+            for text, (rows, example) in later._seen[name].items():
+                before, first = seen.get(text, (0, example))
+                seen[text] = (before + rows, first)
+                if rows:
+                    logs[text] = logs.get(text, 0.0) + later._logs[name][text]
+            self._rules[name] = rule
+            self._factors(name, label)
 
     def settle(self, columns: Mapping[str, tuple[Cells, ColumnRule]], label: str) -> None:
         """Find the decimal sign of each numeric column of texts.
@@ -218,7 +282,8 @@ class Notation:
             return (cells * multiply + add) * factor, np.zeros(len(cells), dtype=bool)
         decimal, is_strict = self.decimals.get(name), self._is_strict(name, rule)
         quantities = [_quantity(name, value, rule, decimal, is_strict) for value in cells.values]
-        factors = self._factors(name, quantities, cells, rule, label)
+        self._count(name, quantities, cells, rule)
+        factors = self._factors(name, label)
         bare = [one for one in quantities if isinstance(one, Quantity) and not one.name]
         if bare:
             self._refuse_name(name, rule, label)
@@ -332,10 +397,9 @@ class Notation:
                 f"what one {code} is in {currency}: currencies: {{{code}: ...}} in {key}"
             )
 
-    def _factors(
-        self, name: str, quantities: Sequence[Any], cells: Cells, rule: ColumnRule, label: str
-    ) -> dict[str, float]:
-        """Return, by unit or currency, what one of it is in the market's; "" where none is told."""
+    def _count(self, name: str, quantities: Sequence[Any], cells: Cells, rule: ColumnRule) -> None:
+        """Count the units or currencies that a column tells, "" where none is told."""
+        self._rules[name] = rule
         seen, logs = self._seen.setdefault(name, {}), self._logs.setdefault(name, {})
         for value, one, rows in zip(cells.values, quantities, cells.rows(), strict=True):
             if isinstance(one, Quantity):
@@ -344,6 +408,10 @@ class Notation:
                 logs[one.name] = logs.get(one.name, 0.0) + int(rows) * math.log(
                     max(one.number, 1.0)
                 )
+
+    def _factors(self, name: str, label: str) -> dict[str, float]:
+        """Return, by unit or currency, what one of it is in the market's; "" where none is told."""
+        seen, rule = self._seen[name], self._rules[name]
         named = [text for text in seen if text]
         if name in PRICED:
             factors = self._of_currencies(name, named, rule)

@@ -1,10 +1,11 @@
 """Read, map and clean a source in one go; ingest and the look at the data both do it this way."""
 
 import datetime
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from dataclasses import field as attribute
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from carprice.arrays import Progress
 from carprice.errors import InputError
-from carprice.listings.car_ids import CarId, CarIds
+from carprice.listings.car_ids import CarId
 from carprice.listings.cars import (
     CAR,
     Repeats,
@@ -31,15 +32,17 @@ from carprice.listings.cleaning import (
     default_price_range,
     find_valuation_date,
 )
-from carprice.listings.column_map import map_chunks
+from carprice.listings.column_map import MappedChunk, map_chunks
 from carprice.listings.ignored_columns import IgnoredColumn, inspect_ignored
+from carprice.listings.notation import Notation
 from carprice.listings.numbers import Decimal
+from carprice.listings.partitions import Keep, Manner, read_parts, without_secrets
 from carprice.listings.plausibility import doubts, refuse_implausible
 from carprice.listings.remedies import rule_of, told_unreadable
-from carprice.listings.row_filter import RowFilter
-from carprice.listings.sources import read_chunks
-from carprice.listings.units_beside import UnitsBeside
-from carprice.listings.unreadable import Unreadable, add
+from carprice.listings.sources import addresses, copy_files, read_chunks
+from carprice.listings.sources.locations import state_of
+from carprice.listings.tally import Tally
+from carprice.listings.unreadable import Unreadable
 from carprice.redaction import redact
 from carprice.schema import CAR_ID, PRICE, REQUIRED, REQUIRED_OF_A_ROW, alias
 from carprice.settings import ColumnRule, IngestSettings
@@ -136,46 +139,94 @@ def read_source(
     label = redact(settings.source)
     progress(f"reading {label}")
     frames, digests, ignored = [], [], []
-    unreadable: dict[str, Unreadable] = {}
-    respaced: Counter[str] = Counter()
-    origin: dict[str, tuple[str, ...]] = {}
-    notes: tuple[str, ...] = ()
-    defaulted: Counter[tuple[str, str]] = Counter()
-    decimals: dict[str, Decimal] = {}
-    unmatched: dict[str, Unreadable] = {}
-    rows, row_filter, car_ids = 0, RowFilter(settings.rows), CarIds()
-    units_beside = UnitsBeside(settings, price_required=True)
-    asks_for_id = CAR_ID not in settings.columns and settings.repeats != "ignore"
+    notation = Notation(settings)
+    tally = Tally(settings, price_required=True, learns=True)
     chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
-    for chunk, mapped in map_chunks(chunks, settings, row_filter, price_required=True):
-        raw = chunk.frame.loc[mapped.frame.index] if len(mapped.left_out) else chunk.frame
+    for chunk, mapped in map_chunks(
+        chunks, settings, tally.row_filter, price_required=True, notation=notation
+    ):
+        rest = _ROWS_INSPECTED - tally.rows
+        raw = tally.add(chunk, mapped)
         if on_rows is not None:
             on_rows(raw)
         frames.append(mapped.frame)
         digests.append(row_digests(raw))
-        units_beside.add(raw, mapped.ignored, mapped.origin)
-        if asks_for_id:
-            car_ids.add(raw[[*mapped.ignored]])
-        if rows < _ROWS_INSPECTED:
-            head = raw[[*mapped.ignored]].iloc[: _ROWS_INSPECTED - rows]
-            ignored.append(head.reset_index(drop=True))
-        add(mapped.unreadable, unreadable)
-        add(mapped.unmatched, unmatched)
-        respaced.update(mapped.respaced)
-        defaulted.update(mapped.times_defaulted())
-        origin |= mapped.origin
-        notes, decimals = mapped.notes, mapped.decimals
-        rows += len(mapped.frame)
-        progress(f"reading {label}: {rows:,} rows")
-    notes = (*notes, *row_filter.notes(label))
+        if rest > 0:
+            ignored.append(raw[[*mapped.ignored]].iloc[:rest].reset_index(drop=True))
+        progress(f"reading {label}: {tally.rows:,} rows")
+    return _source(settings, tally, notation, frames, digests, ignored)
+
+
+def read_source_at(
+    run: Executor,
+    settings: IngestSettings,
+    progress: Progress,
+    *,
+    keep: Path,
+    passed_over: Path,
+) -> Source:
+    """Read and map the files of a source on a cluster; see :func:`read_source`.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or changes meanwhile.
+    """
+    files, label = addresses(settings.source, passed_over), redact(settings.source)
+    states = [state_of(file) for file in files]
+    progress(f"copying {label}")
+    copy_files(settings.source, keep, passed_over)
+    manner = Manner(without_secrets(settings), {}, learns=True)
+    frames, digests = list[pd.DataFrame](), list[npt.NDArray[np.uint64]]()
+    ignored, inspected = list[pd.DataFrame](), 0
+    notation, tally = Notation(settings), manner.tally()
+    progress(f"reading {label}")
+    for part, _, after in read_parts(run, manner, files, _keep_after):
+        for frame, digest, head in part.kept:
+            frames.append(frame)
+            digests.append(digest)
+            if (rest := _ROWS_INSPECTED - inspected) > 0:
+                ignored.append(head.iloc[:rest])
+                inspected += len(ignored[-1])
+        tally.plus(part.tally)
+        notation = after.notation
+        progress(f"reading {label}: {tally.rows:,} rows")
+    if states != [state_of(file) for file in files]:
+        raise InputError(f"{label} was changed while it was read; start again when it is whole")
+    return _source(settings, tally, notation, frames, digests, ignored)
+
+
+def _keep_after(rows: int) -> Keep:
+    return partial(_kept, most=max(_ROWS_INSPECTED - rows, 0))
+
+
+def _kept(
+    mapped: MappedChunk, raw: pd.DataFrame, most: int
+) -> tuple[pd.DataFrame, npt.NDArray[np.uint64], pd.DataFrame]:
+    """Return mapped rows, a digest of each raw one, and what no field reads of the first ones."""
+    head = raw[[*mapped.ignored]].iloc[:most].reset_index(drop=True)
+    return mapped.frame, row_digests(raw), head
+
+
+def _source(
+    settings: IngestSettings,
+    tally: Tally,
+    notation: Notation,
+    frames: Sequence[pd.DataFrame],
+    digests: Sequence[npt.NDArray[np.uint64]],
+    ignored: Sequence[pd.DataFrame],
+) -> Source:
+    """Put together what the chunks of a source told; an InputError if it cannot be right."""
+    label, rows = redact(settings.source), tally.rows
+    notes = (*notation.notes, *tally.row_filter.notes(label))
     notes += tuple(
         f"the rule of {alias(name)} finds nothing in {found.count:,} of {rows:,} rows, such as "
         f"{found.value!r}"
-        for name, found in unmatched.items()
+        for name, found in tally.unmatched.items()
         if found.count > (settings.max_unreadable * rows if name in REQUIRED else rows - 1)
     )
     frame = pd.concat(frames, ignore_index=True)
-    if likely_id := car_ids.best(frame):
+    if likely_id := tally.car_ids.best(frame):
         notes += (
             f"{likely_id.in_words()}: if it names a car, write id: {likely_id.name} in "
             "ingest.columns, else id: null",
@@ -184,18 +235,18 @@ def read_source(
         frame,
         np.concatenate(digests),
         pd.concat(ignored, ignore_index=True),
-        unreadable,
-        respaced,
-        origin,
+        tally.unreadable,
+        tally.respaced,
+        tally.origin,
         notes,
-        row_filter.left_out,
-        defaulted,
-        decimals,
-        unmatched,
+        tally.row_filter.left_out,
+        tally.defaulted,
+        dict(notation.decimals),
+        tally.unmatched,
         likely_id,
     )
-    units_beside.refuse(source.origin, label)
-    if all(one.count <= settings.max_unreadable * rows for one in unreadable.values()):
+    tally.units_beside.refuse(source.origin, label)
+    if all(one.count <= settings.max_unreadable * rows for one in tally.unreadable.values()):
         refuse_implausible(source.frame, settings, label, rules_of(source, settings))
     return source
 

@@ -65,6 +65,13 @@ class RowFilter:
         reasons = pd.Series(why, frame.index, dtype=object)
         return reasons[reasons.notna()]
 
+    def plus(self, later: "RowFilter") -> None:
+        """Add what another found in the chunks after this one's."""
+        self.left_out.update(later.left_out)
+        self._rows += later._rows
+        for column, other in zip(self._columns, later._columns, strict=True):
+            column.plus(other)
+
     def notes(self, label: str) -> Iterator[str]:
         """Yield what to know once all rows have been seen: values that occur nowhere.
 
@@ -117,6 +124,13 @@ class _Column:
         self._met |= {place for place in met if place is not None}
         is_listed = np.array([place is not None for place in places])[cells.codes]
         return np.asarray(~is_listed if self.key == "keep" else is_listed)
+
+    def plus(self, later: "_Column") -> None:
+        """Add what another found in the cells after these."""
+        self._met |= later._met
+        for text, rows in later._has.items():
+            if text in self._has or len(self._has) < _MOST_VALUES:
+                self._has[text] += rows
 
     def unmet(self) -> list[Value]:
         """Return the values that no cell has."""

@@ -65,6 +65,17 @@ class UnitsBeside:
                 elif told and _is_of(field, name, read, names, told):
                     counts.setdefault(name, Counter()).update(told)
 
+    def plus(self, later: "UnitsBeside") -> None:
+        """Add what another counted in the chunks after this one's."""
+        self._has_words |= later._has_words
+        for field, counts in self._rows.items():
+            others = self._others[field]
+            others |= later._others[field]
+            for name, told in later._rows[field].items():
+                counts.setdefault(name, Counter()).update(told)
+            for name in others & {*counts}:
+                del counts[name]
+
     def refuse(self, origin: Mapping[str, tuple[str, ...]], label: str) -> None:
         """Raise an InputError if a column tells several units, or one that the market has not.
 

@@ -1,6 +1,7 @@
 """Read raw rows from files, S3, web addresses, databases or the embedded sample, chunk by chunk."""
 
 import contextlib
+import glob
 import itertools
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -18,9 +19,11 @@ from carprice.listings.sources.chunks import (
 from carprice.listings.sources.databases import database_chunks
 from carprice.listings.sources.formats import LocalFile, is_workbook, reader_for, sheet_names
 from carprice.listings.sources.locations import File, locate, names_of_copies
+from carprice.redaction import redact
 from carprice.settings import IngestSettings
 
-__all__ = ["SAMPLE", "Chunk", "first_chunks", "is_database", "read_chunks", "sheets_of"]
+__all__ = ["SAMPLE", "Chunk", "addresses", "are_files", "copy_files", "first_chunks"]
+__all__ += ["is_database", "read_chunks", "sheets_of"]
 
 SAMPLE: Final = "sample"
 _FILES: Final = ("file", "s3", "http", "https")
@@ -84,6 +87,39 @@ def is_read(path: Path, source: str) -> bool:
         return False
     files = locate(source, scheme)
     return path.exists() and any(one.path and one.path.samefile(path) for one in files)
+
+
+def are_files(source: str) -> bool:
+    """Whether a source is a set of files, of this machine or of S3."""
+    return source != SAMPLE and scheme_of(source) in (None, "file", "s3")
+
+
+def copy_files(source: str, folder: Path, passed_over: Path | None = None) -> None:
+    """Copy the files of a source into an empty folder, byte for byte."""
+    files = locate(source, scheme_of(source), passed_over)
+    for file, name in zip(files, names_of_copies(files), strict=True):
+        with file.opened(folder / name):
+            pass
+
+
+def addresses(source: str, passed_over: Path | None = None) -> list[str]:
+    """Return an address of each file of a source, to be read from anywhere.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or the source is no file of this machine or of S3.
+    """
+    if not are_files(source):
+        raise InputError(
+            f"{redact(source)} is no set of files; a cluster reads a path, a pattern such as "
+            "data/*.parquet or s3://…; set compute.cluster to local for other sources"
+        )
+    files = locate(source, scheme_of(source), passed_over)
+    return [
+        str(file.path.absolute()) if file.path else f"s3://{glob.escape(file.label[5:])}"
+        for file in files
+    ]
 
 
 def is_database(source: str) -> bool:

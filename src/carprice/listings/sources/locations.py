@@ -141,6 +141,24 @@ def _glob(path: Path, passed_over: Path | None) -> list[Path]:
     return [file for file in files if not (base / file.relative_to(start)).is_relative_to(outside)]
 
 
+def stored(address: str) -> tuple[Any, str]:
+    """Return the file system of a path or an S3 address, and the path there."""
+    import fsspec
+
+    if not address.startswith("s3://"):
+        return fsspec.filesystem("file"), str(Path(address).expanduser().absolute())
+    store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    path = address.removeprefix("s3://").rstrip("/")
+    return store, re.sub(r"\[([*?\[])\]", r"\1", path)  # as glob.escape writes them
+
+
+def state_of(address: str) -> str:
+    """Return what changes whenever a file at an address does."""
+    store, path = stored(address)
+    with s3_errors(redact(address)):
+        return str(store.ukey(path))
+
+
 @contextmanager
 def s3_errors(address: str, kind: type[CarpriceError] = InputError) -> Iterator[None]:
     """Turn what boto3 and s3fs raise into an error of one line that names the remedy."""

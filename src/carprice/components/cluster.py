@@ -1,0 +1,229 @@
+"""Where tasks run: in this process, or on a Dask cluster of this machine or of others.
+
+Both take tasks as :class:`concurrent.futures.Executor` does. Dask runs a task of a lost worker
+again on another.
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import carprice
+from carprice.arrays import Columns
+from carprice.errors import RefusedError
+from carprice.model import PriceModel, Prices
+from carprice.settings import ComputeSettings
+
+_SECONDS: Final = 10
+_ROWS: Final = 20_000
+_REMEDY: Final = "install the same carprice on all workers"
+_MODELS: dict[str, Callable[[], PriceModel]] = {}
+"""How a process has the models that were shared with it, by digest."""
+
+Share = Callable[[PriceModel], None]
+
+
+class Cluster:
+    """What runs tasks.
+
+    Attributes
+    ----------
+    run : takes tasks, functions of a module with arguments that can be pickled.
+    share : lets the tasks have a model, by :func:`model_of`.
+    workers : the same as ``run`` where that is a cluster; None where it is this process.
+    """
+
+    def __init__(self, run: Executor, share: Share, *, is_here: bool) -> None:
+        """Use an executor; see :func:`opened`."""
+        self.run, self.share = run, share
+        self.workers = None if is_here else run
+
+    def predictor(self, model: PriceModel) -> Callable[[Columns, float], Prices]:
+        """Return what prices listings by a model as the model itself does, on the workers."""
+        if self.workers is None:
+            return model.predict
+        self.share(model)
+
+        def predict(columns: Columns, confidence: float) -> Prices:
+            rows = len(next(iter(columns.values())))
+            found = [
+                self.run.submit(
+                    _prices,
+                    model.digest,
+                    {name: values[at : at + _ROWS] for name, values in columns.items()},
+                    confidence,
+                )
+                for at in range(0, max(rows, 1), _ROWS)
+            ]
+            parts = [vars(one.result()).values() for one in found]
+            return Prices(*map(np.concatenate, zip(*parts, strict=True)))
+
+        return predict
+
+
+def _prices(digest: str, columns: Columns, confidence: float) -> Prices:
+    return model_of(digest).predict(columns, confidence)
+
+
+def model_of(digest: str) -> PriceModel:
+    """Return a model that was shared with the process of a task."""
+    return _MODELS[digest]()
+
+
+@contextlib.contextmanager
+def opened(settings: ComputeSettings) -> Iterator[Cluster]:
+    """Give what runs tasks, and close it at the end of the block.
+
+    Raises
+    ------
+    RefusedError
+        If a scheduler does not answer or has no worker, a worker has another version of carprice,
+        or the block loses the scheduler, or one worker after another by the same task.
+    """
+    if settings.cluster == "local":
+        run = ThreadPoolExecutor(1)
+        try:
+            share = lambda model: _MODELS.update({model.digest: lambda: model})  # noqa: E731
+            yield Cluster(run, share, is_here=True)
+        finally:
+            run.shutdown(cancel_futures=True)
+        return
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(_client(settings))
+        _refuse_other_versions(client)
+        with _losses_told():
+            share = functools.partial(_share, stack, client)
+            yield Cluster(client.get_executor(pure=False), share, is_here=False)
+
+
+@contextlib.contextmanager
+def _client(settings: ComputeSettings) -> Iterator[Any]:
+    """Give a client, of workers that are started here or of a scheduler that is there."""
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise RefusedError(
+            "a cluster needs Dask: pip install 'carprice[scale]', or set compute.cluster to local"
+        ) from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it shows the arguments of tasks
+    if settings.cluster == "dask":
+        with (
+            LocalCluster(
+                n_workers=settings.workers,
+                threads_per_worker=1,
+                memory_limit=settings.memory,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    address = settings.cluster
+    try:
+        client = Client(address, timeout=_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError):
+        raise RefusedError(
+            f"no Dask scheduler answers at {address} within {_SECONDS} seconds; start it (`dask "
+            "scheduler`), or correct compute.cluster"
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_SECONDS)
+        except TimeoutError:
+            raise RefusedError(
+                f"the Dask scheduler at {address} has no worker; start some: dask worker {address}"
+            ) from None
+        yield client
+
+
+def _refuse_other_versions(client: Any) -> None:
+    """Raise a RefusedError if a worker runs another carprice than this process."""
+    own = importlib.metadata.version("carprice")
+    # This function's own module may not be there in another version.
+    versions = client.run(importlib.metadata.version, "carprice", on_error="return")
+    for worker, found in sorted(versions.items()):
+        if isinstance(found, Exception):
+            raise RefusedError(f"the worker {worker} has no carprice; {_REMEDY}")
+        if found != own:
+            raise RefusedError(
+                f"the worker {worker} has carprice {found}, and this command {own}; {_REMEDY}"
+            )
+    code = code_digest()
+    for worker, found in sorted(client.run(code_digest, on_error="return").items()):
+        if found != code:
+            raise RefusedError(
+                f"the worker {worker} has other code of carprice {own} than this command; {_REMEDY}"
+            )
+
+
+@functools.cache
+def code_digest() -> str:
+    """Return a digest of the code of this package."""
+    digest, folder = hashlib.sha256(), Path(carprice.__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _losses_told() -> Iterator[None]:
+    """Turn the loss of workers and of the scheduler into an error of one line."""
+    from distributed import KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    try:
+        yield
+    except KilledWorker:
+        raise RefusedError(
+            "a task lost worker after worker, as one does that needs more memory than a worker "
+            "has; give each more (compute.memory), or split the largest files"
+        ) from None
+    except (CancelledError, CommClosedError):
+        raise RefusedError(
+            "the Dask scheduler was lost; run the same command again, parts that are finished stay"
+        ) from None
+
+
+def _share(stack: contextlib.ExitStack, client: Any, model: PriceModel) -> None:
+    """Send a model's files to the workers there are, and to those that will come."""
+    from distributed import WorkerPlugin
+
+    class Models(WorkerPlugin):
+        """Keeps the files of a model in a worker's process."""
+
+        def __init__(self, digest: str, files: Mapping[str, bytes]) -> None:
+            self.name, self._digest, self._files = f"carprice-{digest}", digest, files
+
+        def setup(self, worker: object) -> None:  # noqa: ARG002
+            keep_model(self._digest, self._files)
+
+    with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
+        path = Path(folder, "model")
+        model.save(path)
+        files = {file.name: file.read_bytes() for file in path.iterdir()}
+    plugin = Models(model.digest, files)
+    client.register_plugin(plugin)
+    stack.callback(client.unregister_worker_plugin, plugin.name)
+
+
+def keep_model(digest: str, files: Mapping[str, bytes]) -> None:
+    """Let the tasks of this process have a model, which is loaded when one first asks."""
+
+    @functools.cache
+    def load() -> PriceModel:
+        with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content)
+            return PriceModel.load(Path(folder))
+
+    _MODELS[digest] = load

@@ -1,0 +1,176 @@
+"""Read the files of a source at once, such that all is as if they were read one after another.
+
+How a chunk is read may hang on the chunks before: on the decimal sign that they have shown, above
+all. So the first file is read alone, and the others as if those between told nothing new. Where one
+has, the files after it are read again; where one cannot be read so, it is read again after those
+before it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from carprice.errors import InputError
+from carprice.listings.column_map import MappedChunk, map_chunks
+from carprice.listings.notation import Notation
+from carprice.listings.numbers import Decimal
+from carprice.listings.sources import read_chunks
+from carprice.listings.tally import Tally
+from carprice.settings import IngestSettings
+
+Keep = Callable[[MappedChunk, pd.DataFrame], Any]
+"""Returns what to keep of a chunk, mapped, and of its raw rows but those left out."""
+Found = dict[str, dict[str, tuple[str, ...]]]
+"""By file, the columns that fields are found in by their names."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How all files of a source are read.
+
+    Attributes
+    ----------
+    settings : without the source and the query, which may hold secrets.
+    known : see :func:`carprice.listings.column_map.map_chunks`.
+    learns : whether the rows are to be learned from; else they are to be priced.
+    """
+
+    settings: IngestSettings
+    known: Mapping[str, Decimal]
+    learns: bool
+
+    def tally(self) -> Tally:
+        """Return the sums of no chunk."""
+        return Tally(self.settings, price_required=self.learns, learns=self.learns)
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the files before one have shown.
+
+    Attributes
+    ----------
+    found : of the first file; empty before it.
+    """
+
+    notation: Notation
+    found: Found
+
+    def copy(self) -> "Before":
+        """Return the same, to be changed."""
+        return Before(self.notation.copy(), {**self.found})
+
+    def begun(self) -> "Before":
+        """Return the same with nothing counted, which hardly ever changes from file to file."""
+        return Before(self.notation.begun(), {**self.found})
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that was read.
+
+    Attributes
+    ----------
+    tally : the sums of its chunks.
+    kept : what was kept of each chunk.
+    steps : what each chunk told of numbers, with its counts alone, where it was read ahead.
+    after : what it and the files before have shown, where it was read after them.
+    """
+
+    tally: Tally
+    kept: Sequence[Any]
+    steps: Sequence[Notation]
+    after: Before
+
+
+def without_secrets(settings: IngestSettings) -> IngestSettings:
+    """Return settings for tasks, whose arguments a cluster may log."""
+    return settings.model_copy(update={"source": "", "query": None})
+
+
+def read_parts(
+    run: Executor,
+    manner: Manner,
+    files: Sequence[str],
+    keep: Callable[[int], Keep],
+) -> Iterator[tuple[Part, Before, Before]]:
+    """Yield the files in order, each with what those before it, and those up to it, have shown.
+
+    Parameters
+    ----------
+    files : addresses, each of one file; see :func:`carprice.listings.sources.addresses`.
+    keep : returns what keeps of chunks after so many rows or more, to be sent to where they are.
+
+    Raises
+    ------
+    InputError
+        As :func:`carprice.listings.column_map.map_chunks` does, of the same file.
+    """
+    before = Before(Notation(manner.settings, manner.known), {})
+    guess, ahead, rows = before.begun(), list[Future[Part]](), 0
+
+    for place, file in enumerate(files):
+        part = _as_read_ahead(ahead.pop(0), before, file) if ahead else None
+        if part is None:
+            again = run.submit(read_part, manner, file, before.copy(), keep(rows), ahead=False)
+            part = again.result()
+            after = part.after
+        else:
+            after = _after(part, before, file)
+        yield part, before, after
+        before, rows = after, rows + part.tally.rows
+        if not place or not guess.notation.reads_as(before.notation):
+            for one in ahead:
+                one.cancel()
+            guess = before.begun()
+            ahead = [
+                run.submit(read_part, manner, later, guess, keep(rows), ahead=True)
+                for later in files[place + 1 :]
+            ]
+
+
+def read_part(manner: Manner, file: str, before: Before, keep: Keep, *, ahead: bool) -> Part:
+    """Read a file; with ``ahead`` before all those before it have been.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read; with ``ahead`` perhaps only so.
+    """
+    before, tally = before.copy(), manner.tally()
+    kept, steps = [], []
+    chunks = map_chunks(
+        read_chunks(manner.settings, source=file),
+        manner.settings,
+        tally.row_filter,
+        price_required=manner.learns,
+        notation=before.notation,
+        found=before.found,
+    )
+    for chunk, mapped in chunks:
+        kept.append(keep(mapped, tally.add(chunk, mapped)))
+        if ahead:
+            steps.append(before.notation.copy())
+            before.notation.count_anew()
+    first = dict([next(iter(before.found.items()))])
+    return Part(tally, kept, steps, Before(before.notation, first))
+
+
+def _as_read_ahead(future: "Future[Part]", before: Before, file: str) -> Part | None:
+    """Return a file that was read ahead; None if it is to be read after those before it."""
+    try:
+        part = future.result()
+        _after(part, before, file)
+    except InputError:
+        return None
+    return part
+
+
+def _after(part: Part, before: Before, file: str) -> Before:
+    after = before.copy()
+    for step in part.steps:
+        after.notation.plus(step, file)
+    return after

@@ -1,0 +1,63 @@
+"""Two Dask workers of this machine, started once for all tests of this folder."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from carprice.arrays import Progress
+from carprice.sample.market import generate
+
+
+@pytest.fixture(scope="session")
+def dask_cluster() -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed", reason="dask is not installed")
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        memory_limit="1.5GB",
+        dashboard_address=None,
+        silence_logs=60,
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def scheduler(dask_cluster: Any) -> str:
+    """The address of the scheduler, of which both workers are there."""
+    dask_cluster.wait_for_workers(2)
+    return str(dask_cluster.scheduler_address)
+
+
+@pytest.fixture
+def killing(dask_cluster: Any) -> Callable[[str], Progress]:
+    """Return what kills a worker's process, once, when the progress tells something."""
+
+    def when(told: str) -> Progress:
+        processes = [nanny.pid for nanny in dask_cluster.workers.values()]
+
+        def progress(text: str) -> None:
+            if processes and told in text:
+                os.kill(processes[0], signal.SIGKILL)
+                processes.clear()
+
+        return progress
+
+    return when
+
+
+@pytest.fixture(scope="session")
+def sales(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sample in six files, of which the last repeats rows of the others."""
+    folder = tmp_path_factory.mktemp("sales")
+    cars = generate(2400, 3)
+    for place in range(5):
+        part = cars.iloc[place * 480 : (place + 1) * 480]
+        part.to_csv(folder / f"cars-{place}.csv", index=False)
+    again = pd.concat([cars.iloc[100:160], cars.iloc[900:930], cars.iloc[2300:2310]])
+    again.to_csv(folder / "cars-5.csv", index=False)
+    return folder

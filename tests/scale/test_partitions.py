@@ -1,0 +1,131 @@
+"""Files that are read at once tell what they tell one after another, and the same errors."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from carprice.arrays import quiet
+from carprice.errors import InputError
+from carprice.listings.reading import Source, read_source, read_source_at
+from carprice.settings import IngestSettings
+
+ROWS = 60
+
+
+def cars(**columns: Any) -> pd.DataFrame:
+    rows = range(ROWS)
+    plain = {
+        "make": ["Kia" if row % 2 else "Ford" for row in rows],
+        "model": ["Rio" if row % 2 else "Focus" for row in rows],
+        "year": [str(2010 + row % 12) for row in rows],
+        "odometer": [str(20_000 + 731 * row) for row in rows],
+        "price": [str(300_000 + 1_117 * row) for row in rows],
+    }
+    return pd.DataFrame({**plain, **columns})
+
+
+def numbers(form: str, low: int = 20, step: int = 1) -> list[str]:
+    return [form.format(low + step * row % 70) for row in range(ROWS)]
+
+
+def read(folder: Path, parts: list[pd.DataFrame], **given: Any) -> tuple[Any, Any]:
+    """Return what one machine, and what tasks, make of files: a source, or an error's words."""
+    (folder / "in").mkdir()
+    for place, part in enumerate(parts):
+        part.to_csv(folder / "in" / f"{place}.csv", index=False)
+    settings = IngestSettings.model_validate({"source": str(folder / "in" / "*.csv"), **given})
+
+    def outcome(read: Any, *arguments: Any, keep: Path) -> Source | str:
+        keep.mkdir()
+        try:
+            found: Source = read(*arguments, keep=keep, passed_over=folder / "none")
+        except InputError as error:
+            return str(error).replace(str(keep), str(folder / "in"))
+        return found
+
+    with ThreadPoolExecutor(2) as run:
+        return (
+            outcome(read_source, settings, quiet, keep=folder / "one"),
+            outcome(read_source_at, run, settings, quiet, keep=folder / "two"),
+        )
+
+
+def same(one: Source, other: Source) -> None:
+    pd.testing.assert_frame_equal(one.frame, other.frame)
+    pd.testing.assert_frame_equal(one.ignored, other.ignored)
+    assert one.row_digests.tolist() == other.row_digests.tolist()
+    names = ("unreadable", "respaced", "origin", "notes", "left_out", "defaulted", "decimals")
+    for name in (*names, "unmatched", "likely_id", "rows_read"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert one.judged() == other.judged()
+
+
+POINTS = cars(odometer=numbers("{}.500"))  # 20.5 or 20,500: earlier files tell
+DECIMALS = cars(odometer=numbers("{}.5"))
+WHOLE = cars(odometer=numbers("{}.500.000", 1, 0))
+SPACED = cars(make=[" Kia "] * ROWS, colour=["red"] * ROWS)
+SOME_UNREADABLE = cars(odometer=["?", *numbers("{}000")[1:]])
+MANY_UNREADABLE = cars(odometer=["?"] * 30 + numbers("{}000")[30:])
+
+
+@pytest.mark.parametrize(
+    ("parts", "given"),
+    [
+        ([cars(), cars(), SPACED], {}),
+        ([cars(), cars(odometer=numbers("{},500")), cars()], {"decimal": "."}),
+        ([WHOLE, POINTS, cars()], {}),
+        ([cars(), WHOLE, POINTS, cars(), POINTS], {}),
+        ([cars(), SOME_UNREADABLE, cars(), SOME_UNREADABLE], {}),
+        ([cars(), cars(make=["Kia", *[None] * 59])], {"columns": {"make": {"from": "make", "default": "Fiat"}}}),  # noqa: E501
+        ([cars(state=["sold"] * ROWS), cars(state=["new"] * ROWS)], {"rows": {"drop": {"state": "sold"}}}),  # noqa: E501
+        ([cars(car=[f"c{row}" for row in range(ROWS)])] * 2, {}),
+        ([cars(odometer=numbers("{}000 km"))] * 3, {"columns": {"odometer": {"from": "odometer", "number": True}}}),  # noqa: E501
+    ],
+    ids=[
+        *("plain", "signs", "decided first", "decided later", "unreadable", "default", "left out"),
+        *("ids", "units"),
+    ],
+)  # fmt: skip
+def test_files_read_at_once_are_as_read_in_a_row(
+    parts: list[pd.DataFrame], given: dict[str, Any], tmp_path: Path
+) -> None:
+    one, other = read(tmp_path, parts, **given)
+    assert isinstance(one, Source), one
+    same(one, other)
+
+
+NUMBER = {"columns": {"odometer": {"from": "odometer", "number": True}}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "given", "told"),
+    [
+        ([cars(), cars().drop(columns="odometer"), cars()], {}, "no column"),
+        ([cars(), POINTS], {}, "which may be"),
+        (
+            [cars(odometer=numbers("{}000 km")), cars(odometer=numbers("{}000 mi"))],
+            NUMBER,
+            "beside",
+        ),
+        ([cars(), cars(), cars(curr=["USD"] * ROWS), cars(curr=["EUR"] * ROWS)], {}, "INR"),
+    ],
+    ids=["a field lacks", "sign in doubt", "two units", "a currency beside"],
+)
+def test_what_is_wrong_with_files_is_told_alike(
+    parts: list[pd.DataFrame], given: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    one, other = read(tmp_path, parts, **given)
+    assert told in one
+    assert one == other
+
+
+def test_a_share_of_bare_numbers_is_judged_over_all_files(tmp_path: Path) -> None:
+    """Alone, the last file has too many without a unit; among all there are few."""
+    miles = cars(odometer=numbers("{}000 mi"))
+    bare = cars(odometer=[*numbers("{}000 mi")[:54], *numbers("{}000")[54:]])
+    one, other = read(tmp_path, [miles, miles, miles, bare, miles], **NUMBER)
+    assert isinstance(one, Source), one
+    same(one, other)
