@@ -541,15 +541,15 @@ def test_such_a_version_is_refused_where_a_record_is_required(
 ) -> None:
     failures: list[str] = []
     good, bad = said(small_model, "7"), said(newer, "8", tests="failed")
-    asked = answering(monkeypatch, good, bad, bad, said(newer, "8"))
+    answering(monkeypatch, good, bad)
     settings = settings_of("http://registry", tmp_path, poll_seconds=0.01, require_record=True)
     keeper = ModelKeeper(settings)
     keeper.on_failure = failures.append
-    asyncio.run(run_until(keeper, lambda: len(asked) == 3))
+    asyncio.run(run_until(keeper, lambda: len(failures) >= 2))
     assert keeper.served is not None
     assert keeper.served.version == "7"
     assert keeper.objection.startswith("version 8 of used-car-price is in production, but it fail")
-    assert failures
+    answering(monkeypatch, said(newer, "8"))
     asyncio.run(run_until(keeper, lambda: keeper.served and keeper.served.version == "8"))
     assert keeper.objection == ""
 

@@ -131,7 +131,8 @@ def test_up_makes_passwords_once_and_starts_everything(desk: Desk) -> None:
     desk.answers("docker compose version", code=1)
     desk.succeeds("up")
     assert {name: path.read_text() for name, path in desk.passwords.items()} == texts
-    assert str(desk.calls[-1]) == "podman-compose up --detach --build"
+    options = ["--podman-build-args=--format docker", "up", "--detach", "--build"]
+    assert (desk.calls[-1].program, desk.calls[-1].words) == ("podman-compose", options)
     desk.lacks("podman-compose")
     desk.fails(2, ["neither docker compose nor podman-compose"], "up")
 

@@ -231,6 +231,7 @@ def test_the_unit_and_the_readme_run_the_same_container(tmp_path: Path) -> None:
     by_hand, by_systemd = options(told[1:]), options(words[1:])
     assert by_hand.pop("--detach") == by_systemd.pop("--rm") == ""
     assert (by_hand.pop("--restart"), by_systemd.pop("--pull")) == ("unless-stopped", "never")
+    assert "\nRestart=always\n" in text  # also after an end with 0; `systemctl stop` still stops it
     assert by_hand == by_systemd
 
 

@@ -57,6 +57,7 @@ def scanned(desk: Desk, query: str, text: str) -> None:
         "bundle.sh",
         "rollout.sh",
         "rollback.sh",
+        "scan.sh",
         "base_image.sh",
         "install_training.sh",
     ],

@@ -5,7 +5,9 @@ test_image_lambda.py run what they name.
 """
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -18,6 +20,7 @@ import cfnlint.decode.cfn_yaml
 import pytest
 from aws_account import ACCOUNT, REGION, AwsAccount, aws_account
 from botocore.validate import ParamValidator
+from delivery import Service
 from rights import PULLS, Policy, actions, arn, for_everything, may, rights_of
 from sagemaker.package import main
 
@@ -57,27 +60,53 @@ def values_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: one["Default"] for key, one in declared.items() if "Default" in one} | dict(given)
 
 
+def holds(name: str, given: Mapping[str, Any], condition: Any) -> bool:
+    """Return whether a condition holds with some parameters."""
+    match condition:
+        case str() | {"Condition": _}:
+            key = condition if isinstance(condition, str) else condition["Condition"]
+            return holds(name, given, TEMPLATES[name]["Conditions"][key])
+        case {"Fn::Equals": [{"Ref": key}, text]}:
+            return str(values_of(name, given)[key]) == str(text)
+        case {"Fn::Not": [one]}:
+            return not holds(name, given, one)
+        case {"Fn::And": ones}:
+            return all(holds(name, given, one) for one in ones)
+    raise AssertionError(condition)
+
+
+def broken_rules(name: str, **given: Any) -> set[str]:
+    """Return the rules that refuse some parameters."""
+    return {
+        key
+        for key, rule in TEMPLATES[name]["Rules"].items()
+        if holds(name, given, rule["RuleCondition"])
+        and not all(holds(name, given, one["Assert"]) for one in rule["Assertions"])
+    }
+
+
+def shell(name: str, commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run commands with the functions of a target's README.md, where ``aws`` is a function."""
+    guide = PATHS[name].with_name("README.md").read_text(encoding="utf-8")
+    functions = "".join(re.findall(r"^\w+\(\) \{.*?^\}\n", guide, re.M | re.S))
+    return subprocess.run(
+        ["bash", "-c", f"{functions}\n{commands}"],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 def chosen(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the resources that there are with some parameters, without Fn::If."""
-    template, values = TEMPLATES[name], values_of(name, given)
-
-    def holds(condition: Any) -> bool:
-        match condition:
-            case str() | {"Condition": _}:
-                key = condition if isinstance(condition, str) else condition["Condition"]
-                return holds(template["Conditions"][key])
-            case {"Fn::Equals": [{"Ref": key}, text]}:
-                return str(values[key]) == str(text)
-            case {"Fn::Not": [one]}:
-                return not holds(one)
-            case {"Fn::And": ones}:
-                return all(map(holds, ones))
-        raise AssertionError(condition)
+    template = TEMPLATES[name]
 
     def choose(found: Any) -> Any:
         match found:
             case {"Fn::If": [condition, one, other]}:
-                return choose(one if holds(condition) else other)
+                return choose(one if holds(name, given, condition) else other)
             case dict():
                 told = {key: choose(value) for key, value in found.items()}
                 return {key: value for key, value in told.items() if value != NO_VALUE}
@@ -88,7 +117,7 @@ def chosen(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: choose({name: part for name, part in one.items() if name != "Condition"})
         for key, one in template["Resources"].items()
-        if "Condition" not in one or holds(one["Condition"])
+        if "Condition" not in one or holds(name, given, one["Condition"])
     }
 
 
@@ -249,6 +278,36 @@ def test_a_challenger_gets_a_share_or_copies() -> None:
     assert scaled == f"endpoint/Endpoint.EndpointName/variant/{production['VariantName']}"
 
 
+def test_traffic_that_sagemaker_cannot_shift_is_refused_before_anything_is_made() -> None:
+    for traffic in ("CANARY", "ALL_AT_ONCE", "ROLLING", "NONE"):
+        assert broken_rules("sagemaker", **SAGEMAKER, Traffic=traffic) == set()
+        told = broken_rules("sagemaker", **SAGEMAKER, **CHALLENGER, Traffic=traffic)
+        assert told == (set() if traffic == "NONE" else {"ChallengerTakesNone"})
+    assert broken_rules("sagemaker", **SAGEMAKER, MinInstances=1) == {"CanaryTakesTwo"}
+
+
+def test_no_instances_at_most_is_no_scaling() -> None:
+    scaling = {"Scaling", "ScalingPolicy"}
+    assert scaling <= set(resources_of("sagemaker", **SAGEMAKER))
+    assert not scaling & set(resources_of("sagemaker", **SAGEMAKER, MaxInstances=0))
+
+
+def test_a_deployment_that_sagemaker_took_back_is_told() -> None:
+    aws = """aws() {
+      case $2 in
+        deploy) [ -z "$fails" ] ;;
+        describe-stacks) echo new ;;
+        describe-endpoint) echo "$serves" ;;
+      esac
+    }
+    deploy Image=one"""
+    assert shell("sagemaker", aws, serves="new", fails="").returncode == 0
+    assert shell("sagemaker", aws, serves="new", fails="yes").returncode == 1
+    done = shell("sagemaker", aws, serves="old", fails="")
+    told = "rolled back: the endpoint has old, the stack new\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
 def checked(policy: Policy, trust: Policy, service: str) -> None:
     plain = [one for one in policy if "Condition" not in one]
     assert for_everything([plain]) <= {"ecr:GetAuthorizationToken"}
@@ -350,13 +409,14 @@ def test_the_alias_says_which_versions_answer() -> None:
 
 def test_each_image_is_a_version_and_those_before_stay() -> None:
     """CloudFormation makes another version where the description is another."""
+    kept = ("Memory", "Timeout", "ApiKeysDigest")
     version = TEMPLATES["lambda"]["Resources"]["Version"]
     assert version["UpdateReplacePolicy"] == "Retain"
     told = {
         resources_of("lambda", Image=image(number), **more)["Version"]["Description"]
-        for number, more in [(1, {}), (2, {}), (2, {"Memory": 3000}), (2, {"Settings": "keys"})]
+        for number, more in [(1, {}), (2, {}), *((2, {key: 7}) for key in kept)]
     }
-    assert len(told) == 4
+    assert len(told) == 5
     assert max(map(len, told)) < 256
 
 
@@ -365,12 +425,81 @@ def test_the_url_is_for_everybody_only_where_that_is_asked_for() -> None:
     assert closed["Url"]["AuthType"] == "AWS_IAM"
     assert closed["Url"]["Qualifier"] == closed["Alias"]["Name"]
     assert not {"UrlPermission", "FunctionPermission"} & set(closed)
-    opened = resources_of("lambda", Image=image(1), Access="NONE")
-    assert opened["Url"]["AuthType"] == "NONE"
-    permissions = [opened[key] for key in ("UrlPermission", "FunctionPermission")]
-    assert {one["Action"] for one in permissions} == {
-        "lambda:InvokeFunctionUrl",
-        "lambda:InvokeFunction",
-    }
-    assert {one["FunctionName"] for one in permissions} == {"Alias"}
-    assert "CARPRICE_API_KEYS" not in opened["Function"]["Environment"]["Variables"]
+    for access in ("NONE", "API_KEYS"):
+        opened = resources_of("lambda", Image=image(1), Access=access)
+        assert opened["Url"]["AuthType"] == "NONE"
+        permissions = [opened[key] for key in ("UrlPermission", "FunctionPermission")]
+        assert {one["Action"] for one in permissions} == {
+            "lambda:InvokeFunctionUrl",
+            "lambda:InvokeFunction",
+        }
+        assert {one["FunctionName"] for one in permissions} == {"Alias"}
+        assert "CARPRICE_API_KEYS" not in opened["Function"]["Environment"]["Variables"]
+    # Not before the alias has the version with the keys.
+    assert TEMPLATES["lambda"]["Resources"]["Url"]["DependsOn"] == "Alias"
+
+
+def test_the_url_is_not_opened_without_keys_unless_that_is_asked_for() -> None:
+    def broken(**given: str) -> set[str]:
+        return broken_rules("lambda", **given)
+
+    keys = {"ApiKeys": f"shop:{7:064x}"}
+    digest = {"ApiKeysDigest": "0123456789ab"}
+    assert broken() == broken(Access="NONE") == broken(**keys, **digest) == set()
+    assert broken(Access="API_KEYS", **keys, **digest) == set()
+    assert broken(Access="API_KEYS") == {"KeysNeedKeys"}
+    assert broken(Access="NONE", **keys, **digest) == {"KeysMakeAVersion"}
+    assert broken(Access="API_KEYS", **keys) == {"KeysMakeAVersion"}
+
+
+def test_other_keys_are_another_version() -> None:
+    def digest(*given: str) -> str:
+        done = shell("lambda", """aws() { printf '%s\n' "$@"; }; deploy """ + shlex.join(given))
+        assert done.returncode == 0, done.stderr
+        words = done.stdout.partition("--parameter-overrides\n")[2].splitlines()
+        assert tuple(words[: len(given)]) == given
+        (told,) = words[len(given) :] or [""]
+        return told.removeprefix("ApiKeysDigest=")
+
+    assert digest("Image=one") == ""  # the keys stay, and so does their digest
+    told = {digest("ApiKeys=shop:1 desk:2", "Memory=3000"), digest("ApiKeys="), digest("ApiKeys=a")}
+    assert len(told) == 3
+    longest = TEMPLATES["lambda"]["Parameters"]["ApiKeysDigest"]["MaxLength"]
+    assert {len(one) for one in told} == {longest}
+    assert digest("ApiKeys=a") in told
+
+
+def test_no_reserved_concurrency_is_the_accounts() -> None:
+    key = "ReservedConcurrentExecutions"
+    assert resources_of("lambda", Image=image(1))["Function"][key] == 50
+    assert key not in resources_of("lambda", Image=image(1), MaxConcurrency=0)["Function"]
+
+
+@pytest.mark.parametrize("token", ["", "a-temporary-login"])
+def test_a_question_is_signed_with_the_login_and_its_token(service: Service, token: str) -> None:
+    login = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "a-key", "AWS_REGION": REGION}
+    url = f"http://127.0.0.1:{service.port}/"
+    done = shell("lambda", f"ask --silent {url}", **login, AWS_SESSION_TOKEN=token)
+    assert done.returncode == 0, done.stderr
+    headers = service.asked[-1][2]
+    signature = headers["Authorization"]
+    assert signature.startswith("AWS4-HMAC-SHA256 Credential=someone/")
+    assert f"/{REGION}/lambda/aws4_request" in signature
+    assert headers.get("x-amz-security-token", "") == token
+    assert ("x-amz-security-token" in signature) == bool(token)
+
+
+@pytest.mark.parametrize("scan", [0, 1])
+def test_the_functions_image_is_told_once_its_scan_has_passed(tmp_path: Path, scan: int) -> None:
+    (tmp_path / "deploy").mkdir()
+    script = tmp_path / "deploy" / "scan.sh"
+    script.write_text(f'#!/bin/sh\necho "$@" >asked\nexit {scan}\n')
+    script.chmod(0o755)
+    stand_ins = """aws() { echo password; }
+    python3() { echo models/fetched/one; }
+    podman() { [ "$1" != push ] || echo sha256:12 >"$3"; }
+    cd """
+    commands = stand_ins + f"{shlex.quote(str(tmp_path))} && function_image an-image production"
+    done = shell("lambda", commands, IMAGE_REPOSITORY=ECR)
+    assert (done.returncode, done.stdout) == (scan, "" if scan else f"{ECR}@sha256:12\n")
+    assert (tmp_path / "asked").read_text() == f"--image {ECR}@sha256:12\n"
