@@ -148,8 +148,8 @@ def test_a_price_is_brought_to_the_car_by_what_the_ridge_says_of_both(
     assert near is not None
     for listing in held_out[0][:10]:
         own = pricer.read(listing)
-        rows = near.near(pricer.subject(listing), COUNT, listing).rows.tolist()
-        kept = [near.read(row, own[1]) for row in rows]
+        rows = near.near(pricer.subject(listing), COUNT, listing).rows
+        kept = near.read(rows, own[1])
         expected = {
             kept.price
             * math.exp(pricer.hedonic_price(*own) - pricer.hedonic_price(kept.car_type, kept.car))

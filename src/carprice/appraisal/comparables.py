@@ -151,8 +151,10 @@ def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> C
     subject = model.pricer.subject(listing)
     near = neighbours.near(subject, count, listing)
     found = tuple(
-        _comparable(model.pricer.today, subject, neighbours.read(row, subject.car), distance)
-        for row, distance in zip(near.rows.tolist(), near.distances.tolist(), strict=True)
+        _comparable(model.pricer.today, subject, kept, distance)
+        for kept, distance in zip(
+            neighbours.read(near.rows, subject.car), near.distances.tolist(), strict=True
+        )
     )
     note = _note(len(found), min(count, FEW), near.of_model - near.left_out)
     return Comparables(found, near.of_model, near.left_out, note)
@@ -183,10 +185,9 @@ def rank_of(
     near = neighbours.near(subject, min(max(count, 1), MOST), listing)
     if len(near.rows) < FEWEST_RANKED:
         return None
-    kept = (neighbours.read(row, subject.car) for row in near.rows.tolist())
     adjusted = (
         cents(one.price * math.exp(subject.log_price - pricer.hedonic_price(one.car_type, one.car)))
-        for one in kept
+        for one in neighbours.read(near.rows, subject.car)
     )
     return Rank(1 + sum(price < asking_price for price in adjusted), len(near.rows) + 1)
 

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -132,16 +132,23 @@ class Neighbours:
         if len(found[0][0]) < min(FEW, count):
             others = self._like(own, subject.car_type)
             found += [_nearest(*self._of_model(one, subject), count) for one in others]
-        rows, distances = (np.concatenate(each) for each in zip(*found, strict=True))
-        is_other = np.repeat(np.arange(len(found)) > 0, [len(each) for each, _ in found])
-        first = np.lexsort((rows, distances, is_other))[:count]
+        if len(found) > 1:
+            rows, distances = (np.concatenate(each) for each in zip(*found, strict=True))
+            is_other = np.repeat(np.arange(len(found)) > 0, [len(each) for each, _ in found])
+            first = np.lexsort((rows, distances, is_other))[:count]
+        else:
+            ((rows, distances),) = found
+            first = np.lexsort((rows, distances))[:count]
         of_model = store.models.get(own, (0, 0))[1]
         return Near(rows[first], distances[first], of_model, left_out)
 
-    def read(self, row: int, other: Car) -> Kept:
-        """Read a listing of the store as a car that is beside another one."""
+    def read(self, rows: Codes, other: Car) -> list[Kept]:
+        """Read listings of the store as cars that are beside another one."""
+        return [self._read(record, other) for record in self._store.records.take(rows).tolist()]
+
+    def _read(self, record: tuple[Any, ...], other: Car) -> Kept:
         store = self._store
-        price, odometer, code, days, numbers, categories, age, owners = store.records[row].item()
+        price, odometer, code, days, numbers, categories, age, owners = record
         car_type = self._type_at(code)
         given = {"age": float(age), "listed": min(max(days / DAYS_A_YEAR, LISTED_YEARS[0]), 2.0)}
         if not math.isnan(odometer):
@@ -180,7 +187,7 @@ class Neighbours:
         alike = np.flatnonzero(is_alike)
         found: list[int] = []
         for place in alike[np.argsort(distances[alike], kind="stable")].tolist():
-            kept = self.read(int(rows[place]), car)
+            (kept,) = self.read(rows[place : place + 1], car)
             if not (year >= kept.day.year if kept.year is None else year == kept.year):
                 continue
             if is_named:
@@ -206,7 +213,7 @@ class Neighbours:
         rows = self._about(listings, car)
         if not len(rows):
             return rows, np.zeros(0)
-        some = self._store.records[rows]
+        some = self._store.records.take(rows)  # many times as fast as records[rows]
         of_types = self._between_types(model, types, subject.car_type)
         square = of_types[some["type"] - np.uint32(types.start)] ** 2
         square += self._by_age(some, subject) ** 2
@@ -224,7 +231,7 @@ class Neighbours:
         edges = np.arange(first, age + _YEARS + 2)
         ages = self._store.records["age"][listings]
         starts = (np.searchsorted(ages, edges) + listings.start).tolist()
-        parts: list[Codes] = []
+        parts = [np.zeros(0, dtype=np.intp)]
         left = _MOST_AT_ONCE
         for year in _outward(age, _YEARS):
             start, end = starts[year - first : year - first + 2]
@@ -239,7 +246,7 @@ class Neighbours:
             left -= end - start
             if left <= 0:
                 break
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.intp)
+        return np.concatenate(parts)
 
     def _between_types(self, model: str, types: slice, car_type: CarType) -> Floats:
         """Return how far each type of a model is from a car's."""
