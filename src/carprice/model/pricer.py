@@ -388,8 +388,9 @@ class Pricer:
 
     def read(self, listing: Listing) -> tuple[CarType, Car]:
         """Return a listing's type and car as its price reads them."""
-        read = self._read(listing)
-        return read.known.car_type, read.car
+        known, _, car = self._car_of(listing)
+        self._support.read_at_edges(car)
+        return known.car_type, car
 
     def categories_of(self, listing: Listing) -> Sequence[str]:
         """Return a listing's own categories, in the order of a car's; empty where it has none."""
@@ -485,11 +486,15 @@ class Pricer:
         return car
 
     def _read(self, listing: Listing) -> _Read:
-        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
-        car_type = known.car_type
-        car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
+        known, day, car = self._car_of(listing)
         unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
         return self._read_car(known, car, day, listing, unseen, self._support.read_at_edges(car))
+
+    def _car_of(self, listing: Listing) -> tuple[_KnownType, datetime.date, Car]:
+        """Return what is known of a listing's type, its day, and its car as it is told."""
+        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
+        values = self._listings.read(listing, day, known.car_type.litres)
+        return known, day, self._cars.car_of(known.car_type, values)
 
     def _read_car(
         self,
