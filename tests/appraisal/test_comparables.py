@@ -313,7 +313,7 @@ def test_what_is_left_out_parts_no_listings(
     types = store.places[common][0]
     told, _ = model.pricer.read(bare)
     by_ridge = np.abs(store.levels[types] - model.pricer.level_of(told))
-    assert np.allclose(near._between_types(common, types, told), by_ridge)
+    assert np.allclose(near._between_types(common, told), by_ridge)
     unknown = {**bare, "odometer": None}
     subject = model.pricer.subject(unknown)
     assert not math.isnan(subject.car.numbers["odometer"])

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from carprice.listings.keys import DetailKey, ModelKey
 from carprice.model import PriceModel
 from carprice.model.neighbours import FEW, Kept
 from carprice.model.pricer import Listing, cents
@@ -198,12 +197,12 @@ def _comparable(today: datetime.date, subject: Subject, kept: Kept, distance: fl
     adjusted = cents(kept.price * math.exp(total))
     texts, given = kept.car_type.given, kept.car.given
     odometer, owners = (given.get(name) for name in ("odometer", "ownership"))
-    make, name = ModelKey.read(texts["model"])
+    make, name, trim, variant = kept.names
     return Comparable(
         make=make,
         model=name,
-        trim=DetailKey.read(texts["model_trim"]).detail,
-        variant=DetailKey.read(texts["model_variant"]).detail,
+        trim=trim,
+        variant=variant,
         year=kept.year,
         odometer=odometer,
         fuel_type=texts["fuel"],
