@@ -30,7 +30,7 @@ from carprice.listings.features import (
 )
 from carprice.listings.keys import has_detail
 from carprice.model.blocks import OWN, POWERTRAIN, VARIANT
-from carprice.model.booster import bound_to
+from carprice.model.booster import Joined
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
 from carprice.model.correction import Correction
@@ -606,11 +606,11 @@ class _Trees:
 
     def __init__(self, model: "PriceModel") -> None:
         self.rows = TreeRows(model.encoder)
-        self._booster, self._scale = model.booster, model.scale
+        self._booster, self._both = model.booster, Joined(model.booster, model.scale)
         self._share, self._start = model.direct_share, model.hedonic.start
         matrix = np.zeros((1, self.rows.columns), dtype=np.float32)
         self._row = matrix.data.cast("B").cast("f")
-        self._sums = bound_to(matrix, model.booster, model.scale)
+        self._sums = self._both.bound_to(matrix)
         self._lock = Lock()
 
     def of_one(self, read: _Read) -> tuple[float, float]:
@@ -622,18 +622,18 @@ class _Trees:
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
-        matrix = self._matrix(read)
-        return zip(self._residuals(matrix, read), self._scale.predict(matrix).tolist(), strict=True)
+        added, scales = self._both.predict(self._matrix(read))
+        return zip(self._residuals(added, read), scales.tolist(), strict=True)
 
     def residuals(self, read: Sequence[_Read]) -> Iterator[float]:
         """Return what is added to the ridge's ln(price) of each of many cars."""
-        return self._residuals(self._matrix(read), read)
+        return self._residuals(self._booster.predict(self._matrix(read)), read)
 
     def _matrix(self, read: Sequence[_Read]) -> Matrix:
         return self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
 
-    def _residuals(self, matrix: Matrix, read: Sequence[_Read]) -> Iterator[float]:
-        for one, added in zip(read, self._booster.predict(matrix).tolist(), strict=True):
+    def _residuals(self, sums: Floats, read: Sequence[_Read]) -> Iterator[float]:
+        for added, one in zip(sums.tolist(), read, strict=True):
             yield added + self._share * (self._start - one.ridge)
 
 
