@@ -29,7 +29,7 @@ from carprice.listings.features import (
     years_after,
 )
 from carprice.listings.keys import has_detail
-from carprice.model.blocks import OWN, POWERTRAIN, VARIANT
+from carprice.model.blocks import EQUIPMENT, OWN, POWERTRAIN, VARIANT
 from carprice.model.booster import Joined
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
@@ -49,6 +49,7 @@ from carprice.model.known_values import Unseen
 from carprice.model.learned import CarKeys
 from carprice.model.subject import Known, Subject
 from carprice.model.support import SupportLookups, TypeSupport
+from carprice.model.triples import NOTHING
 from carprice.model.worth import RidgeLookups, TypeWorth
 from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE, alias, own_texts
 
@@ -370,9 +371,12 @@ class Pricer:
             self._read_car(self._between(*texts.values()), usual, day)
             for texts in types_between(car_type)
         )
+        place = self._ridge.place_of(usual.numbers["age"], usual.numbers["odometer"])
+        adds = {EQUIPMENT: self._ridge.of_equipment(()), **self._ridge.apart(usual)}
         centred = {
-            factor: part.log_price(part.of_type(car_type), usual) - hedonic.typical[factor]
-            for factor, part in self._parts.items()
+            factor: place.times(adds.get(factor, NOTHING)) - hedonic.typical[factor]
+            for factor in CENTRED
+            if factor in hedonic.typical
         }
         return _Start(bare, named, centred)
 
@@ -451,12 +455,6 @@ class Pricer:
     def _car_keys(self) -> CarKeys:
         model = self._model
         return CarKeys(model.market, model.reading, reads_variants=model.knows_variants)
-
-    @cached_property
-    def _parts(self) -> dict[str, RidgeLookups]:
-        """What each factor that is told against the mean adds to the ridge's ln(price)."""
-        hedonic = self._model.hedonic
-        return {name: RidgeLookups(hedonic.part(name)) for name in CENTRED & hedonic.typical.keys()}
 
     @cached_property
     def _usual(self) -> Car:
