@@ -14,7 +14,6 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from statistics import NormalDist
 from typing import Final, NamedTuple, Self
 
@@ -206,28 +205,21 @@ class ConformalRanges:
         scale, age, open_variance : see :meth:`RangeOffsets.of`.
         market : ends of the ranges of the market's own ln(price), which those of the car hold.
         """
-        if self._bands is None:
+        if self.middle is None:
             return None
-        low, high, between = (scale * side for side in self._bands[bisect_left(_EDGES, age)])
+        band = bisect_left(_EDGES, age)
         unknown = _DEVIATIONS * math.sqrt(open_variance)
+        low, high = (np.array(side[band]) * scale for side in (self.low, self.high))
         bottom, top = log_price - np.hypot(low, unknown), log_price + np.hypot(high, unknown)
         if market is not None:
             bottom, top = np.minimum(bottom, market[0]), np.maximum(top, market[1])
         # What is open widens the middle as it does the narrowest range.
         first, last = float(low[0]), float(high[0])
-        between = np.minimum(np.maximum(between, first), last)
+        between = np.minimum(np.maximum(np.array(self.middle[band]) * scale, first), last)
         part = (between - first) / (last - first) if last > first else np.array(MIDDLE) * 2 - 0.5
         middle = bottom[0] + part * (top[0] - bottom[0])
         points = np.concatenate([bottom[::-1], middle, top])
         return Distribution(np.maximum.accumulate(points))
-
-    @cached_property
-    def _bands(self) -> list[tuple[Floats, Floats, Floats]] | None:
-        """The offsets of each age band; None in model folders of before."""
-        if self.middle is None:
-            return None
-        bands = zip(self.low, self.high, self.middle, strict=True)
-        return [(np.array(low), np.array(high), np.array(middle)) for low, high, middle in bands]
 
 
 def _offsets(scaled: Floats, weights: Floats) -> tuple[list[float], list[float], list[float]]:
