@@ -23,7 +23,7 @@ from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
 from carprice.model import PriceModel
-from carprice.model.booster import Booster, bound_to
+from carprice.model.booster import Booster, Joined
 from carprice.model.encoder import Matrix
 from carprice.sample.market import generate
 from carprice.schema import Listing
@@ -82,7 +82,7 @@ def evaluators(trees: int, depth: int) -> dict[str, float | str]:
     booster = Booster.of(fitted.fit(drawn, target), COLUMNS)
     alone = fitted.get_booster()
     row = np.zeros((1, COLUMNS), dtype=np.float32)
-    bound = bound_to(row, booster)
+    bound = Joined(booster).bound_to(row)
 
     def in_place(given: Matrix) -> None:
         row[:] = given

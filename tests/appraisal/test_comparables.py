@@ -20,9 +20,20 @@ from carprice.appraisal.comparables import (
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.model import PriceModel, neighbours
+from carprice.model.blocks import (
+    AGE,
+    COLOUR,
+    DISTANCE,
+    MAKE_AND_MODEL,
+    OWNERS,
+    POWERTRAIN,
+    VARIANT,
+)
+from carprice.model.explanation import by_factor, mixed, types_beside
 from carprice.model.learned import names_a_car
 from carprice.model.listing_store import NO_OWNERS, ListingStore
 from carprice.model.pricer import Listing
+from carprice.model.subject import DATE, STEPS
 
 ODD: list[dict[str, Any]] = [
     {"make": "Nobody"},
@@ -141,6 +152,36 @@ def test_the_amounts_of_every_listing_sum_to_the_cent(
     assert in_reasons - names == {"equipment", "condition", "everything else"}
 
 
+def test_what_a_difference_is_told_by_is_what_each_step_changes(
+    model: PriceModel, held_out: tuple[list[Listing], Any]
+) -> None:
+    """Each step makes a car of the listing and the subject, and the ridge prices it whole."""
+    pricer, near, steps = model.pricer, model.neighbours, set[str]()
+    assert near is not None
+    for place, listing in enumerate(held_out[0][:40]):
+        odd = listing | (ODD[place % len(ODD)] if place % 2 else {})
+        subject = pricer.subject(odd)
+        own_type, own = subject.car_type, subject.car
+        for kept in near.read(near.near(subject, COUNT).rows, own):
+            kinds, car = (kept.car_type, kept.car), kept.car
+            types = map(pricer.type_of, types_beside(own_type, kept.car_type))
+            type_of = dict(zip((MAKE_AND_MODEL, VARIANT), types, strict=True))
+            tells_distance = "odometer" in own.given or "odometer" in car.given
+            of_factor = by_factor(tells_distance, tuple(own.numbers), len(own.categories))
+            found, before = {}, pricer.hedonic_price(*kinds)
+            for step in STEPS:
+                numbers, places = of_factor.get(step, ((), ()))
+                numbers = [name for name in numbers if name != "listed"]
+                car = mixed(car, own, ["listed"] if step == DATE else numbers, places)
+                after = pricer.hedonic_price(type_of.get(step, own_type), car)
+                found[step], before = after - before, after
+            told = subject.differences(kept.car_type, kept.car)
+            assert dict.fromkeys(STEPS, 0.0) | told == pytest.approx(found, abs=1e-12)
+            assert subject.log_price == pytest.approx(before, abs=1e-12)
+            steps |= told.keys()
+    assert steps >= {MAKE_AND_MODEL, VARIANT, POWERTRAIN, OWNERS, COLOUR, AGE, DISTANCE, DATE}
+
+
 def test_a_price_is_brought_to_the_car_by_what_the_ridge_says_of_both(
     model: PriceModel, held_out: tuple[list[Listing], Any]
 ) -> None:
@@ -148,8 +189,8 @@ def test_a_price_is_brought_to_the_car_by_what_the_ridge_says_of_both(
     assert near is not None
     for listing in held_out[0][:10]:
         own = pricer.read(listing)
-        rows = near.near(pricer.subject(listing), COUNT, listing).rows.tolist()
-        kept = [near.read(row, own[1]) for row in rows]
+        rows = near.near(pricer.subject(listing), COUNT, listing).rows
+        kept = near.read(rows, own[1])
         expected = {
             kept.price
             * math.exp(pricer.hedonic_price(*own) - pricer.hedonic_price(kept.car_type, kept.car))
@@ -313,7 +354,7 @@ def test_what_is_left_out_parts_no_listings(
     types = store.places[common][0]
     told, _ = model.pricer.read(bare)
     by_ridge = np.abs(store.levels[types] - model.pricer.level_of(told))
-    assert np.allclose(near._between_types(common, types, told), by_ridge)
+    assert np.allclose(near._between_types(common, told), by_ridge)
     unknown = {**bare, "odometer": None}
     subject = model.pricer.subject(unknown)
     assert not math.isnan(subject.car.numbers["odometer"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from xgboost import XGBRegressor
 
-from carprice.model.booster import Booster, Part, bound_to, cross_fit, new_trees
+from carprice.model.booster import Booster, Joined, Part, cross_fit, new_trees
 
 PARAMETERS = {"n_estimators": 40, "max_depth": 4, "learning_rate": 0.2, "n_jobs": 1}
 FITTED = {name: value for name, value in PARAMETERS.items() if name != "n_jobs"}
@@ -55,11 +55,13 @@ def test_one_row_gives_the_bits_of_the_batch(fitted, matrix) -> None:
 def test_bound_to_a_row_each_of_some_gives_the_same_bits(fitted, matrix, target) -> None:
     other = Booster.of(new_trees(FITTED, seed=1).fit(matrix, -target), matrix.shape[1])
     row = np.zeros((1, matrix.shape[1]), dtype=np.float32)
-    bound, found = bound_to(row, fitted[0], other), []
+    both = Joined(fitted[0], other)
+    bound, found = both.bound_to(row), []
     for given in matrix:
         row[:] = given
         found.append(bound())
     assert found == np.stack([each.predict(matrix) for each in (fitted[0], other)], 1).tolist()
+    assert found == np.stack(both.predict(matrix), 1).tolist()
 
 
 def test_two_ensembles_in_one_graph_add_up_each_from_its_own_columns(matrix, target) -> None:

@@ -258,9 +258,9 @@ def test_of_more_numbers_and_categories_than_can_be_named_the_commonest_are_kept
     others = fitted_codes(model, training)
     assert np.sort(counts[:9]).tolist() == np.sort(np.bincount(others))[-9:].tolist()
     # What is not kept of a listing is as the other car has it.
-    row = int(np.flatnonzero(codes == 9)[0])
+    row = np.flatnonzero(codes == 9)[:1]
     _, car = model.pricer.read({"make": "Maruti", "model": "Swift", "year": 2019, "color": "Red"})
-    kept = neighbours.Neighbours(store, model.pricer).read(row, car)
+    (kept,) = neighbours.Neighbours(store, model.pricer).read(row, car)
     assert [*kept.car.categories] == [*car.categories]
 
 

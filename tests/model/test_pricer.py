@@ -220,6 +220,8 @@ def test_the_ridge_is_the_sum_of_its_blocks(market: PriceModel) -> None:
     told = [read.ridge - added for read, added in zip(reads, beyond, strict=True)]
     expected = by_formula(hedonic, pricer, cars)
     assert told == pytest.approx(hedonic.intercept + expected.sum(axis=1), abs=1e-12)
+    apart = [pricer.subject(car).log_price for car in cars]  # of the same tables, in another order
+    assert apart == pytest.approx([read.ridge for read in reads], abs=1e-12)
     ridges = [RidgeLookups(hedonic.part(factor)) for factor in hedonic.typical]
     for read, by_factor in zip(reads, expected, strict=True):
         of_type, car = read.known.car_type, read.car

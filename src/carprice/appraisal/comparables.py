@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from carprice.listings.keys import DetailKey, ModelKey
 from carprice.model import PriceModel
 from carprice.model.neighbours import FEW, Kept
 from carprice.model.pricer import Listing, cents
@@ -151,8 +150,10 @@ def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> C
     subject = model.pricer.subject(listing)
     near = neighbours.near(subject, count, listing)
     found = tuple(
-        _comparable(model.pricer.today, subject, neighbours.read(row, subject.car), distance)
-        for row, distance in zip(near.rows.tolist(), near.distances.tolist(), strict=True)
+        _comparable(model.pricer.today, subject, kept, distance)
+        for kept, distance in zip(
+            neighbours.read(near.rows, subject.car), near.distances.tolist(), strict=True
+        )
     )
     note = _note(len(found), min(count, FEW), near.of_model - near.left_out)
     return Comparables(found, near.of_model, near.left_out, note)
@@ -183,10 +184,9 @@ def rank_of(
     near = neighbours.near(subject, min(max(count, 1), MOST), listing)
     if len(near.rows) < FEWEST_RANKED:
         return None
-    kept = (neighbours.read(row, subject.car) for row in near.rows.tolist())
     adjusted = (
         cents(one.price * math.exp(subject.log_price - pricer.hedonic_price(one.car_type, one.car)))
-        for one in kept
+        for one in neighbours.read(near.rows, subject.car)
     )
     return Rank(1 + sum(price < asking_price for price in adjusted), len(near.rows) + 1)
 
@@ -197,12 +197,12 @@ def _comparable(today: datetime.date, subject: Subject, kept: Kept, distance: fl
     adjusted = cents(kept.price * math.exp(total))
     texts, given = kept.car_type.given, kept.car.given
     odometer, owners = (given.get(name) for name in ("odometer", "ownership"))
-    make, name = ModelKey.read(texts["model"])
+    make, name, trim, variant = kept.names
     return Comparable(
         make=make,
         model=name,
-        trim=DetailKey.read(texts["model_trim"]).detail,
-        variant=DetailKey.read(texts["model_variant"]).detail,
+        trim=trim,
+        variant=variant,
         year=kept.year,
         odometer=odometer,
         fuel_type=texts["fuel"],

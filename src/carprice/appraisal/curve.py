@@ -8,7 +8,7 @@ goes beyond the ages and distances that training had of this kind of car; it say
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from carprice.listings.keys import ModelKey
 from carprice.listings.market import is_believed, odometer_limits
@@ -28,8 +28,7 @@ _NO: Final = "no"
 _HARDLY: Final = "hardly any"
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A price and its range at one age and distance.
 
     ``distance`` is None where it is not known; ``years`` from today are told of the years ahead.
@@ -42,9 +41,10 @@ class Point:
 
     def content(self) -> dict[str, Any]:
         """Return what JSON says of it."""
-        ahead = {} if self.years is None else {"years": self.years}
-        prices = dict(zip(PRICE_NAMES, self.prices, strict=True))
-        return {**ahead, "age": self.age, "odometer": self.distance, **prices}
+        told: dict[str, Any] = {} if self.years is None else {"years": self.years}
+        told["age"], told["odometer"] = self.age, self.distance
+        told.update(zip(PRICE_NAMES, self.prices, strict=True))
+        return told
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ def curve_of(
     return _Curves(model, listing, valuation, yearly_distance).priced(confidence)
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a point is: an age, and a distance unless it is not known."""
 
     age: float
@@ -248,9 +247,9 @@ class _Curves:
         step = max(math.ceil((last - first + 1) / _MOST_AGES), 1)
         ages = [float(age) for age in range(first, last + 1, step)]
         places = [_Place(age, self._usual_distance(age)) for age in ages]
-        beyond = dict.fromkeys(filter(None, map(self._limits.beyond, places)))
-        within = [place for place in places if not self._limits.beyond(place)]
-        return within, "; ".join((self._limits.told_ages(), *beyond))
+        beyond = [self._limits.beyond(place) for place in places]
+        within = [place for place, why in zip(places, beyond, strict=True) if not why]
+        return within, "; ".join((self._limits.told_ages(), *filter(None, dict.fromkeys(beyond))))
 
     def _usual_distance(self, age: float) -> float | None:
         """Return the distance of a car of an age: as asked, else the market's usual one.

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Self
 
 from pydantic import ValidationError
@@ -77,7 +78,7 @@ class Quote:
         cls, model: PriceModel, listing: Listing, confidence: float, valuation: Valuation
     ) -> Self:
         """Return the quote of a price."""
-        names = {*FIELDS, *map(alias, model.own)}
+        names = _names(model.own)
         asked = listing.model_dump(mode="json", by_alias=True, exclude_none=True, include=names)
         if isinstance(valuation, JudgedValuation):
             asked[_ASKED] = valuation.asking_price
@@ -145,6 +146,12 @@ class Quote:
             for name in found | answered
             if found.get(name) != answered.get(name)
         ]
+
+
+@lru_cache(maxsize=16)
+def _names(own: tuple[str, ...]) -> set[str]:
+    """Return the names of what a quote keeps of a listing, given the market's own columns."""
+    return {*FIELDS, *map(alias, own)}
 
 
 def _answered(model: PriceModel, valuation: Valuation) -> dict[str, Any]:

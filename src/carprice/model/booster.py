@@ -35,12 +35,8 @@ class Booster:
 
     def predict(self, matrix: Matrix) -> Floats:
         """Return the trees' sum for each row of a float32 matrix (rows × columns)."""
-        options = None
-        if len(matrix) > _MANY_ROWS:  # the memory that they take is not kept for others
-            options = onnxruntime.RunOptions()
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        (output,) = self._session.run(None, {"features": matrix}, options)
-        return np.asarray(output, dtype=np.float64).ravel()
+        (output,) = _run(self._session, matrix)
+        return output
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.graph,)
@@ -81,29 +77,50 @@ class Booster:
         return cls(graph.SerializeToString())
 
 
-def bound_to(row: Matrix, *boosters: Booster) -> Callable[[], list[float]]:
-    """Return what gives the sum of each ensemble for what a row (1 × columns) holds at the time.
-
-    All run as one graph, and read the row where it stands: to start them costs more than the
-    trees do. Row and sums are the same memory in every call: not for two threads at a time.
+class Joined:
+    """Several ensembles as one graph: to start each of them costs more than its trees do.
 
     Raises
     ------
     OddGraphError
         If ONNX Runtime takes each of them, but not all as one.
     """
-    session = _taken(joined([booster.graph for booster in boosters]))
-    sums = np.zeros(len(boosters), dtype=np.float32)
-    run, binding = session.run_with_iobinding, session.io_binding()
-    binding.bind_input("features", "cpu", 0, np.float32, row.shape, row.ctypes.data)
-    for output, total in zip(session.get_outputs(), np.split(sums, len(sums)), strict=True):
-        binding.bind_output(output.name, "cpu", 0, np.float32, (1, 1), total.ctypes.data)
 
-    def predict(_read_by_the_trees: Matrix = row) -> list[float]:  # kept alive with the function
-        run(binding)
-        return sums.tolist()
+    def __init__(self, *boosters: Booster) -> None:
+        self._session = _taken(joined([booster.graph for booster in boosters]))
 
-    return predict
+    def predict(self, matrix: Matrix) -> list[Floats]:
+        """Return the sums of each ensemble, as :meth:`Booster.predict` does."""
+        return _run(self._session, matrix)
+
+    def bound_to(self, row: Matrix) -> Callable[[], list[float]]:
+        """Return what gives the sum of each ensemble for what a row (1 × columns) holds then.
+
+        It reads the row where it stands. Row and sums are the same memory in every call: not for
+        two threads at a time.
+        """
+        outputs = self._session.get_outputs()
+        sums = np.zeros(len(outputs), dtype=np.float32)
+        run, binding = self._session.run_with_iobinding, self._session.io_binding()
+        binding.bind_input("features", "cpu", 0, np.float32, row.shape, row.ctypes.data)
+        for output, total in zip(outputs, np.split(sums, len(sums)), strict=True):
+            binding.bind_output(output.name, "cpu", 0, np.float32, (1, 1), total.ctypes.data)
+
+        def predict(_read_by_the_trees: Matrix = row) -> list[float]:  # kept with the function
+            run(binding)
+            return sums.tolist()
+
+        return predict
+
+
+def _run(session: onnxruntime.InferenceSession, matrix: Matrix) -> list[Floats]:
+    """Return the sums for each row of a matrix, one array an ensemble."""
+    options = None
+    if len(matrix) > _MANY_ROWS:  # the memory that they take is not kept for others
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    outputs = session.run(None, {"features": matrix}, options)
+    return [np.asarray(output, dtype=np.float64).ravel() for output in outputs]
 
 
 def _taken(graph: bytes) -> onnxruntime.InferenceSession:

@@ -33,7 +33,7 @@ from carprice.model.blocks import (
 from carprice.model.car import Car, CarType
 from carprice.schema import is_own
 
-CENTRED: Final = frozenset({OWNERS, EQUIPMENT, COLOUR})
+CENTRED: Final = (OWNERS, EQUIPMENT, COLOUR)
 """Factors that are told against the mean of the training rows, not against the usual car's."""
 _OF_TYPE: Final = (MAKE_AND_MODEL, VARIANT, POWERTRAIN)
 _OF_CAR: Final = (OWNERS, EQUIPMENT, COLOUR, CONDITION, OWN, OTHERS, AGE, DISTANCE)

@@ -215,7 +215,7 @@ class ConformalRanges:
             bottom, top = np.minimum(bottom, market[0]), np.maximum(top, market[1])
         # What is open widens the middle as it does the narrowest range.
         first, last = float(low[0]), float(high[0])
-        between = np.clip(np.array(self.middle[band]) * scale, first, last)
+        between = np.minimum(np.maximum(np.array(self.middle[band]) * scale, first), last)
         part = (between - first) / (last - first) if last > first else np.array(MIDDLE) * 2 - 0.5
         middle = bottom[0] + part * (top[0] - bottom[0])
         points = np.concatenate([bottom[::-1], middle, top])

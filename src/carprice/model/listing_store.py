@@ -210,6 +210,11 @@ class ListingStore:
         every = {name: float(column[row]) for name, column in self.numbers.items()}
         return {name: number for name, number in every.items() if not math.isnan(number)}
 
+    def names_of(self, code: int) -> tuple[str, str, str, str]:
+        """Return the make, model, trim and variant of a type; each empty where unknown."""
+        key = ModelKey.read(self.names[self.model_of_type[code]])
+        return key.make, key.model, self.types["trim"][code], self.types["variant"][code]
+
     def texts_of(self, code: int) -> dict[str, str]:
         """Return the texts of a type, as :func:`carprice.listings.features.read_type` does."""
         model = self.names[self.model_of_type[code]]

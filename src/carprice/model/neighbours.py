@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,7 @@ _ALWAYS_KEPT: Final = frozenset({"age", "listed", "odometer", "ownership"})
 _KNOTS: Final = 9
 _KEPT_TYPES: Final = 8_192
 _KEPT_NUMBERS: Final = 4_096
+_KEPT_APART: Final = 1_024
 _LAST_DAY: Final = datetime.date.max.toordinal()
 
 
@@ -88,11 +89,13 @@ class Kept(NamedTuple):
 
     Attributes
     ----------
+    names : make, model, trim and variant.
     day : when it was listed; the valuation date where that is not known.
     year : the model year; None for a car of no age, which may be of the next year's model.
     """
 
     price: float
+    names: tuple[str, str, str, str]
     car_type: CarType
     car: Car
     day: datetime.date
@@ -106,8 +109,10 @@ class Neighbours:
         self._store, self._pricer = store, pricer
         self._km, self._today = pricer.km_per_unit, pricer.today.toordinal()
         self._type_at = lru_cache(maxsize=_KEPT_TYPES)(
-            lambda code: pricer.type_of(store.texts_of(code))
+            lambda code: (pricer.type_of(store.texts_of(code)), store.names_of(code))
         )
+        self._apart = lru_cache(maxsize=_KEPT_APART)(self._between_types)
+        self._starts_of = lru_cache(maxsize=_KEPT_APART)(self._find_starts)
         self._numbers_at = lru_cache(maxsize=_KEPT_NUMBERS)(store.numbers_of)
         self._kept = _ALWAYS_KEPT | store.numbers.keys()
 
@@ -132,17 +137,24 @@ class Neighbours:
         if len(found[0][0]) < min(FEW, count):
             others = self._like(own, subject.car_type)
             found += [_nearest(*self._of_model(one, subject), count) for one in others]
-        rows, distances = (np.concatenate(each) for each in zip(*found, strict=True))
-        is_other = np.repeat(np.arange(len(found)) > 0, [len(each) for each, _ in found])
-        first = np.lexsort((rows, distances, is_other))[:count]
+        if len(found) > 1:
+            rows, distances = (np.concatenate(each) for each in zip(*found, strict=True))
+            is_other = np.repeat(np.arange(len(found)) > 0, [len(each) for each, _ in found])
+            first = np.lexsort((rows, distances, is_other))[:count]
+        else:
+            ((rows, distances),) = found
+            first = np.lexsort((rows, distances))[:count]
         of_model = store.models.get(own, (0, 0))[1]
         return Near(rows[first], distances[first], of_model, left_out)
 
-    def read(self, row: int, other: Car) -> Kept:
-        """Read a listing of the store as a car that is beside another one."""
+    def read(self, rows: Codes, other: Car) -> list[Kept]:
+        """Read listings of the store as cars that are beside another one."""
+        return [self._read(record, other) for record in self._store.records.take(rows).tolist()]
+
+    def _read(self, record: tuple[Any, ...], other: Car) -> Kept:
         store = self._store
-        price, odometer, code, days, numbers, categories, age, owners = store.records[row].item()
-        car_type = self._type_at(code)
+        price, odometer, code, days, numbers, categories, age, owners = record
+        car_type, names = self._type_at(code)
         given = {"age": float(age), "listed": min(max(days / DAYS_A_YEAR, LISTED_YEARS[0]), 2.0)}
         if not math.isnan(odometer):
             given["odometer"] = odometer
@@ -159,7 +171,7 @@ class Neighbours:
         values = (theirs | given, texts, other.equipment)
         day = datetime.date.fromordinal(min(max(self._today + days, 1), _LAST_DAY))
         year = day.year - age if age else None
-        return Kept(price, car_type, self._pricer.car_of(car_type, values), day, year)
+        return Kept(price, names, car_type, self._pricer.car_of(car_type, values), day, year)
 
     def _itself(
         self, near: tuple[Codes, Floats], subject: Subject, listing: "Listing", count: int
@@ -180,7 +192,7 @@ class Neighbours:
         alike = np.flatnonzero(is_alike)
         found: list[int] = []
         for place in alike[np.argsort(distances[alike], kind="stable")].tolist():
-            kept = self.read(int(rows[place]), car)
+            (kept,) = self.read(rows[place : place + 1], car)
             if not (year >= kept.day.year if kept.year is None else year == kept.year):
                 continue
             if is_named:
@@ -202,12 +214,12 @@ class Neighbours:
     def _of_model(self, model: str, subject: Subject) -> tuple[Codes, Floats]:
         """Return the listings of a model that are within reach."""
         car = subject.car
-        types, listings = self._store.places[model]
-        rows = self._about(listings, car)
+        types, _ = self._store.places[model]
+        rows = self._about(model, car)
         if not len(rows):
             return rows, np.zeros(0)
-        some = self._store.records[rows]
-        of_types = self._between_types(model, types, subject.car_type)
+        some = self._store.records.take(rows)  # many times as fast as records[rows]
+        of_types = self._apart(model, subject.car_type)
         square = of_types[some["type"] - np.uint32(types.start)] ** 2
         square += self._by_age(some, subject) ** 2
         square += self._by_distance(some, subject) ** 2
@@ -217,17 +229,17 @@ class Neighbours:
         near = np.flatnonzero(square <= REACH**2)
         return rows[near], np.sqrt(square[near])
 
-    def _about(self, listings: slice, car: Car) -> Codes:
+    def _about(self, model: str, car: Car) -> Codes:
         """Return the places of listings about a car: of its age first, of many of its distance."""
         age, distance = round(car.numbers["age"]), car.numbers["odometer"]
-        first = max(age - _YEARS, 0)
-        edges = np.arange(first, age + _YEARS + 2)
-        ages = self._store.records["age"][listings]
-        starts = (np.searchsorted(ages, edges) + listings.start).tolist()
-        parts: list[Codes] = []
+        starts = self._starts_of(model)
+        oldest = len(starts) - 2
+        parts = [np.zeros(0, dtype=np.intp)]
         left = _MOST_AT_ONCE
         for year in _outward(age, _YEARS):
-            start, end = starts[year - first : year - first + 2]
+            if year > oldest:
+                continue
+            start, end = starts[year : year + 2]
             if end - start > _MOST_OF_AN_AGE:
                 middle = (start + end) // 2
                 if not math.isnan(distance):
@@ -239,11 +251,19 @@ class Neighbours:
             left -= end - start
             if left <= 0:
                 break
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.intp)
+        return np.concatenate(parts)
 
-    def _between_types(self, model: str, types: slice, car_type: CarType) -> Floats:
+    def _find_starts(self, model: str) -> list[int]:
+        """Return where the listings of a model of each age begin, and where the oldest end."""
+        _, listings = self._store.places[model]
+        ages = self._store.records["age"][listings]
+        edges = np.searchsorted(ages, np.arange(int(ages[-1]) + 2))
+        return [listings.start + edge for edge in edges.tolist()]
+
+    def _between_types(self, model: str, car_type: CarType) -> Floats:
         """Return how far each type of a model is from a car's."""
         store, own = self._store, car_type.given
+        types, _ = store.places[model]
         apart = np.abs(store.levels[types] - self._pricer.level_of(car_type))
         texts = {name: own[name] for name in _KINDS}
         if model == own["model"]:

@@ -29,12 +29,12 @@ from carprice.listings.features import (
     years_after,
 )
 from carprice.listings.keys import has_detail
-from carprice.model.blocks import OWN, POWERTRAIN, VARIANT
-from carprice.model.booster import bound_to
+from carprice.model.blocks import EQUIPMENT, OWN, POWERTRAIN, VARIANT
+from carprice.model.booster import Joined
 from carprice.model.car import Car, CarReader, CarType
 from carprice.model.cautions import Caution, Cautions
 from carprice.model.correction import Correction
-from carprice.model.encoder import Row, TreeRows
+from carprice.model.encoder import Matrix, Row, TreeRows
 from carprice.model.explanation import (
     CENTRED,
     Explanation,
@@ -49,6 +49,7 @@ from carprice.model.known_values import Unseen
 from carprice.model.learned import CarKeys
 from carprice.model.subject import Known, Subject
 from carprice.model.support import SupportLookups, TypeSupport
+from carprice.model.triples import NOTHING
 from carprice.model.worth import RidgeLookups, TypeWorth
 from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE, alias, own_texts
 
@@ -203,7 +204,7 @@ class Pricer:
         unit = market.distance_unit
         self._listings = ListingReader(market.valuation_date, unit, model.reading)
         self._cars = CarReader(model.defaults)
-        self._ridge = RidgeLookups(model.hedonic)
+        self._ridge, self._start_price = RidgeLookups(model.hedonic), model.hedonic.start
         self._trees = _Trees(model)
         self._open = _OpenVariance(model.hedonic)
         self._support = SupportLookups(model)
@@ -287,13 +288,16 @@ class Pricer:
         known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
         values = self._listings.read(listing, day, known.car_type.litres)
         unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
+        subject = self.subject(listing)
 
         def reads() -> Iterator[_Read]:
             for age, odometer in places:
                 moved = self._listings.moved(values, age, odometer)
                 car = self._cars.car_of(known.car_type, moved)
                 variance = self._support.read_at_edges(car)
-                yield self._read_car(known, car, day, listing, unseen, variance)
+                at = car.numbers["age"], car.numbers["odometer"]
+                variance += self._support.beyond(known.support, *at)[1]
+                yield _Read(listing, known, car, subject.price_at(*at), variance, day, unseen)
 
         return self._prices(reads(), confidence)
 
@@ -307,38 +311,45 @@ class Pricer:
 
     def explain(self, listing: Listing) -> Explanation:
         """Tell a listing's price as the market's typical car times named factors."""
-        return next(self.explain_all([listing]))
+        (told,) = self.explain_all([listing])
+        return told
 
     def explain_all(self, listings: Iterable[Listing]) -> Iterator[Explanation]:
         """Explain listings, some hundreds at a time; the same as one by one."""
-        return (told for _, _, told in self._explained(listings))
+        for some in self._explained(listings):
+            of_cars = self._trees.residuals([one for each in some for one in each.distinct])
+            for each in some:
+                yield self._explanation(each, [*islice(of_cars, len(each.distinct))])
 
     def appraise_all(
         self, listings: Iterable[Listing], confidence: float = DEFAULT_CONFIDENCE
     ) -> Iterator[tuple[Outlook, Explanation]]:
         """Value and explain listings; the same as :meth:`outlook` and :meth:`explain` of each."""
-        for read, sums, told in self._explained(listings):
-            yield self._outlook(read, sums, confidence), told
-
-    def _explained(
-        self, listings: Iterable[Listing]
-    ) -> Iterator[tuple[_Read, tuple[float, float], Explanation]]:
-        """Explain listings, and give what their own prices are made of."""
-        start, mixed = self._model.hedonic.start, map(self._mixed, map(self._read, listings))
-        while some := [*islice(mixed, _CHUNK_EXPLAINED)]:
+        for some in self._explained(listings):
             of_cars = self._trees.of_many([one for each in some for one in each.distinct])
             for each in some:
                 sums = [*islice(of_cars, len(each.distinct))]
-                logs = [
-                    self._support.limited(one.known.support, one.ridge + residual)[0]
-                    for one, (residual, _) in zip(each.distinct, sums, strict=True)
-                ]
-                by_place = [logs[place] for place in each.places]
-                told = explanation(start, by_place, each.start.centred)
-                read = each.distinct[-1]
-                if correction := self._correction_of(read):
-                    told = told.times(correction.reason, math.exp(_shift_of(read, correction)))
-                yield read, sums[-1], told
+                told = self._explanation(each, [residual for residual, _ in sums])
+                yield self._outlook(each.distinct[-1], sums[-1], confidence), told
+
+    def _explained(self, listings: Iterable[Listing]) -> Iterator[list[_Mixed]]:
+        """Read what explains listings, some hundreds at a time."""
+        mixed = map(self._mixed, map(self._read, listings))
+        while some := [*islice(mixed, _CHUNK_EXPLAINED)]:
+            yield some
+
+    def _explanation(self, mixed: _Mixed, residuals: Sequence[float]) -> Explanation:
+        """Explain a listing by what trees add to each of its cars."""
+        logs = [
+            self._support.limited(one.known.support, one.ridge + residual)[0]
+            for one, residual in zip(mixed.distinct, residuals, strict=True)
+        ]
+        by_place = [logs[place] for place in mixed.places]
+        told = explanation(self._start_price, by_place, mixed.start.centred)
+        read = mixed.distinct[-1]
+        if correction := self._correction_of(read):
+            told = told.times(correction.reason, math.exp(_shift_of(read, correction)))
+        return told
 
     def _mixed(self, read: _Read) -> _Mixed:
         """Read the cars between the usual one and a car; those that are the same once."""
@@ -366,9 +377,12 @@ class Pricer:
             self._read_car(self._between(*texts.values()), usual, day)
             for texts in types_between(car_type)
         )
+        place = self._ridge.place_of(usual.numbers["age"], usual.numbers["odometer"])
+        adds = {EQUIPMENT: self._ridge.of_equipment(()), **self._ridge.apart(usual)}
         centred = {
-            factor: part.log_price(part.of_type(car_type), usual) - hedonic.typical[factor]
-            for factor, part in self._parts.items()
+            factor: place.times(adds.get(factor, NOTHING)) - hedonic.typical[factor]
+            for factor in CENTRED
+            if factor in hedonic.typical
         }
         return _Start(bare, named, centred)
 
@@ -384,8 +398,9 @@ class Pricer:
 
     def read(self, listing: Listing) -> tuple[CarType, Car]:
         """Return a listing's type and car as its price reads them."""
-        read = self._read(listing)
-        return read.known.car_type, read.car
+        known, _, car = self._car_of(listing)
+        self._support.read_at_edges(car)
+        return known.car_type, car
 
     def categories_of(self, listing: Listing) -> Sequence[str]:
         """Return a listing's own categories, in the order of a car's; empty where it has none."""
@@ -448,12 +463,6 @@ class Pricer:
         return CarKeys(model.market, model.reading, reads_variants=model.knows_variants)
 
     @cached_property
-    def _parts(self) -> dict[str, RidgeLookups]:
-        """What each factor that is told against the mean adds to the ridge's ln(price)."""
-        hedonic = self._model.hedonic
-        return {name: RidgeLookups(hedonic.part(name)) for name in CENTRED & hedonic.typical.keys()}
-
-    @cached_property
     def _usual(self) -> Car:
         """The market's usual car; in model folders of before, of the age that has its price."""
         model, known = self._model, self._known_of(self._cars.type_of(*read_type(*_NO_NAMES)))
@@ -481,11 +490,15 @@ class Pricer:
         return car
 
     def _read(self, listing: Listing) -> _Read:
-        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
-        car_type = known.car_type
-        car = self._cars.car_of(car_type, self._listings.read(listing, day, car_type.litres))
+        known, day, car = self._car_of(listing)
         unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
         return self._read_car(known, car, day, listing, unseen, self._support.read_at_edges(car))
+
+    def _car_of(self, listing: Listing) -> tuple[_KnownType, datetime.date, Car]:
+        """Return what is known of a listing's type, its day, and its car as it is told."""
+        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
+        values = self._listings.read(listing, day, known.car_type.litres)
+        return known, day, self._cars.car_of(known.car_type, values)
 
     def _read_car(
         self,
@@ -600,11 +613,11 @@ class _Trees:
 
     def __init__(self, model: "PriceModel") -> None:
         self.rows = TreeRows(model.encoder)
-        self._booster, self._scale = model.booster, model.scale
+        self._booster, self._both = model.booster, Joined(model.booster, model.scale)
         self._share, self._start = model.direct_share, model.hedonic.start
         matrix = np.zeros((1, self.rows.columns), dtype=np.float32)
         self._row = matrix.data.cast("B").cast("f")
-        self._sums = bound_to(matrix, model.booster, model.scale)
+        self._sums = self._both.bound_to(matrix)
         self._lock = Lock()
 
     def of_one(self, read: _Read) -> tuple[float, float]:
@@ -616,10 +629,19 @@ class _Trees:
 
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
-        matrix = self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
-        sums = (trees.predict(matrix).tolist() for trees in (self._booster, self._scale))
-        for one, booster, scale in zip(read, *sums, strict=True):
-            yield booster + self._share * (self._start - one.ridge), scale
+        added, scales = self._both.predict(self._matrix(read))
+        return zip(self._residuals(added, read), scales.tolist(), strict=True)
+
+    def residuals(self, read: Sequence[_Read]) -> Iterator[float]:
+        """Return what is added to the ridge's ln(price) of each of many cars."""
+        return self._residuals(self._booster.predict(self._matrix(read)), read)
+
+    def _matrix(self, read: Sequence[_Read]) -> Matrix:
+        return self.rows.matrix(((one.known.row, one.ridge, one.car) for one in read), len(read))
+
+    def _residuals(self, sums: Floats, read: Sequence[_Read]) -> Iterator[float]:
+        for added, one in zip(sums.tolist(), read, strict=True):
+            yield added + self._share * (self._start - one.ridge)
 
 
 class _OpenVariance:

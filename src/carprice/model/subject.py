@@ -12,7 +12,7 @@ from carprice.model.car import Car, CarType
 from carprice.model.explanation import MIXED
 from carprice.model.support import SupportLookups, TypeSupport
 from carprice.model.triples import plus
-from carprice.model.worth import RidgeLookups, Spec, TypeWorth, spec_of
+from carprice.model.worth import Place, RidgeLookups, Spec, TypeWorth, spec_of
 
 DATE: Final = "date"
 STEPS: Final = (*MIXED, DATE)
@@ -53,7 +53,10 @@ class Subject:
 
     def price_at(self, age: float, odometer: float) -> float:
         """Return the ridge's ln(price) of the car at another age and distance, which may be NaN."""
-        place, (worth, support) = self._ridge.place_of(age, odometer), self._known
+        return self._at(self._ridge.place_of(age, odometer), age, odometer)
+
+    def _at(self, place: Place, age: float, odometer: float) -> float:
+        worth, support = self._known
         added = self._ridge.at(worth, place) + self._support.beyond(support, age, odometer)[0]
         return added + place.times(self._all) + self._years.get(place.age, 0.0) + self._day
 
@@ -98,6 +101,6 @@ class Subject:
             after = self.price_at(*aged)
             found[DISTANCE] = before - after
         if aged != moved:
-            found[AGE] = after - self.price_at(*moved)
+            found[AGE] = after - self._at(place, *moved)
         found[DATE] = self._day - self._ridge.of_day(theirs["listed"])
         return {factor: log for factor, log in found.items() if log}
