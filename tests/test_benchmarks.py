@@ -16,7 +16,8 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
     *("contaminated.py", "deals.py", "drift.py", "gate.py", "load.py", "logging_cost.py"),
-    *("one_price.py", "scaling.py", "serving.py", "shadowing.py", "time_split.py"),
+    *("one_price.py", "one_request.py", "scaling.py", "serving.py", "shadowing.py"),
+    "time_split.py",
 )
 
 
