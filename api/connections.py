@@ -70,6 +70,8 @@ class LimitedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _end_timer: asyncio.TimerHandle | None = None
+    _quiet_timer: asyncio.TimerHandle | None = None
+    _answered_at = 0.0
 
     _next_turn: ClassVar = 0.0
     """When bytes of any connection may be thrown away again."""
@@ -96,7 +98,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._rest = b""
         self._forget()
         self._watch_head()
-        for timer in (self._write_timer, self._end_timer):
+        for timer in (self._write_timer, self._end_timer, self._quiet_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -119,7 +121,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """Count from the first byte of a request."""
         self._waits_for_head = self._waits_for_end = True
         self._framing = self._body = self._body_left = self._ignored = 0
-        super().on_message_begin()
+        if self._short is None:
+            super().on_message_begin()
+        else:
+            self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
         """Expect a body, which the routes give its time."""
@@ -130,7 +135,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._body_left = int(value)
         self._held = None if self._short is None else self._held_by(self._short)
         if self._held is None:
-            super().on_headers_complete()
+            self._begin_the_long_way()
         self._waits_for_head = False
 
     def on_body(self, body: bytes) -> None:
@@ -277,10 +282,21 @@ class LimitedProtocol(HttpToolsProtocol):
         client, more = self._client_of(headers), self.server_state.default_headers
         self._wire.write(short.answer(self.url, headers, body, client, more))
         self.server_state.total_requests += 1
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        self._answered_at = self.loop.time()
+        if self._quiet_timer is None:
+            self._quiet_timer = self.loop.call_later(self.timeout_keep_alive, self._end_if_quiet)
+
+    def _end_if_quiet(self) -> None:
+        """Close as Uvicorn does after an answer on the long way, whose timer is one a request."""
+        self._quiet_timer = None
+        is_busy = self._waits_for_head or self._waits_for_end or not self._is_answered()
+        if is_busy or self.timeout_keep_alive_task is not None:
+            return  # its end has a timer of its own
+        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._quiet_timer = self.loop.call_later(left, self._end_if_quiet)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _client_of(self, headers: Mapping[bytes, bytes]) -> str | None:
         """Return the client's address, by a proxy that is trusted as Uvicorn reads it."""
@@ -293,9 +309,18 @@ class LimitedProtocol(HttpToolsProtocol):
     def _go_the_long_way(self) -> None:
         """Begin what the short way would have answered, had its body been there."""
         body, self._held, self._held_body = self._held_body, None, b""
-        super().on_headers_complete()
+        self._begin_the_long_way()
         if body:
             super().on_body(body)
+
+    def _begin_the_long_way(self) -> None:
+        """Have Uvicorn begin a request whose head was read."""
+        if self._short is not None:  # the scope that the short way needs not
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.headers, self.expect_100_continue = url, headers, expects
+            self.scope["headers"] = headers
+        super().on_headers_complete()
 
     def _read_on(self) -> None:
         rest, self._rest = self._rest, b""

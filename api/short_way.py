@@ -42,6 +42,7 @@ class ShortWay:
         self._most = min(SMALL_BYTES, service.settings.body_bytes)
         root = service.settings.root_path
         self._paths = frozenset((PREDICT.encode(), f"{root}{PREDICT}".encode()))
+        self._more: tuple[Headers, bytes] = ((), b"")
         self._long = _LONG | ({b"origin"} if service.settings.cors_origins else set())
 
     def takes(self, url: bytes, headers: Headers) -> dict[bytes, bytes] | None:
@@ -90,7 +91,9 @@ class ShortWay:
             of_body = b"content-length: %d\r\ncontent-type: application/json\r\n" % len(content)
         else:
             of_body = _lines(own)
-        head = (STATUS_LINE[status], _lines(more), of_body, _SAME, b"x-request-id: ")
+        if more is not self._more[0]:  # the server makes another list when its date changes
+            self._more = more, _lines(more)
+        head = (STATUS_LINE[status], self._more[1], of_body, _SAME, b"x-request-id: ")
         named = (exchange.request_id, _version_line(exchange.version))
         return b"".join((*head, *named, content))
 

@@ -12,6 +12,7 @@ from bodies import mlflow_form, plain_form, v2_form
 from sample_registry import MODEL, MODEL_URI
 from servers import Server, clean_environment, free_port, running
 
+BARE: Final = "bare ASGI application"
 EMPTY: Final = "empty route"
 CARPRICE: Final = "carprice"
 BESIDE: Final = "carprice beside"
@@ -126,6 +127,12 @@ def _price_of_v2(answer: Any) -> float:
 
 
 SERVICES: Final[Mapping[str, ServiceUnderTest]] = {
+    BARE: ServiceUnderTest(
+        "/predict",
+        plain_form,
+        None,
+        lambda _, port: _uvicorn_of_peer("bare_service", port, *EMPTY_OPTIONS),
+    ),
     EMPTY: ServiceUnderTest(
         "/predict",
         plain_form,

@@ -1,4 +1,4 @@
-"""carprice's service beside the empty route and other ways to serve the same model.
+"""carprice's service beside a bare application, the empty route and other ways to serve its model.
 
 Each service runs alone on one core, and wrk asks it from another for the prices of 1,000 different
 listings in turn, over 1 and 16 connections. Needs Linux, wrk, and no other load on the machine.
@@ -32,17 +32,18 @@ from rich.console import Console
 from rich.table import Table
 from sample_registry import sample_registry
 from servers import Cores, ServerError
-from services import BESIDE, CARPRICE, EMPTY, MLFLOW, MLSERVER, REFERENCE, SERVICES, Place
+from services import BARE, BESIDE, CARPRICE, EMPTY, MLFLOW, MLSERVER, REFERENCE, SERVICES, Place
 
 from carprice.arrays import Progress
 
+LEAST_OF_BARE: Final = 0.25
 LEAST_OF_EMPTY: Final = 0.70
 LEAST_OF_MLFLOW: Final = 50.0
 LEAST_OF_BESIDE: Final = 0.95
 """Of the other version's: what repeats of one version differ by on a quiet machine is less."""
 MOST_OF_P99: Final = 3.0
 MOST_OF_START: Final = 1.5
-ALWAYS: Final = (EMPTY, CARPRICE)
+ALWAYS: Final = (BARE, EMPTY, CARPRICE)
 SKIPPABLE: Final = {"mlflow": MLFLOW, "reference": REFERENCE, "mlserver": MLSERVER}
 FEW, MANY = CONNECTIONS
 
@@ -66,6 +67,7 @@ def checks(findings: Measurements) -> list[Requirement]:
     beside = [] if BESIDE in findings.skipped else [_check_rate(findings, BESIDE, LEAST_OF_BESIDE)]
     return [
         *beside,
+        _check_rate(findings, BARE, LEAST_OF_BARE),
         _check_rate(findings, EMPTY, LEAST_OF_EMPTY),
         _check_rate(findings, MLFLOW, LEAST_OF_MLFLOW),
         _check_p99(findings),

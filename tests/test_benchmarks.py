@@ -5,6 +5,7 @@ import os
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
     *("contaminated.py", "deals.py", "drift.py", "gate.py", "load.py", "logging_cost.py"),
-    *("one_price.py", "scaling.py", "serving.py", "shadowing.py", "time_split.py"),
+    *("one_price.py", "one_request.py", "scaling.py", "serving.py", "shadowing.py"),
+    "time_split.py",
 )
 
 
@@ -262,3 +264,16 @@ def test_markets_whose_listings_are_not_there_are_skipped_and_told(
     told = " ".join(capsys.readouterr().out.split())
     assert "nz: skipped" in told
     assert "us: skipped" in told
+
+
+def test_the_parts_of_one_request_make_up_its_time(promoted: Any) -> None:
+    """In a process of its own: it takes over the log."""
+    command = [sys.executable, BENCHMARKS / "one_request.py", "--requests", "160"]
+    model = promoted.root / "models" / "candidate"
+    told = subprocess.run(
+        [*command, "--model", model], check=True, capture_output=True, text=True, timeout=120
+    ).stdout
+    rows = [line.split("│")[1:4] for line in told.splitlines() if line.count("│") == 4]
+    parts = {part.strip(): int(share) for part, share, _ in rows}
+    assert {"price", "trees", "HTTP", "reading the body", "log and counters"} <= parts.keys()
+    assert 90 <= sum(parts.values()) <= 110

@@ -107,5 +107,7 @@ def is_believed(odometer: float, age: float, limits: tuple[float, float]) -> boo
     >>> is_believed(900_000, 17, odometer_limits("km"))
     False
     """
+    if limits[0] <= odometer <= limits[1]:
+        return True
     most = limits[1] * min(max(age / _YEARS_TO_MOST, 1.0), _TIMES_MOST)
     return odometer <= most and not is_impossible(min(odometer, limits[1]), age, limits)

@@ -133,7 +133,9 @@ class Cautions:
             )
             yield Caution("out_of_range", alias("engine_cc"), message)
         low, high = LISTED_YEARS
-        if not low <= (day - market.valuation_date).days / 365.25 <= high:
+        if day is not market.valuation_date and not (
+            low <= (day - market.valuation_date).days / 365.25 <= high
+        ):
             message = (
                 f"{day} is far from {market.valuation_date}, the day of the data; the market's "
                 f"trend is taken for {abs(high if day > market.valuation_date else low):g} years "
