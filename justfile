@@ -37,10 +37,10 @@ lint:
     ruff format --check .
     mypy
     yamllint --strict .
-    cfn-lint --include-checks I -- deploy/cloudformation/*.yaml
+    cfn-lint --include-checks I -- $(grep --recursive --files-with-matches '^AWSTemplateFormatVersion' deploy)
     zizmor --offline --pedantic .github
-    shellcheck --external-sources deploy/*.sh deploy/scripts/*.sh deploy/aws deploy/rehearse .ci/run
-    if command -v hadolint >/dev/null; then hadolint Dockerfile; fi
+    shellcheck --external-sources deploy/*.sh deploy/scripts/*.sh deploy/aws deploy/rehearse deploy/host/carprice-host deploy/compose/up .ci/run
+    if command -v hadolint >/dev/null; then hadolint Dockerfile deploy/lambda/Dockerfile; fi
 
 # The site of the documentation, from docs/ into site/; a link that leads nowhere is an error
 docs:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from api import problems
 from api.bodies import BatchRequest, ListingRequest
-from api.gateway import HEALTH, Gateway
+from api.gateway import HEALTH, Admission, Gateway
 from api.keys import names_that_may_tell, read_keys
 from api.openapi import add_schemas
 from api.protocols import inference, scoring
@@ -31,6 +31,7 @@ from api.routes import (
 from api.served import ServedModel
 from api.service import Service
 from api.service_settings import ServiceSettings
+from api.short_way import SHORT_WAY, ShortWay
 from carprice import __version__
 
 logger = logging.getLogger("carprice.service")
@@ -63,9 +64,11 @@ def create_app(
     keys = read_keys(settings)
     service = Service(settings, served, has_keys=bool(keys))
     service.may_tell = names_that_may_tell(settings, keys)
+    admission = Admission(settings, keys)
+    state = _state_of(service, admission)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         service.drain.watch()
         if service.outcomes is not None and not keys:
             logger.warning(_ANYBODY_TELLS)
@@ -75,7 +78,7 @@ def create_app(
         await service.keeper.settle()
         if service.challenger is not None:
             keeping.append(asyncio.create_task(service.challenger.run()))
-        yield
+        yield state
         for task in keeping:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -122,5 +125,15 @@ def create_app(
         logger.info("Traces are on: POST /predict goes through the router, which names its spans")
     else:
         app.add_middleware(prices.DirectRoute)
-    app.add_middleware(Gateway, service=service, keys=keys)
+    app.add_middleware(Gateway, service=service, admission=admission)
     return app
+
+
+def _state_of(service: Service, admission: Admission) -> dict[str, Any]:
+    """Return what the server is given at the start: the short way, unless settings close it.
+
+    Only the router names spans, and who waits for a challenger cannot be answered at once.
+    """
+    settings = service.settings
+    is_closed = settings.opentelemetry or settings.challenger == "canary"
+    return {} if is_closed else {SHORT_WAY: ShortWay(service, admission)}

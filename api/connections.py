@@ -7,9 +7,11 @@ its client still sends, so that the client sees a reset and not the answer.
 import asyncio
 import functools
 import struct
+from collections.abc import Mapping
 from socket import SO_LINGER, SOL_SOCKET
 from typing import ClassVar, Final
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -21,6 +23,7 @@ from api.gateway import HEADERS, cors_headers, new_request_id
 from api.problems import Kind, ProblemError, respond
 from api.receiving import ARRIVED
 from api.service_settings import ServiceSettings
+from api.short_way import SHORT_WAY, ShortWay
 
 FRAMING_BYTES: Final = 64 * 1024
 """Most bytes of a request that are not its body: the head, and what is around a body's chunks."""
@@ -60,6 +63,9 @@ class LimitedProtocol(HttpToolsProtocol):
     _body_of_piece = 0
     _ignored = 0
     _rest = b""
+    _short: ShortWay | None = None
+    _held: dict[bytes, bytes] | None = None
+    _held_body = b""
     _refusal: ProblemError | None = None
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -76,6 +82,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._wire = transport
         super().connection_made(_PoliteTransport(transport, self))
         self.flow = _Flow(self)
+        self._short = self.app_state.get(SHORT_WAY)
         self._patience = _settings().body_seconds
         self._most_ignored = 2 * _settings().batch_bytes
         # An answer that is still not read then is given up; one that is read waits on.
@@ -121,7 +128,9 @@ class LimitedProtocol(HttpToolsProtocol):
                 if len(value) > _LONGEST_NUMBER:
                     raise ValueError  # no HTTP, for the parser
                 self._body_left = int(value)
-        super().on_headers_complete()
+        self._held = None if self._short is None else self._held_by(self._short)
+        if self._held is None:
+            super().on_headers_complete()
         self._waits_for_head = False
 
     def on_body(self, body: bytes) -> None:
@@ -130,6 +139,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._body += size
         self._body_left -= size
         self._body_of_piece += size
+        if self._held is not None:
+            self._held_body += body
+            return
         if self.cycle.response_complete:
             self._ignore(size)
         super().on_body(body)
@@ -137,6 +149,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Expect the next request, whenever it comes."""
         self._waits_for_end = False
+        if self._held is not None and self._short is not None:
+            self._answer_at_once(self._short, self._held)
+            return
         self.scope["state"][ARRIVED] = True
         if self._end_timer is not None:
             self._end_timer.cancel()
@@ -230,6 +245,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _read_piece(self, piece: bytes) -> None:
         self._body_of_piece = 0
         super().data_received(piece)
+        if self._held is not None:
+            self._go_the_long_way()
         self._framing += len(piece) - self._body_of_piece
         most = FRAMING_BYTES + self._body // _BODY_BYTES_A_FRAMING_BYTE
         if self._framing >= most and (self._waits_for_head or self._framing > most):
@@ -240,6 +257,41 @@ class LimitedProtocol(HttpToolsProtocol):
         ) > MOST_HEADERS:
             told = f"the request has more than {MOST_HEADERS} headers"
             self._refuse(Kind.HEAD_TOO_LARGE, f"{told}; send fewer")
+
+    def _held_by(self, short: ShortWay) -> dict[bytes, bytes] | None:
+        """Return the headers of a request that is answered at once if its body is there."""
+        parser = self.parser
+        if (
+            self.pipeline
+            or self.flow.write_paused
+            or not self._is_answered()
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+        ):
+            return None
+        return short.takes(self.url, self.headers)
+
+    def _answer_at_once(self, short: ShortWay, headers: Mapping[bytes, bytes]) -> None:
+        body, self._held, self._held_body = self._held_body, None, b""
+        client, more = self._client_of(headers), self.server_state.default_headers
+        self.transport.write(short.answer(self.url, headers, body, client, more))
+        self.on_response_complete()
+
+    def _client_of(self, headers: Mapping[bytes, bytes]) -> str | None:
+        """Return the client's address, by a proxy that is trusted as Uvicorn reads it."""
+        client, app = self.client[0] if self.client else None, self.app
+        if isinstance(app, ProxyHeadersMiddleware) and client in app.trusted_hosts:
+            told = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+            return app.trusted_hosts.get_trusted_client_address(told)[0] or client
+        return client
+
+    def _go_the_long_way(self) -> None:
+        """Begin what the short way would have answered, had its body been there."""
+        body, self._held, self._held_body = self._held_body, None, b""
+        super().on_headers_complete()
+        if body:
+            super().on_body(body)
 
     def _read_on(self) -> None:
         rest, self._rest = self._rest, b""

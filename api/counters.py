@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.served import PricedRow, ServedModel
+from carprice.model.cautions import Caution
 from carprice.model.pricer import Valuation
 
 if TYPE_CHECKING:
@@ -100,17 +101,17 @@ class Metrics:
         self._request(path, method, str(status)).inc()
         self._seconds(path).observe(seconds)
 
-    def cautioned(self, rows: Sequence[PricedRow]) -> None:
-        """Count the cautions of those rows that have a price."""
-        for row in rows:
-            if isinstance(row, Valuation):
-                for caution in row.cautions:
-                    self._warning(caution.kind).inc()
+    def cautioned(self, cautions: Iterable[Caution]) -> None:
+        """Count the cautions of a price."""
+        for caution in cautions:
+            self._warning(caution.kind).inc()
 
     def priced_together(self, rows: Sequence[PricedRow]) -> None:
-        """Count a batch's rows, and their cautions."""
+        """Count a batch's rows, and the cautions of those that have a price."""
         self._batch_rows.observe(len(rows))
-        self.cautioned(rows)
+        for row in rows:
+            if isinstance(row, Valuation):
+                self.cautioned(row.cautions)
 
     def model_loaded(self, served: ServedModel) -> None:
         """Count a loaded model."""

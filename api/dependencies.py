@@ -58,15 +58,24 @@ async def confidence_of(request: Request) -> float:
 
     Any other parameter is a problem too.
     """
-    asked = parameters_of(request, ("confidence",))
+    return confidence_in(request.scope["query_string"])
+
+
+def confidence_in(query: bytes) -> float:
+    """Return what :func:`confidence_of` does of a query."""
+    if not query:
+        return DEFAULT_CONFIDENCE
+    asked = parameters_in(query, ("confidence",))
     return number_in(asked, "confidence", CONFIDENCE_RANGE) if asked else DEFAULT_CONFIDENCE
 
 
 def parameters_of(request: Request, names: Collection[str]) -> dict[str, str]:
-    """Return the parameters of a query; 422 if one has another name, or is given twice."""
-    query: bytes = request.scope["query_string"]
-    if not query:
-        return {}
+    """Return the parameters of a request; 422 if one has another name, or is given twice."""
+    return parameters_in(request.scope["query_string"], names)
+
+
+def parameters_in(query: bytes, names: Collection[str]) -> dict[str, str]:
+    """Return what :func:`parameters_of` does of a query."""
     found: dict[str, str] = {}
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     for name, _ in pairs:
@@ -150,15 +159,20 @@ def media_type(request: Request, *known: str) -> str:
     given = _header(request, b"content-type")
     if given is None or given == known[0]:
         return known[0]
-    essence, _, parameters = given.partition(";")
-    kind = essence.strip().lower()
-    charset = re.search(r'charset="?([^";\s]*)', parameters.lower())
-    if kind in known and (charset is None or charset[1] in ("utf-8", "utf8", "us-ascii")):
+    if (kind := media_type_in(given)) in known:
         return kind
     raise ProblemError(
         Kind.MEDIA_TYPE,
         f"Content-Type is {given[:100]!r}; it must be {' or '.join(known)}, in UTF-8",
     )
+
+
+def media_type_in(header: str) -> str:
+    """Return the media type that a header names; empty for a text that is not in UTF-8."""
+    essence, _, parameters = header.partition(";")
+    charset = re.search(r'charset="?([^";\s]*)', parameters.lower())
+    is_utf_8 = charset is None or charset[1] in ("utf-8", "utf8", "us-ascii")
+    return essence.strip().lower() if is_utf_8 else ""
 
 
 async def read_body(

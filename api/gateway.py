@@ -18,11 +18,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.keys import RateLimit, name_of
-from api.logs import MORE_FIELDS, printed_time
+from api.logs import MORE_FIELDS, Answered
 from api.problems import Kind, ProblemError, respond
 from api.root_path import route_path
 from api.served import ServedModel
 from api.service import Service
+from api.service_settings import ServiceSettings
 
 logger = logging.getLogger("carprice.service")
 HEALTH: Final = (
@@ -61,7 +62,7 @@ _CLIENT_WENT = 499
 _PROCESS: Final = secrets.token_hex(10)
 _requests = itertools.count()
 _LONGEST_PATH: Final = 2048
-_LONGEST_QUERY: Final = 1024
+LONGEST_QUERY: Final = 1024
 _LONGEST_QUERY_OF_APP: Final = 8192
 """The address of an answer holds the listing."""
 _PIECE_BYTES: Final = 1024 * 1024
@@ -92,11 +93,117 @@ def cors_headers(
 def _check_query(path: str, size: int) -> None:
     """Refuse a query that is too long for its path."""
     if path != APP:
-        told = f"the query has more than {_LONGEST_QUERY:,} bytes; send confidence alone"
+        told = f"the query has more than {LONGEST_QUERY:,} bytes; send confidence alone"
         raise ProblemError(Kind.PARAMETER, told)
     if size > _LONGEST_QUERY_OF_APP:
         told = f"the query has more than {_LONGEST_QUERY_OF_APP:,} bytes; leave fields empty"
         raise ProblemError(Kind.PARAMETER, told)
+
+
+class Exchange:
+    """One request and what is known of its answer.
+
+    Parameters
+    ----------
+    headers : the request's; of those that are repeated the last.
+
+    Attributes
+    ----------
+    served : the model that was served when it came.
+    key_name : name of the key that it came with, once that was looked at.
+    """
+
+    def __init__(self, service: Service, path: str, headers: Mapping[bytes, bytes]) -> None:
+        self.started = perf_counter()
+        self.path = path
+        request_id = headers.get(b"x-request-id")
+        if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+            request_id = new_request_id()
+        self.request_id = request_id
+        self.key = headers.get(b"x-api-key", b"")
+        if not self.key and (given := headers.get(b"authorization", b""))[:7].lower() == b"bearer ":
+            self.key = given[7:].strip()
+        self.key_name: str | None = None
+        self.status = _CLIENT_WENT
+        self.served = service.keeper.served
+        self.version = None if self.served is None else self.served.version
+
+
+class Admission:
+    """Who may ask, and how often.
+
+    Parameters
+    ----------
+    keys : names of who may ask, by their key's hash; none: everybody.
+    """
+
+    def __init__(self, settings: ServiceSettings, keys: Mapping[str, str]) -> None:
+        self._keys = keys
+        self._limit = RateLimit(settings.rate_limit)
+
+    def admit(
+        self, exchange: Exchange, method: str, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Note the name of a request's key, where keys are asked for; 401 or 429."""
+        path = exchange.path
+        if not self._keys or path in (*HEALTH, WEBHOOK) or path.startswith(PAGES):
+            return
+        if not exchange.key and (path in (APP, CARD) or path.startswith(f"{APP}/")):
+            return
+        if method == "OPTIONS" and _PREFLIGHT in dict(headers):
+            return  # a browser asks what it may ask, for which it has no key
+        name = name_of(self._keys, exchange.key.decode("utf-8", "surrogateescape"))
+        if name is None:
+            raise ProblemError(
+                Kind.UNAUTHORIZED,
+                "send a valid key in the header X-API-Key",
+                headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
+            )
+        if wait := self._limit.wait(name):
+            raise ProblemError(
+                Kind.TOO_MANY,
+                f"this key may make {self._limit.per_minute} requests a minute; try again in "
+                f"{wait} seconds",
+                headers={"Retry-After": str(wait)},
+            )
+        exchange.key_name = name
+
+
+def record(
+    service: Service, exchange: Exchange, method: str, route: str, client: str | None
+) -> None:
+    """Count an answered request, and log it.
+
+    Parameters
+    ----------
+    route : its path as the service declares it.
+    client : address of who asked.
+    """
+    service.recorder.note(
+        Answered(
+            time=time(),
+            request_id=exchange.request_id,
+            method=method if method in _METHODS else "other",
+            path=exchange.path,
+            route=route,
+            status=exchange.status,
+            seconds=perf_counter() - exchange.started,
+            client=client,
+            key=exchange.key_name,
+            version=exchange.version,
+        ),
+        is_logged=exchange.path not in _UNLOGGED,
+    )
+    if exchange.path not in _UNLOGGED:
+        service.drain.last_request = asyncio.get_running_loop().time()
+
+
+def problem_of_crash(exchange: Exchange) -> ProblemError:
+    """Log the error that is being handled, and return what a client is told of it."""
+    extra = {MORE_FIELDS: {"requestId": exchange.request_id.decode()}}
+    logger.exception("a request failed by an error of ours", extra=extra)
+    told = "an error of ours; it is logged under the request's X-Request-ID"
+    return ProblemError(Kind.INTERNAL, told)
 
 
 class Gateway:
@@ -105,14 +212,13 @@ class Gateway:
     Parameters
     ----------
     app : what answers the rest.
-    keys : names of who may ask, by their key's hash; none: everybody.
+    admission : who may ask.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, keys: Mapping[str, str]) -> None:
+    def __init__(self, app: ASGIApp, service: Service, admission: Admission) -> None:
         self._app = app
         self._service = service
-        self._keys = keys
-        self._limit = RateLimit(service.settings.rate_limit)
+        self._admission = admission
         self._answer: ASGIApp = self._answer_admitted
         if origins := service.settings.cors_origins:
             # Around the refusals too: a page may read no answer without these headers.
@@ -132,90 +238,47 @@ class Gateway:
         path = route_path(scope, self._service.settings.root_path)
         if root := self._service.settings.root_path or scope.get("root_path"):
             scope["root_path"], scope["path"] = root, root + path
-        exchange = _Exchange(scope, send, self._service, path)
+        exchange = _AsgiExchange(scope, send, self._service, path)
         self._service.recorder.begin()
         try:
             await self._answer(scope, receive, exchange.send)
         finally:
             if exchange.held is not None:
                 exchange.held.close()
-            self._record(scope, exchange)
+            self._service.recorder.end()
+            client, route = scope.get("client"), scope.get("route")
+            record(
+                self._service,
+                exchange,
+                scope["method"],
+                getattr(route, "path", "unmatched"),
+                client[0] if client else None,
+            )
 
     async def _answer_admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request if it may ask, and refuse it otherwise; a crash is a problem too."""
-        exchange: _Exchange = scope["state"]["exchange"]
+        exchange: _AsgiExchange = scope["state"]["exchange"]
         try:
             if len(exchange.path) > _LONGEST_PATH:
                 told = f"the path has more than {_LONGEST_PATH:,} characters; see /docs"
                 raise ProblemError(Kind.NOT_FOUND, told)
-            if len(scope["query_string"]) > _LONGEST_QUERY:
+            if len(scope["query_string"]) > LONGEST_QUERY:
                 _check_query(exchange.path, len(scope["query_string"]))
-            exchange.key_name = self._admit(scope, exchange)
+            self._admission.admit(exchange, scope["method"], scope["headers"])
             await self._app(scope, receive, send)
         except ProblemError as error:
             await respond(error)(scope, receive, send)
         except ClientDisconnect:
             pass
         except Exception:
-            extra = {MORE_FIELDS: {"requestId": exchange.request_id.decode()}}
-            logger.exception("a request failed by an error of ours", extra=extra)
+            problem = problem_of_crash(exchange)
             if exchange.status != _CLIENT_WENT:
                 raise
-            told = "an error of ours; it is logged under the request's X-Request-ID"
-            await respond(ProblemError(Kind.INTERNAL, told))(scope, receive, send)
-
-    def _record(self, scope: Scope, exchange: "_Exchange") -> None:
-        seconds = perf_counter() - exchange.started
-        path, status, client = exchange.path, exchange.status, scope.get("client")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        recorder = self._service.recorder
-        if path not in _UNLOGGED:
-            self._service.drain.last_request = asyncio.get_running_loop().time()
-            recorder.log(
-                time=printed_time(time()),
-                level="info",
-                logger="carprice.access",
-                requestId=exchange.request_id.decode(),
-                method=method,
-                path=path,
-                status=status,
-                milliseconds=round(seconds * 1000, 3),
-                client=client[0] if client else None,
-                key=exchange.key_name,
-                modelVersion=exchange.version,
-            )
-        recorder.end(getattr(scope.get("route"), "path", "unmatched"), method, status, seconds)
-
-    def _admit(self, scope: Scope, exchange: "_Exchange") -> str | None:
-        """Return the name of the request's key, where keys are asked for; 401 or 429."""
-        path = exchange.path
-        if not self._keys or path in (*HEALTH, WEBHOOK) or path.startswith(PAGES):
-            return None
-        if not exchange.key and (path in (APP, CARD) or path.startswith(f"{APP}/")):
-            return None
-        if scope["method"] == "OPTIONS" and _PREFLIGHT in dict(scope["headers"]):
-            return None  # a browser asks what it may ask, for which it has no key
-        name = name_of(self._keys, exchange.key)
-        if name is None:
-            raise ProblemError(
-                Kind.UNAUTHORIZED,
-                "send a valid key in the header X-API-Key",
-                headers={"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
-            )
-        if wait := self._limit.wait(name):
-            raise ProblemError(
-                Kind.TOO_MANY,
-                f"this key may make {self._limit.per_minute} requests a minute; try again in "
-                f"{wait} seconds",
-                headers={"Retry-After": str(wait)},
-            )
-        return name
+            await respond(problem)(scope, receive, send)
 
 
-class _Exchange:
-    """One request and what is known of its answer.
-
-    ``state`` of its scope has it, and the model that was served when it came.
+class _AsgiExchange(Exchange):
+    """A request by ASGI; ``state`` of its scope has it, and the model that was served then.
 
     Attributes
     ----------
@@ -225,28 +288,12 @@ class _Exchange:
     held: ExitStack | None = None
 
     def __init__(self, scope: Scope, send: Send, service: Service, path: str) -> None:
-        self.started = perf_counter()
-        self.path = path
-        request_id, key, has_cookie = b"", b"", False
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                request_id = value if _REQUEST_ID.fullmatch(value) else b""
-            elif name == b"x-api-key":
-                key = value
-            elif name == b"authorization" and value[:7].lower() == b"bearer ":
-                key = key or value[7:].strip()
-            elif name == b"cookie":
-                has_cookie = True
-        if has_cookie:  # nobody asks for them, and some take seconds to read
+        given = dict(scope["headers"])
+        super().__init__(service, path, given)
+        if b"cookie" in given:  # nobody asks for them, and some take seconds to read
             scope["headers"] = [one for one in scope["headers"] if one[0] != b"cookie"]
-        self.request_id = request_id or new_request_id()
-        self.key = key.decode("utf-8", "surrogateescape")
-        self.key_name: str | None = None
-        self.status = _CLIENT_WENT
-        served = service.keeper.served
-        self.version = None if served is None else served.version
         state = scope.setdefault("state", {})
-        state["served"], state["exchange"] = served, self
+        state["served"], state["exchange"] = self.served, self
         headers = _HEADERS_OF_PAGES if path.startswith(PAGES) else HEADERS
         self._headers = [*headers, (b"x-request-id", self.request_id)]
         if self.version is not None:

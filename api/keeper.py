@@ -110,8 +110,14 @@ class ModelKeeper:
         """Ask until the registry answered once, then poll it if the settings say so.
 
         Where a webhook may tell of changes, ask after each, until it is answered. Returns only
-        where there is neither; cancel it to stop.
+        where there is neither, or no registry; cancel it to stop.
         """
+        if not self._settings.registry:
+            await self._serve_baked()
+            self.problem = "" if self.served else "the model cannot be loaded; the log tells why"
+            self._has_begun.set()
+            self._was_asked.set()
+            return
         wait = _FIRST_WAIT_SECONDS
         self._pause = Pause()
         has_answered = self.served is not None
@@ -236,8 +242,13 @@ class ModelKeeper:
     async def _fall_back(self) -> None:
         """Serve the last known good model, else the image's, else none."""
         await self._serve_known_good()
-        if self.served is None and self._settings.baked_model is not None:
-            await self._try_to_serve(partial(_load_baked, self._settings.baked_model))
+        if self.served is None:
+            await self._serve_baked()
+
+    async def _serve_baked(self) -> None:
+        """Serve the model of the image, if it has one that can be loaded."""
+        if (folder := self._settings.baked_model) is not None:
+            await self._try_to_serve(partial(_load_baked, folder))
 
     async def _try_to_serve(self, load: Callable[[], ServedModel]) -> None:
         try:

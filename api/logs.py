@@ -17,6 +17,8 @@ import stat
 import sys
 import threading
 import time
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -42,8 +44,14 @@ def printed_time(seconds: float) -> str:
     >>> printed_time(0.25)
     '1970-01-01T00:00:00.250+00:00'
     """
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds")
+    second, millisecond = divmod(int(seconds * 1000), 1000)
+    return f"{_printed_second(second)}.{millisecond:03d}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _printed_second(seconds: int) -> str:
+    """Return a moment without fraction and zone; many lines have the same."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()[:19]
 
 
 class JsonFormatter(logging.Formatter):
@@ -218,44 +226,84 @@ CONFIGURATION: dict[str, Any] = {
 """Of :func:`logging.config.dictConfig`: all of the service's logs, and the server's, as JSON."""
 
 
+@dataclass(slots=True)
+class Answered:
+    """A request that was answered.
+
+    Attributes
+    ----------
+    time : of its answer, in seconds since 1970.
+    route : its path as the service declares it.
+    client : address of who asked.
+    key : name of the key that it came with.
+    version : of the model that it was answered with.
+    """
+
+    time: float
+    request_id: bytes
+    method: str
+    path: str
+    route: str
+    status: int
+    seconds: float
+    client: str | None
+    key: str | None
+    version: str | None
+
+    def line(self) -> str:
+        """Return its line of the access log."""
+        path, client, key, version = map(_quoted, (self.path, self.client, self.key, self.version))
+        return (
+            f'{{"time":"{printed_time(self.time)}","level":"info","logger":"carprice.access",'
+            f'"requestId":"{self.request_id.decode()}","method":"{self.method}","path":{path},'
+            f'"status":{self.status},"milliseconds":{round(self.seconds * 1000, 3)},'
+            f'"client":{client},"key":{key},"modelVersion":{version}}}\n'
+        )
+
+
+@lru_cache(maxsize=256)
+def _quoted(text: str | None) -> str:
+    """Return JSON of a text: ASCII, whatever the stream's encoding or ends a reader's line."""
+    return to_json(text, ensure_ascii=True).decode("ascii")
+
+
 class Recorder:
     """Counts and logs requests every 50 ms, or 32 of them; to be used in one event loop."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._in_flight = 0
-        self._answered: list[tuple[str, str, int, float]] = []
-        self._lines: list[dict[str, Any]] = []
+        self._answered: list[Answered] = []
+        self._logged: list[Answered] = []
         self._is_due = False
 
     def begin(self) -> None:
-        """Note that a request came."""
+        """Note that a request came that is answered later."""
         self._in_flight += 1
         self._plan()
 
-    def end(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Note that a request was answered; ``route`` is the path as the service declares it."""
+    def end(self) -> None:
+        """Note that such a request is over."""
         self._in_flight -= 1
-        self._answered.append((route, method, status, seconds))
+
+    def note(self, answered: Answered, *, is_logged: bool = True) -> None:
+        """Note an answered request, to be counted and, unless that is not wanted, logged."""
+        self._answered.append(answered)
+        if is_logged:
+            self._logged.append(answered)
         if len(self._answered) >= _MOST:
             self.flush()
         self._plan()
 
-    def log(self, **line: Any) -> None:
-        """Note a line of the access log."""
-        self._lines.append(line)
-
     def flush(self) -> None:
         """Count and log all that was noted."""
         answered, self._answered = self._answered, []
-        lines, self._lines = self._lines, []
+        logged, self._logged = self._logged, []
         self._metrics.in_flight.set(self._in_flight)
         for one in answered:
-            self._metrics.answered(*one)
-        if lines:
-            # ASCII, whatever the stream's encoding, and whatever ends a reader's line.
-            text = b"\n".join(to_json(line, ensure_ascii=True) for line in lines)
-            OUTLET.write(text + b"\n", len(lines))
+            self._metrics.answered(one.route, one.method, one.status, one.seconds)
+        if logged:
+            OUTLET.write("".join([one.line() for one in logged]).encode("ascii"), len(logged))
         if dropped := OUTLET.take_dropped():
             self._metrics.lines_dropped(dropped)
 

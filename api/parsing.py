@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from api.bodies import ListingRequest
 from api.json_reader import LONGEST_ROW, MOST_KEYS, parse_json, too_many_keys
 from api.problems import Kind, ProblemError, invalid_field, invalid_fields, invalid_listing
+from api.receiving import SMALL_BYTES
 from carprice.listings.own import with_own
 from carprice.listings.problems import (
     ERRORS_OF_ROW,
@@ -42,6 +43,7 @@ class ListingForm:
     def __init__(self, own: tuple[str, ...] = ()) -> None:
         self.own = own
         self.request: type[ListingRequest] = with_own(ListingRequest, own)
+        self.validate_json = self.request.model_validate_json
         self.field_by_name = {
             spelling: field
             for field in (*ListingRequest.model_fields, *own)
@@ -89,6 +91,8 @@ class Batch:
 
 def read_listing(body: bytes, form: ListingForm = PLAIN) -> ListingRequest:
     """Read one listing from JSON; the problem, 422, names each wrong field."""
+    if len(body) <= SMALL_BYTES and (listing := _read_at_once(body, form)) is not None:
+        return listing
     content = parse_json(body)
     if isinstance(content, dict) and len(content) > MOST_KEYS:
         raise too_many_keys(content)
@@ -96,6 +100,18 @@ def read_listing(body: bytes, form: ListingForm = PLAIN) -> ListingRequest:
         return form.request.model_validate(content)
     except ValidationError as error:
         raise invalid_listing(error, own=form.own) from None
+
+
+def _read_at_once(body: bytes, form: ListingForm) -> ListingRequest | None:
+    """Read a listing that is right, and has no key twice: each key has a colon.
+
+    None where something is wrong, or a text has a colon too: whoever reads it slowly tells.
+    """
+    try:
+        listing = form.validate_json(body)
+    except ValidationError:
+        return None
+    return listing if body.count(b":") == len(listing.model_fields_set) else None
 
 
 def read_json_batch(body: bytes, most: int, confidence: float, form: ListingForm = PLAIN) -> Batch:

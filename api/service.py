@@ -99,36 +99,64 @@ class Service:
         judges : whether an asking price is judged.
         is_kept : whether the log has answers of this route, and the prices beside them.
         """
-        challenger, by, beside = self.challenger, served, None
+        route: str = request.scope["route"].path
+        challenger = self.challenger
+        if challenger is None or not challenger.is_canary:
+            return self.answer_at_once(
+                route, served, listing, confidence, tell, judges=judges, is_kept=is_kept
+            )
         seconds: dict[str, float] = {}
-
-        def price(by: ServedModel) -> Answer:
-            return [by.value(listing, confidence, judges=judges)], {}
 
         def work(by: ServedModel) -> Answer:
             begun = perf_counter()
-            (valuation,), _ = price(by)
+            valuation = by.value(listing, confidence, judges=judges)
             seconds[by.alias] = perf_counter() - begun
             return [valuation], tell(by, valuation)
 
-        if challenger is None:
-            answer = work(served)
-        elif challenger.is_canary:
-            by, answer = await challenger.answer(served, listing, work)
-        else:
-            answer = work(served)
-            beside = challenger.beside(served) if is_kept else None
-        rows, content = answer
-        self.metrics.cautioned(rows)
+        by, answer = await challenger.answer(served, listing, work)
+        (valuation,), content = answer
         if by is not served:
             request.scope["state"]["exchange"].answered_by(by)
-        route: str = request.scope["route"].path
-        took, quote_id = seconds[by.alias], ""
+        self.metrics.cautioned(valuation.cautions)
         if is_kept:
-            quote_id = self.keep(route, by, listing, answer, confidence, took)
+            self.keep(route, by, listing, answer, confidence, seconds[by.alias])
+        return content
+
+    def answer_at_once(
+        self,
+        route: str,
+        served: ServedModel,
+        listing: ListingRequest,
+        confidence: float,
+        tell: Tell,
+        *,
+        judges: bool = True,
+        is_kept: bool = True,
+    ) -> dict[str, Any]:
+        """Do the same where the challenger answers for no car.
+
+        Parameters
+        ----------
+        route : path of the route, as the service declares it.
+        """
+        challenger, beside = self.challenger, None
+        begun = perf_counter()
+        valuation = served.value(listing, confidence, judges=judges)
+        took = perf_counter() - begun
+        content = tell(served, valuation)
+        if challenger is not None and is_kept:
+            beside = challenger.beside(served)
+        self.metrics.cautioned(valuation.cautions)
+        quote_id = ""
+        if is_kept and self.log is not None:
+            quote_id = self.keep(route, served, listing, ([valuation], content), confidence, took)
         if challenger is not None and beside is not None:
-            told = ShadowJob(beside, price, route, confidence, [listing], [quote_id])
-            challenger.price_beside(told, took)
+
+            def price(by: ServedModel) -> Answer:
+                return [by.value(listing, confidence, judges=judges)], {}
+
+            job = ShadowJob(beside, price, route, confidence, [listing], [quote_id])
+            challenger.price_beside(job, took)
         return content
 
     def ask_soon(self) -> None:
@@ -164,7 +192,10 @@ class Service:
 
     def served(self, request: Request) -> ServedModel:
         """Return the model that answers all of this request; 503 while there is none."""
-        served: ServedModel | None = request.scope["state"]["served"]
+        return self.required(request.scope["state"]["served"])
+
+    def required(self, served: ServedModel | None) -> ServedModel:
+        """Return a model; 503 where there is none."""
         if served is None:
             raise ProblemError(Kind.NO_MODEL, self.keeper.problem)
         return served

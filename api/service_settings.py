@@ -4,9 +4,17 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from api.root_path import OWN_PATHS
 from carprice.errors import InputError
@@ -17,6 +25,7 @@ from carprice.registry.tracking import tracking_uri
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+T = TypeVar("T")
 _PREFIX = "CARPRICE_"
 _SECRET = ("api_keys", "outcomes", "promotion_key", "webhook_secret")
 _PART = re.compile(r"[A-Za-z0-9._~-]+")
@@ -35,6 +44,7 @@ class ServiceSettings(BaseModel):
     model_name : name of the registered model; its alias ``production`` is served.
     model_cache : folder for downloaded models; the last one in production is kept.
     baked_model : model folder to start from when neither registry nor cache has a model.
+    registry : whether there is a registry to ask; without it ``baked_model`` is what is served.
     start_seconds : after so long without the registry's answer, start from cache or folder.
     load_seconds : after so long a model that this machine has not served before is given up.
     require_record : whether a production version is refused whose record in the registry does not
@@ -87,6 +97,7 @@ class ServiceSettings(BaseModel):
     model_name: str = Field("used-car-price", min_length=1)
     model_cache: Path = Path(".carprice") / "models"
     baked_model: Path | None = None
+    registry: bool = True
     start_seconds: float = Field(30.0, gt=0)
     load_seconds: float = Field(30.0, gt=0)
     require_record: bool = False
@@ -130,6 +141,21 @@ class ServiceSettings(BaseModel):
     def _as_key(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(f"needs {SHORTEST_KEY} characters or more")
+        return value
+
+    @field_validator("registry")
+    @classmethod
+    def _has_another_model(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("baked_model") is None:
+            raise ValueError("leaves no model to serve; name its folder in CARPRICE_BAKED_MODEL")
+        return value
+
+    @field_validator("challenger", "poll_seconds", "webhook_secret")
+    @classmethod
+    def _has_whom_to_ask(cls, value: T, info: ValidationInfo) -> T:
+        is_on = value not in (0, "off", SecretStr(""))
+        if is_on and info.data.get("registry") is False:
+            raise ValueError("needs the registry, which CARPRICE_REGISTRY=false leaves out")
         return value
 
     @field_validator("prediction_log")

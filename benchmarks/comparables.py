@@ -114,9 +114,9 @@ def loaded(folder: Path, asked: int) -> dict[str, float]:
     told = {"seconds": time.perf_counter() - start, "megabytes": resident() - before}
     if (neighbours := model.neighbours) is None:
         return told
-    read = [model.pricer.read(car) for car in cars]
+    subjects = [model.pricer.subject(car) for car in cars]
     first, whole = milliseconds(lambda one: comparables_of(model, one), cars)
-    _, search = milliseconds(lambda one: neighbours.near(one[0], one[1], COUNT + 1), read)
+    _, search = milliseconds(lambda one: neighbours.near(one, COUNT + 1), subjects)
     for name, times in (("search", search), ("whole", whole), ("whole, first", first)):
         told |= {f"{name} p{share}": float(np.percentile(times, share)) for share in (50, 99)}
     return told

@@ -56,7 +56,7 @@ def service_settings(path: Path) -> dict[str, str]:
             problem = f"{key} is set by the release; take the line out"
         elif key not in PLACES and (not ALLOWED.fullmatch(key) or key in SECRETS):
             problem = (
-                f"{key} is no setting of the service; docs/deploy.md lists them. A secret is named "
+                f"{key} is no setting of the service; docs/aws.md lists them. A secret is named "
                 "as SECRET_<variable>=ssm:/name or secretsmanager:id; there are "
                 f"{', '.join(SECRETS)}"
             )

@@ -47,7 +47,7 @@ SMALL = {
 LONG = (
     *("test_benchmarks.py", "test_contract.py", "test_from_data_to_production.py", "test_image.py"),
     *("test_coverage.py", "test_real_listings.py", "test_real_markets.py", "test_secrets.py"),
-    *("test_up.py", "test_workflows.py"),
+    *("test_up.py", "test_workflows.py", "test_image_host.py"),
 )
 # Files that use the same dear server: one of xdist's workers runs them all, so that it starts once.
 TOGETHER = {
@@ -75,6 +75,7 @@ SLOW_FILES = {
     *("test_promotion.py", "test_register.py", "test_regressor.py", "test_report.py"),
     *("test_estimators.py", "test_rehearsal_agent.py", "test_setup.py", "test_start_docker.py"),
     *("test_mapping.py", "test_markets.py", "test_train.py", "test_versions.py"),
+    *("test_host.py", "test_image_host.py"),
 }
 WATCHDOG = pytest.StashKey["subprocess.Popen[bytes]"]()
 
@@ -361,12 +362,13 @@ def running(
     ready: str = "/",
     environment: Mapping[str, str] | None = None,
     deadline: float = 600,
+    port: int | None = None,
 ) -> Iterator[Server]:
     """Run a server in a folder until the block ends; ``{port}`` in the command is a free port.
 
     The block starts when GET ``ready`` answers 200.
     """
-    port = free_port()
+    port = port or free_port()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     log = folder / f"server-{port}.log"
     with log.open("wb") as output:
@@ -655,6 +657,20 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("s3")
     with running([*command, "-p", "{port}"], folder, "/moto-api/") as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def own_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate that no system trusts, with its key."""
+    path = tmp_path_factory.mktemp("certificate") / "both.pem"
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate")
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(path.with_name("key")), "-out", str(path.with_name("certificate"))]
+    subprocess.run([*new, *subject, *files], check=True, capture_output=True)
+    path.write_text(path.with_name("key").read_text() + path.with_name("certificate").read_text())
+    return path
 
 
 @pytest.fixture

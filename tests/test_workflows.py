@@ -288,7 +288,11 @@ def program(name: str) -> str:
     return found
 
 
-SHELL = [".ci/run", "deploy/rehearse", *map(str, (ROOT / "deploy").rglob("*.sh"))]
+PROGRAMS = (
+    *(".ci/run", "deploy/aws", "deploy/compose/up", "deploy/host/carprice-host"),
+    "deploy/rehearse",
+)
+SHELL = [*PROGRAMS, *map(str, (ROOT / "deploy").rglob("*.sh"))]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def page(request: Request, status: int = 200) -> Response:
         seconds = perf_counter() - begun
         asked_of = asked.confidence, asked.yearly_distance
         answer = appraised(served, listing, valuation, *asked_of)
-        service.metrics.cautioned([valuation])
+        service.metrics.cautioned(valuation.cautions)
         service.keep(APP, served, listing, ([valuation], answer), asked.confidence, seconds)
         if not has_distances(served):
             answer["warnings"] = [one for one in answer["warnings"] if one["field"] != "odometer"]

@@ -1,5 +1,6 @@
 """One listing: its price."""
 
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -7,8 +8,9 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.bodies import JSON, PriceAnswer
-from api.dependencies import confidence_of, listing_of
+from api.dependencies import confidence_in, confidence_of, listing_of
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
+from api.parsing import read_listing
 from api.problems import ProblemError, respond
 from api.root_path import route_path
 from api.served import ServedModel
@@ -29,11 +31,20 @@ async def _answer(request: Request) -> bytes:
     service: Service = request.app.state.service
     served, confidence = service.served(request), await confidence_of(request)
     listing = await listing_of(request, service, served)
-
-    def tell(by: ServedModel, valuation: Valuation) -> dict[str, Any]:
-        return {**valuation.content(), **by.content(confidence)}
-
+    tell = partial(_told, confidence)
     return to_json(await service.answer(request, served, listing, confidence, tell))
+
+
+def price_at_once(service: Service, served: ServedModel, query: bytes, body: bytes) -> bytes:
+    """Return the answer to a request whose body is there, where the challenger answers none."""
+    confidence = confidence_in(query)
+    listing = read_listing(body, served.form)
+    tell = partial(_told, confidence)
+    return to_json(service.answer_at_once(PREDICT, served, listing, confidence, tell))
+
+
+def _told(confidence: float, by: ServedModel, valuation: Valuation) -> dict[str, Any]:
+    return {**valuation.content(), **by.content(confidence)}
 
 
 class DirectRoute:

@@ -218,4 +218,4 @@ def _costs(account: Account) -> list[str]:
         found += ["4 alarms"]
     if stacks.find(account, "storage") is not None:
         found += ["what bucket, image repository and log group hold"]
-    return [*found, "docs/deploy.md has the prices"] if found else ["nothing"]
+    return [*found, "docs/aws.md has the prices"] if found else ["nothing"]

@@ -1,5 +1,6 @@
 """The program behind ``deploy/rehearse``: one rehearsal from its options to its report."""
 
+import argparse
 import datetime
 import os
 import platform
@@ -11,11 +12,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rehearsal.instances import close_network, remove_cgroups
-from rehearsal.options import Options, read_options
-from rehearsal.processes import RehearsalError, kill_all, say
-from rehearsal.report import Report, files_with
-from rehearsal.results import differences
+from rehearsal.instances import remove_network
+from rehearsal.processes import Options, RehearsalError, kill_all, say
+from rehearsal.report import draw, files_with, markdown, table, write
 from rehearsal.scenario import Rehearsal
 
 _LOCK = Path("/run/carprice-rehearsal.lock")
@@ -24,7 +23,12 @@ _LONGEST_SECONDS = 900
 
 def main() -> int:
     """Rehearse; return 0 if there were no problems, 130 if interrupted, else 1."""
-    options = read_options()
+    parser = argparse.ArgumentParser(prog="deploy/rehearse")
+    work = Path("/var/tmp/carprice-rehearsal")  # noqa: S108 - root's, and kept between runs
+    parser.add_argument("--work", type=Path, default=work, help="kept files, logs (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="small fleets, short waits")
+    given = parser.parse_args()
+    options = Options(given.work.resolve(), given.quick)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     started = time.monotonic()
@@ -53,26 +57,22 @@ def main() -> int:
     except KeyboardInterrupt:
         say("Interrupted; what was started is ended")
         return 130
-    seconds = time.monotonic() - started
-    problems = [one for result in found.results for one in differences(result)] + found.problems
+    seconds, problems = time.monotonic() - started, found.problems
     if seconds > _LONGEST_SECONDS:
         problems.append(f"it took {seconds:.0f} s, and {_LONGEST_SECONDS} are allowed")
-    report = Report(
-        found.results,
-        found.requests,
-        problems,
-        date=datetime.datetime.now(datetime.UTC).date(),
-        machine=_machine(),
-        seconds=seconds,
-        command="deploy/rehearse --quick" if options.health_seconds else "deploy/rehearse",
-        settle_seconds=options.settle_seconds,
+    made = (
+        f"`deploy/rehearse{' --quick' if options.is_quick else ''}` on "
+        f"{datetime.datetime.now(datetime.UTC).date()}: {_machine()}; {seconds / 60:.1f} minutes "
+        "in all"
     )
-    report.write(options.report)
+    shown = (found.results, found.requests, problems)
+    write(options.report, markdown(made, options.settle_seconds, *shown))
+    draw(options.report / "rehearsal.png", found.results, found.requests)
     leaks = files_with([options.logs, options.run / "bundles", options.report], found.passwords)
     if leaks:
         problems += [f"a password of this run is in {place}" for place in leaks]
-        report.write(options.report)
-    report.show()
+        write(options.report, markdown(made, options.settle_seconds, *shown))
+    print(table(found.results), *(f"BROKEN: {one}" for one in problems), sep="\n")  # noqa: T201
     say(f"Report: {options.report / 'rehearsal.md'}; logs: {options.logs}")
     return 1 if problems else 0
 
@@ -82,10 +82,9 @@ def _end_all(options: Options) -> None:
     kill_all()
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()[::-1]:
         where = line.split()[1]
-        if where.startswith(f"{options.run}/"):
+        if where.startswith(f"{options.work}/"):
             subprocess.run(["umount", "--lazy", where], capture_output=True, check=False)
-    close_network()
-    remove_cgroups()
+    remove_network()
 
 
 def _delete(*folders: Path) -> None:

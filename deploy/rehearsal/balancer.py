@@ -7,15 +7,14 @@ those that it has.
 
 import contextlib
 import csv
-import functools
 import socket
 from collections.abc import Sequence
 from typing import Final
 
 from rehearsal.instances import Instance
-from rehearsal.options import LOAD_BALANCER, Options
-from rehearsal.processes import Background, RehearsalError, wait_until
+from rehearsal.processes import GATEWAY, Background, Options, RehearsalError, answers, wait_until
 
+LOAD_BALANCER: Final = (GATEWAY, 8080)
 _SETTINGS: Final = """\
 global
   log stdout format raw local0
@@ -49,12 +48,12 @@ class Balancer:
 
     def __init__(self, options: Options) -> None:
         self._control = options.private / "haproxy.sock"
-        self._seconds = options.deregistration_seconds
-        settings = options.private / "haproxy.cfg"
-        text = _SETTINGS.format(socket=self._control, address=LOAD_BALANCER)
+        self._seconds = 10 if options.is_quick else 30
+        settings, address = options.private / "haproxy.cfg", "{}:{}".format(*LOAD_BALANCER)
+        text = _SETTINGS.format(socket=self._control, address=address)
         settings.write_text(text, encoding="utf-8")
         self._server = Background(["haproxy", "-db", "-f", settings], options.logs / "haproxy.log")
-        self._server.wait_for(f"http://{LOAD_BALANCER}", 20, good=503)
+        self._server.wait_for(lambda: answers(f"http://{address}", 503), 20)
 
     def register(self, instances: Sequence[Instance]) -> None:
         """Add targets, and send them requests when the balancer finds all of them healthy.
@@ -64,43 +63,34 @@ class Balancer:
         RehearsalError
             If they are not healthy within a minute.
         """
-        names = [instance.name for instance in instances]
-        for instance in instances:
-            name = f"targets/{instance.name}"
+        names = [f"targets/{instance.name}" for instance in instances]
+        for name, instance in zip(names, instances, strict=True):
             checks = "check inter 1s rise 2 fall 2"
             self._tell(f"add server {name} {instance.address}:8000 weight 0 {checks}")
             self._tell(f"enable health {name}")
             self._tell(f"enable server {name}")
             # haproxy takes a new server for healthy, AWS's load balancer does not.
             self._tell(f"set server {name} health down")
-        if not wait_until(lambda: all(self._is_up(name) for name in names), 60):
+        if not wait_until(lambda: all(self._shown(one, "status") == "UP" for one in names), 60):
             raise RehearsalError(
                 f"the load balancer finds {', '.join(names)} unhealthy; see {self._server.log}"
             )
         for name in names:
-            self._tell(f"set server targets/{name} weight 100")
+            self._tell(f"set server {name} weight 100")
 
     def deregister(self, instances: Sequence[Instance]) -> None:
         """Let targets finish the requests that they have, and take them out."""
-        names = [instance.name for instance in instances]
+        names = [f"targets/{instance.name}" for instance in instances]
         for name in names:
-            self._tell(f"set server targets/{name} state drain")
-        wait_until(lambda: all(self._row(name)["scur"] == "0" for name in names), self._seconds)
+            self._tell(f"set server {name} state drain")
+        wait_until(lambda: all(self._shown(one, "scur") == "0" for one in names), self._seconds)
         for name in names:
-            self._tell(f"set server targets/{name} state maint")
-            # haproxy refuses to delete a server while idle connections are open.
-            wait_until(functools.partial(self._delete, name), 4)
+            self._tell(f"set server {name} state maint")
 
-    def _delete(self, name: str) -> bool:
-        return "deleted" in self._tell(f"del server targets/{name}").lower()
-
-    def _is_up(self, name: str) -> bool:
-        return self._row(name)["status"].startswith("UP")
-
-    def _row(self, name: str) -> dict[str, str]:
+    def _shown(self, name: str, column: str) -> str:
         for row in csv.DictReader(self._tell("show stat").lstrip("# ").splitlines()):
-            if (row["pxname"], row["svname"]) == ("targets", name):
-                return row
+            if f"{row['pxname']}/{row['svname']}" == name:
+                return row[column]
         raise RehearsalError(f"the load balancer has no target {name}; see {self._server.log}")
 
     def _tell(self, command: str) -> str:

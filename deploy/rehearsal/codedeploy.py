@@ -9,12 +9,13 @@ Modelled
       (DISCOVER_EXISTING): they are new, or served before.
     - After a failure the blue instances serve as before. New green instances are discarded, others
       stay.
-    - GetDeployment, ListDeploymentTargets, GetDeploymentTarget, StopDeployment.
+    - GetDeployment, ListDeploymentTargets, GetDeploymentTarget.
 """
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,6 +24,7 @@ from rehearsal.agent import EVENTS, Agent, EventError, Revision
 from rehearsal.balancer import Balancer
 from rehearsal.processes import RehearsalError, say
 
+ACTIONS: Final = ("get_deployment", "list_deployment_targets", "get_deployment_target")
 _TOO_MANY: Final = (
     "The overall deployment failed because too many individual instances failed deployment, too "
     "few healthy instances are available for deployment, or some instances in your deployment "
@@ -31,48 +33,24 @@ _TOO_MANY: Final = (
 
 
 @dataclass
-class LifecycleEvent:
-    """A lifecycle event on an instance; times are seconds since 1970.
-
-    ``ran`` tells whether there was something to do, ``error`` why it failed, if it did.
-    """
-
-    instance: str
-    name: str
-    started: float = field(default_factory=time.time)
-    ended: float | None = None
-    ran: bool = False
-    error: EventError | None = None
-
-    def end(self, error: EventError | None = None) -> None:
-        """Note the end, and the error if it failed."""
-        self.error, self.ended = error, time.time()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as the API shows it."""
-        shown: dict[str, Any] = {"lifecycleEventName": self.name, "status": "InProgress"}
-        if self.ended is not None:
-            shown["status"] = "Failed" if self.error else "Succeeded"
-        if self.error:
-            shown["diagnostics"] = {
-                "errorCode": self.error.code,
-                "scriptName": self.error.script,
-                "message": self.error.message,
-                "logTail": self.error.log_tail,
-            }
-        return shown
-
-
-@dataclass
 class Deployment:
-    """A deployment and its state; times are seconds since 1970."""
+    """A deployment and its state; times are seconds since 1970.
+
+    Attributes
+    ----------
+    events : lifecycle events by instance, as the API shows them.
+    stops : whether ApplicationStop ran a script, one for each instance where it ended.
+    failures : hook and error of each event that failed, the first one first.
+    """
 
     revision: Revision
     created: float = field(default_factory=time.time)
-    status: str = "InProgress"
     completed: float = 0.0
-    error: dict[str, str] | None = None
-    events: list[LifecycleEvent] = field(default_factory=list)
+    status: str = "InProgress"
+    error: dict[str, str] = field(default_factory=dict)
+    events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    stops: list[bool] = field(default_factory=list)
+    failures: list[tuple[str, EventError]] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -84,26 +62,27 @@ class Deployment:
         """How long it took."""
         return self.completed - self.created
 
-    @property
-    def failure(self) -> LifecycleEvent | None:
-        """The event that failed first, on any instance."""
-        failed = [event for event in self.events if event.error]
-        return min(failed, key=lambda event: event.ended or 0.0, default=None)
-
-    def begin(self, instance: str, name: str) -> LifecycleEvent:
-        """Note that an event begins on an instance."""
-        event = LifecycleEvent(instance, name)
-        self.events.append(event)
-        return event
+    @contextlib.contextmanager
+    def event(self, instance: str, name: str) -> Iterator[None]:
+        """Note an event on an instance, and the error with which the block ends, if it does."""
+        shown: dict[str, Any] = {"lifecycleEventName": name, "status": "InProgress"}
+        self.events.setdefault(instance, []).append(shown)
+        try:
+            yield
+        except EventError as error:
+            shown |= {"status": "Failed", "diagnostics": error.diagnostics}
+            self.failures.append((name, error))
+        else:
+            shown["status"] = "Succeeded"
 
     def end(self, status: str, code: str = "", message: str = "") -> None:
         """Note the end, and the error if it failed."""
-        self.error = {"code": code, "message": message} if code else None
+        self.error = {"code": code, "message": message} if code else {}
         self.completed, self.status = time.time(), status
 
 
 class CodeDeploy:
-    """The stand-in for CodeDeploy.
+    """The stand-in for CodeDeploy, which knows the last deployment.
 
     Parameters
     ----------
@@ -115,17 +94,13 @@ class CodeDeploy:
         self, balancer: Balancer, agent_of: Callable[[Any], Agent], discard: Callable[[Any], None]
     ) -> None:
         self._balancer, self._agent_of, self._discard = balancer, agent_of, discard
-        self._stopping = threading.Event()
         self.last: Deployment | None = None
         self.blue: Sequence[Any] = ()
         self.green: Sequence[Any] = ()
         self.green_is_new = True
 
-    def start(self, number: str, request: dict[str, Any]) -> None:
+    def start(self, revision: Revision) -> None:
         """Begin a deployment to the green instances."""
-        location = request["revision"]["s3Location"]
-        names = request["applicationName"], request["deploymentGroupName"]
-        revision = Revision(number, *names, location["bucket"], location["key"])
         self.last = Deployment(revision)
         self._thread = threading.Thread(target=self._deploy, args=[self.last], daemon=True)
         self._thread.start()
@@ -134,35 +109,26 @@ class CodeDeploy:
         """Wait until nothing is being deployed."""
         self._thread.join()
 
-    def answer(self, action: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer to an action; None if moto is to answer it."""
-        known = self.last
-        if known is None or known.revision.deployment != request.get("deploymentId"):
-            return None
-        match action:
-            case "GetDeployment":
-                return {"deploymentInfo": {"status": known.status, "errorInformation": known.error}}
-            case "ListDeploymentTargets":
-                return {"targetIds": list(dict.fromkeys(event.instance for event in known.events))}
-            case "GetDeploymentTarget":
-                asked = request["targetId"]
-                events = [event.to_json() for event in known.events if event.instance == asked]
-                target = {"targetId": asked, "lifecycleEvents": events}
-                return {"deploymentTarget": {"instanceTarget": target}}
-            case "StopDeployment":
-                self._stopping.set()
-                return {"status": "Pending", "statusMessage": "being stopped"}
-        return None
+    def answer(self, action: str, target: str | None = None) -> dict[str, Any]:
+        """Return the answer to one of :data:`ACTIONS`."""
+        known = self.last or Deployment(Revision("", "", "", "", ""))
+        if action == "get_deployment":
+            return {"deploymentInfo": {"status": known.status, "errorInformation": known.error}}
+        if action == "list_deployment_targets":
+            return {"targetIds": list(known.events)}
+        told = {"targetId": target, "lifecycleEvents": known.events.get(target or "", [])}
+        return {"deploymentTarget": {"instanceTarget": told}}
 
     def _deploy(self, deployment: Deployment) -> None:
         try:
-            self._stopping.clear()
             with ThreadPoolExecutor(max(len(self.green), 1)) as pool:
                 list(pool.map(lambda instance: self._prepare(deployment, instance), self.green))
-            if not (deployment.failure or self._stopping.is_set()):
+            if not deployment.failures:
                 self._shift_traffic(deployment)
-            if not deployment.completed:
-                self._give_up(deployment)
+            if deployment.failures:
+                deployment.end("Failed", "HEALTH_CONSTRAINTS", _TOO_MANY)
+                for instance in self.green if self.green_is_new else ():
+                    self._discard(instance)
         except Exception as error:
             say(f"CodeDeploy's stand-in failed: {error}")
             deployment.end("Failed", "INTERNAL_ERROR", str(error))
@@ -171,40 +137,27 @@ class CodeDeploy:
         """Run the agent's events on an instance, until one fails on any instance."""
         agent = self._agent_of(instance)
         for name in EVENTS:
-            if deployment.failure or self._stopping.is_set():
+            if deployment.failures:
                 return
-            event = deployment.begin(instance.name, name)
-            try:
-                event.ran = agent.run(name, deployment.revision)
-                event.end()
-            except EventError as error:
-                event.end(error)
+            with deployment.event(instance.name, name):
+                ran = agent.run(name, deployment.revision)
+                if name == "ApplicationStop":
+                    deployment.stops.append(ran)
 
     def _shift_traffic(self, deployment: Deployment) -> None:
-        allowing = [deployment.begin(instance.name, "AllowTraffic") for instance in self.green]
-        error = None
-        try:
-            self._balancer.register(self.green)
-        except RehearsalError as problem:
-            error = EventError("UnknownError", "", str(problem), "")
-            self._balancer.deregister(self.green)
-        for event in allowing:
-            event.end(error)
-        if error:
-            return
-        blocking = [deployment.begin(instance.name, "BlockTraffic") for instance in self.blue]
-        self._balancer.deregister(self.blue)
-        for event in blocking:
-            event.end()
-        self.blue, self.green = self.green, ()
-        deployment.end("Succeeded")
-
-    def _give_up(self, deployment: Deployment) -> None:
-        if self._stopping.is_set():
-            deployment.end("Stopped", "MANUAL_STOP", "Stopped.")
-        else:
-            deployment.end("Failed", "HEALTH_CONSTRAINTS", _TOO_MANY)
-        if self.green_is_new:
+        with contextlib.ExitStack() as allowing:
             for instance in self.green:
-                self._discard(instance)
-        self.green = ()
+                allowing.enter_context(deployment.event(instance.name, "AllowTraffic"))
+            try:
+                self._balancer.register(self.green)
+            except RehearsalError as problem:
+                self._balancer.deregister(self.green)
+                raise EventError("UnknownError", "", str(problem), "") from None
+        if deployment.failures:
+            return
+        with contextlib.ExitStack() as blocking:
+            for instance in self.blue:
+                blocking.enter_context(deployment.event(instance.name, "BlockTraffic"))
+            self._balancer.deregister(self.blue)
+        self.blue = self.green
+        deployment.end("Succeeded")

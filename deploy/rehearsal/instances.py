@@ -7,19 +7,16 @@ process inside and removes mounts and network.
 """
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
-from rehearsal.options import GATEWAY, IMAGE_REGISTRY, PROJECT, SUBNET, Options
-from rehearsal.processes import Background, RehearsalError, run, tail, wait_until
+from rehearsal.processes import GATEWAY, SUBNET, Background, Options, RehearsalError, run
 
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -27,11 +24,13 @@ ENVIRONMENT: Final = {
     "LANG": "C.UTF-8",
 }
 """The environment of every program on an instance."""
+IMAGE_REGISTRY: Final = f"{GATEWAY}:5000"
 _BRIDGE: Final = "carprice0"
 _CGROUP: Final = "carprice-rehearsal"
+_NAMESPACES: Final = ("--mount", "--pid", "--uts", "--net")
 _ROOMY_BYTES: Final = 3_000_000_000
 _FILES: Final = {
-    "/etc/containers/containers.conf": """\
+    "etc/containers/containers.conf": """\
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -40,18 +39,18 @@ events_logger = "file"
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 log_driver = "k8s-file"
 """,
-    "/etc/containers/registries.conf.d/rehearsal.conf": f"""\
+    "etc/containers/registries.conf": f"""\
 [[registry]]
 location = "{IMAGE_REGISTRY}"
 insecure = true
 """,
-    "/etc/containers/storage.conf": """\
+    "etc/containers/storage.conf": """\
 [storage]
 driver = "overlay"
 runroot = "/run/containers/storage"
 graphroot = "/var/lib/containers/storage"
 """,
-    "/usr/local/bin/docker": f"""\
+    "usr/local/bin/docker": f"""\
 #!/bin/sh
 # podman under Docker's name; health checks of its own would need systemd.
 [ -z "$DOCKER_CONFIG" ] || export REGISTRY_AUTH_FILE="$DOCKER_CONFIG/auth.json"
@@ -61,35 +60,35 @@ case $verb in
 esac
 exec podman "$verb" "$@"
 """,
+    "usr/local/bin/aws": '#!/bin/sh\nexec {tools}/bin/aws "$@"\n',
 }
 
 
-def open_network(log: Path) -> None:
-    """Make the network bridge that instances and this machine's servers share.
+def prepare(options: Options) -> None:
+    """Write what lies on all instances, and make the bridge that leads to the servers here.
 
     Raises
     ------
     RehearsalError
         If another interface has an address of its subnet.
     """
+    for name, text in _FILES.items():
+        path = options.machine / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("{tools}", str(options.tools)), encoding="utf-8")
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
     for interface, addresses in psutil.net_if_addrs().items():
-        for one in addresses:
-            if one.address.startswith(f"{SUBNET}."):
-                raise RehearsalError(
-                    f"interface {interface} has the address {one.address}, and the rehearsal "
-                    f"needs {SUBNET}.0/24; take it away"
-                )
+        if any(one.address.startswith(f"{SUBNET}.") for one in addresses):
+            raise RehearsalError(
+                f"interface {interface} has an address of {SUBNET}.0/24, which the rehearsal "
+                "needs; take it away"
+            )
     for words in (
-        ("link", "add", _BRIDGE, "type", "bridge"),
-        ("address", "add", f"{GATEWAY}/24", "dev", _BRIDGE),
-        ("link", "set", _BRIDGE, "up"),
+        f"link add {_BRIDGE} type bridge",
+        f"address add {GATEWAY}/24 dev {_BRIDGE}",
+        f"link set {_BRIDGE} up",
     ):
-        run(["ip", *words], log, seconds=10)
-
-
-def close_network() -> None:
-    """Delete the bridge, also that of an earlier run."""
-    subprocess.run(["ip", "link", "delete", _BRIDGE], capture_output=True, check=False)
+        run(["ip", *words.split()], options.logs / "network.log", seconds=10)
 
 
 class Instance:
@@ -97,9 +96,7 @@ class Instance:
 
     Parameters
     ----------
-    shared : folders of this machine that are mounted inside at the same path.
-    containers : folder of its container store; None: the store is in memory.
-    number : last part of its address; None: it uses this machine's network.
+    number : last part of its address.
 
     Raises
     ------
@@ -107,58 +104,44 @@ class Instance:
         If its namespaces, mounts or network cannot be made.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        name: str,
-        *,
-        shared: Sequence[Path],
-        containers: Path | None,
-        number: int | None = None,
-    ) -> None:
+    def __init__(self, options: Options, name: str, number: int) -> None:
         self.name, self.log = name, options.logs / f"instance-{name}.log"
-        self.address = f"{SUBNET}.{number}" if number else GATEWAY
-        self._namespaces = ["--mount", "--pid", "--uts", *(["--net"] if number else [])]
+        self.address = f"{SUBNET}.{number}"
         self._pid = 0
-        aws = f'#!/bin/sh\nexec {options.tools}/bin/aws "$@"\n'
-        told = {
-            "folder": str(options.run / "instances" / name),
-            "containers": containers and str(containers),
-            "shared": [str(path) for path in shared],
-            "files": {**_FILES, "/usr/local/bin/aws": aws},
-            "name": name,
-        }
+        # A disk takes a minute to delete so many small files: they are in memory if there is room.
+        has_room = psutil.virtual_memory().available > _ROOMY_BYTES
         init: list[str | Path] = [
-            sys.executable,
-            Path(__file__).with_name("instance_init.py"),
-            json.dumps(told),
+            *(Path(__file__).with_name("instance.sh"), name, options.run / "instances" / name),
+            *(options.machine, options.tools),
+            *([] if has_room else [options.run / "containers" / name]),
         ]
-        ending = ["--fork", "--kill-child", "--propagation", "private"]
-        self._process = Background(["unshare", *self._namespaces, *ending, *init], self.log)
-        wait_until(lambda: self._process.has_ended() or self._has_booted(), 20)
-        if self._process.has_ended() or not self._has_booted():
-            raise RehearsalError(
-                f"instance {name} does not start; see {self.log}:\n{tail(self.log)}"
-            )
-        if number:
-            self._connect(f"carprice{number}")
+        ending = ("--fork", "--kill-child", "--propagation", "private")
+        self._process = Background(["unshare", *_NAMESPACES, *ending, *init], self.log)
+        self._process.wait_for(self._has_booted, 20)
+        outside = f"carprice{number}"
+        for words in (
+            f"link add {outside} type veth peer name eth0 netns {self._pid}",
+            f"link set {outside} master {_BRIDGE} up",
+        ):
+            run(["ip", *words.split()], self.log, seconds=10)
+        for words in (
+            "ip link set lo up",
+            f"ip address add {self.address}/24 dev eth0",
+            "ip link set eth0 up",
+            f"ip route add default via {GATEWAY}",
+            "sysctl --quiet --write net.ipv4.ip_forward=1",
+        ):
+            self.run(words.split(), seconds=10)
 
     def command(self, words: Sequence[str]) -> list[str]:
         """Return the command that runs a program inside, in the root folder."""
-        enter = ["nsenter", "--target", str(self._pid), *self._namespaces, "--root", "--wd"]
-        return [*enter, "--", *words]
+        return ["nsenter", "--target", str(self._pid), *_NAMESPACES, "--root", "--wd", "--", *words]
 
     def run(
-        self,
-        words: Sequence[str],
-        *,
-        log: Path | None = None,
-        environment: Mapping[str, str] | None = None,
-        **more: Any,
+        self, words: Sequence[str], *, log: Path | None = None, **more: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside to its end; see :func:`rehearsal.processes.run`."""
-        told = {**ENVIRONMENT, **(environment or {})}
-        return run(self.command(words), log or self.log, environment=told, **more)
+        return run(self.command(words), log or self.log, environment=ENVIRONMENT, **more)
 
     def path(self, inside: str) -> Path:
         """Return the path, on this machine, of a file inside the instance."""
@@ -166,61 +149,20 @@ class Instance:
 
     def end(self) -> None:
         """End every process inside; its files are deleted at the end of the run."""
-        if not self._process.has_ended():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)  # and with process 1 all that is inside
-            self._process.stop()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)  # and with process 1 all that is inside
+        self._process.stop()
 
     def _has_booted(self) -> bool:
         with contextlib.suppress(psutil.Error):
-            self._pid = next(
-                (one.pid for one in psutil.Process(self._process.process.pid).children()), 0
-            )
+            children = psutil.Process(self._process.process.pid).children()
+            self._pid = next((one.pid for one in children), 0)
         return self._pid > 0 and self.path(f"/run/{self.name}-is-ready").exists()
 
-    def _connect(self, outside: str) -> None:
-        for words in (
-            (
-                "link",
-                "add",
-                outside,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "eth0",
-                "netns",
-                str(self._pid),
-            ),
-            ("link", "set", outside, "master", _BRIDGE, "up"),
-        ):
-            run(["ip", *words], self.log, seconds=10)
-        for inside in (
-            ("ip", "link", "set", "lo", "up"),
-            ("ip", "address", "add", f"{self.address}/24", "dev", "eth0"),
-            ("ip", "link", "set", "eth0", "up"),
-            ("ip", "route", "add", "default", "via", GATEWAY),
-            ("sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1"),
-        ):
-            self.run(inside, seconds=10)
 
-
-def builder(options: Options) -> Instance:
-    """Return the machine that builds images: in this machine's network, its layers are kept."""
-    shared, layers = (PROJECT, options.tools), options.work / "storage"
-    return Instance(options, "build", shared=shared, containers=layers)
-
-
-def fresh(options: Options, name: str, number: int) -> Instance:
-    """Return a new instance that serves."""
-    # A disk takes a minute to delete so many small files: they are in memory if there is room.
-    has_room = psutil.virtual_memory().available > _ROOMY_BYTES
-    store = None if has_room else options.run / "containers" / name
-    return Instance(options, f"i-{name}", shared=(options.tools,), containers=store, number=number)
-
-
-def remove_cgroups() -> None:
-    """Delete the control groups that killed containers left behind."""
+def remove_network() -> None:
+    """Delete the bridge, and the control groups that killed containers left behind."""
+    subprocess.run(["ip", "link", "delete", _BRIDGE], capture_output=True, check=False)
     groups = Path("/sys/fs/cgroup")
     for left in (*groups.glob(_CGROUP), *groups.glob(f"*/{_CGROUP}")):
         for folder, _, _ in os.walk(left, topdown=False):

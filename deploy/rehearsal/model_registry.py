@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from rehearsal.options import MODEL_REGISTRY, Options
-from rehearsal.processes import Background, run
+from rehearsal.processes import GATEWAY, Background, Options, answers, run
 
-URL: Final = f"http://{MODEL_REGISTRY}"
+_PORT: Final = 5500
+URL: Final = f"http://{GATEWAY}:{_PORT}"
 _USER: Final = "rehearsal"
 _TRAINING: Final = """\
 ingest: {{source: sample, sample: {{rows: 2000, seed: 7}}}}
@@ -46,13 +46,12 @@ class ModelRegistry:
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
             encoding="utf-8",
         )
-        host, port = MODEL_REGISTRY.split(":")
         command = [
             *(sys.executable, "-W", "ignore", "-m", "mlflow", "server"),
             *("--app-name", "basic-auth", "--workers", "1"),
             *("--backend-store-uri", f"sqlite:///{options.run / 'mlflow.db'}"),
             *("--artifacts-destination", str(self._store), "--serve-artifacts"),
-            *("--host", host, "--port", port, "--allowed-hosts", MODEL_REGISTRY),
+            *("--host", GATEWAY, "--port", str(_PORT), "--allowed-hosts", f"{GATEWAY}:{_PORT}"),
         ]
         environment = {
             **os.environ,
@@ -65,17 +64,9 @@ class ModelRegistry:
 
     def train(self, version: int) -> None:
         """Train, register, stage and test a model."""
-        self._server.wait_for(f"{URL}/health", 300)
-        self._carprice(version, "run")
-        self._carprice(version, "test-model")
-
-    def promote(self, version: int) -> None:
-        """Make the staged model the production model."""
-        self._carprice(version, "promote", "--why", f"rehearsal of version {version}")
-
-    def roll_back(self, version: int) -> None:
-        """Make the previous production version the production model again."""
-        self._carprice(version, "rollback", "--why", "the rehearsal's corrupt model")
+        self._server.wait_for(lambda: answers(f"{URL}/health"), 300)
+        self.carprice(version, "run")
+        self.carprice(version, "test-model")
 
     def corrupt_newest(self) -> None:
         """Change one byte of the newest model's trees in the server's store."""
@@ -84,13 +75,13 @@ class ModelRegistry:
         content[len(content) // 2] ^= 1
         newest.write_bytes(content)
 
-    def _carprice(self, version: int, command: str, *given: str) -> None:
+    def carprice(self, version: int, command: str, *given: str) -> None:
+        """Run a command of carprice in the workspace of a version."""
         folder = self._options.run / "workspaces" / str(version)
         params = folder / "params.yaml"
         folder.mkdir(parents=True, exist_ok=True)
         params.write_text(_TRAINING.format(seed=version), encoding="utf-8")
         words: list[str | Path] = [sys.executable, "-W", "ignore", "-m", "carprice.cli", command]
-        words += ["--params", params, "--workdir", folder, *given]
         environment = {
             **os.environ,
             **self.login,
@@ -100,4 +91,5 @@ class ModelRegistry:
             "NO_PROXY": "*",
             "OMP_NUM_THREADS": "1",
         }
+        words += ["--params", params, "--workdir", folder, *given]
         run(words, self._options.logs / "models.log", seconds=300, environment=environment)

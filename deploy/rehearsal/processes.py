@@ -1,32 +1,57 @@
-"""Programs that the rehearsal runs: each with a log, and all ended with the rehearsal."""
+"""Folders, addresses and programs of a rehearsal; the programs end with it, and each has a log."""
 
 import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 import requests
-from rich.console import Console
 
-console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-_started = time.monotonic()
+PROJECT: Final = Path(__file__).resolve().parents[2]
+SUBNET: Final = "10.89.78"
+GATEWAY: Final = f"{SUBNET}.1"  # this machine, as instances see it
 _MARK: Final = "CARPRICE_REHEARSAL"
 """Variable in the environment of every program that a rehearsal starts."""
+_started = time.monotonic()
 
 
 class RehearsalError(Exception):
     """The rehearsal cannot go on; the message says what failed and where to look."""
 
 
+@dataclass
+class Options:
+    """Folders, sizes and times of one rehearsal.
+
+    Attributes
+    ----------
+    work : folder for what is kept between runs (base image, layers), and for this run's files.
+    is_quick : one instance a fleet and short waits, as in CI.
+    """
+
+    work: Path
+    is_quick: bool = False
+
+    def __post_init__(self) -> None:
+        self.tools = self.work / "aws"  # the AWS command line's environment
+        self.run = self.work / "run"  # of this run alone
+        self.logs = self.run / "logs"
+        self.machine = self.run / "machine"  # files of all instances
+        self.private = self.run / "private"  # what may hold secrets
+        self.report = self.work / "report" if self.is_quick else PROJECT / "docs"
+        self.settle_seconds = 1.0 if self.is_quick else 3.0
+        """Requests due this long before and after a deployment count as the deployment's."""
+
+
 def say(text: str) -> None:
     """Print one line with the time since the start."""
-    console.print(f"[{time.monotonic() - _started:5.0f} s] {text}", markup=False, soft_wrap=True)
+    print(f"[{time.monotonic() - _started:5.0f} s] {text}", flush=True)  # noqa: T201
 
 
 def tail(path: Path) -> str:
@@ -50,7 +75,6 @@ def run(
     *,
     seconds: float,
     environment: Mapping[str, str] | None = None,
-    folder: Path | None = None,
     given: str = "",
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
@@ -67,36 +91,30 @@ def run(
     RehearsalError
         If the program fails, or does not end in time.
     """
-    words = [str(word) for word in command]
-    name = Path(words[0]).name
+    name = Path(command[0]).name
     with log.open("a", encoding="utf-8") as errors:
-        errors.write(f"$ {' '.join(words)}\n")
+        errors.write(f"$ {' '.join(map(str, command))}\n")
         errors.flush()
-        with subprocess.Popen(
-            words,
-            env=_marked(environment),
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as process:
-            try:
-                printed, _ = process.communicate(given, seconds)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise RehearsalError(
-                    f"{name} did not end within {seconds:.0f} s; see {log}:\n{tail(log)}"
-                ) from None
-            except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
-        errors.write(printed)
-    if check and process.returncode:
-        raise RehearsalError(f"{name} ended with {process.returncode}; see {log}:\n{tail(log)}")
-    return subprocess.CompletedProcess(words, process.returncode, printed)
+        try:
+            done = subprocess.run(
+                command,
+                env=_marked(environment),
+                input=given,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                encoding="utf-8",
+                errors="replace",
+                timeout=seconds,
+                start_new_session=True,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            message = f"{name} did not end within {seconds:.0f} s; see {log}:\n{tail(log)}"
+            raise RehearsalError(message) from None
+        errors.write(done.stdout)
+    if check and done.returncode:
+        raise RehearsalError(f"{name} ended with {done.returncode}; see {log}:\n{tail(log)}")
+    return done
 
 
 class Background:
@@ -116,28 +134,19 @@ class Background:
                 start_new_session=True,
             )
 
-    def has_ended(self) -> bool:
-        """Return whether the program has ended."""
-        return self.process.poll() is not None
-
-    def wait_for(self, url: str, seconds: float, good: int = 200) -> None:
-        """Wait until GET of ``url`` answers with the status ``good``.
+    def wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until a condition holds.
 
         Raises
         ------
         RehearsalError
             If it does not in time, or the program has ended.
         """
-
-        def answers() -> bool:
-            with contextlib.suppress(requests.RequestException):
-                return get(url).status_code == good
-            return False
-
-        if not wait_until(lambda: self.has_ended() or answers(), seconds) or self.has_ended():
-            raise RehearsalError(
-                f"{self._name} does not answer at {url}; see {self.log}:\n{tail(self.log)}"
-            )
+        has_ended = self.process.poll
+        wait_until(lambda: has_ended() is not None or condition(), seconds)
+        if has_ended() is not None or not condition():
+            message = f"{self._name} does not start; see {self.log}:\n{tail(self.log)}"
+            raise RehearsalError(message)
 
     def stop(self) -> None:
         """End it with SIGTERM, and with SIGKILL if that is not enough."""
@@ -152,6 +161,13 @@ def get(url: str, **given: Any) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False
         return session.get(url, timeout=10, **given)
+
+
+def answers(url: str, status: int = 200) -> bool:
+    """Return whether a server answers GET with a status."""
+    with contextlib.suppress(requests.RequestException):
+        return get(url).status_code == status
+    return False
 
 
 def kill_all() -> None:

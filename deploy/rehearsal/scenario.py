@@ -16,29 +16,29 @@ from image_env import service_settings
 
 from rehearsal import aws
 from rehearsal.agent import Agent
-from rehearsal.balancer import Balancer
+from rehearsal.balancer import LOAD_BALANCER, Balancer
 from rehearsal.codedeploy import CodeDeploy
-from rehearsal.instances import Instance, builder, fresh, open_network
+from rehearsal.instances import Instance, prepare
 from rehearsal.model_registry import ModelRegistry
-from rehearsal.options import LOAD_BALANCER, PROJECT, Options
-from rehearsal.processes import Background, RehearsalError, say, tail, wait_until
+from rehearsal.processes import (
+    PROJECT,
+    Background,
+    Options,
+    RehearsalError,
+    say,
+    tail,
+)
 from rehearsal.releases import Releases
-from rehearsal.results import DeploymentResult, Plan, failed, read_requests
+from rehearsal.report import DeploymentResult, Plan, differences, failed, read_requests
 
+_RATE: Final = 50  # requests a second
 _ROLLOUT_SECONDS: Final = 600
 _TIMEOUT_SECONDS: Final = 5
 _LISTINGS: Final = (
-    {"make": "Maruti", "model": "Swift", "year": 2019, "odometer": 42000},
     {"make": "Maruti", "model": "Swift", "variant": "VXI 1.2 AMT", "year": 2017, "odometer": 61000},
     {"make": "Hyundai", "model": "i20", "year": 2016, "odometer": 75000, "ownership": 2},
-    {"make": "Hyundai", "model": "Creta", "year": 2020, "odometer": 33000, "fuelType": "Diesel"},
-    {"make": "Honda", "model": "City", "year": 2015, "odometer": 88000},
-    {"make": "Toyota", "model": "Innova", "year": 2014, "odometer": 120000, "ownership": 3},
+    {"make": "Toyota", "model": "Innova", "year": 2014, "odometer": 120000, "fuelType": "Diesel"},
 )
-
-
-class _StoppedError(Exception):
-    """A release that should be in production is not; the rest cannot be rehearsed."""
 
 
 class Rehearsal:
@@ -47,8 +47,8 @@ class Rehearsal:
     Attributes
     ----------
     results : what each deployment did.
-    requests : all of the load, as :func:`rehearsal.results.read_requests` returns them.
-    problems : what went wrong outside the deployments, one sentence each.
+    requests : all of the load, as :func:`rehearsal.report.read_requests` returns them.
+    problems : what was not as it must be, one sentence each.
     passwords : secrets that no log, bundle or report may contain.
 
     Raises
@@ -63,21 +63,21 @@ class Rehearsal:
         self.problems: list[str] = []
         self._notes = options.run / "requests.jsonl"
         self._start()
-        with contextlib.suppress(_StoppedError):
-            self._rehearse()
+        self._rehearse()
         self.requests = read_requests(self._notes)
+        self.problems += [one for result in self.results for one in differences(result)]
         failures = failed(self.requests)
         between = len(failures) - sum(len(failed(result.requests)) for result in self.results)
         if between > 0:
+            first = failures["problem"].iloc[0]
             self.problems.append(
-                f"{between} requests failed between the deployments, the first with "
-                f"{failures['problem'].iloc[0]}"
+                f"{between} requests failed between the deployments, the first with {first}"
             )
 
     def _start(self) -> None:
         """Start the servers, and what runs in the background of the deployments."""
         options = self.options
-        open_network(options.logs / "network.log")
+        prepare(options)
         listed = options.logs / "process-list.log"
         threading.Thread(target=_note_processes, args=[listed], daemon=True).start()
         self.models = ModelRegistry(options)
@@ -89,16 +89,16 @@ class Rehearsal:
         parameters = {settings[f"SECRET_{name}"].removeprefix("ssm:"): text for name, text in login}
         servers = aws.Aws(options, self.codedeploy, parameters)
         self.passwords = (*self.models.password_forms, servers.password)
-        self.releases = Releases(options, builder(options), servers)
+        self.releases = Releases(options, servers)
 
     def _rehearse(self) -> None:
         models, releases = self.models, self.releases
 
-        def make_first() -> None:
-            models.train(1)
-            models.promote(1)
+        def make(version: int) -> None:
+            models.train(version)
+            models.carprice(version, "promote", "--why", f"rehearsal of version {version}")
 
-        first = self.background.submit(make_first)
+        first = self.background.submit(make, 1)
         second = self.background.submit(models.train, 2)
         say("Building, pushing and scanning the image, and training models")
         image = releases.build()
@@ -113,11 +113,10 @@ class Rehearsal:
         second.result()
 
         say("v2: a new model")
-        models.promote(2)
+        models.carprice(2, "promote", "--why", "rehearsal of version 2")
         green = self._fleet("b")
         plan = Plan("v2", "a new model", versions=("1", "2"), is_new=True)
         self._deploy(plan, image, 2, green)
-        serving = self._containers(green)
 
         say("v3: an image that never gets healthy, where v1 was")
         third = self.background.submit(models.train, 3)
@@ -126,7 +125,7 @@ class Rehearsal:
         third.result()
 
         say("v4: a model that is corrupt in the registry")
-        models.promote(3)
+        models.carprice(3, "promote", "--why", "rehearsal of version 3")
         models.corrupt_newest()
         what = "a corrupt model, new instances"
         plan = Plan("v4a", what, "wait_for_health.sh", ("2",), is_new=True, log="SHA-256 differs")
@@ -134,21 +133,19 @@ class Rehearsal:
         what = "a corrupt model, instances of v1"
         plan = Plan("v4b", what, "validate_service.sh", ("2",), log="not 3")
         self._deploy(plan, image, 3, blue)
-        models.roll_back(3)
+        models.carprice(3, "rollback", "--why", "the rehearsal's corrupt model")
 
         say("v5: an image on the wrong port")
         plan = Plan("v5", "an image on the wrong port", "wait_for_health.sh", ("2",))
         self._deploy(plan, wrong_port, 2, blue)
 
-        if self._containers(green) != serving:
-            self.problems.append("the containers of v2 are not those that were started for it")
         load.stop()
         for instance in (*blue, *green):
-            self._save_container_logs(instance, "end")
+            self._save_container_logs(instance)
 
     def _fleet(self, name: str) -> list[Instance]:
-        names = [f"{name}{number}" for number in range(1, self.options.instances + 1)]
-        return [fresh(self.options, name, next(self.numbers)) for name in names]
+        names = [f"i-{name}{number}" for number in range(1, 2 if self.options.is_quick else 3)]
+        return [Instance(self.options, name, next(self.numbers)) for name in names]
 
     def _agent(self, instance: Instance) -> Agent:
         log = self.options.logs / f"hooks-{instance.name}.log"
@@ -156,20 +153,18 @@ class Rehearsal:
 
     def _discard(self, instance: Instance) -> None:
         with contextlib.suppress(RehearsalError):
-            self._save_container_logs(instance, "discarded")
+            self._save_container_logs(instance)
         instance.end()
 
     def _deploy(
         self, plan: Plan, image: str, model_version: int, green: Sequence[Instance]
     ) -> None:
-        options, codedeploy = self.options, self.codedeploy
-        address = self.releases.bundle(image, model_version)
-        self._keep_bundle(plan.name, address)
+        codedeploy, log = self.codedeploy, self.options.logs / f"rollout-{plan.name}.log"
+        address = self.releases.bundle(image, model_version, plan.name)
         codedeploy.green, codedeploy.green_is_new = green, plan.is_new
-        settle = options.settle_seconds if self.results else 0.0  # v1 has no load
+        settle = self.options.settle_seconds if self.results else 0.0  # v1 has no load
         time.sleep(settle)
         began = time.time()
-        log = options.logs / f"rollout-{plan.name}.log"
         code = self.releases.roll_out(address, log, _ROLLOUT_SECONDS)
         deployment = codedeploy.last
         if deployment is None or deployment.created < began:
@@ -179,11 +174,11 @@ class Rehearsal:
         time.sleep(settle + 0.5)
         if not plan.is_new:
             for instance in green:
-                self._save_container_logs(instance, plan.name)
+                self._save_container_logs(instance)
         begin, end = began - settle, ended + settle
         requests = read_requests(self._notes)
         asked = requests[requests["due"].between(begin, end)]
-        due = options.rate * (end - begin) if plan.versions else 0.0
+        due = _RATE * (end - begin) if plan.versions else 0.0
         result = DeploymentResult(plan, deployment, code, asked, due)
         self.results.append(result)
         done = "is in production" if deployment.succeeded else f"was stopped by {result.stopped_by}"
@@ -192,43 +187,29 @@ class Rehearsal:
             f"{len(asked)} requests failed"
         )
         if plan.stopped_by is None and not deployment.succeeded:
-            say(f"{result.error.message}; see {log}:\n{result.error.log_tail}")
-            raise _StoppedError
+            message = f"{plan.name}: {result.error.message}; see {log}:\n{result.error.log_tail}"
+            raise RehearsalError(message)
 
     def _start_load(self) -> Background:
-        options = self.options
-        bodies = options.run / "listings.jsonl"
+        bodies = self.options.run / "listings.jsonl"
         bodies.write_text("".join(f"{json.dumps(one)}\n" for one in _LISTINGS), encoding="utf-8")
-        host, port = LOAD_BALANCER.split(":")
+        host, port = LOAD_BALANCER
         script = PROJECT / "benchmarks" / "load_generator.py"
         command = [
-            *(sys.executable, str(script), port, "/predict", str(bodies), "--host", host),
-            *("--rate", str(options.rate), "--notes", str(self._notes)),
+            *(sys.executable, str(script), str(port), "/predict", str(bodies), "--host", host),
+            *("--rate", str(_RATE), "--notes", str(self._notes)),
             *("--timeout", str(_TIMEOUT_SECONDS)),
             # So many that no request ever waits for a connection.
-            *("--connections", str(options.rate * _TIMEOUT_SECONDS)),
+            *("--connections", str(_RATE * _TIMEOUT_SECONDS)),
         ]
-        load = Background(command, options.logs / "load.log", {"PATH": "/usr/bin:/bin"})
-        if not wait_until(lambda: len(read_requests(self._notes)) >= options.rate, 20):
-            raise RehearsalError(f"the load does not start; see {load.log}")
+        load = Background(command, self.options.logs / "load.log", {"PATH": "/usr/bin:/bin"})
+        load.wait_for(lambda: len(read_requests(self._notes)) >= _RATE, 20)
         return load
 
-    def _containers(self, instances: Sequence[Instance]) -> list[str]:
-        shown = "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}"
-        words = ["podman", "inspect", "--format", shown, "carprice"]
-        return [instance.run(words, seconds=30).stdout for instance in instances]
-
-    def _save_container_logs(self, instance: Instance, when: str) -> None:
+    def _save_container_logs(self, instance: Instance) -> None:
         """Save what Docker shows of the container, to be searched for secrets."""
         for verb in ("inspect", "logs"):
-            log = self.options.logs / f"{verb}-{instance.name}-{when}.log"
-            instance.run(["podman", verb, "carprice"], seconds=30, check=False, log=log)
-
-    def _keep_bundle(self, version: str, address: str) -> None:
-        bucket, _, key = address.removeprefix("s3://").partition("/")
-        folder = self.options.run / "bundles"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{version}.tgz").write_bytes(aws.download(bucket, key))
+            instance.run(["podman", verb, "carprice"], seconds=30, check=False)
 
 
 def _note_processes(path: Path) -> None:

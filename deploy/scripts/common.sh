@@ -55,12 +55,13 @@ ask_aws() { # ARGUMENT...
   AWS_MAX_ATTEMPTS=2 aws "$@" --cli-connect-timeout 5 --cli-read-timeout 10 </dev/null
 }
 
-# Prints a secret: ssm:PARAMETER of the Parameter Store, or secretsmanager:ID.
-# No argument, environment or log holds it.
+# Prints a secret: ssm:PARAMETER of the Parameter Store, secretsmanager:ID, or, on a machine that is
+# not in AWS, file:/PATH. No argument, environment or log holds it.
 secret() { # WHERE
   local region found
-  region=$(setting AWS_REGION) || exit
+  region=$(setting AWS_REGION '') || exit
   case $1 in
+    file:/?*) found=$(cat "${1#file:}") || found='' ;;
     ssm:?*)
       found=$(
         ask_aws ssm get-parameter --region "$region" --name "${1#ssm:}" --with-decryption \
@@ -77,7 +78,7 @@ secret() { # WHERE
   esac
   # None is what the AWS command line prints for a secret that has bytes and no text.
   case $found in
-    '' | None) fail "the secret $1 has no text or cannot be read; may the instance's role read it?" ;;
+    '' | None) fail "the secret $1 has no text or cannot be read; may the instance's role, or this user, read it?" ;;
   esac
   printf '%s\n' "$found"
 }

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # validate_service.sh: ask the service for a price, and check it and the model that gave it.
 #
-# Sends known_listing.json of the bundle to POST /predict on the published port. The price must be
-# from LOWEST to HIGHEST, and the model's version MODEL_VERSION, all of image.env: a service that
-# fell back on an older model is not what was meant to be deployed. As long as the service says that
-# it is still asking the registry it may answer by the model of its cache, and is asked again, for
-# 40 s. Where it wants an API key, VALIDATION_API_KEY=ssm:/name or secretsmanager:id names one.
+# Sends known_listing.json, which lies beside image.env, to POST /predict on the published port. The
+# price must be from LOWEST to HIGHEST, and the model's version MODEL_VERSION (or any), all of
+# image.env: a service that fell back on an older model is not what was meant to be deployed. As
+# long as the service says that it is still asking the registry it may answer by the model of its
+# cache, and is asked again, for 40 s. Where it wants an API key, VALIDATION_API_KEY=ssm:/name,
+# secretsmanager:id or file:/path names one.
 
 set -euo pipefail
 # shellcheck source=deploy/scripts/common.sh
 . "$(dirname "$0")/common.sh"
 read_options '' "$@"
 
-listing=$bundle/known_listing.json
+listing=$(dirname "$image_env")/known_listing.json
 [ -r "$listing" ] || fail "$listing is missing; deploy/bundle.sh puts it into the bundle" 2
 url=http://127.0.0.1:$(port)/predict
 version=$(setting MODEL_VERSION)
@@ -38,7 +39,7 @@ ask() {
 }
 
 ask
-while [ "$served" != "$version" ]; do
+while [ "$version" != any ] && [ "$served" != "$version" ]; do
   health=$(curl --silent --max-time 3 --noproxy '*' "${url%predict}" | head -c 500) || true
   [[ $health == *'the registry is being asked'* && $SECONDS -lt 40 ]] ||
     fail "model version ${served:-unknown} answered, not $version: $health"

@@ -1,3 +1,4 @@
+import datetime
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,7 +13,10 @@ from api.app import create_app
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from carprice.model import PriceModel
+from carprice.redaction import PROMOTION_KEY
+from carprice.registry.promotion import promote
 
+NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -89,3 +93,17 @@ def running(start: Start) -> Iterator[Any]:
     """A running service."""
     with start() as server:
         yield server
+
+
+@pytest.fixture
+def following(store: Any, finished: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A small model in production of ``store``, signed; what makes a service follow its aliases."""
+    monkeypatch.setenv(PROMOTION_KEY, "k" * 32)
+    store.stage(finished[0].model)
+    promote(store.registry, NOW, "it passed")
+    return {
+        "MLFLOW_TRACKING_URI": store.registry.uri,
+        "CARPRICE_MODEL_NAME": store.registry.name,
+        "CARPRICE_POLL_SECONDS": "0.3",
+        "CARPRICE_BAKED_MODEL": "",
+    }

@@ -11,7 +11,6 @@ import requests
 from asking import BARE, Traffic, wait_until
 
 from carprice.monitoring.canary import share_of
-from carprice.redaction import PROMOTION_KEY
 from carprice.registry.promotion import promote
 from carprice.registry.versions import CHALLENGER
 
@@ -51,24 +50,19 @@ def expected(champion: str, challenger: str) -> list[str]:
 @pytest.mark.parametrize("store", ["server"], indirect=True)
 def test_a_car_stays_with_its_model_in_all_instances_and_no_request_fails_as_aliases_move(
     store: Any,
+    following: dict[str, str],
     start: Any,
     serve: Any,
     finished: Any,
     another_model: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv(PROMOTION_KEY, "k" * 32)
-    registry, first = store.registry, finished[0].model
-    store.stage(first)
-    promote(registry, NOW, "it passed")
-    second = store.stage(another_model(first, tmp_path / "second", 31), is_shared=False)
+    registry = store.registry
+    dearer = another_model(finished[0].model, tmp_path / "second", 31)
+    second = store.stage(dearer, is_shared=False)
     registry.point(CHALLENGER, second.number, NOW)
     settings = {
-        "MLFLOW_TRACKING_URI": registry.uri,
-        "CARPRICE_MODEL_NAME": registry.name,
-        "CARPRICE_POLL_SECONDS": "0.3",
-        "CARPRICE_BAKED_MODEL": "",
+        **following,
         "CARPRICE_REQUIRE_RECORD": "true",
         "CARPRICE_CHALLENGER": "canary",
         "CARPRICE_CANARY_SHARE": str(SHARE),

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from carprice.redaction import PROMOTION_KEY
-from carprice.registry.promotion import promote, rollback
+from carprice.registry.promotion import rollback
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
 UNRECORDED = "carprice_model_unrecorded"
@@ -35,30 +35,21 @@ def unrecorded(server: Any) -> float:
 @pytest.mark.parametrize("store", ["server"], indirect=True)
 def test_an_alias_that_was_set_by_hand_is_told_of_or_refused(
     store: Any,
+    following: dict[str, str],
     start: Any,
     finished: Any,
     another_model: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv(PROMOTION_KEY, "k" * 32)
-    registry, first = store.registry, finished[0].model
-    store.stage(first)
-    promote(registry, NOW, "it passed")
-    settings = {
-        "MLFLOW_TRACKING_URI": registry.uri,
-        "CARPRICE_MODEL_NAME": registry.name,
-        "CARPRICE_POLL_SECONDS": "0.3",
-        "CARPRICE_BAKED_MODEL": "",
-    }
+    registry = store.registry
     with (
-        start(**settings, **{PROMOTION_KEY: ""}) as lenient,
-        start(**settings, CARPRICE_REQUIRE_RECORD="true") as strict,
+        start(**following, **{PROMOTION_KEY: ""}) as lenient,
+        start(**following, CARPRICE_REQUIRE_RECORD="true") as strict,
     ):
         for server in (lenient, strict):
             assert health_when(server, lambda now: now["source"] == "registry")["detail"] is None
             assert unrecorded(server) == 0
-        dear = another_model(first, tmp_path / "dear")
+        dear = another_model(finished[0].model, tmp_path / "dear")
         version = store.stage(dear, "figures: 45 %", is_shared=False)
         registry.point("production", version.number, NOW)
         words = f"version {version.number} of {registry.name} is in production, but it failed the"

@@ -234,6 +234,43 @@ def test_a_folder_that_is_whole_and_no_model_does_not_end_the_asking(
     assert (served.version, served.source) == ("3", "registry")
 
 
+def test_without_a_registry_the_models_folder_is_served_and_nothing_is_asked(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answering(monkeypatch, RefusedError("down"))
+
+    def run(folder: Path) -> ModelKeeper:
+        keeper = ModelKeeper(settings_of(REGISTRY, tmp_path, baked_model=folder, registry=False))
+        asyncio.run(asyncio.wait_for(keeper.run(), timeout=60))
+        return keeper
+
+    keeper = run(finished[0].model)
+    assert keeper.served is not None
+    assert (keeper.served.source, keeper.problem) == ("image", "")
+    keeper = run(tmp_path / "nowhere")
+    assert keeper.served is None
+    assert keeper.problem == "the model cannot be loaded; the log tells why"
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, r"CARPRICE_REGISTRY: leaves no model to serve; .* CARPRICE_BAKED_MODEL"),
+        ({"POLL_SECONDS": "300"}, "CARPRICE_POLL_SECONDS: needs the registry"),
+        ({"CHALLENGER": "shadow"}, "CARPRICE_CHALLENGER: needs the registry"),
+        ({"WEBHOOK_SECRET": "x" * 32}, "CARPRICE_WEBHOOK_SECRET: needs the registry"),
+    ],
+)
+def test_what_needs_a_registry_is_refused_where_there_is_none(
+    more: dict[str, str], told: str
+) -> None:
+    given = {"BAKED_MODEL": "model", **more} if more else {}
+    environment = {f"CARPRICE_{name}": value for name, value in given.items()}
+    with pytest.raises(InputError, match=told):
+        ServiceSettings.from_environment({"CARPRICE_REGISTRY": "false", **environment})
+
+
 def test_another_model_than_the_one_named_is_not_served(
     finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,7 +148,7 @@ def test_a_price_is_brought_to_the_car_by_what_the_ridge_says_of_both(
     assert near is not None
     for listing in held_out[0][:10]:
         own = pricer.read(listing)
-        rows = near.near(*own, COUNT, listing).rows.tolist()
+        rows = near.near(pricer.subject(listing), COUNT, listing).rows.tolist()
         kept = [near.read(row, own[1]) for row in rows]
         expected = {
             kept.price
@@ -218,7 +218,7 @@ def test_the_likest_come_first_and_weigh_most(
         assert weights == sorted(weights, reverse=True)
         of_model = [one.model == listing["model"].lower() for one in found.listings]
         assert of_model == sorted(of_model, reverse=True)
-        distances = near.near(*model.pricer.read(listing), COUNT, listing).distances
+        distances = near.near(model.pricer.subject(listing), COUNT, listing).distances
         expected = np.round(1 / (1 + (distances / HALF) ** 2), 4)
         assert {one.weight for one in found.listings} <= {*expected.tolist()}
 
@@ -239,7 +239,7 @@ def test_a_listing_that_is_alike_in_all_is_found_whatever_the_number(
     rows = range(listings.start, listings.stop)
     assert len(rows) > 50
     for row in rows:
-        found = near.near(*model.pricer.read(as_asked(model, store, row)), 3)
+        found = near.near(model.pricer.subject(as_asked(model, store, row)), 3)
         assert row in found.rows.tolist()
         assert found.distances[0] < 0.001
 
@@ -262,15 +262,15 @@ def test_the_car_itself_is_left_out_whatever_the_request_leaves_out(
     for row in rows:
         whole = as_asked(model, store, row)
         listing = {name: value for name, value in whole.items() if name not in left_out}
-        own = model.pricer.read(listing)
-        found = near.near(*own, COUNT, listing)
+        own = model.pricer.subject(listing)
+        found = near.near(own, COUNT, listing)
         is_named = names_a_car(whole["odometer"])
         if is_named or not left_out:
             assert row not in found.rows.tolist()
-        if row in near.near(*own, COUNT).rows.tolist():
+        if row in near.near(own, COUNT).rows.tolist():
             assert found.left_out >= 1
         if is_named and model.pricer.learned_from(listing):
-            assert found.left_out >= 1 or row not in near.near(*own, MOST).rows.tolist()
+            assert found.left_out >= 1 or row not in near.near(own, MOST).rows.tolist()
 
 
 def test_a_car_of_no_age_may_be_of_the_next_year(
@@ -296,7 +296,7 @@ def test_the_car_itself_is_not_counted_among_few(model: PriceModel, store: Listi
     near = model.neighbours
     assert near is not None
     of_five = range(store.places[five][1].start, store.places[five][1].stop)
-    found = near.near(*model.pricer.read(listing), COUNT, listing)
+    found = near.near(model.pricer.subject(listing), COUNT, listing)
     assert found.left_out == 1
     assert len({*found.rows.tolist()} & {*of_five}) < 5
     assert {*found.rows.tolist()} - {*of_five}
@@ -311,16 +311,16 @@ def test_what_is_left_out_parts_no_listings(
     listing = as_asked(model, store, store.places[common][1].start + 20)
     bare = {name: listing[name] for name in ("make", "model", "year", "odometer")}
     types = store.places[common][0]
-    told, car = model.pricer.read(bare)
+    told, _ = model.pricer.read(bare)
     by_ridge = np.abs(store.levels[types] - model.pricer.level_of(told))
     assert np.allclose(near._between_types(common, types, told), by_ridge)
     unknown = {**bare, "odometer": None}
-    told, car = model.pricer.read(unknown)
-    assert not math.isnan(car.numbers["odometer"])
-    assert not near._by_engine(store.records[:50], car).any()
+    subject = model.pricer.subject(unknown)
+    assert not math.isnan(subject.car.numbers["odometer"])
+    assert not near._by_engine(store.records[:50], subject.car).any()
     rows = store.records[store.places[common][1]]
-    monotone = near._by_distance(rows, told, car)
-    known = near._by_distance(rows, told, model.pricer.read({**bare, "odometer": 4e4})[1])
+    monotone = near._by_distance(rows, subject)
+    known = near._by_distance(rows, model.pricer.subject({**bare, "odometer": 4e4}))
     assert monotone.max() < known.max()
 
 

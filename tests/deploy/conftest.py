@@ -1,12 +1,18 @@
 import http.server
+import os
+import re
 import secrets
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from containers import built, podman
 from delivery import Desk, Instance, Service
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -56,3 +62,38 @@ def service() -> Iterator[Service]:
         yield told
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def base_image() -> None:
+    """Skip the tests of the image where it cannot be built."""
+    if os.geteuid() != 0 or not shutil.which("podman"):
+        pytest.skip("the image needs root and podman")
+    (base,) = re.findall(r"^ARG BASE=(\S+)", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    if (
+        "CARPRICE_IMAGE" not in os.environ
+        and podman("image", "exists", base, check=False).returncode
+    ):
+        pytest.skip(f"{base} is not in podman's storage; pull it, or run deploy/rehearse")
+
+
+@pytest.fixture(scope="session")
+def image(base_image: None) -> Iterator[str]:
+    """The service's image: built, or the one that CARPRICE_IMAGE names."""
+    named = os.environ.get("CARPRICE_IMAGE")
+    if named:
+        yield named
+        return
+    name = built(ROOT)
+    yield name
+    podman("rmi", name, check=False)
+
+
+@pytest.fixture(scope="session")
+def model_folder(base_image: None, finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that every user can read."""
+    folder = tmp_path_factory.mktemp("image") / "model"
+    shutil.copytree(finished[0].model, folder)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder

@@ -1,6 +1,5 @@
 """The templates: clean, of one mind with the rest of the delivery, and with no right too many."""
 
-import ast
 import functools
 import itertools
 import json
@@ -9,19 +8,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import cfnlint.decode.cfn_yaml
 import pytest
 import yaml
-from aws_account import ACCOUNT, REGION, AwsAccount, aws_account
+from aws_account import REGION, AwsAccount, aws_account
 from delivery import Desk, Instance
 from image_env import service_settings
 from infrastructure import commands, fleet, stacks
 from infrastructure.__main__ import main
 from infrastructure.account import Account
+from rights import PULLS, Policy, actions, arn, for_everything, may, rights_of
 
 from api.environment import DEFAULT_PORT
 from api.gateway import HEALTH
@@ -30,9 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "cloudformation"
 TEMPLATES = {path.stem: cfnlint.decode.cfn_yaml.load(path) for path in FOLDER.glob("*.yaml")}
 SERVICE = TEMPLATES["service"]["Resources"]
+# Those of other targets, too.
+EVERY = sorted(
+    path
+    for path in (ROOT / "deploy").rglob("*.yaml")
+    if path.read_text(encoding="utf-8").startswith("AWSTemplateFormatVersion")
+)
 IDS = {"GitHubOwnerId": "123", "GitHubRepositoryId": "456"}
 DIGEST = f"sha256:{7:064d}"
-Policy = list[dict[str, Any]]
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +49,7 @@ def test_cfn_lint_finds_nothing() -> None:
     """Also none of its hints (I), in two regions that do not offer the same."""
     options = ["--include-checks", "I", "--regions", REGION, "eu-central-1", "--"]
     program = Path(sys.executable).with_name("cfn-lint")
-    command = [program, *options, *sorted(FOLDER.glob("*.yaml"))]
+    command = [program, *options, *EVERY]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
@@ -53,16 +57,16 @@ def test_cfn_lint_finds_nothing() -> None:
 def test_checkov_finds_nothing_but_the_exceptions_with_a_reason() -> None:
     program = shutil.which("checkov")
     if program is None:
-        pytest.skip("checkov is not on the PATH; docs/deploy.md tells how to run it")
+        pytest.skip("checkov is not on the PATH; docs/aws.md tells how to run it")
     options = ["--framework", "cloudformation", "--output", "json", "--quiet", "--skip-download"]
-    command = [program, "--directory", str(FOLDER), *options]
+    command = [program, *(f"--file={path}" for path in EVERY), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     found = json.loads(done.stdout)
     assert found["summary"]["failed"] == 0, done.stdout
     assert found["summary"]["parsing_errors"] == 0
     skipped = sum(
         len(one.get("Metadata", {}).get("checkov", {}).get("skip", []))
-        for template in TEMPLATES.values()
+        for template in map(cfnlint.decode.cfn_yaml.load, EVERY)
         for one in template["Resources"].values()
     )
     assert found["summary"]["skipped"] == skipped  # none that is of no use any more
@@ -86,7 +90,7 @@ def test_the_templates_say_what_the_rest_of_the_delivery_says() -> None:
     settings = service_settings(ROOT / "deploy" / "service.env")
     port = TEMPLATES["service"]["Parameters"]["Port"]["Default"]
     assert str(port) == settings["PORT"] == str(DEFAULT_PORT)
-    target, guide = SERVICE["TargetGroup"]["Properties"], text_of("docs/deploy.md")
+    target, guide = SERVICE["TargetGroup"]["Properties"], text_of("docs/aws.md")
     assert target["HealthCheckPath"] == HEALTH[0]
     (delay,) = target["TargetGroupAttributes"]
     assert (
@@ -104,7 +108,7 @@ def test_the_templates_say_what_the_rest_of_the_delivery_says() -> None:
     for key, value in settings.items():
         if key.startswith("SECRET_"):
             assert value.startswith(f"ssm:/{name}/")
-    assert f"--repository-name {name} " in guide
+    assert f"--repository-name {name} " in text_of("docs/deploy.md")
     assert f"/{fleet.DEPLOYMENT_GROUP}" in (FOLDER / "access.yaml").read_text("utf-8")
     # The tags that release.sh moves until a scan has passed are the only ones that can be moved.
     assert '"$tag-unscanned"' in text_of("deploy/release.sh")
@@ -257,56 +261,18 @@ def outputs_of_all() -> dict[str, str]:
 
 
 def role(account: AwsAccount, output: str) -> tuple[Policy, Policy]:
-    """Return what a role may do, and who may take it, as IAM has it."""
-    iam, name = account.client("iam"), outputs_of_all()[output].rpartition("/")[2]
-    (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
-    found = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-    # moto keeps what a template says as Python writes it, and of AWS::NoValue None
-    rights = ast.literal_eval(found) if isinstance(found, str) else found
-    allowed = [one for one in rights["Statement"] if one is not None]
-    trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
-    return allowed, trust["Statement"]
-
-
-def as_list(found: Any) -> list[str]:
-    return [found] if isinstance(found, str) else list(found)
-
-
-def may(policy: Policy, action: str, resource: str, **context: str) -> bool:
-    """Return whether a policy of Allow statements allows an action on a resource."""
-    for one in policy:
-        assert one["Effect"] == "Allow"
-        conditions = [
-            any(fnmatchcase(context.get(key, ""), pattern) for pattern in as_list(wanted))
-            for keys in one.get("Condition", {}).values()
-            for key, wanted in keys.items()
-        ]
-        if (
-            action in as_list(one["Action"])
-            and any(fnmatchcase(resource, pattern) for pattern in as_list(one["Resource"]))
-            and all(conditions)
-        ):
-            return True
-    return False
-
-
-def actions(policy: Policy) -> set[str]:
-    return {action for one in policy for action in as_list(one["Action"])}
+    """Return what the role of an output may do, and who may take it."""
+    return rights_of(account, outputs_of_all()[output])
 
 
 PUSHES = {  # what `podman push` and `podman login` ask ECR for
     *("ecr:BatchGetImage", "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload"),
     *("ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"),
 }
-PULLS = {"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"}
 WITH_A_DEPLOYMENT = {  # what CreateDeployment needs beside its own right
     *("codedeploy:GetDeploymentConfig", "codedeploy:RegisterApplicationRevision"),
     "codedeploy:GetApplicationRevision",
 }
-
-
-def arn(service: str, resource: str) -> str:
-    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
 
 
 def asked_of_aws(calls: Iterable[Any]) -> set[tuple[str, str]]:
@@ -512,17 +478,6 @@ def test_a_role_is_for_one_environment_of_one_repository(
 
 
 def test_no_right_is_for_everything_where_aws_can_narrow_it(account: AwsAccount) -> None:
-    """cfn-lint has AWS's list of what each action can be bound to."""
-    path = Path(cfnlint.decode.cfn_yaml.__file__).parents[1] / "data" / "AdditionalSpecs"
-    known = json.loads((path / "Policies.json").read_text(encoding="utf-8"))
-    wide = set()
-    for output in ("InstanceRoleArn", "CodeDeployRoleArn", "TrainingRoleArn", "DeliveryRoleArn"):
-        for one in role(account, output)[0]:
-            for action in as_list(one["Action"]):
-                assert "*" not in action
-                service, _, name = action.partition(":")
-                told = known[service]["Actions"][name.lower()]
-                if "*" in as_list(one["Resource"]):
-                    assert "Resources" not in told, action
-                    wide.add(action)
+    outputs = ("InstanceRoleArn", "CodeDeployRoleArn", "TrainingRoleArn", "DeliveryRoleArn")
+    wide = for_everything(role(account, output)[0] for output in outputs)
     assert "ecr:GetAuthorizationToken" in wide

@@ -10,91 +10,34 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import requests
 from asking import ask_every_route
-from delivery import Done, Instance, free_port
+from containers import (
+    HARDENED,
+    LISTING,
+    PLAIN,
+    Container,
+    built,
+    inspected,
+    podman,
+    real_docker,
+    running,
+)
+from delivery import Instance, free_port
 
 from api.environment import DEFAULT_PORT, SECRETS
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 350_000_000
-NOWHERE = "http://127.0.0.1:9"
-LISTING = {"make": "Hyundai", "model": "Creta", "year": 2018, "odometer": 61000}
-HARDENED = ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges",
-            "--tmpfs=/tmp:rw,noexec,nosuid,nodev,size=64m")  # fmt: skip
-# The container's network is the machine's, so that a registry on loopback can be asked. podman's
-# own health checks need systemd.
-PLAIN = ("--network", "host", "--no-healthcheck",
-         "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096")  # fmt: skip
-ENGINE = ["podman", "--cgroup-manager", "cgroupfs",
-          *(["--runtime", "runc"] if shutil.which("runc") else [])]  # fmt: skip
-# What a build behind a mirror of the package index needs, where a machine has it.
-MOUNTED = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 SECRET = re.compile(r"(?i)(?:token|password|passwd|secret|api_?key)\w*\s*[=:]\s*[\"']?[^\s\"'/]")
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("podman"), reason="the image needs root and podman"
-)
-
-
-def podman(*words: str, check: bool = True) -> Done:
-    done = subprocess.run(
-        [*ENGINE, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
-    )
-    if check and done.returncode:
-        pytest.fail(f"podman {words[0]} exited {done.returncode}: {done.stderr[-3000:]}")
-    return done
-
-
-def inspected(image: str) -> dict[str, Any]:
-    (found,) = json.loads(podman("image", "inspect", image).stdout)
-    return dict(found)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def base_image() -> None:
-    """Skip the tests where the base image is not here, before other fixtures start servers."""
-    (base,) = re.findall(r"^ARG BASE=(\S+)", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
-    if (
-        "CARPRICE_IMAGE" not in os.environ
-        and podman("image", "exists", base, check=False).returncode
-    ):
-        pytest.skip(f"{base} is not in podman's storage; pull it, or run deploy/rehearse")
-
-
-def built(context: Path, *options: str) -> str:
-    """Build an image of its own name, by the base image that is here."""
-    name = f"localhost/carprice-tests:{secrets.token_hex(6)}"
-    mounts = (f"--volume={path}:{path}:ro" for path in MOUNTED if Path(path).is_file())
-    podman(
-        *("build", "--format", "docker", "--layers", "--timestamp", "1700000000"),
-        *("--isolation", "chroot", "--network", "host", "--pull=never", *mounts),
-        *("--build-arg", "REVISION=0123abc", "--build-arg", "CREATED=2023-11-14T22:13:20Z"),
-        *(*options, "--tag", name, str(context)),
-    )
-    return name
-
-
-@pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    named = os.environ.get("CARPRICE_IMAGE")
-    if named:
-        yield named
-        return
-    name = built(ROOT)
-    yield name
-    podman("rmi", name, check=False)
+pytestmark = pytest.mark.usefixtures("base_image")
 
 
 @pytest.fixture(scope="module")
@@ -169,95 +112,6 @@ print(json.dumps({
     assert found["locked"] == pins
 
 
-@dataclass(frozen=True)
-class Container:
-    """A running container that listens on a port of the machine."""
-
-    name: str
-    port: int
-    seconds: float
-
-    def ask(self, path: str, content: Any = None) -> requests.Response:
-        """Answer a GET, or a POST where there is a content."""
-        method, url = "GET" if content is None else "POST", f"http://127.0.0.1:{self.port}{path}"
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.request(method, url, json=content, timeout=30)
-
-    def request(
-        self, method: str, url: str, content: bytes | None = None, headers: Any = None
-    ) -> requests.Response:
-        address = f"http://127.0.0.1:{self.port}{url}"
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.request(method, address, data=content, headers=headers, timeout=30)
-
-    def health(self) -> dict[str, Any]:
-        return dict(self.ask("/").json())
-
-    def run(self, *command: str) -> Done:
-        """Run a command in the container."""
-        return podman("exec", self.name, *command, check=False)
-
-    @property
-    def log(self) -> str:
-        done = podman("logs", self.name)
-        return done.stdout + done.stderr
-
-    def stop(self) -> int:
-        """Send SIGTERM and return the exit code."""
-        podman("stop", "--time", "30", self.name)
-        state = podman("inspect", "--format", "{{.State.ExitCode}}", self.name)
-        return int(state.stdout)
-
-
-@contextmanager
-def running(
-    image: str,
-    *options: str,
-    command: tuple[str, ...] = (),
-    port_variable: str = "PORT",
-    ready: int = 200,
-    environment: Mapping[str, str] | None = None,
-) -> Iterator[Container]:
-    """Run the image hardened until the block ends; it starts when GET / answers ``ready``."""
-    name, port = f"carprice-test-{secrets.token_hex(6)}", free_port()
-    given = {
-        port_variable: str(port),
-        "MLFLOW_TRACKING_URI": NOWHERE,
-        "CARPRICE_START_SECONDS": "1",
-        "CARPRICE_DRAIN_SECONDS": "0",
-        **(environment or {}),
-    }
-    variables = (f"--env={key}={value}" for key, value in given.items())
-    began = time.monotonic()
-    podman(
-        "run", "--detach", "--name", name, *PLAIN, *HARDENED, *variables, *options, image, *command
-    )
-    try:
-        while True:
-            container = Container(name, port, time.monotonic() - began)
-            with suppress(requests.RequestException):
-                if container.ask("/").status_code == ready:
-                    break
-            if container.seconds > 90:
-                pytest.fail(f"the container did not get ready: {container.log[-3000:]}")
-            time.sleep(0.05)
-        yield container
-    finally:
-        podman("rm", "--force", "--time", "0", name, check=False)
-
-
-@pytest.fixture(scope="module")
-def model_folder(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that every user can read."""
-    folder = tmp_path_factory.mktemp("image") / "model"
-    shutil.copytree(finished[0].model, folder)
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def serving(image: str, model_folder: Path) -> Iterator[Container]:
     """A hardened container that started with a model folder of its own."""
@@ -301,22 +155,6 @@ def test_the_health_check_in_the_container(serving: Container, image: str) -> No
         assert container.stop() == 0
     elsewhere = serving.run("env", f"PORT={free_port()}", "python3", "-m", "api.healthcheck")
     assert elsewhere.returncode == 1
-
-
-def test_sagemaker_can_start_it(image: str, model_folder: Path) -> None:
-    """``docker run IMAGE serve``, the port in a variable of SageMaker's, and SIGTERM."""
-    with running(
-        image,
-        f"--volume={model_folder}:/opt/model:ro",
-        command=("serve",),
-        port_variable="SAGEMAKER_BIND_TO_PORT",
-        environment={"CARPRICE_BAKED_MODEL": "/opt/model"},
-    ) as container:
-        assert container.ask("/ping").status_code == 200
-        answer = container.ask("/invocations", {"dataframe_records": [LISTING]})
-        assert answer.status_code == 200, answer.text
-        assert container.stop() == 0
-        assert "Application shutdown complete" in container.log
 
 
 @pytest.mark.parametrize("value", ["eighty", "70000"])
@@ -433,30 +271,6 @@ def test_two_builds_give_the_same_layers() -> None:
         assert first["Config"] == second["Config"]
     finally:
         podman("rmi", *names, check=False)
-
-
-def real_docker(program: Path) -> str:
-    """Make ``docker`` on an instance podman, on the machine's network; return the container."""
-    name = f"carprice-test-{secrets.token_hex(6)}"
-    program.unlink()
-    program.write_text(
-        f"""#!{shutil.which("bash")}
-words=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    carprice) words+=({name}) ;;
-    --publish) shift ;;
-    run) words+=(run {" ".join(PLAIN)}) ;;
-    *) words+=("$1") ;;
-  esac
-  shift
-done
-PATH={os.environ["PATH"]}
-exec {" ".join(ENGINE)} "${{words[@]}}"
-"""
-    )
-    program.chmod(0o755)
-    return name
 
 
 def test_the_hooks_deploy_it_with_real_podman(

@@ -41,7 +41,7 @@ def outputs(login: Account) -> dict[str, str]:
 
 
 def guide() -> str:
-    return (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    return (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
 
 
 def test_made_deployed_to_changed_and_removed(
@@ -247,8 +247,10 @@ def test_the_program_tells_of_itself_and_refuses_what_it_does_not_know(aws: str)
             main(refused)
 
 
-def test_the_table_of_costs_adds_up() -> None:
-    section = guide().partition("### What it costs")[2].partition("###")[0]
+@pytest.mark.parametrize("path", ["docs/aws.md", "deploy/ecs/README.md"])
+def test_the_table_of_costs_adds_up(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    section = text.partition("## What it costs")[2].partition("\n##")[0]
     row = r"^\| ([^|*]+?) \| ([\d.]+)(?: \w+)? \| ([\d.]+) \| ([\d.]+) \|$"
     rows = re.findall(row, section, re.MULTILINE)
     assert len(rows) == len(re.findall(r"^\| (?!what|---|\*)", section, re.MULTILINE)) > 8

@@ -5,16 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from rehearsal.agent import EventError
+from rehearsal.agent import EventError, Revision
 from rehearsal.codedeploy import CodeDeploy
 from rehearsal.processes import RehearsalError
 
-REQUEST = {
-    "applicationName": "cars",
-    "deploymentGroupName": "blue-green",
-    "revision": {"s3Location": {"bucket": "bundles", "key": "a.tgz", "bundleType": "tgz"}},
-}
-ASKED = {"deploymentId": "d-1"}
+REVISION = Revision("d-1", "cars", "blue-green", "bundles", "a.tgz")
 
 
 @dataclass
@@ -51,7 +46,7 @@ class Stage:
             lambda instance: self.discarded.append(instance.name),
         )
         service.blue, service.green, service.green_is_new = [Instance("b1")], green, is_new
-        service.start("d-1", REQUEST)
+        service.start(REVISION)
         service.wait()
         return service
 
@@ -59,7 +54,7 @@ class Stage:
 def test_green_gets_the_traffic_before_blue_loses_it() -> None:
     stage = Stage()
     service = stage.deploy(Instance("g1"), Instance("g2"))
-    assert service.answer("GetDeployment", ASKED)["deploymentInfo"]["status"] == "Succeeded"
+    assert service.answer("get_deployment")["deploymentInfo"]["status"] == "Succeeded"
     assert stage.calls == ["+g1", "+g2", "-b1"]
     assert [one.name for one in service.blue] == ["g1", "g2"]
     assert stage.discarded == []
@@ -79,7 +74,7 @@ def test_a_failure_leaves_blue_alone_and_throws_new_instances_away(
 ) -> None:
     stage = Stage(finds_unhealthy)
     service = stage.deploy(Instance("g1"), Instance("g2", fails_at), is_new=is_new)
-    assert service.answer("GetDeployment", ASKED)["deploymentInfo"]["status"] == "Failed"
+    assert service.answer("get_deployment")["deploymentInfo"]["status"] == "Failed"
     assert stage.calls == calls
     assert stage.discarded == discarded
     assert [one.name for one in service.blue] == ["b1"]
@@ -87,19 +82,12 @@ def test_a_failure_leaves_blue_alone_and_throws_new_instances_away(
 
 def test_the_answers_name_hook_script_and_log() -> None:
     service = Stage().deploy(Instance("g1", fails_at="BeforeInstall"))
-    info = service.answer("GetDeployment", ASKED)["deploymentInfo"]
+    info = service.answer("get_deployment")["deploymentInfo"]
     assert info["errorInformation"]["code"] == "HEALTH_CONSTRAINTS"
-    assert service.answer("ListDeploymentTargets", ASKED) == {"targetIds": ["g1"]}
-    shown = service.answer("GetDeploymentTarget", {**ASKED, "targetId": "g1"})
+    assert service.answer("list_deployment_targets") == {"targetIds": ["g1"]}
+    shown = service.answer("get_deployment_target", "g1")
     events = shown["deploymentTarget"]["instanceTarget"]["lifecycleEvents"]
     (failed,) = [event for event in events if event["status"] == "Failed"]
     assert failed["lifecycleEventName"] == "BeforeInstall"
     assert failed["diagnostics"]["scriptName"] == "a.sh"
     assert failed["diagnostics"]["logTail"] == "because"
-
-
-def test_other_questions_are_motos() -> None:
-    service = Stage().deploy(Instance("g1"))
-    for action in ("GetDeployment", "GetDeploymentGroup", "ListDeployments"):
-        assert service.answer(action, {"deploymentId": "d-2"}) is None
-    assert service.answer("GetDeploymentGroup", ASKED) is None

@@ -1,6 +1,5 @@
 """What the rehearsal tells, and what it calls broken."""
 
-import datetime
 import json
 import tarfile
 from dataclasses import replace
@@ -9,11 +8,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rehearsal.agent import EventError, Revision
-from rehearsal.codedeploy import Deployment, LifecycleEvent
-from rehearsal.processes import RehearsalError
-from rehearsal.releases import base_name, pip_settings
-from rehearsal.report import Report, files_with
-from rehearsal.results import DeploymentResult, Plan, differences, failed, p99, read_requests
+from rehearsal.codedeploy import Deployment
+from rehearsal.report import (
+    DeploymentResult,
+    Plan,
+    differences,
+    draw,
+    failed,
+    files_with,
+    markdown,
+    p99,
+    read_requests,
+    write,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 REVISION = Revision("d", "cars", "group", "bucket", "key")
@@ -29,19 +36,24 @@ def requests(*groups: tuple[int, str, float, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["due", "seconds", "status", "version", "problem"])
 
 
-def deployed(*events: LifecycleEvent, status: str = "Failed") -> Deployment:
-    stop = LifecycleEvent("i-1", "ApplicationStop", 140.0, 141.0, ran=True)
-    return Deployment(REVISION, 140.0, status, 240.0, events=[stop, *events])
+def deployed(
+    *failures: tuple[str, EventError], status: str = "Failed", stopped: bool = True
+) -> Deployment:
+    return Deployment(REVISION, 140.0, 240.0, status, stops=[stopped], failures=[*failures])
 
 
 def refused(
-    script: str = "wait.sh", message: str = "failed with exit code 1", log: str = "503\n"
+    script: str = "wait.sh",
+    message: str = "failed with exit code 1",
+    log: str = "503\n",
+    *,
+    stopped: bool = True,
 ) -> Deployment:
     why = EventError("ScriptFailed", f"deploy/scripts/{script}", f"{script} {message}", log)
-    return deployed(LifecycleEvent("i-1", "ApplicationStart", 150.0, 239.0, error=why))
+    return deployed(("ApplicationStart", why), stopped=stopped)
 
 
-SUCCEEDED = deployed(LifecycleEvent("i-1", "AllowTraffic", 235.0, 238.0), status="Succeeded")
+SUCCEEDED = deployed(status="Succeeded")
 GOOD = DeploymentResult(
     Plan("v2", "a new model", versions=("1", "2"), is_new=True),
     *(SUCCEEDED, 0, requests((1000, "1", 0.012, ""), (500, "2", 0.012, ""))),
@@ -50,17 +62,10 @@ REFUSED = DeploymentResult(
     Plan("v3", "never healthy", "wait.sh", ("2",), log="503"),
     *(refused(), 1, requests((5000, "2", 0.015, ""))),
 )
-WITHOUT_STOP = refused()
-WITHOUT_STOP.events[0].ran = False
 FAILED = requests(
     *((1000, "1", 0.012, ""), (497, "2", 0.012, "")),
     *((2, "", 0.012, "status 503"), (1, "", 5.0, "TimeoutError")),
 )
-
-
-def report(*results: DeploymentResult, problems: tuple[str, ...] = ()) -> Report:
-    day, asked = datetime.date(2025, 7, 1), requests((100, "1", 0.01, ""))
-    return Report(results, asked, [*problems], day, "2 cores", 300.0, "deploy/rehearse", 3.0)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def report(*results: DeploymentResult, problems: tuple[str, ...] = ()) -> Report
         (replace(REFUSED, deployment=refused("start.sh")), "was stopped by"),
         (replace(REFUSED, deployment=refused(log="nothing")), "does not contain '503'"),
         (replace(REFUSED, deployment=refused(message="failed to complete in 2 s")), "own limit"),
-        (replace(REFUSED, deployment=WITHOUT_STOP), "ApplicationStop"),
+        (replace(REFUSED, deployment=refused(stopped=False)), "ApplicationStop"),
         (
             replace(REFUSED, requests=requests((9, "2", 0.1, ""), (9, "3", 0.1, ""))),
             "versions 2, 3",
@@ -109,30 +114,23 @@ def test_notes_tell_which_requests_failed_but_for_a_line_that_is_being_written(
     assert failed(found)["problem"].tolist() == ["status 503", "no price"]
 
 
-def test_the_failure_of_a_deployment_is_its_first() -> None:
-    first, second = (EventError("ScriptFailed", name, "", "") for name in ("a.sh", "b.sh"))
-    deployment = deployed(
-        LifecycleEvent("i-1", "Install", 10.0, 12.0),
-        LifecycleEvent("i-2", "Install", 11.0, 15.0, error=second),
-        LifecycleEvent("i-3", "Install", 12.0, 14.0, error=first),
-        LifecycleEvent("i-4", "Install"),
-    )
-    assert deployment.failure is deployment.events[3]
-
-
-def test_the_report_has_a_row_for_each_deployment_and_what_stopped_it() -> None:
-    text = report(GOOD, REFUSED).markdown()
+@pytest.mark.parametrize("problems", [(), ("v2: 1 request failed",)])
+def test_the_report_has_a_row_for_each_deployment_and_what_is_broken(
+    tmp_path: Path, problems: tuple[str, ...]
+) -> None:
+    write(tmp_path, markdown("`deploy/rehearse`", 3.0, [GOOD, REFUSED], FAILED, problems))
+    text = (tmp_path / "rehearsal.md").read_text(encoding="utf-8")
     assert "| v2 | a new model | in production | – | 100 | 1,500 | 0 | 12 |" in text
     assert "| v3 | never healthy | refused | ApplicationStart: wait.sh | 100 | 5,000" in text
-    assert "Everything was as it must be" in text
-    assert "$" not in text
+    assert ("Everything was as it must be" in text) == (not problems)
+    assert all(f"\n- {one}\n" in text for one in problems)
+    standing = (ROOT / "docs" / "rehearsal.md").read_text(encoding="utf-8").partition("\n## ")
+    assert text.endswith(standing[2])
 
 
-@pytest.mark.parametrize("asked", [report(GOOD).requests, FAILED, requests()])
-def test_the_report_lists_what_is_broken(tmp_path: Path, asked: pd.DataFrame) -> None:
-    told = report(GOOD, REFUSED, problems=("v2: 1 request failed",))
-    replace(told, requests=asked).write(tmp_path)
-    assert "- v2: 1 request failed" in (tmp_path / "rehearsal.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("asked", [GOOD.requests, FAILED, requests()])
+def test_the_picture_is_drawn_of_any_load(tmp_path: Path, asked: pd.DataFrame) -> None:
+    draw(tmp_path / "rehearsal.png", [GOOD, REFUSED], asked)
     assert (tmp_path / "rehearsal.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -145,18 +143,4 @@ def test_a_password_is_found_in_logs_and_in_packed_bundles(tmp_path: Path) -> No
     with tarfile.open(tmp_path / "bundle.tgz", "w:gz") as packed:
         packed.add(logs / "hooks.log", "image.env")
     found = files_with([tmp_path], [password, ""])
-    assert found == [f"{tmp_path / 'bundle.tgz'}: image.env", str(logs / "hooks.log")]
-
-
-def test_the_dockerfile_names_a_base_that_can_be_made() -> None:
-    name, suite = base_name((ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    assert name.endswith(f"-{suite}")
-    with pytest.raises(RehearsalError, match="ARG BASE"):
-        base_name("FROM scratch\n")
-
-
-def test_only_what_reaches_the_index_is_told_to_pip() -> None:
-    listed = (
-        "global.cert='/c'\ninstall.user='1'\nglobal.find-links='/y'\n:env:.index-url='https://x'\n"
-    )
-    assert pip_settings(listed) == "[global]\ncert = /c\nindex-url = https://x\n"
+    assert found == [str(tmp_path / "bundle.tgz"), str(logs / "hooks.log")]

@@ -1,5 +1,4 @@
 import re
-import shutil
 
 import pytest
 from delivery import Instance, Service, free_port
@@ -9,12 +8,8 @@ SCRIPT = "wait_for_health.sh"
 
 @pytest.fixture
 def instance(instance: Instance, service: Service) -> Instance:
-    """An instance whose second is a fiftieth of one where it pauses."""
     instance.settings["PORT"] = service.port
-    instance.lacks("sleep")
-    sleep = instance.programs / "sleep"
-    sleep.write_text(f"#!{shutil.which('bash')}\nexec {shutil.which('sleep')} 0.02\n")
-    sleep.chmod(0o755)
+    instance.hurries()
     return instance
 
 

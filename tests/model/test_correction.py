@@ -34,29 +34,18 @@ CORRECTION = Correction(
 
 
 @pytest.fixture(scope="module")
-def folder(finished: Any) -> Path:
-    path: Path = finished[0].model
-    return path
-
-
-@pytest.fixture(scope="module")
-def plain(folder: Path) -> PriceModel:
-    return PriceModel.load(folder)
-
-
-@pytest.fixture(scope="module")
-def corrected(plain: PriceModel) -> PriceModel:
-    return replace(plain, correction=CORRECTION)
+def corrected(model: PriceModel) -> PriceModel:
+    return replace(model, correction=CORRECTION)
 
 
 @pytest.mark.parametrize(
     ("car", "shift", "factor"), [(CAR, -0.05, 1.1), (OTHER, -0.08, 0.9)], ids=["make", "others"]
 )
 def test_the_price_is_moved_and_its_range_is_scaled(
-    car: dict[str, Any], shift: float, factor: float, plain: PriceModel, corrected: PriceModel
+    car: dict[str, Any], shift: float, factor: float, model: PriceModel, corrected: PriceModel
 ) -> None:
     for confidence in (0.5, 0.9, 0.99):
-        before = plain.pricer.prices([car], confidence)
+        before = model.pricer.prices([car], confidence)
         after = corrected.pricer.prices([car], confidence)
         assert after.price == pytest.approx(before.price * math.exp(shift), rel=1e-12)
         for name in ("low", "high"):
@@ -65,10 +54,10 @@ def test_the_price_is_moved_and_its_range_is_scaled(
 
 
 def test_it_is_for_its_days_and_for_listings_without_one(
-    plain: PriceModel, corrected: PriceModel
+    model: PriceModel, corrected: PriceModel
 ) -> None:
     def ratio(**more: Any) -> float:
-        prices = (one.pricer.prices([CAR | more]).price[0] for one in (corrected, plain))
+        prices = (one.pricer.prices([CAR | more]).price[0] for one in (corrected, model))
         return float(next(prices) / next(prices))
 
     day = datetime.timedelta(days=1)
@@ -77,16 +66,16 @@ def test_it_is_for_its_days_and_for_listings_without_one(
     assert ratio(listed_on=SINCE + 900 * day) == pytest.approx(math.exp(-0.05))
 
 
-def test_a_listing_without_a_date_has_a_part_of_its_own(plain: PriceModel) -> None:
-    model = replace(plain, correction=replace(CORRECTION, undated=-0.1))
-    other = replace(plain, correction=CORRECTION)
-    price, was = model.pricer.prices([CAR]).price, other.pricer.prices([CAR]).price
+def test_a_listing_without_a_date_has_a_part_of_its_own(model: PriceModel) -> None:
+    undated = replace(model, correction=replace(CORRECTION, undated=-0.1))
+    other = replace(model, correction=CORRECTION)
+    price, was = undated.pricer.prices([CAR]).price, other.pricer.prices([CAR]).price
     assert price == pytest.approx(was * math.exp(-0.1))
     dated = CAR | {"listed_on": SINCE}
-    assert model.pricer.value(dated) == other.pricer.value(dated)
-    told = model.pricer.explain(CAR)
+    assert undated.pricer.value(dated) == other.pricer.value(dated)
+    told = undated.pricer.explain(CAR)
     assert told.reasons[-1].factor == pytest.approx(math.exp(-0.15))
-    assert Correction.from_json(model.correction.to_json()) == model.correction  # type: ignore[union-attr]
+    assert Correction.from_json(undated.correction.to_json()) == undated.correction  # type: ignore[union-attr]
 
 
 def test_one_many_parsed_and_appraised_have_the_same_price(corrected: PriceModel) -> None:
@@ -102,9 +91,9 @@ def test_one_many_parsed_and_appraised_have_the_same_price(corrected: PriceModel
 
 
 def test_it_is_a_reason_of_its_own_and_reasons_add_up(
-    plain: PriceModel, corrected: PriceModel
+    model: PriceModel, corrected: PriceModel
 ) -> None:
-    told, was = corrected.pricer.explain(CAR), plain.pricer.explain(CAR)
+    told, was = corrected.pricer.explain(CAR), model.pricer.explain(CAR)
     assert told.reasons[:-1] == was.reasons
     assert told.reasons[-1].name == "market since 2025-08-01"
     assert told.reasons[-1].factor == pytest.approx(math.exp(-0.05))
@@ -133,13 +122,13 @@ def test_percentiles_of_asking_prices_agree_with_the_range(corrected: PriceModel
 
 
 def test_a_folder_keeps_it_under_another_digest(
-    folder: Path, plain: PriceModel, tmp_path: Path
+    good: Path, model: PriceModel, tmp_path: Path
 ) -> None:
-    digest = write_corrected(folder, tmp_path / "corrected", CORRECTION)
+    digest = write_corrected(good, tmp_path / "corrected", CORRECTION)
     read = PriceModel.load(tmp_path / "corrected")
     assert read.correction == CORRECTION
-    assert read.digest == digest != plain.digest
-    before, after = (read_files(one).contents for one in (folder, tmp_path / "corrected"))
+    assert read.digest == digest != model.digest
+    before, after = (read_files(one).contents for one in (good, tmp_path / "corrected"))
     assert after.items() - before.items() == {(FILE, after[FILE])}
     assert read.save(tmp_path / "again") == digest
     other = replace(CORRECTION, shift=0.02, held_out=None)
@@ -147,11 +136,11 @@ def test_a_folder_keeps_it_under_another_digest(
     assert PriceModel.load(tmp_path / "other").correction == other
 
 
-def test_a_model_without_one_prices_as_ever(folder: Path, plain: PriceModel) -> None:
-    assert not (folder / FILE).exists()
-    assert plain.correction is None
-    nothing = replace(plain, correction=Correction(SINCE, SINCE, 0, 0.0))
-    assert nothing.pricer.value(CAR) == plain.pricer.value(CAR)
+def test_a_model_without_one_prices_as_ever(good: Path, model: PriceModel) -> None:
+    assert not (good / FILE).exists()
+    assert model.correction is None
+    nothing = replace(model, correction=Correction(SINCE, SINCE, 0, 0.0))
+    assert nothing.pricer.value(CAR) == model.pricer.value(CAR)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +168,8 @@ def test_a_model_without_one_prices_as_ever(folder: Path, plain: PriceModel) -> 
     ],
     ids=str,
 )
-def test_a_hostile_one_is_refused(odd: Any, folder: Path, tmp_path: Path) -> None:
+def test_a_hostile_one_is_refused(odd: Any, good: Path, tmp_path: Path) -> None:
     content = CORRECTION.to_json() | odd if isinstance(odd, dict) else odd
-    hostile = forged(folder, tmp_path / "forged", {FILE: json.dumps(content).encode()})
+    hostile = forged(good, tmp_path / "forged", {FILE: json.dumps(content).encode()})
     with pytest.raises(CorruptModelError, match=re.escape("fetch or train the model again")):
         PriceModel.load(hostile)

@@ -23,12 +23,6 @@ from carprice.model_folder import folder_digest, is_intact
 
 
 @pytest.fixture(scope="module")
-def good(finished: Any) -> Path:
-    folder: Path = finished[0].model
-    return folder
-
-
-@pytest.fixture(scope="module")
 def columns(good: Path) -> int:
     return len(PriceModel.load(good).encoder.columns)
 

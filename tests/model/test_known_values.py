@@ -17,11 +17,6 @@ CAR = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(finished: Any) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
 def valued(model: PriceModel, **change: Any) -> Valuation:
     return model.pricer.value(CAR | change)
 

@@ -14,11 +14,6 @@ MARKET = Market("INR", "km", datetime.date(2025, 6, 30), "ab" * 32)
 CAR = {"make": "Kia", "model": "Sonet", "fuel_type": "Petrol"}
 
 
-@pytest.fixture(scope="module")
-def model(finished: Any) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
 @pytest.mark.parametrize("odometer", [1_234.0, 1_500.0])
 @pytest.mark.parametrize("year", [2023, 2024, 2025])
 def test_a_car_that_was_new_when_it_was_listed_is_known_on_other_days(

@@ -27,12 +27,6 @@ Training = tuple[Features, Floats, Floats]
 
 
 @pytest.fixture(scope="module")
-def good(finished: Any) -> Path:
-    folder: Path = finished[0].model
-    return folder
-
-
-@pytest.fixture(scope="module")
 def model(good: Path) -> PriceModel:
     return PriceModel.load(good)
 

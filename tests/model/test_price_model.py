@@ -37,11 +37,6 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def model(finished) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
-@pytest.fixture(scope="module")
 def columns(finished) -> Columns:
     listings = pd.read_parquet(finished[0].test_listings).iloc[:ROWS].copy()
     listings.loc[listings.index[::9], ["variant", "color", "features"]] = None

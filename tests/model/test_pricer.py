@@ -83,11 +83,6 @@ EDGES = [
 
 
 @pytest.fixture(scope="module")
-def model(finished) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
-@pytest.fixture(scope="module")
 def rich(model: PriceModel) -> PriceModel:
     """A model that has coefficients of every kind, also of those that the sample lacks."""
     known = {name: dict(terms) for name, terms in model.hedonic.coefficients.items()}
@@ -217,7 +212,11 @@ def features_of(car_type: CarType, car: Car) -> Features:
 def test_the_ridge_is_the_sum_of_its_blocks(market: PriceModel) -> None:
     pricer, hedonic, cars = market.pricer, market.hedonic, odd_listings(200, seed=2)
     reads = [*map(pricer._read, cars)]
-    beyond = [pricer._support.beyond(one.known.support, one.car)[0] for one in reads]
+    places = [(one.car.numbers["age"], one.car.numbers["odometer"]) for one in reads]
+    beyond = [
+        pricer._support.beyond(one.known.support, *place)[0]
+        for one, place in zip(reads, places, strict=True)
+    ]
     told = [read.ridge - added for read, added in zip(reads, beyond, strict=True)]
     expected = by_formula(hedonic, pricer, cars)
     assert told == pytest.approx(hedonic.intercept + expected.sum(axis=1), abs=1e-12)

@@ -34,11 +34,6 @@ NEWER_BLOCKS = (
 
 
 @pytest.fixture(scope="module")
-def model(finished) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
-@pytest.fixture(scope="module")
 def of_before(finished, model: PriceModel, tmp_path_factory: pytest.TempPathFactory) -> PriceModel:
     """The model from a folder that was written before there was support.json."""
     old, source = tmp_path_factory.mktemp("before") / "model", Path(finished[0].model)

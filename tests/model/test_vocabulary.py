@@ -18,11 +18,6 @@ KNOWN = Vocabulary(
 )
 
 
-@pytest.fixture(scope="module")
-def model(finished) -> PriceModel:
-    return PriceModel.load(finished[0].model)
-
-
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

@@ -1,12 +1,7 @@
 import datetime
 import multiprocessing
-import os
 import re
 import secrets
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +9,7 @@ from typing import Any
 
 import pytest
 from delivery import free_port
+from postgres import running_postgres
 
 from carprice.errors import InputError
 from carprice.monitoring import outcomes
@@ -24,7 +20,6 @@ from carprice.monitoring.outcomes import (
     OutcomeStore,
     UnavailableError,
     form_of,
-    location_of_outcomes,
 )
 
 NOW = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
@@ -38,44 +33,11 @@ def sold(price: float, quote: str = "", **listing: Any) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The address of a real PostgreSQL server with an empty database."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), shutil.which("initdb")]
-    initdb = next((Path(one).resolve() for one in found if one), None)
-    if initdb is None or not initdb.with_name("postgres").exists():
-        pytest.skip("no PostgreSQL server is installed here")
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    with tempfile.TemporaryDirectory(prefix="pg-") as scratch:  # a short path, for its socket
-        yield from running_postgres(initdb.parent, Path(scratch))
-
-
-def running_postgres(programs: Path, folder: Path) -> Iterator[str]:
-    user: dict[str, Any] = {}
-    if os.getuid() == 0:  # as root it does not start
-        user = {"user": "nobody", "group": None, "extra_groups": []}
-        shutil.chown(folder, "nobody")
     password = secrets.token_hex(12)
-    (folder / "password").write_text(password)
-    (folder / "password").chmod(0o644)
-    data, port = folder / "data", free_port()
-    options = ["--auth=scram-sha-256", "--username=ann", f"--pwfile={folder / 'password'}"]
-    made = [str(programs / "initdb"), "-D", str(data), "-N", "-E", "UTF8", *options]
-    subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
-    places = ["-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), *places]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **user)
-    try:
-        wait = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-t", "60"]
-        for _ in range(600):
-            if subprocess.run(wait, check=False, capture_output=True).returncode == 0:
-                break
-            assert server.poll() is None, (folder / "log").read_text()
-            time.sleep(0.1)
+    with running_postgres("ann", password) as port:
         yield f"postgresql+psycopg://ann:{password}@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(60)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -262,13 +224,6 @@ def test_what_is_no_place_for_outcomes_is_refused(place: str, words: str) -> Non
     with pytest.raises(InputError, match=words) as caught:
         OutcomeStore(place)
     assert "<pw>" not in str(caught.value)
-
-
-def test_outcomes_lie_beside_a_log_that_is_a_folder() -> None:
-    assert location_of_outcomes("", "/log") == "/log"
-    assert location_of_outcomes(" sqlite:///x.db ", "/log") == "sqlite:///x.db"
-    assert location_of_outcomes("", "s3://bucket/log") == ""
-    assert location_of_outcomes("") == ""
 
 
 def test_a_listing_is_kept_by_its_fields_and_own_columns() -> None:

@@ -533,20 +533,6 @@ def test_a_child_that_is_ended_leaves_nothing_half_done(stub: Stub, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def own_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that no system trusts, with its key."""
-    path = tmp_path_factory.mktemp("certificate") / "both.pem"
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate")
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", str(path.with_name("key")), "-out", str(path.with_name("certificate"))]
-    subprocess.run([*new, *subject, *files], check=True, capture_output=True)
-    path.write_text(path.with_name("key").read_text() + path.with_name("certificate").read_text())
-    return path
-
-
 @pytest.mark.parametrize(
     ("variable", "works"),
     [

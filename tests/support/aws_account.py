@@ -19,6 +19,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.internet_gateways import InternetGateway
 from moto.ec2.models.route_tables import RouteTable
 from moto.ecr.models import ecr_backends
+from moto.ecs.models import Cluster, TaskDefinition, ecs_backends
 from moto.elbv2.models import FakeLoadBalancer, FakeTargetGroup, elbv2_backends
 
 REGION = "us-east-1"
@@ -123,6 +124,14 @@ def _delete_gateway(name: str, _json: Any, account: str, region: str) -> None:
     backend.delete_internet_gateway(name)
 
 
+def _delete_cluster(name: str, _json: Any, account: str, region: str) -> None:
+    ecs_backends[account][region].delete_cluster(name)
+
+
+def _delete_task_definition(name: str, _json: Any, account: str, region: str) -> None:
+    ecs_backends[account][region].deregister_task_definition(name)
+
+
 @contextmanager
 def aws_account(monkeypatch: pytest.MonkeyPatch) -> Iterator["AwsAccount"]:
     """Give an empty account; what boto3 asks meanwhile never leaves this process."""
@@ -152,6 +161,8 @@ def aws_account(monkeypatch: pytest.MonkeyPatch) -> Iterator["AwsAccount"]:
         FakeTargetGroup: _delete_target_group,
         RouteTable: _delete_route_table,
         InternetGateway: _delete_gateway,
+        Cluster: _delete_cluster,
+        TaskDefinition: _delete_task_definition,
     }
     for made, delete in deletes.items():  # which moto's CloudFormation forgets to delete
         monkeypatch.setattr(
@@ -272,11 +283,17 @@ class AwsAccount:
             "iam": ("list_roles", "Roles", "RoleName"),
             "cloudwatch": ("list_dashboards", "DashboardEntries", "DashboardName"),
             "sns": ("list_topics", "Topics", "TopicArn"),
+            "lambda": ("list_functions", "Functions", "FunctionName"),
         }
         found = {
             service: [one[name] for one in getattr(self.client(service), call)()[key]]
             for service, (call, key, name) in listed.items()
         }
+        ecs = self.client("ecs")
+        clusters = ecs.describe_clusters(clusters=ecs.list_clusters()["clusterArns"])["clusters"]
+        found["clusters"] = [one["clusterName"] for one in clusters if one["status"] == "ACTIVE"]
+        tasks = ecs.list_task_definitions(status="ACTIVE")
+        found["task definitions"] = tasks["taskDefinitionArns"]
         found["codedeploy"] = self.client("codedeploy").list_applications()["applications"]
         ec2 = self.client("ec2")
         found["launch templates"] = [

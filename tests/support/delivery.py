@@ -96,6 +96,13 @@ class StandIns:
         for name in names:
             (self.programs / name).unlink()
 
+    def hurries(self) -> None:
+        """Make a second of ``sleep`` a fiftieth of one."""
+        self.lacks("sleep")
+        sleep = self.programs / "sleep"
+        sleep.write_text(f"#!{shutil.which('bash')}\nexec {shutil.which('sleep')} 0.02\n")
+        sleep.chmod(0o755)
+
     def answers(self, call: str, output: str = "", **more: Any) -> None:
         """Answer calls that start with ``call``; later rules win.
 

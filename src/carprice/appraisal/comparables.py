@@ -8,24 +8,17 @@ formulas.
 
 import datetime
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from carprice.listings.keys import DetailKey, ModelKey, detail_key
+from carprice.listings.keys import DetailKey, ModelKey
 from carprice.model import PriceModel
-from carprice.model.blocks import AGE, MAKE_AND_MODEL, VARIANT
-from carprice.model.car import Car, CarType
-from carprice.model.explanation import DETAILS, KIND, MIXED, by_factor, mixed
 from carprice.model.neighbours import FEW, Kept
-from carprice.model.pricer import Listing, Pricer, cents
+from carprice.model.pricer import Listing, cents
+from carprice.model.subject import Subject
 from carprice.schema import alias
 
-DATE: Final = "date"
-FACTORS: Final = (*MIXED, DATE)
-"""What an adjustment is told by: a listing takes on the car's attributes in this order, that of
-:func:`carprice.model.explanation.mixtures`. Only the date, which counts to the age in reasons, is
-apart."""
 HALF: Final = 0.1
 """How far a listing is that weighs half of one that is alike in all."""
 COUNT: Final = 10
@@ -36,16 +29,14 @@ _NONE_KEPT: Final = "no listings are kept to compare with"
 _NONE_LIKE: Final = "the market has no listing of this model, and none of its make that is like it"
 
 
-@dataclass(frozen=True)
-class Adjustment:
+class Adjustment(NamedTuple):
     """What a listing's price changes by for one factor, in the market's currency."""
 
     name: str
     amount: float
 
 
-@dataclass(frozen=True)
-class Comparable:
+class Comparable(NamedTuple):
     """A listing that is like a car, brought to it.
 
     Attributes
@@ -76,11 +67,17 @@ class Comparable:
 
     def content(self) -> dict[str, Any]:
         """Return what JSON says of the listing; None where it leaves something out."""
-        told = {name: value if value != "" else None for name, value in vars(self).items()}
-        told["adjustments"] = [vars(one) for one in self.adjustments]
+        told: dict[str, Any] = dict(zip(_NAMES, self, strict=True))
+        for name in _MAY_BE_EMPTY:
+            told[name] = told[name] or None
+        told["adjustments"] = [one._asdict() for one in self.adjustments]
         if self.listed_on:
-            told["listed_on"] = self.listed_on.isoformat()
-        return {alias(name): value for name, value in told.items()}
+            told["listedOn"] = self.listed_on.isoformat()
+        return told
+
+
+_NAMES: Final = tuple(map(alias, Comparable._fields))
+_MAY_BE_EMPTY: Final = ("trim", "variant", "fuelType", "transmissionType", "bodyType")
 
 
 @dataclass(frozen=True)
@@ -151,11 +148,10 @@ def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> C
     if neighbours is None:
         return Comparables((), 0, 0, _NONE_KEPT)
     count = min(max(count, 1), MOST)
-    pricer = model.pricer
-    car_type, car = pricer.read(listing)
-    near = neighbours.near(car_type, car, count, listing)
+    subject = model.pricer.subject(listing)
+    near = neighbours.near(subject, count, listing)
     found = tuple(
-        _comparable(pricer, (car_type, car), neighbours.read(row, car), distance)
+        _comparable(model.pricer.today, subject, neighbours.read(row, subject.car), distance)
         for row, distance in zip(near.rows.tolist(), near.distances.tolist(), strict=True)
     )
     note = _note(len(found), min(count, FEW), near.of_model - near.left_out)
@@ -183,34 +179,22 @@ def rank_of(
     if neighbours is None:
         return None
     pricer = model.pricer
-    car_type, car = pricer.read(listing)
-    near = neighbours.near(car_type, car, min(max(count, 1), MOST), listing)
+    subject = pricer.subject(listing)
+    near = neighbours.near(subject, min(max(count, 1), MOST), listing)
     if len(near.rows) < FEWEST_RANKED:
         return None
-    own = pricer.hedonic_price(car_type, car)
-    kept = (neighbours.read(row, car) for row in near.rows.tolist())
+    kept = (neighbours.read(row, subject.car) for row in near.rows.tolist())
     adjusted = (
-        cents(one.price * math.exp(own - pricer.hedonic_price(one.car_type, one.car)))
+        cents(one.price * math.exp(subject.log_price - pricer.hedonic_price(one.car_type, one.car)))
         for one in kept
     )
     return Rank(1 + sum(price < asking_price for price in adjusted), len(near.rows) + 1)
 
 
-def _comparable(
-    pricer: Pricer,
-    subject: tuple[CarType, Car],
-    kept: Kept,
-    distance: float,
-) -> Comparable:
-    logs: dict[str, float] = {}
-    was_type, was = kept.car_type, kept.car
-    before = pricer.hedonic_price(was_type, was)
-    for factor, car_type, car in _steps(pricer, subject, kept):
-        is_same = car is was and car_type is was_type
-        after = before if is_same else pricer.hedonic_price(car_type, car)
-        logs[factor] = after - before
-        was_type, was, before = car_type, car, after
-    adjusted = cents(kept.price * math.exp(math.fsum(logs.values())))
+def _comparable(today: datetime.date, subject: Subject, kept: Kept, distance: float) -> Comparable:
+    logs = subject.differences(kept.car_type, kept.car)
+    total = math.fsum(logs.values())
+    adjusted = cents(kept.price * math.exp(total))
     texts, given = kept.car_type.given, kept.car.given
     odometer, owners = (given.get(name) for name in ("odometer", "ownership"))
     make, name = ModelKey.read(texts["model"])
@@ -225,53 +209,36 @@ def _comparable(
         transmission_type=texts["transmission"],
         body_type=texts["body"],
         ownership=None if owners is None else round(owners),
-        listed_on=None if kept.day == pricer.today else kept.day,
+        listed_on=None if kept.day == today else kept.day,
         asking_price=kept.price,
-        adjustments=_amounts(kept.price, adjusted, logs),
+        adjustments=_amounts(kept.price, adjusted, logs, total),
         adjusted_price=adjusted,
         weight=max(round(1 / (1 + (distance / HALF) ** 2), 4), 0.0001),
     )
 
 
-def _steps(
-    pricer: Pricer, subject: tuple[CarType, Car], kept: Kept
-) -> Iterator[tuple[str, CarType, Car]]:
-    """Yield each factor, and the listing once it has taken that on from the car."""
-    (own_type, own), (their_type, car) = subject, (kept.car_type, kept.car)
-    given, theirs = own_type.given, their_type.given
-    key = detail_key(given["model"], theirs["fuel"], theirs["transmission"])
-    named = {**given, **{name: theirs[name] for name in KIND}, "model_powertrain": key}
-    bare = {**named, **dict.fromkeys(DETAILS, detail_key(given["model"], ""))}
-    if given["model"] == theirs["model"]:
-        bare |= {name: theirs[name] for name in DETAILS}
-    tells_distance = "odometer" in own.given or "odometer" in car.given
-    of_factor = by_factor(tells_distance, tuple(own.numbers), len(own.categories))
-    types = {MAKE_AND_MODEL: pricer.type_of(bare), VARIANT: pricer.type_of(named)}
-    for factor in FACTORS:
-        numbers, places = of_factor.get(factor, ((), ()))
-        if factor == DATE:
-            numbers = ("listed",)
-        elif factor == AGE:
-            numbers = [name for name in numbers if name != "listed"]
-        car = mixed(car, own, numbers, places)
-        yield factor, types.get(factor, own_type), car
-
-
-def _amounts(price: float, adjusted: float, logs: Mapping[str, float]) -> tuple[Adjustment, ...]:
+def _amounts(
+    price: float, adjusted: float, logs: Mapping[str, float], total: float
+) -> tuple[Adjustment, ...]:
     """Share the difference of two prices among factors, to the cent, by what each adds to the log.
 
     One order of the factors or another makes no difference to that. The cents that are left go to
     those that lost most by rounding.
+
+    Parameters
+    ----------
+    total : the sum of the logs.
     """
     cents = round(adjusted * 100) - round(price * 100)
-    total = math.fsum(logs.values())
     mean = 100 * price * (math.expm1(total) / total if total else 1)  # the two prices' logarithmic
-    exact = {factor: mean * log for factor, log in logs.items()}
-    whole = {factor: math.floor(amount) for factor, amount in exact.items()}
-    left = cents - sum(whole.values())
-    for factor in sorted(exact, key=lambda one: whole[one] - exact[one])[:left]:
-        whole[factor] += 1
-    return tuple(Adjustment(factor, amount / 100) for factor, amount in whole.items() if amount)
+    exact = [mean * log for log in logs.values()]
+    whole = [math.floor(amount) for amount in exact]
+    if left := cents - sum(whole):
+        lost = [amount - floor for amount, floor in zip(exact, whole, strict=True)]
+        for place in sorted(range(len(lost)), key=lost.__getitem__, reverse=True)[:left]:
+            whole[place] += 1
+    pairs = zip(logs, whole, strict=True)
+    return tuple(Adjustment(factor, amount / 100) for factor, amount in pairs if amount)
 
 
 def _note(found: int, enough: int, of_model: int) -> str:

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from carprice.cli.app import IN_USE, PARAMS, AsJson, Params, app, now
 from carprice.cli.terminal import say, step, table
 from carprice.errors import InputError
+from carprice.monitoring.places import log_and_outcomes
 from carprice.settings import MonitorSettings, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -160,11 +160,7 @@ def _settings(params: Path) -> Settings:
 
 def _location(given: str, settings: MonitorSettings) -> str:
     """Return where outcomes are kept: as it is given, as the environment or params.yaml says."""
-    from carprice.monitoring.outcomes import location_of_outcomes
-
-    named = given or os.environ.get("CARPRICE_OUTCOMES") or settings.outcomes or ""
-    log = os.environ.get("CARPRICE_PREDICTION_LOG") or settings.log or ""
-    location = location_of_outcomes(named, log)
+    _, location = log_and_outcomes(settings, outcomes=given)
     if not location:
         raise InputError(
             "it is not known where outcomes are kept; set CARPRICE_OUTCOMES, or monitor.outcomes "

@@ -24,16 +24,14 @@ from carprice.monitoring.outcomes import (
     OUTCOMES_FILE,
     Outcome,
     OutcomeStore,
-    location_of_outcomes,
 )
 from carprice.monitoring.page import page
+from carprice.monitoring.places import LOG_VARIABLE, log_and_outcomes
 from carprice.monitoring.records import ANSWER_COLUMNS, ANSWERED_AT, OBSERVED_ON
 from carprice.monitoring.verdict import look
 from carprice.schema import FIELDS
 from carprice.settings import MonitorSettings, Settings
 
-LOG_VARIABLE = "CARPRICE_PREDICTION_LOG"
-OUTCOMES_VARIABLE = "CARPRICE_OUTCOMES"
 _TOLERATED = datetime.timedelta(days=1)
 """By which a day may be after today's: it is tomorrow already elsewhere."""
 
@@ -86,10 +84,8 @@ def places_of(
     since, until = days
     if since and until and since > until:
         raise InputError(f"--since {since} is after --until {until}; exchange them")
-    log = log or environment.get(LOG_VARIABLE) or settings.log or ""
-    named = outcomes or environment.get(OUTCOMES_VARIABLE) or settings.outcomes or ""
-    found = location_of_outcomes(named, log)
-    if not named and found and not (Path(found) / OUTCOMES_FILE).is_file():
+    log, found = log_and_outcomes(settings, log, outcomes, environment)
+    if found == log and not (Path(found) / OUTCOMES_FILE).is_file():
         found = ""
     if not (log or found or listings):
         raise InputError(

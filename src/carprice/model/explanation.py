@@ -96,6 +96,19 @@ def types_between(own_type: CarType) -> tuple[Mapping[str, str], Mapping[str, st
     return bare, bare | {name: given[name] for name in DETAILS}
 
 
+def types_beside(own: CarType, other: CarType) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the texts of another type once it has a type's make and model, and its variant too.
+
+    A type of another model takes on the make and model without a variant.
+    """
+    given, theirs = own.given, other.given
+    key = detail_key(given["model"], theirs["fuel"], theirs["transmission"])
+    named = {**given, **{name: theirs[name] for name in KIND}, "model_powertrain": key}
+    if given["model"] == theirs["model"]:
+        return named | {name: theirs[name] for name in DETAILS}, named
+    return named | dict.fromkeys(DETAILS, detail_key(given["model"], "")), named
+
+
 def mixtures(own: Car, usual: Car, *, has_own: bool) -> Iterator[Car]:
     """Yield the cars between the usual car of a car's model and the car, for :func:`explanation`.
 
@@ -157,13 +170,13 @@ def by_factor(
 
     An unknown distance is the usual one of the car's age, and counts to that.
     """
-    factor_of = _NUMBERS if has_distance else _NUMBERS | {"odometer": AGE}
     found: dict[str, tuple[list[str], list[int]]] = defaultdict(lambda: ([], []))
     for name in numbers:
-        found[_factor_of(name, factor_of)][0].append(name)
+        is_of_age = name == "odometer" and not has_distance
+        found[AGE if is_of_age else factor_of(name)][0].append(name)
     for place in range(categories):
         is_own_column = place >= len(CAR_CATEGORIES)
-        name = OWN if is_own_column else _CATEGORIES.get(CAR_CATEGORIES[place], OTHERS)
+        name = OWN if is_own_column else factor_of_category(CAR_CATEGORIES[place])
         found[name][1].append(place)
     return {name: found[name] for name in (VARIANT, POWERTRAIN, *_OF_CAR)}
 
@@ -184,8 +197,14 @@ def mixed(car: Car, own: Car, numbers: Sequence[str], places: Sequence[int]) -> 
     return Car(car.given, theirs | changes, categories, car.equipment)
 
 
-def _factor_of(number: str, factors: Mapping[str, str]) -> str:
-    return OWN if is_own(number) else factors.get(number, POWERTRAIN)
+def factor_of(number: str) -> str:
+    """Return the factor of :data:`MIXED` that a number counts to."""
+    return OWN if is_own(number) else _NUMBERS.get(number, POWERTRAIN)
+
+
+def factor_of_category(name: str) -> str:
+    """Return the factor that one of :data:`carprice.listings.features.CAR_CATEGORIES` counts to."""
+    return _CATEGORIES.get(name, OTHERS)
 
 
 def _differences(values: Sequence[float]) -> list[float]:

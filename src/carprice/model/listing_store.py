@@ -9,6 +9,7 @@ without a copy. It is not mapped: what was checked could change under a map, and
 mapped file short ends the process that reads it.
 """
 
+import math
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -193,6 +194,21 @@ class ListingStore:
             self._codes[column] = code_of, np.fromiter(codes, np.int32, len(texts))
         code_of, all_codes = self._codes[column]
         return np.asarray(all_codes[types] == code_of.get(text, -1))
+
+    @cached_property
+    def logs(self) -> dict[str, Floats]:
+        """The logarithms of litres and power in each row of numbers, and NaN after the last."""
+        with np.errstate(divide="ignore"):  # of no litres it is -inf
+            return {
+                name: np.log(np.append(self.numbers[name], np.nan))
+                for name in ("litres", "power_bhp")
+                if name in self.numbers
+            }
+
+    def numbers_of(self, row: int) -> dict[str, float]:
+        """Return the known ones of a row of numbers."""
+        every = {name: float(column[row]) for name, column in self.numbers.items()}
+        return {name: number for name, number in every.items() if not math.isnan(number)}
 
     def texts_of(self, code: int) -> dict[str, str]:
         """Return the texts of a type, as :func:`carprice.listings.features.read_type` does."""

@@ -8,11 +8,11 @@ distance, whichever number the model has.
 
 import datetime
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from carprice.model.listing_store import (
     ListingStore,
     Records,
 )
+from carprice.model.subject import Subject
 
 if TYPE_CHECKING:
     from carprice.model.pricer import Listing, Pricer
@@ -58,8 +59,10 @@ _OTHER_MODELS: Final = 3
 _MOST_AT_ONCE: Final = 4_000
 _MOST_OF_AN_AGE: Final = 1_000
 _YEARS: Final = 10
+_ALWAYS_KEPT: Final = frozenset({"age", "listed", "odometer", "ownership"})
 _KNOTS: Final = 9
 _KEPT_TYPES: Final = 8_192
+_KEPT_NUMBERS: Final = 4_096
 _LAST_DAY: Final = datetime.date.max.toordinal()
 
 
@@ -80,8 +83,7 @@ class Near:
     left_out: int
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """A listing as it is kept, read as a car; what is not kept of it is as the other car has it.
 
     Attributes
@@ -106,10 +108,10 @@ class Neighbours:
         self._type_at = lru_cache(maxsize=_KEPT_TYPES)(
             lambda code: pricer.type_of(store.texts_of(code))
         )
+        self._numbers_at = lru_cache(maxsize=_KEPT_NUMBERS)(store.numbers_of)
+        self._kept = _ALWAYS_KEPT | store.numbers.keys()
 
-    def near(
-        self, car_type: CarType, car: Car, count: int, listing: "Listing | None" = None
-    ) -> Near:
+    def near(self, subject: Subject, count: int, listing: "Listing | None" = None) -> Near:
         """Return the listings that are likest to a car, ``count`` at most; its model's first.
 
         Parameters
@@ -117,17 +119,19 @@ class Neighbours:
         listing : as the car was read from; with it, what may be a listing of the car itself is left
             out, by the rule of :mod:`carprice.model.learned`.
         """
-        own, store = car_type.texts["model"], self._store
+        own, store = subject.car_type.texts["model"], self._store
         none, left_out = (np.zeros(0, dtype=np.intp), np.zeros(0)), 0
         found = [none]
         if own in store.places:
-            near = self._of_model(own, car_type, car)
-            itself = [] if listing is None else self._itself(near, (car_type, car), listing, count)
+            near = self._of_model(own, subject)
+            itself = [] if listing is None else self._itself(near, subject, listing, count)
             left_out = len(itself)
-            found = [_nearest(np.delete(near[0], itself), np.delete(near[1], itself), count)]
+            if itself:
+                near = np.delete(near[0], itself), np.delete(near[1], itself)
+            found = [_nearest(*near, count)]
         if len(found[0][0]) < min(FEW, count):
-            others = self._like(own, car_type)
-            found += [_nearest(*self._of_model(one, car_type, car), count) for one in others]
+            others = self._like(own, subject.car_type)
+            found += [_nearest(*self._of_model(one, subject), count) for one in others]
         rows, distances = (np.concatenate(each) for each in zip(*found, strict=True))
         is_other = np.repeat(np.arange(len(found)) > 0, [len(each) for each, _ in found])
         first = np.lexsort((rows, distances, is_other))[:count]
@@ -144,13 +148,11 @@ class Neighbours:
             given["odometer"] = odometer
         if owners != NO_OWNERS:
             given["ownership"] = float(owners)
+        kept = _ALWAYS_KEPT
         if numbers != NOT_KEPT:
-            every = {name: float(column[numbers]) for name, column in store.numbers.items()}
-            given |= {name: number for name, number in every.items() if not math.isnan(number)}
-            kept = {"age", "listed", "odometer", "ownership", *store.numbers}
-        else:
-            kept = {"age", "listed", "odometer", "ownership"}
-        theirs = {name: number for name, number in other.given.items() if name not in kept}
+            given |= self._numbers_at(numbers)
+            kept = self._kept
+        theirs = {name: other.given[name] for name in other.given.keys() - kept}
         texts = other.categories
         if categories != NOT_KEPT:
             texts = [column[categories] for column in store.categories.values()]
@@ -160,7 +162,7 @@ class Neighbours:
         return Kept(price, car_type, self._pricer.car_of(car_type, values), day, year)
 
     def _itself(
-        self, near: tuple[Codes, Floats], own: tuple[CarType, Car], listing: "Listing", count: int
+        self, near: tuple[Codes, Floats], subject: Subject, listing: "Listing", count: int
     ) -> list[int]:
         """Return which of some listings of a car's model may be of the car itself.
 
@@ -168,7 +170,7 @@ class Neighbours:
         likest one, of those that would be told, that is the same in all that both tell: one car
         has one listing.
         """
-        (rows, distances), (car_type, car) = near, own
+        (rows, distances), car = near, subject.car
         distance = car.given.get("odometer", math.nan)
         theirs = self._store.records["odometer"][rows]
         is_alike = np.isnan(theirs) if math.isnan(distance) else np.rint(theirs) == round(distance)
@@ -183,7 +185,7 @@ class Neighbours:
                 continue
             if is_named:
                 found.append(place)
-            elif _may_be(kept, car_type, car, self._pricer.categories_of(listing)):
+            elif _may_be(kept, subject.car_type, car, self._pricer.categories_of(listing)):
                 return [place]
         return found
 
@@ -197,15 +199,18 @@ class Neighbours:
 
         return sorted(others, key=apart)[:_OTHER_MODELS]
 
-    def _of_model(self, model: str, car_type: CarType, car: Car) -> tuple[Codes, Floats]:
+    def _of_model(self, model: str, subject: Subject) -> tuple[Codes, Floats]:
         """Return the listings of a model that are within reach."""
+        car = subject.car
         types, listings = self._store.places[model]
         rows = self._about(listings, car)
+        if not len(rows):
+            return rows, np.zeros(0)
         some = self._store.records[rows]
-        of_types = self._between_types(model, types, car_type)
+        of_types = self._between_types(model, types, subject.car_type)
         square = of_types[some["type"] - np.uint32(types.start)] ** 2
-        square += self._by_age(some, car_type, car) ** 2
-        square += self._by_distance(some, car_type, car) ** 2
+        square += self._by_age(some, subject) ** 2
+        square += self._by_distance(some, subject) ** 2
         square += self._by_engine(some, car) ** 2
         years = some["listed"] / DAYS_A_YEAR - car.numbers["listed"]
         square += (LIKENESS["year between the listings"] * years) ** 2
@@ -214,25 +219,27 @@ class Neighbours:
 
     def _about(self, listings: slice, car: Car) -> Codes:
         """Return the places of listings about a car: of its age first, of many of its distance."""
-        first, last = listings.start, listings.stop
-        ages, odometers = self._store.records["age"], self._store.records["odometer"]
         age, distance = round(car.numbers["age"]), car.numbers["odometer"]
+        first = max(age - _YEARS, 0)
+        edges = np.arange(first, age + _YEARS + 2)
+        ages = self._store.records["age"][listings]
+        starts = (np.searchsorted(ages, edges) + listings.start).tolist()
         parts: list[Codes] = []
         left = _MOST_AT_ONCE
         for year in _outward(age, _YEARS):
-            start = bisect_left(ages, year, first, last)
-            end = bisect_right(ages, year, start, last)
+            start, end = starts[year - first : year - first + 2]
             if end - start > _MOST_OF_AN_AGE:
                 middle = (start + end) // 2
                 if not math.isnan(distance):
-                    middle = bisect_left(odometers, distance, start, end)
+                    middle = bisect_left(self._store.records["odometer"], distance, start, end)
                 start = min(max(middle - _MOST_OF_AN_AGE // 2, start), end - _MOST_OF_AN_AGE)
                 end = start + _MOST_OF_AN_AGE
-            parts.append(np.arange(start, end, dtype=np.intp))
+            if end > start:
+                parts.append(np.arange(start, end, dtype=np.intp))
             left -= end - start
             if left <= 0:
                 break
-        return np.concatenate(parts)
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.intp)
 
     def _between_types(self, model: str, types: slice, car_type: CarType) -> Floats:
         """Return how far each type of a model is from a car's."""
@@ -251,50 +258,44 @@ class Neighbours:
                 apart += LIKENESS[column] * ~store.has(column, text, types)
         return apart
 
-    def _by_age(self, some: Records, car_type: CarType, car: Car) -> Floats:
+    def _by_age(self, some: Records, subject: Subject) -> Floats:
         """Return what the ridge says of other ages of the car, and of each year."""
-        ages, own = some["age"], car.numbers["age"]
+        ages, own = some["age"], subject.car.numbers["age"]
+        distance = subject.car.numbers["odometer"]
         apart = np.zeros(256)
-        price = self._pricer.hedonic_price(car_type, car)
         for age in np.flatnonzero(np.bincount(ages, minlength=1)).tolist():
             if age != own:
-                other = replace(car, numbers={**car.numbers, "age": float(age)})
-                worth = abs(self._pricer.hedonic_price(car_type, other) - price)
+                worth = abs(subject.price_at(float(age), distance) - subject.log_price)
                 apart[age] = worth + LIKENESS["year"] * abs(age - own)
         return np.asarray(apart[ages])
 
-    def _by_distance(self, some: Records, car_type: CarType, car: Car) -> Floats:
+    def _by_distance(self, some: Records, subject: Subject) -> Floats:
         """Return what the ridge says of other distances of the car, and of each 10,000 km."""
+        car = subject.car
         km, own = some["odometer"].astype(np.float64), car.numbers["odometer"]
-        known = km[~np.isnan(km)]
-        if math.isnan(own) or not len(known):
+        least, most = float(np.fmin.reduce(km)), float(np.fmax.reduce(km))  # but for NaN
+        if math.isnan(own) or math.isnan(least):
             return np.zeros(len(km))
-        knots = np.append(np.linspace(known.min(), known.max(), _KNOTS), own)
-        knots.sort()
-        worths = [
-            self._pricer.hedonic_price(
-                car_type, replace(car, numbers={**car.numbers, "odometer": knot})
-            )
-            for knot in knots.tolist()
-        ]
-        apart = np.abs(np.interp(km, knots, worths) - np.interp(own, knots, worths))
+        step = (most - least) / (_KNOTS - 1)
+        knots = sorted([*(least + place * step for place in range(_KNOTS - 1)), most, own])
+        worths = [subject.price_at(car.numbers["age"], knot) for knot in knots]
+        apart = np.abs(np.interp(km, knots, worths) - subject.log_price)
         unknown = 0.0
         if "odometer" in car.given:
-            apart += LIKENESS["10,000 km"] * np.abs(km - own) * self._km / 10_000
+            apart += np.abs(km - own) * (LIKENESS["10,000 km"] * self._km / 10_000)
             unknown = LIKENESS["distance unknown"]
-        return np.where(np.isnan(km), unknown, apart)
+        apart[np.isnan(km)] = unknown
+        return apart
 
     def _by_engine(self, some: Records, car: Car) -> Floats:
         """Return how far the litres and the powers are, where both cars' are known."""
         apart = np.zeros(len(some))
-        rows = some["numbers"]
-        for name in ("litres", "power_bhp"):
+        for name, logs in self._store.logs.items():
             own = car.given.get(name, 0.0)
-            if name in self._store.numbers and own > 0:
-                column = np.append(self._store.numbers[name], np.nan)
-                theirs = column[np.minimum(rows, len(column) - 1)]
-                ratio = np.log(np.maximum(theirs, own / 20) / own)
-                apart += LIKENESS["engine"] * np.abs(np.nan_to_num(ratio))
+            if own > 0:
+                rows = np.minimum(some["numbers"], len(logs) - 1)
+                theirs = np.maximum(logs[rows], math.log(own / 20))
+                apart += LIKENESS["engine"] * np.fmax(np.abs(theirs - math.log(own)), 0.0)
         return apart
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -12,13 +11,13 @@ from carprice.arrays import Floats
 from carprice.listings.features import Features
 from carprice.model.blocks import print_numbers
 from carprice.model.hedonic import Hedonic
+from carprice.model.triples import Triple, triples
 from carprice.schema import own_numbers, own_texts
 
 Scales = Mapping[str, Sequence[float]]
 """Own column → of a number the middle and the width of its values, then of their logarithms; of a
 text none."""
 _FARTHEST: Final = 4.0
-_ZEROS: Final = repeat(0.0)
 
 
 def own_scales(features: Features) -> dict[str, list[float]]:
@@ -70,37 +69,44 @@ def by_text(worth: Mapping[str, float], name: str) -> dict[str, float]:
 
 
 class OwnWorth:
-    """Looks up what the own columns of a car add to ln(price)."""
+    """Looks up what the own columns of a car add to ln(price), per unit of the bases 1, a and so.
+
+    Attributes
+    ----------
+    numbers : the names of own numbers, and what returns that of a number.
+    texts : in the order of :func:`carprice.schema.own_texts`: text → that of it.
+    """
 
     def __init__(self, hedonic: Hedonic) -> None:
         worth, by_age = (hedonic.coefficients.get(name, {}) for name in ("own", "own_a"))
         texts = own_texts(hedonic.own)
-        self._texts = [by_text(worth, name) for name in texts]
-        self._texts_by_age = [by_text(by_age, name) for name in texts]
+        self.texts = [triples(by_text(worth, name), by_text(by_age, name), {}) for name in texts]
         # Cars share few numbers of doors: what they add is mostly in the cache.
-        self._numbers = [
+        self.numbers = [
             (name, lru_cache(maxsize=1024)(partial(_worths_of, worth, by_age, name, scales)))
             for name, scales in ((name, hedonic.own[name]) for name in own_numbers(hedonic.own))
             if name in worth
         ]
 
-    def of(self, numbers: Mapping[str, float], texts: Sequence[str], a: float) -> float:
-        """Return what they add.
+    def of(self, numbers: Mapping[str, float], texts: Sequence[str]) -> tuple[float, float]:
+        """Return what they add per unit of the bases 1 and a.
 
         Parameters
         ----------
         numbers : the car's numbers by name.
         texts : its own texts, in the order of :func:`carprice.schema.own_texts`.
-        a : the basis of age, see :func:`carprice.model.hedonic_fit.bases_of`.
         """
-        worth = sum(map(dict.get, self._texts, texts, _ZEROS))
-        by_age = sum(map(dict.get, self._texts_by_age, texts, _ZEROS))
-        for name, worths_of in self._numbers:
+        worth = by_age = 0.0
+        found = [
+            known[text] for known, text in zip(self.texts, texts, strict=True) if text in known
+        ]
+        for name, worths_of in self.numbers:
             number = numbers[name]
             if not math.isnan(number):
-                one, of_age = worths_of(number)
-                worth, by_age = worth + one, by_age + of_age
-        return worth + a * by_age
+                found.append(worths_of(number))
+        for one, of_age, _ in found:
+            worth, by_age = worth + one, by_age + of_age
+        return worth, by_age
 
 
 def _worths_of(
@@ -109,12 +115,12 @@ def _worths_of(
     name: str,
     scales: Sequence[float],
     number: float,
-) -> tuple[float, float]:
+) -> Triple:
     terms = terms_of_number(name, scales, number).items()
     one, of_age = (
         sum([own.get(term, 0.0) * value for term, value in terms]) for own in (worth, by_age)
     )
-    return one, of_age
+    return one, of_age, 0.0
 
 
 def texts_of_own(features: Features) -> list[str]:

@@ -40,12 +40,14 @@ from carprice.model.explanation import (
     Explanation,
     explanation,
     mixtures,
+    types_beside,
     types_between,
 )
 from carprice.model.hedonic import USUAL_KM, Hedonic
 from carprice.model.intervals import Distribution
 from carprice.model.known_values import Unseen
 from carprice.model.learned import CarKeys
+from carprice.model.subject import Known, Subject
 from carprice.model.support import SupportLookups, TypeSupport
 from carprice.model.worth import RidgeLookups, TypeWorth
 from carprice.schema import ANSWER_NAMES, DEFAULT_CONFIDENCE, alias, own_texts
@@ -214,6 +216,7 @@ class Pricer:
         self._hedonic = lru_cache(maxsize=_KEPT_TYPES)(
             lambda car_type: (self._ridge.of_type(car_type), self._support.of_type(car_type))
         )
+        self._beside = lru_cache(maxsize=_KEPT_TYPES)(self._look_up_beside)
         self._between = lru_cache(maxsize=_KEPT_BETWEEN)(self._look_up_between)
         self._start = lru_cache(maxsize=_KEPT_BETWEEN)(self._find_start)
 
@@ -393,11 +396,26 @@ class Pricer:
     def hedonic_price(self, car_type: CarType, car: Car) -> float:
         """Return the ridge's ln(price) of a car, as the trees are given it."""
         worth, support = self._hedonic(car_type)
-        return self._ridge.log_price(worth, car) + self._support.beyond(support, car)[0]
+        numbers = car.numbers
+        beyond, _ = self._support.beyond(support, numbers["age"], numbers["odometer"])
+        return self._ridge.log_price(worth, car) + beyond
+
+    def subject(self, listing: Listing) -> Subject:
+        """Return a listing's car to compare with others, and with itself elsewhere."""
+        car_type, car = self.read(listing)
+        return Subject(car_type, car, self._ridge, self._support, self._hedonic, self._beside)
 
     def level_of(self, car_type: CarType) -> float:
         """Return the ridge's ln(price) of a type at seven years and 50,000 km."""
         return self._hedonic(car_type)[0].slopes[0]
+
+    def _look_up_beside(self, own: CarType, other: CarType) -> tuple[Known, Known, Known]:
+        """Return what is known of another type, and once it has a type's names, and its variant."""
+        types = (other.given, *types_beside(own, other))
+        known, bare, named = (
+            self._hedonic(own if texts == own.given else self.type_of(texts)) for texts in types
+        )
+        return known, bare, named
 
     def _look_up_between(self, *texts: str) -> _KnownType:
         """Return what is known of a type between the usual one and a car's, by its texts."""
@@ -472,7 +490,8 @@ class Pricer:
         unseen: Unseen = _SEEN,
         variance: float = 0.0,
     ) -> _Read:
-        beyond, of_beyond = self._support.beyond(known.support, car)
+        age, odometer = car.numbers["age"], car.numbers["odometer"]
+        beyond, of_beyond = self._support.beyond(known.support, age, odometer)
         ridge = self._ridge.log_price(known.worth, car) + beyond
         return _Read(listing, known, car, ridge, variance + of_beyond, day, unseen)
 

@@ -235,9 +235,15 @@ class SupportLookups:
                 variance += self._open * part**2
         return variance
 
-    def beyond(self, own: TypeSupport, car: Car) -> tuple[float, float]:
-        """Return what to add to ln(price) of a car beyond its support, and the variance of that."""
-        years, km = car.numbers["age"], car.numbers["odometer"] * self._km_per_unit
+    def beyond(self, own: TypeSupport, years: float, odometer: float) -> tuple[float, float]:
+        """Return what to add to ln(price) of a car beyond its support, and the variance of that.
+
+        Parameters
+        ----------
+        own : of the car's type.
+        years, odometer : the car's age, and its distance in the market's unit; NaN where unknown.
+        """
+        km = odometer * self._km_per_unit
         if _is_within(years, own.age) and not km > own.km[1]:  # it may be NaN
             return 0.0, 0.0
         edge = _within(years, own.age)

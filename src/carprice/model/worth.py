@@ -1,20 +1,28 @@
 """Predict ln(price) of one car with the hedonic ridge, by look-ups in dictionaries."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate, repeat
 from math import hypot, isnan, log, sqrt
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from carprice.listings.features import CAR_CATEGORIES
 from carprice.listings.keys import DetailKey, detail_key, without_last
-from carprice.model.blocks import BLOCKS, MAKE_AND_MODEL, POWERTRAIN, VARIANT, Block
+from carprice.model.blocks import (
+    BLOCKS,
+    MAKE_AND_MODEL,
+    OWN,
+    POWERTRAIN,
+    VARIANT,
+    Block,
+)
 from carprice.model.car import Car, CarType
+from carprice.model.explanation import factor_of, factor_of_category
 from carprice.model.hedonic import (
     ENGINE,
     KM_KNOTS,
@@ -30,12 +38,12 @@ from carprice.model.hedonic import (
     usual_of,
 )
 from carprice.model.own_terms import OwnWorth
+from carprice.model.triples import NOTHING, Triple, minus, plus, triples
 
 Worth = Mapping[str, float]
 """Term → what it adds to ln(price), per unit of a basis."""
 Numbers = Mapping[str, float]
-Triple = tuple[float, float, float]
-"""What something adds to ln(price) per unit of the bases 1, a and so."""
+Spec = tuple[float, ...]
 
 _KEPT_TEXTS: Final = 16_384
 _ZEROS: Final = repeat(0.0)
@@ -56,9 +64,10 @@ _CAR_TEXTS: Final = frozenset(
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
-_NOTHING: Final = (0.0, 0.0, 0.0)
 _SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
-_spec_numbers: Final = itemgetter(*_SPEC_NUMBERS)
+_NO_SPEC: Final[tuple[Triple, Mapping[int, float]]] = NOTHING, {}
+spec_of: Final = itemgetter(*_SPEC_NUMBERS)
+"""Returns the numbers of an engine of a car's numbers."""
 
 WORTHS: Final = ("names", "variant", "powertrain", "age")
 """What the ridge says of a type apart from its price, which trees read: what make and model, the
@@ -101,10 +110,34 @@ class TypeWorth:
     by_numbers: tuple[str, str] | None
 
 
+class Place(NamedTuple):
+    """An age and a distance, as the ridge has them.
+
+    Attributes
+    ----------
+    age : in whole years, as old as training knew at most.
+    a, so, lo : bases, see :func:`carprice.model.hedonic_fit.bases_of`.
+    added : what they add to ln(price) of any type.
+    """
+
+    age: int
+    a: float
+    so: float
+    lo: float
+    added: float
+
+    def times(self, worth: Triple) -> float:
+        """Return what adds so much per unit of the bases 1, a and so."""
+        one, by_a, by_so = worth
+        return one + self.a * by_a + self.so * by_so
+
+
 class RidgeLookups:
     """The tables of a fitted ridge, made to predict one car at a time.
 
     Made of a :meth:`carprice.model.hedonic.Hedonic.part`, they predict what one factor adds.
+    :meth:`log_price` is the sum of :meth:`at`, :meth:`of_day`, :meth:`of_spec`, :meth:`apart` and
+    :meth:`of_equipment`, in one go: they are for cars that share most of them.
     """
 
     def __init__(self, hedonic: Hedonic) -> None:
@@ -138,9 +171,9 @@ class RidgeLookups:
             for model, of_model in _by_model(known["model_year"]).items()
         }
         self._by_numbers = [
-            _triples(known["model_engine"], {}, {}),
-            _triples(known["model_spec"], known["model_spec_a"], known["model_spec_so"]),
-            _triples(known["model_tax"], known["model_tax_a"], {}),
+            triples(known["model_engine"], {}, {}),
+            triples(known["model_spec"], known["model_spec_a"], known["model_spec_so"]),
+            triples(known["model_tax"], known["model_tax_a"], {}),
         ]
         self._years_of_spec: dict[str, dict[int, float]] = {}
         for term, added in known["model_spec_year"].items():
@@ -166,6 +199,16 @@ class RidgeLookups:
         self._equipment, self._equipment_by_age = known["equipment"], known["equipment_a"]
         self._many, self._none = (known["extent"].get(name, 0.0) for name in ("many", "none"))
         self._many_by_age = known["extent_a"].get("many", 0.0)
+        numbers = [(name, _of_known(worth_of)) for name, worth_of in self._numbers]
+        if self._fitness or self._fitness_by_age:
+            numbers.append(("fitness_age", self._of_fitness))
+        of_texts = [triples(worth, {}, {}) for worth in self._categories]
+        of_texts[_SELLER] = triples(self._categories[_SELLER], self._seller_by_age, {})
+        self._by_text = [*zip(map(factor_of_category, CAR_CATEGORIES), of_texts, strict=True)]
+        if self._own is not None:
+            numbers += [(name, _of_known(worth_of)) for name, worth_of in self._own.numbers]
+            self._by_text += [(OWN, worth) for worth in self._own.texts]
+        self._by_number = [(name, factor_of(name), worth_of) for name, worth_of in numbers]
 
     def of_type(self, car_type: CarType) -> TypeWorth:
         """Return what a type adds."""
@@ -219,6 +262,7 @@ class RidgeLookups:
         a = age / 5 - 1.4
         so = sqrt(km / 50_000) - 1
         one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so = worth.slopes
+        of_equipment = self.of_equipment(car.equipment)
         total: float = (
             one
             + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
@@ -231,7 +275,7 @@ class RidgeLookups:
             + self._slopes[knot] * (km - _KNOTS[knot])
             + worth.by_age.get(int(age), 0.0)
             + sum(map(dict.get, self._categories, car.categories, _ZEROS))
-            + self._of_equipment(car.equipment, a)
+            + (of_equipment[0] + a * of_equipment[1])
         )
         if not has_distance:
             level, by_a, by_a2 = self._no_distance
@@ -242,7 +286,8 @@ class RidgeLookups:
                 added, by_age, by_distance = worth_of(number)
                 total += added + a * by_age + so * by_distance
         if self._own is not None:
-            total += self._own.of(numbers, car.categories[len(CAR_CATEGORIES) :], a)
+            added, by_age = self._own.of(numbers, car.categories[len(CAR_CATEGORIES) :])
+            total += added + a * by_age
         if self._seller_by_age:
             total += a * self._seller_by_age.get(car.categories[_SELLER], 0.0)
         if self._fitness or self._fitness_by_age:
@@ -250,10 +295,75 @@ class RidgeLookups:
             total += self._fitness.get(printed_years, 0.0)
             total += a * self._fitness_by_age.get(printed_years, 0.0)
         if worth.by_numbers:
-            of_numbers, years = self._of_numbers(*worth.by_numbers, *_spec_numbers(numbers))
+            of_numbers, years = self._of_numbers(*worth.by_numbers, *spec_of(numbers))
             added, by_age, by_distance = of_numbers
             total += added + a * by_age + so * by_distance + years.get(int(age), 0.0)
         return total
+
+    def place_of(self, age: float, odometer: float) -> Place:
+        """Return an age in years and a distance in the market's unit, which may be NaN."""
+        age, km = min(age, self._oldest), odometer * self._km_per_unit
+        has_distance = not isnan(km)
+        km = min(max(km, _KNOTS[0]), _KNOTS[-1]) if has_distance else USUAL_KM
+        knot = bisect_right(_KNOTS, km) - 1
+        a, years = age / 5 - 1.4, int(age)
+        added = self._by_age[years] + self._by_distance[knot]
+        added += self._slopes[knot] * (km - _KNOTS[knot])
+        if not has_distance:
+            level, by_a, by_a2 = self._no_distance
+            added += level + a * (by_a + a * by_a2)
+        return Place(years, a, sqrt(km / 50_000) - 1, log(km) - 10.8, added)
+
+    def at(self, worth: TypeWorth, place: Place) -> float:
+        """Return what a type, an age and a distance add to ln(price)."""
+        years, a, so, lo, added = place
+        one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so = worth.slopes
+        of_type = one + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
+        of_type += so * (by_so + so * by_so2) + by_lo * lo + worth.by_age.get(years, 0.0)
+        return of_type + added
+
+    def of_day(self, listed: float) -> float:
+        """Return what the day of a listing adds, by its years after the valuation date."""
+        quarter = min(quarters_before(listed), self._last_quarter)
+        return self._by_listed * listed + self._by_quarter[quarter]
+
+    def of_spec(self, worth: TypeWorth, spec: Spec) -> tuple[Triple, Mapping[int, float]]:
+        """Return what a type's model adds for a :func:`spec_of`, and what more by age in years."""
+        return self._of_numbers(*worth.by_numbers, *spec) if worth.by_numbers else _NO_SPEC
+
+    def apart(self, car: Car, other: Car | None = None) -> dict[str, Triple]:
+        """Return what a car's attributes add more than another car's, or in all, by factor.
+
+        These are all but type, age, distance, day, :data:`_SPEC_NUMBERS` of the model and
+        equipment; the factors those of :data:`carprice.model.explanation.MIXED`. What is the same
+        is left out.
+        """
+        mine, found = car.numbers, dict[str, Triple]()
+        theirs: Mapping[str, float | None] = {} if other is None else other.numbers
+        for name, factor, of_number in self._by_number:
+            if (own := mine[name]) != (its := theirs.get(name)):
+                more = minus(of_number(own), of_number(its))
+                found[factor] = plus(found[factor], more) if factor in found else more
+        texts = repeat(None) if other is None else other.categories
+        for (factor, of_text), text, was in zip(self._by_text, car.categories, texts, strict=False):
+            if text != was:
+                less = NOTHING if was is None else of_text.get(was, NOTHING)
+                more = minus(of_text.get(text, NOTHING), less)
+                found[factor] = plus(found[factor], more) if factor in found else more
+        return found
+
+    def of_equipment(self, names: Sequence[str]) -> Triple:
+        """Return what equipment adds by name and by its amount."""
+        many = len(names) / 8
+        worth = sum(map(self._equipment.get, names, _ZEROS)) + self._many * many
+        by_age = sum(map(self._equipment_by_age.get, names, _ZEROS)) + self._many_by_age * many
+        return worth + (0.0 if names else self._none), by_age, 0.0
+
+    def _of_fitness(self, years: float | None) -> Triple:
+        if years is None:
+            return NOTHING
+        text = _printed(years)
+        return self._fitness.get(text, 0.0), self._fitness_by_age.get(text, 0.0), 0.0
 
     def _find_of_numbers(
         self, model: str, fuel: str, *values: float
@@ -263,7 +373,7 @@ class RidgeLookups:
         engine, spec, tax = ([texts[name] for name in names] for names in (ENGINE, SPEC, TAX))
         terms = detail_key(model, *engine), detail_key(model, *spec, fuel), detail_key(model, *tax)
         found = [
-            worth.get(term, _NOTHING) for worth, term in zip(self._by_numbers, terms, strict=True)
+            worth.get(term, NOTHING) for worth, term in zip(self._by_numbers, terms, strict=True)
         ]
         one, by_a, by_so = map(sum, zip(*found, strict=True))
         return (one, by_a, by_so), self._years_of_spec.get(terms[1], {})
@@ -283,12 +393,10 @@ class RidgeLookups:
         added = sum([known[term] * each for (term, _), each in zip(terms, idf, strict=True)])
         return added / (hypot(*idf) or 1.0)
 
-    def _of_equipment(self, names: Sequence[str], a: float) -> float:
-        """Return what equipment adds by name and by its amount; ``a`` is the basis of age."""
-        many = len(names) / 8
-        worth = sum(map(self._equipment.get, names, _ZEROS)) + self._many * many
-        by_age = sum(map(self._equipment_by_age.get, names, _ZEROS)) + self._many_by_age * many
-        return worth + (0.0 if names else self._none) + a * by_age
+
+def _of_known(worth_of: Callable[[float], Triple]) -> Callable[[float | None], Triple]:
+    """Return what a number adds that may be unknown, and then adds nothing."""
+    return lambda number: NOTHING if number is None or isnan(number) else worth_of(number)
 
 
 def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
@@ -298,14 +406,6 @@ def _by_model(worth: Worth) -> dict[str, dict[str, float]]:
         key = DetailKey.read(term)
         found.setdefault(str(key.of_model), {})[key.detail] = each
     return found
-
-
-def _triples(one: Worth, by_age: Worth, by_distance: Worth) -> dict[str, Triple]:
-    """Return what each term of three blocks, of the bases 1, a and so, adds."""
-    return {
-        term: (one.get(term, 0.0), by_age.get(term, 0.0), by_distance.get(term, 0.0))
-        for term in one.keys() | by_age.keys() | by_distance.keys()
-    }
 
 
 def _worths_of_number(coefficients: tuple[Worth, Worth, Worth], name: str, number: float) -> Triple:

@@ -314,16 +314,6 @@ class Added:
         )
 
 
-def location_of_outcomes(given: str, log: str = "") -> str:
-    """Return where outcomes are kept: as it is given, else beside a log that is a folder.
-
-    Empty where neither is.
-    """
-    if given.strip():
-        return given.strip()
-    return "" if "://" in log else log.strip()
-
-
 class OutcomeStore:
     """Outcomes in a database: they are added, never changed, and deleted by :meth:`forget` alone.
 

@@ -1,0 +1,207 @@
+"""What is answered at once is answered the same as on the long way, through the whole service."""
+
+import json
+import random
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from asking import BARE, FULL, wait_until
+from fastapi.testclient import TestClient
+
+from api.json_reader import parse_json
+from api.keys import entry, new_key
+from api.parsing import PLAIN, read_listing
+from api.problems import ProblemError
+from api.short_way import SHORT_WAY, ShortWay
+
+KEY = new_key()
+LISTINGS: list[Any] = [
+    BARE,
+    FULL,
+    {**FULL, "odometer": 9e6, "ownership": "Third", "listedOn": "2024-11-30"},
+    {**FULL, "askingPrice": 750000, "color": 'Grün: "hell"', "engineCc": 1.2},
+    {**BARE, "fuel_type": "Petrol", "features": "Bluetooth, Tpms", "seats": None},
+    {**BARE, "make": "Nobody", "featureCount": 2},
+    {**BARE, "year": 2019.0, "roadTax": 1e-9, "region": "a\ud83d\ude00"},
+]
+WRONG: list[Any] = [
+    {**BARE, "year": "2018"},
+    {**BARE, "yaer": 2018},
+    {**BARE, "fuelType": "Petrol", "fuel_type": "Diesel"},
+    {**BARE, "odometer": float("nan")},
+    {**BARE, "listedOn": "2024-13-30"},
+    {**BARE, "features": ["x"] * 201},
+    {**BARE, "askingPrice": True},
+    *([], None, "text", 7, [BARE], {}, {"listing": BARE}),
+]
+TYPES = (b"application/json", b"application/json; charset=utf-8", b"Application/JSON", b"")
+ODD_TYPES = (b"text/plain", b"application/json; charset=latin-1")
+QUERIES = ("", "confidence=0.8", "confidence=0.99")
+ODD_QUERIES = ("confidence=2", "confidence=0.8&confidence=0.9", "other=1", "&", "confidence=")
+
+
+@pytest.fixture(scope="module")
+def keyed(client_with: Any) -> Iterator[TestClient]:
+    with client_with(api_keys=entry("shop", KEY)) as client:
+        yield client
+
+
+def body_of(chance: random.Random) -> bytes:
+    """Return a listing as JSON; some are wrong, and some no JSON."""
+    content = chance.choice(LISTINGS if chance.random() < 0.6 else WRONG)
+    if isinstance(content, dict):
+        content = dict(chance.sample([*content.items()], len(content)))
+    space = chance.choice([(",", ":"), (", ", ": "), (" ,\n", "\t: ")])
+    text = json.dumps(content, ensure_ascii=chance.random() < 0.5, separators=space)
+    if chance.random() < 0.25:
+        place = chance.randrange(len(text))
+        text = text[:place] + chance.choice(["", *'{}[]:,"1 ', '"year":2019,']) + text[place:]
+    return text.encode("utf-8", "surrogatepass")
+
+
+def short_of(client: TestClient) -> ShortWay:
+    found = client.app_state[SHORT_WAY]
+    assert isinstance(found, ShortWay)
+    return found
+
+
+def at_once(
+    client: TestClient, query: str, headers: list[tuple[bytes, bytes]], body: bytes
+) -> tuple[int, dict[str, str], bytes] | None:
+    """Return the answer of the short way; None where it does not take the request."""
+    short, url = short_of(client), f"/predict{query and '?'}{query}".encode()
+    sent = [*headers, (b"content-length", b"%d" % len(body))]
+    if (named := short.takes(url, sent)) is None:
+        return None
+    head, _, content = client.portal.call(short.answer, url, named, body, "testclient").partition(
+        b"\r\n\r\n"
+    )
+    status, *lines = head.decode("latin-1").split("\r\n")
+    return int(status.split()[1]), dict(line.split(": ", 1) for line in lines), content
+
+
+def of_a_kind(headers: Any) -> dict[str, str]:
+    """Return headers without those that differ from answer to answer."""
+    return {name.lower(): value for name, value in headers.items() if name != "x-request-id"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_ways_answer_the_same(keyed: TestClient, seed: int) -> None:
+    chance, taken = random.Random(seed), 0  # noqa: S311
+    for _ in range(150):
+        is_odd = chance.random() < 0.1
+        query = chance.choice(ODD_QUERIES if is_odd else QUERIES)
+        kind = chance.choice(ODD_TYPES if chance.random() < 0.1 else TYPES)
+        headers = [(b"content-type", kind)] if kind else []
+        if chance.random() < 0.95:
+            given = [(b"x-api-key", KEY.encode()), (b"authorization", f"Bearer {KEY}".encode())]
+            headers.append(chance.choice(given))
+        body = body_of(chance)
+        found = at_once(keyed, query, headers, body)
+        long = keyed.post(f"/predict{query and '?'}{query}", content=body, headers=headers)
+        assert found is not None or kind in ODD_TYPES
+        if found is not None:
+            taken += 1
+            assert found[0] == long.status_code, body
+            assert of_a_kind(found[1]) == of_a_kind(long.headers)
+            assert found[2] == long.content
+    assert taken > 120
+
+
+def test_a_crash_is_told_the_same(keyed: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.served.ServedModel.value", lambda *_, **__: 1 / 0)
+    headers, body = [(b"x-api-key", KEY.encode())], json.dumps(BARE).encode()
+    found = at_once(keyed, "", headers, body)
+    long = keyed.post("/predict", content=body, headers=headers)
+    assert found is not None
+    assert found[0] == long.status_code == 500
+    assert (of_a_kind(found[1]), found[2]) == (of_a_kind(long.headers), long.content)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *([(name, b"x")] for name in (b"content-encoding", b"expect", b"connection", b"upgrade")),
+        [(b"content-length", b"9000")],
+        [(b"x-api-key", b"a"), (b"x-api-key", b"b")],
+    ],
+)
+def test_what_is_unusual_takes_the_long_way(
+    client: TestClient, more: list[tuple[bytes, bytes]]
+) -> None:
+    sent = [(b"content-length", b"80")] if more[0][0] != b"content-length" else []
+    assert short_of(client).takes(b"/predict", [*sent, *more]) is None
+    for url in (b"/predict/batch", b"/", b"/predict#a", b"/predict?" + b"a" * 1025):
+        assert short_of(client).takes(url, sent) is None
+    assert short_of(client).takes(b"/predict", []) is None
+
+
+def test_traces_canaries_and_pages_of_other_origins_close_it(client_with: Any) -> None:
+    for settings in ({"opentelemetry": True}, {"challenger": "canary"}):
+        with client_with(**settings) as client:
+            assert SHORT_WAY not in client.app_state
+    with client_with(cors_origins="https://shop.example") as client:
+        sent = [(b"content-length", b"80")]
+        assert short_of(client).takes(b"/predict", sent) is not None
+        assert short_of(client).takes(b"/predict", [*sent, (b"origin", b"https://a.b")]) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_listing_is_read_at_once_as_it_is_read_slowly(seed: int) -> None:
+    chance, read = random.Random(seed), 0  # noqa: S311
+    for _ in range(700):
+        body = body_of(chance)
+        try:
+            slow: Any = PLAIN.request.model_validate(parse_json(body))
+        except (ProblemError, ValueError):
+            slow = None
+        try:
+            quick: Any = read_listing(body)
+        except ProblemError:
+            quick = None
+        assert quick == slow, body
+        if slow is not None:
+            read += 1
+            assert quick.model_fields_set == slow.model_fields_set
+            assert [*map(type, vars(quick).values())] == [*map(type, vars(slow).values())]
+    assert read > 300
+
+
+def test_answers_come_in_order_whole_or_in_parts(start: Any) -> None:
+    settings = {"FORWARDED_ALLOW_IPS": "127.0.0.1"}
+    body = json.dumps(BARE).encode()
+    head = (
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nX-Request-ID: %%s\r\n"
+        b"X-Forwarded-For: 192.0.2.7\r\n\r\n" % len(body)
+    )
+    other = b"GET /live HTTP/1.1\r\nHost: a\r\nX-Request-ID: d\r\n\r\n"
+    whole = [head % b"a" + body, head % b"b" + body]
+    with start(**settings) as server, socket.create_connection(("127.0.0.1", server.port)) as one:
+        one.settimeout(30)
+        incoming = one.makefile("rb")
+        one.sendall(b"".join([*whole, head % b"c" + body[:9]]))
+        first = [read_answer(incoming) for _ in whole]
+        one.sendall(body[9:] + other + head % b"e" + body)
+        rest = [read_answer(incoming) for _ in range(3)]
+        assert [named for named, _ in (*first, *rest)] == [*"abcde"]
+        contents = [content for named, content in (*first, *rest) if named != "d"]
+        assert len({*contents}) == 1
+        assert json.loads(contents[0])["predictedPrice"] > 0
+        wait_until(lambda: server.log.read_text().count('"path":"/predict"') == 4)
+        lines = [
+            json.loads(line) for line in server.log.read_text().splitlines() if '"/predict"' in line
+        ]
+        assert {line["client"] for line in lines} == {"192.0.2.7"}
+        one.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        counted = incoming.read().decode()
+    assert 'carprice_requests_total{method="POST",path="/predict",status="200"} 4.0' in counted
+
+
+def read_answer(incoming: Any) -> tuple[str, bytes]:
+    """Return the request's id and the body of an answer of 200."""
+    assert incoming.readline() == b"HTTP/1.1 200 OK\r\n"
+    lines = iter(lambda: incoming.readline().decode().strip(), "")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return headers["x-request-id"], incoming.read(int(headers["content-length"]))
