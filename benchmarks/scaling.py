@@ -94,7 +94,10 @@ def measure_on_workers(stage: str, folder: Path, rows: int, workers: int) -> dic
     from distributed import Client, LocalCluster  # noqa: PLC0415 (of the extra scale)
 
     with LocalCluster(
-        n_workers=workers, threads_per_worker=1, memory_limit=MEMORY, dashboard_address=None
+        n_workers=workers,
+        threads_per_worker=1,
+        memory_limit=MEMORY,
+        dashboard_address="127.0.0.1:0",
     ) as own:
         own.wait_for_workers(workers)
         with (
