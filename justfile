@@ -39,7 +39,7 @@ lint:
     yamllint --strict .
     cfn-lint --include-checks I -- $(grep --recursive --files-with-matches '^AWSTemplateFormatVersion' deploy)
     zizmor --offline --pedantic .github
-    shellcheck --external-sources deploy/*.sh deploy/scripts/*.sh deploy/aws deploy/rehearse deploy/host/carprice-host deploy/compose/up .ci/run
+    shellcheck --external-sources deploy/*.sh deploy/scripts/*.sh deploy/rehearsal/*.sh deploy/aws deploy/rehearse deploy/host/carprice-host deploy/compose/up .ci/run
     if command -v hadolint >/dev/null; then hadolint Dockerfile deploy/lambda/Dockerfile; fi
 
 # The site of the documentation, from docs/ into site/; a link that leads nowhere is an error

@@ -275,8 +275,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def _answer_at_once(self, short: ShortWay, headers: Mapping[bytes, bytes]) -> None:
         body, self._held, self._held_body = self._held_body, None, b""
         client, more = self._client_of(headers), self.server_state.default_headers
-        self.transport.write(short.answer(self.url, headers, body, client, more))
-        self.on_response_complete()
+        self._wire.write(short.answer(self.url, headers, body, client, more))
+        self.server_state.total_requests += 1
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def _client_of(self, headers: Mapping[bytes, bytes]) -> str | None:
         """Return the client's address, by a proxy that is trusted as Uvicorn reads it."""

@@ -96,9 +96,12 @@ class Metrics:
         what = "Models loaded, by where they were had from"
         self._loads = counter("carprice_model_loads", what, ("source",))
 
-    def answered(self, path: str, method: str, status: int, seconds: float) -> None:
-        """Count an answered request; ``path`` is its route's, not the client's."""
-        self._request(path, method, str(status)).inc()
+    def answered(self, path: str, method: str, status: int, count: int) -> None:
+        """Count answered requests; ``path`` is their route's, not the client's."""
+        self._request(path, method, str(status)).inc(count)
+
+    def took(self, path: str, seconds: float) -> None:
+        """Note how long the answer to a request of a route took."""
         self._seconds(path).observe(seconds)
 
     def cautioned(self, cautions: Iterable[Caution]) -> None:

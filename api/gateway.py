@@ -179,22 +179,23 @@ def record(
     route : its path as the service declares it.
     client : address of who asked.
     """
+    path, is_logged = exchange.path, exchange.path not in _UNLOGGED
     service.recorder.note(
         Answered(
-            time=time(),
-            request_id=exchange.request_id,
-            method=method if method in _METHODS else "other",
-            path=exchange.path,
-            route=route,
-            status=exchange.status,
-            seconds=perf_counter() - exchange.started,
-            client=client,
-            key=exchange.key_name,
-            version=exchange.version,
-        ),
-        is_logged=exchange.path not in _UNLOGGED,
+            time(),
+            exchange.request_id,
+            method if method in _METHODS else "other",
+            path,
+            route,
+            exchange.status,
+            perf_counter() - exchange.started,
+            client,
+            exchange.key_name,
+            exchange.version,
+            is_logged,
+        )
     )
-    if exchange.path not in _UNLOGGED:
+    if is_logged:
         service.drain.last_request = asyncio.get_running_loop().time()
 
 

@@ -17,9 +17,9 @@ import stat
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections import Counter
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
@@ -226,8 +226,7 @@ CONFIGURATION: dict[str, Any] = {
 """Of :func:`logging.config.dictConfig`: all of the service's logs, and the server's, as JSON."""
 
 
-@dataclass(slots=True)
-class Answered:
+class Answered(NamedTuple):
     """A request that was answered.
 
     Attributes
@@ -237,6 +236,7 @@ class Answered:
     client : address of who asked.
     key : name of the key that it came with.
     version : of the model that it was answered with.
+    is_logged : whether it has a line in the log.
     """
 
     time: float
@@ -249,6 +249,7 @@ class Answered:
     client: str | None
     key: str | None
     version: str | None
+    is_logged: bool
 
     def line(self) -> str:
         """Return its line of the access log."""
@@ -274,36 +275,37 @@ class Recorder:
         self._metrics = metrics
         self._in_flight = 0
         self._answered: list[Answered] = []
-        self._logged: list[Answered] = []
         self._is_due = False
 
     def begin(self) -> None:
         """Note that a request came that is answered later."""
         self._in_flight += 1
-        self._plan()
+        if not self._is_due:
+            self._plan()
 
     def end(self) -> None:
         """Note that such a request is over."""
         self._in_flight -= 1
 
-    def note(self, answered: Answered, *, is_logged: bool = True) -> None:
-        """Note an answered request, to be counted and, unless that is not wanted, logged."""
+    def note(self, answered: Answered) -> None:
+        """Note an answered request."""
         self._answered.append(answered)
-        if is_logged:
-            self._logged.append(answered)
         if len(self._answered) >= _MOST:
             self.flush()
-        self._plan()
+        if not self._is_due:
+            self._plan()
 
     def flush(self) -> None:
         """Count and log all that was noted."""
         answered, self._answered = self._answered, []
-        logged, self._logged = self._logged, []
         self._metrics.in_flight.set(self._in_flight)
+        counts = Counter([(one.route, one.method, one.status) for one in answered])
+        for of_kind, count in counts.items():
+            self._metrics.answered(*of_kind, count)
         for one in answered:
-            self._metrics.answered(one.route, one.method, one.status, one.seconds)
-        if logged:
-            OUTLET.write("".join([one.line() for one in logged]).encode("ascii"), len(logged))
+            self._metrics.took(one.route, one.seconds)
+        if lines := [one.line() for one in answered if one.is_logged]:
+            OUTLET.write("".join(lines).encode("ascii"), len(lines))
         if dropped := OUTLET.take_dropped():
             self._metrics.lines_dropped(dropped)
 
@@ -313,9 +315,8 @@ class Recorder:
         OUTLET.end()
 
     def _plan(self) -> None:
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._flush_in_time)
+        self._is_due = True
+        asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._flush_in_time)
 
     def _flush_in_time(self) -> None:
         self._is_due = False

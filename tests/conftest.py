@@ -49,11 +49,16 @@ LONG = (
     *("test_coverage.py", "test_real_listings.py", "test_real_markets.py", "test_secrets.py"),
     *("test_up.py", "test_workflows.py", "test_image_host.py"),
 )
-# Files that use the same dear server: one of xdist's workers runs them all, so that it starts once.
+# Files that use the same dear server or image: one of xdist's workers runs them all, so that it
+# starts once.
 TOGETHER = {
     "dagshub": (
         *("/test_dagshub.py", "/test_faults.py", "/test_from_data_to_production.py"),
         *("/test_image.py", "/test_tracking.py", "/test_workflows.py"),
+    ),
+    "image": (
+        *("/test_image_ecs.py", "/test_image_host.py", "/test_image_kubernetes.py"),
+        *("/test_image_lambda.py", "/test_image_sagemaker.py"),
     ),
     "mlflow": (
         *("/test_broken_off.py", "/test_fetch.py", "/model_tests/test_command.py"),
@@ -106,7 +111,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
     def order(item: pytest.Item) -> tuple[bool, bool, bool]:
-        dagshub, mlflow = (item.path.as_posix().endswith(files) for files in TOGETHER.values())
+        path = item.path.as_posix()
+        dagshub, mlflow = (path.endswith(TOGETHER[name]) for name in ("dagshub", "mlflow"))
         return not dagshub, item.path.name not in LONG, not mlflow
 
     items.sort(key=order)

@@ -24,11 +24,6 @@ from carprice.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = service_settings(ROOT / "deploy" / "service.env")
-COMING = (
-    *("compose.yaml", "deploy/compose", "deploy/ecs", "deploy/host", "deploy/kubernetes"),
-    *("deploy/lambda", "deploy/sagemaker"),
-)
-"""Where a target may be missing; all of its files must be there if anything of it is."""
 WITHOUT_FACTS = {"locks", "rehearsal", "training"}
 """Folders of deploy: versions of packages, and stand-ins with addresses of their own."""
 TEMPLATE = "deploy/cloudformation/service.yaml"
@@ -234,12 +229,6 @@ TEXTS = {
 }
 
 
-def is_coming(file: str) -> bool:
-    """Return whether a file is of a target that is not there at all."""
-    target = next((one for one in COMING if f"{file}/".startswith(f"{one}/")), None)
-    return target is not None and not any(f"{known}/".startswith(f"{target}/") for known in TEXTS)
-
-
 def mebibytes(text: str) -> str:
     """Return ``1g`` or ``1Gi`` as a number of MiB, any other text as it is."""
     found = re.fullmatch(r"(\d+)([gG]i?|[mM]i?)", text)
@@ -261,7 +250,7 @@ def test_a_fact_is_the_same_wherever_it_is_written(name: str) -> None:
     problems = []
     for file in sorted(wanted.keys() | {file for file, told in found.items() if told}):
         told, right = found.get(file, set()), wanted.get(file, set())
-        if told == right or is_coming(file):
+        if told == right:
             continue
         if not right:
             problems.append(f"{file} has it too ({', '.join(sorted(told))}): add it to FACTS")

@@ -67,6 +67,8 @@ def test_it_is_small_and_starts_the_service_as_ever(lambda_image: str, image: st
     assert made["Size"] <= LARGEST
     for key in ("Entrypoint", "Cmd", "User"):
         assert made["Config"][key] == base["Config"][key]
+    # After SIGTERM Lambda waits two seconds.
+    assert "CARPRICE_DRAIN_SECONDS=0" in made["Config"]["Env"]
 
 
 def test_a_function_urls_events_are_answered_as_requests_are(

@@ -250,7 +250,8 @@ def test_a_challenger_gets_a_share_or_copies() -> None:
 
 
 def checked(policy: Policy, trust: Policy, service: str) -> None:
-    assert for_everything([policy]) <= {"ecr:GetAuthorizationToken"}
+    plain = [one for one in policy if "Condition" not in one]
+    assert for_everything([plain]) <= {"ecr:GetAuthorizationToken"}
     (who,) = trust
     assert who["Principal"] == {"Service": service}
     assert who["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
@@ -259,14 +260,19 @@ def checked(policy: Policy, trust: Policy, service: str) -> None:
 def test_sagemaker_may_pull_read_packages_and_write_its_log(account: AwsAccount) -> None:
     policy, trust = rights_of(account, stack_of(account, "sagemaker")(**SAGEMAKER)["RoleArn"])
     checked(policy, trust, "sagemaker.amazonaws.com")
-    assert actions(policy) == {"ecr:GetAuthorizationToken", "s3:GetObject"} | PULLS | LOGS
+    figures, streams = "cloudwatch:PutMetricData", "logs:DescribeLogStreams"
+    more = {"ecr:GetAuthorizationToken", "s3:GetObject", figures, streams}
+    assert actions(policy) == more | PULLS | LOGS
+    namespace = {"cloudwatch:namespace": "/aws/sagemaker/Endpoints"}
+    assert may(policy, figures, "*", **namespace)
+    assert not may(policy, figures, "*")  # the namespace is what AWS can narrow it to
     assert all(may(policy, action, arn("ecr", "repository/carprice")) for action in PULLS)
     assert not may(policy, "ecr:BatchGetImage", arn("ecr", "repository/other"))
     assert may(policy, "s3:GetObject", f"arn:aws:s3:::{package(1).removeprefix('s3://')}")
     for key in ("carprice/files/md5/00/11", "carprice-bundles/a.tgz", "carprice-captured/a"):
         assert not may(policy, "s3:GetObject", f"arn:aws:s3:::cars/{key}")
     stream = "log-group:/aws/sagemaker/Endpoints/carprice:log-stream:production/i-1"
-    assert all(may(policy, action, arn("logs", stream)) for action in LOGS)
+    assert all(may(policy, action, arn("logs", stream)) for action in (*LOGS, streams))
 
 
 def test_sagemaker_may_write_what_is_captured_where_that_is_asked_for(account: AwsAccount) -> None:

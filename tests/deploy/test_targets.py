@@ -55,17 +55,12 @@ def cost(page: Path) -> str:
 def test_a_target_has_a_page_that_comes_to_the_same_cost(row: list[str]) -> None:
     (place,) = re.findall(r"`(deploy/\S+\.md)`|\[(aws\.md)\]", row[0])
     page = ROOT / (place[0] or f"docs/{place[1]}")
-    if not page.parent.exists():
-        pytest.skip(f"{page.parent.name} is not there")
     assert cost(page) == row[2]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_parameters_that_choose_a_strategy_are_the_templates(name: str) -> None:
-    path = ROOT / TEMPLATES[name]
-    if not path.parent.exists():
-        pytest.skip(f"{path.parent.name} is not there")
-    template = path.read_text(encoding="utf-8")
+    template = (ROOT / TEMPLATES[name]).read_text(encoding="utf-8")
     column = NAMES.index(name) + 1
     words = " ".join(row[column] for row in STRATEGIES[1:])
     named = re.findall(r"\b([A-Z]\w+)(?:=([A-Z_]+))?", " ".join(re.findall(r"`(.*?)`", words)))

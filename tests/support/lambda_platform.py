@@ -6,6 +6,7 @@ import itertools
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -74,7 +75,7 @@ def lambda_platform() -> Iterator[LambdaPlatform]:
                     continue
                 about = {"Lambda_Runtime_Aws_Request_Id": name}
                 about["Lambda_Runtime_Invoked_Function_Arn"] = ARN
-                about["Lambda_Runtime_Deadline_Ms"] = "9999999999999"
+                about["Lambda_Runtime_Deadline_Ms"] = f"{time.time() * 1000 + 60_000:.0f}"
                 self.tell(200, event, Content_Type="application/json", **about)
                 return
 

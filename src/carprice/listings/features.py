@@ -360,6 +360,7 @@ class ListingReader:
         reading: Reading = AS_IT_IS,
     ) -> None:
         self._valuation_date = valuation_date
+        self._years_after = lru_cache(maxsize=1024)(lambda day: years_after(day, valuation_date))
         self._odometers = odometer_limits(distance_unit)
         self._equipment_of = reading.equipment_of
         self._plain_numbers = [name for name in PLAIN_NUMBERS if name in reading.numbers]
@@ -406,7 +407,7 @@ class ListingReader:
         numbers = {
             "age": age,
             "feature_count": float(len(equipment)),
-            "listed": years_after(day, self._valuation_date),
+            "listed": self._years_after(day),
         }
         for name in self._plain_numbers:
             number = get(name)

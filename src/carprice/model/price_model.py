@@ -67,6 +67,7 @@ _SCALE_TREES: Final = {
     "subsample": 0.8,
     "colsample_bytree": 0.6,
 }
+_CONFIDENCE, _CURRENCY, _DIGEST = MODEL_NAMES
 
 
 @dataclass(frozen=True)
@@ -282,8 +283,7 @@ class PriceModel:
 
     def content(self, confidence: float) -> dict[str, Any]:
         """Return what JSON says beside all prices of the model, by ``schema.MODEL_NAMES``."""
-        values = confidence, self.market.currency, self.digest
-        return dict(zip(MODEL_NAMES, values, strict=True))
+        return {_CONFIDENCE: confidence, _CURRENCY: self.market.currency, _DIGEST: self.digest}
 
     @cached_property
     def pricer(self) -> Pricer:

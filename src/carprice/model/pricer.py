@@ -71,6 +71,8 @@ _NO_CATEGORIES: Final = ("",) * len(CAR_CATEGORIES)
 _NO_LISTING: Final[Listing] = {}
 _SEEN: Final = Unseen()
 _CAR_FIELDS: Final = ("features", *(CATEGORIES[name] for name in CAR_CATEGORIES))
+_PRICE, _LOW, _HIGH, _DAY, _WARNINGS = ANSWER_NAMES
+_printed_day = lru_cache(maxsize=256)(datetime.date.isoformat)
 
 
 @dataclass(slots=True, frozen=True)
@@ -90,9 +92,13 @@ class Valuation:
 
     def content(self) -> dict[str, Any]:
         """Return what JSON says of the listing, by ``schema.ANSWER_NAMES``."""
-        cautions = [vars(caution) for caution in self.cautions]
-        values = (*self.prices, self.valuation_date.isoformat(), cautions)
-        return dict(zip(ANSWER_NAMES, values, strict=True))
+        return {
+            _PRICE: self.predicted_price,
+            _LOW: self.price_low,
+            _HIGH: self.price_high,
+            _DAY: _printed_day(self.valuation_date),
+            _WARNINGS: [vars(caution) for caution in self.cautions],
+        }
 
 
 @dataclass(frozen=True)
@@ -577,8 +583,11 @@ class Pricer:
     def _valuation(self, read: _Read, sums: tuple[float, float], confidence: float) -> Valuation:
         price, low, high = map(math.exp, self._log_prices(read, sums, confidence))
         known, car, log_price = read.known, read.car, read.ridge + sums[0]
-        of_car = self._cautions.of_car(read.listing, car, read.day)
-        cautions = (*known.cautions, *read.unseen.cautions, *of_car)
+        cautions = (
+            *known.cautions,
+            *read.unseen.cautions,
+            *self._cautions.of_car(read.listing, car, read.day),
+        )
         least, most = known.support.log_price
         if read.variance or not least <= log_price <= most:
             told = {caution.field for caution in cautions}
