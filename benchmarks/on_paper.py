@@ -61,7 +61,7 @@ def told(measured: dict[str, Any], options: argparse.Namespace) -> list[str]:
         hours = (workers.at(rows) / cores + here.at(rows)) / 3600
         dollars = hours * (options.machines * options.dollars + options.dollars_here)
         most = memory.rows_at(1000 * options.memory)
-        limit = "grows no more" if most == math.inf else f"is full at {most / 1e6:,.0f} million"
+        limit = "is no limit" if most > 1000 * rows else f"is full at {most / 1e6:,.0f} million"
         found.append(
             f"{stage}: {workers.slope * 1e6:.0f} µs a row on workers, {here.slope * 1e6:.0f} here; "
             f"{hours:.2f} h and {dollars:.2f} dollars on {options.machines} machines of "
