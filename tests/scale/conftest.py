@@ -20,7 +20,7 @@ def dask_cluster() -> Iterator[Any]:
         n_workers=2,
         threads_per_worker=1,
         memory_limit="1.5GB",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs=60,
     ) as cluster:
         yield cluster

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib.metadata
 import logging
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
@@ -27,9 +28,9 @@ _SECONDS: Final = 10
 _ROWS: Final = 20_000
 _REMEDY: Final = "install the same carprice on all workers"
 _MODELS: dict[str, Callable[[], PriceModel]] = {}
-"""How a process has the models that were shared with it, by digest."""
+"""How a process has the models that were shared with it."""
 
-Share = Callable[[PriceModel], None]
+Share = Callable[[PriceModel], str]
 
 
 class Cluster:
@@ -38,7 +39,7 @@ class Cluster:
     Attributes
     ----------
     run : takes tasks, functions of a module with arguments that can be pickled.
-    share : lets the tasks have a model, by :func:`model_of`.
+    share : lets the tasks have a model, and returns what :func:`model_of` is to be asked for.
     workers : the same as ``run`` where that is a cluster; None where it is this process.
     """
 
@@ -51,15 +52,15 @@ class Cluster:
         """Return what prices listings by a model as the model itself does, on the workers."""
         if self.workers is None:
             return model.predict
-        self.share(model)
+        name = self.share(model)
 
         def predict(columns: Columns, confidence: float) -> Prices:
             rows = len(next(iter(columns.values())))
             found = [
                 self.run.submit(
                     _prices,
-                    model.digest,
-                    {name: values[at : at + _ROWS] for name, values in columns.items()},
+                    name,
+                    {field: values[at : at + _ROWS] for field, values in columns.items()},
                     confidence,
                 )
                 for at in range(0, max(rows, 1), _ROWS)
@@ -70,13 +71,13 @@ class Cluster:
         return predict
 
 
-def _prices(digest: str, columns: Columns, confidence: float) -> Prices:
-    return model_of(digest).predict(columns, confidence)
+def _prices(name: str, columns: Columns, confidence: float) -> Prices:
+    return model_of(name).predict(columns, confidence)
 
 
-def model_of(digest: str) -> PriceModel:
+def model_of(name: str) -> PriceModel:
     """Return a model that was shared with the process of a task."""
-    return _MODELS[digest]()
+    return _MODELS[name]()
 
 
 @contextlib.contextmanager
@@ -92,8 +93,7 @@ def opened(settings: ComputeSettings) -> Iterator[Cluster]:
     if settings.cluster == "local":
         run = ThreadPoolExecutor(1)
         try:
-            share = lambda model: _MODELS.update({model.digest: lambda: model})  # noqa: E731
-            yield Cluster(run, share, is_here=True)
+            yield Cluster(run, _keep, is_here=True)
         finally:
             run.shutdown(cancel_futures=True)
         return
@@ -114,14 +114,15 @@ def _client(settings: ComputeSettings) -> Iterator[Any]:
         raise RefusedError(
             "a cluster needs Dask: pip install 'carprice[scale]', or set compute.cluster to local"
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it shows the arguments of tasks
+    for name in [one for one in logging.root.manager.loggerDict if one.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they show the arguments of tasks
     if settings.cluster == "dask":
         with (
             LocalCluster(
                 n_workers=settings.workers,
                 threads_per_worker=1,
                 memory_limit=settings.memory,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster) as client,
@@ -194,36 +195,61 @@ def _losses_told() -> Iterator[None]:
         ) from None
 
 
-def _share(stack: contextlib.ExitStack, client: Any, model: PriceModel) -> None:
+def _share(stack: contextlib.ExitStack, client: Any, model: PriceModel) -> str:
     """Send a model's files to the workers there are, and to those that will come."""
     from distributed import WorkerPlugin
 
     class Models(WorkerPlugin):
-        """Keeps the files of a model in a worker's process."""
+        """Keeps the files of a model in a worker's process, as long as the command runs."""
 
-        def __init__(self, digest: str, files: Mapping[str, bytes]) -> None:
-            self.name, self._digest, self._files = f"carprice-{digest}", digest, files
+        def __init__(self, name: str, files: Mapping[str, bytes]) -> None:
+            self.name, self._files = name, files
 
         def setup(self, worker: object) -> None:  # noqa: ARG002
-            keep_model(self._digest, self._files)
+            keep_files(self.name, self._files)
+
+        def teardown(self, worker: object) -> None:  # noqa: ARG002
+            forget(self.name)
 
     with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
         path = Path(folder, "model")
         model.save(path)
         files = {file.name: file.read_bytes() for file in path.iterdir()}
-    plugin = Models(model.digest, files)
-    client.register_plugin(plugin)
-    stack.callback(client.unregister_worker_plugin, plugin.name)
+    name = _new_name()
+    client.register_plugin(Models(name, files))
+    stack.callback(_forgotten, client, name)
+    return name
 
 
-def keep_model(digest: str, files: Mapping[str, bytes]) -> None:
+def _forgotten(client: Any, name: str) -> None:
+    with contextlib.suppress(Exception):  # the scheduler may be lost
+        client.unregister_worker_plugin(name)
+
+
+def _keep(model: PriceModel) -> str:
+    """Let the tasks of this process have a model that is there."""
+    name = _new_name()
+    _MODELS[name] = lambda: model
+    return name
+
+
+def keep_files(name: str, files: Mapping[str, bytes]) -> None:
     """Let the tasks of this process have a model, which is loaded when one first asks."""
 
     @functools.cache
     def load() -> PriceModel:
         with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
-            for name, content in files.items():
-                Path(folder, name).write_bytes(content)
+            for file, content in files.items():
+                Path(folder, file).write_bytes(content)
             return PriceModel.load(Path(folder))
 
-    _MODELS[digest] = load
+    _MODELS[name] = load
+
+
+def forget(name: str) -> None:
+    """Let go of a model."""
+    _MODELS.pop(name, None)
+
+
+def _new_name() -> str:
+    return f"carprice-{secrets.token_hex(8)}"

@@ -75,7 +75,7 @@ def ingest(
             {field: sign for field, sign in read.decimals.items() if field != PRICE},
         )
         progress("prices to believe")
-        train, test, junk = _judged(train, test, judged_market, settings.junk)
+        train, test, junk = _judged(train, test, judged_market, settings.junk, run)
         market = replace(judged_market, data_digest=_digest(train, test)).to_json()
         believable = believed(pd.concat([train, test]).sort_index())
         origin = {alias(name): ", ".join(names) for name, names in read.origin.items() if names}
@@ -157,7 +157,7 @@ def data_card(report: dict[str, Any]) -> str:
 
 
 def _judged(
-    train: pd.DataFrame, test: pd.DataFrame, market: Market, rule: str
+    train: pd.DataFrame, test: pd.DataFrame, market: Market, rule: str, run: Executor | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Return the listings with how far each price is believed, and what is taken for junk.
 
@@ -165,7 +165,7 @@ def _judged(
     """
     from carprice.evaluation.junk import Junk, judge_listings
 
-    parts, judged = (train, test), judge_listings(train, test, market)
+    parts, judged = (train, test), judge_listings(train, test, market, run)
     trust, expected = (
         np.concatenate([getattr(one, name) for one in judged]) for name in ("trust", "expected")
     )

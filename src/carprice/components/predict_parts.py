@@ -45,6 +45,7 @@ class _Task(NamedTuple):
     Attributes
     ----------
     before : what the files before it have shown.
+    model : as :func:`carprice.components.cluster.model_of` is asked for it.
     target : the part's address.
     made_of : names all that prices hang on beside the file and ``before``.
     """
@@ -122,14 +123,14 @@ def predict_parts(
         notes = after.notation.notes
         progress(f"reading: file {len(befores):,} of {known:,}, {tally.rows_read:,} rows")
     refuse_all(tally, settings, redact(source), asks=False)
-    cluster.share(model)
+    shared = cluster.share(model)
     made_of = [carprice.__version__, model.digest, settings.model_dump_json(), str(confidence)]
     folder = out.rstrip("/") if scheme_of(out) else str(Path(out).expanduser().absolute())
     targets = (f"{folder}/part-{place:06}.parquet" for place in itertools.count())
     futures = [
         cluster.run.submit(
             _price_part,
-            _Task(manner, file, before, model.digest, confidence, target, "\n".join(made_of)),
+            _Task(manner, file, before, shared, confidence, target, "\n".join(made_of)),
         )
         for file, before, target in zip(files, befores, targets, strict=False)
     ]

@@ -1,17 +1,20 @@
 """Tell which prices of listings are no car's price, and what such cars cost."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 from carprice.listings.believed import BELIEVED
+from carprice.listings.cars import cars_of
+from carprice.listings.features import Features
 from carprice.listings.frames import parse_listings
 from carprice.listings.market import Market
-from carprice.model.trust import Judged, judge_prices
+from carprice.model.trust import MOST_ROWS, Judged, PriceJudge, judge_prices, judge_rows
 from carprice.schema import PRICE
 
 _EXAMPLES: Final = 10
@@ -130,13 +133,52 @@ class Junk:
         yield from (one.told(distance_unit) for one in self.examples)
 
 
-def judge_listings(train: pd.DataFrame, test: pd.DataFrame, market: Market) -> Sequence[Judged]:
+def judge_listings(
+    train: pd.DataFrame, test: pd.DataFrame, market: Market, run: Executor | None = None
+) -> Sequence[Judged]:
     """Judge the prices of training and test listings, in that order.
 
     Training listings are judged by each other, test listings by the training ones alone.
+
+    Parameters
+    ----------
+    run : a cluster's, to judge many at once; None to judge them here.
     """
+    if run is not None:
+        return _judge_at(run, train, test, market)
     learned, asked = (np.log(one[PRICE].to_numpy(dtype=np.float64)) for one in (train, test))
     judged = judge_prices(parse_listings(train, market), learned)
     if judged.judge is None:
         return judged, Judged(None, np.ones(len(test)), asked)
     return judged, judged.judge.judge(parse_listings(test, market), asked)
+
+
+def _judge_at(
+    run: Executor, train: pd.DataFrame, test: pd.DataFrame, market: Market
+) -> Sequence[Judged]:
+    cars, learned = cars_of(train), np.log(train[PRICE].to_numpy(dtype=np.float64))
+
+    def take(some: Codes) -> Features:
+        parsed = parse_listings(train.iloc[some], market)
+        return replace(parsed, cars=None if cars is None else cars[some])
+
+    def judge_all(judge: PriceJudge, listings: pd.DataFrame = train) -> Judged:
+        tasks = [
+            run.submit(_judge_some, judge, listings.iloc[first : first + MOST_ROWS], market)
+            for first in range(0, len(listings), MOST_ROWS)
+        ]
+        found = [task.result() for task in tasks]
+        return Judged(judge, *map(np.concatenate, zip(*found, strict=True)))
+
+    codes = np.arange(len(train), dtype=np.intp) if cars is None else cars
+    judged = judge_rows(codes, learned, take, judge_all)
+    if judged.judge is None:
+        asked = np.log(test[PRICE].to_numpy(dtype=np.float64))
+        return judged, Judged(None, np.ones(len(test)), asked)
+    return judged, judge_all(judged.judge, test)
+
+
+def _judge_some(judge: PriceJudge, listings: pd.DataFrame, market: Market) -> tuple[Floats, Floats]:
+    log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
+    found = judge.judge(parse_listings(listings, market), log_price)
+    return found.trust, found.expected

@@ -15,7 +15,7 @@ ridge learns from as many, and judges the others.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -29,7 +29,8 @@ from carprice.model.intervals import AGE_BANDS, age_bands
 from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
 
 _FEWEST_ROWS: Final = 100
-_MOST_ROWS: Final = 50_000
+MOST_ROWS: Final = 50_000
+"""Of more rows, so many are learned from; and so many are judged at a time."""
 _FOLDS: Final = 5
 _TURNS: Final = 4
 _TURNS_WITHOUT_DOUBT: Final = 2
@@ -205,8 +206,8 @@ class PriceJudge:
     def judge(self, features: Features, log_price: Floats) -> "Judged":
         """Judge the prices of n listings that it did not learn from."""
         expected, trust = np.empty(len(features)), np.empty(len(features))
-        for start in range(0, len(features), _MOST_ROWS):
-            rows = np.arange(start, min(start + _MOST_ROWS, len(features)))
+        for start in range(0, len(features), MOST_ROWS):
+            rows = np.arange(start, min(start + MOST_ROWS, len(features)))
             some = features.take(rows)
             expected[rows] = self.columns.matrix(some) @ self.worth
             residual = log_price[rows] - expected[rows]
@@ -240,12 +241,31 @@ def judge_prices(features: Features, log_price: Floats) -> Judged:
 
     Each car counts once, however often it is listed.
     """
-    codes = features.car_codes()
+    return judge_rows(
+        *(features.car_codes(), log_price, features.take),
+        lambda judge: judge.judge(features, log_price),
+    )
+
+
+def judge_rows(
+    codes: Codes,
+    log_price: Floats,
+    take: Callable[[Codes], Features],
+    judge_all: Callable[[PriceJudge], Judged],
+) -> Judged:
+    """Judge n rows as :func:`judge_prices` does, wherever they are.
+
+    Parameters
+    ----------
+    codes : the car of each row.
+    take : returns the features of some rows.
+    judge_all : has all rows judged by who learned from some; not called where these are all.
+    """
     if len(np.unique(codes)) < _FEWEST_ROWS:
         return Judged(None, np.ones(len(codes)), log_price)
     random = np.random.default_rng(0)
-    some = np.sort(random.permutation(len(codes))[:_MOST_ROWS])
-    own, target = features.take(some), log_price[some]
+    some = np.sort(random.permutation(len(codes))[:MOST_ROWS])
+    own, target = take(some), log_price[some]
     folds = random.permutation(np.arange(codes.max() + 1) % _FOLDS)[codes[some]]
     rows, weights = Counter(own.texts["make"] + own.texts["model"]), own.car_weights()
     groups, columns = _groups(own, rows), _Columns(own)
@@ -277,7 +297,7 @@ def judge_prices(features: Features, log_price: Floats) -> Judged:
     judge = PriceJudge(columns, worth, scatter, rows)
     found = Judged(judge, np.empty(len(codes)), np.empty(len(codes)))
     if len(some) < len(codes):
-        found = judge.judge(features, log_price)
+        found = judge_all(judge)
     found.expected[some] = expected
     found.trust[some] = scatter.trust(target - expected, groups)
     return found

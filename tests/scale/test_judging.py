@@ -1,0 +1,38 @@
+"""Prices that are judged on a cluster are believed as far as on one machine."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from carprice.components.workspace import read_json
+from carprice.evaluation import junk
+from carprice.listings.cars import CAR
+from carprice.listings.market import Market
+from carprice.model import trust
+
+
+@pytest.mark.parametrize("most", [300, 100_000], ids=["some teach", "all teach"])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_prices_are_judged_alike_at_once(
+    most: int, repeated: bool, finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "MOST_ROWS", most)
+    monkeypatch.setattr(junk, "MOST_ROWS", most)
+    workspace = finished[0]
+    train, test = (
+        pd.read_parquet(path) for path in (workspace.train_listings, workspace.test_listings)
+    )
+    train.loc[train.index[::40], "price"] = 1.0
+    if repeated:
+        train = train.assign(**{CAR: np.arange(len(train)) // 2})
+    market = Market.from_json(read_json(workspace.market, made_by="ingest"))
+    here = junk.judge_listings(train, test, market)
+    with ThreadPoolExecutor(2) as run:
+        there = junk.judge_listings(train, test, market, run)
+    assert (here[0].trust < 0.5).sum() >= len(train) // 40
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one.trust, other.trust)
+        np.testing.assert_array_equal(one.expected, other.expected)
