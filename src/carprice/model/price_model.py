@@ -161,7 +161,7 @@ class PriceModel:
             complete, log_price, assignment, fixed, market.km_per_unit, trust
         )
         encoder = Encoder.fit(complete.take(features.first_of_each_car(trust)), anchor.falling)
-        matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
+        matrix = TreeRows(encoder).training_matrix(complete, anchor)
         some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
         some.sort()
         every = features.car_weights() * trust
