@@ -10,7 +10,7 @@ from typing import Final, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Floats, coded
+from carprice.arrays import Codes, Floats, coded
 from carprice.listings.features import CAR_CATEGORIES, NUMBERS, TYPE_CATEGORIES, Features
 from carprice.model.car import Car, CarType
 from carprice.model.worth import WORTHS
@@ -51,6 +51,11 @@ class Anchor:
     worths: Mapping[str, Floats]
     falling: Falling
     tails: Floats
+
+    def take(self, rows: Codes) -> Self:
+        """Return the given rows."""
+        worths = {name: worth[rows] for name, worth in self.worths.items()}
+        return type(self)(self.log_price[rows], worths, self.falling, self.tails[rows])
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,15 @@ from carprice.model.hedonic import (
 )
 from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
 from carprice.model.own_terms import own_scales, texts_of_own
+from carprice.model.sampling import sample_of
 from carprice.model.tails import tail_weight
 from carprice.model.worth import WORTHS, worth_of
+from carprice.threads import in_threads
 
 _CHUNK_ROWS: Final = 100_000
+_DRAFT_ROWS: Final = 100_000
+"""Of more rows, so many tell the first ridge's coefficients, in as many folds as stand next."""
+_DRAFT_FOLDS: Final = 2
 _OLDEST: Final = 40
 _OFTEN_UNKNOWN: Final = 0.05
 _LEAST_FALL_A_YEAR: Final = 0.02  # of ln(price)
@@ -80,15 +85,10 @@ def fit_hedonic(
     design = _Design(features, km_per_unit, cars > 0)
     weight = age_weight(features.numbers["age"]) * cars
     start = {each.block.name: each.block.scale for each in design.columns}
-    sums = design.sums(log_price, weight, folds)
-    draft = RidgeSolver(sum(sums[1:], start=sums[0]))
-    factors = factors_of({**start, **fixed}, design.slices, design.width)
-    _, by_fold = solve_with_folds(draft, sums, factors)
-    missed = log_price - design.held_out(by_fold, folds)
-    models = coded(features.texts["model"])[1]
-    tails = tail_weight(missed, features.numbers["age"], models, cars, believed)
-    sums = design.sums(log_price, weight * tails, folds)
-    solver = RidgeSolver(sum(sums[1:], start=sums[0]), draft.order)
+    tails, order = _tails(design, log_price, folds, cars, believed, {**start, **fixed})
+    every = np.arange(len(features), dtype=np.intp)
+    sums = design.sums(log_price, weight * tails, folds, every)
+    solver = RidgeSolver(sum(sums[1:], start=sums[0]), order)
     scales = choose_scales(solver, float(cars.sum()), design.slices, start, fixed)
     factors = factors_of(scales, design.slices, design.width)
     solution, by_fold = solve_with_folds(solver, sums, factors)
@@ -96,6 +96,36 @@ def fit_hedonic(
     hedonic, falling = design.hedonic(solution, scales, held_out - log_price, cars)
     corrected = sum(design.corrections(hedonic).values(), held_out)
     return hedonic, Anchor(corrected, design.worths(by_fold, folds), falling, tails)
+
+
+def _tails(
+    design: "_Design",
+    log_price: Floats,
+    folds: Codes,
+    cars: Floats,
+    trust: Floats,
+    scales: Mapping[str, float],
+) -> tuple[Floats, Codes | None]:
+    """Return how much rows count by how far they lie off, and the columns' order if all tell it.
+
+    Of many rows, a sample tells what others expect.
+    """
+    features, every = design.features, len(folds)
+    some = sample_of(every, _DRAFT_ROWS)
+    is_sample = len(some) < every
+    if is_sample:
+        folds = folds % _DRAFT_FOLDS
+    weight = age_weight(features.numbers["age"]) * cars
+    sums = design.sums(log_price, weight, folds, some)
+    draft = RidgeSolver(sum(sums[1:], start=sums[0]))
+    factors = factors_of(scales, design.slices, design.width)
+    _, by_fold = solve_with_folds(draft, sums, factors)
+    missed = log_price - design.held_out(by_fold, folds)
+    models = design.codes["model"]
+    cars_of = np.bincount(models[some], cars[some], int(models.max()) + 1)
+    of_model = np.asarray(cars_of[models], dtype=np.float64)
+    tails = tail_weight(missed, features.numbers["age"], of_model, cars, trust)
+    return tails, draft.order
 
 
 def age_weight(age: Floats) -> Floats:
@@ -273,6 +303,7 @@ class _Design:
     ----------
     columns : one for each of :data:`carprice.model.blocks.BLOCKS`, of what rows that count have.
     slices : block name → its columns.
+    codes : name of a text → the place of each listing's text among the different ones.
     oldest : age in years to which older cars are clipped.
     """
 
@@ -287,6 +318,7 @@ class _Design:
         self._has_distance = ~np.isnan(features.numbers["odometer"])
         self.bases = bases_of(features.numbers, km_per_unit, self.oldest)
         texts = texts_of(features, self.oldest)
+        self.codes = {name: one.codes for name, one in texts.items()}
         weights = features.car_weights() * (1.0 if counts is None else counts)
         self.columns = [
             _BlockColumns(block, texts[block.text].different, texts[block.text].codes, weights)
@@ -298,33 +330,54 @@ class _Design:
             self.slices[each.block.name] = slice(self.width, stop)
             self.width = stop
 
-    def chunks(self) -> Iterator[tuple[slice, sp.csr_matrix]]:
-        rows = len(self.features)
-        for start in range(0, rows, _CHUNK_ROWS):
-            chunk = slice(start, min(start + _CHUNK_ROWS, rows))
-            parts = [sp.csr_matrix(np.ones((chunk.stop - start, 1)))]
-            for each in self.columns:
-                basis = sp.diags(self.bases[each.block.basis][chunk])
-                parts.append(basis @ each.by_text[each.codes[chunk]])
-            yield chunk, sp.hstack(parts, format="csr")
+    def chunks(self, rows: Codes) -> Iterator[Codes]:
+        """Yield rows chunk by chunk; of more than one chunk, a model's rows stand together.
 
-    def sums(self, log_price: Floats, weight: Floats, folds: Codes) -> list[NormalEquations]:
-        """Return the normal equations of each fold's rows."""
-        sums = [NormalEquations.none(self.width) for _ in range(int(folds.max()) + 1)]
-        for rows, matrix in self.chunks():
-            for fold, before in enumerate(sums):
-                here = np.flatnonzero(folds[rows] == fold)
-                sums[fold] = before + NormalEquations.of(
-                    matrix[here], log_price[rows][here], weight[rows][here]
-                )
+        Rows of a model share their columns: their sums have fewer, and are had in less time.
+        """
+        if len(rows) > _CHUNK_ROWS:
+            rows = rows[np.argsort(self.codes["model"][rows], kind="stable")]
+        yield from (rows[at : at + _CHUNK_ROWS] for at in range(0, len(rows), _CHUNK_ROWS))
+
+    def matrix(self, rows: Codes) -> sp.csr_matrix:
+        """Return the columns of some rows."""
+        parts = [sp.csr_matrix(np.ones((len(rows), 1)))]
+        for each in self.columns:
+            basis = sp.diags(self.bases[each.block.basis][rows])
+            parts.append(basis @ each.by_text[each.codes[rows]])
+        return sp.hstack(parts, format="csr")
+
+    def sums(
+        self, log_price: Floats, weight: Floats, folds: Codes, rows: Codes
+    ) -> list[NormalEquations]:
+        """Return the normal equations of each fold among some rows."""
+        count = int(folds.max()) + 1
+
+        def of_chunk(some: Codes) -> list[NormalEquations]:
+            matrix, parts = self.matrix(some), [folds[some] == fold for fold in range(count)]
+            return [
+                NormalEquations.of(matrix[own], log_price[some[own]], weight[some[own]])
+                for own in map(np.flatnonzero, parts)
+            ]
+
+        sums = [NormalEquations.none(self.width)] * count
+        for found in in_threads(of_chunk, self.chunks(rows)):
+            sums = [before + own for before, own in zip(sums, found, strict=True)]
         return sums
 
     def held_out(self, by_fold: Floats, folds: Codes) -> Floats:
         """Return the ln(price) of each row by the ridge (folds × columns) without its fold."""
+
+        def of_chunk(rows: Codes) -> tuple[Codes, Floats]:
+            matrix, own = self.matrix(rows), np.empty(len(rows))
+            for fold, coefficients in enumerate(by_fold):
+                here = np.flatnonzero(folds[rows] == fold)
+                own[here] = matrix[here] @ coefficients
+            return rows, own
+
         found = np.empty(len(folds))
-        for rows, matrix in self.chunks():
-            predictions = matrix @ by_fold.T
-            found[rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
+        for rows, own in in_threads(of_chunk, self.chunks(np.arange(len(folds)))):
+            found[rows] = own
         return found
 
     def worths(self, by_fold: Floats, folds: Codes) -> dict[str, Floats]:
