@@ -126,11 +126,12 @@ class Features:
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Features":
         """Return the given rows, in the order given."""
-        picked = rows.tolist()
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
         return Features(
-            {name: [values[row] for row in picked] for name, values in self.texts.items()},
+            {name: picked(values, rows) for name, values in self.texts.items()},
             {name: values[rows] for name, values in self.numbers.items()},
-            [self.equipment[row] for row in picked],
+            picked(self.equipment, rows),
             None if self.cars is None else self.cars[rows],
         )
 

@@ -242,7 +242,7 @@ def fit_beside(
     """
     from xgboost.callback import EarlyStopping
 
-    stop = EarlyStopping(patience, save_best=True)
+    stop = EarlyStopping(rounds=patience, save_best=True)
     trees = new_trees({**parameters, "callbacks": [stop]}, seed, directions)
     trees.fit(
         matrix[learned],

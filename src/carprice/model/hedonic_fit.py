@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -354,11 +355,9 @@ class _Design:
         count = int(folds.max()) + 1
 
         def of_chunk(some: Codes) -> list[NormalEquations]:
-            matrix, parts = self.matrix(some), [folds[some] == fold for fold in range(count)]
-            return [
-                NormalEquations.of(matrix[own], log_price[some[own]], weight[some[own]])
-                for own in map(np.flatnonzero, parts)
-            ]
+            some, parts = _by_fold(some, folds, count)
+            matrix, price, counts = self.matrix(some), log_price[some], weight[some]
+            return [NormalEquations.of(matrix[own], price[own], counts[own]) for own in parts]
 
         sums = [NormalEquations.none(self.width)] * count
         for found in in_threads(of_chunk, self.chunks(rows)):
@@ -369,11 +368,10 @@ class _Design:
         """Return the ln(price) of each row by the ridge (folds × columns) without its fold."""
 
         def of_chunk(rows: Codes) -> tuple[Codes, Floats]:
-            matrix, own = self.matrix(rows), np.empty(len(rows))
-            for fold, coefficients in enumerate(by_fold):
-                here = np.flatnonzero(folds[rows] == fold)
-                own[here] = matrix[here] @ coefficients
-            return rows, own
+            rows, parts = _by_fold(rows, folds, len(by_fold))
+            matrix = self.matrix(rows)
+            told = [matrix[own] @ by_fold[fold] for fold, own in enumerate(parts)]
+            return rows, np.concatenate(told)
 
         found = np.empty(len(folds))
         for rows, own in in_threads(of_chunk, self.chunks(np.arange(len(folds)))):
@@ -515,6 +513,13 @@ class _Design:
             },
             usual=usual,
         )
+
+
+def _by_fold(rows: Codes, folds: Codes, count: int) -> tuple[Codes, list[slice]]:
+    """Return rows by their folds, and where each fold stands among them."""
+    ordered = rows[np.argsort(folds[rows], kind="stable")]
+    ends = np.bincount(folds[rows], minlength=count).cumsum().tolist()
+    return ordered, [slice(*ends) for ends in pairwise([0, *ends])]
 
 
 def _means(worth: Floats, *levels: Sequence[str]) -> dict[str, float]:

@@ -60,7 +60,7 @@ _CALIBRATION_ROWS: Final = 100_000
 """Of more rows, so many choose how many trees there are, and calibrate the ranges."""
 _MOST_CROSS_FITTED: Final = 200_000
 """Of more rows, those do not teach the trees; of fewer, trees without each fold tell of them."""
-_TREE_ROWS: Final = 400_000
+_TREE_ROWS: Final = 300_000
 """Of more rows, trees learn from so many; the ridge learns from all."""
 _MOST_HELD_OUT: Final = 1_500
 _SMALLEST_RESIDUAL: Final = 0.01
