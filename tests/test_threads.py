@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from carprice.threads import configure, thread_count, usable_cores
+from carprice.threads import configure, in_threads, thread_count, usable_cores
 
 NEEDS_AFFINITY = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system has no scheduler affinity to set"
@@ -156,3 +157,23 @@ def test_xgboost_waits_passively() -> None:
 def test_no_library_loads_before_the_settings_are_made() -> None:
     program = "import sys, carprice; print(*{'numpy', 'joblib', 'xgboost'} & set(sys.modules))"
     assert run(program).stdout.split() == []
+
+
+def test_results_come_in_the_order_of_the_items_and_no_more_wait_than_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    asked: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(9):
+            asked.append(item)
+            yield item
+
+    found = in_threads(lambda item: item * item, items())
+    assert next(found) == 0
+    assert len(asked) <= 4
+    assert [*found] == [item * item for item in range(1, 9)]
+    assert [*in_threads(len, [])] == []
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda item: 1 // item, [1, 0, 1]))

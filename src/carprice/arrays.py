@@ -1,12 +1,13 @@
 """Types that many modules share: arrays, listings by column, and who is told of progress."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 """The category of each row, as its position in the list of categories."""
@@ -14,6 +15,48 @@ Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 """Listings by column: field name → one value a row; ``None`` or NaN where missing."""
 Progress = Callable[[str], None]
 """Is told the name of each step as it begins."""
+_MOST_KEYS = 2**62
+
+
+def coded(values: Sequence[H]) -> tuple[list[H], Codes]:
+    """Return the different values, in the order in which they come, and the place of each.
+
+    Examples
+    --------
+    >>> different, codes = coded(["b", "a", "b"])
+    >>> different, codes.tolist()
+    (['b', 'a'], [0, 1, 0])
+    """
+    place = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    return [*place], np.fromiter(map(place.__getitem__, values), np.intp, len(values))
+
+
+def coded_together(*codes: Codes) -> tuple[Codes, Codes]:
+    """Return the first row of each combination of codes, in that order, and the place of each row.
+
+    Examples
+    --------
+    >>> first, places = coded_together(np.array([1, 0, 1, 1]), np.array([0, 0, 1, 0]))
+    >>> first.tolist(), places.tolist()
+    ([0, 1, 2], [0, 1, 2, 0])
+    """
+    keys, combinations = np.zeros(len(codes[0]), dtype=np.int64), 1
+    for own in codes:
+        count = int(own.max(initial=0)) + 1
+        if combinations * count >= _MOST_KEYS:
+            keys = np.unique(keys, return_inverse=True)[1]
+            combinations = int(keys.max(initial=0)) + 1
+        keys, combinations = keys * count + own, combinations * count
+    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(first), dtype=np.intp)
+    rank[order] = np.arange(len(first))
+    return first[order], rank[places]
+
+
+def picked(values: Sequence[T], codes: Codes) -> list[T]:
+    """Return the value at each of some places."""
+    return [*map(values.__getitem__, codes.tolist())]
 
 
 def quiet(_: str) -> None:

@@ -6,8 +6,14 @@ as CatBoost, are given :func:`thread_count`.
 """
 
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 PROCESS_CGROUPS = Path("/proc/self/cgroup")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -31,6 +37,22 @@ def thread_count(environment: Mapping[str, str] = os.environ) -> int:
     """
     number = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(number) if number.isdecimal() and int(number) > 0 else usable_cores()
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield what a function makes of each item, in their order, from :func:`thread_count` threads.
+
+    The numeric libraries compute beside each other; Python itself does not. At most one result more
+    than there are threads waits to be taken.
+    """
+    count, waiting = thread_count(), deque[Future[R]]()
+    with ThreadPoolExecutor(count) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def usable_cores(process_cgroups: Path = PROCESS_CGROUPS, cgroup_root: Path = CGROUP_ROOT) -> int:

@@ -19,12 +19,23 @@ AGE, SEATS = (MATRIX[:, ENCODER.columns.index(name)] for name in ENCODER.numbers
 LOG_PRICE = 12 - 0.5 * AGE + 0.5 * (SEATS > 0) + DRAWN.normal(size=ROWS) / 10
 
 
-def fitted(ridge: np.ndarray, log_price: np.ndarray = LOG_PRICE, tails: float = 1.0) -> Blend:
-    """Fit both ensembles; rows whose price was changed count ``tails`` for the residual trees."""
+def fitted(
+    ridge: np.ndarray,
+    log_price: np.ndarray = LOG_PRICE,
+    tails: float = 1.0,
+    some: np.ndarray | None = None,
+) -> Blend:
+    """Fit both ensembles; rows whose price was changed count ``tails`` for the residual trees.
+
+    ``some`` rows choose, and the others are learned from; all rows do both without them.
+    """
     matrix = np.column_stack([ridge.astype(np.float32), MATRIX[:, 1:]])
     weights, folds = np.where(log_price == LOG_PRICE, 1.0, tails), np.arange(ROWS) % 4
     data = TreeData(matrix, log_price, ridge, np.ones(ROWS), weights, folds)
-    return fit_trees(data, np.arange(ROWS), 12.0, ENCODER, SETTINGS, quiet)
+    every = np.arange(ROWS)
+    others = None if some is None else np.setdiff1d(every, some)
+    chosen = every if some is None else some
+    return fit_trees(data, chosen, others, 12.0, ENCODER, SETTINGS, quiet)
 
 
 def error(predicted: np.ndarray) -> float:
@@ -64,6 +75,19 @@ def test_a_ridge_that_says_all_needs_none() -> None:
     blend = fitted(LOG_PRICE - DRAWN.normal(size=ROWS) / 100)
     assert blend.share == 0
     assert error(blend.held_out) < 0.02
+
+
+def test_of_many_rows_some_choose_and_others_teach() -> None:
+    told, some = 12 - 0.5 * AGE + DRAWN.normal(size=ROWS) / 2, np.arange(0, ROWS, 3)
+    blend = fitted(told, some=some)
+    matrix = np.column_stack([told.astype(np.float32), MATRIX[:, 1:]])
+    whole = told + blend.booster.predict(matrix) + blend.share * (12 - told)
+    assert blend.held_out == pytest.approx(whole[some], abs=1e-5)
+    assert np.abs(blend.held_out - LOG_PRICE[some]).mean() < 0.6 * error(told)
+    changed = LOG_PRICE.copy()
+    changed[some] += 1.0  # what some rows ask for is not learned
+    assert np.median(fitted(told, changed, 1.0, some).held_out - blend.held_out) < 0.2
+    assert fitted(LOG_PRICE - DRAWN.normal(size=ROWS) / 100, some=some).share == 0
 
 
 def test_what_is_set_goes_before_the_number_of_cars_and_one_ensemble_before_both() -> None:

@@ -22,9 +22,9 @@ def encoder(features: Features) -> Encoder:
 
 def matrix(encoder: Encoder, features: Features) -> np.ndarray:
     price, *worths = (np.full(len(features), value) for value in (13.0, 0.5, 0.25, 0.125, -0.5))
-    cars = CarReader(Defaults.fit(features)).read(features)
+    complete = CarReader(Defaults.fit(features)).complete(features)
     anchor = Anchor(price, dict(zip(WORTHS, worths, strict=True)), {}, np.ones(len(price)))
-    return TreeRows(encoder).training_matrix(cars, anchor)
+    return TreeRows(encoder).training_matrix(complete, anchor)
 
 
 def test_the_matrix_has_the_columns_that_it_names(encoder: Encoder, features: Features) -> None:

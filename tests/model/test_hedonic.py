@@ -72,7 +72,7 @@ def matrix_of(fitted: Fitted) -> np.ndarray:
     """Return the design matrix, each column multiplied by its block's scale."""
     design = fitted.design()
     factors = factors_of(fitted.hedonic.scales, design.slices, design.width)
-    return np.vstack([m.toarray() for _, m in design.chunks()]) * factors
+    return design.matrix(np.arange(len(fitted.features))).toarray() * factors
 
 
 def ridge(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -109,10 +109,25 @@ def test_a_fit_in_chunks_is_the_fit_in_one_piece(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hedonic_fit, "_CHUNK_ROWS", 110)
-    assert len(list(fitted.design().chunks())) == 6
+    design, every = fitted.design(), np.arange(len(fitted.features))
+    chunks = list(design.chunks(every))
+    assert len(chunks) == 6
+    models = design.codes["model"][np.concatenate(chunks)]
+    assert np.all(np.diff(models) >= 0)
+    assert sorted(np.concatenate(chunks)) == every.tolist()
     hedonic, anchor = fitted.fit()
     assert anchor.log_price == pytest.approx(fitted.held_out, abs=1e-7)
     assert fitted.predict(hedonic) == pytest.approx(fitted.predict(), abs=1e-7)
+
+
+def test_a_sample_of_many_rows_tells_which_count_for_less(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hedonic_fit, "_DRAFT_ROWS", len(fitted.features) * 2 // 3)
+    hedonic, anchor = fitted.fit()
+    tails = fitted.weight / age_weight(fitted.features.numbers["age"])
+    assert np.corrcoef(anchor.tails, tails)[0, 1] > 0.4
+    assert np.median(np.abs(fitted.predict(hedonic) - fitted.predict())) < 0.02
 
 
 def test_held_out_predictions_are_those_of_refits_without_the_fold(fitted: Fitted) -> None:

@@ -14,7 +14,7 @@ from carprice.components.train import train
 from carprice.components.workspace import Workspace
 from carprice.errors import CorruptModelError
 from carprice.listings.frames import as_columns, read_features
-from carprice.model import PriceModel
+from carprice.model import PriceModel, price_model
 from carprice.model_folder import MANIFEST, folder_digest
 from carprice.settings import TrainSettings
 
@@ -95,6 +95,25 @@ def test_trained_again_it_has_the_same_digest(finished, small_settings, tmp_path
         target.write_bytes(path.read_bytes())
     train(small_settings.train, again, lambda _: None)
     assert folder_digest(again.model) == folder_digest(workspace.model)
+
+
+def test_of_many_rows_the_trees_learn_from_a_sample(
+    finished, model: PriceModel, columns: Columns, small_settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, log_price = read_features(finished[0].train_features)
+    rows = len(features)
+    monkeypatch.setattr(price_model, "_TREE_ROWS", rows * 3 // 4)
+    monkeypatch.setattr(price_model, "_MOST_CROSS_FITTED", rows // 2)
+    monkeypatch.setattr(price_model, "_CALIBRATION_ROWS", rows // 4)
+    sampled = PriceModel.fit(features, log_price, model.market, small_settings.train)
+    assert sampled.hedonic == model.hedonic  # which learns from all rows
+    assert sampled.cars == model.cars
+    assert sampled.reference is not None
+    assert sampled.reference.rows <= rows // 4
+    assert sampled.metrics["mape"] == pytest.approx(model.metrics["mape"], rel=0.2)
+    assert sampled.metrics["coverage"] == pytest.approx(90, abs=4)
+    apart = np.abs(np.log(sampled.predict(columns).price / model.predict(columns).price))
+    assert 0 < np.median(apart) < 0.03
 
 
 def test_it_knows_more_than_nothing(model: PriceModel, finished) -> None:

@@ -173,7 +173,8 @@ def by_formula(hedonic: Hedonic, pricer: Pricer, cars: list[dict[str, Any]]) -> 
 def contributions(hedonic: Hedonic, pricer: Pricer, fields: dict[str, Any]) -> dict[str, float]:
     read = pricer._read(fields)
     features = features_of(read.known.car_type, read.car)
-    texts = {name: value for name, (value,) in texts_of(features, hedonic.oldest).items()}
+    found = texts_of(features, hedonic.oldest)
+    texts = {name: one.different[one.codes[0]] for name, one in found.items()}
     bases = bases_of(features.numbers, hedonic.km_per_unit, hedonic.oldest)
     total = dict.fromkeys(hedonic.typical, 0.0)
     for block in BLOCKS:

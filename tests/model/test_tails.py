@@ -7,11 +7,13 @@ YOUNG, OLD = 2.0, 12.0
 DRAWN = np.random.default_rng(3)
 
 
-def weights(missed: list[np.ndarray], ages: list[float], cars: np.ndarray | None = None):
+def weights(
+    missed: list[np.ndarray], ages: list[float], cars: np.ndarray | None = None
+) -> np.ndarray:
     age = np.repeat(ages, [*map(len, missed)])
     every = np.concatenate(missed)
     cars = np.ones(len(age)) if cars is None else cars
-    return tail_weight(every, age, np.zeros(len(age), dtype=np.intp), cars, np.ones(len(age)))
+    return tail_weight(every, age, np.full(len(age), cars.sum()), cars, np.ones(len(age)))
 
 
 def test_what_is_far_off_counts_for_less_and_all_for_one_on_average() -> None:
@@ -54,11 +56,14 @@ def test_cars_of_a_rare_model_count_as_any_other_unless_they_are_doubted() -> No
     trust = np.ones(300)
     models = np.repeat([0, 1, 2], [290, 2, 8])
     missed[290:] = 1.5
-    found = tail_weight(missed, age, models, cars, trust)
+    found = tail_weight(missed, age, np.bincount(models, cars)[models], cars, trust)
     assert found[290:292] == pytest.approx(found[290])
     assert found[290] > 5 * found[292]
     cars[292:] = 0.25  # two cars, each listed four times
-    found = tail_weight(missed, age, models, cars, trust)
+    found = tail_weight(missed, age, np.bincount(models, cars)[models], cars, trust)
     assert found[292:] == pytest.approx(found[290])
     trust[290] = 0.9
-    assert tail_weight(missed, age, models, cars, trust)[290] < 0.2 * found[291]
+    assert (
+        tail_weight(missed, age, np.bincount(models, cars)[models], cars, trust)[290]
+        < 0.2 * found[291]
+    )

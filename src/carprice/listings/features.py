@@ -5,22 +5,19 @@ many cars share and which is read once, and values that differ from car to car.
 """
 
 import datetime
-import math
-from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Codes, Columns, Floats
+from carprice.arrays import Codes, Columns, Floats, coded, coded_together, picked
 from carprice.listings.believed import first_believed
 from carprice.listings.keys import ModelKey, detail_key
-from carprice.listings.market import is_believed, odometer_limits
+from carprice.listings.market import are_believed, is_believed, odometer_limits
 from carprice.listings.own import text_of_own
 from carprice.listings.spelling import normalise
 from carprice.listings.synonyms import canonical
@@ -88,6 +85,8 @@ NUMBERS: Final = (
     *PLAIN_NUMBERS,
 )
 TYPE_TEXTS: Final = tuple(name for name in TEXTS if name not in CAR_CATEGORIES)
+_DAYS_A_YEAR: Final = 365.25
+_FIRST_YEAR: Final = 1970  # of numpy's dates
 _MOST_KEPT_NAMES: Final = 40
 _MOST_KEPT_TEXT: Final = 500
 _CAR_CATEGORY_FIELDS: Final = itemgetter(*CAR_CATEGORIES)(CATEGORIES)
@@ -96,8 +95,6 @@ T = TypeVar("T")
 CarValues = tuple[dict[str, float], Sequence[str], Sequence[str]]
 """The known :data:`NUMBERS` and own ones by name, the :data:`CAR_CATEGORIES` and own ones, and the
 names of equipment."""
-ParsedListing = tuple[Mapping[str, str], *CarValues]
-"""The :data:`TYPE_TEXTS` by name, and what differs from car to car."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +126,12 @@ class Features:
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Features":
         """Return the given rows, in the order given."""
-        picked = rows.tolist()
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
         return Features(
-            {name: [values[row] for row in picked] for name, values in self.texts.items()},
+            {name: picked(values, rows) for name, values in self.texts.items()},
             {name: values[rows] for name, values in self.numbers.items()},
-            [self.equipment[row] for row in picked],
+            picked(self.equipment, rows),
             None if self.cars is None else self.cars[rows],
         )
 
@@ -260,38 +258,89 @@ def parse(
     >>> features.texts["model"], features.numbers["age"]
     (['kia|sonet'], array([4.]))
     """
-    type_of = lru_cache(maxsize=None)(partial(read_type, name_of=reading.name_of))
-    reader = ListingReader(valuation_date, distance_unit, reading)
-
-    def read(fields: Mapping[str, Any]) -> ParsedListing:
-        texts, litres = type_of(*map(fields.get, TYPE_FIELDS))
-        return texts, *reader.read(fields, reader.day_of(fields), litres)
-
-    return features_of(map(read, listings_of(columns)), reading.own)
-
-
-def features_of(listings: Iterable[ParsedListing], own: Sequence[str] = ()) -> Features:
-    """Return listings that were read one by one as columns; ``own`` are the own columns."""
-    of_cars, names_of_numbers = (*CAR_CATEGORIES, *own_texts(own)), (*NUMBERS, *own_numbers(own))
-    types: list[Mapping[str, str]] = []
-    categories: list[str] = []
-    equipment: list[str] = []
-    values = array("d")
-    for texts_of_type, known, of_car, names in listings:
-        types.append(texts_of_type)
-        categories += of_car
-        equipment.append(EQUIPMENT_SEPARATOR.join(names))
-        values.extend(map(known.get, names_of_numbers, repeat(math.nan)))
-    width = len(of_cars)
-    by_category = {name: categories[place::width] for place, name in enumerate(of_cars)}
+    rows = len(columns["year"])
+    types, type_codes = _types_of(columns, rows, reading)
     texts = {
-        name: by_category.get(name) or [one[name] for one in types]
-        for name in (*TEXTS, *own_texts(own))
+        name: picked([of_type[name] for of_type, _ in types], type_codes) for name in TYPE_TEXTS
     }
-    table = np.array(values).reshape(-1, len(names_of_numbers)).T.copy()
-    numbers = dict(zip(names_of_numbers, table, strict=True))
-    numbers["odometer_per_year"] = numbers["odometer"] / (numbers["age"] + 0.5)
-    return Features(texts, numbers, equipment)
+    for name in (*CAR_CATEGORIES, *own_texts(reading.own)):
+        different, codes = _coded(columns.get(CATEGORIES.get(name, alias(name))), rows)
+        texts[name] = picked([reading.name_of(name, value) for value in different], codes)
+    different, codes = _coded(columns.get("features"), rows)
+    names = [*map(reading.equipment_of, different)]
+    days = _days_of(columns.get("listed_on"), rows, valuation_date)
+    listed = (days - np.datetime64(valuation_date, "D")).astype(np.float64) / _DAYS_A_YEAR
+    years = days.astype("datetime64[Y]").astype(np.int64) + _FIRST_YEAR
+    numbers = {
+        "age": np.maximum(years - _floats(columns.get("year"), rows), 0.0),
+        "feature_count": np.array([*map(len, names)], dtype=np.float64)[codes],
+        "listed": np.clip(listed, *LISTED_YEARS),
+    }
+    for name in PLAIN_NUMBERS:
+        is_read = name in reading.numbers
+        numbers[name] = _floats(columns.get(name) if is_read else None, rows)
+    for field in own_numbers(reading.own):
+        numbers[field] = _floats(columns.get(alias(field)), rows)
+    numbers["litres"] = numbers["odometer"] = np.full(rows, np.nan)
+    if "litres" in reading.numbers:
+        engine = _floats(columns.get("engine_cc"), rows)
+        named = np.array([litres for _, litres in types], dtype=np.float64)[type_codes]
+        is_one = (engine >= LEAST_CC) | (engine == 0)
+        numbers["litres"] = np.where(is_one, np.round(engine / 1000 * 10) / 10, named)
+    if "odometer" in reading.numbers:
+        odometer, limits = _floats(columns.get("odometer"), rows), odometer_limits(distance_unit)
+        driven = are_believed(odometer, numbers["age"], limits)
+        numbers["odometer"] = np.where(driven, odometer, np.nan)
+    return features_of(
+        texts, numbers, picked([EQUIPMENT_SEPARATOR.join(one) for one in names], codes)
+    )
+
+
+def features_of(
+    texts: Mapping[str, list[str]], numbers: Mapping[str, Floats], equipment: list[str]
+) -> Features:
+    """Return features of columns in their order, with the distance a year."""
+    own = own_of((*texts, *numbers))
+    per_year = {"odometer_per_year": numbers["odometer"] / (numbers["age"] + 0.5)}
+    every = {**numbers, **per_year}
+    return Features(
+        {name: texts[name] for name in (*TEXTS, *own_texts(own))},
+        {name: every[name] for name in (*NUMBERS, *own_numbers(own))},
+        equipment,
+    )
+
+
+def _types_of(
+    listings: Columns, rows: int, reading: Reading
+) -> tuple[list[tuple[dict[str, str], float]], Codes]:
+    """Return what :func:`read_type` reads of the different types, and the type of each row."""
+    columns = [_coded(listings.get(field), rows) for field in TYPE_FIELDS]
+    first, codes = coded_together(*(own for _, own in columns))
+    fields = (picked(different, own[first]) for different, own in columns)
+    return [read_type(*one, name_of=reading.name_of) for one in zip(*fields, strict=True)], codes
+
+
+def _coded(values: Sequence[Any] | npt.NDArray[Any] | None, rows: int) -> tuple[list[Any], Codes]:
+    """Return the different values of a column, lists as tuples, and the place of each."""
+    if values is None:
+        return [None][:rows], np.zeros(rows, dtype=np.intp)
+    listed = values.tolist() if isinstance(values, np.ndarray) else values
+    return coded([tuple(one) if isinstance(one, list) else one for one in listed])
+
+
+def _floats(values: Sequence[Any] | npt.NDArray[Any] | None, rows: int) -> Floats:
+    """Return a column of numbers; NaN where one is missing."""
+    return np.full(rows, np.nan) if values is None else np.array(values, dtype=np.float64)
+
+
+def _days_of(
+    values: Sequence[Any] | npt.NDArray[Any] | None, rows: int, usual: datetime.date
+) -> npt.NDArray[np.datetime64]:
+    """Return a column of days; the usual one where one is missing."""
+    if values is None:
+        return np.full(rows, usual, dtype="datetime64[D]")
+    days = np.asarray(values, dtype="datetime64[D]")
+    return np.where(np.isnat(days), np.datetime64(usual, "D"), days)
 
 
 def listings_of(columns: Columns) -> Iterator[dict[str, Any]]:
@@ -346,7 +395,7 @@ def years_after(day: datetime.date, valuation_date: datetime.date) -> float:
     >>> years_after(datetime.date(2040, 1, 1), today)
     2.0
     """
-    years = (day - valuation_date).days / 365.25
+    years = (day - valuation_date).days / _DAYS_A_YEAR
     return min(max(years, LISTED_YEARS[0]), LISTED_YEARS[1])
 
 

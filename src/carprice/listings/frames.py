@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carprice.arrays import Columns, Floats
+from carprice.arrays import Columns, Floats, picked
 from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.cars import CAR, cars_of
 from carprice.listings.features import NUMBERS, TEXTS, Features, Reading, parse
@@ -52,6 +53,9 @@ def as_columns(listings: pd.DataFrame) -> Columns:
             columns[name_in_requests(field)] = values.to_numpy(dtype=np.float64)
         elif kind is FieldKind.DATE:
             columns[field] = values.to_numpy(dtype="datetime64[D]")
+        elif isinstance(values.dtype, pd.StringDtype):
+            codes, different = pd.factorize(values)
+            columns[name_in_requests(field)] = picked([*different, None], codes)
         else:
             texts = values.astype(object).where(values.notna(), None)
             columns[name_in_requests(field)] = texts.tolist()
@@ -94,14 +98,21 @@ def trust_of(path: Path) -> Floats | None:
 
 def read_features(path: Path) -> tuple[Features, Floats]:
     """Read what :func:`write_features` wrote."""
-    frame = pd.read_parquet(path)
-    features = Features(
-        {name: frame[name].tolist() for name in (*TEXTS, *own_texts(frame.columns))},
-        {
-            name: frame[name].to_numpy(dtype=np.float64)
-            for name in (*NUMBERS, *own_numbers(frame.columns))
-        },
-        frame[_EQUIPMENT].tolist(),
-        cars_of(frame),
-    )
-    return features, frame[_TARGET].to_numpy(dtype=np.float64)
+    columns = pq.read_schema(path).names
+    texts = (*TEXTS, *own_texts(columns), _EQUIPMENT)
+    table = pq.read_table(path, read_dictionary=[*texts])
+
+    def floats(name: str) -> Floats:
+        return np.asarray(table[name].to_numpy(), dtype=np.float64)
+
+    read = {name: _texts(table[name]) for name in texts}
+    equipment = read.pop(_EQUIPMENT)
+    numbers = {name: floats(name) for name in (*NUMBERS, *own_numbers(columns))}
+    cars = cars_of(table.select([CAR]).to_pandas()) if CAR in columns else None
+    return Features(read, numbers, equipment, cars), floats(_TARGET)
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    """Return a column of texts; rows of one text share it."""
+    coded = column.unify_dictionaries().combine_chunks()
+    return picked(coded.dictionary.to_pylist(), coded.indices.to_numpy())

@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
+
+from carprice.arrays import Floats
 from carprice.errors import InputError
 
 _KM_PER_MILE: Final = 1.609344
@@ -111,3 +115,19 @@ def is_believed(odometer: float, age: float, limits: tuple[float, float]) -> boo
         return True
     most = limits[1] * min(max(age / _YEARS_TO_MOST, 1.0), _TIMES_MOST)
     return odometer <= most and not is_impossible(min(odometer, limits[1]), age, limits)
+
+
+def are_believed(
+    odometer: Floats, age: Floats, limits: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
+    """Return :func:`is_believed` of each of n cars; one that is not known (NaN) is not.
+
+    Examples
+    --------
+    >>> odometer, age = np.array([600_000, 600_000, np.nan]), np.array([7.0, 8.0, 8.0])
+    >>> are_believed(odometer, age, odometer_limits("km")).tolist()
+    [False, True, False]
+    """
+    most = limits[1] * np.clip(age / _YEARS_TO_MOST, 1.0, _TIMES_MOST)
+    impossible = is_impossible(np.minimum(odometer, limits[1]), age, limits)
+    return np.asarray((odometer <= most) & ~impossible)

@@ -9,14 +9,14 @@ with the share that has the smallest out-of-fold error (a stacked regression, Br
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from carprice.arrays import Codes, Floats, Progress
-from carprice.model.booster import Booster, Part, cross_fit, new_trees
+from carprice.model.booster import Booster, Part, cross_fit, fit_beside, new_trees
 from carprice.model.encoder import Encoder, Matrix
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class Blend:
 def fit_trees(
     data: TreeData,
     some: Codes,
+    others: Codes | None,
     start: float,
     encoder: Encoder,
     settings: "TrainSettings",
@@ -127,6 +128,8 @@ def fit_trees(
     Parameters
     ----------
     some : the rows by which the numbers of trees and the share are chosen.
+    others : the rows that are learned from, none of a car of the former ones; None where trees
+        without each fold of these choose, and then all rows are learned from.
     start : the ln(price) that the direct trees start from.
     """
     columns = data.matrix.shape[1]
@@ -134,21 +137,22 @@ def fit_trees(
     mean = np.full(len(data.log_price), start)
     progress("residual trees")
     residual, corrected = _fit(
-        *(data, some, data.ridge, data.cars * data.tails),
+        *(data, some, others, data.ridge, data.cars * data.tails),
         *(encoder, encoder.residual, parameters[0], settings),
     )
     progress("direct trees")
     direct, opinion = _fit(
-        *(data, some, mean, data.cars),
+        *(data, some, others, mean, data.cars),
         *(encoder, encoder.direct, parameters[1], settings),
     )
     share = best_share(data.log_price[some], corrected, opinion, data.cars[some])
-    parts = Part(residual, 1 - share, encoder.residual), Part(direct, share, encoder.direct)
+    of_each = (1 - share, residual, encoder.residual), (share, direct, encoder.direct)
+    parts = [Part(fit(), factor, places) for factor, fit, places in of_each if factor]
     importance = np.zeros(columns)
     for part in parts:
         importance[[*part.places]] += part.factor * part.trees.feature_importances_
     return Blend(
-        booster=Booster.sum_of([part for part in parts if part.factor], columns),
+        booster=Booster.sum_of(parts, columns),
         share=share,
         held_out=(1 - share) * corrected + share * opinion,
         importance=dict(zip(encoder.columns, importance.tolist(), strict=True)),
@@ -158,25 +162,41 @@ def fit_trees(
 def _fit(
     data: TreeData,
     some: Codes,
+    others: Codes | None,
     base: Floats,
     weights: Floats,
     encoder: Encoder,
     places: Sequence[int],
     parameters: Mapping[str, Any],
     settings: "TrainSettings",
-) -> tuple["XGBRegressor", Floats]:
-    """Fit trees to what ``base`` leaves of ln(price); return them, and that of held-out rows."""
+) -> tuple[Callable[[], "XGBRegressor"], Floats]:
+    """Find how many trees tell best what ``base`` leaves of ln(price).
+
+    Returns
+    -------
+    tuple
+        What fits the trees, and the held-out ln(price) of some rows.
+    """
     matrix, seed = np.ascontiguousarray(data.matrix[:, places]), settings.seed
     target = data.log_price - base
     directions = [encoder.directions[place] for place in places]
+    if others is not None:
+        trees, told = fit_beside(
+            *(matrix, target, weights, others, some),
+            *(parameters, settings.patience, seed, directions),
+        )
+        return (lambda: trees), base[some] + told
     found = cross_fit(
         *(matrix[some], target[some], data.tree_folds[some], parameters, settings.patience, seed),
         directions=directions,
         weights=weights[some],
     )
-    trees = new_trees({**parameters, "n_estimators": found.n_estimators}, seed, directions)
-    trees.fit(matrix, target, sample_weight=weights)
-    return trees, base[some] + found.held_out
+
+    def fit() -> "XGBRegressor":
+        trees = new_trees({**parameters, "n_estimators": found.n_estimators}, seed, directions)
+        return trees.fit(matrix, target, sample_weight=weights)
+
+    return fit, base[some] + found.held_out
 
 
 def best_share(log_price: Floats, corrected: Floats, direct: Floats, cars: Floats) -> float:

@@ -237,3 +237,36 @@ def cross_fit(
         own = min(best, len(curves[fold]))
         held_out[folds == fold] = trees.predict(matrix[folds == fold], iteration_range=(0, own))
     return CrossFit(held_out, best)
+
+
+def fit_beside(
+    matrix: Matrix,
+    target: Floats,
+    weights: Floats,
+    learned: Codes,
+    others: Codes,
+    parameters: Mapping[str, Any],
+    patience: int,
+    seed: int,
+    directions: Sequence[int] | None = None,
+) -> tuple["XGBRegressor", Floats]:
+    """Fit trees to some rows, as many as tell other rows best; see :func:`cross_fit`.
+
+    Returns
+    -------
+    tuple
+        The trees, and what they predict of the other rows.
+    """
+    from xgboost.callback import EarlyStopping
+
+    stop = EarlyStopping(rounds=patience, save_best=True)
+    trees = new_trees({**parameters, "callbacks": [stop]}, seed, directions)
+    trees.fit(
+        matrix[learned],
+        target[learned],
+        sample_weight=weights[learned],
+        eval_set=[(matrix[others], target[others])],
+        sample_weight_eval_set=[weights[others]],
+        verbose=False,
+    )
+    return trees, np.asarray(trees.predict(matrix[others]), dtype=np.float64)

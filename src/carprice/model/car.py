@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from carprice.arrays import coded, coded_together, picked
 from carprice.listings.features import (
     CAR_CATEGORIES,
     TYPE_TEXTS,
@@ -138,8 +139,22 @@ class CarReader:
 
     def complete(self, features: Features) -> Features:
         """Return parsed listings with unknown numbers, transmission, body and fuel filled."""
-        rows = (
-            (car_type.texts, car.numbers, car.categories, car.equipment)
-            for car_type, car in self.read(features)
-        )
-        return features_of(rows, self._own)
+        texts = [coded(features.texts[name]) for name in TYPE_TEXTS]
+        first, codes = coded_together(*(own for _, own in texts))
+        columns = [picked(different, own[first]) for different, own in texts]
+        types = [
+            self.type_of(dict(zip(TYPE_TEXTS, one, strict=True)), math.nan)
+            for one in zip(*columns, strict=True)
+        ]
+        completed = {name: picked([of.texts[name] for of in types], codes) for name in TYPE_TEXTS}
+        usual = self._categories or [""] * len(self.categories)
+        for name, of_all in zip(self.categories, usual, strict=True):
+            completed[name] = [one or of_all for one in features.texts[name]]
+        numbers = dict(features.numbers)
+        for name in types[0].usual if types else {}:
+            medians = np.array([of.usual[name] for of in types], dtype=np.float64)[codes]
+            numbers[name] = np.where(np.isnan(numbers[name]), medians, numbers[name])
+        odometer, by_age = numbers["odometer"], np.array(self._odometer_by_age, dtype=np.float64)
+        ages = np.minimum(numbers["age"], len(by_age) - 1).astype(np.intp)
+        numbers["odometer"] = np.where(np.isnan(odometer), by_age[ages], odometer)
+        return features_of(completed, numbers, features.equipment)

@@ -6,14 +6,14 @@ displacement) stays unknown, and so does an odometer where the market often leav
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats, coded, coded_together, picked
 from carprice.listings.features import CAR_CATEGORIES, PLAIN_NUMBERS, Features
 from carprice.schema import own_numbers, own_of, own_texts
 
@@ -52,24 +52,22 @@ class Defaults:
         """Learn the medians of training rows."""
         names = (*USUAL_OF_MODEL, *own_numbers(features.own))
         numbers = np.column_stack([features.numbers[name] for name in names])
-        rows: dict[str, list[int]] = defaultdict(list)
-        for level in ("make", "model"):
-            for row, key in enumerate(features.texts[level]):
-                rows[key].append(row)
-        rows[""] = [*range(len(features))]
+        rows = rows_by_kind(features)
         odometer, ages = features.numbers["odometer"], _age_codes(features)
         if np.isnan(odometer).mean() > _OFTEN_MISSING:
             by_age = np.full(_AGES, np.nan)
         else:
             medians = np.array([_median(odometer[ages == age]) for age in range(_AGES)])
             by_age = _never_falling(medians)
-        kinds = [*zip(*(features.texts[name] for name in KIND), strict=True)]
+        texts = [coded(features.texts[name]) for name in KIND]
+        first, codes = coded_together(*(own for _, own in texts))
+        kinds = [*zip(*(picked(one, own[first]) for one, own in texts), strict=True)]
         return cls(
             {
                 key: dict(zip(names, map(_median, numbers[own].T), strict=True))
                 for key, own in rows.items()
             },
-            {key: _commonest(Counter(kinds[row] for row in own)) for key, own in rows.items()},
+            {key: _commonest(kinds, np.bincount(codes[own])) for key, own in rows.items()},
             by_age,
             UsualCar.fit(features),
             dict(_always_known(features)),
@@ -142,8 +140,24 @@ class UsualCar:
         )
 
 
-def _commonest(counts: Counter[tuple[str, ...]]) -> tuple[str, ...]:
-    return min(counts, key=lambda kind: (-counts[kind], kind))
+def rows_by_kind(features: Features) -> dict[str, Codes]:
+    """Return the rows of each make, of each model as ``make|model``, and of "", the market.
+
+    A make stands before the models, and both in the order of their first rows.
+    """
+    found: dict[str, Codes] = {}
+    for level in ("make", "model"):
+        names, codes = coded(features.texts[level])
+        parts = np.split(np.argsort(codes, kind="stable"), np.bincount(codes).cumsum()[:-1])
+        for name, rows in zip(names, parts, strict=True):
+            found[name] = np.concatenate([found[name], rows]) if name in found else rows
+    found[""] = np.arange(len(features), dtype=np.intp)
+    return found
+
+
+def _commonest(kinds: Sequence[tuple[str, ...]], counts: Codes) -> tuple[str, ...]:
+    """Return the kind of the most rows; ``counts`` is theirs, 0 of those that are left out."""
+    return min(kinds[code] for code in np.flatnonzero(counts == counts.max()).tolist())
 
 
 def _commonest_text(texts: Iterable[str]) -> str:

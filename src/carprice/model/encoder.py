@@ -4,14 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import count
 from typing import Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats, coded
 from carprice.listings.features import CAR_CATEGORIES, NUMBERS, TYPE_CATEGORIES, Features
 from carprice.model.car import Car, CarType
 from carprice.model.worth import WORTHS
@@ -52,6 +51,11 @@ class Anchor:
     worths: Mapping[str, Floats]
     falling: Falling
     tails: Floats
+
+    def take(self, rows: Codes) -> Self:
+        """Return the given rows."""
+        worths = {name: worth[rows] for name, worth in self.worths.items()}
+        return type(self)(self.log_price[rows], worths, self.falling, self.tails[rows])
 
 
 @dataclass(frozen=True)
@@ -141,17 +145,17 @@ class TreeRows:
             name: {level: next(place) for level in encoder.levels[name]} for name in encoder.one_hot
         }
         self._of_types = [(name, places[name]) for name in TYPE_CATEGORIES]
-        self._of_cars = [places[name] for name in (*CAR_CATEGORIES, *own_texts(encoder.levels))]
+        self._own_texts = own_texts(encoder.levels)
+        self._of_cars = [places[name] for name in (*CAR_CATEGORIES, *self._own_texts)]
         self._equipment = {name: next(place) for name in encoder.equipment}
         self._rows = [(name, encoder.rows[name], next(place)) for name in COUNTED]
 
-    def of_type(self, car_type: CarType, worths: Mapping[str, float], less: int = 0) -> Row:
+    def of_type(self, car_type: CarType, worths: Mapping[str, float]) -> Row:
         """Return the row of a type, in which what differs from car to car is 0.
 
         Parameters
         ----------
         worths : see :attr:`carprice.model.worth.TypeWorth.worths`; what is not there is 0.
-        less : training rows that are not counted.
         """
         row, texts = np.zeros(self.columns, dtype=np.float32), car_type.texts
         row[1 : 1 + len(self._worths)] = [worths.get(name, 0.0) for name in self._worths]
@@ -159,7 +163,7 @@ class TreeRows:
             if texts[name] in places:
                 row[places[texts[name]]] = 1.0
         for name, rows, place in self._rows:
-            row[place] = math.log1p(rows.get(texts[name], less) - less)
+            row[place] = math.log1p(rows.get(texts[name], 0))
         return memoryview(row.tobytes()).cast("f")
 
     def write(self, cells: Row, of_type: Row, ridge: float, car: Car) -> None:
@@ -187,14 +191,36 @@ class TreeRows:
             self.write(cells[start : start + self.columns], *car)
         return matrix
 
-    def training_matrix(self, cars: Iterable[tuple[CarType, Car]], anchor: Anchor) -> Matrix:
-        """Return n training rows × columns, float32; a row does not count itself."""
-        of_type = lru_cache(maxsize=None)(lambda car_type: self.of_type(car_type, {}, less=1))
-        ridge = anchor.log_price
-        rows = ((of_type(car_type), 0.0, car) for car_type, car in cars)
-        matrix = self.matrix(rows, len(ridge))
-        worths = [anchor.worths[name] for name in self._worths]
-        matrix[:, : 1 + len(worths)] = np.column_stack([ridge, *worths])
+    def training_matrix(self, complete: Features, anchor: Anchor) -> Matrix:
+        """Return n training rows × columns, float32; a row does not count itself.
+
+        Parameters
+        ----------
+        complete : the rows, completed by :meth:`carprice.model.car.CarReader.complete`.
+        """
+        matrix = np.zeros((len(complete), self.columns), dtype=np.float32)
+        for place, known in enumerate((anchor.log_price, *map(anchor.worths.get, self._worths))):
+            matrix[:, place] = known
+        for name, place in self._numbers:
+            matrix[:, place] = complete.numbers[name]
+        for place, beyond, least, most in self._beyond:
+            number = matrix[:, place].astype(np.float64)
+            within = np.clip(number, least, most)
+            matrix[:, place], matrix[:, beyond] = within, number - within
+        of_cars = zip((*CAR_CATEGORIES, *self._own_texts), self._of_cars, strict=True)
+        for name, places in (*self._of_types, *of_cars):
+            different, codes = coded(complete.texts[name])
+            columns = np.array([places.get(text, 0) for text in different], dtype=np.intp)[codes]
+            rows = np.flatnonzero(columns)
+            matrix[rows, columns[rows]] = 1.0
+        different, codes = coded(complete.equipment)
+        for name, place in self._equipment.items():
+            has = [name in names.split(EQUIPMENT_SEPARATOR) for names in different]
+            matrix[:, place] = np.array(has, dtype=np.float32)[codes]
+        for name, rows_of, place in self._rows:
+            different, codes = coded(complete.texts[name])
+            counts = [math.log1p(rows_of.get(text, 1) - 1) for text in different]
+            matrix[:, place] = np.array(counts, dtype=np.float32)[codes]
         return matrix
 
 

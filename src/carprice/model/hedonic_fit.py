@@ -2,16 +2,17 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from carprice.arrays import Codes, Floats
+from carprice.arrays import Codes, Floats, coded, coded_together, picked
 from carprice.listings.believed import counted
 from carprice.listings.features import Features
 from carprice.listings.keys import DetailKey, detail_key, has_detail
@@ -34,10 +35,15 @@ from carprice.model.hedonic import (
 )
 from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
 from carprice.model.own_terms import own_scales, texts_of_own
+from carprice.model.sampling import sample_of
 from carprice.model.tails import tail_weight
 from carprice.model.worth import WORTHS, worth_of
+from carprice.threads import in_threads
 
 _CHUNK_ROWS: Final = 100_000
+_DRAFT_ROWS: Final = 100_000
+"""Of more rows, so many tell the first ridge's coefficients, in as many folds as stand next."""
+_DRAFT_FOLDS: Final = 2
 _OLDEST: Final = 40
 _OFTEN_UNKNOWN: Final = 0.05
 _LEAST_FALL_A_YEAR: Final = 0.02  # of ln(price)
@@ -80,15 +86,10 @@ def fit_hedonic(
     design = _Design(features, km_per_unit, cars > 0)
     weight = age_weight(features.numbers["age"]) * cars
     start = {each.block.name: each.block.scale for each in design.columns}
-    sums = design.sums(log_price, weight, folds)
-    draft = RidgeSolver(sum(sums[1:], start=sums[0]))
-    factors = factors_of({**start, **fixed}, design.slices, design.width)
-    _, by_fold = solve_with_folds(draft, sums, factors)
-    missed = log_price - design.held_out(by_fold, folds)
-    models = _factorise(features.texts["model"])[1]
-    tails = tail_weight(missed, features.numbers["age"], models, cars, believed)
-    sums = design.sums(log_price, weight * tails, folds)
-    solver = RidgeSolver(sum(sums[1:], start=sums[0]), draft.order)
+    tails, order = _tails(design, log_price, folds, cars, believed, {**start, **fixed})
+    every = np.arange(len(features), dtype=np.intp)
+    sums = design.sums(log_price, weight * tails, folds, every)
+    solver = RidgeSolver(sum(sums[1:], start=sums[0]), order)
     scales = choose_scales(solver, float(cars.sum()), design.slices, start, fixed)
     factors = factors_of(scales, design.slices, design.width)
     solution, by_fold = solve_with_folds(solver, sums, factors)
@@ -96,6 +97,36 @@ def fit_hedonic(
     hedonic, falling = design.hedonic(solution, scales, held_out - log_price, cars)
     corrected = sum(design.corrections(hedonic).values(), held_out)
     return hedonic, Anchor(corrected, design.worths(by_fold, folds), falling, tails)
+
+
+def _tails(
+    design: "_Design",
+    log_price: Floats,
+    folds: Codes,
+    cars: Floats,
+    trust: Floats,
+    scales: Mapping[str, float],
+) -> tuple[Floats, Codes | None]:
+    """Return how much rows count by how far they lie off, and the columns' order if all tell it.
+
+    Of many rows, a sample tells what others expect.
+    """
+    features, every = design.features, len(folds)
+    some = sample_of(every, _DRAFT_ROWS)
+    is_sample = len(some) < every
+    if is_sample:
+        folds = folds % _DRAFT_FOLDS
+    weight = age_weight(features.numbers["age"]) * cars
+    sums = design.sums(log_price, weight, folds, some)
+    draft = RidgeSolver(sum(sums[1:], start=sums[0]))
+    factors = factors_of(scales, design.slices, design.width)
+    _, by_fold = solve_with_folds(draft, sums, factors)
+    missed = log_price - design.held_out(by_fold, folds)
+    models = design.codes["model"]
+    cars_of = np.bincount(models[some], cars[some], int(models.max()) + 1)
+    of_model = np.asarray(cars_of[models], dtype=np.float64)
+    tails = tail_weight(missed, features.numbers["age"], of_model, cars, trust)
+    return tails, draft.order
 
 
 def age_weight(age: Floats) -> Floats:
@@ -109,62 +140,83 @@ def age_weight(age: Floats) -> Floats:
     return np.clip(np.exp(1.4 - age / 5), 0.2, 3.3)
 
 
-def texts_of(features: Features, oldest: int) -> dict[str, list[str]]:
-    """Return the texts of :attr:`carprice.model.blocks.Block.text`, n values each.
+def texts_of(features: Features, oldest: int) -> dict[str, "Texts"]:
+    """Return the texts of :attr:`carprice.model.blocks.Block.text` of n listings.
 
     Parameters
     ----------
     features : n completed listings.
     oldest : age in years to which older cars are clipped.
     """
-    texts, values = features.texts, features.numbers
-    age = [str(int(years)) for years in np.minimum(values["age"], oldest)]
-    model, fuel, transmission = (texts[name] for name in ("model", "fuel", "transmission"))
-    engine, spec, tax = (
-        [_print_each(values[name]) for name in names] for names in (ENGINE, SPEC, TAX)
+    values, every = features.numbers, len(features)
+    own = {name: Texts(*coded(texts)) for name, texts in features.texts.items()}
+    numbers = {
+        name: _numbers(values[name])
+        for name in {*LOGGED, *ENGINE, *SPEC, *TAX, "seats", "ownership", "listed", "fitness_age"}
+    }
+    age = _numbers(np.minimum(values["age"], oldest).astype(np.intp))
+    model, fuel, transmission = (own[name] for name in ("model", "fuel", "transmission"))
+    extent = _numbers(values["feature_count"] / 8)
+    logged = (*LOGGED, "seats")
+
+    def printed_of(names: Sequence[str]) -> list[Texts]:
+        return [numbers[name].joined(printed) for name in names]
+
+    spec, tax = printed_of(SPEC), printed_of(TAX)
+    model_spec = model.joined(
+        lambda of, kind, *row: detail_key(of, *row, kind) if any(row) else "", fuel, *spec
     )
-    numbers = (*LOGGED, "seats")
-    rows = zip(*(values[name].tolist() for name in numbers), strict=True)
-    kinds = zip(fuel, transmission, texts["body"], strict=True)
-    extent = [n / 8 for n in values["feature_count"]]
-    model_spec = [
-        detail_key(of, *row, kind) if any(row) else ""
-        for of, kind, *row in zip(model, fuel, *spec, strict=True)
-    ]
+    years = age.joined(str)
     return {
-        **texts,
-        "": [""] * len(features),
-        "words": [DetailKey.read(text).detail for text in texts["model_variant"]],
-        "age": age,
-        "model_age": [*map(detail_key, model, age)],
-        "kind": ["|".join(row) for row in kinds],
-        "owners": [_print_terms("ownership", count) for count in values["ownership"].tolist()],
-        "equipment": features.equipment,
-        "extent": [print_numbers(many=many, none=float(many == 0)) for many in extent],
-        "extent_a": [print_numbers(many=many) for many in extent],
-        "quarter": [str(quarters_before(years)) for years in values["listed"].tolist()],
-        "no_distance": [
-            print_numbers(**{NO_DISTANCE: float(math.isnan(one))}) for one in values["odometer"]
-        ],
-        "own": texts_of_own(features),
-        "fitness": _print_each(values["fitness_age"]),
-        "model_engine": [*map(detail_key, model, *engine)],
+        **own,
+        "": Texts([""], np.zeros(every, dtype=np.intp)),
+        "words": own["model_variant"].joined(lambda text: DetailKey.read(text).detail),
+        "age": years,
+        "model_age": model.joined(detail_key, years),
+        "kind": fuel.joined(lambda *row: "|".join(row), transmission, own["body"]),
+        "owners": numbers["ownership"].joined(partial(_print_terms, "ownership")),
+        "equipment": Texts(*coded(features.equipment)),
+        "extent": extent.joined(lambda many: print_numbers(many=many, none=float(many == 0))),
+        "extent_a": extent.joined(lambda many: print_numbers(many=many)),
+        "quarter": numbers["listed"].joined(lambda years: str(quarters_before(years))),
+        "no_distance": _numbers(np.isnan(values["odometer"]).astype(np.float64)).joined(
+            lambda one: print_numbers(**{NO_DISTANCE: one})
+        ),
+        "own": Texts(*coded(texts_of_own(features))),
+        "fitness": printed_of(["fitness_age"])[0],
+        "model_engine": model.joined(detail_key, *printed_of(ENGINE)),
         "model_spec": model_spec,
-        "model_spec_age": [
-            detail_key(of, years) if of else "" for of, years in zip(model_spec, age, strict=True)
-        ],
-        "model_tax": [
-            detail_key(of, *row) if row[0] else "" for of, *row in zip(model, *tax, strict=True)
-        ],
-        "make_powertrain": [*map(detail_key, texts["make"], fuel, transmission)],
-        "engine": [";".join(filter(None, map(_print_terms, numbers, row))) for row in rows],
+        "model_spec_age": model_spec.joined(
+            lambda of, *row: detail_key(of, *row) if of else "", years
+        ),
+        "model_tax": model.joined(lambda of, *row: detail_key(of, *row) if row[0] else "", *tax),
+        "make_powertrain": own["make"].joined(detail_key, fuel, transmission),
+        "engine": numbers[logged[0]].joined(
+            lambda *row: ";".join(filter(None, map(_print_terms, logged, row))),
+            *(numbers[name] for name in logged[1:]),
+        ),
     }
 
 
-def _print_each(values: Floats) -> list[str]:
-    distinct, codes = np.unique(values, return_inverse=True)
-    texts = [*map(printed, distinct.tolist())]
-    return [texts[code] for code in codes.tolist()]
+@dataclass(frozen=True)
+class Texts:
+    """One value for each of n listings: the different ones, in their first order, and the codes."""
+
+    different: list[Any]
+    codes: Codes
+
+    def joined(self, write: Callable[..., str], *others: "Texts") -> "Texts":
+        """Return what is written of this value and of others."""
+        parts = (self, *others)
+        first, codes = coded_together(*(part.codes for part in parts))
+        rows = zip(*(picked(part.different, part.codes[first]) for part in parts), strict=True)
+        different, places = coded([write(*row) for row in rows])
+        return Texts(different, places[codes])
+
+
+def _numbers(values: npt.NDArray[Any]) -> Texts:
+    different, codes = np.unique(values, return_inverse=True)
+    return Texts(different.tolist(), codes)
 
 
 @lru_cache(maxsize=4096)
@@ -252,6 +304,7 @@ class _Design:
     ----------
     columns : one for each of :data:`carprice.model.blocks.BLOCKS`, of what rows that count have.
     slices : block name → its columns.
+    codes : name of a text → the place of each listing's text among the different ones.
     oldest : age in years to which older cars are clipped.
     """
 
@@ -266,42 +319,63 @@ class _Design:
         self._has_distance = ~np.isnan(features.numbers["odometer"])
         self.bases = bases_of(features.numbers, km_per_unit, self.oldest)
         texts = texts_of(features, self.oldest)
-        factorised = {name: _factorise(texts[name]) for name in {block.text for block in BLOCKS}}
+        self.codes = {name: one.codes for name, one in texts.items()}
         weights = features.car_weights() * (1.0 if counts is None else counts)
-        self.columns = [_BlockColumns(block, *factorised[block.text], weights) for block in BLOCKS]
+        self.columns = [
+            _BlockColumns(block, texts[block.text].different, texts[block.text].codes, weights)
+            for block in BLOCKS
+        ]
         self.slices, self.width = {}, 1
         for each in self.columns:
             stop = self.width + len(each.terms)
             self.slices[each.block.name] = slice(self.width, stop)
             self.width = stop
 
-    def chunks(self) -> Iterator[tuple[slice, sp.csr_matrix]]:
-        rows = len(self.features)
-        for start in range(0, rows, _CHUNK_ROWS):
-            chunk = slice(start, min(start + _CHUNK_ROWS, rows))
-            parts = [sp.csr_matrix(np.ones((chunk.stop - start, 1)))]
-            for each in self.columns:
-                basis = sp.diags(self.bases[each.block.basis][chunk])
-                parts.append(basis @ each.by_text[each.codes[chunk]])
-            yield chunk, sp.hstack(parts, format="csr")
+    def chunks(self, rows: Codes) -> Iterator[Codes]:
+        """Yield rows chunk by chunk; of more than one chunk, a model's rows stand together.
 
-    def sums(self, log_price: Floats, weight: Floats, folds: Codes) -> list[NormalEquations]:
-        """Return the normal equations of each fold's rows."""
-        sums = [NormalEquations.none(self.width) for _ in range(int(folds.max()) + 1)]
-        for rows, matrix in self.chunks():
-            for fold, before in enumerate(sums):
-                here = np.flatnonzero(folds[rows] == fold)
-                sums[fold] = before + NormalEquations.of(
-                    matrix[here], log_price[rows][here], weight[rows][here]
-                )
+        Rows of a model share their columns: their sums have fewer, and are had in less time.
+        """
+        if len(rows) > _CHUNK_ROWS:
+            rows = rows[np.argsort(self.codes["model"][rows], kind="stable")]
+        yield from (rows[at : at + _CHUNK_ROWS] for at in range(0, len(rows), _CHUNK_ROWS))
+
+    def matrix(self, rows: Codes) -> sp.csr_matrix:
+        """Return the columns of some rows."""
+        parts = [sp.csr_matrix(np.ones((len(rows), 1)))]
+        for each in self.columns:
+            basis = sp.diags(self.bases[each.block.basis][rows])
+            parts.append(basis @ each.by_text[each.codes[rows]])
+        return sp.hstack(parts, format="csr")
+
+    def sums(
+        self, log_price: Floats, weight: Floats, folds: Codes, rows: Codes
+    ) -> list[NormalEquations]:
+        """Return the normal equations of each fold among some rows."""
+        count = int(folds.max()) + 1
+
+        def of_chunk(some: Codes) -> list[NormalEquations]:
+            some, parts = _by_fold(some, folds, count)
+            matrix, price, counts = self.matrix(some), log_price[some], weight[some]
+            return [NormalEquations.of(matrix[own], price[own], counts[own]) for own in parts]
+
+        sums = [NormalEquations.none(self.width)] * count
+        for found in in_threads(of_chunk, self.chunks(rows)):
+            sums = [before + own for before, own in zip(sums, found, strict=True)]
         return sums
 
     def held_out(self, by_fold: Floats, folds: Codes) -> Floats:
         """Return the ln(price) of each row by the ridge (folds × columns) without its fold."""
+
+        def of_chunk(rows: Codes) -> tuple[Codes, Floats]:
+            rows, parts = _by_fold(rows, folds, len(by_fold))
+            matrix = self.matrix(rows)
+            told = [matrix[own] @ by_fold[fold] for fold, own in enumerate(parts)]
+            return rows, np.concatenate(told)
+
         found = np.empty(len(folds))
-        for rows, matrix in self.chunks():
-            predictions = matrix @ by_fold.T
-            found[rows] = predictions[np.arange(predictions.shape[0]), folds[rows]]
+        for rows, own in in_threads(of_chunk, self.chunks(np.arange(len(folds)))):
+            found[rows] = own
         return found
 
     def worths(self, by_fold: Floats, folds: Codes) -> dict[str, Floats]:
@@ -441,27 +515,28 @@ class _Design:
         )
 
 
+def _by_fold(rows: Codes, folds: Codes, count: int) -> tuple[Codes, list[slice]]:
+    """Return rows by their folds, and where each fold stands among them."""
+    ordered = rows[np.argsort(folds[rows], kind="stable")]
+    ends = np.bincount(folds[rows], minlength=count).cumsum().tolist()
+    return ordered, [slice(*ends) for ends in pairwise([0, *ends])]
+
+
 def _means(worth: Floats, *levels: Sequence[str]) -> dict[str, float]:
     """Return the mean of the rows of each key; a row has one key in each of the levels."""
     means: dict[str, float] = {}
     for keys in levels:
-        names, codes = _factorise(keys)
+        names, codes = coded(keys)
         sums, rows = np.bincount(codes, weights=worth), np.bincount(codes)
         means.update(zip(names, (sums / rows).tolist(), strict=True))
     return means
 
 
 def _variances_within(keys: Sequence[str], worths: Mapping[str, Floats]) -> dict[str, float]:
-    _, codes = _factorise(keys)
+    _, codes = coded(keys)
     rows = np.bincount(codes)
     variances = {}
     for factor, worth in worths.items():
         means = np.bincount(codes, weights=worth) / rows
         variances[factor] = float(np.mean((worth - means[codes]) ** 2))
     return variances
-
-
-def _factorise(texts: Sequence[str]) -> tuple[list[str], Codes]:
-    position: dict[str, int] = {}
-    codes = np.array([position.setdefault(text, len(position)) for text in texts], dtype=np.intp)
-    return list(position), codes

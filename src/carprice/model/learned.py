@@ -6,7 +6,6 @@ it, are known without the year. Eight bytes of a hash are kept of each; neither 
 price can be told from them alone.
 """
 
-import datetime
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,19 +94,20 @@ class CarKeys:
             of_car = dict(zip(CAR_CATEGORIES, categories, strict=False))  # own columns follow
             rest = _rest({**texts, **of_car}, numbers, equipment)
         by_year, of_new = (
-            _digest(_car(texts["model"], one, odometer, rest)) for one in (year, None)
+            _digest(_car(texts["model"], one, odometer, rest)) for one in (year, math.nan)
         )
         return by_year, of_new
 
 
 def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[str]:
-    first, numbers = market.valuation_date, features.numbers
-    days = np.round(numbers["listed"] * 365.25).tolist()
-    known = zip(*(numbers[name].tolist() for name in ("age", "odometer")), strict=True)
-    for row, (after, (age, odometer)) in enumerate(zip(days, known, strict=True)):
-        # An age is never below 0: of a new car it does not tell the model year.
-        year = (first + datetime.timedelta(days=after)).year - age if age > 0 else None
-        model = features.texts["model"][row]
+    numbers = features.numbers
+    ages, models, odometers = numbers["age"], features.texts["model"], numbers["odometer"].tolist()
+    days = np.round(numbers["listed"] * 365.25).astype(np.int64)
+    first = np.datetime64(market.valuation_date, "D")
+    years = (first + days).astype("datetime64[Y]").astype(np.int64) + 1970 - ages
+    # An age is never below 0: of a new car it does not tell the model year.
+    known = np.where(ages > 0, years, np.nan).tolist()
+    for row, (model, year, odometer) in enumerate(zip(models, known, odometers, strict=True)):
         if names_a_car(odometer):
             yield _car(model, year, odometer)
             continue
@@ -131,9 +131,9 @@ def names_a_car(odometer: float) -> bool:
     return odometer >= _LEAST_KNOWN and round(odometer) % _ROUND != 0
 
 
-def _car(model: str, year: float | None, odometer: float, rest: Sequence[str] = ()) -> str:
-    """Return what tells a car from others, as one text; ``year`` is None of one that was new."""
-    told = "new" if year is None else f"{year:.0f}"
+def _car(model: str, year: float, odometer: float, rest: Sequence[str] = ()) -> str:
+    """Return what tells a car from others, as one text; ``year`` is NaN of one that was new."""
+    told = "new" if math.isnan(year) else f"{year:.0f}"
     return "\n".join((model, told, f"{odometer:.0f}", *rest))
 
 

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, SuperLU, cg, splu
 
 from carprice.arrays import Codes, Floats
+from carprice.threads import in_threads
 
 _INTERCEPT_PENALTY: Final = 1e-9
 _TOLERANCE: Final = 1e-10
@@ -143,7 +144,7 @@ def solve_with_folds(
         Coefficients fitted on all rows (columns), and without each fold (folds × columns).
     """
     whole = solver.at(factors)
-    by_fold = [solver.without(fold, factors, whole) for fold in folds]
+    by_fold = [*in_threads(lambda fold: solver.without(fold, factors, whole), folds)]
     return factors * whole.solution(), factors * np.array(by_fold)
 
 

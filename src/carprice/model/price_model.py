@@ -26,7 +26,7 @@ from carprice.model.correction import FILE as CORRECTION
 from carprice.model.correction import Correction
 from carprice.model.deal_limits import DealLimits
 from carprice.model.defaults import Defaults
-from carprice.model.encoder import Encoder, TreeRows
+from carprice.model.encoder import Encoder, Matrix, TreeRows
 from carprice.model.explanation import Explanation
 from carprice.model.hedonic import Hedonic
 from carprice.model.intervals import ConformalRanges
@@ -36,6 +36,7 @@ from carprice.model.listing_store import ListingStore
 from carprice.model.neighbours import Neighbours
 from carprice.model.pricer import Pricer, Prices
 from carprice.model.reference import Reference
+from carprice.model.sampling import sample_of
 from carprice.model.segments import Segments
 from carprice.model.stored import check_part
 from carprice.model.support import Support
@@ -56,6 +57,11 @@ if TYPE_CHECKING:
 
 _LIBRARIES: Final = ("numpy", "onnxruntime", "scipy", "xgboost", "xgboost-cpu", "onnxmltools")
 _CALIBRATION_ROWS: Final = 100_000
+"""Of more rows, so many choose how many trees there are, and calibrate the ranges."""
+_MOST_CROSS_FITTED: Final = 200_000
+"""Of more rows, those do not teach the trees; of fewer, trees without each fold tell of them."""
+_TREE_ROWS: Final = 300_000
+"""Of more rows, trees learn from so many; the ridge learns from all."""
 _MOST_HELD_OUT: Final = 1_500
 _SMALLEST_RESIDUAL: Final = 0.01
 _RATIOS: Final = ("power_bhp", "fuel_economy", "new_price")
@@ -155,33 +161,34 @@ class PriceModel:
         defaults = Defaults.fit(features)
         cars = CarReader(defaults)
         complete = cars.complete(features)
-        seed, patience = settings.seed, settings.patience
+        seed = settings.seed
         assignment = _assign_folds(features.car_codes(), settings.folds, seed)
         fixed = settings.hedonic.scales
         hedonic, anchor = fit_hedonic(
             complete, log_price, assignment, fixed, market.km_per_unit, trust
         )
         encoder = Encoder.fit(complete.take(features.first_of_each_car(trust)), anchor.falling)
-        matrix = TreeRows(encoder).training_matrix(cars.read(features), anchor)
-        some = np.random.default_rng(seed).permutation(len(log_price))[:_CALIBRATION_ROWS]
-        some.sort()
-        every = features.car_weights() * trust
-        data = TreeData(matrix, log_price, anchor.log_price, every, anchor.tails, assignment)
-        blend = fit_trees(data, some, hedonic.start, encoder, settings, progress)
+        # What trees and ranges learn from: of many rows, a sample.
+        used = sample_of(len(log_price), _TREE_ROWS, seed)
+        of_trees, known, asked = features.take(used), log_price[used], anchor.take(used)
+        matrix = TreeRows(encoder).training_matrix(complete.take(used), asked)
+        some = sample_of(len(used), _CALIBRATION_ROWS, seed)
+        every = features.car_weights()[used] * trust[used]
+        data = TreeData(matrix, known, asked.log_price, every, asked.tails, assignment[used])
+        others = None
+        if len(used) > _MOST_CROSS_FITTED:
+            codes = of_trees.car_codes()
+            others = np.flatnonzero(~np.isin(codes, codes[some]))
+        blend = fit_trees(data, some, others, hedonic.start, encoder, settings, progress)
         parts, weights = data.tree_folds[some], every[some]
         progress("ranges")
-        missed = log_price[some] - blend.held_out
-        size = np.log(np.abs(missed) + _SMALLEST_RESIDUAL)
-        size -= size.mean()
-        expected = cross_fit(
-            matrix[some], size, parts, _SCALE_TREES, patience, seed, weights=weights
-        )
-        scale = new_trees({**_SCALE_TREES, "n_estimators": expected.n_estimators}, seed)
-        scale.fit(matrix[some], size, sample_weight=weights)
-        price, age, local = np.exp(log_price), features.numbers["age"][some], expected.held_out
+        missed = known[some] - blend.held_out
+        scale, local = _fit_scale(matrix[some], missed, weights, parts, settings)
+        some = used[some]
+        price, age = np.exp(log_price), features.numbers["age"][some]
         believed, sure = believed_rows(trust), believed_rows(trust[some])
-        known = (missed, np.exp(local), age, weights)
-        ends = ConformalRanges.held_out(*known, parts)
+        scores = (missed, np.exp(local), age, weights)
+        ends = ConformalRanges.held_out(*scores, parts)
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
         first = features.first_of_each_car(trust)
         listings = None
@@ -199,8 +206,8 @@ class PriceModel:
             encoder=encoder,
             booster=blend.booster,
             direct_share=blend.share,
-            scale=Booster.of(scale, matrix.shape[1]),
-            ranges=ConformalRanges.fit(*known),
+            scale=scale,
+            ranges=ConformalRanges.fit(*scores),
             trained_on={
                 name: (float(np.nanmin(values)), float(np.nanmax(values)))
                 for name, values in features.numbers.items()
@@ -490,6 +497,19 @@ def usual_range(values: Floats, *, is_ratio: bool = False) -> tuple[float, float
     if is_ratio:
         near = near[near >= low / 2]
     return float(near.min()), float(near.max())
+
+
+def _fit_scale(
+    matrix: Matrix, missed: Floats, weights: Floats, folds: Codes, settings: "TrainSettings"
+) -> tuple[Booster, Floats]:
+    """Return trees for the logarithm of a residual's expected size, and that of each row."""
+    size = np.log(np.abs(missed) + _SMALLEST_RESIDUAL)
+    size -= size.mean()
+    seed = settings.seed
+    found = cross_fit(matrix, size, folds, _SCALE_TREES, settings.patience, seed, weights=weights)
+    trees = new_trees({**_SCALE_TREES, "n_estimators": found.n_estimators}, seed)
+    trees.fit(matrix, size, sample_weight=weights)
+    return Booster.of(trees, matrix.shape[1]), found.held_out
 
 
 def _assign_folds(cars: Codes, folds: int, seed: int) -> Codes:

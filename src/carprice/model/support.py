@@ -23,7 +23,7 @@ from carprice.listings.keys import DetailKey, ModelKey
 from carprice.model.blocks import BLOCKS
 from carprice.model.car import Car, CarType
 from carprice.model.cautions import Caution
-from carprice.model.defaults import USUAL_OF_MODEL
+from carprice.model.defaults import USUAL_OF_MODEL, rows_by_kind
 from carprice.model.hedonic import KM_KNOTS, USUAL_KM, Hedonic
 from carprice.model.intervals import CONFIDENCES
 from carprice.schema import own_numbers
@@ -86,16 +86,12 @@ class Support:
     @classmethod
     def fit(cls, features: Features, log_price: Floats) -> Self:
         """Learn what n training rows have."""
-        rows: dict[str, list[int]] = defaultdict(list)
-        for level in ("make", "model"):
-            for row, key in enumerate(features.texts[level]):
-                rows[key].append(row)
         age, odometer = (features.numbers[name] for name in ("age", "odometer"))
         price = np.exp(log_price)
         everywhere = _limits(price)
         seen = {"": Seen(len(price), _limits(age), _limits(odometer), everywhere)}
-        for kind, own in rows.items():
-            if _is_kind(kind, len(own)):
+        for kind, own in rows_by_kind(features).items():
+            if kind and _is_kind(kind, len(own)):
                 prices = _limits(price[own]) if len(own) >= FEWEST_ROWS else everywhere
                 seen[kind] = Seen(len(own), _limits(age[own]), _limits(odometer[own]), prices)
         tails = (1 - np.array(CONFIDENCES)) / 2

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from carprice.arrays import Codes, Floats
+from carprice.arrays import Floats
 from carprice.model.intervals import age_bands
 
 _FREEDOM: Final = 14
@@ -25,22 +25,24 @@ _NO_DOUBT: Final = 0.98
 _SMALLEST_SCALE: Final = 0.02  # of ln(price)
 
 
-def tail_weight(missed: Floats, age: Floats, models: Codes, cars: Floats, trust: Floats) -> Floats:
+def tail_weight(
+    missed: Floats, age: Floats, of_model: Floats, cars: Floats, trust: Floats
+) -> Floats:
     """Return how much each of n rows counts by how far it is from what others expect; mean 1.
 
     Parameters
     ----------
     missed : ln(price) less what rows of other folds expect.
     age : in years; an age band of 50 cars or more has the scale of its own rows.
-    models : the number of each row's model; cars of one that has fewer than three are not judged.
+    of_model : how many cars of the row's model there are; with fewer than three it is not judged.
     cars : what each row counts otherwise, one part of its car.
     trust : how far each price is believed, 0 to 1; one that is doubted is judged in any case.
 
     Examples
     --------
     >>> missed, age = np.array([-0.1, 0.1, 0.1, -0.1, 1.0]), np.full(5, 2.0)
-    >>> models, one = np.zeros(5, dtype=np.intp), np.ones(5)
-    >>> tail_weight(missed, age, models, one, one).round(2).tolist()
+    >>> one = np.ones(5)
+    >>> tail_weight(missed, age, 5 * one, one, one).round(2).tolist()
     [1.18, 1.18, 1.18, 1.18, 0.29]
     """
     bands, size, found = age_bands(age), np.abs(missed), np.ones(len(missed))
@@ -50,6 +52,5 @@ def tail_weight(missed: Floats, age: Floats, models: Codes, cars: Floats, trust:
         middle = np.quantile(size[judged], _HALF, weights=cars[judged], method="inverted_cdf")
         scale = max(float(middle) / _MEDIAN_OF_NORMAL, _SMALLEST_SCALE)
         found[own] = (_FREEDOM + 1) / (_FREEDOM + (size[own] / scale) ** 2)
-    is_rare = np.bincount(models, cars)[models] < _FEWEST_OF_MODEL
-    found[is_rare & (trust > _NO_DOUBT)] = 1.0
+    found[(of_model < _FEWEST_OF_MODEL) & (trust > _NO_DOUBT)] = 1.0
     return np.asarray(found / np.average(found, weights=cars))

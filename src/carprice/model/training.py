@@ -1,6 +1,7 @@
 """Fit the model, and refuse to learn from a column that knows the price."""
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from carprice.arrays import Floats, Progress
 from carprice.listings.believed import believed_rows
@@ -8,8 +9,12 @@ from carprice.listings.features import Features
 from carprice.listings.leaks import refuse_leaks, refuse_too_good
 from carprice.listings.market import Market
 from carprice.model import PriceModel
+from carprice.model.sampling import sample_of
 from carprice.model.trust import judge_prices
 from carprice.settings import TrainSettings
+
+_ROWS_LOOKED_AT: Final = 200_000
+"""Of more rows, so many are looked at for a column that knows the price."""
 
 
 def train_model(
@@ -33,6 +38,7 @@ def train_model(
         progress("prices to believe")
         trust = judge_prices(features, log_price).trust
     rows = believed_rows(trust)
+    rows = rows[sample_of(len(rows), _ROWS_LOOKED_AT)]
     believed, prices = features.take(rows), log_price[rows]
     progress("looking for columns that know the price")
     refuse_leaks(believed, prices, columns, known)
