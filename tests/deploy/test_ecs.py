@@ -238,7 +238,8 @@ def test_with_all_that_can_be_chosen_no_role_may_do_too_much(stacks: Stacks) -> 
     starting = policies["Execution"]
     for secret in names.values():
         assert may(starting, "ssm:GetParameters", secret)
-    assert not may(starting, "ssm:GetParameters", arn("ssm", "parameter/other/key"))
+    for other in ("other/key", "carprice/check-key", "carprice/other"):
+        assert not may(starting, "ssm:GetParameters", arn("ssm", f"parameter/{other}"))
     for action in PULLS:
         assert may(starting, action, arn("ecr", "repository/carprice"))
         assert not may(starting, action, arn("ecr", "repository/other"))
@@ -310,6 +311,84 @@ def test_a_container_without_a_log_has_no_rights(stacks: Stacks) -> None:
     iam = stacks.account.client("iam")
     assert iam.list_role_policies(RoleName=name)["PolicyNames"] == []
     assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
+
+
+@pytest.mark.parametrize("given", [{}, {"UsernameParameter": "", "PasswordParameter": ""}])
+def test_a_secret_that_is_not_given_may_not_be_read(stacks: Stacks, given: dict[str, str]) -> None:
+    made = stacks.deploy(Image=IMAGES[0], **given)
+    starting, _ = rights_of(stacks.account, made["ExecutionRoleArn"])
+    names = {one["name"]: one["valueFrom"] for one in stacks.container()["secrets"]}
+    assert len(names) == (0 if given else 2)
+    for name in ("mlflow-username", "mlflow-password", ENTRIES, "dagshub"):
+        secret = arn("ssm", f"parameter/carprice/{name}")
+        assert may(starting, "ssm:GetParameters", secret) == (secret in names.values())
+
+
+def test_a_second_stack_beside_the_first(stacks: Stacks) -> None:
+    """As the guide has it for TLS: nothing has a name that the other has."""
+    stacks.deploy(Image=IMAGES[0])
+    known = {key: value for key, value in stacks.given.items() if key in TEMPLATE["Parameters"]}
+    issued = stacks.account.client("acm").request_certificate(DomainName="a.example.org")
+    known |= {"CertificateArn": issued["CertificateArn"], "Domain": "a.example.org"}
+    stacks.make("ecs-tls", FOLDER / "service.yaml", known)
+    first, second = stacks.outputs("ecs"), stacks.outputs("ecs-tls")
+    assert first["TaskDefinition"] != second["TaskDefinition"]
+    differ = {key for key in first if first[key] != second[key]}
+    assert differ == set(first)
+
+
+def value(one: Any, given: dict[str, str]) -> Any:
+    """Return what an expression of the template's rules comes to, which moto does not look at."""
+    if not isinstance(one, dict):
+        return one
+    ((function, words),) = one.items()
+    if function == "Ref":
+        return given.get(words, TEMPLATE["Parameters"][words].get("Default"))
+    found = [value(word, given) for word in words]
+    return {"Fn::Not": lambda: not found[0], "Fn::Equals": lambda: found[0] == found[1]}[function]()
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({}, set()),
+        ({"ApiKeysParameter": ENTRIES}, {"KeysAreNotSentInPlainText"}),
+        ({"CertificateArn": "arn"}, {"ACertificateHasAName"}),
+        ({"AllowedCidr": "10.0.0.0/8"}, {"TheCheckComesFromTheInternet"}),
+        ({"ApiKeysParameter": ENTRIES, "CertificateArn": "arn", "Domain": "a.example.org"}, set()),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given: dict[str, str], refused: set[str]) -> None:
+    assert refused == {
+        name
+        for name, rule in TEMPLATE["Rules"].items()
+        if value(rule["RuleCondition"], given)
+        and not all(value(one["Assert"], given) for one in rule["Assertions"])
+    }
+
+
+@pytest.mark.parametrize(
+    ("service", "balancer", "requests", "percent"),
+    [
+        (None, 30, None, 100),  # no target is left: none of these is a request that one got
+        (None, None, None, 0),
+        (None, None, 1000, 0),
+        (15, None, 1000, 1.5),
+        (15, 5, 995, 2),
+    ],
+)
+def test_the_share_of_errors(
+    service: int | None, balancer: int | None, requests: int | None, percent: float
+) -> None:
+    metrics = TEMPLATE["Resources"]["ErrorAlarm"]["Properties"]["Metrics"]
+    (expression,) = (one["Expression"] for one in metrics if one["Id"] == "percent")
+    functions = {
+        "FILL": lambda metric, filled: filled if metric is None else metric,
+        "IF": lambda condition, yes, no: yes if condition else no,
+    }
+    given = {"service": service, "balancer": balancer, "requests": requests}
+    assert set(given) == {one["Id"] for one in metrics} - {"percent"}
+    assert eval(expression, functions | given) == percent  # noqa: S307 - the template's
 
 
 # --- the function -----------------------------------------------------------------------------

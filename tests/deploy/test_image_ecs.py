@@ -18,7 +18,7 @@ import requests
 from aws_account import REGION, aws_account
 from containers import ENGINE, LISTING, NOWHERE, PLAIN, Container, inspected, podman
 from delivery import free_port
-from moto.cloudformation.models import CloudFormationBackend
+from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,19 +154,30 @@ def test_the_commands_of_the_guide(no_aws_login: None, monkeypatch: pytest.Monke
             stack._parse_template()
             stack.output_map = stack._create_output_map()
 
+    def as_aws_tells_them(self: Any) -> list[dict[str, Any]]:
+        """Return a stack's parameters, with lists by commas."""
+        return [
+            {"ParameterKey": key, "ParameterValue": ",".join(v) if isinstance(v, list) else v}
+            for key, v in self.resource_map.resolved_parameters.items()
+        ]
+
     monkeypatch.setattr(CloudFormationBackend, "execute_change_set", with_outputs)
+    monkeypatch.setattr(Stack, "parameter_list", property(as_aws_tells_them))
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
     (down,) = re.findall(r"`(aws cloudformation delete-stack [^`]+)`", GUIDE)
     script = "\n".join([*blocks, "outputs ecs"])
     for text, instead in {
         "$(deploy/release.sh)": IMAGE,
         "<registry>": "mlflow.example.org",
+        "<domain>": "a.example.org",
         "file:///dev/stdin": "a",
     }.items():
         script = script.replace(text, instead)
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"AWS_{name}", "test")
     with aws_account(monkeypatch) as account:
+        issued = account.client("acm").request_certificate(DomainName="a.example.org")
+        script = script.replace("<certificate>", issued["CertificateArn"])
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
         server.start()
         host, port = server.get_host_and_port()
@@ -187,7 +198,10 @@ def test_the_commands_of_the_guide(no_aws_login: None, monkeypatch: pytest.Monke
                     check=False,
                 )
                 assert done.returncode == 0, done.stderr
-                assert ("ServiceName=carprice-ecs" in done.stdout) == stays
-                assert ("carprice-ecs" in account.resources()["cloudformation"]) == stays
+                for service in ("carprice-ecs-Service", "carprice-ecs-tls-Service"):
+                    assert (f"ServiceName={service}" in done.stdout) == stays
+                there = account.resources()["cloudformation"]
+                assert ("carprice-ecs" in there) == stays
+                assert "carprice-ecs-tls" not in there
         finally:
             server.stop()

@@ -19,8 +19,8 @@ from api.environment import DEFAULT_PORT, SECRETS, SECRETS_FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
-OVERLAYS = ("dev", "prod", "canary", "shadow")
-WITH_NEXT = ("canary", "shadow")
+OVERLAYS = ("dev", "prod", "beside", "canary", "shadow")
+WITH_NEXT = ("beside", "canary", "shadow")
 OLDEST, NEWEST = "1.30", kubernetes_validate.latest_version()
 GATEWAY_API = ROOT / "build" / "gateway-api"
 SPLIT = """
@@ -415,8 +415,9 @@ def test_the_next_image_has_all_that_the_one_before_has(overlay: str) -> None:
     assert mine == theirs
 
 
-def test_the_canary_gets_a_tenth_and_whoever_asks_for_it() -> None:
-    (route,) = of_kind("canary", "HTTPRoute").values()
+@pytest.mark.parametrize(("overlay", "share"), [("beside", 0), ("canary", 10)])
+def test_next_gets_its_share_and_whoever_asks_for_it(overlay: str, share: int) -> None:
+    (route,) = of_kind(overlay, "HTTPRoute").values()
     asked, all_others = route["rules"]
     assert asked == {
         "matches": [{"headers": [{"name": "X-Carprice-Track", "value": "next"}]}],
@@ -424,8 +425,8 @@ def test_the_canary_gets_a_tenth_and_whoever_asks_for_it() -> None:
     }
     assert all_others == {
         "backendRefs": [
-            {"name": "carprice", "port": 80, "weight": 90},
-            {"name": "carprice-next", "port": 80, "weight": 10},
+            {"name": "carprice", "port": 80, "weight": 100 - share},
+            {"name": "carprice-next", "port": 80, "weight": share},
         ]
     }
 
@@ -478,7 +479,7 @@ def test_the_readmes_line_for_a_new_image_sets_it(
 ) -> None:
     where = {"prod": "overlays/prod", "next": "next"}[overlay]
     shutil.copytree(FOLDER, tmp_path / "deploy" / "kubernetes")
-    (line,) = (one for one in readme_commands() if one.startswith("sed ") and f"/{where}/" in one)
+    (line,) = {one for one in readme_commands() if one.startswith("sed ") and f"/{where}/" in one}
     image = f"registry.example.org/carprice@sha256:{7:064d}"
     subprocess.run(
         ["bash", "-euc", line],
@@ -494,6 +495,53 @@ def test_the_readmes_line_for_a_new_image_sets_it(
     }
     assert images[deployment] == image
     assert len(set(images.values())) == 2
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_next_gets_no_request_before_it_is_ready(ready: bool, tmp_path: Path) -> None:
+    (block,) = (
+        one
+        for one in re.findall(r"^```sh\n(.*?)^```", contents(FOLDER / "README.md"), re.M | re.S)
+        if "without_next()" in one
+    )
+    functions, start, *_ = block.split("\n\n")
+    shutil.copytree(FOLDER, tmp_path / "deploy" / "kubernetes")
+    told = "\n".join(
+        [
+            'kubectl() { echo "$*"; case "$*" in',
+            f"*'rollout status'*) return {int(not ready)};; esac; }}",
+        ]
+    )
+    done = subprocess.run(
+        ["bash", "-euc", f"{told}\n{functions}\n{start}"],
+        env={"image": f"registry.example.org/carprice@sha256:{7:064d}", "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    first, waited, *others = done.stdout.splitlines()
+    assert first == "apply -k deploy/kubernetes/overlays/beside"
+    assert waited == "-n carprice rollout status deployment/carprice-next"
+    if ready:
+        assert others == ["apply -k deploy/kubernetes/overlays/canary"]
+    else:
+        assert others[0] == "apply -k deploy/kubernetes/overlays/prod"
+        assert others[1].startswith("-n carprice delete deployment,service")
+
+
+def test_a_login_for_images_is_added_as_the_readme_says(tmp_path: Path) -> None:
+    readme = contents(FOLDER / "README.md")
+    (line,) = re.findall(r"`(imagePullSecrets: [^`]+)`", readme)
+    folder = tmp_path / "kubernetes"
+    shutil.copytree(FOLDER, folder)
+    with (folder / "base" / "service_account.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    made = list(yaml.safe_load_all(kustomize(folder / "overlays" / "canary")))
+    (account,) = (one for one in made if one["kind"] == "ServiceAccount")
+    kubernetes_validate.validate(account, NEWEST, strict=True)
+    (secret,) = account["imagePullSecrets"]
+    assert f"create secret docker-registry {secret['name']} " in readme
 
 
 def test_the_readme_names_what_is_there() -> None:

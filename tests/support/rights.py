@@ -27,7 +27,7 @@ def rights_of(account: AwsAccount, role: str) -> tuple[Policy, Policy]:
 
 
 def as_list(found: Any) -> list[str]:
-    return [found] if isinstance(found, str) else list(found)
+    return [found] if isinstance(found, str) else [one for one in found if one is not None]
 
 
 def may(policy: Policy, action: str, resource: str, **context: str) -> bool:
