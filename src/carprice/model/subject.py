@@ -42,8 +42,7 @@ class Subject:
         between: Callable[[CarType, CarType], tuple[Known, Known, Known]],
     ) -> None:
         self.car_type, self.car, self._known = car_type, car, known_of(car_type)
-        self._ridge, self._support = ridge, support
-        self._known_of, self._between = known_of, between
+        self._ridge, self._support, self._between = ridge, support, between
         self._day = ridge.of_day(car.numbers["listed"])
         of_car = reduce(plus, ridge.apart(car).values(), ridge.of_equipment(car.equipment))
         self._spec = spec_of(car.numbers)
