@@ -108,7 +108,8 @@ def test_the_coefficients_are_those_of_the_design_matrix(fitted: Fitted) -> None
 def test_a_fit_in_chunks_is_the_fit_in_one_piece(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hedonic_fit, "_CHUNK_ROWS", 110)
+    monkeypatch.setattr(hedonic_fit, "_CHUNK_ROWS", 500)
+    monkeypatch.setattr(hedonic_fit, "_MANY_ROWS", 110)
     design, every = fitted.design(), np.arange(len(fitted.features))
     chunks = list(design.chunks(every))
     assert len(chunks) == 6

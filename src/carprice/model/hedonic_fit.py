@@ -41,6 +41,8 @@ from carprice.model.worth import WORTHS, worth_of
 from carprice.threads import in_threads
 
 _CHUNK_ROWS: Final = 100_000
+_MANY_ROWS: Final = 50_000
+"""More rows than the former are summed by so many, to take less memory."""
 _DRAFT_ROWS: Final = 100_000
 """Of more rows, so many tell the first ridge's coefficients, in as many folds as stand next."""
 _DRAFT_FOLDS: Final = 2
@@ -336,9 +338,10 @@ class _Design:
 
         Rows of a model share their columns: their sums have fewer, and are had in less time.
         """
-        if len(rows) > _CHUNK_ROWS:
-            rows = rows[np.argsort(self.codes["model"][rows], kind="stable")]
-        yield from (rows[at : at + _CHUNK_ROWS] for at in range(0, len(rows), _CHUNK_ROWS))
+        size = len(rows)
+        if size > _CHUNK_ROWS:
+            rows, size = rows[np.argsort(self.codes["model"][rows], kind="stable")], _MANY_ROWS
+        yield from (rows[at : at + size] for at in range(0, len(rows), max(size, 1)))
 
     def matrix(self, rows: Codes) -> sp.csr_matrix:
         """Return the columns of some rows."""
@@ -361,7 +364,8 @@ class _Design:
 
         sums = [NormalEquations.none(self.width)] * count
         for found in in_threads(of_chunk, self.chunks(rows)):
-            sums = [before + own for before, own in zip(sums, found, strict=True)]
+            for fold, own in enumerate(found):  # one by one: they take much memory
+                sums[fold] += own
         return sums
 
     def held_out(self, by_fold: Floats, folds: Codes) -> Floats:

@@ -175,12 +175,12 @@ class PriceModel:
         some = sample_of(len(used), _CALIBRATION_ROWS, seed)
         every = features.car_weights()[used] * trust[used]
         data = TreeData(matrix, known, asked.log_price, every, asked.tails, assignment[used])
-        others = None
+        others, parts = None, data.tree_folds[some]
         if len(used) > _MOST_CROSS_FITTED:
-            codes = of_trees.car_codes()
+            codes, parts = of_trees.car_codes(), assignment[used][some] % 2
             others = np.flatnonzero(~np.isin(codes, codes[some]))
         blend = fit_trees(data, some, others, hedonic.start, encoder, settings, progress)
-        parts, weights = data.tree_folds[some], every[some]
+        weights = every[some]
         progress("ranges")
         missed = known[some] - blend.held_out
         scale, local = _fit_scale(matrix[some], missed, weights, parts, settings)
