@@ -18,7 +18,7 @@ from infrastructure.problems import BadInputError, InfrastructureError
 FOLDER: Final = Path(__file__).resolve().parents[1] / "cloudformation"
 ORDER: Final = ("storage", "network", "service", "access", "observability")
 """Of making; removal goes the other way."""
-OTHERS: Final = ("ecs", "lambda", "sagemaker")
+OTHERS: Final = ("ecs", "ecs-tls", "lambda", "sagemaker")
 """Stacks of other targets, of their folders in ``deploy/``: they use images, bucket, network."""
 _WAITS: Final = {"Delay": 5, "MaxAttempts": 360}
 
