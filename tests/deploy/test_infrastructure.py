@@ -227,8 +227,10 @@ def test_nothing_is_removed_while_another_target_uses_it(
         name = f"carprice-{target}"
         login.cloudformation.create_stack(StackName=name, TemplateBody=template)
         told = f"aws cloudformation delete-stack --stack-name {name}"
-        readme = (ROOT / "deploy" / target / "README.md").read_text(encoding="utf-8")
-        assert f"`{told}`" in readme
+        readme = (ROOT / "deploy" / target.removesuffix("-tls") / "README.md").read_text(
+            encoding="utf-8"
+        )
+        assert told in readme
         assert main(["down", "--delete-data"]) == 1
         assert told in capsys.readouterr().err
         assert stacks.find(login, "storage") is not None
