@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -197,6 +198,27 @@ def test_answers_come_in_order_whole_or_in_parts(start: Any) -> None:
         one.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         counted = incoming.read().decode()
     assert 'carprice_requests_total{method="POST",path="/predict",status="200"} 4.0' in counted
+
+
+def test_a_quiet_connection_is_closed(serve: Any, finished: Any, tmp_path: Any) -> None:
+    served_by = ("--http", "api.connections:LimitedProtocol", "--timeout-keep-alive", "2")
+    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", "{port}", *served_by]
+    settings = {
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "CARPRICE_BAKED_MODEL": str(finished[0].model),
+        "CARPRICE_MODEL_CACHE": str(tmp_path / "cache"),
+    }
+    body = json.dumps(BARE).encode()
+    ask = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with (
+        serve(command, tmp_path, "/ready", settings) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as one,
+    ):
+        incoming = one.makefile("rb")
+        for _ in range(3):
+            one.sendall(ask)
+            read_answer(incoming)
+        assert incoming.read() == b""
 
 
 def read_answer(incoming: Any) -> tuple[str, bytes]:
