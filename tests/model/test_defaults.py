@@ -75,12 +75,14 @@ def test_an_unknown_odometer_is_usual_for_the_age(year: int, usual: float) -> No
 
 
 def test_training_rows_are_completed_as_listings_are_and_not_changed() -> None:
-    rows = replace(TRAINING, numbers=dict(TRAINING.numbers))
+    cars = np.array([0, 0, 1, 2, 3, 3])
+    rows = replace(TRAINING, numbers=dict(TRAINING.numbers), cars=cars)
     rows.numbers["odometer"] = np.array([NAN, *TRAINING.numbers["odometer"][1:]])
     rows.texts["fuel"] = ["Petrol".lower(), "", "petrol", "", "diesel", ""]
     defaults = Defaults.fit(TRAINING)
     completed = CarReader(defaults).complete(rows)
     assert math.isnan(rows.numbers["odometer"][0])
+    assert completed.car_weights().tolist() == [0.5, 0.5, 1, 1, 0.5, 0.5]
     assert completed.numbers["odometer"].tolist() == [30_000] * 6
     assert completed.numbers["odometer_per_year"] == pytest.approx([30_000 / 4.5] * 6)
     for name in USUAL_OF_MODEL:

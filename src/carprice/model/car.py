@@ -5,7 +5,7 @@ Many cars share a type, so that the work on a type can be done once and kept.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -157,4 +157,4 @@ class CarReader:
         odometer, by_age = numbers["odometer"], np.array(self._odometer_by_age, dtype=np.float64)
         ages = np.minimum(numbers["age"], len(by_age) - 1).astype(np.intp)
         numbers["odometer"] = np.where(np.isnan(odometer), by_age[ages], odometer)
-        return features_of(completed, numbers, features.equipment)
+        return replace(features_of(completed, numbers, features.equipment), cars=features.cars)
