@@ -1,8 +1,9 @@
-"""Two Dask workers of this machine, started once for all tests of this folder."""
+"""Two Dask workers of this machine: for all tests of this folder, or for one that kills them."""
 
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from carprice.arrays import Progress
 from carprice.sample.market import generate
 
 
-@pytest.fixture(scope="session")
-def dask_cluster() -> Iterator[Any]:
+@contextmanager
+def started() -> Iterator[Any]:
     distributed = pytest.importorskip("distributed", reason="dask is not installed")
     with distributed.LocalCluster(
         n_workers=2,
@@ -23,13 +24,29 @@ def dask_cluster() -> Iterator[Any]:
         dashboard_address="127.0.0.1:0",
         silence_logs=60,
     ) as cluster:
+        cluster.wait_for_workers(2, timeout=120)
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def lasting_cluster() -> Iterator[Any]:
+    with started() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def dask_cluster(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The cluster of all tests; a test that kills has its own, for a worker may not come back."""
+    if "killing" not in request.fixturenames:
+        yield request.getfixturevalue("lasting_cluster")
+        return
+    with started() as cluster:
         yield cluster
 
 
 @pytest.fixture
 def scheduler(dask_cluster: Any) -> str:
-    """The address of the scheduler, of which both workers are there."""
-    dask_cluster.wait_for_workers(2)
+    """The address of the scheduler."""
     return str(dask_cluster.scheduler_address)
 
 

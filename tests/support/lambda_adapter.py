@@ -16,9 +16,9 @@ import time
 from typing import Any
 from urllib.parse import urlencode
 
-API = os.environ["AWS_LAMBDA_RUNTIME_API"]
-PORT = int(os.environ["AWS_LWA_PORT"])
-READY = os.environ["AWS_LWA_READINESS_CHECK_PATH"]
+API = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
+PORT = os.environ.get("AWS_LWA_PORT", "")
+READY = os.environ.get("AWS_LWA_READINESS_CHECK_PATH", "")
 NAME = os.path.basename(__file__)  # noqa: PTH119 - Lambda wants an extension's file name
 TEXT = ("text", "application/json", "application/javascript", "application/xml")
 TEXT_SUFFIXES = ("+json", "+xml", "+yaml")

@@ -245,7 +245,7 @@ def parse(
 
     Parameters
     ----------
-    columns : a list or array by field name; ``make``, ``model`` and ``year`` must be there.
+    columns : a list or array by field name, all of one length; no column is no listing.
     valuation_date : the day that a price is for where a listing has no ``listed_on``.
     distance_unit : ``km`` or ``miles``, of ``odometer``.
     reading : how values are read.
@@ -258,7 +258,7 @@ def parse(
     >>> features.texts["model"], features.numbers["age"]
     (['kia|sonet'], array([4.]))
     """
-    rows = len(columns["year"])
+    rows = next((len(column) for column in columns.values() if column is not None), 0)
     types, type_codes = _types_of(columns, rows, reading)
     texts = {
         name: picked([of_type[name] for of_type, _ in types], type_codes) for name in TYPE_TEXTS
