@@ -22,7 +22,8 @@ _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _CONNECT_SECONDS: Final = 3.0
 _REQUEST_SECONDS: Final = 20.0
-_CHUNK: Final = 1000
+_CHUNK: Final = 400
+_BREATH_SECONDS: Final = 0.001
 _KINDS: Final = {
     FieldKind.NUMBER: "float64",
     FieldKind.INTEGER: "int64",
@@ -98,7 +99,7 @@ def _table(found: Found) -> "tuple[pa.Table, int]":
                 with suppress(*unreadable):
                     batches.append(_parsed([line], found.columns, schema))
             lost += len(some) - (len(batches) - before)
-        sleep(0)  # requests are answered meanwhile
+        sleep(_BREATH_SECONDS)  # requests are answered meanwhile
     return pa.Table.from_batches(batches, schema), lost
 
 
