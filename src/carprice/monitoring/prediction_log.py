@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -42,6 +43,7 @@ _TOLD: Final[Mapping[str, str]] = {
 }
 _PAUSE_SECONDS: Final = 0.2
 _CHUNK: Final = 200
+_TOGETHER: Final = 32
 _SWEEP_SECONDS: Final = 60.0
 _FIRST_WAIT_SECONDS: Final = 1.0
 _FORGET_SECONDS: Final = 6 * 3600.0
@@ -83,8 +85,10 @@ class _Form:
     own: tuple[str, ...]
 
 
-_Row = tuple[tuple[str, ...], bytes]
+_Line = tuple[tuple[str, ...], bytes]
 """Own columns of a line, and the line."""
+_Row = tuple[_Form, tuple[str, int, float, str], Mapping[str, Any], Valuation | None]
+"""A row before it is a line: id, moment, milliseconds and problem; listing and valuation."""
 
 
 class PredictionLog:
@@ -104,7 +108,8 @@ class PredictionLog:
         self._most = settings.most_waiting
         share = settings.share
         self._end_of_share = "g" if share >= 1 else f"{int(share * 2**64):016x}"
-        self._waiting: deque[_Row] = deque()
+        self._new: deque[_Row] = deque()
+        self._waiting: deque[_Line] = deque()
         self._ids: list[str] = []
         self._refused = self._damaged = 0
         self._lock = threading.Lock()
@@ -173,29 +178,41 @@ class PredictionLog:
         """
         if quote_id >= self._end_of_share:
             return
-        if len(self._waiting) >= self._most:
+        if len(self._waiting) + len(self._new) >= self._most:
             with self._lock:
                 self._refused += 1
             return
         about = (served.model.digest, served.version, route, alias, shadow, confidence)
         form = self._forms.get(about) or self._form_of(served, about)
-        answer: Sequence[Any] = _UNPRICED
-        if valuation is not None:
-            answer = (
-                *valuation.prices,
-                valuation.valuation_date,
-                [f"{one.kind}:{one.field}" for one in valuation.cautions],
-                valuation.deal.label if isinstance(valuation, JudgedValuation) else None,
-            )
         told = quote_id, time_ns() // 1000, milliseconds, problem[:_LONGEST_PROBLEM]
-        try:
-            # Bytes, not objects: what outlives its request costs more than writing it down does.
-            row = to_json([*told, *answer, *map(listing.get, form.names)], inf_nan_mode="null")
-        except ValueError:  # a text that is no Unicode
-            with self._lock:
-                self._damaged += 1
-            return
-        self._waiting.append((form.own, form.head + row[1:]))
+        self._new.append((form, told, listing, valuation))
+        if len(self._new) >= _TOGETHER:
+            self._encode()
+
+    def _encode(self) -> None:
+        """Make lines of the rows that are there: of some together, since each alone takes longer.
+
+        They are few: what outlives its request for long costs more than to write it down does.
+        """
+        with suppress(IndexError):  # another thread may take the last one
+            while self._new:
+                form, told, listing, valuation = self._new.popleft()
+                answer: Sequence[Any] = _UNPRICED
+                if valuation is not None:
+                    answer = (
+                        *valuation.prices,
+                        valuation.valuation_date,
+                        [f"{one.kind}:{one.field}" for one in valuation.cautions],
+                        valuation.deal.label if isinstance(valuation, JudgedValuation) else None,
+                    )
+                row = [*told, *answer, *map(listing.get, form.names)]
+                try:
+                    line = to_json(row, inf_nan_mode="null")
+                except ValueError:  # a text that is no Unicode
+                    with self._lock:
+                        self._damaged += 1
+                else:
+                    self._waiting.append((form.own, form.head + line[1:]))
 
     def _form_of(self, served: Served, about: tuple[str, str, str, str, bool, float]) -> "_Form":
         """Return how lines begin of a model, a route, an alias, shadow or not, a confidence."""
@@ -256,6 +273,7 @@ class PredictionLog:
         self._is_due.set()
 
     def _turn(self, *, is_last: bool) -> None:
+        self._encode()
         with self._lock:
             refused, self._refused = self._refused, 0
             damaged, self._damaged = self._damaged, 0
