@@ -164,12 +164,12 @@ class Found:
 
 def read_journal(path: Path) -> Found:
     """Return what is in a journal; where its first line cannot be read, the usual columns."""
-    head, _, body = path.read_bytes().partition(b"\n")
+    head, *lines = path.read_bytes().split(b"\n")
+    rest = lines.pop() if lines else b""
     try:
         told = json.loads(head)
         own = tuple(name for name in told[_OWN] if not why_not_own(name, of_before=True))
         columns = (*map(str, told.get(_COLUMNS, columns_of(own))),)
     except (ValueError, KeyError, TypeError, AttributeError):
         own, columns = (), columns_of(())
-    *lines, rest = body.split(b"\n")
     return Found(own, columns, lines, bool(rest))
