@@ -1,5 +1,6 @@
 import datetime
 import itertools
+import json
 import logging
 import os
 import re
@@ -307,10 +308,35 @@ def test_to_make_a_file_again_gives_no_row_twice(served: Version7, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        ("jsonl", [{"own": ["flag:accident"]}, {"quote_id": "a", "year": 2019}]),
+        ("rows", [{"own": [], "columns": ["year", "gone", "quote_id"]}, [2019, True, "a"]]),
+    ],
+)
+def test_journals_of_other_versions_are_read(
+    log: Log, tmp_path: Path, suffix: str, content: list[Any]
+) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    path = folder / f".predictions-20200101T000000Z-{0:016x}.{suffix}"
+    path.write_text("".join(json.dumps(line) + "\n" for line in content))
+    kept = log(days=0)
+    kept.log.end()
+    (row,) = kept.rows()
+    assert {name: value for name, value in row.items() if value is not None} == {
+        records.QUOTE_ID: "a",
+        "year": 2019,
+    }
+    assert not kept.dropped
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
     ("damage", "rows", "lost"),
     [
         (lambda head, rows: [head, *rows[:2], rows[2][:-30]], 2, 1),
-        (lambda head, rows: [head, rows[0].replace(b":2018", b':"x"'), *rows[1:]], 2, 1),
+        (lambda head, rows: [head, rows[0].replace(b",2018,", b',"x",'), *rows[1:]], 2, 1),
         (lambda head, rows: [head, b"\0" + rows[0][1:], *rows[1:]], 2, 1),
         (lambda head, rows: [head, *rows, b"\0" * 4096], 3, 1),
         (lambda head, rows: [head[:-3]], 0, 0),
@@ -476,7 +502,7 @@ def test_a_model_that_was_replaced_is_not_kept(served: Version7, tmp_path: Path)
         one.version = str(number % 2)
         kept.log.put("a", "/predict", one, BARE, None, 0.9, 0.1)
     kept.log._turn(is_last=True)
-    assert len(kept.log._facts) == 2
+    assert len(kept.log._forms) == 2
     gone = [weakref.ref(one) for one in versions]
     del one, versions
     assert [found() for found in gone] == [None] * 3
@@ -489,8 +515,7 @@ def test_confidences_of_clients_take_no_more_and_more_room(
     for number in range(500):
         kept.log.put("a", "/predict", served, BARE, None, number / 1000, 0.1)
     kept.log._turn(is_last=True)
-    (facts,) = kept.log._facts.values()
-    assert len(facts.heads) <= 200
+    assert len(kept.log._forms) <= 200
     kept.log.begin()
     kept.log.end()
     assert [row[records.CONFIDENCE] for row in kept.rows()] == [one / 1000 for one in range(500)]

@@ -1,4 +1,4 @@
-"""Journals: rows as JSON lines, each in a file that its writer has locked.
+"""Journals: rows as JSON arrays, one a line, each in a file that its writer has locked.
 
 The lock is the operating system's, which frees that of a killed process: a journal that nobody has
 locked is finished, and whoever comes first makes a file of the prediction log of it. Its name is
@@ -12,18 +12,22 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
 from typing import Final
 
-from carprice.schema import why_not_own
+from carprice.monitoring import records
+from carprice.schema import FIELDS, why_not_own
 
 _STEM: Final = r"predictions-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}"
 LOG_FILE: Final = re.compile(rf"{_STEM}\.parquet")
 """What files of the log are called; they sort by the moment at which they were begun."""
-_JOURNAL: Final = re.compile(rf"\.({_STEM})\.jsonl")
+_JOURNAL: Final = re.compile(rf"\.({_STEM})\.(rows|jsonl)")
+"""Those of before are called ``.jsonl``; their lines are objects."""
 _BEGUN: Final = re.compile(rf"\.{_STEM}\.(new|parquet\.part)")
 _OWN: Final = "own"
+_COLUMNS: Final = "columns"
 _FORGOTTEN_SECONDS: Final = 3600.0
 
 
@@ -32,13 +36,18 @@ def stamp(moment: datetime.datetime) -> str:
     return moment.astimezone(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
+def columns_of(own: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of a line, in their order, where a market has these own ones."""
+    return (*records.LINE, *FIELDS, *own)
+
+
 class Journal:
     """A journal that this process writes.
 
     Parameters
     ----------
     folder : where it lies; made, for this user alone, if it is not there.
-    own : the market's own columns that its rows may have; the first line names them.
+    own : the market's own columns of its rows; the first line names all columns.
 
     Attributes
     ----------
@@ -51,21 +60,22 @@ class Journal:
         If it cannot be written; nothing is left of it.
     """
 
-    def __init__(self, folder: Path, own: Iterable[str] = ()) -> None:
+    def __init__(self, folder: Path, own: tuple[str, ...] = ()) -> None:
         import fcntl
 
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         now = stamp(datetime.datetime.now(datetime.UTC))
         stem = f".predictions-{now}-{secrets.token_hex(8)}"
-        self.path = folder / f"{stem}.jsonl"
-        self.own = frozenset(own)
+        self.path = folder / f"{stem}.rows"
+        self.own = own
         self.rows = self.size = 0
         self.begun = monotonic()
         made = folder / f"{stem}.new"
         self._file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.append(json.dumps({_OWN: sorted(self.own)}).encode() + b"\n", 0)
+            head = {_OWN: own, _COLUMNS: columns_of(own)}
+            self.append(json.dumps(head).encode() + b"\n", 0)
             made.rename(self.path)  # locked before anybody sees it
         except OSError:
             self.close()
@@ -121,7 +131,7 @@ def claimed(path: Path) -> Iterator[bool]:
 
 def journals(folder: Path) -> dict[Path, str]:
     """Return the journals of a folder, whoever has them, each with the name of its file."""
-    found = {path: _JOURNAL.fullmatch(path.name) for path in sorted(folder.glob(".*.jsonl"))}
+    found = {path: _JOURNAL.fullmatch(path.name) for path in sorted(folder.glob(".predictions-*"))}
     return {path: f"{match[1]}.parquet" for path, match in found.items() if match}
 
 
@@ -134,14 +144,32 @@ def forget_begun(folder: Path) -> None:
                     path.unlink()
 
 
-def read_journal(path: Path) -> tuple[tuple[str, ...], bytes, bool]:
-    """Return the own columns of a journal, its whole lines, and whether the last one was torn."""
-    head, _, body = path.read_bytes().partition(b"\n")
+@dataclass(frozen=True)
+class Found:
+    """What is in a journal.
+
+    Attributes
+    ----------
+    own : the market's own columns.
+    columns : those of a line, in their order.
+    lines : the whole ones.
+    is_torn : whether the last one is not.
+    """
+
+    own: tuple[str, ...]
+    columns: tuple[str, ...]
+    lines: list[bytes]
+    is_torn: bool
+
+
+def read_journal(path: Path) -> Found:
+    """Return what is in a journal; where its first line cannot be read, the usual columns."""
+    head, *lines = path.read_bytes().split(b"\n")
+    rest = lines.pop() if lines else b""
     try:
-        own = tuple(
-            name for name in json.loads(head)[_OWN] if not why_not_own(name, of_before=True)
-        )
+        told = json.loads(head)
+        own = tuple(name for name in told[_OWN] if not why_not_own(name, of_before=True))
+        columns = (*map(str, told.get(_COLUMNS, columns_of(own))),)
     except (ValueError, KeyError, TypeError, AttributeError):
-        own = ()  # the rows say the rest
-    end = body.rfind(b"\n") + 1
-    return own, body[:end], end < len(body)
+        own, columns = (), columns_of(())
+    return Found(own, columns, lines, bool(rest))

@@ -5,11 +5,14 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from pydantic_core import from_json
+
 from carprice.monitoring import records
-from carprice.monitoring.journal import LOG_FILE, read_journal, stamp
+from carprice.monitoring.journal import LOG_FILE, Found, read_journal, stamp
 from carprice.schema import FIELDS, FieldKind, kind_of
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _CONNECT_SECONDS: Final = 3.0
 _REQUEST_SECONDS: Final = 20.0
+_CHUNK: Final = 400
+_BREATH_SECONDS: Final = 0.001
 _KINDS: Final = {
     FieldKind.NUMBER: "float64",
     FieldKind.INTEGER: "int64",
@@ -40,16 +45,16 @@ def _columns(own: tuple[str, ...]) -> dict[str, str]:
     return kinds | {name: _KINDS.get(kind_of(name), "string") for name in (*FIELDS, *own)}
 
 
-def _schema(own: tuple[str, ...], *, as_written: bool) -> "pa.Schema":
-    """Return the columns of the files, or of the journal's lines before days are days."""
+def _schema(own: tuple[str, ...]) -> "pa.Schema":
     import pyarrow as pa
 
     kinds: dict[str, Any] = {
         "texts": pa.list_(pa.string()),
-        "moment": pa.int64() if as_written else pa.timestamp("us", tz="UTC"),
-        "date32": pa.string() if as_written else pa.date32(),
+        "moment": pa.timestamp("us", tz="UTC"),
     }
-    simple = {name: getattr(pa, name)() for name in ("string", "float64", "int64", "bool_")}
+    simple = {
+        name: getattr(pa, name)() for name in ("string", "float64", "int64", "bool_", "date32")
+    }
     return pa.schema([(name, (simple | kinds)[kind]) for name, kind in _columns(own).items()])
 
 
@@ -61,8 +66,8 @@ def write_file(journal: Path, target: Path) -> tuple[int, int]:
     """
     import pyarrow.parquet as pq
 
-    own, lines, is_torn = read_journal(journal)
-    table, damaged = _table(own, lines)
+    found = read_journal(journal)
+    table, damaged = _table(found)
     if table.num_rows:
         part = target.with_name(f".{target.name}.part")
         try:
@@ -74,38 +79,49 @@ def write_file(journal: Path, target: Path) -> tuple[int, int]:
             part.unlink(missing_ok=True)
             raise
         _force_out(target.parent)
-    return table.num_rows, damaged + is_torn
+    return table.num_rows, damaged + found.is_torn
 
 
-def _table(own: tuple[str, ...], lines: bytes) -> "tuple[pa.Table, int]":
+def _table(found: Found) -> "tuple[pa.Table, int]":
+    """Return the rows of a journal, and how many of them cannot be read."""
     import pyarrow as pa
 
-    if not lines:
-        return _schema(own, as_written=False).empty_table(), 0
-    try:
-        return _parsed(own, lines), 0
-    except (pa.ArrowException, ValueError):
-        found = []
-        rows = lines.splitlines(keepends=True)
-        for row in rows:
-            with suppress(pa.ArrowException, ValueError):
-                found.append(_parsed(own, row))
-        empty = _schema(own, as_written=False).empty_table()
-        return pa.concat_tables([empty, *found]), len(rows) - len(found)
+    schema, lost = _schema(found.own), 0
+    batches: list[pa.RecordBatch] = []
+    unreadable = (pa.ArrowException, ValueError, TypeError, OverflowError)
+    for place in range(0, len(found.lines), _CHUNK):
+        some = found.lines[place : place + _CHUNK]
+        try:
+            batches.append(_parsed(some, found.columns, schema))
+        except unreadable:
+            before = len(batches)
+            for line in some:
+                with suppress(*unreadable):
+                    batches.append(_parsed([line], found.columns, schema))
+            lost += len(some) - (len(batches) - before)
+        sleep(_BREATH_SECONDS)  # requests are answered meanwhile
+    return pa.Table.from_batches(batches, schema), lost
 
 
-def _parsed(own: tuple[str, ...], lines: bytes) -> "pa.Table":
+def _parsed(lines: list[bytes], columns: tuple[str, ...], schema: "pa.Schema") -> "pa.RecordBatch":
+    """Return rows as columns; an error if one of them is damaged."""
     import pyarrow as pa
-    from pyarrow import json
 
-    table = json.read_json(
-        pa.BufferReader(lines),
-        read_options=json.ReadOptions(use_threads=False),
-        parse_options=json.ParseOptions(
-            explicit_schema=_schema(own, as_written=True), unexpected_field_behavior="ignore"
-        ),
-    )
-    return table.cast(_schema(own, as_written=False))
+    rows = from_json(b"[%b]" % b",".join(lines))
+    if len(rows) != len(lines):
+        raise ValueError("a line is no row")
+    if isinstance(rows[0], dict):  # a journal of before
+        rows = [[row.get(name) for name in columns] for row in rows]
+    values = [*zip(*rows, strict=True)]
+    if len(values) < len(columns):
+        raise ValueError("a value is missing")
+    found, none = dict(zip(columns, values, strict=False)), (None,) * len(rows)
+    day, text, arrays = pa.date32(), pa.string(), []
+    for field in schema:
+        is_day = field.type == day
+        array = pa.array(found.get(field.name, none), text if is_day else field.type)
+        arrays.append(array.cast(day) if is_day else array)
+    return pa.record_batch(arrays, schema=schema)
 
 
 def _force_out(path: Path) -> None:

@@ -10,8 +10,11 @@ import datetime
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic, sleep, time_ns
@@ -22,7 +25,6 @@ from pydantic_core import to_json
 from carprice.appraisal.deal import JudgedValuation
 from carprice.model import PriceModel
 from carprice.model.pricer import Valuation
-from carprice.monitoring import records
 from carprice.monitoring.journal import Journal, claimed, forget_begun, journals
 from carprice.monitoring.log_files import Folder, S3Prefix, write_file
 from carprice.monitoring.log_settings import LogSettings
@@ -41,6 +43,7 @@ _TOLD: Final[Mapping[str, str]] = {
 }
 _PAUSE_SECONDS: Final = 0.2
 _CHUNK: Final = 200
+_TOGETHER: Final = 32
 _SWEEP_SECONDS: Final = 60.0
 _FIRST_WAIT_SECONDS: Final = 1.0
 _FORGET_SECONDS: Final = 6 * 3600.0
@@ -48,8 +51,8 @@ _QUIET_SECONDS: Final = 60.0
 _LAST_SECONDS: Final = 5.0
 _MOST_REFUSED: Final = 3
 _LONGEST_PROBLEM: Final = 100
-_FEW_MODELS: Final = 4
-_MANY_HEADS: Final = 200
+_MANY_FORMS: Final = 200
+_UNPRICED: Final = (None,) * 6
 _IDS: Final = 64
 
 
@@ -66,19 +69,26 @@ class Served(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class _Facts:
-    """What all rows of a model say, the columns that are kept, and beginnings of lines.
+class _Form:
+    """How lines begin that have much in common, and what is kept of their listings.
 
     It does not hold the model, which may have been replaced.
+
+    Attributes
+    ----------
+    names : of the asking price, the fields and the own columns; empty where it is not kept.
+    own : the market's own columns of a line.
     """
 
-    columns: Mapping[str, str]
-    about: Mapping[str, str]
-    heads: dict[tuple[str, str, bool, float], bytes] = field(default_factory=dict)
+    head: bytes
+    names: tuple[str, ...]
+    own: tuple[str, ...]
 
 
-_Row = tuple[bytes, _Facts, str, str, bool, float]
-"""What a row alone says, its model, and route, alias, shadow and confidence."""
+_Line = tuple[tuple[str, ...], bytes]
+"""Own columns of a line, and the line."""
+_Row = tuple[_Form, tuple[str, int, float, str], Mapping[str, Any], Valuation | None]
+"""A row before it is a line: id, moment, milliseconds and problem; listing and valuation."""
 
 
 class PredictionLog:
@@ -98,7 +108,8 @@ class PredictionLog:
         self._most = settings.most_waiting
         share = settings.share
         self._end_of_share = "g" if share >= 1 else f"{int(share * 2**64):016x}"
-        self._waiting: deque[_Row] = deque()
+        self._new: deque[_Row] = deque()
+        self._waiting: deque[_Line] = deque()
         self._ids: list[str] = []
         self._refused = self._damaged = 0
         self._lock = threading.Lock()
@@ -108,10 +119,10 @@ class PredictionLog:
             S3Prefix(settings.location) if is_sent else Folder(self._folder)
         )
         self._is_sent = is_sent
-        self._facts: dict[tuple[str, str], _Facts] = {}
+        self._forms: dict[tuple[str, str, str, str, bool, float], _Form] = {}
         self._missing: frozenset[str] = frozenset()
         self._journal: Journal | None = None
-        self._own: frozenset[str] = frozenset()
+        self._own: tuple[str, ...] = ()
         self._spooled = 0
         self._refused_files: set[Path] = set()
         self._latest = 0.0
@@ -167,54 +178,56 @@ class PredictionLog:
         """
         if quote_id >= self._end_of_share:
             return
-        if len(self._waiting) >= self._most:
+        if len(self._waiting) + len(self._new) >= self._most:
             with self._lock:
                 self._refused += 1
             return
-        facts = self._facts.get((served.model.digest, served.version))
-        if facts is None:
-            facts = self._facts_of(served)
-        columns = facts.columns
-        content = {columns[k]: v for k, v in listing.items() if v is not None and k in columns}
-        content[records.QUOTE_ID] = quote_id
-        content[records.ANSWERED_AT] = time_ns() // 1000
-        content[records.MILLISECONDS] = milliseconds
-        content[records.PROBLEM] = problem[:_LONGEST_PROBLEM]
-        if valuation is not None:
-            content[records.PRICE] = valuation.predicted_price
-            content[records.LOW] = valuation.price_low
-            content[records.HIGH] = valuation.price_high
-            content[records.VALUATION_DATE] = valuation.valuation_date
-            content[records.CAUTIONS] = [f"{one.kind}:{one.field}" for one in valuation.cautions]
-            if isinstance(valuation, JudgedValuation):
-                content[records.LABEL] = valuation.deal.label
-        try:
-            # Bytes, not objects: what outlives its request costs more than writing it down does.
-            row = to_json(content, inf_nan_mode="null")
-        except ValueError:  # a text that is no Unicode
-            with self._lock:
-                self._damaged += 1
-            return
-        self._waiting.append((row, facts, route, alias, shadow, confidence))
+        about = (served.model.digest, served.version, route, alias, shadow, confidence)
+        form = self._forms.get(about) or self._form_of(served, about)
+        told = quote_id, time_ns() // 1000, milliseconds, problem[:_LONGEST_PROBLEM]
+        self._new.append((form, told, listing, valuation))
+        if len(self._new) >= _TOGETHER:
+            self._encode()
 
-    def _facts_of(self, served: Served) -> "_Facts":
-        """Return what all rows of a model have in common."""
-        model, without = served.model, self._settings.without
-        names = {name_in_requests(name): name for name in (*FIELDS, *model.own)}
-        names[ASKING_PRICE] = records.ASKING_PRICE
-        columns = {name: column for name, column in names.items() if column not in without}
-        about = {
-            records.MODEL_VERSION: served.version,
-            records.MODEL_DIGEST: model.digest,
-            records.CURRENCY: model.market.currency,
-        }
-        facts = _Facts(columns, about)
+    def _encode(self) -> None:
+        """Make lines of the rows that are there: of some together, since each alone takes longer.
+
+        They are few: what outlives its request for long costs more than to write it down does.
+        """
+        with suppress(IndexError):  # another thread may take the last one
+            while self._new:
+                form, told, listing, valuation = self._new.popleft()
+                answer: Sequence[Any] = _UNPRICED
+                if valuation is not None:
+                    answer = (
+                        *valuation.prices,
+                        valuation.valuation_date,
+                        [f"{one.kind}:{one.field}" for one in valuation.cautions],
+                        valuation.deal.label if isinstance(valuation, JudgedValuation) else None,
+                    )
+                row = [*told, *answer, *map(listing.get, form.names)]
+                try:
+                    line = to_json(row, inf_nan_mode="null")
+                except ValueError:  # a text that is no Unicode
+                    with self._lock:
+                        self._damaged += 1
+                else:
+                    self._waiting.append((form.own, form.head + line[1:]))
+
+    def _form_of(self, served: Served, about: tuple[str, str, str, str, bool, float]) -> "_Form":
+        """Return how lines begin of a model, a route, an alias, shadow or not, a confidence."""
+        model, (digest, version, *asked) = served.model, about
+        kept = {ASKING_PRICE, *FIELDS, *model.own} - self._settings.without
         with self._lock:
-            self._own |= {*model.own} - without
-            if len(self._facts) >= _FEW_MODELS:
-                self._facts = {}
-            self._facts[model.digest, served.version] = facts
-        return facts
+            own = (*sorted({*self._own, *filter(is_own, kept)}),)
+            if own != self._own or len(self._forms) >= _MANY_FORMS:
+                self._forms = {}  # clients choose the confidence
+            self._own = own
+            columns = (ASKING_PRICE, *FIELDS, *own)
+            names = (*(name_in_requests(name) if name in kept else "" for name in columns),)
+            head = to_json([version, digest, model.market.currency, *asked])[:-1] + b","
+            form = self._forms[about] = _Form(head, names, own)
+        return form
 
     def check(self, served: Served) -> None:
         """Say so, once, where no own column of a model is named as one that is to be left out."""
@@ -260,6 +273,7 @@ class PredictionLog:
         self._is_due.set()
 
     def _turn(self, *, is_last: bool) -> None:
+        self._encode()
         with self._lock:
             refused, self._refused = self._refused, 0
             damaged, self._damaged = self._damaged, 0
@@ -267,7 +281,8 @@ class PredictionLog:
         self._drop("damaged", damaged)
         self._tell_waiting()
         while rows := [self._waiting.popleft() for _ in range(min(len(self._waiting), _CHUNK))]:
-            self._append(rows)
+            for own, some in groupby(rows, itemgetter(0)):
+                self._append(own, [line for _, line in some])
         journal = self._journal
         if journal is not None:
             is_old = monotonic() - journal.begun >= self._settings.seconds
@@ -276,9 +291,8 @@ class PredictionLog:
         self._tell_waiting()
         self._trouble.look_back()
 
-    def _append(self, rows: list["_Row"]) -> None:
-        count, own = len(rows), self._own
-        lines = b"".join(self._head(*row[1:]) + row[0][1:] + b"\n" for row in rows)
+    def _append(self, own: tuple[str, ...], lines: list[bytes]) -> None:
+        count = len(lines)
         journal = self._journal
         if journal is not None and not journal.is_there():
             self._drop("gone", journal.rows)
@@ -291,29 +305,11 @@ class PredictionLog:
             if self._is_sent and self._spooled + self._journal.size > self._settings.spool_bytes:
                 self._drop("spool", count)
                 return
-            self._journal.append(lines, count)
+            self._journal.append(b"\n".join(lines) + b"\n", count)
         except OSError as error:
             self._drop("disk", count, error)
         else:
             _call(self.on_written, count)
-
-    def _head(
-        self, facts: "_Facts", route: str, alias: str, shadow: bool, confidence: float
-    ) -> bytes:
-        """Return the beginning of a line, which many have in common."""
-        key = (route, alias, shadow, confidence)
-        if (found := facts.heads.get(key)) is None:
-            if len(facts.heads) >= _MANY_HEADS:  # clients choose the confidence
-                facts.heads.clear()
-            content = {
-                **facts.about,
-                records.ROUTE: route,
-                records.ALIAS: alias,
-                records.SHADOW: shadow,
-                records.CONFIDENCE: confidence,
-            }
-            found = facts.heads[key] = to_json(content)[:-1] + b","
-        return found
 
     def _finish(self) -> None:
         if self._journal is not None:

@@ -34,6 +34,14 @@ ANSWER_COLUMNS: Final = (
 """Columns of the prediction log before those of the listing, which have the names of
 :data:`carprice.schema.FIELDS` and of the market's own columns."""
 
+LINE: Final = (
+    *(MODEL_VERSION, MODEL_DIGEST, CURRENCY, ROUTE, ALIAS, SHADOW, CONFIDENCE),
+    *(QUOTE_ID, ANSWERED_AT, MILLISECONDS, PROBLEM),
+    *(PRICE, LOW, HIGH, VALUATION_DATE, CAUTIONS, LABEL),
+    ASKING_PRICE,
+)
+"""The same columns in the order of a journal's lines: first what many of them have in common."""
+
 OBSERVED_PRICE: Final = "observed_price"
 OBSERVED_ON: Final = "observed_on"
 """The day of a sale, or of a fresh listing."""
