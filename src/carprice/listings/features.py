@@ -258,7 +258,7 @@ def parse(
     >>> features.texts["model"], features.numbers["age"]
     (['kia|sonet'], array([4.]))
     """
-    rows = next((len(column) for column in columns.values() if column is not None), 0)
+    rows = next(map(len, columns.values()), 0)
     types, type_codes = _types_of(columns, rows, reading)
     texts = {
         name: picked([of_type[name] for of_type, _ in types], type_codes) for name in TYPE_TEXTS
