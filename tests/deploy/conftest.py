@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_account import AwsAccount, aws_account
 from containers import built, podman
 from delivery import Desk, Instance, Service
 
@@ -97,3 +98,12 @@ def model_folder(base_image: None, finished: Any, tmp_path_factory: pytest.TempP
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
+
+
+@pytest.fixture
+def account(no_aws_login: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsAccount]:
+    """An account of AWS, by moto, and a login for it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with aws_account(monkeypatch) as made:
+        yield made

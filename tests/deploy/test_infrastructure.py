@@ -3,11 +3,10 @@
 import io
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aws_account import ACCOUNT, AwsAccount, aws_account
+from aws_account import ACCOUNT, AwsAccount
 from infrastructure import commands, fleet, stacks
 from infrastructure.__main__ import main
 from infrastructure.account import Account
@@ -17,14 +16,6 @@ GITHUB = ("--set", "GitHubOwner=octo", "--set", "GitHubRepository=cars")
 PROVIDER = "https://token.actions.githubusercontent.com"
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def account(no_aws_login: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsAccount]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with aws_account(monkeypatch) as made:
-        yield made
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import shlex
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 import cfnlint.decode.cfn_yaml
 import pytest
-from aws_account import ACCOUNT, REGION, AwsAccount, aws_account
+from aws_account import ACCOUNT, REGION, AwsAccount
 from botocore.validate import ParamValidator
 from delivery import Service
 from rights import PULLS, Policy, actions, arn, for_everything, may, rights_of
@@ -44,14 +44,6 @@ def image(number: int) -> str:
 
 def package(number: int) -> str:
     return f"s3://cars/carprice-models/{number:064x}/model.tar.gz"
-
-
-@pytest.fixture
-def account(no_aws_login: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsAccount]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with aws_account(monkeypatch) as made:
-        yield made
 
 
 def values_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
