@@ -2,13 +2,12 @@
 
 import os
 import re
-import secrets
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ import cfnlint.decode.cfn_yaml
 import pytest
 import requests
 from aws_account import REGION, aws_account
-from containers import ENGINE, LISTING, NOWHERE, PLAIN, Container, inspected, podman
-from delivery import free_port
+from containers import ENGINE, LISTING, Container, inspected, podman, running
 from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.server import ThreadedMotoServer
 
@@ -34,18 +32,13 @@ IMAGE = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/carprice@sha256:{7:064d}"
 @contextmanager
 def task(image: str, model: Path) -> Iterator[Container]:
     """Run the image with the task definition's settings, but for the port, until the block ends."""
-    name, port = f"carprice-test-{secrets.token_hex(6)}", free_port()
     environment = {
         one["Name"]: one["Value"]
         for one in CONTAINER["Environment"]
         if isinstance(one.get("Value"), str)
     }
-    environment |= {
-        "PORT": str(port),
-        "MLFLOW_TRACKING_URI": NOWHERE,
-        "CARPRICE_START_SECONDS": "1",
-        "CARPRICE_BAKED_MODEL": "/opt/model",
-    }
+    del environment["PORT"]  # a free one instead
+    environment["CARPRICE_BAKED_MODEL"] = "/opt/model"
     linux = CONTAINER["LinuxParameters"]
     tmpfs = (
         f"--tmpfs={one['ContainerPath']}:{','.join(one['MountOptions'])},size={one['Size']}m"
@@ -60,23 +53,10 @@ def task(image: str, model: Path) -> Iterator[Container]:
         f"--cpus={int(TASK['Cpu']) / 1024}",
         f"--memory={TASK['Memory']}m",
         f"--stop-timeout={CONTAINER['StopTimeout']}",
-        *(f"--env={key}={value}" for key, value in environment.items()),
         f"--volume={model}:/opt/model:ro",
     )
-    began = time.monotonic()
-    podman("run", "--detach", "--name", name, *PLAIN, *options, image)
-    try:
-        while True:
-            container = Container(name, port, time.monotonic() - began)
-            with suppress(requests.RequestException):
-                if container.ask("/").status_code == 200:
-                    break
-            if container.seconds > 90:
-                pytest.fail(f"the task did not get ready: {container.log[-3000:]}")
-            time.sleep(0.05)
+    with running(image, environment=environment, hardening=options) as container:
         yield container
-    finally:
-        podman("rm", "--force", "--time", "0", name, check=False)
 
 
 @pytest.mark.usefixtures("base_image")
