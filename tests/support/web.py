@@ -75,10 +75,11 @@ def stub_server(certificate: Path | None = None, **answer: Any) -> Iterator[Stub
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            # Who changes the answer after it was asked does not change this one.
+            content, status = stub.content, stub.status
             stub.asked.append((self.path, self.headers))
-            content = stub.content
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(stub.status)
+            self.send_response(status)
             for key, value in {**stub.headers, "Content-Length": str(len(body))}.items():
                 self.send_header(key, value)
             self.end_headers()
