@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Codes, Columns, Floats, coded, coded_together, picked
+from carprice.arrays import Coded, Codes, Columns, Floats, coded, coded_together, picked
 from carprice.listings.believed import first_believed
 from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import are_believed, is_believed, odometer_limits
@@ -324,6 +324,8 @@ def _coded(values: Sequence[Any] | npt.NDArray[Any] | None, rows: int) -> tuple[
     """Return the different values of a column, lists as tuples, and the place of each."""
     if values is None:
         return [None][:rows], np.zeros(rows, dtype=np.intp)
+    if isinstance(values, Coded):
+        return values.values, values.codes
     listed = values.tolist() if isinstance(values, np.ndarray) else values
     return coded([tuple(one) if isinstance(one, list) else one for one in listed])
 

@@ -1,16 +1,20 @@
 """Between pandas and the model: data frames of listings as columns, features as Parquet files."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carprice.arrays import Columns, Floats, picked
+from carprice.arrays import Coded, Columns, Floats, picked
 from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.cars import CAR, cars_of
+from carprice.listings.cells import with_texts
 from carprice.listings.features import NUMBERS, TEXTS, Features, Reading, parse
 from carprice.listings.market import Market
 from carprice.schema import (
@@ -28,13 +32,16 @@ from carprice.schema import (
 _TARGET = "ln_price"
 _DIGEST = "data_digest"
 _EQUIPMENT = "equipment"
+_ROWS_OF_A_GROUP = 1024 * 1024
+"""What pandas writes, too."""
 
 
 def parse_listings(listings: pd.DataFrame, market: Market) -> Features:
     """Return the features of cleaned listings of a market, each with the car that it is of."""
     reading = Reading(own=own_of(listings.columns))
     day, unit = market.valuation_date, market.distance_unit
-    return replace(parse(as_columns(listings), day, unit, reading), cars=cars_of(listings))
+    columns = _columns(listings, coded=True)
+    return replace(parse(columns, day, unit, reading), cars=cars_of(listings))
 
 
 def as_columns(listings: pd.DataFrame) -> Columns:
@@ -42,7 +49,11 @@ def as_columns(listings: pd.DataFrame) -> Columns:
 
     Own columns have their own names, as in requests; ``own_of(listings.columns)`` has their kinds.
     """
-    columns = {}
+    return _columns(listings, coded=False)
+
+
+def _columns(listings: pd.DataFrame, *, coded: bool) -> Columns:
+    columns: dict[str, Sequence[Any] | npt.NDArray[Any]] = {}
     for field in (*KINDS, *own_of(listings.columns)):
         if field == LIST_PRICE and field not in listings:  # listings kept of before
             continue
@@ -53,13 +64,28 @@ def as_columns(listings: pd.DataFrame) -> Columns:
             columns[name_in_requests(field)] = values.to_numpy(dtype=np.float64)
         elif kind is FieldKind.DATE:
             columns[field] = values.to_numpy(dtype="datetime64[D]")
-        elif isinstance(values.dtype, pd.StringDtype):
+        elif isinstance(values.dtype, pd.StringDtype | pd.CategoricalDtype):
             codes, different = pd.factorize(values)
-            columns[name_in_requests(field)] = picked([*different, None], codes)
+            texts = Coded([*different, None], np.where(codes < 0, len(different), codes))
+            columns[name_in_requests(field)] = texts if coded else picked(texts.values, texts.codes)
         else:
             texts = values.astype(object).where(values.notna(), None)
             columns[name_in_requests(field)] = texts.tolist()
     return columns
+
+
+def write_listings(path: Path, listings: pd.DataFrame) -> None:
+    """Write listings as Parquet; no more rows than a row group has are held as texts at once."""
+    known = sorted({int(listings[name].notna().to_numpy().argmax()) for name in listings})
+    some = with_texts(listings.iloc[known])
+    schema = pa.Table.from_pandas(some, preserve_index=False).schema
+    with pq.ParquetWriter(path, schema) as writer:
+        for first in range(0, len(listings), _ROWS_OF_A_GROUP):
+            part = listings.iloc[first : first + _ROWS_OF_A_GROUP]
+            columns = [
+                pa.array(part[field.name], from_pandas=True).cast(field.type) for field in schema
+            ]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
 def write_features(
