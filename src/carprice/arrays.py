@@ -21,7 +21,7 @@ _MOST_KEYS = 2**62
 class Coded(Sequence[Any]):
     """A column of n rows: each different value once, and the place of each row's value."""
 
-    def __init__(self, values: list[Any], codes: Codes) -> None:
+    def __init__(self, values: Sequence[Any], codes: Codes) -> None:
         self.values, self.codes = values, codes
 
     def __len__(self) -> int:
