@@ -71,6 +71,8 @@ def coded_together(*codes: Codes) -> tuple[Codes, Codes]:
 
 def picked(values: Sequence[T], codes: Codes) -> list[T]:
     """Return the value at each of some places."""
+    if isinstance(values, Coded):
+        return picked(values.values, values.codes[codes])
     if len(values) > len(codes):
         return [*map(values.__getitem__, codes.tolist())]
     several: list[T] = np.fromiter(values, object, len(values))[codes].tolist()

@@ -8,13 +8,13 @@ from typing import Any, Final, Self
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Codes, Floats
+from carprice.arrays import Coded, Codes, Floats, picked
 from carprice.listings.believed import BELIEVED
 from carprice.listings.cars import cars_of
 from carprice.listings.features import Features
 from carprice.listings.frames import parse_listings
 from carprice.listings.market import Market
-from carprice.model.trust import MOST_ROWS, Judged, PriceJudge, judge_rows
+from carprice.model.trust import MOST_ROWS, Judged, PriceJudge, judge_prices, judge_rows
 from carprice.schema import PRICE
 
 _EXAMPLES: Final = 10
@@ -144,6 +144,19 @@ def judge_listings(
     ----------
     run : a cluster's, to judge many at once; None to judge them here.
     """
+    if run is not None:
+        return _judge_at(run, train, test, market)
+    learned, asked = (np.log(one[PRICE].to_numpy(dtype=np.float64)) for one in (train, test))
+    pick = Coded if len(train) > MOST_ROWS else picked  # the judge takes so many as lists
+    judged = judge_prices(parse_listings(train, market, pick), learned)
+    if judged.judge is None:
+        return judged, Judged(None, np.ones(len(test)), asked)
+    return judged, judged.judge.judge(parse_listings(test, market), asked)
+
+
+def _judge_at(
+    run: Executor, train: pd.DataFrame, test: pd.DataFrame, market: Market
+) -> Sequence[Judged]:
     cars, learned = cars_of(train), np.log(train[PRICE].to_numpy(dtype=np.float64))
 
     def take(some: Codes) -> Features:
@@ -151,13 +164,11 @@ def judge_listings(
         return replace(parsed, cars=None if cars is None else cars[some])
 
     def judge_all(judge: PriceJudge, listings: pd.DataFrame = train) -> Judged:
-        starts = range(0, len(listings), MOST_ROWS)
-        parts = (listings.iloc[first : first + MOST_ROWS] for first in starts)
-        if run is None:
-            found = [_judge_some(judge, part, market) for part in parts]
-        else:
-            tasks = [run.submit(_judge_some, judge, part, market) for part in parts]
-            found = [task.result() for task in tasks]
+        tasks = [
+            run.submit(_judge_some, judge, listings.iloc[first : first + MOST_ROWS], market)
+            for first in range(0, len(listings), MOST_ROWS)
+        ]
+        found = [task.result() for task in tasks]
         return Judged(judge, *map(np.concatenate, zip(*found, strict=True)))
 
     codes = np.arange(len(train), dtype=np.intp) if cars is None else cars
