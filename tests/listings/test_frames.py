@@ -5,8 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from carprice.arrays import Coded, picked
+from carprice.listings.cells import stacked, with_categories, with_texts
 from carprice.listings.features import NUMBERS, parse
-from carprice.listings.frames import as_columns, read_features, write_features
+from carprice.listings.frames import (
+    as_columns,
+    parse_listings,
+    read_features,
+    read_listings,
+    write_features,
+    write_listings,
+)
+from carprice.listings.market import Market
 from carprice.schema import FIELDS
 
 
@@ -66,3 +76,49 @@ def test_features_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_target.tolist() == target.tolist()
     for name in NUMBERS:
         assert np.array_equal(read.numbers[name], features.numbers[name], equal_nan=True), name
+
+
+def mixed() -> pd.DataFrame:
+    frame = listings(
+        make=["Kia", "Kia", "Škoda"],
+        model=["Rio", None, "Fabia"],
+        variant=[None, "GTX+ 1.5 DCT", "GTX+ 1.5 DCT"],
+        year=[2019.0, 2020.0, 2021.0],
+        features=[None, "Tpms|Bluetooth", ""],
+        seats=[np.nan, np.nan, 5.0],
+    )
+    frame["listed_on"] = pd.to_datetime([None, "2024-01-05", None]).as_unit("s")
+    numbers = ["odometer", "engine_cc", "power_bhp", "ownership", "fitness_age", "cylinders"]
+    numbers += ["fuel_economy", "road_tax", "new_price"]
+    frame = frame.astype(dict.fromkeys(numbers, np.float64))
+    texts = frame.select_dtypes(["object", "str"])
+    return frame.assign(**texts.astype(object).where(texts.notna(), None))
+
+
+def test_listings_of_categories_are_written_as_pandas_writes_texts(tmp_path: Path) -> None:
+    frame = mixed()
+    frame.to_parquet(tmp_path / "pandas.parquet", index=False)
+    coded = with_categories(frame)
+    write_listings(tmp_path / "ours.parquet", coded)
+    written = (tmp_path / "ours.parquet").read_bytes()
+    assert written == (tmp_path / "pandas.parquet").read_bytes()
+    assert read_listings(tmp_path / "ours.parquet")["make"].dtype == "category"
+    pd.testing.assert_frame_equal(with_texts(coded), frame)
+
+
+def test_features_of_what_differs_are_those_of_texts(tmp_path: Path) -> None:
+    market = Market("INR", "km", datetime.date(2024, 6, 30), "digest")
+    names = ("texts.parquet", "categories.parquet")
+    tables = ((mixed(), picked), (with_categories(mixed()), Coded))
+    for name, (frame, pick) in zip(names, tables, strict=True):
+        features = parse_listings(frame, market, pick)
+        write_features(tmp_path / name, features, np.log([3.0, 4.0, 5.0]), market.data_digest)
+    texts, categories = ((tmp_path / name).read_bytes() for name in names)
+    assert texts == categories
+
+
+def test_tables_are_stacked_with_the_texts_of_each() -> None:
+    frame = mixed()
+    whole = pd.concat([frame, frame.iloc[:1].assign(make="Audi")], ignore_index=True)
+    parts = [with_categories(frame), with_categories(frame.iloc[:1].assign(make="Audi"))]
+    pd.testing.assert_frame_equal(with_texts(stacked(parts)), whole)

@@ -123,9 +123,9 @@ def stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _as_categories(column: pd.Series) -> pd.Series:
-    if column.dtype != object:
+    if not pd.api.types.is_string_dtype(column.dtype):
         return column
-    return pd.Series(categories(*pd.factorize(column.to_numpy())), column.index)
+    return pd.Series(categories(*pd.factorize(column.to_numpy(dtype=object))), column.index)
 
 
 def _texts(column: pd.Series) -> np.ndarray:
