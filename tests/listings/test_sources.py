@@ -440,3 +440,25 @@ def test_an_s3_store_that_cannot_be_asked_is_named(
     with pytest.raises(InputError, match=message) as raised:
         chunks("s3://market/cars.csv")
     _leaks_nothing(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "separator"),
+    [
+        ("make,year,note\nKia,2019, 'a b' \nVW,001,\nVW,1.10,NA\n", None),
+        ('make,year,note\nKia,2019,"a, ""b""\nline"\nVW,"", c \n\n', None),
+        ("make,year,note\nKia,2019\nVW,nan,x\n", None),
+        ("make||year||note\nKia||007||\nVW||1.10||x\n", r"\|\|"),
+    ],
+)
+def test_csv_is_read_as_categories_as_it_is_as_texts(
+    tmp_path: Path, text: str, separator: str | None
+) -> None:
+    (tmp_path / "cars.csv").write_text(text)
+    settings = IngestSettings(source=str(tmp_path / "cars.csv"), separator=separator)
+    texts, coded = (
+        pd.concat([one.frame for one in read_chunks(settings, coded=coded)])
+        for coded in (False, True)
+    )
+    assert {*map(str, coded.dtypes)} == {"category"}
+    pd.testing.assert_frame_equal(coded.astype(texts.dtypes.to_dict()), texts)
