@@ -11,19 +11,22 @@ import importlib.metadata
 import logging
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 import carprice
-from carprice.arrays import Columns
+from carprice.arrays import Columns, Each
 from carprice.errors import RefusedError
 from carprice.model import PriceModel, Prices
 from carprice.settings import ComputeSettings
 
+T = TypeVar("T")
+R = TypeVar("R")
 _SECONDS: Final = 10
 _ROWS: Final = 20_000
 _REMEDY: Final = "install the same carprice on all workers"
@@ -41,12 +44,13 @@ class Cluster:
     run : takes tasks, functions of a module with arguments that can be pickled.
     share : lets the tasks have a model, and returns what :func:`model_of` is to be asked for.
     workers : the same as ``run`` where that is a cluster; None where it is this process.
+    each : what makes something of many items on a cluster's workers; None where it is this process.
     """
 
-    def __init__(self, run: Executor, share: Share, *, is_here: bool) -> None:
+    def __init__(self, run: Executor, share: Share, each: Each | None = None) -> None:
         """Use an executor; see :func:`opened`."""
-        self.run, self.share = run, share
-        self.workers = None if is_here else run
+        self.run, self.share, self.each = run, share, each
+        self.workers = None if each is None else run
 
     def predictor(self, model: PriceModel) -> Callable[[Columns, float], Prices]:
         """Return what prices listings by a model as the model itself does, on the workers."""
@@ -93,7 +97,7 @@ def opened(settings: ComputeSettings) -> Iterator[Cluster]:
     if settings.cluster == "local":
         run = ThreadPoolExecutor(1)
         try:
-            yield Cluster(run, _keep, is_here=True)
+            yield Cluster(run, _keep)
         finally:
             run.shutdown(cancel_futures=True)
         return
@@ -101,8 +105,8 @@ def opened(settings: ComputeSettings) -> Iterator[Cluster]:
         client = stack.enter_context(_client(settings))
         _refuse_other_versions(client)
         with _losses_told():
-            share = functools.partial(_share, stack, client)
-            yield Cluster(client.get_executor(pure=False), share, is_here=False)
+            share, each = functools.partial(_share, stack, client), functools.partial(_each, client)
+            yield Cluster(client.get_executor(pure=False), share, each)
 
 
 @contextlib.contextmanager
@@ -193,6 +197,32 @@ def _losses_told() -> Iterator[None]:
         raise RefusedError(
             "the Dask scheduler was lost; run the same command again, parts that are finished stay"
         ) from None
+
+
+def _each(
+    client: Any, function: Callable[..., R], items: Iterable[Any], *shared: Any
+) -> Iterator[R]:
+    """Run a task for each item; see :class:`carprice.arrays.Each`.
+
+    What is shared is a task's result: workers have it from each other, and it is there again when
+    the one that had it is lost. As many results wait on the workers as they have threads.
+    """
+    held = client.submit(_same, shared, pure=False)
+    waiting, count = deque[Any](), sum(client.nthreads().values())
+    for item in items:
+        waiting.append(client.submit(_call, function, item, held, pure=False))
+        if len(waiting) > 2 * count:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _same(value: T) -> T:
+    return value
+
+
+def _call(function: Callable[..., R], item: object, shared: Iterable[Any]) -> R:
+    return function(item, *shared)
 
 
 def _share(stack: contextlib.ExitStack, client: Any, model: PriceModel) -> str:

@@ -49,6 +49,11 @@ class NormalEquations:
         square = self.square - other.square
         return type(self)(self.gram - other.gram, self.moment - other.moment, square)
 
+    def times(self, columns: sp.csc_matrix) -> Self:
+        """Return the sums of the same rows, were their matrix multiplied by another one."""
+        gram = columns.T.tocsc() @ (self.gram @ columns)
+        return type(self)(gram, columns.T @ self.moment, self.square)
+
     def squared_error(self, solution: Floats) -> float:
         """Return Σ w (y - Xb)² of coefficients b (columns)."""
         fitted = float(solution @ (self.gram @ solution) - 2 * (solution @ self.moment))
