@@ -382,7 +382,7 @@ class _Design:
             for some in self.chunks(rows):
                 ordered, parts = _by_fold(some, folds, count)
                 chunk = self._chunk(ordered, parts)
-                yield PricedChunk(chunk, log_price[ordered], weight[ordered])
+                yield PricedChunk.of(chunk, log_price[ordered], weight[ordered])
 
         sums = [NormalEquations.none(self.width)] * count
         for found in self._each(sums_of, chunks()):
