@@ -11,6 +11,8 @@ import importlib.metadata
 import logging
 import secrets
 import tempfile
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
@@ -28,6 +30,10 @@ from carprice.settings import ComputeSettings
 T = TypeVar("T")
 R = TypeVar("R")
 _SECONDS: Final = 10
+_SECONDS_ALONE: Final = 60
+"""So long may there be no worker; one that is lost is started again in less."""
+_SECONDS_BETWEEN: Final = 2.0
+_WARNED_OF: Final = "distributed.admin.large-graph-warning-threshold"
 _ROWS: Final = 20_000
 _REMEDY: Final = "install the same carprice on all workers"
 _MODELS: dict[str, Callable[[], PriceModel]] = {}
@@ -92,7 +98,7 @@ def opened(settings: ComputeSettings) -> Iterator[Cluster]:
     ------
     RefusedError
         If a scheduler does not answer or has no worker, a worker has another version of carprice,
-        or the block loses the scheduler, or one worker after another by the same task.
+        or the block loses the scheduler, all workers, or one after another by the same task.
     """
     if settings.cluster == "local":
         run = ThreadPoolExecutor(1)
@@ -103,8 +109,12 @@ def opened(settings: ComputeSettings) -> Iterator[Cluster]:
         return
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(_client(settings))
+        import dask
+
+        # It warns of what it knows no better place for: arguments that are sent once.
+        stack.enter_context(dask.config.set({_WARNED_OF: "1TB"}))
         _refuse_other_versions(client)
-        with _losses_told():
+        with _losses_told(), _workers_watched(client):
             share, each = functools.partial(_share, stack, client), functools.partial(_each, client)
             yield Cluster(client.get_executor(pure=False), share, each)
 
@@ -197,6 +207,42 @@ def _losses_told() -> Iterator[None]:
         raise RefusedError(
             "the Dask scheduler was lost; run the same command again, parts that are finished stay"
         ) from None
+
+
+@contextlib.contextmanager
+def _workers_watched(client: Any) -> Iterator[None]:
+    """Turn the loss of all workers, for some time, into an error of one line.
+
+    Dask itself waits for others. What waits for tasks is woken up by cancelling them.
+    """
+    from distributed import Future
+
+    ended, lost = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        last = time.monotonic()
+        with contextlib.suppress(Exception):  # a lost scheduler is told by those who wait for tasks
+            while not ended.wait(_SECONDS_BETWEEN):
+                if client.nthreads():
+                    last = time.monotonic()
+                elif time.monotonic() - last > _SECONDS_ALONE:
+                    lost.set()
+                    client.cancel([Future(key, client) for key in [*client.futures]], force=True)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except CancelledError:
+        if not lost.is_set():
+            raise
+        raise RefusedError(
+            f"the Dask cluster had no worker for {_SECONDS_ALONE} seconds; start some, and run the "
+            "same command again, parts that are finished stay"
+        ) from None
+    finally:
+        ended.set()
+        watcher.join(_SECONDS)
 
 
 def _each(

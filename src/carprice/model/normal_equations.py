@@ -38,7 +38,7 @@ class NormalEquations:
     def of(cls, matrix: sp.csr_matrix, target: Floats, weight: Floats) -> Self:
         """Sum up the rows of a sparse matrix (rows × columns)."""
         weighted = sp.diags(weight) @ matrix
-        square = float(weight @ target**2)
+        square = float(np.sum(weight * target**2))  # BLAS rounds by its number of threads
         return cls((matrix.T @ weighted).tocsc(), np.asarray(weighted.T @ target), square)
 
     def __add__(self, other: Self) -> Self:
