@@ -93,7 +93,7 @@ class Supply:
         return self.stock * self.over / self.departures if self.departures else None
 
 
-def supply(told: Iterable[History], days: Sequence[datetime.date]) -> Supply:
+def supply(last_days: Iterable[datetime.date], days: Sequence[datetime.date]) -> Supply:
     """Return the supply of a stock, or of a part of it.
 
     A listing went on some day after the last snapshot that has it and up to the next one; each of
@@ -101,23 +101,23 @@ def supply(told: Iterable[History], days: Sequence[datetime.date]) -> Supply:
 
     Parameters
     ----------
-    told : the histories of listings in the stock, and of those that are gone.
+    last_days : of each listing, in the stock or gone, the day of the last snapshot that has it.
     days : of all snapshots, ascending.
 
     Examples
     --------
     >>> days = [datetime.date(2025, 6, day) for day in (1, 11, 21)]
-    >>> told = [History(days[0], last, 0, 0.0) for last in (days[2], days[2], days[1], days[0])]
-    >>> supply(told, days), supply(told, days).days
+    >>> lasts = supply([days[2], days[2], days[1], days[0]], days)
+    >>> lasts, lasts.days
     (Supply(stock=2, departures=2.0, over=20), 20.0)
     """
     newest = days[-1]
     start = max(days[0], newest - datetime.timedelta(SUPPLY_DAYS))
     stock, departures = 0, 0.0
-    for one in told:
-        if one.last == newest:
+    for last in last_days:
+        if last == newest:
             stock += 1
             continue
-        after = days[bisect_right(days, one.last)]
-        departures += max((after - max(one.last, start)).days, 0) / (after - one.last).days
+        after = days[bisect_right(days, last)]
+        departures += max((after - max(last, start)).days, 0) / (after - last).days
     return Supply(stock, departures, (newest - start).days)
