@@ -92,6 +92,22 @@ class Supply:
         """Stock over daily departures; None where nothing went, or there is one snapshot."""
         return self.stock * self.over / self.departures if self.departures else None
 
+    def sentence(self, gone: int) -> str:
+        """Tell it, and how many listings of earlier snapshots are gone.
+
+        Examples
+        --------
+        >>> Supply(4, 2.0, 30).sentence(2).partition("; ")[2]
+        'the stock lasts 60 days at the pace of the last 30 (2.0 departures).'
+        """
+        told = f"{gone:,} listings of earlier snapshots are gone (sold or not, nobody says)"
+        if self.days is None:
+            return f"{told}; none went in the last {self.over} days, which tells no supply."
+        return (
+            f"{told}; the stock lasts {self.days:,.0f} days at the pace of the last {self.over} "
+            f"({self.departures:,.1f} departures)."
+        )
+
 
 def supply(last_days: Iterable[datetime.date], days: Sequence[datetime.date]) -> Supply:
     """Return the supply of a stock, or of a part of it.

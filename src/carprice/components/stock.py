@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from carprice.appraisal.comparables import rank_of
-from carprice.appraisal.reasons import largest_in_cents
+from carprice.appraisal.reasons import LARGEST, largest_in_cents
 from carprice.appraisal.sheets import (
     day_of_stock,
     days_listed,
@@ -48,13 +48,11 @@ from carprice.schema import PRICE, PRICE_NAMES
 from carprice.settings import IngestSettings
 
 ENDINGS: Final = (".csv", ".parquet", ".xlsx")
-REASONS: Final = 3
-"""The largest reasons of a price that a row tells."""
 _RANK: Final = "comparablesRank"
 _TOLD: Final = ("warnings", "problem")
 _OF_REASONS: Final = tuple(
     name
-    for number in range(1, REASONS + 1)
+    for number in range(1, LARGEST + 1)
     for name in (f"reason{number}", f"reason{number}Amount")
 )
 _OF_SNAPSHOTS: Final = ("firstSeen", "lastSeen", "daysListed", "priceDrops", "priceDropTotal")
@@ -276,8 +274,8 @@ def _reasons(explained: Sequence[Explanation], predicted: pd.Series) -> pd.DataF
     """Return the largest reasons of each price, by name and amount, as an appraisal tells them."""
     rows = []
     for told, price in zip(explained, predicted.tolist(), strict=True):
-        largest = largest_in_cents(told, price, REASONS)
-        lacking = [(None, math.nan)] * (REASONS - len(largest))
+        largest = largest_in_cents(told, price, LARGEST)
+        lacking = [(None, math.nan)] * (LARGEST - len(largest))
         rows.append([*itertools.chain(*largest, *lacking)])
     table = pd.DataFrame(rows, predicted.index, [*_OF_REASONS], dtype=object)
     return table.astype(dict.fromkeys(_OF_REASONS[1::2], "float64"))
