@@ -333,10 +333,10 @@ function summaryTables(rows) {
   const columns = [
     ["cars", "cars", count],
     ["asked", "asked", count],
-    ["medianAskingPrice", "median asked", money],
-    ["medianPredictedPrice", "median predicted", money],
-    ["medianPriceToMarket", "median price to market", ratio],
-    ["medianDaysListed", "median days listed", count],
+    ["medianAskingPrice", "asking price", money],
+    ["medianPredictedPrice", "predicted", money],
+    ["medianPriceToMarket", "price to market", ratio],
+    ["medianDaysListed", "days listed", count],
     ["gone", "gone", count],
     ["supplyDays", "supply, days", count],
   ].filter(([name]) => name in rows[0]);
