@@ -8,16 +8,18 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
 from api.batch_pool import json_array
 from api.bodies import CSV, JSON
 from api.dependencies import Served, TheService, batch_body, media_type
 from api.gateway import APP
+from api.json_reader import parse_json
 from api.parsing import Batch, Row, read_csv
 from api.problems import Kind, ProblemError
 from api.served import PricedRow, ServedModel
@@ -50,50 +52,60 @@ _REMEDY: Final = "in the field “Column that names each car”"
 
 router = APIRouter(include_in_schema=False)
 Text = Annotated[str, Field(max_length=1_000)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 B = TypeVar("B", bound=BaseModel)
+R = TypeVar("R")
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    """A body; its cars are read one by one, so that others get their turn."""
 
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
-class File(_Body):
-    """A file of a stock: its name, and what names each car, when it was listed, what is asked."""
-
-    name: Text
-    cars: Annotated[list[tuple[Text, Text, Text]], Field(max_length=MOST_ROWS, fail_fast=True)]
-
-    def sheet(self) -> Sheet:
-        """Return its rows as snapshots are made of; what cannot be read is not known."""
-        ids, listed, asking = zip(*self.cars, strict=True) if self.cars else ((), (), ())
-        names = [one.strip() or None for one in ids]
-        return Sheet.of(self.name, names, [*map(_day, listed)], [*map(_price, asking)])
+    cars: Annotated[list[Any], Field(max_length=MOST_ROWS)]
 
 
 class Files(_Body):
-    """The files of a stock; ``has_ids`` says whether a column of theirs names cars."""
+    """The files of a stock, and their cars in the same order.
+
+    Attributes
+    ----------
+    has_ids : whether a column of theirs names cars.
+    """
 
     has_ids: bool
-    files: list[File] = Field(min_length=1, max_length=_MOST_FILES)
+    files: Annotated[list[Text], Field(min_length=1, max_length=_MOST_FILES)]
 
 
-class Car(_Body):
-    """What a car that has a price is summed up by, see :class:`Figures`."""
+class Seen(NamedTuple):
+    """The place of a car's file, what names it, when it was listed, and what is asked, as texts."""
 
-    make: Text
-    age: float = Field(ge=0, le=1_000)
-    asking: float | None = Field(gt=0, le=MOST_ASKED)
-    predicted: float = Field(ge=0.01, le=MOST_ASKED)
-    days: int | None = Field(ge=0, le=1_000_000)
-    last: datetime.date | None
-    gone: bool
+    file: Annotated[int, Field(ge=0)]
+    name: Text
+    listed: Text
+    asking: Text
 
 
 class Cars(_Body):
     """The cars of a stock that have a price, and the days of its snapshots, ascending."""
 
-    days: list[datetime.date] = Field(max_length=MOST_ROWS)
-    cars: Annotated[list[Car], Field(max_length=MOST_ROWS, fail_fast=True)]
+    days: Annotated[list[datetime.date], Field(max_length=MOST_ROWS)]
+
+
+class Car(NamedTuple):
+    """What a car is summed up by, within limits; see :class:`Figures`."""
+
+    make: Text
+    age: Annotated[Number, Field(ge=0, le=1_000)]
+    asking: Annotated[Number, Field(gt=0, le=MOST_ASKED)] | None
+    predicted: Annotated[Number, Field(ge=0.01, le=MOST_ASKED)]
+    days: Annotated[int, Field(ge=0, le=1_000_000)] | None
+    last: datetime.date | None
+    gone: bool
+
+
+_SEEN: Final = TypeAdapter(Seen)
+_CAR: Final = TypeAdapter(Car)
 
 
 async def _csv(request: Request, service: TheService) -> bytes:
@@ -161,32 +173,48 @@ def _row_told(
 
 
 def _days(asked: Files) -> bytes:
-    sheets = [file.sheet() for file in asked.files]
-    if sum(len(sheet.ids) for sheet in sheets) > MOST_ROWS:
-        raise ProblemError(Kind.TOO_LARGE, f"the files have more than {MOST_ROWS:,} rows")
+    sheets = _sheets(asked)
     try:
         on = snapshot_days(sheets, _REMEDY, has_ids=asked.has_ids)
     except InputError as error:
         raise ProblemError(Kind.MALFORMED, str(error)) from None
     histories = histories_of(sheets) if on else {}
     until = None if on else day_of_stock(sheets)
-    notes, files, gone = [*oddities(sheets, on)], list[dict[str, Any]](), 0
+    notes, found = [*oddities(sheets, on)], list[list[Any] | None]()
     for sheet in sheets:
-        found: list[list[Any] | None] = []
         is_told = rows_to_tell(sheet, on, histories)
-        for here, car, day, listed in zip(
-            is_told, sheet.ids, sheet.days, sheet.listed, strict=True
-        ):
+        rows = zip(is_told, sheet.ids, sheet.days, sheet.listed, strict=True)
+        for here, car, day, listed in rows:
             history = None if car is None else histories.get(car)
-            is_gone = bool(on) and here and day is not None and day != on[-1]
-            gone += is_gone
+            is_gone = bool(on) and day is not None and day != on[-1]
             of_one = None if until is None else days_listed(listed, until)
             found.append([is_gone, *_history(history, of_one)] if here else None)
-        files.append({"day": sheet.named_day, "rows": found})
     if on:
         lasts = supply([one.last for one in histories.values()], on)
-        notes.append(lasts.sentence(gone))
-    return to_json({"days": on, "files": files, "notes": notes})
+        notes.append(lasts.sentence(sum(row is not None and row[0] for row in found)))
+    named = [sheet.named_day for sheet in sheets]
+    rest = to_json({"days": on, "fileDays": named, "notes": notes})[1:]
+    return b'{"cars":' + json_array(found) + b"," + rest
+
+
+def _sheets(asked: Files) -> list[Sheet]:
+    """Return the rows of each file as snapshots are made of; what cannot be read is not known."""
+    seen = _each(_SEEN, asked.cars)
+    places = [one.file for one in seen]
+    if places != sorted(places) or (places and places[-1] >= len(asked.files)):
+        raise ProblemError(Kind.MALFORMED, "the cars must stand in the order of their files")
+    own: list[list[Seen]] = [[] for _ in asked.files]
+    for one in seen:
+        own[one.file].append(one)
+    return [
+        Sheet.of(
+            label,
+            [one.name.strip() or None for one in of_file],
+            [_day(one.listed) for one in of_file],
+            [_price(one.asking) for one in of_file],
+        )
+        for label, of_file in zip(asked.files, own, strict=True)
+    ]
 
 
 def _history(told: History | None, of_one: int | None) -> Sequence[Any]:
@@ -197,23 +225,34 @@ def _history(told: History | None, of_one: int | None) -> Sequence[Any]:
 
 
 def _summary(asked: Cars) -> bytes:
-    on, newest = asked.days, max(asked.days, default=None)
-    is_late = any(
-        newest is not None and car.last is not None and car.last > newest for car in asked.cars
-    )
-    if on != sorted(on) or is_late:
-        raise ProblemError(Kind.MALFORMED, "days must ascend, and a last day be none after them")
-    return to_json({"rows": summary_of([Figures(**vars(car)) for car in asked.cars], on)})
+    days, cars = asked.days, [Figures(*one) for one in _each(_CAR, asked.cars)]
+    last = [one.last for one in cars if one.last is not None]
+    if days != sorted(days) or (days and max(last, default=days[-1]) > days[-1]):
+        raise ProblemError(Kind.MALFORMED, "days must ascend, and no car be seen after them")
+    return to_json({"rows": summary_of(cars, days)})
 
 
 def _read(kind: type[B], body: bytes) -> B:
-    """Read a body that the page sends; 422 for another one."""
+    """Read a body that the page sends; 422 for another one, 413 for too many cars."""
+    content = parse_json(body, MOST_ROWS, lambda car: car, strict=True)
     try:
-        return kind.model_validate_json(body)
+        return kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the body"
-        raise ProblemError(Kind.MALFORMED, f"{place}: {first['msg']}"[:300]) from None
+        raise _not_sent(error) from None
+
+
+def _each(kind: TypeAdapter[R], cars: Sequence[Any]) -> list[R]:
+    """Read cars one by one; 422 for what the page does not send."""
+    try:
+        return [*map(kind.validate_python, cars)]
+    except ValidationError as error:
+        raise _not_sent(error) from None
+
+
+def _not_sent(error: ValidationError) -> ProblemError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"])) or "the body"
+    return ProblemError(Kind.MALFORMED, f"{place}: {first['msg']}"[:300])
 
 
 def _day(cell: str) -> datetime.date | None:

@@ -274,21 +274,28 @@ def test_a_row_tells_price_reasons_and_rank_as_an_appraisal_does(client: TestCli
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [
-        ("days", {"has_ids": False, "files": []}, "files: List should have at least 1 item"),
-        ("days", {"has_ids": True, "files": [{"name": "a", "cars": [["x", "", 3]]}]}, "cars.0.2"),
+        ("days", {"hasIds": False, "files": [], "cars": []}, "files: List should have at least 1"),
+        ("days", {"hasIds": True, "files": ["a"], "cars": [[0, "x", "", 3]]}, "3: Input should be"),
+        ("days", {"hasIds": True, "files": ["a"], "cars": [[1, "x", "", ""]]}, "of their files"),
         (
             "days",
-            {"has_ids": False, "files": [{"name": one, "cars": []} for one in "ab"]},
+            {"hasIds": False, "files": ["a", "b"], "cars": []},
             "2 files are snapshots of one stock, and nothing tells which listings are of one car",
         ),
         (
             "days",
-            {"has_ids": True, "files": [{"name": one, "cars": [["x", "", ""]]} for one in "ab"]},
+            {"hasIds": True, "files": ["a", "b"], "cars": [[0, "x", "", ""], [1, "x", "", ""]]},
             "a: of several snapshots each needs a day",
         ),
         ("summary", {"days": ["2025-07-01", "2025-06-01"], "cars": []}, "days must ascend"),
-        ("summary", {"days": [], "cars": [{"make": "Kia"}]}, "cars.0.age: Field required"),
+        ("summary", {"days": [], "cars": [["Kia", 3, 5.0, 0.0, None, None, False]]}, "3: Input"),
+        (
+            "summary",
+            {"days": ["2025-06-01"], "cars": [["Kia", 3, 5.0, 1.0, None, "2025-06-02", False]]},
+            "no car be seen after them",
+        ),
         ("summary", b'{"days": [], "cars": NaN}', "cars: "),
+        ("summary", b"[]", "the body: "),
     ],
 )
 def test_what_no_page_sends_is_refused(
@@ -299,10 +306,9 @@ def test_what_no_page_sends_is_refused(
 
 
 def test_more_rows_than_a_stock_has_are_refused_before_any_work(client: TestClient) -> None:
-    cars = [["", "", ""]] * 60_000
-    files = [{"name": name, "cars": cars} for name in ("2025-06-01.csv", "2025-07-01.csv")]
-    answer = post(client, "/app/stock/days", {"has_ids": True, "files": files})
-    assert "100,000 rows" in refused(answer, 413, "request-too-large")["detail"]
+    cars = [[0, "", "", ""]] * 100_001
+    answer = post(client, "/app/stock/days", {"hasIds": True, "files": ["a.csv"], "cars": cars})
+    assert "100,000" in refused(answer, 413, "request-too-large")["detail"]
 
 
 def test_where_keys_are_on_nothing_is_priced_without_one(client_with: Any) -> None:

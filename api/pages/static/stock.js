@@ -151,21 +151,19 @@ async function tellDays(files, hasIds, signal) {
   const good = (file) => file.records.filter((row) => !row.problem);
   const cell = (row, place) => (place >= 0 ? row.cells[place] : "");
   const place = (file, field) => file.columns.get(field) ?? -1;
-  const sent = files.map((file) => ({
-    name: file.name,
-    cars: good(file).map((row) => [
-      cell(row, file.idPlace), cell(row, place(file, "listedOn")), cell(row, place(file, "askingPrice")),
-    ]),
-  }));
-  const found = await ask("days", JSON.stringify({ has_ids: hasIds, files: sent }), "", signal);
+  const cars = files.flatMap((file, number) => good(file).map((row) => [
+    number, cell(row, file.idPlace), cell(row, place(file, "listedOn")), cell(row, place(file, "askingPrice")),
+  ]));
+  const body = JSON.stringify({ hasIds, files: files.map((file) => file.name), cars });
+  const found = await ask("days", body, "", signal);
   const newest = found.days.at(-1);
-  files.forEach((file, at) => {
-    file.day = found.files[at].day;
-    good(file).forEach((row, number) => {
-      const history = found.files[at].rows[number];
-      [row.isGone, ...row.seen] = history ?? [false];
-      row.isTold = history !== null;
-    });
+  files.flatMap(good).forEach((row, number) => {
+    const history = found.cars[number];
+    [row.isGone, ...row.seen] = history ?? [false];
+    row.isTold = history !== null;
+  });
+  files.forEach((file, number) => {
+    file.day = found.fileDays[number];
     for (const row of file.records) {
       if (row.problem) row.isTold = !newest || !file.day || file.day === newest;
     }
@@ -252,15 +250,8 @@ async function sumUp(stock, signal) {
     if (!spelled.has(key)) spelled.set(key, make);
     const year = Number(row.cells[columns.get("year")]);
     const [, last, days] = row.seen;
-    return {
-      make: spelled.get(key),
-      age: Math.max(Number(row.price.valuationDate.slice(0, 4)) - year, 0),
-      asking: row.told.askingPrice ?? null,
-      predicted: row.price.predictedPrice,
-      days: days,
-      last: last,
-      gone: row.isGone,
-    };
+    const age = Math.max(Number(row.price.valuationDate.slice(0, 4)) - year, 0);
+    return [spelled.get(key), age, row.told.askingPrice ?? null, row.price.predictedPrice, days, last, row.isGone];
   });
   const content = await ask("summary", JSON.stringify({ days: stock.days, cars }), "", signal);
   return content.rows;
