@@ -5,6 +5,7 @@ The page alone asks it, and it may change with it; programs send ``/predict/batc
 
 import datetime
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -77,13 +78,8 @@ class Files(_Body):
     files: Annotated[list[Text], Field(min_length=1, max_length=_MOST_FILES)]
 
 
-class Seen(NamedTuple):
-    """The place of a car's file, what names it, when it was listed, and what is asked, as texts."""
-
-    file: Annotated[int, Field(ge=0)]
-    name: Text
-    listed: Text
-    asking: Text
+Seen = tuple[Annotated[int, Field(ge=0)], Text, Text, Text]
+"""The place of a car's file, what names it, when it was listed, and what is asked, as texts."""
 
 
 class Cars(_Body):
@@ -180,7 +176,7 @@ def _days(asked: Files) -> bytes:
         raise ProblemError(Kind.MALFORMED, str(error)) from None
     histories = histories_of(sheets) if on else {}
     until = None if on else day_of_stock(sheets)
-    notes, found = [*oddities(sheets, on)], list[list[Any] | None]()
+    notes, found = [*oddities(sheets, on)], list[tuple[Any, ...] | None]()
     for sheet in sheets:
         is_told = rows_to_tell(sheet, on, histories)
         rows = zip(is_told, sheet.ids, sheet.days, sheet.listed, strict=True)
@@ -188,7 +184,7 @@ def _days(asked: Files) -> bytes:
             history = None if car is None else histories.get(car)
             is_gone = bool(on) and day is not None and day != on[-1]
             of_one = None if until is None else days_listed(listed, until)
-            found.append([is_gone, *_history(history, of_one)] if here else None)
+            found.append((is_gone, *_history(history, of_one)) if here else None)
     if on:
         lasts = supply([one.last for one in histories.values()], on)
         notes.append(lasts.sentence(sum(row is not None and row[0] for row in found)))
@@ -200,21 +196,16 @@ def _days(asked: Files) -> bytes:
 def _sheets(asked: Files) -> list[Sheet]:
     """Return the rows of each file as snapshots are made of; what cannot be read is not known."""
     seen = _each(_SEEN, asked.cars)
-    places = [one.file for one in seen]
+    places = [file for file, *_ in seen]
     if places != sorted(places) or (places and places[-1] >= len(asked.files)):
         raise ProblemError(Kind.MALFORMED, "the cars must stand in the order of their files")
-    own: list[list[Seen]] = [[] for _ in asked.files]
-    for one in seen:
-        own[one.file].append(one)
-    return [
-        Sheet.of(
-            label,
-            [one.name.strip() or None for one in of_file],
-            [_day(one.listed) for one in of_file],
-            [_price(one.asking) for one in of_file],
-        )
-        for label, of_file in zip(asked.files, own, strict=True)
-    ]
+    sheets = []
+    for number, label in enumerate(asked.files):
+        own = seen[bisect_left(places, number) : bisect_right(places, number)]
+        names = [name.strip() or None for _, name, _, _ in own]
+        listed = [_day(cell) for _, _, cell, _ in own]
+        sheets.append(Sheet.of(label, names, listed, [_price(cell) for *_, cell in own]))
+    return sheets
 
 
 def _history(told: History | None, of_one: int | None) -> Sequence[Any]:
@@ -234,11 +225,16 @@ def _summary(asked: Cars) -> bytes:
 
 def _read(kind: type[B], body: bytes) -> B:
     """Read a body that the page sends; 422 for another one, 413 for too many cars."""
-    content = parse_json(body, MOST_ROWS, lambda car: car, strict=True)
+    content = parse_json(body, MOST_ROWS, _light, strict=True)
     try:
         return kind.model_validate(content)
     except ValidationError as error:
         raise _not_sent(error) from None
+
+
+def _light(car: Any) -> Any:
+    """Return a car as a plain tuple, which Python's collector passes over."""
+    return tuple(car) if isinstance(car, list) else car
 
 
 def _each(kind: TypeAdapter[R], cars: Sequence[Any]) -> list[R]:
