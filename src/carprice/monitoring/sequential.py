@@ -19,8 +19,8 @@ What makes it hold here:
 - An error counts :data:`LARGEST` at most, so that no price that is none decides. A price that is
   odd makes both errors large, and their difference is never above that of the two prices.
 - Steps are few at first: the bound of the normal distribution is widened to that of Student's t.
-- A step of many cars draws the mean to itself, so that too little is left of its distance: steps
-  are judged by a mean without them.
+- A step of many cars draws the mean to itself, so that too little is left of its distance: each
+  step is held against the mean of all others (a jackknife).
 """
 
 import datetime
@@ -55,7 +55,8 @@ class Difference:
     ours, theirs : mean errors of challenger and champion.
     value : the relative difference, −0.03 where the challenger's are 3 % smaller.
     low, high : the ends of its interval; each is right at all times together with the confidence
-        that was asked. Infinite where there are too few days.
+        that was asked. Infinite where there are too few days, or
+        the steps hang together too much.
     """
 
     cars: int
@@ -139,10 +140,9 @@ def interval_of(ours: Floats, theirs: Floats, level: float, step: int = 1) -> In
         # How far each step is from the mean of all others; their own mean is 0.
         share = theirs / sum_theirs[..., None]
         apart = (ours - ratio[..., None] * theirs) / (1 - share)
-        squares = (apart**2).sum(axis=-1)
         independent = independent_steps(apart)
-        deviation = np.sqrt(squares / (steps - 1) * steps * steps / independent)
-        half = bounds_of(steps, level, step, independent) * deviation / sum_theirs
+        error = np.sqrt((apart**2).sum(axis=-1) * (steps - 1) / independent) / sum_theirs
+        half = bounds_of(steps, level, step, independent) * error
     value = ratio - 1
     half = np.where((independent < _FEWEST) | np.isnan(half), math.inf, half)
     return Interval(value, value - half, value + half)
@@ -158,9 +158,9 @@ def independent_steps(values: Floats) -> Floats:
 
     Examples
     --------
-    >>> waves = np.sin(np.arange(24.0))
-    >>> independent_steps(np.stack([waves, np.sort(waves)])).round(1).tolist()
-    [3.6, 0.4]
+    >>> to_and_fro, once = [1.0, -1.0] * 8, [1.0] * 8 + [-1.0] * 8
+    >>> independent_steps(np.array([to_and_fro, once])).round(1).tolist()
+    [16.0, 0.2]
     """
     steps = values.shape[-1]
     products = (values[..., 1:] * values[..., :-1]).sum(axis=-1)
