@@ -1,12 +1,13 @@
-"""Types that many modules share: arrays, listings by column, and who is told of progress."""
+"""Types that many modules share: arrays, listings by column, progress, and what runs tasks."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 T = TypeVar("T")
+R = TypeVar("R")
 H = TypeVar("H", bound=Hashable)
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -16,6 +17,34 @@ Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 Progress = Callable[[str], None]
 """Is told the name of each step as it begins."""
 _MOST_KEYS = 2**62
+
+
+class Each(Protocol):
+    """What makes something of each item, some at once: here, or on a cluster's workers."""
+
+    def __call__(
+        self, function: Callable[..., R], items: Iterable[Any], *shared: Any
+    ) -> Iterator[R]:
+        """Yield what a function makes of each item, with ``shared`` after it, in their order.
+
+        Items are taken as they are needed. For a cluster it is a function of a module, and all can
+        be pickled.
+        """
+
+
+class Coded(Sequence[Any]):
+    """A column of n rows: each different value once, and the place of each row's value."""
+
+    def __init__(self, values: Sequence[Any], codes: Codes) -> None:
+        self.values, self.codes = values, codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: Any) -> Any:
+        if isinstance(rows, slice):
+            return Coded(self.values, self.codes[rows])
+        return self.values[self.codes[rows]]
 
 
 def coded(values: Sequence[H]) -> tuple[list[H], Codes]:
@@ -56,7 +85,12 @@ def coded_together(*codes: Codes) -> tuple[Codes, Codes]:
 
 def picked(values: Sequence[T], codes: Codes) -> list[T]:
     """Return the value at each of some places."""
-    return [*map(values.__getitem__, codes.tolist())]
+    if isinstance(values, Coded):
+        return picked(values.values, values.codes[codes])
+    if len(values) > len(codes):
+        return [*map(values.__getitem__, codes.tolist())]
+    several: list[T] = np.fromiter(values, object, len(values))[codes].tolist()
+    return several
 
 
 def quiet(_: str) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from carprice.arrays import Progress, quiet
 from carprice.errors import CarpriceWarning, InputError
+from carprice.listings.cells import with_texts
 from carprice.listings.reading import clean_source, read_source
 from carprice.listings.sources.chunks import one_line, scheme_of
 from carprice.listings.sources.locations import s3_errors
@@ -103,7 +104,7 @@ def read_fresh(source: str, settings: IngestSettings, progress: Progress = quiet
         If the source cannot be read, or no listing has a day.
     """
     of_source = settings.model_copy(update={"source": source})
-    found = clean_source(read_source(of_source, progress), of_source).frame
+    found = with_texts(clean_source(read_source(of_source, progress), of_source).frame)
     dated = found.loc[found[_LISTED_ON].notna()]
     if not len(dated):
         raise InputError(
