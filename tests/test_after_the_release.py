@@ -1,7 +1,7 @@
 """After the release, without a hand on it: from answers to a better model in production, and back.
 
 The service is a process of its own, with prediction log, outcomes and shadow; the commands that a
-schedule would call run in this process, on the days of a story: prices fall by 15 %, the model is
+schedule would call run in this process, on the days of a story: prices fall by 25 %, the model is
 trained again, challenges, and wins; then prices are what they were, and it goes.
 """
 
@@ -29,7 +29,7 @@ from carprice.schema import FIELDS, alias
 from carprice.settings import IngestSettings, SampleSettings, Settings
 
 BEGUN = datetime.datetime(2025, 7, 1, 12, 0, tzinfo=datetime.UTC)
-CARS, DAYS, FALL = 200, 20, 0.85
+CARS, DAYS, FALL = 300, 20, 0.75
 _PATIENCE = 60.0
 
 
