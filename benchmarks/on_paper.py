@@ -1,7 +1,7 @@
 """What many listings cost on a cluster, by the slopes that ``scaling.py --json`` measured.
 
-Hours, dollars, bytes sent and memory of ``ingest`` and ``predict``, each a straight line through
-the two largest sizes of the file; and which part is the first to end. Prices are assumptions.
+Hours, dollars, bytes sent and memory of ``ingest``, ``train`` and ``predict``, each a straight line
+through the two largest sizes of the file; and what is the first to end. Prices are assumptions.
 """
 
 import argparse
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-BYTES_OF_A_ROW: Final = {"ingest": 192, "predict": 0}
-"""Sent by the workers to the command's process: a mapped row, pickled; prices go to the store."""
+BYTES_OF_A_ROW: Final = {"ingest": 192, "train": 110, "predict": 0}
+"""Sent by the workers to the command's process: a mapped row, pickled; sums of the ridge, of 50,000
+rows of one model or two; prices go to the store."""
 
 
 @dataclass(frozen=True)

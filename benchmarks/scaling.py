@@ -2,7 +2,7 @@
 
 Every stage runs in a process of its own, so that the peak memory told is that stage's own.
 ``carprice predict`` prices all rows, and is timed from its start to its end. With ``--workers``,
-ingest, evaluate and predict run on so many Dask workers of this machine, too; the start of these is
+ingest, train and predict run on so many Dask workers of this machine, too; the start of these is
 not counted.
 """
 
@@ -130,6 +130,14 @@ def ingest_on(folder: Path, rows: int, cluster: Cluster) -> dict[str, Any]:
     return run_ingest(other, rows, cluster.workers)
 
 
+def train_on(folder: Path, _: int, cluster: Cluster) -> dict[str, Any]:
+    """Fit the model in place of that of one machine; tell whether it is the same."""
+    workspace = Workspace(folder)
+    before = PriceModel.load(workspace.model).digest if workspace.model.exists() else None
+    train(TrainSettings(), workspace, quiet, cluster.each)
+    return {"same": PriceModel.load(workspace.model).digest == before}
+
+
 def predict_on(folder: Path, _: int, cluster: Cluster) -> dict[str, Any]:
     """Price all listings into parts."""
     model = PriceModel.load(Workspace(folder).model)
@@ -140,7 +148,7 @@ def predict_on(folder: Path, _: int, cluster: Cluster) -> dict[str, Any]:
 
 
 MEMORY: Final = "2GB"
-STAGES_ON: Final = {"ingest": ingest_on, "predict": predict_on}
+STAGES_ON: Final = {"ingest": ingest_on, "train": train_on, "predict": predict_on}
 
 
 def measure_apart(stage: str, folder: Path, rows: int, workers: int = 0) -> dict[str, Any]:
@@ -290,7 +298,7 @@ def read_options() -> argparse.Namespace:
         nargs="*",
         default=[],
         metavar="N",
-        help="also ingest and predict on so many Dask workers, for each number given",
+        help="also ingest, train and predict on so many Dask workers, for each number given",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
     parser.add_argument("--stage", choices={*STAGES, *STAGES_ON}, help=argparse.SUPPRESS)

@@ -16,8 +16,15 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
-    *("contaminated.py", "deals.py", "drift.py", "gate.py", "load.py", "logging_cost.py"),
-    *("one_price.py", "one_request.py", "scaling.py", "serving.py", "shadowing.py"),
+    *("contaminated.py", "deals.py", "drift.py", "fleet.py", "gate.py", "load.py"),
+    *(
+        "logging_cost.py",
+        "one_price.py",
+        "one_request.py",
+        "scaling.py",
+        "serving.py",
+        "shadowing.py",
+    ),
     "time_split.py",
 )
 
@@ -176,6 +183,25 @@ def test_what_the_prediction_log_costs_is_told_and_no_answer_is_missing(
     assert min(told["ratios"].values()) > 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.usefixtures("pinned")
+def test_what_a_fleet_asks_of_registry_and_log_grows_with_its_cores(
+    run: Callable[..., object], promoted: Any, tmp_path: Path
+) -> None:
+    report = tmp_path / "fleet.json"
+    options = ("--cores", 4, 40, "--seconds", 1, "--workdir", promoted.root)
+    run("fleet.py", *options, "--json", report)
+    told = json.loads(report.read_text())
+    assert min(told["measured"].values()) > 0
+    assert told["measured"]["model_bytes"] == sum(
+        path.stat().st_size for path in promoted.model.iterdir()
+    )
+    few, many = told["fleets"]
+    for figure in ("requests", "polls", "registry_share", "download_bytes", "log_bytes_a_month"):
+        assert 0 < 10 * few[figure] == pytest.approx(many[figure])
+
+
 def test_what_comparables_cost_and_how_near_they_come_is_told(
     run: Callable[..., object], tmp_path: Path
 ) -> None:
@@ -285,14 +311,15 @@ def test_what_many_rows_cost_is_a_line_through_what_was_measured(
     def of(rows: int) -> dict[str, Any]:
         figures = {"cpu": 2 + rows * 10e-6, "cpu_of_workers": 3 + rows * 40e-6}
         figures["megabytes"] = 500 + rows * 2e-3
-        return {"ingest on 2": figures, "predict on 2": figures}
+        return {f"{stage} on 2": figures for stage in ("ingest", "train", "predict")}
 
     measured = tmp_path / "measured.json"
     measured.write_text(json.dumps({rows: of(rows) for rows in (10_000, 100_000, 1_000_000)}))
     assert run("on_paper.py", measured, "--rows", 100_000_000, "--machines", 10) == 0
-    files, ingest, predict = capsys.readouterr().out.splitlines()
+    files, ingest, train, predict = capsys.readouterr().out.splitlines()
     assert files == "100,000,000 rows in 500 files of 200,000"
     # 4,003 s of work by 40 cores and 1,002 s here: 1,102 s, at 10 times 0.2 and 2.1 dollars an hour
     assert "40 µs a row on workers, 10 here; 0.31 h and 1.26 dollars on 10 machines" in ingest
     assert "19 GB sent here; memory here 200 GB, 256 GB is full at 128 million" in ingest
-    assert "0 GB sent here" in predict
+    assert "11 GB sent here" in train
+    assert "; 0 GB sent here" in predict

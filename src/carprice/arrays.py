@@ -1,12 +1,13 @@
-"""Types that many modules share: arrays, listings by column, and who is told of progress."""
+"""Types that many modules share: arrays, listings by column, progress, and what runs tasks."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 T = TypeVar("T")
+R = TypeVar("R")
 H = TypeVar("H", bound=Hashable)
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -16,6 +17,19 @@ Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 Progress = Callable[[str], None]
 """Is told the name of each step as it begins."""
 _MOST_KEYS = 2**62
+
+
+class Each(Protocol):
+    """What makes something of each item, some at once: here, or on a cluster's workers."""
+
+    def __call__(
+        self, function: Callable[..., R], items: Iterable[Any], *shared: Any
+    ) -> Iterator[R]:
+        """Yield what a function makes of each item, with ``shared`` after it, in their order.
+
+        Items are taken as they are needed. For a cluster it is a function of a module, and all can
+        be pickled.
+        """
 
 
 class Coded(Sequence[Any]):

@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 PROCESS_CGROUPS = Path("/proc/self/cgroup")
@@ -39,16 +38,16 @@ def thread_count(environment: Mapping[str, str] = os.environ) -> int:
     return int(number) if number.isdecimal() and int(number) > 0 else usable_cores()
 
 
-def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def in_threads(function: Callable[..., R], items: Iterable[Any], *shared: Any) -> Iterator[R]:
     """Yield what a function makes of each item, in their order, from :func:`thread_count` threads.
 
-    The numeric libraries compute beside each other; Python itself does not. At most one result more
-    than there are threads waits to be taken.
+    It is given ``shared`` after each item. The numeric libraries compute beside each other; Python
+    itself does not. At most one result more than there are threads waits to be taken.
     """
     count, waiting = thread_count(), deque[Future[R]]()
     with ThreadPoolExecutor(count) as pool:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append(pool.submit(function, item, *shared))
             if len(waiting) > count:
                 yield waiting.popleft().result()
         while waiting:

@@ -245,7 +245,7 @@ def test_a_scheduler_that_is_away_is_told_in_a_line(
     (tmp_path / "params.yaml").write_text("ingest: {source: sample}\n")
     address = f"tcp://127.0.0.1:{free_port()}"
     given = ("--params", tmp_path / "params.yaml", "--workdir", tmp_path, "--cluster", address)
-    for command in ("run", "ingest"):
+    for command in ("run", "ingest", "train"):
         done = carprice(command, *given)
         assert done.code == 1
         assert done.line.startswith(f"carprice: no Dask scheduler answers at {address} within")

@@ -114,13 +114,14 @@ def transform(workdir: Workdir = WORKDIR) -> None:
 
 
 @app.command(rich_help_panel=PIPELINE)
-def train(params: Params = PARAMS, workdir: Workdir = WORKDIR) -> None:
+def train(params: Params = PARAMS, workdir: Workdir = WORKDIR, cluster: OnCluster = None) -> None:
     """Stage 3: fit the model and write its folder."""
-    settings = load_settings(params)
+    settings, workspace = load_settings(params, cluster=cluster), Workspace(workdir)
+    from carprice.components.cluster import opened
     from carprice.components.train import train as train_model
 
-    with working(Workspace(workdir), "train"), step("train") as progress:
-        model = train_model(settings.train, Workspace(workdir), progress)
+    with working(workspace, "train"), step("train") as progress, opened(settings.compute) as runs:
+        model = train_model(settings.train, workspace, progress, runs.each)
     say(f"train: cross-validated MAPE {model.metrics['mape']:.2f} %")
 
 

@@ -11,20 +11,29 @@ import importlib.metadata
 import logging
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 import carprice
-from carprice.arrays import Columns
+from carprice.arrays import Columns, Each
 from carprice.errors import RefusedError
 from carprice.model import PriceModel, Prices
 from carprice.settings import ComputeSettings
 
+T = TypeVar("T")
+R = TypeVar("R")
 _SECONDS: Final = 10
+_SECONDS_ALONE: Final = 60
+"""So long may there be no worker; one that is lost is started again in less."""
+_SECONDS_BETWEEN: Final = 2.0
+_WARNED_OF: Final = "distributed.admin.large-graph-warning-threshold"
 _ROWS: Final = 20_000
 _REMEDY: Final = "install the same carprice on all workers"
 _MODELS: dict[str, Callable[[], PriceModel]] = {}
@@ -41,12 +50,13 @@ class Cluster:
     run : takes tasks, functions of a module with arguments that can be pickled.
     share : lets the tasks have a model, and returns what :func:`model_of` is to be asked for.
     workers : the same as ``run`` where that is a cluster; None where it is this process.
+    each : what makes something of many items on a cluster's workers; None where it is this process.
     """
 
-    def __init__(self, run: Executor, share: Share, *, is_here: bool) -> None:
+    def __init__(self, run: Executor, share: Share, each: Each | None = None) -> None:
         """Use an executor; see :func:`opened`."""
-        self.run, self.share = run, share
-        self.workers = None if is_here else run
+        self.run, self.share, self.each = run, share, each
+        self.workers = None if each is None else run
 
     def predictor(self, model: PriceModel) -> Callable[[Columns, float], Prices]:
         """Return what prices listings by a model as the model itself does, on the workers."""
@@ -88,21 +98,25 @@ def opened(settings: ComputeSettings) -> Iterator[Cluster]:
     ------
     RefusedError
         If a scheduler does not answer or has no worker, a worker has another version of carprice,
-        or the block loses the scheduler, or one worker after another by the same task.
+        or the block loses the scheduler, all workers, or one after another by the same task.
     """
     if settings.cluster == "local":
         run = ThreadPoolExecutor(1)
         try:
-            yield Cluster(run, _keep, is_here=True)
+            yield Cluster(run, _keep)
         finally:
             run.shutdown(cancel_futures=True)
         return
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(_client(settings))
+        import dask
+
+        # It warns of what it knows no better place for: arguments that are sent once.
+        stack.enter_context(dask.config.set({_WARNED_OF: "1TB"}))
         _refuse_other_versions(client)
-        with _losses_told():
-            share = functools.partial(_share, stack, client)
-            yield Cluster(client.get_executor(pure=False), share, is_here=False)
+        with _losses_told(), _workers_watched(client):
+            share, each = functools.partial(_share, stack, client), functools.partial(_each, client)
+            yield Cluster(client.get_executor(pure=False), share, each)
 
 
 @contextlib.contextmanager
@@ -193,6 +207,68 @@ def _losses_told() -> Iterator[None]:
         raise RefusedError(
             "the Dask scheduler was lost; run the same command again, parts that are finished stay"
         ) from None
+
+
+@contextlib.contextmanager
+def _workers_watched(client: Any) -> Iterator[None]:
+    """Turn the loss of all workers, for some time, into an error of one line.
+
+    Dask itself waits for others. What waits for tasks is woken up by cancelling them.
+    """
+    from distributed import Future
+
+    ended, lost = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        last = time.monotonic()
+        with contextlib.suppress(Exception):  # a lost scheduler is told by those who wait for tasks
+            while not ended.wait(_SECONDS_BETWEEN):
+                if client.nthreads():
+                    last = time.monotonic()
+                elif time.monotonic() - last > _SECONDS_ALONE:
+                    lost.set()
+                    client.cancel([Future(key, client) for key in [*client.futures]], force=True)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except CancelledError:
+        if not lost.is_set():
+            raise
+        raise RefusedError(
+            f"the Dask cluster had no worker for {_SECONDS_ALONE} seconds; start some, and run the "
+            "same command again, parts that are finished stay"
+        ) from None
+    finally:
+        ended.set()
+        watcher.join(_SECONDS)
+
+
+def _each(
+    client: Any, function: Callable[..., R], items: Iterable[Any], *shared: Any
+) -> Iterator[R]:
+    """Run a task for each item; see :class:`carprice.arrays.Each`.
+
+    What is shared is a task's result: workers have it from each other, and it is there again when
+    the one that had it is lost. As many results wait on the workers as they have threads.
+    """
+    held = client.submit(_same, shared, pure=False)
+    waiting, count = deque[Any](), sum(client.nthreads().values())
+    for item in items:
+        waiting.append(client.submit(_call, function, item, held, pure=False))
+        if len(waiting) > 2 * count:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _same(value: T) -> T:
+    return value
+
+
+def _call(function: Callable[..., R], item: object, shared: Iterable[Any]) -> R:
+    return function(item, *shared)
 
 
 def _share(stack: contextlib.ExitStack, client: Any, model: PriceModel) -> str:

@@ -44,7 +44,7 @@ def run(
         with step("transform"):
             transform(workspace)
         with step("train") as progress:
-            train(settings.train, workspace, progress)
+            train(settings.train, workspace, progress, cluster.each)
         with step("evaluate") as progress:
             figures = evaluate(workspace, progress, cluster.predictor)
     with step("register") as progress:

@@ -1,6 +1,6 @@
 """Train: features → a model folder, unless a feature knows the price."""
 
-from carprice.arrays import Progress
+from carprice.arrays import Each, Progress
 from carprice.components.workspace import (
     Workspace,
     read_json,
@@ -15,8 +15,14 @@ from carprice.model.training import train_model
 from carprice.settings import TrainSettings
 
 
-def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> PriceModel:
+def train(
+    settings: TrainSettings, workspace: Workspace, progress: Progress, each: Each | None = None
+) -> PriceModel:
     """Fit the model and write its folder.
+
+    Parameters
+    ----------
+    each : a cluster's, to add up the ridge's rows and to fit trees there; None to do it here.
 
     Raises
     ------
@@ -34,6 +40,7 @@ def train(settings: TrainSettings, workspace: Workspace, progress: Progress) -> 
         *(features, log_price, market, settings, report["columns"], progress),
         known=report.get("known", ()),
         trust=trust_of(file),
+        each=each,
     )
     progress("writing the model folder")
     model.save(workspace.model)

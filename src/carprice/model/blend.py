@@ -10,13 +10,14 @@ with the share that has the smallest out-of-fold error (a stacked regression, Br
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
-from carprice.arrays import Codes, Floats, Progress
-from carprice.model.booster import Booster, Part, cross_fit, fit_beside, new_trees
+from carprice.arrays import Codes, Each, Floats, Progress
+from carprice.model.booster import Booster, Part, cross_fit, fit_all, fit_beside, in_turn
 from carprice.model.encoder import Encoder, Matrix
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from carprice.settings import BoosterSettings, TrainSettings
 
+T = TypeVar("T")
+_Fit: TypeAlias = "Callable[[], XGBRegressor]"
 _FOLDS: Final = 5
 _SHARES: Final = np.arange(17) / 20
 _FEW_CARS: Final = 6_000
@@ -122,6 +125,7 @@ def fit_trees(
     encoder: Encoder,
     settings: "TrainSettings",
     progress: Progress,
+    each: Each | None = None,
 ) -> Blend:
     """Fit both ensembles, and choose the numbers of their trees and the share.
 
@@ -131,23 +135,34 @@ def fit_trees(
     others : the rows that are learned from, none of a car of the former ones; None where trees
         without each fold of these choose, and then all rows are learned from.
     start : the ln(price) that the direct trees start from.
+    each : a cluster's, for a fit on each worker; None to fit one after another here.
     """
     columns = data.matrix.shape[1]
     parameters = parameters_of(settings.booster, data.cars.sum())
     mean = np.full(len(data.log_price), start)
-    progress("residual trees")
-    residual, corrected = _fit(
-        *(data, some, others, data.ridge, data.cars * data.tails),
-        *(encoder, encoder.residual, parameters[0], settings),
-    )
-    progress("direct trees")
-    direct, opinion = _fit(
-        *(data, some, others, mean, data.cars),
-        *(encoder, encoder.direct, parameters[1], settings),
-    )
+
+    def choose_residual() -> tuple[_Fit, Floats]:
+        progress("residual trees")
+        return _fit(
+            *(data, some, others, data.ridge, data.cars * data.tails),
+            *(encoder, encoder.residual, parameters[0], settings, each),
+        )
+
+    def choose_direct() -> tuple[_Fit, Floats]:
+        progress("direct trees")
+        return _fit(
+            *(data, some, others, mean, data.cars),
+            *(encoder, encoder.direct, parameters[1], settings, each),
+        )
+
+    (residual, corrected), (direct, opinion) = _called([choose_residual, choose_direct], each)
     share = best_share(data.log_price[some], corrected, opinion, data.cars[some])
     of_each = (1 - share, residual, encoder.residual), (share, direct, encoder.direct)
-    parts = [Part(fit(), factor, places) for factor, fit, places in of_each if factor]
+    kept = [one for one in of_each if one[0]]
+    fitted = _called([fit for _, fit, _ in kept], each)
+    parts = [
+        Part(trees, factor, places) for trees, (factor, _, places) in zip(fitted, kept, strict=True)
+    ]
     importance = np.zeros(columns)
     for part in parts:
         importance[[*part.places]] += part.factor * part.trees.feature_importances_
@@ -157,6 +172,17 @@ def fit_trees(
         held_out=(1 - share) * corrected + share * opinion,
         importance=dict(zip(encoder.columns, importance.tolist(), strict=True)),
     )
+
+
+def _called(functions: "Sequence[Callable[[], T]]", each: Each | None) -> list[T]:
+    """Return what functions return; they wait beside each other for a cluster, or compute here."""
+    if each is None:
+        return [function() for function in functions]
+    pool = ThreadPoolExecutor()
+    try:
+        return [*pool.map(lambda function: function(), functions)]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _fit(
@@ -169,7 +195,8 @@ def _fit(
     places: Sequence[int],
     parameters: Mapping[str, Any],
     settings: "TrainSettings",
-) -> tuple[Callable[[], "XGBRegressor"], Floats]:
+    each: Each | None,
+) -> tuple[_Fit, Floats]:
     """Find how many trees tell best what ``base`` leaves of ln(price).
 
     Returns
@@ -177,24 +204,24 @@ def _fit(
     tuple
         What fits the trees, and the held-out ln(price) of some rows.
     """
-    matrix, seed = np.ascontiguousarray(data.matrix[:, places]), settings.seed
+    matrix, seed, run = np.ascontiguousarray(data.matrix[:, places]), settings.seed, each or in_turn
     target = data.log_price - base
     directions = [encoder.directions[place] for place in places]
     if others is not None:
-        trees, told = fit_beside(
-            *(matrix, target, weights, others, some),
-            *(parameters, settings.patience, seed, directions),
-        )
+        given = (matrix, target, weights, some, parameters, settings.patience, seed, directions)
+        ((trees, told),) = run(fit_beside, [others], *given)
         return (lambda: trees), base[some] + told
     found = cross_fit(
         *(matrix[some], target[some], data.tree_folds[some], parameters, settings.patience, seed),
         directions=directions,
         weights=weights[some],
+        each=each,
     )
 
     def fit() -> "XGBRegressor":
-        trees = new_trees({**parameters, "n_estimators": found.n_estimators}, seed, directions)
-        return trees.fit(matrix, target, sample_weight=weights)
+        chosen = {**parameters, "n_estimators": found.n_estimators}
+        (trees,) = run(fit_all, [chosen], matrix, target, weights, seed, directions)
+        return trees
 
     return fit, base[some] + found.held_out
 

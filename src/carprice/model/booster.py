@@ -5,9 +5,9 @@ of the price.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,14 @@ import numpy.typing as npt
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
-from carprice.arrays import Floats
+from carprice.arrays import Each, Floats
 from carprice.model.encoder import Matrix
 from carprice.model.tree_graph import OddGraphError, check_trees, joined
 
 if TYPE_CHECKING:
     from xgboost import XGBRegressor
 
+R = TypeVar("R")
 _MANY_ROWS = 1000
 Codes = npt.NDArray[np.intp]
 
@@ -203,6 +204,7 @@ def cross_fit(
     seed: int,
     directions: Sequence[int] | None = None,
     weights: Floats | None = None,
+    each: Each | None = None,
 ) -> CrossFit:
     """Fit trees without each fold, and choose their number by the mean error of all folds.
 
@@ -212,23 +214,15 @@ def cross_fit(
     parameters : of XGBoost; ``n_estimators`` is the largest number of trees.
     patience : a fold stops when so many more trees do not lower its error.
     weights : how much each row counts; all the same if None.
+    each : a cluster's, for a fit on each worker; None to fit one after another here.
     """
-    fitted, curves = [], []
     weights = np.ones(len(target)) if weights is None else weights
-    for fold in range(int(folds.max()) + 1):
-        seen, unseen = folds != fold, folds == fold
-        trees = new_trees({**parameters, "early_stopping_rounds": patience}, seed, directions)
-        fitted.append(
-            trees.fit(
-                matrix[seen],
-                target[seen],
-                sample_weight=weights[seen],
-                eval_set=[(matrix[unseen], target[unseen])],
-                sample_weight_eval_set=[weights[unseen]],
-                verbose=False,
-            )
-        )
-        curves.append(np.array(trees.evals_result()["validation_0"]["rmse"]) ** 2)
+    stopping = {**parameters, "early_stopping_rounds": patience}
+    every = range(int(folds.max()) + 1)
+    found = (each or in_turn)(
+        _fit_without, every, matrix, target, weights, folds, stopping, seed, directions
+    )
+    fitted, curves = zip(*found, strict=True)
     longest = max(map(len, curves))  # a curve that ended before goes on as it ended
     padded = [np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves]
     best = 1 + int(np.argmin(np.mean(padded, axis=0)))
@@ -239,11 +233,52 @@ def cross_fit(
     return CrossFit(held_out, best)
 
 
-def fit_beside(
+def _fit_without(
+    fold: int,
     matrix: Matrix,
     target: Floats,
     weights: Floats,
+    folds: Codes,
+    parameters: Mapping[str, Any],
+    seed: int,
+    directions: Sequence[int] | None,
+) -> tuple["XGBRegressor", Floats]:
+    """Return trees without a fold, and their mean squared error on it by the number of trees."""
+    seen, unseen = folds != fold, folds == fold
+    trees = new_trees(parameters, seed, directions)
+    trees.fit(
+        matrix[seen],
+        target[seen],
+        sample_weight=weights[seen],
+        eval_set=[(matrix[unseen], target[unseen])],
+        sample_weight_eval_set=[weights[unseen]],
+        verbose=False,
+    )
+    return trees, np.array(trees.evals_result()["validation_0"]["rmse"]) ** 2
+
+
+def fit_all(
+    parameters: Mapping[str, Any],
+    matrix: Matrix,
+    target: Floats,
+    weights: Floats,
+    seed: int,
+    directions: Sequence[int] | None = None,
+) -> "XGBRegressor":
+    """Fit trees to all rows."""
+    return new_trees(parameters, seed, directions).fit(matrix, target, sample_weight=weights)
+
+
+def in_turn(function: Callable[..., R], items: Iterable[Any], *shared: Any) -> Iterator[R]:
+    """Yield what a function makes of each item, one after another: XGBoost has all cores."""
+    return (function(item, *shared) for item in items)
+
+
+def fit_beside(
     learned: Codes,
+    matrix: Matrix,
+    target: Floats,
+    weights: Floats,
     others: Codes,
     parameters: Mapping[str, Any],
     patience: int,

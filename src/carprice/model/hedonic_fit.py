@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from carprice.arrays import Codes, Floats, coded, coded_together, picked
+from carprice.arrays import Codes, Each, Floats, coded, coded_together, picked
 from carprice.listings.believed import counted
 from carprice.listings.features import Features
 from carprice.listings.keys import DetailKey, detail_key, has_detail
@@ -35,6 +35,7 @@ from carprice.model.hedonic import (
 )
 from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
 from carprice.model.own_terms import own_scales, texts_of_own
+from carprice.model.ridge_chunk import ChunkBlock, PricedChunk, RidgeChunk, sums_of, told_of
 from carprice.model.sampling import sample_of
 from carprice.model.tails import tail_weight
 from carprice.model.worth import WORTHS, worth_of
@@ -65,6 +66,7 @@ def fit_hedonic(
     fixed: Mapping[str, float],
     km_per_unit: float,
     trust: Floats | None = None,
+    each: Each = in_threads,
 ) -> tuple[Hedonic, Anchor]:
     """Fit on all rows; return the ridge and its out-of-fold predictions.
 
@@ -82,12 +84,13 @@ def fit_hedonic(
     fixed : scales that are not chosen, by the block's name.
     km_per_unit : kilometres in the market's distance unit.
     trust : how far each price is believed, 0 to 1; 1 if None.
+    each : what adds up chunks of rows.
     """
     believed = np.ones(len(features)) if trust is None else counted(trust)
     cars = features.car_weights() * believed
-    design = _Design(features, km_per_unit, cars > 0)
+    design = _Design(features, km_per_unit, cars > 0, each)
     weight = age_weight(features.numbers["age"]) * cars
-    start = {each.block.name: each.block.scale for each in design.columns}
+    start = {one.block.name: one.block.scale for one in design.columns}
     tails, order = _tails(design, log_price, folds, cars, believed, {**start, **fixed})
     every = np.arange(len(features), dtype=np.intp)
     sums = design.sums(log_price, weight * tails, folds, every)
@@ -122,7 +125,11 @@ def _tails(
     sums = design.sums(log_price, weight, folds, some)
     draft = RidgeSolver(sum(sums[1:], start=sums[0]))
     factors = factors_of(scales, design.slices, design.width)
-    _, by_fold = solve_with_folds(draft, sums, factors)
+    if is_sample:  # without one half is the other half
+        halves = [RidgeSolver(half, draft.order).at(factors).solution() for half in reversed(sums)]
+        by_fold = factors * np.array(halves)
+    else:
+        _, by_fold = solve_with_folds(draft, sums, factors)
     missed = log_price - design.held_out(by_fold, folds)
     models = design.codes["model"]
     cars_of = np.bincount(models[some], cars[some], int(models.max()) + 1)
@@ -311,9 +318,13 @@ class _Design:
     """
 
     def __init__(
-        self, features: Features, km_per_unit: float, counts: npt.NDArray[np.bool_] | None = None
+        self,
+        features: Features,
+        km_per_unit: float,
+        counts: npt.NDArray[np.bool_] | None = None,
+        each: Each = in_threads,
     ) -> None:
-        self.features, self.km_per_unit = features, km_per_unit
+        self.features, self.km_per_unit, self._each = features, km_per_unit, each
         age = features.numbers["age"]
         self.oldest = int(min(np.quantile(age, 0.995), _OLDEST))
         self._ages = np.minimum(age, self.oldest).astype(np.intp)
@@ -328,9 +339,9 @@ class _Design:
             for block in BLOCKS
         ]
         self.slices, self.width = {}, 1
-        for each in self.columns:
-            stop = self.width + len(each.terms)
-            self.slices[each.block.name] = slice(self.width, stop)
+        for one in self.columns:
+            stop = self.width + len(one.terms)
+            self.slices[one.block.name] = slice(self.width, stop)
             self.width = stop
 
     def chunks(self, rows: Codes) -> Iterator[Codes]:
@@ -345,11 +356,26 @@ class _Design:
 
     def matrix(self, rows: Codes) -> sp.csr_matrix:
         """Return the columns of some rows."""
-        parts = [sp.csr_matrix(np.ones((len(rows), 1)))]
+        return self._chunk(rows, []).matrix()
+
+    def _chunk(self, rows: Codes, folds: Sequence[slice]) -> RidgeChunk:
+        """Return some rows alone."""
+        texts = {}
         for each in self.columns:
-            basis = sp.diags(self.bases[each.block.basis][rows])
-            parts.append(basis @ each.by_text[each.codes[rows]])
-        return sp.hstack(parts, format="csr")
+            if each.block.text not in texts:
+                texts[each.block.text] = _renumbered(each.codes[rows], each.by_text.shape[0])
+        return RidgeChunk(
+            [
+                ChunkBlock(
+                    each.block.text, each.block.basis, each.by_text[texts[each.block.text][0]]
+                )
+                for each in self.columns
+            ],
+            {name: codes for name, (_, codes) in texts.items()},
+            {name: values[rows] for name, values in self.bases.items()},
+            folds,
+            len(self.features) > _CHUNK_ROWS,
+        )
 
     def sums(
         self, log_price: Floats, weight: Floats, folds: Codes, rows: Codes
@@ -357,29 +383,31 @@ class _Design:
         """Return the normal equations of each fold among some rows."""
         count = int(folds.max()) + 1
 
-        def of_chunk(some: Codes) -> list[NormalEquations]:
-            some, parts = _by_fold(some, folds, count)
-            matrix, price, counts = self.matrix(some), log_price[some], weight[some]
-            return [NormalEquations.of(matrix[own], price[own], counts[own]) for own in parts]
+        def chunks() -> Iterator[PricedChunk]:
+            for some in self.chunks(rows):
+                ordered, parts = _by_fold(some, folds, count)
+                chunk = self._chunk(ordered, parts)
+                yield PricedChunk(chunk, log_price[ordered], weight[ordered])
 
         sums = [NormalEquations.none(self.width)] * count
-        for found in in_threads(of_chunk, self.chunks(rows)):
+        for found in self._each(sums_of, chunks()):
             for fold, own in enumerate(found):  # one by one: they take much memory
                 sums[fold] += own
         return sums
 
     def held_out(self, by_fold: Floats, folds: Codes) -> Floats:
         """Return the ln(price) of each row by the ridge (folds × columns) without its fold."""
+        places = list[Codes]()
 
-        def of_chunk(rows: Codes) -> tuple[Codes, Floats]:
-            rows, parts = _by_fold(rows, folds, len(by_fold))
-            matrix = self.matrix(rows)
-            told = [matrix[own] @ by_fold[fold] for fold, own in enumerate(parts)]
-            return rows, np.concatenate(told)
+        def chunks() -> Iterator[RidgeChunk]:
+            for some in self.chunks(np.arange(len(folds))):
+                ordered, parts = _by_fold(some, folds, len(by_fold))
+                places.append(ordered)
+                yield self._chunk(ordered, parts)
 
         found = np.empty(len(folds))
-        for rows, own in in_threads(of_chunk, self.chunks(np.arange(len(folds)))):
-            found[rows] = own
+        for place, own in enumerate(self._each(told_of, chunks(), by_fold)):
+            found[places[place]] = own
         return found
 
     def worths(self, by_fold: Floats, folds: Codes) -> dict[str, Floats]:
@@ -524,6 +552,16 @@ def _by_fold(rows: Codes, folds: Codes, count: int) -> tuple[Codes, list[slice]]
     ordered = rows[np.argsort(folds[rows], kind="stable")]
     ends = np.bincount(folds[rows], minlength=count).cumsum().tolist()
     return ordered, [slice(*ends) for ends in pairwise([0, *ends])]
+
+
+def _renumbered(codes: Codes, count: int) -> tuple[Codes, Codes]:
+    """Return those of so many codes that are there, in order, and the place of each among them."""
+    is_there = np.zeros(count, dtype=np.bool_)
+    is_there[codes] = True
+    there = np.flatnonzero(is_there)
+    places = np.empty(count, dtype=np.min_scalar_type(len(there)))
+    places[there] = np.arange(len(there))
+    return there, places[codes]
 
 
 def _means(worth: Floats, *levels: Sequence[str]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from carprice.arrays import Codes, Columns, Floats, Progress, quiet
+from carprice.arrays import Codes, Columns, Each, Floats, Progress, quiet
 from carprice.errors import CorruptModelError
 from carprice.listings import features as feature_code
 from carprice.listings.believed import believed_rows, counted
@@ -20,7 +20,7 @@ from carprice.listings.market import Market
 from carprice.listings.problems import refuse_wrong
 from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
-from carprice.model.booster import Booster, cross_fit, new_trees
+from carprice.model.booster import Booster, cross_fit, fit_all, in_turn
 from carprice.model.car import CarReader
 from carprice.model.correction import FILE as CORRECTION
 from carprice.model.correction import Correction
@@ -51,6 +51,7 @@ from carprice.model_folder import (
     write_folder,
 )
 from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES, own_of
+from carprice.threads import in_threads
 
 if TYPE_CHECKING:
     from carprice.settings import TrainSettings
@@ -138,6 +139,7 @@ class PriceModel:
         settings: "TrainSettings",
         progress: Progress = quiet,
         trust: Floats | None = None,
+        each: Each | None = None,
     ) -> Self:
         """Fit on n parsed listings and their ln(price in the market's currency).
 
@@ -148,6 +150,7 @@ class PriceModel:
         ----------
         trust : how far each price is believed, 0 to 1; if None, as
             :func:`carprice.model.trust.judge_prices` finds it.
+        each : a cluster's, to add up the ridge's rows and to fit trees there; None to do it here.
         """
         from carprice.model.blend import TreeData, fit_trees
         from carprice.model.hedonic_fit import fit_hedonic
@@ -165,7 +168,8 @@ class PriceModel:
         assignment = _assign_folds(features.car_codes(), settings.folds, seed)
         fixed = settings.hedonic.scales
         hedonic, anchor = fit_hedonic(
-            complete, log_price, assignment, fixed, market.km_per_unit, trust
+            *(complete, log_price, assignment, fixed, market.km_per_unit, trust),
+            each or in_threads,
         )
         encoder = Encoder.fit(complete.take(features.first_of_each_car(trust)), anchor.falling)
         # What trees and ranges learn from: of many rows, a sample.
@@ -179,11 +183,12 @@ class PriceModel:
         if len(used) > _MOST_CROSS_FITTED:
             codes, parts = of_trees.car_codes(), assignment[used][some] % 2
             others = np.flatnonzero(~np.isin(codes, codes[some]))
-        blend = fit_trees(data, some, others, hedonic.start, encoder, settings, progress)
+        start = hedonic.start
+        blend = fit_trees(data, some, others, start, encoder, settings, progress, each)
         weights = every[some]
         progress("ranges")
         missed = known[some] - blend.held_out
-        scale, local = _fit_scale(matrix[some], missed, weights, parts, settings)
+        scale, local = _fit_scale(matrix[some], missed, weights, parts, settings, each)
         some = used[some]
         price, age = np.exp(log_price), features.numbers["age"][some]
         believed, sure = believed_rows(trust), believed_rows(trust[some])
@@ -500,15 +505,21 @@ def usual_range(values: Floats, *, is_ratio: bool = False) -> tuple[float, float
 
 
 def _fit_scale(
-    matrix: Matrix, missed: Floats, weights: Floats, folds: Codes, settings: "TrainSettings"
+    matrix: Matrix,
+    missed: Floats,
+    weights: Floats,
+    folds: Codes,
+    settings: "TrainSettings",
+    each: Each | None,
 ) -> tuple[Booster, Floats]:
     """Return trees for the logarithm of a residual's expected size, and that of each row."""
     size = np.log(np.abs(missed) + _SMALLEST_RESIDUAL)
     size -= size.mean()
     seed = settings.seed
-    found = cross_fit(matrix, size, folds, _SCALE_TREES, settings.patience, seed, weights=weights)
-    trees = new_trees({**_SCALE_TREES, "n_estimators": found.n_estimators}, seed)
-    trees.fit(matrix, size, sample_weight=weights)
+    given = matrix, size, folds, _SCALE_TREES, settings.patience, seed
+    found = cross_fit(*given, weights=weights, each=each)
+    chosen = {**_SCALE_TREES, "n_estimators": found.n_estimators}
+    (trees,) = (each or in_turn)(fit_all, [chosen], matrix, size, weights, seed)
     return Booster.of(trees, matrix.shape[1]), found.held_out
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from carprice.arrays import Floats, Progress
+from carprice.arrays import Each, Floats, Progress
 from carprice.listings.believed import believed_rows
 from carprice.listings.features import Features
 from carprice.listings.leaks import refuse_leaks, refuse_too_good
@@ -26,6 +26,7 @@ def train_model(
     progress: Progress,
     known: Collection[str] = (),
     trust: Floats | None = None,
+    each: Each | None = None,
 ) -> PriceModel:
     """Fit a model on parsed listings and their ln(price).
 
@@ -33,6 +34,7 @@ def train_model(
     source column: ``columns`` has these by the field's name in files. ``known`` names the fields
     that are known of any car before there is a price, which may explain as much as they do.
     ``trust`` tells how far each price is believed, 0 to 1; if None, it is found here.
+    ``each`` is a cluster's, to do there what :meth:`PriceModel.fit` does there; None to do it here.
     """
     if trust is None:
         progress("prices to believe")
@@ -42,6 +44,6 @@ def train_model(
     believed, prices = features.take(rows), log_price[rows]
     progress("looking for columns that know the price")
     refuse_leaks(believed, prices, columns, known)
-    model = PriceModel.fit(features, log_price, market, settings, progress, trust)
+    model = PriceModel.fit(features, log_price, market, settings, progress, trust, each)
     refuse_too_good(model.metrics["mdape"], believed, prices, columns, known)
     return model
