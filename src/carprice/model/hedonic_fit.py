@@ -214,6 +214,11 @@ class Texts:
     different: list[Any]
     codes: Codes
 
+    def small(self) -> "Texts":
+        """Return the same with codes of as few bytes as they need."""
+        kind = np.min_scalar_type(-len(self.different))
+        return Texts(self.different, self.codes.astype(kind))
+
     def joined(self, write: Callable[..., str], *others: "Texts") -> "Texts":
         """Return what is written of this value and of others."""
         parts = (self, *others)
@@ -331,7 +336,7 @@ class _Design:
         self._km = km_of(features.numbers, km_per_unit)
         self._has_distance = ~np.isnan(features.numbers["odometer"])
         self.bases = bases_of(features.numbers, km_per_unit, self.oldest)
-        texts = texts_of(features, self.oldest)
+        texts = {name: one.small() for name, one in texts_of(features, self.oldest).items()}
         self.codes = {name: one.codes for name, one in texts.items()}
         weights = features.car_weights() * (1.0 if counts is None else counts)
         self.columns = [

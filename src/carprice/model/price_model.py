@@ -57,12 +57,12 @@ if TYPE_CHECKING:
     from carprice.settings import TrainSettings
 
 _LIBRARIES: Final = ("numpy", "onnxruntime", "scipy", "xgboost", "xgboost-cpu", "onnxmltools")
-_CALIBRATION_ROWS: Final = 100_000
-"""Of more rows, so many choose how many trees there are, and calibrate the ranges."""
-_MOST_CROSS_FITTED: Final = 200_000
-"""Of more rows, those do not teach the trees; of fewer, trees without each fold tell of them."""
-_TREE_ROWS: Final = 300_000
-"""Of more rows, trees learn from so many; the ridge learns from all."""
+_MOST_CROSS_FITTED: Final = 100_000
+"""Of fewer rows, trees without each fold choose how many trees there are; all teach these."""
+_CALIBRATION_ROWS: Final = 50_000
+"""Of more than the former, so many choose, calibrate the ranges, and teach no tree."""
+_TREE_ROWS: Final = 150_000
+"""Of more rows, so many are those and the ones that teach the trees; all teach the ridge."""
 _MOST_HELD_OUT: Final = 1_500
 _SMALLEST_RESIDUAL: Final = 0.01
 _RATIOS: Final = ("power_bhp", "fuel_economy", "new_price")
@@ -176,11 +176,12 @@ class PriceModel:
         used = sample_of(len(log_price), _TREE_ROWS, seed)
         of_trees, known, asked = features.take(used), log_price[used], anchor.take(used)
         matrix = TreeRows(encoder).training_matrix(complete.take(used), asked)
-        some = sample_of(len(used), _CALIBRATION_ROWS, seed)
+        are_many = len(used) > _MOST_CROSS_FITTED
+        some = sample_of(len(used), _CALIBRATION_ROWS if are_many else len(used), seed)
         every = features.car_weights()[used] * trust[used]
         data = TreeData(matrix, known, asked.log_price, every, asked.tails, assignment[used])
         others, parts = None, data.tree_folds[some]
-        if len(used) > _MOST_CROSS_FITTED:
+        if are_many:
             codes, parts = of_trees.car_codes(), assignment[used][some] % 2
             others = np.flatnonzero(~np.isin(codes, codes[some]))
         start = hedonic.start
