@@ -1,7 +1,7 @@
 """Fit the hedonic ridge chunk by chunk, with out-of-fold predictions from the same sums."""
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -377,17 +377,19 @@ class _Design:
     ) -> list[NormalEquations]:
         """Return the normal equations of each fold among some rows."""
         count = int(folds.max()) + 1
+        squares = deque[float]()  # BLAS rounds them by its number of threads, a process's own
 
         def chunks() -> Iterator[PricedChunk]:
             for some in self.chunks(rows):
                 ordered, parts = _by_fold(some, folds, count)
-                chunk = self._chunk(ordered, parts)
-                yield PricedChunk.of(chunk, log_price[ordered], weight[ordered])
+                price, counts = log_price[ordered], weight[ordered]
+                squares.extend(float(counts[own] @ price[own] ** 2) for own in parts)
+                yield PricedChunk(self._chunk(ordered, parts), price, counts)
 
         sums = [NormalEquations.none(self.width)] * count
         for found in self._each(sums_of, chunks()):
             for fold, own in enumerate(found):  # one by one: they take much memory
-                sums[fold] += own
+                sums[fold] += replace(own, square=squares.popleft())
         return sums
 
     def held_out(self, by_fold: Floats, folds: Codes) -> Floats:

@@ -1,8 +1,8 @@
 """Some rows of the ridge's design, alone: what a process needs that has none of the others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -52,33 +52,19 @@ class RidgeChunk:
 
 
 class PricedChunk(NamedTuple):
-    """Some rows, their ln(price), and what each counts.
-
-    Attributes
-    ----------
-    squares : Σ w y² of each fold, which BLAS rounds by its number of threads, a process's own.
-    """
+    """Some rows, their ln(price), and what each counts."""
 
     chunk: RidgeChunk
     log_price: Floats
     weight: Floats
-    squares: Sequence[float]
-
-    @classmethod
-    def of(cls, chunk: RidgeChunk, log_price: Floats, weight: Floats) -> Self:
-        """Sum up the squares in this process."""
-        squares = [float(weight[own] @ log_price[own] ** 2) for own in chunk.folds]
-        return cls(chunk, log_price, weight, squares)
 
 
 def sums_of(rows: PricedChunk) -> list[NormalEquations]:
     """Return the normal equations of each fold."""
     matrix = rows.chunk.matrix()
     return [
-        replace(
-            NormalEquations.of(matrix[own], rows.log_price[own], rows.weight[own]), square=square
-        )
-        for own, square in zip(rows.chunk.folds, rows.squares, strict=True)
+        NormalEquations.of(matrix[own], rows.log_price[own], rows.weight[own])
+        for own in rows.chunk.folds
     ]
 
 
