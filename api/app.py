@@ -26,6 +26,7 @@ from api.routes import (
     pages,
     prices,
     reports,
+    stock,
     webhooks,
 )
 from api.served import ServedModel
@@ -109,8 +110,8 @@ def create_app(
     if settings.metrics:
         app.add_api_route("/metrics", about.metrics, include_in_schema=False)
     if settings.pages:
-        app.include_router(pages.router)
-        app.include_router(reports.router)
+        for router in (pages.router, reports.router, stock.router):
+            app.include_router(router)
     if settings.webhook_secret.get_secret_value():
         app.include_router(webhooks.router_of(service))
     for router in (prices.router, appraisals.router, batches.router, about.health, about.router):

@@ -29,6 +29,7 @@ _FEW_ROWS = 16
 _LARGE_BYTES = 1024 * 1024
 
 B = TypeVar("B", bound=Batch)
+T = TypeVar("T")
 Priced = tuple[bytes, list[PricedRow]]
 Reader = Callable[[bytes, int, float], B]
 """Reads a body, of at most so many rows; the confidence is for a body that names none."""
@@ -62,11 +63,17 @@ class BatchPool:
         confidence: float,
         read: Reader[B],
         write: Writer[B],
+        *,
+        at_once: bool = True,
     ) -> bytes:
         """Read a body, price its listings and return the answer's body.
 
-        A body of more than ``SMALL_BYTES`` has its place already. The problem of a body that cannot
-        be read, or 429 if a small one has many rows and there is no place for it.
+        The problem of a body that cannot be read, or 429 if a small one has many rows and there is
+        no place for it.
+
+        Parameters
+        ----------
+        at_once : whether few rows are priced where they came in, without a thread.
         """
 
         def price(batch: B) -> Priced:
@@ -84,16 +91,26 @@ class BatchPool:
 
         self._had_large |= len(body) > _LARGE_BYTES
         most = self._settings.batch_rows
-        if len(body) > SMALL_BYTES:
-            content, rows = await self._run(lambda: price(read(body, most, confidence)))
-        elif (batch := _few_rows(body, most, confidence, read)) is None:
-            with self.place():
-                content, rows = await self._run(lambda: price(read(body, most, confidence)))
-        else:
+        may_be_few = at_once and len(body) <= SMALL_BYTES
+        if may_be_few and (batch := _few_rows(body, most, confidence, read)) is not None:
             content, rows = price(batch)
+        else:
+            work = lambda: price(read(body, most, confidence))  # noqa: E731
+            content, rows = await self.run(body, work)
         self._had_large |= len(content) > _LARGE_BYTES
         self._metrics.priced_together(rows)
         return content
+
+    async def run(self, body: bytes, work: Callable[[], T]) -> T:
+        """Do some work on a body in a thread.
+
+        A body of more than ``SMALL_BYTES`` has its place already; 429 if there is none for another.
+        """
+        loop = asyncio.get_running_loop()
+        if len(body) > SMALL_BYTES:
+            return await loop.run_in_executor(self._threads, work)
+        with self.place():
+            return await loop.run_in_executor(self._threads, work)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -117,9 +134,6 @@ class BatchPool:
             self._had_large = False
             with suppress(RuntimeError):  # after close
                 self._threads.submit(memory.give_back)
-
-    async def _run(self, work: Callable[[], Priced]) -> Priced:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
         """Let no new work in, and none begin that waits."""

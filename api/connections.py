@@ -155,7 +155,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Expect the next request, whenever it comes."""
         self._waits_for_end = False
         if self._held is not None and self._short is not None:
-            self._answer_at_once(self._short, self._held)
+            self._ask_at_once(self._short, self._held)
             return
         self.scope["state"][ARRIVED] = True
         if self._end_timer is not None:
@@ -206,6 +206,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """End at once where no answer is under way, though the client may still send."""
+        self._answer_what_was_asked()
         if self.is_over or self._is_answered():
             self._wire.close()
         else:
@@ -213,6 +214,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def end(self) -> None:
         """Close; a client that still sends may read its answer first."""
+        self._answer_what_was_asked()
         can_wait = not self.is_over and not self._wire.is_closing() and self._wire.can_write_eof()
         self.is_over, self._rest = True, b""
         self._forget()
@@ -277,14 +279,23 @@ class LimitedProtocol(HttpToolsProtocol):
             return None
         return short.takes(self.url, self.headers)
 
-    def _answer_at_once(self, short: ShortWay, headers: Mapping[bytes, bytes]) -> None:
+    def _ask_at_once(self, short: ShortWay, headers: Mapping[bytes, bytes]) -> None:
         body, self._held, self._held_body = self._held_body, None, b""
         client, more = self._client_of(headers), self.server_state.default_headers
-        self._wire.write(short.answer(self.url, headers, body, client, more))
+        short.ask(self.url, headers, body, client, self._send, more)
         self.server_state.total_requests += 1
         self._answered_at = self.loop.time()
         if self._quiet_timer is None:
             self._quiet_timer = self.loop.call_later(self.timeout_keep_alive, self._end_if_quiet)
+
+    def _send(self, answer: bytes) -> None:
+        if not self.is_over and not self._wire.is_closing():
+            self._wire.write(answer)
+
+    def _answer_what_was_asked(self) -> None:
+        """Have the short way's answers sent before anything else is."""
+        if self._short is not None:
+            self._short.answer()
 
     def _end_if_quiet(self) -> None:
         """Close as Uvicorn does after an answer on the long way, whose timer is one a request."""
@@ -315,6 +326,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _begin_the_long_way(self) -> None:
         """Have Uvicorn begin a request whose head was read."""
+        self._answer_what_was_asked()
         if self._short is not None:  # the scope that the short way needs not
             url, headers, expects = self.url, self.headers, self.expect_100_continue
             super().on_message_begin()
@@ -368,6 +380,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._tell(problem)
 
     def _tell(self, problem: ProblemError) -> None:
+        self._answer_what_was_asked()
         answer = respond(problem)
         self.logger.warning("Refused a request: %s", problem)
         more = [*self.server_state.default_headers, *HEADERS, (b"x-request-id", new_request_id())]

@@ -57,6 +57,7 @@ HEADERS: Final = (*_SECURITY, (b"content-security-policy", _POLICY))
 """What all answers have, but for those of the pages."""
 _HEADERS_OF_PAGES = (*_SECURITY, (b"content-security-policy", _POLICY_OF_PAGES))
 _METHODS = frozenset(("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
+_READING = frozenset(("GET", "HEAD"))
 _PREFLIGHT = b"access-control-request-method"
 _CLIENT_WENT = 499
 _PROCESS: Final = secrets.token_hex(10)
@@ -148,7 +149,8 @@ class Admission:
         path = exchange.path
         if not self._keys or path in (*HEALTH, WEBHOOK) or path.startswith(PAGES):
             return
-        if not exchange.key and (path in (APP, CARD) or path.startswith(f"{APP}/")):
+        is_page = path in (APP, CARD) or path.startswith(f"{APP}/")
+        if is_page and not exchange.key and method in _READING:
             return
         if method == "OPTIONS" and _PREFLIGHT in dict(headers):
             return  # a browser asks what it may ask, for which it has no key

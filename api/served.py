@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Final, Literal, Self
@@ -90,14 +91,20 @@ class ServedModel:
     def value_all(self, batch: Batch) -> list[PricedRow]:
         """Price the rows that could be read together; the order is kept."""
         listings = [row for row in batch.rows if isinstance(row, ListingRequest)]
-        fields = map(vars, listings)
-        if batch.has_asking_prices:
-            asked = [listing.asking_price for listing in listings]
-            found = value_all_with_deals(self.model, fields, asked, batch.confidence)
-        else:
-            found = self.model.pricer.value_all(fields, batch.confidence)
-        prices = map(partial(_with_unused, judges=batch.judges), found, listings)
+        prices = self.values(listings, batch.confidence, judges=batch.judges)
         return [row if isinstance(row, ProblemError) else next(prices) for row in batch.rows]
+
+    def values(
+        self, listings: Sequence[ListingRequest], confidence: float, *, judges: bool = True
+    ) -> Iterator[Valuation]:
+        """Do the same as :meth:`value` for many listings, whose trees run together."""
+        fields = map(vars, listings)
+        asked = [listing.asking_price if judges else None for listing in listings]
+        if any(price is not None for price in asked):
+            found = value_all_with_deals(self.model, fields, asked, confidence)
+        else:
+            found = self.model.pricer.value_all(fields, confidence)
+        return map(partial(_with_unused, judges=judges), found, listings)
 
     def content(self, confidence: float) -> dict[str, Any]:
         """Return what all answers with prices say of their model."""

@@ -22,6 +22,7 @@ from api.service_settings import ServiceSettings
 from api.shadow import ShadowJob
 from api.watch import Answer, Tell
 from carprice.appraisal.quote import QUOTE
+from carprice.model.pricer import Valuation
 from carprice.monitoring.outcomes import OutcomeStore
 
 
@@ -102,8 +103,11 @@ class Service:
         route: str = request.scope["route"].path
         challenger = self.challenger
         if challenger is None or not challenger.is_canary:
+            begun = perf_counter()
+            valuation = served.value(listing, confidence, judges=judges)
+            priced = valuation, perf_counter() - begun
             return self.answer_at_once(
-                route, served, listing, confidence, tell, judges=judges, is_kept=is_kept
+                route, served, listing, confidence, tell, priced, judges=judges, is_kept=is_kept
             )
         seconds: dict[str, float] = {}
 
@@ -129,20 +133,20 @@ class Service:
         listing: ListingRequest,
         confidence: float,
         tell: Tell,
+        priced: tuple[Valuation, float],
         *,
         judges: bool = True,
         is_kept: bool = True,
     ) -> dict[str, Any]:
-        """Do the same where the challenger answers for no car.
+        """Do the same with a price that is there, where the challenger answers for no car.
 
         Parameters
         ----------
         route : path of the route, as the service declares it.
+        priced : the price, and the seconds that it took.
         """
         challenger, beside = self.challenger, None
-        begun = perf_counter()
-        valuation = served.value(listing, confidence, judges=judges)
-        took = perf_counter() - begun
+        valuation, took = priced
         content = tell(served, valuation)
         if challenger is not None and is_kept:
             beside = challenger.beside(served)

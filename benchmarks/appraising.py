@@ -65,24 +65,18 @@ def measure(server: Server, path: str, bodies: Sequence[str]) -> Measured:
                 took.clear()
                 on_core.clear()
                 sizes.clear()
-            before, begun = _core_ms(server), time.perf_counter()
+            before, begun = server.core_us(), time.perf_counter()
             connection.request("POST", path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             content = answer.read()
             took.append(1000 * (time.perf_counter() - begun))
-            on_core.append(_core_ms(server) - before)
+            on_core.append((server.core_us() - before) / 1000)
             sizes.append(len(content))
             if answer.status != HTTPStatus.OK:
                 raise ServerError(f"{path} answers {answer.status} to {body}: {content[:300]!r}")
     p99, core_p50 = statistics.quantiles(took, n=100)[98], statistics.median(on_core)
     core = statistics.mean(on_core)
     return Measured(path, statistics.median(took), p99, core_p50, core, statistics.mean(sizes))
-
-
-def _core_ms(server: Server) -> float:
-    """Return the milliseconds that the service's threads were on a core."""
-    tasks = Path(f"/proc/{server.process.pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e6
 
 
 def bodies_of(model: PriceModel, count: int) -> Iterator[str]:

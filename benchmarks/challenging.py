@@ -8,9 +8,10 @@ other as before. One of them prices all cars a little lower, as one that was tra
 all cars of one day sell dearer or cheaper together: so the differences of a day hang together. A
 challenger that is worse or better has its errors multiplied by 1.03 or 0.97.
 
-Five ways to decide are looked at: that of `carprice challenge` with its step of some days, the same
-with steps of one day and with each car for itself, betting with each car, and the t-test that is
-repeated every day. Outcomes may be told some days after the sale (``--late``); the last three ways
+Six ways to decide are looked at: that of `carprice challenge` with its step of some days, the same
+with steps of one day, with steps that are taken as independent of each other, and with cars that
+are, betting with each car, and the t-test that is repeated every day. Outcomes may be told some
+days after the sale (``--late``), and count in the step in which they are told; the last three ways
 have them at once nevertheless.
 """
 
@@ -37,7 +38,13 @@ from carprice.components.workspace import Workspace
 from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
 from carprice.monitoring.challenge import Served, Step, decide
-from carprice.monitoring.sequential import LARGEST, Difference, bounds_of, looks_at
+from carprice.monitoring.sequential import (
+    LARGEST,
+    Difference,
+    Interval,
+    bounds_of,
+    interval_of,
+)
 from carprice.schema import PRICE
 from carprice.settings import ChallengeSettings, Settings, load_settings
 
@@ -45,6 +52,8 @@ console = Console()
 FACTORS: Final = {"worse, +3 %": 1.03, "equal": 1.0, "better, −3 %": 0.97}
 _PART: Final = 0.7
 _WIDEST: Final = 0.25
+_FEW: Final = 2
+"""Steps of which nothing is told."""
 _FOUND: Final = 0.8
 """Share of the better challengers that are to be promoted."""
 
@@ -68,6 +77,8 @@ Figures = dict[str, Any]
 Looked = tuple[Floats, Floats]
 """Both ends of the interval after each day, by run."""
 Method = Callable[[Days, ChallengeSettings], Looked]
+Look = Callable[..., Interval]
+"""What is told of the sums of both models' errors by run and step."""
 
 
 def trained_pairs(settings: Settings, folder: Path) -> Pairs:
@@ -105,20 +116,51 @@ def drawn(pairs: Pairs, factor: float, options: argparse.Namespace, seed: int) -
     return Days(ours, theirs, np.floor(rng.exponential(options.late, shape)))
 
 
-def by_steps(days: Days, level: float, step: int) -> Looked:
-    """Look at all that is known each day, of steps that are over, as `carprice challenge` does."""
+def summed(days: Days, step: int) -> tuple[Floats, Floats]:
+    """Return the sums of both models' errors by run and step: that in which each was told."""
     runs, count = days.ours.shape[:2]
-    low, high = np.full((runs, count), -np.inf), np.full((runs, count), np.inf)
-    for last in range(step - 1, count, step):
-        until = last + 1
-        is_known = days.told_after[:, :until] <= last - np.arange(until)[:, None]
-        ours, theirs = (
-            (one[:, :until] * is_known).reshape(runs, until // step, -1).sum(axis=-1)
-            for one in (days.ours, days.theirs)
-        )
-        looks = looks_at(ours, theirs, level, step)
-        low[:, last], high[:, last] = looks.low[:, -1], looks.high[:, -1]
+    told_on = np.arange(count)[:, None] + days.told_after.astype(int)
+    steps = np.minimum(told_on, count) // step  # what is told later is in no step
+    cells = np.arange(runs)[:, None, None] * (count // step + 1) + steps
+    ours, theirs = (
+        np.bincount(cells.ravel(), one.ravel(), runs * (count // step + 1)).reshape(runs, -1)
+        for one in (days.ours, days.theirs)
+    )
+    return ours[:, :-1].astype(np.float64), theirs[:, :-1].astype(np.float64)
+
+
+def looked(sums: tuple[Floats, Floats], look: Look, at_once: int, days: int, each: int) -> Looked:
+    """Look at all steps so far, whenever so many more of them are over.
+
+    Parameters
+    ----------
+    days, each : how many days there are, and after how many of them there is a look.
+    """
+    shape = len(sums[0]), days
+    low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
+    for number in range(1, sums[0].shape[1] // at_once + 1):
+        found = look(*(one[:, : number * at_once] for one in sums))
+        low[:, number * each - 1], high[:, number * each - 1] = found.low, found.high
     return low, high
+
+
+def as_independent(ours: Floats, theirs: Floats, level: float, step: int) -> Interval:
+    """Return the interval where steps are taken as independent of each other."""
+    steps, sum_theirs = ours.shape[1], theirs.sum(axis=1)
+    ratio = ours.sum(axis=1) / sum_theirs
+    squares = ((ours - ratio[:, None] * theirs) ** 2).sum(axis=1)
+    deviation = np.sqrt(squares / max(steps - 1, 1) * steps)
+    half = bounds_of(steps, level, step) * deviation / sum_theirs if steps > _FEW else np.inf
+    return Interval(ratio - 1, ratio - 1 - half, ratio - 1 + half)
+
+
+def by_steps(days: Days, level: float, step: int, interval: Look = interval_of) -> Looked:
+    """Decide by all steps that are over."""
+
+    def look(ours: Floats, theirs: Floats) -> Interval:
+        return interval(ours, theirs, level, step)
+
+    return looked(summed(days, step), look, 1, days.ours.shape[1], step)
 
 
 def by_limits(days: Days, limits: ChallengeSettings) -> Looked:
@@ -131,6 +173,11 @@ def by_day(days: Days, limits: ChallengeSettings) -> Looked:
     return by_steps(days, limits.level, 1)
 
 
+def by_independent(days: Days, limits: ChallengeSettings) -> Looked:
+    """Decide so as if steps were independent of each other."""
+    return by_steps(days, limits.level, limits.step_days, as_independent)
+
+
 def _each_car(days: Days) -> tuple[Days, slice]:
     """Return the outcomes one after another, and which of them are a day's last."""
     runs, _, outcomes = days.ours.shape
@@ -138,10 +185,14 @@ def _each_car(days: Days) -> tuple[Days, slice]:
 
 
 def by_car(days: Days, limits: ChallengeSettings) -> Looked:
-    """Decide by the same interval, but each car counts as independent of all others."""
-    cars, last = _each_car(days)
-    looks = looks_at(cars.ours, cars.theirs, limits.level)
-    return looks.low[:, last], looks.high[:, last]
+    """Decide as if each car were independent of all others."""
+
+    def look(ours: Floats, theirs: Floats) -> Interval:
+        return as_independent(ours, theirs, limits.level, 1)
+
+    (ours, theirs, _), _ = _each_car(days)
+    _, count, outcomes = days.ours.shape
+    return looked((ours, theirs), look, outcomes, count, 1)
 
 
 def peeked(days: Days, limits: ChallengeSettings) -> Looked:
@@ -186,7 +237,8 @@ def betting(days: Days, limits: ChallengeSettings) -> Looked:
 METHODS: Final[dict[str, Method]] = {
     "carprice challenge": by_limits,
     "the same, by days": by_day,
-    "each car for itself": by_car,
+    "steps as independent": by_independent,
+    "cars as independent": by_car,
     "betting": betting,
     "t-test, peeked at": peeked,
 }

@@ -96,7 +96,7 @@ def measure(folder: Path, progress: Progress, options: argparse.Namespace) -> Fi
 
 
 def _ask(server: Server, bodies: Path, seconds: int, measured: Measured, turn: int) -> None:
-    before = _core_us(server)
+    before = server.core_us()
     load = wrk.drive(server.port, "/predict", bodies, CONNECTIONS, seconds)
     time.sleep(0.5)  # the log's last rows are written a moment later
     if load.errors:
@@ -105,13 +105,7 @@ def _ask(server: Server, bodies: Path, seconds: int, measured: Measured, turn: i
     if turn:  # the first is to warm up
         measured.rates.append(load.rate)
         measured.p99_ms.append(load.p99_ms)
-        measured.core_us.append((_core_us(server) - before) / load.requests)
-
-
-def _core_us(server: Server) -> float:
-    """Return the microseconds that the service's threads were on a core."""
-    tasks = Path(f"/proc/{server.process.pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e3
+        measured.core_us.append((server.core_us() - before) / load.requests)
 
 
 def _logged(server: Server, log: Path, answers: int) -> int:

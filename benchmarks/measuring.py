@@ -41,15 +41,19 @@ class Measured:
     ----------
     ready : seconds from the start to the first price, by what the start found (``COLD``, ``WARM``).
     loads : what wrk told, by connections.
+    core_us : microseconds on a core for a request, by connections.
     resident : bytes after the load.
     """
 
     ready: dict[str, list[float]] = field(default_factory=dict)
     loads: dict[int, list[wrk.Load]] = field(default_factory=dict)
+    core_us: dict[int, list[float]] = field(default_factory=dict)
     resident: list[int] = field(default_factory=list)
 
     def median(self, figure: str, connections: int) -> float:
-        """Return the median of ``rate``, ``p50_ms`` or ``p99_ms``."""
+        """Return the median of ``rate``, ``p50_ms``, ``p99_ms`` or ``core_us``."""
+        if figure == "core_us":
+            return statistics.median(self.core_us[connections])
         return statistics.median(float(getattr(load, figure)) for load in self.loads[connections])
 
     def start(self, found: str = COLD) -> float:
@@ -162,8 +166,11 @@ def measure_service(bench: Bench, name: str, findings: Measurements) -> None:
         wrk.drive(server.port, path, bodies, CONNECTIONS[-1], _WARM_UP_SECONDS)
         for connections in CONNECTIONS:
             bench.progress(f"{name}: {connections} connections")
+            before = server.core_us()
             load = wrk.drive(server.port, path, bodies, connections, bench.seconds)
+            core_us = (server.core_us() - before) / max(load.requests, 1)
             measured.loads.setdefault(connections, []).append(load)
+            measured.core_us.setdefault(connections, []).append(core_us)
             if load.errors:
                 findings.problems.append(
                     f"{name}, {connections} connections: {load.refused} answers with an error "

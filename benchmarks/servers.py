@@ -117,6 +117,18 @@ class Server:
             + self.log.read_text(encoding="utf-8", errors="replace")[-_SHOWN_CHARACTERS:]
         )
 
+    def core_us(self) -> float:
+        """Return the microseconds that all threads of the server's processes were on a core.
+
+        What else a machine does changes them less than rates.
+        """
+        total = 0
+        for process in _family(self.process.pid):
+            for task in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+                with suppress(OSError):
+                    total += int(task.read_text(encoding="ascii").split()[0])
+        return total / 1e3
+
     def resident_bytes(self) -> int:
         """Return the resident memory of the server's processes together."""
         total = 0

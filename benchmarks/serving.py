@@ -121,7 +121,7 @@ def load_table(findings: Measurements, title: str) -> Table:
     table.add_column("service", no_wrap=True)
     for name in ("conn.", "req/s", "× empty", "× mlflow", "p50 ms", "× empty"):
         table.add_column(name, justify="right")
-    for name in ("× mlflow", "p99 ms", "× empty", "× mlflow"):
+    for name in ("× mlflow", "p99 ms", "× empty", "× mlflow", "core µs"):
         table.add_column(name, justify="right")
     for connections in CONNECTIONS:
         for name in _measured(findings):
@@ -132,7 +132,7 @@ def load_table(findings: Measurements, title: str) -> Table:
                     for one in _measured(findings)
                 }
                 cells += _with_ratios(values[name], values, digits)
-            table.add_row(*cells)
+            table.add_row(*cells, f"{findings.services[name].median('core_us', connections):.0f}")
         table.add_section()
     return table
 

@@ -7,9 +7,11 @@ trained again, challenges, and wins; then prices are what they were, and it goes
 
 import datetime
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +22,7 @@ import yaml
 from command_line import Carprice, caller
 
 from carprice.monitoring.observations import read_fresh, read_log
+from carprice.monitoring.outcomes import OUTCOMES_FILE
 from carprice.registry.promotion import promote, record_tests
 from carprice.sample.market import generate
 from carprice.schema import FIELDS, alias
@@ -59,6 +62,9 @@ class Dealer:
             200,
             {"new": CARS, "repeated": 0, "corrections": 0},
         )
+        with closing(sqlite3.connect(self._log / OUTCOMES_FILE)) as database, database:
+            # The service has the world's clock: as if each sale had been told on its day.
+            database.execute("UPDATE outcomes SET received_at = sold_on || ' 12:00:00.000000'")
         waits_for(lambda: {*quotes} <= {*read_log(str(self._log))["quote_id"]})
 
 

@@ -16,8 +16,15 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
-    *("contaminated.py", "deals.py", "drift.py", "gate.py", "load.py", "logging_cost.py"),
-    *("one_price.py", "one_request.py", "scaling.py", "serving.py", "shadowing.py"),
+    *("contaminated.py", "deals.py", "drift.py", "fleet.py", "gate.py", "load.py"),
+    *(
+        "logging_cost.py",
+        "one_price.py",
+        "one_request.py",
+        "scaling.py",
+        "serving.py",
+        "shadowing.py",
+    ),
     "time_split.py",
 )
 
@@ -174,6 +181,25 @@ def test_what_the_prediction_log_costs_is_told_and_no_answer_is_missing(
     assert told["logged"] >= told["services"]["with the log"]["answers"] > 100
     assert told["ratios"].keys() == {"rates", "core_us", "p99_ms"}
     assert min(told["ratios"].values()) > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the service is pinned to a core on Linux only")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+@pytest.mark.usefixtures("pinned")
+def test_what_a_fleet_asks_of_registry_and_log_grows_with_its_cores(
+    run: Callable[..., object], promoted: Any, tmp_path: Path
+) -> None:
+    report = tmp_path / "fleet.json"
+    options = ("--cores", 4, 40, "--seconds", 1, "--workdir", promoted.root)
+    run("fleet.py", *options, "--json", report)
+    told = json.loads(report.read_text())
+    assert min(told["measured"].values()) > 0
+    assert told["measured"]["model_bytes"] == sum(
+        path.stat().st_size for path in promoted.model.iterdir()
+    )
+    few, many = told["fleets"]
+    for figure in ("requests", "polls", "registry_share", "download_bytes", "log_bytes_a_month"):
+        assert 0 < 10 * few[figure] == pytest.approx(many[figure])
 
 
 def test_what_comparables_cost_and_how_near_they_come_is_told(

@@ -23,7 +23,7 @@ async def root(request: Request, service: TheService) -> Response:
     """Answer as `/ready`; a browser, which asks for HTML, gets the page `/app` with that status."""
     answer = await ready(service)
     if service.settings.pages and wants_page(request):
-        return page(request, answer.status_code)
+        return await page(request, answer.status_code)
     return answer
 
 

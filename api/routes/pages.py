@@ -1,10 +1,12 @@
 """``GET /app``: the page for people, and the files that it loads."""
 
+from collections.abc import Sequence
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from api.gateway import APP
 from api.pages.answers import LANGUAGE, no_model, numerals_of, page_of
@@ -14,6 +16,7 @@ from api.problems import Kind, ProblemError
 from api.routes.appraisals import appraised
 from api.served import ServedModel
 from api.service import Service
+from carprice.model.cautions import Caution
 
 _VARY: Final = f"Accept, {LANGUAGE}"
 """At the root, programs get JSON."""
@@ -28,18 +31,25 @@ def wants_page(request: Request) -> bool:
     return first.startswith("text/html") and not checks_health
 
 
-def page(request: Request, status: int = 200) -> Response:
+async def page(request: Request, status: int = 200) -> Response:
     """Return the page: its form, and the answer where the query holds a listing."""
     service: Service = request.app.state.service
+    answer, cautions = await run_in_threadpool(_page, service, request, status)
+    service.metrics.cautioned(cautions)
+    return answer
+
+
+def _page(service: Service, request: Request, status: int) -> tuple[Response, Sequence[Caution]]:
+    """Return the page, and what its price is cautioned of."""
     exchange = request.scope["state"]["exchange"]
     served: ServedModel | None = request.scope["state"]["served"]
     if served is None:
-        return no_model(request, service.keeper.problem, _VARY)
+        return no_model(request, service.keeper.problem, _VARY), ()
     query = request.scope["query_string"]
     asked = read_query(query, served) if query else Asked()
     if asked.errors:
         status = Kind.LISTING.status
-    answer, nearest = None, []
+    answer, nearest, cautions = None, [], tuple[Caution, ...]()
     may_ask = not service.has_keys or exchange.key_name is not None
     if asked.listing is not None and not asked.errors and may_ask:
         listing = asked.listing
@@ -48,7 +58,7 @@ def page(request: Request, status: int = 200) -> Response:
         seconds = perf_counter() - begun
         asked_of = asked.confidence, asked.yearly_distance
         answer = appraised(served, listing, valuation, *asked_of)
-        service.metrics.cautioned(valuation.cautions)
+        cautions = valuation.cautions
         service.keep(APP, served, listing, ([valuation], answer), asked.confidence, seconds)
         if not has_distances(served):
             answer["warnings"] = [one for one in answer["warnings"] if one["field"] != "odometer"]
@@ -65,12 +75,12 @@ def page(request: Request, status: int = 200) -> Response:
         "answer": answer,
         "lacks_key": bool(asked.listing) and not may_ask,
     }
-    return page_of(request, "page.html.jinja", status, _VARY, **values)
+    return page_of(request, "page.html.jinja", status, _VARY, **values), cautions
 
 
 async def app_page(request: Request) -> Response:
     """Show the form, and price the listing of the query."""
-    return page(request)
+    return await page(request)
 
 
 async def static_file(request: Request, name: str) -> Response:

@@ -1,13 +1,15 @@
 """One listing: its price."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.bodies import JSON, PriceAnswer
+from api.bodies import JSON, ListingRequest, PriceAnswer
 from api.dependencies import confidence_in, confidence_of, listing_of
 from api.openapi import CONFIDENCE, LISTING, PROBLEMS, asks_for
 from api.parsing import read_listing
@@ -35,12 +37,46 @@ async def _answer(request: Request) -> bytes:
     return to_json(await service.answer(request, served, listing, confidence, tell))
 
 
-def price_at_once(service: Service, served: ServedModel, query: bytes, body: bytes) -> bytes:
-    """Return the answer to a request whose body is there, where the challenger answers none."""
-    confidence = confidence_in(query)
-    listing = read_listing(body, served.form)
-    tell = partial(_told, confidence)
-    return to_json(service.answer_at_once(PREDICT, served, listing, confidence, tell))
+@dataclass(slots=True, eq=False)
+class Question:
+    """A listing, and how its price is asked for."""
+
+    served: ServedModel
+    confidence: float
+    listing: ListingRequest
+
+    @classmethod
+    def read(cls, served: ServedModel, query: bytes, body: bytes) -> Self:
+        """Read a request whose body is there; a :class:`ProblemError` where it is wrong."""
+        return cls(served, confidence_in(query), read_listing(body, served.form))
+
+    @property
+    def kind(self) -> tuple[int, float, bool]:
+        """What is the same of questions whose listings are priced together."""
+        return id(self.served), self.confidence, self.listing.asking_price is not None
+
+
+def prices_of(questions: Sequence[Question]) -> Sequence[Valuation]:
+    """Price the listings of questions of one kind."""
+    first = questions[0]
+    if len(questions) == 1:
+        return [first.served.value(first.listing, first.confidence)]
+    return [*first.served.values([one.listing for one in questions], first.confidence)]
+
+
+def answer_to(service: Service, question: Question, valuation: Valuation, seconds: float) -> bytes:
+    """Return the answer to a question, where the challenger answers none; it is kept.
+
+    Parameters
+    ----------
+    seconds : that the price took.
+    """
+    confidence = question.confidence
+    tell, priced = partial(_told, confidence), (valuation, seconds)
+    content = service.answer_at_once(
+        PREDICT, question.served, question.listing, confidence, tell, priced
+    )
+    return to_json(content)
 
 
 def _told(confidence: float, by: ServedModel, valuation: Valuation) -> dict[str, Any]:

@@ -11,16 +11,16 @@ from api.gateway import CARD
 from api.pages.answers import no_model, numerals_of, page_of
 from api.pages.card import card_of, number_of
 from api.pages.stock import fields_of
+from api.routes.stock import MOST_ROWS, STOCK
 
 router = APIRouter(include_in_schema=False)
-_ROWS: Final = 1_000
+_ROWS: Final = 500
 _BYTES: Final = 1_000_000
 """Of a part of a stock: small enough that its progress is seen and no other batch waits long."""
-_MOST_ROWS: Final = 100_000
 
 
 @router.get(CARD)
-async def model_card(request: Request, service: TheService) -> Response:
+def model_card(request: Request, service: TheService) -> Response:
     """Show what is known of the served model."""
     state = request.scope["state"]
     if service.has_keys and state["exchange"].key_name is None:
@@ -34,9 +34,9 @@ async def model_card(request: Request, service: TheService) -> Response:
     return page_of(request, "model_card.html.jinja", number=number, **values)
 
 
-@router.get("/app/stock")
-async def stock(request: Request, service: TheService) -> Response:
-    """Show the page whose module has a file priced by ``/predict/batch``, part by part."""
+@router.get(STOCK)
+def stock(request: Request, service: TheService) -> Response:
+    """Show the page whose module has the files of a stock priced, part by part."""
     served = request.scope["state"]["served"]
     if served is None:
         return no_model(request, service.keeper.problem)
@@ -47,7 +47,7 @@ async def stock(request: Request, service: TheService) -> Response:
         "unit": served.model.market.distance_unit,
         "rows": min(settings.batch_rows, _ROWS),
         "bytes": min(settings.batch_bytes, settings.receiving_bytes, _BYTES),
-        "most_rows": _MOST_ROWS,
+        "most_rows": MOST_ROWS,
         "has_keys": service.has_keys,
         "number": partial(number_of, numerals_of(request)),
     }

@@ -32,6 +32,21 @@ class Each(Protocol):
         """
 
 
+class Coded(Sequence[Any]):
+    """A column of n rows: each different value once, and the place of each row's value."""
+
+    def __init__(self, values: Sequence[Any], codes: Codes) -> None:
+        self.values, self.codes = values, codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: Any) -> Any:
+        if isinstance(rows, slice):
+            return Coded(self.values, self.codes[rows])
+        return self.values[self.codes[rows]]
+
+
 def coded(values: Sequence[H]) -> tuple[list[H], Codes]:
     """Return the different values, in the order in which they come, and the place of each.
 
@@ -70,7 +85,12 @@ def coded_together(*codes: Codes) -> tuple[Codes, Codes]:
 
 def picked(values: Sequence[T], codes: Codes) -> list[T]:
     """Return the value at each of some places."""
-    return [*map(values.__getitem__, codes.tolist())]
+    if isinstance(values, Coded):
+        return picked(values.values, values.codes[codes])
+    if len(values) > len(codes):
+        return [*map(values.__getitem__, codes.tolist())]
+    several: list[T] = np.fromiter(values, object, len(values))[codes].tolist()
+    return several
 
 
 def quiet(_: str) -> None:

@@ -16,6 +16,7 @@ from api.keys import entry, new_key
 from api.parsing import PLAIN, read_listing
 from api.problems import ProblemError
 from api.short_way import SHORT_WAY, ShortWay
+from carprice.model.pricer import Pricer
 
 KEY = new_key()
 LISTINGS: list[Any] = [
@@ -68,17 +69,32 @@ def short_of(client: TestClient) -> ShortWay:
     return found
 
 
-def at_once(
-    client: TestClient, query: str, headers: list[tuple[bytes, bytes]], body: bytes
-) -> tuple[int, dict[str, str], bytes] | None:
-    """Return the answer of the short way; None where it does not take the request."""
-    short, url = short_of(client), f"/predict{query and '?'}{query}".encode()
-    sent = [*headers, (b"content-length", b"%d" % len(body))]
-    if (named := short.takes(url, sent)) is None:
-        return None
-    head, _, content = client.portal.call(short.answer, url, named, body, "testclient").partition(
-        b"\r\n\r\n"
-    )
+Asked = tuple[str, list[tuple[bytes, bytes]], bytes]
+"""Query, headers and body of a request."""
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def at_once(client: TestClient, *asked: Asked) -> list[Answer | None]:
+    """Return the answers of the short way to what comes together; None to what it does not take."""
+    short = short_of(client)
+    answers: list[list[bytes]] = []
+
+    async def ask() -> None:
+        for query, headers, body in asked:
+            url = f"/predict{query and '?'}{query}".encode()
+            named = short.takes(url, [*headers, (b"content-length", b"%d" % len(body))])
+            answers.append([b""] if named is None else [])
+            if named is not None:
+                short.ask(url, named, body, "testclient", answers[-1].append)
+        short.answer()
+
+    client.portal.call(ask)
+    return [parts_of(answer) if answer else None for (answer,) in answers]
+
+
+def parts_of(answer: bytes) -> Answer:
+    """Return status, headers and body."""
+    head, _, content = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     return int(status.split()[1]), dict(line.split(": ", 1) for line in lines), content
 
@@ -91,34 +107,59 @@ def of_a_kind(headers: Any) -> dict[str, str]:
 @pytest.mark.parametrize("seed", range(4))
 def test_both_ways_answer_the_same(keyed: TestClient, seed: int) -> None:
     chance, taken = random.Random(seed), 0  # noqa: S311
-    for _ in range(150):
-        is_odd = chance.random() < 0.1
-        query = chance.choice(ODD_QUERIES if is_odd else QUERIES)
-        kind = chance.choice(ODD_TYPES if chance.random() < 0.1 else TYPES)
-        headers = [(b"content-type", kind)] if kind else []
-        if chance.random() < 0.95:
-            given = [(b"x-api-key", KEY.encode()), (b"authorization", f"Bearer {KEY}".encode())]
-            headers.append(chance.choice(given))
-        body = body_of(chance)
-        found = at_once(keyed, query, headers, body)
+    requests = [any_request(chance) for _ in range(150)]
+    rest = [*requests]
+    found: list[Answer | None] = []
+    while rest:
+        count = chance.choice([1, 2, 7, 40])
+        found += at_once(keyed, *rest[:count])
+        del rest[:count]
+    for one, (query, headers, body) in zip(found, requests, strict=True):
         long = keyed.post(f"/predict{query and '?'}{query}", content=body, headers=headers)
-        assert found is not None or kind in ODD_TYPES
-        if found is not None:
+        kind = dict(headers).get(b"content-type")
+        assert one is not None or kind in ODD_TYPES
+        if one is not None:
             taken += 1
-            assert found[0] == long.status_code, body
-            assert of_a_kind(found[1]) == of_a_kind(long.headers)
-            assert found[2] == long.content
+            assert one[0] == long.status_code, body
+            assert of_a_kind(one[1]) == of_a_kind(long.headers)
+            assert one[2] == long.content
     assert taken > 120
 
 
-def test_a_crash_is_told_the_same(keyed: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.served.ServedModel.value", lambda *_, **__: 1 / 0)
-    headers, body = [(b"x-api-key", KEY.encode())], json.dumps(BARE).encode()
-    found = at_once(keyed, "", headers, body)
-    long = keyed.post("/predict", content=body, headers=headers)
-    assert found is not None
-    assert found[0] == long.status_code == 500
-    assert (of_a_kind(found[1]), found[2]) == (of_a_kind(long.headers), long.content)
+def any_request(chance: random.Random) -> Asked:
+    is_odd = chance.random() < 0.1
+    query = chance.choice(ODD_QUERIES if is_odd else QUERIES)
+    kind = chance.choice(ODD_TYPES if chance.random() < 0.1 else TYPES)
+    headers = [(b"content-type", kind)] if kind else []
+    if chance.random() < 0.95:
+        given = [(b"x-api-key", KEY.encode()), (b"authorization", f"Bearer {KEY}".encode())]
+        headers.append(chance.choice(given))
+    return query, headers, body_of(chance)
+
+
+def test_a_crash_is_told_the_same_and_is_that_request_s_alone(
+    keyed: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = Pricer._read
+
+    def fail_at_fords(pricer: Pricer, listing: Any) -> Any:
+        if listing["make"] == "Ford":
+            raise ArithmeticError
+        return price(pricer, listing)
+
+    monkeypatch.setattr(Pricer, "_read", fail_at_fords)
+    headers = [(b"x-api-key", KEY.encode())]
+    bodies = [json.dumps({**BARE, "make": make}).encode() for make in ("Kia", "Ford", "Honda")]
+    found = at_once(keyed, *(("", headers, body) for body in bodies))
+    assert [one and one[0] for one in found] == [200, 500, 200]
+    for one, body in zip(found, bodies, strict=True):
+        long = keyed.post("/predict", content=body, headers=headers)
+        assert one is not None
+        assert (one[0], of_a_kind(one[1]), one[2]) == (
+            long.status_code,
+            of_a_kind(long.headers),
+            long.content,
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,27 @@
 """The page that has a shop's file priced, in a real browser."""
 
+import asyncio
 import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import CHROMIUM, needs_browser
+from asking import post, refused
+from browser import CHROMIUM, TOO_WIDE, assert_accessible, needs_browser
+from fastapi.testclient import TestClient
 
+from api.keys import hashed
+from api.pages import answers
 from api.pages.stock import fields_of
 from api.parsing import ListingForm
+from api.routes import stock as routes
+from carprice.arrays import quiet
+from carprice.components.stock import stock
+from carprice.model import PriceModel
+from carprice.settings import IngestSettings
 
 HEADER = "stockNo,make,model,year,odometer,fuel_type,Price,note"
 ROWS = (
@@ -21,6 +32,43 @@ ROWS = (
     "",
     "e,maruti,Alto,2018,30000,Petrol,99000000,",
 )
+
+
+# Three snapshots whose history is worked by hand in tests/appraisal/test_snapshots.py.
+PRICES = {
+    "2025-06-01": {"a": "500000", "b": "300000", "c": "400000", "d": "250000"},
+    "2025-06-16": {"a": "480000", "b": "310000", "c": "", "e": "200000"},
+    "2025-07-01": {"a": "470000", "c": "390000", "e": "200000", "f": ""},
+}
+
+
+def snapshots() -> dict[str, str]:
+    """The files of the three, by their names."""
+    header = "stockNo,make,model,year,odometer,price,note"
+    return {
+        f"cars-{day}.csv": "\n".join(
+            [
+                header,
+                *(
+                    f"{car},{'Hyundai,i20' if car in 'be' else 'Maruti,Swift'},2018,"
+                    f"{40_000 + 1000 * ord(car)},{asked},{day}"
+                    for car, asked in cars.items()
+                ),
+                "",
+            ]
+        )
+        for day, cars in PRICES.items()
+    }
+
+
+def assert_same_cells(row: dict[str, str], other: dict[str, Any], names: Sequence[str]) -> None:
+    """Fail where two rows have other numbers, or other texts, in some columns."""
+    for name in names:
+        own, theirs = row[name], other[name]
+        try:
+            assert float(own) == float(theirs), name
+        except ValueError:
+            assert own == theirs, name
 
 
 @pytest.fixture(scope="module")
@@ -56,24 +104,27 @@ def page(browser: Any, service: str) -> Iterator[Any]:
     assert [one for one in asked if not one.startswith((f"{service}/", "blob:"))] == []
 
 
-def price(page: Any, content: str | bytes, name: str = "cars.csv") -> None:
-    body = content.encode() if isinstance(content, str) else content
-    file = {"name": name, "mimeType": "text/csv", "buffer": body}
-    page.get_by_label("Listings").set_input_files([file])
+def price(page: Any, *contents: str | bytes, names: Sequence[str] = ("cars.csv",)) -> None:
+    bodies = [one.encode() if isinstance(one, str) else one for one in contents]
+    files = [
+        {"name": name, "mimeType": "text/csv", "buffer": body}
+        for name, body in zip(names, bodies, strict=True)
+    ]
+    page.get_by_label("Listings").set_input_files(files)
     page.get_by_role("button", name="Price them").click()
 
 
-def downloaded(page: Any) -> str:
+def downloaded(page: Any, link: str = "Download the priced file", name: str = "cars-priced") -> str:
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download the priced file").click()
-    assert download.value.suggested_filename == "cars-priced.csv"
+        page.get_by_role("link", name=link).click()
+    assert download.value.suggested_filename == f"{name}.csv"
     return Path(download.value.path()).read_bytes().decode("utf-8")
 
 
 @needs_browser
 def test_a_file_is_priced_in_parts_with_row_errors_in_place(page: Any) -> None:
     bodies: list[str] = []
-    page.on("request", lambda one: one.method == "POST" and bodies.append(one.post_data))
+    page.on("request", lambda one: one.url.endswith("/rows") and bodies.append(one.post_data))
     price(page, "\r\n".join([HEADER, *ROWS]))
     page.get_by_role("heading", name="The stock").wait_for()
     found = [*csv.DictReader(io.StringIO(downloaded(page)))]
@@ -88,6 +139,10 @@ def test_a_file_is_priced_in_parts_with_row_errors_in_place(page: Any) -> None:
     assert float(found[0]["priceToMarket"]) == pytest.approx(ratio, abs=1e-4)
     assert found[2]["priceToMarket"] == found[2]["deal"] == ""
     assert found[4]["deal"] in ("overpriced", "none")
+    reasons = [found[0][f"reason{number}Amount"] for number in (1, 2, 3)]
+    assert sorted(map(float, reasons), key=abs, reverse=True) == [*map(float, reasons)]
+    assert re.fullmatch(r"\d+ of \d+", found[0]["comparablesRank"])
+    assert found[2]["comparablesRank"] == ""
     assert len(bodies) == 2  # of two rows each, as the service allows
     assert all("stockNo" not in body and "sunroof" not in body for body in bodies)
     assert "3 of 5 rows priced." in page.locator("#notes").inner_text()
@@ -96,6 +151,48 @@ def test_a_file_is_priced_in_parts_with_row_errors_in_place(page: Any) -> None:
     assert shown == [["all", "3", "2"], ["Maruti", "2", "2"], ["Hyundai", "1", "0"]]
     problems = page.get_by_role("region", name="Problems").locator("tbody tr").all_inner_texts()
     assert [one.split("\t")[0] for one in problems] == ["3", "5"]
+
+
+@needs_browser
+def test_snapshots_tell_what_the_command_tells_of_them(
+    page: Any, model: PriceModel, tmp_path: Path
+) -> None:
+    files = snapshots()
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    done = stock(
+        model,
+        IngestSettings(),
+        [str(tmp_path / "cars-*.csv")],
+        tmp_path / "out.csv",
+        0.9,
+        quiet,
+        "stockNo",
+        ranks=True,
+    )
+    page.get_by_label("Column that names each car").fill("stockNo")
+    price(page, *files.values(), names=[*files])
+    page.get_by_role("heading", name="The stock").wait_for()
+    assert done.supply is not None
+    assert done.supply.sentence(2) in page.locator("#notes").inner_text()
+    assert "the stock lasts 60 days" in done.supply.sentence(2)
+    found = downloaded(page, name="cars-2025-07-01-priced")
+    gone = downloaded(page, "Download what is gone", "cars-2025-07-01-gone")
+    for file, text in (("out.csv", found), ("out-gone.csv", gone)):
+        expected = [*csv.DictReader(io.StringIO((tmp_path / file).read_text()))]
+        rows = [*csv.DictReader(io.StringIO(text))]
+        assert len(rows) == len(expected) > 1
+        told_by_page_alone = {"currency", "valuationDate", "modelVersion"}
+        assert {*rows[0]} - {*expected[0]} == told_by_page_alone
+        for row, other in zip(rows, expected, strict=True):
+            assert_same_cells(row, other, [*expected[0]])
+    everything = page.get_by_role("region", name="Medians by make").locator("tbody tr").first
+    assert everything.inner_text().split("\t")[-3:] == ["22.5", "2", "60"]
+    page.set_viewport_size({"width": 320, "height": 800})
+    assert page.evaluate(TOO_WIDE) <= 0
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert_accessible(page)
 
 
 @needs_browser
@@ -134,7 +231,7 @@ def test_prices_are_those_of_the_batch_whatever_delimits_the_file(page: Any, ser
         (b"PK\x03\x04\xff\xff", "The file is not UTF-8 text"),
         (
             "make,model,year,odometer\n" + "Kia,Rio,2019,1\n" * 100_001,
-            "The file has 100,001 rows; cut it into files of 100,000 at most.",
+            "There are 100,001 rows; cut the stock into files of 100,000 at most.",
         ),
     ],
 )
@@ -157,6 +254,104 @@ def test_without_javascript_the_page_says_what_to_do(browser: Any, service: str)
     assert "This page needs JavaScript" in page.locator("main").inner_text()
     assert page.get_by_label("Listings").is_hidden()
     context.close()
+
+
+def test_a_row_tells_price_reasons_and_rank_as_an_appraisal_does(client: TestClient) -> None:
+    text = "make,model,year,odometer,askingPrice\nMaruti,Swift,2018,41500,400000\nKia,,2018,1,\n"
+    answer = client.post("/app/stock/rows", content=text, headers={"Content-Type": "text/csv"})
+    row, wrong = answer.json()["rows"]
+    listing = {"make": "Maruti", "model": "Swift", "year": 2018, "odometer": 41500}
+    whole = post(client, "/appraise", {**listing, "askingPrice": 400000}).json()
+    assert row["price"]["deal"] == whole["deal"]
+    largest = sorted(whole["reasons"], key=lambda one: -abs(one["amount"]))[:3]
+    assert row["reasons"] == [[one["name"], one["amount"]] for one in largest]
+    adjusted = [one["adjustedPrice"] for one in whole["comparables"]["listings"]]
+    place = 1 + sum(price < 400000 for price in adjusted)
+    assert row["rank"] == f"{place} of {len(adjusted) + 1}"
+    assert wrong == {"price": None, "problem": "model: this field is required"}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("days", {"hasIds": False, "files": [], "cars": []}, "files: List should have at least 1"),
+        ("days", {"hasIds": True, "files": ["a"], "cars": [[0, "x", "", 3]]}, "3: Input should be"),
+        ("days", {"hasIds": True, "files": ["a"], "cars": [[1, "x", "", ""]]}, "of their files"),
+        (
+            "days",
+            {"hasIds": False, "files": ["a", "b"], "cars": []},
+            "2 files are snapshots of one stock, and nothing tells which listings are of one car",
+        ),
+        (
+            "days",
+            {"hasIds": True, "files": ["a", "b"], "cars": [[0, "x", "", ""], [1, "x", "", ""]]},
+            "a: of several snapshots each needs a day",
+        ),
+        ("summary", {"days": ["2025-07-01", "2025-06-01"], "cars": []}, "days must ascend"),
+        ("summary", {"days": [], "cars": [["Kia", 3, 5.0, 0.0, None, None, False]]}, "3: Input"),
+        (
+            "summary",
+            {"days": ["2025-06-01"], "cars": [["Kia", 3, 5.0, 1.0, None, "2025-06-02", False]]},
+            "no car be seen after them",
+        ),
+        ("summary", b'{"days": [], "cars": NaN}', "cars: "),
+        ("summary", b"[]", "the body: "),
+    ],
+)
+def test_what_no_page_sends_is_refused(
+    client: TestClient, path: str, content: object, message: str
+) -> None:
+    answer = post(client, f"/app/stock/{path}", content)
+    assert message in refused(answer, 422, "malformed-body")["detail"]
+
+
+def test_more_rows_than_a_stock_has_are_refused_before_any_work(client: TestClient) -> None:
+    cars = [[0, "", "", ""]] * 100_001
+    answer = post(client, "/app/stock/days", {"hasIds": True, "files": ["a.csv"], "cars": cars})
+    assert "100,000" in refused(answer, 413, "request-too-large")["detail"]
+
+
+def test_where_keys_are_on_nothing_is_priced_without_one(client_with: Any) -> None:
+    text = b"make,model,year,odometer\nMaruti,Swift,2018,41500\n"
+    with client_with(api_keys=f"shop:{hashed('a-key')}") as client:
+        assert client.get("/app/stock").status_code == 200
+        for path in ("rows", "days", "summary"):
+            refused(client.post(f"/app/stock/{path}", content=text), 401, "unauthorized")
+        headers = {"Content-Type": "text/csv", "X-API-Key": "a-key"}
+        assert client.post("/app/stock/rows", content=text, headers=headers).status_code == 200
+
+
+def test_pages_and_their_rows_are_made_beside_the_event_loop(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+
+    def noted(work: Any) -> Any:
+        def noting(*arguments: Any, **named: Any) -> Any:
+            made.append(has_loop())
+            return work(*arguments, **named)
+
+        return noting
+
+    for module, name in ((answers, "render"), (routes, "rank_of"), (routes, "summary_of")):
+        monkeypatch.setattr(module, name, noted(getattr(module, name)))
+    browser = {"Accept": "text/html"}
+    query = "?make=Maruti&model=Swift&year=2018&odometer=41500"
+    for path in ("/", f"/app{query}", "/app/stock", "/model-card"):
+        assert client.get(path, headers=browser).status_code == 200
+    text = "make,model,year,odometer,askingPrice\nMaruti,Swift,2018,41500,400000\n"
+    client.post("/app/stock/rows", content=text, headers={"Content-Type": "text/csv"})
+    assert post(client, "/app/stock/summary", {"days": [], "cars": []}).json() == {"rows": []}
+    assert made == [False] * 6
+
+
+def has_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def test_a_column_is_a_field_in_any_spelling_and_own_columns_too() -> None:

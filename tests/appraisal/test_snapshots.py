@@ -36,7 +36,7 @@ def test_three_snapshots_by_hand() -> None:
         **{"a": 30, "b": 15, "c": 30, "d": 0, "e": 15, "f": 0},
     }
     # 4 cars there, b and d gone in 30 days: one in 15 days.
-    lasts = supply(told.values(), DAYS)
+    lasts = supply([one.last for one in told.values()], DAYS)
     assert (lasts.stock, lasts.departures, lasts.over, lasts.days) == (4, 2, 30, 60)
 
 
@@ -54,7 +54,7 @@ def test_a_car_is_listed_since_its_listing_says_so_if_that_is_before_it_is_seen(
 def test_a_car_that_comes_back_is_not_gone() -> None:
     told = histories([("a", FIRST, 5.0), ("a", THIRD, 4.0), ("b", SECOND, 1.0)])
     assert told["a"] == History(FIRST, THIRD, 1, 1.0)
-    assert supply([told["a"]], DAYS).departures == 0
+    assert supply([told["a"].last], DAYS).departures == 0
 
 
 def test_the_first_of_two_sightings_on_a_day_counts() -> None:
@@ -74,8 +74,7 @@ def test_the_first_of_two_sightings_on_a_day_counts() -> None:
 def test_departures_of_the_last_45_days_count(
     days: tuple[int, ...], last: int, departures: float
 ) -> None:
-    told = [History(day(1), day(last), 0, 0.0), History(day(1), day(131), 0, 0.0)]
-    lasts = supply(told, [day(number) for number in days])
+    lasts = supply([day(last), day(131)], [day(number) for number in days])
     assert (lasts.stock, lasts.over) == (1, SUPPLY_DAYS)
     assert lasts.departures == pytest.approx(departures)
     expected = None if not departures else SUPPLY_DAYS / departures
@@ -83,6 +82,6 @@ def test_departures_of_the_last_45_days_count(
 
 
 def test_one_snapshot_tells_no_supply() -> None:
-    lasts = supply(histories([("a", FIRST, 1.0)]).values(), [FIRST])
+    lasts = supply([FIRST], [FIRST])
     assert (lasts.stock, lasts.over, lasts.days) == (1, 0, None)
     assert supply([], DAYS).days is None

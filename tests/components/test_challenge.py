@@ -19,8 +19,9 @@ from carprice.errors import InputError, RefusedError
 from carprice.model import PriceModel
 from carprice.monitoring.observations import observe
 from carprice.monitoring.outcomes import Kind, Outcome, OutcomeStore
-from carprice.monitoring.pairs import paired
+from carprice.monitoring.pairs import paired, settled
 from carprice.monitoring.records import ANSWER_COLUMNS
+from carprice.monitoring.sequential import end_of_steps, step_of
 from carprice.registry.challenge import start
 from carprice.registry.promotion import history, limits_of, promote
 from carprice.registry.versions import Registry
@@ -283,12 +284,71 @@ def test_what_does_not_count_is_left_out_and_told(
     early = paired(bad, good, observe(NO_LOG, (), some), FIRST, FIRST + datetime.timedelta(days=5))
     assert early.days.max() == np.datetime64(FIRST + datetime.timedelta(days=4))
     assert early.left_out == {
-        "seen on the last days, whose step is not over": int(
+        "seen or told on the last days, whose step is not over": int(
             (some["listed_on"] >= pd.Timestamp(FIRST + datetime.timedelta(days=5))).sum()
         )
     }
     late = paired(bad, good, observe(NO_LOG, outcomes, listed), FIRST + datetime.timedelta(days=5))
     assert late.days.min() == np.datetime64(FIRST + datetime.timedelta(days=5))
+
+
+def test_what_is_told_later_changes_no_step_that_is_over(
+    models: Sequence[Path], cars: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Each look finds the steps of those before it as they were, whatever was told meanwhile."""
+    step = 7
+    good, bad = map(PriceModel.load, models)
+    rng, store = np.random.default_rng(0), OutcomeStore(str(tmp_path))
+    told: list[tuple[datetime.datetime, Outcome]] = []
+    for number in range(60):
+        car = cars.iloc[number % 50]  # ten of them are sold twice
+        sold_on = FIRST + datetime.timedelta(days=int(rng.integers(20)))
+        first = Outcome(Kind.SOLD, float(car["price"]), sold_on, f"q{number}", _listing(car))
+        moment = datetime.datetime.combine(sold_on, datetime.time(12), datetime.UTC)
+        for kind in rng.choice([Kind.SOLD, Kind.OFFERED, Kind.WITHDRAWN], 3, p=[0.6, 0.2, 0.2]):
+            moment += datetime.timedelta(days=float(rng.exponential(8)))
+            price = None if kind is Kind.WITHDRAWN else float(car["price"] * rng.uniform(0.9, 1.1))
+            revision = int(rng.integers(2))
+            told.append((moment, replace(first, kind=kind, sold_price=price, revision=revision)))
+    told.sort(key=lambda one: one[0])
+    before: dict[int, tuple[float, ...]] = {}
+    for day in range(70):
+        today = FIRST + datetime.timedelta(days=day)
+        store.add([one for at, one in told if at.date() == today], after(1 + day))
+        tomorrow = today + datetime.timedelta(days=1)
+        until = end_of_steps(tomorrow, step)
+        if until != tomorrow:
+            continue
+        seen = observe(NO_LOG, settled(store.told(), step))
+        pairs = paired(bad, good, seen, FIRST, until)
+        steps = np.array([step_of(one, step) for one in pairs.days.tolist()], dtype=np.int64)
+        found = {one: tuple(sorted(pairs.ours[steps == one])) for one in set(steps.tolist())}
+        new = step_of(today, step)
+        assert {one: errors for one, errors in found.items() if one != new} == before
+        before = found
+    store.close()
+    assert 30 < sum(map(len, before.values())) <= 50
+
+
+def test_a_sale_counts_as_it_stood_when_its_step_was_over() -> None:
+    def told(day: int, price: float | None, kind: Kind = Kind.SOLD, revision: int = 0) -> Outcome:
+        moment = after(day)
+        return Outcome(kind, price, FIRST, "a", {}, moment, revision)
+
+    def counts(*history: Outcome) -> tuple[float | None, datetime.date]:
+        (one,) = settled(history, 7)
+        assert one.received_at is not None
+        return one.sold_price, one.received_at.date()
+
+    thursday = after(2)
+    assert thursday.weekday() == 3
+    day = {number: after(number).date() for number in range(20)}
+    assert counts(told(2, 100.0), told(8, 90.0), told(9, 80.0)) == (90.0, day[8])
+    assert counts(told(2, 100.0, revision=1), told(8, 90.0)) == (100.0, day[8])
+    offered, withdrawn = told(2, 70.0, Kind.OFFERED), told(3, None, Kind.WITHDRAWN)
+    assert counts(offered, told(9, 80.0), told(16, 60.0)) == (80.0, day[9])
+    assert counts(told(2, 100.0), withdrawn, told(16, 60.0)) == (60.0, day[16])
+    assert counts(offered, withdrawn) == (None, day[3])
 
 
 def test_models_of_other_units_are_refused_and_one_without_its_cars_is_told(

@@ -10,12 +10,12 @@ import pytest
 from carprice.appraisal.comparables import comparables_of
 from carprice.appraisal.deal import deal_of
 from carprice.appraisal.reasons import in_cents
+from carprice.appraisal.stock_summary import price_band
 from carprice.arrays import quiet
 from carprice.components import listings_to_price, stock_reading
 from carprice.components import stock as component
 from carprice.components.predict import predict
 from carprice.components.stock import Stock, check_target
-from carprice.components.stock_summary import price_band
 from carprice.errors import InputError
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns

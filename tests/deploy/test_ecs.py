@@ -197,6 +197,9 @@ def test_with_all_that_can_be_chosen_no_role_may_do_too_much(stacks: Stacks) -> 
         Domain="a.example.org",
         DagshubTokenParameter="dagshub",
         ApiKeysParameter=ENTRIES,
+        OutcomesParameter="outcomes",
+        OutcomesPort="5432",
+        PromotionKeyParameter="promotion",
         CheckKeyParameter="check-key",
         PredictionLogPrefix="carprice-predictions",
         RegistryPort="5000",
@@ -210,7 +213,7 @@ def test_with_all_that_can_be_chosen_no_role_may_do_too_much(stacks: Stacks) -> 
     )
     names = {one["name"]: one["valueFrom"] for one in container["secrets"]}
     assert set(names) < set(SECRETS)
-    assert len(names) == 4
+    assert len(names) == 6
     assert not set(environment) & set(SECRETS)
 
     roles = {

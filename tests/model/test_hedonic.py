@@ -16,7 +16,8 @@ from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Anchor
 from carprice.model.hedonic import Hedonic
-from carprice.model.hedonic_fit import age_weight, bases_of, fit_hedonic
+from carprice.model.hedonic_fit import _by_fold, age_weight, bases_of, fit_hedonic
+from carprice.model.ridge_chunk import PricedChunk, sums_of, told_of
 from carprice.model.worth import RidgeLookups
 
 FOLDS = 3
@@ -119,6 +120,25 @@ def test_a_fit_in_chunks_is_the_fit_in_one_piece(
     hedonic, anchor = fitted.fit()
     assert anchor.log_price == pytest.approx(fitted.held_out, abs=1e-7)
     assert fitted.predict(hedonic) == pytest.approx(fitted.predict(), abs=1e-7)
+
+
+def test_rows_summed_by_their_types_have_the_sums_of_all_columns(fitted: Fitted) -> None:
+    chunk = fitted.design()._chunk(*_by_fold(np.arange(len(fitted.folds)), fitted.folds, FOLDS))
+    whole, (short, columns) = chunk.matrix(), chunk.by_type()
+    assert abs(short @ columns - whole).max() < 1e-12
+    assert short.nnz < whole.nnz / 2
+    counts = np.arange(1.0, 1 + len(fitted.folds))
+    of_part, of_all = (
+        sums_of(PricedChunk(replace(chunk, is_part=is_part), fitted.log_price, counts))
+        for is_part in (True, False)
+    )
+    for one, other in zip(of_part, of_all, strict=True):
+        assert abs(one.gram - other.gram).max() < 1e-12 * abs(other.gram).max()
+        assert np.abs(one.moment - other.moment).max() < 1e-12 * np.abs(other.moment).max()
+        assert one.square == other.square
+    by_fold = np.random.default_rng(0).normal(size=(FOLDS, whole.shape[1]))
+    told = told_of(replace(chunk, is_part=True), by_fold)
+    assert told == pytest.approx(told_of(chunk, by_fold), abs=1e-12)
 
 
 def test_a_sample_of_many_rows_tells_which_count_for_less(

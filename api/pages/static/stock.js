@@ -1,4 +1,4 @@
-// Has a CSV file priced by the service, part by part; the file itself stays in the browser.
+// Has the CSV files of a stock priced by the service, part by part; the files themselves stay in the browser.
 const at = (id) => document.getElementById(id);
 const form = at("stock");
 const told = form.dataset;
@@ -7,7 +7,9 @@ const REQUIRED = ["make", "model", "year", "odometer"];
 const MOST_BYTES = 64e6;
 const TRIES = 5;
 const SHOWN_PROBLEMS = 20;
-const ASKED = ["priceToMarket", "deal", "dealReason", "percentile"];
+const ASKED = ["priceToMarket", "deal", "dealReason", "percentile", "comparablesRank"];
+const REASONS = [1, 2, 3].flatMap((number) => [`reason${number}`, `reason${number}Amount`]);
+const SEEN = ["firstSeen", "lastSeen", "daysListed", "priceDrops", "priceDropTotal"];
 const PRICES = ["predictedPrice", "priceLow", "priceHigh"];
 const TOLD = ["currency", "valuationDate", "modelVersion", "warnings", "problem"];
 const DEALS = ["great", "good", "fair", "high", "overpriced", "none"];
@@ -69,29 +71,61 @@ function harmless(cell) {
   return isFormula ? `'${cell}` : cell;
 }
 
-async function readFile(file) {
-  if (file.size === 0) throw new Refused("The file is empty.");
-  if (file.size > MOST_BYTES) throw new Refused("The file has more than 64 MB; cut it into several.");
+async function readFile(file, id) {
+  const refuse = (message) => { throw new Refused(`${file.name}: ${message}`); };
+  if (file.size === 0) refuse("The file is empty.");
   let text;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await file.arrayBuffer());
   } catch {
-    throw new Refused("The file is not UTF-8 text; save it as CSV in UTF-8. A workbook is not read here.");
+    refuse("The file is not UTF-8 text; save it as CSV in UTF-8. A workbook is not read here.");
   }
   const hasMark = text.startsWith("\ufeff");
   text = hasMark ? text.slice(1) : text;
   const delimiter = delimiterOf(text.split(/[\r\n]/, 1)[0]);
-  const [first, ...records] = read(text, delimiter);
-  if (!first) throw new Refused("The file is empty.");
-  const header = first.cells.map((name) => name.trim());
-  const columns = columnsOf(header);
-  const most = Number(told.mostRows);
-  if (!records.length) throw new Refused("The file has a header, and no row below it.");
-  if (records.length > most) {
-    throw new Refused(`The file has ${count(records.length)} rows; cut it into files of ${count(most)} at most.`);
+  try {
+    const [first, ...records] = read(text, delimiter);
+    if (!first) throw new Refused("The file is empty.");
+    const header = first.cells.map((name) => name.trim());
+    const columns = columnsOf(header);
+    const idPlace = id ? header.indexOf(id) : -1;
+    if (id && idPlace < 0) {
+      throw new Refused(`The file has no column ${id}, which is to name each car; its columns are ${shown(header)}.`);
+    }
+    if (!records.length) throw new Refused("The file has a header, and no row below it.");
+    const own = { name: file.name, header, columns, records, delimiter, hasMark, idPlace };
+    for (const row of records) {
+      row.file = own;
+      if (row.cells.length !== header.length) {
+        row.problem = `the row has ${row.cells.length} cells, the header ${header.length}`;
+      }
+    }
+    return own;
+  } catch (error) {
+    if (error instanceof Refused) refuse(error.message);
+    throw error;
   }
-  return { header, columns, records, delimiter, hasMark };
 }
+
+async function readFiles(files, id) {
+  if (files.reduce((bytes, file) => bytes + file.size, 0) > MOST_BYTES) {
+    throw new Refused("There are more than 64 MB; cut the stock into several.");
+  }
+  const found = [];
+  for (const file of files) found.push(await readFile(file, id));
+  const most = Number(told.mostRows), rows = found.reduce((sum, file) => sum + file.records.length, 0);
+  if (rows > most) {
+    throw new Refused(`There are ${count(rows)} rows; cut the stock into files of ${count(most)} at most.`);
+  }
+  const lacking = found.find((file) => !file.columns.has("askingPrice"));
+  const full = found.find((file) => file.columns.has("askingPrice"));
+  if (lacking && full) {
+    throw new Refused(`${lacking.name} has no column askingPrice or price, and ${full.name} has one.`);
+  }
+  return found;
+}
+
+const shown = (header) => header.map((name) => name || "(empty)").slice(0, 20).join(", ");
 
 // Finds which field each column is; what is no field is not sent.
 function columnsOf(header) {
@@ -107,25 +141,50 @@ function columnsOf(header) {
   });
   const missing = REQUIRED.filter((field) => !columns.has(field));
   if (missing.length) {
-    const seen = header.map((name) => name || "(empty)").slice(0, 20).join(", ");
-    throw new Refused(`The file has no column ${missing.join(", ")}; its columns are ${seen}.`);
+    throw new Refused(`The file has no column ${missing.join(", ")}; its columns are ${shown(header)}.`);
   }
   return columns;
 }
 
-// Cuts the rows into bodies that the service takes; a row of another width than the header is in none.
+// Has the service tell which rows are the stock or gone from it, and what snapshots say of each.
+async function tellDays(files, hasIds, signal) {
+  const good = (file) => file.records.filter((row) => !row.problem);
+  const cell = (row, place) => (place >= 0 ? row.cells[place] : "");
+  const place = (file, field) => file.columns.get(field) ?? -1;
+  const cars = files.flatMap((file, number) => good(file).map((row) => [
+    number, cell(row, file.idPlace), cell(row, place(file, "listedOn")), cell(row, place(file, "askingPrice")),
+  ]));
+  const body = JSON.stringify({ hasIds, files: files.map((file) => file.name), cars });
+  const found = await ask("days", body, "", signal);
+  const newest = found.days.at(-1);
+  files.flatMap(good).forEach((row, number) => {
+    const history = found.cars[number];
+    [row.isGone, ...row.seen] = history ?? [false];
+    row.isTold = history !== null;
+  });
+  files.forEach((file, number) => {
+    file.day = found.fileDays[number];
+    for (const row of file.records) {
+      if (row.problem) row.isTold = !newest || !file.day || file.day === newest;
+    }
+  });
+  const rows = files.flatMap((file) => file.records).filter((row) => row.isTold);
+  return { files, rows, days: found.days, notes: found.notes };
+}
+
+// Cuts the rows into bodies that the service takes; a row of another width than its header is in none.
 function* parts(stock) {
-  const places = [...stock.columns.values()];
-  const header = [...stock.columns.keys()].join(",") + "\r\n";
+  const fields = new Set(stock.files.flatMap((file) => [...file.columns.keys()]));
+  if (stock.files.some((file) => file.day)) fields.add("listedOn");
+  const header = [...fields].join(",") + "\r\n";
+  const valueOf = (row, field) => {
+    if (field === "listedOn" && row.file.day) return row.file.day;
+    return row.cells[row.file.columns.get(field)] ?? "";
+  };
   const encoder = new TextEncoder();
   let rows = [], lines = [], bytes = header.length;
-  for (const row of stock.records) {
-    if (row.cells.length !== stock.header.length) {
-      row.problem = `the row has ${row.cells.length} cells, the header ${stock.header.length}`;
-      continue;
-    }
-    const cells = places.map((place) => quote(row.cells[place], ","));
-    const line = cells.join(",") + "\r\n";
+  for (const row of stock.rows.filter((one) => !one.problem)) {
+    const line = [...fields].map((field) => quote(valueOf(row, field), ",")).join(",") + "\r\n";
     const size = encoder.encode(line).length;
     if (rows.length && (rows.length >= Number(told.rows) || bytes + size > Number(told.bytes))) {
       yield { rows, body: header + lines.join("") };
@@ -138,13 +197,14 @@ function* parts(stock) {
   if (rows.length) yield { rows, body: header + lines.join("") };
 }
 
-async function ask(part, signal) {
-  const headers = { "Content-Type": "text/csv", Accept: "application/json" };
+// Asks the service for one of what it tells of a stock; where names what is sent, for the reader.
+async function ask(what, body, where, signal) {
+  const headers = { "Content-Type": what === "rows" ? "text/csv" : "application/json", Accept: "application/json" };
   if (at("key")) headers["X-API-Key"] = at("key").value;
   for (let tries = 1; ; tries++) {
     let answer, content;
     try {
-      answer = await fetch(told.batch, { method: "POST", headers, body: part.body, signal });
+      answer = await fetch(`${told.stock}/${what}`, { method: "POST", headers, body, signal });
       content = await answer.json();
     } catch (error) {
       if (error.name === "AbortError") throw error;
@@ -152,9 +212,7 @@ async function ask(part, signal) {
     }
     if (answer.ok) return content;
     const isBusy = answer.status === 429 || answer.status === 503;
-    if (!isBusy || tries === TRIES) {
-      throw new Refused(`From line ${part.rows[0].line} on: ${content.detail || answer.status}`);
-    }
+    if (!isBusy || tries === TRIES) throw new Refused(`${where}${content.detail || answer.status}`);
     const seconds = Math.min(Math.max(Number(answer.headers.get("Retry-After")) || 1, 1), 60);
     at("status").textContent = `The service is busy; asking again in ${seconds} seconds.`;
     await sleep(seconds);
@@ -163,18 +221,19 @@ async function ask(part, signal) {
 }
 
 async function priceAll(stock, signal) {
-  const bar = at("progress"), total = stock.records.length;
+  const bar = at("progress"), total = stock.rows.length;
   const digests = new Set();
   let done = 0;
   bar.max = total;
   bar.value = 0;
   for (const part of parts(stock)) {
-    const content = await ask(part, signal);
+    const [first] = part.rows;
+    const content = await ask("rows", part.body, `${first.file.name}, from line ${first.line} on: `, signal);
     digests.add(content.modelDigest);
     part.rows.forEach((row, place) => {
-      const { price, problem } = content.rows[place];
-      row.problem = problem ? problem.detail : "";
-      row.price = price;
+      row.told = content.rows[place];
+      row.price = row.told.price;
+      row.problem = row.told.problem;
       row.about = { currency: content.currency, modelVersion: content.modelVersion };
     });
     done += part.rows.length;
@@ -184,54 +243,99 @@ async function priceAll(stock, signal) {
   return digests;
 }
 
-function asked(row) {
-  return row.price && row.price.deal ? row.price.predictedPrice + row.price.deal.difference : null;
+async function sumUp(stock, signal) {
+  const spelled = new Map();
+  const cars = stock.rows.filter((row) => row.price).map((row) => {
+    const { columns } = row.file, make = row.cells[columns.get("make")].trim(), key = make.toLowerCase();
+    if (!spelled.has(key)) spelled.set(key, make);
+    const year = Number(row.cells[columns.get("year")]);
+    const [, last, days] = row.seen;
+    const age = Math.max(Number(row.price.valuationDate.slice(0, 4)) - year, 0);
+    return [spelled.get(key), age, row.told.askingPrice ?? null, row.price.predictedPrice, days, last, row.isGone];
+  });
+  const content = await ask("summary", JSON.stringify({ days: stock.days, cars }), "", signal);
+  return content.rows;
 }
 
-function answerCells(row, hasAsked) {
-  const price = row.price || {}, deal = price.deal || {};
-  const ratio = price.deal && price.predictedPrice ? (asked(row) / price.predictedPrice).toFixed(4) : "";
-  const ofDeal = [ratio, deal.label ?? "", deal.reason ? deal.reason.message : "", deal.percentile ?? ""];
-  const about = row.about || {};
-  return [
-    ...PRICES.map((name) => price[name] ?? ""),
-    ...(hasAsked ? ofDeal : []),
-    row.price ? about.currency : "",
-    price.valuationDate ?? "",
-    row.price ? about.modelVersion : "",
-    (price.warnings || []).map((one) => one.message).join("; "),
-    row.problem || "",
-  ];
+function answerCells(row, seen) {
+  const found = row.told || {}, price = found.price || {}, deal = price.deal || {}, about = row.about || {};
+  const own = Object.fromEntries(SEEN.map((name, place) => [name, (row.seen || [])[place]]));
+  const cells = {
+    ...Object.fromEntries(PRICES.map((name) => [name, price[name]])),
+    priceToMarket: found.priceToMarket,
+    deal: deal.label,
+    dealReason: deal.reason && deal.reason.message,
+    percentile: deal.percentile,
+    comparablesRank: found.rank,
+    ...Object.fromEntries((found.reasons || []).flat().map((value, place) => [REASONS[place], value])),
+    ...own,
+    currency: row.price ? about.currency : "",
+    valuationDate: price.valuationDate,
+    modelVersion: row.price ? about.modelVersion : "",
+    warnings: (price.warnings || []).map((one) => one.message).join("; "),
+    problem: row.problem,
+  };
+  return seen.map((name) => cells[name] ?? "");
 }
 
-function priced(stock) {
-  const hasAsked = stock.columns.has("askingPrice");
-  const added = [...PRICES, ...(hasAsked ? ASKED : []), ...TOLD];
-  const kept = stock.header.map((name, place) => place).filter((place) => !added.includes(stock.header[place]));
-  const write = (cells) => cells.map((cell) => quote(harmless(String(cell)), stock.delimiter)).join(stock.delimiter);
-  const lines = [write([...kept.map((place) => stock.header[place]), ...added])];
-  for (const row of stock.records) {
-    lines.push(write([...kept.map((place) => row.cells[place] ?? ""), ...answerCells(row, hasAsked)]));
+// Returns which columns are added to some rows: prices, then what is known of the stock.
+function addedTo(rows, stock, isGone) {
+  const hasAsked = stock.files[0].columns.has("askingPrice");
+  const seen = SEEN.filter((name, place) => {
+    if (stock.days.length) return name !== "lastSeen" || isGone;
+    return name === "daysListed" && rows.some((row) => row.seen && row.seen[place] !== null);
+  });
+  return [...PRICES, ...(hasAsked ? ASKED : []), ...REASONS, ...seen, ...TOLD];
+}
+
+// Returns the files' own columns, each with its place in each file; columns of one name one by one.
+function keptFrom(files, added) {
+  const columns = new Map();
+  for (const file of files) {
+    const times = new Map();
+    file.header.forEach((name, place) => {
+      if (added.includes(name)) return;
+      times.set(name, (times.get(name) ?? 0) + 1);
+      const key = `${times.get(name)} ${name}`;
+      if (!columns.has(key)) columns.set(key, { name, places: new Map() });
+      columns.get(key).places.set(file, place);
+    });
   }
-  return new Blob([stock.hasMark ? "\ufeff" : "", lines.join("\r\n"), "\r\n"], { type: "text/csv;charset=utf-8" });
+  return [...columns.values()];
 }
 
-function median(values) {
-  const sorted = [...values].sort((one, other) => one - other), middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+function priced(stock, isGone) {
+  const rows = stock.rows.filter((row) => Boolean(row.isGone) === isGone);
+  const files = [...new Set(rows.map((row) => row.file))];
+  const { delimiter, hasMark } = files[0] ?? stock.files[0];
+  const added = addedTo(rows, stock, isGone), kept = keptFrom(files, added);
+  const write = (cells) => cells.map((cell) => quote(harmless(String(cell)), delimiter)).join(delimiter);
+  const lines = [write([...kept.map((column) => column.name), ...added])];
+  for (const row of rows) {
+    const own = kept.map((column) => row.cells[column.places.get(row.file)] ?? "");
+    lines.push(write([...own, ...answerCells(row, added)]));
+  }
+  return new Blob([hasMark ? "\ufeff" : "", lines.join("\r\n"), "\r\n"], { type: "text/csv;charset=utf-8" });
 }
 
-function summaryRow(name, rows) {
-  const withAsked = rows.filter((row) => asked(row) !== null);
-  const shown = (values, write) => (values.length ? write(median(values)) : "–");
-  return [
-    name,
-    count(rows.length),
-    count(withAsked.length),
-    shown(withAsked.map(asked), money),
-    shown(rows.map((row) => row.price.predictedPrice), money),
-    shown(withAsked.map((row) => asked(row) / row.price.predictedPrice), ratio),
-  ];
+// Returns the tables of a summary: by make, age band and price band, each with all cars above.
+function summaryTables(rows) {
+  const orDash = (value, write) => (value === null || value === undefined ? "–" : write(value));
+  const columns = [
+    ["cars", "cars", count],
+    ["asked", "asked", count],
+    ["medianAskingPrice", "asking price", money],
+    ["medianPredictedPrice", "predicted", money],
+    ["medianPriceToMarket", "price to market", ratio],
+    ["medianDaysListed", "days listed", count],
+    ["gone", "gone", count],
+    ["supplyDays", "supply, days", count],
+  ].filter(([name]) => name in rows[0]);
+  return ["make", "age", "price"].map((by) => {
+    const own = rows.filter((row) => row.by === by || row.by === "all");
+    const cells = own.map((row) => [row.group || "all", ...columns.map(([name, , write]) => orDash(row[name], write))]);
+    return table(`Medians by ${by}, ${told.currency}`, [by, ...columns.map(([, title]) => title)], cells);
+  });
 }
 
 function table(caption, titles, rows, isText = false) {
@@ -257,30 +361,31 @@ function table(caption, titles, rows, isText = false) {
   return region;
 }
 
-function show(stock, digests, name) {
-  const good = stock.records.filter((row) => row.price);
-  const bad = stock.records.filter((row) => !row.price);
-  const makes = new Map();
-  for (const row of good) {
-    const make = row.cells[stock.columns.get("make")].trim(), key = make.toLowerCase();
-    if (!makes.has(key)) makes.set(key, { make, rows: [] });
-    makes.get(key).rows.push(row);
-  }
-  const byRows = [...makes.values()].sort((one, other) => other.rows.length - one.rows.length);
-  const unread = stock.header.filter((column, place) => ![...stock.columns.values()].includes(place));
-  const notes = [`${count(good.length)} of ${count(stock.records.length)} rows priced.`];
+function offer(link, blob, name) {
+  if (link.href) URL.revokeObjectURL(link.href);
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+}
+
+function show(stock, digests, summary) {
+  const here = stock.rows.filter((row) => !row.isGone), gone = stock.rows.length - here.length;
+  const good = here.filter((row) => row.price), bad = here.filter((row) => !row.price);
+  const hasAsked = stock.files[0].columns.has("askingPrice");
+  const unread = new Set(stock.files.flatMap((file) => {
+    const used = [...file.columns.values(), file.idPlace];
+    return file.header.filter((column, place) => !used.includes(place));
+  }));
+  const notes = [`${count(good.length)} of ${count(here.length)} rows priced.`, ...stock.notes];
   if (bad.length) notes.push(`${count(bad.length)} rows could not be priced; the column problem says why.`);
-  if (unread.length) notes.push(`Not sent, and not used for prices: ${unread.map((one) => one || "(empty)").join(", ")}.`);
-  if (!stock.columns.has("askingPrice")) notes.push("There is no column askingPrice or price, so that nothing is compared.");
+  if (unread.size) notes.push(`Not sent, and not used for prices: ${[...unread].map((one) => one || "(empty)").join(", ")}.`);
+  if (!hasAsked) notes.push("There is no column askingPrice or price, so that nothing is compared.");
   if (digests.size > 1) notes.push("The service took another model while the file was priced; price it again for one model.");
   at("notes").replaceChildren(...notes.map((note) => {
     const item = document.createElement("li");
     item.textContent = note;
     return item;
   }));
-  const titles = ["make", "cars", "asked", "median asked", "median predicted", "median price to market"];
-  const summary = [summaryRow("all", good), ...byRows.map((one) => summaryRow(one.make, one.rows))];
-  const tables = good.length ? [table(`Medians by make, ${told.currency}`, titles, summary)] : [];
+  const tables = summary.length ? summaryTables(summary) : [];
   const labelled = good.filter((row) => row.price.deal);
   if (labelled.length) {
     const counts = DEALS.map((label) => [label, count(labelled.filter((row) => row.price.deal.label === label).length)]);
@@ -288,14 +393,14 @@ function show(stock, digests, name) {
   }
   if (bad.length) {
     const caption = bad.length > SHOWN_PROBLEMS ? `The first ${SHOWN_PROBLEMS} problems` : "Problems";
-    const rows = bad.slice(0, SHOWN_PROBLEMS).map((row) => [count(row.line), row.problem]);
-    tables.push(table(caption, ["line", "problem"], rows, true));
+    const rows = bad.slice(0, SHOWN_PROBLEMS).map((row) => [count(row.line), row.file.name, row.problem]);
+    tables.push(table(caption, ["line", "file", "problem"], rows, true));
   }
   at("tables").replaceChildren(...tables);
-  const link = at("download");
-  if (link.href) URL.revokeObjectURL(link.href);
-  link.href = URL.createObjectURL(priced(stock));
-  link.download = `${name.replace(/\.[^.]*$/, "")}-priced.csv`;
+  const name = (here[0] ?? stock.rows[0]).file.name.replace(/\.[^.]*$/, "");
+  offer(at("download"), priced(stock, false), `${name}-priced.csv`);
+  at("gone").hidden = !gone;
+  if (gone) offer(at("gone"), priced(stock, true), `${name}-gone.csv`);
   at("result").hidden = false;
   at("result-title").focus();
 }
@@ -304,16 +409,17 @@ let stopping = null;
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const file = at("file").files[0];
+  const id = at("id").value.trim();
   at("error").textContent = at("status").textContent = "";
   at("result").hidden = true;
   at("price").disabled = true;
   stopping = new AbortController();
   try {
-    const stock = await readFile(file);
+    const files = await readFiles([...at("file").files], id);
     at("working").hidden = at("stop").hidden = false;
+    const stock = await tellDays(files, id !== "", stopping.signal);
     const digests = await priceAll(stock, stopping.signal);
-    show(stock, digests, file.name);
+    show(stock, digests, await sumUp(stock, stopping.signal));
   } catch (error) {
     if (error.name === "AbortError") at("status").textContent = "Stopped; nothing was kept.";
     else {

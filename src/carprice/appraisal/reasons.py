@@ -11,6 +11,8 @@ from carprice.model import PriceModel
 from carprice.model.explanation import Explanation, Reason
 from carprice.model.pricer import Listing, Valuation
 
+LARGEST: Final = 3
+"""The reasons of a price that a row of a stock tells."""
 _DIGITS: Final = 6
 
 

@@ -92,8 +92,24 @@ class Supply:
         """Stock over daily departures; None where nothing went, or there is one snapshot."""
         return self.stock * self.over / self.departures if self.departures else None
 
+    def sentence(self, gone: int) -> str:
+        """Tell it, and how many listings of earlier snapshots are gone.
 
-def supply(told: Iterable[History], days: Sequence[datetime.date]) -> Supply:
+        Examples
+        --------
+        >>> Supply(4, 2.0, 30).sentence(2).partition("; ")[2]
+        'the stock lasts 60 days at the pace of the last 30 (2.0 departures).'
+        """
+        told = f"{gone:,} listings of earlier snapshots are gone (sold or not, nobody says)"
+        if self.days is None:
+            return f"{told}; none went in the last {self.over} days, which tells no supply."
+        return (
+            f"{told}; the stock lasts {self.days:,.0f} days at the pace of the last {self.over} "
+            f"({self.departures:,.1f} departures)."
+        )
+
+
+def supply(last_days: Iterable[datetime.date], days: Sequence[datetime.date]) -> Supply:
     """Return the supply of a stock, or of a part of it.
 
     A listing went on some day after the last snapshot that has it and up to the next one; each of
@@ -101,23 +117,23 @@ def supply(told: Iterable[History], days: Sequence[datetime.date]) -> Supply:
 
     Parameters
     ----------
-    told : the histories of listings in the stock, and of those that are gone.
+    last_days : of each listing, in the stock or gone, the day of the last snapshot that has it.
     days : of all snapshots, ascending.
 
     Examples
     --------
     >>> days = [datetime.date(2025, 6, day) for day in (1, 11, 21)]
-    >>> told = [History(days[0], last, 0, 0.0) for last in (days[2], days[2], days[1], days[0])]
-    >>> supply(told, days), supply(told, days).days
+    >>> lasts = supply([days[2], days[2], days[1], days[0]], days)
+    >>> lasts, lasts.days
     (Supply(stock=2, departures=2.0, over=20), 20.0)
     """
     newest = days[-1]
     start = max(days[0], newest - datetime.timedelta(SUPPLY_DAYS))
     stock, departures = 0, 0.0
-    for one in told:
-        if one.last == newest:
+    for last in last_days:
+        if last == newest:
             stock += 1
             continue
-        after = days[bisect_right(days, one.last)]
-        departures += max((after - max(one.last, start)).days, 0) / (after - one.last).days
+        after = days[bisect_right(days, last)]
+        departures += max((after - max(last, start)).days, 0) / (after - last).days
     return Supply(stock, departures, (newest - start).days)

@@ -132,13 +132,18 @@ def _contests(
 ) -> "list[Contest]":
     from carprice.components.challenge import Evidence, contests
     from carprice.components.monitor import places_of, read_seen
+    from carprice.monitoring.outcomes import Outcome, OutcomeStore
+    from carprice.monitoring.pairs import settled
+
+    def counted(store: OutcomeStore) -> list[Outcome]:
+        return settled(store.told(), settings.challenge.step_days)
 
     with step("challenge") as progress, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CarpriceWarning)
 
         def evidence() -> Evidence:
             places = places_of(settings.monitor, *named)
-            return Evidence(*read_seen(settings, places, progress))
+            return Evidence(*read_seen(settings, places, progress, counted))
 
         registry = open_registry(settings, workspace)
         found = contests(registry, settings, workspace.model_cache, evidence, now(), progress)

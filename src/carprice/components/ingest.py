@@ -17,6 +17,7 @@ from carprice.files import replacing, write_json, write_text
 from carprice.listings.believed import BELIEVED, PRICE_TRUST, believed
 from carprice.listings.cars import cars_of
 from carprice.listings.contradictions import find_contradictions
+from carprice.listings.frames import write_listings
 from carprice.listings.market import Market
 from carprice.listings.reading import (
     clean_source,
@@ -107,8 +108,8 @@ def ingest(
         }
         progress("writing")
         with replacing(workspace.train_listings.parent) as folder:
-            train.to_parquet(folder / workspace.train_listings.name, index=False)
-            test.to_parquet(folder / workspace.test_listings.name, index=False)
+            write_listings(folder / workspace.train_listings.name, train)
+            write_listings(folder / workspace.test_listings.name, test)
             write_json(folder / workspace.market.name, market)
     write_json(workspace.report, report)
     write_text(workspace.data_card, data_card(report))

@@ -2,7 +2,7 @@
 
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -167,9 +167,16 @@ def with_age(monitored: Monitored, ageing: Ageing, limit: float) -> Monitored:
 
 
 def read_seen(
-    settings: Settings, places: Places, progress: Progress
+    settings: Settings,
+    places: Places,
+    progress: Progress,
+    counted: Callable[[OutcomeStore], list[Outcome]] = OutcomeStore.latest,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the answers of the log, and the prices that were seen.
+
+    Parameters
+    ----------
+    counted : which of the outcomes count.
 
     Raises
     ------
@@ -179,7 +186,7 @@ def read_seen(
         If the database of outcomes does not answer.
     """
     log = _answers(places, progress)
-    outcomes = [] if not places.outcomes else _outcomes(places.outcomes, progress)
+    outcomes = [] if not places.outcomes else _outcomes(places.outcomes, progress, counted)
     fresh = None
     if places.listings:
         fresh = read_fresh(places.listings, settings.ingest, progress)
@@ -201,11 +208,13 @@ def _answers(places: Places, progress: Progress) -> pd.DataFrame:
     return read_log(places.log, until=places.until)
 
 
-def _outcomes(location: str, progress: Progress) -> list[Outcome]:
+def _outcomes(
+    location: str, progress: Progress, counted: Callable[[OutcomeStore], list[Outcome]]
+) -> list[Outcome]:
     progress("reading outcomes")
     store = OutcomeStore(location)
     try:
-        return store.latest()
+        return counted(store)
     finally:
         store.close()
 

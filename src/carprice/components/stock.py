@@ -18,11 +18,17 @@ import pandas as pd
 import pyarrow as pa
 
 from carprice.appraisal.comparables import rank_of
-from carprice.appraisal.reasons import largest_in_cents
-from carprice.appraisal.snapshots import History, Sighting, Supply, histories, supply
+from carprice.appraisal.reasons import LARGEST, largest_in_cents
+from carprice.appraisal.sheets import (
+    day_of_stock,
+    days_listed,
+    histories_of,
+    rows_to_tell,
+)
+from carprice.appraisal.snapshots import History, Supply, supply
+from carprice.appraisal.stock_summary import COLUMNS, MEDIANS, Figures, summary_of
 from carprice.arrays import Progress
-from carprice.components.stock_reading import Part, days_of, read_stock
-from carprice.components.stock_summary import summary_of
+from carprice.components.stock_reading import Part, read_stock
 from carprice.components.workbook import write_workbook
 from carprice.errors import InputError
 from carprice.evaluation.pricing import (
@@ -42,13 +48,11 @@ from carprice.schema import PRICE, PRICE_NAMES
 from carprice.settings import IngestSettings
 
 ENDINGS: Final = (".csv", ".parquet", ".xlsx")
-REASONS: Final = 3
-"""The largest reasons of a price that a row tells."""
 _RANK: Final = "comparablesRank"
 _TOLD: Final = ("warnings", "problem")
 _OF_REASONS: Final = tuple(
     name
-    for number in range(1, REASONS + 1)
+    for number in range(1, LARGEST + 1)
     for name in (f"reason{number}", f"reason{number}Amount")
 )
 _OF_SNAPSHOTS: Final = ("firstSeen", "lastSeen", "daysListed", "priceDrops", "priceDropTotal")
@@ -131,11 +135,12 @@ def stock(
     """
     _refuse_ending(target)
     read = read_stock(model, settings.with_own(model.own), sources, car_id, progress)
-    days, told = read.days, _histories(read.parts) if read.days else {}
-    as_of = None if days else _day_of(read.parts)
+    days, sheets_read = read.days, [part.sheet for part in read.parts]
+    told = histories_of(sheets_read) if days else {}
+    as_of = None if days else day_of_stock(sheets_read)
     tables, figures = list[pd.DataFrame](), list[pd.DataFrame]()
     for part in read.parts:
-        rows = _rows_to_tell(part, days, told)
+        rows = np.array(rows_to_tell(part.sheet, days, told), dtype=bool)
         if rows.any() or len(_left_out(part, days)):
             table, own = _tell(model, part, rows, confidence, days, told, as_of, ranks=ranks)
             tables.append(table)
@@ -144,7 +149,7 @@ def stock(
     whole = pd.concat(tables, ignore_index=True)
     of_rows = pd.concat(figures, ignore_index=True)
     is_gone = of_rows["gone"].to_numpy(dtype=bool)
-    summary = summary_of(of_rows[of_rows["predicted"].notna()], told, days)
+    summary = _summary(of_rows[of_rows["predicted"].notna()], days)
     sheets = {"stock": whole[~is_gone], "summary": summary}
     if days:
         sheets |= {"stock": sheets["stock"].drop(columns="lastSeen"), "gone": whole[is_gone]}
@@ -153,11 +158,21 @@ def stock(
         rows=len(sheets["stock"]),
         with_price=int(sheets["stock"][PRICE_NAMES[0]].notna().sum()),
         gone=int(is_gone.sum()),
-        supply=supply(told.values(), days) if days else None,
+        supply=supply([one.last for one in told.values()], days) if days else None,
         summary=summary,
         files=(files := _write(target, sheets)),
         notes=(*read.notes, *_left_beside(target, files)),
     )
+
+
+def _summary(figures: pd.DataFrame, days: Sequence[datetime.date]) -> pd.DataFrame:
+    """Sum up the rows that have a price."""
+    known = figures.astype(object).where(figures.notna(), None)
+    cars = [*itertools.starmap(Figures, known[[*Figures._fields]].itertuples(index=False))]
+    table = pd.DataFrame(summary_of(cars, days))
+    if not len(table):
+        return pd.DataFrame(columns=[*COLUMNS])
+    return table.astype(dict.fromkeys(MEDIANS, "float64"))
 
 
 def _refuse_ending(target: Path) -> None:
@@ -165,48 +180,9 @@ def _refuse_ending(target: Path) -> None:
         raise InputError(f"--out {target}: the ending must be one of {', '.join(ENDINGS)}")
 
 
-def _histories(parts: Sequence[Part]) -> dict[str, History]:
-    """Return the history of each car that has a name; it was listed when its listing says so."""
-    listed: dict[str, datetime.date] = {}
-    for part in parts:
-        own = days_of(part.mapped.frame["listed_on"])
-        for car, day in zip(part.ids, own, strict=True):
-            if car is not None and day is not None:
-                listed[car] = min(day, listed.get(car, day))
-    return histories(itertools.chain.from_iterable(map(_sightings, parts)), listed)
-
-
-def _sightings(part: Part) -> Iterator[Sighting]:
-    for car, day, price in zip(part.ids, part.days, part.asking.tolist(), strict=True):
-        if car is not None and day is not None:
-            yield car, day, None if np.isnan(price) else price
-
-
-def _day_of(parts: Sequence[Part]) -> datetime.date | None:
-    """Return the day of a single stock: of its file's name, else the newest on which one listed."""
-    own = itertools.chain.from_iterable(days_of(part.mapped.frame["listed_on"]) for part in parts)
-    listed = [day for day in own if day is not None]
-    return (parts[0].named_day or max(listed)) if listed else None
-
-
-def _rows_to_tell(
-    part: Part, days: Sequence[datetime.date], told: Mapping[str, History]
-) -> np.ndarray:
-    """Return which mapped rows are of the stock, or the last sighting of a listing that is gone."""
-    if not days:
-        return np.ones(len(part.days), dtype=bool)
-    return np.array(
-        [
-            day is None or day == days[-1] or (car is not None and told[car].last == day)
-            for car, day in zip(part.ids, part.days, strict=True)
-        ],
-        dtype=bool,
-    )
-
-
 def _left_out(part: Part, days: Sequence[datetime.date]) -> pd.Series:
     """Return why rows of the stock are left out; those of earlier snapshots are not told."""
-    is_earlier = days and part.named_day not in (None, days[-1])
+    is_earlier = days and part.sheet.named_day not in (None, days[-1])
     return part.mapped.left_out.iloc[:0] if is_earlier else part.mapped.left_out
 
 
@@ -228,11 +204,11 @@ def _tell(
     as_of : the day up to which the cars of a single stock are listed; None where that is not known.
     """
     listings, problems = part.mapped.frame[rows], part.problems[rows]
-    asking, ids = part.asking[rows], [*itertools.compress(part.ids, rows)]
-    of_day = [*itertools.compress(part.days, rows)]
-    listed = days_of(listings["listed_on"])
-    if part.named_day is not None:  # the price of that day, not of the one it was listed on
-        day = np.datetime64(part.named_day, "s")
+    sheet, asking = part.sheet, part.asking[rows]
+    ids = [*itertools.compress(sheet.ids, rows)]
+    of_day, listed = ([*itertools.compress(one, rows)] for one in (sheet.days, sheet.listed))
+    if sheet.named_day is not None:  # the price of that day, not of the one it was listed on
+        day = np.datetime64(sheet.named_day, "s")
         listings = listings.assign(listed_on=np.full(len(listings), day))
     asks = PRICE in part.mapped.frame
     priced, explained = answers_and_reasons(
@@ -252,21 +228,21 @@ def _tell(
     if asks and ranks:
         more[_RANK] = _ranks(model, listings, asking.where(problems == ""))
     more = more.join(_reasons(explained, predicted[problems == ""]))
-    histories_of = [told.get(car) if car is not None else None for car in ids]
+    of_cars = [told.get(car) if car is not None else None for car in ids]
     if days:
-        more = more.join(_of_snapshots(histories_of, listings.index))
+        more = more.join(_of_snapshots(of_cars, listings.index))
     elif as_of is not None:
-        since = [None if day is None or day > as_of else (as_of - day).days for day in listed]
+        since = [days_listed(day, as_of) for day in listed]
         more["daysListed"] = pd.Series(since, listings.index, dtype="Int64")
     year, default_day = listings["year"], model.market.valuation_date
     figures = pd.DataFrame(
         {
-            "id": ids,
             "make": listings["make"],
             "age": np.maximum([(day or default_day).year for day in of_day] - year, 0),
             "asking": asking,
             "predicted": predicted,
             "days": more.get("daysListed", pd.Series(pd.NA, listings.index, dtype="Int64")),
+            "last": [one.last if one is not None else None for one in of_cars],
             "gone": [bool(days) and day is not None and day != days[-1] for day in of_day],
         },
         listings.index,
@@ -298,8 +274,8 @@ def _reasons(explained: Sequence[Explanation], predicted: pd.Series) -> pd.DataF
     """Return the largest reasons of each price, by name and amount, as an appraisal tells them."""
     rows = []
     for told, price in zip(explained, predicted.tolist(), strict=True):
-        largest = largest_in_cents(told, price, REASONS)
-        lacking = [(None, math.nan)] * (REASONS - len(largest))
+        largest = largest_in_cents(told, price, LARGEST)
+        lacking = [(None, math.nan)] * (LARGEST - len(largest))
         rows.append([*itertools.chain(*largest, *lacking)])
     table = pd.DataFrame(rows, predicted.index, [*_OF_REASONS], dtype=object)
     return table.astype(dict.fromkeys(_OF_REASONS[1::2], "float64"))

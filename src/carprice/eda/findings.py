@@ -25,6 +25,7 @@ from carprice.eda.outliers import Outliers, expected_log_price, find_outliers
 from carprice.evaluation.junk import Junk
 from carprice.listings.believed import believed_rows
 from carprice.listings.cars import Repeats, cars_of
+from carprice.listings.cells import with_texts
 from carprice.listings.contradictions import Contradiction, find_contradictions
 from carprice.listings.features import Features, Reading, parse
 from carprice.listings.frames import as_columns
@@ -169,6 +170,7 @@ def examine(settings: Settings, progress: Progress, passed_over: Path | None = N
     chunks.clear()
     progress("cleaning")
     cleaned = clean_source(source, settings.ingest)
+    cleaned = replace(cleaned, frame=with_texts(cleaned.frame))
     enough = len(cleaned.frame) >= FEWEST_LISTINGS
     return Findings(
         source=redact(settings.ingest.source),

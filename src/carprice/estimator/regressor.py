@@ -28,6 +28,7 @@ from carprice.estimator.tables import (
 )
 from carprice.evaluation.junk import Junk
 from carprice.evaluation.pricing import answers, problems_of, with_defaults
+from carprice.listings.cars import car_digests
 from carprice.listings.column_map import MappedChunk
 from carprice.listings.frames import as_columns, parse_listings
 from carprice.listings.market import Market
@@ -190,6 +191,7 @@ class PriceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             fields, raw = fields.assign(**{PRICE: prices}), table.assign(**{f"{PRICE} (y)": prices})
         source = Source(
             fields,
+            car_digests(fields),
             row_digests(raw),
             table[[]],
             mapped.unreadable,

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Codes, Floats
+from carprice.arrays import Coded, Codes, Floats, picked
 from carprice.listings.believed import BELIEVED
 from carprice.listings.cars import cars_of
 from carprice.listings.features import Features
@@ -147,7 +147,8 @@ def judge_listings(
     if run is not None:
         return _judge_at(run, train, test, market)
     learned, asked = (np.log(one[PRICE].to_numpy(dtype=np.float64)) for one in (train, test))
-    judged = judge_prices(parse_listings(train, market), learned)
+    pick = Coded if len(train) > MOST_ROWS else picked  # the judge takes so many as lists
+    judged = judge_prices(parse_listings(train, market, pick), learned)
     if judged.judge is None:
         return judged, Judged(None, np.ones(len(test)), asked)
     return judged, judged.judge.judge(parse_listings(test, market), asked)

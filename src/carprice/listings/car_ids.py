@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from carprice.arrays import Floats
-from carprice.listings.cars import car_digests
 
 _NAME: Final = re.compile(
     r"(?<![a-z])(?:vin|fin|stock|(?:car|vehicle|auto|fahrzeug) ?(?:id|no|nr|number))(?![a-z])"
@@ -85,7 +84,7 @@ class CarIds:
             }
         self._chunks += later._chunks
 
-    def best(self, listings: pd.DataFrame) -> CarId | None:
+    def best(self, listings: pd.DataFrame, cars: Hashes) -> CarId | None:
         """Return the column that most likely names cars; None if none seems to.
 
         A value names a car if its rows agree in make, model and year, and their odometers are much
@@ -95,19 +94,17 @@ class CarIds:
         Parameters
         ----------
         listings : the mapped fields of the same rows.
+        cars : the :func:`carprice.listings.cars.car_digests` of these.
         """
         if not self._hashes:
             return None
-        cars = car_digests(listings)
-        kinds = pd.util.hash_pandas_object(
-            listings[["make", "model", "year"]].astype(object).fillna("").astype(str), index=False
-        ).to_numpy()
+        kinds = pd.util.hash_pandas_object(listings[["make", "model", "year"]], index=False)
         odometer = listings["odometer"].to_numpy(dtype=np.float64)
         year = listings["year"].to_numpy(dtype=np.float64)
         found = [
             one
             for name, hashes in self._hashes.items()
-            if (one := _judge(name, np.concatenate(hashes), cars, kinds, odometer, year))
+            if (one := _judge(name, np.concatenate(hashes), cars, kinds.to_numpy(), odometer, year))
         ]
         return max(found, key=lambda one: (_is_named(one.name), one.cars), default=None)
 
@@ -139,11 +136,11 @@ def _judge(
 ) -> CarId | None:
     rows = pd.DataFrame({"id": ids, "car": cars, "kind": kinds, "odometer": odometer, "year": year})
     rows = rows[(rows["id"] != 0) & rows["year"].notna()]
-    rows = rows[~rows.duplicated(["id", "car"])]
+    rows = rows[~_are_repeated(rows, "id", "car")]
     again = rows[rows["id"].duplicated(keep=False)]
     if len(again) < _LEAST_REPEATED * len(rows):
         return None
-    of_id = again.groupby("id")["kind"].transform("nunique")
+    of_id = again["id"].map(again["id"][~_are_repeated(again, "id", "kind")].value_counts())
     again, of_id = again[of_id <= _MOST_KINDS], of_id[of_id <= _MOST_KINDS]
     is_one = of_id == 1
     named = again["id"].nunique()
@@ -160,3 +157,8 @@ def _judge(
     if not by_id <= _MOST_SPREAD * by_year:
         return None
     return CarId(name, len(again), named)
+
+
+def _are_repeated(rows: pd.DataFrame, *names: str) -> pd.Series:
+    """Return which rows equal an earlier one in some columns."""
+    return pd.util.hash_pandas_object(rows[[*names]], index=False).duplicated()

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from carprice.arrays import Codes
+from carprice.arrays import Codes, coded
 from carprice.listings.believed import PRICE_TRUST, first_believed
+from carprice.listings.cells import categories
 from carprice.listings.features import CATEGORIES, name_of
 from carprice.listings.market import km_per_unit
 from carprice.listings.variants import parse_variant
@@ -60,13 +61,14 @@ class Repeats:
 def car_digests(listings: pd.DataFrame, *, with_region: bool = False) -> Digests:
     """Return a hash of each of n listings that ignores its price, its day and its region."""
     fields = (*(field for field in FIELDS if field != "listed_on"), *own_of(listings.columns))
-    columns = {field: _plain(listings[field], field) for field in fields}
     if not with_region:
-        columns["region"] = pd.Series("", index=listings.index, dtype=object)
-    return _hashed(columns)
+        listings = listings.assign(region=None)
+    return _hashed({field: _plain(listings[field], field) for field in fields})
 
 
-def are_duplicates(mapped: pd.DataFrame, raw_digests: Digests) -> npt.NDArray[np.bool_]:
+def are_duplicates(
+    mapped: pd.DataFrame, cars: Digests, raw_digests: Digests
+) -> npt.NDArray[np.bool_]:
     """Return which of n rows equal an earlier one in every mapped field.
 
     Rows without an odometer may be two cars of one kind and price: of these, only rows that are
@@ -75,11 +77,12 @@ def are_duplicates(mapped: pd.DataFrame, raw_digests: Digests) -> npt.NDArray[np
     Parameters
     ----------
     mapped : the fields of a listing, its price, and its ``id`` where one is mapped.
+    cars : the :func:`car_digests` of these.
     raw_digests : a hash of each row as the source has it.
     """
     others = [name for name in ("listed_on", CAR_ID) if name in mapped]
-    columns = {"car": pd.Series(car_digests(mapped, with_region=True), index=mapped.index)}
-    columns |= {PRICE: mapped[PRICE], **{name: mapped[name].astype(str) for name in others}}
+    columns = {"car": pd.Series(cars, mapped.index), "region": _plain(mapped["region"], "region")}
+    columns |= {name: mapped[name] for name in (PRICE, *others)}
     alike = pd.Series(_hashed(columns)).duplicated().to_numpy()
     known = mapped["odometer"].notna().to_numpy()
     return np.asarray((alike & known) | pd.Series(raw_digests).duplicated().to_numpy())
@@ -98,12 +101,12 @@ def with_cars(listings: pd.DataFrame, repaired: Counter[str]) -> pd.DataFrame:
         return listings.assign(**{CAR: cars})
     ids = listings[CAR_ID]
     kinds = _hashed({name: _plain(listings[name], name) for name in ("make", "model", "year")})
-    names = pd.Series(kinds, index=listings.index).groupby(ids).transform("nunique")
+    names = pd.Series(kinds, index=listings.index).groupby(ids, observed=True).transform("nunique")
     placeholders = names > _MOST_NAMES_OF_AN_ID
     if placeholders.any():
         repaired["id shared by cars of several kinds, not used"] += int(placeholders.sum())
     ids = ids.mask(placeholders)
-    by_id = _hashed({CAR_ID: ids.astype(object).where(ids.notna(), "")})
+    by_id = _hashed({CAR_ID: ids})
     return listings.assign(**{CAR_ID: ids, CAR: np.where(ids.notna(), by_id, cars)})
 
 
@@ -220,12 +223,10 @@ def _plain(values: pd.Series, field: str) -> pd.Series:
         return values.astype(np.float64)
     if kind_of(field) is FieldKind.DATE:
         return values.astype("datetime64[s]")
-    known = values.notna()
-    if not known.any():
-        return pd.Series("", index=values.index, dtype=object)
-    codes, texts = pd.factorize(values.astype(object).where(known, ""))
-    spelled = np.array([_spelled(str(text), field) for text in texts], dtype=object)
-    return pd.Series(spelled[codes], index=values.index, dtype=object)
+    codes, texts = pd.factorize(values)
+    different, places = coded([*(_spelled(str(text), field) for text in texts), ""])
+    # The code of a missing one is -1, the place of the last.
+    return pd.Series(categories(places[codes], different), values.index)
 
 
 def _spelled(text: str, field: str) -> str:

@@ -1,5 +1,6 @@
 """The distinct values of a column: each is read once, however many rows hold it."""
 
+import functools
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
+
+from carprice.arrays import Floats
 
 UNREADABLE: Final = object()
 """Marks a value that is not of its field's kind."""
@@ -37,7 +40,7 @@ class Cells:
     codes: np.ndarray
 
     @classmethod
-    def of(cls, raw: pd.Series, prepare: Callable[[Any], Any] = lambda value: value) -> Self:
+    def of(cls, raw: pd.Series, prepare: Callable[[Any], Any] | None = None) -> Self:
         """Find the distinct values, and prepare each of them."""
         if pd.api.types.is_bool_dtype(raw.dtype):
             raw = raw.astype(object)
@@ -45,7 +48,15 @@ class Cells:
             codes, values = pd.factorize(raw)
         except TypeError:
             codes, values = pd.factorize(raw.map(_hashable).astype(object))
-        return cls([prepare(value) for value in np.asarray(values, dtype=object)], codes)
+        different = np.asarray(values, dtype=object).tolist()
+        return cls([*map(prepare, different)] if prepare else different, codes)
+
+    @functools.cached_property
+    def digits(self) -> Floats | None:
+        """The values as numbers, where all are texts of digits alone."""
+        if not all(isinstance(one, str) and one.isascii() and one.isdigit() for one in self.values):
+            return None
+        return np.array([*map(float, self.values)]) if self.values else None
 
     def rows(self) -> np.ndarray:
         """Return in how many rows each value stands."""
@@ -72,3 +83,52 @@ def _hashable(value: object) -> object:
     if isinstance(value, list | tuple | set | np.ndarray):
         return tuple(as_text(item) for item in value)
     return str(value) if isinstance(value, dict) else value
+
+
+def categories(codes: np.ndarray, texts: Sequence[Any]) -> pd.Categorical:
+    """Return a column of texts; -1 is the code of a missing one."""
+    return pd.Categorical.from_codes(codes, pd.Index(texts, dtype=object), validate=False)
+
+
+def with_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of texts and numbers whose texts are categories: each is held once."""
+    places = range(frame.shape[1])
+    columns = {place: _as_categories(frame.iloc[:, place]) for place in places}
+    return pd.DataFrame(columns, frame.index, copy=False).set_axis(frame.columns, axis=1)
+
+
+def with_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its categories as texts; None where one is missing."""
+    texts = {
+        name: pd.Series(_texts(column), frame.index, dtype=object)
+        for name, column in frame.items()
+        if isinstance(column.dtype, pd.CategoricalDtype)
+    }
+    return frame.assign(**texts)
+
+
+def stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of tables of the same columns as one table; the tables are used up.
+
+    So no more than one column is held twice.
+    """
+    columns = {}
+    for name in frames[0].columns:
+        parts = [frame.pop(name) for frame in frames]
+        if isinstance(parts[0].dtype, pd.CategoricalDtype):
+            columns[name] = pd.api.types.union_categoricals(parts)
+        else:
+            columns[name] = np.concatenate([part.to_numpy() for part in parts])
+    return pd.DataFrame(columns, copy=False)
+
+
+def _as_categories(column: pd.Series) -> pd.Series:
+    if column.dtype != object:
+        return column
+    return pd.Series(categories(*pd.factorize(column.to_numpy())), column.index)
+
+
+def _texts(column: pd.Series) -> np.ndarray:
+    """Return the texts of a column of categories; None where one is missing."""
+    texts = np.array([*column.cat.categories, None], dtype=object)
+    return np.asarray(texts[column.cat.codes])

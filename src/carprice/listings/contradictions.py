@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Floats
+from carprice.arrays import Codes, Floats
 from carprice.schema import PRICE, alias
 
 _FAR: Final = 2.5
@@ -80,7 +80,7 @@ def find_contradictions(listings: pd.DataFrame) -> list[Contradiction]:
     """
     rows = pd.DataFrame(
         {
-            "model": listings.groupby(["make", "model"], sort=False).ngroup(),
+            "model": _numbered(listings, ["make", "model"]),
             "year": listings["year"],
             "price": np.log(listings[PRICE].to_numpy(dtype=np.float64)),
         },
@@ -90,15 +90,15 @@ def find_contradictions(listings: pd.DataFrame) -> list[Contradiction]:
     left = np.ones(len(listings), dtype=bool)  # what was named is no neighbour of others
 
     def look(fields: Sequence[str], beside: _Expected, least: float, times: float = _FAR) -> None:
-        kinds = listings.groupby([*fields], sort=False, observed=True).ngroup()
-        if not (kinds[left].value_counts() >= _FEWEST_ROWS).any():
+        kinds = _numbered(listings, fields)
+        if not (np.bincount(kinds[left] + 1)[1:] >= _FEWEST_ROWS).any():
             return
         apart = rows["price"][left] - beside(rows[left].assign(kind=kinds[left]))
         odd = _odd(listings[left], fields, kinds[left], apart.to_numpy(), least, times)
         if beside is _by_other_kinds:
             odd = odd[:1]  # what the others then seem to be is its mirror
         found.extend(one for _, one in odd)
-        left[kinds.isin([kind for kind, _ in odd]).to_numpy()] = False
+        left[np.isin(kinds, [kind for kind, _ in odd])] = False
 
     # Half of a kind must be odd: its damaged cars alone make it no contradiction.
     for field in _KINDS:
@@ -112,7 +112,8 @@ def find_contradictions(listings: pd.DataFrame) -> list[Contradiction]:
 
 def _by_years_beside(rows: pd.DataFrame) -> Floats:
     """Return each row's ln(price) by what its model costs in the years beside its own."""
-    cells = rows.groupby(["model", "year"])["price"].agg(["median", "size"])
+    groups = rows.groupby(["model", "year"])["price"]
+    cells = groups.agg(["median", "size"])
     models, years = (cells.index.get_level_values(name) for name in ("model", "year"))
 
     def beside(name: str, offset: int) -> Floats:
@@ -125,29 +126,37 @@ def _by_years_beside(rows: pd.DataFrame) -> Floats:
     near = pd.DataFrame({n: beside("median", n) - step * n for n in offsets}, cells.index)
     count = np.nansum([beside("size", offset) for offset in offsets], axis=0)
     expected = near.median(axis=1).where(count >= _FEWEST_BESIDE)
-    found = expected.reindex(_keys(rows, "model", "year"))
-    return np.asarray(found, dtype=np.float64)
+    return np.asarray(expected.to_numpy()[groups.ngroup()], dtype=np.float64)
 
 
 def _by_other_kinds(rows: pd.DataFrame) -> Floats:
     """Return each row's ln(price) by what other kinds of its model cost in its year."""
-    cells = rows.groupby(["model", "year", "kind"], observed=True)["price"].median()
-    all_kinds = cells.groupby(level=["model", "year"]).agg(["sum", "size"])
-    whole = all_kinds.reindex(_keys(rows, "model", "year"))
-    own = cells.reindex(_keys(rows, "model", "year", "kind")).to_numpy(dtype=np.float64)
-    others = whole["size"].to_numpy(dtype=np.float64) - 1
-    expected = (whole["sum"].to_numpy(dtype=np.float64) - own) / np.where(others > 0, others, 1)
-    return np.where(others > 0, expected, np.nan)
+    known = rows["kind"].to_numpy() >= 0
+    groups = rows[known].groupby(["model", "year", "kind"])["price"]
+    cells = groups.median()
+    all_kinds = cells.groupby(level=["model", "year"])
+    total, others = all_kinds.transform("sum") - cells, all_kinds.transform("size") - 1
+    found = np.full(len(rows), np.nan)
+    found[known] = (total / others.where(others > 0)).to_numpy()[groups.ngroup()]
+    return found
 
 
-def _keys(rows: pd.DataFrame, *names: str) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(rows[[*names]])
+def _numbered(listings: pd.DataFrame, fields: Sequence[str]) -> Codes:
+    """Return a number from 0 for what each listing has in some fields; -1 where one is missing."""
+    keys, is_known = np.zeros(len(listings), dtype=np.int64), np.ones(len(listings), dtype=bool)
+    for field in fields:
+        codes, different = pd.factorize(listings[field])
+        keys = keys * (len(different) + 1) + codes
+        is_known &= codes >= 0
+    found = np.full(len(listings), -1, dtype=np.intp)
+    found[is_known] = pd.factorize(keys[is_known])[0]
+    return found
 
 
 def _odd(
     listings: pd.DataFrame,
     fields: Sequence[str],
-    kinds: pd.Series,
+    kinds: Codes,
     apart: Floats,
     least: float,
     times: float,
@@ -157,23 +166,22 @@ def _odd(
     Parameters
     ----------
     fields : whose values name a kind; the last is what is told to contradict.
-    kinds : the number of each row's kind; NaN where it has none.
+    kinds : the number of each row's kind; -1 where it has none.
     apart : each row's ln(price) less what is expected.
     """
-    known = np.isfinite(apart) & kinds.notna().to_numpy()
-    codes = kinds.fillna(-1).to_numpy(dtype=np.intp)
-    rows = np.bincount(codes[known])
+    known = np.isfinite(apart) & (kinds >= 0)
+    rows = np.bincount(kinds[known])
     found = []
     for sign in (-1, 1):
         is_far = known & (sign * apart > np.log(times))
-        far = np.bincount(codes[is_far], minlength=len(rows))
+        far = np.bincount(kinds[is_far], minlength=len(rows))
         others = (far.sum() - far) / np.maximum(rows.sum() - rows, 1)
         is_year = fields[-1] == "year"
         needed = np.where(is_year & (far >= _MANY_ROWS), least / 2, least)
         needed = np.maximum(needed, np.minimum(_TIMES_THE_OTHERS * others, 0.9))
         odd = (far >= _FEWEST_ROWS) & (far >= needed * rows)
         for kind in np.flatnonzero(odd).tolist():
-            mine = np.flatnonzero(is_far & (codes == kind))
+            mine = np.flatnonzero(is_far & (kinds == kind))
             shown = mine[np.argsort(-np.abs(apart[mine]), kind="stable")][:_EXAMPLES]
             cars = listings.iloc[shown]
             examples = zip(

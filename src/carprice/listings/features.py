@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Codes, Columns, Floats, coded, coded_together, picked
+from carprice.arrays import Coded, Codes, Columns, Floats, coded, coded_together, picked
 from carprice.listings.believed import first_believed
 from carprice.listings.keys import ModelKey, detail_key
 from carprice.listings.market import are_believed, is_believed, odometer_limits
@@ -240,6 +240,7 @@ def parse(
     valuation_date: datetime.date,
     distance_unit: str,
     reading: Reading = AS_IT_IS,
+    pick: Callable[[Sequence[str], Codes], Any] = picked,
 ) -> Features:
     """Parse listings.
 
@@ -249,6 +250,7 @@ def parse(
     valuation_date : the day that a price is for where a listing has no ``listed_on``.
     distance_unit : ``km`` or ``miles``, of ``odometer``.
     reading : how values are read.
+    pick : makes columns of texts; :class:`carprice.arrays.Coded` for those that are only written.
 
     Examples
     --------
@@ -260,12 +262,10 @@ def parse(
     """
     rows = next(map(len, columns.values()), 0)
     types, type_codes = _types_of(columns, rows, reading)
-    texts = {
-        name: picked([of_type[name] for of_type, _ in types], type_codes) for name in TYPE_TEXTS
-    }
+    texts = {name: pick([of_type[name] for of_type, _ in types], type_codes) for name in TYPE_TEXTS}
     for name in (*CAR_CATEGORIES, *own_texts(reading.own)):
         different, codes = _coded(columns.get(CATEGORIES.get(name, alias(name))), rows)
-        texts[name] = picked([reading.name_of(name, value) for value in different], codes)
+        texts[name] = pick([reading.name_of(name, value) for value in different], codes)
     different, codes = _coded(columns.get("features"), rows)
     names = [*map(reading.equipment_of, different)]
     days = _days_of(columns.get("listed_on"), rows, valuation_date)
@@ -292,7 +292,7 @@ def parse(
         driven = are_believed(odometer, numbers["age"], limits)
         numbers["odometer"] = np.where(driven, odometer, np.nan)
     return features_of(
-        texts, numbers, picked([EQUIPMENT_SEPARATOR.join(one) for one in names], codes)
+        texts, numbers, pick([EQUIPMENT_SEPARATOR.join(one) for one in names], codes)
     )
 
 
@@ -324,6 +324,8 @@ def _coded(values: Sequence[Any] | npt.NDArray[Any] | None, rows: int) -> tuple[
     """Return the different values of a column, lists as tuples, and the place of each."""
     if values is None:
         return [None][:rows], np.zeros(rows, dtype=np.intp)
+    if isinstance(values, Coded):
+        return [*values.values], values.codes
     listed = values.tolist() if isinstance(values, np.ndarray) else values
     return coded([tuple(one) if isinstance(one, list) else one for one in listed])
 

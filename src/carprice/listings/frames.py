@@ -1,16 +1,21 @@
 """Between pandas and the model: data frames of listings as columns, features as Parquet files."""
 
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from carprice.arrays import Columns, Floats, picked
+from carprice.arrays import Coded, Codes, Columns, Floats, picked
 from carprice.listings.believed import PRICE_TRUST
 from carprice.listings.cars import CAR, cars_of
+from carprice.listings.cells import with_texts
 from carprice.listings.features import NUMBERS, TEXTS, Features, Reading, parse
 from carprice.listings.market import Market
 from carprice.schema import (
@@ -28,13 +33,23 @@ from carprice.schema import (
 _TARGET = "ln_price"
 _DIGEST = "data_digest"
 _EQUIPMENT = "equipment"
+_ROWS_OF_A_GROUP = 1024 * 1024
+"""What pandas writes, too."""
 
 
-def parse_listings(listings: pd.DataFrame, market: Market) -> Features:
-    """Return the features of cleaned listings of a market, each with the car that it is of."""
+def parse_listings(
+    listings: pd.DataFrame,
+    market: Market,
+    pick: Callable[[Sequence[str], Codes], Any] = picked,
+) -> Features:
+    """Return the features of cleaned listings of a market, each with the car that it is of.
+
+    ``pick`` is that of :func:`carprice.listings.features.parse`.
+    """
     reading = Reading(own=own_of(listings.columns))
     day, unit = market.valuation_date, market.distance_unit
-    return replace(parse(as_columns(listings), day, unit, reading), cars=cars_of(listings))
+    columns = _columns(listings, coded=True)
+    return replace(parse(columns, day, unit, reading, pick), cars=cars_of(listings))
 
 
 def as_columns(listings: pd.DataFrame) -> Columns:
@@ -42,7 +57,11 @@ def as_columns(listings: pd.DataFrame) -> Columns:
 
     Own columns have their own names, as in requests; ``own_of(listings.columns)`` has their kinds.
     """
-    columns = {}
+    return _columns(listings, coded=False)
+
+
+def _columns(listings: pd.DataFrame, *, coded: bool) -> Columns:
+    columns: dict[str, Sequence[Any] | npt.NDArray[Any]] = {}
     for field in (*KINDS, *own_of(listings.columns)):
         if field == LIST_PRICE and field not in listings:  # listings kept of before
             continue
@@ -53,13 +72,45 @@ def as_columns(listings: pd.DataFrame) -> Columns:
             columns[name_in_requests(field)] = values.to_numpy(dtype=np.float64)
         elif kind is FieldKind.DATE:
             columns[field] = values.to_numpy(dtype="datetime64[D]")
-        elif isinstance(values.dtype, pd.StringDtype):
+        elif isinstance(values.dtype, pd.StringDtype | pd.CategoricalDtype):
             codes, different = pd.factorize(values)
-            columns[name_in_requests(field)] = picked([*different, None], codes)
+            texts = Coded([*different, None], np.where(codes < 0, len(different), codes))
+            columns[name_in_requests(field)] = texts if coded else picked(texts.values, texts.codes)
         else:
             texts = values.astype(object).where(values.notna(), None)
             columns[name_in_requests(field)] = texts.tolist()
     return columns
+
+
+def read_listings(path: Path) -> pd.DataFrame:
+    """Read what :func:`write_listings` wrote, texts as categories."""
+    schema = pq.read_schema(path)
+    texts = [one.name for one in schema if pa.types.is_string(one.type)]
+    return pq.read_table(path, read_dictionary=texts).to_pandas()
+
+
+def write_listings(path: Path, listings: pd.DataFrame) -> None:
+    """Write listings as Parquet."""
+    known = sorted({int(listings[name].notna().to_numpy().argmax()) for name in listings})
+    columns = {str(name): pa.array(listings[name], from_pandas=True) for name in listings}
+    _write(path, columns, with_texts(listings.iloc[known]))
+
+
+def _write(path: Path, columns: Mapping[str, pa.Array], like: pd.DataFrame) -> None:
+    """Write columns as pandas writes those of a table like them.
+
+    No more rows than a row group has are held as texts at once.
+    """
+    written = io.BytesIO()
+    like.to_parquet(written, index=False)
+    schema = pa.Table.from_pandas(like, preserve_index=False).schema
+    schema = schema.with_metadata(pq.read_schema(written).metadata)
+    rows = len(next(iter(columns.values())))
+    with pq.ParquetWriter(path, schema) as writer:
+        for first in range(0, rows, _ROWS_OF_A_GROUP):
+            parts = (columns[one.name].slice(first, _ROWS_OF_A_GROUP) for one in schema)
+            arrays = [part.cast(one.type) for part, one in zip(parts, schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def write_features(
@@ -73,14 +124,23 @@ def write_features(
 
     ``trust`` tells how far each price is believed, 0 to 1.
     """
-    columns = {**features.texts, **features.numbers, _EQUIPMENT: features.equipment}
+    columns: dict[str, Any] = {**features.texts, **features.numbers}
+    columns[_EQUIPMENT] = features.equipment
     if features.cars is not None:
         columns[CAR] = features.cars
     if trust is not None:
         columns[PRICE_TRUST] = trust
-    frame = pd.DataFrame({**columns, _TARGET: log_price})
-    frame.attrs = {_DIGEST: data_digest}
-    frame.to_parquet(path, index=False)
+    columns[_TARGET] = log_price
+    first = pd.DataFrame({name: values[:1] for name, values in columns.items()})
+    first.attrs = {_DIGEST: data_digest}
+    _write(path, {name: _array(values) for name, values in columns.items()}, first)
+
+
+def _array(values: Sequence[Any] | npt.NDArray[Any]) -> pa.Array:
+    if not isinstance(values, Coded):
+        return pa.array(values, from_pandas=True)
+    codes = values.codes.astype(np.int32)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(values.values, pa.large_string()))
 
 
 def data_digest_of(path: Path) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from carprice.arrays import Floats
 from carprice.errors import InputError
 from carprice.listings.cells import UNREADABLE, Cells, as_text
 from carprice.listings.numbers import (
@@ -280,6 +281,13 @@ class Notation:
             factor = self._ratio(name, rule.unit) if isinstance(rule.unit, str) else 1.0
             factor *= _of_name(rule)
             return (cells * multiply + add) * factor, np.zeros(len(cells), dtype=bool)
+        if cells.digits is not None and not rule.number:
+            self._count_digits(name, cells, cells.digits, rule)
+            factor = self._factors(name, label)[""]
+            self._refuse_name(name, rule, label)
+            self._refuse_scale(name, cells.digits, rule, label)
+            found = np.append((cells.digits * multiply + add) * factor, np.nan)[cells.codes]
+            return found, np.zeros(len(found), dtype=bool)
         decimal, is_strict = self.decimals.get(name), self._is_strict(name, rule)
         quantities = [_quantity(name, value, rule, decimal, is_strict) for value in cells.values]
         self._count(name, quantities, cells, rule)
@@ -409,6 +417,15 @@ class Notation:
                     max(one.number, 1.0)
                 )
 
+    def _count_digits(self, name: str, cells: Cells, numbers: Floats, rule: ColumnRule) -> None:
+        """Count numbers that tell no unit nor currency."""
+        self._rules[name] = rule
+        seen, logs = self._seen.setdefault(name, {}), self._logs.setdefault(name, {})
+        before, example = seen.get("", (0, as_text(cells.values[0])))
+        seen[""] = before + int(cells.rows().sum()), example
+        amount = float(cells.rows() @ np.log(np.maximum(numbers, 1.0)))
+        logs[""] = logs.get("", 0.0) + amount
+
     def _factors(self, name: str, label: str) -> dict[str, float]:
         """Return, by unit or currency, what one of it is in the market's; "" where none is told."""
         seen, rule = self._seen[name], self._rules[name]
@@ -531,6 +548,8 @@ def _signs(name: str, cells: Cells, rule: ColumnRule) -> tuple[Counter[str], dic
     """Return how many rows show which decimal sign ("?": either), and of these a value of each."""
     rows: Counter[str] = Counter()
     examples: dict[str, str] = {}
+    if cells.digits is not None:
+        return Counter(none=int(cells.rows().sum())), examples
     for value, count in zip(cells.values, cells.rows(), strict=True):
         sign = sign_in(value, inside=rule.number) if isinstance(value, str) else None
         if sign == "?" and rule.number and not any(_read(name, value, rule, s) for s in _SIGNS):

@@ -143,7 +143,7 @@ def read_part(manner: Manner, file: str, before: Before, keep: Keep, *, ahead: b
     before, tally = before.copy(), manner.tally()
     kept, steps = [], []
     chunks = map_chunks(
-        read_chunks(manner.settings, source=file),
+        read_chunks(manner.settings, source=file, coded=manner.learns),
         manner.settings,
         tally.row_filter,
         price_required=manner.learns,

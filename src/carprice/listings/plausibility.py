@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -290,21 +290,21 @@ def _doubts(
             yield f"{alias(name)} is {alike[0]:.10g} in {alike[1]:,} of {len(frame):,} rows"
     for name in ("make", "model"):
         yield from _mixed_scripts(name, frame[name], rules.get(name))
-    yield from _alike("make", frame[["make"]].assign(of=""), rules.get("make"))
-    yield from _alike("model", frame[["model"]].assign(of=frame["make"]), rules.get("model"))
+    yield from _alike("make", frame[["make"]], rules.get("make"))
+    yield from _alike("model", frame[["model", "make"]], rules.get("model"))
 
 
 def _mixed_scripts(name: str, names: pd.Series, rule: ColumnRule | None) -> Iterator[str]:
     """Tell the names in which letters of two scripts look alike: to a model they are others."""
-    rows = names.dropna().astype(str).value_counts()
-    plain = {text: one for text in rows.index if (one := in_one_script(text)) != text}
+    rows = _counted(names.to_frame())
+    plain = {text: one for (text,) in rows if (one := in_one_script(text)) != text}
     if plain:
         first, several = next(iter(plain)), f" and {len(plain) - 1} more" if len(plain) > 1 else ""
         known = (rule.values if rule else None) or {}
-        values = {**known, **dict(list(plain.items())[:_MOST_NAMES])}
+        values: dict[Any, Any] = {**known, **dict(list(plain.items())[:_MOST_NAMES])}
         yield (
             f"{alias(name)} {first!r}{several} mixes {' and '.join(scripts_of(first))} letters in "
-            f"{rows[[*plain]].sum():,} rows, a name of its own to the model; write "
+            f"{sum(rows[text,] for text in plain):,} rows, a name of its own to the model; write "
             + written(name, rule, values=values)
         )
 
@@ -314,14 +314,14 @@ def _alike(name: str, names: pd.DataFrame, rule: ColumnRule | None) -> Iterator[
 
     Parameters
     ----------
-    names : the names, and ``of``, whose names they are.
+    names : the names, and those whose names they are, if they are any's.
     """
-    rows = names.dropna().astype(str).value_counts()
-    spelled: dict[tuple[str, str], dict[str, tuple[str, int]]] = {}
-    for (text, of), count in rows.items():
-        spellings = spelled.setdefault((folded(of), _key_of(text)), {})
+    rows = _counted(names)
+    spelled: dict[tuple[str, ...], dict[str, tuple[str, int]]] = {}
+    for (text, *of), count in rows.items():
+        spellings = spelled.setdefault((*map(folded, of), _key_of(text)), {})
         shown, before = spellings.get(normalise(text), (text, 0))
-        spellings[normalise(text)] = (shown, before + int(count))
+        spellings[normalise(text)] = (shown, before + count)
     known = (rule.values if rule else None) or {}
     several = [
         sorted(found.values(), key=lambda one: -one[1])
@@ -333,14 +333,22 @@ def _alike(name: str, names: pd.DataFrame, rule: ColumnRule | None) -> Iterator[
     (first, first_rows), (other, other_rows), *_ = several[0]
     values = {one: usual for (usual, _), *others in several for one, _ in others}
     more = f", and {len(values) - 1} more such names" if len(values) > 1 else ""
-    shown = {**known, **dict(list(values.items())[:_MOST_NAMES])}
-    remedy = written(name, rule, values=shown)
+    told: dict[Any, Any] = {**known, **dict(list(values.items())[:_MOST_NAMES])}
+    remedy = written(name, rule, values=told)
     if rule and rule.phrases:
-        remedy = f"values: {flow(shown)} in ingest.columns.{alias(name)}"
+        remedy = f"values: {flow(told)} in ingest.columns.{alias(name)}"
     yield (
         f"{alias(name)} is {first!r} in {first_rows:,} rows and {other!r} in {other_rows:,}{more}, "
         f"which are other names to the model; if they are one, write {remedy}"
     )
+
+
+def _counted(names: pd.DataFrame) -> dict[tuple[str, ...], int]:
+    """Return in how many rows names stand together, the commonest first."""
+    rows = names.groupby([*names], sort=False, observed=True).size()
+    rows = rows.sort_values(ascending=False, kind="stable")
+    different = rows.index.to_frame().astype(str).itertuples(index=False, name=None)
+    return dict(zip(different, rows.tolist(), strict=True))
 
 
 def _key_of(text: str) -> str:

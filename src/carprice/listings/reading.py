@@ -26,6 +26,7 @@ from carprice.listings.cars import (
     told_as_near,
     with_cars,
 )
+from carprice.listings.cells import stacked, with_categories
 from carprice.listings.cleaning import (
     Counts,
     clean,
@@ -59,6 +60,7 @@ class Source:
     Attributes
     ----------
     frame : one column for each field, ``price``, and ``id`` where one is mapped.
+    car_digests : :func:`carprice.listings.cars.car_digests` of the frame.
     row_digests : a hash of each raw row, to find exact duplicates.
     ignored : the columns that no field reads, of the first 20,000 rows.
     unreadable : what could not be read, by field.
@@ -73,6 +75,7 @@ class Source:
     """
 
     frame: pd.DataFrame
+    car_digests: npt.NDArray[np.uint64]
     row_digests: npt.NDArray[np.uint64]
     ignored: pd.DataFrame
     unreadable: dict[str, Unreadable]
@@ -93,7 +96,7 @@ class Source:
     def judged(self) -> list[IgnoredColumn]:
         """Return the ignored columns, each with whether it looks computed from the price."""
         head = self.frame.iloc[: len(self.ignored)]
-        again = pd.Series(car_digests(head)).duplicated().to_numpy()
+        again = pd.Series(self.car_digests[: len(head)]).duplicated().to_numpy()
         ids = head.get(CAR_ID) if self.likely_id is None else self.ignored[self.likely_id.name]
         if ids is not None:
             again = again | (ids.duplicated() & ids.notna()).to_numpy()
@@ -141,7 +144,7 @@ def read_source(
     frames, digests, ignored = [], [], []
     notation = Notation(settings)
     tally = Tally(settings, price_required=True, learns=True)
-    chunks = read_chunks(settings, keep=keep, passed_over=passed_over)
+    chunks = read_chunks(settings, keep=keep, passed_over=passed_over, coded=on_rows is None)
     for chunk, mapped in map_chunks(
         chunks, settings, tally.row_filter, price_required=True, notation=notation
     ):
@@ -149,7 +152,7 @@ def read_source(
         raw = tally.add(chunk, mapped)
         if on_rows is not None:
             on_rows(raw)
-        frames.append(mapped.frame)
+        frames.append(with_categories(mapped.frame))
         digests.append(row_digests(raw))
         if rest > 0:
             ignored.append(raw[[*mapped.ignored]].iloc[:rest].reset_index(drop=True))
@@ -205,14 +208,14 @@ def _kept(
 ) -> tuple[pd.DataFrame, npt.NDArray[np.uint64], pd.DataFrame]:
     """Return mapped rows, a digest of each raw one, and what no field reads of the first ones."""
     head = raw[[*mapped.ignored]].iloc[:most].reset_index(drop=True)
-    return mapped.frame, row_digests(raw), head
+    return with_categories(mapped.frame), row_digests(raw), head
 
 
 def _source(
     settings: IngestSettings,
     tally: Tally,
     notation: Notation,
-    frames: Sequence[pd.DataFrame],
+    frames: list[pd.DataFrame],
     digests: Sequence[npt.NDArray[np.uint64]],
     ignored: Sequence[pd.DataFrame],
 ) -> Source:
@@ -225,14 +228,16 @@ def _source(
         for name, found in tally.unmatched.items()
         if found.count > (settings.max_unreadable * rows if name in REQUIRED else rows - 1)
     )
-    frame = pd.concat(frames, ignore_index=True)
-    if likely_id := tally.car_ids.best(frame):
+    frame = stacked(frames)
+    cars = car_digests(frame)
+    if likely_id := tally.car_ids.best(frame, cars):
         notes += (
             f"{likely_id.in_words()}: if it names a car, write id: {likely_id.name} in "
             "ingest.columns, else id: null",
         )
     source = Source(
         frame,
+        cars,
         np.concatenate(digests),
         pd.concat(ignored, ignore_index=True),
         tally.unreadable,
@@ -266,7 +271,7 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     if settings.repeats == "ignore":
         duplicates = pd.Series(source.row_digests).duplicated().to_numpy()
     else:
-        duplicates = are_duplicates(source.frame, source.row_digests)
+        duplicates = are_duplicates(source.frame, source.car_digests, source.row_digests)
     frame = source.frame.loc[~duplicates]
     if len(frame) < len(source.frame):
         counts.rejected["exact duplicate"] = len(source.frame) - len(frame)

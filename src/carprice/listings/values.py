@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import pandas as pd
 
+from carprice.arrays import coded_together
 from carprice.errors import InputError
 from carprice.listings.cells import UNREADABLE, Cells, as_text
 from carprice.listings.notation import Notation
@@ -86,7 +87,7 @@ def prepared(field: str, raw: pd.Series | pd.DataFrame, rule: ColumnRule) -> Pre
     if kind_of(field) in NUMERIC and is_number and not steps:
         numbers: np.ndarray = raw.to_numpy(dtype=np.float64, na_value=np.nan)
         return numbers
-    return Cells.of(raw, functools.partial(_in_turn, steps))
+    return Cells.of(raw, functools.partial(_in_turn, steps) if steps else None)
 
 
 def _with_named_flags(raw: pd.Series) -> pd.Series:
@@ -135,13 +136,11 @@ def _read_flags(raw: pd.DataFrame, rule: ColumnRule) -> tuple[np.ndarray, np.nda
     flags, bad = (np.column_stack(part) for part in zip(*columns, strict=True))
     names = [*map(column_name, raw.columns)]
 
-    @functools.cache
-    def equipment(has: bytes) -> str:
-        return join_equipment(itertools.compress(names, has))
-
-    texts = np.array([equipment(row.tobytes()) for row in flags == 1], dtype=object)
-    texts[np.isnan(flags).all(axis=1)] = None
-    return texts, bad
+    has = flags == 1
+    first, codes = coded_together(*has.T.astype(np.intp))
+    texts = [join_equipment(itertools.compress(names, has[row])) for row in first]
+    codes[np.isnan(flags).all(axis=1)] = len(texts)
+    return np.array([*texts, None], dtype=object)[codes], bad
 
 
 def joined(field: str, parts: pd.DataFrame, rule: ColumnRule) -> pd.Series:

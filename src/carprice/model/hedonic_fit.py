@@ -125,7 +125,11 @@ def _tails(
     sums = design.sums(log_price, weight, folds, some)
     draft = RidgeSolver(sum(sums[1:], start=sums[0]))
     factors = factors_of(scales, design.slices, design.width)
-    _, by_fold = solve_with_folds(draft, sums, factors)
+    if is_sample:  # without one half is the other half
+        halves = [RidgeSolver(half, draft.order).at(factors).solution() for half in reversed(sums)]
+        by_fold = factors * np.array(halves)
+    else:
+        _, by_fold = solve_with_folds(draft, sums, factors)
     missed = log_price - design.held_out(by_fold, folds)
     models = design.codes["model"]
     cars_of = np.bincount(models[some], cars[some], int(models.max()) + 1)
@@ -370,6 +374,7 @@ class _Design:
             {name: codes for name, (_, codes) in texts.items()},
             {name: values[rows] for name, values in self.bases.items()},
             folds,
+            len(self.features) > _CHUNK_ROWS,
         )
 
     def sums(

@@ -38,7 +38,7 @@ class NormalEquations:
     def of(cls, matrix: sp.csr_matrix, target: Floats, weight: Floats) -> Self:
         """Sum up the rows of a sparse matrix (rows × columns)."""
         weighted = sp.diags(weight) @ matrix
-        square = float(weight @ target**2)
+        square = float(np.sum(weight * target**2))  # BLAS rounds by its number of threads
         return cls((matrix.T @ weighted).tocsc(), np.asarray(weighted.T @ target), square)
 
     def __add__(self, other: Self) -> Self:
@@ -48,6 +48,11 @@ class NormalEquations:
     def __sub__(self, other: Self) -> Self:
         square = self.square - other.square
         return type(self)(self.gram - other.gram, self.moment - other.moment, square)
+
+    def times(self, columns: sp.csc_matrix) -> Self:
+        """Return the sums of the same rows, were their matrix multiplied by another one."""
+        gram = columns.T.tocsc() @ (self.gram @ columns)
+        return type(self)(gram, columns.T @ self.moment, self.square)
 
     def squared_error(self, solution: Floats) -> float:
         """Return Σ w (y - Xb)² of coefficients b (columns)."""

@@ -95,7 +95,10 @@ def decide(found: Difference, served: Served, limits: ChallengeSettings, passed:
         if found.low > needed:
             return Decision(Step.DROP, f"{told}: not better{_by(limits.margin)}, beyond doubt")
     if passed < limits.longest_days:
-        missing = _missing(found, limits) or "the interval does not decide yet"
+        undecided = "the interval does not decide yet"
+        if not math.isfinite(found.low):
+            undecided = "the steps are too few, or the market's level lasts longer than they do"
+        missing = _missing(found, limits) or undecided
         return Decision(Step.WAIT, f"{told}: {missing}")
     over = f"nothing else was decided within {limits.longest_days} days"
     if limits.as_good is not None and is_enough(found, limits) and found.high < limits.as_good:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from carprice.arrays import Progress, quiet
 from carprice.errors import CarpriceWarning, InputError
+from carprice.listings.cells import with_texts
 from carprice.listings.reading import clean_source, read_source
 from carprice.listings.sources.chunks import one_line, scheme_of
 from carprice.listings.sources.locations import s3_errors
@@ -38,6 +39,7 @@ from carprice.monitoring.records import (
     QUOTE_ID,
     SHADOW,
     SOURCE,
+    TOLD_ON,
 )
 from carprice.redaction import redact
 from carprice.schema import FIELDS, NUMERIC, FieldKind, alias, join_equipment, kind_of, own_of
@@ -102,7 +104,7 @@ def read_fresh(source: str, settings: IngestSettings, progress: Progress = quiet
         If the source cannot be read, or no listing has a day.
     """
     of_source = settings.model_copy(update={"source": source})
-    found = clean_source(read_source(of_source, progress), of_source).frame
+    found = with_texts(clean_source(read_source(of_source, progress), of_source).frame)
     dated = found.loc[found[_LISTED_ON].notna()]
     if not len(dated):
         raise InputError(
@@ -133,8 +135,9 @@ def observe(
     Parameters
     ----------
     log : as :func:`read_log` returns it; may be empty.
-    outcomes : the latest of each subject, see
-        :meth:`carprice.monitoring.outcomes.OutcomeStore.latest`. Those without a price are left
+    outcomes : one of each subject, see
+        :meth:`carprice.monitoring.outcomes.OutcomeStore.latest` and
+        :func:`carprice.monitoring.pairs.settled`. Those without a price are left
         out, and those of which neither the log nor they themselves have the listing.
     fresh : as :func:`read_fresh` returns it. Cars that a model learned from may be among them.
 
@@ -238,7 +241,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         field = str(name)
         if field in _ANSWER_NUMBERS or field == OBSERVED_PRICE:
             typed[field] = values.astype(np.float64)
-        elif field == OBSERVED_ON:
+        elif field in (OBSERVED_ON, TOLD_ON):
             typed[field] = pd.to_datetime(values).astype(_DAYS)
         elif field == ANSWERED_AT:
             typed[field] = pd.to_datetime(values, utc=True).astype(_MOMENTS)
@@ -279,6 +282,7 @@ def _of_outcomes(outcomes: Sequence[Outcome], answers: pd.DataFrame) -> pd.DataF
             SOURCE: [str(one.kind) for one in outcomes],
             OBSERVED_PRICE: [one.sold_price for one in outcomes],
             OBSERVED_ON: [one.sold_on for one in outcomes],
+            TOLD_ON: [one.received_at and one.received_at.date() for one in outcomes],
             QUOTE_ID: [one.quote_id or None for one in outcomes],
         }
     )
@@ -290,7 +294,7 @@ def _of_outcomes(outcomes: Sequence[Outcome], answers: pd.DataFrame) -> pd.DataF
     said = said.reset_index(drop=True)
     listings = _typed(said[fields]).combine_first(given)[fields]
     answered = said[[*OBSERVATION_COLUMNS]].assign(
-        **{name: told[name] for name in (SOURCE, OBSERVED_PRICE, OBSERVED_ON)},
+        **{name: told[name] for name in (SOURCE, OBSERVED_PRICE, OBSERVED_ON, TOLD_ON)},
         **{QUOTE_ID: said[QUOTE_ID].where(said[QUOTE_ID].notna(), told[QUOTE_ID])},
     )
     rows = pd.concat([answered, listings], axis=1)

@@ -406,6 +406,10 @@ class OutcomeStore:
         query = self._table.select().where(columns.id.in_(last)).order_by(columns.id)
         return self._read(query)
 
+    def told(self) -> list[Outcome]:
+        """Return all that was told, in the order in which it was received."""
+        return self._read(self._table.select().order_by(self._table.c.id))
+
     def history(self, quote_id: str) -> list[Outcome]:
         """Return all that was told of a quote, the oldest first and the one that counts last."""
         columns = self._table.c

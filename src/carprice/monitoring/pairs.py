@@ -3,11 +3,15 @@
 Both models price each listing again themselves, as the service would. What counts is seen after
 the evidence begins and after the listings of both models end, is of no car that one of them learned
 from, and is the first price seen of its car.
+
+A step that is over stays as it is: a sale counts on the day on which it was told, as it was told by
+the end of that step. What is told later, or corrected, changes nothing that was looked at.
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +26,7 @@ from carprice.listings.market import check_units
 from carprice.model import PriceModel
 from carprice.model.learned import CarKeys
 from carprice.monitoring.challenge import Served
+from carprice.monitoring.outcomes import Outcome
 from carprice.monitoring.records import (
     ANSWERED_AT,
     LISTED,
@@ -33,8 +38,9 @@ from carprice.monitoring.records import (
     ROUTE,
     SOLD,
     SOURCE,
+    TOLD_ON,
 )
-from carprice.monitoring.sequential import Difference, difference_of, errors_of
+from carprice.monitoring.sequential import Difference, difference_of, errors_of, step_of
 from carprice.schema import own_of
 from carprice.settings import ChallengeSettings
 
@@ -49,7 +55,7 @@ class Pairs:
     Attributes
     ----------
     ours, theirs : absolute log errors of challenger and champion.
-    days, sources : the day on which each price was seen, and where.
+    days, sources : the day on which each price counts, and where it was seen.
     left_out : how many observations do not count, by why.
     notes : what else is to be said of them.
     """
@@ -73,6 +79,38 @@ NO_PAIRS: Final = Pairs(
 )
 
 
+def settled(told: Iterable[Outcome], step: int) -> list[Outcome]:
+    """Return the outcome that counts of each quote and each car, the one told first first.
+
+    It is the one that stood at the end of the first step, of so many days, at which a sale did. Its
+    ``received_at`` is in that step.
+
+    Parameters
+    ----------
+    told : all outcomes, as :meth:`carprice.monitoring.outcomes.OutcomeStore.told` has them.
+    """
+    by_subject: dict[str, list[Outcome]] = {}
+    for one in told:
+        by_subject.setdefault(one.subject, []).append(one)
+    found = [_settled(history, step) for history in by_subject.values()]
+    return sorted(found, key=_told_on)
+
+
+def _settled(history: list[Outcome], step: int) -> Outcome:
+    last = history[0]
+    for _, together in groupby(history, lambda one: step_of(_told_on(one), step)):
+        for one in together:
+            if one.revision >= last.revision:
+                last = one
+        if last.kind == SOLD:
+            return replace(last, received_at=one.received_at)
+    return last
+
+
+def _told_on(outcome: Outcome) -> datetime.date:
+    return (outcome.received_at or datetime.datetime.max).date()
+
+
 def paired(
     champion: PriceModel,
     challenger: PriceModel,
@@ -87,7 +125,8 @@ def paired(
     observed : as :func:`carprice.monitoring.observations.observe` has it.
     since : the first day that counts; those up to the valuation date of a model do not either.
     until : the first day that does not count yet, see
-        :func:`carprice.monitoring.sequential.end_of_steps`.
+        :func:`carprice.monitoring.sequential.end_of_steps`. A sale counts on the day on which it
+        was told, where that is known.
 
     Raises
     ------
@@ -123,8 +162,10 @@ def paired(
     rows = kept(
         rows, is_new.loc[rows.index], "seen before the challenge, or before the models' data end"
     )
-    is_over = days.dt.date < until
-    rows = kept(rows, is_over.loc[rows.index], "seen on the last days, whose step is not over")
+    counted = pd.to_datetime(rows[TOLD_ON]).fillna(days)
+    rows = kept(
+        rows, counted.dt.date < until, "seen or told on the last days, whose step is not over"
+    )
     if len(rows):
         rows = kept(rows, problems_of(rows, {}) == "", "no listing that can be priced")
     if not len(rows):
@@ -140,7 +181,7 @@ def paired(
     ]
     table = pd.DataFrame(
         {
-            "day": days.loc[rows.index].to_numpy("datetime64[D]"),
+            "day": counted.loc[rows.index].to_numpy("datetime64[D]"),
             "source": rows[SOURCE].astype(str).to_numpy(),
             "car": [f"{one}" for one, _ in keys[0]],
             "rank": rows[SOURCE].map(COUNTED.index).to_numpy(),

@@ -45,6 +45,8 @@ LINE: Final = (
 OBSERVED_PRICE: Final = "observed_price"
 OBSERVED_ON: Final = "observed_on"
 """The day of a sale, or of a fresh listing."""
+TOLD_ON: Final = "told_on"
+"""The day (UTC) on which a sale was told; missing for fresh listings."""
 SOURCE: Final = "source"
 """Where an observed price is from: :data:`SOLD`, :data:`OFFERED` or :data:`LISTED`."""
 SOLD: Final = "sold"
@@ -52,7 +54,7 @@ OFFERED: Final = "offered"
 LISTED: Final = "listed"
 
 OBSERVATION_COLUMNS: Final = (
-    *(SOURCE, OBSERVED_PRICE, OBSERVED_ON, QUOTE_ID),
+    *(SOURCE, OBSERVED_PRICE, OBSERVED_ON, TOLD_ON, QUOTE_ID),
     *(ANSWERED_AT, MODEL_VERSION, MODEL_DIGEST, ALIAS, PRICE, LOW, HIGH, CONFIDENCE),
     *(ASKING_PRICE, CURRENCY),
 )

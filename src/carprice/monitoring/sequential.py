@@ -11,10 +11,16 @@ at all times of looking together, where an ordinary interval holds at one that w
 What makes it hold here:
 
 - A step is some days, whatever comes in on them: the errors of one day's cars may hang together,
-  and where the market's level lasts, those of a week. A step counts once it is over.
+  and where the market's level lasts, those of a week. A step counts once it is over, and does not
+  change any more.
+- Where the level lasts longer than a step, steps hang together too, and count as fewer: as many as
+  there would be if they were an autoregression, with a correlation that is a standard error above
+  the one that is seen. Few steps cannot show that they are independent, and so count as fewer.
 - An error counts :data:`LARGEST` at most, so that no price that is none decides. A price that is
   odd makes both errors large, and their difference is never above that of the two prices.
 - Steps are few at first: the bound of the normal distribution is widened to that of Student's t.
+- A step of many cars draws the mean to itself, so that too little is left of its distance: each
+  step is held against the mean of all others (a jackknife).
 """
 
 import datetime
@@ -32,6 +38,9 @@ LARGEST: Final = math.log(2)
 _SHARPEST: Final = 30
 """Days after which the interval is narrowest for its level."""
 _FEWEST: Final = 3
+"""Steps, as many as they count, below which nothing is known."""
+_CLOSEST: Final = 0.97
+"""The largest correlation of neighbouring steps that is reckoned with."""
 _EPOCH: Final = datetime.date(1970, 1, 1)
 """The day at which the first step begins; numpy counts days from it."""
 
@@ -46,7 +55,8 @@ class Difference:
     ours, theirs : mean errors of challenger and champion.
     value : the relative difference, −0.03 where the challenger's are 3 % smaller.
     low, high : the ends of its interval; each is right at all times together with the confidence
-        that was asked. Infinite where there are too few days.
+        that was asked. Infinite where there are too few days, or
+        the steps hang together too much.
     """
 
     cars: int
@@ -58,8 +68,8 @@ class Difference:
     high: float
 
 
-class Looks(NamedTuple):
-    """Relative difference and ends of the interval after each step, on the last axis."""
+class Interval(NamedTuple):
+    """Relative difference and the ends of its interval."""
 
     value: Floats
     low: Floats
@@ -77,6 +87,11 @@ def errors_of(observed: Floats, prices: Floats) -> Floats:
     return np.minimum(np.abs(np.log(observed / prices)), LARGEST)
 
 
+def step_of(day: datetime.date, step: int) -> int:
+    """Return the number of the step that a day is in."""
+    return (day - _EPOCH).days // step
+
+
 def end_of_steps(today: datetime.date, step: int) -> datetime.date:
     """Return the first day of the step that is not over.
 
@@ -85,7 +100,7 @@ def end_of_steps(today: datetime.date, step: int) -> datetime.date:
     >>> end_of_steps(datetime.date(2025, 7, 2), 7)
     datetime.date(2025, 6, 26)
     """
-    return today - datetime.timedelta(days=(today - _EPOCH).days % step)
+    return _EPOCH + datetime.timedelta(days=step * step_of(today, step))
 
 
 def difference_of(
@@ -108,39 +123,67 @@ def difference_of(
     ours_by_step, theirs_by_step = (
         np.bincount(codes, one).astype(np.float64) for one in (ours, theirs)
     )
-    looks = looks_at(ours_by_step, theirs_by_step, level, step)
-    value, low, high = (float(one[-1]) for one in looks)
+    value, low, high = map(float, interval_of(ours_by_step, theirs_by_step, level, step))
     return Difference(len(codes), count, float(ours.mean()), float(theirs.mean()), value, low, high)
 
 
-def looks_at(ours: Floats, theirs: Floats, level: float, step: int = 1) -> Looks:
-    """Return what is told after each step of so many days.
+def interval_of(ours: Floats, theirs: Floats, level: float, step: int = 1) -> Interval:
+    """Return what is told after some steps of so many days.
 
     Parameters
     ----------
     ours, theirs : sums of each step's errors, the steps on the last axis.
     """
-    sum_ours, sum_theirs = np.cumsum(ours, axis=-1), np.cumsum(theirs, axis=-1)
+    steps, sum_theirs = ours.shape[-1], theirs.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = sum_ours / sum_theirs
-        # The sum of the squares of each step's ours - ratio * theirs, whose mean is 0.
-        squares = (
-            np.cumsum(ours**2, axis=-1)
-            - 2 * ratio * np.cumsum(ours * theirs, axis=-1)
-            + ratio**2 * np.cumsum(theirs**2, axis=-1)
-        )
-        steps = np.arange(1, ours.shape[-1] + 1)
-        deviation = np.sqrt(np.maximum(squares, 0.0) / np.maximum(steps - 1, 1))
-        half = bounds_of(steps, level, step) * np.sqrt(steps) * deviation / sum_theirs
+        ratio = ours.sum(axis=-1) / sum_theirs
+        # How far each step is from the mean of all others; their own mean is 0.
+        share = theirs / sum_theirs[..., None]
+        apart = (ours - ratio[..., None] * theirs) / (1 - share)
+        independent = independent_steps(apart)
+        error = np.sqrt((apart**2).sum(axis=-1) * (steps - 1) / independent) / sum_theirs
+        half = bounds_of(steps, level, step, independent) * error
     value = ratio - 1
-    half = np.where((steps < _FEWEST) | np.isnan(half), math.inf, half)
-    return Looks(value, value - half, value + half)
+    half = np.where((independent < _FEWEST) | np.isnan(half), math.inf, half)
+    return Interval(value, value - half, value + half)
 
 
-def bounds_of(steps: npt.NDArray[np.int_], level: float, step: int = 1) -> Floats:
-    """Return how many standard errors each end is away after each number of steps.
+def independent_steps(values: Floats) -> Floats:
+    """Return as how many independent steps those count that hang together with their neighbours.
+
+    Parameters
+    ----------
+    values : of each step, with a mean of 0, the steps on the last axis. Their correlation is
+        seen too small where they are few (Marriott and Pope 1954), which is put right.
+
+    Examples
+    --------
+    >>> to_and_fro, once = [1.0, -1.0] * 8, [1.0] * 8 + [-1.0] * 8
+    >>> independent_steps(np.array([to_and_fro, once])).round(1).tolist()
+    [16.0, 0.2]
+    """
+    steps = values.shape[-1]
+    products = (values[..., 1:] * values[..., :-1]).sum(axis=-1)
+    seen = products / (values**2).sum(axis=-1)
+    likely = seen + (1 + 3 * np.maximum(seen, 0.0)) / steps
+    reckoned = np.clip(likely + 1 / math.sqrt(steps), 0.0, _CLOSEST)
+    return np.asarray(steps * (1 - reckoned) / (1 + reckoned), dtype=np.float64)
+
+
+def bounds_of(
+    steps: int | npt.NDArray[np.int_],
+    level: float,
+    step: int = 1,
+    independent: Floats | None = None,
+) -> Floats:
+    """Return how many standard errors each end is away after a number of steps.
 
     The chance that a mean of 0 is ever as far away on that side is ``level``.
+
+    Parameters
+    ----------
+    step : days of a step.
+    independent : as how many independent ones the steps count; default: as many as they are.
 
     Examples
     --------
@@ -151,7 +194,7 @@ def bounds_of(steps: npt.NDArray[np.int_], level: float, step: int = 1) -> Float
 
     asked = -2 * math.log(2 * level)
     rho_squared = step * (asked + math.log(asked) + 1) / _SHARPEST
-    time = steps * rho_squared
+    time = np.asarray(steps) * rho_squared
     normal = np.sqrt(2 * (1 + 1 / time) * np.log1p(np.sqrt(time + 1) / (2 * level)))
-    widened = t.isf(norm.sf(normal), np.maximum(steps - 1, 1))
-    return np.asarray(widened, dtype=np.float64)
+    freedom = np.maximum((steps if independent is None else independent) - 1, 1)
+    return np.asarray(t.isf(norm.sf(normal), freedom), dtype=np.float64)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from carprice.errors import InputError
 from carprice.listings.car_ids import CarIds
+from carprice.listings.cars import car_digests
 from carprice.listings.cells import as_text
 from carprice.listings.cleaning import (
     Counts,
@@ -71,7 +72,7 @@ def _find_id(proposal: Proposal, frame: pd.DataFrame, opened: Opened) -> None:
     """Take a column that seems to name cars for their id."""
     car_ids = CarIds()
     car_ids.add(opened.frame[[name for name in proposal.ignored if name in opened.frame]])
-    if found := car_ids.best(frame):
+    if found := car_ids.best(frame, car_digests(frame)):
         proposal.rules[CAR_ID] = {"from": found.name}
         proposal.doubt(CAR_ID, f"names a car, not a listing? {found.in_words()}")
         proposal.ignored.remove(found.name)

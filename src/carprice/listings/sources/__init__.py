@@ -37,6 +37,7 @@ def read_chunks(
     source: str | None = None,
     keep: Path | None = None,
     passed_over: Path | None = None,
+    coded: bool = False,
 ) -> Iterator[Chunk]:
     """Read the rows of a source in order, at most ``chunk_rows`` at a time.
 
@@ -50,6 +51,7 @@ def read_chunks(
         with the rows of a database or the sample. Files are copied before they are read.
     passed_over : a folder, such as the last run's copy, whose files a pattern does not match
         unless the pattern starts inside it.
+    coded : whether texts of CSV may come as categories, which take less time and memory.
 
     Raises
     ------
@@ -65,7 +67,8 @@ def read_chunks(
     if origin != SAMPLE and scheme in (None, *_FILES):
         files = locate(origin, scheme, passed_over)
         for file, name in zip(files, names_of_copies(files), strict=True):
-            yield from _read_file(file, None if keep is None else keep / name, settings, chunk_rows)
+            copy = None if keep is None else keep / name
+            yield from _read_file(file, copy, settings, chunk_rows, coded=coded)
         return
     if origin == SAMPLE:
         chunks = _sample_chunks(settings, chunk_rows)
@@ -177,11 +180,15 @@ def _read_file(
     settings: IngestSettings,
     chunk_rows: int,
     most_rows: int | None = None,
+    *,
+    coded: bool = False,
 ) -> Generator[Chunk, None, None]:
     reader, gzipped = reader_for(file.name, file.label)
     with file.opened(copy) as path:
         if path.stat().st_size == 0:
             raise InputError(f"{file.label} is empty; export it again or name another source")
-        frames = reader(LocalFile(path, file.label, gzipped, most_rows), settings, chunk_rows)
+        frames = reader(
+            LocalFile(path, file.label, gzipped, most_rows, coded), settings, chunk_rows
+        )
         empty = f"{file.label} has no rows below its header; name a file that holds cars"
         yield from as_chunks(frames, file.name.partition(".")[0], file.label, empty)

@@ -28,6 +28,7 @@ from typing import IO, Any, Final, TextIO, cast
 import pandas as pd
 
 from carprice.errors import CarpriceError, InputError, LayoutError
+from carprice.listings.cells import with_categories
 from carprice.listings.sources.chunks import Frames, one_line, slices
 from carprice.listings.sources.encodings import refuse_mojibake, undecodable
 from carprice.listings.sources.headers import (
@@ -88,12 +89,14 @@ class LocalFile:
     ----------
     label : its name for messages.
     most_rows : how many of its rows are wanted; None for all.
+    coded : see :func:`carprice.listings.sources.read_chunks`.
     """
 
     path: Path
     label: str
     gzipped: bool
     most_rows: int | None = None
+    coded: bool = False
 
     def open(self) -> IO[bytes]:
         """Open the file for reading, decompressed."""
@@ -192,7 +195,7 @@ def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Fra
                 engine="c" if len(separator) == 1 and separator.isascii() else "python",
                 encoding=settings.encoding,
                 compression="gzip" if file.gzipped else None,
-                dtype=str,
+                dtype=object if file.coded else str,
                 index_col=False,
                 header=0 if has_header else None,
                 skiprows=above,
@@ -202,6 +205,7 @@ def _read_csv(file: LocalFile, settings: IngestSettings, chunk_rows: int) -> Fra
             while (frame := _next_rows(reader, file, separator, line_of)) is not None:
                 if may_have_breaks and (cell := _cell_with_rows(frame, separator)):
                     raise _open_quote(file.label, line_of(cell))
+                frame = with_categories(frame) if file.coded else frame
                 yield frame if has_header else with_names(frame)
 
 
