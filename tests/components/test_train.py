@@ -1,10 +1,14 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from carprice.arrays import quiet
+from carprice.components import train as train_stage
 from carprice.components.ingest import ingest
 from carprice.components.train import train
 from carprice.components.transform import transform
@@ -41,6 +45,38 @@ def test_the_model_is_written_as_it_is_returned(workspace: Workspace) -> None:
         "ranges",
         "writing the model folder",
     ]
+
+
+@pytest.mark.parametrize(
+    ("most", "junk", "is_judged_again"),
+    [
+        (0, {"rule": "discount", "rows": 0}, False),
+        (10**6, {"rule": "discount", "rows": 0}, True),
+        (0, {"rule": "discount", "rows": 3}, True),
+        (0, {}, True),
+    ],
+)
+def test_many_prices_that_ingest_believes_are_not_judged_again(
+    most: int,
+    junk: dict[str, Any],
+    is_judged_again: bool,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = json.loads(workspace.report.read_text(encoding="utf-8"))
+    workspace.report.write_text(json.dumps(report | {"junk": junk}), encoding="utf-8")
+    given = {}
+
+    def stop(*_: object, trust: Any, **__: object) -> None:
+        given["trust"] = trust
+        raise InputError("enough")
+
+    monkeypatch.setattr(train_stage, "_MANY_ROWS", most)
+    monkeypatch.setattr(train_stage, "train_model", stop)
+    with pytest.raises(InputError, match="enough"):
+        train(TrainSettings(), workspace, quiet)
+    assert (given["trust"] is None) == is_judged_again
+    assert is_judged_again or np.all(given["trust"] == 1)
 
 
 def test_every_parameter_makes_another_model(workspace: Workspace) -> None:
