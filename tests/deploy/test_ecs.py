@@ -211,6 +211,7 @@ def test_with_all_that_can_be_chosen_no_role_may_do_too_much(stacks: Stacks) -> 
     assert environment["CARPRICE_PREDICTION_LOG"] == (
         f"s3://{there['BucketName']}/carprice-predictions"
     )
+    assert environment["CARPRICE_REQUIRE_RECORD"] == "true"
     names = {one["name"]: one["valueFrom"] for one in container["secrets"]}
     assert set(names) < set(SECRETS)
     assert len(names) == 6
