@@ -12,7 +12,8 @@ Six ways to decide are looked at: that of `carprice challenge` with its step of 
 with steps of one day, with steps that are taken as independent of each other, and with cars that
 are, betting with each car, and the t-test that is repeated every day. Outcomes may be told some
 days after the sale (``--late``), and count in the step in which they are told; the last three ways
-have them at once nevertheless.
+have them at once nevertheless. Versions that won, equal or worse, are watched for
+``challenge.watch_days``.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
 from carprice.listings.frames import as_columns
 from carprice.model import PriceModel
-from carprice.monitoring.challenge import Served, Step, decide
+from carprice.monitoring.challenge import Decision, Served, Step, decide, watch
 from carprice.monitoring.sequential import (
     LARGEST,
     Difference,
@@ -50,6 +51,8 @@ from carprice.settings import ChallengeSettings, Settings, load_settings
 
 console = Console()
 FACTORS: Final = {"worse, +3 %": 1.03, "equal": 1.0, "better, −3 %": 0.97}
+WON: Final = {"equal": 1.0, "worse, +5 %": 1.05, "worse, +10 %": 1.1, "worse, +20 %": 1.2}
+WATCH: Final = "watch of what won"
 _PART: Final = 0.7
 _WIDEST: Final = 0.25
 _FEW: Final = 2
@@ -99,10 +102,12 @@ def trained_pairs(settings: Settings, folder: Path) -> Pairs:
     return Pairs(*found)
 
 
-def drawn(pairs: Pairs, factor: float, options: argparse.Namespace, seed: int) -> Days:
+def drawn(
+    pairs: Pairs, factor: float, options: argparse.Namespace, seed: int, days: int | None = None
+) -> Days:
     """Draw outcomes of each run and day."""
     rng = np.random.default_rng(seed)
-    shape = (options.runs, options.days, options.outcomes)
+    shape = (options.runs, days or options.days, options.outcomes)
     taken = rng.integers(len(pairs.champion), size=shape)
     theirs, ours = pairs.champion[taken], pairs.challenger[taken]
     turned = rng.random(shape) < 0.5
@@ -244,7 +249,7 @@ METHODS: Final[dict[str, Method]] = {
 }
 
 
-def judged(looked: Looked, limits: ChallengeSettings, outcomes: int) -> Figures:
+def judged(looked: Looked, look: Callable[[Difference, int], Decision], outcomes: int) -> Figures:
     """Return what became of the runs; each ends at the first day on which there is a decision."""
     ends: list[tuple[Step, int]] = []
     for low, high in zip(*looked, strict=True):
@@ -252,14 +257,15 @@ def judged(looked: Looked, limits: ChallengeSettings, outcomes: int) -> Figures:
         while step is Step.WAIT and day < len(low):
             lower, upper, day = float(low[day]), float(high[day]), day + 1
             found = Difference(day * outcomes, day, math.nan, math.nan, math.nan, lower, upper)
-            step = decide(found, Served(), limits, day).step
+            step = look(found, day).step
         ends.append((step, day))
-    days = [day for step, day in ends if step is Step.PROMOTE]
+    days = [day for step, day in ends if step in {Step.PROMOTE, Step.GO_BACK}]
     shares = {
         name: sum(one is step for one, _ in ends) / len(ends)
         for name, step in (
             ("promoted", Step.PROMOTE),
             ("dropped", Step.DROP),
+            ("back", Step.GO_BACK),
             ("out of time", Step.WAIT),
         )
     }
@@ -282,12 +288,20 @@ def measured(
             zip((14, 30, 180), bounds_of(np.array([14, 30, 180]), limits.level), strict=True)
         ),
     }
+
+    def challenged(found: Difference, day: int) -> Decision:
+        return decide(found, Served(), limits, day)
+
     rows = []
     for number, (name, factor) in enumerate(FACTORS.items()):
         days = drawn(pairs, factor, options, options.seed + number)
         for method, look in METHODS.items():
-            what = judged(look(days, limits), limits, options.outcomes)
+            what = judged(look(days, limits), challenged, options.outcomes)
             rows.append({"challenger": name, "method": method, **what})
+    for number, (name, factor) in enumerate(WON.items(), start=len(FACTORS)):
+        days = drawn(pairs, factor, options, options.seed + number, limits.watch_days)
+        what = judged(by_limits(days, limits), lambda one, _: watch(one, limits), options.outcomes)
+        rows.append({"challenger": name, "method": WATCH, **what})
     return found, rows
 
 
@@ -305,11 +319,12 @@ def show(found: Figures, rows: list[Figures], options: argparse.Namespace) -> No
         f"told {options.late:g} days late"
     )
     table = Table(title=title, title_justify="left")
-    header = ("method", "challenger", "promoted %", "dropped %", "out of time %", "median outcomes")
+    shown = ("promoted", "dropped", "back", "out of time")
+    header = ("method", "challenger", *(f"{name} %" for name in shown), "median outcomes")
     for name in header:
         table.add_column(name, justify="left" if name in header[:2] else "right")
-    for row in sorted(rows, key=lambda one: [*METHODS].index(one["method"])):
-        shares = (f"{100 * row[name]:.1f}" for name in ("promoted", "dropped", "out of time"))
+    for row in sorted(rows, key=lambda one: [*METHODS, WATCH].index(one["method"])):
+        shares = (f"{100 * row[name]:.1f}" for name in shown)
         outcomes = "" if row["outcomes"] is None else f"{row['outcomes']:,.0f}"
         table.add_row(row["method"], row["challenger"], *shares, outcomes)
     console.print(table)

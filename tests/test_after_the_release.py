@@ -62,7 +62,8 @@ class Dealer:
             200,
             {"new": CARS, "repeated": 0, "corrections": 0},
         )
-        with closing(sqlite3.connect(self._log / OUTCOMES_FILE)) as database, database:
+        file = self._log / OUTCOMES_FILE
+        with closing(sqlite3.connect(file, timeout=_PATIENCE)) as database, database:
             # The service has the world's clock: as if each sale had been told on its day.
             database.execute("UPDATE outcomes SET received_at = sold_on || ' 12:00:00.000000'")
         waits_for(lambda: {*quotes} <= {*read_log(str(self._log))["quote_id"]})

@@ -46,6 +46,7 @@ SPELLINGS = [
         ("register: {gate: {prd: [0.98, 1.03]}}", "register_.gate.prd", (0.98, 1.03)),
         ("register: {gate: {max_cod: 15}}", "register_.gate.max_cod", 15),
         ("register: {gate: {max_prb: null}}", "register_.gate.max_prb", None),
+        ("challenge: {step_days: 14, watch_days: 0}", "challenge.watch_days", 0),
         ("tracking: {experiment: mine}", "tracking.experiment", "mine"),
         *(
             (f"ingest: {{columns: {{{name}: Preis}}}}", "ingest.columns", {field: FROM_PREIS})
@@ -107,6 +108,18 @@ FIELDS = "the fields are price, make, model,"
         ),
         ("register: {gate: {prd: [1.03, 0.98]}}", ["gate.prd", "low <= 1 <= high", "[1.03, 0.98]"]),
         ("register: {gate: {max_prb: 0}}", ["register.gate.max_prb", "greater than 0"]),
+        (
+            "challenge: {step_days: 28}",
+            [
+                "challenge: longest_days is 180",
+                "7 steps of step_days 28",
+                "write longest_days: 196",
+            ],
+        ),
+        (
+            "challenge: {watch_days: 20}",
+            ["challenge: watch_days is 20", "watch_days: 28 or more, or 0 for no watch"],
+        ),
         ("ingest: {source: '${NOT_SET}'}", ["ingest.source: ", "NOT_SET is not set; export it"]),
         ("tracking: {uri: 'a${NOT_SET}'}", ["tracking.uri: ", "NOT_SET is not set; export it"]),
         ("ingest: 3", ["ingest", "found 3"]),

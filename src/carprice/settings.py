@@ -615,6 +615,11 @@ class RegisterSettings(_Settings):
     tests: ModelTestSettings = ModelTestSettings()
 
 
+_STEPS_TO_PROMOTE: Final = 7
+_STEPS_TO_GO_BACK: Final = 4
+"""Steps; with fewer the interval hardly ever decides, however far apart two models are."""
+
+
 class ChallengeSettings(_Settings):
     """When a challenger is promoted or dropped; params.yaml explains each key."""
 
@@ -628,6 +633,21 @@ class ChallengeSettings(_Settings):
     max_problems: Share = 0.02
     max_slower: float = Field(5.0, ge=1)
     watch_days: int = Field(90, ge=0, le=3_650)
+
+    @model_validator(mode="after")
+    def _enough_steps(self) -> Self:
+        for key, steps, otherwise in (
+            ("longest_days", _STEPS_TO_PROMOTE, ""),
+            ("watch_days", _STEPS_TO_GO_BACK, ", or 0 for no watch"),
+        ):
+            value, least = getattr(self, key), steps * self.step_days
+            if value < least and (value or not otherwise):
+                raise ValueError(
+                    f"{key} is {value}, which is fewer than {steps} steps of step_days "
+                    f"{self.step_days}, and those hardly ever decide; write {key}: {least} or more"
+                    f"{otherwise}, or a smaller step_days"
+                )
+        return self
 
 
 class RetrainSettings(_Settings):

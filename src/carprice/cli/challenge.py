@@ -180,8 +180,8 @@ def _show(contest: "Contest", level: float) -> None:
         told = f"{served.answers:,} answers, {served.problems:,} problems; a price takes {times}"
         say(f"  in the service: {told}")
     say(
-        f"  each end holds with {100 * (1 - level):g} % at all times of looking; errors are mean "
-        "absolute log errors"
+        f"  each end holds with {100 * (1 - level):g} % at all times of looking, the lower one "
+        "where steps are independent; errors are mean absolute log errors"
     )
     say(f"{contest.decision.step}: {contest.decision.why}")
 

@@ -96,7 +96,7 @@ def decide(found: Difference, served: Served, limits: ChallengeSettings, passed:
             return Decision(Step.DROP, f"{told}: not better{_by(limits.margin)}, beyond doubt")
     if passed < limits.longest_days:
         undecided = "the interval does not decide yet"
-        if not math.isfinite(found.low):
+        if not math.isfinite(found.high):
             undecided = "the steps are too few, or the market's level lasts longer than they do"
         missing = _missing(found, limits) or undecided
         return Decision(Step.WAIT, f"{told}: {missing}")
@@ -133,11 +133,15 @@ def told_difference(found: Difference) -> str:
     --------
     >>> told_difference(Difference(900, 20, 0.09, 0.1, -0.1, -0.15, -0.05))
     'error −10.0 % (−15.0 to −5.0 %) on 900 cars of 20 days'
+    >>> told_difference(Difference(900, 20, 0.11, 0.1, 0.1, 0.02, math.inf))
+    'error +10.0 % (from +2.0 %) on 900 cars of 20 days'
     """
     pairs = f"on {found.cars:,} cars of {found.days:,} days"
     if not math.isfinite(found.low):
         return f"error not known {pairs}"
     value, low, high = map(_percent, (found.value, found.low, found.high))
+    if not math.isfinite(found.high):
+        return f"error {value} % (from {low} %) {pairs}"
     return f"error {value} % ({low} to {high} %) {pairs}"
 
 

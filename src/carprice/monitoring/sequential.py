@@ -13,9 +13,13 @@ What makes it hold here:
 - A step is some days, whatever comes in on them: the errors of one day's cars may hang together,
   and where the market's level lasts, those of a week. A step counts once it is over, and does not
   change any more.
-- Where the level lasts longer than a step, steps hang together too, and count as fewer: as many as
-  there would be if they were an autoregression, with a correlation that is a standard error above
-  the one that is seen. Few steps cannot show that they are independent, and so count as fewer.
+- Where the level lasts longer than a step, steps hang together too. For the upper end, by which a
+  challenger is promoted, they count as fewer: as many as there would be if they were an
+  autoregression, with a correlation that is a standard error above the one that is seen. Few steps
+  cannot show that they are independent, and so count as fewer.
+- The lower end, by which a challenger is dropped and a version that won goes back, takes steps as
+  independent. It is wrong more often where levels last, but what it leads to is safe: the older
+  model stays, or comes back. A bad one has to go soon.
 - An error counts :data:`LARGEST` at most, so that no price that is none decides. A price that is
   odd makes both errors large, and their difference is never above that of the two prices.
 - Steps are few at first: the bound of the normal distribution is widened to that of Student's t.
@@ -55,8 +59,8 @@ class Difference:
     ours, theirs : mean errors of challenger and champion.
     value : the relative difference, −0.03 where the challenger's are 3 % smaller.
     low, high : the ends of its interval; each is right at all times together with the confidence
-        that was asked. Infinite where there are too few days, or
-        the steps hang together too much.
+        that was asked, ``low`` where steps are independent of each other. Infinite where there
+        are too few steps; ``high`` also where they hang together too much.
     """
 
     cars: int
@@ -130,6 +134,8 @@ def difference_of(
 def interval_of(ours: Floats, theirs: Floats, level: float, step: int = 1) -> Interval:
     """Return what is told after some steps of so many days.
 
+    Steps are taken as independent for the lower end, and as hanging together for the upper one.
+
     Parameters
     ----------
     ours, theirs : sums of each step's errors, the steps on the last axis.
@@ -140,12 +146,16 @@ def interval_of(ours: Floats, theirs: Floats, level: float, step: int = 1) -> In
         # How far each step is from the mean of all others; their own mean is 0.
         share = theirs / sum_theirs[..., None]
         apart = (ours - ratio[..., None] * theirs) / (1 - share)
-        independent = independent_steps(apart)
-        error = np.sqrt((apart**2).sum(axis=-1) * (steps - 1) / independent) / sum_theirs
-        half = bounds_of(steps, level, step, independent) * error
-    value = ratio - 1
-    half = np.where((independent < _FEWEST) | np.isnan(half), math.inf, half)
-    return Interval(value, value - half, value + half)
+        squares = (apart**2).sum(axis=-1) * (steps - 1)
+
+        def half(count: Floats) -> Floats:
+            error = np.sqrt(squares / count) / sum_theirs
+            found = bounds_of(steps, level, step, count) * error
+            return np.where((count < _FEWEST) | np.isnan(found), math.inf, found)
+
+        value = ratio - 1
+        low, high = value - half(np.asarray(steps, float)), value + half(independent_steps(apart))
+    return Interval(value, low, high)
 
 
 def independent_steps(values: Floats) -> Floats:
