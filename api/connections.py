@@ -282,7 +282,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _ask_at_once(self, short: ShortWay, headers: Mapping[bytes, bytes]) -> None:
         body, self._held, self._held_body = self._held_body, None, b""
         client, more = self._client_of(headers), self.server_state.default_headers
-        short.ask(self.url, headers, body, client, self._send, more)
+        short.ask(self.url, headers, body, client, self._send, self.end, more)
         self.server_state.total_requests += 1
         self._answered_at = self.loop.time()
         if self._quiet_timer is None:

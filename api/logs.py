@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,7 @@ from pydantic_core import to_json
 
 from api.counters import Metrics
 
+logger = logging.getLogger("carprice.service")
 MORE_FIELDS = "carprice_fields"
 """Attribute of a record with more members of its line."""
 _PAUSE_SECONDS = 0.05
@@ -203,10 +205,13 @@ class OutletHandler(logging.Handler):
     """Hands records to :data:`OUTLET`, and waits a moment for those that may be the last."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record's line."""
-        OUTLET.write(f"{self.format(record)}\n".encode())
-        if OUTLET.is_ending or record.levelno >= logging.ERROR:
-            OUTLET.flush_unless_stalled()
+        """Write the record's line; who logs never fails by it."""
+        try:
+            OUTLET.write(f"{self.format(record)}\n".encode())
+            if OUTLET.is_ending or record.levelno >= logging.ERROR:
+                OUTLET.flush_unless_stalled()
+        except Exception:
+            self.handleError(record)
 
 
 CONFIGURATION: dict[str, Any] = {
@@ -296,8 +301,14 @@ class Recorder:
             self._plan()
 
     def flush(self) -> None:
-        """Count and log all that was noted."""
+        """Count and log all that was noted; where that fails no request does."""
         answered, self._answered = self._answered, []
+        try:
+            self._count_and_log(answered)
+        except Exception:
+            logger.exception("%d requests are not counted, or not logged", len(answered))
+
+    def _count_and_log(self, answered: Sequence[Answered]) -> None:
         self._metrics.in_flight.set(self._in_flight)
         counts = Counter([(one.route, one.method, one.status) for one in answered])
         for of_kind, count in counts.items():

@@ -9,6 +9,7 @@ answer the same.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
@@ -45,6 +46,7 @@ class _Asked:
     client: str | None
     more: Headers
     send: Callable[[bytes], object]
+    end: Callable[[], object]
     content: bytes | ProblemError = b""
 
 
@@ -89,6 +91,7 @@ class ShortWay:
         body: bytes,
         client: str | None,
         send: Callable[[bytes], object],
+        end: Callable[[], object],
         more: Headers = (),
     ) -> None:
         """Have a request answered with all others that come in this turn of the event loop.
@@ -96,10 +99,12 @@ class ShortWay:
         Parameters
         ----------
         send : is given the whole answer.
+        end : ends the connection where that fails, for what comes after it would be taken for it.
         more : headers of the server's own, such as its date.
         """
         exchange = Exchange(self._service, PREDICT, headers)
-        self._asked.append(_Asked(exchange, url.partition(b"?")[2], body, client, more, send))
+        query = url.partition(b"?")[2]
+        self._asked.append(_Asked(exchange, query, body, client, more, send, end))
         if len(self._asked) == 1:
             asyncio.get_running_loop().call_soon(self.answer)
         elif len(self._asked) >= _MOST_TOGETHER:
@@ -108,6 +113,7 @@ class ShortWay:
     def answer(self) -> None:
         """Answer all that was asked, in its order; errors are told as on the long way.
 
+        What cannot be sent ends its own connection, and no other's, whoever's turn it is.
         Each step is done for all before the next one: so the processor keeps its code at hand.
         """
         asked, self._asked = self._asked, []
@@ -124,7 +130,12 @@ class ShortWay:
         for some in alike.values():
             self._price(some)
         for one in asked:
-            one.send(self._whole(one))
+            try:
+                one.send(self._whole(one))
+            except Exception:
+                problem_of_crash(one.exchange)
+                with suppress(Exception):  # others wait
+                    one.end()
 
     def _price(self, some: Sequence[tuple[_Asked, Question]]) -> None:
         """Price listings together; where that fails, each by itself."""

@@ -80,7 +80,7 @@ def told(folder: Path, version: str, *, temporary: bool = False) -> production.R
 
 async def run_until(keeper: ModelKeeper, is_so: Callable[[], object]) -> None:
     task = asyncio.create_task(keeper.run())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not is_so():
         assert time.monotonic() < deadline, keeper.problem
         await asyncio.sleep(0.01)

@@ -3,7 +3,6 @@
 import datetime
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -85,12 +84,13 @@ def test_a_disk_that_hangs_holds_up_nobody_and_what_was_read_last_is_told(
 ) -> None:
     path = tmp_path / "monitoring.json"
     write_json(path, to_json(found(), NOW))
-    hold, begun = threading.Event(), []
+    hold, begun, read = threading.Event(), [], []
     stat = module._signature
 
     def hanging(path: Path) -> object:
         begun.append(path)
-        hold.wait(30)
+        hold.wait(120)
+        read.append(path)
         return stat(path)
 
     with client_with(monitoring=path) as client:
@@ -101,12 +101,11 @@ def test_a_disk_that_hangs_holds_up_nobody_and_what_was_read_last_is_told(
         with ThreadPoolExecutor(3) as threads:
             scrapes = [threads.submit(told, client) for _ in range(3)]
             wait_until(lambda: bool(begun))
-            asked = time.perf_counter()
             assert client.get("/live").status_code == 200
-            assert time.perf_counter() - asked < 5
             for scrape in scrapes:
                 assert scrape.result() == {**before, "readable": 0.0}
         assert len(begun) == 1
+        assert not read  # it hangs still
         hold.set()
         wait_until(lambda: told(client) == before)
 

@@ -4,7 +4,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -53,13 +54,16 @@ def test_a_second_sigterm_stops_at_once(start: Start) -> None:
 
 
 def test_a_batch_in_flight_is_finished_and_the_log_is_one_object_a_line(start: Start) -> None:
-    with start(CARPRICE_DRAIN_SECONDS="1") as server, ThreadPoolExecutor() as clients:
+    body = json.dumps({"listings": [BARE] * 8000})
+    with (
+        start(CARPRICE_DRAIN_SECONDS="1") as server,
+        closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as client,
+    ):
         assert server.post("/predict", BARE)[0] == 200
-        batch = clients.submit(server.post, "/predict/batch", {"listings": [BARE] * 8000})
-        time.sleep(0.15)
+        client.request("POST", "/predict/batch", body, {"Content-Type": "application/json"})
         server.process.send_signal(signal.SIGTERM)
-        status, content = batch.result()
-        assert (status, content["priced"]) == (200, 8000)
+        answer = client.getresponse()
+        assert (answer.status, json.loads(answer.read())["priced"]) == (200, 8000)
         assert server.process.wait(25) == 0
         lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     asked = [line["path"] for line in lines if line["logger"] == "carprice.access"]

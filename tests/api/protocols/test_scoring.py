@@ -280,7 +280,7 @@ def test_mlflows_own_client_gets_the_right_prices(running: Any) -> None:
     from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
     client = ScoringServerClient("127.0.0.1", running.port)
-    client.wait_server_ready(timeout=10)
+    client.wait_server_ready(timeout=60)
     assert client.get_version() == mlflow.__version__
     expected = [running.post("/predict", row)[1] for row in ROWS]
     assert pd.DataFrame(ROWS)["powerBhp"].isna().any()
@@ -312,7 +312,7 @@ def test_a_call_as_sagemaker_passes_it_on_gets_the_right_price(running: Any) -> 
             f"{running.url}/invocations",
             data=body,
             headers={**headers, "Content-Type": kind},
-            timeout=10,
+            timeout=60,
         )
         (told,) = answer.json()["predictions"]
         assert told["predictedPrice"] == running.post("/predict", FULL)[1]["predictedPrice"]
