@@ -110,20 +110,25 @@ async def listing_of(request: Request, service: TheService, served: Served) -> L
         return read_listing(body, served.form)
 
 
-async def batch_body(request: Request, service: TheService) -> bytes:
+async def batch_body(request: Request, service: TheService, at_least: int = 0) -> bytes:
     """Return the body of a request with many listings; 408 or 413 if it is not allowed.
 
     Unless it is small it has a place in the queue and its share of the bytes in flight before it is
     read, 429 where there is none, and keeps both until its answer is sent.
+
+    Parameters
+    ----------
+    at_least : so many bytes are read even where a batch may have fewer.
     """
     settings = service.settings
-    declared = declared_size(request, settings.batch_bytes)
+    most = max(settings.batch_bytes, at_least)
+    declared = declared_size(request, most)
     with ExitStack() as held:
         if declared is None or declared > SMALL_BYTES:
             held.enter_context(service.batches.place())
         share = held.enter_context(service.receiving.share())
         share.grow(declared or 0)
-        body = await read_body(request, settings.batch_bytes, settings.body_seconds, share)
+        body = await read_body(request, most, settings.body_seconds, share)
         if len(body) > SMALL_BYTES:
             request.scope["state"]["exchange"].held = held.pop_all()
         return body

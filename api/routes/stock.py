@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import repeat
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -17,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
 from api.batch_pool import json_array
-from api.bodies import CSV, JSON
+from api.bodies import CSV, JSON, QUOTE_ID
 from api.dependencies import Served, TheService, batch_body, media_type
 from api.gateway import APP
 from api.json_reader import parse_json
@@ -47,12 +48,15 @@ from carprice.schema import ASKING_PRICE, DEFAULT_CONFIDENCE, MOST_ASKED
 STOCK: Final = f"{APP}/stock"
 MOST_ROWS: Final = 100_000
 """Of all files of a stock."""
+_WHOLE_BYTES: Final = 16 * 1024 * 1024
+"""Of a body with all cars of a stock, which has no parts: in any service as many rows are taken."""
 _MOST_FILES: Final = 1_000
 _ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _REMEDY: Final = "in the field “Column that names each car”"
 
 router = APIRouter(include_in_schema=False)
 Text = Annotated[str, Field(max_length=1_000)]
+Place = Annotated[int, Field(ge=0, lt=MOST_ROWS)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 B = TypeVar("B", bound=BaseModel)
 R = TypeVar("R")
@@ -78,20 +82,23 @@ class Files(_Body):
     files: Annotated[list[Text], Field(min_length=1, max_length=_MOST_FILES)]
 
 
-Seen = tuple[Annotated[int, Field(ge=0)], Text, Text, Text]
-"""The place of a car's file, what names it, when it was listed, and what is asked, as texts."""
+Seen = tuple[Place, Place | None, Text, Text]
+"""The place of a car's file, that of its name among the names, None where it has none; and, as
+texts, when it was listed and what is asked.
+"""
 
 
 class Cars(_Body):
-    """The cars of a stock that have a price, and the days of its snapshots, ascending."""
+    """The cars of a stock that have a price, their makes, and the days of snapshots, ascending."""
 
+    makes: Annotated[list[Text], Field(max_length=MOST_ROWS)]
     days: Annotated[list[datetime.date], Field(max_length=MOST_ROWS)]
 
 
 class Car(NamedTuple):
-    """What a car is summed up by, within limits; see :class:`Figures`."""
+    """What a car is summed up by, within limits; see :class:`Figures`. Of its make the place."""
 
-    make: Text
+    make: Place
     age: Annotated[Number, Field(ge=0, le=1_000)]
     asking: Annotated[Number, Field(gt=0, le=MOST_ASKED)] | None
     predicted: Annotated[Number, Field(ge=0.01, le=MOST_ASKED)]
@@ -111,7 +118,7 @@ async def _csv(request: Request, service: TheService) -> bytes:
 
 async def _json(request: Request, service: TheService) -> bytes:
     media_type(request, JSON)
-    return await batch_body(request, service)
+    return await batch_body(request, service, _WHOLE_BYTES)
 
 
 @router.post(f"{STOCK}/rows")
@@ -140,24 +147,28 @@ async def summary(service: TheService, body: Annotated[bytes, Depends(_json)]) -
 
 
 def _told(served: ServedModel, batch: Batch, priced: list[PricedRow]) -> bytes:
-    pairs = [*zip(batch.rows, priced, strict=True)]
+    pairs = zip(batch.rows, priced, strict=True)
     told = served.model.pricer.explain_all(
         vars(listing) for listing, row in pairs if isinstance(row, Valuation)
     )
-    found = (_row_told(served, listing, row, told) for listing, row in pairs)
+    ids = batch.quote_ids or repeat("")
+    found = map(partial(_row_told, served, told), batch.rows, priced, ids)
     rest = to_json(served.content(batch.confidence))[1:]
     return b'{"rows":' + json_array(found) + b"," + rest
 
 
 def _row_told(
-    served: ServedModel, listing: Row, row: PricedRow, told: Iterator[Explanation]
+    served: ServedModel, told: Iterator[Explanation], listing: Row, row: PricedRow, quote_id: str
 ) -> dict[str, Any]:
     """Return what is told of a row; ``told`` has the explanations of those with a price."""
-    if isinstance(row, ProblemError):
+    if isinstance(row, ProblemError) or isinstance(listing, ProblemError):
         return {"price": None, "problem": str(row)}
     price = row.predicted_price
     reasons = largest_in_cents(next(told), price, LARGEST)
-    found: dict[str, Any] = {"price": row.content(), "reasons": reasons}
+    age = max(row.valuation_date.year - listing.year, 0)
+    found: dict[str, Any] = {"price": row.content(), "age": age, "reasons": reasons}
+    if quote_id:
+        found[QUOTE_ID] = quote_id
     if isinstance(row, JudgedValuation):
         rank = rank_of(served.model, vars(listing), row.asking_price)
         found |= {
@@ -202,7 +213,7 @@ def _sheets(asked: Files) -> list[Sheet]:
     sheets = []
     for number, label in enumerate(asked.files):
         own = seen[bisect_left(places, number) : bisect_right(places, number)]
-        names = [name.strip() or None for _, name, _, _ in own]
+        names = [None if name is None else str(name) for _, name, _, _ in own]
         listed = [_day(cell) for _, _, cell, _ in own]
         sheets.append(Sheet.of(label, names, listed, [_price(cell) for *_, cell in own]))
     return sheets
@@ -216,7 +227,10 @@ def _history(told: History | None, of_one: int | None) -> Sequence[Any]:
 
 
 def _summary(asked: Cars) -> bytes:
-    days, cars = asked.days, [Figures(*one) for one in _each(_CAR, asked.cars)]
+    days, makes, read = asked.days, asked.makes, _each(_CAR, asked.cars)
+    if max((one.make for one in read), default=-1) >= len(makes):
+        raise ProblemError(Kind.MALFORMED, "a car's make is none of the makes")
+    cars = [Figures(makes[one.make], *one[1:]) for one in read]
     last = [one.last for one in cars if one.last is not None]
     if days != sorted(days) or (days and max(last, default=days[-1]) > days[-1]):
         raise ProblemError(Kind.MALFORMED, "days must ascend, and no car be seen after them")

@@ -6,7 +6,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from browser import CHROMIUM, needs_browser
+from browser import chromium, needs_browser
 from fastapi.testclient import TestClient
 
 from api.app import create_app
@@ -145,10 +145,9 @@ def test_where_keys_are_on_the_card_is_for_those_who_have_one(
 
 @needs_browser
 def test_a_browser_asks_for_the_key_and_shows_the_card(start: Any, model: PriceModel) -> None:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
-    with start(CARPRICE_API_KEYS=f"shop:{hashed(KEY)}") as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with start(CARPRICE_API_KEYS=f"shop:{hashed(KEY)}") as server, chromium() as browser:
         page = browser.new_page(viewport={"width": 320, "height": 800})
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -164,4 +163,3 @@ def test_a_browser_asks_for_the_key_and_shows_the_card(start: Any, model: PriceM
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 320
         assert all("401" in fault for fault in faults)  # the browser's own word on both refusals
-        browser.close()

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 from asking import BARE
-from browser import CHROMIUM, TOO_WIDE, assert_accessible, needs_browser
+from browser import TOO_WIDE, assert_accessible, chromium, needs_browser
 
 from api.keys import hashed
 
@@ -40,11 +40,7 @@ Visiting = Callable[..., AbstractContextManager[Visit]]
 @pytest.fixture(scope="module")
 def visit(running: Any) -> Iterator[Visiting]:
     """Opens a page of the running service; nothing is asked of another host, or complained of."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with chromium() as browser:
 
         @contextmanager
         def visiting(url: str = running.url, **options: Any) -> Iterator[Visit]:
@@ -53,14 +49,12 @@ def visit(running: Any) -> Iterator[Visiting]:
             visit.page.on("request", lambda request: visit.asked.append(request.url))
             visit.page.on("console", lambda message: visit.complaints.append(message.text))
             visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-            visit.page.set_default_timeout(20_000)
             yield visit
             context.close()
             assert visit.complaints == []
             assert [one for one in visit.asked if not one.startswith(f"{url}/")] == []
 
         yield visiting
-        browser.close()
 
 
 def test_a_car_is_priced_by_keyboard_alone(visit: Visiting) -> None:

@@ -112,6 +112,16 @@ def test_each_price_has_an_id_and_a_row(client_with: Any, served: Any, tmp_path:
     assert sorted(routes) == sorted((*expected, "/predict/batch", "/app", "/invocations"))
 
 
+def test_rows_of_the_stock_page_tell_their_ids(client_with: Any, tmp_path: Path) -> None:
+    text = "make,model,year,odometer\nMaruti,Swift,2018,41500\nKia,,2018,1\n"
+    with client_with(prediction_log=str(tmp_path)) as client:
+        answer = client.post("/app/stock/rows", content=text, headers={"Content-Type": "text/csv"})
+    good, wrong = answer.json()["rows"]
+    (row,) = rows_of(tmp_path)
+    assert (row[records.QUOTE_ID], row[records.ROUTE]) == (good["quoteId"], "/app/stock/rows")
+    assert "quoteId" not in wrong
+
+
 def test_nothing_but_the_listing_is_kept(client_with: Any, tmp_path: Path) -> None:
     key = "a-key-that-nobody-may-read"
     keys = entry("somebody", key)

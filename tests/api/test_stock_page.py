@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from asking import post, refused
-from browser import CHROMIUM, TOO_WIDE, assert_accessible, needs_browser
+from browser import TOO_WIDE, assert_accessible, chromium, needs_browser
 from fastapi.testclient import TestClient
 
 from api.keys import hashed
@@ -71,19 +71,21 @@ def assert_same_cells(row: dict[str, str], other: dict[str, Any], names: Sequenc
             assert own == theirs, name
 
 
+def summed(*cars: list[Any], days: Sequence[str] = ("2025-06-01",)) -> dict[str, Any]:
+    """What the page sends to have cars of one make summed up."""
+    return {"days": [*days], "makes": ["Kia"], "cars": [*cars]}
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
-def service(start: Any) -> Iterator[str]:
-    with start(CARPRICE_BATCH_ROWS="2") as server:
+def service(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = str(tmp_path_factory.mktemp("predictions"))
+    with start(CARPRICE_BATCH_ROWS="2", CARPRICE_PREDICTION_LOG=log) as server:
         yield f"http://127.0.0.1:{server.port}"
 
 
@@ -133,6 +135,7 @@ def test_a_file_is_priced_in_parts_with_row_errors_in_place(page: Any) -> None:
     assert found[1]["note"] == "'=1+1"
     assert found[2]["note"] == "\u0928\u092e\u0938\u094d\u0924\u0947"
     assert [bool(row["predictedPrice"]) for row in found] == [True, False, True, False, True]
+    assert [bool(row["quoteId"]) for row in found] == [True, False, True, False, True]
     assert found[1]["problem"].startswith("odometer: ")
     assert found[3]["problem"] == "the row has 4 cells, the header 8"
     ratio = 500_000 / float(found[0]["predictedPrice"])
@@ -182,7 +185,7 @@ def test_snapshots_tell_what_the_command_tells_of_them(
         expected = [*csv.DictReader(io.StringIO((tmp_path / file).read_text()))]
         rows = [*csv.DictReader(io.StringIO(text))]
         assert len(rows) == len(expected) > 1
-        told_by_page_alone = {"currency", "valuationDate", "modelVersion"}
+        told_by_page_alone = {"currency", "valuationDate", "modelVersion", "quoteId"}
         assert {*rows[0]} - {*expected[0]} == told_by_page_alone
         for row, other in zip(rows, expected, strict=True):
             assert_same_cells(row, other, [*expected[0]])
@@ -193,6 +196,28 @@ def test_snapshots_tell_what_the_command_tells_of_them(
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert_accessible(page)
+
+
+@needs_browser
+def test_years_are_read_as_the_service_reads_them(page: Any) -> None:
+    years = ("2019", "\uff12\uff10\uff11\uff19", "\u0662\u0660\u0661\u0669")
+    rows = [f"Kia,Seltos,{year},40000" for year in years]
+    price(page, "\n".join(["make,model,year,odometer", *rows]))
+    page.get_by_role("heading", name="The stock").wait_for()
+    prices = [row["predictedPrice"] for row in csv.DictReader(io.StringIO(downloaded(page)))]
+    assert prices == [prices[0]] * 3
+    ages = page.get_by_role("region", name="Medians by age").locator("tbody tr")
+    assert [row.split("\t")[1] for row in ages.all_inner_texts()] == ["3", "3"]
+
+
+@needs_browser
+def test_what_was_priced_is_kept_where_the_summary_fails(page: Any) -> None:
+    page.route("**/app/stock/summary", lambda route: route.fulfill(status=200, body="no JSON"))
+    price(page, "make,model,year,odometer\nKia,Seltos,2019,40000\n")
+    page.get_by_role("heading", name="The stock").wait_for()
+    assert "There is no summary, but all rows are in the download: " in page.inner_text("#notes")
+    (row,) = csv.DictReader(io.StringIO(downloaded(page)))
+    assert float(row["predictedPrice"]) > 0
 
 
 @needs_browser
@@ -275,8 +300,9 @@ def test_a_row_tells_price_reasons_and_rank_as_an_appraisal_does(client: TestCli
     ("path", "content", "message"),
     [
         ("days", {"hasIds": False, "files": [], "cars": []}, "files: List should have at least 1"),
-        ("days", {"hasIds": True, "files": ["a"], "cars": [[0, "x", "", 3]]}, "3: Input should be"),
-        ("days", {"hasIds": True, "files": ["a"], "cars": [[1, "x", "", ""]]}, "of their files"),
+        ("days", {"hasIds": True, "files": ["a"], "cars": [[0, 0, "", 3]]}, "3: Input should be"),
+        ("days", {"hasIds": True, "files": ["a"], "cars": [[0, -1, "", ""]]}, "1: Input should be"),
+        ("days", {"hasIds": True, "files": ["a"], "cars": [[1, 0, "", ""]]}, "of their files"),
         (
             "days",
             {"hasIds": False, "files": ["a", "b"], "cars": []},
@@ -284,17 +310,14 @@ def test_a_row_tells_price_reasons_and_rank_as_an_appraisal_does(client: TestCli
         ),
         (
             "days",
-            {"hasIds": True, "files": ["a", "b"], "cars": [[0, "x", "", ""], [1, "x", "", ""]]},
+            {"hasIds": True, "files": ["a", "b"], "cars": [[0, 0, "", ""], [1, 0, "", ""]]},
             "a: of several snapshots each needs a day",
         ),
-        ("summary", {"days": ["2025-07-01", "2025-06-01"], "cars": []}, "days must ascend"),
-        ("summary", {"days": [], "cars": [["Kia", 3, 5.0, 0.0, None, None, False]]}, "3: Input"),
-        (
-            "summary",
-            {"days": ["2025-06-01"], "cars": [["Kia", 3, 5.0, 1.0, None, "2025-06-02", False]]},
-            "no car be seen after them",
-        ),
-        ("summary", b'{"days": [], "cars": NaN}', "cars: "),
+        ("summary", summed(days=["2025-07-01", "2025-06-01"]), "days must ascend"),
+        ("summary", summed([0, 3, 5.0, 0.0, None, None, False]), "3: Input"),
+        ("summary", summed([1, 3, 5.0, 1.0, None, None, False]), "none of the makes"),
+        ("summary", summed([0, 3, 5.0, 1.0, None, "2025-06-02", False]), "be seen after them"),
+        ("summary", b'{"days": [], "makes": [], "cars": NaN}', "cars: "),
         ("summary", b"[]", "the body: "),
     ],
 )
@@ -305,8 +328,28 @@ def test_what_no_page_sends_is_refused(
     assert message in refused(answer, 422, "malformed-body")["detail"]
 
 
+def test_a_price_just_below_a_band_is_summed_up(client: TestClient) -> None:
+    content = summed([0, 3, None, 999.9999999999999, None, None, False])
+    rows = post(client, "/app/stock/summary", content).json()["rows"]
+    assert rows[-1]["group"] == "500\u20131,000"
+
+
+def test_a_stock_is_taken_whole_where_batches_are_small(client_with: Any) -> None:
+    seen = [[0, None, "2025-06-01", "500000"]] * 1000
+    cars = [[0, 3, 500_000, 480_000.25, 30, "2025-06-01", False]] * 1000
+    with client_with(batch_bytes=10_000) as client:
+        for path, content in (
+            ("days", {"hasIds": False, "files": ["a.csv"], "cars": seen}),
+            ("summary", summed(*cars)),
+        ):
+            assert post(client, f"/app/stock/{path}", content).status_code == 200
+        assert 'data-bytes="10000"' in client.get("/app/stock").text
+    answer = post(client, "/app/stock/days", b" " * (16 * 1024 * 1024 + 1))
+    assert "16,777,216 bytes" in refused(answer, 413, "request-too-large")["detail"]
+
+
 def test_more_rows_than_a_stock_has_are_refused_before_any_work(client: TestClient) -> None:
-    cars = [[0, "", "", ""]] * 100_001
+    cars = [[0, None, "", ""]] * 100_001
     answer = post(client, "/app/stock/days", {"hasIds": True, "files": ["a.csv"], "cars": cars})
     assert "100,000" in refused(answer, 413, "request-too-large")["detail"]
 
@@ -341,7 +384,7 @@ def test_pages_and_their_rows_are_made_beside_the_event_loop(
         assert client.get(path, headers=browser).status_code == 200
     text = "make,model,year,odometer,askingPrice\nMaruti,Swift,2018,41500,400000\n"
     client.post("/app/stock/rows", content=text, headers={"Content-Type": "text/csv"})
-    assert post(client, "/app/stock/summary", {"days": [], "cars": []}).json() == {"rows": []}
+    assert post(client, "/app/stock/summary", summed(days=[])).json() == {"rows": []}
     assert made == [False] * 6
 
 

@@ -557,7 +557,7 @@ def test_chunks_give_what_one_piece_gives(
 
 def test_bands_of_prices_hold_their_prices() -> None:
     prices = np.exp(np.random.default_rng(0).uniform(-3, 18, 500)).tolist()
-    for price in (*prices, 1.0, 200.0, 5e6):
+    for price in (*prices, 1.0, 200.0, 999.9999999999999, 5e6):
         low, high = (float(one.replace(",", "")) for one in price_band(price).split("–"))
         assert low <= price < high
         assert f"{low:e}"[0] in "125"

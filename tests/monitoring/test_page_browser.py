@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import CHROMIUM, TOO_WIDE, assert_accessible, needs_browser
+from browser import TOO_WIDE, assert_accessible, chromium, needs_browser
 from monitored import found
 
 from carprice.monitoring.page import page
@@ -17,12 +17,8 @@ NOW = datetime.datetime(2026, 9, 29, 6, 0, tzinfo=datetime.UTC)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (320, "dark"), (1280, "light")])

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
-from browser import CHROMIUM
+from browser import chromium
 
 from carprice.schema import example_listing
 
@@ -19,20 +19,16 @@ WIDTH = 1000
 def draw(url: str, path: Path) -> None:
     """Write the picture, in few colours."""
     from PIL import Image
-    from playwright.sync_api import sync_playwright
 
     query = urlencode({**example_listing(), "askingPrice": ASKING_PRICE}, doseq=True)
-    flags = ["--no-sandbox", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": 800}, color_scheme="light")
         page.goto(f"{url}/app?{query}")
         box = page.locator("#comparables-title").bounding_box()
         assert box is not None
         height = box["y"] - 8
         clip = {"x": 0.0, "y": 0.0, "width": float(WIDTH), "height": height}
-        drawn = page.screenshot(full_page=True, clip=clip)  # type: ignore[arg-type]
-        browser.close()
+        drawn = page.screenshot(full_page=True, clip=clip)
     Image.open(io.BytesIO(drawn)).convert("RGB").quantize(64).save(path, optimize=True)
 
 

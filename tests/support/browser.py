@@ -1,6 +1,8 @@
 """A real browser that uses the service's page as a person does."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,6 +13,21 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no browser: Chromiu
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 TOO_WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
 """By how much a page is wider than its window, pixels."""
+PATIENCE = 60_000
+"""For how long whatever a page shall show is waited for, milliseconds."""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Yield what opens pages, or contexts of them: a browser that asks nobody of its own."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE)
+    flags = ["--no-sandbox", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
 
 
 def assert_accessible(page: Any) -> None:
@@ -28,11 +45,9 @@ def assert_accessible(page: Any) -> None:
 
 def try_a_price_out(url: str) -> None:
     """Ask for a price on the page ``/docs`` of a service; all it loads is below the address."""
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
-    flags = ["--no-sandbox", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with chromium() as browser:
         page = browser.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -46,6 +61,5 @@ def try_a_price_out(url: str) -> None:
         answer = operation.locator(".live-responses-table")
         expect(answer.locator(".response-col_status").last).to_contain_text("200")
         expect(answer.locator(".response-col_description").last).to_contain_text("predictedPrice")
-        browser.close()
     assert complaints == []
     assert [one for one in asked if not one.startswith((f"{url}/", "data:"))] == []

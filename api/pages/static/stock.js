@@ -11,6 +11,7 @@ const ASKED = ["priceToMarket", "deal", "dealReason", "percentile", "comparables
 const REASONS = [1, 2, 3].flatMap((number) => [`reason${number}`, `reason${number}Amount`]);
 const SEEN = ["firstSeen", "lastSeen", "daysListed", "priceDrops", "priceDropTotal"];
 const PRICES = ["predictedPrice", "priceLow", "priceHigh"];
+const LONGEST = 100;
 const TOLD = ["currency", "valuationDate", "modelVersion", "warnings", "problem"];
 const DEALS = ["great", "good", "fair", "high", "overpriced", "none"];
 
@@ -146,13 +147,25 @@ function columnsOf(header) {
   return columns;
 }
 
+// Returns a function that tells the place of a text among those it was given; of "" null.
+function places() {
+  const known = new Map();
+  return (text) => {
+    if (text && !known.has(text)) known.set(text, known.size);
+    return known.get(text) ?? null;
+  };
+}
+
 // Has the service tell which rows are the stock or gone from it, and what snapshots say of each.
 async function tellDays(files, hasIds, signal) {
   const good = (file) => file.records.filter((row) => !row.problem);
-  const cell = (row, place) => (place >= 0 ? row.cells[place] : "");
-  const place = (file, field) => file.columns.get(field) ?? -1;
+  const nameOf = places();
+  const cell = (row, field) => {
+    const text = row.cells[row.file.columns.get(field)] ?? "";
+    return text.length > LONGEST ? "" : text; // so long is no day, and no price
+  };
   const cars = files.flatMap((file, number) => good(file).map((row) => [
-    number, cell(row, file.idPlace), cell(row, place(file, "listedOn")), cell(row, place(file, "askingPrice")),
+    number, nameOf((row.cells[file.idPlace] ?? "").trim()), cell(row, "listedOn"), cell(row, "askingPrice"),
   ]));
   const body = JSON.stringify({ hasIds, files: files.map((file) => file.name), cars });
   const found = await ask("days", body, "", signal);
@@ -243,18 +256,22 @@ async function priceAll(stock, signal) {
   return digests;
 }
 
+// Returns the rows of a summary; where it fails none, and a note: what was priced is not lost.
 async function sumUp(stock, signal) {
-  const spelled = new Map();
+  const makes = [], placeOf = places();
   const cars = stock.rows.filter((row) => row.price).map((row) => {
-    const { columns } = row.file, make = row.cells[columns.get("make")].trim(), key = make.toLowerCase();
-    if (!spelled.has(key)) spelled.set(key, make);
-    const year = Number(row.cells[columns.get("year")]);
-    const [, last, days] = row.seen;
-    const age = Math.max(Number(row.price.valuationDate.slice(0, 4)) - year, 0);
-    return [spelled.get(key), age, row.told.askingPrice ?? null, row.price.predictedPrice, days, last, row.isGone];
+    const make = row.cells[row.file.columns.get("make")].trim(), place = placeOf(make.toLowerCase());
+    makes[place] ??= make;
+    const [, last, days] = row.seen, { age, askingPrice } = row.told;
+    return [place, age, askingPrice ?? null, row.price.predictedPrice, days, last, row.isGone];
   });
-  const content = await ask("summary", JSON.stringify({ days: stock.days, cars }), "", signal);
-  return content.rows;
+  try {
+    return (await ask("summary", JSON.stringify({ days: stock.days, makes, cars }), "", signal)).rows;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    stock.notes.push(`There is no summary, but all rows are in the download: ${error.message}`);
+    return [];
+  }
 }
 
 function answerCells(row, seen) {
@@ -274,6 +291,7 @@ function answerCells(row, seen) {
     modelVersion: row.price ? about.modelVersion : "",
     warnings: (price.warnings || []).map((one) => one.message).join("; "),
     problem: row.problem,
+    quoteId: found.quoteId,
   };
   return seen.map((name) => cells[name] ?? "");
 }
@@ -285,7 +303,8 @@ function addedTo(rows, stock, isGone) {
     if (stock.days.length) return name !== "lastSeen" || isGone;
     return name === "daysListed" && rows.some((row) => row.seen && row.seen[place] !== null);
   });
-  return [...PRICES, ...(hasAsked ? ASKED : []), ...REASONS, ...seen, ...TOLD];
+  const ids = rows.some((row) => row.told?.quoteId) ? ["quoteId"] : [];
+  return [...PRICES, ...(hasAsked ? ASKED : []), ...REASONS, ...seen, ...TOLD, ...ids];
 }
 
 // Returns the files' own columns, each with its place in each file; columns of one name one by one.

@@ -81,6 +81,8 @@ def price_band(price: float) -> str:
     ('200,000–500,000', '500,000–1,000,000', '0.5–1')
     """
     power = 10.0 ** math.floor(math.log10(price))
+    if power > price:  # the logarithm of 999.9999999999999 is 3.0
+        power /= 10
     low = max(step for step in _STEPS if step * power <= price)
     high = _STEPS[_STEPS.index(low) + 1] if low < _STEPS[-1] else 2 * low
     form = ",.0f" if power >= 1 else ".6g"
