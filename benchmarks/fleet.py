@@ -19,7 +19,16 @@ from command import Parser, report, run
 from rich.console import Console
 from rich.table import Table
 from sample_registry import MODEL, sample_registry
-from servers import Cores, Server, ServerError, clean_environment, free_port, pinned, running
+from servers import (
+    Cores,
+    Server,
+    ServerError,
+    clean_environment,
+    core_us,
+    free_port,
+    pinned,
+    running,
+)
 
 from api.service_settings import ServiceSettings
 from carprice.arrays import Progress
@@ -79,7 +88,7 @@ class Fleet:
 
     @classmethod
     def of(cls, cores: int, measured: Measured, use: float, poll_seconds: float) -> "Fleet":
-        """Return the fleet whose cores are in use for a share of the time.
+        """Return the fleet whose cores answer a share of what they can.
 
         Examples
         --------
@@ -110,10 +119,10 @@ def measure(folder: Path, progress: Progress, workdir: Path | None, seconds: int
             one for one in psutil.Process().children() if str(uri.rpartition(":")[2]) in
             one.cmdline()
         )  # fmt: skip
-        before = core_seconds(registry)
+        before = core_us(registry.pid)
         for _ in range(POLLS):
             ask_version(uri)
-        poll_seconds = (core_seconds(registry) - before) / POLLS
+        poll_seconds = (core_us(registry.pid) - before) / 1e6 / POLLS
         model = Path(fetch(uri, MODEL, folder / "downloaded")["folder"])
         size = sum(path.stat().st_size for path in model.iterdir())
         progress("asking a service that logs")
@@ -125,12 +134,6 @@ def ask_version(uri: str) -> None:
     """Ask which version is in production, as a service does: by a connection of its own."""
     with closing(HttpRegistry(uri, MODEL)) as registry:
         registry.version()
-
-
-def core_seconds(process: psutil.Process) -> float:
-    """Return the seconds that a process and those below it were on a core."""
-    family = [process, *process.children(recursive=True)]
-    return sum(one.cpu_times().user + one.cpu_times().system for one in family)
 
 
 def ask_service(folder: Path, uri: str, seconds: int) -> tuple[float, float, float]:
@@ -151,12 +154,12 @@ def ask_service(folder: Path, uri: str, seconds: int) -> tuple[float, float, flo
         pinned(cores.load),
     ):
         server.wait_for_answer("/predict", texts[0])
-        bodies, process = write_bodies(folder / "bodies.jsonl", texts), server.process.pid
-        before = core_seconds(psutil.Process(process))
+        bodies = write_bodies(folder / "bodies.jsonl", texts)
+        before = server.core_us()
         load = wrk.drive(port, "/predict", bodies, CONNECTIONS, seconds)
         if load.errors:
             raise ServerError(f"{load.refused} answers are errors, {load.broken} requests broke")
-        rate = load.requests / (core_seconds(psutil.Process(process)) - before)
+        rate = load.requests / ((server.core_us() - before) / 1e6)
         stop(server)
     files = [*log.glob("*.parquet")]
     rows = [int(pq.read_metadata(path).num_rows) for path in files]
@@ -189,7 +192,7 @@ def main() -> None:
     parser = Parser(__doc__, "exit codes: 0 done, 1 a service failed, 2 cannot run here")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument(
-        "--use", type=float, default=0.5, help="of each core (default: %(default)s)"
+        "--use", type=float, default=0.5, help="of what each core can (default: %(default)s)"
     )
     parser.add_argument("--poll-seconds", type=float, default=300, help="CARPRICE_POLL_SECONDS")
     parser.add_argument("--seconds", type=int, default=5, help="of the load (default: %(default)s)")

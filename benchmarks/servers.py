@@ -118,16 +118,8 @@ class Server:
         )
 
     def core_us(self) -> float:
-        """Return the microseconds that all threads of the server's processes were on a core.
-
-        What else a machine does changes them less than rates.
-        """
-        total = 0
-        for process in _family(self.process.pid):
-            for task in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
-                with suppress(OSError):
-                    total += int(task.read_text(encoding="ascii").split()[0])
-        return total / 1e3
+        """Return the microseconds that the server's processes were on a core."""
+        return core_us(self.process.pid)
 
     def resident_bytes(self) -> int:
         """Return the resident memory of the server's processes together."""
@@ -136,6 +128,19 @@ class Server:
             with suppress(psutil.Error):
                 total += process.memory_info().rss
         return total
+
+
+def core_us(pid: int) -> float:
+    """Return the microseconds that all threads of a process and those below it were on a core.
+
+    What else a machine does changes them less than rates.
+    """
+    total = 0
+    for process in _family(pid):
+        for task in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+            with suppress(OSError):
+                total += int(task.read_text(encoding="ascii").split()[0])
+    return total / 1e3
 
 
 def is_linux() -> bool:
