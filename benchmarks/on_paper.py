@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-BYTES_OF_A_ROW: Final = {"ingest": 192, "train": 110, "predict": 0}
-"""Sent by the workers to the command's process: a mapped row, pickled; sums of the ridge, of 50,000
-rows of one model or two; prices go to the store."""
+BYTES_OF_A_ROW: Final = {"ingest": 160, "train": 110, "predict": 0}
+"""Sent by the workers to the command's process: a mapped row of the sample, pickled; sums of the
+ridge, as if 50,000 rows of two models had those of 1,000; prices go to the store."""
 
 
 @dataclass(frozen=True)
