@@ -1,7 +1,8 @@
 """What many listings cost on a cluster, by the slopes that ``scaling.py --json`` measured.
 
 Hours, dollars, bytes sent and memory of ``ingest``, ``train`` and ``predict``, each a straight line
-through the two largest sizes of the file; and what is the first to end. Prices are assumptions.
+through the two largest sizes at which it was measured; and what is the first to end. Prices are
+assumptions.
 """
 
 import argparse
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-BYTES_OF_A_ROW: Final = {"ingest": 192, "train": 110, "predict": 0}
-"""Sent by the workers to the command's process: a mapped row, pickled; sums of the ridge, of 50,000
-rows of one model or two; prices go to the store."""
+BYTES_OF_A_ROW: Final = {"ingest": 160, "train": 110, "predict": 0}
+"""Sent by the workers to the command's process: a mapped row of the sample, pickled; sums of the
+ridge, as if 50,000 rows of two models had those of 1,000; prices go to the store."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,12 @@ class Line:
         return (value - self.start) / self.slope if self.slope > 0 else math.inf
 
 
-def line(measured: dict[str, Any], name: str, figure: str) -> Line:
-    """Return the line of a figure of a stage."""
-    (few, one), (many, other) = sorted((int(rows), of) for rows, of in measured.items())[-2:]
+Sizes = list[tuple[int, dict[str, Any]]]
+
+
+def line(sizes: Sizes, name: str, figure: str) -> Line:
+    """Return the line of a figure of a stage through two sizes."""
+    (few, one), (many, other) = sizes
     return Line.through((few, one[name][figure]), (many, other[name][figure]))
 
 
@@ -57,8 +61,12 @@ def told(measured: dict[str, Any], options: argparse.Namespace) -> list[str]:
     found = [f"{rows:,} rows in {math.ceil(rows / options.part):,} files of {options.part:,}"]
     for stage, sent in BYTES_OF_A_ROW.items():
         name = f"{stage} on {options.workers}"
-        workers, here = (line(measured, name, one) for one in ("cpu_of_workers", "cpu"))
-        memory = line(measured, name, "megabytes")
+        sizes = sorted((int(rows), of) for rows, of in measured.items() if name in of)[-2:]
+        if len(sizes) < 2:
+            found.append(f"{name}: not measured at two sizes")
+            continue
+        workers, here = (line(sizes, name, one) for one in ("cpu_of_workers", "cpu"))
+        memory = line(sizes, name, "megabytes")
         hours = (workers.at(rows) / cores + here.at(rows)) / 3600
         dollars = hours * (options.machines * options.dollars + options.dollars_here)
         most = memory.rows_at(1000 * options.memory)

@@ -37,7 +37,7 @@ def lasting_cluster() -> Iterator[Any]:
 @pytest.fixture
 def dask_cluster(request: pytest.FixtureRequest) -> Iterator[Any]:
     """The cluster of all tests; a test that kills has its own, for a worker may not come back."""
-    if "killing" not in request.fixturenames:
+    if {"killing", "killing_during"}.isdisjoint(request.fixturenames):
         yield request.getfixturevalue("lasting_cluster")
         return
     with started() as cluster:
@@ -51,20 +51,19 @@ def scheduler(dask_cluster: Any) -> str:
 
 
 @pytest.fixture
-def killing(dask_cluster: Any) -> Callable[[str], Progress]:
+def killing(dask_cluster: Any) -> Iterator[Callable[[str], Progress]]:
     """Return what kills a worker's process, once, when the progress tells something."""
+    left = [next(iter(dask_cluster.workers.values()))]
 
     def when(told: str) -> Progress:
-        processes = [nanny.pid for nanny in dask_cluster.workers.values()]
-
         def progress(text: str) -> None:
-            if processes and told in text:
-                os.kill(processes[0], signal.SIGKILL)
-                processes.clear()
+            if left and told in text:
+                os.kill(left.pop().pid, signal.SIGKILL)
 
         return progress
 
-    return when
+    yield when
+    assert not left
 
 
 @pytest.fixture(scope="session")

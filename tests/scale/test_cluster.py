@@ -224,6 +224,7 @@ def test_a_worker_of_another_version_is_refused(
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: carprice\nVersion: 9.9.0\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(clusters, "_SECONDS", 120)
     address = f"tcp://127.0.0.1:{free_port()}"
     port = address.rpartition(":")[2]
     scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port)

@@ -1,5 +1,6 @@
 """A model that is trained on two Dask workers is that of one machine, also where one is lost."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -43,31 +44,23 @@ def on_workers(scheduler: str) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def killing_during(dask_cluster: Any, killing: Any) -> KillingDuring:
-    """Return what kills a worker that is at a task of some functions, once for each of them."""
-    there = dask_cluster.scheduler.workers
-
-    def kill() -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            for worker in [*there.values()]:
-                if any(task.key.startswith("_call") for task in [*worker.processing]):
-                    os.kill(dask_cluster.workers[worker.name].pid, signal.SIGKILL)
-                    return
+def killing_during(tmp_path: Path) -> KillingDuring:
+    """Return what has a task of some functions kill its worker, once for each of them."""
 
     def during(each: Each, *names: str) -> Each:
-        left = [*names]
-
         def kills(function: Any, items: Iterable[Any], *shared: Any) -> Iterator[Any]:
-            if function.__name__ not in left:
-                yield from each(function, items, *shared)
-                return
-            left.remove(function.__name__)
-            before, killer = {*there}, threading.Thread(target=kill)
-            killer.start()
-            yield from each(function, items, *shared)
-            killer.join()
-            assert {*there} != before
+            killed = tmp_path / function.__name__
+
+            def kill_first(*given: Any) -> Any:
+                """Kill the worker that is the first to come here."""
+                with contextlib.suppress(FileExistsError):
+                    killed.touch(exist_ok=False)
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*given)
+
+            if function.__name__ not in names or killed.exists():
+                return each(function, items, *shared)
+            return each(kill_first, items, *shared)
 
         return kills
 
@@ -108,6 +101,7 @@ def test_a_model_of_many_rows_is_that_of_one_machine_though_workers_are_killed(
     here, one = trained(finished[0], tmp_path / "here", None)
     assert model.hedonic.coefficients == one.hedonic.coefficients
     assert there == here
+    assert {"sums_of", "fit_beside"} <= {path.name for path in tmp_path.iterdir()}  # were killed
 
 
 def test_a_model_of_few_rows_is_that_of_one_machine(
@@ -131,26 +125,103 @@ def test_a_model_of_real_listings_is_that_of_one_machine(
     assert there == here
 
 
-def test_a_cluster_without_workers_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+class Clock:
+    """The seconds of those who watch a cluster."""
+
+    def __init__(self) -> None:
+        self.now, self.asked = 0.0, 0
+
+    def monotonic(self) -> float:
+        self.asked += 1
+        return self.now
+
+    def goes_on(self, seconds: float) -> None:
+        """Go on, and come back when those who watch have seen it."""
+        self.now += seconds
+        asked = self.asked
+        until(lambda: self.asked > asked + 1)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def one_worker() -> Iterator[Any]:
+    """A cluster with one worker, in this process."""
     distributed = pytest.importorskip("distributed", reason="dask is not installed")
-    monkeypatch.setattr(clusters, "_SECONDS_ALONE", 0.1)
-    monkeypatch.setattr(clusters, "_SECONDS_BETWEEN", 0.1)
-
-    def lose_all() -> None:
-        with opened(ComputeSettings(cluster=workers.scheduler_address)) as cluster:
-            assert cluster.each is not None
-            assert [*cluster.each(abs, [-1, -2])] == [1, 2]
-            workers.scale(0)
-            for _ in cluster.each(abs, range(-1000, 0)):
-                time.sleep(0.01)
-
     with distributed.LocalCluster(
         n_workers=1,
+        threads_per_worker=1,
         processes=False,
         protocol="tcp://",
         dashboard_address="127.0.0.1:0",
         silence_logs=60,
     ) as workers:
-        workers.wait_for_workers(1, timeout=60)
-        with pytest.raises(RefusedError, match=r"had no worker for 0\.1 seconds; start some"):
+        workers.wait_for_workers(1, timeout=120)
+        yield workers
+
+
+def test_a_cluster_may_have_no_worker_for_a_minute_while_tasks_wait(
+    one_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client
+
+    there, clock, found = one_worker.scheduler.workers, Clock(), list[int]()
+    asks, fails = Client.nthreads, [OSError("no answer")]
+
+    def fails_once(client: Any) -> Any:
+        if fails and threading.current_thread() is not threading.main_thread():
+            raise fails.pop()
+        return asks(client)
+
+    monkeypatch.setattr(Client, "nthreads", fails_once)
+    monkeypatch.setattr(clusters, "time", clock)
+    monkeypatch.setattr(clusters, "_SECONDS_BETWEEN", 0.01)
+
+    def lose_all() -> None:
+        one_worker.scale(0)
+        until(lambda: not there)
+
+    def work() -> None:
+        with opened(ComputeSettings(cluster=one_worker.scheduler_address)) as cluster:
+            assert cluster.each is not None
             lose_all()
+            clock.goes_on(1000)  # with what the command does itself
+            first = cluster.run.submit(abs, -1)
+            clock.goes_on(59)
+            one_worker.scale(1)
+            found.append(first.result())
+            found.extend(cluster.each(abs, [-2, -3]))
+            lose_all()
+            waits = cluster.run.submit(abs, -4)
+            clock.goes_on(61)
+            waits.result()
+
+    with pytest.raises(RefusedError, match="had no worker for 60 seconds; start some"):
+        work()
+    assert found == [1, 2, 3]
+    assert not fails
+
+
+def test_more_workers_have_more_on_their_way(one_worker: Any) -> None:
+    taken = list[int]()
+
+    def items() -> Iterator[int]:
+        for item in range(12):
+            taken.append(item)
+            yield -item
+
+    with opened(ComputeSettings(cluster=one_worker.scheduler_address)) as cluster:
+        assert cluster.each is not None
+        found = cluster.each(abs, items())
+        assert next(found) == 0
+        assert len(taken) == 2 * 1 + 1
+        one_worker.scale(2)
+        one_worker.wait_for_workers(2, timeout=120)
+        assert next(found) == 1
+        assert len(taken) == 1 + 2 * 2 + 1
+        assert [*found] == [*range(2, 12)]

@@ -31,8 +31,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 _SECONDS: Final = 10
 _SECONDS_ALONE: Final = 60
-"""So long may there be no worker; one that is lost is started again in less."""
+"""So long may tasks wait for a worker; one that is lost is started again in less."""
 _SECONDS_BETWEEN: Final = 2.0
+_WAITING: Final = {"pending", "lost"}
 _WARNED_OF: Final = "distributed.admin.large-graph-warning-threshold"
 _ROWS: Final = 20_000
 _REMEDY: Final = "install the same carprice on all workers"
@@ -211,9 +212,9 @@ def _losses_told() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _workers_watched(client: Any) -> Iterator[None]:
-    """Turn the loss of all workers, for some time, into an error of one line.
+    """Turn tasks that wait for some time, while there is no worker, into an error of one line.
 
-    Dask itself waits for others. What waits for tasks is woken up by cancelling them.
+    Dask itself waits for workers. What waits for tasks is woken up by cancelling them.
     """
     from distributed import Future
 
@@ -221,13 +222,14 @@ def _workers_watched(client: Any) -> Iterator[None]:
 
     def watch() -> None:
         last = time.monotonic()
-        with contextlib.suppress(Exception):  # a lost scheduler is told by those who wait for tasks
-            while not ended.wait(_SECONDS_BETWEEN):
-                if client.nthreads():
-                    last = time.monotonic()
-                elif time.monotonic() - last > _SECONDS_ALONE:
+        while not ended.wait(_SECONDS_BETWEEN):
+            with contextlib.suppress(Exception):  # a lost scheduler is told by the tasks it loses
+                now, tasks = time.monotonic(), [*client.futures.items()]
+                if client.nthreads() or not any(one.status in _WAITING for _, one in tasks):
+                    last = now
+                elif now - last > _SECONDS_ALONE:
                     lost.set()
-                    client.cancel([Future(key, client) for key in [*client.futures]], force=True)
+                    client.cancel([Future(key, client) for key, _ in tasks], force=True)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -251,16 +253,23 @@ def _each(
     """Run a task for each item; see :class:`carprice.arrays.Each`.
 
     What is shared is a task's result: workers have it from each other, and it is there again when
-    the one that had it is lost. As many results wait on the workers as they have threads.
+    the one that had it is lost. For each thread that the workers have by then, two items are on
+    their way, and one more.
     """
-    held = client.submit(_same, shared, pure=False)
-    waiting, count = deque[Any](), sum(client.nthreads().values())
+    held, waiting = client.submit(_same, shared, pure=False), deque[Any]()
     for item in items:
         waiting.append(client.submit(_call, function, item, held, pure=False))
-        if len(waiting) > 2 * count:
+        while len(waiting) > 2 * _threads(client):
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def _threads(client: Any) -> int:
+    """Return how many threads the workers have; none where the scheduler does not answer."""
+    with contextlib.suppress(Exception):  # a lost scheduler is told by the tasks it loses
+        return sum(client.nthreads().values())
+    return 0
 
 
 def _same(value: T) -> T:
