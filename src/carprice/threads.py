@@ -5,6 +5,7 @@ scikit-learn) and OpenBLAS read the environment once. Libraries with an argument
 as CatBoost, are given :func:`thread_count`.
 """
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -36,6 +37,18 @@ def thread_count(environment: Mapping[str, str] = os.environ) -> int:
     """
     number = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(number) if number.isdecimal() and int(number) > 0 else usable_cores()
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Have BLAS use one thread in the block: it rounds by their number, and they spin in waiting.
+
+    What the ridge asks of it is too small for several.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def in_threads(function: Callable[..., R], items: Iterable[Any], *shared: Any) -> Iterator[R]:

@@ -71,7 +71,7 @@ def test_many_prices_that_ingest_believes_are_not_judged_again(
         given["trust"] = trust
         raise InputError("enough")
 
-    monkeypatch.setattr(train_stage, "_MANY_ROWS", most)
+    monkeypatch.setattr(train_stage, "MANY_PRICES", most)
     monkeypatch.setattr(train_stage, "train_model", stop)
     with pytest.raises(InputError, match="enough"):
         train(TrainSettings(), workspace, quiet)

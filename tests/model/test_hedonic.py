@@ -1,9 +1,11 @@
 import datetime
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info
 
 from carprice.arrays import Floats
 from carprice.listings.features import Features, parse
@@ -11,7 +13,7 @@ from carprice.listings.frames import read_features
 from carprice.listings.keys import DetailKey, ModelKey
 from carprice.listings.market import Market
 from carprice.model import hedonic_fit
-from carprice.model.block_scales import factors_of
+from carprice.model.block_scales import choose_scales, factors_of
 from carprice.model.car import CarReader
 from carprice.model.defaults import Defaults
 from carprice.model.encoder import Anchor
@@ -262,3 +264,22 @@ def test_a_ridge_of_before_has_its_straight_trend_of_listing_dates(fitted: Fitte
         for numbers in (listed, today)
     )
     assert then == pytest.approx(now - 0.3)
+
+
+def test_the_ridge_has_one_thread_of_blas(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BLAS rounds by the number of its threads: a model would hang on the machine's cores."""
+
+    def threads() -> list[int]:
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    seen: list[int] = []
+
+    def choosing(*given: Any) -> dict[str, float]:
+        seen.extend(threads())
+        return choose_scales(*given)
+
+    monkeypatch.setattr(hedonic_fit, "choose_scales", choosing)
+    before = threads()
+    fitted.fit()
+    assert {*seen} == {1}
+    assert threads() == before

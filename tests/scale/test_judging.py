@@ -1,6 +1,7 @@
 """Prices that are judged on a cluster are believed as far as on one machine."""
 
-from concurrent.futures import ThreadPoolExecutor
+import pickle
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from carprice.components.workspace import read_json
 from carprice.evaluation import junk
 from carprice.listings.cars import CAR
+from carprice.listings.cells import with_categories
 from carprice.listings.market import Market
 from carprice.model import trust
 
@@ -36,3 +38,25 @@ def test_prices_are_judged_alike_at_once(
     for one, other in zip(here, there, strict=True):
         np.testing.assert_array_equal(one.trust, other.trust)
         np.testing.assert_array_equal(one.expected, other.expected)
+
+
+def test_a_task_is_sent_the_texts_of_its_own_rows(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "MOST_ROWS", 100)
+    monkeypatch.setattr(junk, "MOST_ROWS", 100)
+    workspace, sizes = finished[0], []
+    train = pd.read_parquet(workspace.train_listings)
+    variants = [f"{row:0400}" for row in range(len(train))]
+    train = with_categories(train.assign(variant=variants))
+    market = Market.from_json(read_json(workspace.market, made_by="ingest"))
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, task: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+            sizes.append(len(pickle.dumps(arguments[1])))
+            return super().submit(task, *arguments, **named)
+
+    with Counting(2) as run:
+        junk.judge_listings(train, train.iloc[:100], market, run)
+    assert len(sizes) == 1 + -(-len(train) // 100)
+    assert max(sizes) < 2 * 100 * 400

@@ -1,5 +1,6 @@
 """Files that are read at once tell what they tell one after another, and the same errors."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import pytest
 
 from carprice.arrays import quiet
 from carprice.errors import InputError
+from carprice.listings import reading
+from carprice.listings.notation import Notation
+from carprice.listings.partitions import Before, Manner, read_part
 from carprice.listings.reading import Source, read_source, read_source_at
 from carprice.settings import IngestSettings
 
@@ -120,6 +124,27 @@ def test_what_is_wrong_with_files_is_told_alike(
     one, other = read(tmp_path, parts, **given)
     assert told in one
     assert one == other
+
+
+def test_what_is_kept_of_rows_has_no_texts_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row has a description of its own, which no field reads."""
+    monkeypatch.setattr(reading, "_ROWS_INSPECTED", 10)
+    told = [f"{row:04000}" for row in range(ROWS)]
+    file, folder = tmp_path / "cars.csv", tmp_path / "copy"
+    cars(told=told).to_csv(file, index=False)
+    folder.mkdir()
+    settings = IngestSettings(source=str(file))
+    source = read_source(settings, quiet, keep=folder)
+    assert source.ignored["told"].tolist() == told[:10]
+    assert len(pickle.dumps(source.ignored)) < 20 * 4000
+    part = read_part(
+        Manner(settings, {}, learns=True),
+        *(str(file), Before(Notation(settings), {}), reading._keep_after(10_000)),
+        ahead=False,
+    )
+    assert len(pickle.dumps(part.kept)) < 20 * 4000
 
 
 def test_a_share_of_bare_numbers_is_judged_over_all_files(tmp_path: Path) -> None:

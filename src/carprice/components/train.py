@@ -1,7 +1,7 @@
 """Train: features → a model folder, unless a feature knows the price."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from carprice.components.workspace import (
     require_output,
 )
 from carprice.files import check_writable
+from carprice.listings.believed import MANY_PRICES
 from carprice.listings.frames import data_digest_of, read_features, trust_of
 from carprice.listings.market import Market
 from carprice.model import PriceModel
 from carprice.model.training import train_model
 from carprice.settings import TrainSettings
-
-_MANY_ROWS: Final = 100_000
-"""Of more rows, prices are not judged again where ingest has taken all of them for cars'."""
 
 
 def train(
@@ -45,7 +43,7 @@ def train(
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     report = read_json(workspace.report, made_by="ingest")
     trust = trust_of(file)
-    if trust is None and len(log_price) > _MANY_ROWS and _all_believed(report):
+    if trust is None and len(log_price) > MANY_PRICES and _all_believed(report):
         trust = np.ones(len(log_price))
     model = train_model(
         *(features, log_price, market, settings, report["columns"], progress),

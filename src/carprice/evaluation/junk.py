@@ -11,6 +11,7 @@ import pandas as pd
 from carprice.arrays import Coded, Codes, Floats, picked
 from carprice.listings.believed import BELIEVED
 from carprice.listings.cars import cars_of
+from carprice.listings.cells import with_texts
 from carprice.listings.features import Features
 from carprice.listings.frames import parse_listings
 from carprice.listings.market import Market
@@ -164,10 +165,11 @@ def _judge_at(
         return replace(parsed, cars=None if cars is None else cars[some])
 
     def judge_all(judge: PriceJudge, listings: pd.DataFrame = train) -> Judged:
-        tasks = [
-            run.submit(_judge_some, judge, listings.iloc[first : first + MOST_ROWS], market)
+        parts = (
+            with_texts(listings.iloc[first : first + MOST_ROWS])
             for first in range(0, len(listings), MOST_ROWS)
-        ]
+        )
+        tasks = [run.submit(_judge_some, judge, part, market) for part in parts]
         found = [task.result() for task in tasks]
         return Judged(judge, *map(np.concatenate, zip(*found, strict=True)))
 

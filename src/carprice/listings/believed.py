@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BELIEVED: Final = 0.5
 """Least trust, from 0 to 1, in a price that is taken for a car's."""
+MANY_PRICES: Final = 100_000
+"""Of more prices, all count fully where each is taken for a car's."""
 PRICE_TRUST: Final = "price_trust"
 """Column of listings and features: how far the row's price is believed, 0 to 1."""
 
@@ -54,13 +56,16 @@ def first_believed(cars: Codes, trust: Floats) -> Codes:
 def counted(trust: Floats) -> Floats:
     """Return how much each price counts: what is rather not believed, not at all.
 
-    Even a hundredth of a price that is off by a hundred times would move all others.
+    Even a hundredth of a price that is off by a hundred times would move all others. Where there
+    are many and none is doubted, all count fully.
 
     Examples
     --------
     >>> counted(np.array([0.2, 1.0, 0.6, np.nan])).tolist()
     [0.0, 1.0, 0.6, 1.0]
     """
+    if len(trust) > MANY_PRICES and not (trust < BELIEVED).any():
+        return np.ones(len(trust))
     rows, found = believed_rows(trust), np.zeros(len(trust))
     found[rows] = np.nan_to_num(trust[rows], nan=1.0)
     return found

@@ -98,13 +98,16 @@ def with_categories(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with its categories as texts; None where one is missing."""
-    texts = {
-        name: pd.Series(_texts(column), frame.index, dtype=object)
-        for name, column in frame.items()
-        if isinstance(column.dtype, pd.CategoricalDtype)
-    }
-    return frame.assign(**texts)
+    """Return a table with its categories as texts; None where one is missing.
+
+    Some rows of a table have its categories, all of them: what is kept or sent of them has texts.
+    """
+    found = frame.copy(deep=False)
+    for name, column in frame.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            texts = np.where(column.isna(), None, column.to_numpy(dtype=object))
+            found[name] = pd.Series(texts, frame.index, dtype=object)
+    return found
 
 
 def stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -126,9 +129,3 @@ def _as_categories(column: pd.Series) -> pd.Series:
     if not pd.api.types.is_string_dtype(column.dtype):
         return column
     return pd.Series(categories(*pd.factorize(column.to_numpy(dtype=object))), column.index)
-
-
-def _texts(column: pd.Series) -> np.ndarray:
-    """Return the texts of a column of categories; None where one is missing."""
-    texts = np.array([*column.cat.categories, None], dtype=object)
-    return np.asarray(texts[column.cat.codes])

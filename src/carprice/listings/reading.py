@@ -26,7 +26,7 @@ from carprice.listings.cars import (
     told_as_near,
     with_cars,
 )
-from carprice.listings.cells import stacked, with_categories
+from carprice.listings.cells import stacked, with_categories, with_texts
 from carprice.listings.cleaning import (
     Counts,
     clean,
@@ -152,10 +152,11 @@ def read_source(
         raw = tally.add(chunk, mapped)
         if on_rows is not None:
             on_rows(raw)
-        frames.append(with_categories(mapped.frame))
-        digests.append(row_digests(raw))
+        frame, digest, head = _kept(mapped, raw, max(rest, 0))
+        frames.append(frame)
+        digests.append(digest)
         if rest > 0:
-            ignored.append(raw[[*mapped.ignored]].iloc[:rest].reset_index(drop=True))
+            ignored.append(head)
         progress(f"reading {label}: {tally.rows:,} rows")
     return _source(settings, tally, notation, frames, digests, ignored)
 
@@ -207,7 +208,7 @@ def _kept(
     mapped: MappedChunk, raw: pd.DataFrame, most: int
 ) -> tuple[pd.DataFrame, npt.NDArray[np.uint64], pd.DataFrame]:
     """Return mapped rows, a digest of each raw one, and what no field reads of the first ones."""
-    head = raw[[*mapped.ignored]].iloc[:most].reset_index(drop=True)
+    head = with_texts(raw[[*mapped.ignored]].iloc[:most]).reset_index(drop=True)
     return with_categories(mapped.frame), row_digests(raw), head
 
 

@@ -39,7 +39,7 @@ from carprice.model.ridge_chunk import ChunkBlock, PricedChunk, RidgeChunk, sums
 from carprice.model.sampling import sample_of
 from carprice.model.tails import tail_weight
 from carprice.model.worth import WORTHS, worth_of
-from carprice.threads import in_threads
+from carprice.threads import in_threads, one_blas_thread
 
 _CHUNK_ROWS: Final = 100_000
 _MANY_ROWS: Final = 50_000
@@ -59,6 +59,7 @@ Coefficients = Mapping[str, Mapping[str, float]]
 """Block name → term → what it adds to ln(price), per unit of the block's basis."""
 
 
+@one_blas_thread()
 def fit_hedonic(
     features: Features,
     log_price: Floats,

@@ -56,7 +56,7 @@ class NormalEquations:
 
     def squared_error(self, solution: Floats) -> float:
         """Return Σ w (y - Xb)² of coefficients b (columns)."""
-        fitted = float(solution @ (self.gram @ solution) - 2 * (solution @ self.moment))
+        fitted = float(np.sum(solution * (self.gram @ solution - 2 * self.moment)))
         return max(self.square + fitted, 0.0)
 
 

@@ -27,6 +27,7 @@ from carprice.listings.believed import believed_rows
 from carprice.listings.features import Features
 from carprice.model.intervals import AGE_BANDS, age_bands
 from carprice.model.normal_equations import NormalEquations, RidgeSolver, solve_with_folds
+from carprice.threads import one_blas_thread
 
 _FEWEST_ROWS: Final = 100
 MOST_ROWS: Final = 50_000
@@ -247,6 +248,7 @@ def judge_prices(features: Features, log_price: Floats) -> Judged:
     )
 
 
+@one_blas_thread()
 def judge_rows(
     codes: Codes,
     log_price: Floats,
