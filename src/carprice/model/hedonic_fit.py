@@ -536,7 +536,8 @@ class _Design:
             "make": _means(names["make"], everywhere),
             "model": _means(names["model"], everywhere, make),
         }
-        no_variant = np.mean([not has_detail(text) for text in texts["model_variant"]])
+        variants, codes = coded(texts["model_variant"])
+        no_variant = np.mean(np.array([not has_detail(text) for text in variants])[codes])
         for factor in (VARIANT, POWERTRAIN):
             if factor in factors and not (factor == VARIANT and no_variant > _OFTEN_UNKNOWN):
                 usual[factor] = _means(factors[factor], everywhere, make, model)
