@@ -126,8 +126,10 @@ def _tails(
     draft = RidgeSolver(sum(sums[1:], start=sums[0]))
     factors = factors_of(scales, design.slices, design.width)
     if is_sample:  # without one half is the other half
-        halves = [RidgeSolver(half, draft.order).at(factors).solution() for half in reversed(sums)]
-        by_fold = factors * np.array(halves)
+        halves = in_threads(
+            lambda half: RidgeSolver(half, draft.order).at(factors).solution(), reversed(sums)
+        )
+        by_fold = factors * np.array([*halves])
     else:
         _, by_fold = solve_with_folds(draft, sums, factors)
     missed = log_price - design.held_out(by_fold, folds)
