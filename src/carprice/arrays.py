@@ -17,6 +17,8 @@ Columns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 Progress = Callable[[str], None]
 """Is told the name of each step as it begins."""
 _MOST_KEYS = 2**62
+_MOST_PLACES = 8
+"""Keys are looked up in a table that has at most so many places a row; else rows are sorted."""
 
 
 class Each(Protocol):
@@ -46,6 +48,9 @@ class Coded(Sequence[Any]):
             return Coded(self.values, self.codes[rows])
         return self.values[self.codes[rows]]
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(picked(self.values, self.codes))
+
 
 def coded(values: Sequence[H]) -> tuple[list[H], Codes]:
     """Return the different values, in the order in which they come, and the place of each.
@@ -56,6 +61,11 @@ def coded(values: Sequence[H]) -> tuple[list[H], Codes]:
     >>> different, codes.tolist()
     (['b', 'a'], [0, 1, 0])
     """
+    if isinstance(values, Coded):
+        named, places = coded(values.values)
+        own = places[values.codes]
+        first, codes = coded_together(own)
+        return picked(named, own[first]), codes
     place = {value: number for number, value in enumerate(dict.fromkeys(values))}
     return [*place], np.fromiter(map(place.__getitem__, values), np.intp, len(values))
 
@@ -70,12 +80,30 @@ def coded_together(*codes: Codes) -> tuple[Codes, Codes]:
     ([0, 1, 2], [0, 1, 2, 0])
     """
     keys, combinations = np.zeros(len(codes[0]), dtype=np.int64), 1
+    most = _MOST_PLACES * len(keys)
     for own in codes:
         count = int(own.max(initial=0)) + 1
-        if combinations * count >= _MOST_KEYS:
-            keys = np.unique(keys, return_inverse=True)[1]
-            combinations = int(keys.max(initial=0)) + 1
+        if combinations <= most < combinations * count or combinations * count >= _MOST_KEYS:
+            first, keys = _places(keys, combinations)
+            combinations = len(first)
         keys, combinations = keys * count + own, combinations * count
+    return _places(keys, combinations)
+
+
+def _places(keys: Codes, count: int) -> tuple[Codes, Codes]:
+    """Return the first row of each key, in that order, and the place of each row.
+
+    Parameters
+    ----------
+    keys : from 0 to less than ``count``.
+    """
+    if count <= _MOST_PLACES * len(keys):
+        rows = np.arange(len(keys))
+        place = np.full(count, len(keys))
+        place[keys[::-1]] = rows[::-1]  # of rows of one key, the first one stays
+        first = np.sort(place[place < len(keys)])
+        place[keys[first]] = rows[: len(first)]
+        return first, place[keys]
     _, first, places = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty(len(first), dtype=np.intp)

@@ -67,6 +67,14 @@ def in_threads(function: Callable[..., R], items: Iterable[Any], *shared: Any) -
             yield waiting.popleft().result()
 
 
+def beside(function: Callable[[], R]) -> Future[R]:
+    """Begin to compute in a thread of its own."""
+    pool = ThreadPoolExecutor(1)
+    begun = pool.submit(function)
+    pool.shutdown(wait=False)
+    return begun
+
+
 def usable_cores(process_cgroups: Path = PROCESS_CGROUPS, cgroup_root: Path = CGROUP_ROOT) -> int:
     """Return the cores that this process may use, at least 1.
 

@@ -1,11 +1,15 @@
 import datetime
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from carprice.arrays import Coded, picked
+from carprice import arrays
+from carprice.arrays import Coded, coded_together, picked
+from carprice.listings import frames
 from carprice.listings.cells import stacked, with_categories, with_texts
 from carprice.listings.features import NUMBERS, parse
 from carprice.listings.frames import (
@@ -17,6 +21,9 @@ from carprice.listings.frames import (
     write_listings,
 )
 from carprice.listings.market import Market
+from carprice.model.car import CarReader
+from carprice.model.defaults import Defaults
+from carprice.model.hedonic_fit import texts_of
 from carprice.schema import FIELDS
 
 
@@ -122,3 +129,36 @@ def test_tables_are_stacked_with_the_texts_of_each() -> None:
     whole = pd.concat([frame, frame.iloc[:1].assign(make="Audi")], ignore_index=True)
     parts = [with_categories(frame), with_categories(frame.iloc[:1].assign(make="Audi"))]
     pd.testing.assert_frame_equal(with_texts(stacked(parts)), whole)
+
+
+def test_texts_of_many_rows_stay_codes_that_say_the_same(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = finished[0].train_features
+    few, _ = read_features(file)
+    monkeypatch.setattr(frames, "_MANY_ROWS", 100)
+    many, _ = read_features(file)
+    assert isinstance(many.texts["model"], Coded)
+    assert {name: [*texts] for name, texts in many.texts.items()} == few.texts
+    defaults = Defaults.fit(few)
+    assert json.dumps(Defaults.fit(many).to_json()) == json.dumps(defaults.to_json())
+    by_few, by_many = (
+        texts_of(CarReader(defaults).complete(features), oldest=20) for features in (few, many)
+    )
+    assert len(by_few["model_variant"].different) > 50
+    for name, texts in by_few.items():
+        assert by_many[name].different == texts.different
+        assert by_many[name].codes.tolist() == texts.codes.tolist()
+
+
+@pytest.mark.parametrize("columns", [1, 2, 5])
+def test_codes_are_told_together_by_a_table_as_by_sorting(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(columns)
+    codes = [random.integers(0, 9, 400) for _ in range(columns)]
+    by_table = [part.tolist() for part in coded_together(*codes)]
+    monkeypatch.setattr(arrays, "_MOST_PLACES", 0)
+    assert by_table == [part.tolist() for part in coded_together(*codes)]
+    rows = [*zip(*codes, strict=True)]
+    assert by_table[0] == sorted({row: at for at, row in reversed([*enumerate(rows)])}.values())

@@ -104,6 +104,7 @@ class Features:
     Attributes
     ----------
     texts : n normalised categories by name (:data:`TEXTS`, then own columns); empty where unknown.
+        Of many rows they are :class:`carprice.arrays.Coded`.
     numbers : n values by name (:data:`NUMBERS`, then own columns); NaN where unknown. ``age`` is in
         years, ``odometer`` in the market's distance unit, ``litres`` the engine's displacement,
         ``listed`` the listing's date in years after the valuation date.

@@ -33,6 +33,8 @@ from carprice.schema import (
 _TARGET = "ln_price"
 _DIGEST = "data_digest"
 _EQUIPMENT = "equipment"
+_MANY_ROWS = 200_000
+"""Texts of more rows stay codes: so many are only counted, or learned from by their codes."""
 _ROWS_OF_A_GROUP = 1024 * 1024
 """What pandas writes, too."""
 
@@ -172,7 +174,8 @@ def read_features(path: Path) -> tuple[Features, Floats]:
     return Features(read, numbers, equipment, cars), floats(_TARGET)
 
 
-def _texts(column: pa.ChunkedArray) -> list[str]:
+def _texts(column: pa.ChunkedArray) -> Any:
     """Return a column of texts; rows of one text share it."""
     coded = column.unify_dictionaries().combine_chunks()
-    return picked(coded.dictionary.to_pylist(), coded.indices.to_numpy())
+    pick = Coded if len(coded) > _MANY_ROWS else picked
+    return pick(coded.dictionary.to_pylist(), coded.indices.to_numpy())

@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from carprice.arrays import coded, coded_together, picked
+from carprice.arrays import Coded, coded, coded_together, picked
 from carprice.listings.features import (
     CAR_CATEGORIES,
     TYPE_TEXTS,
@@ -139,6 +140,7 @@ class CarReader:
 
     def complete(self, features: Features) -> Features:
         """Return parsed listings with unknown numbers, transmission, body and fuel filled."""
+        pick: Any = Coded if isinstance(features.texts["model"], Coded) else picked
         texts = [coded(features.texts[name]) for name in TYPE_TEXTS]
         first, codes = coded_together(*(own for _, own in texts))
         columns = [picked(different, own[first]) for different, own in texts]
@@ -146,10 +148,11 @@ class CarReader:
             self.type_of(dict(zip(TYPE_TEXTS, one, strict=True)), math.nan)
             for one in zip(*columns, strict=True)
         ]
-        completed = {name: picked([of.texts[name] for of in types], codes) for name in TYPE_TEXTS}
+        completed = {name: pick([of.texts[name] for of in types], codes) for name in TYPE_TEXTS}
         usual = self._categories or [""] * len(self.categories)
         for name, of_all in zip(self.categories, usual, strict=True):
-            completed[name] = [one or of_all for one in features.texts[name]]
+            different, own = coded(features.texts[name])
+            completed[name] = pick([one or of_all for one in different], own)
         numbers = dict(features.numbers)
         for name in types[0].usual if types else {}:
             medians = np.array([of.usual[name] for of in types], dtype=np.float64)[codes]

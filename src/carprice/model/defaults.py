@@ -5,7 +5,6 @@ say) to the few odd rows that lacked it. A number that all cars of a model lack 
 displacement) stays unknown, and so does an odometer where the market often leaves it out.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
@@ -125,10 +124,9 @@ class UsualCar:
     @classmethod
     def fit(cls, features: Features) -> Self:
         """Learn it from training rows."""
-        numbers, by_fuel = features.numbers, defaultdict(list)
-        for fuel, years in zip(features.texts["fuel"], numbers["fitness_age"], strict=True):
-            if not np.isnan(years):
-                by_fuel[fuel].append(years)
+        numbers, (fuels, codes) = features.numbers, coded(features.texts["fuel"])
+        years = numbers["fitness_age"]
+        by_fuel = {fuel: _median(years[codes == code]) for code, fuel in enumerate(fuels)}
         medians = {name: _median(numbers[name]) for name in ("age", "odometer")}
         return cls(
             {name: median for name, median in medians.items() if not np.isnan(median)},
@@ -136,7 +134,7 @@ class UsualCar:
                 name: _commonest_text(features.texts[name])
                 for name in (*CAR_CATEGORIES, *own_texts(features.own))
             },
-            {fuel: float(np.median(years)) for fuel, years in by_fuel.items()},
+            {fuel: median for fuel, median in by_fuel.items() if not np.isnan(median)},
         )
 
 
@@ -160,14 +158,20 @@ def _commonest(kinds: Sequence[tuple[str, ...]], counts: Codes) -> tuple[str, ..
     return min(kinds[code] for code in np.flatnonzero(counts == counts.max()).tolist())
 
 
-def _commonest_text(texts: Iterable[str]) -> str:
-    counts = Counter(texts)
+def _counts(texts: Sequence[str]) -> dict[str, int]:
+    """Return how many rows have each text."""
+    different, codes = coded(texts)
+    return dict(zip(different, np.bincount(codes).tolist(), strict=True))
+
+
+def _commonest_text(texts: Sequence[str]) -> str:
+    counts = _counts(texts)
     return min(counts, key=lambda text: (-counts[text], text))
 
 
 def _always_known(features: Features) -> Iterator[tuple[str, str]]:
     for name in (*CAR_CATEGORIES, *own_texts(features.own)):
-        counts = Counter(features.texts[name])
+        counts = _counts(features.texts[name])
         usual = _commonest_text(features.texts[name])
         if "" not in counts and counts[usual] >= _COMMON * len(features):
             yield name, usual

@@ -127,8 +127,10 @@ def _tails(
     draft = RidgeSolver(sum(sums[1:], start=sums[0]))
     factors = factors_of(scales, design.slices, design.width)
     if is_sample:  # without one half is the other half
-        halves = [RidgeSolver(half, draft.order).at(factors).solution() for half in reversed(sums)]
-        by_fold = factors * np.array(halves)
+        halves = in_threads(
+            lambda half: RidgeSolver(half, draft.order).at(factors).solution(), reversed(sums)
+        )
+        by_fold = factors * np.array([*halves])
     else:
         _, by_fold = solve_with_folds(draft, sums, factors)
     missed = log_price - design.held_out(by_fold, folds)
@@ -537,7 +539,8 @@ class _Design:
             "make": _means(names["make"], everywhere),
             "model": _means(names["model"], everywhere, make),
         }
-        no_variant = np.mean([not has_detail(text) for text in texts["model_variant"]])
+        variants, codes = coded(texts["model_variant"])
+        no_variant = np.mean(np.array([not has_detail(text) for text in variants])[codes])
         for factor in (VARIANT, POWERTRAIN):
             if factor in factors and not (factor == VARIANT and no_variant > _OFTEN_UNKNOWN):
                 usual[factor] = _means(factors[factor], everywhere, make, model)

@@ -25,6 +25,7 @@ from carprice.listings.features import (
     read_type,
 )
 from carprice.listings.market import Market
+from carprice.model.known_values import KnownValues
 
 _BYTES: Final = 8
 _KEPT_TYPES: Final = 4_096
@@ -44,7 +45,7 @@ class LearnedFrom:
     keys: npt.NDArray[np.uint64]
 
     @classmethod
-    def of(cls, features: Features, market: Market, reading: Reading) -> Self:
+    def of(cls, features: Features, market: Market, reading: Reading | KnownValues) -> Self:
         """Return the cars of training rows; ``reading`` is how the model reads listings."""
         keys = np.fromiter(map(_digest, _cars_of(features, market, reading)), dtype=np.uint64)
         return cls(np.unique(keys))
@@ -99,7 +100,7 @@ class CarKeys:
         return by_year, of_new
 
 
-def _cars_of(features: Features, market: Market, reading: Reading) -> Iterator[str]:
+def _cars_of(features: Features, market: Market, reading: Reading | KnownValues) -> Iterator[str]:
     numbers = features.numbers
     ages, models, odometers = numbers["age"], features.texts["model"], numbers["odometer"].tolist()
     days = np.round(numbers["listed"] * 365.25).astype(np.int64)

@@ -11,16 +11,16 @@ mapped file short ends the process that reads it.
 
 import math
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate, repeat
+from itertools import accumulate
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from carprice.arrays import Codes, Floats
+from carprice.arrays import Codes, Floats, coded, coded_together, picked
 from carprice.listings.believed import believed_rows
 from carprice.listings.features import CAR_CATEGORIES, LISTED_YEARS, Features
 from carprice.listings.keys import DetailKey, ModelKey, detail_key
@@ -106,12 +106,12 @@ class ListingStore:
         rows = rows[np.sort(newest)]
         type_texts = [texts["model"], texts["model_trim"], texts["model_variant"]]
         type_texts += [texts[name] for name in TYPE_COLUMNS[2:]]
-        types, type_codes = _coded(_rows_of(type_texts, rows), len(rows))
+        types, type_codes = _coded(type_texts, rows)
         known = [name for name in STORED_NUMBERS if not np.isnan(numbers[name][rows]).all()]
         columns = [np.nan_to_num(numbers[name], nan=-1.0) for name in known]
-        specs, spec_codes = _most_common(_rows_of(columns, rows), len(rows))
+        specs, spec_codes = _most_common(columns, rows)
         names = (*CAR_CATEGORIES, *own_texts(features.own))
-        kinds, kind_codes = _most_common(_rows_of([texts[name] for name in names], rows), len(rows))
+        kinds, kind_codes = _most_common([texts[name] for name in names], rows)
         models: dict[str, tuple[int, int]] = {}
         listings = np.bincount(type_codes, minlength=len(types)).tolist()
         for (model, *_), count in zip(types, listings, strict=True):
@@ -328,38 +328,36 @@ def _length(columns: Collection[Sequence[Any] | Floats]) -> int:
     return lengths.pop()
 
 
-def _rows_of(columns: Sequence[Sequence[str] | Floats], rows: Codes) -> Iterator[tuple[Any, ...]]:
-    """Yield some rows of columns."""
+def _coded(
+    columns: Sequence[Sequence[str] | Floats], rows: Codes
+) -> tuple[list[tuple[Any, ...]], Codes]:
+    """Return the different ones of some rows of columns, sorted, and the place of each row."""
     if not columns:
-        return repeat((), len(rows))
-    at = rows.tolist()
-    return zip(
-        *(
-            column[rows].tolist() if isinstance(column, np.ndarray) else map(column.__getitem__, at)
-            for column in columns
-        ),
-        strict=True,
-    )
-
-
-def _coded(rows: Iterable[tuple[Any, ...]], count: int) -> tuple[list[tuple[Any, ...]], Codes]:
-    """Return the different rows, sorted, and the place of each row among them."""
-    found: dict[tuple[Any, ...], int] = {}
-    codes = np.fromiter((found.setdefault(row, len(found)) for row in rows), np.intp, count)
-    different = sorted(found)
+        return [()], np.zeros(len(rows), dtype=np.intp)
+    parts = []
+    for column in columns:
+        if isinstance(column, np.ndarray):
+            numbers, codes = np.unique(column[rows], return_inverse=True)
+            parts.append((numbers.tolist(), codes))
+        else:
+            texts, codes = coded(column)
+            parts.append((texts, codes[rows]))
+    first, codes = coded_together(*(own for _, own in parts))
+    found = [*zip(*(picked(values, own[first]) for values, own in parts), strict=True)]
+    order = sorted(range(len(found)), key=found.__getitem__)
     place = np.empty(len(found), dtype=np.intp)
-    place[[found[row] for row in different]] = np.arange(len(found))
-    return different, place[codes]
+    place[order] = np.arange(len(found))
+    return [found[one] for one in order], place[codes]
 
 
 def _most_common(
-    rows: Iterable[tuple[Any, ...]], count: int
+    columns: Sequence[Sequence[str] | Floats], rows: Codes
 ) -> tuple[list[tuple[Any, ...]], Codes]:
     """Return the same, but of the rows beyond what can be named the commonest only.
 
     The place of all others is :data:`NOT_KEPT`.
     """
-    different, codes = _coded(rows, count)
+    different, codes = _coded(columns, rows)
     if len(different) <= NOT_KEPT:
         return different, codes
     commonest = np.argsort(-np.bincount(codes), kind="stable")[:NOT_KEPT]

@@ -4,7 +4,7 @@ import datetime
 import importlib.metadata
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -51,7 +51,7 @@ from carprice.model_folder import (
     write_folder,
 )
 from carprice.schema import DEFAULT_CONFIDENCE, MODEL_NAMES, own_of
-from carprice.threads import in_threads
+from carprice.threads import beside, in_threads
 
 if TYPE_CHECKING:
     from carprice.settings import TrainSettings
@@ -171,7 +171,18 @@ class PriceModel:
             *(complete, log_price, assignment, fixed, market.km_per_unit, trust),
             each or in_threads,
         )
-        encoder = Encoder.fit(complete.take(features.first_of_each_car(trust)), anchor.falling)
+        first, believed = features.first_of_each_car(trust), believed_rows(trust)
+        counting = features.take(believed)
+        # None of it needs the trees, beside which it takes what they leave of the cores.
+        cars_told = beside(
+            lambda: (
+                ListingStore.fit(features, log_price, trust, cars, RidgeLookups(hedonic))
+                if settings.comparables
+                else None,
+                LearnedFrom.of(counting, market, KnownValues(hedonic)),
+            )
+        )
+        encoder = Encoder.fit(complete.take(first), anchor.falling)
         # What trees and ranges learn from: of many rows, a sample.
         used = sample_of(len(log_price), _TREE_ROWS, seed)
         of_trees, known, asked = features.take(used), log_price[used], anchor.take(used)
@@ -192,20 +203,15 @@ class PriceModel:
         scale, local = _fit_scale(matrix[some], missed, weights, parts, settings, each)
         some = used[some]
         price, age = np.exp(log_price), features.numbers["age"][some]
-        believed, sure = believed_rows(trust), believed_rows(trust[some])
+        sure = believed_rows(trust[some])
         scores = (missed, np.exp(local), age, weights)
         ends = ConformalRanges.held_out(*scores, parts)
         guess = Prices(*(np.exp(log_price[some] - missed + end) for end in (0.0, *ends)))
-        first = features.first_of_each_car(trust)
-        listings = None
-        if settings.comparables:
-            ridge = RidgeLookups(hedonic)
-            listings = ListingStore.fit(features, log_price, trust, cars, ridge)
         is_small = len(first) <= _MOST_HELD_OUT and len(some) == len(log_price)
-        counting = features.take(believed)
         measured = features.take(some[sure])
         once = measured.first_of_each_car()
-        model = cls(
+        listings, learned = cars_told.result()
+        return cls(
             market=market,
             hedonic=hedonic,
             defaults=defaults,
@@ -236,6 +242,7 @@ class PriceModel:
             held_out=guess.take(first) if is_small else None,
             segments=Segments.fit(measured, price[some][sure], guess.price[sure]),
             deal=DealLimits.of(settings.deal, counting.numbers["age"], price[believed]),
+            learned=learned,
             listings=listings,
             reference=Reference.fit(
                 measured.take(once),
@@ -244,7 +251,6 @@ class PriceModel:
                 market,
             ),
         )
-        return replace(model, learned=LearnedFrom.of(counting, market, model.reading))
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle what was fitted; the look-ups made of it are made again."""
