@@ -34,6 +34,7 @@ from carprice.components.train import train
 from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
+from carprice.listings.cells import with_texts
 from carprice.listings.features import Features, listings_of
 from carprice.listings.frames import as_columns, parse_listings
 from carprice.listings.market import Market
@@ -194,7 +195,7 @@ def draw(rows: int, seed: int, folder: Path) -> pd.DataFrame:
     settings = IngestSettings.model_validate(
         {"source": str(path), "extra": {"truePrice": "number"}, "units": {"currency": "INR"}}
     )
-    listings = clean_source(read_source(settings, quiet), settings).frame
+    listings = with_texts(clean_source(read_source(settings, quiet), settings).frame)
     return listings.sample(frac=1, random_state=seed, ignore_index=True)
 
 
@@ -307,7 +308,7 @@ def real_market(name: str, folds: int) -> tuple[dict[str, Any], list[str]]:
     source = settings.ingest.model_copy(update={"repeats": "latest"})
     monitor = MonitorSettings(days=92, prices="sold" if name == "nz" else "asked")
     cleaned = clean_source(read_source(source, quiet), source)
-    listings = cleaned.frame.sort_values("listed_on", kind="stable", ignore_index=True)
+    listings = with_texts(cleaned.frame).sort_values("listed_on", kind="stable", ignore_index=True)
     units = source.units
     day = listings["listed_on"]
     if begin := REAL[name]:

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from carprice.arrays import quiet
+from carprice.listings.cells import with_texts
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.reading import clean_source, read_source
@@ -19,7 +20,7 @@ def drawn(rows: int, seed: int) -> pd.DataFrame:
     settings = IngestSettings.model_validate(
         {"source": "sample", "sample": {"rows": rows, "seed": seed}}
     )
-    listings = clean_source(read_source(settings, quiet), settings).frame
+    listings = with_texts(clean_source(read_source(settings, quiet), settings).frame)
     return listings.sample(frac=1, random_state=seed, ignore_index=True)
 
 
