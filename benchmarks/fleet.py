@@ -21,7 +21,6 @@ from rich.table import Table
 from sample_registry import MODEL, sample_registry
 from servers import (
     Cores,
-    Server,
     ServerError,
     clean_environment,
     core_us,
@@ -42,7 +41,6 @@ LISTINGS: Final = 5_000
 """More than a file has rows: what repeats within one takes next to nothing."""
 FILE_BYTES: Final = 1024 * 1024
 _MONTH: Final = 30 * 24 * 3600
-_WAIT_SECONDS: Final = 30
 
 
 @dataclass(frozen=True)
@@ -160,16 +158,10 @@ def ask_service(folder: Path, uri: str, seconds: int) -> tuple[float, float, flo
         if load.errors:
             raise ServerError(f"{load.refused} answers are errors, {load.broken} requests broke")
         rate = load.requests / ((server.core_us() - before) / 1e6)
-        stop(server)
+        server.finish()
     files = [*log.glob("*.parquet")]
     rows = [int(pq.read_metadata(path).num_rows) for path in files]
     return rate, sum(path.stat().st_size for path in files) / sum(rows), max(rows)
-
-
-def stop(server: Server) -> None:
-    """End a service as a load balancer's machine does, so that its log is finished."""
-    server.process.terminate()
-    server.process.wait(_WAIT_SECONDS)
 
 
 def table_of(fleets: list[Fleet]) -> Table:

@@ -31,7 +31,6 @@ MOST: Final = 1.05
 CONNECTIONS: Final = 16
 NOWHERE: Final = "http://127.0.0.1:9"
 WITHOUT, WITH = "without the log", "with the log"
-_WAIT_SECONDS: Final = 30
 
 
 @dataclass
@@ -113,8 +112,7 @@ def _logged(server: Server, log: Path, answers: int) -> int:
 
     wrk ends while some requests are under way, so that there are a few rows more than answers.
     """
-    server.process.terminate()
-    server.process.wait(_WAIT_SECONDS)
+    server.finish()
     files = sorted(log.glob("*.parquet"))
     rows = sum(int(pq.read_metadata(path).num_rows) for path in files)
     if rows < answers:

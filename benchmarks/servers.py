@@ -24,6 +24,7 @@ _NOT_YET: Final = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.NOT_FOUND)
 """What servers answer while they load; anything else but 200 will not get better."""
 _ANSWER_SECONDS: Final = 60.0
 _SHOWN_CHARACTERS: Final = 1500
+_SECONDS_TO_FINISH: Final = 30
 
 
 class ServerError(Exception):
@@ -120,6 +121,11 @@ class Server:
     def core_us(self) -> float:
         """Return the microseconds that the server's processes were on a core."""
         return core_us(self.process.pid)
+
+    def finish(self) -> None:
+        """Ask the server to end, and wait until it has: its prediction log is finished then."""
+        self.process.terminate()
+        self.process.wait(_SECONDS_TO_FINISH)
 
     def resident_bytes(self) -> int:
         """Return the resident memory of the server's processes together."""
