@@ -154,7 +154,7 @@ def test_appraisals_are_timed_part_by_part(
     run: Callable[..., object], promoted: Any, tmp_path: Path
 ) -> None:
     report = tmp_path / "appraising.json"
-    options = ("--model", promoted.model, "--listings", 60, "--comparables", 3000)
+    options = ("--model", promoted.model, "--listings", 60, "--turns", 1, "--comparables", 3000)
     code = run("appraising.py", *options, "--json", report)
     told = {one["path"]: one for one in json.loads(report.read_text())}
     assert told["/appraise"]["bytes"] > told["/appraise?without=curve"]["bytes"] + 1000

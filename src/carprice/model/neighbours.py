@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -64,6 +65,7 @@ _KNOTS: Final = 9
 _KEPT_TYPES: Final = 8_192
 _KEPT_NUMBERS: Final = 4_096
 _KEPT_APART: Final = 1_024
+_KEPT_WINDOWS: Final = 8_192
 _LAST_DAY: Final = datetime.date.max.toordinal()
 
 
@@ -113,6 +115,7 @@ class Neighbours:
         )
         self._apart = lru_cache(maxsize=_KEPT_APART)(self._between_types)
         self._starts_of = lru_cache(maxsize=_KEPT_APART)(self._find_starts)
+        self._window = lru_cache(maxsize=_KEPT_WINDOWS)(self._find_window)
         self._numbers_at = lru_cache(maxsize=_KEPT_NUMBERS)(store.numbers_of)
         self._kept = _ALWAYS_KEPT | store.numbers.keys()
 
@@ -215,10 +218,14 @@ class Neighbours:
         """Return the listings of a model that are within reach."""
         car = subject.car
         types, _ = self._store.places[model]
-        rows = self._about(model, car)
+        records, window = self._store.records, self._window(model, round(car.numbers["age"]))
+        if window is None:
+            rows = self._about(model, car)
+            some = records.take(rows)  # many times as fast as records[rows]
+        else:
+            rows, some = np.arange(window.start, window.stop), records[window]
         if not len(rows):
             return rows, np.zeros(0)
-        some = self._store.records.take(rows)  # many times as fast as records[rows]
         of_types = self._apart(model, subject.car_type)
         square = of_types[some["type"] - np.uint32(types.start)] ** 2
         square += self._by_age(some, subject) ** 2
@@ -252,6 +259,17 @@ class Neighbours:
             if left <= 0:
                 break
         return np.concatenate(parts)
+
+    def _find_window(self, model: str, age: int) -> slice | None:
+        """Return the listings of a model about an age; None where they are too many."""
+        starts = self._starts_of(model)
+        first, last = max(age - _YEARS, 0), min(age + _YEARS, len(starts) - 2)
+        if first > last:
+            return slice(0, 0)
+        edges = starts[first : last + 2]
+        most = max(end - start for start, end in pairwise(edges))
+        is_small = most <= _MOST_OF_AN_AGE and edges[-1] - edges[0] <= _MOST_AT_ONCE
+        return slice(edges[0], edges[-1]) if is_small else None
 
     def _find_starts(self, model: str) -> list[int]:
         """Return where the listings of a model of each age begin, and where the oldest end."""

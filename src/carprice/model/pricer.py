@@ -285,19 +285,17 @@ class Pricer:
         ----------
         places : ages in years; distances, None where unknown.
         """
-        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
-        values = self._listings.read(listing, day, known.car_type.litres)
+        known, day, car = self._car_of(listing)
+        edges = self._support.read_at_edges(car)
         unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
-        subject = self.subject(listing)
+        subject = self._subject(known.car_type, car)
 
         def reads() -> Iterator[_Read]:
             for age, odometer in places:
-                moved = self._listings.moved(values, age, odometer)
-                car = self._cars.car_of(known.car_type, moved)
-                variance = self._support.read_at_edges(car)
-                at = car.numbers["age"], car.numbers["odometer"]
-                variance += self._support.beyond(known.support, *at)[1]
-                yield _Read(listing, known, car, subject.price_at(*at), variance, day, unseen)
+                moved = self._cars.moved(car, age, self._listings.believed(odometer, age))
+                at = age, moved.numbers["odometer"]
+                variance = edges + self._support.beyond(known.support, *at)[1]
+                yield _Read(listing, known, moved, subject.price_at(*at), variance, day, unseen)
 
         return self._prices(reads(), confidence)
 
@@ -423,7 +421,9 @@ class Pricer:
 
     def subject(self, listing: Listing) -> Subject:
         """Return a listing's car to compare with others, and with itself elsewhere."""
-        car_type, car = self.read(listing)
+        return self._subject(*self.read(listing))
+
+    def _subject(self, car_type: CarType, car: Car) -> Subject:
         return Subject(car_type, car, self._ridge, self._support, self._hedonic, self._beside)
 
     def level_of(self, car_type: CarType) -> float:

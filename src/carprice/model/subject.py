@@ -43,11 +43,11 @@ class Subject:
     ) -> None:
         self.car_type, self.car, self._known = car_type, car, known_of(car_type)
         self._ridge, self._support, self._between = ridge, support, between
-        self._day = ridge.of_day(car.numbers["listed"])
+        worth = self._known[0]
+        self._day, self._spec = ridge.of_day(car.numbers["listed"]), spec_of(car.numbers)
         of_car = reduce(plus, ridge.apart(car).values(), ridge.of_equipment(car.equipment))
-        self._spec = spec_of(car.numbers)
-        of_spec, self._years = ridge.of_spec(self._known[0], self._spec)
-        self._all = plus(of_car, of_spec)
+        of_spec, years = ridge.of_spec(worth, self._spec)
+        self._worth = worth.with_more(plus(of_car, of_spec), years)
         self.log_price = self.price_at(car.numbers["age"], car.numbers["odometer"])
 
     def price_at(self, age: float, odometer: float) -> float:
@@ -55,9 +55,8 @@ class Subject:
         return self._at(self._ridge.place_of(age, odometer), age, odometer)
 
     def _at(self, place: Place, age: float, odometer: float) -> float:
-        worth, support = self._known
-        added = self._ridge.at(worth, place) + self._support.beyond(support, age, odometer)[0]
-        return added + place.times(self._all) + self._years.get(place.age, 0.0) + self._day
+        beyond, _ = self._support.beyond(self._known[1], age, odometer)
+        return self._ridge.at(self._worth, place) + beyond + self._day
 
     def differences(self, other_type: CarType, other: Car) -> dict[str, float]:
         """Return what another car's ln(price) changes by as it takes on this one's attributes.
