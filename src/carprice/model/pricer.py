@@ -264,10 +264,12 @@ class Pricer:
             reads = self._read_features(listings)
         else:
             reads = map(self._read, listings)
-        return self._prices(reads, confidence)
+        return self._prices(self._with_sums(reads), confidence)
 
-    def _prices(self, reads: Iterator[_Read], confidence: float) -> Prices:
-        found = [self._log_prices(*one, confidence) for one in self._with_sums(reads)]
+    def _prices(
+        self, reads: Iterable[tuple[_Read, tuple[float, float]]], confidence: float
+    ) -> Prices:
+        found = [self._log_prices(*one, confidence) for one in reads]
         price, low, high = np.exp(np.array(found, dtype=np.float64).reshape(-1, 3)).T
         return Prices(price, low, high)
 
@@ -290,14 +292,15 @@ class Pricer:
         unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
         subject = self._subject(known.car_type, car)
 
-        def reads() -> Iterator[_Read]:
-            for age, odometer in places:
-                moved = self._cars.moved(car, age, self._listings.believed(odometer, age))
-                at = age, moved.numbers["odometer"]
-                variance = edges + self._support.beyond(known.support, *at)[1]
-                yield _Read(listing, known, moved, subject.price_at(*at), variance, day, unseen)
-
-        return self._prices(reads(), confidence)
+        reads = []
+        for age, odometer in places:
+            moved = self._cars.moved(car, age, self._listings.believed(odometer, age))
+            at = age, moved.numbers["odometer"]
+            variance = edges + self._support.beyond(known.support, *at)[1]
+            ridge = subject.price_at(*at)
+            reads.append(_Read(listing, known, moved, ridge, variance, day, unseen))
+        sums = self._trees.of_moved(reads) if reads else ()
+        return self._prices(zip(reads, sums, strict=True), confidence)
 
     def kind_of(self, listing: Listing) -> str:
         """Return the kind of car that a listing counts to, of ``PriceModel.support``."""
@@ -630,6 +633,12 @@ class _Trees:
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
         added, scales = self._both.predict(self._matrix(read))
+        return zip(self._residuals(added, read), scales.tolist(), strict=True)
+
+    def of_moved(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
+        """Return the same of a car at some ages and distances."""
+        ridges, cars = [one.ridge for one in read], [one.car for one in read]
+        added, scales = self._both.predict(self.rows.moved(read[0].known.row, ridges, cars))
         return zip(self._residuals(added, read), scales.tolist(), strict=True)
 
     def residuals(self, read: Sequence[_Read]) -> Iterator[float]:
