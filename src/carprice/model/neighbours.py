@@ -9,7 +9,7 @@ distance, whichever number the model has.
 import datetime
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -117,6 +117,12 @@ class Neighbours:
         self._starts_of = lru_cache(maxsize=_KEPT_APART)(self._find_starts)
         self._window = lru_cache(maxsize=_KEPT_WINDOWS)(self._find_window)
         self._numbers_at = lru_cache(maxsize=_KEPT_NUMBERS)(store.numbers_of)
+        self._texts_at = lru_cache(maxsize=_KEPT_NUMBERS)(
+            lambda row: tuple(column[row] for column in store.categories.values())
+        )
+        self._day_at = lru_cache(maxsize=_KEPT_NUMBERS)(
+            lambda days: datetime.date.fromordinal(min(max(self._today + days, 1), _LAST_DAY))
+        )
         self._kept = _ALWAYS_KEPT | store.numbers.keys()
 
     def near(self, subject: Subject, count: int, listing: "Listing | None" = None) -> Near:
@@ -152,10 +158,11 @@ class Neighbours:
 
     def read(self, rows: Codes, other: Car) -> list[Kept]:
         """Read listings of the store as cars that are beside another one."""
-        return [self._read(record, other) for record in self._store.records.take(rows).tolist()]
+        beside = {name: other.given[name] for name in other.given.keys() - self._kept}
+        records = self._store.records.take(rows).tolist()
+        return [self._read(record, other, beside) for record in records]
 
-    def _read(self, record: tuple[Any, ...], other: Car) -> Kept:
-        store = self._store
+    def _read(self, record: tuple[Any, ...], other: Car, beside: Mapping[str, float]) -> Kept:
         price, odometer, code, days, numbers, categories, age, owners = record
         car_type, names = self._type_at(code)
         given = {"age": float(age), "listed": min(max(days / DAYS_A_YEAR, LISTED_YEARS[0]), 2.0)}
@@ -163,16 +170,13 @@ class Neighbours:
             given["odometer"] = odometer
         if owners != NO_OWNERS:
             given["ownership"] = float(owners)
-        kept = _ALWAYS_KEPT
-        if numbers != NOT_KEPT:
+        if numbers == NOT_KEPT:
+            beside = {name: other.given[name] for name in other.given.keys() - _ALWAYS_KEPT}
+        else:
             given |= self._numbers_at(numbers)
-            kept = self._kept
-        theirs = {name: other.given[name] for name in other.given.keys() - kept}
-        texts = other.categories
-        if categories != NOT_KEPT:
-            texts = [column[categories] for column in store.categories.values()]
-        values = (theirs | given, texts, other.equipment)
-        day = datetime.date.fromordinal(min(max(self._today + days, 1), _LAST_DAY))
+        texts = other.categories if categories == NOT_KEPT else self._texts_at(categories)
+        values = ({**beside, **given}, texts, other.equipment)
+        day = self._day_at(days)
         year = day.year - age if age else None
         return Kept(price, names, car_type, self._pricer.car_of(car_type, values), day, year)
 

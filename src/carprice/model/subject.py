@@ -84,14 +84,17 @@ class Subject:
 
         known, bare, named = self._between(self.car_type, other_type)
         spec = spec_of(theirs)
-        last, before = (known, spec), None
-        steps = (bare, spec), (named, spec), (self._known, self._spec)
-        for factor, step in zip((MAKE_AND_MODEL, VARIANT, POWERTRAIN), steps, strict=True):
-            if step != last:
-                before = of_type(*last) if before is None else before
-                after = of_type(*step)
+        before = None
+        for factor, step, its in (
+            (MAKE_AND_MODEL, bare, spec),
+            (VARIANT, named, spec),
+            (POWERTRAIN, self._known, self._spec),
+        ):
+            if step is not known or its != spec:
+                before = of_type(known, spec) if before is None else before
+                after = of_type(step, its)
                 found[factor] += after - before
-                last, before = step, after
+                known, spec, before = step, its, after
         tells_distance = "odometer" in self.car.given or "odometer" in other.given
         aged = own["age"], theirs["odometer"] if tells_distance else own["odometer"]
         before = after = self.log_price
