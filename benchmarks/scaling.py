@@ -14,14 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from carprice.arrays import Progress, quiet
+from carprice.arrays import Each, Progress, quiet
 from carprice.components.cluster import Cluster, opened
 from carprice.components.ingest import ingest
 from carprice.components.predict_parts import predict_parts
@@ -54,12 +53,12 @@ def run_generate(folder: Path, rows: int) -> None:
         part.to_parquet(source_of(folder).with_name(f"{place:06}.parquet"), index=False)
 
 
-def run_ingest(folder: Path, _: int, run: Executor | None = None) -> dict[str, Any]:
+def run_ingest(folder: Path, _: int, each: Each | None = None) -> dict[str, Any]:
     """Ingest the sample's listings."""
     settings = IngestSettings(
         source=str(source_of(folder)), split=SplitSettings(test_size=TEST_SHARE)
     )
-    report = ingest(settings, Workspace(folder), quiet, run=run)
+    report = ingest(settings, Workspace(folder), quiet, each=each)
     return {"rows": report["rows_train"]}
 
 
@@ -127,7 +126,7 @@ def ingest_on(folder: Path, rows: int, cluster: Cluster) -> dict[str, Any]:
     other.mkdir(exist_ok=True)
     if not source_of(other).parent.exists():
         source_of(other).parent.symlink_to(source_of(folder).parent)
-    return run_ingest(other, rows, cluster.workers)
+    return run_ingest(other, rows, cluster.each)
 
 
 def train_on(folder: Path, _: int, cluster: Cluster) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_ingest_is_that_of_one_machine_though_a_worker_is_killed(
 ) -> None:
     source = str(sales / "*.csv")
     one = ingested(tmp_path / "one", source)
-    other = ingested(tmp_path / "other", source, killing(" rows"), run=on_workers.workers)
+    other = ingested(tmp_path / "other", source, killing(" rows"), each=on_workers.each)
     same_files(one, other, *LISTINGS)
     report = json.loads(one.report.read_text())
     assert report["rejected"]["exact duplicate"] >= 100  # all of the last file, of others
@@ -87,7 +87,7 @@ def test_ingest_of_real_listings_is_that_of_one_machine(
     settings = example.model_copy(update={"source": str(tmp_path / "in" / "*.csv")})
     one, other = Workspace(tmp_path / "one"), Workspace(tmp_path / "other")
     ingest(settings, one, quiet)
-    ingest(settings, other, quiet, run=on_workers.workers)
+    ingest(settings, other, quiet, each=on_workers.each)
     same_files(one, other, *LISTINGS)
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 import carprice
-from carprice.arrays import Progress
+from carprice.arrays import Progress, in_turn
 from carprice.components.cluster import Cluster, model_of
 from carprice.components.listings_to_price import fields_required, refuse_all
 from carprice.components.predict import Priced, with_prices, write_parquet
@@ -116,8 +116,9 @@ def predict_parts(
     """
     settings, files = without_secrets(settings.with_own(model.own)), addresses(source)
     manner, known = Manner(settings, model.market.decimals, learns=False), len(files)
+    each = cluster.each or in_turn
     tally, befores, notes = manner.tally(), list[Before](), list[str]()
-    for part, before, after in read_parts(cluster.run, manner, files, lambda _: _nothing):
+    for part, before, after in read_parts(each, manner, files, lambda _: _nothing):
         tally.plus(part.tally)
         befores.append(before)
         notes = after.notation.notes
@@ -127,16 +128,13 @@ def predict_parts(
     made_of = [carprice.__version__, model.digest, settings.model_dump_json(), str(confidence)]
     folder = out.rstrip("/") if scheme_of(out) else str(Path(out).expanduser().absolute())
     targets = (f"{folder}/part-{place:06}.parquet" for place in itertools.count())
-    futures = [
-        cluster.run.submit(
-            _price_part,
-            _Task(manner, file, before, shared, confidence, target, "\n".join(made_of)),
-        )
+    tasks = (
+        _Task(manner, file, before, shared, confidence, target, "\n".join(made_of))
         for file, before, target in zip(files, befores, targets, strict=False)
-    ]
+    )
     rows = priced = kept = 0
-    for place, future in enumerate(futures, start=1):
-        of_part, with_price, was_there = future.result()
+    for place, found in enumerate(each(_price_part, tasks), start=1):
+        of_part, with_price, was_there = found
         rows, priced, kept = rows + of_part, priced + with_price, kept + was_there
         there = f", {kept:,} of them were there" if kept else ""
         progress(f"{rows:,} rows: part {place:,} of {known:,}{there}")

@@ -7,12 +7,12 @@ before it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from carprice.arrays import Each
 from carprice.errors import InputError
 from carprice.listings.column_map import MappedChunk, map_chunks
 from carprice.listings.notation import Notation
@@ -92,7 +92,7 @@ def without_secrets(settings: IngestSettings) -> IngestSettings:
 
 
 def read_parts(
-    run: Executor,
+    each: Each,
     manner: Manner,
     files: Sequence[str],
     keep: Callable[[int], Keep],
@@ -110,29 +110,32 @@ def read_parts(
         As :func:`carprice.listings.column_map.map_chunks` does, of the same file.
     """
     before = Before(Notation(manner.settings, manner.known), {})
-    guess, ahead, rows = before.begun(), list[Future[Part]](), 0
+    guess, ahead, rows = before, iter(list[Part | None]()), 0
 
     for place, file in enumerate(files):
-        part = _as_read_ahead(ahead.pop(0), before, file) if ahead else None
-        if part is None:
-            again = run.submit(read_part, manner, file, before.copy(), keep(rows), ahead=False)
-            part = again.result()
+        part = next(ahead, None)
+        after = None if part is None else _after(part, before, file)
+        if part is None or after is None:
+            (part,) = each(read_part, [file], manner, before, keep(rows))
             after = part.after
-        else:
-            after = _after(part, before, file)
         yield part, before, after
         before, rows = after, rows + part.tally.rows
         if not place or not guess.notation.reads_as(before.notation):
-            for one in ahead:
-                one.cancel()
             guess = before.begun()
-            ahead = [
-                run.submit(read_part, manner, later, guess, keep(rows), ahead=True)
-                for later in files[place + 1 :]
-            ]
+            ahead = each(_read_ahead, files[place + 1 :], manner, guess, keep(rows))
 
 
-def read_part(manner: Manner, file: str, before: Before, keep: Keep, *, ahead: bool) -> Part:
+def _read_ahead(file: str, manner: Manner, before: Before, keep: Keep) -> Part | None:
+    """Read a file before all those before it have been; None if it cannot be read so."""
+    try:
+        return read_part(file, manner, before, keep, ahead=True)
+    except InputError:
+        return None
+
+
+def read_part(
+    file: str, manner: Manner, before: Before, keep: Keep, *, ahead: bool = False
+) -> Part:
     """Read a file; with ``ahead`` before all those before it have been.
 
     Raises
@@ -159,18 +162,12 @@ def read_part(manner: Manner, file: str, before: Before, keep: Keep, *, ahead: b
     return Part(tally, kept, steps, Before(before.notation, first))
 
 
-def _as_read_ahead(future: "Future[Part]", before: Before, file: str) -> Part | None:
-    """Return a file that was read ahead; None if it is to be read after those before it."""
+def _after(part: Part, before: Before, file: str) -> Before | None:
+    """Add what a file that was read ahead has shown; None if it is to be read after the others."""
+    after = before.copy()
     try:
-        part = future.result()
-        _after(part, before, file)
+        for step in part.steps:
+            after.notation.plus(step, file)
     except InputError:
         return None
-    return part
-
-
-def _after(part: Part, before: Before, file: str) -> Before:
-    after = before.copy()
-    for step in part.steps:
-        after.notation.plus(step, file)
     return after
