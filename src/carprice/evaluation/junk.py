@@ -10,7 +10,7 @@ import pandas as pd
 from carprice.arrays import Coded, Codes, Each, Floats, picked
 from carprice.listings.believed import BELIEVED
 from carprice.listings.cars import cars_of
-from carprice.listings.cells import with_texts
+from carprice.listings.cells import with_own_categories
 from carprice.listings.features import Features
 from carprice.listings.frames import parse_listings
 from carprice.listings.market import Market
@@ -165,7 +165,7 @@ def _judge_at(
 
     def judge_all(judge: PriceJudge, listings: pd.DataFrame = train) -> Judged:
         parts = (
-            with_texts(listings.iloc[first : first + MOST_ROWS])
+            with_own_categories(listings.iloc[first : first + MOST_ROWS])
             for first in range(0, len(listings), MOST_ROWS)
         )
         found = each(_judge_some, parts, judge, market)
