@@ -1,9 +1,9 @@
-"""Read the files of a source at once, such that all is as if they were read one after another.
+"""Read the pieces of a source at once, such that all is as if they were read one after another.
 
 How a chunk is read may hang on the chunks before: on the decimal sign that they have shown, above
-all. So the first file is read alone, and the others as if those between told nothing new. Where one
-has, the files after it are read again; where one cannot be read so, it is read again after those
-before it.
+all. So the first piece is read alone, and the others as if those between told nothing new. Where
+one has, the pieces after it are read again; where one cannot be read so, it is read again after
+those before it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from carprice.errors import InputError
 from carprice.listings.column_map import MappedChunk, map_chunks
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import Decimal
-from carprice.listings.sources import read_chunks
+from carprice.listings.sources import Piece, read_chunks
 from carprice.listings.tally import Tally
 from carprice.settings import IngestSettings
 
@@ -49,7 +49,7 @@ class Manner:
 
 @dataclass(frozen=True)
 class Before:
-    """What the files before one have shown.
+    """What the pieces before one have shown.
 
     Attributes
     ----------
@@ -70,14 +70,14 @@ class Before:
 
 @dataclass(frozen=True)
 class Part:
-    """A file that was read.
+    """A piece that was read.
 
     Attributes
     ----------
     tally : the sums of its chunks.
     kept : what was kept of each chunk.
     steps : what each chunk told of numbers, with its counts alone, where it was read ahead.
-    after : what it and the files before have shown, where it was read after them.
+    after : what it and the pieces before have shown, where it was read after them.
     """
 
     tally: Tally
@@ -94,14 +94,14 @@ def without_secrets(settings: IngestSettings) -> IngestSettings:
 def read_parts(
     each: Each,
     manner: Manner,
-    files: Sequence[str],
+    pieces: Sequence[Piece],
     keep: Callable[[int], Keep],
 ) -> Iterator[tuple[Part, Before, Before]]:
-    """Yield the files in order, each with what those before it, and those up to it, have shown.
+    """Yield the pieces in order, each with what those before it, and up to it, have shown.
 
     Parameters
     ----------
-    files : addresses, each of one file; see :func:`carprice.listings.sources.addresses`.
+    pieces : see :func:`carprice.listings.sources.pieces_of`.
     keep : returns what keeps of chunks after so many rows or more, to be sent to where they are.
 
     Raises
@@ -112,31 +112,31 @@ def read_parts(
     before = Before(Notation(manner.settings, manner.known), {})
     guess, ahead, rows = before, iter(list[Part | None]()), 0
 
-    for place, file in enumerate(files):
+    for place, piece in enumerate(pieces):
         part = next(ahead, None)
-        after = None if part is None else _after(part, before, file)
+        after = None if part is None else _after(part, before, piece)
         if part is None or after is None:
-            (part,) = each(read_part, [file], manner, before, keep(rows))
+            (part,) = each(read_part, [piece], manner, before, keep(rows))
             after = part.after
         yield part, before, after
         before, rows = after, rows + part.tally.rows
         if not place or not guess.notation.reads_as(before.notation):
             guess = before.begun()
-            ahead = each(_read_ahead, files[place + 1 :], manner, guess, keep(rows))
+            ahead = each(_read_ahead, pieces[place + 1 :], manner, guess, keep(rows))
 
 
-def _read_ahead(file: str, manner: Manner, before: Before, keep: Keep) -> Part | None:
-    """Read a file before all those before it have been; None if it cannot be read so."""
+def _read_ahead(piece: Piece, manner: Manner, before: Before, keep: Keep) -> Part | None:
+    """Read a piece before all those before it have been; None if it cannot be read so."""
     try:
-        return read_part(file, manner, before, keep, ahead=True)
+        return read_part(piece, manner, before, keep, ahead=True)
     except InputError:
         return None
 
 
 def read_part(
-    file: str, manner: Manner, before: Before, keep: Keep, *, ahead: bool = False
+    piece: Piece, manner: Manner, before: Before, keep: Keep, *, ahead: bool = False
 ) -> Part:
-    """Read a file; with ``ahead`` before all those before it have been.
+    """Read a piece; with ``ahead`` before all those before it have been.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def read_part(
     before, tally = before.copy(), manner.tally()
     kept, steps = [], []
     chunks = map_chunks(
-        read_chunks(manner.settings, source=file, coded=manner.learns),
+        read_chunks(manner.settings, source=piece.address, rows=piece.rows, coded=manner.learns),
         manner.settings,
         tally.row_filter,
         price_required=manner.learns,
@@ -162,12 +162,12 @@ def read_part(
     return Part(tally, kept, steps, Before(before.notation, first))
 
 
-def _after(part: Part, before: Before, file: str) -> Before | None:
-    """Add what a file that was read ahead has shown; None if it is to be read after the others."""
+def _after(part: Part, before: Before, piece: Piece) -> Before | None:
+    """Add what a piece that was read ahead has shown; None if it is to be read after the others."""
     after = before.copy()
     try:
         for step in part.steps:
-            after.notation.plus(step, file)
+            after.notation.plus(step, piece.address)
     except InputError:
         return None
     return after

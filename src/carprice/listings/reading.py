@@ -39,7 +39,7 @@ from carprice.listings.numbers import Decimal
 from carprice.listings.partitions import Keep, Manner, read_parts, without_secrets
 from carprice.listings.plausibility import doubts, refuse_implausible
 from carprice.listings.remedies import rule_of, told_unreadable
-from carprice.listings.sources import addresses, copy_files, read_chunks
+from carprice.listings.sources import addresses, copy_files, pieces_of, read_chunks
 from carprice.listings.sources.locations import state_of
 from carprice.listings.tally import Tally
 from carprice.listings.unreadable import Unreadable
@@ -184,7 +184,7 @@ def read_source_at(
     ignored, inspected = list[pd.DataFrame](), 0
     notation, tally = Notation(settings), manner.tally()
     progress(f"reading {label}")
-    for part, _, after in read_parts(each, manner, files, _keep_after):
+    for part, _, after in read_parts(each, manner, pieces_of(files), _keep_after):
         for frame, digest, head in part.kept:
             frames.append(frame)
             digests.append(digest)
