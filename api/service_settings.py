@@ -18,7 +18,8 @@ from pydantic import (
 
 from api.root_path import OWN_PATHS
 from carprice.errors import InputError
-from carprice.monitoring.log_settings import check_location, check_needs, fields_of
+from carprice.monitoring.log_settings import check_arrow, check_location, check_needs, fields_of
+from carprice.monitoring.s3 import S3, check_file
 from carprice.registry.record import SHORTEST_KEY
 from carprice.registry.tracking import tracking_uri
 
@@ -75,7 +76,8 @@ class ServiceSettings(BaseModel):
     outcomes : database or folder that keeps what cars sold for; empty: there is no
         ``POST /outcomes``.
     outcomes_keys : comma-separated names of the API keys that may tell outcomes; empty: all.
-    monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells.
+    monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells,
+        a file or ``s3://bucket/folder/name``; empty: none.
     prediction_log : folder, or ``s3://bucket/prefix``, that keeps what was answered; empty: none.
     prediction_log_spool : folder for what is not sent to S3 yet; default: beside the model cache.
     prediction_log_share : share of the answers that are kept, above 0 and at most 1.
@@ -124,7 +126,7 @@ class ServiceSettings(BaseModel):
     metrics: bool = True
     outcomes: SecretStr = SecretStr("")
     outcomes_keys: str = ""
-    monitoring: Path | None = None
+    monitoring: str = ""
     prediction_log: str = ""
     prediction_log_spool: Path | None = None
     prediction_log_share: float = Field(1.0, gt=0, le=1)
@@ -164,6 +166,16 @@ class ServiceSettings(BaseModel):
         if value:
             check_location(value)
             check_needs()
+        return value
+
+    @field_validator("monitoring")
+    @classmethod
+    def _as_file(cls, value: str) -> str:
+        if value.startswith(S3):
+            check_file(value)
+            check_arrow()
+        elif "://" in value:
+            raise ValueError("is neither a file nor s3://bucket/folder/name")
         return value
 
     @field_validator("prediction_log_without")

@@ -54,7 +54,7 @@ def exposed(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     settings = ServiceSettings(
         tracking_uri="http://127.0.0.1:9",
         model_cache=folder / "cache",
-        monitoring=folder / "monitoring.json",
+        monitoring=str(folder / "monitoring.json"),
         challenger="shadow",
     )
     served = ServedModel.of(PriceModel.load(finished[0].model), "7")
