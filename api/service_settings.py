@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PREFIX = "CARPRICE_"
+_DAY_SECONDS = 86_400
 _SECRET = ("api_keys", "outcomes", "promotion_key", "webhook_secret")
 _PART = re.compile(r"[A-Za-z0-9._~-]+")
 
@@ -182,6 +183,28 @@ class ServiceSettings(BaseModel):
     @classmethod
     def _as_fields(cls, value: str) -> str:
         fields_of(value)
+        return value
+
+    @field_validator("prediction_log_seconds")
+    @classmethod
+    def _before_it_is_deleted(cls, value: float, info: ValidationInfo) -> float:
+        days = info.data.get("prediction_log_days", 0)
+        if days and value >= days * _DAY_SECONDS:
+            raise ValueError(
+                f"keeps a file open as long as CARPRICE_PREDICTION_LOG_DAYS={days}, after which it "
+                f"is deleted; write less than {days * _DAY_SECONDS}, such as 3600"
+            )
+        return value
+
+    @field_validator("prediction_log_spool_bytes")
+    @classmethod
+    def _has_room_for_a_file(cls, value: int, info: ValidationInfo) -> int:
+        least = info.data.get("prediction_log_bytes", 0)
+        if value < least:
+            raise ValueError(
+                "is less than a file has, CARPRICE_PREDICTION_LOG_BYTES; write at least "
+                f"{least}, or make files smaller"
+            )
         return value
 
     @field_validator("root_path")

@@ -635,6 +635,17 @@ class ChallengeSettings(_Settings):
     watch_days: int = Field(90, ge=0, le=3_650)
 
     @model_validator(mode="after")
+    def _enough_days(self) -> Self:
+        for key in ("longest_days", "watch_days"):
+            if 0 < getattr(self, key) < self.fewest_days:
+                value = getattr(self, key)
+                raise ValueError(
+                    f"fewest_days is {self.fewest_days} and {key} {value}, within which nothing "
+                    f"would be decided; write fewest_days: {value} or less, or a larger {key}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _enough_steps(self) -> Self:
         for key, steps, otherwise in (
             ("longest_days", _STEPS_TO_PROMOTE, ""),
