@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from api.bodies import ListingRequest
 from api.counters import Metrics
@@ -39,6 +39,14 @@ _POLL_SECONDS: float = 60.0
 _PROBE_SECONDS: float = 5.0
 _PRICES_OF_A_PROBE: Final = 10
 _STUCK_SECONDS: float = 20.0
+
+
+class Failed(NamedTuple):
+    """A price that a challenger did not give: why not, and the seconds that it took."""
+
+    served: ChallengerModel
+    failure: Failure
+    seconds: float
 
 
 class Challenger:
@@ -94,17 +102,30 @@ class Challenger:
 
     async def answer(
         self, champion: ServedModel, listing: ListingRequest, work: Work
-    ) -> tuple[ServedModel, Answer]:
-        """Return the answer to a request for one listing, and the model that it is by."""
+    ) -> tuple[ServedModel, Answer, Failed | None]:
+        """Return the answer to a request for one listing, and the model that it is by.
+
+        And how the challenger failed, where production answers in its place.
+        """
         current = self._rival_of(champion)
         if current is None:
-            return champion, work(champion)
+            return champion, work(champion), None
         if share_of(vars(listing)) < self._share:
-            answer = await self._by_challenger(current, work)
+            answer, failed = await self._by_challenger(current, work)
             if answer is not None:
-                return current.served, answer
-            return champion, work(champion)
-        return champion, _timed(champion, work, current.watch)
+                return current.served, answer, None
+            return champion, work(champion), failed
+        return champion, _timed(champion, work, current.watch), None
+
+    def keep_failed(
+        self, quote_id: str, route: str, listing: ListingRequest, confidence: float, failed: Failed
+    ) -> None:
+        """Note in the log that there was no price, beside the answer that production gave."""
+        if self._log is not None:
+            fields, milliseconds = vars(listing), failed.seconds * 1000
+            told = (quote_id, route, failed.served, fields, None, confidence, milliseconds)
+            alias = ChallengerModel.alias
+            self._log.put(*told, alias=alias, shadow=True, problem=failed.failure)
 
     def beside(self, champion: ServedModel) -> Watched | None:
         """Return the challenger if it is to price beside this answer."""
@@ -142,17 +163,19 @@ class Challenger:
             return None
         return current
 
-    async def _by_challenger(self, current: Watched, work: Work) -> Answer | None:
-        """Return the challenger's answer; None where it has no turn, or no answer, in time."""
+    async def _by_challenger(
+        self, current: Watched, work: Work
+    ) -> tuple[Answer | None, Failed | None]:
+        """Return the challenger's answer, or how it failed; neither where it has no turn."""
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
                 await current.room.acquire()
         except TimeoutError:
             self._metrics.challenger_left_out(1)
-            return None
+            return None, None
         if current is not self._current:  # dropped or replaced while this waited
             current.room.release()
-            return None
+            return None, None
         working = asyncio.ensure_future(in_thread("challenger", partial(current.answer, work)))
         current.begin(working)
         await asyncio.wait({working}, timeout=LONGEST_SECONDS)
@@ -165,7 +188,7 @@ class Challenger:
             except RuntimeError:  # the system starts no more threads
                 failure = "error"
         self._note(current, failure, seconds)
-        return answer
+        return answer, Failed(current.served, failure, seconds) if failure else None
 
     def _note(self, current: Watched, failure: Failure | None, seconds: float) -> None:
         self._metrics.challenger_priced(failure or "priced")

@@ -120,13 +120,15 @@ class Service:
             seconds[by.alias] = perf_counter() - begun
             return [valuation], tell(by, valuation)
 
-        by, answer = await challenger.answer(served, listing, work)
+        by, answer, failed = await challenger.answer(served, listing, work)
         (valuation,), content = answer
         if by is not served:
             request.scope["state"]["exchange"].answered_by(by)
         self.metrics.cautioned(valuation.cautions)
         if is_kept:
-            self.keep(route, by, listing, answer, confidence, seconds[by.alias])
+            quote_id = self.keep(route, by, listing, answer, confidence, seconds[by.alias])
+            if failed is not None:
+                challenger.keep_failed(quote_id, route, listing, confidence, failed)
         return content
 
     def answer_at_once(

@@ -233,9 +233,12 @@ def test_a_broken_challenger_is_dropped_and_no_request_fails(
         assert metric(client, 'carprice_challenger_state{state="dropped"}') == 1
         time.sleep(0.2)  # for some polls more
         assert service.challenger.state == "dropped"
-        if mode == "shadow" and kind in ("error", "no_price"):
-            problems = {more["problem"] for _, more in service.log.rows if more.get("shadow")}
-            assert problems == {kind}
+        failed = [one for one in service.log.rows if one[1].get("shadow")]
+        if kind in ("error", "no_price") or (mode == "canary" and kind == "no_answer"):
+            assert {more["problem"] for _, more in failed} == {kind}
+            assert {(row[2].version, row[4]) for row, _ in failed} == {("8", None)}
+            answers = {row[0] for row, more in service.log.rows if not more.get("shadow")}
+            assert {row[0] for row, _ in failed} <= answers
     dropped = [one for one in caplog.messages if "is dropped" in one]
     assert len(dropped) == 1
     assert caplog.text.count("Traceback") == (kind == "error")
