@@ -142,6 +142,27 @@ def test_prometheus_own_tool_likes_what_the_service_tells(exposed: str) -> None:
     assert "error" not in done.stderr.lower()
 
 
+@pytest.mark.skipif(
+    PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus"
+)
+@pytest.mark.parametrize(("made", "code"), [("{}", 0), ("sum({}", 1)])
+def test_prometheus_own_tool_reads_every_query_of_the_dashboard(
+    made: str, code: int, tmp_path: Path
+) -> None:
+    asked = [query for query in queries() if not query.startswith("label_values(")]
+    filled = [one.replace("$__rate_interval", "5m").replace("$job", "carprice") for one in asked]
+    assert not [one for one in filled if "$" in one]
+    rules = [
+        {"record": f"query:{place}", "expr": made.format(one) if place == 0 else one}
+        for place, one in enumerate(filled)
+    ]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    command = [str(PROMTOOL), "check", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+
+
 def test_the_dashboard_is_what_grafanas_own_types_hold() -> None:
     """Whatever Grafana does not know is lost on the way through its types."""
     pytest.importorskip("grafana_foundation_sdk")
