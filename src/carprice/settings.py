@@ -617,7 +617,7 @@ class RegisterSettings(_Settings):
 
 _STEPS_TO_PROMOTE: Final = 7
 _STEPS_TO_GO_BACK: Final = 4
-"""Steps; with fewer the interval hardly ever decides, however far apart two models are."""
+"""Steps; with fewer the interval seldom decides, however far apart two models are."""
 
 
 class ChallengeSettings(_Settings):
@@ -655,7 +655,7 @@ class ChallengeSettings(_Settings):
             if value < least and (value or not otherwise):
                 raise ValueError(
                     f"{key} is {value}, which is fewer than {steps} steps of step_days "
-                    f"{self.step_days}, and those hardly ever decide; write {key}: {least} or more"
+                    f"{self.step_days}, and those seldom decide; write {key}: {least} or more"
                     f"{otherwise}, or a smaller step_days"
                 )
         return self
