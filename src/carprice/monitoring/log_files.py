@@ -7,21 +7,17 @@ from contextlib import suppress
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from pydantic_core import from_json
 
 from carprice.monitoring import records
 from carprice.monitoring.journal import LOG_FILE, Found, read_journal, stamp
+from carprice.monitoring.s3 import open_store
 from carprice.schema import FIELDS, FieldKind, kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
-_CONNECT_SECONDS: Final = 3.0
-_REQUEST_SECONDS: Final = 20.0
 _CHUNK: Final = 400
 _BREATH_SECONDS: Final = 0.001
 _KINDS: Final = {
@@ -180,24 +176,8 @@ class S3Prefix:
             self._store().delete_file(f"{self._place}/{name}")
 
     def _store(self) -> Any:
-        """Return the store; AWS_ENDPOINT_URL and the region are read as AWS's own tools do."""
         if self._files is None:
-            from pyarrow import fs
-
-            endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
-            region = next(filter(None, map(os.environ.get, _REGIONS)), None)
-            where: dict[str, Any] = {"region": region} if region else {}
-            if endpoint:
-                address = urlsplit(endpoint)
-                where |= {"endpoint_override": address.netloc, "scheme": address.scheme}
-            elif not region:
-                where["region"] = fs.resolve_s3_region(self._place.partition("/")[0])
-            self._files = fs.S3FileSystem(
-                connect_timeout=_CONNECT_SECONDS,
-                request_timeout=_REQUEST_SECONDS,
-                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),  # we try again
-                **where,
-            )
+            self._files = open_store(self._place.partition("/")[0])
         return self._files
 
 
