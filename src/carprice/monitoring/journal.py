@@ -1,7 +1,8 @@
 """Journals: rows, one a line, each in a file that its writer has locked.
 
-A line is a JSON array. If it is plain, it has no brackets and no backslash, and its lists are texts
-(:data:`BETWEEN`): then it is a line of CSV as well, which is read ten times as quickly.
+A line is a JSON array after a tab. If it is plain, it has neither tab nor brackets and no backslash,
+and its lists are texts (:data:`BETWEEN`): then it is a line of CSV as well, which is read ten times
+as quickly.
 
 The lock is the operating system's, which frees that of a killed process: a journal that nobody has
 locked is finished, and whoever comes first makes a file of the prediction log of it. Its name is
@@ -170,7 +171,8 @@ class Found:
 
 def read_journal(path: Path) -> Found:
     """Return what is in a journal; where its first line cannot be read, the usual columns."""
-    head, _, rest = path.read_bytes().partition(b"\n")
+    with path.open("rb") as file:
+        head, rest = file.readline(), file.read()
     end = rest.rfind(b"\n") + 1
     try:
         told = json.loads(head)

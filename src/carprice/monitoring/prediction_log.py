@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_bytes
 from time import monotonic, sleep, time_ns
 from typing import Any, Final, Literal, Protocol
 
@@ -26,7 +26,14 @@ from carprice.appraisal.deal import JudgedValuation
 from carprice.model import PriceModel
 from carprice.model.pricer import Valuation
 from carprice.monitoring import records
-from carprice.monitoring.journal import BETWEEN, Journal, claimed, forget_begun, journals
+from carprice.monitoring.journal import (
+    BETWEEN,
+    Journal,
+    claimed,
+    columns_of,
+    forget_begun,
+    journals,
+)
 from carprice.monitoring.log_files import Folder, S3Prefix, write_file
 from carprice.monitoring.log_settings import LogSettings
 from carprice.schema import ASKING_PRICE, FIELDS, is_own, name_in_requests
@@ -54,13 +61,8 @@ _MOST_REFUSED: Final = 3
 _LONGEST_PROBLEM: Final = 100
 _MANY_FORMS: Final = 200
 _UNPRICED: Final = (None,) * 6
-_BETWEEN: Final = BETWEEN.encode()
-_FEATURES: Final = "features"
-_OWN_VALUES: Final = records.LINE.index(records.QUOTE_ID)
-_LISTS: Final = tuple(
-    (*records.LINE, *FIELDS).index(name) - _OWN_VALUES for name in (records.CAUTIONS, _FEATURES)
-)
-"""Places of the lists in a row, after what the rows of a form have in common."""
+_FEATURES: Final = columns_of(()).index("features") - records.LINE.index(records.QUOTE_ID)
+"""Their place in a row, after what the rows of a form have in common."""
 _IDS: Final = 64
 
 
@@ -99,53 +101,40 @@ class _Form:
         self._head = head + b","
         self._names = names
         self._of = itemgetter(*names)
-        self._lists = _LISTS if _FEATURES in names else _LISTS[:1]
 
     def lines_of(self, rows: Sequence[_Row]) -> tuple[bytes, int]:
         """Return lines of rows, and how many they are: a text that is no Unicode costs its row."""
-        try:
-            plain = self._plain(rows)
-            if plain is None and len(rows) == 1:
-                text = to_json(self._values(rows[0]), inf_nan_mode="null")
-                plain = b"[%b%b\n" % (self._head, text[1:])
-        except ValueError:
-            if len(rows) == 1:
-                return b"", 0
-            plain = None
-        if plain is not None:
-            return plain, len(rows)
-        lines, counts = zip(*(self.lines_of([row]) for row in rows), strict=True)
-        return b"".join(lines), sum(counts)
-
-    def _plain(self, rows: Sequence[_Row]) -> bytes | None:
-        """Return plain lines, see ``journal.py``; None where one of the texts does not allow it."""
-        several, names = [], 0
+        plain, others = [b""], []
         for row in rows:
             values = self._values(row)
-            for place in self._lists:
-                if values[place] is not None:
-                    names += len(values[place])
-                    values[place] = BETWEEN.join(("", *values[place]))
-            several.append(values)
-        text = to_json(several, inf_nan_mode="null")
-        if b"\\" in text or text.count(_BETWEEN) != names:
-            return None
-        lines = text[2:-2].split(b"],[")
-        if len(lines) != len(rows):
-            return None
-        return b"%b%b\n" % (self._head, (b"\n" + self._head).join(lines))
+            features, is_plain = values[_FEATURES], True
+            if features is not None:
+                text = BETWEEN.join(("", *features))
+                is_plain = text.count(BETWEEN) == len(features)
+                values[_FEATURES] = text if is_plain else features
+            try:
+                line = to_json(values, inf_nan_mode="null")
+            except ValueError:
+                continue
+            if is_plain and b"\\" not in line:
+                plain.append(line[1:-1])
+            else:
+                others.append(b"\t[%b%b\n" % (self._head, line[1:]))
+        lines = (b"\n" + self._head).join(plain)[1:] + b"\n" if plain[1:] else b""
+        return lines + b"".join(others), len(plain) - 1 + len(others)
 
     def _values(self, row: _Row) -> list[Any]:
         _, told, listing, valuation = row
         try:
             kept = self._of(listing)
         except KeyError:
-            kept = map(listing.get, self._names)
+            kept = (*map(listing.get, self._names),)
         if valuation is None:
             return [*told, *_UNPRICED, *kept]
         deal = valuation.deal.label if isinstance(valuation, JudgedValuation) else None
-        cautions = [f"{one.kind}:{one.field}" for one in valuation.cautions]
-        return [*told, *valuation.prices, valuation.valuation_date, cautions, deal, *kept]
+        cautions = [f"{BETWEEN}{one.kind}:{one.field}" for one in valuation.cautions]
+        answer = *valuation.prices, valuation.valuation_date, "".join(cautions), deal
+        return [*told, *answer, *kept]
 
 
 class PredictionLog:
@@ -199,9 +188,8 @@ class PredictionLog:
         try:
             return self._ids.pop()
         except IndexError:  # to ask the system for many at once is quicker
-            text = token_hex(16 * _IDS)
-            self._ids += [text[place : place + 32] for place in range(32, len(text), 32)]
-            return text[:32]
+            first, *self._ids = token_bytes(16 * _IDS).hex("-", 16).split("-")
+            return first
 
     def put(
         self,
