@@ -75,7 +75,7 @@ def create_app(
             logger.warning(_ANYBODY_TELLS)
         if service.log is not None:
             service.log.begin()
-        keeping = [asyncio.create_task(service.keeper.run())]
+        keeping = [asyncio.create_task(one) for one in service.keeping()]
         await service.keeper.settle()
         if service.challenger is not None:
             keeping.append(asyncio.create_task(service.challenger.run()))

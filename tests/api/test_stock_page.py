@@ -171,7 +171,6 @@ def test_snapshots_tell_what_the_command_tells_of_them(
         0.9,
         quiet,
         "stockNo",
-        ranks=True,
     )
     page.get_by_label("Column that names each car").fill("stockNo")
     price(page, *files.values(), names=[*files])
@@ -432,7 +431,7 @@ def test_pages_and_their_rows_are_made_beside_the_event_loop(
 
         return noting
 
-    for module, name in ((answers, "render"), (routes, "rank_of"), (routes, "summary_of")):
+    for module, name in ((answers, "render"), (routes, "ranks_of"), (routes, "summary_of")):
         monkeypatch.setattr(module, name, noted(getattr(module, name)))
     browser = {"Accept": "text/html"}
     query = "?make=Maruti&model=Swift&year=2018&odometer=41500"

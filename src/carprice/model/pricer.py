@@ -7,7 +7,7 @@ floats. Of many listings only the trees work together, on one matrix.
 import datetime
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -47,6 +47,8 @@ from carprice.model.hedonic import USUAL_KM, Hedonic
 from carprice.model.intervals import Distribution
 from carprice.model.known_values import Unseen
 from carprice.model.learned import CarKeys
+from carprice.model.listing_store import ListingStore
+from carprice.model.many_cars import KeptPrices, Subjects
 from carprice.model.subject import Known, Subject
 from carprice.model.support import SupportLookups, TypeSupport
 from carprice.model.triples import NOTHING
@@ -428,6 +430,14 @@ class Pricer:
 
     def _subject(self, car_type: CarType, car: Car) -> Subject:
         return Subject(car_type, car, self._ridge, self._support, self._hedonic, self._beside)
+
+    def subjects(self, cars: Sequence[tuple[CarType, Car]]) -> Subjects:
+        """Return many cars that were read to compare with others."""
+        return Subjects(cars, self._ridge, self._support, self._hedonic)
+
+    def kept_prices(self, store: ListingStore, type_at: Callable[[int], CarType]) -> KeptPrices:
+        """Return what tells the ridge's ln(price) of kept listings."""
+        return KeptPrices(store, type_at, self._cars, self._ridge, self._support, self._hedonic)
 
     def level_of(self, car_type: CarType) -> float:
         """Return the ridge's ln(price) of a type at seven years and 50,000 km."""

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from itertools import accumulate, repeat
 from math import hypot, isnan, log, sqrt
 from operator import itemgetter
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from carprice.arrays import Codes, Floats
 from carprice.listings.features import CAR_CATEGORIES
 from carprice.listings.keys import DetailKey, detail_key, without_last
 from carprice.model.blocks import (
@@ -65,9 +66,9 @@ _CAR_TEXTS: Final = frozenset(
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
-_SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
+SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
 _NO_SPEC: Final[tuple[Triple, Mapping[int, float]]] = NOTHING, {}
-spec_of: Final = itemgetter(*_SPEC_NUMBERS)
+spec_of: Final = itemgetter(*SPEC_NUMBERS)
 """Returns the numbers of an engine of a car's numbers."""
 
 WORTHS: Final = ("names", "variant", "powertrain", "age")
@@ -101,7 +102,7 @@ class TypeWorth:
     worths : the :data:`WORTHS` by name, and what make alone and model alone add, 0 where unseen,
         for the trees of model folders of before. ``slopes`` include them.
     by_age : age in whole years → what the model adds at that age.
-    by_numbers : the model and the fuel, whose cars differ by their :data:`_SPEC_NUMBERS`; None
+    by_numbers : the model and the fuel, whose cars differ by their :data:`SPEC_NUMBERS`; None
         where nothing is known of these.
     """
 
@@ -140,6 +141,16 @@ class Place(NamedTuple):
         """Return what adds so much per unit of the bases 1, a and so."""
         one, by_a, by_so = worth
         return one + self.a * by_a + self.so * by_so
+
+
+class Places(NamedTuple):
+    """Many ages and distances, as :class:`Place` has one, in arrays of one shape."""
+
+    age: Codes
+    a: Floats
+    so: Floats
+    lo: Floats
+    added: Floats
 
 
 class RidgeLookups:
@@ -222,6 +233,7 @@ class RidgeLookups:
         if self._own is not None:
             numbers += [(name, _of_known(worth_of)) for name, worth_of in self._own.numbers]
             self._by_text += [(OWN, worth) for worth in self._own.texts]
+        self.of_categories = lru_cache(maxsize=4096)(self._find_of_categories)
         self._by_number = [(name, factor_of(name), worth_of) for name, worth_of in numbers]
 
     def of_type(self, car_type: CarType) -> TypeWorth:
@@ -345,6 +357,38 @@ class RidgeLookups:
         of_type += so * (by_so + so * by_so2) + by_lo * lo + worth.by_age.get(years, 0.0)
         return of_type + added
 
+    @property
+    def oldest(self) -> int:
+        """The oldest age in years that training knew."""
+        return self._oldest
+
+    def places_of(self, ages: Floats, odometers: Floats) -> Places:
+        """Return many ages and distances, as :meth:`place_of` does one."""
+        ages, km = np.minimum(ages, self._oldest), odometers * self._km_per_unit
+        is_unknown = np.isnan(km)
+        km = np.where(is_unknown, USUAL_KM, np.clip(km, _KNOTS[0], _KNOTS[-1]))
+        knots = np.searchsorted(KM_KNOTS, km, side="right") - 1
+        a, years = ages / 5 - 1.4, ages.astype(np.intp)
+        added = np.array(self._by_age)[years] + np.array(self._by_distance)[knots]
+        added += np.array(self._slopes)[knots] * (km - KM_KNOTS[knots])
+        level, by_a, by_a2 = self._no_distance
+        added += np.where(is_unknown, level + a * (by_a + a * by_a2), 0.0)
+        return Places(years, a, np.sqrt(km / 50_000) - 1, np.log(km) - 10.8, added)
+
+    def at_places(self, slopes: Floats, worth: Floats, places: Places) -> Floats:
+        """Return what types, ages and distances add to ln(price), but for their years by name.
+
+        Parameters
+        ----------
+        slopes : of the types, see :attr:`TypeWorth.slopes`, along the first axis.
+        worth : a :data:`Triple` for each type, along the first axis, that is added.
+        """
+        _, a, so, lo, added = places
+        one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so = slopes
+        of_type = one + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
+        of_type += so * (by_so + so * by_so2) + by_lo * lo
+        return np.asarray(of_type + added + (worth[0] + a * worth[1] + so * worth[2]))
+
     def of_day(self, listed: float) -> float:
         """Return what the day of a listing adds, by its years after the valuation date."""
         quarter = min(quarters_before(listed), self._last_quarter)
@@ -357,7 +401,7 @@ class RidgeLookups:
     def apart(self, car: Car, other: Car | None = None) -> dict[str, Triple]:
         """Return what a car's attributes add more than another car's, or in all, by factor.
 
-        These are all but type, age, distance, day, :data:`_SPEC_NUMBERS` of the model and
+        These are all but type, age, distance, day, :data:`SPEC_NUMBERS` of the model and
         equipment; the factors those of :data:`carprice.model.explanation.MIXED`. What is the same
         is left out.
         """
@@ -375,6 +419,27 @@ class RidgeLookups:
                 found[factor] = plus(found[factor], more) if factor in found else more
         return found
 
+    @property
+    def numbers(self) -> Mapping[str, Callable[[float | None], Triple]]:
+        """What a number of a car adds, by its name; an unknown one adds nothing."""
+        return {name: of_number for name, _, of_number in self._by_number}
+
+    def of_car(self, car: Car) -> Triple:
+        """Return what :meth:`apart` and equipment add in all."""
+        one, by_age, by_distance = self.of_equipment(car.equipment)
+        numbers = car.numbers
+        of_numbers = [of_number(numbers[name]) for name, _, of_number in self._by_number]
+        for added in (*of_numbers, self.of_categories(tuple(car.categories))):
+            one += added[0]
+            by_age += added[1]
+            by_distance += added[2]
+        return one, by_age, by_distance
+
+    def _find_of_categories(self, texts: Sequence[str]) -> Triple:
+        """Return what the categories of a car add, in their order."""
+        pairs = zip(self._by_text, texts, strict=False)
+        return reduce(plus, (known.get(text, NOTHING) for (_, known), text in pairs), NOTHING)
+
     def of_equipment(self, names: Sequence[str]) -> Triple:
         """Return what equipment adds by name and by its amount."""
         many = len(names) / 8
@@ -391,8 +456,8 @@ class RidgeLookups:
     def _find_of_numbers(
         self, model: str, fuel: str, *values: float
     ) -> tuple[Triple, Mapping[int, float]]:
-        """Return what a model's :data:`_SPEC_NUMBERS` add, and what more at an age in years."""
-        texts = dict(zip(_SPEC_NUMBERS, map(printed, values), strict=True))
+        """Return what a model's :data:`SPEC_NUMBERS` add, and what more at an age in years."""
+        texts = dict(zip(SPEC_NUMBERS, map(printed, values), strict=True))
         engine, spec, tax = ([texts[name] for name in names] for names in (ENGINE, SPEC, TAX))
         terms = detail_key(model, *engine), detail_key(model, *spec, fuel), detail_key(model, *tax)
         found = [
