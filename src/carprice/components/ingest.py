@@ -66,7 +66,6 @@ def ingest(
                 f"{redact(settings.source)}: price is {listings[PRICE].iloc[0]:.10g} in all "
                 f"{len(listings):,} rows; map another column"
             )
-        train, test = _split(listings, settings)
         judged_market = Market(
             units.currency,
             units.distance,
@@ -74,13 +73,10 @@ def ingest(
             "",
             {field: sign for field, sign in read.decimals.items() if field != PRICE},
         )
-        progress("prices to believe")
-        train, test, junk = _judged(train, test, judged_market, settings.junk, each)
-        market = replace(judged_market, data_digest=_digest(train, test)).to_json()
-        believable = believed(pd.concat([train, test]).sort_index())
         origin = {alias(name): ", ".join(names) for name, names in read.origin.items() if names}
         missing = listings[[*settings.fields]].isna().sum()
         price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
+        train, test = _split(listings, settings)
         report = {
             "source": redact(settings.source),
             "rows_read": read.rows_read,
@@ -96,12 +92,19 @@ def ingest(
             "missing": {alias(name): int(rows) for name, rows in missing.items()},
             "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},
             "price_range": list(cleaned.price_range),
-            "contradictions": [
-                {**one.to_json(), "told": one.in_words()} for one in find_contradictions(believable)
-            ],
-            "junk": junk,
             "repeats": cleaned.repeats.to_json(),
             "split": settings.split.model_dump(),
+        }
+        del read, cleaned, listings  # each holds all rows
+        progress("prices to believe")
+        train, test, junk = _judged(train, test, judged_market, settings.junk, each)
+        market = replace(judged_market, data_digest=_digest(train, test)).to_json()
+        report |= {
+            "contradictions": [
+                {**one.to_json(), "told": one.in_words()}
+                for one in find_contradictions(believed(pd.concat([train, test]).sort_index()))
+            ],
+            "junk": junk,
             **market,
             "raw_digest": snapshot_digest(snapshot),
         }

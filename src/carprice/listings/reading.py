@@ -287,6 +287,7 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     prices = settings.price_range or default_price_range(frame[PRICE])
     day = settings.valuation_date or find_valuation_date(frame)
     kept = clean(frame, day, prices, settings.units.distance, counts)
+    del frame  # it holds nearly all rows once more
     kept = with_cars(kept, counts.repaired)
     if settings.repeats == "latest":
         kept = latest_of_each(kept, settings.units.distance, counts.rejected)
