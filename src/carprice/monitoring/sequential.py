@@ -19,8 +19,8 @@ What makes it hold here:
   residuals how much a level moves the difference. For the upper end, by which a challenger is
   promoted, that part counts for more: as much as if levels were an autoregression, with a
   correlation half a standard error above the one that is seen (few steps cannot show that they are
-  independent), and as if half of what the level stands aside, all steps together, could go back.
-  The rest counts for as much more as its own correlation says.
+  independent), and as if the level, where it stands aside in all steps together, could go back as
+  far as it can be taken to move. The rest counts for as much more as its own correlation says.
 - The lower end, by which a challenger is dropped and a version that won goes back, takes steps as
   independent. It is wrong more often where levels last, but what it leads to is safe: the older
   model stays, or comes back. A bad one has to go soon.
@@ -51,9 +51,7 @@ _CLOSEST: Final = 0.97
 """The largest correlation of neighbouring steps that is reckoned with."""
 _UNSURE: Final = 0.5
 """Standard errors by which the correlation of levels may be larger than is seen."""
-_GOES_BACK: Final = 0.5
-"""Share of how far the level stands aside that is reckoned to go back."""
-_MOST_ASIDE: Final = 2.0
+_MOST_ASIDE: Final = 4.0
 """Times the level's own variance that what stands aside adds to it at most."""
 _EPOCH: Final = datetime.date(1970, 1, 1)
 """The day at which the first step begins; numpy counts days from it."""
@@ -187,20 +185,26 @@ def interval_of(sums: Sums, level: float, step: int = 1) -> Interval:
         apart = (sums.ours - ratio[..., None] * sums.theirs) / (1 - share)
         squares = (apart**2).sum(axis=-1)
 
-        def half(more: Floats) -> Floats:
-            """Return the distance of an end where the squares count for so many times more."""
-            independent = steps / more
+        def half(more: Floats, fewer: Floats) -> Floats:
+            """Return the distance of an end.
+
+            Its squares count for so many times more, and so many steps for one.
+            """
+            independent = steps / fewer
             error = np.sqrt(squares * more * (steps - 1) / steps) / sum_theirs
             found = bounds_of(steps, level, step, independent) * error
             return np.where((independent < _FEWEST) | np.isnan(found), math.inf, found)
 
-        value, together = ratio - 1, squares_together(apart, sums) / squares
-        low, high = value - half(np.ones_like(value)), value + half(np.maximum(together, 1.0))
+        value, one = ratio - 1, np.ones_like(ratio)
+        fewer, more = (np.maximum(found / squares, 1.0) for found in together(apart, sums))
+        low, high = value - half(one, one), value + half(more, fewer)
     return Interval(value, low, high)
 
 
-def squares_together(apart: Floats, sums: Sums) -> Floats:
+def together(apart: Floats, sums: Sums) -> tuple[Floats, Floats]:
     """Return what the squares of independent steps would be whose mean scatters as much.
+
+    Where the level goes up and down about where it stands; and where it may go back besides.
 
     Parameters
     ----------
@@ -211,12 +215,12 @@ def squares_together(apart: Floats, sums: Sums) -> Floats:
     level = sums.levels - stand[..., None] * sums.cars
     by_level = slope[..., None] * level
     rest = apart - by_level
-    aside = (stand[..., None] * sums.cars) ** 2
-    share = _GOES_BACK**2 * aside.sum(axis=-1) / (level**2).sum(axis=-1)
-    times = times_together(level, _UNSURE) * (1 + np.minimum(share, _MOST_ASIDE))
     squares = (by_level**2).sum(axis=-1)
-    counted = np.where(squares > 0, squares * times, 0.0)
-    return np.asarray(counted + (rest**2).sum(axis=-1) * times_together(rest), dtype=np.float64)
+    counted = np.where(squares > 0, squares * times_together(level, _UNSURE), 0.0)
+    aside = ((stand[..., None] * sums.cars) ** 2).sum(axis=-1) / (level**2).sum(axis=-1)
+    going_back = np.where(squares > 0, counted * np.minimum(aside, _MOST_ASIDE), 0.0)
+    found = counted + (rest**2).sum(axis=-1) * times_together(rest)
+    return found, found + going_back
 
 
 def times_together(values: Floats, unsure: float = 0.0) -> Floats:
