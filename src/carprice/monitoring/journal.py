@@ -1,8 +1,8 @@
 """Journals: rows, one a line, each in a file that its writer has locked.
 
-A line is a JSON array after a tab. If it is plain, it has neither tab nor brackets and no backslash,
-and its lists are texts (:data:`BETWEEN`): then it is a line of CSV as well, which is read ten times
-as quickly.
+Most lines are plain: the values of a JSON array without its brackets, in which no text has a
+backslash, and each list is one text (:data:`BETWEEN`). So they are CSV as well, which is read in
+one go. The others begin with a tab; the whole array follows.
 
 The lock is the operating system's, which frees that of a killed process: a journal that nobody has
 locked is finished, and whoever comes first makes a file of the prediction log of it. Its name is

@@ -105,8 +105,12 @@ class _Form:
     def lines_of(self, rows: Sequence[_Row]) -> tuple[bytes, int]:
         """Return lines of rows, and how many they are: a text that is no Unicode costs its row."""
         plain, others = [b""], []
-        for row in rows:
-            values = self._values(row)
+        for _, told, listing, valuation in rows:
+            try:
+                kept = self._of(listing)
+            except KeyError:
+                kept = (*map(listing.get, self._names),)
+            values = [*told, *_told_by(valuation), *kept]
             features, is_plain = values[_FEATURES], True
             if features is not None:
                 text = BETWEEN.join(("", *features))
@@ -123,18 +127,20 @@ class _Form:
         lines = (b"\n" + self._head).join(plain)[1:] + b"\n" if plain[1:] else b""
         return lines + b"".join(others), len(plain) - 1 + len(others)
 
-    def _values(self, row: _Row) -> list[Any]:
-        _, told, listing, valuation = row
-        try:
-            kept = self._of(listing)
-        except KeyError:
-            kept = (*map(listing.get, self._names),)
-        if valuation is None:
-            return [*told, *_UNPRICED, *kept]
-        deal = valuation.deal.label if isinstance(valuation, JudgedValuation) else None
-        cautions = [f"{BETWEEN}{one.kind}:{one.field}" for one in valuation.cautions]
-        answer = *valuation.prices, valuation.valuation_date, "".join(cautions), deal
-        return [*told, *answer, *kept]
+
+def _told_by(valuation: Valuation | None) -> Sequence[Any]:
+    """Return the columns of a line that a valuation has; the cautions are one text."""
+    if valuation is None:
+        return _UNPRICED
+    cautions = [f"{BETWEEN}{one.kind}:{one.field}" for one in valuation.cautions]
+    return (
+        valuation.predicted_price,
+        valuation.price_low,
+        valuation.price_high,
+        valuation.valuation_date,
+        "".join(cautions),
+        valuation.deal.label if isinstance(valuation, JudgedValuation) else None,
+    )
 
 
 class PredictionLog:
