@@ -119,7 +119,7 @@ def ended(process: psutil.Popen) -> Iterator[None]:
 def family(process: psutil.Process) -> list[psutil.Process]:
     """Return a process and its workers; none where it has ended."""
     with contextlib.suppress(psutil.Error):
-        return [process, *filter(is_worker, process.children(recursive=True))]
+        return [process, *filter(is_worker, process.children())]
     return []
 
 
@@ -228,7 +228,7 @@ def scaling_table(measured: dict[int, dict[int, Figures]]) -> Table:
             if "left out" in figures:
                 table.add_row(f"{rows:,}", str(workers), "left out", end_section=True)
                 continue
-            for stage in (*figures, "all"):
+            for stage in (*figures, *(["all"] if len(figures) > 1 else [])):
                 some = figures if stage == "all" else {stage: figures[stage]}
                 like = measured[compared].get(workers, {})
                 like = like if stage == "all" else {stage: like.get(stage, {})}
