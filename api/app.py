@@ -75,7 +75,7 @@ def create_app(
             logger.warning(_ANYBODY_TELLS)
         if service.log is not None:
             service.log.begin()
-        keeping = [asyncio.create_task(service.keeper.run())]
+        keeping = [asyncio.create_task(one) for one in service.keeping()]
         await service.keeper.settle()
         if service.challenger is not None:
             keeping.append(asyncio.create_task(service.challenger.run()))
@@ -123,9 +123,10 @@ def create_app(
     read = _READ_BY_ROUTES if service.outcomes is None else (*_READ_BY_ROUTES, *outcomes.READ)
     add_schemas(app, read, lambda: service.keeper.served, with_keys=bool(keys))
     if traced:
-        logger.info("Traces are on: POST /predict goes through the router, which names its spans")
+        logger.info("Traces are on: all requests go through the router, which names their spans")
     else:
-        app.add_middleware(prices.DirectRoute)
+        answers = {prices.PREDICT: prices.answer, appraisals.APPRAISE: appraisals.answer}
+        app.add_middleware(prices.DirectRoute, answers=answers)
     app.add_middleware(Gateway, service=service, admission=admission)
     return app
 

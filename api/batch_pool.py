@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic_core import to_json
 
 from api import memory
+from api.bodies import ListingRequest
 from api.challenger import Challenger
 from api.counters import Metrics
 from api.parsing import Batch
@@ -65,6 +66,7 @@ class BatchPool:
         write: Writer[B],
         *,
         at_once: bool = True,
+        tells_model: bool = False,
     ) -> bytes:
         """Read a body, price its listings and return the answer's body.
 
@@ -74,9 +76,15 @@ class BatchPool:
         Parameters
         ----------
         at_once : whether few rows are priced where they came in, without a thread.
+        tells_model : whether the answer tells the model of each row, so that a canary may price
+            some.
         """
+        challenger = self._challenger
+        canary = challenger if tells_model and challenger and challenger.is_canary else None
 
         def price(batch: B) -> Priced:
+            if canary is not None:
+                return self._priced_by_both(canary, route, served, batch, write)
             begun = perf_counter()
             rows = served.value_all(batch)
             seconds = perf_counter() - begun
@@ -91,7 +99,7 @@ class BatchPool:
 
         self._had_large |= len(body) > _LARGE_BYTES
         most = self._settings.batch_rows
-        may_be_few = at_once and len(body) <= SMALL_BYTES
+        may_be_few = at_once and canary is None and len(body) <= SMALL_BYTES
         if may_be_few and (batch := _few_rows(body, most, confidence, read)) is not None:
             content, rows = price(batch)
         else:
@@ -100,6 +108,29 @@ class BatchPool:
         self._had_large |= len(content) > _LARGE_BYTES
         self._metrics.priced_together(rows)
         return content
+
+    def _priced_by_both(
+        self,
+        canary: Challenger,
+        route: str,
+        served: ServedModel,
+        batch: B,
+        write: Writer[B],
+    ) -> Priced:
+        """Price a batch of which the canary has a share of the cars, and answer it."""
+        found = canary.price_cars(served, batch)
+        if found.by is not None:
+            batch = replace(batch, by=dict.fromkeys(found.cars, found.by))
+        if self._log is not None:
+            took, own = 1000 * found.seconds, 1000 * found.own_seconds
+            ids = _logged(self._log, route, served, batch, found.rows, took, own)
+            batch = replace(batch, quote_ids=ids)
+            for place in found.cars:
+                listing = batch.rows[place]
+                if found.failed is not None and isinstance(listing, ListingRequest):
+                    told = ids[place], route, listing, batch.confidence, found.failed
+                    canary.keep_failed(*told)
+        return write(served, batch, found.rows), found.rows
 
     async def run(self, body: bytes, work: Callable[[], T]) -> T:
         """Do some work on a body in a thread.
@@ -147,14 +178,21 @@ def _logged(
     batch: Batch,
     rows: Sequence[PricedRow],
     milliseconds: float,
+    others: float = 0.0,
 ) -> list[str]:
-    """Keep the rows that have a price; return an id for each row, empty where there is none."""
+    """Keep the rows that have a price; return an id for each row, empty where there is none.
+
+    Parameters
+    ----------
+    milliseconds, others : for a price, of production and of another model.
+    """
     ids = []
-    for listing, priced in zip(batch.rows, rows, strict=True):
+    for place, (listing, priced) in enumerate(zip(batch.rows, rows, strict=True)):
         quote_id = log.new_id() if isinstance(priced, Valuation) else ""
         if isinstance(priced, Valuation):
-            fields = vars(listing)
-            log.put(quote_id, route, served, fields, priced, batch.confidence, milliseconds)
+            by, fields = batch.by.get(place, served), vars(listing)
+            took = others if place in batch.by else milliseconds
+            log.put(quote_id, route, by, fields, priced, batch.confidence, took, alias=by.alias)
         ids.append(quote_id)
     return ids
 

@@ -378,6 +378,10 @@ class BatchRow(_Answer):
     row: int = Field(description="Position in the request, from 0", examples=[0])
     price: Price | None = None
     problem: Problem | None = None
+    alias: ByChallenger = None
+    model_version: str | None = Field(
+        None, description="Only where the challenger answered: its version", examples=["2"]
+    )
 
 
 class BatchAnswer(_Answer):

@@ -7,19 +7,21 @@ broken is dropped by this process, which tries that model no more until it is st
 import asyncio
 import logging
 import random
+import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from api.bodies import ListingRequest
 from api.counters import Metrics
 from api.keeper import ModelKeeper, Pause, load_fetched, without_places
 from api.parsing import Batch
 from api.production import RegistryReply, ask, in_thread, try_out
-from api.served import ChallengerModel, ServedModel
+from api.served import ChallengerModel, PricedRow, ServedModel
 from api.service_settings import ServiceSettings
 from api.shadow import Shadow, ShadowJob
 from api.watch import LONGEST_SECONDS, Answer, Failure, Reason, Watch, Watched, Work
@@ -39,6 +41,35 @@ _POLL_SECONDS: float = 60.0
 _PROBE_SECONDS: float = 5.0
 _PRICES_OF_A_PROBE: Final = 10
 _STUCK_SECONDS: float = 20.0
+_ROW_SECONDS: Final = 0.01
+"""That a row of a batch may take beside the time that one car may."""
+
+
+class Failed(NamedTuple):
+    """A price that a challenger did not give: why not, and the seconds that it took."""
+
+    served: ChallengerModel
+    failure: Failure
+    seconds: float
+
+
+class PricedCars(NamedTuple):
+    """A batch of which the challenger has a share of the cars.
+
+    Attributes
+    ----------
+    cars : the places of that share.
+    seconds, own_seconds : for a price, of production and of the challenger.
+    by : the challenger, where it priced them.
+    failed : how it failed, where production did.
+    """
+
+    rows: list[PricedRow]
+    cars: Sequence[int]
+    seconds: float
+    own_seconds: float
+    by: ServedModel | None
+    failed: Failed | None
 
 
 class Challenger:
@@ -94,17 +125,63 @@ class Challenger:
 
     async def answer(
         self, champion: ServedModel, listing: ListingRequest, work: Work
-    ) -> tuple[ServedModel, Answer]:
-        """Return the answer to a request for one listing, and the model that it is by."""
+    ) -> tuple[ServedModel, Answer, Failed | None]:
+        """Return the answer to a request for one listing, and the model that it is by.
+
+        And how the challenger failed, where production answers in its place.
+        """
         current = self._rival_of(champion)
         if current is None:
-            return champion, work(champion)
+            return champion, work(champion), None
         if share_of(vars(listing)) < self._share:
-            answer = await self._by_challenger(current, work)
+            answer, failed = await self._by_challenger(current, work)
             if answer is not None:
-                return current.served, answer
-            return champion, work(champion)
-        return champion, _timed(champion, work, current.watch)
+                return current.served, answer, None
+            return champion, work(champion), failed
+        return champion, _timed(champion, work, current.watch), None
+
+    def keep_failed(
+        self, quote_id: str, route: str, listing: ListingRequest, confidence: float, failed: Failed
+    ) -> None:
+        """Note in the log that there was no price, beside the answer that production gave."""
+        if self._log is not None:
+            fields, milliseconds = vars(listing), failed.seconds * 1000
+            told = (quote_id, route, failed.served, fields, None, confidence, milliseconds)
+            alias = ChallengerModel.alias
+            self._log.put(*told, alias=alias, shadow=True, problem=failed.failure)
+
+    def price_cars(self, champion: ServedModel, batch: Batch) -> PricedCars:
+        """Price a batch of which the challenger has a share of the cars; called in a thread.
+
+        Where that fails, production prices these cars, too.
+        """
+        current, rows = self._rival_of(champion), batch.rows
+        cars = [
+            place
+            for place, row in enumerate(rows)
+            if current and isinstance(row, ListingRequest) and share_of(vars(row)) < self._share
+        ]
+        theirs: Mapping[int, PricedRow] = {}
+        failed, own_seconds = None, 0.0
+        if current is not None and cars:
+            alike = replace(batch, rows=[rows[place] for place in cars])
+            work = partial(current.answer, lambda by: (_valuations(by.value_all(alike)), {}))
+            longest = LONGEST_SECONDS + len(cars) * _ROW_SECONDS
+            answer, failure, own_seconds = _within(longest, work)
+            self._note(current, failure, own_seconds)
+            if answer is not None:
+                theirs = dict(zip(cars, answer[0], strict=True))
+            else:
+                failed = Failed(current.served, failure or "error", own_seconds)
+        rest = [row for place, row in enumerate(rows) if place not in theirs]
+        began = time.perf_counter()
+        others = iter(champion.value_all(replace(batch, rows=rest)))
+        seconds = (time.perf_counter() - began) / max(len(rest), 1)
+        if current is not None and rest:
+            current.watch.champion_took(seconds)
+        priced = [theirs[place] if place in theirs else next(others) for place in range(len(rows))]
+        by = current.served if current is not None and theirs else None
+        return PricedCars(priced, cars, seconds, own_seconds, by, failed)
 
     def beside(self, champion: ServedModel) -> Watched | None:
         """Return the challenger if it is to price beside this answer."""
@@ -130,7 +207,7 @@ class Challenger:
         alike = Batch(listings, batch.confidence, judges=batch.judges)
 
         def work(by: ServedModel) -> Answer:
-            return [row for row in by.value_all(alike) if isinstance(row, Valuation)], {}
+            return _valuations(by.value_all(alike)), {}
 
         job = ShadowJob(beside, work, route, batch.confidence, listings, quotes)
         self.price_beside(job, seconds)
@@ -142,17 +219,19 @@ class Challenger:
             return None
         return current
 
-    async def _by_challenger(self, current: Watched, work: Work) -> Answer | None:
-        """Return the challenger's answer; None where it has no turn, or no answer, in time."""
+    async def _by_challenger(
+        self, current: Watched, work: Work
+    ) -> tuple[Answer | None, Failed | None]:
+        """Return the challenger's answer, or how it failed; neither where it has no turn."""
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
                 await current.room.acquire()
         except TimeoutError:
             self._metrics.challenger_left_out(1)
-            return None
+            return None, None
         if current is not self._current:  # dropped or replaced while this waited
             current.room.release()
-            return None
+            return None, None
         working = asyncio.ensure_future(in_thread("challenger", partial(current.answer, work)))
         current.begin(working)
         await asyncio.wait({working}, timeout=LONGEST_SECONDS)
@@ -165,7 +244,7 @@ class Challenger:
             except RuntimeError:  # the system starts no more threads
                 failure = "error"
         self._note(current, failure, seconds)
-        return answer
+        return answer, Failed(current.served, failure, seconds) if failure else None
 
     def _note(self, current: Watched, failure: Failure | None, seconds: float) -> None:
         self._metrics.challenger_priced(failure or "priced")
@@ -345,6 +424,24 @@ class Challenger:
                 current.watch.note("no_answer", LONGEST_SECONDS)
             elif error := probing.exception():
                 logger.warning("The example cannot be priced beside the challenger: %s", error)
+
+
+def _valuations(rows: Sequence[PricedRow]) -> list[Valuation]:
+    return [row for row in rows if isinstance(row, Valuation)]
+
+
+def _within(
+    longest: float, work: Callable[[], tuple[Answer | None, Failure | None, float]]
+) -> tuple[Answer | None, Failure | None, float]:
+    """Return an answer; what takes longer than so many seconds is none."""
+    found: list[tuple[Answer | None, Failure | None, float]] = []
+    working = threading.Thread(target=lambda: found.append(work()), name="challenger", daemon=True)
+    try:
+        working.start()
+    except RuntimeError:  # the system starts no more threads
+        return None, "error", 0.0
+    working.join(longest)
+    return found[0] if found else (None, "no_answer", longest)
 
 
 def _timed(champion: ServedModel, work: Work, watch: Watch) -> Answer:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,34 +11,39 @@ from api.production import in_thread
 from carprice.errors import InputError
 from carprice.monitoring.checks import Level
 from carprice.monitoring.last_run import ERRORS, MARKET, OBSERVED, LastRun, read_last_run
+from carprice.monitoring.s3 import S3
+from carprice.redaction import hide_secrets
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 logger = logging.getLogger("carprice.service")
 _MOMENT_SECONDS: Final = 0.5
+_S3_SECONDS: Final = 60.0
 
 
 class LastRunFile:
     """The ``monitoring.json`` of a place, read again when it changed. Prometheus collects from it.
 
-    It is read in a thread, for its disk may hang.
+    It is read in a thread, for its disk, or S3, may hang. One in S3 is read once a minute at most;
+    while S3 does not answer, what was read last is told.
 
     Parameters
     ----------
-    path : none where nothing is to be told.
+    place : a file, or ``s3://bucket/folder/name``; empty where nothing is to be told.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, place: str) -> None:
+        self._place = place
         self._signature: tuple[int, int, int] | None = None
+        self._next_at = 0.0
         self._found: LastRun | None = None
         self._told = ""
         self._reading: asyncio.Future[None] | None = None
 
     async def refresh(self) -> None:
         """Have the file read, once at a time; whoever asks waits a moment for it at most."""
-        if self._path is None:
+        if not self._place:
             return
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(in_thread("monitoring", self._read))
@@ -46,30 +52,38 @@ class LastRunFile:
             logger.warning("monitoring.json could not be read: %s", error)
 
     def _read(self) -> None:
-        """Read what the last run found; what cannot be read is none, and told once."""
-        if self._path is None:
-            return
-        signature = _signature(self._path)
-        if signature is not None and signature == self._signature:
-            return
-        found = None
+        """Read what the last run found, if it may have changed; what is wrong is told once."""
+        signature = None
+        if self._place.startswith(S3):
+            if time.monotonic() < self._next_at:
+                return
+        else:
+            signature = _signature(Path(self._place))
+            if signature is not None and signature == self._signature:
+                return
         try:
-            found, self._told = read_last_run(self._path), ""
+            self._found, self._told = read_last_run(self._place), ""
         except InputError as error:
-            if str(error) != self._told:
-                self._told = str(error)
-                logger.warning("/metrics tells nothing of carprice monitor: %s", error)
-        self._signature, self._found = signature, found
+            self._found = None
+            self._tell(str(error))
+        except OSError as error:
+            self._tell(f"{self._place} cannot be read now ({hide_secrets(str(error))})")
+        self._signature, self._next_at = signature, time.monotonic() + _S3_SECONDS
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._told:
+            self._told = problem
+            logger.warning("/metrics tells nothing new of carprice monitor: %s", problem)
 
     def collect(self) -> "Iterator[Metric]":
         """Yield the figures that were read last; none where no place is named."""
         from prometheus_client.core import GaugeMetricFamily
 
-        if self._path is None:
+        if not self._place:
             return
         last, is_read = self._found, self._reading is not None and self._reading.done()
         what = "Whether the last run of carprice monitor could be read"
-        readable = float(is_read and last is not None)
+        readable = float(is_read and last is not None and not self._told)
         yield GaugeMetricFamily("carprice_monitoring_readable", what, readable)
         if last is None:
             return

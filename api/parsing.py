@@ -2,10 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -22,6 +22,9 @@ from carprice.listings.problems import (
     read_csv_cell,
 )
 from carprice.schema import ASKING_PRICE, REQUIRED, alias, name_in_requests
+
+if TYPE_CHECKING:
+    from api.served import ServedModel
 
 _ASKING_PRICE: Final = frozenset((ASKING_PRICE, alias(ASKING_PRICE)))
 _LINES: Final = 1000
@@ -66,6 +69,7 @@ class Batch:
     ``header`` and ``cells`` are those of a CSV as they came; empty where it was JSON.
     ``judges`` tells whether asking prices are judged: other people's protocols have no place for
     that. ``quote_ids`` has an id for each row that was priced, while there is a prediction log.
+    ``by`` has, by their places, the model of rows that are not priced by production's.
     """
 
     rows: Sequence[Row]
@@ -74,6 +78,7 @@ class Batch:
     cells: Sequence[Sequence[str]] = ()
     judges: bool = False
     quote_ids: Sequence[str] = ()
+    by: Mapping[int, "ServedModel"] = field(default_factory=dict)
 
     @property
     def has_asking_prices(self) -> bool:

@@ -1,5 +1,6 @@
 """The parts of the running service, which its routes share."""
 
+from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +21,7 @@ from api.receiving import ByteBudget
 from api.served import ServedModel
 from api.service_settings import ServiceSettings
 from api.shadow import ShadowJob
+from api.siblings import Siblings
 from api.watch import Answer, Tell
 from carprice.appraisal.quote import QUOTE
 from carprice.model.pricer import Valuation
@@ -67,6 +69,7 @@ class Service:
         self.outcomes = _outcomes(settings)
         self.may_tell: frozenset[str] | None = None
         self.last_run = LastRunFile(settings.monitoring)
+        self.siblings = Siblings(settings.model_cache, self.ask_soon)
 
     def _loaded(self, served: ServedModel) -> None:
         self.metrics.model_loaded(served)
@@ -117,13 +120,15 @@ class Service:
             seconds[by.alias] = perf_counter() - begun
             return [valuation], tell(by, valuation)
 
-        by, answer = await challenger.answer(served, listing, work)
+        by, answer, failed = await challenger.answer(served, listing, work)
         (valuation,), content = answer
         if by is not served:
             request.scope["state"]["exchange"].answered_by(by)
         self.metrics.cautioned(valuation.cautions)
         if is_kept:
-            self.keep(route, by, listing, answer, confidence, seconds[by.alias])
+            quote_id = self.keep(route, by, listing, answer, confidence, seconds[by.alias])
+            if failed is not None:
+                challenger.keep_failed(quote_id, route, listing, confidence, failed)
         return content
 
     def answer_at_once(
@@ -162,6 +167,12 @@ class Service:
             job = ShadowJob(beside, price, route, confidence, [listing], [quote_id])
             challenger.price_beside(job, took)
         return content
+
+    def keeping(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what runs as long as the service does: what asks the registry, or hears of it."""
+        if self.settings.webhook_secret.get_secret_value():
+            return [self.keeper.run(), self.siblings.run()]
+        return [self.keeper.run()]
 
     def ask_soon(self) -> None:
         """Have the registry asked at once for the model in production, and for the challenger."""

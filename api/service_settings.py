@@ -18,7 +18,8 @@ from pydantic import (
 
 from api.root_path import OWN_PATHS
 from carprice.errors import InputError
-from carprice.monitoring.log_settings import check_location, check_needs, fields_of
+from carprice.monitoring.log_settings import check_arrow, check_location, check_needs, fields_of
+from carprice.monitoring.s3 import S3, check_file
 from carprice.registry.record import SHORTEST_KEY
 from carprice.registry.tracking import tracking_uri
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PREFIX = "CARPRICE_"
+_DAY_SECONDS = 86_400
 _SECRET = ("api_keys", "outcomes", "promotion_key", "webhook_secret")
 _PART = re.compile(r"[A-Za-z0-9._~-]+")
 
@@ -75,7 +77,8 @@ class ServiceSettings(BaseModel):
     outcomes : database or folder that keeps what cars sold for; empty: there is no
         ``POST /outcomes``.
     outcomes_keys : comma-separated names of the API keys that may tell outcomes; empty: all.
-    monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells.
+    monitoring : the ``monitoring.json`` of ``carprice monitor`` whose figures ``/metrics`` tells,
+        a file or ``s3://bucket/folder/name``; empty: none.
     prediction_log : folder, or ``s3://bucket/prefix``, that keeps what was answered; empty: none.
     prediction_log_spool : folder for what is not sent to S3 yet; default: beside the model cache.
     prediction_log_share : share of the answers that are kept, above 0 and at most 1.
@@ -124,7 +127,7 @@ class ServiceSettings(BaseModel):
     metrics: bool = True
     outcomes: SecretStr = SecretStr("")
     outcomes_keys: str = ""
-    monitoring: Path | None = None
+    monitoring: str = ""
     prediction_log: str = ""
     prediction_log_spool: Path | None = None
     prediction_log_share: float = Field(1.0, gt=0, le=1)
@@ -166,10 +169,42 @@ class ServiceSettings(BaseModel):
             check_needs()
         return value
 
+    @field_validator("monitoring")
+    @classmethod
+    def _as_file(cls, value: str) -> str:
+        if value.startswith(S3):
+            check_file(value)
+            check_arrow()
+        elif "://" in value:
+            raise ValueError("is neither a file nor s3://bucket/folder/name")
+        return value
+
     @field_validator("prediction_log_without")
     @classmethod
     def _as_fields(cls, value: str) -> str:
         fields_of(value)
+        return value
+
+    @field_validator("prediction_log_seconds")
+    @classmethod
+    def _before_it_is_deleted(cls, value: float, info: ValidationInfo) -> float:
+        days = info.data.get("prediction_log_days", 0)
+        if days and value >= days * _DAY_SECONDS:
+            raise ValueError(
+                f"keeps a file open as long as CARPRICE_PREDICTION_LOG_DAYS={days}, after which it "
+                f"is deleted; write less than {days * _DAY_SECONDS}, such as 3600"
+            )
+        return value
+
+    @field_validator("prediction_log_spool_bytes")
+    @classmethod
+    def _has_room_for_a_file(cls, value: int, info: ValidationInfo) -> int:
+        least = info.data.get("prediction_log_bytes", 0)
+        if value < least:
+            raise ValueError(
+                "is less than a file has, CARPRICE_PREDICTION_LOG_BYTES; write at least "
+                f"{least}, or make files smaller"
+            )
         return value
 
     @field_validator("root_path")

@@ -21,6 +21,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,8 +44,10 @@ from carprice.monitoring.sequential import (
     LARGEST,
     Difference,
     Interval,
+    Sums,
     bounds_of,
     interval_of,
+    sums_of,
 )
 from carprice.schema import PRICE
 from carprice.settings import ChallengeSettings, Settings, load_settings
@@ -69,7 +72,7 @@ class Pairs(NamedTuple):
 
 
 class Days(NamedTuple):
-    """Errors of each run, day and outcome, and how many days after the sale it is told."""
+    """Residuals of each run, day and outcome, and how many days after the sale it is told."""
 
     ours: Floats
     theirs: Floats
@@ -80,8 +83,8 @@ Figures = dict[str, Any]
 Looked = tuple[Floats, Floats]
 """Both ends of the interval after each day, by run."""
 Method = Callable[[Days, ChallengeSettings], Looked]
-Look = Callable[..., Interval]
-"""What is told of the sums of both models' errors by run and step."""
+Look = Callable[[Sums, float, int], Interval]
+"""What is told of both models' sums by run and step, at a level, of steps of so many days."""
 
 
 def trained_pairs(settings: Settings, folder: Path) -> Pairs:
@@ -115,42 +118,43 @@ def drawn(
     kept = options.lasting  # an autoregression whose standard deviation is that of each day
     steps = rng.normal(0.0, options.shock * np.sqrt(1 - kept**2), (*shape[:2], 1))
     steps[:, 0] /= np.sqrt(1 - kept**2)
-    level = lfilter([1.0], [1.0, -kept], steps, axis=1)
+    level = options.stand + lfilter([1.0], [1.0, -kept], steps, axis=1)
     ours, theirs = factor * (ours + level + options.apart / 2), theirs + level - options.apart / 2
-    ours, theirs = (np.minimum(np.abs(one), LARGEST) for one in (ours, theirs))
+    ours, theirs = (np.clip(one, -LARGEST, LARGEST) for one in (ours, theirs))
     return Days(ours, theirs, np.floor(rng.exponential(options.late, shape)))
 
 
-def summed(days: Days, step: int) -> tuple[Floats, Floats]:
-    """Return the sums of both models' errors by run and step: that in which each was told."""
+def summed(days: Days, step: int) -> Sums:
+    """Add up the cars of each run and step: that in which each was told."""
     runs, count = days.ours.shape[:2]
     told_on = np.arange(count)[:, None] + days.told_after.astype(int)
     steps = np.minimum(told_on, count) // step  # what is told later is in no step
     cells = np.arange(runs)[:, None, None] * (count // step + 1) + steps
-    ours, theirs = (
-        np.bincount(cells.ravel(), one.ravel(), runs * (count // step + 1)).reshape(runs, -1)
-        for one in (days.ours, days.theirs)
-    )
-    return ours[:, :-1].astype(np.float64), theirs[:, :-1].astype(np.float64)
+    number = runs * (count // step + 1)
+    found = sums_of(days.ours.ravel(), days.theirs.ravel(), cells.ravel(), number)
+    return Sums(*(one.reshape(runs, -1)[:, :-1] for one in found))
 
 
-def looked(sums: tuple[Floats, Floats], look: Look, at_once: int, days: int, each: int) -> Looked:
+def looked(
+    sums: Sums, look: Callable[[Sums], Interval], at_once: int, count: int, each: int
+) -> Looked:
     """Look at all steps so far, whenever so many more of them are over.
 
     Parameters
     ----------
-    days, each : how many days there are, and after how many of them there is a look.
+    count, each : how many days there are, and after how many of them there is a look.
     """
-    shape = len(sums[0]), days
+    shape = len(sums.ours), count
     low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
-    for number in range(1, sums[0].shape[1] // at_once + 1):
-        found = look(*(one[:, : number * at_once] for one in sums))
+    for number in range(1, sums.ours.shape[1] // at_once + 1):
+        found = look(Sums(*(one[:, : number * at_once] for one in sums)))
         low[:, number * each - 1], high[:, number * each - 1] = found.low, found.high
     return low, high
 
 
-def as_independent(ours: Floats, theirs: Floats, level: float, step: int) -> Interval:
+def as_independent(sums: Sums, level: float, step: int) -> Interval:
     """Return the interval where steps are taken as independent of each other."""
+    ours, theirs = sums.ours, sums.theirs
     steps, sum_theirs = ours.shape[1], theirs.sum(axis=1)
     ratio = ours.sum(axis=1) / sum_theirs
     squares = ((ours - ratio[:, None] * theirs) ** 2).sum(axis=1)
@@ -162,8 +166,8 @@ def as_independent(ours: Floats, theirs: Floats, level: float, step: int) -> Int
 def by_steps(days: Days, level: float, step: int, interval: Look = interval_of) -> Looked:
     """Decide by all steps that are over."""
 
-    def look(ours: Floats, theirs: Floats) -> Interval:
-        return interval(ours, theirs, level, step)
+    def look(sums: Sums) -> Interval:
+        return interval(sums, level, step)
 
     return looked(summed(days, step), look, 1, days.ours.shape[1], step)
 
@@ -183,27 +187,26 @@ def by_independent(days: Days, limits: ChallengeSettings) -> Looked:
     return by_steps(days, limits.level, limits.step_days, as_independent)
 
 
-def _each_car(days: Days) -> tuple[Days, slice]:
-    """Return the outcomes one after another, and which of them are a day's last."""
+def _each_car(days: Days) -> tuple[Floats, Floats, slice]:
+    """Return the errors of outcomes one after another, and which of them are a day's last."""
     runs, _, outcomes = days.ours.shape
-    return Days(*(one.reshape(runs, -1) for one in days)), slice(outcomes - 1, None, outcomes)
+    ours, theirs = (np.abs(one).reshape(runs, -1) for one in (days.ours, days.theirs))
+    return ours, theirs, slice(outcomes - 1, None, outcomes)
 
 
 def by_car(days: Days, limits: ChallengeSettings) -> Looked:
     """Decide as if each car were independent of all others."""
-
-    def look(ours: Floats, theirs: Floats) -> Interval:
-        return as_independent(ours, theirs, limits.level, 1)
-
-    (ours, theirs, _), _ = _each_car(days)
+    ours, theirs, _ = _each_car(days)
     _, count, outcomes = days.ours.shape
-    return looked((ours, theirs), look, outcomes, count, 1)
+    one, none = np.ones_like(ours), np.zeros_like(ours)
+    look = partial(as_independent, level=limits.level, step=1)
+    return looked(Sums(one, ours, theirs, none, none), look, outcomes, count, 1)
 
 
 def peeked(days: Days, limits: ChallengeSettings) -> Looked:
     """Decide by a paired t-test of the differences, as if each day were the only one."""
-    cars, last = _each_car(days)
-    difference, count = cars.ours - cars.theirs, np.arange(1, cars.ours.shape[1] + 1)
+    ours, theirs, last = _each_car(days)
+    difference, count = ours - theirs, np.arange(1, ours.shape[1] + 1)
     mean = np.cumsum(difference, axis=1) / count
     squares = np.cumsum(difference**2, axis=1) / count - mean**2
     half = student.isf(limits.level, np.maximum(count - 1, 1)) * np.sqrt(
@@ -220,8 +223,8 @@ def betting(days: Days, limits: ChallengeSettings) -> Looked:
     is better multiplies the money by 1/level by luck in a share ``level`` of cases at most. There
     is no interval: an end is −1 or 1 where that side has won, and NaN before.
     """
-    cars, last = _each_car(days)
-    difference = np.clip(cars.ours - cars.theirs, -_WIDEST, _WIDEST)
+    ours, theirs, last = _each_car(days)
+    difference = np.clip(ours - theirs, -_WIDEST, _WIDEST)
     runs, count, outcomes = *difference.shape, days.ours.shape[2]
     before = np.arange(count) // outcomes * outcomes
 
@@ -344,6 +347,13 @@ def main() -> None:
     parser.add_argument("--shock", type=float, default=0.02, help="of a day, in ln (%(default)s)")
     parser.add_argument("--lasting", type=float, default=0.0, help="of a day's level (%(default)s)")
     parser.add_argument("--apart", type=float, default=0.02, help="levels, in ln (%(default)s)")
+    parser.add_argument(
+        "--stand",
+        type=float,
+        default=0.0,
+        help="of the level, in ln; at minus half of --apart the challenger's is right, and what is "
+        "called equal is better (%(default)s)",
+    )
     parser.add_argument("--late", type=float, default=0.0, help="mean days (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
     parser.add_argument("--pairs", type=Path, help="keep the errors of the two models there")

@@ -33,6 +33,7 @@ SECRETS = (
 LOG = "CARPRICE_PREDICTION_LOG"
 LOG_FOLDER = "/var/lib/carprice/prediction-log"
 """What start_docker.sh mounts; nothing else can be written for the log."""
+MONITORING = "CARPRICE_MONITORING"
 PLACES = {*(f"SECRET_{name}" for name in SECRETS), "VALIDATION_API_KEY"}
 """Keys that say where a secret is."""
 
@@ -67,6 +68,8 @@ def service_settings(path: Path) -> dict[str, str]:
             )
         elif key == LOG and value and not value.startswith("s3://") and value != LOG_FOLDER:
             problem = f"{LOG} must be s3://bucket/prefix or {LOG_FOLDER}, which is mounted"
+        elif key == MONITORING and value and not value.startswith("s3://"):
+            problem = f"{MONITORING} must be s3://bucket/folder/name; no file of it is mounted"
         elif key == f"{LOG}_SPOOL":
             problem = f"take {key} out: the spool is {LOG_FOLDER}, which is mounted"
         elif key in settings:

@@ -47,7 +47,7 @@ if [ -n "$model" ]; then
   tag=$tag-$(sha256sum "$model/model.json" | cut -c 1-12)
 fi
 log=()
-if grep -qE '^(CARPRICE_PREDICTION_LOG|SECRET_CARPRICE_OUTCOMES)=.' deploy/service.env; then
+if grep -qE '^(CARPRICE_PREDICTION_LOG|CARPRICE_MONITORING|SECRET_CARPRICE_OUTCOMES)=.' deploy/service.env; then
   log=(--build-arg PREDICTION_LOG=yes)
   tag=$tag-log
 fi

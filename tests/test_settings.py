@@ -117,6 +117,14 @@ FIELDS = "the fields are price, make, model,"
             ],
         ),
         (
+            "challenge: {fewest_days: 181}",
+            ["challenge: fewest_days is 181 and longest_days 180", "write fewest_days: 180 or"],
+        ),
+        (
+            "challenge: {fewest_days: 60, watch_days: 35}",
+            ["challenge: fewest_days is 60 and watch_days 35", "35 or less, or a larger watch_d"],
+        ),
+        (
             "challenge: {watch_days: 20}",
             ["challenge: watch_days is 20", "watch_days: 28 or more, or 0 for no watch"],
         ),

@@ -43,7 +43,8 @@ async def predict_batch(
     read = read_csv if sent.is_csv else read_json_batch
     write = _as_csv if sent.wants_csv else _as_json
     reader = partial(read, form=served.form)
-    content = await service.batches.answer(_PATH, served, sent.body, confidence, reader, write)
+    asked = _PATH, served, sent.body, confidence, reader, write
+    content = await service.batches.answer(*asked, tells_model=True)
     return Response(content, media_type=sent.answer_type)
 
 
@@ -51,13 +52,18 @@ def _as_json(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     priced = sum(isinstance(row, Valuation) for row in rows)
     rest = to_json({"priced": priced, **served.content(batch.confidence)})[1:]
     ids = batch.quote_ids or repeat("", len(rows))
-    return b'{"rows":' + json_array(map(_row_content, range(len(rows)), rows, ids)) + b"," + rest
+    models = map(batch.by.get, range(len(rows)))
+    told = json_array(map(_row_content, range(len(rows)), rows, ids, models))
+    return b'{"rows":' + told + b"," + rest
 
 
-def _row_content(place: int, row: PricedRow, quote_id: str) -> dict[str, Any]:
+def _row_content(
+    place: int, row: PricedRow, quote_id: str, by: ServedModel | None
+) -> dict[str, Any]:
     if isinstance(row, Valuation):
         told = {QUOTE_ID: quote_id} if quote_id else {}
-        return {"row": place, "price": row.content() | told, "problem": None}
+        content: dict[str, Any] = {"row": place, "price": row.content() | told, "problem": None}
+        return content | ({"modelVersion": by.version, "alias": by.alias} if by else {})
     return {"row": place, "price": None, "problem": row.problem.model_dump()}
 
 
@@ -72,7 +78,7 @@ def _as_csv(served: ServedModel, batch: Batch, rows: list[PricedRow]) -> bytes:
     width = max(len(batch.header), 1)
     for place, row in enumerate(rows):
         came = [*map(harmless, batch.cells[place][:width])] if batch.header else [place]
-        cells = [*came, *[""] * (width - len(came)), *_cells(row, served)]
+        cells = [*came, *[""] * (width - len(came)), *_cells(row, batch.by.get(place, served))]
         if batch.tells_deals:
             cells += _deal_cells(row)
         cells += batch.quote_ids[place : place + 1]

@@ -74,13 +74,14 @@ def router_of(service: Service) -> APIRouter:
 
     @router.post(WEBHOOK)
     async def webhook(request: Request) -> Response:
-        """Ask the registry at once where the served model's aliases changed; 204."""
+        """Have all workers ask the registry at once where the model's aliases changed; 204."""
         body = await read_body(request, _MOST_BYTES, service.settings.body_seconds)
         signature, delivery, moment = (request.headers.get(name, "") for name in _HEADERS)
         is_new = receiver.is_new(signature, delivery, moment, body)
         if is_new and _is_about(service.settings.model_name, body):
             logger.info("The registry told of a change; it is being asked")
             service.ask_soon()
+            await service.siblings.tell()
         return Response(status_code=204)
 
     return router

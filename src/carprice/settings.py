@@ -617,7 +617,7 @@ class RegisterSettings(_Settings):
 
 _STEPS_TO_PROMOTE: Final = 7
 _STEPS_TO_GO_BACK: Final = 4
-"""Steps; with fewer the interval hardly ever decides, however far apart two models are."""
+"""Steps; with fewer the interval seldom decides, however far apart two models are."""
 
 
 class ChallengeSettings(_Settings):
@@ -635,6 +635,17 @@ class ChallengeSettings(_Settings):
     watch_days: int = Field(90, ge=0, le=3_650)
 
     @model_validator(mode="after")
+    def _enough_days(self) -> Self:
+        for key in ("longest_days", "watch_days"):
+            if 0 < getattr(self, key) < self.fewest_days:
+                value = getattr(self, key)
+                raise ValueError(
+                    f"fewest_days is {self.fewest_days} and {key} {value}, within which nothing "
+                    f"would be decided; write fewest_days: {value} or less, or a larger {key}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _enough_steps(self) -> Self:
         for key, steps, otherwise in (
             ("longest_days", _STEPS_TO_PROMOTE, ""),
@@ -644,7 +655,7 @@ class ChallengeSettings(_Settings):
             if value < least and (value or not otherwise):
                 raise ValueError(
                     f"{key} is {value}, which is fewer than {steps} steps of step_days "
-                    f"{self.step_days}, and those hardly ever decide; write {key}: {least} or more"
+                    f"{self.step_days}, and those seldom decide; write {key}: {least} or more"
                     f"{otherwise}, or a smaller step_days"
                 )
         return self

@@ -1,8 +1,10 @@
 """The challenger beside the model in production: real registries, real processes, broken models."""
 
 import asyncio
+import csv
 import dataclasses
 import datetime
+import io
 import math
 import threading
 import time
@@ -139,14 +141,79 @@ def test_a_canary_answers_for_the_share_of_cars_and_says_so(beside: Any, served:
             client.post("/predict/batch", json={"listings": [tried]}).json()["modelVersion"] == "7"
         )
         logged = Counter(more["alias"] for _, more in service.log.rows if "alias" in more)
-        by_hand = sum(share_of(car) < 0.5 for car in cars(200)) + 1  # /explain is not in the log
-        assert logged == {"challenger": by_hand, "production": 201 - by_hand}
+        by_hand = sum(share_of(car) < 0.5 for car in cars(200)) + 2  # /explain is not in the log
+        assert logged == {"challenger": by_hand, "production": 202 - by_hand}
         assert {more.get("shadow") for _, more in service.log.rows} == {None}
         about = client.get("/model").json()["challenger"]
         assert (about["mode"], about["share"], about["state"]) == ("canary", 0.5, "prices")
         assert (about["version"], about["digest"]) == ("8", digest)
         assert metric(client, 'carprice_challenger_state{state="prices"}') == 1
         assert metric(client, "carprice_challenger_prices_total") >= by_hand
+
+
+def test_a_canary_answers_for_its_cars_in_batches_too(beside: Any) -> None:
+    with beside(challenger="canary") as (client, service):
+        listings = [*cars(40), {"make": "Kia"}, *cars(60)[40:]]
+        theirs = [len(one) > 1 and share_of(one) < 0.5 for one in listings]
+        assert 10 < sum(theirs) < 50
+        answer = client.post("/predict/batch", json={"listings": listings}).json()
+        assert (answer["modelVersion"], answer["priced"]) == ("7", 60)
+        assert [row["row"] for row in answer["rows"]] == [*range(61)]
+        for one, row in zip(theirs, answer["rows"], strict=True):
+            told = ("challenger", "8") if one else (None, None)
+            assert (row.get("alias"), row.get("modelVersion")) == told
+        assert answer["rows"][40]["problem"]["title"]
+        alone = client.post("/predict", json=listings[0]).json()
+        assert answer["rows"][0]["price"]["predictedPrice"] == alone["predictedPrice"]
+        logged = [(row[0], row[2].version) for row, _ in service.log.rows[:-1]]
+        quotes = [row["price"]["quoteId"] for row in answer["rows"] if row["price"]]
+        versions = [
+            "8" if one else "7"
+            for one, row in zip(theirs, answer["rows"], strict=True)
+            if row["price"]
+        ]
+        assert logged == [*zip(quotes, versions, strict=True)]
+        columns = ("make", "model", "year", "odometer")
+        lines = [",".join(str(car[name]) for name in columns) for car in listings[:40]]
+        text = client.post(
+            "/predict/batch",
+            content="\n".join([",".join(columns), *lines]),
+            headers={"Content-Type": "text/csv", "Accept": "text/csv"},
+        ).text
+        rows = csv.DictReader(io.StringIO(text))
+        assert [row["modelVersion"] == "8" for row in rows] == theirs[:40]
+
+
+@pytest.mark.parametrize("kind", ["error", "no_price", "no_answer"])
+def test_where_a_canary_fails_at_a_batch_production_prices_all(
+    kind: str, beside: Any, monkeypatch: Any
+) -> None:
+    value_all = ServedModel.value_all
+
+    def failing(self: ServedModel, batch: Any) -> Any:
+        if kind == "error":
+            raise ZeroDivisionError
+        if kind == "no_answer":
+            time.sleep(0.5)
+        return [
+            dataclasses.replace(one, predicted_price=math.nan) for one in value_all(self, batch)
+        ]
+
+    monkeypatch.setattr(ChallengerModel, "value_all", failing, raising=False)
+    monkeypatch.setattr("api.challenger.LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr("api.challenger._ROW_SECONDS", 0.0)
+    with beside(challenger="canary") as (client, service):
+        listings = cars(20)
+        answer = client.post("/predict/batch", json={"listings": listings}).json()
+        assert answer["priced"] == 20
+        assert not any("alias" in row for row in answer["rows"])
+        theirs = [one for one in listings if share_of(one) < 0.5]
+        failed = [(row, more) for row, more in service.log.rows if more.get("shadow")]
+        assert len(failed) == len(theirs)
+        assert {more["problem"] for _, more in failed} == {kind}
+        quotes = {row["price"]["quoteId"] for row in answer["rows"]}
+        assert {row[0] for row, _ in failed} < quotes
+        assert metric(client, f'carprice_challenger_prices_total{{outcome="{kind}"}}') == 1
 
 
 def test_a_shadow_prices_beside_and_both_are_in_the_log(beside: Any) -> None:
@@ -233,9 +300,12 @@ def test_a_broken_challenger_is_dropped_and_no_request_fails(
         assert metric(client, 'carprice_challenger_state{state="dropped"}') == 1
         time.sleep(0.2)  # for some polls more
         assert service.challenger.state == "dropped"
-        if mode == "shadow" and kind in ("error", "no_price"):
-            problems = {more["problem"] for _, more in service.log.rows if more.get("shadow")}
-            assert problems == {kind}
+        failed = [one for one in service.log.rows if one[1].get("shadow")]
+        if kind in ("error", "no_price") or (mode == "canary" and kind == "no_answer"):
+            assert {more["problem"] for _, more in failed} == {kind}
+            assert {(row[2].version, row[4]) for row, _ in failed} == {("8", None)}
+            answers = {row[0] for row, more in service.log.rows if not more.get("shadow")}
+            assert {row[0] for row, _ in failed} <= answers
     dropped = [one for one in caplog.messages if "is dropped" in one]
     assert len(dropped) == 1
     assert caplog.text.count("Traceback") == (kind == "error")

@@ -7,13 +7,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking import wait_until
+from delivery import free_port
 from fastapi.testclient import TestClient
 from monitored import found
 
 from api import last_run as module
+from api.service_settings import ServiceSettings
+from carprice.components.monitor import publish
+from carprice.components.workspace import Workspace
+from carprice.errors import InputError
 from carprice.files import write_json
 from carprice.monitoring.last_run import to_json
 
@@ -35,7 +41,7 @@ def test_figures_of_the_last_run_are_told_and_read_again_when_it_changed(
     path = tmp_path / "monitoring.json"
     content = to_json(found(), NOW)
     write_json(path, content)
-    with client_with(monitoring=path) as client:
+    with client_with(monitoring=str(path)) as client:
         assert told(client) == {
             "readable": 1.0,
             "verdict": 4.0,
@@ -63,7 +69,7 @@ def test_a_wrong_file_is_told_once_and_stops_nothing(
     def warnings() -> list[str]:
         return [one.getMessage() for one in caplog.records if "monitor" in one.getMessage()]
 
-    with caplog.at_level(logging.WARNING), client_with(monitoring=path) as client:
+    with caplog.at_level(logging.WARNING), client_with(monitoring=str(path)) as client:
         assert told(client) == told(client) == {"readable": 0.0}
         assert len(warnings()) == 1
         assert "cannot be read (No such file or directory)" in warnings()[0]
@@ -93,7 +99,7 @@ def test_a_disk_that_hangs_holds_up_nobody_and_what_was_read_last_is_told(
         read.append(path)
         return stat(path)
 
-    with client_with(monitoring=path) as client:
+    with client_with(monitoring=str(path)) as client:
         before = told(client)
         assert before["readable"] == 1.0
         monkeypatch.setattr(module, "_signature", hanging)
@@ -108,6 +114,40 @@ def test_a_disk_that_hangs_holds_up_nobody_and_what_was_read_last_is_told(
         assert not read  # it hangs still
         hold.set()
         wait_until(lambda: told(client) == before)
+
+
+def test_what_is_published_in_s3_is_told_also_while_s3_is_away(
+    client_with: ClientWith,
+    bucket: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("pyarrow")
+    workspace, place = Workspace(tmp_path), "s3://market/log/monitoring.json"
+    monkeypatch.setattr(module, "_S3_SECONDS", 0.0)
+    with caplog.at_level(logging.WARNING), client_with(monitoring=place) as client:
+        wait_until(lambda: told(client) == {"readable": 0.0} and "is not there" in caplog.text)
+        write_json(workspace.monitoring, to_json(found(), NOW))
+        publish(workspace, place)
+        wait_until(lambda: told(client)["readable"] == 1.0)
+        whole = told(client)
+        assert whole["verdict"] == 4.0
+        bucket.put_object(Bucket="market", Key="log/monitoring.json", Body=b"{}")
+        wait_until(lambda: told(client) == {"readable": 0.0})
+        publish(workspace, place)
+        wait_until(lambda: told(client) == whole)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+        away = {**whole, "readable": 0.0}
+        wait_until(lambda: told(client) == away and "cannot be read now" in caplog.text)
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://market", "s3://market/", "s3://key:{}@market/a".format("word"), "gs://market/a"]
+)
+def test_what_is_no_place_is_refused_before_anything_starts(place: str) -> None:
+    with pytest.raises(InputError, match=r"CARPRICE_MONITORING: is (no|neither a file nor) s3://"):
+        ServiceSettings.from_environment({"CARPRICE_MONITORING": place})
 
 
 def test_without_a_place_nothing_is_told(client: TestClient) -> None:

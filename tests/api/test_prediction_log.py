@@ -258,6 +258,8 @@ def test_s3_that_is_away_fails_no_request_and_gets_all_when_it_is_back(
         ({f"{LOG}_SHARE": "0"}, "greater than 0"),
         ({f"{LOG}_SHARE": "1.5"}, "less than or equal to 1"),
         ({f"{LOG}_DAYS": "-1"}, "greater than or equal to 0"),
+        ({f"{LOG}_DAYS": "1", f"{LOG}_SECONDS": "86400"}, "DAYS=1, after which it is del"),
+        ({f"{LOG}_SPOOL_BYTES": "1000"}, "write at least 16777216, or make files smaller"),
     ],
 )
 def test_settings_that_are_not_allowed(variables: dict[str, str], told: str) -> None:

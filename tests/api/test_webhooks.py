@@ -1,3 +1,4 @@
+import datetime
 import json
 import shutil
 import sys
@@ -7,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from asking import BARE, refused, wait_until
 from cryptography.fernet import Fernet
@@ -21,10 +23,13 @@ from api.problems import ProblemError
 from api.routes.webhooks import Receiver
 from api.service_settings import ServiceSettings
 from carprice.errors import InputError
+from carprice.registry.promotion import promote
+from carprice.registry.versions import production_version
 
 Start = Callable[..., AbstractContextManager[Any]]
 SECRET = "<a webhook secret of enough characters>"
 NAME = "used-car-price"
+NOW = datetime.datetime(2025, 7, 2, 12, 0, tzinfo=datetime.UTC)
 
 
 def event(name: str = NAME, entity: str = "model_version_alias", **more: Any) -> str:
@@ -156,6 +161,28 @@ def test_a_real_registry_tells_a_real_service_of_its_new_production_version(
             client.set_registered_model_alias(NAME, "production", str(second))
             wait_until(lambda: server.post("/predict", BARE)[1]["modelVersion"] == str(second))
             assert SECRET not in server.log.read_text()
+
+
+@pytest.mark.parametrize("store", ["server"], indirect=True)
+def test_a_webhook_that_one_worker_gets_is_heard_by_all(
+    store: Any,
+    following: dict[str, str],
+    start: Start,
+    another_model: Any,
+    finished: Any,
+    tmp_path: Path,
+) -> None:
+    """Nothing is polled, so that only the webhook can have told them."""
+    name, second = store.registry.name, another_model(finished[0].model, tmp_path / "new")
+    told = {**following, "CARPRICE_POLL_SECONDS": "0", "CARPRICE_WEBHOOK_SECRET": SECRET}
+    with start("--workers", "2", **told) as server:
+        store.stage(second)
+        promote(store.registry, NOW, "it is newer")
+        with httpx.Client(base_url=server.url) as client:
+            assert deliver(client, event(name)).status_code == 204
+        version = f"Serving version {production_version(store.registry).number} from the registry"
+        wait_until(lambda: server.log.read_text().count(version) == 2)
+        assert server.log.read_text().count("Another process was told") == 1
 
 
 def test_a_keeper_that_is_told_asks_and_goes_on_asking_where_that_fails(

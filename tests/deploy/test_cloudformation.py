@@ -432,6 +432,8 @@ def test_a_prediction_log_is_written_by_the_instances_and_read_by_the_training()
         assert may(instances, action, file)
         assert not may(instances, action, "arn:aws:s3:::cars/carprice/a")
         assert may(training, action, file) == (action == "s3:GetObject")
+        published = "arn:aws:s3:::cars/log/a/monitoring.json"
+        assert may(training, action, published) == (action in ("s3:GetObject", "s3:PutObject"))
     for policy in (instances, training):
         for prefix, is_allowed in {"log/a/": True, "log/b/": False, "": False}.items():
             asked = may(policy, "s3:ListBucket", "arn:aws:s3:::cars", **{"s3:prefix": prefix})

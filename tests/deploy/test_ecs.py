@@ -202,6 +202,7 @@ def test_with_all_that_can_be_chosen_no_role_may_do_too_much(stacks: Stacks) -> 
         PromotionKeyParameter="promotion",
         CheckKeyParameter="check-key",
         PredictionLogPrefix="carprice-predictions",
+        Monitoring="yes",
         RegistryPort="5000",
     )
     there = stacks.outputs("storage")
@@ -210,6 +211,9 @@ def test_with_all_that_can_be_chosen_no_role_may_do_too_much(stacks: Stacks) -> 
     environment = {one["name"]: one["value"] for one in container["environment"]}
     assert environment["CARPRICE_PREDICTION_LOG"] == (
         f"s3://{there['BucketName']}/carprice-predictions"
+    )
+    assert environment["CARPRICE_MONITORING"] == (
+        f"s3://{there['BucketName']}/carprice-predictions/monitoring.json"
     )
     assert environment["CARPRICE_REQUIRE_RECORD"] == "true"
     names = {one["name"]: one["valueFrom"] for one in container["secrets"]}

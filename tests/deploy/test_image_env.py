@@ -81,6 +81,7 @@ NO_RANGE = ["known_listing.json", "0 < lowest < highest"]
         (("COLOUR=red\n",), ["line 1: COLOUR is no setting of the service"]),
         (("SECRET_COLOUR=ssm:/red\n",), ["SECRET_COLOUR is no setting of the service"]),
         (("CARPRICE_PREDICTION_LOG=/log\n",), ["or /var/lib/carprice/prediction-log, which is"]),
+        (("CARPRICE_MONITORING=/m.json\n",), ["CARPRICE_MONITORING must be s3://bucket/folder/"]),
         (("CARPRICE_PREDICTION_LOG_SPOOL=/log\n",), ["take CARPRICE_PREDICTION_LOG_SPOOL out"]),
         (("PORT=8000\nPORT=9000\n",), ["service.env, line 2: PORT is there twice"]),
         *(

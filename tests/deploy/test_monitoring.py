@@ -54,7 +54,7 @@ def exposed(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     settings = ServiceSettings(
         tracking_uri="http://127.0.0.1:9",
         model_cache=folder / "cache",
-        monitoring=folder / "monitoring.json",
+        monitoring=str(folder / "monitoring.json"),
         challenger="shadow",
     )
     served = ServedModel.of(PriceModel.load(finished[0].model), "7")
@@ -140,6 +140,27 @@ def test_prometheus_own_tool_likes_what_the_service_tells(exposed: str) -> None:
     # What it would have named otherwise is told, and no error: exit code 3.
     assert done.returncode in (0, 3), done.stdout + done.stderr
     assert "error" not in done.stderr.lower()
+
+
+@pytest.mark.skipif(
+    PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus"
+)
+@pytest.mark.parametrize(("made", "code"), [("{}", 0), ("sum({}", 1)])
+def test_prometheus_own_tool_reads_every_query_of_the_dashboard(
+    made: str, code: int, tmp_path: Path
+) -> None:
+    asked = [query for query in queries() if not query.startswith("label_values(")]
+    filled = [one.replace("$__rate_interval", "5m").replace("$job", "carprice") for one in asked]
+    assert not [one for one in filled if "$" in one]
+    rules = [
+        {"record": f"query:{place}", "expr": made.format(one) if place == 0 else one}
+        for place, one in enumerate(filled)
+    ]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    command = [str(PROMTOOL), "check", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
 
 
 def test_the_dashboard_is_what_grafanas_own_types_hold() -> None:

@@ -181,6 +181,7 @@ def test_a_baked_model_is_in_the_tag(desk: Desk) -> None:
     [
         ("CARPRICE_PREDICTION_LOG=s3://cars/predictions", True),
         ("SECRET_CARPRICE_OUTCOMES=ssm:/carprice/outcomes", True),
+        ("CARPRICE_MONITORING=s3://cars/predictions/monitoring.json", True),
         ("CARPRICE_PREDICTION_LOG=", False),
         ("# CARPRICE_PREDICTION_LOG=s3://cars/predictions", False),
         ("CARPRICE_PREDICTION_LOG_DAYS=30", False),

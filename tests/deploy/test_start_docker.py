@@ -169,6 +169,7 @@ def test_what_is_to_be_kept_has_a_folder_of_the_machine(instance: Instance) -> N
     assert [path.name for path in instance.state.iterdir()] == ["models"]
 
     instance.settings["CARPRICE_PREDICTION_LOG"] = "s3://cars/predictions"
+    instance.settings["CARPRICE_MONITORING"] = "s3://cars/predictions/monitoring.json"
     instance.reads("CARPRICE_OUTCOMES", "ssm:/carprice/outcomes")
     instance.answers("aws", "/var/lib/carprice/outcomes\n")
     instance.succeeds(SCRIPT)
@@ -177,6 +178,7 @@ def test_what_is_to_be_kept_has_a_folder_of_the_machine(instance: Instance) -> N
     names = ("models", "prediction-log", "outcomes")
     assert mounted == {f"{instance.state}/{name}:/var/lib/carprice/{name}" for name in names}
     assert "CARPRICE_PREDICTION_LOG=s3://cars/predictions" in run.words
+    assert "CARPRICE_MONITORING=s3://cars/predictions/monitoring.json" in run.words
     for name in names:
         found = (instance.state / name).stat()
         assert os.geteuid() or (found.st_uid, found.st_gid) == (10001, 10001)

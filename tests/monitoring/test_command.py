@@ -69,6 +69,20 @@ def test_a_market_that_fell_is_told_to_people_and_machines(
     assert page.count("<table>") == page.count("<figure>") > 5
 
 
+def test_what_was_found_is_published_where_services_read_it(
+    monitor: Callable[..., Any], cheaper: InUse, bucket: Any, tmp_path: Path
+) -> None:
+    place = "s3://market/log/monitoring.json"
+    done = monitor("--log", cheaper.log, "--publish", place)
+    assert done.code == 4
+    found = bucket.get_object(Bucket="market", Key="log/monitoring.json")["Body"].read()
+    assert found == (tmp_path / "reports" / "monitoring.json").read_bytes()
+    done = monitor("--log", cheaper.log, "--publish", "reports")
+    assert (done.code, "--publish is no s3://bucket/folder/name" in done.line) == (2, True)
+    done = monitor("--log", cheaper.log, "--publish", "s3://nowhere/monitoring.json")
+    assert (done.code, "s3://nowhere/monitoring.json" in done.err.splitlines()[-1]) == (1, True)
+
+
 def test_a_market_as_it_was_is_fine(
     monitor: Callable[..., Any], model: PriceModel, tmp_path: Path
 ) -> None:

@@ -12,11 +12,13 @@ from carprice.monitoring.sequential import (
     LARGEST,
     Difference,
     Interval,
+    Sums,
     bounds_of,
     difference_of,
-    errors_of,
-    independent_steps,
     interval_of,
+    residuals_of,
+    sums_of,
+    times_together,
 )
 from carprice.settings import ChallengeSettings
 
@@ -26,7 +28,7 @@ RUNS, DAYS, CARS = 300, 119, 20
 def drawn(
     rng: np.random.Generator, factor: float, shock: float, lasting: float = 0.0
 ) -> tuple[Floats, Floats]:
-    """Return each day's errors of two models whose errors have heavy tails and hang together.
+    """Return each car's residuals of two models whose errors have heavy tails and hang together.
 
     They price 2 % apart; turning each pair around at random makes both equally good. Of a day's
     level so much is left on the next one.
@@ -38,15 +40,17 @@ def drawn(
     both = 0.08 * rng.standard_t(3, shape) + shock * level
     own = 0.01 * rng.standard_t(3, (2, *shape))
     ours, theirs = factor * (both + own[0] + 0.01), both + own[1] - 0.01
-    return tuple(np.minimum(np.abs(one), LARGEST).sum(axis=-1) for one in (ours, theirs))
+    return tuple(np.clip(one, -LARGEST, LARGEST) for one in (ours, theirs))
 
 
 def looks_at(ours: Floats, theirs: Floats, step: int = 1) -> Interval:
     """Return what is told after each step, the steps on the last axis."""
-    ours, theirs = (one.reshape(RUNS, -1, step).sum(axis=-1) for one in (ours, theirs))
+    cells = np.arange(RUNS * DAYS // step).repeat(step * CARS)
+    found = sums_of(ours.ravel(), theirs.ravel(), cells, RUNS * DAYS // step)
+    sums = [one.reshape(RUNS, -1) for one in found]
     looks = [
-        interval_of(ours[:, :last], theirs[:, :last], 0.05, step)
-        for last in range(1, ours.shape[1] + 1)
+        interval_of(Sums(*(one[:, :last] for one in sums)), 0.05, step)
+        for last in range(1, DAYS // step + 1)
     ]
     return Interval(*(np.stack(one, axis=-1) for one in zip(*looks, strict=True)))
 
@@ -71,26 +75,48 @@ def test_an_end_is_wrong_at_any_day_in_one_of_twenty_runs_at_most(
     assert ever(looks.low > 0) <= (allowed if lasting < 0.95 else 0.3)
     steps = np.arange(1, DAYS // step + 1)
     ordinary = norm.isf(0.05) / bounds_of(steps, 0.05, step)
-    peeked = looks.value + ordinary * (looks.high - looks.value)
+    peeked = looks.value + ordinary * (looks.value - looks.low)
     assert ever(peeked < 0) > allowed
 
 
-def test_steps_that_hang_together_count_as_fewer() -> None:
+def plain(ours: Floats, theirs: Floats) -> Sums:
+    """Return sums of steps whose difference no level moves."""
+    none = np.zeros_like(ours)
+    return Sums(np.ones_like(ours), ours, theirs, none, none)
+
+
+def test_steps_that_hang_together_count_for_more() -> None:
     rng = np.random.default_rng(3)
     alone = rng.normal(size=(200, 400))
     together = lfilter([1.0], [1.0, -0.8], alone, axis=1)
     found = [
-        float(np.median(independent_steps(one - one.mean(axis=1, keepdims=True))))
+        float(np.median(times_together(one - one.mean(axis=1, keepdims=True), 1.0)))
         for one in (alone, together)
     ]
     # A correlation of 0 or 0.8, and a standard error of 1/20 more.
-    assert found == pytest.approx([400 * 0.95 / 1.05, 400 * 0.15 / 1.85], rel=0.1)
+    assert found == pytest.approx([1.05 / 0.95, 1.85 / 0.15], rel=0.1)
     # Neighbours that go opposite ways count as no more than they are.
-    assert independent_steps(np.array([1.0, -1.0] * 50)) == 100.0
+    assert times_together(np.array([1.0, -1.0] * 50)) == 1.0
     # Levels that last longer than all steps: nothing is told, however far apart the models are.
     level = np.concatenate([np.full(6, 1.0), np.full(6, 2.0)])
-    assert interval_of(level, np.full(12, 10.0), 0.05, 7).high == math.inf
-    assert interval_of(np.tile([1.0, 2.0], 6), np.full(12, 10.0), 0.05, 7).high < 0
+    assert interval_of(plain(level, np.full(12, 10.0)), 0.05, 7).high == math.inf
+    assert interval_of(plain(np.tile([1.0, 2.0], 6), np.full(12, 10.0)), 0.05, 7).high < 0
+
+
+def test_an_advantage_by_a_level_that_stands_aside_counts_for_less() -> None:
+    """Of two models that are 2 % apart, one is nearer as long as the level stays where it is."""
+    rng = np.random.default_rng(6)
+    steps = np.arange(16).repeat(100)
+    level = (0.005 * rng.normal(size=16))[steps]
+    own = 0.05 * rng.normal(size=1600)
+
+    def wider(stand: float) -> float:
+        ours, theirs = own + level + stand + 0.01, own + level + stand - 0.01
+        found = interval_of(sums_of(ours, theirs, steps, 16), 0.05, 7)
+        return float((found.high - found.value) / (found.value - found.low))
+
+    assert wider(0.0) < 1.3
+    assert wider(-0.03) > 1.7
 
 
 @pytest.mark.parametrize("lasting", [0.0, 0.8, 0.95])
@@ -107,7 +133,7 @@ def test_one_step_of_very_many_cars_does_not_decide() -> None:
     rng = np.random.default_rng(4)
     theirs = np.array([*np.full(12, 10.0), 10_000.0])
     ours = theirs * (1 + 0.02 * rng.normal(size=(400, 13)))
-    found = interval_of(ours, np.broadcast_to(theirs, ours.shape), 0.05, 7)
+    found = interval_of(plain(ours, np.broadcast_to(theirs, ours.shape)), 0.05, 7)
     assert (found.high < 0).mean() < 0.05
 
 
@@ -125,7 +151,7 @@ def test_days_are_what_counts_whatever_their_order_and_one_price_decides_nothing
     rng = np.random.default_rng(2)
     days = np.repeat(np.arange(20), 10).astype("datetime64[D]")
     theirs = np.abs(rng.normal(0.0, 0.1, 200))
-    ours = theirs + rng.normal(-0.01, 0.01, 200)
+    ours = np.maximum(theirs + rng.normal(-0.01, 0.01, 200), 0.0)
     found = difference_of(ours, theirs, days, 0.05)
     order = rng.permutation(200)
     again = difference_of(ours[order], theirs[order], days[order], 0.05)
@@ -141,7 +167,7 @@ def test_days_are_what_counts_whatever_their_order_and_one_price_decides_nothing
     prices = np.full(200, 100.0)
     observed = prices * np.exp(ours)
     observed[7] = 1.0
-    assert errors_of(observed, prices)[7] == errors_of(observed, 1.1 * prices)[7] == LARGEST
+    assert residuals_of(observed, prices)[7] == residuals_of(observed, 1.1 * prices)[7] == -LARGEST
 
 
 def test_without_observations_nothing_is_known() -> None:

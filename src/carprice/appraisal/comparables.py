@@ -10,6 +10,7 @@ import datetime
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ class Comparable(NamedTuple):
         told: dict[str, Any] = dict(zip(_NAMES, self, strict=True))
         for name in _MAY_BE_EMPTY:
             told[name] = told[name] or None
-        told["adjustments"] = [one._asdict() for one in self.adjustments]
+        told["adjustments"] = [{"name": name, "amount": one} for name, one in self.adjustments]
         if self.listed_on:
             told["listedOn"] = self.listed_on.isoformat()
         return told
@@ -244,16 +245,15 @@ def _amounts(
     ----------
     total : the sum of the logs.
     """
-    cents = round(adjusted * 100) - round(price * 100)
     mean = 100 * price * (math.expm1(total) / total if total else 1)  # the two prices' logarithmic
     exact = [mean * log for log in logs.values()]
-    whole = [math.floor(amount) for amount in exact]
-    if left := cents - sum(whole):
-        lost = [amount - floor for amount, floor in zip(exact, whole, strict=True)]
+    whole = [*map(math.floor, exact)]
+    if left := round(adjusted * 100) - round(price * 100) - sum(whole):
+        lost = [*map(sub, exact, whole)]
         for place in sorted(range(len(lost)), key=lost.__getitem__, reverse=True)[:left]:
             whole[place] += 1
     pairs = zip(logs, whole, strict=True)
-    return tuple(Adjustment(factor, amount / 100) for factor, amount in pairs if amount)
+    return tuple([Adjustment(factor, amount / 100) for factor, amount in pairs if amount])
 
 
 def _note(found: int, enough: int, of_model: int) -> str:

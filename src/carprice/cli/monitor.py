@@ -86,6 +86,15 @@ def monitor(
             help="Write Evidently's report of data drift, too: .html; needs carprice[evidently].",
         ),
     ] = None,
+    publish: Annotated[
+        str | None,
+        typer.Option(
+            "--publish",
+            metavar="S3",
+            help="Copy monitoring.json to s3://…, too, where services read it: their "
+            "CARPRICE_MONITORING.",
+        ),
+    ] = None,
     does_act: Annotated[
         bool,
         typer.Option(
@@ -126,14 +135,14 @@ def monitor(
 
     if does_act and does_recalibrate:
         raise InputError("--act trains again, and --recalibrate does instead of it; leave one out")
-    if does_recalibrate:
-        log_in(settings, workspace)
-    if does_act:
-        if model is not None:
-            raise InputError("--act is of the production model; leave --model out")
+    if does_act and model is not None:
+        raise InputError("--act is of the production model; leave --model out")
+    if does_act or does_recalibrate:
         log_in(settings, workspace)
     days = (since and since.date(), until and until.date())
     places = component.places_of(settings.monitor, log, outcomes, listings, days)
+    if publish is not None:
+        component.check_published(publish)
     if evidently is not None:
         from carprice.components.evidently_report import check_target
 
@@ -158,6 +167,8 @@ def monitor(
     if evidently is not None:
         say(f"Evidently's report, compared with {against}: {evidently}.")
     say(f"monitor: see {workspace.monitoring_page}")
+    if publish is not None:
+        component.publish(workspace, publish)
     if does_act:
         _act(looked.monitored, settings, workspace, params)
     if does_recalibrate:

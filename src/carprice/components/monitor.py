@@ -10,11 +10,12 @@ import pandas as pd
 
 from carprice.arrays import Progress
 from carprice.components.workspace import Workspace
-from carprice.errors import InputError
+from carprice.errors import InputError, RefusedError
 from carprice.evaluation.ageing import Ageing
 from carprice.evaluation.gate import judge_age
 from carprice.files import write_json, write_text
 from carprice.listings.market import check_units
+from carprice.listings.sources.locations import s3_errors, stored
 from carprice.model import PriceModel
 from carprice.monitoring.checks import Cause, Check, Level, Monitored
 from carprice.monitoring.last_run import to_json
@@ -28,6 +29,7 @@ from carprice.monitoring.outcomes import (
 from carprice.monitoring.page import page
 from carprice.monitoring.places import LOG_VARIABLE, log_and_outcomes
 from carprice.monitoring.records import ANSWER_COLUMNS, ANSWERED_AT, OBSERVED_ON
+from carprice.monitoring.s3 import check_file
 from carprice.monitoring.verdict import look
 from carprice.schema import FIELDS
 from carprice.settings import MonitorSettings, Settings
@@ -198,6 +200,21 @@ def write_found(monitored: Monitored, workspace: Workspace, made: datetime.datet
     """Write ``monitoring.json`` and the page; RefusedError if the disk does not take them."""
     write_text(workspace.monitoring_page, page(monitored, made))
     write_json(workspace.monitoring, to_json(monitored, made))
+
+
+def check_published(address: str) -> None:
+    """Raise :class:`InputError` for what is no address of a file in S3."""
+    try:
+        check_file(address)
+    except ValueError as error:
+        raise InputError(f"--publish {error} (found {address!r})") from None
+
+
+def publish(workspace: Workspace, address: str) -> None:
+    """Copy ``monitoring.json`` to S3, where services read it; CarpriceError if that cannot be."""
+    with s3_errors(address, RefusedError):
+        store, name = stored(address)
+        store.pipe_file(name, workspace.monitoring.read_bytes())
 
 
 def _answers(places: Places, progress: Progress) -> pd.DataFrame:

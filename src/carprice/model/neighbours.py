@@ -9,7 +9,7 @@ distance, whichever number the model has.
 import datetime
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -122,6 +122,12 @@ class Neighbours:
         self.distances_in = lru_cache(maxsize=_KEPT_APART)(self._find_distances)
         self.kept_prices = pricer.kept_prices(store, lambda code: self._type_at(code)[0])
         self._numbers_at = lru_cache(maxsize=_KEPT_NUMBERS)(store.numbers_of)
+        self._texts_at = lru_cache(maxsize=_KEPT_NUMBERS)(
+            lambda row: tuple(column[row] for column in store.categories.values())
+        )
+        self._day_at = lru_cache(maxsize=_KEPT_NUMBERS)(
+            lambda days: datetime.date.fromordinal(min(max(self._today + days, 1), _LAST_DAY))
+        )
         self._kept = _ALWAYS_KEPT | store.numbers.keys()
 
     def near(self, subject: Subject, count: int, listing: "Listing | None" = None) -> Near:
@@ -157,10 +163,11 @@ class Neighbours:
 
     def read(self, rows: Codes, other: Car) -> list[Kept]:
         """Read listings of the store as cars that are beside another one."""
-        return [self._read(record, other) for record in self.store.records.take(rows).tolist()]
+        beside = {name: other.given[name] for name in other.given.keys() - self._kept}
+        records = self.store.records.take(rows).tolist()
+        return [self._read(record, other, beside) for record in records]
 
-    def _read(self, record: tuple[Any, ...], other: Car) -> Kept:
-        store = self.store
+    def _read(self, record: tuple[Any, ...], other: Car, beside: Mapping[str, float]) -> Kept:
         price, odometer, code, days, numbers, categories, age, owners = record
         car_type, names = self._type_at(code)
         given = {"age": float(age), "listed": min(max(days / DAYS_A_YEAR, LISTED_YEARS[0]), 2.0)}
@@ -168,16 +175,13 @@ class Neighbours:
             given["odometer"] = odometer
         if owners != NO_OWNERS:
             given["ownership"] = float(owners)
-        kept = _ALWAYS_KEPT
-        if numbers != NOT_KEPT:
+        if numbers == NOT_KEPT:
+            beside = {name: other.given[name] for name in other.given.keys() - _ALWAYS_KEPT}
+        else:
             given |= self._numbers_at(numbers)
-            kept = self._kept
-        theirs = {name: other.given[name] for name in other.given.keys() - kept}
-        texts = other.categories
-        if categories != NOT_KEPT:
-            texts = [column[categories] for column in store.categories.values()]
-        values = (theirs | given, texts, other.equipment)
-        day = datetime.date.fromordinal(min(max(self._today + days, 1), _LAST_DAY))
+        texts = other.categories if categories == NOT_KEPT else self._texts_at(categories)
+        values = ({**beside, **given}, texts, other.equipment)
+        day = self._day_at(days)
         year = day.year - age if age else None
         return Kept(price, names, car_type, self.pricer.car_of(car_type, values), day, year)
 
@@ -228,10 +232,12 @@ class Neighbours:
         """Return the listings of a model that are within reach."""
         car = subject.car
         types, _ = self.store.places[model]
-        rows = self._about(model, car)
+        records, ranges = self.store.records, self.ranges_about(model, car)
+        rows = rows_of(ranges)
         if not len(rows):
             return rows, np.zeros(0)
-        some = self.store.records.take(rows)  # many times as fast as records[rows]
+        # To take rows is many times as fast as records[rows].
+        some = records[slice(*ranges[0])] if len(ranges) == 1 else records.take(rows)
         of_types = self.apart(model, subject.car_type)
         square = of_types[some["type"] - np.uint32(types.start)] ** 2
         square += self._by_age(some, subject) ** 2
@@ -242,12 +248,8 @@ class Neighbours:
         near = np.flatnonzero(square <= REACH**2)
         return rows[near], np.sqrt(square[near])
 
-    def _about(self, model: str, car: Car) -> Codes:
-        """Return the places of listings about a car: of its age first, of many of its distance."""
-        return rows_of(self.ranges_about(model, car))
-
     def ranges_about(self, model: str, car: Car) -> Ranges:
-        """Return where they begin and end, by age."""
+        """Return where listings about a car begin and end: of its age, of many of its distance."""
         age, distance = round(car.numbers["age"]), car.numbers["odometer"]
         if self._is_crowded(model):
             return self._find_ranges(model, age, distance)
@@ -271,7 +273,7 @@ class Neighbours:
             left -= end - start
             if left <= 0:
                 break
-        return tuple(sorted(found))
+        return _joined(found)
 
     def _find_distances(self, ranges: Ranges) -> tuple[float, float]:
         """Return the least and the most distance of some listings; NaN where none is known."""
@@ -383,7 +385,24 @@ def _nearest(rows: Codes, distances: Floats, count: int) -> tuple[Codes, Floats]
 def rows_of(ranges: Ranges) -> Codes:
     """Return the places of listings that begin and end somewhere."""
     parts = [np.arange(start, end, dtype=np.intp) for start, end in ranges]
-    return np.concatenate((np.zeros(0, dtype=np.intp), *parts))
+    return parts[0] if len(parts) == 1 else np.concatenate((np.zeros(0, dtype=np.intp), *parts))
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Return ranges in order, those that touch as one.
+
+    Examples
+    --------
+    >>> _joined([(4, 6), (0, 2), (2, 4), (7, 9)])
+    ((0, 6), (7, 9))
+    """
+    found = list[tuple[int, int]]()
+    for one in sorted(ranges):
+        if found and found[-1][1] == one[0]:
+            found[-1] = found[-1][0], one[1]
+        else:
+            found.append(one)
+    return tuple(found)
 
 
 def _outward(age: int, years: int) -> Iterator[int]:

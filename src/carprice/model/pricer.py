@@ -271,10 +271,12 @@ class Pricer:
             reads = self._read_features(listings)
         else:
             reads = map(self._read, listings)
-        return self._prices(reads, confidence)
+        return self._prices(self._with_sums(reads), confidence)
 
-    def _prices(self, reads: Iterator[_Read], confidence: float) -> Prices:
-        found = [self._log_prices(*one, confidence) for one in self._with_sums(reads)]
+    def _prices(
+        self, reads: Iterable[tuple[_Read, tuple[float, float]]], confidence: float
+    ) -> Prices:
+        found = [self._log_prices(*one, confidence) for one in reads]
         price, low, high = np.exp(np.array(found, dtype=np.float64).reshape(-1, 3)).T
         return Prices(price, low, high)
 
@@ -292,21 +294,20 @@ class Pricer:
         ----------
         places : ages in years; distances, None where unknown.
         """
-        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
-        values = self._listings.read(listing, day, known.litres)
+        known, day, car = self._car_of(listing)
+        edges = self._support.read_at_edges(car)
         unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
-        subject = self.subject(listing)
+        subject = self._subject(known.car_type, car)
 
-        def reads() -> Iterator[_Read]:
-            for age, odometer in places:
-                moved = self._listings.moved(values, age, odometer)
-                car = self._cars.car_of(known.car_type, moved)
-                variance = self._support.read_at_edges(car)
-                at = car.numbers["age"], car.numbers["odometer"]
-                variance += self._support.beyond(known.support, *at)[1]
-                yield _Read(listing, known, car, subject.price_at(*at), variance, day, unseen)
-
-        return self._prices(reads(), confidence)
+        reads = []
+        for age, odometer in places:
+            moved = self._cars.moved(car, age, self._listings.believed(odometer, age))
+            at = age, moved.numbers["odometer"]
+            variance = edges + self._support.beyond(known.support, *at)[1]
+            ridge = subject.price_at(*at)
+            reads.append(_Read(listing, known, moved, ridge, variance, day, unseen))
+        sums = self._trees.of_moved(reads) if reads else ()
+        return self._prices(zip(reads, sums, strict=True), confidence)
 
     def kind_of(self, listing: Listing) -> str:
         """Return the kind of car that a listing counts to, of ``PriceModel.support``."""
@@ -430,7 +431,9 @@ class Pricer:
 
     def subject(self, listing: Listing) -> Subject:
         """Return a listing's car to compare with others, and with itself elsewhere."""
-        car_type, car = self.read(listing)
+        return self._subject(*self.read(listing))
+
+    def _subject(self, car_type: CarType, car: Car) -> Subject:
         return Subject(car_type, car, self._ridge, self._support, self._hedonic, self._beside)
 
     def subjects(self, cars: Sequence[tuple[CarType, Car]]) -> Subjects:
@@ -649,6 +652,12 @@ class _Trees:
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
         added, scales = self._both.predict(self._matrix(read))
+        return zip(self._residuals(added, read), scales.tolist(), strict=True)
+
+    def of_moved(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
+        """Return the same of a car at some ages and distances."""
+        ridges, cars = [one.ridge for one in read], [one.car for one in read]
+        added, scales = self._both.predict(self.rows.moved(read[0].known.row, ridges, cars))
         return zip(self._residuals(added, read), scales.tolist(), strict=True)
 
     def residuals(self, read: Sequence[_Read]) -> Iterator[float]:

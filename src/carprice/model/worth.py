@@ -47,6 +47,7 @@ Numbers = Mapping[str, float]
 Spec = tuple[float, ...]
 
 _KEPT_TEXTS: Final = 16_384
+_KEPT_DISTANCES: Final = 4_096
 _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so")
@@ -110,6 +111,15 @@ class TypeWorth:
     by_age: Mapping[int, float]
     by_numbers: tuple[str, str] | None
 
+    def with_more(self, more: Triple, years: Mapping[int, float]) -> "TypeWorth":
+        """Return what the type and something else add, which adds more by age in whole years."""
+        one, by_a, by_a2, by_a3, by_so, *others = self.slopes
+        slopes = one + more[0], by_a + more[1], by_a2, by_a3, by_so + more[2], *others
+        by_age = self.by_age
+        if years:
+            by_age = {**by_age, **{age: by_age.get(age, 0.0) + each for age, each in years.items()}}
+        return TypeWorth(slopes, self.worths, by_age, self.by_numbers)
+
 
 class Place(NamedTuple):
     """An age and a distance, as the ridge has them.
@@ -171,6 +181,10 @@ class RidgeLookups:
         walk = (steps.get(quarter, 0.0) for quarter in range(1, self._last_quarter + 1))
         self._by_quarter = [*accumulate(walk, initial=0.0)]
         self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
+        # Those of kept listings are whole, and curves have round ones: they come again and again.
+        self._age_at = lru_cache(maxsize=256)(self._find_age)
+        self._distance_at = lru_cache(maxsize=_KEPT_DISTANCES)(self._find_distance)
+        self._usual_distance = self._find_distance(USUAL_KM / self._km_per_unit)
         self._blocks_of: dict[str, list[Block]] = {}
         for block in BLOCKS:
             if block.text not in _CAR_TEXTS and known[block.name]:
@@ -315,17 +329,26 @@ class RidgeLookups:
 
     def place_of(self, age: float, odometer: float) -> Place:
         """Return an age in years and a distance in the market's unit, which may be NaN."""
-        age, km = min(age, self._oldest), odometer * self._km_per_unit
-        has_distance = not isnan(km)
-        km = min(max(km, _KNOTS[0]), _KNOTS[-1]) if has_distance else USUAL_KM
+        years, a, of_age, of_unknown = self._age_at(age)
+        if isnan(odometer):
+            so, lo, added = self._usual_distance
+            return Place(years, a, so, lo, of_age + added + of_unknown)
+        so, lo, added = self._distance_at(odometer)
+        return Place(years, a, so, lo, of_age + added)
+
+    def _find_age(self, age: float) -> tuple[int, float, float, float]:
+        """Return whole years, the basis a, and what they and an unknown distance then add."""
+        age = min(age, self._oldest)
+        years, a = int(age), age / 5 - 1.4
+        level, by_a, by_a2 = self._no_distance
+        return years, a, self._by_age[years], level + a * (by_a + a * by_a2)
+
+    def _find_distance(self, odometer: float) -> tuple[float, float, float]:
+        """Return the bases so and lo of a distance, and what it adds."""
+        km = min(max(odometer * self._km_per_unit, _KNOTS[0]), _KNOTS[-1])
         knot = bisect_right(_KNOTS, km) - 1
-        a, years = age / 5 - 1.4, int(age)
-        added = self._by_age[years] + self._by_distance[knot]
-        added += self._slopes[knot] * (km - _KNOTS[knot])
-        if not has_distance:
-            level, by_a, by_a2 = self._no_distance
-            added += level + a * (by_a + a * by_a2)
-        return Place(years, a, sqrt(km / 50_000) - 1, log(km) - 10.8, added)
+        added = self._by_distance[knot] + self._slopes[knot] * (km - _KNOTS[knot])
+        return sqrt(km / 50_000) - 1, log(km) - 10.8, added
 
     def at(self, worth: TypeWorth, place: Place) -> float:
         """Return what a type, an age and a distance add to ln(price)."""

@@ -11,10 +11,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from carprice.errors import InputError
 from carprice.monitoring.checks import Chart, Check, Monitored
+from carprice.monitoring.s3 import S3, open_store
 
 FORMAT: Final = 1
 MOST_BYTES: Final = 4_000_000
 """Largest file that is read back."""
+_MADE_BY: Final = "name the monitoring.json that carprice monitor writes"
 ERRORS: Final[Mapping[str, str]] = {
     "bias": "Middle of predicted over observed prices, minus one, per cent",
     "mdape": "Median of how far prices are off, per cent",
@@ -127,27 +129,42 @@ class LastRun(BaseModel):
     figures: _Figures
 
 
-def read_last_run(path: Path) -> LastRun:
-    """Read a ``monitoring.json``.
+def read_last_run(place: str | Path) -> LastRun:
+    """Read a ``monitoring.json``: a file, or ``s3://bucket/folder/name``.
 
     Raises
     ------
     InputError
-        If there is none, it cannot be read, or it is something else.
+        If there is none, its file cannot be read, or it is something else.
+    OSError
+        If S3 does not answer, or refuses.
     """
-    made_by = "name the monitoring.json that carprice monitor writes"
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path} is no file; {made_by}")
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {made_by}") from None
+    in_s3 = str(place).startswith(S3)
+    content = _from_s3(str(place)) if in_s3 else _from_file(Path(place))
     if len(content) > MOST_BYTES:
-        raise InputError(f"{path} has more than {MOST_BYTES // 1_000_000} MB; {made_by}")
+        raise InputError(f"{place} has more than {MOST_BYTES // 1_000_000} MB; {_MADE_BY}")
     try:
         return LastRun.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise InputError(f"{path} is no monitoring.json: {place}: {first['msg']}") from None
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise InputError(f"{place} is no monitoring.json: {where}: {first['msg']}") from None
+
+
+def _from_file(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path} is no file; {_MADE_BY}")
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); {_MADE_BY}") from None
+
+
+def _from_s3(address: str) -> bytes:
+    name = address.removeprefix(S3)
+    try:
+        with open_store(name.partition("/")[0]).open_input_file(name) as file:
+            return bytes(file.read(MOST_BYTES + 1))
+    except FileNotFoundError:
+        raise InputError(f"{address} is not there; carprice monitor --publish writes it") from None

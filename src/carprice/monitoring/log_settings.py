@@ -57,6 +57,11 @@ def check_needs() -> None:
     """Raise :class:`ValueError` where a log cannot be kept, whatever its settings."""
     if sys.platform == "win32":
         raise ValueError("needs Linux or macOS")
+    check_arrow()
+
+
+def check_arrow() -> None:
+    """Raise :class:`ValueError` where pyarrow is missing."""
     if find_spec("pyarrow") is None:
         raise ValueError(
             "needs pyarrow, which is not installed here; build the image with "

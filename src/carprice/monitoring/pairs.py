@@ -40,7 +40,7 @@ from carprice.monitoring.records import (
     SOURCE,
     TOLD_ON,
 )
-from carprice.monitoring.sequential import Difference, difference_of, errors_of, step_of
+from carprice.monitoring.sequential import Difference, difference_of, residuals_of, step_of
 from carprice.schema import own_of
 from carprice.settings import ChallengeSettings
 
@@ -50,11 +50,12 @@ COUNTED: Final = (SOLD, LISTED)
 
 @dataclass(frozen=True)
 class Pairs:
-    """Errors of a challenger and of the champion for n cars.
+    """How far a challenger and the champion are off for n cars.
 
     Attributes
     ----------
-    ours, theirs : absolute log errors of challenger and champion.
+    ours, theirs : residuals of challenger and champion, as
+        :func:`carprice.monitoring.sequential.residuals_of` has them.
     days, sources : the day on which each price counts, and where it was seen.
     left_out : how many observations do not count, by why.
     notes : what else is to be said of them.
@@ -68,7 +69,7 @@ class Pairs:
     notes: tuple[str, ...] = ()
 
     def difference(self, limits: ChallengeSettings, source: str = "") -> Difference:
-        """Compare the errors, of one source or of all."""
+        """Compare their errors, of one source or of all."""
         some = self.sources == source if source else np.full(len(self.ours), True)
         ours, theirs, days = self.ours[some], self.theirs[some], self.days[some]
         return difference_of(ours, theirs, days, limits.level, limits.step_days)
@@ -186,7 +187,7 @@ def paired(
             "car": [f"{one}" for one, _ in keys[0]],
             "rank": rows[SOURCE].map(COUNTED.index).to_numpy(),
             **{
-                name: errors_of(rows[OBSERVED_PRICE].to_numpy(np.float64), price)
+                name: residuals_of(rows[OBSERVED_PRICE].to_numpy(np.float64), price)
                 for name, price in zip(("theirs", "ours"), prices, strict=True)
             },
         }
