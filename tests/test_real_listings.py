@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from ranks import rank_of
 
+from carprice.appraisal.comparables import ranks_of
 from carprice.components.pipeline import PipelineResult, run
 from carprice.components.workspace import Workspace
+from carprice.listings.features import listings_of
+from carprice.listings.frames import as_columns
+from carprice.model import PriceModel
 from carprice.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +89,11 @@ def test_an_example_runs_to_the_end_and_beats_the_median_of_each_model(
     assert outcome.registration.version == 1
     assert workspace.picture.is_file()
     assert figures["mdape"] < 100
+    model, test = PriceModel.load(workspace.model), pd.read_parquet(workspace.test_listings)[:300]
+    listings, asking = [*listings_of(as_columns(test))], test["price"].tolist()
+    ranks = [rank_of(model, *one) for one in zip(listings, asking, strict=True)]
+    assert ranks_of(model, listings, asking) == ranks
+    assert len({*ranks}) > 10
     if name != "nz":  # damage decides there, and prices drift
         assert figures["mape"] < 0.9 * figures["naive"]["mape"]
         assert figures["mdape"] < figures["naive"]["mdape"]

@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from ranks import rank_of
 
 from api.bodies import ComparablesAnswer
+from carprice.appraisal import comparables
 from carprice.appraisal.comparables import (
     COUNT,
     HALF,
     MOST,
     Comparables,
-    Rank,
     comparables_of,
     ranks_of,
 )
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
 from carprice.model import PriceModel, neighbours
+from carprice.model import near_many as many
 from carprice.model.blocks import (
     AGE,
     COLOUR,
@@ -250,14 +252,6 @@ def test_only_what_differs_is_adjusted_for(
     assert {each.name for each in found[0].adjustments} == factors
 
 
-def rank_of(model: PriceModel, listing: Listing, asking: float) -> Rank | None:
-    """Return the rank that the comparables of one car give."""
-    adjusted = [one.adjusted_price for one in comparables_of(model, listing).listings]
-    if len(adjusted) < 3:
-        return None
-    return Rank(1 + sum(price < asking for price in adjusted), len(adjusted) + 1)
-
-
 @pytest.fixture(scope="module")
 def various(
     model: PriceModel, store: ListingStore, held_out: tuple[list[Listing], Any]
@@ -273,21 +267,22 @@ def various(
     return [*cars, *odd, *kept, *less]
 
 
-@pytest.mark.parametrize("most", [(4_000, 1_000, 60_000), (60, 6, 60)], ids=["all", "some"])
+@pytest.mark.parametrize("most", [(4_000, 1_000, 100_000), (60, 6, 60)], ids=["all", "some"])
 def test_the_ranks_of_many_cars_are_those_of_each(
     most: tuple[int, int, int],
     model: PriceModel,
     various: list[Listing],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = ("_MOST_AT_ONCE", "_MOST_OF_AN_AGE", "_PAIRS_AT_ONCE")
-    for name, number in zip(names, most, strict=True):
-        monkeypatch.setattr(neighbours, name, number)
+    monkeypatch.setattr(neighbours, "_MOST_AT_ONCE", most[0])
+    monkeypatch.setattr(neighbours, "_MOST_OF_AN_AGE", most[1])
+    monkeypatch.setattr(many, "_PAIRS_AT_ONCE", most[2])
+    monkeypatch.setattr(comparables, "_RANKED_AT_ONCE", most[1] * 50)
     afresh = replace(model)  # nothing is kept of other limits
     near = afresh.neighbours
     assert near is not None
     cars = [afresh.pricer.read(listing) for listing in various]
-    together = near.near_all(cars, various, COUNT)
+    together = many.near_many(near, cars, various, COUNT)
     for place, listing in enumerate(various):
         one = near.near(afresh.pricer.subject(listing), COUNT, listing)
         assert together.rows[together.place == place].tolist() == one.rows.tolist()

@@ -104,6 +104,6 @@ def test_trees_of_a_folder_of_before_read_what_make_and_model_add() -> None:
     before = Encoder(("age",), dict.fromkeys(ONE_HOT, ()), (), {name: {} for name in COUNTED})
     assert before.columns[:4] == ("hedonic_price", "hedonic_make", "hedonic_model", "age")
     texts = dict.fromkeys([*COUNTED, *ONE_HOT], "")
-    of_type = CarType(texts, texts, float("nan"), {})
+    of_type = CarType(texts, texts, {})
     worths = {"names": 1.0, "variant": 2.0, "make": 3.0, "model": 4.0}
     assert TreeRows(before).of_type(of_type, worths).tolist()[:4] == [0, 3, 4, 0]

@@ -116,7 +116,7 @@ def test_the_commonest_transmission_body_and_fuel_of_the_model_are_usual() -> No
         ("EV6", None, "electric"),
         ("Ceed", None, "petrol"),
     ):
-        car_type = reader.type_of(*read_type("Kia", model, None, None, None, fuel, None))
+        car_type = reader.type_of(read_type("Kia", model, None, None, None, fuel, None)[0])
         assert (car_type.given["fuel"], car_type.texts["fuel"]) == ((fuel or "").lower(), usual)
         assert car_type.texts["model_powertrain"] == f"kia|{model.lower()}|{usual}|"
 

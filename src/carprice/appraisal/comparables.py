@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from carprice.model import PriceModel
+from carprice.model.many_cars import TypedCar
+from carprice.model.near_many import adjusted_prices, near_many
 from carprice.model.neighbours import FEW, Kept
 from carprice.model.pricer import Listing, cents
 from carprice.model.subject import Subject
@@ -27,6 +29,7 @@ COUNT: Final = 10
 MOST: Final = 50
 FEWEST_RANKED: Final = 3
 """With fewer comparables a car has no rank among them."""
+_RANKED_AT_ONCE: Final = 5_000
 _NONE_KEPT: Final = "no listings are kept to compare with"
 _NONE_LIKE: Final = "the market has no listing of this model, and none of its make that is like it"
 
@@ -166,6 +169,7 @@ def ranks_of(
     model: PriceModel,
     listings: Sequence[Listing],
     asking_prices: Sequence[float],
+    cars: Sequence[TypedCar] | None = None,
     count: int = COUNT,
 ) -> list[Rank | None]:
     """Return the place of each of many cars by its asking price among it and its comparables.
@@ -175,6 +179,7 @@ def ranks_of(
 
     Parameters
     ----------
+    cars : the listings as the model's pricer reads them; read here where they are not given.
     count : how many comparables a car has at most, from 1 to 50.
 
     Returns
@@ -183,18 +188,23 @@ def ranks_of(
         None for a car with fewer than three comparables.
     """
     neighbours = model.neighbours
-    if neighbours is None or not listings:
+    if neighbours is None:
         return [None] * len(listings)
-    cars = [model.pricer.read(listing) for listing in listings]
-    near = neighbours.near_all(cars, listings, min(max(count, 1), MOST))
-    adjusted = np.rint(neighbours.adjusted_prices(near, cars) * 100) / 100
-    is_cheaper = adjusted < np.array(asking_prices)[near.place]
-    cheaper = np.bincount(near.place[is_cheaper], minlength=len(cars)).tolist()
-    found = np.bincount(near.place, minlength=len(cars)).tolist()
-    return [
-        Rank(1 + below, 1 + others) if others >= FEWEST_RANKED else None
-        for below, others in zip(cheaper, found, strict=True)
-    ]
+    count, found = min(max(count, 1), MOST), list[Rank | None]()
+    for start in range(0, len(listings), _RANKED_AT_ONCE):
+        some = slice(start, start + _RANKED_AT_ONCE)
+        own = cars[some] if cars else [*map(model.pricer.read, listings[some])]
+        near = near_many(neighbours, own, listings[some], count)
+        adjusted = np.rint(adjusted_prices(neighbours, near, own) * 100) / 100
+        is_cheaper = adjusted < np.array(asking_prices[some])[near.place]
+        below = np.bincount(near.place[is_cheaper], minlength=len(own))
+        others = np.bincount(near.place, minlength=len(own))
+        found += map(_rank, below.tolist(), others.tolist())
+    return found
+
+
+def _rank(below: int, others: int) -> Rank | None:
+    return Rank(below + 1, others + 1) if others >= FEWEST_RANKED else None
 
 
 def _comparable(today: datetime.date, subject: Subject, kept: Kept, distance: float) -> Comparable:

@@ -3,7 +3,7 @@
 import gc
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +16,6 @@ from carprice.settings import load_settings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-_COLLECT_AFTER: Final = 100_000
-"""New objects after which garbage is looked for."""
 
 
 @app.command(rich_help_panel=SERVE)
@@ -63,6 +59,7 @@ def stock(
 
     carprice stock 'shop-2025-*.csv' --id stockNo --out stock.xlsx
     """
+    gc.disable()  # nearly all that is made is kept until the end, and no cycle
     from carprice.components.stock import check_target
     from carprice.components.stock import stock as price_stock
 
@@ -70,7 +67,6 @@ def stock(
     check_target(out, sources)
     with step("stock") as progress:
         loaded = load_model(model, settings, workspace, progress)
-        gc.set_threshold(_COLLECT_AFTER)  # what is kept until the end is looked through less often
         done = price_stock(loaded, settings.ingest, sources, out, confidence, progress, car_id)
     say_assumed(done.notes)
     _say_summary(done.summary, loaded.market.currency)

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from carprice.appraisal.comparables import ranks_of
 from carprice.appraisal.reasons import LARGEST, largest_in_cents
 from carprice.appraisal.sheets import (
     day_of_stock,
@@ -33,13 +32,12 @@ from carprice.components.workbook import write_workbook
 from carprice.errors import InputError
 from carprice.evaluation.pricing import (
     DEAL_NAMES,
+    RANK,
     answers_and_reasons,
     with_defaults,
     with_left_out,
 )
 from carprice.files import check_writable, harmless, writing
-from carprice.listings.features import listings_of
-from carprice.listings.frames import as_columns
 from carprice.listings.sources import is_read
 from carprice.model import PriceModel
 from carprice.model.explanation import Explanation
@@ -48,7 +46,6 @@ from carprice.schema import PRICE, PRICE_NAMES
 from carprice.settings import IngestSettings
 
 ENDINGS: Final = (".csv", ".parquet", ".xlsx")
-_RANK: Final = "comparablesRank"
 _TOLD: Final = ("warnings", "problem")
 _OF_REASONS: Final = tuple(
     name
@@ -209,7 +206,7 @@ def _tell(
     priced, explained = answers_and_reasons(
         model, listings, problems, confidence, asking if asks else None
     )
-    deals = priced.loc[:, [name for name in DEAL_NAMES if asks]]
+    deals = priced.loc[:, [name for name in (*DEAL_NAMES, RANK) if asks]]
     priced = priced.drop(columns=deals.columns)
     defaulted = {
         field: own
@@ -220,8 +217,6 @@ def _tell(
     predicted = priced[PRICE_NAMES[0]]
     beside = {"priceToMarket": (asking / predicted).round(4)} if asks else {}
     more = pd.DataFrame(beside, listings.index).join(deals)
-    if asks:
-        more[_RANK] = _ranks(model, listings, asking.where(problems == ""))
     more = more.join(_reasons(explained, predicted[problems == ""]))
     of_cars = [told.get(car) if car is not None else None for car in ids]
     if days:
@@ -259,17 +254,6 @@ def _reasons(explained: Sequence[Explanation], predicted: pd.Series) -> pd.DataF
         rows.append([*itertools.chain(*largest, *lacking)])
     table = pd.DataFrame(rows, predicted.index, [*_OF_REASONS], dtype=object)
     return table.astype(dict.fromkeys(_OF_REASONS[1::2], "float64"))
-
-
-def _ranks(model: PriceModel, listings: pd.DataFrame, asking: pd.Series) -> pd.Series:
-    """Return the rank of each price asked; None where there is none, or comparables are few."""
-    asked = asking.dropna()
-    if not len(asked):
-        return pd.Series(None, listings.index, dtype=object)
-    of_asked = listings_of(as_columns(listings.loc[asked.index]))
-    found = ranks_of(model, [*of_asked], asked.tolist())
-    told = [None if one is None else str(one) for one in found]
-    return pd.Series(told, asked.index, dtype=object).reindex(listings.index)
 
 
 def _of_snapshots(told: Sequence[History | None], index: pd.Index) -> pd.DataFrame:

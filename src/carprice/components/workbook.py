@@ -29,6 +29,11 @@ _SHOWN: Final = ".15g"  # the digits that Excel keeps of a number
 _FORMATS: Final = ("General", "#,##0", "0.000", "yyyy-mm-dd")
 _STYLES: Final = {"money": 1, "ratio": 2, "date": 3}
 _BOLD: Final = len(_FORMATS)
+_EQUAL_KINDS: Final = frozenset((bool, int, float))
+"""1, 1.0 and True are equal, and so are their hashes."""
+_HASHABLE: Final = frozenset(
+    (*_EQUAL_KINDS, str, type(None), type(pd.NA), type(pd.NaT), datetime.date, pd.Timestamp)
+)
 _EPOCH: Final = datetime.date(1899, 12, 30)
 _HEAD: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -129,19 +134,15 @@ def _column(values: pd.Series, head: str, rows: Sequence[str], style: int) -> li
     ----------
     head : what each cell begins with, up to the number of its row.
     """
-    tails: dict[Any, str] = {}
-    cells = []
-    for row, value in zip(rows, values.tolist(), strict=True):
-        kind = type(value)  # 1, 1.0 and True are equal, and so are their hashes
-        key = value if kind is str or kind is float else (kind, value)
-        try:
-            tail = tails.get(key)
-            if tail is None:
-                tail = tails[key] = _tail(value, style)
-        except TypeError:  # a list, which cannot be looked up
-            tail = _tail(value, style)
-        cells.append(f"{head}{row}{tail}" if tail else "")
-    return cells
+    own = values.tolist()
+    kinds = {*map(type, own)}
+    if len(kinds & _EQUAL_KINDS) > 1 or not kinds <= _HASHABLE:
+        tails = [_tail(value, style) for value in own]
+    else:
+        tail_of = {value: _tail(value, style) for value in dict.fromkeys(own)}
+        tails = [tail_of[value] for value in own]
+    pairs = zip(rows, tails, strict=True)
+    return [f"{head}{row}{tail}" if tail else "" for row, tail in pairs]
 
 
 def _tail(value: Any, style: int) -> str:
@@ -160,7 +161,7 @@ def _content(value: Any) -> tuple[str, int] | None:
     Examples
     --------
     >>> _content("2019")[0], _content("007")[0], _content(float("nan"))
-    ('><v>2019</v>', ' t="inlineStr"><is><t xml:space="preserve">007</t></is>', None)
+    ('><v>2019</v>', ' t="inlineStr"><is><t>007</t></is>', None)
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -200,7 +201,8 @@ def _date(value: datetime.date) -> tuple[str, int]:
 
 def _text(text: str) -> str:
     shown = escape(_NO_XML.sub("", text)[:_LONGEST])
-    return f' t="inlineStr"><is><t xml:space="preserve">{shown}</t></is>'
+    space = "" if shown == shown.strip() else ' xml:space="preserve"'
+    return f' t="inlineStr"><is><t{space}>{shown}</t></is>'
 
 
 def _letters(place: int) -> str:

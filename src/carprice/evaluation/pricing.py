@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from carprice.appraisal.comparables import ranks_of
 from carprice.appraisal.deal import judged
 from carprice.errors import InputError
 from carprice.listings.features import listings_of
@@ -36,6 +37,8 @@ from carprice.settings import IngestSettings
 _COLUMNS: Final = (*PRICE_NAMES, "warnings", "problem")
 DEAL_NAMES: Final = ("deal", "dealReason", "percentile")
 """How an asking price compares: the label, why there is none, and the percentile."""
+RANK: Final = "comparablesRank"
+"""The place of an asking price among the prices of the car's comparables."""
 _LONGEST_TEXT: Final = 200
 _TYPE_FIELDS: Final = ("make", "model", "variant", "fuel_type", "transmission_type", "body_type")
 
@@ -65,7 +68,7 @@ def answers_and_reasons(
     Parameters
     ----------
     asking : prices above 0 that are asked, NaN where none is; with them there are
-        :data:`DEAL_NAMES`, too, empty where no price is asked.
+        :data:`DEAL_NAMES` and :data:`RANK`, too, empty where no price is asked.
     """
     good = listings.loc[problems == ""]
     of_type = good.groupby([*_TYPE_FIELDS], dropna=False, observed=True).ngroup().to_numpy()
@@ -78,8 +81,23 @@ def answers_and_reasons(
         asked = asking.loc[good.index].tolist()
         rows = [_deal(model, *one) for one in zip((own for own, _ in both), asked, strict=True)]
         deals = pd.DataFrame(rows, good.index, [*DEAL_NAMES], dtype=object)
+        deals[RANK] = _ranks(model, [own for own, _ in both], asked)
         answered = answered.join(deals.astype({DEAL_NAMES[-1]: "float64"}))
     return answered, [both[place][1] for place in np.argsort(order).tolist()]
+
+
+def _ranks(
+    model: PriceModel, outlooks: Sequence[Outlook], asking: Sequence[float]
+) -> list[str | None]:
+    """Return the rank of each price asked; None where there is none, or comparables are few."""
+    asked = [place for place, price in enumerate(asking) if not math.isnan(price)]
+    own = [outlooks[place] for place in asked]
+    listings, cars = [one.listing for one in own], [(one.car_type, one.car) for one in own]
+    ranks = ranks_of(model, listings, [asking[place] for place in asked], cars)
+    found: list[str | None] = [None] * len(asking)
+    for place, rank in zip(asked, ranks, strict=True):
+        found[place] = None if rank is None else str(rank)
+    return found
 
 
 def _answered(problems: pd.Series, good: pd.Index, valued: Sequence[Valuation]) -> pd.DataFrame:

@@ -467,14 +467,16 @@ class ListingReader:
             numbers["litres"] = round(engine / 1000 * 10) / 10
         elif litres == litres and self._reads_engines:  # noqa: PLR0124 - NaN
             numbers["litres"] = litres
-        odometer = get("odometer") if self._reads_distances else None
-        if (
-            odometer is not None
-            and odometer == odometer  # noqa: PLR0124 - NaN
-            and is_believed(odometer, age, self._odometers)
-        ):
-            numbers["odometer"] = float(odometer)
+        if (odometer := self.odometer_of(fields, age)) is not None:
+            numbers["odometer"] = odometer
         return numbers, self.categories_of(fields), equipment
+
+    def odometer_of(self, fields: Mapping[str, Any], age: float) -> float | None:
+        """Return the distance of a listing of an age in years; None where it is not read."""
+        odometer = fields.get("odometer")
+        if odometer is None or odometer != odometer:  # noqa: PLR0124 - NaN
+            return None
+        return self.believed(float(odometer), age)
 
     def categories_of(self, fields: Mapping[str, Any]) -> Sequence[str]:
         """Return the :data:`CAR_CATEGORIES` and own ones of a listing; empty where it has none."""

@@ -35,13 +35,11 @@ class CarType:
     ----------
     given : normalised texts, see :func:`carprice.listings.features.read_type`; empty if unknown.
     texts : the same; an unknown transmission, body or fuel is the model's commonest.
-    litres : displacement that the variant names; NaN if none.
     usual : medians for the numbers that a listing leaves out; NaN where there is none.
     """
 
     given: dict[str, str]
     texts: dict[str, str]
-    litres: float
     usual: dict[str, float]
 
 
@@ -90,14 +88,14 @@ class CarReader:
         ]
         self._categories = [usual.get(name, "") for name in self.categories] if usual else None
 
-    def type_of(self, given: dict[str, str], litres: float) -> CarType:
-        """Return the type of what :func:`carprice.listings.features.read_type` returns."""
+    def type_of(self, given: dict[str, str]) -> CarType:
+        """Return the type of texts, see :func:`carprice.listings.features.read_type`."""
         kinds, model = self._defaults.kinds, given["model"]
         key = next(key for key in (model, given["make"], "") if key in kinds)
         kind = {name: given[name] or usual for name, usual in zip(KIND, kinds[key], strict=True)}
         powertrain = detail_key(model, kind["fuel"], kind["transmission"])
         texts = {**given, **kind, "model_powertrain": powertrain}
-        return CarType(given, texts, litres, self._defaults.usual[key])
+        return CarType(given, texts, self._defaults.usual[key])
 
     def car_of(self, car_type: CarType, values: CarValues) -> Car:
         """Return a car of what :class:`carprice.listings.features.ListingReader` reads."""
@@ -138,7 +136,7 @@ class CarReader:
     def read(self, features: Features) -> Iterator[tuple[CarType, Car]]:
         """Read parsed listings; rows with equal :data:`TYPE_TEXTS` share one CarType."""
         type_of = lru_cache(maxsize=None)(
-            lambda *texts: self.type_of(dict(zip(TYPE_TEXTS, texts, strict=True)), math.nan)
+            lambda *texts: self.type_of(dict(zip(TYPE_TEXTS, texts, strict=True)))
         )
         types = zip(*(features.texts[name] for name in TYPE_TEXTS), strict=True)
         numbers = np.column_stack([*features.numbers.values()])
@@ -157,7 +155,7 @@ class CarReader:
         first, codes = coded_together(*(own for _, own in texts))
         columns = [picked(different, own[first]) for different, own in texts]
         types = [
-            self.type_of(dict(zip(TYPE_TEXTS, one, strict=True)), math.nan)
+            self.type_of(dict(zip(TYPE_TEXTS, one, strict=True)))
             for one in zip(*columns, strict=True)
         ]
         completed = {name: pick([of.texts[name] for of in types], codes) for name in TYPE_TEXTS}

@@ -70,7 +70,7 @@ class LearnedFrom:
 
     def _has(self, key: int) -> bool:
         keys, wanted = self.keys, np.uint64(key)
-        place = int(np.searchsorted(keys, wanted))
+        place = int(keys.searchsorted(wanted))
         return place < len(keys) and bool(keys[place] == wanted)
 
 
@@ -88,10 +88,12 @@ class CarKeys:
         known = variant if self._reads_variants else None
         texts, litres = self._type_of(make, model, known, *kind)
         day = self._reader.day_of(listing)
-        numbers, categories, equipment = self._reader.read(listing, day, litres)
-        year, odometer = float(listing["year"]), numbers.get("odometer", math.nan)
+        year = float(listing["year"])
+        known_odometer = self._reader.odometer_of(listing, max(day.year - year, 0.0))
+        odometer = math.nan if known_odometer is None else known_odometer
         rest: list[str] = []
         if not names_a_car(odometer):
+            numbers, categories, equipment = self._reader.read(listing, day, litres)
             of_car = dict(zip(CAR_CATEGORIES, categories, strict=False))  # own columns follow
             rest = _rest({**texts, **of_car}, numbers, equipment)
         by_year, of_new = (

@@ -131,7 +131,7 @@ class ListingStore:
             categories={name: [row[place] for row in kinds] for place, name in enumerate(names)},
         )
         for code in range(len(types)):
-            car_type = cars.type_of(store.texts_of(code), np.nan)
+            car_type = cars.type_of(store.texts_of(code))
             store.levels[code] = ridge.of_type(car_type).slopes[0]
         records = store.records
         records["price"] = np.clip(np.round(np.exp(log_price[rows]), 2), 0.01, DEAREST)

@@ -124,6 +124,7 @@ class Outlook:
     Attributes
     ----------
     listing : as it was given.
+    car_type, car : as it was read.
     valuation : the price and its range, as answers have them.
     price : not rounded.
     distribution : of ln(price); None in model folders of before.
@@ -131,6 +132,8 @@ class Outlook:
     """
 
     listing: Listing
+    car_type: CarType
+    car: Car
     valuation: Valuation
     price: float
     distribution: Distribution | None
@@ -141,7 +144,8 @@ class Outlook:
 class _KnownType:
     """All that a car's type decides: its worth, the trees' row, what is open, and cautions.
 
-    ``shift`` is what the model's correction adds to ln(price).
+    ``shift`` is what the model's correction adds to ln(price), ``litres`` the displacement that the
+    variant names, NaN if none.
     """
 
     car_type: CarType
@@ -151,6 +155,7 @@ class _KnownType:
     support: TypeSupport
     cautions: tuple[Caution, ...] = ()
     shift: float = 0.0
+    litres: float = math.nan
 
 
 @dataclass(slots=True)
@@ -220,7 +225,7 @@ class Pricer:
         self._ranges = lru_cache(maxsize=64)(model.ranges.at)
         self._known = lru_cache(maxsize=_KEPT_TYPES)(self._look_up)
         self._type_of = lru_cache(maxsize=_KEPT_TYPES)(
-            lambda *texts: self._cars.type_of(dict(texts), math.nan)
+            lambda *texts: self._cars.type_of(dict(texts))
         )
         self._hedonic = lru_cache(maxsize=_KEPT_TYPES)(
             lambda car_type: (self._ridge.of_type(car_type), self._support.of_type(car_type))
@@ -454,7 +459,7 @@ class Pricer:
     def _look_up_between(self, *texts: str) -> _KnownType:
         """Return what is known of a type between the usual one and a car's, by its texts."""
         given = dict(zip(TYPE_TEXTS, texts, strict=True))
-        return self._known_of(self._cars.type_of(given, math.nan))
+        return self._known_of(self.type_of(given))
 
     def _usual_for(self, of_type: CarType, has_fitness: bool, has: tuple[bool, ...]) -> Car:
         """Return the usual car with the usual numbers of a car's model, make and fuel.
@@ -478,7 +483,7 @@ class Pricer:
     @cached_property
     def _usual(self) -> Car:
         """The market's usual car; in model folders of before, of the age that has its price."""
-        model, known = self._model, self._known_of(self._cars.type_of(*read_type(*_NO_NAMES)))
+        model, known = self._model, self._known_of(self.type_of(read_type(*_NO_NAMES)[0]))
         if usual := model.defaults.car:
             categories = [usual.categories[name] for name in self._cars.categories]
             return self._bare_car(known.car_type, usual.numbers, categories)
@@ -510,7 +515,7 @@ class Pricer:
     def _car_of(self, listing: Listing) -> tuple[_KnownType, datetime.date, Car]:
         """Return what is known of a listing's type, its day, and its car as it is told."""
         known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
-        values = self._listings.read(listing, day, known.car_type.litres)
+        values = self._listings.read(listing, day, known.litres)
         return known, day, self._cars.car_of(known.car_type, values)
 
     def _read_car(
@@ -540,20 +545,23 @@ class Pricer:
 
     def _look_up(self, make: Any, model: Any, variant: Any, *kind: Any) -> _KnownType:
         read_variant = variant if self._model.knows_variants else None
-        read = read_type(make, model, read_variant, *kind, name_of=self._values.name_of)
-        car_type, unseen = self._cars.type_of(*read), self._values.unseen_of_type(*kind)
+        name_of = self._values.name_of
+        texts, litres = read_type(make, model, read_variant, *kind, name_of=name_of)
+        car_type, unseen = self.type_of(texts), self._values.unseen_of_type(*kind)
         names = {"make": make, "model": model, "variant": variant}
         cautions = (*self._cautions.of_type(names, car_type), *unseen.cautions)
-        return self._known_of(car_type, Unseen(cautions, unseen.variance))
+        return self._known_of(car_type, Unseen(cautions, unseen.variance), litres)
 
-    def _known_of(self, car_type: CarType, unseen: Unseen = _SEEN) -> _KnownType:
+    def _known_of(
+        self, car_type: CarType, unseen: Unseen = _SEEN, litres: float = math.nan
+    ) -> _KnownType:
         worth, support = self._hedonic(car_type)
         row = self._trees.rows.of_type(car_type, worth.worths)
         variance = self._open.of_type(car_type) + unseen.variance
         shift = 0.0
         if self._correction is not None:
             shift = self._correction.shift_of(car_type.texts["make"])
-        return _KnownType(car_type, worth, row, variance, support, unseen.cautions, shift)
+        return _KnownType(car_type, worth, row, variance, support, unseen.cautions, shift, litres)
 
     def _correction_of(self, read: _Read) -> Correction | None:
         """Return the model's correction where it is for the day of a listing, or for no day."""
@@ -591,7 +599,8 @@ class Pricer:
             (market.low, market.high) if read.known.support.is_unseen else None,
         )
         valuation = self._valuation(read, sums, confidence)
-        return Outlook(read.listing, valuation, math.exp(log_price), around, age)
+        known, price = read.known, math.exp(log_price)
+        return Outlook(read.listing, known.car_type, read.car, valuation, price, around, age)
 
     def _log_prices(
         self, read: _Read, sums: tuple[float, float], confidence: float

@@ -233,6 +233,7 @@ class RidgeLookups:
         if self._own is not None:
             numbers += [(name, _of_known(worth_of)) for name, worth_of in self._own.numbers]
             self._by_text += [(OWN, worth) for worth in self._own.texts]
+        self._last_equipment: tuple[Sequence[str], Triple] = ("", NOTHING)
         self.of_categories = lru_cache(maxsize=4096)(self._find_of_categories)
         self._by_number = [(name, factor_of(name), worth_of) for name, worth_of in numbers]
 
@@ -441,11 +442,16 @@ class RidgeLookups:
         return reduce(plus, (known.get(text, NOTHING) for (_, known), text in pairs), NOTHING)
 
     def of_equipment(self, names: Sequence[str]) -> Triple:
-        """Return what equipment adds by name and by its amount."""
+        """Return what equipment adds by name and by its amount; that of the last call is kept."""
+        last, added = self._last_equipment
+        if names is last:
+            return added
         many = len(names) / 8
         worth = sum(map(self._equipment.get, names, _ZEROS)) + self._many * many
         by_age = sum(map(self._equipment_by_age.get, names, _ZEROS)) + self._many_by_age * many
-        return worth + (0.0 if names else self._none), by_age, 0.0
+        added = worth + (0.0 if names else self._none), by_age, 0.0
+        self._last_equipment = names, added
+        return added
 
     def _of_fitness(self, years: float | None) -> Triple:
         if years is None:
