@@ -123,9 +123,10 @@ def create_app(
     read = _READ_BY_ROUTES if service.outcomes is None else (*_READ_BY_ROUTES, *outcomes.READ)
     add_schemas(app, read, lambda: service.keeper.served, with_keys=bool(keys))
     if traced:
-        logger.info("Traces are on: POST /predict goes through the router, which names its spans")
+        logger.info("Traces are on: all requests go through the router, which names their spans")
     else:
-        app.add_middleware(prices.DirectRoute)
+        answers = {prices.PREDICT: prices.answer, appraisals.APPRAISE: appraisals.answer}
+        app.add_middleware(prices.DirectRoute, answers=answers)
     app.add_middleware(Gateway, service=service, admission=admission)
     return app
 

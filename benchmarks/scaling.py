@@ -1,327 +1,332 @@
-"""How time and memory of ingest, transform, train and predict grow with the sample's rows.
+"""How time and memory of ingest, transform and train grow with the sample's rows and with workers.
 
-Every stage runs in a process of its own, so that the peak memory told is that stage's own.
-``carprice predict`` prices all rows, and is timed from its start to its end. With ``--workers``,
-ingest, train and predict run on so many Dask workers of this machine, too; the start of these is
-not counted.
+Each stage is the command ``carprice``, timed from its start to its end, on one machine (0 workers)
+or on so many Dask workers of this machine. Its processes are looked at several times a second: what
+they compute, and the most memory that each of them has. A case is left out, and why is told, where
+by the line through two smaller sizes it would take more memory than the machine has, or more time
+than is left of ``--minutes``; and where it takes more.
 """
 
 import argparse
-import json
-import resource
+import contextlib
+import itertools
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+from on_paper import Line
 from rich.console import Console
 from rich.table import Table
 
-from carprice.arrays import Progress, quiet
-from carprice.components.cluster import Cluster, opened
-from carprice.components.ingest import ingest
-from carprice.components.predict_parts import predict_parts
-from carprice.components.train import train
-from carprice.components.transform import transform
 from carprice.components.workspace import Workspace
+from carprice.files import write_json
 from carprice.model import PriceModel
 from carprice.sample.market import generate
-from carprice.settings import ComputeSettings, IngestSettings, SplitSettings, TrainSettings
 
 ROWS: Final = (10_000, 100_000, 1_000_000)
-COMPARED_WITH: Final = 100_000
+COMPARED_WITH: Final = 1_000_000
 SEED: Final = 7
 TEST_SHARE: Final = 0.01
-"""Nearly all rows are learned from, so that the table's row counts are those of training."""
+"""Nearly all rows are learned from."""
 ROWS_OF_A_FILE: Final = 50_000
-_KILOBYTES: Final = 1024 if sys.platform != "darwin" else 1
-
-
-def source_of(folder: Path) -> Path:
-    """Return the pattern of the sample's files."""
-    return folder / "sample" / "*.parquet"
-
-
-def run_generate(folder: Path, rows: int) -> None:
-    """Write the sample's listings, in files of so many rows as fit into a small worker."""
-    source_of(folder).parent.mkdir()
-    for place, first in enumerate(range(0, rows, ROWS_OF_A_FILE)):
-        part = generate(min(ROWS_OF_A_FILE, rows - first), SEED + place)
-        part.to_parquet(source_of(folder).with_name(f"{place:06}.parquet"), index=False)
-
-
-def run_ingest(folder: Path, _: int, run: Executor | None = None) -> dict[str, Any]:
-    """Ingest the sample's listings."""
-    settings = IngestSettings(
-        source=str(source_of(folder)), split=SplitSettings(test_size=TEST_SHARE)
-    )
-    report = ingest(settings, Workspace(folder), quiet, run=run)
-    return {"rows": report["rows_train"]}
-
-
-def run_transform(folder: Path, _: int) -> None:
-    """Parse the training listings."""
-    transform(Workspace(folder))
-
-
-def run_train(folder: Path, _: int) -> None:
-    """Fit the model with its default parameters."""
-    train(TrainSettings(), Workspace(folder), quiet)
-
-
-STAGES: Final[dict[str, Callable[[Path, int], dict[str, Any] | None]]] = {
-    "generate": run_generate,
-    "ingest": run_ingest,
-    "transform": run_transform,
-    "train": run_train,
-}
-
-
-def measure(stage: str, folder: Path, rows: int) -> dict[str, Any]:
-    """Run a stage in this process; return its seconds, its peak memory and what it tells."""
-    start, before = time.perf_counter(), time.process_time()
-    told = STAGES[stage](folder, rows) or {}
-    seconds, cpu = time.perf_counter() - start, time.process_time() - before
-    return {"seconds": seconds, "cpu": cpu, "megabytes": peak_megabytes(), **told}
-
-
-def measure_on_workers(stage: str, folder: Path, rows: int, workers: int) -> dict[str, Any]:
-    """Run a stage on workers; return also the peak memory of the one that had most."""
-    from distributed import Client, LocalCluster  # noqa: PLC0415 (of the extra scale)
-
-    with LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=MEMORY,
-        dashboard_address="127.0.0.1:0",
-    ) as own:
-        own.wait_for_workers(workers)
-        with (
-            opened(ComputeSettings(cluster=own.scheduler_address)) as cluster,
-            Client(own) as client,
-        ):
-            before = sum(client.run(time.process_time).values()), time.process_time()
-            start = time.perf_counter()
-            told = STAGES_ON[stage](folder, rows, cluster)
-            seconds = time.perf_counter() - start
-            figures = {
-                "cpu": time.process_time() - before[1],
-                "cpu_of_workers": sum(client.run(time.process_time).values()) - before[0],
-                "worker": max(client.run(peak_megabytes).values()),
-            }
-    return {"seconds": seconds, "megabytes": peak_megabytes(), **figures, **told}
-
-
-def peak_megabytes() -> float:
-    """Return the peak memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTES / 1e6
-
-
-def ingest_on(folder: Path, rows: int, cluster: Cluster) -> dict[str, Any]:
-    """Ingest into a folder of its own."""
-    other = folder / "on-workers"
-    other.mkdir(exist_ok=True)
-    if not source_of(other).parent.exists():
-        source_of(other).parent.symlink_to(source_of(folder).parent)
-    return run_ingest(other, rows, cluster.workers)
-
-
-def train_on(folder: Path, _: int, cluster: Cluster) -> dict[str, Any]:
-    """Fit the model in place of that of one machine; tell whether it is the same."""
-    workspace = Workspace(folder)
-    before = PriceModel.load(workspace.model).digest if workspace.model.exists() else None
-    train(TrainSettings(), workspace, quiet, cluster.each)
-    return {"same": PriceModel.load(workspace.model).digest == before}
-
-
-def predict_on(folder: Path, _: int, cluster: Cluster) -> dict[str, Any]:
-    """Price all listings into parts."""
-    model = PriceModel.load(Workspace(folder).model)
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        source, settings = str(source_of(folder)), IngestSettings()
-        done = predict_parts(cluster, model, settings, source, f"{out}/", 0.9, quiet)
-    return {"rows": done.rows}
-
-
 MEMORY: Final = "2GB"
-STAGES_ON: Final = {"ingest": ingest_on, "train": train_on, "predict": predict_on}
+STAGES: Final = ("ingest", "transform", "train", "predict")
+_SECONDS_BETWEEN: Final = 0.2
+_SHARE_OF_MEMORY: Final = 0.9
+
+Figures = dict[str, Any]
 
 
-def measure_apart(stage: str, folder: Path, rows: int, workers: int = 0) -> dict[str, Any]:
-    """Run a stage in a fresh process."""
-    command = [sys.executable, __file__, "--stage", stage, "--workdir", str(folder)]
-    command += ["--workers", str(workers)] if workers else []
-    done = subprocess.run(
-        [*command, "--rows", str(rows)], check=True, stdout=subprocess.PIPE, text=True
-    )
-    figures: dict[str, Any] = json.loads(done.stdout)
-    return figures
+def sample_of(folder: Path, rows: int) -> Path:
+    """Return a folder with the sample's listings, in files of so many rows as small workers bear.
+
+    Files that a smaller sample has are its own.
+    """
+    found = folder / f"sample-{rows}"
+    found.mkdir()
+    for place, first in enumerate(range(0, rows, ROWS_OF_A_FILE)):
+        count = min(ROWS_OF_A_FILE, rows - first)
+        file = folder / f"{place:06}-{count}.parquet"
+        if not file.exists():
+            generate(count, SEED + place).to_parquet(file, index=False)
+        (found / f"{place:06}.parquet").symlink_to(file)
+    return found
 
 
-def measure_predict(python: str, source: Path, model: Path) -> dict[str, Any]:
-    """Price listings with the command line of a Python; return the seconds."""
-    folder = source.parent.parent
-    (folder / "params.yaml").write_text("{}\n", encoding="utf-8")
-    files = ["--model", str(model), "--out", "priced.parquet"]
-    command = [python, "-m", "carprice.cli", "predict", str(source), *files]
+def command_of(stage: str, sample: Path, workers: int, python: str) -> list[str]:
+    """Return the command of a stage, to be run in a folder of its own."""
+    command = [python, "-m", "carprice.cli", stage]
+    if stage == "transform":
+        return command
+    if stage == "predict":
+        command += [str(sample / "*.parquet"), "--out", "priced/"]
+        command += ["--model", str(Workspace(Path()).model)]
+    return [*command, "--params", "params.yaml", *(["--cluster", "dask"] if workers else [])]
+
+
+def measure(command: list[str], folder: Path, workers: int, seconds: float) -> Figures:
+    """Run a command; return its seconds, and what it and its workers compute and have of memory.
+
+    Raises
+    ------
+    subprocess.SubprocessError
+        If the command fails, or takes longer than it may.
+    """
+    computed, peaks = dict[int, float](), dict[int, float]()
     start = time.perf_counter()
-    subprocess.run(
-        command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    return {"seconds": time.perf_counter() - start}
-
-
-def scale(rows: int, options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    """Run all stages on so many rows; return the figures by stage."""
-    pythons = {"predict": sys.executable}
-    if options.beside:
-        pythons["beside"] = str(options.beside)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        figures = {}
-        for stage in STAGES:
-            progress(f"{rows:,} rows: {stage}")
-            figures[stage] = measure_apart(stage, folder, rows)
-        priced = folder / "priced"
-        priced.mkdir()
-        measure_apart("generate", priced, options.predict_rows or rows)
-        for stage, python in pythons.items():
-            progress(f"{options.predict_rows or rows:,} rows: {stage}")
-            figures[stage] = measure_predict(python, source_of(priced), Workspace(folder).model)
-        for workers in options.workers:
-            for stage in STAGES_ON:
-                progress(f"{rows:,} rows: {stage} on {workers} workers")
-                name = f"{stage} on {workers}"
-                figures[name] = measure_apart(stage, folder, rows, workers)
+    with (folder / "told.txt").open("wb") as told:
+        process = psutil.Popen(command, cwd=folder, stdout=told, stderr=told)
+    with ended(process):
+        while process.poll() is None:
+            for one in family(process):
+                with contextlib.suppress(psutil.Error, OSError):
+                    times = one.cpu_times()
+                    computed[one.pid] = times.user + times.system
+                    peaks[one.pid] = max(peak_megabytes(one), peaks.get(one.pid, 0))
+            if time.perf_counter() - start > seconds:
+                raise subprocess.TimeoutExpired(command, seconds)
+            time.sleep(_SECONDS_BETWEEN)
+    if process.returncode:
+        output = (folder / "told.txt").read_text(encoding="utf-8", errors="replace")
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    figures: Figures = {"seconds": time.perf_counter() - start}
+    figures |= {"cpu": computed.pop(process.pid), "megabytes": peaks.pop(process.pid)}
+    if workers:
+        figures |= {"cpu_of_workers": sum(computed.values()), "worker": max(peaks.values())}
+        figures["lost"] = len(peaks) - workers
     return figures
 
 
-def per_row(figures: dict[str, Any]) -> float:
-    """Return the microseconds of training a row."""
-    return float(1e6 * figures["train"]["seconds"] / figures["ingest"]["rows"])
+@contextlib.contextmanager
+def ended(process: psutil.Popen) -> Iterator[None]:
+    """End a process and its workers after the block, if it has not ended."""
+    try:
+        yield
+    finally:
+        left = family(process)
+        for one in left:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        psutil.wait_procs(left)
 
 
-def scaling_table(measured: dict[int, dict[str, Any]]) -> Table:
-    """Return one row a size of the sample."""
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """Return a process and its workers; none where it has ended."""
+    with contextlib.suppress(psutil.Error):
+        return [process, *filter(is_worker, process.children(recursive=True))]
+    return []
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether a process is a Dask worker, and not what Python starts beside these."""
+    with contextlib.suppress(psutil.Error):
+        return "spawn_main" in " ".join(process.cmdline())
+    return False
+
+
+def peak_megabytes(process: psutil.Process) -> float:
+    """Return the most memory that a process had; without Linux, what it has."""
+    with contextlib.suppress(FileNotFoundError):
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
+        if found := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(found[1]) * 1024 / 1e6
+    return float(process.memory_info().rss / 1e6)
+
+
+def run_case(sample: Path, workers: int, options: argparse.Namespace, until: float) -> Figures:
+    """Run the stages; return the figures by stage, and why it did not come to the end if so."""
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory(dir=sample.parent) as scratch:
+        folder = Path(scratch)
+        ingest = {"source": str(sample / "*.parquet"), "split": {"test_size": TEST_SHARE}}
+        compute = {"workers": max(workers, 1), "memory": MEMORY}
+        write_json(folder / "params.yaml", {"ingest": ingest, "compute": compute})
+        for stage in options.stages:
+            command = command_of(stage, sample, workers, options.python)
+            there = workers if "--cluster" in command else 0
+            try:
+                figures[stage] = measure(command, folder, there, until - time.monotonic())
+            except subprocess.TimeoutExpired:
+                return {**figures, "left out": f"{stage} was ended: the time was up"}
+            except subprocess.CalledProcessError as error:
+                last = (error.output.strip().splitlines() or ["no word"])[-1]
+                return {**figures, "left out": f"{stage} failed ({error.returncode}): {last}"}
+            if stage == "train":
+                figures[stage]["model"] = PriceModel.load(Workspace(folder).model).digest
+    return figures
+
+
+def too_much(rows: int, fewer: dict[int, Figures], workers: int, seconds: float) -> str:
+    """Tell why so many rows are not tried, by the two largest sizes that were; else nothing."""
+    sizes = sorted(fewer)[-2:]
+    if any("left out" in fewer[size] for size in sizes):
+        return f"{sizes[-1]:,} rows did not come to the end"
+    if len(sizes) < 2:
+        return ""
+
+    def needed(figure: Callable[[Figures], float]) -> float:
+        few, many = ((size, figure(fewer[size])) for size in sizes)
+        return Line.through(few, many).at(rows)
+
+    def megabytes(figures: Figures) -> float:
+        each = ([one["megabytes"], *[one.get("worker", 0)] * workers] for one in figures.values())
+        return float(max(map(sum, each)))
+
+    free, time_needed = psutil.virtual_memory().available / 1e6, needed(seconds_of)
+    if time_needed > seconds:
+        return f"it may take {time_needed:,.0f} s, and {seconds:,.0f} are left"
+    if (memory := needed(megabytes)) > _SHARE_OF_MEMORY * free:
+        return f"it may take {memory:,.0f} MB, and {free:,.0f} are free"
+    return ""
+
+
+def seconds_of(figures: Figures) -> float:
+    """Return the seconds of all stages."""
+    return sum_of(figures, "seconds")
+
+
+def sum_of(figures: Figures, *names: str) -> float:
+    """Return the sum of some figures of all stages."""
+    return float(sum(one.get(name, 0) for one in figures.values() for name in names))
+
+
+def named(stage: str, workers: int) -> str:
+    """Return the name of a stage's figures in the file that ``--json`` writes."""
+    return f"{stage} on {workers}" if workers else stage
+
+
+def as_json(measured: dict[int, dict[int, Figures]]) -> dict[int, Figures]:
+    """Return the figures by size and by stage."""
+    return {
+        rows: {
+            named(stage, workers): found
+            for workers, figures in cases.items()
+            for stage, found in figures.items()
+        }
+        for rows, cases in measured.items()
+    }
+
+
+def scaling_table(measured: dict[int, dict[int, Figures]]) -> Table:
+    """Return one row a size of the sample, number of workers and stage, and one for all stages."""
     table = Table(title="The sample market on this machine", title_justify="left")
-    header: tuple[str, ...] = (
-        "rows",
-        "rows trained on",
-        "ingest s",
-        "transform s",
-        "train s",
-        "train µs/row",
-    )
-    header += ("train peak MB", f"per row, × that of {COMPARED_WITH:,}", "predict s")
-    is_beside = any("beside" in figures for figures in measured.values())
-    for name in (*header, *(["predict s, beside"] if is_beside else [])):
+    compared = COMPARED_WITH if COMPARED_WITH in measured else min(measured)
+    for name in ("rows", "workers", "stage", "s", "CPU s, command", "CPU s, workers"):
         table.add_column(name, justify="right")
-    standard = per_row(measured[COMPARED_WITH]) if COMPARED_WITH in measured else None
-    for rows, figures in measured.items():
-        table.add_row(
-            f"{rows:,}",
-            f"{figures['ingest']['rows']:,}",
-            *(f"{figures[stage]['seconds']:.1f}" for stage in ("ingest", "transform", "train")),
-            f"{per_row(figures):,.0f}",
-            f"{figures['train']['megabytes']:,.0f}",
-            "" if standard is None else f"{per_row(figures) / standard:.2f}",
-            *(
-                f"{figures[name]['seconds']:.1f}"
-                for name in ("predict", "beside")
-                if name in figures
-            ),
-        )
-    return table
-
-
-def workers_table(measured: dict[int, dict[str, Any]]) -> Table:
-    """Return one row a size of the sample, stage and number of workers."""
-    table = Table(title=f"On Dask workers of {MEMORY} on this machine", title_justify="left")
-    for name in (
-        "rows",
-        "stage",
-        "workers",
-        "s",
-        "CPU s here",
-        "CPU s of the workers",
-        "CPU µs/row",
-    ):
+    for name in ("µs a row", "CPU µs a row", f"a row, × that of {compared:,}"):
         table.add_column(name, justify="right")
-    for name in ("peak MB here", "peak MB of a worker"):
+    for name in ("peak MB, command", "peak MB, a worker"):
         table.add_column(name, justify="right")
-    for rows, figures in measured.items():
-        for name, found in figures.items():
-            stage, _, workers = name.partition(" on ")
-            if workers:
+    for rows, cases in measured.items():
+        for workers, figures in sorted(cases.items()):
+            if "left out" in figures:
+                table.add_row(f"{rows:,}", str(workers), "left out", end_section=True)
+                continue
+            for stage in (*figures, "all"):
+                some = figures if stage == "all" else {stage: figures[stage]}
+                like = measured[compared].get(workers, {})
+                like = like if stage == "all" else {stage: like.get(stage, {})}
                 table.add_row(
-                    *(f"{rows:,}", stage, workers, f"{found['seconds']:.1f}"),
-                    *(f"{found[one]:.1f}" for one in ("cpu", "cpu_of_workers")),
-                    f"{1e6 * (found['cpu'] + found['cpu_of_workers']) / rows:,.0f}",
-                    *(f"{found[one]:,.0f}" for one in ("megabytes", "worker")),
+                    *(f"{rows:,}", str(workers), stage),
+                    *row_of(rows, workers, some),
+                    times(rows, some, compared, like),
+                    *(peak(some, name) for name in ("megabytes", "worker")),
+                    end_section=stage == "all",
                 )
     return table
+
+
+def row_of(rows: int, workers: int, figures: Figures) -> Iterator[str]:
+    """Yield what stages take."""
+    seconds, cpu = sum_of(figures, "seconds"), sum_of(figures, "cpu", "cpu_of_workers")
+    yield f"{seconds:,.1f}"
+    yield f"{sum_of(figures, 'cpu'):,.1f}"
+    yield f"{sum_of(figures, 'cpu_of_workers'):,.1f}" if workers else ""
+    yield f"{1e6 * seconds / rows:,.1f}"
+    yield f"{1e6 * cpu / rows:,.1f}"
+
+
+def times(rows: int, figures: Figures, others: int, like: Figures) -> str:
+    """Return how many times the time of a row is that of a row of another size."""
+    if "left out" in like or not (seconds := sum_of(like, "seconds")):
+        return ""
+    return f"{sum_of(figures, 'seconds') / rows / (seconds / others):.2f}"
+
+
+def peak(figures: Figures, name: str) -> str:
+    """Return the most memory of a kind of process in any of some stages."""
+    found = [one[name] for one in figures.values() if name in one]
+    return f"{max(found):,.0f}" if found else ""
+
+
+def told_of_cases(measured: dict[int, dict[int, Figures]]) -> Iterator[str]:
+    """Tell what is left out, lost workers and models that are not those of one machine; or none."""
+    odd = False
+    for rows, cases in measured.items():
+        here = cases.get(0, {}).get("train", {}).get("model")
+        for workers, figures in cases.items():
+            case = f"{rows:,} rows, {workers} workers"
+            if reason := figures.pop("left out", ""):
+                yield f"{case}: left out, for {reason}"
+            if lost := sum_of(figures, "lost"):
+                odd = True
+                yield f"{case}: {lost:.0f} were lost"
+            there = figures.get("train", {}).get("model")
+            if here and there and here != there:
+                odd = True
+                yield f"{case}: the model is not that of one machine"
+    if not odd:
+        yield "No worker was lost; every model on workers is that of one machine, where both are."
 
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="example: python benchmarks/scaling.py --rows 10000 100000",
+        epilog="example: python benchmarks/scaling.py --rows 10000 100000 --workers 0 2",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--rows",
-        type=int,
-        nargs="+",
-        default=list(ROWS),
-        help="sizes of the sample (default: %(default)s); 1,000,000 take some minutes",
-    )
-    parser.add_argument(
-        "--predict-rows",
-        type=int,
-        metavar="N",
-        help="rows that `carprice predict` prices (default: as many as are learned from)",
-    )
-    parser.add_argument(
-        "--beside",
-        type=Path,
-        metavar="PYTHON",
-        help="also time the `carprice predict` that this Python has installed: another commit's",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--rows", type=int, nargs="+", default=list(ROWS), help="sizes (default: %(default)s)")
+    add(
         "--workers",
         type=int,
-        nargs="*",
-        default=[],
+        nargs="+",
+        default=[0],
         metavar="N",
-        help="also ingest, train and predict on so many Dask workers, for each number given",
+        help=f"numbers of Dask workers of {MEMORY}, 0 for none, one after another",
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
-    parser.add_argument("--stage", choices={*STAGES, *STAGES_ON}, help=argparse.SUPPRESS)
-    parser.add_argument("--workdir", type=Path, help=argparse.SUPPRESS)
+    add("--stages", nargs="+", choices=STAGES, default=STAGES[:3], help="default: %(default)s")
+    add("--minutes", type=float, default=60, help="for all of it (default: %(default)s)")
+    add("--python", default=sys.executable, help="that has carprice: that of another commit")
+    add("--json", type=Path, metavar="OUT", help="write the figures to this file, case by case")
     return parser.parse_args()
 
 
 def main() -> None:
     """Run from the command line."""
-    options = read_options()
-    if options.stage is not None:
-        given = options.stage, options.workdir, options.rows[0]
-        found = measure_on_workers(*given, *options.workers) if options.workers else measure(*given)
-        sys.stdout.write(json.dumps(found))
-        return
-    with Console(stderr=True).status("") as status:
-        measured = {rows: scale(rows, options, status.update) for rows in sorted(options.rows)}
-    console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
+    options, errors = read_options(), Console(stderr=True, highlight=False)
+    until, measured = time.monotonic() + 60 * options.minutes, dict[int, dict[int, Figures]]()
+    with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
+        samples = {rows: sample_of(Path(scratch), rows) for rows in sorted(options.rows)}
+        for workers, (rows, sample) in itertools.product(options.workers, samples.items()):
+            fewer = {size: of[workers] for size, of in measured.items() if workers in of}
+            reason = too_much(rows, fewer, workers, until - time.monotonic())
+            figures = {"left out": reason} if reason else run_case(sample, workers, options, until)
+            measured.setdefault(rows, {})[workers] = figures
+            told = figures.get("left out") or f"{seconds_of(figures):,.0f} s"
+            errors.print(f"{rows:,} rows, {workers} workers: {told}")
+            if options.json is not None:
+                write_json(options.json, as_json(measured))
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     console.print(scaling_table(measured))
-    if options.workers:
-        console.print(workers_table(measured))
-    if options.json is not None:
-        options.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    console.print(*told_of_cases(measured), sep="\n")
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def test_appraisals_are_timed_part_by_part(
     run: Callable[..., object], promoted: Any, tmp_path: Path
 ) -> None:
     report = tmp_path / "appraising.json"
-    options = ("--model", promoted.model, "--listings", 60, "--comparables", 3000)
+    options = ("--model", promoted.model, "--listings", 60, "--turns", 1, "--comparables", 3000)
     code = run("appraising.py", *options, "--json", report)
     told = {one["path"]: one for one in json.loads(report.read_text())}
     assert told["/appraise"]["bytes"] > told["/appraise?without=curve"]["bytes"] + 1000
@@ -303,6 +303,18 @@ def test_the_parts_of_one_request_make_up_its_time(promoted: Any) -> None:
     parts = {part.strip(): int(share) for part, share, _ in rows}
     assert {"price", "trees", "HTTP", "reading the body", "log and counters"} <= parts.keys()
     assert 90 <= sum(parts.values()) <= 110
+
+
+def test_sizes_that_take_too_long_are_left_out_and_told(
+    run: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = tmp_path / "measured.json"
+    given = ("--rows", 60, "--workers", 0, 2, "--minutes", 0, "--json", measured)
+    assert run("scaling.py", *given) == 0
+    reason = "ingest was ended: the time was up"
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"60 rows, 2 workers: left out, for {reason}" in told
+    assert json.loads(measured.read_text()) == {"60": {"left out": reason, "left out on 2": reason}}
 
 
 def test_what_many_rows_cost_is_a_line_through_what_was_measured(

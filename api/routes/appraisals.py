@@ -49,6 +49,11 @@ async def appraise(request: Request) -> Response:
     The answer is the quote: keep it as it is, and `carprice replay` prices it again with the model
     of its digest. Each part can be left out with ``without``.
     """
+    return Response(await answer(request), media_type=JSON)
+
+
+async def answer(request: Request) -> bytes:
+    """Return the body of the answer to a request."""
     service: Service = request.app.state.service
     served, asked = service.served(request), parameters_of(request, _PARAMETERS)
     confidence, without, yearly = DEFAULT_CONFIDENCE, frozenset[str](), None
@@ -63,8 +68,7 @@ async def appraise(request: Request) -> Response:
     def tell(by: ServedModel, valuation: Valuation) -> dict[str, Any]:
         return appraised(by, listing, valuation, confidence, yearly, without)
 
-    content = await service.answer(request, served, listing, confidence, tell)
-    return Response(to_json(content), media_type=JSON)
+    return to_json(await service.answer(request, served, listing, confidence, tell))
 
 
 def appraised(

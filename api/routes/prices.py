@@ -1,9 +1,9 @@
 """One listing: its price."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
@@ -26,10 +26,11 @@ router = APIRouter(tags=["prices"], responses=PROBLEMS)
 @router.post(PREDICT, response_model=PriceAnswer, openapi_extra=asks_for(LISTING, CONFIDENCE))
 async def predict(request: Request) -> Response:
     """Value one listing."""
-    return Response(await _answer(request), media_type=JSON)
+    return Response(await answer(request), media_type=JSON)
 
 
-async def _answer(request: Request) -> bytes:
+async def answer(request: Request) -> bytes:
+    """Return the body of the answer to a request."""
     service: Service = request.app.state.service
     served, confidence = service.served(request), await confidence_of(request)
     listing = await listing_of(request, service, served)
@@ -83,27 +84,41 @@ def _told(confidence: float, by: ServedModel, valuation: Valuation) -> dict[str,
     return {**valuation.content(), **by.content(confidence)}
 
 
+class _Direct(NamedTuple):
+    """A route, as the scope of a request names it, and what answers it."""
+
+    path: str
+    answer: Callable[[Request], Awaitable[bytes]]
+
+
 class DirectRoute:
-    """ASGI middleware that answers ``POST /predict`` by itself, as :func:`predict` does.
+    """ASGI middleware that answers some POST routes by itself, as their functions do.
 
     FastAPI's router, exit stacks and response model cost more than a price does, see
     docs/decisions/0006-plain-routes.md. This is the innermost middleware: a request passes all
     others first.
+
+    Parameters
+    ----------
+    answers : path → what returns the JSON of an answer, or raises a :class:`ProblemError`.
     """
 
-    path = PREDICT
-
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, answers: Mapping[str, Callable[[Request], Awaitable[bytes]]]
+    ) -> None:
         self._app = app
+        self._routes = {path: _Direct(path, answer) for path, answer in answers.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the route's requests, and pass all others on."""
-        if scope["type"] != "http" or scope["method"] != "POST" or route_path(scope) != PREDICT:
+        """Answer the routes' requests, and pass all others on."""
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        route = self._routes.get(route_path(scope)) if is_post else None
+        if route is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = self
+        scope["route"] = route
         try:
-            body = await _answer(Request(scope, receive))
+            body = await route.answer(Request(scope, receive))
         except ProblemError as error:
             await respond(error)(scope, receive, send)
             return

@@ -10,7 +10,7 @@ from api.dependencies import TheService
 from api.gateway import CARD
 from api.pages.answers import no_model, numerals_of, page_of
 from api.pages.card import card_of, number_of
-from api.pages.stock import fields_of
+from api.pages.stock import equipment, fields_of, flags
 from api.routes.stock import MOST_ROWS, STOCK
 
 router = APIRouter(include_in_schema=False)
@@ -43,6 +43,8 @@ def stock(request: Request, service: TheService) -> Response:
     settings = service.settings
     values: dict[str, Any] = {
         "fields": json.dumps(fields_of(served.form)),
+        "equipment": json.dumps(equipment()),
+        "flags": json.dumps(flags()),
         "currency": served.model.market.currency,
         "unit": served.model.market.distance_unit,
         "rows": min(settings.batch_rows, _ROWS),

@@ -25,7 +25,7 @@ from api.json_reader import parse_json
 from api.parsing import Batch, Row, read_csv
 from api.problems import Kind, ProblemError
 from api.served import PricedRow, ServedModel
-from carprice.appraisal.comparables import rank_of
+from carprice.appraisal.comparables import Rank, ranks_of
 from carprice.appraisal.deal import JudgedValuation
 from carprice.appraisal.reasons import LARGEST, largest_in_cents
 from carprice.appraisal.sheets import (
@@ -152,15 +152,37 @@ def _told(served: ServedModel, batch: Batch, priced: list[PricedRow]) -> bytes:
         vars(listing) for listing, row in pairs if isinstance(row, Valuation)
     )
     ids = batch.quote_ids or repeat("")
-    found = map(partial(_row_told, served, told), batch.rows, priced, ids)
+    ranks = iter(_ranks(served, batch, priced))
+    found = map(partial(_row_told, told, ranks), batch.rows, priced, ids)
     rest = to_json(served.content(batch.confidence))[1:]
     return b'{"rows":' + json_array(found) + b"," + rest
 
 
+def _ranks(served: ServedModel, batch: Batch, priced: Sequence[PricedRow]) -> list[Rank | None]:
+    """Return the ranks of the rows for which a price is asked."""
+    judged = [
+        (vars(listing), row.asking_price)
+        for listing, row in zip(batch.rows, priced, strict=True)
+        if isinstance(row, JudgedValuation)
+    ]
+    listings, asking = zip(*judged, strict=True) if judged else ((), ())
+    return ranks_of(served.model, listings, asking)
+
+
 def _row_told(
-    served: ServedModel, told: Iterator[Explanation], listing: Row, row: PricedRow, quote_id: str
+    told: Iterator[Explanation],
+    ranks: Iterator[Rank | None],
+    listing: Row,
+    row: PricedRow,
+    quote_id: str,
 ) -> dict[str, Any]:
-    """Return what is told of a row; ``told`` has the explanations of those with a price."""
+    """Return what is told of a row.
+
+    Parameters
+    ----------
+    told : the explanations of the rows with a price.
+    ranks : of those for which one is asked.
+    """
     if isinstance(row, ProblemError) or isinstance(listing, ProblemError):
         return {"price": None, "problem": str(row)}
     price = row.predicted_price
@@ -170,7 +192,7 @@ def _row_told(
     if quote_id:
         found[QUOTE_ID] = quote_id
     if isinstance(row, JudgedValuation):
-        rank = rank_of(served.model, vars(listing), row.asking_price)
+        rank = next(ranks)
         found |= {
             "askingPrice": row.asking_price,
             "priceToMarket": round(row.asking_price / price, 4) if price else None,

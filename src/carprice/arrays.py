@@ -34,6 +34,11 @@ class Each(Protocol):
         """
 
 
+def in_turn(function: Callable[..., R], items: Iterable[Any], *shared: Any) -> Iterator[R]:
+    """Yield what a function makes of each item, one after another in this process."""
+    return (function(item, *shared) for item in items)
+
+
 class Coded(Sequence[Any]):
     """A column of n rows: each different value once, and the place of each row's value."""
 

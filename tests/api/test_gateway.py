@@ -302,7 +302,7 @@ def test_the_log_tells_that_traces_close_the_short_way(
     with caplog.at_level("INFO", "carprice.service"):
         app = create_app(settings.model_copy(update={"opentelemetry": True}))
     assert DirectRoute not in [one.cls for one in app.user_middleware]
-    assert "POST /predict goes through the router" in caplog.text
+    assert "all requests go through the router" in caplog.text
 
 
 def test_metrics_count_requests_batches_and_warnings(client_with: Any, served: ServedModel) -> None:

@@ -171,7 +171,6 @@ def test_snapshots_tell_what_the_command_tells_of_them(
         0.9,
         quiet,
         "stockNo",
-        ranks=True,
     )
     page.get_by_label("Column that names each car").fill("stockNo")
     price(page, *files.values(), names=[*files])
@@ -221,6 +220,61 @@ def test_what_was_priced_is_kept_where_the_summary_fails(page: Any) -> None:
 
 
 @needs_browser
+def test_what_is_priced_is_kept_where_the_rest_fails_and_is_gone_on_with(
+    browser: Any, service: str
+) -> None:
+    lines = [
+        "make,model,year,odometer,price,alloy wheels,Sunroof/Moonroof",
+        "Maruti,Swift,2018,41500,400000,1,ja",
+        "Maruti,Swift,2018,41500,400000,,no",
+        "Maruti,Swift,2018,41500,0,0,1",
+        "Maruti,Swift,2018,41500,400000,maybe,1",
+        "Maruti,Swift,2018,41500,400000,2,x",
+    ]
+    page = browser.new_context(locale="en-GB").new_page()
+    page.goto(f"{service}/app/stock")
+    failing = [None, "abort", 500]
+
+    def answer(route: Any) -> None:
+        fails = failing.pop(0) if failing else None
+        if fails == "abort":
+            route.abort()
+        elif fails:
+            route.fulfill(status=fails, body="<html>")
+        else:
+            route.continue_()
+
+    page.route("**/app/stock/rows", answer)
+    price(page, "\n".join(lines))
+    notes, go_on = page.locator("#notes"), page.get_by_role("button", name="Go on")
+    for why in ("the service does not answer", "the service answers with the status 500"):
+        page.get_by_role("heading", name="The stock").wait_for()
+        assert f"Not all is priced: cars.csv, from line 4 on: {why}" in notes.inner_text()
+        assert "2 rows are left, from cars.csv, line 4, on" in notes.inner_text()
+        rows = [*csv.DictReader(io.StringIO(downloaded(page)))]
+        assert [bool(row["predictedPrice"]) for row in rows] == [True, True, False, False, False]
+        assert [row["problem"][:10] for row in rows] == [
+            "",
+            "",
+            "not priced",
+            "AlloyWheel",
+            "not priced",
+        ]
+        go_on.click()
+    page.get_by_text("3 of 5 rows priced.").wait_for()
+    assert go_on.is_hidden()
+    rows = [*csv.DictReader(io.StringIO(downloaded(page)))]
+    assert rows[2]["problem"].startswith("askingPrice: ")
+    assert rows[3]["problem"] == "AlloyWheels: must be 0 or 1, or no or yes (found maybe)"
+    listing = {"make": "Maruti", "model": "Swift", "year": 2018, "odometer": 41500}
+    for row, features in ((rows[0], ["AlloyWheels", "Sunroof/Moonroof"]), (rows[1], [])):
+        answered = page.request.post(f"{service}/predict", data={**listing, "features": features})
+        assert float(row["predictedPrice"]) == answered.json()["predictedPrice"]
+    assert rows[0]["predictedPrice"] == rows[4]["predictedPrice"] != rows[1]["predictedPrice"]
+    page.context.close()
+
+
+@needs_browser
 def test_prices_are_those_of_the_batch_whatever_delimits_the_file(page: Any, service: str) -> None:
     told = {}
     for delimiter in ",;\t":
@@ -253,7 +307,8 @@ def test_prices_are_those_of_the_batch_whatever_delimits_the_file(page: Any, ser
         ("make,Make,model,year,odometer\n1,2,3,4,5", "columns make and Make are both read as make"),
         ('make,model,year,odometer\nKia,"Rio,2019,1\n', "quote that opens at line 2 is not closed"),
         ('make,model,year,odometer\nKia,"Rio"s,2019,1\n', "something follows a closing quote"),
-        (b"PK\x03\x04\xff\xff", "The file is not UTF-8 text"),
+        (b"PK\x03\x04\xff\xff", "A workbook is not read here. Save its sheet as CSV UTF-8"),
+        (b"\xd0\xcf\x11\xe0", "The file is not UTF-8 text; save it as CSV in UTF-8."),
         (
             "make,model,year,odometer\n" + "Kia,Rio,2019,1\n" * 100_001,
             "There are 100,001 rows; cut the stock into files of 100,000 at most.",
@@ -376,7 +431,7 @@ def test_pages_and_their_rows_are_made_beside_the_event_loop(
 
         return noting
 
-    for module, name in ((answers, "render"), (routes, "rank_of"), (routes, "summary_of")):
+    for module, name in ((answers, "render"), (routes, "ranks_of"), (routes, "summary_of")):
         monkeypatch.setattr(module, name, noted(getattr(module, name)))
     browser = {"Accept": "text/html"}
     query = "?make=Maruti&model=Swift&year=2018&odometer=41500"

@@ -15,7 +15,9 @@ from carprice.appraisal.comparables import (
     HALF,
     MOST,
     Comparables,
+    Rank,
     comparables_of,
+    ranks_of,
 )
 from carprice.listings.features import listings_of
 from carprice.listings.frames import as_columns
@@ -31,7 +33,7 @@ from carprice.model.blocks import (
 )
 from carprice.model.explanation import by_factor, mixed, types_beside
 from carprice.model.learned import names_a_car
-from carprice.model.listing_store import NO_OWNERS, ListingStore
+from carprice.model.listing_store import NO_OWNERS, NOT_KEPT, ListingStore
 from carprice.model.pricer import Listing
 from carprice.model.subject import DATE, STEPS
 
@@ -248,6 +250,73 @@ def test_only_what_differs_is_adjusted_for(
     assert {each.name for each in found[0].adjustments} == factors
 
 
+def rank_of(model: PriceModel, listing: Listing, asking: float) -> Rank | None:
+    """Return the rank that the comparables of one car give."""
+    adjusted = [one.adjusted_price for one in comparables_of(model, listing).listings]
+    if len(adjusted) < 3:
+        return None
+    return Rank(1 + sum(price < asking for price in adjusted), len(adjusted) + 1)
+
+
+@pytest.fixture(scope="module")
+def various(
+    model: PriceModel, store: ListingStore, held_out: tuple[list[Listing], Any]
+) -> list[Listing]:
+    """Cars of each kind: held out, odd, and kept ones, some of which leave something out."""
+    cars = held_out[0][:300]
+    odd = [car | ODD[place % len(ODD)] for place, car in enumerate(held_out[0][:120])]
+    kept = [as_asked(model, store, row) for row in range(0, len(store), max(len(store) // 150, 1))]
+    less = [
+        {name: value for name, value in car.items() if name not in OPTIONAL[place % len(OPTIONAL)]}
+        for place, car in enumerate(kept)
+    ]
+    return [*cars, *odd, *kept, *less]
+
+
+@pytest.mark.parametrize("most", [(4_000, 1_000, 60_000), (60, 6, 60)], ids=["all", "some"])
+def test_the_ranks_of_many_cars_are_those_of_each(
+    most: tuple[int, int, int],
+    model: PriceModel,
+    various: list[Listing],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("_MOST_AT_ONCE", "_MOST_OF_AN_AGE", "_PAIRS_AT_ONCE")
+    for name, number in zip(names, most, strict=True):
+        monkeypatch.setattr(neighbours, name, number)
+    afresh = replace(model)  # nothing is kept of other limits
+    near = afresh.neighbours
+    assert near is not None
+    cars = [afresh.pricer.read(listing) for listing in various]
+    together = near.near_all(cars, various, COUNT)
+    for place, listing in enumerate(various):
+        one = near.near(afresh.pricer.subject(listing), COUNT, listing)
+        assert together.rows[together.place == place].tolist() == one.rows.tolist()
+    asking = [afresh.pricer.value(listing).predicted_price for listing in various]
+    found = ranks_of(afresh, various, asking)
+    expected = [rank_of(afresh, *one) for one in zip(various, asking, strict=True)]
+    assert found == expected
+    assert sum(rank is not None and rank.place > 1 for rank in found) > 200
+    assert None in found
+
+
+def test_a_listing_of_which_little_is_kept_is_brought_to_the_car_alike(
+    model: PriceModel, store: ListingStore, various: list[Listing]
+) -> None:
+    records = store.records.copy()
+    records["numbers"][::3] = records["categories"][::5] = NOT_KEPT
+    less = replace(model, listings=replace(store, records=records))
+    asking = [less.pricer.value(listing).predicted_price for listing in various]
+    expected = [rank_of(less, *one) for one in zip(various, asking, strict=True)]
+    assert ranks_of(less, various, asking) == expected
+
+
+def test_there_are_no_ranks_of_no_cars_or_without_listings(
+    model: PriceModel, various: list[Listing]
+) -> None:
+    assert ranks_of(model, [], []) == []
+    assert ranks_of(replace(model, listings=None), various[:2], [1.0, 2.0]) == [None, None]
+
+
 def test_the_likest_come_first_and_weigh_most(
     model: PriceModel, held_out: tuple[list[Listing], Any]
 ) -> None:
@@ -272,10 +341,10 @@ def test_a_listing_that_is_alike_in_all_is_found_whatever_the_number(
     common: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    near = model.neighbours
-    assert near is not None
     monkeypatch.setattr(neighbours, "_MOST_AT_ONCE", most[0])
     monkeypatch.setattr(neighbours, "_MOST_OF_AN_AGE", most[1])
+    near = replace(model).neighbours  # nothing is kept of other limits
+    assert near is not None
     listings = store.places[common][1]
     rows = range(listings.start, listings.stop)
     assert len(rows) > 50

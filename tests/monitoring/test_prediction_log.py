@@ -10,8 +10,10 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,7 +23,7 @@ from asking import BARE, FULL, wait_until
 from carprice.appraisal.deal import value_with_deal
 from carprice.listings.own import with_own
 from carprice.model import PriceModel
-from carprice.monitoring import prediction_log, records
+from carprice.monitoring import log_files, prediction_log, records
 from carprice.monitoring.journal import claimed, journals
 from carprice.monitoring.log_files import Folder, write_file
 from carprice.monitoring.log_settings import LogSettings, fields_of
@@ -251,6 +253,66 @@ def test_a_text_that_is_no_unicode_costs_its_own_row_alone(served: Version7, log
     kept.log.end()
     assert kept.dropped == {"damaged": 1}
     assert len(kept.rows()) == 1
+
+
+def a_listing(random: Random, odd: bool) -> dict[str, Any]:
+    """Return a listing with all fields, each of which is often missing."""
+    words = ["Swift", "null", "true", "12", "", " VXi, 1.2 ", "C'était", "車", "a],[b", "#", "1e5"]
+    words += ['5.0" screen', "a\\b", "a\nb", "a\tb", "[", "\x7f", "\0", "\u2028"] if odd else []
+
+    def maybe(value: Any) -> Any:
+        return value if random.random() < 0.7 else None
+
+    numbers = (0.0, 1e-7, 1e12, 0.1 + 0.2, float(random.randrange(10**6)), random.random() * 1e5)
+    values = {name: maybe(random.choice(words)) for name in FIELDS}
+    for name, field in Listing.model_fields.items():
+        if "float" in str(field.annotation):
+            values[name] = maybe(random.choice(numbers))
+    names = [random.choice(words) for _ in range(random.randrange(4))]
+    values |= {"year": random.randrange(1900, 2100), "ownership": maybe(random.randrange(21))}
+    values |= {"features": maybe((*names,)), "listed_on": maybe(datetime.date(2025, 3, 1))}
+    return values | {"accident": maybe(random.choice(("yes", "no"))), "doors": maybe(5.0)}
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("in_one_go", [True, False])
+def test_rows_are_kept_to_the_value(
+    log: Log, served: Version7, odd: bool, in_one_go: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, ways = Random(1), Counter[str]()  # noqa: S311
+
+    def reading(way: str, read: Callable[..., Any], *given: Any) -> Any:
+        if way == "_plain" and not in_one_go:
+            raise ValueError
+        table = read(*given)
+        ways[way] += table.num_rows
+        return table
+
+    for way in ("_plain", "_parsed"):
+        monkeypatch.setattr(log_files, way, partial(reading, way, getattr(log_files, way)))
+
+    class Model:
+        digest, market, own = "d", served.model.market, ("flag:accident", "number:doors")
+
+    kept, listings = log(), {f"{one:032x}": a_listing(random, odd) for one in range(300)}
+    for quote_id, listing in listings.items():
+        kept.log.put(quote_id, "/predict", Version7(Model), listing, None, 0.9, 0.1)
+    kept.log.end()
+    found = {row[records.QUOTE_ID]: row for row in kept.rows()}
+    assert found.keys() == listings.keys()
+    for quote_id, listing in listings.items():
+        expected = {
+            **listing,
+            "flag:accident": listing["accident"],
+            "number:doors": listing["doors"],
+        }
+        expected["features"] = None if listing["features"] is None else [*listing["features"]]
+        assert {name: found[quote_id][name] for name in (*FIELDS, *Model.own)} == {
+            name: expected[name] for name in (*FIELDS, *Model.own)
+        }
+    assert sum(ways.values()) == 300
+    assert (ways["_plain"] > 0) == in_one_go
+    assert (ways["_parsed"] > 0) == (odd or not in_one_go)
 
 
 WRITER = """

@@ -23,6 +23,7 @@ from carprice.components.predict import predict
 from carprice.components.predict_parts import check_folder, predict_parts
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError, RefusedError
+from carprice.listings.sources import limits
 from carprice.model import PriceModel
 from carprice.settings import ComputeSettings, IngestSettings, load_settings
 
@@ -66,7 +67,7 @@ def test_ingest_is_that_of_one_machine_though_a_worker_is_killed(
 ) -> None:
     source = str(sales / "*.csv")
     one = ingested(tmp_path / "one", source)
-    other = ingested(tmp_path / "other", source, killing(" rows"), run=on_workers.workers)
+    other = ingested(tmp_path / "other", source, killing(" rows"), each=on_workers.each)
     same_files(one, other, *LISTINGS)
     report = json.loads(one.report.read_text())
     assert report["rejected"]["exact duplicate"] >= 100  # all of the last file, of others
@@ -87,7 +88,7 @@ def test_ingest_of_real_listings_is_that_of_one_machine(
     settings = example.model_copy(update={"source": str(tmp_path / "in" / "*.csv")})
     one, other = Workspace(tmp_path / "one"), Workspace(tmp_path / "other")
     ingest(settings, one, quiet)
-    ingest(settings, other, quiet, run=on_workers.workers)
+    ingest(settings, other, quiet, each=on_workers.each)
     same_files(one, other, *LISTINGS)
 
 
@@ -203,6 +204,23 @@ def test_prices_go_from_s3_to_s3(
     (tmp_path / "one.parquet").unlink()
     pd.testing.assert_frame_equal(one, parts(tmp_path))
     assert done.rows == len(one)
+
+
+def test_a_large_parquet_file_is_priced_in_pieces(
+    sales: Path, model: PriceModel, on_workers: Cluster, tmp_path: Path, monkeypatch: Any
+) -> None:
+    source, settings = tmp_path / "in" / "cars.parquet", IngestSettings()
+    source.parent.mkdir()
+    frame = pd.concat(map(pd.read_csv, sorted(sales.iterdir())))
+    frame.to_parquet(source, index=False, row_group_size=700)
+    monkeypatch.setattr(limits, "_MOST_CELLS", frame.shape[1] * 1000)
+    predict(model, settings, str(source), tmp_path / "one.parquet", 0.9, quiet)
+    done = predict_parts(on_workers, model, settings, str(source), f"{tmp_path}/out/", 0.9, quiet)
+    assert done.rows == len(frame) == 2500
+    check_folder(f"{tmp_path}/out/", str(source))
+    assert len([*(tmp_path / "out").iterdir()]) == 3
+    one, other = pd.read_parquet(tmp_path / "one.parquet"), parts(tmp_path / "out")
+    pd.testing.assert_frame_equal(one, other)
 
 
 @contextmanager

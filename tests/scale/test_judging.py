@@ -1,7 +1,7 @@
 """Prices that are judged on a cluster are believed as far as on one machine."""
 
 import pickle
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from carprice.listings.cars import CAR
 from carprice.listings.cells import with_categories
 from carprice.listings.market import Market
 from carprice.model import trust
+from carprice.threads import in_threads
 
 
 @pytest.mark.parametrize("most", [300, 100_000], ids=["some teach", "all teach"])
@@ -32,8 +33,7 @@ def test_prices_are_judged_alike_at_once(
         train = train.assign(**{CAR: np.arange(len(train)) // 2})
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
     here = junk.judge_listings(train, test, market)
-    with ThreadPoolExecutor(2) as run:
-        there = junk.judge_listings(train, test, market, run)
+    there = junk.judge_listings(train, test, market, in_threads)
     assert (here[0].trust < 0.5).sum() >= len(train) // 40
     for one, other in zip(here, there, strict=True):
         np.testing.assert_array_equal(one.trust, other.trust)
@@ -51,12 +51,12 @@ def test_a_task_is_sent_the_texts_of_its_own_rows(
     train = with_categories(train.assign(variant=variants))
     market = Market.from_json(read_json(workspace.market, made_by="ingest"))
 
-    class Counting(ThreadPoolExecutor):
-        def submit(self, task: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
-            sizes.append(len(pickle.dumps(arguments[1])))
-            return super().submit(task, *arguments, **named)
+    def counting(task: Any, items: Any, *shared: Any) -> Iterator[Any]:
+        assert iter(items) is items  # which makes each as it is taken
+        for item in items:
+            sizes.append(len(pickle.dumps(item)))
+            yield task(item, *shared)
 
-    with Counting(2) as run:
-        junk.judge_listings(train, train.iloc[:100], market, run)
+    junk.judge_listings(train, train.iloc[:100], market, counting)
     assert len(sizes) == 1 + -(-len(train) // 100)
     assert max(sizes) < 2 * 100 * 400

@@ -1,7 +1,7 @@
 """Files that are read at once tell what they tell one after another, and the same errors."""
 
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from carprice.arrays import quiet
 from carprice.errors import InputError
 from carprice.listings import reading
 from carprice.listings.notation import Notation
-from carprice.listings.partitions import Before, Manner, read_part
+from carprice.listings.partitions import Before, Manner, read_part, read_parts
 from carprice.listings.reading import Source, read_source, read_source_at
+from carprice.listings.sources import Piece, limits, pieces_of
 from carprice.settings import IngestSettings
+from carprice.threads import in_threads
 
 ROWS = 60
 
@@ -40,7 +42,11 @@ def read(folder: Path, parts: list[pd.DataFrame], **given: Any) -> tuple[Any, An
     (folder / "in").mkdir()
     for place, part in enumerate(parts):
         part.to_csv(folder / "in" / f"{place}.csv", index=False)
-    settings = IngestSettings.model_validate({"source": str(folder / "in" / "*.csv"), **given})
+    return read_both(folder, folder / "in" / "*.csv", given)
+
+
+def read_both(folder: Path, source: Path, given: dict[str, Any]) -> tuple[Any, Any]:
+    settings = IngestSettings.model_validate({"source": str(source), **given})
 
     def outcome(read: Any, *arguments: Any, keep: Path) -> Source | str:
         keep.mkdir()
@@ -50,11 +56,10 @@ def read(folder: Path, parts: list[pd.DataFrame], **given: Any) -> tuple[Any, An
             return str(error).replace(str(keep), str(folder / "in"))
         return found
 
-    with ThreadPoolExecutor(2) as run:
-        return (
-            outcome(read_source, settings, quiet, keep=folder / "one"),
-            outcome(read_source_at, run, settings, quiet, keep=folder / "two"),
-        )
+    return (
+        outcome(read_source, settings, quiet, keep=folder / "one"),
+        outcome(read_source_at, in_threads, settings, quiet, keep=folder / "two"),
+    )
 
 
 def same(one: Source, other: Source) -> None:
@@ -75,7 +80,7 @@ SOME_UNREADABLE = cars(odometer=["?", *numbers("{}000")[1:]])
 MANY_UNREADABLE = cars(odometer=["?"] * 30 + numbers("{}000")[30:])
 
 
-@pytest.mark.parametrize(
+ALIKE = pytest.mark.parametrize(
     ("parts", "given"),
     [
         ([cars(), cars(), SPACED], {}),
@@ -93,10 +98,29 @@ MANY_UNREADABLE = cars(odometer=["?"] * 30 + numbers("{}000")[30:])
         *("ids", "units"),
     ],
 )  # fmt: skip
+
+
+@ALIKE
 def test_files_read_at_once_are_as_read_in_a_row(
     parts: list[pd.DataFrame], given: dict[str, Any], tmp_path: Path
 ) -> None:
     one, other = read(tmp_path, parts, **given)
+    assert isinstance(one, Source), one
+    same(one, other)
+
+
+@ALIKE
+def test_pieces_of_a_file_read_at_once_are_as_read_in_a_row(
+    parts: list[pd.DataFrame], given: dict[str, Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "in").mkdir()
+    file, frame = tmp_path / "in" / "cars.parquet", pd.concat(parts)
+    frame.to_parquet(file, index=False, row_group_size=70)
+    monkeypatch.setattr(limits, "_MOST_CELLS", frame.shape[1] * 40)
+    pieces = pieces_of([str(file)])
+    assert [len(piece.rows or ()) for piece in pieces[:-1]] == [40] * (len(pieces) - 1)
+    assert len(pieces) == -(-len(frame) // 40) > 1
+    one, other = read_both(tmp_path, file, given)
     assert isinstance(one, Source), one
     same(one, other)
 
@@ -126,6 +150,27 @@ def test_what_is_wrong_with_files_is_told_alike(
     assert one == other
 
 
+def test_files_are_read_as_they_are_needed(tmp_path: Path) -> None:
+    """Two files have a sign that is new, so that those after it are read anew, and no more."""
+    for place, part in enumerate([cars(), cars(), WHOLE, POINTS, cars(), POINTS]):
+        part.to_csv(tmp_path / f"{place}.csv", index=False)
+    files, seen = pieces_of(sorted(map(str, tmp_path.iterdir()))), list[str]()
+
+    def reading(task: Any, items: Iterable[Piece], *shared: Any) -> Iterator[Any]:
+        for file in items:
+            seen.append(Path(file.address).stem)
+            yield task(file, *shared)
+
+    manner = Manner(IngestSettings(), {}, learns=True)
+    parts = read_parts(reading, manner, files, lambda _: lambda *_: None)
+    for place in range(len(files)):
+        assert next(parts)[0].tally.rows == ROWS
+        assert seen[-1] == str(place)
+    assert [*parts] == []
+    assert sorted({*seen}) == [str(place) for place in range(len(files))]
+    assert len(seen) <= len(files) + 2
+
+
 def test_what_is_kept_of_rows_has_no_texts_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,9 +185,8 @@ def test_what_is_kept_of_rows_has_no_texts_of_others(
     assert source.ignored["told"].tolist() == told[:10]
     assert len(pickle.dumps(source.ignored)) < 20 * 4000
     part = read_part(
-        Manner(settings, {}, learns=True),
-        *(str(file), Before(Notation(settings), {}), reading._keep_after(10_000)),
-        ahead=False,
+        *(Piece(str(file)), Manner(settings, {}, learns=True)),
+        *(Before(Notation(settings), {}), reading._keep_after(10_000)),
     )
     assert len(pickle.dumps(part.kept)) < 20 * 4000
 

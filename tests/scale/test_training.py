@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from carprice.listings.market import Market
 from carprice.model import PriceModel, hedonic_fit, price_model
 from carprice.model.blocks import BLOCKS
 from carprice.settings import ComputeSettings, TrainSettings, load_settings
+from carprice.threads import beside
 
 ROOT = Path(__file__).parents[2]
 ROWS = 300
@@ -186,18 +188,24 @@ def test_a_cluster_may_have_no_worker_for_a_minute_while_tasks_wait(
         one_worker.scale(0)
         until(lambda: not there)
 
+    def submitted(each: Each, item: int) -> Future[list[int]]:
+        until(lambda: not one_worker.scheduler.tasks)
+        waits = beside(lambda: [*each(abs, [item])])
+        until(lambda: len(one_worker.scheduler.tasks) == 2)  # and what they share
+        return waits
+
     def work() -> None:
         with opened(ComputeSettings(cluster=one_worker.scheduler_address)) as cluster:
             assert cluster.each is not None
             lose_all()
             clock.goes_on(1000)  # with what the command does itself
-            first = cluster.run.submit(abs, -1)
+            waits = submitted(cluster.each, -1)
             clock.goes_on(59)
             one_worker.scale(1)
-            found.append(first.result())
+            found.extend(waits.result())
             found.extend(cluster.each(abs, [-2, -3]))
             lose_all()
-            waits = cluster.run.submit(abs, -4)
+            waits = submitted(cluster.each, -4)
             clock.goes_on(61)
             waits.result()
 

@@ -3,9 +3,13 @@ const at = (id) => document.getElementById(id);
 const form = at("stock");
 const told = form.dataset;
 const FIELDS = new Map(Object.entries(JSON.parse(told.fields)));
+const EQUIPMENT = new Map(Object.entries(JSON.parse(told.equipment)));
+const FLAGS = new Map(Object.entries(JSON.parse(told.flags)));
+const WORKBOOK = /\.(xlsx?|xlsm|xlsb|ods)$/i;
 const REQUIRED = ["make", "model", "year", "odometer"];
 const MOST_BYTES = 64e6;
 const TRIES = 5;
+const BUSY = [429, 502, 503, 504];
 const SHOWN_PROBLEMS = 20;
 const ASKED = ["priceToMarket", "deal", "dealReason", "percentile", "comparablesRank"];
 const REASONS = [1, 2, 3].flatMap((number) => [`reason${number}`, `reason${number}Amount`]);
@@ -75,11 +79,15 @@ function harmless(cell) {
 async function readFile(file, id) {
   const refuse = (message) => { throw new Refused(`${file.name}: ${message}`); };
   if (file.size === 0) refuse("The file is empty.");
+  const isPacked = (await file.slice(0, 4).text()) === "PK\u0003\u0004";
+  if (isPacked || WORKBOOK.test(file.name)) {
+    refuse("A workbook is not read here. Save its sheet as CSV UTF-8, or have it priced by carprice stock, which reads it as it is.");
+  }
   let text;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await file.arrayBuffer());
   } catch {
-    refuse("The file is not UTF-8 text; save it as CSV in UTF-8. A workbook is not read here.");
+    refuse("The file is not UTF-8 text; save it as CSV in UTF-8.");
   }
   const hasMark = text.startsWith("\ufeff");
   text = hasMark ? text.slice(1) : text;
@@ -94,12 +102,13 @@ async function readFile(file, id) {
       throw new Refused(`The file has no column ${id}, which is to name each car; its columns are ${shown(header)}.`);
     }
     if (!records.length) throw new Refused("The file has a header, and no row below it.");
-    const own = { name: file.name, header, columns, records, delimiter, hasMark, idPlace };
+    const flags = columns.has("features") ? new Map() : flagsOf(header);
+    const own = { name: file.name, header, columns, flags, records, delimiter, hasMark, idPlace };
     for (const row of records) {
       row.file = own;
       if (row.cells.length !== header.length) {
         row.problem = `the row has ${row.cells.length} cells, the header ${header.length}`;
-      }
+      } else if (flags.size) readFlags(row);
     }
     return own;
   } catch (error) {
@@ -147,6 +156,24 @@ function columnsOf(header) {
   return columns;
 }
 
+// Finds the 0/1 columns of equipment, by its names.
+function flagsOf(header) {
+  const named = header.map((name, place) => [EQUIPMENT.get(plain(name)), place]);
+  return new Map(named.filter(([name]) => name));
+}
+
+// Reads a row's 0/1 columns as carprice stock does: words for yes and no, and any number but 0 is yes.
+function readFlags(row) {
+  const has = [];
+  for (const [name, place] of row.file.flags) {
+    const word = row.cells[place].trim().toLowerCase().normalize("NFC");
+    const flag = FLAGS.has(word) ? FLAGS.get(word) : Number(word);
+    if (Number.isNaN(flag)) row.problem = `${name}: must be 0 or 1, or no or yes (found ${word.slice(0, LONGEST)})`;
+    if (flag) has.push(name);
+  }
+  row.features = has.join("|");
+}
+
 // Returns a function that tells the place of a text among those it was given; of "" null.
 function places() {
   const known = new Map();
@@ -182,21 +209,25 @@ async function tellDays(files, hasIds, signal) {
     }
   });
   const rows = files.flatMap((file) => file.records).filter((row) => row.isTold);
-  return { files, rows, days: found.days, notes: found.notes };
+  return { files, rows, days: found.days, notes: found.notes, digests: new Set() };
 }
 
-// Cuts the rows into bodies that the service takes; a row of another width than its header is in none.
+const isLeft = (row) => !row.told && !row.problem;
+
+// Cuts the rows that are left into bodies that the service takes; one that has a problem is in none.
 function* parts(stock) {
   const fields = new Set(stock.files.flatMap((file) => [...file.columns.keys()]));
   if (stock.files.some((file) => file.day)) fields.add("listedOn");
+  if (stock.files.some((file) => file.flags.size)) fields.add("features");
   const header = [...fields].join(",") + "\r\n";
   const valueOf = (row, field) => {
     if (field === "listedOn" && row.file.day) return row.file.day;
+    if (field === "features" && row.file.flags.size) return row.features;
     return row.cells[row.file.columns.get(field)] ?? "";
   };
   const encoder = new TextEncoder();
   let rows = [], lines = [], bytes = header.length;
-  for (const row of stock.rows.filter((one) => !one.problem)) {
+  for (const row of stock.rows.filter(isLeft)) {
     const line = [...fields].map((field) => quote(valueOf(row, field), ",")).join(",") + "\r\n";
     const size = encoder.encode(line).length;
     if (rows.length && (rows.length >= Number(told.rows) || bytes + size > Number(told.bytes))) {
@@ -218,14 +249,15 @@ async function ask(what, body, where, signal) {
     let answer, content;
     try {
       answer = await fetch(`${told.stock}/${what}`, { method: "POST", headers, body, signal });
-      content = await answer.json();
+      content = await answer.text();
+      content = answer.ok || content.startsWith("{") ? JSON.parse(content) : {};
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Refused("The service does not answer; try again.");
+      throw new Refused(`${where}the service does not answer, or its answer was cut off; try again.`);
     }
     if (answer.ok) return content;
-    const isBusy = answer.status === 429 || answer.status === 503;
-    if (!isBusy || tries === TRIES) throw new Refused(`${where}${content.detail || answer.status}`);
+    const why = content.detail || `the service answers with the status ${answer.status}; try again later.`;
+    if (!BUSY.includes(answer.status) || tries === TRIES) throw new Refused(`${where}${why}`);
     const seconds = Math.min(Math.max(Number(answer.headers.get("Retry-After")) || 1, 1), 60);
     at("status").textContent = `The service is busy; asking again in ${seconds} seconds.`;
     await sleep(seconds);
@@ -235,14 +267,13 @@ async function ask(what, body, where, signal) {
 
 async function priceAll(stock, signal) {
   const bar = at("progress"), total = stock.rows.length;
-  const digests = new Set();
-  let done = 0;
+  let done = total - stock.rows.filter(isLeft).length;
   bar.max = total;
-  bar.value = 0;
+  bar.value = done;
   for (const part of parts(stock)) {
     const [first] = part.rows;
     const content = await ask("rows", part.body, `${first.file.name}, from line ${first.line} on: `, signal);
-    digests.add(content.modelDigest);
+    stock.digests.add(content.modelDigest);
     part.rows.forEach((row, place) => {
       row.told = content.rows[place];
       row.price = row.told.price;
@@ -253,7 +284,6 @@ async function priceAll(stock, signal) {
     bar.value = done;
     at("status").textContent = `${count(done)} of ${count(total)} rows done.`;
   }
-  return digests;
 }
 
 // Returns the rows of a summary; where it fails none, and a note: what was priced is not lost.
@@ -268,8 +298,9 @@ async function sumUp(stock, signal) {
   try {
     return (await ask("summary", JSON.stringify({ days: stock.days, makes, cars }), "", signal)).rows;
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    stock.notes.push(`There is no summary, but all rows are in the download: ${error.message}`);
+    const isStopped = error.name === "AbortError";
+    if (!(isStopped || error instanceof Refused)) throw error;
+    stock.notes.push(`There is no summary, but all rows are in the download: ${isStopped ? "it was stopped." : error.message}`);
     return [];
   }
 }
@@ -290,7 +321,7 @@ function answerCells(row, seen) {
     valuationDate: price.valuationDate,
     modelVersion: row.price ? about.modelVersion : "",
     warnings: (price.warnings || []).map((one) => one.message).join("; "),
-    problem: row.problem,
+    problem: isLeft(row) ? "not priced: the service was not asked, or did not answer" : row.problem,
     quoteId: found.quoteId,
   };
   return seen.map((name) => cells[name] ?? "");
@@ -386,19 +417,25 @@ function offer(link, blob, name) {
   link.download = name;
 }
 
-function show(stock, digests, summary) {
+// Shows what is priced; why says what keeps the rest from being so.
+function show(stock, summary, why = "") {
   const here = stock.rows.filter((row) => !row.isGone), gone = stock.rows.length - here.length;
-  const good = here.filter((row) => row.price), bad = here.filter((row) => !row.price);
+  const good = here.filter((row) => row.price), bad = here.filter((row) => row.problem);
+  const left = stock.rows.filter(isLeft);
   const hasAsked = stock.files[0].columns.has("askingPrice");
   const unread = new Set(stock.files.flatMap((file) => {
-    const used = [...file.columns.values(), file.idPlace];
+    const used = [...file.columns.values(), ...file.flags.values(), file.idPlace];
     return file.header.filter((column, place) => !used.includes(place));
   }));
   const notes = [`${count(good.length)} of ${count(here.length)} rows priced.`, ...stock.notes];
+  if (left.length) {
+    const [{ file, line }] = left;
+    notes.unshift(`Not all is priced: ${why} ${count(left.length)} rows are left, from ${file.name}, line ${line}, on; go on with these, or download what is done.`);
+  }
   if (bad.length) notes.push(`${count(bad.length)} rows could not be priced; the column problem says why.`);
   if (unread.size) notes.push(`Not sent, and not used for prices: ${[...unread].map((one) => one || "(empty)").join(", ")}.`);
   if (!hasAsked) notes.push("There is no column askingPrice or price, so that nothing is compared.");
-  if (digests.size > 1) notes.push("The service took another model while the file was priced; price it again for one model.");
+  if (stock.digests.size > 1) notes.push("The service took another model while the file was priced; price it again for one model.");
   at("notes").replaceChildren(...notes.map((note) => {
     const item = document.createElement("li");
     item.textContent = note;
@@ -418,27 +455,23 @@ function show(stock, digests, summary) {
   at("tables").replaceChildren(...tables);
   const name = (here[0] ?? stock.rows[0]).file.name.replace(/\.[^.]*$/, "");
   offer(at("download"), priced(stock, false), `${name}-priced.csv`);
+  at("resume").hidden = !left.length;
   at("gone").hidden = !gone;
   if (gone) offer(at("gone"), priced(stock, true), `${name}-gone.csv`);
   at("result").hidden = false;
   at("result-title").focus();
 }
 
-let stopping = null;
+let stopping = null, half = null;
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const id = at("id").value.trim();
+// Does some work that the reader may stop, and says what goes wrong.
+async function work(task) {
   at("error").textContent = at("status").textContent = "";
   at("result").hidden = true;
   at("price").disabled = true;
   stopping = new AbortController();
   try {
-    const files = await readFiles([...at("file").files], id);
-    at("working").hidden = at("stop").hidden = false;
-    const stock = await tellDays(files, id !== "", stopping.signal);
-    const digests = await priceAll(stock, stopping.signal);
-    show(stock, digests, await sumUp(stock, stopping.signal));
+    await task(stopping.signal);
   } catch (error) {
     if (error.name === "AbortError") at("status").textContent = "Stopped; nothing was kept.";
     else {
@@ -449,6 +482,33 @@ form.addEventListener("submit", async (event) => {
     at("price").disabled = false;
     at("working").hidden = at("stop").hidden = true;
   }
+}
+
+// Prices the rows that are left. What is done is shown even where the rest fails, and can be gone on with.
+async function priceRest(stock, signal) {
+  at("working").hidden = at("stop").hidden = false;
+  half = stock;
+  try {
+    await priceAll(stock, signal);
+  } catch (error) {
+    const isStopped = error.name === "AbortError";
+    if (!(isStopped || error instanceof Refused) || !stock.rows.some((row) => row.told)) throw error;
+    at("status").textContent = "";
+    show(stock, [], isStopped ? "it was stopped." : error.message);
+    return;
+  }
+  show(stock, await sumUp(stock, signal));
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const id = at("id").value.trim();
+  work(async (signal) => {
+    const files = await readFiles([...at("file").files], id);
+    at("working").hidden = at("stop").hidden = false;
+    await priceRest(await tellDays(files, id !== "", signal), signal);
+  });
 });
 at("stop").addEventListener("click", () => stopping.abort());
+at("resume").addEventListener("click", () => work((signal) => priceRest(half, signal)));
 form.hidden = false;

@@ -8,9 +8,12 @@ formulas.
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from carprice.model import PriceModel
 from carprice.model.neighbours import FEW, Kept
@@ -69,7 +72,7 @@ class Comparable(NamedTuple):
         told: dict[str, Any] = dict(zip(_NAMES, self, strict=True))
         for name in _MAY_BE_EMPTY:
             told[name] = told[name] or None
-        told["adjustments"] = [one._asdict() for one in self.adjustments]
+        told["adjustments"] = [{"name": name, "amount": one} for name, one in self.adjustments]
         if self.listed_on:
             told["listedOn"] = self.listed_on.isoformat()
         return told
@@ -159,36 +162,39 @@ def comparables_of(model: PriceModel, listing: Listing, count: int = COUNT) -> C
     return Comparables(found, near.of_model, near.left_out, note)
 
 
-def rank_of(
-    model: PriceModel, listing: Listing, asking_price: float, count: int = COUNT
-) -> Rank | None:
-    """Return the place of a car by its asking price among it and its comparables.
+def ranks_of(
+    model: PriceModel,
+    listings: Sequence[Listing],
+    asking_prices: Sequence[float],
+    count: int = COUNT,
+) -> list[Rank | None]:
+    """Return the place of each of many cars by its asking price among it and its comparables.
 
-    The prices of these are adjusted to the car, as :func:`comparables_of` does, which tells more
-    and takes more than twice the time.
+    These are those of :func:`comparables_of`, and so are their adjusted prices; but all cars are
+    looked at together, which takes a small part of the time.
 
     Parameters
     ----------
-    count : how many comparables there are at most, from 1 to 50.
+    count : how many comparables a car has at most, from 1 to 50.
 
     Returns
     -------
-    Rank or None
-        None with fewer than three comparables.
+    list
+        None for a car with fewer than three comparables.
     """
     neighbours = model.neighbours
-    if neighbours is None:
-        return None
-    pricer = model.pricer
-    subject = pricer.subject(listing)
-    near = neighbours.near(subject, min(max(count, 1), MOST), listing)
-    if len(near.rows) < FEWEST_RANKED:
-        return None
-    adjusted = (
-        cents(one.price * math.exp(subject.log_price - pricer.hedonic_price(one.car_type, one.car)))
-        for one in neighbours.read(near.rows, subject.car)
-    )
-    return Rank(1 + sum(price < asking_price for price in adjusted), len(near.rows) + 1)
+    if neighbours is None or not listings:
+        return [None] * len(listings)
+    cars = [model.pricer.read(listing) for listing in listings]
+    near = neighbours.near_all(cars, listings, min(max(count, 1), MOST))
+    adjusted = np.rint(neighbours.adjusted_prices(near, cars) * 100) / 100
+    is_cheaper = adjusted < np.array(asking_prices)[near.place]
+    cheaper = np.bincount(near.place[is_cheaper], minlength=len(cars)).tolist()
+    found = np.bincount(near.place, minlength=len(cars)).tolist()
+    return [
+        Rank(1 + below, 1 + others) if others >= FEWEST_RANKED else None
+        for below, others in zip(cheaper, found, strict=True)
+    ]
 
 
 def _comparable(today: datetime.date, subject: Subject, kept: Kept, distance: float) -> Comparable:
@@ -229,16 +235,15 @@ def _amounts(
     ----------
     total : the sum of the logs.
     """
-    cents = round(adjusted * 100) - round(price * 100)
     mean = 100 * price * (math.expm1(total) / total if total else 1)  # the two prices' logarithmic
     exact = [mean * log for log in logs.values()]
-    whole = [math.floor(amount) for amount in exact]
-    if left := cents - sum(whole):
-        lost = [amount - floor for amount, floor in zip(exact, whole, strict=True)]
+    whole = [*map(math.floor, exact)]
+    if left := round(adjusted * 100) - round(price * 100) - sum(whole):
+        lost = [*map(sub, exact, whole)]
         for place in sorted(range(len(lost)), key=lost.__getitem__, reverse=True)[:left]:
             whole[place] += 1
     pairs = zip(logs, whole, strict=True)
-    return tuple(Adjustment(factor, amount / 100) for factor, amount in pairs if amount)
+    return tuple([Adjustment(factor, amount / 100) for factor, amount in pairs if amount])
 
 
 def _note(found: int, enough: int, of_model: int) -> str:

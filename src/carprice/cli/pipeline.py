@@ -94,7 +94,7 @@ def ingest(params: Params = PARAMS, workdir: Workdir = WORKDIR, cluster: OnClust
     from carprice.components.ingest import ingest as ingest_source
 
     with working(workspace, "ingest"), step("ingest") as progress, opened(settings.compute) as runs:
-        report = ingest_source(settings.ingest, workspace, progress, run=runs.workers)
+        report = ingest_source(settings.ingest, workspace, progress, each=runs.each)
     say_assumed(report["notes"])
     say_junk(report["junk"])
     say(

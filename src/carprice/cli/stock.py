@@ -43,19 +43,12 @@ def stock(
         Path | None, typer.Option("--model", help="Model folder; default: the production model.")
     ] = None,
     confidence: Confidence = DEFAULT_CONFIDENCE,
-    rank: Annotated[
-        bool,
-        typer.Option(
-            "--rank",
-            help="Tell each car's place by price among its comparables. Off by default since it "
-            "doubles the time: 10,000 rows take 5 seconds without it, 10 with it.",
-        ),
-    ] = False,
 ) -> None:
     """Price a shop's stock beside what it asks, and sum it up.
 
-    Each row gets a price with its range, the three largest reasons, and
-    priceToMarket: what is asked over the price, and whether that is a good deal.
+    Each row gets a price with its range, the three largest reasons, priceToMarket:
+    what is asked over the price, whether that is a good deal, and the place of
+    what is asked among the car's comparables.
     What is asked is read from a column price, listingPrice or askingPrice, or as
     ingest.columns.price says. The summary, by make, age and price, is the second
     sheet of an .xlsx; stock.csv has stock-summary.csv beside it.
@@ -78,9 +71,7 @@ def stock(
     with step("stock") as progress:
         loaded = load_model(model, settings, workspace, progress)
         gc.set_threshold(_COLLECT_AFTER)  # what is kept until the end is looked through less often
-        done = price_stock(
-            loaded, settings.ingest, sources, out, confidence, progress, car_id, ranks=rank
-        )
+        done = price_stock(loaded, settings.ingest, sources, out, confidence, progress, car_id)
     say_assumed(done.notes)
     _say_summary(done.summary, loaded.market.currency)
     if done.supply is not None:

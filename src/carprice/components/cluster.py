@@ -1,7 +1,7 @@
 """Where tasks run: in this process, or on a Dask cluster of this machine or of others.
 
-Both take tasks as :class:`concurrent.futures.Executor` does. Dask runs a task of a lost worker
-again on another.
+A cluster has a bounded number of tasks, see :class:`carprice.arrays.Each`. Dask runs a task of a
+lost worker again on another.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -48,41 +48,33 @@ class Cluster:
 
     Attributes
     ----------
-    run : takes tasks, functions of a module with arguments that can be pickled.
     share : lets the tasks have a model, and returns what :func:`model_of` is to be asked for.
-    workers : the same as ``run`` where that is a cluster; None where it is this process.
     each : what makes something of many items on a cluster's workers; None where it is this process.
     """
 
-    def __init__(self, run: Executor, share: Share, each: Each | None = None) -> None:
-        """Use an executor; see :func:`opened`."""
-        self.run, self.share, self.each = run, share, each
-        self.workers = None if each is None else run
+    def __init__(self, share: Share, each: Each | None = None) -> None:
+        """Use this process, or a cluster; see :func:`opened`."""
+        self.share, self.each = share, each
 
     def predictor(self, model: PriceModel) -> Callable[[Columns, float], Prices]:
         """Return what prices listings by a model as the model itself does, on the workers."""
-        if self.workers is None:
+        if self.each is None:
             return model.predict
-        name = self.share(model)
+        each, name = self.each, self.share(model)
 
         def predict(columns: Columns, confidence: float) -> Prices:
             rows = len(next(iter(columns.values())))
-            found = [
-                self.run.submit(
-                    _prices,
-                    name,
-                    {field: values[at : at + _ROWS] for field, values in columns.items()},
-                    confidence,
-                )
+            some = (
+                {field: values[at : at + _ROWS] for field, values in columns.items()}
                 for at in range(0, max(rows, 1), _ROWS)
-            ]
-            parts = [vars(one.result()).values() for one in found]
+            )
+            parts = [vars(one).values() for one in each(_prices, some, name, confidence)]
             return Prices(*map(np.concatenate, zip(*parts, strict=True)))
 
         return predict
 
 
-def _prices(name: str, columns: Columns, confidence: float) -> Prices:
+def _prices(columns: Columns, name: str, confidence: float) -> Prices:
     return model_of(name).predict(columns, confidence)
 
 
@@ -102,11 +94,7 @@ def opened(settings: ComputeSettings) -> Iterator[Cluster]:
         or the block loses the scheduler, all workers, or one after another by the same task.
     """
     if settings.cluster == "local":
-        run = ThreadPoolExecutor(1)
-        try:
-            yield Cluster(run, _keep)
-        finally:
-            run.shutdown(cancel_futures=True)
+        yield Cluster(_keep)
         return
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(_client(settings))
@@ -117,7 +105,7 @@ def opened(settings: ComputeSettings) -> Iterator[Cluster]:
         _refuse_other_versions(client)
         with _losses_told(), _workers_watched(client):
             share, each = functools.partial(_share, stack, client), functools.partial(_each, client)
-            yield Cluster(client.get_executor(pure=False), share, each)
+            yield Cluster(share, each)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Ingest: any source → clean listings, split into training and test rows, with a report."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from carprice.arrays import Progress
+from carprice.arrays import Each, Progress
 from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.files import replacing, write_json, write_text
@@ -37,7 +36,7 @@ def ingest(
     workspace: Workspace,
     progress: Progress,
     passed_over: Path | None = None,
-    run: Executor | None = None,
+    each: Each | None = None,
 ) -> dict[str, Any]:
     """Read, clean, check and split the listings; return what ``report.json`` says.
 
@@ -45,7 +44,7 @@ def ingest(
     ----------
     passed_over : see :func:`carprice.listings.sources.read_chunks`; if None, the workspace's own
         snapshot.
-    run : a cluster's, to read the files of a source at once; None to read them here.
+    each : a cluster's, to read the files of a source at once; None to read them here.
 
     Raises
     ------
@@ -54,8 +53,8 @@ def ingest(
     """
     passed_over = passed_over or workspace.snapshot
     with replacing(workspace.snapshot) as snapshot:
-        if run is not None and are_files(settings.source):
-            read = read_source_at(run, settings, progress, keep=snapshot, passed_over=passed_over)
+        if each is not None and are_files(settings.source):
+            read = read_source_at(each, settings, progress, keep=snapshot, passed_over=passed_over)
         else:
             read = read_source(settings, progress, keep=snapshot, passed_over=passed_over)
         progress("cleaning")
@@ -67,7 +66,6 @@ def ingest(
                 f"{redact(settings.source)}: price is {listings[PRICE].iloc[0]:.10g} in all "
                 f"{len(listings):,} rows; map another column"
             )
-        train, test = _split(listings, settings)
         judged_market = Market(
             units.currency,
             units.distance,
@@ -75,13 +73,10 @@ def ingest(
             "",
             {field: sign for field, sign in read.decimals.items() if field != PRICE},
         )
-        progress("prices to believe")
-        train, test, junk = _judged(train, test, judged_market, settings.junk, run)
-        market = replace(judged_market, data_digest=_digest(train, test)).to_json()
-        believable = believed(pd.concat([train, test]).sort_index())
         origin = {alias(name): ", ".join(names) for name, names in read.origin.items() if names}
         missing = listings[[*settings.fields]].isna().sum()
         price = listings[PRICE].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
+        train, test = _split(listings, settings)
         report = {
             "source": redact(settings.source),
             "rows_read": read.rows_read,
@@ -97,12 +92,19 @@ def ingest(
             "missing": {alias(name): int(rows) for name, rows in missing.items()},
             "price": {f"{100 * share:g} %": float(value) for share, value in price.items()},
             "price_range": list(cleaned.price_range),
-            "contradictions": [
-                {**one.to_json(), "told": one.in_words()} for one in find_contradictions(believable)
-            ],
-            "junk": junk,
             "repeats": cleaned.repeats.to_json(),
             "split": settings.split.model_dump(),
+        }
+        del read, cleaned, listings  # each holds all rows
+        progress("prices to believe")
+        train, test, junk = _judged(train, test, judged_market, settings.junk, each)
+        market = replace(judged_market, data_digest=_digest(train, test)).to_json()
+        report |= {
+            "contradictions": [
+                {**one.to_json(), "told": one.in_words()}
+                for one in find_contradictions(believed(pd.concat([train, test]).sort_index()))
+            ],
+            "junk": junk,
             **market,
             "raw_digest": snapshot_digest(snapshot),
         }
@@ -158,7 +160,7 @@ def data_card(report: dict[str, Any]) -> str:
 
 
 def _judged(
-    train: pd.DataFrame, test: pd.DataFrame, market: Market, rule: str, run: Executor | None
+    train: pd.DataFrame, test: pd.DataFrame, market: Market, rule: str, each: Each | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Return the listings with how far each price is believed, and what is taken for junk.
 
@@ -166,7 +168,7 @@ def _judged(
     """
     from carprice.evaluation.junk import Junk, judge_listings
 
-    parts, judged = (train, test), judge_listings(train, test, market, run)
+    parts, judged = (train, test), judge_listings(train, test, market, each)
     trust, expected = (
         np.concatenate([getattr(one, name) for one in judged]) for name in ("trust", "expected")
     )

@@ -40,7 +40,7 @@ def run(
     check_writable(workspace.model, workspace.snapshot, workspace.plots, is_folder=True)
     with opened(settings.compute) as cluster:
         with step("ingest") as progress:
-            report = ingest(settings.ingest, workspace, progress, run=cluster.workers)
+            report = ingest(settings.ingest, workspace, progress, each=cluster.each)
         with step("transform"):
             transform(workspace)
         with step("train") as progress:

@@ -1,4 +1,4 @@
-"""Predict into a folder: each file of the source becomes a Parquet part, on a cluster or here.
+"""Predict into a folder: each piece of the source becomes a Parquet part, on a cluster or here.
 
 A part says in its metadata what it was made of. Where that is as it was, it is not made again, so
 that a run that broke off goes on where it stopped.
@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 import carprice
-from carprice.arrays import Progress
+from carprice.arrays import Progress, in_turn
 from carprice.components.cluster import Cluster, model_of
 from carprice.components.listings_to_price import fields_required, refuse_all
 from carprice.components.predict import Priced, with_prices, write_parquet
@@ -26,7 +26,7 @@ from carprice.evaluation.pricing import problems_of
 from carprice.files import check_writable, writing
 from carprice.listings.column_map import map_chunks
 from carprice.listings.partitions import Before, Manner, read_parts, without_secrets
-from carprice.listings.sources import addresses, read_chunks
+from carprice.listings.sources import Piece, addresses, pieces_of, read_chunks
 from carprice.listings.sources.chunks import scheme_of
 from carprice.listings.sources.locations import s3_errors, state_of, stored
 from carprice.model import PriceModel
@@ -44,14 +44,14 @@ class _Task(NamedTuple):
 
     Attributes
     ----------
-    before : what the files before it have shown.
+    before : what the pieces before it have shown.
     model : as :func:`carprice.components.cluster.model_of` is asked for it.
     target : the part's address.
-    made_of : names all that prices hang on beside the file and ``before``.
+    made_of : names all that prices hang on beside the piece and ``before``.
     """
 
     manner: Manner
-    file: str
+    piece: Piece
     before: Before
     model: str
     confidence: float
@@ -83,11 +83,12 @@ def check_folder(out: str, source: str) -> None:
     own = {PurePosixPath(stored(file)[1]).parent for file in files}
     if PurePosixPath(folder) in own:
         raise InputError(f"--out {redact(out)} holds the source; name another folder")
+    count = len(pieces_of(files)) if names else 0
     for name in names:
         part = _PART.fullmatch(name)
-        if not name.startswith(".") and (part is None or int(part[1]) >= len(files)):
+        if not name.startswith(".") and (part is None or int(part[1]) >= count):
             raise InputError(
-                f"--out {redact(out)} holds {name}, which is none of the {len(files):,} parts of "
+                f"--out {redact(out)} holds {name}, which is none of the {count:,} parts of "
                 "this source; name another folder, or empty it"
             )
 
@@ -101,9 +102,9 @@ def predict_parts(
     confidence: float,
     progress: Progress,
 ) -> Priced:
-    """Price every row of a source's files, each into a part of a folder, in their order.
+    """Price every row of a source's pieces, each into a part of a folder, in their order.
 
-    All files are read and mapped first: what speaks against the whole is raised before any part is
+    All are read and mapped first: what speaks against the whole is raised before any part is
     written. Columns, prices, warnings and problems are those of
     :func:`carprice.components.predict.predict`.
 
@@ -114,29 +115,27 @@ def predict_parts(
     RefusedError
         If a part cannot be written.
     """
-    settings, files = without_secrets(settings.with_own(model.own)), addresses(source)
-    manner, known = Manner(settings, model.market.decimals, learns=False), len(files)
+    settings, pieces = without_secrets(settings.with_own(model.own)), pieces_of(addresses(source))
+    manner, known = Manner(settings, model.market.decimals, learns=False), len(pieces)
+    each = cluster.each or in_turn
     tally, befores, notes = manner.tally(), list[Before](), list[str]()
-    for part, before, after in read_parts(cluster.run, manner, files, lambda _: _nothing):
+    for part, before, after in read_parts(each, manner, pieces, lambda _: _nothing):
         tally.plus(part.tally)
         befores.append(before)
         notes = after.notation.notes
-        progress(f"reading: file {len(befores):,} of {known:,}, {tally.rows_read:,} rows")
+        progress(f"reading: part {len(befores):,} of {known:,}, {tally.rows_read:,} rows")
     refuse_all(tally, settings, redact(source), asks=False)
     shared = cluster.share(model)
     made_of = [carprice.__version__, model.digest, settings.model_dump_json(), str(confidence)]
     folder = out.rstrip("/") if scheme_of(out) else str(Path(out).expanduser().absolute())
     targets = (f"{folder}/part-{place:06}.parquet" for place in itertools.count())
-    futures = [
-        cluster.run.submit(
-            _price_part,
-            _Task(manner, file, before, shared, confidence, target, "\n".join(made_of)),
-        )
-        for file, before, target in zip(files, befores, targets, strict=False)
-    ]
+    tasks = (
+        _Task(manner, piece, before, shared, confidence, target, "\n".join(made_of))
+        for piece, before, target in zip(pieces, befores, targets, strict=False)
+    )
     rows = priced = kept = 0
-    for place, future in enumerate(futures, start=1):
-        of_part, with_price, was_there = future.result()
+    for place, found in enumerate(each(_price_part, tasks), start=1):
+        of_part, with_price, was_there = found
         rows, priced, kept = rows + of_part, priced + with_price, kept + was_there
         there = f", {kept:,} of them were there" if kept else ""
         progress(f"{rows:,} rows: part {place:,} of {known:,}{there}")
@@ -160,7 +159,7 @@ def _price_part(task: _Task) -> tuple[int, int, bool]:
 
     def chunks() -> Iterator[pd.DataFrame]:
         for chunk, mapped in map_chunks(
-            read_chunks(settings, source=task.file),
+            read_chunks(settings, source=task.piece.address, rows=task.piece.rows),
             settings,
             manner.tally().row_filter,
             price_required=False,
@@ -191,7 +190,8 @@ def _price_part(task: _Task) -> tuple[int, int, bool]:
 
 def _key(task: _Task) -> str:
     """Return what names all that a part is made of."""
-    parts = (task.made_of, task.file, state_of(task.file), repr(task.before.notation.decided()))
+    file, decided = task.piece.address, task.before.notation.decided()
+    parts = (task.made_of, repr(task.piece), state_of(file), repr(decided))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from carprice.appraisal.comparables import rank_of
+from carprice.appraisal.comparables import ranks_of
 from carprice.appraisal.reasons import LARGEST, largest_in_cents
 from carprice.appraisal.sheets import (
     day_of_stock,
@@ -112,10 +112,8 @@ def stock(
     confidence: float,
     progress: Progress,
     car_id: str | None = None,
-    *,
-    ranks: bool = False,
 ) -> Stock:
-    """Price a stock, tell each row's price to market, deal and reasons, and sum it up.
+    """Price a stock, tell each row's price to market, rank, deal and reasons, and sum it up.
 
     A row keeps its own columns, and its place; one that cannot be priced says why, as
     :func:`carprice.components.predict.predict` does. A workbook gets the sheets ``stock``,
@@ -125,7 +123,6 @@ def stock(
     Parameters
     ----------
     car_id : the column that names cars; default: ``id`` of ``settings.columns``, if it is there.
-    ranks : whether rows tell the place of the price asked among their comparables' prices.
 
     Raises
     ------
@@ -142,7 +139,7 @@ def stock(
     for part in read.parts:
         rows = np.array(rows_to_tell(part.sheet, days, told), dtype=bool)
         if rows.any() or len(_left_out(part, days)):
-            table, own = _tell(model, part, rows, confidence, days, told, as_of, ranks=ranks)
+            table, own = _tell(model, part, rows, confidence, days, told, as_of)
             tables.append(table)
             figures.append(own)
             progress(f"{sum(map(len, tables)):,} rows priced")
@@ -194,8 +191,6 @@ def _tell(
     days: Sequence[datetime.date],
     told: Mapping[str, History],
     as_of: datetime.date | None,
-    *,
-    ranks: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return rows of the source with all that is told of them, and what sums them up.
 
@@ -221,11 +216,11 @@ def _tell(
         for field, taken in part.mapped.defaulted.items()
         if len(own := taken[taken.index.isin(listings.index)])
     }
-    priced = _with_unread_prices(with_defaults(priced, defaulted), part)
+    priced = with_defaults(priced, defaulted)
     predicted = priced[PRICE_NAMES[0]]
     beside = {"priceToMarket": (asking / predicted).round(4)} if asks else {}
     more = pd.DataFrame(beside, listings.index).join(deals)
-    if asks and ranks:
+    if asks:
         more[_RANK] = _ranks(model, listings, asking.where(problems == ""))
     more = more.join(_reasons(explained, predicted[problems == ""]))
     of_cars = [told.get(car) if car is not None else None for car in ids]
@@ -255,21 +250,6 @@ def _tell(
     return pd.concat([raw, answered], axis=1), figures
 
 
-def _with_unread_prices(priced: pd.DataFrame, part: Part) -> pd.DataFrame:
-    """Return answers in whose warnings stands that the price asked is none."""
-    if PRICE not in part.mapped.frame:
-        return priced
-    unread = part.mapped.raw_unreadable.get(PRICE, pd.Series(dtype=object))
-    price, warnings = part.mapped.frame[PRICE], priced["warnings"].copy()
-    odd = {row: f"the price asked, {value!r}, cannot be read" for row, value in unread.items()}
-    odd |= {
-        row: f"the price asked, {value:g}, is no price" for row, value in price[price <= 0].items()
-    }
-    for row in odd.keys() & {*priced.index[priced["problem"] == ""]}:
-        warnings[row] = "; ".join(filter(None, (warnings[row], odd[row])))
-    return priced.assign(warnings=warnings)
-
-
 def _reasons(explained: Sequence[Explanation], predicted: pd.Series) -> pd.DataFrame:
     """Return the largest reasons of each price, by name and amount, as an appraisal tells them."""
     rows = []
@@ -287,7 +267,7 @@ def _ranks(model: PriceModel, listings: pd.DataFrame, asking: pd.Series) -> pd.S
     if not len(asked):
         return pd.Series(None, listings.index, dtype=object)
     of_asked = listings_of(as_columns(listings.loc[asked.index]))
-    found = [rank_of(model, *one) for one in zip(of_asked, asked.tolist(), strict=True)]
+    found = ranks_of(model, [*of_asked], asked.tolist())
     told = [None if one is None else str(one) for one in found]
     return pd.Series(told, asked.index, dtype=object).reindex(listings.index)
 

@@ -13,9 +13,18 @@ from carprice.arrays import Progress
 from carprice.components.listings_to_price import listings_to_price
 from carprice.errors import InputError
 from carprice.listings.column_map import MappedChunk
+from carprice.listings.problems import WrongField
 from carprice.listings.sources.chunks import Chunk, nearest
 from carprice.model import PriceModel
-from carprice.schema import ASKING_PRICE, CAR_ID, PRICE, PRICE_ALIASES, alias, column_name
+from carprice.schema import (
+    ASKING_PRICE,
+    CAR_ID,
+    MOST_ASKED,
+    PRICE,
+    PRICE_ALIASES,
+    alias,
+    column_name,
+)
 from carprice.settings import ColumnRule, IngestSettings
 
 
@@ -26,9 +35,9 @@ class Part:
     Attributes
     ----------
     chunk, mapped : its rows as they came, and as fields of listings.
-    problems : why a mapped row cannot be priced; empty where it can.
+    problems : why a mapped row cannot be priced, be it for what is asked; empty where it can.
     sheet : names, days and prices of the mapped rows.
-    asking : the prices, too; NaN where none above 0 is known.
+    asking : the prices, too; NaN where none is known that can be one.
     """
 
     chunk: Chunk
@@ -44,10 +53,28 @@ class Part:
         rows = len(frame)
         ids = [one if isinstance(one, str) else None for one in frame.get(CAR_ID, [None] * rows)]
         asking = frame.get(PRICE, pd.Series(np.nan, frame.index))
-        asking = asking.where(asking > 0)
+        odd = _odd_prices(mapped)
+        problems = problems.copy()
+        for row, told in odd.items():
+            problems[row] = "; ".join(filter(None, (problems[row], told)))
+        asking = asking.drop([*odd]).reindex(frame.index)
         prices = [None if np.isnan(price) else price for price in asking.tolist()]
         sheet = Sheet.of(chunk.label, ids, days_of(frame["listed_on"]), prices)
         return cls(chunk, mapped, problems, sheet, asking)
+
+
+def _odd_prices(mapped: MappedChunk) -> dict[Any, str]:
+    """Return by row why a price asked is none, as the service tells it of a row."""
+    if PRICE not in mapped.frame:
+        return {}
+    price, name = mapped.frame[PRICE], alias(ASKING_PRICE)
+    unread = mapped.raw_unreadable.get(PRICE, pd.Series(dtype=object))
+    odd = price[(price <= 0) | (price > MOST_ASKED)]
+    wrong = f"the price asked must be above 0 and at most {MOST_ASKED:,.0f}"
+    return {
+        row: str(WrongField(name, "the price asked cannot be read", value))
+        for row, value in unread.items()
+    } | {row: f"{name}: {wrong} (found {value:.15g})" for row, value in odd.items()}
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
 """Tell which prices of listings are no car's price, and what such cars cost."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
 
-from carprice.arrays import Coded, Codes, Floats, picked
+from carprice.arrays import Coded, Codes, Each, Floats, picked
 from carprice.listings.believed import BELIEVED
 from carprice.listings.cars import cars_of
-from carprice.listings.cells import with_texts
+from carprice.listings.cells import with_own_categories
 from carprice.listings.features import Features
 from carprice.listings.frames import parse_listings
 from carprice.listings.market import Market
@@ -135,7 +134,7 @@ class Junk:
 
 
 def judge_listings(
-    train: pd.DataFrame, test: pd.DataFrame, market: Market, run: Executor | None = None
+    train: pd.DataFrame, test: pd.DataFrame, market: Market, each: Each | None = None
 ) -> Sequence[Judged]:
     """Judge the prices of training and test listings, in that order.
 
@@ -143,10 +142,10 @@ def judge_listings(
 
     Parameters
     ----------
-    run : a cluster's, to judge many at once; None to judge them here.
+    each : a cluster's, to judge many at once; None to judge them here.
     """
-    if run is not None:
-        return _judge_at(run, train, test, market)
+    if each is not None:
+        return _judge_at(each, train, test, market)
     learned, asked = (np.log(one[PRICE].to_numpy(dtype=np.float64)) for one in (train, test))
     pick = Coded if len(train) > MOST_ROWS else picked  # the judge takes so many as lists
     judged = judge_prices(parse_listings(train, market, pick), learned)
@@ -156,7 +155,7 @@ def judge_listings(
 
 
 def _judge_at(
-    run: Executor, train: pd.DataFrame, test: pd.DataFrame, market: Market
+    each: Each, train: pd.DataFrame, test: pd.DataFrame, market: Market
 ) -> Sequence[Judged]:
     cars, learned = cars_of(train), np.log(train[PRICE].to_numpy(dtype=np.float64))
 
@@ -166,11 +165,10 @@ def _judge_at(
 
     def judge_all(judge: PriceJudge, listings: pd.DataFrame = train) -> Judged:
         parts = (
-            with_texts(listings.iloc[first : first + MOST_ROWS])
+            with_own_categories(listings.iloc[first : first + MOST_ROWS])
             for first in range(0, len(listings), MOST_ROWS)
         )
-        tasks = [run.submit(_judge_some, judge, part, market) for part in parts]
-        found = [task.result() for task in tasks]
+        found = each(_judge_some, parts, judge, market)
         return Judged(judge, *map(np.concatenate, zip(*found, strict=True)))
 
     codes = np.arange(len(train), dtype=np.intp) if cars is None else cars
@@ -181,7 +179,7 @@ def _judge_at(
     return judged, judge_all(judged.judge, test)
 
 
-def _judge_some(judge: PriceJudge, listings: pd.DataFrame, market: Market) -> tuple[Floats, Floats]:
+def _judge_some(listings: pd.DataFrame, judge: PriceJudge, market: Market) -> tuple[Floats, Floats]:
     log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
     found = judge.judge(parse_listings(listings, market), log_price)
     return found.trust, found.expected

@@ -37,6 +37,7 @@ _COLUMNS: Final = (*PRICE_NAMES, "warnings", "problem")
 DEAL_NAMES: Final = ("deal", "dealReason", "percentile")
 """How an asking price compares: the label, why there is none, and the percentile."""
 _LONGEST_TEXT: Final = 200
+_TYPE_FIELDS: Final = ("make", "model", "variant", "fuel_type", "transmission_type", "body_type")
 
 
 def answers(
@@ -67,6 +68,9 @@ def answers_and_reasons(
         :data:`DEAL_NAMES`, too, empty where no price is asked.
     """
     good = listings.loc[problems == ""]
+    of_type = good.groupby([*_TYPE_FIELDS], dropna=False, observed=True).ngroup().to_numpy()
+    order = np.argsort(of_type, kind="stable")  # what is known of a type is looked up once
+    good = good.iloc[order]
     given = listings_of(as_columns(good)) if len(good) else ()
     both = [*model.pricer.appraise_all(given, confidence)]
     answered = _answered(problems, good.index, [outlook.valuation for outlook, _ in both])
@@ -75,7 +79,7 @@ def answers_and_reasons(
         rows = [_deal(model, *one) for one in zip((own for own, _ in both), asked, strict=True)]
         deals = pd.DataFrame(rows, good.index, [*DEAL_NAMES], dtype=object)
         answered = answered.join(deals.astype({DEAL_NAMES[-1]: "float64"}))
-    return answered, [told for _, told in both]
+    return answered, [both[place][1] for place in np.argsort(order).tolist()]
 
 
 def _answered(problems: pd.Series, good: pd.Index, valued: Sequence[Valuation]) -> pd.DataFrame:

@@ -100,13 +100,23 @@ def with_categories(frame: pd.DataFrame) -> pd.DataFrame:
 def with_texts(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table with its categories as texts; None where one is missing.
 
-    Some rows of a table have its categories, all of them: what is kept or sent of them has texts.
+    Some rows of a table have its categories, all of them: what is kept or sent of them has texts,
+    or :func:`with_own_categories`.
     """
     found = frame.copy(deep=False)
     for name, column in frame.items():
         if isinstance(column.dtype, pd.CategoricalDtype):
             texts = np.where(column.isna(), None, column.to_numpy(dtype=object))
             found[name] = pd.Series(texts, frame.index, dtype=object)
+    return found
+
+
+def with_own_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose categories are those of its rows, to be sent."""
+    found = frame.copy(deep=False)
+    for name, column in frame.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            found[name] = column.cat.remove_unused_categories()
     return found
 
 

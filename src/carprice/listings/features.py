@@ -431,18 +431,11 @@ class ListingReader:
         day: datetime.date | None = fields.get("listed_on")
         return day or self._valuation_date
 
-    def moved(self, values: CarValues, age: float, odometer: float | None) -> CarValues:
-        """Return what a listing that was read says of such a car of another age and distance."""
-        known, categories, equipment = values
-        numbers = {**known, "age": age}
-        numbers.pop("odometer", None)
-        if (
-            odometer is not None
-            and self._reads_distances
-            and is_believed(odometer, age, self._odometers)
-        ):
-            numbers["odometer"] = odometer
-        return numbers, categories, equipment
+    def believed(self, odometer: float | None, age: float) -> float | None:
+        """Return the distance of a car of an age in years; None where it is not read."""
+        if odometer is None or not self._reads_distances:
+            return None
+        return odometer if is_believed(odometer, age, self._odometers) else None
 
     def read(self, fields: Mapping[str, Any], day: datetime.date, litres: float) -> CarValues:
         """Return what a listing says beside its type; ``odometer_per_year`` is not among it.

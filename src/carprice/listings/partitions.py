@@ -1,23 +1,23 @@
-"""Read the files of a source at once, such that all is as if they were read one after another.
+"""Read the pieces of a source at once, such that all is as if they were read one after another.
 
 How a chunk is read may hang on the chunks before: on the decimal sign that they have shown, above
-all. So the first file is read alone, and the others as if those between told nothing new. Where one
-has, the files after it are read again; where one cannot be read so, it is read again after those
-before it.
+all. So the first piece is read alone, and the others as if those between told nothing new. Where
+one has, the pieces after it are read again; where one cannot be read so, it is read again after
+those before it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from carprice.arrays import Each
 from carprice.errors import InputError
 from carprice.listings.column_map import MappedChunk, map_chunks
 from carprice.listings.notation import Notation
 from carprice.listings.numbers import Decimal
-from carprice.listings.sources import read_chunks
+from carprice.listings.sources import Piece, read_chunks
 from carprice.listings.tally import Tally
 from carprice.settings import IngestSettings
 
@@ -49,7 +49,7 @@ class Manner:
 
 @dataclass(frozen=True)
 class Before:
-    """What the files before one have shown.
+    """What the pieces before one have shown.
 
     Attributes
     ----------
@@ -70,14 +70,14 @@ class Before:
 
 @dataclass(frozen=True)
 class Part:
-    """A file that was read.
+    """A piece that was read.
 
     Attributes
     ----------
     tally : the sums of its chunks.
     kept : what was kept of each chunk.
     steps : what each chunk told of numbers, with its counts alone, where it was read ahead.
-    after : what it and the files before have shown, where it was read after them.
+    after : what it and the pieces before have shown, where it was read after them.
     """
 
     tally: Tally
@@ -92,16 +92,16 @@ def without_secrets(settings: IngestSettings) -> IngestSettings:
 
 
 def read_parts(
-    run: Executor,
+    each: Each,
     manner: Manner,
-    files: Sequence[str],
+    pieces: Sequence[Piece],
     keep: Callable[[int], Keep],
 ) -> Iterator[tuple[Part, Before, Before]]:
-    """Yield the files in order, each with what those before it, and those up to it, have shown.
+    """Yield the pieces in order, each with what those before it, and up to it, have shown.
 
     Parameters
     ----------
-    files : addresses, each of one file; see :func:`carprice.listings.sources.addresses`.
+    pieces : see :func:`carprice.listings.sources.pieces_of`.
     keep : returns what keeps of chunks after so many rows or more, to be sent to where they are.
 
     Raises
@@ -110,30 +110,33 @@ def read_parts(
         As :func:`carprice.listings.column_map.map_chunks` does, of the same file.
     """
     before = Before(Notation(manner.settings, manner.known), {})
-    guess, ahead, rows = before.begun(), list[Future[Part]](), 0
+    guess, ahead, rows = before, iter(list[Part | None]()), 0
 
-    for place, file in enumerate(files):
-        part = _as_read_ahead(ahead.pop(0), before, file) if ahead else None
-        if part is None:
-            again = run.submit(read_part, manner, file, before.copy(), keep(rows), ahead=False)
-            part = again.result()
+    for place, piece in enumerate(pieces):
+        part = next(ahead, None)
+        after = None if part is None else _after(part, before, piece)
+        if part is None or after is None:
+            (part,) = each(read_part, [piece], manner, before, keep(rows))
             after = part.after
-        else:
-            after = _after(part, before, file)
         yield part, before, after
         before, rows = after, rows + part.tally.rows
         if not place or not guess.notation.reads_as(before.notation):
-            for one in ahead:
-                one.cancel()
             guess = before.begun()
-            ahead = [
-                run.submit(read_part, manner, later, guess, keep(rows), ahead=True)
-                for later in files[place + 1 :]
-            ]
+            ahead = each(_read_ahead, pieces[place + 1 :], manner, guess, keep(rows))
 
 
-def read_part(manner: Manner, file: str, before: Before, keep: Keep, *, ahead: bool) -> Part:
-    """Read a file; with ``ahead`` before all those before it have been.
+def _read_ahead(piece: Piece, manner: Manner, before: Before, keep: Keep) -> Part | None:
+    """Read a piece before all those before it have been; None if it cannot be read so."""
+    try:
+        return read_part(piece, manner, before, keep, ahead=True)
+    except InputError:
+        return None
+
+
+def read_part(
+    piece: Piece, manner: Manner, before: Before, keep: Keep, *, ahead: bool = False
+) -> Part:
+    """Read a piece; with ``ahead`` before all those before it have been.
 
     Raises
     ------
@@ -143,7 +146,7 @@ def read_part(manner: Manner, file: str, before: Before, keep: Keep, *, ahead: b
     before, tally = before.copy(), manner.tally()
     kept, steps = [], []
     chunks = map_chunks(
-        read_chunks(manner.settings, source=file, coded=manner.learns),
+        read_chunks(manner.settings, source=piece.address, rows=piece.rows, coded=manner.learns),
         manner.settings,
         tally.row_filter,
         price_required=manner.learns,
@@ -159,18 +162,12 @@ def read_part(manner: Manner, file: str, before: Before, keep: Keep, *, ahead: b
     return Part(tally, kept, steps, Before(before.notation, first))
 
 
-def _as_read_ahead(future: "Future[Part]", before: Before, file: str) -> Part | None:
-    """Return a file that was read ahead; None if it is to be read after those before it."""
+def _after(part: Part, before: Before, piece: Piece) -> Before | None:
+    """Add what a piece that was read ahead has shown; None if it is to be read after the others."""
+    after = before.copy()
     try:
-        part = future.result()
-        _after(part, before, file)
+        for step in part.steps:
+            after.notation.plus(step, piece.address)
     except InputError:
         return None
-    return part
-
-
-def _after(part: Part, before: Before, file: str) -> Before:
-    after = before.copy()
-    for step in part.steps:
-        after.notation.plus(step, file)
     return after

@@ -2,7 +2,6 @@
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from carprice.arrays import Progress
+from carprice.arrays import Each, Progress
 from carprice.errors import InputError
 from carprice.listings.car_ids import CarId
 from carprice.listings.cars import (
@@ -40,7 +39,7 @@ from carprice.listings.numbers import Decimal
 from carprice.listings.partitions import Keep, Manner, read_parts, without_secrets
 from carprice.listings.plausibility import doubts, refuse_implausible
 from carprice.listings.remedies import rule_of, told_unreadable
-from carprice.listings.sources import addresses, copy_files, read_chunks
+from carprice.listings.sources import addresses, copy_files, pieces_of, read_chunks
 from carprice.listings.sources.locations import state_of
 from carprice.listings.tally import Tally
 from carprice.listings.unreadable import Unreadable
@@ -162,7 +161,7 @@ def read_source(
 
 
 def read_source_at(
-    run: Executor,
+    each: Each,
     settings: IngestSettings,
     progress: Progress,
     *,
@@ -185,7 +184,7 @@ def read_source_at(
     ignored, inspected = list[pd.DataFrame](), 0
     notation, tally = Notation(settings), manner.tally()
     progress(f"reading {label}")
-    for part, _, after in read_parts(run, manner, files, _keep_after):
+    for part, _, after in read_parts(each, manner, pieces_of(files), _keep_after):
         for frame, digest, head in part.kept:
             frames.append(frame)
             digests.append(digest)
@@ -288,6 +287,7 @@ def clean_source(source: Source, settings: IngestSettings) -> Listings:
     prices = settings.price_range or default_price_range(frame[PRICE])
     day = settings.valuation_date or find_valuation_date(frame)
     kept = clean(frame, day, prices, settings.units.distance, counts)
+    del frame  # it holds nearly all rows once more
     kept = with_cars(kept, counts.repaired)
     if settings.repeats == "latest":
         kept = latest_of_each(kept, settings.units.distance, counts.rejected)

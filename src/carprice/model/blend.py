@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
-from carprice.arrays import Codes, Each, Floats, Progress
-from carprice.model.booster import Booster, Part, cross_fit, fit_all, fit_beside, in_turn
+from carprice.arrays import Codes, Each, Floats, Progress, in_turn
+from carprice.model.booster import Booster, Part, cross_fit, fit_all, fit_beside
 from carprice.model.encoder import Encoder, Matrix
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ of the price.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
-from carprice.arrays import Each, Floats
+from carprice.arrays import Each, Floats, in_turn
 from carprice.model.encoder import Matrix
 from carprice.model.tree_graph import OddGraphError, check_trees, joined
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from xgboost import XGBRegressor
     from xgboost.callback import EarlyStopping
 
-R = TypeVar("R")
 _MANY_ROWS = 1000
 Codes = npt.NDArray[np.intp]
 
@@ -260,11 +259,6 @@ def fit_all(
 ) -> "XGBRegressor":
     """Fit trees to all rows."""
     return new_trees(parameters, seed, directions).fit(matrix, target, sample_weight=weights)
-
-
-def in_turn(function: Callable[..., R], items: Iterable[Any], *shared: Any) -> Iterator[R]:
-    """Yield what a function makes of each item, one after another: XGBoost has all cores."""
-    return (function(item, *shared) for item in items)
 
 
 def fit_beside(

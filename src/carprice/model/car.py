@@ -77,7 +77,7 @@ class CarReader:
 
     def __init__(self, defaults: Defaults) -> None:
         self._defaults = defaults
-        self._odometer_by_age = defaults.odometer_by_age.tolist()
+        self._odometer_by_age: list[float] = defaults.odometer_by_age.tolist()
         usual = defaults.categories
         self._own = defaults.own
         self.has_own = bool(self._own)
@@ -104,13 +104,25 @@ class CarReader:
         given, categories, equipment = values
         numbers = car_type.usual | given
         if "odometer" not in given:
-            oldest = len(self._odometer_by_age) - 1
-            numbers["odometer"] = self._odometer_by_age[int(min(given["age"], oldest))]
+            numbers["odometer"] = self._usual_odometer(given["age"])
         lacks_own = self.has_own and self._lacks_own(given, numbers, categories)
         if self._categories:
             pairs = zip(categories, self._categories, strict=True)
             categories = [own or usual for own, usual in pairs]
         return Car(given, numbers, categories, equipment, lacks_own)
+
+    def moved(self, car: Car, age: float, odometer: float | None) -> Car:
+        """Return a car of another age in years, and distance; of None it is the usual one."""
+        given, numbers = {**car.given, "age": age}, {**car.numbers, "age": age}
+        if odometer is None:
+            given.pop("odometer", None)
+            numbers["odometer"] = self._usual_odometer(age)
+        else:
+            given["odometer"] = numbers["odometer"] = odometer
+        return Car(given, numbers, car.categories, car.equipment, car.lacks_own)
+
+    def _usual_odometer(self, age: float) -> float:
+        return self._odometer_by_age[int(min(age, len(self._odometer_by_age) - 1))]
 
     def _lacks_own(
         self, given: Mapping[str, float], numbers: Mapping[str, float], categories: Sequence[str]

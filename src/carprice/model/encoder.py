@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Self, TypeAlias
@@ -23,6 +23,8 @@ _RIDGE: Final = "hedonic_price"
 WORTHS_OF_BEFORE: Final = ("make", "model")
 FALLING: Final = ("age", "odometer", "ownership")
 """Numbers with a monotone constraint: the price may not rise with them."""
+MOVED: Final = ("age", "odometer")
+"""Numbers that differ along a car's curve."""
 Falling: TypeAlias = Mapping[str, Sequence[float]]
 """Number → the least and the most between which the price falls with it; everywhere if absent."""
 ONE_HOT: Final = (*TYPE_CATEGORIES, *CAR_CATEGORIES)
@@ -141,6 +143,7 @@ class TreeRows:
             (of_number[name], next(place), least, most)
             for name, (least, most) in encoder.falling.items()
         ]
+        self._moved = [(name, of_number[name]) for name in MOVED if name in of_number]
         places = {
             name: {level: next(place) for level in encoder.levels[name]} for name in encoder.one_hot
         }
@@ -191,6 +194,24 @@ class TreeRows:
             self.write(cells[start : start + self.columns], *car)
         return matrix
 
+    def moved(self, of_type: Row, ridges: Sequence[float], cars: Sequence[Car]) -> Matrix:
+        """Return the same as :meth:`matrix` of a car at some ages and distances, in less time."""
+        matrix = np.empty((len(cars), self.columns), dtype=np.float32)
+        self.write(matrix[:1].data.cast("B").cast("f"), of_type, ridges[0], cars[0])
+        matrix[1:], matrix[:, 0] = matrix[0], ridges
+        for name, place in self._moved:
+            matrix[:, place] = [car.numbers[name] for car in cars]
+        self._part(matrix, {place for _, place in self._moved})
+        return matrix
+
+    def _part(self, matrix: Matrix, places: Collection[int]) -> None:
+        """Part numbers that stand whole at some places, into within and beyond falling prices."""
+        for place, beyond, least, most in self._beyond:
+            if place in places:
+                number = matrix[:, place].astype(np.float64)
+                within = np.minimum(np.maximum(number, least), most)
+                matrix[:, place], matrix[:, beyond] = within, number - within
+
     def training_matrix(self, complete: Features, anchor: Anchor) -> Matrix:
         """Return n training rows × columns, float32; a row does not count itself.
 
@@ -203,10 +224,7 @@ class TreeRows:
             matrix[:, place] = known
         for name, place in self._numbers:
             matrix[:, place] = complete.numbers[name]
-        for place, beyond, least, most in self._beyond:
-            number = matrix[:, place].astype(np.float64)
-            within = np.clip(number, least, most)
-            matrix[:, place], matrix[:, beyond] = within, number - within
+        self._part(matrix, {place for _, place in self._numbers})
         of_cars = zip((*CAR_CATEGORIES, *self._own_texts), self._of_cars, strict=True)
         for name, places in (*self._of_types, *of_cars):
             different, codes = coded(complete.texts[name])

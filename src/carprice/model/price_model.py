@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from carprice.arrays import Codes, Columns, Each, Floats, Progress, quiet
+from carprice.arrays import Codes, Columns, Each, Floats, Progress, in_turn, quiet
 from carprice.errors import CorruptModelError
 from carprice.listings import features as feature_code
 from carprice.listings.believed import believed_rows, counted
@@ -20,7 +20,7 @@ from carprice.listings.market import Market
 from carprice.listings.problems import refuse_wrong
 from carprice.listings.spelling import in_usual_width
 from carprice.metrics import price_metrics, range_metrics
-from carprice.model.booster import Booster, cross_fit, fit_all, in_turn
+from carprice.model.booster import Booster, cross_fit, fit_all
 from carprice.model.car import CarReader
 from carprice.model.correction import FILE as CORRECTION
 from carprice.model.correction import Correction

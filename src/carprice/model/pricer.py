@@ -7,7 +7,7 @@ floats. Of many listings only the trees work together, on one matrix.
 import datetime
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -47,6 +47,8 @@ from carprice.model.hedonic import USUAL_KM, Hedonic
 from carprice.model.intervals import Distribution
 from carprice.model.known_values import Unseen
 from carprice.model.learned import CarKeys
+from carprice.model.listing_store import ListingStore
+from carprice.model.many_cars import KeptPrices, Subjects
 from carprice.model.subject import Known, Subject
 from carprice.model.support import SupportLookups, TypeSupport
 from carprice.model.triples import NOTHING
@@ -264,10 +266,12 @@ class Pricer:
             reads = self._read_features(listings)
         else:
             reads = map(self._read, listings)
-        return self._prices(reads, confidence)
+        return self._prices(self._with_sums(reads), confidence)
 
-    def _prices(self, reads: Iterator[_Read], confidence: float) -> Prices:
-        found = [self._log_prices(*one, confidence) for one in self._with_sums(reads)]
+    def _prices(
+        self, reads: Iterable[tuple[_Read, tuple[float, float]]], confidence: float
+    ) -> Prices:
+        found = [self._log_prices(*one, confidence) for one in reads]
         price, low, high = np.exp(np.array(found, dtype=np.float64).reshape(-1, 3)).T
         return Prices(price, low, high)
 
@@ -285,21 +289,20 @@ class Pricer:
         ----------
         places : ages in years; distances, None where unknown.
         """
-        known, day = self._known(*map(listing.get, TYPE_FIELDS)), self._listings.day_of(listing)
-        values = self._listings.read(listing, day, known.car_type.litres)
+        known, day, car = self._car_of(listing)
+        edges = self._support.read_at_edges(car)
         unseen = self._values.unseen_of_car(*map(listing.get, self._car_fields))
-        subject = self.subject(listing)
+        subject = self._subject(known.car_type, car)
 
-        def reads() -> Iterator[_Read]:
-            for age, odometer in places:
-                moved = self._listings.moved(values, age, odometer)
-                car = self._cars.car_of(known.car_type, moved)
-                variance = self._support.read_at_edges(car)
-                at = car.numbers["age"], car.numbers["odometer"]
-                variance += self._support.beyond(known.support, *at)[1]
-                yield _Read(listing, known, car, subject.price_at(*at), variance, day, unseen)
-
-        return self._prices(reads(), confidence)
+        reads = []
+        for age, odometer in places:
+            moved = self._cars.moved(car, age, self._listings.believed(odometer, age))
+            at = age, moved.numbers["odometer"]
+            variance = edges + self._support.beyond(known.support, *at)[1]
+            ridge = subject.price_at(*at)
+            reads.append(_Read(listing, known, moved, ridge, variance, day, unseen))
+        sums = self._trees.of_moved(reads) if reads else ()
+        return self._prices(zip(reads, sums, strict=True), confidence)
 
     def kind_of(self, listing: Listing) -> str:
         """Return the kind of car that a listing counts to, of ``PriceModel.support``."""
@@ -423,8 +426,18 @@ class Pricer:
 
     def subject(self, listing: Listing) -> Subject:
         """Return a listing's car to compare with others, and with itself elsewhere."""
-        car_type, car = self.read(listing)
+        return self._subject(*self.read(listing))
+
+    def _subject(self, car_type: CarType, car: Car) -> Subject:
         return Subject(car_type, car, self._ridge, self._support, self._hedonic, self._beside)
+
+    def subjects(self, cars: Sequence[tuple[CarType, Car]]) -> Subjects:
+        """Return many cars that were read to compare with others."""
+        return Subjects(cars, self._ridge, self._support, self._hedonic)
+
+    def kept_prices(self, store: ListingStore, type_at: Callable[[int], CarType]) -> KeptPrices:
+        """Return what tells the ridge's ln(price) of kept listings."""
+        return KeptPrices(store, type_at, self._cars, self._ridge, self._support, self._hedonic)
 
     def level_of(self, car_type: CarType) -> float:
         """Return the ridge's ln(price) of a type at seven years and 50,000 km."""
@@ -630,6 +643,12 @@ class _Trees:
     def of_many(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
         """Return the same of each of many cars; the trees run once over all of them."""
         added, scales = self._both.predict(self._matrix(read))
+        return zip(self._residuals(added, read), scales.tolist(), strict=True)
+
+    def of_moved(self, read: Sequence[_Read]) -> Iterator[tuple[float, float]]:
+        """Return the same of a car at some ages and distances."""
+        ridges, cars = [one.ridge for one in read], [one.car for one in read]
+        added, scales = self._both.predict(self.rows.moved(read[0].known.row, ridges, cars))
         return zip(self._residuals(added, read), scales.tolist(), strict=True)
 
     def residuals(self, read: Sequence[_Read]) -> Iterator[float]:

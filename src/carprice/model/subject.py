@@ -43,11 +43,11 @@ class Subject:
     ) -> None:
         self.car_type, self.car, self._known = car_type, car, known_of(car_type)
         self._ridge, self._support, self._between = ridge, support, between
-        self._day = ridge.of_day(car.numbers["listed"])
+        worth = self._known[0]
+        self._day, self._spec = ridge.of_day(car.numbers["listed"]), spec_of(car.numbers)
         of_car = reduce(plus, ridge.apart(car).values(), ridge.of_equipment(car.equipment))
-        self._spec = spec_of(car.numbers)
-        of_spec, self._years = ridge.of_spec(self._known[0], self._spec)
-        self._all = plus(of_car, of_spec)
+        of_spec, years = ridge.of_spec(worth, self._spec)
+        self._worth = worth.with_more(plus(of_car, of_spec), years)
         self.log_price = self.price_at(car.numbers["age"], car.numbers["odometer"])
 
     def price_at(self, age: float, odometer: float) -> float:
@@ -55,9 +55,8 @@ class Subject:
         return self._at(self._ridge.place_of(age, odometer), age, odometer)
 
     def _at(self, place: Place, age: float, odometer: float) -> float:
-        worth, support = self._known
-        added = self._ridge.at(worth, place) + self._support.beyond(support, age, odometer)[0]
-        return added + place.times(self._all) + self._years.get(place.age, 0.0) + self._day
+        beyond, _ = self._support.beyond(self._known[1], age, odometer)
+        return self._ridge.at(self._worth, place) + beyond + self._day
 
     def differences(self, other_type: CarType, other: Car) -> dict[str, float]:
         """Return what another car's ln(price) changes by as it takes on this one's attributes.
@@ -85,14 +84,17 @@ class Subject:
 
         known, bare, named = self._between(self.car_type, other_type)
         spec = spec_of(theirs)
-        last, before = (known, spec), None
-        steps = (bare, spec), (named, spec), (self._known, self._spec)
-        for factor, step in zip((MAKE_AND_MODEL, VARIANT, POWERTRAIN), steps, strict=True):
-            if step != last:
-                before = of_type(*last) if before is None else before
-                after = of_type(*step)
+        before = None
+        for factor, step, its in (
+            (MAKE_AND_MODEL, bare, spec),
+            (VARIANT, named, spec),
+            (POWERTRAIN, self._known, self._spec),
+        ):
+            if step is not known or its != spec:
+                before = of_type(known, spec) if before is None else before
+                after = of_type(step, its)
                 found[factor] += after - before
-                last, before = step, after
+                known, spec, before = step, its, after
         tells_distance = "odometer" in self.car.given or "odometer" in other.given
         aged = own["age"], theirs["odometer"] if tells_distance else own["odometer"]
         before = after = self.log_price

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from itertools import accumulate, repeat
 from math import hypot, isnan, log, sqrt
 from operator import itemgetter
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from carprice.arrays import Codes, Floats
 from carprice.listings.features import CAR_CATEGORIES
 from carprice.listings.keys import DetailKey, detail_key, without_last
 from carprice.model.blocks import (
@@ -46,6 +47,7 @@ Numbers = Mapping[str, float]
 Spec = tuple[float, ...]
 
 _KEPT_TEXTS: Final = 16_384
+_KEPT_DISTANCES: Final = 4_096
 _ZEROS: Final = repeat(0.0)
 _KNOTS: Final = KM_KNOTS.tolist()
 _BASES: Final = ("one", "a", "a2", "a2_half", "a3", "so", "so2", "lo", "a_so")
@@ -64,9 +66,9 @@ _CAR_TEXTS: Final = frozenset(
 )
 """Texts of :data:`BLOCKS` that differ from car to car of a type."""
 _SELLER: Final = CAR_CATEGORIES.index("seller")
-_SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
+SPEC_NUMBERS: Final = tuple(dict.fromkeys((*ENGINE, *SPEC, *TAX)))
 _NO_SPEC: Final[tuple[Triple, Mapping[int, float]]] = NOTHING, {}
-spec_of: Final = itemgetter(*_SPEC_NUMBERS)
+spec_of: Final = itemgetter(*SPEC_NUMBERS)
 """Returns the numbers of an engine of a car's numbers."""
 
 WORTHS: Final = ("names", "variant", "powertrain", "age")
@@ -100,7 +102,7 @@ class TypeWorth:
     worths : the :data:`WORTHS` by name, and what make alone and model alone add, 0 where unseen,
         for the trees of model folders of before. ``slopes`` include them.
     by_age : age in whole years → what the model adds at that age.
-    by_numbers : the model and the fuel, whose cars differ by their :data:`_SPEC_NUMBERS`; None
+    by_numbers : the model and the fuel, whose cars differ by their :data:`SPEC_NUMBERS`; None
         where nothing is known of these.
     """
 
@@ -108,6 +110,15 @@ class TypeWorth:
     worths: Mapping[str, float]
     by_age: Mapping[int, float]
     by_numbers: tuple[str, str] | None
+
+    def with_more(self, more: Triple, years: Mapping[int, float]) -> "TypeWorth":
+        """Return what the type and something else add, which adds more by age in whole years."""
+        one, by_a, by_a2, by_a3, by_so, *others = self.slopes
+        slopes = one + more[0], by_a + more[1], by_a2, by_a3, by_so + more[2], *others
+        by_age = self.by_age
+        if years:
+            by_age = {**by_age, **{age: by_age.get(age, 0.0) + each for age, each in years.items()}}
+        return TypeWorth(slopes, self.worths, by_age, self.by_numbers)
 
 
 class Place(NamedTuple):
@@ -130,6 +141,16 @@ class Place(NamedTuple):
         """Return what adds so much per unit of the bases 1, a and so."""
         one, by_a, by_so = worth
         return one + self.a * by_a + self.so * by_so
+
+
+class Places(NamedTuple):
+    """Many ages and distances, as :class:`Place` has one, in arrays of one shape."""
+
+    age: Codes
+    a: Floats
+    so: Floats
+    lo: Floats
+    added: Floats
 
 
 class RidgeLookups:
@@ -160,6 +181,10 @@ class RidgeLookups:
         walk = (steps.get(quarter, 0.0) for quarter in range(1, self._last_quarter + 1))
         self._by_quarter = [*accumulate(walk, initial=0.0)]
         self._slopes = [*(np.diff(self._by_distance) / np.diff(KM_KNOTS)).tolist(), 0.0]
+        # Those of kept listings are whole, and curves have round ones: they come again and again.
+        self._age_at = lru_cache(maxsize=256)(self._find_age)
+        self._distance_at = lru_cache(maxsize=_KEPT_DISTANCES)(self._find_distance)
+        self._usual_distance = self._find_distance(USUAL_KM / self._km_per_unit)
         self._blocks_of: dict[str, list[Block]] = {}
         for block in BLOCKS:
             if block.text not in _CAR_TEXTS and known[block.name]:
@@ -208,6 +233,7 @@ class RidgeLookups:
         if self._own is not None:
             numbers += [(name, _of_known(worth_of)) for name, worth_of in self._own.numbers]
             self._by_text += [(OWN, worth) for worth in self._own.texts]
+        self.of_categories = lru_cache(maxsize=4096)(self._find_of_categories)
         self._by_number = [(name, factor_of(name), worth_of) for name, worth_of in numbers]
 
     def of_type(self, car_type: CarType) -> TypeWorth:
@@ -302,17 +328,26 @@ class RidgeLookups:
 
     def place_of(self, age: float, odometer: float) -> Place:
         """Return an age in years and a distance in the market's unit, which may be NaN."""
-        age, km = min(age, self._oldest), odometer * self._km_per_unit
-        has_distance = not isnan(km)
-        km = min(max(km, _KNOTS[0]), _KNOTS[-1]) if has_distance else USUAL_KM
+        years, a, of_age, of_unknown = self._age_at(age)
+        if isnan(odometer):
+            so, lo, added = self._usual_distance
+            return Place(years, a, so, lo, of_age + added + of_unknown)
+        so, lo, added = self._distance_at(odometer)
+        return Place(years, a, so, lo, of_age + added)
+
+    def _find_age(self, age: float) -> tuple[int, float, float, float]:
+        """Return whole years, the basis a, and what they and an unknown distance then add."""
+        age = min(age, self._oldest)
+        years, a = int(age), age / 5 - 1.4
+        level, by_a, by_a2 = self._no_distance
+        return years, a, self._by_age[years], level + a * (by_a + a * by_a2)
+
+    def _find_distance(self, odometer: float) -> tuple[float, float, float]:
+        """Return the bases so and lo of a distance, and what it adds."""
+        km = min(max(odometer * self._km_per_unit, _KNOTS[0]), _KNOTS[-1])
         knot = bisect_right(_KNOTS, km) - 1
-        a, years = age / 5 - 1.4, int(age)
-        added = self._by_age[years] + self._by_distance[knot]
-        added += self._slopes[knot] * (km - _KNOTS[knot])
-        if not has_distance:
-            level, by_a, by_a2 = self._no_distance
-            added += level + a * (by_a + a * by_a2)
-        return Place(years, a, sqrt(km / 50_000) - 1, log(km) - 10.8, added)
+        added = self._by_distance[knot] + self._slopes[knot] * (km - _KNOTS[knot])
+        return sqrt(km / 50_000) - 1, log(km) - 10.8, added
 
     def at(self, worth: TypeWorth, place: Place) -> float:
         """Return what a type, an age and a distance add to ln(price)."""
@@ -321,6 +356,38 @@ class RidgeLookups:
         of_type = one + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
         of_type += so * (by_so + so * by_so2) + by_lo * lo + worth.by_age.get(years, 0.0)
         return of_type + added
+
+    @property
+    def oldest(self) -> int:
+        """The oldest age in years that training knew."""
+        return self._oldest
+
+    def places_of(self, ages: Floats, odometers: Floats) -> Places:
+        """Return many ages and distances, as :meth:`place_of` does one."""
+        ages, km = np.minimum(ages, self._oldest), odometers * self._km_per_unit
+        is_unknown = np.isnan(km)
+        km = np.where(is_unknown, USUAL_KM, np.clip(km, _KNOTS[0], _KNOTS[-1]))
+        knots = np.searchsorted(KM_KNOTS, km, side="right") - 1
+        a, years = ages / 5 - 1.4, ages.astype(np.intp)
+        added = np.array(self._by_age)[years] + np.array(self._by_distance)[knots]
+        added += np.array(self._slopes)[knots] * (km - KM_KNOTS[knots])
+        level, by_a, by_a2 = self._no_distance
+        added += np.where(is_unknown, level + a * (by_a + a * by_a2), 0.0)
+        return Places(years, a, np.sqrt(km / 50_000) - 1, np.log(km) - 10.8, added)
+
+    def at_places(self, slopes: Floats, worth: Floats, places: Places) -> Floats:
+        """Return what types, ages and distances add to ln(price), but for their years by name.
+
+        Parameters
+        ----------
+        slopes : of the types, see :attr:`TypeWorth.slopes`, along the first axis.
+        worth : a :data:`Triple` for each type, along the first axis, that is added.
+        """
+        _, a, so, lo, added = places
+        one, by_a, by_a2, by_a3, by_so, by_so2, by_lo, by_a_so = slopes
+        of_type = one + a * (by_a + a * (by_a2 + a * by_a3) + so * by_a_so)
+        of_type += so * (by_so + so * by_so2) + by_lo * lo
+        return np.asarray(of_type + added + (worth[0] + a * worth[1] + so * worth[2]))
 
     def of_day(self, listed: float) -> float:
         """Return what the day of a listing adds, by its years after the valuation date."""
@@ -334,7 +401,7 @@ class RidgeLookups:
     def apart(self, car: Car, other: Car | None = None) -> dict[str, Triple]:
         """Return what a car's attributes add more than another car's, or in all, by factor.
 
-        These are all but type, age, distance, day, :data:`_SPEC_NUMBERS` of the model and
+        These are all but type, age, distance, day, :data:`SPEC_NUMBERS` of the model and
         equipment; the factors those of :data:`carprice.model.explanation.MIXED`. What is the same
         is left out.
         """
@@ -352,6 +419,27 @@ class RidgeLookups:
                 found[factor] = plus(found[factor], more) if factor in found else more
         return found
 
+    @property
+    def numbers(self) -> Mapping[str, Callable[[float | None], Triple]]:
+        """What a number of a car adds, by its name; an unknown one adds nothing."""
+        return {name: of_number for name, _, of_number in self._by_number}
+
+    def of_car(self, car: Car) -> Triple:
+        """Return what :meth:`apart` and equipment add in all."""
+        one, by_age, by_distance = self.of_equipment(car.equipment)
+        numbers = car.numbers
+        of_numbers = [of_number(numbers[name]) for name, _, of_number in self._by_number]
+        for added in (*of_numbers, self.of_categories(tuple(car.categories))):
+            one += added[0]
+            by_age += added[1]
+            by_distance += added[2]
+        return one, by_age, by_distance
+
+    def _find_of_categories(self, texts: Sequence[str]) -> Triple:
+        """Return what the categories of a car add, in their order."""
+        pairs = zip(self._by_text, texts, strict=False)
+        return reduce(plus, (known.get(text, NOTHING) for (_, known), text in pairs), NOTHING)
+
     def of_equipment(self, names: Sequence[str]) -> Triple:
         """Return what equipment adds by name and by its amount."""
         many = len(names) / 8
@@ -368,8 +456,8 @@ class RidgeLookups:
     def _find_of_numbers(
         self, model: str, fuel: str, *values: float
     ) -> tuple[Triple, Mapping[int, float]]:
-        """Return what a model's :data:`_SPEC_NUMBERS` add, and what more at an age in years."""
-        texts = dict(zip(_SPEC_NUMBERS, map(printed, values), strict=True))
+        """Return what a model's :data:`SPEC_NUMBERS` add, and what more at an age in years."""
+        texts = dict(zip(SPEC_NUMBERS, map(printed, values), strict=True))
         engine, spec, tax = ([texts[name] for name in names] for names in (ENGINE, SPEC, TAX))
         terms = detail_key(model, *engine), detail_key(model, *spec, fuel), detail_key(model, *tax)
         found = [

@@ -1,4 +1,8 @@
-"""Journals: rows as JSON arrays, one a line, each in a file that its writer has locked.
+"""Journals: rows, one a line, each in a file that its writer has locked.
+
+Most lines are plain: the values of a JSON array without its brackets, in which no text has a
+backslash, and each list is one text (:data:`BETWEEN`). So they are CSV as well, which is read in
+one go. The others begin with a tab; the whole array follows.
 
 The lock is the operating system's, which frees that of a killed process: a journal that nobody has
 locked is finished, and whoever comes first makes a file of the prediction log of it. Its name is
@@ -23,8 +27,11 @@ from carprice.schema import FIELDS, why_not_own
 _STEM: Final = r"predictions-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}"
 LOG_FILE: Final = re.compile(rf"{_STEM}\.parquet")
 """What files of the log are called; they sort by the moment at which they were begun."""
-_JOURNAL: Final = re.compile(rf"\.({_STEM})\.(rows|jsonl)")
-"""Those of before are called ``.jsonl``; their lines are objects."""
+_JOURNAL: Final = re.compile(rf"\.({_STEM})\.(lines|rows|jsonl)")
+"""Those of before have other names, so that a former version leaves these alone: ``.rows``, none of
+whose lines is plain, and ``.jsonl``, whose lines are objects."""
+BETWEEN: Final = "\x7f"
+"""Stands before each name of a list that is written as one text; JSON does not escape it."""
 _BEGUN: Final = re.compile(rf"\.{_STEM}\.(new|parquet\.part)")
 _OWN: Final = "own"
 _COLUMNS: Final = "columns"
@@ -66,7 +73,7 @@ class Journal:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         now = stamp(datetime.datetime.now(datetime.UTC))
         stem = f".predictions-{now}-{secrets.token_hex(8)}"
-        self.path = folder / f"{stem}.rows"
+        self.path = folder / f"{stem}.lines"
         self.own = own
         self.rows = self.size = 0
         self.begun = monotonic()
@@ -152,24 +159,25 @@ class Found:
     ----------
     own : the market's own columns.
     columns : those of a line, in their order.
-    lines : the whole ones.
+    content : the whole lines after the first, each with its end.
     is_torn : whether the last one is not.
     """
 
     own: tuple[str, ...]
     columns: tuple[str, ...]
-    lines: list[bytes]
+    content: bytes
     is_torn: bool
 
 
 def read_journal(path: Path) -> Found:
     """Return what is in a journal; where its first line cannot be read, the usual columns."""
-    head, *lines = path.read_bytes().split(b"\n")
-    rest = lines.pop() if lines else b""
+    with path.open("rb") as file:
+        head, rest = file.readline(), file.read()
+    end = rest.rfind(b"\n") + 1
     try:
         told = json.loads(head)
         own = tuple(name for name in told[_OWN] if not why_not_own(name, of_before=True))
         columns = (*map(str, told.get(_COLUMNS, columns_of(own))),)
     except (ValueError, KeyError, TypeError, AttributeError):
         own, columns = (), columns_of(())
-    return Found(own, columns, lines, bool(rest))
+    return Found(own, columns, rest[:end], end < len(rest))

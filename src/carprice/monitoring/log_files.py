@@ -2,7 +2,7 @@
 
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import sleep
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import from_json
 
 from carprice.monitoring import records
-from carprice.monitoring.journal import LOG_FILE, Found, read_journal, stamp
+from carprice.monitoring.journal import BETWEEN, LOG_FILE, Found, read_journal, stamp
 from carprice.monitoring.s3 import open_store
 from carprice.schema import FIELDS, FieldKind, kind_of
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHUNK: Final = 400
+_PIECE_BYTES: Final = 4 * 1024 * 1024
+_OTHERS: Final = (b"\t", b"[", b"{")
+"""With these begin lines that are not plain; a tab is nowhere else, JSON escapes it."""
 _BREATH_SECONDS: Final = 0.001
 _KINDS: Final = {
     FieldKind.NUMBER: "float64",
@@ -34,6 +37,15 @@ _ANSWER_KINDS: Final = {
     **dict.fromkeys((records.CONFIDENCE, records.PRICE, records.LOW, records.HIGH), "float64"),
     **dict.fromkeys((records.ASKING_PRICE, records.MILLISECONDS), "float64"),
 }
+
+
+_DIFFERENT: Final = frozenset(
+    (
+        *(records.QUOTE_ID, records.ANSWERED_AT, records.MILLISECONDS),
+        *(records.PRICE, records.LOW, records.HIGH),
+    )
+)
+"""Columns whose values are different in each row."""
 
 
 def _columns(own: tuple[str, ...]) -> dict[str, str]:
@@ -68,7 +80,13 @@ def write_file(journal: Path, target: Path) -> tuple[int, int]:
         part = target.with_name(f".{target.name}.part")
         try:
             part.touch(mode=0o600)
-            pq.write_table(table, part, compression="zstd")
+            pq.write_table(
+                table,
+                part,
+                compression="zstd",
+                use_dictionary=[name for name in table.column_names if name not in _DIFFERENT],
+                write_statistics=[records.ANSWERED_AT],
+            )
             _force_out(part)
             part.replace(target)
         except OSError:
@@ -83,27 +101,89 @@ def _table(found: Found) -> "tuple[pa.Table, int]":
     import pyarrow as pa
 
     schema, lost = _schema(found.own), 0
-    batches: list[pa.RecordBatch] = []
+    tables: list[pa.Table] = []
     unreadable = (pa.ArrowException, ValueError, TypeError, OverflowError)
-    for place in range(0, len(found.lines), _CHUNK):
-        some = found.lines[place : place + _CHUNK]
-        try:
-            batches.append(_parsed(some, found.columns, schema))
-        except unreadable:
-            before = len(batches)
-            for line in some:
-                with suppress(*unreadable):
-                    batches.append(_parsed([line], found.columns, schema))
-            lost += len(some) - (len(batches) - before)
-        sleep(_BREATH_SECONDS)  # requests are answered meanwhile
-    return pa.Table.from_batches(batches, schema), lost
+    for piece in _pieces(found.content):
+        plain, lines = _parted(piece)
+        if plain:
+            try:
+                tables.append(_plain(plain, found.columns, schema))
+            except unreadable:
+                lines += plain.split(b"\n")
+        for place in range(0, len(lines), _CHUNK):
+            some = lines[place : place + _CHUNK]
+            try:
+                tables.append(_parsed(some, found.columns, schema))
+            except unreadable:
+                before = len(tables)
+                for line in some:
+                    with suppress(*unreadable):
+                        tables.append(_parsed([line], found.columns, schema))
+                lost += len(some) - (len(tables) - before)
+            sleep(_BREATH_SECONDS)  # requests are answered meanwhile
+    return pa.concat_tables(tables) if tables else schema.empty_table(), lost
 
 
-def _parsed(lines: list[bytes], columns: tuple[str, ...], schema: "pa.Schema") -> "pa.RecordBatch":
+def _pieces(content: bytes) -> Iterator[bytes]:
+    """Yield whole lines together, without the end of the last."""
+    begin = 0
+    while begin < len(content):
+        end = content.find(b"\n", begin + _PIECE_BYTES)
+        end = len(content) - 1 if end < 0 else end
+        yield content[begin:end]
+        begin = end + 1
+
+
+def _parted(piece: bytes) -> tuple[bytes, list[bytes]]:
+    """Return the plain lines, and the others."""
+    if not piece.startswith(_OTHERS) and b"\t" not in piece:
+        return piece, []
+    lines = piece.split(b"\n")
+    plain = b"\n".join([line for line in lines if not line.startswith(_OTHERS)])
+    return plain, [line for line in lines if line.startswith(_OTHERS)]
+
+
+def _plain(lines: bytes, columns: tuple[str, ...], schema: "pa.Schema") -> "pa.Table":
+    """Return rows of plain lines as columns; an error if one of them is damaged."""
+    import pyarrow as pa
+    from pyarrow import compute, csv
+
+    if b"\0" in lines:
+        raise ValueError("the disk has lost something")
+    kinds = {
+        field.name: pa.string()
+        if pa.types.is_list(field.type)
+        else pa.int64()
+        if pa.types.is_timestamp(field.type)
+        else field.type
+        for field in schema
+    }
+    table = csv.read_csv(
+        pa.BufferReader(lines),
+        csv.ReadOptions(use_threads=False, column_names=columns),
+        csv.ParseOptions(double_quote=False, ignore_empty_lines=False),
+        csv.ConvertOptions(
+            column_types=kinds,
+            include_columns=schema.names,
+            include_missing_columns=True,
+            null_values=["null"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    for place, field in enumerate(schema):
+        if pa.types.is_list(field.type):
+            names = compute.list_slice(compute.split_pattern(table[place], BETWEEN), 1)
+            table = table.set_column(place, field, names)
+    return table.cast(schema)
+
+
+def _parsed(lines: list[bytes], columns: tuple[str, ...], schema: "pa.Schema") -> "pa.Table":
     """Return rows as columns; an error if one of them is damaged."""
     import pyarrow as pa
 
-    rows = from_json(b"[%b]" % b",".join(lines))
+    arrays = [line if line.startswith(_OTHERS) else b"[%b]" % line for line in lines]
+    rows = from_json(b"[%b]" % b",".join(arrays))
     if len(rows) != len(lines):
         raise ValueError("a line is no row")
     if isinstance(rows[0], dict):  # a journal of before
@@ -112,12 +192,19 @@ def _parsed(lines: list[bytes], columns: tuple[str, ...], schema: "pa.Schema") -
     if len(values) < len(columns):
         raise ValueError("a value is missing")
     found, none = dict(zip(columns, values, strict=False)), (None,) * len(rows)
-    day, text, arrays = pa.date32(), pa.string(), []
+    read = []
     for field in schema:
-        is_day = field.type == day
-        array = pa.array(found.get(field.name, none), text if is_day else field.type)
-        arrays.append(array.cast(day) if is_day else array)
-    return pa.record_batch(arrays, schema=schema)
+        cells, is_day = found.get(field.name, none), pa.types.is_date(field.type)
+        if pa.types.is_list(field.type):
+            cells = (*map(_names, cells),)
+        array = pa.array(cells, pa.string() if is_day else field.type)
+        read.append(array.cast(field.type) if is_day else array)
+    return pa.table(read, schema=schema)
+
+
+def _names(cell: Any) -> Any:
+    """Return the list that a plain line has as a text."""
+    return cell.split(BETWEEN)[1:] if isinstance(cell, str) else cell
 
 
 def _force_out(path: Path) -> None:

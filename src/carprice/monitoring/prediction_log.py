@@ -9,14 +9,14 @@ what is stored, and what may be lost.
 import datetime
 import logging
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_bytes
 from time import monotonic, sleep, time_ns
 from typing import Any, Final, Literal, Protocol
 
@@ -25,7 +25,15 @@ from pydantic_core import to_json
 from carprice.appraisal.deal import JudgedValuation
 from carprice.model import PriceModel
 from carprice.model.pricer import Valuation
-from carprice.monitoring.journal import Journal, claimed, forget_begun, journals
+from carprice.monitoring import records
+from carprice.monitoring.journal import (
+    BETWEEN,
+    Journal,
+    claimed,
+    columns_of,
+    forget_begun,
+    journals,
+)
 from carprice.monitoring.log_files import Folder, S3Prefix, write_file
 from carprice.monitoring.log_settings import LogSettings
 from carprice.schema import ASKING_PRICE, FIELDS, is_own, name_in_requests
@@ -42,7 +50,7 @@ _TOLD: Final[Mapping[str, str]] = {
     "damaged": "a process was killed while it wrote, or the disk lost something",
 }
 _PAUSE_SECONDS: Final = 0.2
-_CHUNK: Final = 200
+_CHUNKS: Final = 16
 _TOGETHER: Final = 32
 _SWEEP_SECONDS: Final = 60.0
 _FIRST_WAIT_SECONDS: Final = 1.0
@@ -53,6 +61,8 @@ _MOST_REFUSED: Final = 3
 _LONGEST_PROBLEM: Final = 100
 _MANY_FORMS: Final = 200
 _UNPRICED: Final = (None,) * 6
+_FEATURES: Final = columns_of(()).index("features") - records.LINE.index(records.QUOTE_ID)
+"""Their place in a row, after what the rows of a form have in common."""
 _IDS: Final = 64
 
 
@@ -68,27 +78,69 @@ class Served(Protocol):
         """Its number in the registry."""
 
 
-@dataclass(frozen=True, eq=False)
+_Lines = tuple[tuple[str, ...], int, bytes]
+"""Own columns of some lines, how many they are, and the lines."""
+_Row = tuple["_Form", tuple[str, int, float, str], Mapping[str, Any], Valuation | None]
+"""A row before it is a line: id, moment, milliseconds and problem; listing and valuation."""
+
+
 class _Form:
     """How lines begin that have much in common, and what is kept of their listings.
 
     It does not hold the model, which may have been replaced.
 
-    Attributes
+    Parameters
     ----------
+    head : JSON of what the lines have in common, as it stands between brackets.
     names : of the asking price, the fields and the own columns; empty where it is not kept.
     own : the market's own columns of a line.
     """
 
-    head: bytes
-    names: tuple[str, ...]
-    own: tuple[str, ...]
+    def __init__(self, head: bytes, names: tuple[str, ...], own: tuple[str, ...]) -> None:
+        self.own = own
+        self._head = head + b","
+        self._names = names
+        self._of = itemgetter(*names)
+
+    def lines_of(self, rows: Sequence[_Row]) -> tuple[bytes, int]:
+        """Return lines of rows, and how many they are: a text that is no Unicode costs its row."""
+        plain, others = [b""], []
+        for _, told, listing, valuation in rows:
+            try:
+                kept = self._of(listing)
+            except KeyError:
+                kept = (*map(listing.get, self._names),)
+            values = [*told, *_told_by(valuation), *kept]
+            features, is_plain = values[_FEATURES], True
+            if features is not None:
+                text = BETWEEN.join(("", *features))
+                is_plain = text.count(BETWEEN) == len(features)
+                values[_FEATURES] = text if is_plain else features
+            try:
+                line = to_json(values, inf_nan_mode="null")
+            except ValueError:
+                continue
+            if is_plain and b"\\" not in line:
+                plain.append(line[1:-1])
+            else:
+                others.append(b"\t[%b%b\n" % (self._head, line[1:]))
+        lines = (b"\n" + self._head).join(plain)[1:] + b"\n" if plain[1:] else b""
+        return lines + b"".join(others), len(plain) - 1 + len(others)
 
 
-_Line = tuple[tuple[str, ...], bytes]
-"""Own columns of a line, and the line."""
-_Row = tuple[_Form, tuple[str, int, float, str], Mapping[str, Any], Valuation | None]
-"""A row before it is a line: id, moment, milliseconds and problem; listing and valuation."""
+def _told_by(valuation: Valuation | None) -> Sequence[Any]:
+    """Return the columns of a line that a valuation has; the cautions are one text."""
+    if valuation is None:
+        return _UNPRICED
+    cautions = [f"{BETWEEN}{one.kind}:{one.field}" for one in valuation.cautions]
+    return (
+        valuation.predicted_price,
+        valuation.price_low,
+        valuation.price_high,
+        valuation.valuation_date,
+        "".join(cautions),
+        valuation.deal.label if isinstance(valuation, JudgedValuation) else None,
+    )
 
 
 class PredictionLog:
@@ -109,9 +161,9 @@ class PredictionLog:
         share = settings.share
         self._end_of_share = "g" if share >= 1 else f"{int(share * 2**64):016x}"
         self._new: deque[_Row] = deque()
-        self._waiting: deque[_Line] = deque()
+        self._waiting: deque[_Lines] = deque()
         self._ids: list[str] = []
-        self._refused = self._damaged = 0
+        self._lines = self._refused = self._damaged = 0
         self._lock = threading.Lock()
         is_sent = settings.is_s3
         self._folder = settings.spool if is_sent else Path(settings.location)
@@ -142,9 +194,8 @@ class PredictionLog:
         try:
             return self._ids.pop()
         except IndexError:  # to ask the system for many at once is quicker
-            text = token_hex(16 * _IDS)
-            self._ids += [text[place : place + 32] for place in range(32, len(text), 32)]
-            return text[:32]
+            first, *self._ids = token_bytes(16 * _IDS).hex("-", 16).split("-")
+            return first
 
     def put(
         self,
@@ -178,7 +229,7 @@ class PredictionLog:
         """
         if quote_id >= self._end_of_share:
             return
-        if len(self._waiting) + len(self._new) >= self._most:
+        if self._lines + len(self._new) >= self._most:
             with self._lock:
                 self._refused += 1
             return
@@ -194,25 +245,17 @@ class PredictionLog:
 
         They are few: what outlives its request for long costs more than to write it down does.
         """
+        alike = defaultdict[_Form, list[_Row]](list)
         with suppress(IndexError):  # another thread may take the last one
             while self._new:
-                form, told, listing, valuation = self._new.popleft()
-                answer: Sequence[Any] = _UNPRICED
-                if valuation is not None:
-                    answer = (
-                        *valuation.prices,
-                        valuation.valuation_date,
-                        [f"{one.kind}:{one.field}" for one in valuation.cautions],
-                        valuation.deal.label if isinstance(valuation, JudgedValuation) else None,
-                    )
-                row = [*told, *answer, *map(listing.get, form.names)]
-                try:
-                    line = to_json(row, inf_nan_mode="null")
-                except ValueError:  # a text that is no Unicode
-                    with self._lock:
-                        self._damaged += 1
-                else:
-                    self._waiting.append((form.own, form.head + line[1:]))
+                row = self._new.popleft()
+                alike[row[0]].append(row)
+        for form, rows in alike.items():
+            lines, count = form.lines_of(rows)
+            with self._lock:
+                self._damaged += len(rows) - count
+                self._lines += count
+            self._waiting.append((form.own, count, lines))
 
     def _form_of(self, served: Served, about: tuple[str, str, str, str, bool, float]) -> "_Form":
         """Return how lines begin of a model, a route, an alias, shadow or not, a confidence."""
@@ -225,7 +268,7 @@ class PredictionLog:
             self._own = own
             columns = (ASKING_PRICE, *FIELDS, *own)
             names = (*(name_in_requests(name) if name in kept else "" for name in columns),)
-            head = to_json([version, digest, model.market.currency, *asked])[:-1] + b","
+            head = to_json([version, digest, model.market.currency, *asked])[1:-1]
             form = self._forms[about] = _Form(head, names, own)
         return form
 
@@ -244,7 +287,8 @@ class PredictionLog:
 
     def begin(self) -> None:
         """Start to write, and recover what a process that was killed has left."""
-        import pyarrow.json
+        import pyarrow.compute
+        import pyarrow.csv
         import pyarrow.parquet  # noqa: F401 (now, and not while requests are answered)
 
         for name, work in (("prediction-log", self._write), ("prediction-log-files", self._keep)):
@@ -280,9 +324,10 @@ class PredictionLog:
         self._drop("queue", refused)
         self._drop("damaged", damaged)
         self._tell_waiting()
-        while rows := [self._waiting.popleft() for _ in range(min(len(self._waiting), _CHUNK))]:
-            for own, some in groupby(rows, itemgetter(0)):
-                self._append(own, [line for _, line in some])
+        while found := [self._waiting.popleft() for _ in range(min(len(self._waiting), _CHUNKS))]:
+            for own, some in groupby(found, itemgetter(0)):
+                _, counts, lines = zip(*some, strict=True)
+                self._append(own, b"".join(lines), sum(counts))
         journal = self._journal
         if journal is not None:
             is_old = monotonic() - journal.begun >= self._settings.seconds
@@ -291,8 +336,9 @@ class PredictionLog:
         self._tell_waiting()
         self._trouble.look_back()
 
-    def _append(self, own: tuple[str, ...], lines: list[bytes]) -> None:
-        count = len(lines)
+    def _append(self, own: tuple[str, ...], lines: bytes, count: int) -> None:
+        with self._lock:
+            self._lines -= count
         journal = self._journal
         if journal is not None and not journal.is_there():
             self._drop("gone", journal.rows)
@@ -305,7 +351,7 @@ class PredictionLog:
             if self._is_sent and self._spooled + self._journal.size > self._settings.spool_bytes:
                 self._drop("spool", count)
                 return
-            self._journal.append(b"\n".join(lines) + b"\n", count)
+            self._journal.append(lines, count)
         except OSError as error:
             self._drop("disk", count, error)
         else:
@@ -319,7 +365,7 @@ class PredictionLog:
             self._is_due.set()
 
     def _tell_waiting(self) -> None:
-        _call(self.on_waiting, len(self._waiting))
+        _call(self.on_waiting, self._lines)
 
     def _drop(self, reason: Reason, count: int, error: Exception | None = None) -> None:
         if count:

@@ -3,9 +3,9 @@
 import contextlib
 import glob
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from carprice.errors import InputError
 from carprice.listings.sources.chunks import (
@@ -17,24 +17,45 @@ from carprice.listings.sources.chunks import (
     slices,
 )
 from carprice.listings.sources.databases import database_chunks
-from carprice.listings.sources.formats import LocalFile, is_workbook, reader_for, sheet_names
+from carprice.listings.sources.formats import (
+    LocalFile,
+    is_workbook,
+    reader_for,
+    rows_of_pieces,
+    sheet_names,
+)
 from carprice.listings.sources.locations import File, locate, names_of_copies
 from carprice.redaction import redact
 from carprice.settings import IngestSettings
 
-__all__ = ["SAMPLE", "Chunk", "addresses", "are_files", "copy_files", "first_chunks"]
-__all__ += ["is_database", "read_chunks", "sheets_of"]
+__all__ = ["SAMPLE", "Chunk", "Piece", "addresses", "are_files", "copy_files", "first_chunks"]
+__all__ += ["is_database", "pieces_of", "read_chunks", "sheets_of"]
 
 SAMPLE: Final = "sample"
 _FILES: Final = ("file", "s3", "http", "https")
 _FEWEST_OF_A_FILE: Final = 200
+_CHUNK_ROWS: Final = 200_000
+
+
+class Piece(NamedTuple):
+    """What is read of a source at once: a file, or some of its rows.
+
+    Attributes
+    ----------
+    address : of the file; see :func:`addresses`.
+    rows : None for all.
+    """
+
+    address: str
+    rows: range | None = None
 
 
 def read_chunks(
     settings: IngestSettings,
     *,
-    chunk_rows: int = 200_000,
+    chunk_rows: int = _CHUNK_ROWS,
     source: str | None = None,
+    rows: range | None = None,
     keep: Path | None = None,
     passed_over: Path | None = None,
     coded: bool = False,
@@ -47,6 +68,7 @@ def read_chunks(
     chunk_rows : largest number of rows of a chunk.
     source : is read instead of ``settings.source``: a path, a pattern such as ``data/*.csv``,
         ``s3://…`` (patterns too), ``http(s)://…``, a SQLAlchemy URL, or ``sample``.
+    rows : of a Parquet file, those that are read; None for all.
     keep : an empty folder for a copy of the source: its files, byte for byte, or Parquet files
         with the rows of a database or the sample. Files are copied before they are read.
     passed_over : a folder, such as the last run's copy, whose files a pattern does not match
@@ -68,7 +90,7 @@ def read_chunks(
         files = locate(origin, scheme, passed_over)
         for file, name in zip(files, names_of_copies(files), strict=True):
             copy = None if keep is None else keep / name
-            yield from _read_file(file, copy, settings, chunk_rows, coded=coded)
+            yield from _read_file(file, copy, settings, chunk_rows, coded=coded, rows=rows)
         return
     if origin == SAMPLE:
         chunks = _sample_chunks(settings, chunk_rows)
@@ -123,6 +145,19 @@ def addresses(source: str, passed_over: Path | None = None) -> list[str]:
         str(file.path.absolute()) if file.path else f"s3://{glob.escape(file.label[5:])}"
         for file in files
     ]
+
+
+def pieces_of(files: Sequence[str]) -> list[Piece]:
+    """Return what can be read at once of files at addresses, in their order.
+
+    Of a Parquet file in a folder that is one chunk after another, of any other file all.
+    """
+    found = list[Piece]()
+    for file in files:
+        is_split = scheme_of(file) is None and file.lower().endswith(".parquet")
+        rows = rows_of_pieces(Path(file), _CHUNK_ROWS) if is_split else []
+        found += [Piece(file, some) for some in rows] or [Piece(file)]
+    return found
 
 
 def is_database(source: str) -> bool:
@@ -182,13 +217,14 @@ def _read_file(
     most_rows: int | None = None,
     *,
     coded: bool = False,
+    rows: range | None = None,
 ) -> Generator[Chunk, None, None]:
     reader, gzipped = reader_for(file.name, file.label)
     with file.opened(copy) as path:
         if path.stat().st_size == 0:
             raise InputError(f"{file.label} is empty; export it again or name another source")
-        frames = reader(
-            LocalFile(path, file.label, gzipped, most_rows, coded), settings, chunk_rows
-        )
+        local = LocalFile(path, file.label, gzipped, most_rows, coded, rows)
+        frames = reader(local, settings, chunk_rows)
         empty = f"{file.label} has no rows below its header; name a file that holds cars"
-        yield from as_chunks(frames, file.name.partition(".")[0], file.label, empty)
+        first = rows.start if rows else 0
+        yield from as_chunks(frames, file.name.partition(".")[0], file.label, empty, first)

@@ -44,9 +44,9 @@ def scheme_of(source: str) -> str | None:
     return found[1].lower() if found else None
 
 
-def as_chunks(frames: Frames, filename: str, label: str, if_empty: str) -> Chunks:
-    """Yield frames as chunks with numbered rows; raise an InputError if there is no row."""
-    count = 0
+def as_chunks(frames: Frames, filename: str, label: str, if_empty: str, first: int = 0) -> Chunks:
+    """Yield frames as chunks with rows numbered from the first; an InputError if there is none."""
+    count = first
     with contextlib.closing(frames):
         for frame in frames:
             names = [column_name(name) for name in frame.columns]
@@ -56,7 +56,7 @@ def as_chunks(frames: Frames, filename: str, label: str, if_empty: str) -> Chunk
             count += len(frame)
             if len(frame):
                 yield Chunk(frame, filename, label)
-    if count == 0:
+    if count == first:
         raise InputError(if_empty)
 
 

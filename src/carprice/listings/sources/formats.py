@@ -89,7 +89,7 @@ class LocalFile:
     ----------
     label : its name for messages.
     most_rows : how many of its rows are wanted; None for all.
-    coded : see :func:`carprice.listings.sources.read_chunks`.
+    coded, rows : see :func:`carprice.listings.sources.read_chunks`.
     """
 
     path: Path
@@ -97,6 +97,7 @@ class LocalFile:
     gzipped: bool
     most_rows: int | None = None
     coded: bool = False
+    rows: range | None = None
 
     def open(self) -> IO[bytes]:
         """Open the file for reading, decompressed."""
@@ -535,9 +536,10 @@ def _read_parquet(file: LocalFile, _: IngestSettings, chunk_rows: int) -> Frames
             _check_parquet(table.metadata, file)
             refuse_repeated(names, file.label)
         with pq.ParquetFile(file.path, read_dictionary=flat) as table:
-            for batch in table.iter_batches(batch_size=rows_at_once(chunk_rows, len(names))):
-                batch.validate(full=True)
-                whole = _spelt_out(pa.Table.from_batches([batch]), file.label)
+            most = rows_at_once(chunk_rows, len(names))
+            for part in _parts_of_parquet(table, most, file.rows):
+                part.validate(full=True)
+                whole = _spelt_out(part, file.label)
                 texts = _bytes_as_text(whole, file.label)
                 yield texts.to_pandas(integer_object_nulls=True, ignore_metadata=True)
     except (CarpriceError, MemoryError):
@@ -547,6 +549,42 @@ def _read_parquet(file: LocalFile, _: IngestSettings, chunk_rows: int) -> Frames
             f"{file.label} is not a whole Parquet file ({one_line(error)}); "
             "export it again, or correct its ending"
         ) from None
+
+
+def rows_of_pieces(path: Path, chunk_rows: int) -> list[range]:
+    """Return the rows of a Parquet file's chunks; none if it has none or is not whole."""
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as table:
+            most = rows_at_once(chunk_rows, len(table.schema_arrow.names))
+            last = table.metadata.num_rows
+    except (OSError, ValueError):  # the file's reader tells what is wrong with it
+        return []
+    return [range(first, min(first + most, last)) for first in range(0, last, most)]
+
+
+def _parts_of_parquet(table: Any, most: int, rows: range | None) -> Iterator[Any]:
+    """Yield Arrow tables of a Parquet file, or of some rows: none has rows of two row groups."""
+    import pyarrow as pa
+
+    if rows is None:
+        yield from (pa.Table.from_batches([one]) for one in table.iter_batches(batch_size=most))
+        return
+    first, content = 0, table.metadata
+    for group in range(content.num_row_groups):
+        last = first + content.row_group(group).num_rows
+        wanted = range(max(first, rows.start), min(last, rows.stop))
+        if wanted:
+            batches = []
+            for batch in table.iter_batches(batch_size=most, row_groups=[group]):
+                skipped = min(max(wanted.start - first, 0), len(batch))
+                batches.append(batch.slice(skipped, wanted.stop - first - skipped))
+                first += len(batch)
+                if first >= wanted.stop:
+                    break
+            yield pa.Table.from_batches(batches)
+        first = last
 
 
 def _check_parquet(content: Any, file: LocalFile) -> None:
