@@ -317,7 +317,7 @@ def read_options() -> argparse.Namespace:
 
 def main() -> None:
     """Run from the command line."""
-    options, errors = read_options(), Console(stderr=True, highlight=False)
+    options, errors = read_options(), Console(stderr=True, highlight=False, markup=False)
     until, measured = time.monotonic() + 60 * options.minutes, dict[int, dict[int, Figures]]()
     with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
         samples = dict[int, Path]()
@@ -333,7 +333,7 @@ def main() -> None:
             errors.print(f"{rows:,} rows, {workers} workers: {told}")
             if options.json is not None:
                 write_json(options.json, as_json(measured))
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False, markup=False)
     console.print(scaling_table(measured))
     console.print(*told_of_cases(measured), sep="\n")
 
