@@ -26,7 +26,7 @@ from rich.table import Table
 
 from carprice.components.workspace import Workspace
 from carprice.files import write_json
-from carprice.model import PriceModel
+from carprice.model_folder import folder_digest
 from carprice.sample.market import generate
 
 ROWS: Final = (10_000, 100_000, 1_000_000)
@@ -96,10 +96,11 @@ def measure(command: list[str], folder: Path, workers: int, seconds: float) -> F
         output = (folder / "told.txt").read_text(encoding="utf-8", errors="replace")
         raise subprocess.CalledProcessError(process.returncode, command, output)
     figures: Figures = {"seconds": time.perf_counter() - start}
-    figures |= {"cpu": computed.pop(process.pid), "megabytes": peaks.pop(process.pid)}
+    figures |= {"cpu": computed.pop(process.pid, 0), "megabytes": peaks.pop(process.pid, 0)}
     if workers:
-        figures |= {"cpu_of_workers": sum(computed.values()), "worker": max(peaks.values())}
-        figures["lost"] = len(peaks) - workers
+        figures["cpu_of_workers"] = sum(computed.values())
+        figures["worker"] = max(peaks.values(), default=0)
+        figures["lost"] = max(len(peaks) - workers, 0)
     return figures
 
 
@@ -158,7 +159,7 @@ def run_case(sample: Path, workers: int, options: argparse.Namespace, until: flo
                 last = (error.output.strip().splitlines() or ["no word"])[-1]
                 return {**figures, "left out": f"{stage} failed ({error.returncode}): {last}"}
             if stage == "train":
-                figures[stage]["model"] = PriceModel.load(Workspace(folder).model).digest
+                figures[stage]["model"] = folder_digest(Workspace(folder).model)
     return figures
 
 
@@ -225,11 +226,10 @@ def scaling_table(measured: dict[int, dict[int, Figures]]) -> Table:
         table.add_column(name, justify="right")
     for rows, cases in measured.items():
         for workers, figures in sorted(cases.items()):
-            if "left out" in figures:
-                table.add_row(f"{rows:,}", str(workers), "left out", end_section=True)
-                continue
-            for stage in (*figures, *(["all"] if len(figures) > 1 else [])):
-                some = figures if stage == "all" else {stage: figures[stage]}
+            finished = {stage: of for stage, of in figures.items() if stage != "left out"}
+            is_whole = len(finished) == len(figures)
+            for stage in (*finished, *(["all"] if is_whole and len(finished) > 1 else [])):
+                some = finished if stage == "all" else {stage: finished[stage]}
                 like = measured[compared].get(workers, {})
                 like = like if stage == "all" else {stage: like.get(stage, {})}
                 table.add_row(
@@ -239,6 +239,9 @@ def scaling_table(measured: dict[int, dict[int, Figures]]) -> Table:
                     *(peak(some, name) for name in ("megabytes", "worker")),
                     end_section=stage == "all",
                 )
+            if not is_whole:
+                what = "rest left out" if finished else "left out"
+                table.add_row(f"{rows:,}", str(workers), what, end_section=True)
     return table
 
 
@@ -266,8 +269,8 @@ def peak(figures: Figures, name: str) -> str:
 
 
 def told_of_cases(measured: dict[int, dict[int, Figures]]) -> Iterator[str]:
-    """Tell what is left out, lost workers and models that are not those of one machine; or none."""
-    odd = False
+    """Tell what is left out, lost workers and models that are not those of one machine."""
+    odd = is_on_workers = is_compared = False
     for rows, cases in measured.items():
         here = cases.get(0, {}).get("train", {}).get("model")
         for workers, figures in cases.items():
@@ -277,12 +280,15 @@ def told_of_cases(measured: dict[int, dict[int, Figures]]) -> Iterator[str]:
             if lost := sum_of(figures, "lost"):
                 odd = True
                 yield f"{case}: {lost:.0f} were lost"
+            is_on_workers |= bool(workers and figures)
             there = figures.get("train", {}).get("model")
+            is_compared |= bool(workers and here and there)
             if here and there and here != there:
                 odd = True
                 yield f"{case}: the model is not that of one machine"
-    if not odd:
-        yield "No worker was lost; every model on workers is that of one machine, where both are."
+    if is_on_workers and not odd:
+        same = "; every model on workers is that of one machine, where both are"
+        yield f"No worker was lost{same if is_compared else ''}."
 
 
 def read_options() -> argparse.Namespace:
@@ -311,10 +317,13 @@ def read_options() -> argparse.Namespace:
 
 def main() -> None:
     """Run from the command line."""
-    options, errors = read_options(), Console(stderr=True, highlight=False)
+    options, errors = read_options(), Console(stderr=True, highlight=False, markup=False)
     until, measured = time.monotonic() + 60 * options.minutes, dict[int, dict[int, Figures]]()
     with tempfile.TemporaryDirectory(prefix="carprice-") as scratch:
-        samples = {rows: sample_of(Path(scratch), rows) for rows in sorted(options.rows)}
+        samples = dict[int, Path]()
+        for rows in sorted({*options.rows}):
+            errors.print(f"{rows:,} rows: writing the sample")
+            samples[rows] = sample_of(Path(scratch), rows)
         for workers, (rows, sample) in itertools.product(options.workers, samples.items()):
             fewer = {size: of[workers] for size, of in measured.items() if workers in of}
             reason = too_much(rows, fewer, workers, until - time.monotonic())
@@ -324,7 +333,7 @@ def main() -> None:
             errors.print(f"{rows:,} rows, {workers} workers: {told}")
             if options.json is not None:
                 write_json(options.json, as_json(measured))
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False, markup=False)
     console.print(scaling_table(measured))
     console.print(*told_of_cases(measured), sep="\n")
 

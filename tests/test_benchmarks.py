@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
@@ -315,6 +317,71 @@ def test_sizes_that_take_too_long_are_left_out_and_told(
     told = " ".join(capsys.readouterr().out.split())
     assert f"60 rows, 2 workers: left out, for {reason}" in told
     assert json.loads(measured.read_text()) == {"60": {"left out": reason, "left out on 2": reason}}
+
+
+@pytest.fixture
+def scaling(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return SimpleNamespace(**runpy.run_path(str(BENCHMARKS / "scaling.py")))
+
+
+def stage(seconds: float, megabytes: float = 100, **more: Any) -> dict[str, Any]:
+    return {"seconds": seconds, "cpu": seconds, "megabytes": megabytes, **more}
+
+
+def test_more_rows_than_time_or_memory_bear_are_not_tried(scaling: Any) -> None:
+    fewer = {rows: dict[str, Any](ingest=stage(rows / 50)) for rows in (100, 200)}
+    assert scaling.too_much(1000, {100: fewer[100]}, 0, 0.1) == ""
+    assert scaling.too_much(1000, fewer, 0, 21) == ""
+    assert scaling.too_much(1000, fewer, 0, 19) == "it may take 20 s, and 19 are left"
+    large = {rows: {"ingest": stage(1, 1, worker=rows * 1e6)} for rows in (100, 200)}
+    assert "it may take 2,000,000,001 MB, and " in scaling.too_much(1000, large, 2, 19)
+    fewer[200]["left out"] = "train was ended"
+    assert scaling.too_much(1000, fewer, 0, 21) == "200 rows did not come to the end"
+
+
+def test_times_of_a_row_are_compared_where_both_are(scaling: Any) -> None:
+    few, many = {"ingest": stage(1), "train": stage(3)}, {"ingest": stage(2), "train": stage(4)}
+    assert scaling.times(1000, many, 100, few) == "0.15"
+    assert scaling.times(1000, many, 100, {**few, "left out": "no memory"}) == ""
+    assert scaling.times(1000, many, 100, {"ingest": {}}) == ""
+
+
+def test_what_finished_is_shown_where_the_rest_is_left_out(
+    scaling: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = {0: {"ingest": stage(7), "left out": "train was ended"}, 2: {"left out": "no memory"}}
+    Console(width=150).print(scaling.scaling_table({100: cases}))
+    rows = [line.split("│")[1:5] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert [[cell.strip() for cell in row] for row in rows if row[0].strip() == "100"] == [
+        ["100", "0", "ingest", "7.0"],
+        ["100", "0", "rest left out", ""],
+        ["100", "2", "left out", ""],
+    ]
+
+
+def test_workers_and_models_are_told_of_where_there_are_any(scaling: Any) -> None:
+    def told(workers: int, **figures: Any) -> list[str]:
+        cases = {0: {"train": stage(1, model="a")}, workers: figures}
+        return [*scaling.told_of_cases({100: cases})]
+
+    assert told(0, train=stage(1, model="a")) == []
+    assert told(2, **{"left out": "no memory"}) == ["100 rows, 2 workers: left out, for no memory"]
+    assert told(2, ingest=stage(1, lost=0)) == ["No worker was lost."]
+    (both,) = told(2, train=stage(1, model="a", lost=0))
+    assert "No worker was lost; every model on workers is that of one machine" in both
+    assert told(2, train=stage(1, model="b", lost=1)) == [
+        *(
+            "100 rows, 2 workers: 1 were lost",
+            "100 rows, 2 workers: the model is not that of one machine",
+        ),
+    ]
+
+
+def test_a_command_that_ends_at_once_is_measured(scaling: Any, tmp_path: Path) -> None:
+    figures = scaling.measure(["true"], tmp_path, 2, 60)
+    assert figures["lost"] == 0
+    assert figures["seconds"] > 0
 
 
 def test_what_many_rows_cost_is_a_line_through_what_was_measured(

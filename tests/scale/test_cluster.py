@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,64 @@ def test_a_large_parquet_file_is_priced_in_pieces(
     assert len([*(tmp_path / "out").iterdir()]) == 3
     one, other = pd.read_parquet(tmp_path / "one.parquet"), parts(tmp_path / "out")
     pd.testing.assert_frame_equal(one, other)
+
+
+@pytest.fixture
+def listings(sales: Path, tmp_path: Path) -> Path:
+    file = tmp_path / "in" / "cars.parquet"
+    file.parent.mkdir()
+    pd.read_csv(sales / "cars-0.csv")[:300].to_parquet(file, index=False)
+    return file
+
+
+def priced_in_pieces(
+    rows: int, file: Path, model: PriceModel, monkeypatch: Any, progress: Progress = quiet
+) -> str:
+    """Price a file in pieces of so many rows, into the folder beside it; return the last word."""
+    monkeypatch.setattr(limits, "_MOST_CELLS", len(pd.read_parquet(file).columns) * rows)
+    told, out = list[str](), f"{file.parent.parent}/out/"
+
+    def telling(words: str) -> None:
+        told.append(words)
+        progress(words)
+
+    check_folder(out, str(file))
+    with opened(ComputeSettings()) as here:
+        predict_parts(here, model, IngestSettings(), str(file), out, 0.9, telling)
+    return told[-1]
+
+
+def test_a_folder_of_pieces_is_resumed(
+    listings: Path, model: PriceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_pieces = partial(priced_in_pieces, file=listings, model=model, monkeypatch=monkeypatch)
+    assert in_pieces(300) == "300 rows: part 1 of 1"  # as a version without pieces made it
+    one = parts(tmp_path / "out")
+    for rows, of in ((100, 3), (60, 5)):
+        assert in_pieces(rows) == f"300 rows: part {of} of {of}"
+        pd.testing.assert_frame_equal(one, parts(tmp_path / "out"))
+        assert in_pieces(rows) == f"300 rows: part {of} of {of}, {of} of them were there"
+        pd.testing.assert_frame_equal(one, parts(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("rows", [500, 150], ids=["grows", "shrinks"])
+@pytest.mark.parametrize("at", ["reading: part 1 of 3", "100 rows: part 1 of 3"])
+def test_a_file_that_changes_meanwhile_is_told_as_that(
+    rows: int,
+    at: str,
+    listings: Path,
+    model: PriceModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def change(told: str) -> None:
+        if told.startswith(at):
+            frame = pd.read_parquet(listings)
+            pd.concat([frame, frame])[:rows].to_parquet(listings, index=False)
+
+    with pytest.raises(InputError, match=r"cars\.parquet was changed while it was read"):
+        priced_in_pieces(100, listings, model, monkeypatch, change)
+    assert (tmp_path / "out").exists() == (not at.startswith("reading"))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pyarrow.parquet import ParquetFile
 
 from carprice.arrays import quiet
 from carprice.errors import InputError
@@ -14,7 +15,7 @@ from carprice.listings import reading
 from carprice.listings.notation import Notation
 from carprice.listings.partitions import Before, Manner, read_part, read_parts
 from carprice.listings.reading import Source, read_source, read_source_at
-from carprice.listings.sources import Piece, limits, pieces_of
+from carprice.listings.sources import Piece, formats, limits, pieces_of
 from carprice.settings import IngestSettings
 from carprice.threads import in_threads
 
@@ -123,6 +124,35 @@ def test_pieces_of_a_file_read_at_once_are_as_read_in_a_row(
     one, other = read_both(tmp_path, file, given)
     assert isinstance(one, Source), one
     same(one, other)
+
+
+def test_a_late_piece_of_a_row_group_takes_the_memory_of_the_first(tmp_path: Path) -> None:
+    file, rows = tmp_path / "cars.parquet", 20_000
+    pd.DataFrame({"price": range(rows)}).to_parquet(file, index=False)
+
+    def size(first: int) -> float:
+        with ParquetFile(file) as table:
+            (part,) = formats._parts_of_parquet(table, 1000, range(first, first + 1000))
+            assert part["price"].to_pylist() == [*range(first, first + 1000)]
+            return float(part.get_total_buffer_size())
+
+    assert size(rows - 1000) <= 2 * size(0)
+
+
+@pytest.mark.parametrize("after", [b"\x19", b"\x26"], ids=["of the file", "of its row group"])
+def test_a_number_of_rows_that_is_wrong_makes_no_pieces_of_nothing(
+    after: bytes, tmp_path: Path
+) -> None:
+    """In the footer, 70 becomes 2 ** 45, each as a Thrift integer of 8 bytes."""
+    file, field = tmp_path / "cars.parquet", b"\x16"
+    pd.concat([cars(), cars()[:10]]).to_parquet(file, index=False)
+    content, seventy = file.read_bytes(), field + b"\x8c\x01" + after
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    body, footer = content[:start], content[start:-8]
+    assert footer.count(seventy) == 1
+    footer = footer.replace(seventy, field + b"\x80" * 6 + b"\x10" + after)
+    file.write_bytes(body + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    assert pieces_of([str(file)]) == [Piece(str(file), range(70))]
 
 
 NUMBER = {"columns": {"odometer": {"from": "odometer", "number": True}}}

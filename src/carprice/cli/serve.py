@@ -129,8 +129,9 @@ def predict(
 ) -> None:
     """Price every row of a source, by the column map of the params file.
 
-    Into a folder, each file of the source becomes a Parquet part; started again, the command keeps
-    the parts that are finished. Only so a cluster helps: see docs/scale.md.
+    Into a folder, each file of the source becomes a Parquet part, a large Parquet file of this
+    machine several; started again, the command keeps the parts that are finished. Only so a
+    cluster helps: see docs/scale.md.
     """
     from carprice.components.cluster import opened
     from carprice.components.predict import check_target

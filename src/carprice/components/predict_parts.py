@@ -28,7 +28,7 @@ from carprice.listings.column_map import map_chunks
 from carprice.listings.partitions import Before, Manner, read_parts, without_secrets
 from carprice.listings.sources import Piece, addresses, pieces_of, read_chunks
 from carprice.listings.sources.chunks import scheme_of
-from carprice.listings.sources.locations import s3_errors, state_of, stored
+from carprice.listings.sources.locations import s3_errors, state_of, stored, unchanged
 from carprice.model import PriceModel
 from carprice.redaction import redact
 from carprice.schema import PRICE_NAMES
@@ -111,34 +111,38 @@ def predict_parts(
     Raises
     ------
     InputError
-        As :func:`carprice.components.predict.predict` does.
+        As :func:`carprice.components.predict.predict` does, or if a file changes meanwhile.
     RefusedError
         If a part cannot be written.
     """
-    settings, pieces = without_secrets(settings.with_own(model.own)), pieces_of(addresses(source))
-    manner, known = Manner(settings, model.market.decimals, learns=False), len(pieces)
+    settings, files = without_secrets(settings.with_own(model.own)), addresses(source)
+    manner, label = Manner(settings, model.market.decimals, learns=False), redact(source)
     each = cluster.each or in_turn
     tally, befores, notes = manner.tally(), list[Before](), list[str]()
-    for part, before, after in read_parts(each, manner, pieces, lambda _: _nothing):
-        tally.plus(part.tally)
-        befores.append(before)
-        notes = after.notation.notes
-        progress(f"reading: part {len(befores):,} of {known:,}, {tally.rows_read:,} rows")
-    refuse_all(tally, settings, redact(source), asks=False)
-    shared = cluster.share(model)
-    made_of = [carprice.__version__, model.digest, settings.model_dump_json(), str(confidence)]
-    folder = out.rstrip("/") if scheme_of(out) else str(Path(out).expanduser().absolute())
-    targets = (f"{folder}/part-{place:06}.parquet" for place in itertools.count())
-    tasks = (
-        _Task(manner, piece, before, shared, confidence, target, "\n".join(made_of))
-        for piece, before, target in zip(pieces, befores, targets, strict=False)
-    )
-    rows = priced = kept = 0
-    for place, found in enumerate(each(_price_part, tasks), start=1):
-        of_part, with_price, was_there = found
-        rows, priced, kept = rows + of_part, priced + with_price, kept + was_there
-        there = f", {kept:,} of them were there" if kept else ""
-        progress(f"{rows:,} rows: part {place:,} of {known:,}{there}")
+    with unchanged(files, label) as check:
+        pieces = pieces_of(files)
+        known = len(pieces)
+        for part, before, after in read_parts(each, manner, pieces, lambda _: _nothing):
+            tally.plus(part.tally)
+            befores.append(before)
+            notes = after.notation.notes
+            progress(f"reading: part {len(befores):,} of {known:,}, {tally.rows_read:,} rows")
+        refuse_all(tally, settings, label, asks=False)
+        check()
+        shared = cluster.share(model)
+        made_of = [carprice.__version__, model.digest, settings.model_dump_json(), str(confidence)]
+        folder = out.rstrip("/") if scheme_of(out) else str(Path(out).expanduser().absolute())
+        targets = (f"{folder}/part-{place:06}.parquet" for place in itertools.count())
+        tasks = (
+            _Task(manner, piece, before, shared, confidence, target, "\n".join(made_of))
+            for piece, before, target in zip(pieces, befores, targets, strict=False)
+        )
+        rows = priced = kept = 0
+        for place, found in enumerate(each(_price_part, tasks), start=1):
+            of_part, with_price, was_there = found
+            rows, priced, kept = rows + of_part, priced + with_price, kept + was_there
+            there = f", {kept:,} of them were there" if kept else ""
+            progress(f"{rows:,} rows: part {place:,} of {known:,}{there}")
     for left in Path(folder).glob(".part-*.parquet-*"):
         shutil.rmtree(left, ignore_errors=True)  # of workers that were lost
     return Priced(rows, priced, tuple(notes))

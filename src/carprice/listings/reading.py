@@ -40,7 +40,7 @@ from carprice.listings.partitions import Keep, Manner, read_parts, without_secre
 from carprice.listings.plausibility import doubts, refuse_implausible
 from carprice.listings.remedies import rule_of, told_unreadable
 from carprice.listings.sources import addresses, copy_files, pieces_of, read_chunks
-from carprice.listings.sources.locations import state_of
+from carprice.listings.sources.locations import unchanged
 from carprice.listings.tally import Tally
 from carprice.listings.unreadable import Unreadable
 from carprice.redaction import redact
@@ -176,26 +176,24 @@ def read_source_at(
         If the source cannot be read, or changes meanwhile.
     """
     files, label = addresses(settings.source, passed_over), redact(settings.source)
-    states = [state_of(file) for file in files]
-    progress(f"copying {label}")
-    copy_files(settings.source, keep, passed_over)
     manner = Manner(without_secrets(settings), {}, learns=True)
     frames, digests = list[pd.DataFrame](), list[npt.NDArray[np.uint64]]()
     ignored, inspected = list[pd.DataFrame](), 0
     notation, tally = Notation(settings), manner.tally()
-    progress(f"reading {label}")
-    for part, _, after in read_parts(each, manner, pieces_of(files), _keep_after):
-        for frame, digest, head in part.kept:
-            frames.append(frame)
-            digests.append(digest)
-            if (rest := _ROWS_INSPECTED - inspected) > 0:
-                ignored.append(head.iloc[:rest])
-                inspected += len(ignored[-1])
-        tally.plus(part.tally)
-        notation = after.notation
-        progress(f"reading {label}: {tally.rows:,} rows")
-    if states != [state_of(file) for file in files]:
-        raise InputError(f"{label} was changed while it was read; start again when it is whole")
+    with unchanged(files, label):
+        progress(f"copying {label}")
+        copy_files(settings.source, keep, passed_over)
+        progress(f"reading {label}")
+        for part, _, after in read_parts(each, manner, pieces_of(files), _keep_after):
+            for frame, digest, head in part.kept:
+                frames.append(frame)
+                digests.append(digest)
+                if (rest := _ROWS_INSPECTED - inspected) > 0:
+                    ignored.append(head.iloc[:rest])
+                    inspected += len(ignored[-1])
+            tally.plus(part.tally)
+            notation = after.notation
+            progress(f"reading {label}: {tally.rows:,} rows")
     return _source(settings, tally, notation, frames, digests, ignored)
 
 

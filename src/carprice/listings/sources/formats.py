@@ -557,9 +557,12 @@ def rows_of_pieces(path: Path, chunk_rows: int) -> list[range]:
 
     try:
         with pq.ParquetFile(path) as table:
+            content = table.metadata
+            _check_parquet(content, LocalFile(path, str(path), gzipped=False))
             most = rows_at_once(chunk_rows, len(table.schema_arrow.names))
-            last = table.metadata.num_rows
-    except (OSError, ValueError):  # the file's reader tells what is wrong with it
+            groups = map(content.row_group, range(content.num_row_groups))
+            last = sum(min(group.num_rows, group.column(0).num_values) for group in groups)
+    except (InputError, IndexError, OSError, ValueError):  # the file's reader tells what is wrong
         return []
     return [range(first, min(first + most, last)) for first in range(0, last, most)]
 
@@ -579,7 +582,8 @@ def _parts_of_parquet(table: Any, most: int, rows: range | None) -> Iterator[Any
             batches = []
             for batch in table.iter_batches(batch_size=most, row_groups=[group]):
                 skipped = min(max(wanted.start - first, 0), len(batch))
-                batches.append(batch.slice(skipped, wanted.stop - first - skipped))
+                if skipped < len(batch):  # even an empty slice holds the memory of its batch
+                    batches.append(batch.slice(skipped, wanted.stop - first - skipped))
                 first += len(batch)
                 if first >= wanted.stop:
                     break

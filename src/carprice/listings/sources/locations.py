@@ -146,17 +146,50 @@ def stored(address: str) -> tuple[Any, str]:
     import fsspec
 
     if not address.startswith("s3://"):
-        return fsspec.filesystem("file"), str(Path(address).expanduser().absolute())
+        return fsspec.filesystem("file"), _path_in_store(address)
     store = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    return store, _path_in_store(address)
+
+
+def _path_in_store(address: str) -> str:
+    if not address.startswith("s3://"):
+        return str(Path(address).expanduser().absolute())
     path = address.removeprefix("s3://").rstrip("/")
-    return store, re.sub(r"\[([*?\[])\]", r"\1", path)  # as glob.escape writes them
+    return re.sub(r"\[([*?\[])\]", r"\1", path)  # as glob.escape writes them
 
 
 def state_of(address: str) -> str:
     """Return what changes whenever a file at an address does."""
-    store, path = stored(address)
-    with s3_errors(redact(address)):
-        return str(store.ukey(path))
+    return _states_of([address])[0]
+
+
+def _states_of(files: Sequence[str]) -> list[str]:
+    """Return the states of files in one store; see :func:`state_of`."""
+    store, states = stored(files[0])[0], []
+    for file in files:
+        with s3_errors(redact(file)):
+            states.append(str(store.ukey(_path_in_store(file))))
+    return states
+
+
+@contextmanager
+def unchanged(files: Sequence[str], label: str) -> Iterator[Callable[[], None]]:
+    """Yield what refuses files at addresses that have changed since; so does the block's end.
+
+    An InputError of the block is told as such a change where there was one.
+    """
+    states = _states_of(files)
+
+    def check() -> None:
+        if states != _states_of(files):
+            raise InputError(f"{label} was changed while it was read; start again when it is whole")
+
+    try:
+        yield check
+    except InputError:
+        check()
+        raise
+    check()
 
 
 @contextmanager
