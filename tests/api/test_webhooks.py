@@ -193,7 +193,7 @@ def test_where_the_others_cannot_be_told_the_webhook_is_taken_and_listening_goes
 ) -> None:
     by_itself: list[str] = []
     heard: list[str] = []
-    cache = tmp_path / "cache"
+    cache, in_the_way = tmp_path / "cache", tmp_path / "cache" / module._FILE
     cache.write_text("no folder")
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
 
@@ -203,14 +203,17 @@ def test_where_the_others_cannot_be_told_the_webhook_is_taken_and_listening_goes
     async def scenario() -> None:
         one = Siblings(cache, lambda: by_itself.append("heard"))
         other = Siblings(cache, lambda: heard.append("heard"))
-        await one.tell()
-        assert "are not told of the registry's change" in caplog.text
+        await one.tell()  # an OSError
+        cache.unlink()
+        in_the_way.mkdir(parents=True)
+        await one.tell()  # a CarpriceError, as where the disk refuses
+        assert caplog.text.count("are not told of the registry's change") == 2
         listening = [asyncio.create_task(each.run()) for each in (one, other)]
         with monkeypatch.context() as patched:
             patched.setattr(module, "in_thread", failing)
             await one.tell()
             await asyncio.sleep(0.1)
-        cache.unlink()
+        in_the_way.rmdir()
         await one.tell()
         await one.tell()
         async with asyncio.timeout(60):
