@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from api.problems import Kind, ProblemError
 from api.receiving import SMALL_BYTES, come_back
 from api.served import PricedRow, ServedModel
 from api.service_settings import ServiceSettings
+from api.watch import MOST_AT_ONCE
 from carprice.model.pricer import Valuation
 from carprice.monitoring.prediction_log import PredictionLog
 
@@ -55,6 +57,7 @@ class BatchPool:
         self._inside = 0
         self._had_large = False
         self._threads = ThreadPoolExecutor(settings.batch_workers, thread_name_prefix="batch")
+        self._few = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="few")
 
     async def answer(
         self,
@@ -75,12 +78,13 @@ class BatchPool:
 
         Parameters
         ----------
-        at_once : whether few rows are priced where they came in, without a thread.
+        at_once : whether few rows take no place: they are priced where they came in, or in another
+            thread where there is a canary, which may hang.
         tells_model : whether the answer tells the model of each row, so that a canary may price
             some.
         """
         challenger = self._challenger
-        canary = challenger if tells_model and challenger and challenger.is_canary else None
+        canary = challenger if tells_model and challenger and challenger.answers_some else None
 
         def price(batch: B) -> Priced:
             if canary is not None:
@@ -99,9 +103,13 @@ class BatchPool:
 
         self._had_large |= len(body) > _LARGE_BYTES
         most = self._settings.batch_rows
-        may_be_few = at_once and canary is None and len(body) <= SMALL_BYTES
+        may_be_few = at_once and len(body) <= SMALL_BYTES
         if may_be_few and (batch := _few_rows(body, most, confidence, read)) is not None:
-            content, rows = price(batch)
+            if canary is None:
+                content, rows = price(batch)
+            else:
+                loop = asyncio.get_running_loop()
+                content, rows = await loop.run_in_executor(self._few, partial(price, batch))
         else:
             work = lambda: price(read(body, most, confidence))  # noqa: E731
             content, rows = await self.run(body, work)
@@ -125,7 +133,7 @@ class BatchPool:
             took, own = 1000 * found.seconds, 1000 * found.own_seconds
             ids = _logged(self._log, route, served, batch, found.rows, took, own)
             batch = replace(batch, quote_ids=ids)
-            for place in found.cars:
+            for place in found.cars[:1]:  # a failure is one, however many rows it was for
                 listing = batch.rows[place]
                 if found.failed is not None and isinstance(listing, ListingRequest):
                     told = ids[place], route, listing, batch.confidence, found.failed
@@ -168,7 +176,8 @@ class BatchPool:
 
     def close(self) -> None:
         """Let no new work in, and none begin that waits."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._few):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _logged(

@@ -41,8 +41,11 @@ _POLL_SECONDS: float = 60.0
 _PROBE_SECONDS: float = 5.0
 _PRICES_OF_A_PROBE: Final = 10
 _STUCK_SECONDS: float = 20.0
-_ROW_SECONDS: Final = 0.01
+_ROW_SECONDS: Final = 0.001
 """That a row of a batch may take beside the time that one car may."""
+_LONGEST_BATCH_SECONDS: Final = 5.0
+_SLICE_SECONDS: Final = 0.1
+"""After which a batch that waits looks whether the challenger is still there."""
 
 
 class Failed(NamedTuple):
@@ -110,6 +113,11 @@ class Challenger:
         """The challenger, or None as long as there is none to price with."""
         return None if self._current is None else self._current.served
 
+    @property
+    def answers_some(self) -> bool:
+        """Whether there is a challenger now that answers for some cars."""
+        return self.is_canary and self._current is not None
+
     def content(self) -> dict[str, Any]:
         """Return what ``GET /model`` says of the challenger."""
         served = self.served
@@ -166,13 +174,15 @@ class Challenger:
         if current is not None and cars:
             alike = replace(batch, rows=[rows[place] for place in cars])
             work = partial(current.answer, lambda by: (_valuations(by.value_all(alike)), {}))
-            longest = LONGEST_SECONDS + len(cars) * _ROW_SECONDS
-            answer, failure, own_seconds = _within(longest, work)
-            self._note(current, failure, own_seconds)
-            if answer is not None:
-                theirs = dict(zip(cars, answer[0], strict=True))
-            else:
-                failed = Failed(current.served, failure or "error", own_seconds)
+            longest = min(LONGEST_SECONDS + len(cars) * _ROW_SECONDS, _LONGEST_BATCH_SECONDS)
+            found = _within(longest, work, lambda: current is self._current)
+            if found is not None:
+                answer, failure, own_seconds = found
+                self._note(current, failure, own_seconds)
+                if answer is not None:
+                    theirs = dict(zip(cars, answer[0], strict=True))
+                else:
+                    failed = Failed(current.served, failure or "error", own_seconds)
         rest = [row for place, row in enumerate(rows) if place not in theirs]
         began = time.perf_counter()
         others = iter(champion.value_all(replace(batch, rows=rest)))
@@ -431,16 +441,25 @@ def _valuations(rows: Sequence[PricedRow]) -> list[Valuation]:
 
 
 def _within(
-    longest: float, work: Callable[[], tuple[Answer | None, Failure | None, float]]
-) -> tuple[Answer | None, Failure | None, float]:
-    """Return an answer; what takes longer than so many seconds is none."""
+    longest: float,
+    work: Callable[[], tuple[Answer | None, Failure | None, float]],
+    goes_on: Callable[[], bool],
+) -> tuple[Answer | None, Failure | None, float] | None:
+    """Return an answer; what takes longer than so many seconds is none.
+
+    None where it was waited for no more, since it did not go on.
+    """
     found: list[tuple[Answer | None, Failure | None, float]] = []
     working = threading.Thread(target=lambda: found.append(work()), name="challenger", daemon=True)
     try:
         working.start()
     except RuntimeError:  # the system starts no more threads
         return None, "error", 0.0
-    working.join(longest)
+    end = time.perf_counter() + longest
+    while working.is_alive() and (left := end - time.perf_counter()) > 0:
+        working.join(min(left, _SLICE_SECONDS))
+        if not (found or goes_on()):
+            return None
     return found[0] if found else (None, "no_answer", longest)
 
 

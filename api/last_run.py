@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("carprice.service")
 _MOMENT_SECONDS: Final = 0.5
 _S3_SECONDS: Final = 60.0
+_HANGS_SECONDS: Final = 30.0
+"""More than S3 may take until a read fails."""
 
 
 class LastRunFile:
     """The ``monitoring.json`` of a place, read again when it changed. Prometheus collects from it.
 
     It is read in a thread, for its disk, or S3, may hang. One in S3 is read once a minute at most;
-    while S3 does not answer, what was read last is told.
+    while a read is under way, or fails as S3 does not answer, what was read last is told.
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ class LastRunFile:
     def __init__(self, place: str) -> None:
         self._place = place
         self._signature: tuple[int, int, int] | None = None
-        self._next_at = 0.0
+        self._next_at = self._begun_at = 0.0
         self._found: LastRun | None = None
         self._told = ""
         self._reading: asyncio.Future[None] | None = None
@@ -46,6 +48,7 @@ class LastRunFile:
         if not self._place:
             return
         if self._reading is None or self._reading.done():
+            self._begun_at = time.monotonic()
             self._reading = asyncio.ensure_future(in_thread("monitoring", self._read))
         await asyncio.wait({self._reading}, timeout=_MOMENT_SECONDS)
         if self._reading.done() and (error := self._reading.exception()):
@@ -66,9 +69,10 @@ class LastRunFile:
         except InputError as error:
             self._found = None
             self._tell(str(error))
-        except OSError as error:
+        except Exception as error:
             self._tell(f"{self._place} cannot be read now ({hide_secrets(str(error))})")
-        self._signature, self._next_at = signature, time.monotonic() + _S3_SECONDS
+        finally:
+            self._signature, self._next_at = signature, time.monotonic() + _S3_SECONDS
 
     def _tell(self, problem: str) -> None:
         if problem != self._told:
@@ -81,9 +85,10 @@ class LastRunFile:
 
         if not self._place:
             return
-        last, is_read = self._found, self._reading is not None and self._reading.done()
+        last, is_under_way = self._found, self._reading is not None and not self._reading.done()
+        hangs = is_under_way and time.monotonic() - self._begun_at > _HANGS_SECONDS
         what = "Whether the last run of carprice monitor could be read"
-        readable = float(is_read and last is not None and not self._told)
+        readable = float(last is not None and not self._told and not hangs)
         yield GaugeMetricFamily("carprice_monitoring_readable", what, readable)
         if last is None:
             return

@@ -200,20 +200,70 @@ def test_where_a_canary_fails_at_a_batch_production_prices_all(
         ]
 
     monkeypatch.setattr(ChallengerModel, "value_all", failing, raising=False)
-    monkeypatch.setattr("api.challenger.LONGEST_SECONDS", 0.1)
-    monkeypatch.setattr("api.challenger._ROW_SECONDS", 0.0)
+    monkeypatch.setattr("api.challenger._PROBE_SECONDS", 3600.0)
+    if kind == "no_answer":
+        monkeypatch.setattr("api.challenger.LONGEST_SECONDS", 0.1)
+        monkeypatch.setattr("api.challenger._ROW_SECONDS", 0.0)
     with beside(challenger="canary") as (client, service):
         listings = cars(20)
         answer = client.post("/predict/batch", json={"listings": listings}).json()
         assert answer["priced"] == 20
         assert not any("alias" in row for row in answer["rows"])
-        theirs = [one for one in listings if share_of(one) < 0.5]
-        failed = [(row, more) for row, more in service.log.rows if more.get("shadow")]
-        assert len(failed) == len(theirs)
-        assert {more["problem"] for _, more in failed} == {kind}
-        quotes = {row["price"]["quoteId"] for row in answer["rows"]}
-        assert {row[0] for row, _ in failed} < quotes
+        theirs = [place for place, one in enumerate(listings) if share_of(one) < 0.5]
+        assert len(theirs) > 1
+        ((row, more),) = [one for one in service.log.rows if one[1].get("shadow")]
+        assert more["problem"] == kind
+        assert row[0] == answer["rows"][theirs[0]]["price"]["quoteId"]
         assert metric(client, f'carprice_challenger_prices_total{{outcome="{kind}"}}') == 1
+
+
+def test_few_rows_of_a_canarys_batch_take_no_place(beside: Any, monkeypatch: Any) -> None:
+    hold, asked, value_all = threading.Event(), [], ServedModel.value_all
+
+    def held_up(self: ServedModel, batch: Any) -> Any:
+        asked.append(len(batch.rows))
+        hold.wait(30)
+        return value_all(self, batch)
+
+    def ask(client: TestClient, few: list[Any]) -> tuple[int, str | None]:
+        answer = client.post("/predict/batch", json={"listings": few})
+        return answer.status_code, answer.json()["rows"][0].get("alias")
+
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 60.0)
+    change = {"batch_workers": 1, "batch_queue": 0, "canary_share": 0.5}
+    with beside(challenger="canary", **change) as (client, service), ThreadPoolExecutor(5) as many:
+        monkeypatch.setattr(ServedModel, "value_all", held_up)
+        batches = [many.submit(ask, client, [car]) for car in canaries(4)]
+        batches.append(many.submit(ask, client, canaries(20)))
+        wait_until(lambda: sorted(asked) == [1, 1, 1, 1, 20])
+        hold.set()
+        assert {one.result() for one in batches} == {(200, "challenger")}
+        service.challenger._drop(service.challenger.served, "error", "it is tried out")
+        assert ask(client, canaries(1)) == (200, None)
+        assert not service.challenger.answers_some
+
+
+def test_a_batch_waits_no_longer_for_a_challenger_that_is_dropped(
+    beside: Any, monkeypatch: Any
+) -> None:
+    hold, asked = threading.Event(), threading.Event()
+
+    def hanging(*_: object) -> None:
+        asked.set()
+        hold.wait(30)
+
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "_LONGEST_BATCH_SECONDS", 3600.0)
+    monkeypatch.setattr(ChallengerModel, "value_all", hanging, raising=False)
+    with beside(challenger="canary") as (client, service), ThreadPoolExecutor(1) as thread:
+        batch = {"listings": canaries(20)}
+        answer = thread.submit(client.post, "/predict/batch", json=batch)
+        assert asked.wait(60)
+        service.challenger._drop(service.challenger.served, "error", "it is tried out")
+        assert answer.result(60).json()["priced"] == 20
+        assert not any(more.get("shadow") for _, more in service.log.rows)
+        hold.set()
 
 
 def test_a_shadow_prices_beside_and_both_are_in_the_log(beside: Any) -> None:

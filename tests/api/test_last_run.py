@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from carprice.components.workspace import Workspace
 from carprice.errors import InputError
 from carprice.files import write_json
 from carprice.monitoring.last_run import to_json
+from carprice.monitoring.s3 import open_store
 
 NOW = datetime.datetime(2026, 9, 29, 6, 0, tzinfo=datetime.UTC)
 ClientWith = Callable[..., AbstractContextManager[TestClient]]
@@ -104,12 +106,15 @@ def test_a_disk_that_hangs_holds_up_nobody_and_what_was_read_last_is_told(
         assert before["readable"] == 1.0
         monkeypatch.setattr(module, "_signature", hanging)
         monkeypatch.setattr(module, "_MOMENT_SECONDS", 0.2)
+        monkeypatch.setattr(module, "_HANGS_SECONDS", 3600.0)
         with ThreadPoolExecutor(3) as threads:
             scrapes = [threads.submit(told, client) for _ in range(3)]
             wait_until(lambda: bool(begun))
             assert client.get("/live").status_code == 200
             for scrape in scrapes:
-                assert scrape.result() == {**before, "readable": 0.0}
+                assert scrape.result() == before
+        monkeypatch.setattr(module, "_HANGS_SECONDS", 0.0)
+        assert told(client) == {**before, "readable": 0.0}
         assert len(begun) == 1
         assert not read  # it hangs still
         hold.set()
@@ -130,8 +135,14 @@ def test_what_is_published_in_s3_is_told_also_while_s3_is_away(
         wait_until(lambda: told(client) == {"readable": 0.0} and "is not there" in caplog.text)
         write_json(workspace.monitoring, to_json(found(), NOW))
         publish(workspace, place)
-        wait_until(lambda: told(client)["readable"] == 1.0)
-        whole = told(client)
+        polls: list[dict[str, float]] = []
+
+        def is_told() -> bool:
+            polls.append(told(client))
+            return polls[-1]["readable"] == 1.0
+
+        wait_until(is_told)
+        whole = polls[-1]
         assert whole["verdict"] == 4.0
         bucket.put_object(Bucket="market", Key="log/monitoring.json", Body=b"{}")
         wait_until(lambda: told(client) == {"readable": 0.0})
@@ -140,6 +151,39 @@ def test_what_is_published_in_s3_is_told_also_while_s3_is_away(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
         away = {**whole, "readable": 0.0}
         wait_until(lambda: told(client) == away and "cannot be read now" in caplog.text)
+
+
+def test_an_address_that_is_none_is_told_once_and_waited_for(
+    client_with: ClientWith,
+    aws: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "minio:9000")
+    with (
+        caplog.at_level(logging.WARNING),
+        client_with(monitoring="s3://market/monitoring.json") as client,
+    ):
+        wait_until(lambda: told(client) == {"readable": 0.0} and "cannot be read" in caplog.text)
+        reader = client.app.state.service.last_run
+        assert reader._next_at > 0
+        monkeypatch.setattr(reader, "_next_at", 0.0)
+        wait_until(lambda: told(client) == {"readable": 0.0} and reader._next_at > 0)
+        assert caplog.text.count("cannot be read now") == 1
+
+
+def test_a_store_is_opened_once_and_leaves_the_environment_as_it_is(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    opened = open_store("market")
+    assert open_store("another") is opened
+    assert opened.region == "us-east-1"
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize(

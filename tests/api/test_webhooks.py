@@ -1,3 +1,4 @@
+import asyncio
 import datetime
 import json
 import shutil
@@ -16,12 +17,14 @@ from fastapi.testclient import TestClient
 from mlflow.webhooks.delivery import _generate_hmac_signature
 from pydantic import SecretStr
 
+from api import siblings as module
 from api.app import create_app
 from api.gateway import WEBHOOK
 from api.keys import entry
 from api.problems import ProblemError
 from api.routes.webhooks import Receiver
 from api.service_settings import ServiceSettings
+from api.siblings import Siblings
 from carprice.errors import InputError
 from carprice.registry.promotion import promote
 from carprice.registry.versions import production_version
@@ -183,6 +186,44 @@ def test_a_webhook_that_one_worker_gets_is_heard_by_all(
         version = f"Serving version {production_version(store.registry).number} from the registry"
         wait_until(lambda: server.log.read_text().count(version) == 2)
         assert server.log.read_text().count("Another process was told") == 1
+
+
+def test_where_the_others_cannot_be_told_the_webhook_is_taken_and_listening_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_itself: list[str] = []
+    heard: list[str] = []
+    cache, in_the_way = tmp_path / "cache", tmp_path / "cache" / module._FILE
+    cache.write_text("no folder")
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+
+    async def failing(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scenario() -> None:
+        one = Siblings(cache, lambda: by_itself.append("heard"))
+        other = Siblings(cache, lambda: heard.append("heard"))
+        await one.tell()  # an OSError
+        cache.unlink()
+        in_the_way.mkdir(parents=True)
+        await one.tell()  # a CarpriceError, as where the disk refuses
+        assert caplog.text.count("are not told of the registry's change") == 2
+        listening = [asyncio.create_task(each.run()) for each in (one, other)]
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "in_thread", failing)
+            await one.tell()
+            await asyncio.sleep(0.1)
+        in_the_way.rmdir()
+        await one.tell()
+        await one.tell()
+        async with asyncio.timeout(60):
+            while not heard or one._known != other._known:
+                await asyncio.sleep(0.01)
+        assert by_itself == []
+        for task in listening:
+            task.cancel()
+
+    asyncio.run(scenario())
 
 
 def test_a_keeper_that_is_told_asks_and_goes_on_asking_where_that_fails(

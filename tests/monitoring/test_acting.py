@@ -51,6 +51,15 @@ def test_what_becomes_of_the_verdict_is_said_and_recorded(
     assert carprice(*look).err.splitlines()[-1].startswith("monitor: see ")
 
 
+def test_what_cannot_be_published_stops_nothing_and_is_told_at_the_end(
+    carprice: Carprice, cheaper: InUse, bucket: Any
+) -> None:
+    place = "s3://nowhere/monitoring.json"
+    done = carprice("monitor", "--log", cheaper.log, "--act", "--publish", place)
+    assert (done.code, place in done.err.splitlines()[-1]) == (1, True)
+    assert "act: version 1: not retrained" in done.err
+
+
 def test_a_model_of_a_folder_is_not_acted_on(carprice: Carprice, cheaper: InUse) -> None:
     done = carprice("monitor", "--log", cheaper.log, "--model", "somewhere", "--act")
     assert (done.code, done.line) == (

@@ -79,6 +79,8 @@ def test_what_was_found_is_published_where_services_read_it(
     assert found == (tmp_path / "reports" / "monitoring.json").read_bytes()
     done = monitor("--log", cheaper.log, "--publish", "reports")
     assert (done.code, "--publish is no s3://bucket/folder/name" in done.line) == (2, True)
+    done = monitor("--log", cheaper.log, "--publish", "s3://key:{}@b/x".format("word"))
+    assert (done.code, "(found 's3://key:***@b/x')" in done.line) == (2, True)
     done = monitor("--log", cheaper.log, "--publish", "s3://nowhere/monitoring.json")
     assert (done.code, "s3://nowhere/monitoring.json" in done.err.splitlines()[-1]) == (1, True)
 

@@ -27,7 +27,7 @@ from carprice.cli.app import (
 from carprice.cli.registry import test_version
 from carprice.cli.terminal import console, say, step
 from carprice.components.workspace import Workspace
-from carprice.errors import CarpriceWarning, InputError, RefusedError
+from carprice.errors import CarpriceError, CarpriceWarning, InputError, RefusedError
 from carprice.monitoring.words import plain
 from carprice.settings import load_settings
 
@@ -167,13 +167,25 @@ def monitor(
     if evidently is not None:
         say(f"Evidently's report, compared with {against}: {evidently}.")
     say(f"monitor: see {workspace.monitoring_page}")
-    if publish is not None:
-        component.publish(workspace, publish)
+    unpublished = publish and _publish(workspace, publish)
     if does_act:
         _act(looked.monitored, settings, workspace, params)
     if does_recalibrate:
         _recalibrate(model, looked.observations, settings, workspace)
+    if unpublished:
+        raise unpublished
     raise typer.Exit(int(looked.monitored.level))
+
+
+def _publish(workspace: Workspace, address: str) -> CarpriceError | None:
+    """Publish what was found; return what is in the way, which stops nothing that follows."""
+    from carprice.components.monitor import publish
+
+    try:
+        publish(workspace, address)
+    except CarpriceError as error:
+        return error
+    return None
 
 
 def _act(monitored: "Monitored", settings: "Settings", workspace: Workspace, params: Path) -> None:

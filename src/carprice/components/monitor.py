@@ -31,6 +31,7 @@ from carprice.monitoring.places import LOG_VARIABLE, log_and_outcomes
 from carprice.monitoring.records import ANSWER_COLUMNS, ANSWERED_AT, OBSERVED_ON
 from carprice.monitoring.s3 import check_file
 from carprice.monitoring.verdict import look
+from carprice.redaction import redact
 from carprice.schema import FIELDS
 from carprice.settings import MonitorSettings, Settings
 
@@ -207,7 +208,7 @@ def check_published(address: str) -> None:
     try:
         check_file(address)
     except ValueError as error:
-        raise InputError(f"--publish {error} (found {address!r})") from None
+        raise InputError(f"--publish {error} (found {redact(address)!r})") from None
 
 
 def publish(workspace: Workspace, address: str) -> None:
