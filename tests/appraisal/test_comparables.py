@@ -297,18 +297,22 @@ def test_the_ranks_of_many_cars_are_those_of_each(
 def test_a_listing_of_which_little_is_kept_is_brought_to_the_car_alike(
     model: PriceModel, store: ListingStore, various: list[Listing]
 ) -> None:
-    records = store.records.copy()
-    records["numbers"][::3] = records["categories"][::5] = NOT_KEPT
-    less = replace(model, listings=replace(store, records=records))
-    asking = [less.pricer.value(listing).predicted_price for listing in various]
-    expected = [rank_of(less, *one) for one in zip(various, asking, strict=True)]
-    assert ranks_of(less, various, asking) == expected
+    for steps, cars in (((3, 5), various), ((1, 1), various[::10])):
+        records = store.records.copy()
+        records["numbers"][:: steps[0]] = records["categories"][:: steps[1]] = NOT_KEPT
+        less = replace(model, listings=replace(store, records=records))
+        asking = [less.pricer.value(listing).predicted_price for listing in cars]
+        expected = [rank_of(less, *one) for one in zip(cars, asking, strict=True)]
+        assert ranks_of(less, cars, asking) == expected
+        assert any(expected)
 
 
-def test_there_are_no_ranks_of_no_cars_or_without_listings(
+def test_there_are_no_ranks_of_no_cars_without_listings_or_of_unseen_makes(
     model: PriceModel, various: list[Listing]
 ) -> None:
     assert ranks_of(model, [], []) == []
+    unseen = various[0] | {"make": "Nobody", "model": "Never"}
+    assert ranks_of(model, [unseen, unseen], [1.0, 2.0]) == [None, None]
     assert ranks_of(replace(model, listings=None), various[:2], [1.0, 2.0]) == [None, None]
 
 

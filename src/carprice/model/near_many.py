@@ -305,7 +305,8 @@ def adjusted_prices(neighbours: Neighbours, near: NearMany, cars: Sequence[Typed
     place, rows, beside = near.place, near.rows, [car for _, car in cars]
     is_told = prices.are_told(rows, beside, place)
     logs = np.zeros(len(rows))
-    logs[is_told] = prices.of(rows[is_told], beside, place[is_told])
+    if is_told.any():
+        logs[is_told] = prices.of(rows[is_told], beside, place[is_told])
     for one in np.flatnonzero(~is_told).tolist():
         (kept,) = neighbours.read(rows[one : one + 1], beside[place[one]])
         logs[one] = neighbours.pricer.hedonic_price(kept.car_type, kept.car)
