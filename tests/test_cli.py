@@ -1,4 +1,5 @@
 import datetime
+import gc
 import io
 import json
 import os
