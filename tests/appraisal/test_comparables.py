@@ -267,9 +267,11 @@ def various(
     return [*cars, *odd, *kept, *less]
 
 
-@pytest.mark.parametrize("most", [(4_000, 1_000, 100_000), (60, 6, 60)], ids=["all", "some"])
+@pytest.mark.parametrize(
+    "most", [(4_000, 1_000, 100_000, 8_000), (60, 6, 60, 120)], ids=["all", "some"]
+)
 def test_the_ranks_of_many_cars_are_those_of_each(
-    most: tuple[int, int, int],
+    most: tuple[int, int, int, int],
     model: PriceModel,
     various: list[Listing],
     monkeypatch: pytest.MonkeyPatch,
@@ -277,6 +279,7 @@ def test_the_ranks_of_many_cars_are_those_of_each(
     monkeypatch.setattr(neighbours, "_MOST_AT_ONCE", most[0])
     monkeypatch.setattr(neighbours, "_MOST_OF_AN_AGE", most[1])
     monkeypatch.setattr(many, "_PAIRS_AT_ONCE", most[2])
+    monkeypatch.setattr(many, "_MOST_TOGETHER", most[3])
     monkeypatch.setattr(comparables, "_RANKED_AT_ONCE", most[1] * 50)
     afresh = replace(model)  # nothing is kept of other limits
     near = afresh.neighbours
