@@ -7,6 +7,7 @@ sample market is written; it is loaded, with and without them, in processes of t
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ CUTS: Final = (0.0, 1.5, 3.0, 5.0, 7.0, 9.0, 10.0)
 MOST_MEGABYTES: Final = 100
 MOST_MILLISECONDS: Final = 2
 ROUNDS: Final = 5
+KEPT: Final = "kept"
 SEED: Final = 13
 console = Console()
 
@@ -150,6 +152,9 @@ def main() -> None:
         "--asked", type=int, default=1_000, help="cars whose searches are timed (%(default)s)"
     )
     parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument(
+        "--folder", type=Path, help="new folder for the model with the last number of listings"
+    )
     parser.add_argument("--loaded", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.loaded:
@@ -162,6 +167,8 @@ def main() -> None:
         by_number = [*errors(model, *held_out(workspace, options.cars))]
         show_errors(by_number)
         costs = [cost(model, rows, Path(scratch), options.asked) for rows in options.listings]
+        if options.folder:
+            shutil.copytree(Path(scratch) / KEPT, options.folder)
     if costs:
         show_costs(costs)
     if options.json:
@@ -176,7 +183,7 @@ def main() -> None:
 
 def cost(model: PriceModel, rows: int, scratch: Path, asked: int) -> dict[str, float]:
     """Return what so many listings of the sample take, in the folder, in memory and in time."""
-    folder, bare = scratch / "kept", scratch / "bare"
+    folder, bare = scratch / KEPT, scratch / "bare"
     start = time.perf_counter()
     keep(model, rows).save(folder)
     made = time.perf_counter() - start

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from carprice.model import PriceModel
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     *("abuse.py", "after_release.py", "appraising.py", "challenging.py", "comparables.py"),
@@ -214,6 +216,7 @@ def test_what_comparables_cost_and_how_near_they_come_is_told(
         encoding="utf-8",
     )
     options = ("--params", params, "--asked", 5, "--listings", 2000, "--json", report)
+    options += ("--folder", tmp_path / "kept")
     assert run("comparables.py", *options) in (0, 1)  # the time is the machine's
     told = json.loads(report.read_text())
     everything, cost = told["errors"][-1], told["costs"][0]
@@ -222,6 +225,7 @@ def test_what_comparables_cost_and_how_near_they_come_is_told(
     assert everything["comparables"] < 2 * everything["model"]
     assert (cost["listings"], cost["listings.bin MB"]) == (2000, 0.048)
     assert cost["folder MB"] < 5
+    assert len(PriceModel.load(tmp_path / "kept").listings or ()) == 2000
 
 
 def test_labels_of_deals_are_counted_by_age_and_between_two_models(

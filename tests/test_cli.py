@@ -1,4 +1,5 @@
 import datetime
+import gc
 import io
 import json
 import os
@@ -413,6 +414,7 @@ def test_stock_writes_a_workbook_and_tells_what_it_comes_to(
     words = ("--id", "stockNo", "--out", "stock.xlsx", "--workdir", workdir)
     done = carprice("stock", "shop-*.csv", *words)
     assert done.code == 0, done.err
+    assert gc.isenabled()
     assert "3 of 4 rows priced into stock.xlsx; the column problem says why" in done.err
     assert (
         "1 listings of earlier snapshots are gone (sold or not, nobody says); the stock lasts "

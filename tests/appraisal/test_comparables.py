@@ -267,9 +267,11 @@ def various(
     return [*cars, *odd, *kept, *less]
 
 
-@pytest.mark.parametrize("most", [(4_000, 1_000, 100_000), (60, 6, 60)], ids=["all", "some"])
+@pytest.mark.parametrize(
+    "most", [(4_000, 1_000, 100_000, 8_000), (60, 6, 60, 120)], ids=["all", "some"]
+)
 def test_the_ranks_of_many_cars_are_those_of_each(
-    most: tuple[int, int, int],
+    most: tuple[int, int, int, int],
     model: PriceModel,
     various: list[Listing],
     monkeypatch: pytest.MonkeyPatch,
@@ -277,6 +279,7 @@ def test_the_ranks_of_many_cars_are_those_of_each(
     monkeypatch.setattr(neighbours, "_MOST_AT_ONCE", most[0])
     monkeypatch.setattr(neighbours, "_MOST_OF_AN_AGE", most[1])
     monkeypatch.setattr(many, "_PAIRS_AT_ONCE", most[2])
+    monkeypatch.setattr(many, "_MOST_TOGETHER", most[3])
     monkeypatch.setattr(comparables, "_RANKED_AT_ONCE", most[1] * 50)
     afresh = replace(model)  # nothing is kept of other limits
     near = afresh.neighbours
@@ -297,18 +300,22 @@ def test_the_ranks_of_many_cars_are_those_of_each(
 def test_a_listing_of_which_little_is_kept_is_brought_to_the_car_alike(
     model: PriceModel, store: ListingStore, various: list[Listing]
 ) -> None:
-    records = store.records.copy()
-    records["numbers"][::3] = records["categories"][::5] = NOT_KEPT
-    less = replace(model, listings=replace(store, records=records))
-    asking = [less.pricer.value(listing).predicted_price for listing in various]
-    expected = [rank_of(less, *one) for one in zip(various, asking, strict=True)]
-    assert ranks_of(less, various, asking) == expected
+    for steps, cars in (((3, 5), various), ((1, 1), various[::10])):
+        records = store.records.copy()
+        records["numbers"][:: steps[0]] = records["categories"][:: steps[1]] = NOT_KEPT
+        less = replace(model, listings=replace(store, records=records))
+        asking = [less.pricer.value(listing).predicted_price for listing in cars]
+        expected = [rank_of(less, *one) for one in zip(cars, asking, strict=True)]
+        assert ranks_of(less, cars, asking) == expected
+        assert any(expected)
 
 
-def test_there_are_no_ranks_of_no_cars_or_without_listings(
+def test_there_are_no_ranks_of_no_cars_without_listings_or_of_unseen_makes(
     model: PriceModel, various: list[Listing]
 ) -> None:
     assert ranks_of(model, [], []) == []
+    unseen = various[0] | {"make": "Nobody", "model": "Never"}
+    assert ranks_of(model, [unseen, unseen], [1.0, 2.0]) == [None, None]
     assert ranks_of(replace(model, listings=None), various[:2], [1.0, 2.0]) == [None, None]
 
 

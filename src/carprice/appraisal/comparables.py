@@ -175,7 +175,7 @@ def ranks_of(
     """Return the place of each of many cars by its asking price among it and its comparables.
 
     These are those of :func:`comparables_of`, and so are their adjusted prices; but all cars are
-    looked at together, which takes a small part of the time.
+    looked at together, which takes less than half of the time.
 
     Parameters
     ----------

@@ -2,6 +2,8 @@
 
 import gc
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +20,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Leave cycles alone: nearly all that a stock makes is kept until the end, and is none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 @app.command(rich_help_panel=SERVE)
+@_no_search_for_cycles()
 def stock(
     sources: Annotated[
         list[str],
@@ -59,7 +74,6 @@ def stock(
 
     carprice stock 'shop-2025-*.csv' --id stockNo --out stock.xlsx
     """
-    gc.disable()  # nearly all that is made is kept until the end, and no cycle
     from carprice.components.stock import check_target
     from carprice.components.stock import stock as price_stock
 

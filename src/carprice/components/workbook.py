@@ -79,11 +79,10 @@ def write_workbook(
     }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, text in parts.items():
-            archive.writestr(zipfile.ZipInfo(name), _HEAD + text, zipfile.ZIP_DEFLATED)
+            archive.writestr(name, _HEAD + text)
         for number, table in zip(_numbers(sheets), sheets.values(), strict=True):
-            info = zipfile.ZipInfo(f"xl/worksheets/sheet{number}.xml")
-            info.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(info, "w", force_zip64=True) as sheet:
+            name = f"xl/worksheets/sheet{number}.xml"  # a ZipInfo would have a level of its own
+            with archive.open(name, "w", force_zip64=True) as sheet:
                 for text in _sheet(table, formats):
                     sheet.write(text.encode())
 

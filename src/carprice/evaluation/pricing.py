@@ -11,7 +11,7 @@ import pandas as pd
 from carprice.appraisal.comparables import ranks_of
 from carprice.appraisal.deal import judged
 from carprice.errors import InputError
-from carprice.listings.features import listings_of
+from carprice.listings.features import TYPE_FIELDS, listings_of
 from carprice.listings.frames import as_columns
 from carprice.listings.problems import WrongField, problem_of, read_value
 from carprice.listings.remedies import told_unreadable
@@ -40,7 +40,6 @@ DEAL_NAMES: Final = ("deal", "dealReason", "percentile")
 RANK: Final = "comparablesRank"
 """The place of an asking price among the prices of the car's comparables."""
 _LONGEST_TEXT: Final = 200
-_TYPE_FIELDS: Final = ("make", "model", "variant", "fuel_type", "transmission_type", "body_type")
 
 
 def answers(
@@ -71,7 +70,7 @@ def answers_and_reasons(
         :data:`DEAL_NAMES` and :data:`RANK`, too, empty where no price is asked.
     """
     good = listings.loc[problems == ""]
-    of_type = good.groupby([*_TYPE_FIELDS], dropna=False, observed=True).ngroup().to_numpy()
+    of_type = good.groupby([*TYPE_FIELDS], dropna=False, observed=True).ngroup().to_numpy()
     order = np.argsort(of_type, kind="stable")  # what is known of a type is looked up once
     good = good.iloc[order]
     given = listings_of(as_columns(good)) if len(good) else ()

@@ -7,7 +7,7 @@ one of them is away, the others are not looked at.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -16,13 +16,22 @@ from carprice.arrays import Codes, Floats
 from carprice.model.car import CarType
 from carprice.model.listing_store import DAYS_A_YEAR, NOT_KEPT, OLDEST
 from carprice.model.many_cars import TypedCar
-from carprice.model.neighbours import FEW, LIKENESS, REACH, Neighbours, Ranges, rows_of
+from carprice.model.neighbours import (
+    FEW,
+    LIKENESS,
+    REACH,
+    Neighbours,
+    Ranges,
+    joined_ranges,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from carprice.model.pricer import Listing
 
 _KNOTS: Final = 9
 _PAIRS_AT_ONCE: Final = 100_000
+_MOST_TOGETHER: Final = 8_000
 _YEARS_AWAY: Final = (1, OLDEST)
 _NO_DISTANCE: Final = -1.0
 _LOG_MOST: Final = math.log(20)
@@ -77,6 +86,7 @@ class _About(NamedTuple):
 
     Attributes
     ----------
+    own : of each car that is not compared with all of them, by its place: where its begin and end.
     types, numbers : of the different kinds of listings, by type and row of numbers.
     kind_of : the place of each listing's kind.
     whole : the distance in whole units; -1 where it is not known.
@@ -84,6 +94,7 @@ class _About(NamedTuple):
     """
 
     model: str
+    own: Mapping[int, Ranges]
     types: Codes
     numbers: Codes
     rows: Codes
@@ -95,8 +106,8 @@ class _About(NamedTuple):
 
     def take(self, columns: Codes) -> Self:
         """Return some of the listings."""
-        some: Iterator[Any] = (one[columns] for one in self[3:])
-        return type(self)(*self[:3], *some)
+        some: Iterator[Any] = (one[columns] for one in self[4:])
+        return type(self)(*self[:4], *some)
 
 
 def near_many(
@@ -161,17 +172,19 @@ class _Search:
         """
         found = [_NOTHING]
         groups = defaultdict[tuple[str, Ranges], list[int]](list)
-        ends = list[tuple[float, float]]()
+        of_each, ends = list[Ranges](), list[tuple[float, float]]()
         for number, (model, place) in enumerate(asked):
             ranges = self._neighbours.ranges_about(model, self._cars[place][1])
-            groups[model, ranges].append(number)
+            if ranges:
+                groups[model, ranges].append(number)
+            of_each.append(ranges)
             ends.append(self._neighbours.distances_in(ranges))
         if asked:
             crowd = self._crowd(np.array([place for _, place in asked]), np.array(ends))
-        for (model, ranges), numbers in groups.items():
-            if not ranges:
-                continue
-            about, own = self._about(model, ranges), crowd.take(np.array(numbers))
+        for model, ranges, numbers in _together(groups):
+            each = {asked[number][1]: of_each[number] for number in numbers}
+            each = {place: one for place, one in each.items() if one != ranges}
+            about, own = self._about(model, ranges, each), crowd.take(np.array(numbers))
             order = np.argsort(own.ages, kind="stable")
             at_once = max(_PAIRS_AT_ONCE // len(about.rows), 1)
             for start in range(0, len(order), at_once):
@@ -209,7 +222,7 @@ class _Search:
             cars.prices_at(own_age, knots) - own_price,
         )
 
-    def _about(self, model: str, ranges: Ranges) -> _About:
+    def _about(self, model: str, ranges: Ranges, own: Mapping[int, Ranges]) -> _About:
         rows = rows_of(ranges)
         some = self._store.records.take(rows)
         kinds = some["type"].astype(np.int64) << 16 | some["numbers"]
@@ -217,7 +230,9 @@ class _Search:
         km = some["odometer"].astype(np.float64)
         whole = np.nan_to_num(np.rint(km), nan=_NO_DISTANCE)
         years, ages = some["listed"] / DAYS_A_YEAR, some["age"].astype(np.intp)
-        return _About(model, kinds >> 16, kinds & NOT_KEPT, rows, kind_of, ages, km, whole, years)
+        return _About(
+            model, own, kinds >> 16, kinds & NOT_KEPT, rows, kind_of, ages, km, whole, years
+        )
 
     def _nearest_to(self, cars: _Crowd, about: _About, *, is_own: bool) -> Iterator[_Found]:
         """Yield the listings that are nearest to some cars of about one age."""
@@ -227,6 +242,7 @@ class _Search:
             is_close = (about.ages >= least) & (about.ages <= most)
             close = about if is_close.all() else about.take(np.flatnonzero(is_close))
             squares = self._squares(close, cars)
+            _leave_to_each(close, squares, cars)
             if is_own:
                 self._leave_out(close, squares, cars)
             edges = np.full((len(squares), 2), np.inf)
@@ -294,6 +310,36 @@ class _Search:
             squares[place, near[itself]] = np.inf
 
 
+def _together(
+    groups: Mapping[tuple[str, Ranges], list[int]],
+) -> Iterator[tuple[str, Ranges, list[int]]]:
+    """Yield the groups, those of a model whose listings are nearly the same as one.
+
+    Without that, each car of an age with so many listings that its distance chooses among them
+    would be alone with its own.
+    """
+    own, union, numbers = "", Ranges(), list[int]()
+    for (model, ranges), more in sorted(groups.items()):
+        both = joined_ranges((*union, *ranges))
+        if model != own or sum(end - start for start, end in both) > _MOST_TOGETHER:
+            if numbers:
+                yield own, union, numbers
+            own, both, numbers = model, ranges, []
+        union = both
+        numbers += more
+    if numbers:
+        yield own, union, numbers
+
+
+def _leave_to_each(about: _About, squares: Floats, cars: _Crowd) -> None:
+    """Take listings that only others of the cars are compared with out of reach."""
+    for row, place in zip(squares, cars.place.tolist(), strict=True):
+        if place in about.own:
+            edges = np.searchsorted(about.rows, about.own[place]).ravel().tolist()
+            for start, end in zip([0, *edges[1::2]], [*edges[::2], len(row)], strict=True):
+                row[start:end] = np.inf
+
+
 def _joined(found: Sequence[_Found]) -> _Found:
     place, rows, squares = zip(*found, strict=True)
     return np.concatenate(place), np.concatenate(rows), np.concatenate(squares)
@@ -305,7 +351,8 @@ def adjusted_prices(neighbours: Neighbours, near: NearMany, cars: Sequence[Typed
     place, rows, beside = near.place, near.rows, [car for _, car in cars]
     is_told = prices.are_told(rows, beside, place)
     logs = np.zeros(len(rows))
-    logs[is_told] = prices.of(rows[is_told], beside, place[is_told])
+    if is_told.any():
+        logs[is_told] = prices.of(rows[is_told], beside, place[is_told])
     for one in np.flatnonzero(~is_told).tolist():
         (kept,) = neighbours.read(rows[one : one + 1], beside[place[one]])
         logs[one] = neighbours.pricer.hedonic_price(kept.car_type, kept.car)

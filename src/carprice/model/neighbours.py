@@ -273,7 +273,7 @@ class Neighbours:
             left -= end - start
             if left <= 0:
                 break
-        return _joined(found)
+        return joined_ranges(found)
 
     def _find_distances(self, ranges: Ranges) -> tuple[float, float]:
         """Return the least and the most distance of some listings; NaN where none is known."""
@@ -388,18 +388,18 @@ def rows_of(ranges: Ranges) -> Codes:
     return parts[0] if len(parts) == 1 else np.concatenate((np.zeros(0, dtype=np.intp), *parts))
 
 
-def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Return ranges in order, those that touch as one.
+def joined_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Return ranges in order, those that touch or overlap as one.
 
     Examples
     --------
-    >>> _joined([(4, 6), (0, 2), (2, 4), (7, 9)])
+    >>> joined_ranges([(4, 6), (0, 2), (1, 4), (7, 9)])
     ((0, 6), (7, 9))
     """
     found = list[tuple[int, int]]()
     for one in sorted(ranges):
-        if found and found[-1][1] == one[0]:
-            found[-1] = found[-1][0], one[1]
+        if found and found[-1][1] >= one[0]:
+            found[-1] = found[-1][0], max(found[-1][1], one[1])
         else:
             found.append(one)
     return tuple(found)
