@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -24,7 +26,7 @@ from carprice.appraisal.deal import value_with_deal
 from carprice.listings.own import with_own
 from carprice.model import PriceModel
 from carprice.monitoring import log_files, prediction_log, records
-from carprice.monitoring.journal import claimed, journals
+from carprice.monitoring.journal import Journal, claimed, journals, read_journal
 from carprice.monitoring.log_files import Folder, write_file
 from carprice.monitoring.log_settings import LogSettings, fields_of
 from carprice.monitoring.prediction_log import PredictionLog
@@ -315,6 +317,77 @@ def test_rows_are_kept_to_the_value(
     assert (ways["_parsed"] > 0) == (odd or not in_one_go)
 
 
+def test_a_quote_in_what_rows_have_in_common_is_kept(log: Log) -> None:
+    class Model:
+        digest, market, own = "d", SimpleNamespace(currency='R"$'), ()
+
+    kept = log()
+    kept.log.put("a", "/predict", Version7(Model), BARE, None, 0.9, 0.1)
+    kept.log.end()
+    assert [row[records.CURRENCY] for row in kept.rows()] == ['R"$']
+    assert not kept.dropped
+
+
+def test_a_journal_that_cannot_be_closed_costs_counted_rows_alone(
+    served: Version7, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(served, tmp_path / "log")
+    kept.put(1)
+    kept.log._turn(is_last=False)
+
+    class Model:
+        digest, market, own = "d", served.model.market, ("flag:accident",)
+
+    kept.log.put("a", "/predict", Version7(Model), BARE, None, 0.9, 0.1)
+    kept.put(2)
+    close = Journal.close
+
+    def failing(journal: Journal) -> None:
+        close(journal)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Journal, "close", failing)
+    kept.log._turn(is_last=False)  # begins a journal for each of them
+    monkeypatch.undo()
+    assert kept.log._lines == 0
+    kept.log.begin()
+    kept.log.end()
+    assert kept.dropped == {"disk": 3 - kept.written}
+    assert len(kept.rows()) == kept.written >= 1
+
+
+def test_the_last_turn_waits_for_rows_in_another_threads_hands(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, is_held, may_go, put = log(), threading.Event(), threading.Event(), Counter[str]()
+    lines_of = prediction_log._Form.lines_of
+
+    def held(*given: Any) -> Any:
+        if threading.current_thread() is shadow:
+            is_held.set()
+            may_go.wait(60)
+        return lines_of(*given)
+
+    def answering() -> None:
+        while not is_held.is_set():
+            kept.put()
+            put["shadow"] += 1
+
+    shadow = threading.Thread(target=answering)
+    monkeypatch.setattr(prediction_log._Form, "lines_of", held)
+    shadow.start()
+    assert is_held.wait(60)
+    for _ in range(50):
+        kept.put(1)
+    assert len(kept.log._new) == 50  # nobody who answers waits for the other thread
+    kept.log.end(0.3)
+    may_go.set()
+    shadow.join()
+    kept.log.end(60)
+    assert len(kept.rows()) == kept.written == put["shadow"] + 50
+    assert not kept.dropped
+
+
 WRITER = """
 import os, signal, sys
 from carprice.monitoring.journal import Journal
@@ -424,6 +497,34 @@ def test_a_damaged_journal_loses_no_whole_row(
     kept.log.end()
     assert len(kept.rows()) == rows
     assert kept.dropped["damaged"] == lost
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+@pytest.mark.parametrize("is_tail", [True, False])
+def test_a_damaged_line_is_counted_and_changes_no_other(
+    served: Version7, tmp_path: Path, is_tail: bool, end: bytes
+) -> None:
+    kept = Kept(served, tmp_path)
+    for number in range(6):
+        kept.put(number)
+    kept.log._turn(is_last=True)
+    ((path, _),) = journals(tmp_path).items()
+    head, *lines = path.read_bytes().splitlines(keepends=True)
+    whole = {row[records.QUOTE_ID]: row for row in as_read(path)[0]}
+    assert len(whole) == 6
+    length, damaged = len(lines[2]) - 1, [*lines]
+    for place in (*range(1, 12), *range(12, length, 5), *range(length - 4, length)):
+        cut = lines[2][place:-1] if is_tail else lines[2][:place]
+        damaged[2] = cut + end
+        path.write_bytes(b"".join([head, *damaged]))
+        rows, lost = as_read(path)
+        assert all(row == whole[row[records.QUOTE_ID]] for row in rows), cut
+        assert (len(rows), lost) == ((5, 1) if end else (4, 1)), cut
+
+
+def as_read(journal: Path) -> tuple[list[dict[str, Any]], int]:
+    table, lost = log_files._table(read_journal(journal))
+    return table.to_pylist(), lost
 
 
 def test_old_files_go_and_others_stay(tmp_path: Path, log: Log) -> None:

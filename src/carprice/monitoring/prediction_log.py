@@ -11,7 +11,6 @@ import logging
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -99,6 +98,7 @@ class _Form:
     def __init__(self, head: bytes, names: tuple[str, ...], own: tuple[str, ...]) -> None:
         self.own = own
         self._head = head + b","
+        self._is_plain = b"\\" not in head
         self._names = names
         self._of = itemgetter(*names)
 
@@ -111,10 +111,10 @@ class _Form:
             except KeyError:
                 kept = (*map(listing.get, self._names),)
             values = [*told, *_told_by(valuation), *kept]
-            features, is_plain = values[_FEATURES], True
+            features, is_plain = values[_FEATURES], self._is_plain
             if features is not None:
                 text = BETWEEN.join(("", *features))
-                is_plain = text.count(BETWEEN) == len(features)
+                is_plain = is_plain and text.count(BETWEEN) == len(features)
                 values[_FEATURES] = text if is_plain else features
             try:
                 line = to_json(values, inf_nan_mode="null")
@@ -165,6 +165,7 @@ class PredictionLog:
         self._ids: list[str] = []
         self._lines = self._refused = self._damaged = 0
         self._lock = threading.Lock()
+        self._encoding = threading.Lock()
         is_sent = settings.is_s3
         self._folder = settings.spool if is_sent else Path(settings.location)
         self._store: S3Prefix | Folder = (
@@ -237,19 +238,22 @@ class PredictionLog:
         form = self._forms.get(about) or self._form_of(served, about)
         told = quote_id, time_ns() // 1000, milliseconds, problem[:_LONGEST_PROBLEM]
         self._new.append((form, told, listing, valuation))
-        if len(self._new) >= _TOGETHER:
-            self._encode()
+        if len(self._new) >= _TOGETHER and self._encoding.acquire(blocking=False):
+            try:
+                self._encode()
+            finally:
+                self._encoding.release()
 
     def _encode(self) -> None:
         """Make lines of the rows that are there: of some together, since each alone takes longer.
 
         They are few: what outlives its request for long costs more than to write it down does.
+        Who calls it holds the lock, for which the last turn waits: no row is in other hands then.
         """
         alike = defaultdict[_Form, list[_Row]](list)
-        with suppress(IndexError):  # another thread may take the last one
-            while self._new:
-                row = self._new.popleft()
-                alike[row[0]].append(row)
+        while self._new:
+            row = self._new.popleft()
+            alike[row[0]].append(row)
         for form, rows in alike.items():
             lines, count = form.lines_of(rows)
             with self._lock:
@@ -317,7 +321,8 @@ class PredictionLog:
         self._is_due.set()
 
     def _turn(self, *, is_last: bool) -> None:
-        self._encode()
+        with self._encoding:
+            self._encode()
         with self._lock:
             refused, self._refused = self._refused, 0
             damaged, self._damaged = self._damaged, 0
@@ -325,6 +330,8 @@ class PredictionLog:
         self._drop("damaged", damaged)
         self._tell_waiting()
         while found := [self._waiting.popleft() for _ in range(min(len(self._waiting), _CHUNKS))]:
+            with self._lock:
+                self._lines -= sum(count for _, count, _ in found)
             for own, some in groupby(found, itemgetter(0)):
                 _, counts, lines = zip(*some, strict=True)
                 self._append(own, b"".join(lines), sum(counts))
@@ -337,15 +344,13 @@ class PredictionLog:
         self._trouble.look_back()
 
     def _append(self, own: tuple[str, ...], lines: bytes, count: int) -> None:
-        with self._lock:
-            self._lines -= count
         journal = self._journal
-        if journal is not None and not journal.is_there():
-            self._drop("gone", journal.rows)
-            self._finish()
-        elif journal is not None and journal.own != own:
-            self._finish()
         try:
+            if journal is not None and not journal.is_there():
+                self._drop("gone", journal.rows)
+                self._finish()
+            elif journal is not None and journal.own != own:
+                self._finish()
             if self._journal is None:
                 self._journal = Journal(self._folder, own)
             if self._is_sent and self._spooled + self._journal.size > self._settings.spool_bytes:
@@ -358,11 +363,11 @@ class PredictionLog:
             _call(self.on_written, count)
 
     def _finish(self) -> None:
-        if self._journal is not None:
-            self._spooled += self._journal.size
-            self._journal.close()
-            self._journal = None
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            self._spooled += journal.size
             self._is_due.set()
+            journal.close()
 
     def _tell_waiting(self) -> None:
         _call(self.on_waiting, self._lines)
