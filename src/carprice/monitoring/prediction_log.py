@@ -366,8 +366,10 @@ class PredictionLog:
         journal, self._journal = self._journal, None
         if journal is not None:
             self._spooled += journal.size
-            self._is_due.set()
-            journal.close()
+            try:
+                journal.close()
+            finally:
+                self._is_due.set()  # not before: a journal that is locked yet waits a minute
 
     def _tell_waiting(self) -> None:
         _call(self.on_waiting, self._lines)
