@@ -52,6 +52,7 @@ class Stub:
     ----------
     content : the body; what is not bytes is sent as JSON.
     pause : seconds before every byte of it.
+    first : statuses and bodies that the first requests are answered with, before all others.
     asked : path and headers of each request.
     """
 
@@ -60,6 +61,7 @@ class Stub:
     content: Any = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     pause: float = 0.0
+    first: list[tuple[int, Any]] = field(default_factory=list)
     asked: list[tuple[str, Message]] = field(default_factory=list)
 
     @property
@@ -76,7 +78,7 @@ def stub_server(certificate: Path | None = None, **answer: Any) -> Iterator[Stub
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             # Who changes the answer after it was asked does not change this one.
-            content, status = stub.content, stub.status
+            status, content = stub.first.pop(0) if stub.first else (stub.status, stub.content)
             stub.asked.append((self.path, self.headers))
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
