@@ -9,6 +9,8 @@ import argparse
 import json
 import math
 import sys
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,7 +57,7 @@ def line(sizes: Sizes, name: str, figure: str) -> Line:
     return Line.through((few, one[name][figure]), (many, other[name][figure]))
 
 
-def told(measured: dict[str, Any], options: argparse.Namespace) -> list[str]:
+def told(measured: Mapping[str, Any], options: argparse.Namespace) -> list[str]:
     """Return one line for each stage."""
     rows, cores = options.rows, options.machines * options.cores
     found = [f"{rows:,} rows in {math.ceil(rows / options.part):,} files of {options.part:,}"]
@@ -85,7 +87,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("measured", type=Path, help="what scaling.py --json wrote")
+    parser.add_argument(
+        "measured", type=Path, nargs="+", help="what scaling.py --json wrote, in one run or more"
+    )
     parser.add_argument("--rows", type=int, default=100_000_000)
     parser.add_argument("--part", type=int, default=200_000, help="rows of a file")
     parser.add_argument("--workers", type=int, default=2, help="of the measurement to go by")
@@ -95,7 +99,10 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=256, help="GB of the command's machine")
     parser.add_argument("--dollars-here", type=float, default=2.1, help="an hour of it, assumed")
     options = parser.parse_args()
-    measured = json.loads(options.measured.read_text(encoding="utf-8"))
+    measured = defaultdict[str, dict[str, Any]](dict)
+    for file in options.measured:
+        for rows, figures in json.loads(file.read_text(encoding="utf-8")).items():
+            measured[rows] |= figures
     sys.stdout.write("\n".join(told(measured, options)) + "\n")
 
 

@@ -59,14 +59,16 @@ def sample_of(folder: Path, rows: int) -> Path:
     return found
 
 
-def command_of(stage: str, sample: Path, workers: int, python: str) -> list[str]:
+def command_of(
+    stage: str, sample: Path, workers: int, python: str, model: Path | None = None
+) -> list[str]:
     """Return the command of a stage, to be run in a folder of its own."""
     command = [python, "-m", "carprice.cli", stage]
     if stage == "transform":
         return command
     if stage == "predict":
         command += [str(sample / "*.parquet"), "--out", "priced/"]
-        command += ["--model", str(Workspace(Path()).model)]
+        command += ["--model", str(model or Workspace(Path()).model)]
     return [*command, "--params", "params.yaml", *(["--cluster", "dask"] if workers else [])]
 
 
@@ -149,7 +151,7 @@ def run_case(sample: Path, workers: int, options: argparse.Namespace, until: flo
         compute = {"workers": max(workers, 1), "memory": MEMORY}
         write_json(folder / "params.yaml", {"ingest": ingest, "compute": compute})
         for stage in options.stages:
-            command = command_of(stage, sample, workers, options.python)
+            command = command_of(stage, sample, workers, options.python, options.model)
             there = workers if "--cluster" in command else 0
             try:
                 figures[stage] = measure(command, folder, there, until - time.monotonic())
@@ -309,6 +311,12 @@ def read_options() -> argparse.Namespace:
         help=f"numbers of Dask workers of {MEMORY}, 0 for none, one after another",
     )
     add("--stages", nargs="+", choices=STAGES, default=STAGES[:3], help="default: %(default)s")
+    add(
+        "--model",
+        type=lambda folder: Path(folder).absolute(),
+        help="folder of the model that `predict` prices with, whatever the rows; "
+        "default: that which `train` has made of them",
+    )
     add("--minutes", type=float, default=60, help="for all of it (default: %(default)s)")
     add("--python", default=sys.executable, help="that has carprice: that of another commit")
     add("--json", type=Path, metavar="OUT", help="write the figures to this file, case by case")

@@ -408,8 +408,11 @@ def test_what_many_rows_cost_is_a_line_through_what_was_measured(
     assert "11 GB sent here" in train
     assert "; 0 GB sent here" in predict
     del sizes[100_000]["train on 2"], sizes[10_000]["predict on 2"], sizes[100_000]["predict on 2"]
-    measured.write_text(json.dumps(sizes))
-    assert run("on_paper.py", measured, "--rows", 100_000_000, "--machines", 10) == 0
+    first, second = ({rows: sizes[rows]} for rows in (100_000, 10_000))
+    measured.write_text(json.dumps(first | {1_000_000: sizes[1_000_000]}))
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(second))
+    assert run("on_paper.py", measured, other, "--rows", 100_000_000, "--machines", 10) == 0
     assert capsys.readouterr().out.splitlines() == [
         *(files, ingest, train),
         "predict on 2: not measured at two sizes",
