@@ -526,6 +526,21 @@ def test_map_tells_of_columns_that_may_be_own_ones() -> None:
     assert "{numberOfDoors: Number of doors, unfallFrei: UnfallFrei}" in hint
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("postalCode", "postalCode: category"),
+        ("PLZ", "plz: category"),
+        ("Sales region", "salesRegion: category"),
+        ("dents", "dents: number"),
+    ],
+)
+def test_digits_that_are_a_name_are_no_number_to_map(name: str, told: str) -> None:
+    cars = market(200).assign(**{name: [10 * (row % 9) for row in range(200)]})
+    (hint,) = (one for one in propose(cars).hints if "extra" in one)
+    assert told in hint
+
+
 def test_a_list_price_when_new_is_told_by_map() -> None:
     cars = market(200)
     hints = propose(cars.assign(MSRP=2 * cars["listingPrice"])).hints

@@ -265,7 +265,8 @@ def _own_kind(column: Column) -> str:
         return "flag"
     if levels < 2 or levels > _MOST_LEVELS or levels > _MOST_DIFFERENT * rows:
         return ""
-    return "number" if column.numeric > _LEAST_NUMERIC else "category"
+    is_code = column.name.has_word(words("codes"))
+    return "number" if column.numeric > _LEAST_NUMERIC and not is_code else "category"
 
 
 def _switch_off(columns: Iterable[str], proposal: Proposal) -> None:
