@@ -1,8 +1,8 @@
 """What many listings cost on a cluster, by the slopes that ``scaling.py --json`` measured.
 
-Hours, dollars, bytes sent and memory of ``ingest``, ``train`` and ``predict``, each a straight line
-through the two largest sizes at which it was measured; and what is the first to end. Prices are
-assumptions.
+Hours, dollars, bytes sent and memory of each stage, a straight line through the two largest sizes
+at which it was measured; and beside it what the same takes without workers. No network is reckoned
+with, and prices are assumptions.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-BYTES_OF_A_ROW: Final = {"ingest": 160, "train": 110, "predict": 0}
+BYTES_OF_A_ROW: Final = {"ingest": 160, "transform": 0, "train": 110, "predict": 0}
 """Sent by the workers to the command's process: a mapped row of the sample, pickled; sums of the
 ridge, as if 50,000 rows of two models had those of 1,000; prices go to the store."""
 
@@ -54,7 +54,12 @@ Sizes = list[tuple[int, dict[str, Any]]]
 def line(sizes: Sizes, name: str, figure: str) -> Line:
     """Return the line of a figure of a stage through two sizes."""
     (few, one), (many, other) = sizes
-    return Line.through((few, one[name][figure]), (many, other[name][figure]))
+    return Line.through((few, one[name].get(figure, 0)), (many, other[name].get(figure, 0)))
+
+
+def largest(measured: Mapping[str, Any], name: str) -> Sizes:
+    """Return the two largest sizes at which something was measured, or fewer."""
+    return sorted((int(rows), of) for rows, of in measured.items() if name in of)[-2:]
 
 
 def told(measured: Mapping[str, Any], options: argparse.Namespace) -> list[str]:
@@ -63,7 +68,7 @@ def told(measured: Mapping[str, Any], options: argparse.Namespace) -> list[str]:
     found = [f"{rows:,} rows in {math.ceil(rows / options.part):,} files of {options.part:,}"]
     for stage, sent in BYTES_OF_A_ROW.items():
         name = f"{stage} on {options.workers}"
-        sizes = sorted((int(rows), of) for rows, of in measured.items() if name in of)[-2:]
+        sizes = largest(measured, name)
         if len(sizes) < 2:
             found.append(f"{name}: not measured at two sizes")
             continue
@@ -79,6 +84,10 @@ def told(measured: Mapping[str, Any], options: argparse.Namespace) -> list[str]:
             f"{options.cores} cores; {sent * rows / 1e9:,.0f} GB sent here; memory here "
             f"{memory.at(rows) / 1000:,.0f} GB, {options.memory} GB {limit}"
         )
+        if len(alone := largest(measured, stage)) == 2:
+            hours = line(alone, stage, "seconds").at(rows) / 3600
+            dollars = hours * options.dollars_here
+            found.append(f"{stage} without workers: {hours:.2f} h and {dollars:.2f} dollars")
     return found
 
 

@@ -394,26 +394,29 @@ def test_what_many_rows_cost_is_a_line_through_what_was_measured(
     def of(rows: int) -> dict[str, Any]:
         figures = {"cpu": 2 + rows * 10e-6, "cpu_of_workers": 3 + rows * 40e-6}
         figures["megabytes"] = 500 + rows * 2e-3
-        return {f"{stage} on 2": figures for stage in ("ingest", "train", "predict")}
+        return {f"{stage} on 2": figures for stage in ("ingest", "transform", "train", "predict")}
 
     measured = tmp_path / "measured.json"
     sizes = {rows: of(rows) for rows in (10_000, 100_000, 1_000_000)}
     measured.write_text(json.dumps(sizes))
     assert run("on_paper.py", measured, "--rows", 100_000_000, "--machines", 10) == 0
-    files, ingest, train, predict = capsys.readouterr().out.splitlines()
+    files, ingest, transform, train, predict = capsys.readouterr().out.splitlines()
     assert files == "100,000,000 rows in 500 files of 200,000"
     # 4,003 s of work by 40 cores and 1,002 s here: 1,102 s, at 10 times 0.2 and 2.1 dollars an hour
     assert "40 µs a row on workers, 10 here; 0.31 h and 1.26 dollars on 10 machines" in ingest
     assert "16 GB sent here; memory here 200 GB, 256 GB is full at 128 million" in ingest
     assert "11 GB sent here" in train
     assert "; 0 GB sent here" in predict
+    assert "; 0 GB sent here" in transform
     del sizes[100_000]["train on 2"], sizes[10_000]["predict on 2"], sizes[100_000]["predict on 2"]
+    sizes[10_000]["ingest"], sizes[1_000_000]["ingest"] = {"seconds": 2}, {"seconds": 38}
+    alone = "ingest without workers: 1.01 h and 2.12 dollars"
     first, second = ({rows: sizes[rows]} for rows in (100_000, 10_000))
     measured.write_text(json.dumps(first | {1_000_000: sizes[1_000_000]}))
     other = tmp_path / "other.json"
     other.write_text(json.dumps(second))
     assert run("on_paper.py", measured, other, "--rows", 100_000_000, "--machines", 10) == 0
     assert capsys.readouterr().out.splitlines() == [
-        *(files, ingest, train),
+        *(files, ingest, alone, transform, train),
         "predict on 2: not measured at two sizes",
     ]

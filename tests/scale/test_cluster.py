@@ -1,11 +1,15 @@
 """The pipeline on two Dask workers is that of one machine, also where a worker is lost."""
 
+import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -120,7 +124,7 @@ def test_prices_are_those_of_one_machine_though_a_worker_is_killed(
     settings, source = IngestSettings(), str(sales / "*.csv")
     done = predict(model, settings, source, tmp_path / "one.parquet", 0.9, quiet)
     there = predict_parts(
-        *(on_workers, model, settings, source, f"{tmp_path}/out/", 0.9, killing("part 1 "))
+        *(on_workers, model, settings, source, f"{tmp_path}/out/", 0.9, killing(" rows: part 1 of"))
     )
     assert done == there
     one, other = pd.read_parquet(tmp_path / "one.parquet"), parts(tmp_path / "out")
@@ -183,16 +187,19 @@ def test_what_speaks_against_the_whole_leaves_no_part(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("cluster", ["local", "dask"])
 def test_prices_go_from_s3_to_s3(
-    sales: Path, model: PriceModel, bucket: Any, tmp_path: Path
+    cluster: str, sales: Path, model: PriceModel, bucket: Any, tmp_path: Path
 ) -> None:
+    if cluster == "dask":
+        pytest.importorskip("distributed", reason="dask is not installed")
     for place in range(2):
         bucket.upload_file(str(sales / f"cars-{place}.csv"), "market", f"in/{place}.csv")
     settings, source = IngestSettings(), "s3://market/in/*.csv"
     told: list[str] = []
     for _ in range(2):
         check_folder("s3://market/out/", source)
-        with opened(ComputeSettings()) as here:
+        with opened(ComputeSettings(cluster=cluster)) as here:
             done = predict_parts(
                 *(here, model, settings, source, "s3://market/out/", 0.9, told.append)
             )
@@ -313,6 +320,30 @@ def test_a_worker_of_another_version_is_refused(
         opened(ComputeSettings(cluster=address)),
     ):
         pass
+
+
+@pytest.mark.parametrize("comes", ["before", "later"])
+def test_a_worker_of_other_code_is_refused(
+    comes: str, tmp_path: Path, dask_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "src" / "carprice", tmp_path / "carprice")
+    with (tmp_path / "carprice" / "arrays.py").open("a") as file:
+        file.write("# other code\n")
+    monkeypatch.setattr(clusters, "_SECONDS", 120)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    port = address.rpartition(":")[2]
+    scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port)
+    worker = ("distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1")
+    worker = (*worker, "--no-dashboard")
+    other = program(*worker, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    with (
+        program(*scheduler, "--no-dashboard"),
+        other if comes == "before" else program(*worker),
+        pytest.raises(RefusedError, match=r"has other code of carprice than this command"),
+        opened(ComputeSettings(cluster=address)) as cluster,
+        other if comes == "later" else nullcontext(),
+    ):
+        deque(cluster.each(time.sleep, itertools.repeat(0.05, 5000)), maxlen=0)  # type: ignore[misc]
 
 
 def test_a_scheduler_that_is_away_is_told_in_a_line(

@@ -165,9 +165,11 @@ def _refuse_other_versions(client: Any) -> None:
     code = code_digest()
     for worker, found in sorted(client.run(code_digest, on_error="return").items()):
         if found != code:
-            raise RefusedError(
-                f"the worker {worker} has other code of carprice {own} than this command; {_REMEDY}"
-            )
+            raise RefusedError(_other_code(worker))
+
+
+def _other_code(worker: str) -> str:
+    return f"the worker {worker} has other code of carprice than this command; {_REMEDY}"
 
 
 @functools.cache
@@ -245,8 +247,9 @@ def _each(
     their way, and one more.
     """
     held, waiting = client.submit(_same, shared, pure=False), deque[Any]()
+    code = code_digest()
     for item in items:
-        waiting.append(client.submit(_call, function, item, held, pure=False))
+        waiting.append(client.submit(_call, function, item, held, code, pure=False))
         while len(waiting) > 2 * _threads(client):
             yield waiting.popleft().result()
     while waiting:
@@ -264,7 +267,12 @@ def _same(value: T) -> T:
     return value
 
 
-def _call(function: Callable[..., R], item: object, shared: Iterable[Any]) -> R:
+def _call(function: Callable[..., R], item: object, shared: Iterable[Any], code: str) -> R:
+    """Run a task, but not with other code than the command's: the worker may have come later."""
+    if code_digest() != code:
+        from distributed import get_worker
+
+        raise RefusedError(_other_code(get_worker().address))
     return function(item, *shared)
 
 
