@@ -301,6 +301,15 @@ def program(*command: str, env: dict[str, str] | None = None) -> Iterator[None]:
             process.kill()
 
 
+def commands() -> tuple[str, list[str], list[str]]:
+    """Return a free address, and the programs of a scheduler that is there and of a worker."""
+    port = free_port()
+    address, silent = f"tcp://127.0.0.1:{port}", "--no-dashboard"
+    scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    worker = ["distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1"]
+    return address, [*scheduler, silent], [*worker, silent]
+
+
 def test_a_worker_of_another_version_is_refused(
     tmp_path: Path, dask_cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,13 +318,10 @@ def test_a_worker_of_another_version_is_refused(
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: carprice\nVersion: 9.9.0\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(clusters, "_SECONDS", 120)
-    address = f"tcp://127.0.0.1:{free_port()}"
-    port = address.rpartition(":")[2]
-    scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port)
-    worker = ("distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1")
+    address, scheduler, worker = commands()
     with (
-        program(*scheduler, "--no-dashboard"),
-        program(*worker, "--no-dashboard"),
+        program(*scheduler),
+        program(*worker),
         pytest.raises(RefusedError, match=r"has carprice 9\.9\.0, and this command 0"),
         opened(ComputeSettings(cluster=address)),
     ):
@@ -330,14 +336,10 @@ def test_a_worker_of_other_code_is_refused(
     with (tmp_path / "carprice" / "arrays.py").open("a") as file:
         file.write("# other code\n")
     monkeypatch.setattr(clusters, "_SECONDS", 120)
-    address = f"tcp://127.0.0.1:{free_port()}"
-    port = address.rpartition(":")[2]
-    scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port)
-    worker = ("distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1")
-    worker = (*worker, "--no-dashboard")
+    address, scheduler, worker = commands()
     other = program(*worker, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     with (
-        program(*scheduler, "--no-dashboard"),
+        program(*scheduler),
         other if comes == "before" else program(*worker),
         pytest.raises(RefusedError, match=r"has other code of carprice than this command"),
         opened(ComputeSettings(cluster=address)) as cluster,
